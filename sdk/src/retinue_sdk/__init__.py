@@ -1,0 +1,46 @@
+"""Write detectors for Retinue: hooks, the Detector base class, value types and errors."""
+
+from retinue_sdk.box import BoundingBox
+from retinue_sdk.decode import ImageLimits, Pixels
+from retinue_sdk.detection import Detection, Findings
+from retinue_sdk.detector import AnyDetector, Capabilities, Detector, Input, Result
+from retinue_sdk.errors import (
+    ConfigurationError,
+    DetectorError,
+    DetectorNotReadyError,
+    InvalidImageError,
+    RetinueError,
+    RetriableError,
+)
+from retinue_sdk.hookspecs import hookimpl
+from retinue_sdk.image import Image
+from retinue_sdk.json_value import Json
+from retinue_sdk.options import DetectorOptions, Operational
+from retinue_sdk.reference import ImageReference
+from retinue_sdk.run import Run
+
+__all__ = [
+    "AnyDetector",
+    "BoundingBox",
+    "Capabilities",
+    "ConfigurationError",
+    "Detection",
+    "Detector",
+    "DetectorError",
+    "DetectorNotReadyError",
+    "DetectorOptions",
+    "Findings",
+    "Image",
+    "ImageLimits",
+    "ImageReference",
+    "Input",
+    "InvalidImageError",
+    "Json",
+    "Operational",
+    "Pixels",
+    "Result",
+    "RetinueError",
+    "RetriableError",
+    "Run",
+    "hookimpl",
+]

@@ -1,0 +1,159 @@
+"""From untrusted bytes to pixels, bounded before anything is decoded."""
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, UnidentifiedImageError
+from PIL import Image as PillowImage
+
+from retinue_sdk.errors import InvalidImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Image formats that are decoded, as Pillow names them. Others are refused unread, among them EPS,
+whose decoder would start another program."""
+
+MAX_BYTES = 64 * 2**20
+"""Largest file by default, in bytes: a 60-megapixel camera's JPEG has about half of it."""
+
+MAX_PX = 89_478_485
+"""Most pixels by default: Pillow's own limit, 256 MiB of RGB (``PIL.Image.MAX_IMAGE_PIXELS``)."""
+
+Pixels = npt.NDArray[np.uint8]
+"""Shape (height, width, 3), dtype uint8, C-contiguous: RGB, row 0 on top, as displayed."""
+
+_TO_UPRIGHT = {
+    2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PillowImage.Transpose.ROTATE_180,
+    4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PillowImage.Transpose.TRANSPOSE,
+    6: PillowImage.Transpose.ROTATE_270,
+    7: PillowImage.Transpose.TRANSVERSE,
+    8: PillowImage.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by its EXIF orientation; 1 is upright already."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What an image may measure at most before it is refused.
+
+    Attributes:
+        max_bytes: Largest file, in bytes; at least 1.
+        max_px: Most pixels (width × height, read from the header); 1 to 2 × ``MAX_PX``, where
+            Pillow itself refuses.
+    """
+
+    max_bytes: int = MAX_BYTES
+    max_px: int = MAX_PX
+
+    def __post_init__(self) -> None:
+        """Refuse limits that let nothing through, or that Pillow would not honour."""
+        if self.max_bytes < 1:
+            raise ValueError(f"max_bytes must be 1 or more, not {self.max_bytes}")
+        if not 1 <= self.max_px <= 2 * MAX_PX:
+            raise ValueError(f"max_px must be 1 to {2 * MAX_PX}, not {self.max_px}")
+
+    def check_bytes(self, size_bytes: int) -> None:
+        """Refuse a file by its size alone, before it is read.
+
+        Raises:
+            InvalidImageError: It is empty (``empty_file``) or too large (``too_many_bytes``).
+        """
+        if size_bytes == 0:
+            raise InvalidImageError("the file is empty (0 bytes)", code="empty_file")
+        if size_bytes > self.max_bytes:
+            raise InvalidImageError(
+                f"the file has {size_bytes:,} bytes; the limit is {self.max_bytes:,}",
+                code="too_many_bytes",
+            )
+
+    def check_pixels(self, width_px: int, height_px: int) -> None:
+        """Refuse an image by the size in its header, before it is decoded.
+
+        Raises:
+            InvalidImageError: It has too many pixels (``too_many_pixels``).
+        """
+        if width_px * height_px > self.max_px:
+            raise InvalidImageError(
+                f"the image has {width_px:,} × {height_px:,} pixels; "
+                f"the limit is {self.max_px:,} in all",
+                code="too_many_pixels",
+            )
+
+
+def decode(data: bytes, limits: ImageLimits) -> Pixels:
+    """Decode an image file as a person would see it.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit samples are scaled to 8,
+    CMYK and palettes become RGB, and of an animation the first frame counts. The file's name and
+    declared type play no part.
+
+    Args:
+        data: The whole file.
+        limits: Checked against the file's size and the size in its header.
+
+    Returns:
+        A read-only array of RGB pixels, see ``Pixels``.
+
+    Raises:
+        InvalidImageError: With the code ``empty_file``, ``too_many_bytes``, ``too_many_pixels``,
+            ``unsupported_format`` or ``corrupt_image``.
+    """
+    limits.check_bytes(len(data))
+    try:
+        with PillowImage.open(BytesIO(data), formats=FORMATS) as file:
+            limits.check_pixels(*file.size)
+            pixels = np.array(_displayed(file))
+    except UnidentifiedImageError as error:
+        raise InvalidImageError(
+            f"not a readable image; supported are {', '.join(FORMATS)}", code="unsupported_format"
+        ) from error
+    except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
+        raise InvalidImageError(
+            f"the image has more than {limits.max_px:,} pixels", code="too_many_pixels"
+        ) from error
+    except (InvalidImageError, MemoryError):
+        raise
+    except Exception as error:  # decoders meet hostile files and raise whatever they like
+        raise InvalidImageError(
+            f"the image cannot be decoded: {error}", code="corrupt_image"
+        ) from error
+    pixels.setflags(write=False)
+    return pixels
+
+
+def _displayed(file: PillowImage.Image) -> PillowImage.Image:
+    """The first frame in RGB, upright."""
+    file.load()
+    image = _upright(file)
+    if image.mode.startswith("I"):  # "I;16", or 16-bit samples in a 32-bit container
+        return _scaled_from_16_bit(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = PillowImage.new("RGBA", rgba.size, "white")
+        return PillowImage.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _upright(file: PillowImage.Image) -> PillowImage.Image:
+    """The image with its EXIF orientation applied; as it is when the EXIF data cannot be read.
+
+    Pillow's ``exif_transpose`` also writes the EXIF data anew, which fails, and loses the rotation,
+    when any other tag of it is odd.
+    """
+    try:
+        method = _TO_UPRIGHT.get(file.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - damaged metadata must not cost a readable picture
+        return file
+    return file if method is None else file.transpose(method)
+
+
+def _scaled_from_16_bit(image: PillowImage.Image) -> PillowImage.Image:
+    """Grey levels 0–65,535 scaled to 0–255 (Pillow's own conversion would clip at 255)."""
+    levels = np.clip(np.asarray(image, dtype=np.int64), 0, 65_535)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        levels = np.where(levels == transparent, 65_535, levels)  # on white
+    return PillowImage.fromarray((levels >> 8).astype(np.uint8)).convert("RGB")

@@ -1,0 +1,88 @@
+"""What a detector finds."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from retinue_sdk.box import BoundingBox
+from retinue_sdk.json_value import Json
+
+MAX_LABEL_BYTES = 2_048
+"""Longest label that the history keeps, in bytes of UTF-8: labels are indexed."""
+
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One finding in one image.
+
+    Attributes:
+        kind: What sort of thing was found, in snake_case: ``label``, ``face``, ``text``,
+            ``moderation`` …; 1 to 63 characters.
+        label: What it is called (``Dog``, the words read, a person's name); 1 to 2,048 bytes of
+            UTF-8.
+        confidence: How sure the detector is, 0 to 1.
+        box: Where it is, or ``None`` when it is about the whole image.
+        attributes: Whatever else the detector tells (landmarks, parents, pose), as JSON. Queried in
+            SQL as ``attributes``.
+
+    Raises:
+        ValueError: A value is outside its range, or a text cannot be stored (NUL characters and
+            unpaired surrogates).
+    """
+
+    kind: str
+    label: str
+    confidence: float
+    box: BoundingBox | None = None
+    attributes: Mapping[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a finding that no database could store and no person could read."""
+        if not _KIND.fullmatch(self.kind):
+            raise ValueError(f"a detection's kind must be snake_case, not {self.kind!r}")
+        try:
+            size_bytes = len(self.label.encode())
+        except UnicodeEncodeError as error:
+            raise ValueError(f"a detection's label is not valid text: {self.label!r}") from error
+        if "\0" in self.label:
+            raise ValueError(f"a detection's label cannot contain NUL: {self.label!r}")
+        if not 0 < size_bytes <= MAX_LABEL_BYTES:
+            raise ValueError(
+                f"a detection's label must have 1 to {MAX_LABEL_BYTES} bytes, not {size_bytes}"
+            )
+        confidence = float(self.confidence)
+        if not 0.0 <= confidence <= 1.0:  # also refuses NaN
+            raise ValueError(f"a detection's confidence must be 0 to 1, not {confidence!r}")
+        object.__setattr__(self, "confidence", confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A detector's answer for one image. No detections means: it looked, and found nothing.
+
+    Attributes:
+        detections: The findings, in the detector's own order.
+        raw_response: The answer as the model or service gave it, kept whole in the run.
+        model_version: The version that the model itself reports; ``None`` if it reports none.
+        billed_units: What the call costs, in the units of the detector's price (usually images);
+            0 or more.
+
+    Raises:
+        ValueError: The bill is negative or not a finite number.
+    """
+
+    detections: tuple[Detection, ...] = ()
+    raw_response: Json = None
+    model_version: str | None = None
+    billed_units: Decimal = Decimal(0)
+
+    def __post_init__(self) -> None:
+        """Accept any sequence of detections, and refuse a bill that nobody could pay."""
+        object.__setattr__(self, "detections", tuple(self.detections))
+        billed_units = Decimal(self.billed_units)
+        if not billed_units.is_finite() or billed_units < 0:  # comparing a Decimal NaN raises
+            raise ValueError(f"billed units must be 0 or more, not {billed_units}")
+        object.__setattr__(self, "billed_units", billed_units)

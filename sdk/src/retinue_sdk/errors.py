@@ -1,0 +1,103 @@
+"""The errors a detector may raise, sorted by what the worker does next.
+
+::
+
+    RetinueError
+    ├── ConfigurationError      the worker refuses to start, naming the setting and the remedy
+    └── DetectorError           something went wrong while detecting
+        ├── RetriableError      wait, then try the same image again inside the worker
+        ├── DetectorNotReadyError   stop receiving messages until the detector is ready again
+        └── InvalidImageError   this image will never work: record a failed run, go on
+
+Any other exception is a bug in the detector: it is logged with its traceback and the message goes
+back to the queue, until its last receive, when the failure is recorded.
+"""
+
+import math
+
+
+class RetinueError(Exception):
+    """Something that Retinue knows how to answer; the docstring of a subclass is its message."""
+
+    def __init__(self, message: str | None = None) -> None:
+        """Use ``message``, or the first line of the class's docstring when it is omitted."""
+        doc = (type(self).__doc__ or type(self).__name__).strip()
+        super().__init__(message if message is not None else doc.splitlines()[0])
+
+
+class ConfigurationError(RetinueError):
+    """A setting is wrong, so nothing can work until somebody changes it.
+
+    Raise it from a detector's constructor or ``start``. Say which option, what is wrong with it,
+    and which values are allowed.
+    """
+
+
+class DetectorError(RetinueError):
+    """A detector could not look at an image."""
+
+
+class RetriableError(DetectorError):
+    """The detector could not answer just now.
+
+    Raise it (or return it for one image of a batch) for throttling, timeouts and connection
+    resets. The worker keeps the message, waits and tries again.
+
+    Args:
+        message: What happened, for the log.
+        retry_after_seconds: How long to wait at least, in seconds; ``None`` leaves it to the
+            worker's exponential backoff.
+    """
+
+    def __init__(
+        self, message: str | None = None, *, retry_after_seconds: float | None = None
+    ) -> None:
+        """Check that the wait is a non-negative, finite number."""
+        super().__init__(message)
+        if retry_after_seconds is not None and not 0 <= retry_after_seconds < math.inf:
+            raise ValueError(f"retry_after_seconds must be 0 or more, not {retry_after_seconds!r}")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DetectorNotReadyError(DetectorError):
+    """The detector cannot work for any image at the moment.
+
+    A stopped model, a missing collection, lost permission or an exhausted budget. No image is
+    blamed: the worker stops receiving messages, keeps those it has, and tries again.
+
+    Args:
+        message: What is missing and what brings it back.
+        retry_after_seconds: How long to wait before the next attempt, in seconds; ``None`` leaves
+            it to the worker.
+    """
+
+    def __init__(
+        self, message: str | None = None, *, retry_after_seconds: float | None = None
+    ) -> None:
+        """Check that the wait is a non-negative, finite number."""
+        super().__init__(message)
+        if retry_after_seconds is not None and not 0 <= retry_after_seconds < math.inf:
+            raise ValueError(f"retry_after_seconds must be 0 or more, not {retry_after_seconds!r}")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidImageError(DetectorError):
+    """This image can never be detected: it is corrupt, unsupported, too large or gone.
+
+    The worker records a failed run with ``code`` and deletes the message.
+
+    Args:
+        message: What is wrong with the image, for the person who sent it.
+        code: A stable identifier in snake_case, stored as the run's ``error_code``. The codes that
+            Retinue itself uses are in ``docs/errors.md``.
+        final: Whether another upload of the very same bytes would fail the same way. ``False`` for
+            an image that is merely gone.
+    """
+
+    def __init__(
+        self, message: str | None = None, *, code: str = "invalid_image", final: bool = True
+    ) -> None:
+        """Keep the code beside the message."""
+        super().__init__(message)
+        self.code = code
+        self.final = final

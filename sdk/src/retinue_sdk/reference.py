@@ -1,0 +1,66 @@
+"""Which image: the identity of one version of one S3 object."""
+
+import hashlib
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """One version of one S3 object.
+
+    Attributes:
+        bucket: The bucket's name.
+        key: The object's key, decoded (not the form-encoded text of an event).
+        version_id: The object's version id; ``None`` where the bucket is unversioned.
+        etag: The object's ETag without quotes; stands for the version where there is no id.
+
+    Raises:
+        ValueError: Neither version id nor ETag is given, or a part is empty or holds a character
+            that no S3 name can have (a newline in the bucket or version, NUL or an unpaired
+            surrogate anywhere).
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what names no image."""
+        if not self.bucket or not self.key:
+            raise ValueError("an image needs a bucket and a key")
+        if not (self.version_id or self.etag):
+            raise ValueError("an image needs a version id or an ETag")
+        if any("\n" in part for part in (self.bucket, self.version)):
+            raise ValueError("a bucket or version cannot contain a newline")
+        if any("\0" in part for part in (self.bucket, self.key, self.version)):
+            raise ValueError("a bucket, key or version cannot contain NUL")
+        try:
+            f"{self.bucket}{self.key}{self.version}".encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("a bucket, key or version must be valid Unicode") from error
+
+    @property
+    def version(self) -> str:
+        """What tells this image from others of its key: the version id, or else the ETag."""
+        return self.version_id or self.etag or ""
+
+    @property
+    def image_id(self) -> UUID:
+        """The image's id: a UUIDv8 (RFC 9562) made from SHA-256 of bucket, version and key.
+
+        Anyone can compute it from the S3 identity; the SQL function ``image_id(bucket, key,
+        version)`` is its twin. Bucket and version cannot contain a newline, so the text is
+        unambiguous.
+        """
+        name = f"{self.bucket}\n{self.version}\n{self.key}".encode()
+        digest = bytearray(hashlib.sha256(name).digest()[:16])
+        digest[6] = digest[6] & 0x0F | 0x80
+        digest[8] = digest[8] & 0x3F | 0x80
+        return UUID(bytes=bytes(digest))
+
+    @property
+    def uri(self) -> str:
+        """The object as an ``s3://bucket/key`` URI."""
+        return f"s3://{self.bucket}/{self.key}"
