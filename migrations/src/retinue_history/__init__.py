@@ -1,0 +1,58 @@
+"""Retinue's detection history: tables, views, migrations, reads and writes.
+
+Everything public is here: ``History`` for workers, ``run_query`` for analysts, ``upgrade`` and
+``check_schema`` for whoever deploys. The views are the public interface in SQL; docs/schema.md.
+"""
+
+from retinue_history.engine import create_history_engine
+from retinue_history.errors import (
+    HistoryDataError,
+    HistoryError,
+    HistorySchemaError,
+    HistoryUnavailableError,
+    QueryError,
+)
+from retinue_history.history import History
+from retinue_history.migrate import (
+    check_schema,
+    current_revision,
+    downgrade,
+    head_revision,
+    upgrade,
+)
+from retinue_history.query import QueryResult, run_query
+from retinue_history.records import (
+    JSON,
+    MAX_LABEL_BYTES,
+    Box,
+    DetectionRecord,
+    ImageRecord,
+    RemovedObject,
+    RunKey,
+    RunRecord,
+)
+
+__all__ = [
+    "JSON",
+    "MAX_LABEL_BYTES",
+    "Box",
+    "DetectionRecord",
+    "History",
+    "HistoryDataError",
+    "HistoryError",
+    "HistorySchemaError",
+    "HistoryUnavailableError",
+    "ImageRecord",
+    "QueryError",
+    "QueryResult",
+    "RemovedObject",
+    "RunKey",
+    "RunRecord",
+    "check_schema",
+    "create_history_engine",
+    "current_revision",
+    "downgrade",
+    "head_revision",
+    "run_query",
+    "upgrade",
+]

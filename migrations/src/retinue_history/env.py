@@ -1,0 +1,42 @@
+"""Alembic's environment: runs revisions on the connection that ``migrate.py`` hands over.
+
+Developers reach it through ``migrations/alembic.ini`` as well::
+
+    alembic -c migrations/alembic.ini -x url=postgresql://… check
+"""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from retinue_history.engine import create_history_engine
+from retinue_history.tables import metadata
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        compare_type=True,
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _main() -> None:
+    if context.is_offline_mode():
+        raise SystemExit("Retinue's revisions look at the database; they cannot run with --sql")
+    handed_over = context.config.attributes.get("connection")
+    if handed_over is not None:
+        _run(handed_over)
+        return
+    url = context.get_x_argument(as_dictionary=True).get("url")
+    if not url:
+        raise SystemExit("say which database: alembic -x url=postgresql://user@host/database …")
+    engine = create_history_engine(url, application_name="alembic")
+    with engine.connect() as connection:
+        _run(connection)
+    engine.dispose()
+
+
+_main()

@@ -1,0 +1,147 @@
+"""Reads and writes of the worker: what is settled, and recording what happened."""
+
+import time
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from retinue_history import statements
+from retinue_history.columns import (
+    Columns,
+    attempt_columns,
+    detection_columns,
+    image_columns,
+    lock_columns,
+    removal_columns,
+    run_columns,
+    unversioned_keys,
+)
+from retinue_history.errors import HistoryUnavailableError
+from retinue_history.faults import clashed, translated
+from retinue_history.records import ImageRecord, RemovedObject, RunKey, RunRecord
+
+_ATTEMPTS = 5
+_LOCK_SPACE = 0x5245_5449  # "RETI": our own among the advisory locks of the database
+
+
+class History:
+    """The detection history of one database. Threads may share it; it holds no state but the pool.
+
+    Args:
+        engine: From ``create_history_engine``. The login should be a member of ``retinue_writer``.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def settled(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
+        """Tell which run keys need no work. One round trip, however many are asked for.
+
+        Args:
+            attempts: Run keys, each with the id of the event that asks for it.
+
+        Returns:
+            The keys that have a final run (a success, or the image itself is bad), or a run of any
+            outcome for the same event (a redelivery). A key asked for with several events is
+            settled only if it is for each of them.
+
+        Raises:
+            HistoryUnavailableError: The database cannot answer now.
+            HistoryDataError: A text holds what Postgres cannot.
+        """
+        if not attempts:
+            return set()
+        columns = attempt_columns(attempts)
+        with translated(), self._engine.connect() as connection:
+            rows = connection.execute(statements.SETTLED, columns).all()
+        return {RunKey(*row) for row in rows}
+
+    def record(
+        self,
+        images: Sequence[ImageRecord],
+        runs: Sequence[RunRecord] = (),
+        removed: Sequence[RemovedObject] = (),
+    ) -> set[RunKey]:
+        """Record sightings, runs and removals in one transaction: all of it or nothing.
+
+        Doing it again changes nothing, so after an error recording the same again is always safe.
+        The order of the arguments' rows, and of the calls, does not matter: S3's sequencers decide
+        what came last, and event times where one is missing.
+
+        Args:
+            images: Sightings; one image may occur several times.
+            runs: Attempts, with their detections. Each needs its image, here or recorded before.
+            removed: What S3 says was removed, whether its creation was recorded yet or not.
+
+        Returns:
+            The keys of the runs that were inserted; not of those recorded before (a redelivery),
+            or whose key has succeeded already (another worker was faster).
+
+        Raises:
+            HistoryUnavailableError: The database cannot take rows now: hold the messages.
+            HistoryDataError: It never can take these.
+        """
+        images_in = image_columns(images)
+        removals_in = removal_columns(images, removed)
+        attempts = {(run.key, run.event_id): run for run in runs}
+        runs_in = run_columns(attempts.values())
+        for attempt in range(1, _ATTEMPTS + 1):
+            with translated():
+                try:
+                    with self._engine.begin() as connection:
+                        _save_images(connection, images_in, removals_in)
+                        inserted = [
+                            (run_id, attempts[key, event_id])
+                            for run_id, key, event_id in _save_runs(connection, runs_in)
+                        ]
+                        _save_detections(connection, inserted)
+                    return {run.key for _, run in inserted}
+                except DBAPIError as error:
+                    if not clashed(error):
+                        raise
+            time.sleep(0.02 * attempt)
+        raise HistoryUnavailableError(
+            f"the transaction clashed with others {_ATTEMPTS} times in a row"
+        )
+
+
+def _save_images(connection: Connection, images: Columns, removals: Columns) -> None:
+    locks = lock_columns(images, removals)
+    if not locks["stripe"]:
+        return
+    connection.execute(statements.LOCK_KEYS, {**locks, "space": _LOCK_SPACE})
+    if images["image_id"]:
+        connection.execute(statements.SAVE_IMAGES, images)
+    if removals["key"]:
+        connection.execute(statements.SAVE_REMOVALS, removals)
+    buckets, keys = unversioned_keys(images)
+    connection.execute(
+        statements.JUDGE_IMAGES,
+        {
+            "image_id": images["image_id"],
+            "bucket": removals["bucket"] + buckets,
+            "key": removals["key"] + keys,
+        },
+    )
+
+
+def _save_runs(connection: Connection, runs: Columns) -> list[tuple[int, RunKey, str]]:
+    """Insert the runs that are new; returns their ids, keys and events."""
+    if not runs["image_id"]:
+        return []
+    rows = connection.execute(statements.SAVE_RUNS, runs)
+    return [
+        (
+            row.run_id,
+            RunKey(row.image_id, row.detector, row.detector_version, row.fingerprint),
+            row.event_id,
+        )
+        for row in rows
+    ]
+
+
+def _save_detections(connection: Connection, runs: Sequence[tuple[int, RunRecord]]) -> None:
+    detections = detection_columns(runs)
+    if detections["run_id"]:
+        connection.execute(statements.SAVE_DETECTIONS, detections)

@@ -1,0 +1,180 @@
+"""Brings a database to the schema this code was written for."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, text
+
+from retinue_history.engine import create_history_engine
+from retinue_history.errors import HistorySchemaError, HistoryUnavailableError
+from retinue_history.faults import translated
+
+_LOCK = 0x5245_5449_4E55_4501  # "RETINUE", 1: held while migrating
+_POLL_SECONDS = 0.2
+
+
+def upgrade(
+    database: Engine | URL | str, revision: str = "head", *, lock_timeout_seconds: float = 300.0
+) -> None:
+    """Migrate up, all or nothing. Does nothing on a database that is already there.
+
+    Safe to call from many processes at once: the first migrates while the others wait.
+
+    Args:
+        database: Its engine or URL. The user needs CREATE on the schema, and CREATEROLE unless the
+            roles ``retinue_writer`` and ``retinue_reader`` exist.
+        revision: Where to go; the newest by default.
+        lock_timeout_seconds: How long to wait for another process that is migrating.
+
+    Raises:
+        HistorySchemaError: The database is at a revision that this code does not know.
+        HistoryUnavailableError: The database cannot be reached, the user lacks a right (the message
+            says which to grant), or another process has been migrating for longer than
+            ``lock_timeout_seconds``.
+    """
+    with _alone(database, lock_timeout_seconds) as (config, connection):
+        _refuse_unknown_revision(connection)
+        command.upgrade(config, revision)
+
+
+def downgrade(
+    database: Engine | URL | str, revision: str, *, lock_timeout_seconds: float = 300.0
+) -> None:
+    """Migrate down, all or nothing. ``"base"`` DROPS THE WHOLE HISTORY.
+
+    Args:
+        database: Its engine or URL.
+        revision: Where to go.
+        lock_timeout_seconds: How long to wait for another process that is migrating.
+
+    Raises:
+        HistorySchemaError: The database is at a revision that this code does not know.
+        HistoryUnavailableError: The database cannot be reached, the user lacks a right (the message
+            says which to grant), or another process has been migrating for longer than
+            ``lock_timeout_seconds``.
+    """
+    with _alone(database, lock_timeout_seconds) as (config, connection):
+        _refuse_unknown_revision(connection)
+        command.downgrade(config, revision)
+
+
+def head_revision() -> str:
+    """The revision this code was written for."""
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    if head is None:
+        raise HistorySchemaError("this installation of retinue-history has no revisions in it")
+    return head
+
+
+def current_revision(database: Engine | URL | str) -> str | None:
+    """The revision the database is at; ``None`` if it was never migrated.
+
+    Raises:
+        HistoryUnavailableError: The database cannot be reached.
+    """
+    with translated(), _connected(database) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def check_schema(database: Engine | URL | str) -> None:
+    """Refuse a database whose schema is not the one this code was written for.
+
+    Raises:
+        HistorySchemaError: It is at another revision; the message says what to do.
+        HistoryUnavailableError: It cannot be reached.
+    """
+    current, head = current_revision(database), head_revision()
+    if current == head:
+        return
+    if current is None:
+        raise HistorySchemaError("the database holds no Retinue history: run `retinue migrate`")
+    if current in _known_revisions():
+        raise HistorySchemaError(
+            f"the database is at revision {current}, this code needs {head}: run `retinue migrate`"
+        )
+    raise HistorySchemaError(_newer(current))
+
+
+def alembic_config() -> Config:
+    """Alembic's configuration, without a file: revisions and environment come from this package."""
+    package = str(Path(__file__).parent).replace("%", "%%")
+    config = Config()
+    config.set_main_option("script_location", package)
+    config.set_main_option("version_locations", f"{package}/revisions")
+    config.set_main_option("path_separator", "newline")
+    return config
+
+
+@contextmanager
+def _alone(
+    database: Engine | URL | str, lock_timeout_seconds: float
+) -> Iterator[tuple[Config, Connection]]:
+    """Hold the migration lock and an open transaction for the length of a ``with`` block."""
+    with translated(), _connected(database) as connection:
+        _take_lock(connection, lock_timeout_seconds)
+        try:
+            with connection.begin():
+                # A migration may take longer than any statement of a worker should.
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                config = alembic_config()
+                config.attributes["connection"] = connection
+                yield config, connection
+        finally:
+            # Closing the session releases the lock even where the connection is beyond use.
+            connection.invalidate()
+
+
+def _take_lock(connection: Connection, timeout_seconds: float) -> None:
+    """Take the lock for the session, so that a revision may commit in between.
+
+    It is polled for: a process that waits inside the server holds a snapshot, and would deadlock
+    with a CREATE INDEX CONCURRENTLY in the revision it waits for.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        with connection.begin():
+            if connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
+                return
+        if time.monotonic() > deadline:
+            raise HistoryUnavailableError(
+                f"another process has been migrating this database for {timeout_seconds:g} s"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def _connected(database: Engine | URL | str) -> Iterator[Connection]:
+    if isinstance(database, Engine):
+        with database.connect() as connection:
+            yield connection
+        return
+    engine = create_history_engine(database, application_name="retinue migrate", pool_size=1)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _known_revisions() -> set[str]:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return {script.revision for script in scripts.walk_revisions()}
+
+
+def _refuse_unknown_revision(connection: Connection) -> None:
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in _known_revisions():
+        raise HistorySchemaError(_newer(current))
+
+
+def _newer(current: str) -> str:
+    return (
+        f"the database is at revision {current}, which this version of Retinue does not know: "
+        f"update Retinue (it knows up to {head_revision()})"
+    )

@@ -1,0 +1,102 @@
+"""Renders docs/schema.md from a migrated database's own comments.
+
+``python -m retinue_history.schema_page postgresql://…`` prints it.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+
+from sqlalchemy import URL
+
+from retinue_history.catalog import Relation, functions, relations
+from retinue_history.engine import create_history_engine
+from retinue_history.faults import translated
+
+_HEAD = """\
+# The schema
+
+Printed from a migrated database by `python -m retinue_history.schema_page`; a test compares.
+
+The views are the public interface: they keep their names and columns when tables change. Analysts
+read through the role `retinue_reader` (views and tables, read only, 30 s a statement); workers
+write through the role `retinue_writer`.
+"""
+
+
+def schema_page(url: str | URL) -> str:
+    """The page as Markdown.
+
+    Args:
+        url: A migrated database.
+
+    Raises:
+        HistoryUnavailableError: It cannot be reached.
+    """
+    engine = create_history_engine(url, application_name="retinue schema page", pool_size=1)
+    try:
+        with translated(), engine.connect() as connection:
+            found = relations(connection)
+            known_functions = functions(connection)
+    finally:
+        engine.dispose()
+    # Alembic's own table comes last: it says nothing about images.
+    tables = sorted((r for r in found if not r.is_view), key=lambda r: r.name == "alembic_version")
+    lines = [_HEAD, *_diagram(tables), "", "## Views", ""]
+    for view in found:
+        if view.is_view:
+            lines += _section(view)
+    lines += ["## Tables", ""]
+    for table in tables:
+        lines += _section(table)
+    lines += ["## Functions", ""]
+    for function in known_functions:
+        lines += [f"- `{function.signature}`: {function.comment or ''}"]
+    return "\n".join(lines) + "\n"
+
+
+def _diagram(tables: list[Relation]) -> Iterator[str]:
+    yield "```mermaid"
+    yield "erDiagram"
+    for table in tables:
+        for target, through in table.references:
+            yield f'    {target} ||--o{{ {table.name} : "{through}"'
+    for table in tables:
+        yield f"    {table.name} {{"
+        for column in table.columns:
+            # Mermaid wants one word for a type.
+            yield f"        {re.sub(r'[^a-z0-9]+', '_', column.type).strip('_')} {column.name}"
+        yield "    }"
+    yield "```"
+
+
+def _section(relation: Relation) -> Iterator[str]:
+    yield f"### {relation.name}"
+    yield ""
+    yield f"{relation.comment or ''}."
+    yield ""
+    # Postgres does not know which columns of a view can be null.
+    yield "| column | type | |" if relation.is_view else "| column | type | null | |"
+    yield "|---|---|---|" if relation.is_view else "|---|---|---|---|"
+    for column in relation.columns:
+        cells = [f"`{column.name}`", column.type]
+        if not relation.is_view:
+            cells.append("yes" if column.nullable else "")
+        cells.append((column.comment or "").replace("|", r"\|"))
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    for title, definitions in (
+        ("Constraints", relation.constraints),
+        ("Indexes", relation.indexes),
+    ):
+        if definitions:
+            yield f"{title}:"
+            yield ""
+            yield from (f"- `{definition}`" for definition in definitions)
+            yield ""
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python -m retinue_history.schema_page postgresql://…")
+    sys.stdout.write(schema_page(sys.argv[1]))

