@@ -1,0 +1,1 @@
+"""Detectors that misbehave in every way, for Retinue's own tests."""

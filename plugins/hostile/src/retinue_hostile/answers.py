@@ -1,0 +1,183 @@
+"""Detectors whose answers cannot be kept as they are."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal, cast
+
+from pydantic import Field
+from retinue_sdk import BoundingBox, Detection, Findings, Image, InvalidImageError, Result
+
+from retinue_hostile.echo import Hostile, HostileOptions, found
+
+UNSTORABLE = "nul \0, surrogate \ud800"
+"""Text that neither PostgreSQL nor UTF-8 can hold."""
+
+
+class NanOptions(HostileOptions):
+    """Where to say NaN."""
+
+    where: Literal["attributes", "raw_response", "confidence", "box", "billed_units"] = "attributes"
+    """The value types refuse NaN in all but the first two; it gets past them all the same."""
+
+
+class UnicodeOptions(HostileOptions):
+    """Where to say what cannot be stored."""
+
+    where: Literal["attributes", "raw_response", "label", "model_version", "error"] = "attributes"
+    """Detection refuses such a label; it gets past it all the same. An error carries it in its text
+    and its code."""
+
+
+class ManyOptions(HostileOptions):
+    """How much to find."""
+
+    labels: Annotated[int, Field(ge=0)] = 10_000
+    """Detections for each image."""
+
+
+class HugeResponseOptions(HostileOptions):
+    """How much to say."""
+
+    response_bytes: Annotated[int, Field(ge=0)] = 32 * 2**20
+    """Size of the raw response for each image, in bytes."""
+
+
+class WrongLengthOptions(HostileOptions):
+    """How far off to be."""
+
+    surplus: int = -1
+    """How many results more than images are returned; negative for fewer."""
+
+
+class WrongTypeOptions(HostileOptions):
+    """What to return."""
+
+    result: Literal["none", "dict", "nothing", "generator", "detections", "exception"] = "dict"
+    """For each image None, a dict, a Findings of dicts (detections), or an exception that is no
+    DetectorError; or instead of all the results None (nothing) or a generator."""
+
+
+class Nan(Hostile[NanOptions]):
+    """Says NaN where a number should be."""
+
+    name: ClassVar[str] = "hostile-nan"
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Answer with NaN."""
+        return [self._answer(found(image)) for image in images]
+
+    def _answer(self, findings: Findings) -> Findings:
+        detection = findings.detections[0]
+        match self.options.where:
+            case "attributes":
+                nan: dict[str, Any] = {"sharpness": math.nan, "pose": [math.inf, -math.inf]}
+                return replace(findings, detections=(replace(detection, attributes=nan),))
+            case "raw_response":
+                return replace(findings, raw_response={"Confidence": math.nan, "Infinity": [1e999]})
+            case "confidence":
+                object.__setattr__(detection, "confidence", math.nan)
+            case "box":
+                object.__setattr__(detection.box, "left", math.nan)
+            case "billed_units":
+                object.__setattr__(findings, "billed_units", Decimal("NaN"))
+        return findings
+
+
+class Unicode(Hostile[UnicodeOptions]):
+    """Says what cannot be stored."""
+
+    name: ClassVar[str] = "hostile-unicode"
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Answer with NUL and an unpaired surrogate."""
+        return [self._answer(found(image)) for image in images]
+
+    def _answer(self, findings: Findings) -> Result:
+        detection = findings.detections[0]
+        bad: dict[str, Any] = {"text": UNSTORABLE, UNSTORABLE: [UNSTORABLE, {"": "\0"}]}
+        match self.options.where:
+            case "attributes":
+                return replace(findings, detections=(replace(detection, attributes=bad),))
+            case "raw_response":
+                return replace(findings, raw_response=bad)
+            case "model_version":
+                return replace(findings, model_version=UNSTORABLE)
+            case "error":
+                return InvalidImageError(UNSTORABLE, code=UNSTORABLE)
+            case "label":
+                object.__setattr__(detection, "label", UNSTORABLE)
+        return findings
+
+
+class Many(Hostile[ManyOptions]):
+    """Finds very much."""
+
+    name: ClassVar[str] = "hostile-many"
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Find thousands of labels in each image."""
+        number = self.options.labels
+        labels = tuple(
+            Detection("label", f"thing {index}", (index + 1) / number) for index in range(number)
+        )
+        return [Findings(labels) for _ in images]
+
+
+class HugeResponse(Hostile[HugeResponseOptions]):
+    """Says very much."""
+
+    name: ClassVar[str] = "hostile-huge-response"
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Return tens of megabytes with each image."""
+        response = {"Padding": "x" * self.options.response_bytes}
+        return [replace(found(image), raw_response=response) for image in images]
+
+
+class OutsideBoxes(Hostile[HostileOptions]):
+    """Finds things outside the image. That is allowed: Amazon Rekognition does it."""
+
+    name: ClassVar[str] = "hostile-outside-boxes"
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Find things across the borders, beyond them, and of no area."""
+        boxes = [
+            BoundingBox(-0.1, -0.2, 0.5, 0.5),
+            BoundingBox(0.9, 0.9, 1e6, 1e6),
+            BoundingBox(-3, 5, 1, 1),
+            BoundingBox(0.5, 0.5, 0, 0),
+        ]
+        outside = tuple(Detection("label", "Elsewhere", 0.5, box) for box in boxes)
+        return [Findings(outside) for _ in images]
+
+
+class WrongLength(Hostile[WrongLengthOptions]):
+    """Returns too few results, or too many: whose are they?"""
+
+    name: ClassVar[str] = "hostile-wrong-length"
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Answer for another number of images."""
+        number = max(len(images) + self.options.surplus, 0)
+        return [found(images[index % len(images)]) for index in range(number)]
+
+
+class WrongType(Hostile[WrongTypeOptions]):
+    """Returns what is no result."""
+
+    name: ClassVar[str] = "hostile-wrong-type"
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Answer with something else."""
+        number = len(images)
+        wrong: dict[str, Any] = {
+            "none": [None] * number,
+            "dict": [{"label": "Dog", "confidence": 0.9}] * number,
+            "detections": [Findings(cast(Any, [{"label": "Dog"}, None, "Dog"]))] * number,
+            "exception": [RuntimeError("hostile: returned, not raised")] * number,
+            "generator": (found(image) for image in images),
+            "nothing": None,
+        }
+        return cast(Sequence[Result], wrong[self.options.result])

@@ -1,0 +1,1 @@
+"""Local object and face detectors for Retinue, on ONNX Runtime."""

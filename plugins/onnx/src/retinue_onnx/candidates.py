@@ -1,0 +1,59 @@
+"""What a network points at in one image, before anybody chose among it."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from retinue_onnx.session import NotANumberError
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Boxes with scores, all arrays of the same length n.
+
+    Attributes:
+        boxes: Shape (n, 4), float32: left, top, right, bottom in pixels of the canvas.
+        scores: Shape (n,), float32: 0 to 1.
+        classes: Shape (n,), int64: class ids from 0.
+        points: Shape (n, k, 2), float32: x, y of k landmarks in pixels of the canvas; k may be 0.
+
+    Raises:
+        NotANumberError: A box, score or point is not finite.
+    """
+
+    boxes: Floats
+    scores: Floats
+    classes: Integers
+    points: Floats
+
+    def __post_init__(self) -> None:
+        """Refuse what is nowhere."""
+        if not all(np.isfinite(a).all() for a in (self.boxes, self.scores, self.points)):
+            raise NotANumberError("the network answered with boxes that are not finite")
+
+    @classmethod
+    def of(
+        cls, boxes: Floats, scores: Floats, classes: Integers, points: Floats | None = None
+    ) -> Self:
+        """Candidates with or without landmarks."""
+        if points is None:
+            points = np.zeros((len(boxes), 0, 2), np.float32)
+        return cls(boxes, scores, classes, points)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, chosen: npt.NDArray[Any]) -> "Candidates":
+        """Those that an index or mask array chooses."""
+        return Candidates(
+            self.boxes[chosen], self.scores[chosen], self.classes[chosen], self.points[chosen]
+        )
+
+    def best_first(self, limit: int | None = None) -> "Candidates":
+        """Sorted by score, descending, at most ``limit``; equal scores keep their order."""
+        return self[np.argsort(-self.scores, kind="stable")[:limit]]

@@ -1,0 +1,87 @@
+"""CenterFace: faces with five landmarks (https://github.com/Star-Clouds/CenterFace, MIT).
+
+For each cell of 4 × 4 pixels the network gives the likelihood that a face is centred there, the
+logarithm of its height and width, where in the cell the centre is, and the landmarks as ratios of
+the box (https://arxiv.org/abs/1911.03599).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from retinue_sdk import Pixels
+
+from retinue_onnx.candidates import Candidates, Floats
+from retinue_onnx.layout import Canvases
+from retinue_onnx.letterbox import Placement, letterbox
+from retinue_onnx.session import Array, Batch
+from retinue_onnx.suppression import suppressed
+
+STRIDE_PX = 4
+"""Size of a cell of the outputs, in pixels of the canvas (``decode`` in centerface.py)."""
+
+MULTIPLE_PX = 32
+"""The network halves its input five times: sides are multiples of 2⁵."""
+
+MAX_IOU = 0.3
+"""Faces that overlap more are taken for one (``nms`` in centerface.py)."""
+
+CHANNELS = (1, 2, 2, 10)
+"""Channels of the outputs in their order: heatmap, scale (height, width), offset (y, x), landmarks
+(y, x five times)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CenterFace:
+    """CenterFace, on canvases of the image's own proportions.
+
+    Attributes:
+        max_side_px: Longest side of a canvas, in pixels; a multiple of 32.
+        height: Height that the network insists on, in pixels; ``None`` if it takes any.
+        width: Width that the network insists on, in pixels; ``None`` if it takes any.
+    """
+
+    max_side_px: int
+    height: int | None = None
+    width: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in the raw response."""
+        return "centerface"
+
+    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
+        """Letterbox on black, onto the smallest canvas that holds the image.
+
+        An image is shrunk to the longest side allowed; a smaller one grows by the few pixels that
+        it lacks to multiples of 32.
+        """
+        longest = max(pixels.shape[:2])
+        scale = min(1.0, self.max_side_px / longest)
+        height, width = (-(-max(round(s * scale), 1) // MULTIPLE_PX) for s in pixels.shape[:2])
+        return letterbox(
+            pixels,
+            height=self.height or height * MULTIPLE_PX,
+            width=self.width or width * MULTIPLE_PX,
+        )
+
+    def normalise(self, canvases: Canvases) -> Batch:
+        """Red first, 0 to 255, as they are."""
+        return np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), dtype=np.float32)
+
+    def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[Candidates]:
+        """Decode cells whose likelihood reaches the threshold, and suppress overlapping boxes."""
+        return [self._read_one([output[i] for output in outputs], threshold) for i in range(count)]
+
+    def _read_one(self, maps: Sequence[Floats], threshold: float) -> Candidates:
+        heatmap, scale, offset, landmarks = maps
+        rows, columns = np.nonzero(heatmap[0] >= threshold)
+        size = np.exp(scale[:, rows, columns]).T[:, ::-1] * STRIDE_PX  # width, height
+        cells = np.stack([columns, rows], axis=1)
+        centres = (cells + offset[:, rows, columns].T[:, ::-1] + 0.5) * STRIDE_PX
+        corners = centres - size / 2
+        boxes = np.concatenate([corners, corners + size], axis=1).astype(np.float32)
+        ratios = landmarks[:, rows, columns].T.reshape(len(rows), 5, 2)[..., ::-1]  # x, y
+        points = (corners[:, None] + ratios * size[:, None]).astype(np.float32)
+        found = Candidates(boxes, heatmap[0, rows, columns], np.zeros(len(rows), np.int64), points)
+        return suppressed(found, max_iou=MAX_IOU)

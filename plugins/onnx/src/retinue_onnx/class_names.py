@@ -1,0 +1,52 @@
+"""What the classes of an object detector are called."""
+
+import ast
+from importlib import resources
+from pathlib import Path
+
+from retinue_sdk import ConfigurationError
+
+Names = tuple[str, ...]
+
+
+def coco_names() -> Names:
+    """The 80 categories of COCO 2017 in the order of their ids (https://cocodataset.org)."""
+    text = (resources.files("retinue_onnx") / "labels" / "coco.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
+
+
+def chosen_names(labels: Path | Names) -> Names:
+    """The names that the option gives: a file with one a line, or the names themselves.
+
+    Raises:
+        ConfigurationError: The file cannot be read as UTF-8 text, or a name is missing.
+    """
+    names = labels
+    if isinstance(names, Path):
+        try:
+            names = tuple(names.read_text(encoding="utf-8-sig").rstrip().splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"option labels: {labels} cannot be read ({error}); "
+                "give a UTF-8 text file with one label a line, or a list of labels"
+            ) from error
+    names = tuple(name.strip() for name in names)
+    if not names or not all(names):
+        raise ConfigurationError(
+            "option labels: there is an empty label, or none at all; "
+            "give one name for each class of the model, in the order of its class ids"
+        )
+    return names
+
+
+def names_in_metadata(metadata: dict[str, str]) -> Names | None:
+    """The names inside a model, where its exporter wrote them; ``None`` where it did not.
+
+    Ultralytics' exporters write ``names`` as a Python dictionary, ``{0: 'person', …}``
+    (https://docs.ultralytics.com/modes/export).
+    """
+    try:
+        names = ast.literal_eval(metadata["names"])
+        return tuple(str(names[index]) for index in range(len(names))) or None
+    except (KeyError, ValueError, SyntaxError, TypeError, IndexError):
+        return None

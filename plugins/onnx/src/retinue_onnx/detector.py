@@ -1,0 +1,189 @@
+"""What both detectors do alike: load a network, feed it batches, answer for each image."""
+
+import logging
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import ClassVar, TypeVar
+
+import numpy as np
+from retinue_sdk import (
+    Capabilities,
+    ConfigurationError,
+    Detection,
+    Detector,
+    DetectorError,
+    DetectorNotReadyError,
+    Findings,
+    Image,
+    Input,
+    InvalidImageError,
+    Pixels,
+    Result,
+)
+
+from retinue_onnx.candidates import Candidates
+from retinue_onnx.layout import Layout
+from retinue_onnx.letterbox import Placement
+from retinue_onnx.model_file import ModelFile
+from retinue_onnx.options import OnnxOptions
+from retinue_onnx.session import NotANumberError, Session
+
+logger = logging.getLogger(__name__)
+
+OptionsT = TypeVar("OptionsT", bound=OnnxOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An image of a batch on its canvas.
+
+    Attributes:
+        index: Its place in the batch.
+        canvas: Shape (height, width, 3), uint8, RGB.
+        placement: Where on the canvas it lies.
+    """
+
+    index: int
+    canvas: Pixels
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A network that is ready, and how to speak with it."""
+
+    session: Session
+    layout: Layout
+
+
+class OnnxDetector(Detector[OptionsT]):
+    """A detector with an ONNX network inside.
+
+    Attributes:
+        bundled_model: File name of the model that comes with this plugin.
+    """
+
+    bundled_model: ClassVar[str]
+
+    def __init__(self, options: OptionsT) -> None:
+        """Find the model file and remember its hash.
+
+        Raises:
+            ConfigurationError: There is no such file.
+        """
+        super().__init__(options)
+        self._loaded: Loaded | None = None
+        try:
+            self._file = ModelFile.find(options.model, bundled=self.bundled_model)
+        except ConfigurationError as error:
+            raise self._named(error) from error
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Pixels, in batches, one batch at a time: ONNX Runtime spreads each over the cores."""
+        return Capabilities(input=Input.PIXELS, max_batch_size=self.options.max_batch_size)
+
+    @property
+    def model_version(self) -> str:
+        """The model file's name and the beginning of its SHA-256."""
+        return self._file.version
+
+    def model_fingerprint(self) -> str:
+        """The SHA-256 of the model file."""
+        return self._file.sha256
+
+    def start(self) -> None:
+        """Load the network and run it once.
+
+        Raises:
+            ConfigurationError: The model or an execution provider cannot be used.
+        """
+        try:
+            session = Session(
+                self._file.read(),
+                providers=self.options.providers,
+                threads=self.options.threads,
+            )
+            self._loaded = Loaded(session, self._layout(session))
+        except ConfigurationError as error:
+            raise self._named(error) from error
+        layout, provider = self._loaded.layout.name, session.provider
+        logger.info("%s runs %s (%s) on %s", self.name, self._file.version, layout, provider)
+
+    def close(self) -> None:
+        """Forget the network; its memory is freed with it."""
+        self._loaded = None
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Look at the images; those of equal canvas size go through the network together."""
+        loaded = self._loaded
+        if loaded is None:
+            raise DetectorNotReadyError(f"{self.name} was not started, or is closed")
+        results: dict[int, Result] = {}
+        batches: dict[tuple[int, ...], list[Placed]] = defaultdict(list)
+        for index, image in enumerate(images):
+            try:
+                placed = Placed(index, *loaded.layout.place(image.pixels()))
+            except DetectorError as error:
+                results[index] = error
+            else:
+                batches[placed.canvas.shape].append(placed)
+        most = loaded.session.batch or self.options.max_batch_size
+        for batch in batches.values():
+            for first in range(0, len(batch), most):
+                results |= self._look(loaded, batch[first : first + most])
+        return [results[index] for index in range(len(images))]
+
+    def _look(self, loaded: Loaded, batch: Sequence[Placed]) -> dict[int, Result]:
+        """Findings by place in the batch, of images with equal canvases."""
+        try:
+            found = self._run(loaded, batch)
+        except NotANumberError as error:
+            if len(batch) > 1:  # find out whose fault it is
+                singles = (self._look(loaded, [placed]) for placed in batch)
+                return {index: result for single in singles for index, result in single.items()}
+            return {batch[0].index: InvalidImageError(str(error), code="not_a_number")}
+        return {
+            placed.index: self._findings(loaded, placed, candidates)
+            for placed, candidates in zip(batch, found, strict=True)
+        }
+
+    def _run(self, loaded: Loaded, batch: Sequence[Placed]) -> list[Candidates]:
+        canvases = np.stack([placed.canvas for placed in batch])
+        missing = (loaded.session.batch or len(batch)) - len(batch)
+        if missing:
+            canvases = np.concatenate([canvases, np.repeat(canvases[:1], missing, axis=0)])
+        outputs = loaded.session.run(loaded.layout.normalise(canvases))
+        return loaded.layout.read(outputs, len(batch), self.options.threshold)
+
+    def _findings(self, loaded: Loaded, placed: Placed, candidates: Candidates) -> Findings:
+        height, width = placed.canvas.shape[:2]
+        return Findings(
+            detections=tuple(self._detections(candidates, placed.placement)),
+            raw_response={
+                "provider": loaded.session.provider,
+                "layout": loaded.layout.name,
+                "input": [height, width],
+            },
+            model_version=self.model_version,
+            billed_units=Decimal(1),
+        )
+
+    def _named(self, error: ConfigurationError) -> ConfigurationError:
+        """The same complaint, with the detector's name in front."""
+        return ConfigurationError(f"{self.name}: {error}")
+
+    @abstractmethod
+    def _layout(self, session: Session) -> Layout:
+        """How to speak with the network.
+
+        Raises:
+            ConfigurationError: Its outputs are not understood.
+        """
+
+    @abstractmethod
+    def _detections(self, candidates: Candidates, placement: Placement) -> list[Detection]:
+        """What is reported, in the order of the candidates: best first."""

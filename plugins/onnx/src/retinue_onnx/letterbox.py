@@ -1,0 +1,96 @@
+"""Bring an image to the size that a network wants, and places on it back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+from retinue_sdk import Pixels
+
+Points = npt.NDArray[np.float32]
+
+REDUCING_GAP = 2.0
+"""Pillow may first shrink by whole factors as long as the rest is at least a factor of 2: several
+times faster for camera photos, and hardly to be told from one careful step (Pillow's handbook,
+``Image.resize``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where on the network's canvas the image lies, in pixels of the canvas.
+
+    Attributes:
+        left: Left edge of the image.
+        top: Top edge of the image.
+        width: Width of the image on the canvas, at least 1.
+        height: Height of the image on the canvas, at least 1.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def to_ratios(self, points: Points) -> Points:
+        """Points on the canvas as ratios of the image.
+
+        Args:
+            points: Any shape whose last axis is x, y: (…, 2), pixels of the canvas.
+
+        Returns:
+            The same shape; 0 to 1 inside the image, beyond that outside it.
+        """
+        return ((points - (self.left, self.top)) / (self.width, self.height)).astype(np.float32)
+
+    def to_canvas(self, ratios: Points) -> Points:
+        """The inverse of ``to_ratios``."""
+        return (ratios * (self.width, self.height) + (self.left, self.top)).astype(np.float32)
+
+
+def letterbox(
+    pixels: Pixels, *, height: int, width: int, fill: int = 0
+) -> tuple[Pixels, Placement]:
+    """Scale an image, up or down, until it just fits the canvas, and centre it there.
+
+    Args:
+        pixels: Shape (h, w, 3), uint8.
+        height: Of the canvas, in pixels.
+        width: Of the canvas, in pixels.
+        fill: Grey level around the image, 0 to 255.
+
+    Returns:
+        The canvas, shape (height, width, 3), uint8, and where the image lies on it. An image of
+        extreme proportions keeps at least one pixel in each direction.
+    """
+    scale = min(width / pixels.shape[1], height / pixels.shape[0])
+    inner_width = min(max(round(pixels.shape[1] * scale), 1), width)
+    inner_height = min(max(round(pixels.shape[0] * scale), 1), height)
+    left, top = (width - inner_width) // 2, (height - inner_height) // 2
+    canvas = np.full((height, width, 3), fill, np.uint8)
+    canvas[top : top + inner_height, left : left + inner_width] = _resized(
+        pixels, height=inner_height, width=inner_width
+    )
+    return canvas, Placement(left, top, inner_width, inner_height)
+
+
+def stretch(pixels: Pixels, *, height: int, width: int) -> tuple[Pixels, Placement]:
+    """Scale an image to fill the canvas, whatever that does to its proportions.
+
+    Args:
+        pixels: Shape (h, w, 3), uint8.
+        height: Of the canvas, in pixels.
+        width: Of the canvas, in pixels.
+
+    Returns:
+        The canvas, shape (height, width, 3), uint8, and where the image lies on it: everywhere.
+    """
+    return _resized(pixels, height=height, width=width), Placement(0, 0, width, height)
+
+
+def _resized(pixels: Pixels, *, height: int, width: int) -> Pixels:
+    """Bilinear with a support that grows when shrinking, so that nothing aliases."""
+    image = PillowImage.fromarray(pixels)
+    resized = image.resize(
+        (width, height), PillowImage.Resampling.BILINEAR, reducing_gap=REDUCING_GAP
+    )
+    return np.asarray(resized)

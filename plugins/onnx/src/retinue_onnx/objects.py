@@ -1,0 +1,88 @@
+"""The detector ``onnx-objects``: 80 everyday kinds of things, or what your own model knows."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from retinue_sdk import ConfigurationError, Detection, DetectorNotReadyError
+
+from retinue_onnx.boxes import bounding_boxes
+from retinue_onnx.candidates import Candidates
+from retinue_onnx.class_names import Names, chosen_names, coco_names, names_in_metadata
+from retinue_onnx.detector import OnnxDetector
+from retinue_onnx.end_to_end import Resize
+from retinue_onnx.layout import Layout
+from retinue_onnx.letterbox import Placement
+from retinue_onnx.options import OnnxOptions
+from retinue_onnx.recognition import recognised
+from retinue_onnx.session import Session
+
+
+class ObjectOptions(OnnxOptions):
+    """Options of ``onnx-objects``."""
+
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.35
+    """Least confidence that is reported, 0 to 1."""
+
+    labels: Path | tuple[str, ...] | None = None
+    """Names of the classes in the order of their ids: a text file with one a line, or a list. Left
+    out, the names inside the model are used, or else those of COCO."""
+
+    resize: Resize | None = None
+    """How images get to the size of an end-to-end model: ``letterbox`` keeps their proportions,
+    ``stretch`` does not. Left out, what the model's family is trained with."""
+
+    input_side_px: Annotated[int, Field(ge=32, le=4096, multiple_of=32)] | None = None
+    """Side of the square input of a model that leaves it open, in pixels; left out, 640."""
+
+
+class ObjectDetector(OnnxDetector[ObjectOptions]):
+    """Finds objects: NanoDet with the 80 categories of COCO, or a model of your own."""
+
+    name: ClassVar[str] = "onnx-objects"
+    version: ClassVar[str] = "1"
+    bundled_model: ClassVar[str] = "nanodet.onnx"
+
+    def __init__(self, options: ObjectOptions) -> None:
+        """Find the model file and the labels.
+
+        Raises:
+            ConfigurationError: There is no such model or labels file.
+        """
+        super().__init__(options)
+        self._names: Names = coco_names()
+        if options.labels is not None:
+            try:
+                self._names = chosen_names(options.labels)
+            except ConfigurationError as error:
+                raise self._named(error) from error
+
+    def model_fingerprint(self) -> str:
+        """The SHA-256 of the model file and of the labels."""
+        names = "" if self.options.labels is None else json.dumps(self._names)
+        return hashlib.sha256(f"{super().model_fingerprint()}\n{names}".encode()).hexdigest()
+
+    def _layout(self, session: Session) -> Layout:
+        if self.options.labels is None:
+            self._names = names_in_metadata(session.metadata) or coco_names()
+        return recognised(
+            session,
+            classes=len(self._names),
+            resize=self.options.resize,
+            side_px=self.options.input_side_px,
+        )
+
+    def _detections(self, candidates: Candidates, placement: Placement) -> list[Detection]:
+        beyond = candidates.classes.max(initial=-1)
+        if beyond >= len(self._names):
+            raise DetectorNotReadyError(
+                f"{self.name}: option labels: the model found class {beyond}, but there are only "
+                f"{len(self._names)} labels; give one for each class of the model"
+            )
+        boxes = bounding_boxes(candidates, placement)
+        return [
+            Detection("label", self._names[index], min(float(score), 1.0), box)
+            for index, score, box in zip(candidates.classes, candidates.scores, boxes, strict=True)
+        ]

@@ -1,0 +1,30 @@
+"""What both detectors let the user set."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from retinue_sdk import DetectorOptions, Operational
+
+
+class OnnxOptions(DetectorOptions):
+    """Options of every detector that runs on ONNX Runtime."""
+
+    model: Path | None = None
+    """ONNX file to use instead of the one that comes with this plugin."""
+
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Least confidence that is reported, 0 to 1."""
+
+    providers: Annotated[tuple[str, ...], Field(min_length=1), Operational()] = (
+        "CUDAExecutionProvider",
+        "CPUExecutionProvider",
+    )
+    """ONNX Runtime execution providers in order of preference; those that are not installed are
+    passed over."""
+
+    max_batch_size: Annotated[int, Field(ge=1, le=256), Operational()] = 8
+    """Most images that go through the network at once."""
+
+    threads: Annotated[int, Field(ge=0, le=1024), Operational()] = 0
+    """Threads for one operator of the network on the CPU; 0 is one for each core."""

@@ -1,0 +1,161 @@
+"""A network, loaded into ONNX Runtime."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime  # type: ignore[import-untyped]  # it ships no type information
+from retinue_sdk import ConfigurationError
+
+Array = npt.NDArray[Any]
+Batch = npt.NDArray[np.float32]
+"""Images as a network takes them: shape (N, 3, height, width), dtype float32."""
+
+SIZES_INPUT = "orig_target_sizes"
+"""Second input of RT-DETR and its relatives: width and height that the boxes shall relate to, shape
+(N, 2), int64 (``tools/export_onnx.py`` of lyuwenyu/RT-DETR)."""
+
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
+class NotANumberError(ArithmeticError):
+    """The network answered with NaN or infinity."""
+
+
+def usable_providers(wanted: Sequence[str]) -> list[str]:
+    """Those of the wanted execution providers that this ONNX Runtime contains.
+
+    Raises:
+        ConfigurationError: A name is unknown, or none of them is contained.
+    """
+    known, installed = onnxruntime.get_all_providers(), onnxruntime.get_available_providers()
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ConfigurationError(
+            f"option providers: {', '.join(unknown)} is unknown; "
+            f"allowed are {', '.join(known)}, and installed here are {', '.join(installed)}"
+        )
+    usable = [name for name in wanted if name in installed]
+    if not usable:
+        raise ConfigurationError(
+            f"option providers: none of {', '.join(wanted)} is installed; "
+            f"installed are {', '.join(installed)}. For CUDA install onnxruntime-gpu in place of "
+            "onnxruntime"
+        )
+    return usable
+
+
+class Session:
+    """A network with one image input, ready to run. Safe to use from several threads.
+
+    Args:
+        model: The whole ONNX file; weights in a second file are not supported.
+        providers: Execution providers in order of preference.
+        threads: Threads for one operator; 0 for one a core.
+
+    Attributes:
+        provider: The execution provider that ONNX Runtime really gave the session.
+        output_names: The outputs' names, in the network's order.
+        metadata: Custom metadata in the file.
+        batch: Number of images the network insists on; ``None`` if any number will do.
+        height: Height of the input in pixels; ``None`` if it may vary.
+        width: Width of the input in pixels; ``None`` if it may vary.
+
+    Raises:
+        ConfigurationError: The model cannot be loaded, or does not take images as (N, 3, H, W)
+            float32 or float16.
+    """
+
+    def __init__(self, model: bytes, *, providers: Sequence[str], threads: int = 0) -> None:
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = threads
+        settings.log_severity_level = 3  # errors; a warning about each fallen-back node is noise
+        usable = usable_providers(providers)
+        try:
+            self._session = onnxruntime.InferenceSession(model, settings, providers=usable)
+        except Exception as error:  # ONNX Runtime raises a dozen classes without a common base
+            raise ConfigurationError(
+                "option model: the file cannot be loaded as an ONNX model in one file "
+                f"({str(error).strip()})"
+            ) from error
+        self.provider: str = self._session.get_providers()[0]
+        if self.provider not in usable:
+            raise ConfigurationError(
+                f"option providers: asked for {', '.join(usable)}, ONNX Runtime could only give "
+                f"{self.provider}; its log says why. Add {self.provider} to accept that"
+            )
+        self.output_names = [output.name for output in self._session.get_outputs()]
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self._find_inputs()
+
+    def _find_inputs(self) -> None:
+        inputs = self._session.get_inputs()
+        images = [
+            i
+            for i in inputs
+            if i.type in _TYPES
+            and len(i.shape) == 4
+            and (i.shape[1] == 3 or not isinstance(i.shape[1], int))
+        ]
+        self._wants_sizes = any(i.name == SIZES_INPUT for i in inputs)
+        if len(images) != 1 or len(inputs) != 1 + self._wants_sizes:
+            found = "; ".join(f"{i.name} {i.type} {i.shape}" for i in inputs) or "none"
+            raise ConfigurationError(
+                "option model: its inputs are not understood. Found: "
+                f"{found}. Understood: one image input of shape (N, 3, height, width), float or "
+                f"float16, and perhaps {SIZES_INPUT} (N, 2)"
+            )
+        self._image, self._dtype = images[0].name, _TYPES[images[0].type]
+        batch, _, height, width = (
+            size if isinstance(size, int) else None for size in images[0].shape
+        )
+        self.batch: int | None = batch
+        self.height: int | None = height
+        self.width: int | None = width
+
+    def probe(self, *, height: int, width: int) -> list[Array]:
+        """Run the network on a black image, to see what it answers.
+
+        Args:
+            height: Of the image, in pixels.
+            width: Of the image, in pixels.
+
+        Returns:
+            As ``run``, for as many images as the network insists on, or one.
+
+        Raises:
+            ConfigurationError: It fails.
+        """
+        try:
+            return self.run(np.zeros((self.batch or 1, 3, height, width), np.float32))
+        except Exception as error:  # ONNX Runtime raises a dozen classes without a common base
+            raise ConfigurationError(
+                f"option model: the network fails on a black image of {width} × {height} pixels "
+                f"({str(error).strip()})"
+            ) from error
+
+    def run(self, batch: Batch) -> list[Array]:
+        """Run the network.
+
+        Args:
+            batch: Images, already scaled and normalised.
+
+        Returns:
+            The outputs in the network's order; floats as float32, integers as they are.
+
+        Raises:
+            NotANumberError: An output contains NaN.
+        """
+        inputs: dict[str, Array] = {self._image: batch.astype(self._dtype, copy=False)}
+        if self._wants_sizes:
+            size = np.array([batch.shape[3], batch.shape[2]], np.int64)
+            inputs[SIZES_INPUT] = np.tile(size, (len(batch), 1))
+        outputs = [np.asarray(output) for output in self._session.run(None, inputs)]
+        outputs = [
+            output.astype(np.float32, copy=False) if output.dtype.kind == "f" else output
+            for output in outputs
+        ]
+        if any(output.dtype.kind == "f" and np.isnan(output).any() for output in outputs):
+            raise NotANumberError("the network answered with NaN")
+        return outputs

@@ -1,0 +1,102 @@
+"""Photographs inside installed packages, and detectors that are ready."""
+
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from retinue_onnx.faces import FaceDetector, FaceOptions
+from retinue_onnx.objects import ObjectDetector, ObjectOptions
+from retinue_sdk import Image
+
+Photograph = Callable[[str], Image]
+UserModel = Callable[..., Path]
+
+_FOLDERS = {
+    "skimage": "data",
+    "sklearn": "datasets/images",
+    "matplotlib": "mpl-data/sample_data",
+}
+
+
+@pytest.fixture
+def photograph_path() -> Callable[[str], Path]:
+    def find(name: str) -> Path:
+        for package, folder in _FOLDERS.items():
+            path = Path(str(resources.files(package))) / folder / name
+            if path.exists():
+                return path
+        raise FileNotFoundError(name)
+
+    return find
+
+
+@pytest.fixture
+def photograph(photograph_path: Callable[[str], Path]) -> Photograph:
+    return lambda name: Image.from_file(photograph_path(name))
+
+
+@pytest.fixture(scope="session")
+def objects() -> Iterator[ObjectDetector]:
+    detector = ObjectDetector(ObjectOptions())
+    detector.start()
+    yield detector
+    detector.close()
+
+
+@pytest.fixture(scope="session")
+def faces() -> Iterator[FaceDetector]:
+    detector = FaceDetector(FaceOptions())
+    detector.start()
+    yield detector
+    detector.close()
+
+
+@pytest.fixture
+def user_model(tmp_path: Path) -> UserModel:
+    """Writes a network that answers with given arrays, whatever it sees."""
+
+    def write(
+        outputs: dict[str, np.ndarray],
+        *,
+        shape: tuple[int | str, ...] = (1, 3, 64, 64),
+        dtype: int = TensorProto.FLOAT,
+        sizes_input: bool = False,
+        metadata: dict[str, str] | None = None,
+        blackout: bool = False,
+    ) -> Path:
+        """With ``blackout``, an image that is not black turns the first output into NaN."""
+        inputs = [helper.make_tensor_value_info("images", dtype, shape)]
+        nodes, weights, values = [], [], []
+        if sizes_input:
+            inputs.append(
+                helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, ["N", 2])
+            )
+        if blackout:  # √−brightest is NaN for anything but black
+            nodes += [
+                helper.make_node("ReduceMax", ["images"], ["brightest"], keepdims=0),
+                helper.make_node("Neg", ["brightest"], ["negative"]),
+                helper.make_node("Sqrt", ["negative"], ["poison"]),
+            ]
+        for number, (name, array) in enumerate(outputs.items()):
+            weights.append(numpy_helper.from_array(array, f"{name}_weight"))
+            if blackout and number == 0:
+                nodes.append(helper.make_node("Add", [f"{name}_weight", "poison"], [name]))
+            else:
+                nodes.append(helper.make_node("Identity", [f"{name}_weight"], [name]))
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            values.append(helper.make_tensor_value_info(name, kind, [None] * array.ndim))
+        model = helper.make_model(
+            helper.make_graph(nodes, "synthetic", inputs, values, initializer=weights),
+            opset_imports=[helper.make_opsetid("", 17)],
+            ir_version=8,
+        )
+        helper.set_model_props(model, metadata or {})
+        path = tmp_path / "own.onnx"
+        onnx.save(model, path)
+        return path
+
+    return write

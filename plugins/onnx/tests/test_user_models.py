@@ -1,0 +1,269 @@
+"""Models that users bring, each a small network that always gives one known answer."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+from PIL import Image as PillowImage
+from retinue_onnx.faces import FaceDetector, FaceOptions
+from retinue_onnx.objects import ObjectDetector, ObjectOptions
+from retinue_sdk import (
+    ConfigurationError,
+    DetectorNotReadyError,
+    Findings,
+    Image,
+    InvalidImageError,
+)
+
+UserModel = Callable[..., Path]
+
+LABELS = ("ant", "bee", "cicada")
+BOX = (16.0, 24.0, 48.0, 40.0)
+"""Left, top, right, bottom on a canvas of 64 × 64."""
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Callable[..., Image]:
+    def make(width: int = 128, height: int = 64, colour: str = "teal") -> Image:
+        path = tmp_path / f"{width}-{height}-{colour}.png"
+        PillowImage.new("RGB", (width, height), colour).save(path)
+        return Image.from_file(path)
+
+    return make
+
+
+def started(model: Path, **options: Any) -> ObjectDetector:
+    detector = ObjectDetector(ObjectOptions(model=model, labels=LABELS, **options))
+    detector.start()
+    return detector
+
+
+def only(detector: ObjectDetector, image: Image) -> tuple[str, float, list[float]]:
+    (result,) = detector.detect([image])
+    assert isinstance(result, Findings)
+    (detection,) = result.detections
+    box = detection.box
+    assert box is not None
+    return detection.label, detection.confidence, [box.left, box.top, box.width, box.height]
+
+
+LETTERBOXED = [0.25, 0.25, 0.5, 0.5]
+"""``BOX`` in a picture of 128 × 64, which lies on rows 16 to 48 of the canvas."""
+
+STRETCHED = [0.25, 0.375, 0.5, 0.25]
+
+
+def rows(dtype: Any = np.float32) -> np.ndarray:
+    return np.array([[[*BOX, 0.75, 2], [*BOX, 0.125, 1], [0, 0, 0, 0, 0, 0]]], dtype)
+
+
+def counted() -> dict[str, np.ndarray]:
+    return {
+        "num_dets": np.array([[1]], np.int32),
+        "det_boxes": np.array([[BOX, BOX]], np.float32),
+        "det_scores": np.array([[0.75, 0.9]], np.float32),  # the second is filling
+        "det_classes": np.array([[2, 1]], np.int32),
+    }
+
+
+def queries() -> dict[str, np.ndarray]:
+    return {
+        "labels": np.array([[1, 2]], np.int64),
+        "boxes": np.array([[BOX, BOX]], np.float32),
+        "scores": np.array([[0.125, 0.75]], np.float32),
+    }
+
+
+def heads(classes: int = 3, bins: int = 8, strides: tuple[int, ...] = (8, 16, 32)) -> list[Any]:
+    """For each stride scores and bins: one object, at cell (2, 1) of stride 16, two cells wide."""
+    pairs = []
+    for stride in strides:
+        cells = (64 // stride) ** 2
+        scores = np.zeros((1, cells, classes), np.float32)
+        distances = np.zeros((1, cells, 4, bins), np.float32)
+        if stride == 16:
+            scores[0, 6, 2] = 0.75
+            distances[0, 6, :, 1] = 100  # one stride to each side
+        pairs.append((scores, distances.reshape(1, cells, 4 * bins)))
+    return pairs
+
+
+NUMBERED = np.array([[0, *BOX, 2, 0.75], [0, *BOX, 1, 0.125]], np.float32)
+
+END_TO_END: dict[str, tuple[Mapping[str, np.ndarray], list[float]]] = {
+    "rows": ({"output0": rows()}, LETTERBOXED),
+    "numbered-rows": ({"output": NUMBERED}, LETTERBOXED),
+    "counted-rows": (counted(), LETTERBOXED),
+    "queries": (queries(), STRETCHED),
+}
+
+
+@pytest.mark.parametrize("layout", END_TO_END)
+def test_end_to_end_models_are_recognised(
+    user_model: UserModel, picture: Callable[..., Image], layout: str
+) -> None:
+    outputs, box = END_TO_END[layout]
+    detector = started(user_model(outputs, sizes_input=layout == "queries"))
+    (result,) = detector.detect([picture()])
+    assert isinstance(result, Findings)
+    assert isinstance(result.raw_response, dict)
+    assert result.raw_response["layout"] == layout
+    label, confidence, found = only(detector, picture())
+    assert (label, confidence) == ("cicada", 0.75)
+    assert found == pytest.approx(box, abs=1e-6)
+
+
+def test_the_way_of_resizing_can_be_chosen(
+    user_model: UserModel, picture: Callable[..., Image]
+) -> None:
+    stretched = started(user_model({"output0": rows()}), resize="stretch")
+    assert only(stretched, picture())[2] == pytest.approx(STRETCHED)
+    letterboxed = started(user_model(queries()), resize="letterbox")
+    assert only(letterboxed, picture())[2] == pytest.approx(LETTERBOXED)
+
+
+def test_half_precision_models_work(user_model: UserModel, picture: Callable[..., Image]) -> None:
+    path = user_model({"output0": rows(np.float16)}, dtype=TensorProto.FLOAT16)
+    assert only(started(path), picture())[0] == "cicada"
+
+
+NANODET_BOX = [(24 - 0) / 64, (8 - 16) / 32, 0.5, 1.0]
+"""Around the middle (40, 24) of that cell, 16 pixels to each side; the picture starts at row 16."""
+
+
+@pytest.mark.parametrize("order", ["pairs", "scores first", "reversed"])
+def test_nanodet_heads_are_paired_in_any_order(
+    user_model: UserModel, picture: Callable[..., Image], order: str
+) -> None:
+    pairs = heads()
+    arrays = [array for pair in pairs for array in pair]
+    if order == "scores first":
+        arrays = [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
+    elif order == "reversed":
+        arrays.reverse()
+    path = user_model({f"output_{index}": array for index, array in enumerate(arrays)})
+    label, confidence, box = only(started(path), picture())
+    assert (label, confidence) == ("cicada", 0.75)
+    assert box == pytest.approx(NANODET_BOX)
+
+
+def test_nanodet_in_one_output_is_recognised(
+    user_model: UserModel, picture: Callable[..., Image]
+) -> None:
+    whole = np.concatenate([np.concatenate(pair, axis=2) for pair in heads()], axis=1)
+    assert only(started(user_model({"output": whole})), picture())[2] == pytest.approx(NANODET_BOX)
+
+
+def test_nanodet_plus_measures_from_the_corner_of_a_cell(
+    user_model: UserModel, picture: Callable[..., Image]
+) -> None:
+    pairs = heads(strides=(8, 16, 32, 64))
+    whole = np.concatenate([np.concatenate(pair, axis=2) for pair in pairs], axis=1)
+    box = only(started(user_model({"output": whole})), picture())[2]
+    assert box == pytest.approx([16 / 64, (0 - 16) / 32, 0.5, 1.0])
+
+
+def test_a_fixed_batch_is_filled_up(user_model: UserModel, picture: Callable[..., Image]) -> None:
+    detector = started(user_model({"output0": np.repeat(rows(), 2, axis=0)}, shape=(2, 3, 64, 64)))
+    results = detector.detect([picture() for _ in range(5)])
+    assert [len(r.detections) for r in results if isinstance(r, Findings)] == [1] * 5
+
+
+def test_an_open_size_is_filled_in(user_model: UserModel, picture: Callable[..., Image]) -> None:
+    path = user_model({"output0": rows()}, shape=("N", 3, "H", "W"))
+    for side_px in (None, 320):
+        (result,) = started(path, input_side_px=side_px).detect([picture()])
+        assert isinstance(result, Findings)
+        assert isinstance(result.raw_response, dict)
+        assert result.raw_response["input"] == [side_px or 640] * 2
+
+
+def test_labels_inside_the_model_are_used(
+    user_model: UserModel, picture: Callable[..., Image]
+) -> None:
+    path = user_model({"output0": rows()}, metadata={"names": "{0: 'x', 1: 'y', 2: 'zebu'}"})
+    detector = ObjectDetector(ObjectOptions(model=path))
+    detector.start()
+    assert only(detector, picture())[0] == "zebu"
+
+
+def test_labels_may_lie_in_a_file(
+    user_model: UserModel, picture: Callable[..., Image], tmp_path: Path
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("ant\nbee\nköcherfliege\n", encoding="utf-8")
+    options = ObjectOptions(model=user_model({"output0": rows()}), labels=labels)
+    detector = ObjectDetector(options)
+    detector.start()
+    assert only(detector, picture())[0] == "köcherfliege"
+    before = detector.fingerprint()
+    labels.write_text("ant\nbee\ncaddisfly\n", encoding="utf-8")
+    assert ObjectDetector(options).fingerprint() != before
+
+
+def test_too_few_labels_stop_the_detector_and_blame_no_image(
+    user_model: UserModel, picture: Callable[..., Image]
+) -> None:
+    path = user_model({"output0": rows()})
+    detector = ObjectDetector(ObjectOptions(model=path, labels=("ant", "bee")))
+    detector.start()
+    with pytest.raises(DetectorNotReadyError, match=r"onnx-objects: option labels: .* class 2"):
+        detector.detect([picture()])
+
+
+def test_not_a_number_fails_that_image_alone(
+    user_model: UserModel, picture: Callable[..., Image]
+) -> None:
+    path = user_model({"output0": rows()}, shape=("N", 3, 64, 64), blackout=True)
+    detector = started(path, resize="stretch")
+    (white,) = detector.detect([picture(colour="white")])
+    assert isinstance(white, InvalidImageError)
+    assert white.code == "not_a_number"
+    white, black = detector.detect([picture(colour="white"), picture(colour="black")])
+    assert isinstance(white, InvalidImageError)
+    assert isinstance(black, Findings)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"output0": np.zeros((1, 84, 84), np.float32)},
+        {"boxes": np.zeros((1, 9, 4), np.float32), "logits": np.zeros((1, 9, 3), np.float32)},
+        {"labels": np.zeros((2,), np.int64), "boxes": np.zeros((2, 4), np.float32),
+         "scores": np.zeros((2,), np.float32)},
+    ],
+    ids=["raw YOLO", "raw DETR", "torchvision"],
+)  # fmt: skip
+def test_other_outputs_are_refused_with_what_would_do(
+    user_model: UserModel, outputs: dict[str, np.ndarray]
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        started(user_model(outputs))
+    message = str(refused.value)
+    assert message.startswith("onnx-objects: option model: its outputs are not understood")
+    assert all(name in message for name in outputs)
+    assert all(word in message for word in ("NanoDet", "RT-DETR", "YOLO", "num_dets"))
+
+
+def test_other_inputs_are_refused(user_model: UserModel) -> None:
+    with pytest.raises(ConfigurationError, match=r"inputs are not understood. Found: images"):
+        started(user_model({"output0": rows()}, shape=(1, 64, 64, 3)))
+
+
+def test_a_size_that_the_model_does_not_take_is_refused(user_model: UserModel) -> None:
+    with pytest.raises(ConfigurationError, match=r"option input_side_px: .* 64 × 64"):
+        started(user_model({"output0": rows()}), input_side_px=320)
+
+
+def test_nanodet_is_not_stretched() -> None:
+    with pytest.raises(ConfigurationError, match=r"option resize: NanoDet"):
+        ObjectDetector(ObjectOptions(resize="stretch")).start()
+
+
+def test_faces_need_centerface(user_model: UserModel) -> None:
+    path = user_model({"output0": rows()})
+    with pytest.raises(ConfigurationError, match=r"onnx-faces: option model: .* CenterFace"):
+        FaceDetector(FaceOptions(model=path)).start()
