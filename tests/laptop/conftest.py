@@ -1,0 +1,99 @@
+"""Real services for the tests of the laptop; nothing here is simulated."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from retinue_workers.laptop import Emulator, Endpoint, LaptopError, State
+from retinue_workers.laptop.emulator_environment import EmulatorEnvironment
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A temporary folder whose path is short enough for a socket, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="rt-"))
+    yield folder.resolve()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def state(short_path: Path) -> State:
+    return State(short_path / ".retinue")
+
+
+@pytest.fixture(scope="session")
+def emulator_environment() -> EmulatorEnvironment:
+    environment = EmulatorEnvironment()
+    try:
+        environment.ensure()
+    except LaptopError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no network for the emulator: {error}")
+    return environment
+
+
+@pytest.fixture(scope="session")
+def endpoint(
+    emulator_environment: EmulatorEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Endpoint]:
+    state = State(tmp_path_factory.mktemp("emulator") / ".retinue")
+    with Emulator(state, environment=emulator_environment) as emulator:
+        yield emulator.endpoint
+
+
+@pytest.fixture
+def script() -> Callable[[Path, str], AbstractContextManager["Script"]]:
+    """Runs Python as a process of its own, to be killed or to work beside the test."""
+    return _script
+
+
+_PRELUDE = """
+import sys, time
+from pathlib import Path
+from retinue_workers.laptop import EmbeddedPostgres, Emulator, LaptopError, Processes, State
+state = State(Path(sys.argv[1]))
+def say(what):
+    print(what, flush=True)
+"""
+
+
+@contextmanager
+def _script(directory: Path, code: str) -> Iterator["Script"]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PRELUDE + code, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield Script(process)
+        finally:
+            process.kill()
+
+
+class Script:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def hear(self) -> str:
+        """The next line that it says."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def go_on(self) -> None:
+        """Let its next `input()` return."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()

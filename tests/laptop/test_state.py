@@ -1,0 +1,51 @@
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from retinue_workers.laptop import LaptopError, State
+
+Start = Callable[[Path, str], AbstractContextManager[Any]]
+
+
+def test_the_nearest_folder_above_is_found(tmp_path: Path) -> None:
+    (tmp_path / ".retinue").mkdir()
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert State.find(below).directory == tmp_path.resolve() / ".retinue"
+
+
+def test_without_one_it_will_be_made_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = State.find()
+    assert state.directory == tmp_path.resolve() / ".retinue"
+    assert not state.directory.exists()
+    state.prepare()
+    state.prepare()
+    assert state.pictures.is_dir()
+    assert (state.directory / ".gitignore").read_text() == "*\n"
+
+
+def test_a_file_of_that_name_is_passed_over_and_then_complained_of(tmp_path: Path) -> None:
+    (tmp_path / ".retinue").touch()
+    state = State.find(tmp_path)
+    with pytest.raises(LaptopError, match="cannot write to"):
+        state.prepare()
+
+
+def test_a_second_run_is_refused_and_told_who_holds_the_folder(script: Start, state: State) -> None:
+    holding = "with state.lock():\n    say('locked')\n    input()"
+    with script(state.directory, holding) as other:
+        assert other.hear() == "locked"
+        with (
+            pytest.raises(LaptopError, match=rf"pid {other.process.pid}\b.*Ctrl-C"),
+            state.lock(),
+        ):
+            pass
+        other.kill()
+        with state.lock():  # the kernel gave it back
+            pass
+    assert not (state.directory / "run.pid").exists()

@@ -1,0 +1,1 @@
+"""Retinue's worker and command line: consume, pace, detect, persist."""

@@ -1,0 +1,13 @@
+"""The command line: ``retinue``."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it without a traceback, even while modules are loading."""
+    try:
+        from retinue_workers.cli.commands import retinue
+
+        retinue(prog_name="retinue")
+    except KeyboardInterrupt:
+        sys.exit(130)  # as shells report a program that Ctrl-C ended

@@ -1,0 +1,373 @@
+"""What a message says: which S3 objects were created or removed.
+
+Pure: text in, values out. A message body comes in one of three forms, each perhaps inside an SNS
+notification (when the subscription has no raw delivery):
+
+- S3's own notification: ``{"Records": [...]}``, with form-encoded keys;
+- S3's test event, sent once when a notification is configured: it speaks of no object;
+- EventBridge's ``Object Created`` and ``Object Deleted``, with keys as they are.
+
+Only the fields that are used are required, so newer event versions and S3's look-alikes work too.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple, Self, TypeAlias
+from urllib.parse import unquote_plus
+
+from retinue_sdk import ImageReference, RetinueError
+
+MAX_PROBLEMS = 20
+"""Most problems told of one message; the rest are counted."""
+
+MAX_NAME_BYTES = 1_024
+"""S3's limit for keys and version ids, in bytes of UTF-8."""
+
+_MAX_BUCKET_BYTES = 255  # of buckets made before 2018; newer names have at most 63
+_MAX_SIZE_BYTES = 2**63 - 1  # what a database's bigint holds; S3's own limit is far below
+_MAX_WRAPPINGS = 3
+_SEQUENCER = re.compile(r"[0-9A-Fa-f]{1,64}")
+
+
+class MalformedEventError(RetinueError):
+    """The message is not an S3 event.
+
+    Its text says what is wrong and where, in a few hundred characters at most, and quotes at most
+    200 characters of the message.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCreated:
+    """S3 says that an object was created (or overwritten).
+
+    Attributes:
+        reference: Which object version.
+        size_bytes: The object's size in bytes, 0 or more; ``None`` if the event does not say.
+        sequencer: Orders the events of one key, in hexadecimal; ``None`` if the event has none.
+        event_time: When S3 finished the request, in UTC.
+    """
+
+    reference: ImageReference
+    size_bytes: int | None
+    sequencer: str | None
+    event_time: datetime
+
+    @property
+    def event_id(self) -> str:
+        """What is the same each time this event is delivered: see ``ObjectEvent``."""
+        return self.sequencer or self.event_time.isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRemoved:
+    """S3 says that an object is gone: deleted by somebody, or expired by a lifecycle rule.
+
+    Attributes:
+        bucket: The bucket's name.
+        key: The object's key, decoded.
+        version_id: The version that was removed for good; of a delete marker its own id, which is
+            no image's; ``None`` where the bucket is unversioned or its versioning is suspended.
+        delete_marker: Whether a delete marker was put on top, so that older versions still exist.
+        sequencer: Orders the events of one key, in hexadecimal; ``None`` if the event has none.
+        event_time: When S3 finished the request, in UTC.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None
+    delete_marker: bool
+    sequencer: str | None
+    event_time: datetime
+
+    @property
+    def event_id(self) -> str:
+        """What is the same each time this event is delivered: see ``ObjectEvent``."""
+        return self.sequencer or self.event_time.isoformat()
+
+
+ObjectEvent: TypeAlias = ObjectCreated | ObjectRemoved
+"""What happened to an object. Its ``event_id`` tells redelivery (the same) from a new event of the
+same image (another): the sequencer, or the event's time where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedBody:
+    """What a message says, and what of it could not be understood.
+
+    Good records count even beside bad ones: handle ``events``, then leave the message in its queue
+    if there are ``problems``, so that it ends whole in the dead-letter queue. Handling the events
+    again at each receive changes nothing.
+
+    Attributes:
+        events: In the message's order, each once. Empty for a message about nothing that Retinue
+            follows: a test event, restored or tagged objects, folders.
+        problems: One sentence for each record that could not be understood, naming the field; after
+            ``MAX_PROBLEMS`` of them one that counts the rest.
+    """
+
+    events: tuple[ObjectEvent, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def parse(body: str) -> ParsedBody:
+    """Understand a message from the queue.
+
+    Args:
+        body: The message's body.
+
+    Returns:
+        The events it tells of, and what was wrong with single records.
+
+    Raises:
+        MalformedEventError: It is no S3 event at all, so that there are no records to speak of.
+    """
+    message = _unwrapped(body)
+    if message.get("Event") == "s3:TestEvent":
+        return ParsedBody()
+    if "Records" in message:
+        records = message["Records"]
+        if not isinstance(records, list):
+            raise MalformedEventError(f"Records must be an array, not {_type(records)}")
+        places = [(record, f"Records[{index}]") for index, record in enumerate(records)]
+        read = _notified
+    elif message.get("source") == "aws.s3":
+        places = [(message, "")]
+        read = _bridged
+    else:
+        raise MalformedEventError(
+            "the message is no S3 event: it has neither Records nor the source aws.s3; "
+            f"its fields are {_quoted(', '.join(message))}"
+        )
+    events: list[ObjectEvent] = []
+    problems: list[str] = []
+    for value, where in places:
+        try:
+            event = read(_Object.of(value, where))
+        except MalformedEventError as error:
+            problems.append(str(error))
+        else:
+            if event is not None:
+                events.append(event)
+    if len(problems) > MAX_PROBLEMS:
+        rest = len(problems) - MAX_PROBLEMS
+        problems = [*problems[:MAX_PROBLEMS], f"{rest} more records could not be understood"]
+    return ParsedBody(tuple(dict.fromkeys(events)), tuple(problems))
+
+
+def _unwrapped(body: str) -> Mapping[str, object]:
+    """The message's JSON object, out of its SNS notifications if it is inside any."""
+    text, what = body, "the message"
+    for _ in range(_MAX_WRAPPINGS):
+        try:
+            message = json.loads(text)
+        except RecursionError as error:
+            raise MalformedEventError(f"{what} is nested too deeply to be an event") from error
+        except ValueError as error:  # not JSON, or a number of thousands of digits
+            raise MalformedEventError(
+                f"{what} is not JSON ({error}); it begins with {_quoted(text)}"
+            ) from error
+        if not isinstance(message, dict):
+            raise MalformedEventError(f"{what} must be a JSON object, not {_type(message)}")
+        sns = message.get("Type")
+        if sns in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
+            raise MalformedEventError(
+                f"{what} is SNS's {sns}, not an event: confirm the subscription of the queue"
+            )
+        if sns != "Notification":
+            return message
+        wrapped = message.get("Message")
+        if not isinstance(wrapped, str):
+            raise MalformedEventError(
+                f"Message of the SNS notification must be text, not {_type(wrapped)}"
+            )
+        text, what = wrapped, "the SNS notification's Message"
+    raise MalformedEventError(f"the message is inside {_MAX_WRAPPINGS} SNS notifications or more")
+
+
+def _notified(record: "_Object") -> ObjectEvent | None:
+    """The event in a record of S3's own notification; ``None`` if it is of no concern."""
+    family, _, action = record.text("eventName").removeprefix("s3:").partition(":")
+    if family not in ("ObjectCreated", "ObjectRemoved", "LifecycleExpiration"):
+        return None
+    return _event(
+        record.child("s3"),
+        _NOTIFICATION,
+        created=family == "ObjectCreated",
+        delete_marker=action == "DeleteMarkerCreated",
+        event_time=record.time("eventTime"),
+    )
+
+
+def _bridged(record: "_Object") -> ObjectEvent | None:
+    """The event in a message of EventBridge; ``None`` if it is of no concern."""
+    kind = record.text("detail-type")
+    if kind not in ("Object Created", "Object Deleted"):
+        return None
+    detail = record.child("detail")
+    return _event(
+        detail,
+        _EVENT_BRIDGE,
+        created=kind == "Object Created",
+        delete_marker=detail.fields.get("deletion-type") == "Delete Marker Created",
+        event_time=record.time("time"),
+    )
+
+
+class _Spelling(NamedTuple):
+    """What the two forms of an event call the same things."""
+
+    version_id: str
+    etag: str
+    form_encoded: bool
+
+
+_NOTIFICATION = _Spelling("versionId", "eTag", form_encoded=True)
+_EVENT_BRIDGE = _Spelling("version-id", "etag", form_encoded=False)
+
+
+def _event(
+    entity: "_Object",
+    spelling: _Spelling,
+    *,
+    created: bool,
+    delete_marker: bool,
+    event_time: datetime,
+) -> ObjectEvent | None:
+    """The event about the bucket and object that ``entity`` names."""
+    bucket = entity.child("bucket").text("name", max_bytes=_MAX_BUCKET_BYTES)
+    s3_object = entity.child("object")
+    key = s3_object.text("key", max_bytes=MAX_NAME_BYTES, form_encoded=spelling.form_encoded)
+    version_id = s3_object.optional_text(spelling.version_id)
+    if version_id == "null":
+        # Versioning is suspended: the next upload overwrites this version under the same id.
+        version_id = None
+    sequencer = s3_object.optional_text("sequencer")
+    if sequencer is not None and not _SEQUENCER.fullmatch(sequencer):
+        raise MalformedEventError(
+            f"{s3_object.path('sequencer')} must be 1 to 64 hexadecimal digits, "
+            f"not {_quoted(sequencer)}"
+        )
+    if not created:
+        return ObjectRemoved(bucket, key, version_id, delete_marker, sequencer, event_time)
+    size_bytes = s3_object.size("size")
+    if key.endswith("/") and size_bytes == 0:
+        # What the S3 console makes for "Create folder". Nobody calls it an image, so a failed run
+        # for an empty file would only be noise.
+        return None
+    etag = (s3_object.optional_text(spelling.etag) or "").strip('"') or None
+    try:
+        reference = ImageReference(bucket, key, version_id, etag)
+    except ValueError as error:
+        raise MalformedEventError(f"{s3_object.where}: {error}") from error
+    return ObjectCreated(reference, size_bytes, sequencer, event_time)
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """A JSON object, and where in the message it stands."""
+
+    fields: Mapping[str, object]
+    where: str
+
+    @classmethod
+    def of(cls, value: object, where: str) -> Self:
+        """``value`` if it is an object."""
+        if not isinstance(value, dict):
+            raise MalformedEventError(f"{where} must be an object, not {_type(value)}")
+        return cls(value, where)
+
+    def path(self, name: str) -> str:
+        """Where a field stands."""
+        return f"{self.where}.{name}" if self.where else name
+
+    def child(self, name: str) -> Self:
+        """An object inside this one."""
+        return self.of(self.fields.get(name), self.path(name))
+
+    def optional_text(self, name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str | None:
+        """A text that can be stored; ``None`` if it is absent, null or empty."""
+        value = self.fields.get(name)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            raise MalformedEventError(f"{self.path(name)} must be text, not {_type(value)}")
+        return self._storable(name, value, max_bytes)
+
+    def text(
+        self, name: str, *, max_bytes: int = MAX_NAME_BYTES, form_encoded: bool = False
+    ) -> str:
+        """A text that must be there, decoded if it is form-encoded (``+`` a space, ``%2B`` a +)."""
+        value = self.fields.get(name)
+        if not isinstance(value, str) or not value:
+            found = "empty" if value == "" else _type(value)
+            raise MalformedEventError(f"{self.path(name)} must be text, not {found}")
+        if form_encoded:
+            try:
+                value = unquote_plus(value, errors="strict")
+            except UnicodeDecodeError as error:
+                raise MalformedEventError(
+                    f"{self.path(name)} is not UTF-8 once decoded: {_quoted(value)}"
+                ) from error
+        return self._storable(name, value, max_bytes)
+
+    def time(self, name: str) -> datetime:
+        """A time that must be there, in UTC.
+
+        It is required although the sequencer orders events: it is what the history shows, and S3
+        always sends it. Whatever could stand in for it would be another time.
+        """
+        text = self.text(name)
+        try:
+            time = datetime.fromisoformat(text)
+            return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            raise MalformedEventError(
+                f"{self.path(name)} must be an ISO 8601 time, not {_quoted(text)}"
+            ) from error
+
+    def size(self, name: str) -> int | None:
+        """A number of bytes; ``None`` if it is absent or null."""
+        value = self.fields.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise MalformedEventError(f"{self.path(name)} must be an integer, not {_type(value)}")
+        if not 0 <= value <= _MAX_SIZE_BYTES:
+            raise MalformedEventError(
+                f"{self.path(name)} must be 0 to {_MAX_SIZE_BYTES}, not {_quoted(str(value))}"
+            )
+        return value
+
+    def _storable(self, name: str, value: str, max_bytes: int) -> str:
+        """``value`` if a database can keep it."""
+        try:
+            size_bytes = len(value.encode())
+        except UnicodeEncodeError as error:
+            raise MalformedEventError(
+                f"{self.path(name)} is not valid Unicode: {_quoted(value)}"
+            ) from error
+        if size_bytes > max_bytes:
+            raise MalformedEventError(
+                f"{self.path(name)} has {size_bytes:,} bytes; the limit is {max_bytes:,}"
+            )
+        if "\0" in value:
+            raise MalformedEventError(f"{self.path(name)} contains NUL: {_quoted(value)}")
+        return value
+
+
+def _type(value: object) -> str:
+    """What JSON calls a value's type, for messages; the value itself might be huge."""
+    if value is None:
+        return "missing or null"
+    names = {dict: "an object", list: "an array", str: "text", bool: "a boolean"}
+    return names.get(type(value), "a number")
+
+
+def _quoted(text: str) -> str:
+    """The beginning of a text out of the message, with whatever is unprintable escaped."""
+    shown = repr(text[:60])
+    return shown if len(text) <= 60 and len(shown) <= 120 else f"{shown[:120]}…"

@@ -1,0 +1,236 @@
+"""Detections drawn on their photograph."""
+
+import colorsys
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+from retinue_sdk import BoundingBox, ImageLimits
+from retinue_sdk.decode import decode
+
+MAX_SIDE_PX = 1_600
+JPEG_QUALITY = 90
+
+_LIMITS = ImageLimits()
+
+Colour = tuple[int, int, int]
+_Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+Area = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledBox:
+    """One detection to draw.
+
+    Attributes:
+        label: What it is called.
+        confidence: How sure the detector is, 0 to 1.
+        left: Left edge as a ratio of the displayed image's width.
+        top: Top edge as a ratio of its height.
+        width: Width as a ratio of its width.
+        height: Height as a ratio of its height.
+        kind: The detection's kind; the same label of another kind has another colour.
+    """
+
+    label: str
+    confidence: float
+    left: float
+    top: float
+    width: float
+    height: float
+    kind: str = "label"
+
+
+def draw(image_path: Path, boxes: Sequence[LabelledBox], destination: Path) -> None:
+    """Draw boxes with their labels on a photograph, and save it as a JPEG.
+
+    Args:
+        image_path: The photograph; untrusted.
+        boxes: What was found. Boxes outside the image are left out, others are cut at its border.
+        destination: The JPEG to write; its folder is made, an existing file is replaced. Left as
+            it is if it shows these boxes on this photograph already.
+
+    Raises:
+        InvalidImageError: The photograph cannot be decoded, or is too large.
+        OSError: It cannot be read, or the result not be written.
+    """
+    source = image_path.stat()
+    _LIMITS.check_bytes(source.st_size)
+    shown = repr((source.st_size, source.st_mtime_ns, boxes))
+    signature = hashlib.sha256(shown.encode(errors="surrogatepass")).hexdigest()
+    if _signature(destination) == signature:
+        return
+    picture = Image.fromarray(decode(image_path.read_bytes(), _LIMITS))
+    picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+    placed = [(box, area) for box in boxes if (area := _area(box, picture.size))]
+    # Small ones last: a person's box must not cross out the tie.
+    placed.sort(key=lambda item: -_size(item[1]))
+    style = _Style.of(picture.size)
+    for box, area in placed:
+        _draw_box(picture, area, _colour(box), style)
+    _draw_chips(picture, placed, style)
+
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    draft = destination.with_name(f".{destination.name}.draft")
+    try:
+        # Without chroma subsampling: it would smear thin coloured lines.
+        picture.save(draft, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=signature)
+        draft.replace(destination)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _signature(picture: Path) -> str | None:
+    """What an earlier ``draw`` noted in the file about the boxes it shows."""
+    try:
+        with Image.open(picture, formats=["JPEG"]) as file:
+            comment = file.info.get("comment", b"")
+    except OSError:
+        return None
+    return comment.decode("ascii", errors="replace") if isinstance(comment, bytes) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """Sizes that suit a picture, in pixels."""
+
+    line: int
+    font: int
+    padding: int
+
+    @classmethod
+    def of(cls, size: tuple[int, int]) -> "_Style":
+        # Between the sides: a panorama's labels must be neither tiny nor fill its height.
+        side = (max(size) * min(size)) ** 0.5
+        font = min(max(14, round(side / 46)), max(8, min(size) // 4))
+        return cls(line=max(3, round(side / 220)), font=font, padding=max(3, round(font * 0.32)))
+
+
+def _area(box: LabelledBox, size: tuple[int, int]) -> Area | None:
+    """The visible part of a box in pixels; none if there is none."""
+    ratios = BoundingBox(box.left, box.top, box.width, box.height)
+    visible = ratios.clipped()
+    if visible.area <= 0:
+        return None
+    width, height = size
+    left, top = int(visible.left * width), int(visible.top * height)
+    right = max(round(visible.right * width), left + 1)
+    bottom = max(round(visible.bottom * height), top + 1)
+    return left, top, min(right, width), min(bottom, height)
+
+
+def _size(area: Area) -> int:
+    return (area[2] - area[0]) * (area[3] - area[1])
+
+
+def _colour(box: LabelledBox) -> Colour:
+    """A vivid colour that depends on kind and label alone."""
+    number = zlib.crc32(f"{box.kind}\0{box.label.casefold()}".encode(errors="replace"))
+    hue = (number % 24) / 24  # steps apart, so that two colours are either the same or unlike
+    lightness = (0.58, 0.66, 0.54)[number // 24 % 3]
+    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.95)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _ink(background: Colour) -> Colour:
+    """Black or white, whichever reads better on a colour."""
+    red, green, blue = ((channel / 255) ** 2.2 for channel in background)
+    return (16, 16, 20) if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.2 else (255, 255, 255)
+
+
+def _draw_box(picture: Image.Image, area: Area, colour: Colour, style: _Style) -> None:
+    """A frame with a dark edge on either side, to be seen on any ground."""
+    left, top, right, bottom = area
+    edge = max(1, style.line // 3)
+    shade = Image.new("L", (right - left, bottom - top), 0)
+    width = style.line + 2 * edge
+    ImageDraw.Draw(shade).rectangle((0, 0, right - left - 1, bottom - top - 1), 110, None)
+    if right - left > 2 * width and bottom - top > 2 * width:
+        inner = (width, width, right - left - 1 - width, bottom - top - 1 - width)
+        ImageDraw.Draw(shade).rectangle(inner, 0)
+    picture.paste((0, 0, 0), (left, top), shade)
+    if right - left > 2 * edge and bottom - top > 2 * edge:
+        frame = (left + edge, top + edge, right - 1 - edge, bottom - 1 - edge)
+        ImageDraw.Draw(picture).rectangle(frame, outline=colour, width=style.line)
+
+
+def _draw_chips(
+    picture: Image.Image, placed: Sequence[tuple[LabelledBox, Area]], style: _Style
+) -> None:
+    """The labels, the surest first, each where it hides no other."""
+    taken: list[Area] = []
+    for box, area in sorted(placed, key=lambda item: -item[0].confidence):
+        chip = _chip(box, style, picture.size)
+        spots = list(_spots(area, chip.size, picture.size))
+        hidden = [sum(_overlap(spot, other) for other in taken) for spot in spots]
+        spot = spots[hidden.index(min(hidden))]
+        taken.append(spot)
+        picture.paste(chip.convert("RGB"), spot[:2], chip.getchannel("A"))
+
+
+def _text(box: LabelledBox, font: _Font, room_px: int) -> str:
+    """Label and confidence; the label is cut where it would cover half the picture."""
+    label = " ".join(box.label.split())
+    # Whole percents, and never 100 % for what is not certain.
+    percent = f"{min(round(box.confidence * 100), 99) if box.confidence < 1 else 100} %"
+    text = f"{label} {percent}".strip()
+    while font.getlength(text) > room_px and label:
+        label = label[:-1].rstrip()
+        text = f"{label}… {percent}" if label else percent
+    return text
+
+
+def _spots(area: Area, size: tuple[int, int], picture: tuple[int, int]) -> Iterator[Area]:
+    """Places for a label, the best first, each moved into the picture."""
+    left, top, right, bottom = area
+    width, height = size
+    columns = (left, right - width)
+    rows = (top - height, top, bottom - height, bottom)
+    for row in rows:
+        for column in columns:
+            if row == rows[0] and top < height:
+                continue  # no room above: it would slide into the box's top, which comes next
+            x = min(max(column, 0), picture[0] - width)
+            y = min(max(row, 0), picture[1] - height)
+            yield x, y, x + width, y + height
+    # A crowd: anywhere further down along the box's left side.
+    x = min(max(left, 0), picture[0] - width)
+    for y in range(max(top, 0), picture[1] - height, max(height, 1)):
+        yield x, y, x + width, y + height
+
+
+def _overlap(one: Area, other: Area) -> int:
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(width, 0) * max(height, 0)
+
+
+@lru_cache(maxsize=16)
+def _font(size_px: int) -> _Font:
+    return ImageFont.load_default(size_px)
+
+
+def _chip(box: LabelledBox, style: _Style, picture: tuple[int, int]) -> Image.Image:
+    """A label on its ground, no larger than the picture."""
+    font, colour = _font(style.font), _colour(box)
+    text = _text(box, font, max(picture[0] // 2, 8 * style.font))
+    _, top, _, bottom = font.getbbox("Ågj|")  # the same height for every label
+    width = min(round(font.getlength(text)) + 2 * style.padding, picture[0])
+    height = min(round(bottom - top) + 2 * max(2, style.padding // 2), picture[1])
+    chip = Image.new("RGBA", (width, height), colour)
+    ImageDraw.Draw(chip).text(
+        (style.padding, max(2, style.padding // 2) - top), text, fill=_ink(colour), font=font
+    )
+    scale = 4  # rounded corners look smooth when drawn large and made small
+    mask = Image.new("L", (width * scale, height * scale), 0)
+    ImageDraw.Draw(mask).rounded_rectangle(
+        (0, 0, width * scale - 1, height * scale - 1), radius=height * scale // 6, fill=245
+    )
+    chip.putalpha(mask.resize((width, height), Image.Resampling.LANCZOS))
+    return chip

@@ -1,0 +1,86 @@
+"""How far a run has come, as the history tells."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Engine, text
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorKey:
+    """The part of a run key that is the same for all images: detector, version, fingerprint."""
+
+    detector: str
+    version: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How many runs have an outcome.
+
+    Attributes:
+        new: Runs recorded since the start: detectors really worked for them.
+        known: Runs that were in the history before and need no new attempt.
+    """
+
+    new: int
+    known: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.new + self.known
+
+
+class Progress:
+    """Counts the outcomes of some images under some detectors.
+
+    Args:
+        engine: The history.
+        detectors: What is applied.
+        since: When the run began, by the database's clock.
+    """
+
+    def __init__(self, engine: Engine, detectors: Sequence[DetectorKey], since: datetime) -> None:
+        """Remember what to ask for."""
+        self._engine = engine
+        self._keys = {
+            "detector": [key.detector for key in detectors],
+            "version": [key.version for key in detectors],
+            "fingerprint": [key.fingerprint for key in detectors],
+        }
+        self._since = since
+
+    def done(self, image_ids: Collection[UUID]) -> Done:
+        """Count the run keys of these images that have an outcome.
+
+        A failure from before the start counts only if the image itself is to blame; any other is
+        tried again.
+        """
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                _DONE, {**self._keys, "image_id": list(image_ids), "since": self._since}
+            ).one()
+        return Done(new=row.new, known=row.known)
+
+
+_DONE = text(
+    """
+    SELECT count(*) FILTER (WHERE outcome.known) AS known,
+           count(*) FILTER (WHERE NOT outcome.known) AS new
+    FROM (
+        SELECT bool_or(runs.final AND runs.recorded_at < :since) AS known
+        FROM runs
+        JOIN unnest(CAST(:detector AS text[]), CAST(:version AS text[]),
+                    CAST(:fingerprint AS text[])) AS wanted (detector, version, fingerprint)
+            ON (runs.detector, runs.detector_version, runs.fingerprint)
+               = (wanted.detector, wanted.version, wanted.fingerprint)
+        WHERE runs.image_id = ANY(CAST(:image_id AS uuid[]))
+            AND (runs.final OR runs.recorded_at >= :since)
+        GROUP BY runs.image_id, runs.detector, runs.detector_version, runs.fingerprint
+    ) AS outcome
+    """
+)

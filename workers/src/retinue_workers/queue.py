@@ -1,0 +1,174 @@
+"""The SQS queue of a pool."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+from retinue_sdk import ConfigurationError
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+
+BATCH = 10
+"""Most messages in one SQS call."""
+
+_GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One receipt of one message.
+
+    Attributes:
+        message_id: The message's id, the same at every receive.
+        receipt_handle: What this receive is deleted or extended by.
+        body: The text that was sent.
+        receive_count: How often the message has been received, this time included; 1 or more.
+    """
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    receive_count: int
+
+
+class QueueUnavailableError(Exception):
+    """The queue did not answer, or refused; the message says why. Messages are safe in it."""
+
+
+class Queue(Protocol):
+    """What a worker asks of a queue."""
+
+    @property
+    def max_receive_count(self) -> int | None:
+        """After how many receives a message goes to the dead-letter queue; ``None`` for never."""
+
+    def receive(self, limit: int) -> list[Message]:
+        """Wait a while for messages.
+
+        Args:
+            limit: Most messages to take, 1 to 10.
+
+        Raises:
+            QueueUnavailableError: None can be had now.
+        """
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        """Delete messages for good. Those that fail are received again later.
+
+        Raises:
+            QueueUnavailableError: The queue did not answer.
+        """
+
+    def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
+        """Hide messages for ``seconds`` from now (0–43,200); 0 hands them back at once.
+
+        Raises:
+            QueueUnavailableError: The queue did not answer.
+        """
+
+
+class SqsQueue:
+    """A queue on SQS, or on anything that speaks its protocol.
+
+    Args:
+        client: A boto3 SQS client.
+        url: The queue's URL.
+        wait_seconds: Long-poll time of a receive, 0–20.
+        visibility_timeout_seconds: How long received messages are hidden.
+    """
+
+    def __init__(
+        self, client: "SQSClient", url: str, *, wait_seconds: int, visibility_timeout_seconds: int
+    ) -> None:
+        """Ask the queue for its redrive policy.
+
+        Raises:
+            ConfigurationError: There is no such queue.
+            QueueUnavailableError: The queue did not answer.
+        """
+        self._client = client
+        self._url = url
+        self._wait_seconds = wait_seconds
+        self._visibility_timeout_seconds = visibility_timeout_seconds
+        self._max_receive_count = self._read_max_receive_count()
+
+    @property
+    def max_receive_count(self) -> int | None:
+        """After how many receives a message goes to the dead-letter queue; ``None`` for never."""
+        return self._max_receive_count
+
+    def receive(self, limit: int) -> list[Message]:
+        """Long-poll once for up to ``limit`` messages (1–10)."""
+        try:
+            answer = self._client.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=limit,
+                WaitTimeSeconds=self._wait_seconds,
+                VisibilityTimeout=self._visibility_timeout_seconds,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise QueueUnavailableError(f"cannot receive from {self._url}: {error}") from error
+        return [
+            Message(
+                message_id=message["MessageId"],
+                receipt_handle=message["ReceiptHandle"],
+                body=message["Body"],
+                receive_count=int(message["Attributes"]["ApproximateReceiveCount"]),
+            )
+            for message in answer.get("Messages", ())
+        ]
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        """Delete messages, ten a call."""
+        try:
+            for start in range(0, len(messages), BATCH):
+                self._client.delete_message_batch(
+                    QueueUrl=self._url,
+                    Entries=[
+                        {"Id": str(number), "ReceiptHandle": message.receipt_handle}
+                        for number, message in enumerate(messages[start : start + BATCH])
+                    ],
+                )
+        except (BotoCoreError, ClientError) as error:
+            raise QueueUnavailableError(f"{self._url} does not delete: {error}") from error
+
+    def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
+        """Hide messages for ``seconds`` (0–43,200), ten a call."""
+        try:
+            for start in range(0, len(messages), BATCH):
+                self._client.change_message_visibility_batch(
+                    QueueUrl=self._url,
+                    Entries=[
+                        {
+                            "Id": str(number),
+                            "ReceiptHandle": message.receipt_handle,
+                            "VisibilityTimeout": seconds,
+                        }
+                        for number, message in enumerate(messages[start : start + BATCH])
+                    ],
+                )
+        except (BotoCoreError, ClientError) as error:
+            raise QueueUnavailableError(
+                f"cannot change visibility on {self._url}: {error}"
+            ) from error
+
+    def _read_max_receive_count(self) -> int | None:
+        """``maxReceiveCount`` of the queue's redrive policy."""
+        try:
+            answer = self._client.get_queue_attributes(
+                QueueUrl=self._url, AttributeNames=["RedrivePolicy"]
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _GONE:
+                raise ConfigurationError(
+                    f"RETINUE_QUEUE_URL names a queue that does not exist: {self._url}"
+                ) from error
+            raise QueueUnavailableError(f"cannot ask {self._url}: {error}") from error
+        except (BotoCoreError, ValueError) as error:  # ValueError: not a URL at all
+            raise QueueUnavailableError(f"cannot ask {self._url}: {error}") from error
+        policy = answer.get("Attributes", {}).get("RedrivePolicy")
+        return int(json.loads(policy)["maxReceiveCount"]) if policy else None

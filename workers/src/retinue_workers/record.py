@@ -1,0 +1,110 @@
+"""From a detector's answer to the rows of the history."""
+
+import json
+from datetime import datetime
+from decimal import Decimal
+
+from retinue_history import DetectionRecord, RunRecord
+from retinue_sdk import BoundingBox, Findings
+
+from retinue_workers.attempt import Attempt
+from retinue_workers.verdict import Fail
+
+MAX_MESSAGE_CHARACTERS = 2_000
+"""Longest error message kept in a run; the log has all of it."""
+
+
+class InvalidResultError(Exception):
+    """A detector answered something that cannot be recorded; the message says what."""
+
+
+def success(
+    attempt: Attempt,
+    findings: Findings,
+    *,
+    model_version: str | None,
+    usd_per_unit: Decimal,
+    started_at: datetime,
+    duration_ms: float,
+    max_detections: int,
+    max_response_bytes: int,
+) -> RunRecord:
+    """The run of a detector that could look at the image.
+
+    Raises:
+        InvalidResultError: There are too many detections, too long a response, or values that JSON
+            or PostgreSQL cannot hold (NaN, NUL, unpaired surrogates).
+    """
+    if len(findings.detections) > max_detections:
+        raise InvalidResultError(
+            f"{len(findings.detections):,} detections; the limit is {max_detections:,}"
+        )
+    size_bytes = _json_bytes(findings.raw_response, "the raw response") + sum(
+        _json_bytes(detection.attributes, "a detection's attributes")
+        for detection in findings.detections
+    )
+    if size_bytes > max_response_bytes:
+        raise InvalidResultError(
+            f"{size_bytes:,} bytes of response and attributes; the limit is {max_response_bytes:,}"
+        )
+    return RunRecord(
+        key=attempt.key,
+        event_id=attempt.event_id,
+        outcome="succeeded",
+        final=True,
+        started_at=started_at,
+        duration_ms=duration_ms,
+        model_version=findings.model_version or model_version,
+        billed_units=findings.billed_units,
+        price_usd=findings.billed_units * usd_per_unit,
+        raw_response=findings.raw_response,
+        detections=tuple(
+            DetectionRecord(
+                kind=detection.kind,
+                label=detection.label,
+                confidence=detection.confidence,
+                box=None if detection.box is None else _edges(detection.box),
+                attributes=detection.attributes,
+            )
+            for detection in findings.detections
+        ),
+    )
+
+
+def failure(attempt: Attempt, fail: Fail, *, started_at: datetime, duration_ms: float) -> RunRecord:
+    """The run of a detector that could not look at the image."""
+    return RunRecord(
+        key=attempt.key,
+        event_id=attempt.event_id,
+        outcome="failed",
+        final=fail.final,
+        started_at=started_at,
+        duration_ms=duration_ms,
+        error_code=_storable(fail.code)[:100],
+        error_message=_storable(fail.message)[:MAX_MESSAGE_CHARACTERS],
+    )
+
+
+def _edges(box: BoundingBox) -> tuple[float, float, float, float]:
+    return (box.left, box.top, box.width, box.height)
+
+
+def _json_bytes(value: object, what: str) -> int:
+    """The size of ``value`` as JSON.
+
+    Raises:
+        InvalidResultError: It is not JSON that PostgreSQL can hold.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        size_bytes = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
+        raise InvalidResultError(f"{what} cannot be stored as JSON: {error}") from error
+    if "\\u0000" in text:
+        raise InvalidResultError(f"{what} contains NUL, which PostgreSQL cannot hold")
+    return size_bytes
+
+
+def _storable(text: str) -> str:
+    """``text`` without what PostgreSQL cannot hold; an error message may quote anything."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode() or "?"

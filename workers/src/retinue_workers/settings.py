@@ -1,0 +1,164 @@
+"""Everything that can be set about a worker, in one place."""
+
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, JsonValue, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from retinue_sdk import ConfigurationError
+from retinue_sdk.decode import MAX_BYTES, MAX_PX
+
+PREFIX = "RETINUE_"
+"""What the environment variables' names begin with; the rest is the field's name in capitals."""
+
+MAX_RECEIVE_WAIT_SECONDS = 20
+"""Longest long poll that SQS allows (``WaitTimeSeconds`` of ReceiveMessage)."""
+
+MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200
+"""Longest visibility timeout that SQS allows: 12 hours."""
+
+
+class Settings(BaseSettings):
+    """A worker's settings, read from environment variables once, where the program is put together.
+
+    AWS itself (region, credentials, endpoint) is set through boto3's own variables and roles.
+    """
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    queue_url: str | None = Field(default=None, min_length=1)
+    """URL of the SQS queue that the worker consumes."""
+
+    database_url: SecretStr | None = None
+    """PostgreSQL URL of the history (``postgresql://user:password@host/database``)."""
+
+    query_database_url: SecretStr | None = None
+    """PostgreSQL URL for ``retinue query``: a user who may only read."""
+
+    detectors: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    """Detectors to apply, as JSON: ``{"name": {"option": value}}``."""
+
+    prices: dict[str, Decimal] = Field(default_factory=dict)
+    """US dollars per billed unit by detector, as JSON; goes before the detector's own price."""
+
+    max_in_flight: int = Field(default=40, ge=10, le=10_000)
+    """Most messages received and not yet deleted. SQS hands out at most ten at a time."""
+
+    receive_wait_seconds: int = Field(default=20, ge=0, le=MAX_RECEIVE_WAIT_SECONDS)
+    """How long one receive waits for a message (long polling). A stop waits for it to end."""
+
+    visibility_timeout_seconds: int = Field(default=120, ge=2, le=MAX_VISIBILITY_TIMEOUT_SECONDS)
+    """How long a message stays hidden after a receive or a heartbeat."""
+
+    heartbeat_seconds: float = Field(default=30.0, ge=0.1)
+    """How often the visibility of the messages in flight is extended."""
+
+    detector_timeout_seconds: float = Field(default=60.0, gt=0)
+    """Longest call of a detector; after it the run has failed and the worker goes on."""
+
+    retry_window_seconds: float = Field(default=300.0, ge=0)
+    """How long an image is tried again inside the worker before its message goes back."""
+
+    shutdown_grace_seconds: float = Field(default=25.0, ge=0)
+    """How long a stop waits for detectors that are at work. Less than the ECS stop timeout."""
+
+    loader_threads: int = Field(default=2, ge=1, le=64)
+    """Threads that fetch and decode images ahead of the detectors."""
+
+    prefetch_images: int = Field(default=8, ge=1, le=1_000)
+    """Most images held fetched or decoded at once; bounds memory to this times 3 × max_image_px."""
+
+    max_image_bytes: int = Field(default=MAX_BYTES, ge=1)
+    """Largest image file that is fetched, in bytes."""
+
+    max_image_px: int = Field(default=MAX_PX, ge=1, le=2 * MAX_PX)
+    """Most pixels (width × height) that are decoded."""
+
+    max_detections: int = Field(default=5_000, ge=1)
+    """Most detections in one run; a detector that reports more has failed."""
+
+    max_response_bytes: int = Field(default=8 * 2**20, ge=2)
+    """Largest raw response and attributes of one run, in bytes of JSON."""
+
+    log_format: Literal["console", "json"] = "json"
+    """How log lines are written."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        """Refuse values that are fine alone and wrong together."""
+        if self.heartbeat_seconds * 2 > self.visibility_timeout_seconds:
+            raise ValueError(
+                f"heartbeat_seconds ({self.heartbeat_seconds:g}) must be at most half of "
+                f"visibility_timeout_seconds ({self.visibility_timeout_seconds}), or messages "
+                "reappear while they are worked on"
+            )
+        return self
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Read the environment; ``given`` goes before it.
+
+        Raises:
+            ConfigurationError: A variable is unknown or has a bad value; names each and says why.
+        """
+        check_names(os.environ)
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error)) from error
+        except ValueError as error:  # pydantic-settings: a variable that should be JSON is not
+            raise ConfigurationError(f"the settings cannot be read: {error}") from error
+
+    def require_queue_url(self) -> str:
+        """The queue's URL.
+
+        Raises:
+            ConfigurationError: It is not set.
+        """
+        if self.queue_url is None:
+            raise ConfigurationError(
+                f"{PREFIX}QUEUE_URL is not set: give the URL of the SQS queue to consume"
+            )
+        return self.queue_url
+
+    def require_database_url(self) -> str:
+        """The history's URL, password and all.
+
+        Raises:
+            ConfigurationError: It is not set.
+        """
+        if self.database_url is None:
+            raise ConfigurationError(
+                f"{PREFIX}DATABASE_URL is not set: give the PostgreSQL URL of the history, "
+                "such as postgresql://user:password@host:5432/retinue"
+            )
+        return self.database_url.get_secret_value()
+
+
+def check_names(environment: Mapping[str, str]) -> None:
+    """Refuse environment variables that look like settings and are none (a typing error).
+
+    Raises:
+        ConfigurationError: There is one; names it and the variables that exist.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise ConfigurationError(
+            f"unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}"
+        )
+
+
+def _explain(error: ValidationError) -> str:
+    """One line a problem, each beginning with the environment variable."""
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        place = [str(part) for part in problem["loc"]]
+        name = PREFIX + place[0].upper() if place else "settings"
+        inside = "".join(f"[{part}]" for part in place[1:])
+        lines.append(f"{name}{inside}: {problem['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)

@@ -1,0 +1,107 @@
+"""Renders docs/settings.md from the settings model.
+
+``python -m retinue_workers.settings_page`` prints it.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from retinue_workers.settings import PREFIX, Settings
+
+_HEAD = """\
+# Settings
+
+Printed from the settings model by `python -m retinue_workers.settings_page`; a test compares.
+
+A worker reads its settings from environment variables, once, when it starts. A variable that begins
+with `{prefix}` and is not on this page is an error, and so is a value outside its range: the worker
+does not start, and says which variable it is. JSON is written as in
+`{prefix}DETECTORS='{{"onnx-objects": {{"threshold": 0.5}}}}'`.
+"""
+
+_TAIL = """\
+## Two that belong together
+
+`{prefix}HEARTBEAT_SECONDS` must be at most half of `{prefix}VISIBILITY_TIMEOUT_SECONDS`. Otherwise
+a message could appear again in the queue while a detector still works for it.
+
+## Which commands read what
+
+- `retinue worker` reads all of them. It needs `{prefix}QUEUE_URL`, `{prefix}DATABASE_URL` and
+  `{prefix}DETECTORS`.
+- `retinue run` reads `{prefix}DETECTORS`. It gives its worker a queue and a database of its own, a
+  long poll of 1 second, a grace of 1 second and JSON logs; the rest its worker reads as usual.
+- `retinue query` reads `{prefix}QUERY_DATABASE_URL`, or else `{prefix}DATABASE_URL`. With neither,
+  it asks the database under `.retinue`.
+- `retinue migrate` reads `{prefix}DATABASE_URL`, or else means the database under `.retinue`.
+
+Each detector has options of its own. `retinue plugins` lists them.
+
+## AWS
+
+Region, credentials and endpoint are AWS's own settings, and boto3 reads them:
+`AWS_DEFAULT_REGION`, `AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+`AWS_SESSION_TOKEN`, `AWS_ENDPOINT_URL`, the files under `~/.aws`, or the role of an ECS task.
+`retinue run` never uses them to reach AWS: it talks to an emulator on this machine, or to the
+LocalStack that `AWS_ENDPOINT_URL` or `LOCALSTACK_HOST` (with `EDGE_PORT` and `USE_SSL`) names.
+"""
+
+
+def settings_page() -> str:
+    """The page as Markdown."""
+    properties = Settings.model_json_schema()["properties"]
+    lines = [
+        "## All settings",
+        "",
+        "| variable | type | default | allowed | meaning |",
+        "|---|---|---|---|---|",
+        *(_row(name, schema) for name, schema in properties.items()),
+    ]
+    return "\n".join([_HEAD.format(prefix=PREFIX), *lines, "", _TAIL.format(prefix=PREFIX)])
+
+
+def _row(name: str, schema: Mapping[str, Any]) -> str:
+    """One setting: its variable, and what the model knows about it."""
+    field = {**schema, **_given(schema)}
+    default = schema.get("default")
+    cells = [
+        f"`{PREFIX}{name.upper()}`",
+        _type(field),
+        "" if default is None else f"`{default if default != {} else json.dumps(default)}`",
+        ", ".join(_range(field)),
+        " ".join(schema["description"].replace("``", "`").split()).replace("|", r"\|"),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _given(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema of a value that is given, for a setting that may be left out."""
+    choices = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
+    return choices[0] if choices else schema
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    """What to write into the variable."""
+    if "enum" in field:
+        return "word"
+    if field.get("format") == "password":
+        return "secret text"
+    names = {"string": "text", "integer": "integer", "number": "number", "object": "JSON"}
+    return names[field["type"]]
+
+
+def _range(field: Mapping[str, Any]) -> Iterator[str]:
+    """The bounds of a value, in words."""
+    yield from (f"`{value}`" for value in field.get("enum", ()))
+    if "exclusiveMinimum" in field:
+        yield f"above {field['exclusiveMinimum']:,}"
+    if "minimum" in field and "maximum" in field:
+        yield f"{field['minimum']:,} to {field['maximum']:,}"
+    elif "minimum" in field:
+        yield f"{field['minimum']:,} or more"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_page())

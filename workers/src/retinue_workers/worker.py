@@ -1,0 +1,151 @@
+"""A worker: one queue, a set of detectors, one history, put together and run."""
+
+import time
+from collections.abc import Sequence
+
+import structlog
+from retinue_history import History, RunRecord
+from retinue_sdk import AnyDetector, ImageLimits
+
+from retinue_workers.breaker import CircuitBreaker
+from retinue_workers.committer import Committer
+from retinue_workers.consumer import Consumer
+from retinue_workers.delivery import Delivery
+from retinue_workers.heartbeat import Heartbeat
+from retinue_workers.in_flight import InFlight
+from retinue_workers.lane import Lane, LaneLimits
+from retinue_workers.loader import Loader
+from retinue_workers.object_store import ObjectStore
+from retinue_workers.observe import as_run
+from retinue_workers.pipeline import Pipeline
+from retinue_workers.plugins import Plugins
+from retinue_workers.queue import Queue
+from retinue_workers.settings import Settings
+from retinue_workers.settlement import Settlement
+
+log = structlog.get_logger(__name__)
+
+COMMIT_SECONDS = 5.0
+"""What a stop leaves the committer after the detectors have had their grace."""
+
+
+class Worker:
+    """Consumes a queue until it is told to stop.
+
+    Args:
+        settings: The worker's settings.
+        plugins: Observers of finished runs.
+        detectors: What to apply to each image; made, not started.
+        queue: Where messages come from.
+        store: Where images come from.
+        history: Where runs go.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        plugins: Plugins,
+        detectors: Sequence[AnyDetector],
+        queue: Queue,
+        store: ObjectStore,
+        history: History,
+    ) -> None:
+        """Put the parts together; nothing is received yet."""
+        self._settings = settings
+        self._plugins = plugins
+        self._breaker = CircuitBreaker()
+        self._in_flight = InFlight(settings.max_in_flight)
+        self._heartbeat = Heartbeat(
+            queue,
+            self._in_flight,
+            interval_seconds=settings.heartbeat_seconds,
+            visibility_timeout_seconds=settings.visibility_timeout_seconds,
+        )
+        self._committer = Committer(history, queue, self._in_flight, self._breaker, self._announce)
+        self._loader = Loader(
+            threads=settings.loader_threads, prefetch_images=settings.prefetch_images
+        )
+        settlement = Settlement(self._loader, self._committer.put)
+        self._lanes = [
+            Lane(
+                detector,
+                usd_per_unit=settings.prices.get(detector.name, detector.capabilities.usd_per_unit),
+                limits=LaneLimits(
+                    detector_timeout_seconds=settings.detector_timeout_seconds,
+                    retry_window_seconds=settings.retry_window_seconds,
+                    max_detections=settings.max_detections,
+                    max_response_bytes=settings.max_response_bytes,
+                ),
+                breaker=self._breaker,
+                settle=settlement.settle,
+            )
+            for detector in detectors
+        ]
+        self._pipeline = Pipeline(
+            self._lanes,
+            loader=self._loader,
+            store=store,
+            limits=image_limits(settings),
+            history=history,
+            breaker=self._breaker,
+            max_receive_count=queue.max_receive_count,
+            complete=self._committer.put,
+        )
+        self._consumer = Consumer(queue, self._in_flight, self._breaker, self._pipeline.accept)
+
+    def start(self) -> None:
+        """Start the detectors, then receive.
+
+        Raises:
+            ConfigurationError: A detector can never start as it is set.
+        """
+        for lane in self._lanes:
+            lane.start()
+        self._consumer.start()
+        log.info("receiving", detectors=[lane.name for lane in self._lanes])
+
+    def stop(self) -> None:
+        """Stop gracefully.
+
+        Nothing more is received; what waits is handed back at once; calls that are under way may
+        finish within the grace; what they found is committed.
+        """
+        grace_seconds = self._settings.shutdown_grace_seconds
+        deadline = time.monotonic() + grace_seconds
+        log.info("stopping", in_flight=len(self._in_flight), grace_seconds=grace_seconds)
+        self._pipeline.stop()
+        self._consumer.stop(grace_seconds)
+        for lane in self._lanes:
+            lane.stop(deadline)
+        self._committer.stop(COMMIT_SECONDS)
+        self._heartbeat.stop()
+        log.info("stopped", in_flight=len(self._in_flight))
+
+    def _announce(self, delivery: Delivery, runs: Sequence[RunRecord]) -> None:
+        """Log the runs that are new in the history, and tell the observers."""
+        references = {
+            sighting.record.image_id: sighting.image.reference for sighting in delivery.sightings
+        }
+        for run in runs:
+            reference = references[run.key.image_id]
+            log.info(
+                "run",
+                image_id=str(run.key.image_id),
+                uri=reference.uri,
+                detector=run.key.detector,
+                outcome=run.outcome,
+                detections=len(run.detections),
+                duration_ms=round(run.duration_ms, 1),
+                **(
+                    {"error_code": run.error_code, "error": run.error_message}
+                    if run.error_code
+                    else {}
+                ),
+            )
+            self._plugins.notify(as_run(run, reference))
+
+
+def image_limits(settings: Settings) -> ImageLimits:
+    """How large an image may be, by the settings."""
+    return ImageLimits(max_bytes=settings.max_image_bytes, max_px=settings.max_image_px)
