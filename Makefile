@@ -12,40 +12,48 @@ BIN := .venv/bin
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-run: .venv/installed ## detect what is in photographs: IMAGES=folder, DETECTORS=name,name
+run: .venv/for-use ## detect what is in photographs: IMAGES=folder, DETECTORS=name,name
 	@$(BIN)/retinue run $(if $(DETECTORS),--detectors '$(DETECTORS)') -- $(if $(IMAGES),'$(IMAGES)')
 
-test: .venv/installed ## run every test
+test: .venv/for-development ## run every test
 	$(BIN)/pytest
 
-check: .venv/installed lint types boundaries test ## all that CI runs: lint, types, boundaries, tests
+check: .venv/for-development lint types boundaries test ## all that CI runs: lint, types, boundaries, tests
 
-lint: .venv/installed ## check style and format
+lint: .venv/for-development ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: .venv/installed ## mend style and format
+format: .venv/for-development ## mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: .venv/installed ## check types, strictly
+types: .venv/for-development ## check types, strictly
 	$(BIN)/mypy
 
-boundaries: .venv/installed ## check who may import whom
+boundaries: .venv/for-development ## check who may import whom
 	$(BIN)/lint-imports
 
-lock: .venv/installed ## choose versions anew and install them
+lock: .venv/for-development ## choose versions anew and install them
 	$(BIN)/uv lock --upgrade
-	$(BIN)/uv sync --all-packages --inexact --quiet
+	$(SYNC)
 
 clean: ## remove the environment and the laptop's history (.venv, .retinue)
 	rm -rf .venv .retinue
 
 # The environment: made once, and again when a pyproject.toml or the lock changes. What you install
-# into it yourself, such as a plugin of your own, stays.
-.venv/installed: pyproject.toml uv.lock $(wildcard */pyproject.toml plugins/*/pyproject.toml)
+# into it yourself, such as a plugin of your own, stays. Tests and checks need more than a run does.
+PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml plugins/*/pyproject.toml)
+SYNC := $(BIN)/uv sync --frozen --inexact --compile-bytecode --quiet
+
+.venv/for-use: $(PROJECTS)
 	@test -x $(BIN)/python || { echo "creating .venv"; $(PYTHON) -m venv .venv; }
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
 	@echo "installing packages into .venv"
-	@$(BIN)/uv sync --frozen --all-packages --inexact --quiet
+	@$(SYNC) --no-dev
+	@touch $@
+
+.venv/for-development: .venv/for-use
+	@echo "installing what tests and checks need"
+	@$(SYNC)
 	@touch $@

@@ -39,9 +39,7 @@ def test_there_are_eighty_names() -> None:
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_missing_model_is_refused(make: Callable[..., Any], tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"^onnx-.*: option model: .*nowhere.onnx.*path of"
-    ):
+    with pytest.raises(ConfigurationError, match=r"^option model: .*nowhere.onnx.*path of"):
         make(model=tmp_path / "nowhere.onnx")
 
 
@@ -49,7 +47,7 @@ def test_a_missing_model_is_refused(make: Callable[..., Any], tmp_path: Path) ->
 def test_a_file_that_is_no_model_is_refused(make: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "own.onnx"
     path.write_text("not a model")
-    with pytest.raises(ConfigurationError, match=r"^onnx-.*: option model: .* cannot be loaded"):
+    with pytest.raises(ConfigurationError, match=r"^option model: .* cannot be loaded"):
         make(model=path).start()
 
 
@@ -119,7 +117,7 @@ def test_impossible_values_are_refused(options: dict[str, Any]) -> None:
 def test_empty_labels_are_refused(tmp_path: Path, text: str) -> None:
     labels = tmp_path / "labels.txt"
     labels.write_text(text)
-    with pytest.raises(ConfigurationError, match=r"^onnx-objects: option labels: .*empty label"):
+    with pytest.raises(ConfigurationError, match=r"^option labels: .*empty label"):
         ObjectDetector(ObjectOptions(labels=labels))
 
 

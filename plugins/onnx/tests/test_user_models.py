@@ -243,7 +243,7 @@ def test_other_outputs_are_refused_with_what_would_do(
     with pytest.raises(ConfigurationError) as refused:
         started(user_model(outputs))
     message = str(refused.value)
-    assert message.startswith("onnx-objects: option model: its outputs are not understood")
+    assert message.startswith("option model: its outputs are not understood")
     assert all(name in message for name in outputs)
     assert all(word in message for word in ("NanoDet", "RT-DETR", "YOLO", "num_dets"))
 
@@ -265,5 +265,5 @@ def test_nanodet_is_not_stretched() -> None:
 
 def test_faces_need_centerface(user_model: UserModel) -> None:
     path = user_model({"output0": rows()})
-    with pytest.raises(ConfigurationError, match=r"onnx-faces: option model: .* CenterFace"):
+    with pytest.raises(ConfigurationError, match=r"^option model: .* CenterFace"):
         FaceDetector(FaceOptions(model=path)).start()

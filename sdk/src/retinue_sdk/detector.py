@@ -132,7 +132,7 @@ class Detector(ABC, Generic[OptionsT]):
         return ""
 
     def start(self) -> None:
-        """Load the model, open connections. Called on a worker thread before the first image.
+        """Load the model, open connections. Called before the first image.
 
         Raises:
             ConfigurationError: An option cannot work; the worker stops, naming it.
@@ -156,7 +156,7 @@ class Detector(ABC, Generic[OptionsT]):
         """
 
     def close(self) -> None:
-        """Release what ``start`` took. Called once, also after ``start`` failed."""
+        """Release what ``start`` took. Called once at the end, unless a call hangs by then."""
         return
 
     def fingerprint(self) -> str:

@@ -29,7 +29,7 @@ class ConfigurationError(RetinueError):
     """A setting is wrong, so nothing can work until somebody changes it.
 
     Raise it from a detector's constructor or ``start``. Say which option, what is wrong with it,
-    and which values are allowed.
+    and which values are allowed; the worker puts the detector's name in front.
     """
 
 

@@ -27,6 +27,7 @@ def retinue_register_detectors(register: "Callable[[type[AnyDetector]], None]") 
 def retinue_run_finished(run: "Run") -> None:
     """Hear of a run after it is committed: a webhook, a metric, an event bus.
 
-    Called by the worker once for each new run, on its commit thread: be quick, or hand over to a
-    thread of your own. If it raises, the error is logged and the other observers are still told.
+    Called by the worker once for each new run, on a thread that all observers share: be quick, or
+    hand over to a thread of your own. If it raises, the error is logged and the other observers are
+    still told.
     """

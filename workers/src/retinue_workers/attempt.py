@@ -1,12 +1,11 @@
 """One detector to be applied to one image, because of one event."""
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from retinue_history import RunKey
 from retinue_sdk import Image
 
-from retinue_workers.delivery import Delivery, Sighting
+from retinue_workers.delivery import Delivery
 
 
 @dataclass(eq=False, slots=True)
@@ -15,26 +14,19 @@ class Attempt:
 
     Attributes:
         delivery: The message that asked for it.
-        sighting: Which image, and because of which event.
+        image: What to look at. Attempts alone hold it, so its bytes go with the last of them.
         key: The run key.
+        event_id: What tells this attempt from one that another event caused.
         tries: How often the detector was asked already.
         alone: Whether it must not share a batch, because a batch with it in it raised.
-        begun: When the event was taken up (monotonic clock, seconds).
+        retrying_since: When the first of the retriable errors in a row came (monotonic clock,
+            seconds); ``None`` if the last answer was none.
     """
 
     delivery: Delivery
-    sighting: Sighting
+    image: Image
     key: RunKey
+    event_id: str
     tries: int = 0
     alone: bool = False
-    begun: float = field(default_factory=time.monotonic)
-
-    @property
-    def image(self) -> Image:
-        """What to look at."""
-        return self.sighting.image
-
-    @property
-    def event_id(self) -> str:
-        """What tells this attempt from one that another event caused."""
-        return self.sighting.event_id
+    retrying_since: float | None = None

@@ -1,5 +1,6 @@
 """AWS clients, made one way."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -44,7 +45,8 @@ def make_clients(*, connections: int) -> Clients:
         max_pool_connections=connections,
     )
     try:
-        session = boto3.session.Session()
+        # ECS sets AWS_REGION, as every other SDK reads it; boto3 knows AWS_DEFAULT_REGION alone.
+        session = boto3.session.Session(region_name=os.environ.get("AWS_REGION"))
         return Clients(
             s3=cast("Any", session.client("s3", config=config)),
             sqs=cast("Any", session.client("sqs", config=config)),

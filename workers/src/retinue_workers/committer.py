@@ -1,11 +1,21 @@
 """Commit to the history, and only then delete the messages."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import count
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
 import structlog
-from retinue_history import History, HistoryError, HistoryUnavailableError, RunKey, RunRecord
+from retinue_history import (
+    History,
+    HistoryError,
+    HistoryUnavailableError,
+    ImageRecord,
+    RemovedObject,
+    RunKey,
+    RunRecord,
+)
 
 from retinue_workers.backoff import backoff_seconds
 from retinue_workers.breaker import CircuitBreaker
@@ -39,7 +49,7 @@ class Committer:
         breaker: CircuitBreaker,
         committed: Callable[[Delivery, Sequence[RunRecord]], None],
     ) -> None:
-        """Commit from now on."""
+        """Commit nothing yet."""
         self._history = history
         self._queue = queue
         self._in_flight = in_flight
@@ -48,6 +58,9 @@ class Committer:
         self._waiting: SimpleQueue[Delivery | None] = SimpleQueue()
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="committer", daemon=True)
+
+    def start(self) -> None:
+        """Commit from now on, on a thread of its own."""
         self._thread.start()
 
     def put(self, delivery: Delivery) -> None:
@@ -56,18 +69,28 @@ class Committer:
 
     def stop(self, timeout_seconds: float) -> None:
         """Commit what has been put, then stop; messages that cannot be committed stay queued."""
+        if not self._thread.is_alive():
+            return
         self._waiting.put(None)
         self._thread.join(timeout_seconds)
         self._stopping.set()  # wait for the history no longer
         self._thread.join(1.0)
 
     def _run(self) -> None:
-        while group := self._take():
-            try:
+        # No variable here: it would keep the last runs while the thread waits.
+        while self._commit_next():
+            pass
+
+    def _commit_next(self) -> bool:
+        """Wait for deliveries and commit them; ``False`` at the end."""
+        group = self._take()
+        try:
+            if group:
                 self._commit(group)
-            except Exception:  # a bug must not end the loop in silence; SQS delivers again
-                log.exception("commit_failed", messages=len(group))
-                self._in_flight.remove([delivery.message for delivery in group])
+        except Exception:  # a bug must not end the loop in silence; SQS delivers again
+            log.exception("commit_failed", messages=len(group))
+            self._in_flight.remove([delivery.message for delivery in group])
+        return bool(group)
 
     def _take(self) -> list[Delivery]:
         """Wait for a delivery and take what else is there; an empty list at the end."""
@@ -87,46 +110,68 @@ class Committer:
         """Record a group; if one of it cannot be recorded, each by itself."""
         try:
             recorded = self._record(group)
-        except HistoryError as error:
+        except Exception as error:  # noqa: BLE001 - logged below, for the delivery it is about
             if len(group) > 1:
                 for delivery in group:
                     self._commit([delivery])
                 return
-            message = group[0].message
-            group[0].hand_back(redrive_seconds(message.receive_count))
-            log.error(
-                "not_recorded",
-                message_id=message.message_id,
-                receive_count=message.receive_count,
-                reason=str(error),
-            )
+            self._not_recorded(group[0], error)
         else:
             for delivery in group:
                 if recorded is None:  # the worker stops while the history is away
                     delivery.hand_back(0)
                 else:
-                    self._committed(delivery, [r for r in delivery.runs if r.key in recorded])
+                    self._committed(delivery, [r for r in delivery.runs if id(r) in recorded])
         self._acknowledge(group)
 
-    def _record(self, group: Sequence[Delivery]) -> set[RunKey] | None:
-        """Write the group, however long the history is away; ``None`` if the worker stops first."""
+    def _not_recorded(self, delivery: Delivery, error: Exception) -> None:
+        message = delivery.message
+        delivery.hand_back(redrive_seconds(message.receive_count))
+        log.error(
+            "not_recorded",
+            message_id=message.message_id,
+            receive_count=message.receive_count,
+            reason=str(error),
+            exc_info=None if isinstance(error, HistoryError) else error,  # anything else is a bug
+        )
+
+    def _record(self, group: Sequence[Delivery]) -> set[int] | None:
+        """Write the group, however long the history is away.
+
+        Returns:
+            The ``id`` of each run that is new in the history; ``None`` if the worker stops first.
+        """
         images = [image for delivery in group for image in delivery.images()]
-        runs = [run for delivery in group for run in delivery.runs]
         removed = [gone for delivery in group for gone in delivery.removed]
+        new: set[int] = set()
+        for runs in _without_rivals([run for delivery in group for run in delivery.runs]):
+            recorded = self._record_when_available(images, runs, removed)
+            if recorded is None:
+                return None
+            new.update(id(run) for run in runs if run.key in recorded)
+            images, removed = [], []  # once is enough
+        return new
+
+    def _record_when_available(
+        self,
+        images: Sequence[ImageRecord],
+        runs: Sequence[RunRecord],
+        removed: Sequence[RemovedObject],
+    ) -> set[RunKey] | None:
+        """Write what there is to write; ``None`` if the worker stops first."""
         if not (images or runs or removed):
             return set()
-        tries = 0
-        while True:
+        for tries in count():
             try:
-                recorded = set(self._history.record(images, runs, removed))
+                recorded = self._history.record(images, runs, removed)
             except HistoryUnavailableError as error:
                 self._breaker.trip("history", str(error))
                 if self._stopping.wait(backoff_seconds(tries)):
                     return None
-                tries += 1
             else:
                 self._breaker.reset("history")
                 return recorded
+        raise AssertionError("count() does not end")
 
     def _acknowledge(self, group: Sequence[Delivery]) -> None:
         """Delete what is recorded, and hand back the rest; SQS repeats whatever fails here."""
@@ -138,4 +183,22 @@ class Committer:
                     self._queue.change_visibility([delivery.message], delivery.hand_back_seconds)
         except QueueUnavailableError as error:
             log.warning("not_acknowledged", messages=len(group), reason=str(error))
+        except Exception:  # a bug must not end the thread in silence
+            log.exception("not_acknowledged", messages=len(group))
         self._in_flight.remove([delivery.message for delivery in group])
+
+
+def _without_rivals(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
+    """The runs in rounds, at least one, with each run key at most once in a round.
+
+    The history answers with the keys of the runs that it inserted. When two events about one image
+    are committed together, only one round after the other tells which of their runs is meant.
+    """
+    rounds: list[list[RunRecord]] = [[]]
+    seen: Counter[RunKey] = Counter()
+    for run in runs:
+        if seen[run.key] == len(rounds):
+            rounds.append([])
+        rounds[seen[run.key]].append(run)
+        seen[run.key] += 1
+    return rounds

@@ -42,11 +42,16 @@ class Consumer:
         """Receive from now on, on a thread of its own."""
         self._thread.start()
 
-    def stop(self, timeout_seconds: float) -> None:
-        """Receive no more. Waits for a receive that is under way to end and be handed over."""
+    def close(self) -> None:
+        """Receive no more. What a receive that is under way still brings is handed back at once."""
         self._stopping.set()
         self._breaker.shut_down()
-        self._thread.join(timeout_seconds)
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Receive no more, and wait for a receive that is under way to end."""
+        self.close()
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         failures = 0
@@ -69,9 +74,19 @@ class Consumer:
                 continue
             failures = 0
             if messages:
-                self._in_flight.add(messages)
-                try:
-                    self._accept(messages)
-                except Exception:
-                    log.exception("accept_failed", messages=len(messages))
-                    self._in_flight.remove(messages)  # SQS delivers them again by itself
+                self._take(messages)
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Hand received messages over, or back when the worker stops."""
+        if self._stopping.is_set():
+            try:
+                self._queue.change_visibility(messages, 0)
+            except QueueUnavailableError as error:
+                log.warning("not_handed_back", messages=len(messages), reason=str(error))
+            return
+        self._in_flight.add(messages)
+        try:
+            self._accept(messages)
+        except Exception:
+            log.exception("accept_failed", messages=len(messages))
+            self._in_flight.remove(messages)  # SQS delivers them again by itself

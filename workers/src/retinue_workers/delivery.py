@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Lock
+from uuid import UUID
 
 from retinue_history import ImageRecord, RemovedObject, RunRecord
-from retinue_sdk import Image
+from retinue_sdk import ImageReference
 
 from retinue_workers.queue import Message
 
@@ -19,12 +20,12 @@ class Sighting:
     """An image that a message speaks of.
 
     Attributes:
-        image: What detectors see.
+        reference: Which one.
         record: What the history keeps.
         event_id: What tells this event from any other about the same image.
     """
 
-    image: Image
+    reference: ImageReference
     record: ImageRecord
     event_id: str
 
@@ -54,6 +55,7 @@ class Delivery:
     expected: int = 0
     runs: list[RunRecord] = field(default_factory=list)
     hand_back_seconds: int | None = None
+    _sizes_px: dict[UUID, tuple[int, int]] = field(default_factory=dict)
     _settled: int = 0
     _lock: Lock = field(default_factory=Lock)
 
@@ -62,8 +64,15 @@ class Delivery:
         with self._lock:
             self.hand_back_seconds = max(seconds, self.hand_back_seconds or 0)
 
-    def settle(self, run: RunRecord | None) -> bool:
-        """Count one attempt as settled, with its run if there is one.
+    def settle(
+        self, run: RunRecord | None, image_id: UUID, size_px: tuple[int, int] | None
+    ) -> bool:
+        """Count one attempt as settled.
+
+        Args:
+            run: What is recorded of it, if anything.
+            image_id: The image that it was about.
+            size_px: That image's width and height, if somebody decoded it.
 
         Returns:
             Whether it was the last one, so that the delivery is now complete. True exactly once.
@@ -71,6 +80,8 @@ class Delivery:
         with self._lock:
             if run is not None:
                 self.runs.append(run)
+            if size_px is not None:
+                self._sizes_px[image_id] = size_px
             self._settled += 1
             return self._settled == self.expected
 
@@ -80,10 +91,10 @@ class Delivery:
         now = datetime.now(UTC)
         return [
             replace(
-                sighting.record,
-                width_px=size[0] if (size := sighting.image.size_px) else None,
+                record,
+                width_px=size[0] if (size := self._sizes_px.get(record.image_id)) else None,
                 height_px=size[1] if size else None,
-                missing_since=now if sighting.record.image_id in gone else None,
+                missing_since=now if record.image_id in gone else None,
             )
-            for sighting in self.sightings
+            for record in (sighting.record for sighting in self.sightings)
         ]

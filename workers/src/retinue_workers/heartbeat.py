@@ -28,19 +28,23 @@ class Heartbeat:
         interval_seconds: float,
         visibility_timeout_seconds: int,
     ) -> None:
-        """Beat from now on, on a thread of its own."""
+        """Do not beat yet."""
         self._queue = queue
         self._in_flight = in_flight
         self._interval_seconds = interval_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
         self._stopping = Event()
         self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Beat from now on, on a thread of its own."""
         self._thread.start()
 
     def stop(self) -> None:
         """Beat no more."""
         self._stopping.set()
-        self._thread.join(timeout=1.0)  # it may be in the middle of a call
+        if self._thread.is_alive():
+            self._thread.join(timeout=1.0)  # it may be in the middle of a call
 
     def _beat(self) -> None:
         # A tick of half the interval extends each message before 1.5 intervals have passed, which

@@ -1,27 +1,29 @@
 """One detector and the attempts that wait for it."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from threading import Condition, Thread
+from threading import Thread
 
 import structlog
 from retinue_history import RunRecord
 from retinue_sdk import (
     AnyDetector,
     ConfigurationError,
-    DetectorError,
     DetectorNotReadyError,
     Findings,
-    Image,
     Input,
+    InvalidImageError,
 )
 
 from retinue_workers import record
 from retinue_workers.attempt import Attempt
 from retinue_workers.breaker import CircuitBreaker
+from retinue_workers.call import Call, Calls, detect
+from retinue_workers.loader import prepare
 from retinue_workers.schedule import Schedule
 from retinue_workers.verdict import (
     PROBE_SECONDS,
@@ -30,7 +32,9 @@ from retinue_workers.verdict import (
     Pause,
     Retry,
     Succeed,
+    describe,
     judge,
+    probe_seconds,
 )
 
 log = structlog.get_logger(__name__)
@@ -52,20 +56,6 @@ class LaneLimits:
     max_response_bytes: int
 
 
-@dataclass(eq=False, slots=True)
-class _Call:
-    """A call of ``detect`` that is under way."""
-
-    attempts: list[Attempt]
-    deadline: float
-    started: float = field(default_factory=time.monotonic)
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def duration_ms(self) -> float:
-        """Milliseconds since the call began, shared out evenly over its images."""
-        return (time.monotonic() - self.started) * 1_000 / len(self.attempts)
-
-
 class Lane:
     """Feeds one detector: batches, paces, times, retries, and stops when it is not ready.
 
@@ -75,37 +65,40 @@ class Lane:
 
     Args:
         detector: The detector, made but not started.
-        usd_per_unit: Price of one billed unit, in US dollars.
+        usd_per_unit: Price of one billed unit, in US dollars; ``None`` for the detector's own.
         limits: How far to trust the detector.
         breaker: Tripped, under the detector's name, while the detector works for no image.
         settle: Told the outcome of each attempt.
+
+    Raises:
+        ConfigurationError: The detector cannot say what it needs.
     """
 
     def __init__(
         self,
         detector: AnyDetector,
         *,
-        usd_per_unit: Decimal,
+        usd_per_unit: Decimal | None,
         limits: LaneLimits,
         breaker: CircuitBreaker,
         settle: Settle,
     ) -> None:
         """Start nothing yet."""
         self.detector = detector
-        self.fingerprint = detector.fingerprint()
-        self._usd_per_unit = usd_per_unit
         self._limits = limits
         self._breaker = breaker
         self._settle = settle
-        self._capabilities = detector.capabilities
-        self._schedule = Schedule(
-            max_batch_size=self._capabilities.max_batch_size,
-            requests_per_second=self._capabilities.requests_per_second,
-        )
-        self._changed = Condition()
-        self._calls: set[_Call] = set()
-        self._hung = 0
-        self._stopping = False
+        with _refusing(detector):
+            self.fingerprint = detector.fingerprint()
+            self._capabilities = detector.capabilities
+            self._schedule = Schedule(
+                max_batch_size=self._capabilities.max_batch_size,
+                requests_per_second=self._capabilities.requests_per_second,
+            )
+            own_price = self._capabilities.usd_per_unit
+        self._usd_per_unit = own_price if usd_per_unit is None else usd_per_unit
+        self._calls = Calls()
+        self._open = False
 
     @property
     def name(self) -> str:
@@ -125,14 +118,9 @@ class Lane:
         Raises:
             ConfigurationError: It can never start as it is set.
         """
-        try:
+        self._open = True
+        with _refusing(self.detector):
             ready = self._start_detector()
-        except ConfigurationError as error:
-            raise ConfigurationError(f"detector {self.name}: {error}") from error
-        except Exception as error:  # a plugin's start can raise anything
-            raise ConfigurationError(
-                f"detector {self.name} cannot start: {type(error).__name__}: {error}"
-            ) from error
         if ready:
             self._run_threads()
         else:
@@ -146,31 +134,29 @@ class Lane:
         if not self._schedule.put(attempt, due):
             self._settle(attempt, STOPPING)
 
+    def hand_back(self) -> None:
+        """Begin to stop: hand back what waits, and make no call any more."""
+        for attempt in self._schedule.close():
+            self._settle(attempt, STOPPING)
+        self._calls.close()
+
     def stop(self, deadline: float) -> None:
         """Hand back what waits, let running calls finish until ``deadline``, close the detector.
 
         Args:
             deadline: On the monotonic clock, in seconds.
         """
-        for attempt in self._schedule.close():
-            self._settle(attempt, STOPPING)
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
-            self._changed.wait_for(
-                lambda: not self._calls, timeout=max(0.0, deadline - time.monotonic())
-            )
-            abandoned = list(self._calls)
-        for call in abandoned:
-            if self._claim(call):
-                log.warning("call_abandoned", detector=self.name, images=len(call.attempts))
-                for attempt in call.attempts:
-                    self._settle(attempt, STOPPING)
-        if abandoned or self._hung:
+        self.hand_back()
+        for call in self._calls.drain(deadline):
+            log.warning("call_abandoned", detector=self.name, images=len(call.attempts))
+            for attempt in call.attempts:
+                self._settle(attempt, STOPPING)
+        if not self._open or not self._calls.idle:
             return  # closing under a call that still runs could crash the process
+        self._open = False
         try:
             self.detector.close()
-        except Exception:
+        except BaseException:  # whatever a plugin raises, the others are to be stopped too
             log.exception("detector_close_failed", detector=self.name)
 
     def _start_detector(self) -> bool:
@@ -179,8 +165,7 @@ class Lane:
             self.detector.start()
         except DetectorNotReadyError as error:
             self._breaker.trip(self.name, str(error))
-            wait = error.retry_after_seconds
-            self._schedule.pause(time.monotonic() + (PROBE_SECONDS if wait is None else wait))
+            self._schedule.pause(time.monotonic() + probe_seconds(error))
             return False
         log.info(
             "detector_started",
@@ -195,14 +180,19 @@ class Lane:
     def _start_when_ready(self) -> None:
         """Try again until the detector starts or the worker stops."""
         while self._schedule.wait_until_resumed():
-            try:
-                if self._start_detector():
-                    self._run_threads()
+            with self._calls.busy() as may:
+                if not may:
                     return
-            except Exception as error:  # was not ready before; keep the messages and say why
-                log.exception("detector_start_failed", detector=self.name)
-                self._breaker.trip(self.name, f"{type(error).__name__}: {error}")
-                self._schedule.pause(time.monotonic() + PROBE_SECONDS)
+                try:
+                    ready = self._start_detector()
+                except BaseException as error:  # was not ready before; keep the messages, say why
+                    log.exception("detector_start_failed", detector=self.name)
+                    self._breaker.trip(self.name, describe(error))
+                    self._schedule.pause(time.monotonic() + PROBE_SECONDS)
+                    continue
+            if ready:
+                self._run_threads()
+                return
 
     def _run_threads(self) -> None:
         for _ in range(self._capabilities.max_concurrency):
@@ -214,56 +204,55 @@ class Lane:
 
     def _work(self) -> None:
         """Call the detector with batch after batch, until the lane stops or a call hung."""
-        while batch := self._schedule.take():
-            if not self._call(batch):
-                return
+        # No variable here: it would keep the last batch's images while the thread waits.
+        while self._serve(self._schedule.take()):
+            pass
 
-    def _call(self, batch: list[Attempt]) -> bool:
+    def _serve(self, batch: list[Attempt]) -> bool:
         """Call the detector and act on its answers.
 
         Returns:
-            ``False`` if the call took so long that it was given up meanwhile.
+            ``False`` if there was nothing to do, the lane stops, or the call took so long that it
+            was given up meanwhile.
         """
-        prepared, answers = [], []
-        for attempt in batch:
-            attempt.tries += 1
-            error = _prepare(attempt.image, self.input)
-            if error is None:
-                prepared.append(attempt)
-            else:
-                answers.append((attempt, error))
-        now = datetime.now(UTC)
-        for attempt, error in answers:
-            self._answer(attempt, error, batch_size=1, started_at=now, duration_ms=0.0)
-        if not prepared:
-            return True
-
-        call = _Call(prepared, time.monotonic() + self._limits.detector_timeout_seconds)
-        with self._changed:
-            self._calls.add(call)
-            self._changed.notify_all()
-        results = _detect(self.detector, [attempt.image for attempt in prepared])
-        duration_ms = call.duration_ms()
-        if not self._claim(call):
-            return False
-        for attempt, result in zip(prepared, results, strict=True):
+        with self._calls.busy() as may:
+            ready = self._readied(batch) if may else batch
+            if not ready:
+                return bool(batch)
+            call = Call(ready, time.monotonic() + self._limits.detector_timeout_seconds)
+            if not self._calls.begin(call):
+                for attempt in ready:
+                    self._settle(attempt, STOPPING)
+                return False
+            results = detect(self.detector, [attempt.image for attempt in ready])
+            duration_ms = call.duration_ms()
+            if not self._calls.end(call):
+                return False
+        if any(isinstance(result, Findings | InvalidImageError) for result in results):
+            self._breaker.reset(self.name)
+        size = len(ready)
+        for attempt, result in zip(ready, results, strict=True):
             self._answer(
                 attempt,
                 result,
-                batch_size=len(prepared),
+                batch_size=size,
                 started_at=call.started_at,
                 duration_ms=duration_ms,
             )
         return True
 
-    def _claim(self, call: _Call) -> bool:
-        """Take a call off the list of those under way; ``True`` for the one who did it."""
-        with self._changed:
-            if call not in self._calls:
-                return False
-            self._calls.remove(call)
-            self._changed.notify_all()
-            return True
+    def _readied(self, batch: Sequence[Attempt]) -> list[Attempt]:
+        """Have the images at hand; what cannot be had is answered, and left out."""
+        ready = []
+        for attempt in batch:
+            attempt.tries += 1
+            now = datetime.now(UTC)
+            error = prepare(attempt.image, self.input)
+            if error is None:
+                ready.append(attempt)
+            else:
+                self._answer(attempt, error, batch_size=1, started_at=now, duration_ms=0.0)
+        return ready
 
     def _answer(
         self,
@@ -275,40 +264,22 @@ class Lane:
         duration_ms: float,
     ) -> None:
         """Do what the answer asks for."""
+        now = time.monotonic()
+        since = attempt.retrying_since
         verdict = judge(
             answer,
             attempt,
-            age_seconds=time.monotonic() - attempt.begun,
+            retrying_seconds=0.0 if since is None else now - since,
             batch_size=batch_size,
             retry_window_seconds=self._limits.retry_window_seconds,
         )
-        if isinstance(verdict, Succeed | Fail):
-            self._breaker.reset(self.name)
         match verdict:
             case Succeed(findings):
-                try:
-                    run = record.success(
-                        attempt,
-                        findings,
-                        model_version=self.detector.model_version,
-                        usd_per_unit=self._usd_per_unit,
-                        started_at=started_at,
-                        duration_ms=duration_ms,
-                        max_detections=self._limits.max_detections,
-                        max_response_bytes=self._limits.max_response_bytes,
-                    )
-                except record.InvalidResultError as error:
-                    fail = Fail("invalid_result", str(error), final=False)
-                    run = record.failure(
-                        attempt, fail, started_at=started_at, duration_ms=duration_ms
-                    )
-                self._settle(attempt, run)
-            case Fail():
+                self._settle(attempt, self._success(attempt, findings, started_at, duration_ms))
+            case Fail() as fail:
                 self._settle(
                     attempt,
-                    record.failure(
-                        attempt, verdict, started_at=started_at, duration_ms=duration_ms
-                    ),
+                    record.failure(attempt, fail, started_at=started_at, duration_ms=duration_ms),
                 )
             case Retry(after_seconds, reason, alone):
                 log.warning(
@@ -320,82 +291,68 @@ class Lane:
                     reason=reason,
                 )
                 attempt.alone = alone or attempt.alone
-                self.put(attempt, time.monotonic() + after_seconds)
+                if attempt.retrying_since is None:
+                    attempt.retrying_since = now
+                self.put(attempt, now + after_seconds)
             case Pause(after_seconds, reason):
                 self._breaker.trip(self.name, reason)
-                self._schedule.pause(time.monotonic() + after_seconds)
+                self._schedule.pause(now + after_seconds)
+                attempt.retrying_since = None
                 self.put(attempt)
-            case HandBack():
-                self._settle(attempt, verdict)
+            case HandBack() as outcome:
+                self._settle(attempt, outcome)
+
+    def _success(
+        self, attempt: Attempt, findings: Findings, started_at: datetime, duration_ms: float
+    ) -> RunRecord:
+        """The run of a detector that looked; a failed one if what it says cannot be recorded."""
+        try:
+            return record.success(
+                attempt,
+                findings,
+                model_version=self.detector.model_version,
+                usd_per_unit=self._usd_per_unit,
+                started_at=started_at,
+                duration_ms=duration_ms,
+                max_detections=self._limits.max_detections,
+                max_response_bytes=self._limits.max_response_bytes,
+            )
+        except record.InvalidResultError as error:
+            reason = str(error)
+        except Exception as error:  # its model_version
+            log.exception("answer_unreadable", detector=self.name, kind="Findings")
+            reason = describe(error)
+        fail = Fail("invalid_result", reason, final=False)
+        return record.failure(attempt, fail, started_at=started_at, duration_ms=duration_ms)
 
     def _watch(self) -> None:
         """Give up calls that exceed their time."""
-        while True:
-            with self._changed:
-                if self._stopping:
-                    return
-                now = time.monotonic()
-                hung = [call for call in self._calls if call.deadline <= now]
-                if not hung:
-                    nearest = min((call.deadline for call in self._calls), default=None)
-                    self._changed.wait(None if nearest is None else nearest - now)
-                    continue
-                self._hung += len(hung)
+        while hung := self._calls.overdue():
             for call in hung:
-                if self._claim(call):
-                    self._give_up(call)
+                self._give_up(call)
 
-    def _give_up(self, call: _Call) -> None:
+    def _give_up(self, call: Call) -> None:
         """Record that a call hung, and put a fresh thread in the place of its own."""
         seconds = self._limits.detector_timeout_seconds
         log.error("detector_timed_out", detector=self.name, images=len(call.attempts))
+        duration_ms = call.duration_ms()
+        fail = Fail("detector_timeout", f"no answer within {seconds:g} s", final=False)
         for attempt in call.attempts:
-            fail = Fail("detector_timeout", f"no answer within {seconds:g} s", final=False)
             self._settle(
                 attempt,
-                record.failure(
-                    attempt, fail, started_at=call.started_at, duration_ms=call.duration_ms()
-                ),
+                record.failure(attempt, fail, started_at=call.started_at, duration_ms=duration_ms),
             )
         self._thread(self._work, "work")
 
 
-def _prepare(image: Image, wanted: Input) -> BaseException | None:
-    """Have what the detector needs of the image at hand; why not, if it cannot be had.
-
-    Usually the loader has done it already and this costs nothing.
-    """
+@contextmanager
+def _refusing(detector: AnyDetector) -> Iterator[None]:
+    """Turn whatever a plugin raises into a refusal to start, naming the detector."""
     try:
-        match wanted:
-            case Input.BYTES:
-                image.read()
-            case Input.PIXELS:
-                image.pixels()
-            case Input.REFERENCE:
-                pass
-    except Exception as error:  # DetectorErrors are sorted by the verdict, others are bugs
-        if not isinstance(error, DetectorError):
-            log.exception("image_failed", image_id=str(image.image_id))
-        return error
-    return None
-
-
-def _detect(detector: AnyDetector, images: Sequence[Image]) -> Sequence[Findings | BaseException]:
-    """One answer for each image, whatever the detector does."""
-    try:
-        results: list[object] = list(detector.detect(images))
-    except (DetectorError, ConfigurationError) as error:
-        return [error] * len(images)
-    except BaseException as error:  # even SystemExit must not take the thread down
-        log.exception("detector_raised", detector=detector.name, images=len(images))
-        return [error] * len(images)
-    if len(results) != len(images):
-        wrong = TypeError(f"detect returned {len(results)} results for {len(images)} images")
-        log.error("detector_misbehaved", detector=detector.name, reason=str(wrong))
-        return [wrong] * len(images)
-    return [
-        result
-        if isinstance(result, Findings | DetectorError)
-        else TypeError(f"detect returned a {type(result).__name__}, not Findings or DetectorError")
-        for result in results
-    ]
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"detector {detector.name}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ConfigurationError(
+            f"detector {detector.name} cannot start: {describe(error)}"
+        ) from error

@@ -40,5 +40,6 @@ def configure(log_format: Literal["console", "json"], *, level: int = logging.IN
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.captureWarnings(capture=True)  # a warning is a line of the log like any other
     logging.getLogger("botocore").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -1,8 +1,15 @@
 """Fetching images from S3."""
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 from retinue_sdk import (
     DetectorError,
     DetectorNotReadyError,
@@ -23,11 +30,15 @@ _REFUSED = {
     "AccessDenied",
     "AllAccessDisabled",
     "ExpiredToken",
+    "ExpiredTokenException",
     "InvalidAccessKeyId",
     "InvalidToken",
+    "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
+
+_WITHOUT_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
 
 
 class ObjectStore:
@@ -55,21 +66,12 @@ class ObjectStore:
         """
         try:
             answer = self._get(reference)
-            self._limits.check_bytes(answer["ContentLength"])
-            etag = answer.get("ETag", "").strip('"')
-            if reference.version_id is None and etag != reference.etag:
-                raise InvalidImageError(
-                    f"{reference.uri} was overwritten: its ETag is now {etag}, "
-                    f"the event's was {reference.etag}",
-                    code="object_replaced",
-                    final=False,
-                )
-            with answer["Body"] as body:
-                data: bytes = body.read(self._limits.max_bytes + 1)
-                return data
+            with closing(answer["Body"]) as body:  # also unread, lest the connection stay taken
+                _check_etag(answer, reference)
+                return self._read(body, answer["ContentLength"], reference)
         except ClientError as error:
             raise _explain(error, reference) from error
-        except NoCredentialsError as error:
+        except _WITHOUT_CREDENTIALS as error:
             raise DetectorNotReadyError(f"cannot read from S3: {error}") from error
         except (BotoCoreError, OSError) as error:
             raise RetriableError(f"S3 did not answer for {reference.uri}: {error}") from error
@@ -80,6 +82,28 @@ class ObjectStore:
             return self._client.get_object(Bucket=reference.bucket, Key=reference.key)
         return self._client.get_object(
             Bucket=reference.bucket, Key=reference.key, VersionId=reference.version_id
+        )
+
+    def _read(self, body: Any, size_bytes: int, reference: ImageReference) -> bytes:
+        """All of the body, unless its size is outside the limits."""
+        self._limits.check_bytes(size_bytes)
+        data: bytes = body.read(size_bytes)
+        if len(data) != size_bytes:  # the connection broke, for which no image is to blame
+            raise RetriableError(
+                f"S3 sent {len(data):,} of {size_bytes:,} bytes of {reference.uri}"
+            )
+        return data
+
+
+def _check_etag(answer: Any, reference: ImageReference) -> None:
+    """Refuse what another upload put in the place of an unversioned object."""
+    etag = answer.get("ETag", "").strip('"')
+    if reference.version_id is None and etag != reference.etag:
+        raise InvalidImageError(
+            f"{reference.uri} was overwritten: its ETag is now {etag}, "
+            f"the event's was {reference.etag}",
+            code="object_replaced",
+            final=False,
         )
 
 

@@ -1,6 +1,7 @@
 """From a message to its images, and from an image to its detectors."""
 
 from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from threading import Event
@@ -27,6 +28,16 @@ from retinue_workers.queue import Message
 from retinue_workers.verdict import redrive_seconds
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A detector to be applied to an image because of an event, unless that was done before."""
+
+    delivery: Delivery
+    sighting: Sighting
+    lane: Lane
+    key: RunKey
 
 
 class Pipeline:
@@ -70,27 +81,27 @@ class Pipeline:
         """Take received messages; returns once all their attempts are on their way."""
         deliveries = [self._read(message) for message in messages]
         plan = [
-            (Attempt(delivery, sighting, _key(sighting, lane)), lane)
+            _Task(delivery, sighting, lane, _key(sighting, lane))
             for delivery in deliveries
             for sighting in delivery.sightings
             for lane in self._lanes
         ]
-        settled = self._settled([(attempt.key, attempt.event_id) for attempt, _ in plan])
+        settled = self._settled([(task.key, task.sighting.event_id) for task in plan])
         if settled is None:
             for delivery in deliveries:
                 delivery.hand_back(0)
                 self._complete(delivery)
             return
-        work: dict[int, list[tuple[Attempt, Lane]]] = {}
-        for attempt, lane in plan:
-            if attempt.key not in settled:
-                attempt.delivery.expected += 1
-                work.setdefault(id(attempt.sighting), []).append((attempt, lane))
+        work: dict[int, list[_Task]] = {}
+        for task in plan:
+            if task.key not in settled:
+                task.delivery.expected += 1
+                work.setdefault(id(task.sighting), []).append(task)
         for delivery in deliveries:
             if not delivery.expected:
                 self._complete(delivery)
-        for image_work in work.values():
-            self._dispatch(image_work)
+        for tasks in work.values():
+            self._dispatch(tasks)
 
     def stop(self) -> None:
         """Wait for the history no longer, and load nothing any more."""
@@ -135,14 +146,8 @@ class Pipeline:
         return delivery
 
     def _sighting(self, event: ObjectCreated) -> Sighting:
-        """An image, nothing of it fetched."""
+        """An image that was created."""
         reference = event.reference
-        image = Image(
-            reference,
-            partial(self._store.fetch, reference),
-            limits=self._limits,
-            size_bytes=event.size_bytes,
-        )
         record = ImageRecord(
             image_id=reference.image_id,
             bucket=reference.bucket,
@@ -154,7 +159,7 @@ class Pipeline:
             etag=reference.etag,
             size_bytes=event.size_bytes,
         )
-        return Sighting(image, record, event.event_id)
+        return Sighting(reference, record, event.event_id)
 
     def _settled(self, asked: Sequence[tuple[RunKey, str]]) -> Set[RunKey] | None:
         """Which run keys need no attempt for these events; ``None`` if the worker stops first."""
@@ -172,26 +177,40 @@ class Pipeline:
                 return settled
         raise AssertionError("count() does not end")
 
-    def _dispatch(self, work: Sequence[tuple[Attempt, Lane]]) -> None:
-        """Send an image's attempts to their lanes, by way of the loader if one needs its bytes."""
-        needy = [(attempt, lane) for attempt, lane in work if lane.input is not Input.REFERENCE]
-        for attempt, lane in work:
-            if lane.input is Input.REFERENCE:
-                lane.put(attempt)
+    def _dispatch(self, tasks: Sequence[_Task]) -> None:
+        """Send what is to be done about an image to the lanes.
+
+        Detectors that need its bytes share them, by way of the loader, and the bytes go when the
+        last of them is done. Detectors by reference have an image of their own, so that one of them
+        which takes its time, waiting for a service, keeps no bytes.
+        """
+        light = [task for task in tasks if task.lane.input is Input.REFERENCE]
+        if light:
+            _put(light, self._image(light[0].sighting))
+        needy = [task for task in tasks if task.lane.input is not Input.REFERENCE]
         if needy:
+            image = self._image(needy[0].sighting)
+            pixels = any(task.lane.input is Input.PIXELS for task in needy)
             self._loader.load(
-                needy[0][0].image,
-                Input.PIXELS
-                if any(lane.input is Input.PIXELS for _, lane in needy)
-                else Input.BYTES,
+                image,
+                Input.PIXELS if pixels else Input.BYTES,
                 uses=len(needy),
-                then=partial(_put, needy),
+                then=partial(_put, needy, image),
             )
 
+    def _image(self, sighting: Sighting) -> Image:
+        """An image, nothing of it fetched."""
+        return Image(
+            sighting.reference,
+            partial(self._store.fetch, sighting.reference),
+            limits=self._limits,
+            size_bytes=sighting.record.size_bytes,
+        )
 
-def _put(work: Sequence[tuple[Attempt, Lane]]) -> None:
-    for attempt, lane in work:
-        lane.put(attempt)
+
+def _put(tasks: Sequence[_Task], image: Image) -> None:
+    for task in tasks:
+        task.lane.put(Attempt(task.delivery, image, task.key, task.sighting.event_id))
 
 
 def _key(sighting: Sighting, lane: Lane) -> RunKey:

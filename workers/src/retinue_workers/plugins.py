@@ -71,7 +71,7 @@ class Plugins:
         for implementation in self._manager.hook.retinue_run_finished.get_hookimpls():
             try:
                 implementation.function(*(run for _ in implementation.argnames))
-            except Exception:
+            except BaseException:  # even SystemExit must not silence the others
                 log.exception("observer_failed", plugin=implementation.plugin_name)
 
     def _make(self, name: str, options: Mapping[str, JsonValue]) -> AnyDetector:
@@ -82,9 +82,7 @@ class Plugins:
                 f"no installed plugin has a detector named {name!r}; there are: {self._names()}"
             )
         try:
-            return registration.detector(
-                registration.detector.options_model.model_validate(dict(options))
-            )
+            chosen = registration.detector.options_model.model_validate(dict(options))
         except ValidationError as error:
             problems = "; ".join(
                 f"option {'.'.join(map(str, problem['loc'])) or '(all)'}: {problem['msg']}"
@@ -94,8 +92,16 @@ class Plugins:
             raise ConfigurationError(
                 f"detector {name}: {problems} (its options: {allowed})"
             ) from error
+        try:
+            return registration.detector(chosen)
         except RetinueError as error:
             raise ConfigurationError(f"detector {name}: {error}") from error
+        except (Exception, SystemExit) as error:  # a plugin's constructor can raise anything
+            raise ConfigurationError(
+                f"detector {name} of {registration.distribution} "
+                f"{registration.distribution_version} cannot be made: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def _names(self) -> str:
         return ", ".join(sorted(self.registrations)) or "none (install a plugin)"
@@ -128,7 +134,7 @@ class Plugins:
             caller(register=register)
         except ConfigurationError:
             raise
-        except Exception as error:  # a plugin's import or hook can raise anything
+        except (Exception, SystemExit) as error:  # a plugin's import or hook can raise anything
             raise ConfigurationError(
                 f"plugin {point.name} of {distribution} {version} cannot be loaded: "
                 f"{type(error).__name__}: {error}; repair it, or uninstall {distribution}"

@@ -1,17 +1,26 @@
 """From a detector's answer to the rows of the history."""
 
 import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from retinue_history import DetectionRecord, RunRecord
-from retinue_sdk import BoundingBox, Findings
+from retinue_sdk import BoundingBox, Detection, Findings
 
 from retinue_workers.attempt import Attempt
 from retinue_workers.verdict import Fail
 
 MAX_MESSAGE_CHARACTERS = 2_000
 """Longest error message kept in a run; the log has all of it."""
+
+_DIGITS = 12
+"""Most digits of a bill before its point, and most places after it."""
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""NUL as JSON writes it, which a backslash followed by ``u0000`` is not."""
 
 
 class InvalidResultError(Exception):
@@ -32,13 +41,15 @@ def success(
     """The run of a detector that could look at the image.
 
     Raises:
-        InvalidResultError: There are too many detections, too long a response, or values that JSON
-            or PostgreSQL cannot hold (NaN, NUL, unpaired surrogates).
+        InvalidResultError: There are too many detections, too long a response, values that JSON or
+            PostgreSQL cannot hold (NaN, NUL, unpaired surrogates), or things that the SDK's value
+            types do not allow.
     """
     if len(findings.detections) > max_detections:
         raise InvalidResultError(
             f"{len(findings.detections):,} detections; the limit is {max_detections:,}"
         )
+    findings = _checked(findings, model_version)
     size_bytes = _json_bytes(findings.raw_response, "the raw response") + sum(
         _json_bytes(detection.attributes, "a detection's attributes")
         for detection in findings.detections
@@ -54,7 +65,7 @@ def success(
         final=True,
         started_at=started_at,
         duration_ms=duration_ms,
-        model_version=findings.model_version or model_version,
+        model_version=findings.model_version,
         billed_units=findings.billed_units,
         price_usd=findings.billed_units * usd_per_unit,
         raw_response=findings.raw_response,
@@ -85,6 +96,54 @@ def failure(attempt: Attempt, fail: Fail, *, started_at: datetime, duration_ms: 
     )
 
 
+def _checked(findings: Findings, model_version: str | None) -> Findings:
+    """The findings built anew, so that the SDK's rules hold even where a plugin got past them.
+
+    Nobody checks a plugin's types, and what slips through here fails in the database, where it
+    takes the runs of well-behaved detectors with it.
+
+    Raises:
+        InvalidResultError: They break the rules.
+    """
+    try:
+        checked = replace(
+            findings,
+            detections=tuple(_detection(found) for found in findings.detections),
+            model_version=_text(findings.model_version or model_version),
+        )
+        _check_bill(checked.billed_units)
+    except Exception as error:
+        raise InvalidResultError(
+            f"the findings cannot be recorded: {type(error).__name__}: {error}"
+        ) from error
+    return checked
+
+
+def _detection(found: object) -> Detection:
+    if not isinstance(found, Detection):
+        raise TypeError(f"a {type(found).__name__} is no Detection")
+    return replace(found, box=_box(found.box))
+
+
+def _box(box: object) -> BoundingBox | None:
+    if box is None:
+        return None
+    if not isinstance(box, BoundingBox):
+        raise TypeError(f"a {type(box).__name__} is no BoundingBox")
+    return replace(box)
+
+
+def _text(text: str | None) -> str | None:
+    if text is not None and text != _storable(text):
+        raise ValueError(f"{text!r} has NUL or an unpaired surrogate in it")
+    return text
+
+
+def _check_bill(units: Decimal) -> None:
+    if units and not -_DIGITS <= units.adjusted() <= _DIGITS:
+        raise ValueError(f"{units} billed units are beyond all measure")
+
+
 def _edges(box: BoundingBox) -> tuple[float, float, float, float]:
     return (box.left, box.top, box.width, box.height)
 
@@ -96,13 +155,20 @@ def _json_bytes(value: object, what: str) -> int:
         InvalidResultError: It is not JSON that PostgreSQL can hold.
     """
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain)
         size_bytes = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
         raise InvalidResultError(f"{what} cannot be stored as JSON: {error}") from error
-    if "\\u0000" in text:
+    if _NUL.search(text):
         raise InvalidResultError(f"{what} contains NUL, which PostgreSQL cannot hold")
     return size_bytes
+
+
+def _plain(value: object) -> object:
+    """What ``json`` does not know and the SDK allows: mappings that are no ``dict``."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
 def _storable(text: str) -> str:

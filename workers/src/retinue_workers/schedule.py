@@ -8,6 +8,9 @@ from threading import Condition
 
 from retinue_workers.attempt import Attempt
 
+_LONGEST_WAIT_SECONDS = 3_600.0
+"""How long a thread sleeps at once: Python refuses waits of centuries, which a pace can ask for."""
+
 
 class Schedule:
     """A detector's waiting attempts: in order, batched, paced, and some of them later.
@@ -64,9 +67,9 @@ class Schedule:
                 while self._later and self._later[0][0] <= now:
                     self._ready.append(heapq.heappop(self._later)[2])
                 if not self._ready:
-                    self._changed.wait(self._later[0][0] - now if self._later else None)
+                    self._wait(self._later[0][0] - now if self._later else None)
                 elif (not_before := max(self._paused_until, self._next_batch)) > now:
-                    self._changed.wait(not_before - now)
+                    self._wait(not_before - now)
                 else:
                     self._next_batch = now + self._interval
                     return self._pop_batch()
@@ -76,7 +79,7 @@ class Schedule:
         """Wait until the pause is over; ``False`` if the schedule was closed meanwhile."""
         with self._changed:
             while not self._closed and (rest := self._paused_until - time.monotonic()) > 0:
-                self._changed.wait(rest)
+                self._wait(rest)
             return not self._closed
 
     def close(self) -> list[Attempt]:
@@ -88,6 +91,10 @@ class Schedule:
             self._later.clear()
             self._changed.notify_all()
             return waiting
+
+    def _wait(self, seconds: float | None) -> None:
+        """Sleep until something changes or the time is over, with the lock held."""
+        self._changed.wait(None if seconds is None else min(seconds, _LONGEST_WAIT_SECONDS))
 
     def _pop_batch(self) -> list[Attempt]:
         batch = [self._ready.popleft()]

@@ -1,12 +1,20 @@
 """Everything that can be set about a worker, in one place."""
 
+import json
 import os
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import Field, JsonValue, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    Field,
+    JsonValue,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from retinue_sdk import ConfigurationError
 from retinue_sdk.decode import MAX_BYTES, MAX_PX
 
@@ -18,6 +26,9 @@ MAX_RECEIVE_WAIT_SECONDS = 20
 
 MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200
 """Longest visibility timeout that SQS allows: 12 hours."""
+
+Price: TypeAlias = Annotated[Decimal, Field(ge=0, le=1_000_000)]
+"""US dollars per billed unit."""
 
 
 class Settings(BaseSettings):
@@ -39,10 +50,10 @@ class Settings(BaseSettings):
     query_database_url: SecretStr | None = None
     """PostgreSQL URL for ``retinue query``: a user who may only read."""
 
-    detectors: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    detectors: Annotated[dict[str, dict[str, JsonValue]], NoDecode] = Field(default_factory=dict)
     """Detectors to apply, as JSON: ``{"name": {"option": value}}``."""
 
-    prices: dict[str, Decimal] = Field(default_factory=dict)
+    prices: Annotated[dict[str, Price], NoDecode] = Field(default_factory=dict)
     """US dollars per billed unit by detector, as JSON; goes before the detector's own price."""
 
     max_in_flight: int = Field(default=40, ge=10, le=10_000)
@@ -54,16 +65,18 @@ class Settings(BaseSettings):
     visibility_timeout_seconds: int = Field(default=120, ge=2, le=MAX_VISIBILITY_TIMEOUT_SECONDS)
     """How long a message stays hidden after a receive or a heartbeat."""
 
-    heartbeat_seconds: float = Field(default=30.0, ge=0.1)
+    heartbeat_seconds: float = Field(default=30.0, ge=0.1, le=MAX_VISIBILITY_TIMEOUT_SECONDS // 2)
     """How often the visibility of the messages in flight is extended."""
 
-    detector_timeout_seconds: float = Field(default=60.0, gt=0)
+    detector_timeout_seconds: float = Field(
+        default=60.0, ge=0.01, le=MAX_VISIBILITY_TIMEOUT_SECONDS
+    )
     """Longest call of a detector; after it the run has failed and the worker goes on."""
 
-    retry_window_seconds: float = Field(default=300.0, ge=0)
+    retry_window_seconds: float = Field(default=300.0, ge=0, le=MAX_VISIBILITY_TIMEOUT_SECONDS)
     """How long an image is tried again inside the worker before its message goes back."""
 
-    shutdown_grace_seconds: float = Field(default=25.0, ge=0)
+    shutdown_grace_seconds: float = Field(default=25.0, ge=0, le=3_600)
     """How long a stop waits for detectors that are at work. Less than the ECS stop timeout."""
 
     loader_threads: int = Field(default=2, ge=1, le=64)
@@ -87,14 +100,25 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "json"
     """How log lines are written."""
 
+    @field_validator("detectors", "prices", mode="before")
+    @classmethod
+    def _parse_json(cls, value: object) -> object:
+        """Read JSON here and not in pydantic-settings, whose complaint names no variable."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f'must be JSON such as {{"NAME": ...}}: {error}') from error
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         """Refuse values that are fine alone and wrong together."""
         if self.heartbeat_seconds * 2 > self.visibility_timeout_seconds:
             raise ValueError(
-                f"heartbeat_seconds ({self.heartbeat_seconds:g}) must be at most half of "
-                f"visibility_timeout_seconds ({self.visibility_timeout_seconds}), or messages "
-                "reappear while they are worked on"
+                f"{PREFIX}HEARTBEAT_SECONDS ({self.heartbeat_seconds:g}) must be at most half of "
+                f"{PREFIX}VISIBILITY_TIMEOUT_SECONDS ({self.visibility_timeout_seconds}), or "
+                "messages reappear while they are worked on"
             )
         return self
 
@@ -110,8 +134,6 @@ class Settings(BaseSettings):
             return cls(**given)
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from error
-        except ValueError as error:  # pydantic-settings: a variable that should be JSON is not
-            raise ConfigurationError(f"the settings cannot be read: {error}") from error
 
     def require_queue_url(self) -> str:
         """The queue's URL.
@@ -158,7 +180,8 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors(include_url=False, include_input=False):
         place = [str(part) for part in problem["loc"]]
-        name = PREFIX + place[0].upper() if place else "settings"
+        name = PREFIX + place[0].upper() if place else ""
         inside = "".join(f"[{part}]" for part in place[1:])
-        lines.append(f"{name}{inside}: {problem['msg'].removeprefix('Value error, ')}")
+        text = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{name}{inside}: {text}" if place else text)
     return "\n".join(lines)

@@ -32,7 +32,7 @@ a message could appear again in the queue while a detector still works for it.
 - `retinue worker` reads all of them. It needs `{prefix}QUEUE_URL`, `{prefix}DATABASE_URL` and
   `{prefix}DETECTORS`.
 - `retinue run` reads `{prefix}DETECTORS`. It gives its worker a queue and a database of its own, a
-  long poll of 1 second, a grace of 1 second and JSON logs; the rest its worker reads as usual.
+  receive and a grace of at most a second, and JSON logs; the rest its worker reads as usual.
 - `retinue query` reads `{prefix}QUERY_DATABASE_URL`, or else `{prefix}DATABASE_URL`. With neither,
   it asks the database under `.retinue`.
 - `retinue migrate` reads `{prefix}DATABASE_URL`, or else means the database under `.retinue`.

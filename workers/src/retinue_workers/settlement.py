@@ -42,5 +42,5 @@ class Settlement:
                 after_seconds=outcome.after_seconds,
                 reason=outcome.reason,
             )
-        if attempt.delivery.settle(run):
+        if attempt.delivery.settle(run, attempt.key.image_id, attempt.image.size_px):
             self._complete(attempt.delivery)

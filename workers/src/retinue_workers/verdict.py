@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import structlog
 from retinue_sdk import (
     ConfigurationError,
     DetectorNotReadyError,
@@ -12,7 +13,9 @@ from retinue_sdk import (
 )
 
 from retinue_workers.attempt import Attempt
-from retinue_workers.backoff import backoff_seconds
+from retinue_workers.backoff import backoff_seconds, bounded
+
+log = structlog.get_logger(__name__)
 
 PROBE_SECONDS = 5.0
 """Wait before a detector that was not ready is tried again, where it does not say itself."""
@@ -66,7 +69,7 @@ def judge(
     answer: Findings | BaseException,
     attempt: Attempt,
     *,
-    age_seconds: float,
+    retrying_seconds: float,
     batch_size: int,
     retry_window_seconds: float,
 ) -> Verdict:
@@ -75,29 +78,43 @@ def judge(
     Args:
         answer: What the detector returned for the image, or what it raised.
         attempt: Whose answer it is.
-        age_seconds: How long ago the attempt began.
+        retrying_seconds: For how long it has been answered with nothing but retriable errors.
         batch_size: How many images shared the call.
         retry_window_seconds: How long retriable errors are tried again inside the worker.
     """
+    try:
+        return _judge(answer, attempt, retrying_seconds, batch_size, retry_window_seconds)
+    except Exception as error:  # an exception class of a plugin's own, and not well made
+        log.exception("answer_unreadable", kind=type(answer).__name__)
+        wrong = TypeError(f"a {type(answer).__name__} that cannot be read: {describe(error)}")
+        return _judge(wrong, attempt, retrying_seconds, batch_size, retry_window_seconds)
+
+
+def _judge(
+    answer: Findings | BaseException,
+    attempt: Attempt,
+    retrying_seconds: float,
+    batch_size: int,
+    retry_window_seconds: float,
+) -> Verdict:
     match answer:
         case Findings():
             return Succeed(answer)
         case InvalidImageError():
-            return Fail(answer.code, str(answer), answer.final)
+            return Fail(str(answer.code), str(answer), bool(answer.final))
         case DetectorNotReadyError():
-            wait = answer.retry_after_seconds
-            return Pause(PROBE_SECONDS if wait is None else wait, str(answer))
+            return Pause(probe_seconds(answer), str(answer))
         case ConfigurationError():  # found out late: as systemic as a detector that is not ready
             return Pause(PROBE_SECONDS, str(answer))
-        case RetriableError() if age_seconds < retry_window_seconds:
+        case RetriableError() if retrying_seconds < retry_window_seconds:
             wait_seconds = backoff_seconds(attempt.tries, at_least=answer.retry_after_seconds)
             return Retry(wait_seconds, str(answer))
         case RetriableError():
             return _give_up("retries_exhausted", str(answer), attempt)
         case _ if batch_size > 1:  # one image of the batch is to blame: find out which
-            return Retry(0.0, _describe(answer), alone=True)
+            return Retry(0.0, describe(answer), alone=True)
         case _:
-            return _give_up("unexpected_error", _describe(answer), attempt)
+            return _give_up("unexpected_error", describe(answer), attempt)
 
 
 def _give_up(code: str, message: str, attempt: Attempt) -> Verdict:
@@ -112,5 +129,15 @@ def redrive_seconds(receive_count: int) -> int:
     return int(min(300, 2 ** min(receive_count - 1, 30)))
 
 
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+def probe_seconds(error: DetectorNotReadyError) -> float:
+    """How long to wait before a detector that is not ready is tried again."""
+    wait = error.retry_after_seconds
+    return PROBE_SECONDS if wait is None else bounded(wait)
+
+
+def describe(error: BaseException) -> str:
+    """An error's class and text, whatever a plugin made of them."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - its own text cannot be had
+        return type(error).__name__

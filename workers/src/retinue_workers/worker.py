@@ -16,7 +16,7 @@ from retinue_workers.in_flight import InFlight
 from retinue_workers.lane import Lane, LaneLimits
 from retinue_workers.loader import Loader
 from retinue_workers.object_store import ObjectStore
-from retinue_workers.observe import as_run
+from retinue_workers.observe import Observers, as_run
 from retinue_workers.pipeline import Pipeline
 from retinue_workers.plugins import Plugins
 from retinue_workers.queue import Queue
@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 
 COMMIT_SECONDS = 5.0
 """What a stop leaves the committer after the detectors have had their grace."""
+
+OBSERVE_SECONDS = 1.0
+"""What a stop leaves the observers after the last commit."""
 
 
 class Worker:
@@ -51,9 +54,12 @@ class Worker:
         store: ObjectStore,
         history: History,
     ) -> None:
-        """Put the parts together; nothing is received yet."""
+        """Put the parts together; nothing is started yet.
+
+        Raises:
+            ConfigurationError: A detector cannot say what it needs.
+        """
         self._settings = settings
-        self._plugins = plugins
         self._breaker = CircuitBreaker()
         self._in_flight = InFlight(settings.max_in_flight)
         self._heartbeat = Heartbeat(
@@ -62,6 +68,7 @@ class Worker:
             interval_seconds=settings.heartbeat_seconds,
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
+        self._observers = Observers(plugins.notify)
         self._committer = Committer(history, queue, self._in_flight, self._breaker, self._announce)
         self._loader = Loader(
             threads=settings.loader_threads, prefetch_images=settings.prefetch_images
@@ -70,7 +77,7 @@ class Worker:
         self._lanes = [
             Lane(
                 detector,
-                usd_per_unit=settings.prices.get(detector.name, detector.capabilities.usd_per_unit),
+                usd_per_unit=settings.prices.get(detector.name),
                 limits=LaneLimits(
                     detector_timeout_seconds=settings.detector_timeout_seconds,
                     retry_window_seconds=settings.retry_window_seconds,
@@ -98,10 +105,17 @@ class Worker:
         """Start the detectors, then receive.
 
         Raises:
-            ConfigurationError: A detector can never start as it is set.
+            ConfigurationError: A detector can never start as it is set. What was started before it
+                is stopped.
         """
-        for lane in self._lanes:
-            lane.start()
+        for part in (self._heartbeat, self._observers, self._committer, self._loader):
+            part.start()
+        try:
+            for lane in self._lanes:
+                lane.start()
+        except BaseException:
+            self.stop()
+            raise
         self._consumer.start()
         log.info("receiving", detectors=[lane.name for lane in self._lanes])
 
@@ -114,18 +128,22 @@ class Worker:
         grace_seconds = self._settings.shutdown_grace_seconds
         deadline = time.monotonic() + grace_seconds
         log.info("stopping", in_flight=len(self._in_flight), grace_seconds=grace_seconds)
+        self._consumer.close()
+        for lane in self._lanes:
+            lane.hand_back()
         self._pipeline.stop()
-        self._consumer.stop(grace_seconds)
         for lane in self._lanes:
             lane.stop(deadline)
+        self._consumer.stop(max(0.0, deadline - time.monotonic()))
         self._committer.stop(COMMIT_SECONDS)
         self._heartbeat.stop()
+        self._observers.stop(OBSERVE_SECONDS)
         log.info("stopped", in_flight=len(self._in_flight))
 
     def _announce(self, delivery: Delivery, runs: Sequence[RunRecord]) -> None:
         """Log the runs that are new in the history, and tell the observers."""
         references = {
-            sighting.record.image_id: sighting.image.reference for sighting in delivery.sightings
+            sighting.record.image_id: sighting.reference for sighting in delivery.sightings
         }
         for run in runs:
             reference = references[run.key.image_id]
@@ -143,7 +161,7 @@ class Worker:
                     else {}
                 ),
             )
-            self._plugins.notify(as_run(run, reference))
+            self._observers.put(as_run(run, reference))
 
 
 def image_limits(settings: Settings) -> ImageLimits:

@@ -11,7 +11,6 @@ from typing import ClassVar, TypeVar
 import numpy as np
 from retinue_sdk import (
     Capabilities,
-    ConfigurationError,
     Detection,
     Detector,
     DetectorError,
@@ -76,10 +75,7 @@ class OnnxDetector(Detector[OptionsT]):
         """
         super().__init__(options)
         self._loaded: Loaded | None = None
-        try:
-            self._file = ModelFile.find(options.model, bundled=self.bundled_model)
-        except ConfigurationError as error:
-            raise self._named(error) from error
+        self._file = ModelFile.find(options.model, bundled=self.bundled_model)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -101,15 +97,10 @@ class OnnxDetector(Detector[OptionsT]):
         Raises:
             ConfigurationError: The model or an execution provider cannot be used.
         """
-        try:
-            session = Session(
-                self._file.read(),
-                providers=self.options.providers,
-                threads=self.options.threads,
-            )
-            self._loaded = Loaded(session, self._layout(session))
-        except ConfigurationError as error:
-            raise self._named(error) from error
+        session = Session(
+            self._file.read(), providers=self.options.providers, threads=self.options.threads
+        )
+        self._loaded = Loaded(session, self._layout(session))
         layout, provider = self._loaded.layout.name, session.provider
         logger.info("%s runs %s (%s) on %s", self.name, self._file.version, layout, provider)
 
@@ -171,10 +162,6 @@ class OnnxDetector(Detector[OptionsT]):
             model_version=self.model_version,
             billed_units=Decimal(1),
         )
-
-    def _named(self, error: ConfigurationError) -> ConfigurationError:
-        """The same complaint, with the detector's name in front."""
-        return ConfigurationError(f"{self.name}: {error}")
 
     @abstractmethod
     def _layout(self, session: Session) -> Layout:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
-from retinue_sdk import ConfigurationError, Detection, DetectorNotReadyError
+from retinue_sdk import Detection, DetectorNotReadyError
 
 from retinue_onnx.boxes import bounding_boxes
 from retinue_onnx.candidates import Candidates
@@ -54,10 +54,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions]):
         super().__init__(options)
         self._names: Names = coco_names()
         if options.labels is not None:
-            try:
-                self._names = chosen_names(options.labels)
-            except ConfigurationError as error:
-                raise self._named(error) from error
+            self._names = chosen_names(options.labels)
 
     def model_fingerprint(self) -> str:
         """The SHA-256 of the model file and of the labels."""

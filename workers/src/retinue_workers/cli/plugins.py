@@ -25,12 +25,12 @@ def plugins(*, as_json: bool) -> None:
             f"{click.style(name, bold=True)} {registration.detector.version}"
             f"  ({registration.distribution} {registration.distribution_version})"
         )
-        click.echo(f"  {description['summary']}")
+        click.echo(f"  {_plain(description['summary'])}")
         for option, schema in description["options"].items():
             default = json.dumps(schema["default"]) if "default" in schema else "required"
             click.echo(f"    {option} = {default}")
             if "description" in schema:
-                click.echo(f"        {' '.join(schema['description'].split())}")
+                click.echo(f"        {_plain(schema['description'])}")
         click.echo()
 
 
@@ -48,3 +48,8 @@ def _describe(registration: Registration) -> dict[str, Any]:
         "distribution_version": registration.distribution_version,
         "options": schema.get("properties", {}),
     }
+
+
+def _plain(text: str) -> str:
+    """A docstring's text for a terminal: on one line, without the marks of reStructuredText."""
+    return " ".join(text.split()).replace("``", "")

@@ -1,0 +1,239 @@
+"""The main job: photographs in, detections out, SQL on top; twice; interrupted; killed."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from acceptance.command_line import CommandLine
+from PIL import Image
+from retinue_sdk import ImageReference
+from retinue_workers.laptop import Emulator, State
+
+WaitUntil = Callable[[Callable[[], bool]], None]
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder of small pictures with names that trip careless programs."""
+    folder = tmp_path / "my photos"
+    (folder / "deep" / "er").mkdir(parents=True)
+    names = ["a b.jpg", "a+b.jpg", 'it\'s "so".png', "deep/er/😀 é.webp", "%41.gif"]
+    for number, name in enumerate(names):
+        Image.new("RGB", (40 + number, 30), "red").save(folder / name)
+    return folder
+
+
+def test_photographs_become_rows_and_a_second_run_detects_nothing_new(
+    retinue: CommandLine,
+) -> None:
+    first = retinue("run").stdout
+    assert "No new detection" not in first
+    assert {"cat", "person", "Face", "motorcycle"} <= {
+        row["label"] for row in retinue.query("select distinct label from latest_detections")
+    }
+    people = retinue.query(
+        "select key from latest_detections where label in ('person', 'Face') "
+        "group by 1 having count(distinct label) = 2 order by 1"
+    )
+    assert {"astronaut.png", "grace_hopper.jpg"} <= {row["key"] for row in people}
+    before = retinue.query("select count(*) as runs, max(run_id) as newest from detection_history")
+
+    second = retinue("run").stdout
+    assert "No new detection: all 18 runs were in the history already." in second
+    after = retinue.query("select count(*) as runs, max(run_id) as newest from detection_history")
+    assert after == before
+    assert _table(first) == _table(second)
+    pictures = sorted((retinue.folder / ".retinue" / "pictures").iterdir())
+    assert len(pictures) == 9
+    assert retinue.processes() == []
+
+
+def test_the_questions_it_suggests_can_be_pasted(retinue: CommandLine, photographs: Path) -> None:
+    shown = retinue("run", str(photographs), "--detectors", "echo").stdout
+    commands = [line.strip() for line in shown.splitlines() if " query " in line]
+    assert len(commands) == 3
+    for command in commands:
+        assert os.system(f"cd {retinue.folder} && {command} > out.txt") == 0
+        assert "row" in (retinue.folder / "out.txt").read_text()
+
+
+def test_names_arrive_as_they_are(retinue: CommandLine, photographs: Path) -> None:
+    retinue("run", str(photographs), "--detectors", "echo")
+    rows = retinue.query("select image_id, bucket, key, version from latest_detections")
+    assert sorted(row["key"] for row in rows) == sorted(
+        str(path.relative_to(photographs)) for path in photographs.rglob("*.*")
+    )
+    for row in rows:
+        reference = ImageReference(row["bucket"], row["key"], etag=row["version"])
+        assert str(reference.image_id) == row["image_id"]
+
+
+def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandLine) -> None:
+    folder = retinue.folder / "bad"
+    folder.mkdir()
+    Image.new("RGB", (64, 64), "white").save(folder / "good.jpg")
+    whole = (folder / "good.jpg").read_bytes()
+    (folder / "empty.jpg").touch()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "garbage.jpg").write_bytes(b"\xff\xd8\xff" + b"garbage" * 20)
+    (folder / "text.png").write_text("no picture")
+    Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
+    Image.new("RGB", (64, 64)).save(folder / "png.jpg", format="PNG")
+    Image.new("CMYK", (64, 64)).save(folder / "cmyk.jpg")
+    Image.new("L", (1, 1)).save(folder / "dot.png")
+    deep = (np.arange(64 * 64).reshape(64, 64) * 16).astype(np.uint16)
+    Image.fromarray(deep).save(folder / "deep.png")
+    Image.new("RGB", (64, 64)).save(
+        folder / "animated.gif", save_all=True, append_images=[Image.new("RGB", (64, 64), "red")]
+    )
+
+    shown = retinue("run", str(folder)).stdout
+    assert "11 images, 22 runs" in shown
+    assert "10 failed runs" in shown
+    failed = retinue.query("select distinct key, error_code, final from failed_runs order by 1")
+    assert failed == [
+        {"key": "bomb.png", "error_code": "too_many_pixels", "final": True},
+        {"key": "empty.jpg", "error_code": "empty_file", "final": True},
+        {"key": "garbage.jpg", "error_code": "unsupported_format", "final": True},
+        {"key": "text.png", "error_code": "unsupported_format", "final": True},
+        {"key": "truncated.jpg", "error_code": "corrupt_image", "final": True},
+    ]
+    assert "No new detection" in retinue("run", str(folder)).stdout
+
+
+def test_ctrl_c_ends_everything_within_two_seconds(
+    retinue: CommandLine, photographs: Path, wait_until: WaitUntil
+) -> None:
+    run = retinue.start("run", str(photographs), "--detectors", "hostile-hangs")
+    wait_until(lambda: '"receiving"' in retinue.log())
+    time.sleep(0.5)  # let a detector begin to hang
+    began = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    shown, _ = run.communicate(timeout=30)
+    took = time.monotonic() - began
+    assert run.returncode == 130
+    assert "Traceback" not in shown
+    assert took < 2.0, shown
+    assert retinue.processes() == []
+
+
+def test_after_kill_9_the_next_run_works(
+    retinue: CommandLine, photographs: Path, wait_until: WaitUntil
+) -> None:
+    run = retinue.start("run", str(photographs), "--detectors", "hostile-slow")
+    wait_until(lambda: '"receiving"' in retinue.log())
+    run.kill()
+    run.communicate()
+    assert retinue.processes(), "the kill left nothing behind, so this test shows nothing"
+
+    shown = retinue("run", str(photographs), "--detectors", "echo").stdout
+    assert "5 images, 5 runs, 5 detections" in shown
+    assert retinue.processes() == []
+
+
+def test_two_runs_in_one_folder_are_refused(
+    retinue: CommandLine, photographs: Path, wait_until: WaitUntil
+) -> None:
+    first = retinue.start("run", str(photographs), "--detectors", "hostile-hangs")
+    wait_until(lambda: '"receiving"' in retinue.log())
+    second = retinue("run", str(photographs), check=False)
+    assert second.returncode == 2
+    assert f"pid {first.pid}" in second.stderr
+    assert retinue.query("select count(*) as n from detection_history") == [{"n": 0}]
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)
+    assert retinue.processes() == []
+
+
+@pytest.mark.parametrize("named_by", ["AWS_ENDPOINT_URL", "LOCALSTACK_HOST"])
+def test_a_localstack_that_the_user_names_is_used(
+    retinue: CommandLine, photographs: Path, tmp_path: Path, named_by: str
+) -> None:
+    with Emulator(State(tmp_path / "elsewhere" / ".retinue")) as emulator:
+        url = emulator.endpoint.url
+        name = url if named_by == "AWS_ENDPOINT_URL" else url.removeprefix("http://")
+        arguments = ("run", str(photographs), "--detectors", "echo")
+        shown = retinue(*arguments, **{named_by: name}).stdout
+        assert f"S3, SNS, SQS at {url}" in shown
+        assert "5 images, 5 runs, 5 detections" in shown
+        assert "No new detection" in retinue(*arguments, **{named_by: name}).stdout
+        kept = emulator.endpoint.client("s3").list_objects_v2(Bucket="retinue-images")
+        assert kept["KeyCount"] == 5
+    assert retinue.processes() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        (["run", "nowhere"], {}, "there is no folder or file nowhere"),
+        (["run", "--detectors", "onnx-object"], {}, "there are: echo"),
+        (["run"], {"RETINUE_DETECTORS": '{"onnx-objects": {"threshold": 2}}'}, "threshold"),
+        (["run"], {"RETINUE_DETECTOR": "{}"}, "unknown setting RETINUE_DETECTOR"),
+        (["run"], {"RETINUE_MAX_IN_FLIGHT": "1"}, "RETINUE_MAX_IN_FLIGHT"),
+        (["run"], {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "nothing at http://127.0.0.1:9"),
+        (["query", "select 1"], {}, "there is no history"),
+        (["worker"], {}, "RETINUE_QUEUE_URL is not set"),
+    ],
+)
+def test_what_cannot_work_says_what_to_do(
+    retinue: CommandLine, arguments: list[str], settings: dict[str, str], message: str
+) -> None:
+    done = retinue(*arguments, check=False, **settings)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert retinue.processes() == []
+
+
+def test_a_worker_that_cannot_start_is_told_with_its_log(
+    retinue: CommandLine, photographs: Path
+) -> None:
+    done = retinue("run", str(photographs), "--detectors", "hostile-configuration", check=False)
+    assert done.returncode == 2
+    assert "the worker ended with exit code 2" in done.stderr
+    assert "hostile-configuration" in done.stderr
+    assert retinue.processes() == []
+
+
+def test_queries_cannot_write(retinue: CommandLine, photographs: Path) -> None:
+    retinue("run", str(photographs), "--detectors", "echo")
+    for sql in (
+        "delete from runs",
+        "select 1; delete from runs",
+        "select pg_read_file('/etc/passwd')",
+        "copy runs to program 'true'",
+        "set role postgres",
+    ):
+        done = retinue("query", sql, check=False)
+        if sql != "set role postgres":
+            assert done.returncode == 1, sql
+        assert "Traceback" not in done.stderr
+    assert retinue.query("select count(*) as n from runs") == [{"n": 5}]
+
+
+def test_formats(retinue: CommandLine, photographs: Path) -> None:
+    retinue("run", str(photographs), "--detectors", "echo")
+    sql = "select key, confidence, attributes from latest_detections order by key limit 1"
+    assert retinue("query", sql, "--format", "csv").stdout.splitlines() == [
+        "key,confidence,attributes",
+        '%41.gif,1.0,"{""key"": ""%41.gif""}"',
+    ]
+    assert retinue.query(sql) == [
+        {"key": "%41.gif", "confidence": 1.0, "attributes": {"key": "%41.gif"}}
+    ]
+    table = retinue("query", sql).stdout
+    assert "1 row" in table
+    limited = retinue("query", "select * from images", "--limit", "2")
+    assert "only the first 2 rows" in limited.stderr
+
+
+def _table(shown: str) -> list[str]:
+    """The lines of the table of findings."""
+    lines = shown.splitlines()
+    first = next(number for number, line in enumerate(lines) if "confidence" in line)
+    last = next(number for number, line in enumerate(lines) if " detections" in line)
+    return [line.strip() for line in lines[first:last]]

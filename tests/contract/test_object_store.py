@@ -1,0 +1,270 @@
+"""Fetching from S3: as it is emulated, and from the tests' own stand-in."""
+
+import hashlib
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from fakes.object_store import MemoryS3, client_error
+from retinue_sdk import (
+    DetectorError,
+    DetectorNotReadyError,
+    ImageLimits,
+    ImageReference,
+    InvalidImageError,
+    RetriableError,
+)
+from retinue_workers.laptop import Endpoint
+from retinue_workers.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+DATA = b"\x89PNG and so on"
+ETAG = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture(params=["memory", "s3"])
+def s3(request: pytest.FixtureRequest) -> "S3Client":
+    if request.param == "memory":
+        return cast("S3Client", MemoryS3())
+    client: S3Client = request.getfixturevalue("aws").client("s3")
+    return client
+
+
+@pytest.fixture
+def bucket(s3: "S3Client") -> str:
+    name = f"b{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def versioned(s3: "S3Client", bucket: str) -> str:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return bucket
+
+
+def store(s3: "S3Client", max_bytes: int = 1_000) -> ObjectStore:
+    return ObjectStore(s3, ImageLimits(max_bytes=max_bytes))
+
+
+def put(s3: "S3Client", bucket: str, key: str, data: bytes = DATA) -> ImageReference:
+    answer = s3.put_object(Bucket=bucket, Key=key, Body=data)
+    return ImageReference(bucket, key, answer.get("VersionId"), answer["ETag"].strip('"'))
+
+
+def refused(s3: "S3Client", reference: ImageReference, **limits: int) -> InvalidImageError:
+    with pytest.raises(InvalidImageError) as caught:
+        store(s3, **limits).fetch(reference)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "plain.jpg",
+        "with space.jpg",
+        " leading and trailing ",
+        "a+b=c&d?e#f%41.jpg",
+        "'single' \"double\" `back`.jpg",
+        "katze 🐈‍⬛ Größe.jpg",
+        "a/b//c.jpg",
+        "x" * 1_024,
+        "🐈" * 256,
+        "~!@$^*()[]{}|\\;:,<>.jpg",
+    ],
+)
+def test_an_object_by_any_name(s3: "S3Client", bucket: str, key: str) -> None:
+    assert store(s3).fetch(put(s3, bucket, key)) == DATA
+
+
+def test_each_version_is_fetched_as_it_was(s3: "S3Client", versioned: str) -> None:
+    versions = [put(s3, versioned, "a.jpg", text) for text in (b"one", b"two", b"three")]
+    assert len({version.version_id for version in versions}) == 3
+    assert [store(s3).fetch(version) for version in versions] == [b"one", b"two", b"three"]
+
+
+def test_an_older_version_survives_a_delete_marker(s3: "S3Client", versioned: str) -> None:
+    reference = put(s3, versioned, "a.jpg")
+    marker = s3.delete_object(Bucket=versioned, Key="a.jpg")
+    assert store(s3).fetch(reference) == DATA
+    error = refused(s3, ImageReference(versioned, "a.jpg", marker["VersionId"]))
+    assert (error.code, error.final) == ("object_not_found", False)
+
+
+def test_a_version_that_is_gone(s3: "S3Client", versioned: str) -> None:
+    reference = put(s3, versioned, "a.jpg")
+    put(s3, versioned, "a.jpg", b"another")
+    s3.delete_object(Bucket=versioned, Key="a.jpg", VersionId=reference.version_id or "")
+    error = refused(s3, reference)
+    assert (error.code, error.final) == ("object_not_found", False)
+    assert reference.uri in str(error)
+
+
+def test_an_overwritten_object_is_not_taken_for_the_image(s3: "S3Client", bucket: str) -> None:
+    reference = put(s3, bucket, "a.jpg")
+    put(s3, bucket, "a.jpg", b"")  # its size is of no interest
+    error = refused(s3, reference)
+    assert (error.code, error.final) == ("object_replaced", False)
+    put(s3, bucket, "a.jpg")  # the same bytes again are the same image
+    assert store(s3).fetch(reference) == DATA
+
+
+def test_an_object_that_is_gone(s3: "S3Client", bucket: str) -> None:
+    reference = put(s3, bucket, "a.jpg")
+    s3.delete_object(Bucket=bucket, Key="a.jpg")
+    error = refused(s3, reference)
+    assert (error.code, error.final) == ("object_not_found", False)
+
+
+def test_a_bucket_that_is_gone(s3: "S3Client") -> None:
+    error = refused(s3, ImageReference("no-such-bucket", "a.jpg", etag=ETAG))
+    assert (error.code, error.final) == ("bucket_not_found", False)
+    assert "no-such-bucket" in str(error)
+
+
+def test_an_object_that_is_too_large(s3: "S3Client", bucket: str) -> None:
+    reference = put(s3, bucket, "a.jpg", b"x" * 101)
+    error = refused(s3, reference, max_bytes=100)
+    assert (error.code, error.final) == ("too_many_bytes", True)
+    assert "101 bytes" in str(error)
+    assert store(s3, max_bytes=101).fetch(reference) == b"x" * 101
+
+
+def test_an_empty_object(s3: "S3Client", bucket: str) -> None:
+    error = refused(s3, put(s3, bucket, "a.jpg", b""))
+    assert (error.code, error.final) == ("empty_file", True)
+
+
+# Faults that only the stand-in has at will.
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("AccessDenied", DetectorNotReadyError),
+        ("ExpiredToken", DetectorNotReadyError),
+        ("InvalidAccessKeyId", DetectorNotReadyError),
+        ("SignatureDoesNotMatch", DetectorNotReadyError),
+        ("RequestTimeTooSkewed", DetectorNotReadyError),
+        ("403", DetectorNotReadyError),
+        ("SlowDown", RetriableError),
+        ("InternalError", RetriableError),
+        ("503", RetriableError),
+        ("", RetriableError),
+        ("InvalidObjectState", InvalidImageError),
+    ],
+)
+def test_what_s3_refuses_is_sorted_by_what_to_do_next(code: str, kind: type[DetectorError]) -> None:
+    def fault(bucket: str, key: str) -> None:
+        raise client_error(code)
+
+    s3 = MemoryS3()
+    s3.fault = fault
+    with pytest.raises(kind, match=r"a\.jpg"):
+        store(cast("S3Client", s3)).fetch(ImageReference("b", "a.jpg", etag=ETAG))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (NoCredentialsError(), DetectorNotReadyError),
+        (PartialCredentialsError(provider="env", cred_var="secret"), DetectorNotReadyError),
+        (CredentialRetrievalError(provider="ecs", error_msg="no"), DetectorNotReadyError),
+        (EndpointConnectionError(endpoint_url="http://x"), RetriableError),
+        (BotoCoreError(), RetriableError),
+        (OSError("reset"), RetriableError),
+    ],
+)
+def test_missing_credentials_blame_no_image(error: Exception, kind: type[DetectorError]) -> None:
+    def fault(bucket: str, key: str) -> None:
+        raise error
+
+    s3 = MemoryS3()
+    s3.fault = fault
+    with pytest.raises(kind):
+        store(cast("S3Client", s3)).fetch(ImageReference("b", "a.jpg", etag=ETAG))
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 101, b"replaced", DATA])
+def test_a_response_is_closed_whether_it_is_read_or_not(data: bytes) -> None:
+    s3 = MemoryS3()
+    s3.create_bucket(Bucket="b")
+    s3.put_object(Bucket="b", Key="a.jpg", Body=data)
+    etag = "another" if data == b"replaced" else hashlib.md5(data).hexdigest()
+    with suppress(InvalidImageError):
+        store(cast("S3Client", s3), max_bytes=100).fetch(ImageReference("b", "a.jpg", etag=etag))
+    assert len(s3.gets) == 1
+    assert s3.open_bodies == 0
+
+
+# A connection that breaks in the middle: on a real socket, as no client can pretend it.
+
+
+@contextmanager
+def breaking_server(sent: bytes, announced: int) -> Iterator[str]:
+    """Answers every request with fewer bytes than it announces."""
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65_536)
+                head = (
+                    f"HTTP/1.1 200 OK\r\nContent-Length: {announced}\r\n"
+                    f'ETag: "{ETAG}"\r\nConnection: close\r\n\r\n'
+                )
+                connection.sendall(head.encode() + sent)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+
+@pytest.mark.parametrize("sent", [b"", b"half of"])
+def test_half_an_object_is_no_corrupt_image(sent: bytes) -> None:
+    with breaking_server(sent, announced=500) as url:
+        client: Any = Endpoint(url).client("s3")
+        with pytest.raises(RetriableError):
+            store(client).fetch(ImageReference("b", "a.jpg", etag=ETAG))
+        client.close()
+
+
+class ShortBody:
+    """A body of an HTTP library that does not check lengths, as urllib3's before 2.0."""
+
+    def read(self, amount: int) -> bytes:
+        return b"half of"
+
+    def close(self) -> None:
+        pass
+
+
+class ShortS3:
+    def get_object(self, **_: Any) -> dict[str, Any]:
+        return {"ContentLength": 500, "ETag": f'"{ETAG}"', "Body": ShortBody()}
+
+
+def test_a_short_body_is_noticed_by_ourselves() -> None:
+    with pytest.raises(RetriableError, match="7 of 500 bytes"):
+        store(cast("S3Client", ShortS3())).fetch(ImageReference("b", "a.jpg", etag=ETAG))

@@ -1,0 +1,125 @@
+"""The README's commands do what it says: each is executed, in a copy of the repository."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from retinue_workers.laptop import Emulator, LaptopError, State, package_photographs
+from retinue_workers.laptop.emulator_environment import EmulatorEnvironment
+
+PAGE = "README.md"
+Run = Callable[[Sequence[str], Path, Mapping[str, str]], str]
+
+RECURSIVE = {"make test", "make check"}
+"""Commands that would run this very test; they are only checked to exist."""
+
+LOCALSTACK = "localhost:4566"
+"""Where the README supposes a LocalStack; an emulator of the test's own stands in for it."""
+
+LEFT_OUT = shutil.ignore_patterns(
+    ".venv", ".retinue", ".git", "__pycache__", ".*_cache", ".hypothesis"
+)
+
+
+@pytest.fixture
+def commands(blocks: list[Any]) -> list[str]:
+    """Every shell command of the README, in order."""
+    return [
+        line
+        for block in blocks
+        if block.page == PAGE and block.language == "sh"
+        for line in block.code.splitlines()
+        if line
+    ]
+
+
+@pytest.fixture
+def emulator_environment() -> EmulatorEnvironment:
+    environment = EmulatorEnvironment()
+    try:
+        environment.ensure()
+    except LaptopError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no network for the emulator: {error}")
+    return environment
+
+
+@pytest.fixture
+def clone(root: Path) -> Iterator[Path]:
+    """A copy of the repository that shares its environment, with some photographs of one's own."""
+    if not (root / ".venv/installed").exists():
+        pytest.skip("the environment was not made by make")
+    folder = Path(tempfile.mkdtemp(prefix="rt-"))  # short, for PostgreSQL's socket
+    copy = folder / "retinue"
+    shutil.copytree(root, copy, ignore=LEFT_OUT)
+    for path in copy.rglob("*"):
+        os.utime(path, (0, 0))  # older than the environment, or make would install the copy into it
+    (copy / ".venv").symlink_to(root / ".venv")
+    (copy / ".retinue").mkdir()
+    (copy / "photographs/below").mkdir(parents=True, exist_ok=True)
+    shutil.copy(package_photographs()[0].path, copy / "photographs/below")
+    (copy / "photographs/damaged.jpg").write_bytes(b"no image")
+    yield copy
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """The variables of this process, without those that would lead elsewhere."""
+    foreign = ("RETINUE_", "MAKE", "MFLAGS", "AWS_ENDPOINT", "LOCALSTACK_", "EDGE_PORT")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+
+
+def shape(line: str) -> str:
+    """A line without what may differ from one machine to the next: spaces and numbers."""
+    return " ".join(re.sub(r"\d+", "0", line).split())
+
+
+@pytest.mark.timeout(600)
+def test_every_command_works(
+    run: Run,
+    environment: dict[str, str],
+    commands: list[str],
+    blocks: list[Any],
+    clone: Path,
+    emulator_environment: EmulatorEnvironment,
+) -> None:
+    def shell(command: str) -> str:
+        return run(["sh", "-c", command], clone, environment)
+
+    said = {}
+    for command in commands:
+        if command in RECURSIVE:
+            continue
+        if LOCALSTACK in command:
+            state = State(clone.parent / "localstack")
+            with Emulator(state, environment=emulator_environment) as emulator:
+                address = emulator.endpoint.url.removeprefix("http://")
+                said[command] = shell(command.replace(LOCALSTACK, address))
+        else:
+            said[command] = shell(command)
+
+    [excerpt] = [block for block in blocks if block.page == PAGE and block.language == "text"]
+    lines = {shape(line) for line in said["make run"].splitlines()}
+    assert {shape(line) for line in excerpt.code.splitlines()} <= lines
+    assert (clone / ".retinue/pictures/astronaut.png.jpg").exists()
+    assert "unsupported_format" in said["make run IMAGES=photographs"]
+    [counted] = [text for command, text in said.items() if "count(*)" in command]
+    assert "person" in counted
+
+
+def test_commands_that_are_not_executed_exist(commands: list[str], root: Path) -> None:
+    targets = re.findall(r"^([a-z]+):", (root / "Makefile").read_text("utf-8"), re.MULTILINE)
+    left_out = [command for command in commands if command in RECURSIVE]
+    assert left_out
+    assert {command.removeprefix("make ") for command in RECURSIVE} <= set(targets)
+
+
+def test_the_picture_is_small(root: Path) -> None:
+    assert (root / "docs/astronaut.jpg").stat().st_size < 150 * 1024

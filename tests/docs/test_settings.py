@@ -1,0 +1,21 @@
+"""The settings page is what the model says, and no page speaks of a setting that does not exist."""
+
+import re
+from pathlib import Path
+
+from retinue_workers.settings import PREFIX, Settings
+from retinue_workers.settings_page import settings_page
+
+VARIABLE = re.compile(rf"\b{PREFIX}[A-Z_]+\b")
+
+
+def test_the_page_is_up_to_date(root: Path) -> None:
+    page = (root / "docs/settings.md").read_text(encoding="utf-8")
+    renew = "renew it: .venv/bin/python -m retinue_workers.settings_page > docs/settings.md"
+    assert page == settings_page(), renew
+
+
+def test_every_variable_in_the_documentation_exists(pages: dict[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    mentioned = {(page, name) for page, text in pages.items() for name in VARIABLE.findall(text)}
+    assert {(page, name) for page, name in mentioned if name not in known} == set()

@@ -1,0 +1,119 @@
+"""Histories that are away, slow, or picky."""
+
+from collections.abc import Collection, Sequence
+from threading import Lock
+
+from retinue_history import (
+    History,
+    HistoryDataError,
+    HistoryUnavailableError,
+    ImageRecord,
+    RemovedObject,
+    RunKey,
+    RunRecord,
+)
+
+
+class MemoryHistory(History):
+    """Keeps runs in memory by the rules of the real one, with faults on demand.
+
+    Attributes:
+        away: While set, every call raises ``HistoryUnavailableError``.
+        poison: A detector name; records of its runs are refused for good.
+        broken: Raised by ``record`` as it is: a bug.
+        runs: What was recorded, in order.
+        images: Sightings, in order.
+        removed: Removals, in order.
+    """
+
+    def __init__(self, journal: list[str] | None = None) -> None:
+        self.away = False
+        self.poison: str | None = None
+        self.broken: Exception | None = None
+        self.runs: list[RunRecord] = []
+        self.images: list[ImageRecord] = []
+        self.removed: list[RemovedObject] = []
+        self.calls = 0
+        self.journal = [] if journal is None else journal
+        self._lock = Lock()
+
+    def settled(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
+        self._check()
+        with self._lock:
+            missing = {
+                key
+                for key, event_id in attempts
+                if not any(
+                    run.key == key and (run.final or run.event_id == event_id) for run in self.runs
+                )
+            }
+        return {key for key, _ in attempts} - missing
+
+    def record(
+        self,
+        images: Sequence[ImageRecord],
+        runs: Sequence[RunRecord] = (),
+        removed: Sequence[RemovedObject] = (),
+    ) -> set[RunKey]:
+        self._check()
+        if self.broken is not None:
+            raise self.broken
+        if any(run.key.detector == self.poison for run in runs):
+            raise HistoryDataError("poison")
+        with self._lock:
+            self.images.extend(images)
+            self.removed.extend(removed)
+            new: set[RunKey] = set()
+            for run in sorted(runs, key=lambda run: run.outcome != "succeeded"):
+                of_key = [other for other in self.runs if other.key == run.key]
+                repeated = any(other.event_id == run.event_id for other in of_key)
+                second = run.outcome == "succeeded" and any(
+                    other.outcome == "succeeded" for other in of_key
+                )
+                if not repeated and not second:
+                    self.runs.append(run)
+                    self.journal.append(f"commit {run.key.detector} {run.event_id}")
+                    new.add(run.key)
+            return new
+
+    def _check(self) -> None:
+        self.calls += 1
+        if self.away:
+            raise HistoryUnavailableError("the database is away")
+
+
+class FlakyHistory(History):
+    """The real history behind a line that can be cut.
+
+    Attributes:
+        away: While set, every call raises ``HistoryUnavailableError``.
+        lose_answers: How many calls of ``record`` commit and then lose the connection.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._real = history
+        self.away = False
+        self.lose_answers = 0
+        self.refused = 0
+
+    def settled(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
+        self._check()
+        return self._real.settled(attempts)
+
+    def record(
+        self,
+        images: Sequence[ImageRecord],
+        runs: Sequence[RunRecord] = (),
+        removed: Sequence[RemovedObject] = (),
+    ) -> set[RunKey]:
+        self._check()
+        recorded = self._real.record(images, runs, removed)
+        if self.lose_answers > 0:
+            self.lose_answers -= 1
+            raise HistoryUnavailableError("the connection broke during the commit")
+        return recorded
+
+    def _check(self) -> None:
+        if self.away:
+            self.refused += 1
+            raise HistoryUnavailableError("the database is away")

@@ -1,0 +1,130 @@
+"""A whole worker on stand-ins, for tests of what it does as a whole."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any, cast
+
+import psycopg
+from psycopg.rows import dict_row
+from retinue_history import History
+from retinue_sdk import AnyDetector
+from retinue_workers.object_store import ObjectStore
+from retinue_workers.plugins import Plugins
+from retinue_workers.settings import Settings
+from retinue_workers.worker import Worker, image_limits
+
+from fakes.events import BUCKET, created
+from fakes.object_store import MemoryS3
+from fakes.queue import MemoryQueue
+from fakes.waiting import eventually
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+POINTS = (
+    EntryPoint("hostile", "retinue_hostile.plugin", "retinue"),
+    EntryPoint("fakes", "fakes.plugin", "retinue"),
+)
+
+QUICK = {
+    "visibility_timeout_seconds": 120,
+    "heartbeat_seconds": 30,
+    "detector_timeout_seconds": 10,
+    "retry_window_seconds": 10,
+    "shutdown_grace_seconds": 5,
+    "receive_wait_seconds": 0,
+}
+"""Settings that a test waits for nothing with, unless it wants to."""
+
+
+class Rig:
+    """Queue, S3 and history, and workers on them.
+
+    Args:
+        history: Where runs go.
+        queue: A fresh one by default.
+        url: The database's URL, for ``rows``.
+    """
+
+    def __init__(self, history: History, queue: MemoryQueue | None = None, url: str = "") -> None:
+        self.history = history
+        self.queue = queue or MemoryQueue()
+        self.s3 = MemoryS3()
+        self.s3.create_bucket(Bucket=BUCKET)
+        self.plugins = Plugins(POINTS)
+        self.detectors: list[AnyDetector] = []
+        self._url = url
+
+    def upload(self, key: str, data: bytes = b"?") -> None:
+        """Put an object into the bucket, and its event into the queue."""
+        etag = self.s3.put_object(Bucket=BUCKET, Key=key, Body=data)["ETag"].strip('"')
+        self.queue.send(created(key, etag=etag, size=len(data)))
+
+    def worker(self, detectors: Mapping[str, Mapping[str, Any]], **settings: Any) -> Worker:
+        """A worker, not started."""
+        chosen = Settings(detectors=dict(detectors), **{**QUICK, **settings})
+        self.detectors = self.plugins.make(chosen.detectors)
+        return Worker(
+            chosen,
+            plugins=self.plugins,
+            detectors=self.detectors,
+            queue=self.queue,
+            store=ObjectStore(cast("S3Client", self.s3), image_limits(chosen)),
+            history=self.history,
+        )
+
+    @contextmanager
+    def running(
+        self, detectors: Mapping[str, Mapping[str, Any]], **settings: Any
+    ) -> Iterator[Worker]:
+        """A worker at work; stopped at the end, whatever happens."""
+        worker = self.worker(detectors, **settings)
+        worker.start()
+        try:
+            yield worker
+        finally:
+            worker.stop()
+
+    def work_off(
+        self,
+        detectors: Mapping[str, Mapping[str, Any]],
+        *,
+        within_seconds: float = 20,
+        **settings: Any,
+    ) -> None:
+        """Run a worker until the queue is empty."""
+        with self.running(detectors, **settings):
+            self.wait_until_empty(within_seconds)
+
+    def wait_until_empty(self, within_seconds: float = 20) -> None:
+        """Wait until every message is deleted or dead."""
+        eventually(
+            self.queue.empty,
+            within_seconds=within_seconds,
+            what=f"queue empty: {self.queue.receive_counts()}",
+        )
+
+    def rows(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Ask the database."""
+        with psycopg.connect(self._url, row_factory=dict_row) as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def runs(self) -> list[tuple[str, str, str, str | None]]:
+        """Every run: key, detector, outcome, error code; in that order."""
+        return [
+            (row["key"], row["detector"], row["outcome"], row["error_code"])
+            for row in self.rows(
+                "SELECT key, detector, outcome, error_code FROM runs JOIN images USING (image_id) "
+                "ORDER BY key, detector, runs.run_id"
+            )
+        ]
+
+    def outcomes(self, detector: str) -> list[str]:
+        """For each run of a detector its error code, or ``"succeeded"``; sorted."""
+        return sorted(code or outcome for _, name, outcome, code in self.runs() if name == detector)
+
+
+def keys(number: int, prefix: str = "image") -> Sequence[str]:
+    """So many keys."""
+    return [f"{prefix}-{index:03}.jpg" for index in range(number)]

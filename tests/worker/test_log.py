@@ -1,0 +1,68 @@
+"""What ECS collects: one JSON object a line, whatever is logged, by whomever."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+SCRIPT = """
+import logging, sys, threading
+import structlog
+from retinue_workers.log import configure
+
+configure(sys.argv[1])
+log = structlog.get_logger("retinue_workers.test")
+log.info("plain", image="a b", count=3)
+log.warning("odd", text="nul \\0 newline \\n surrogate \\ud800 emoji \\U0001F408", data={1: {2, 3}})
+log.debug("not shown")
+try:
+    raise ValueError("line one\\nline two")
+except ValueError:
+    log.exception("bug", attempt=object())
+logging.getLogger("other.library").error("from %s", "elsewhere")
+try:
+    raise KeyError("x")
+except KeyError:
+    logging.getLogger("other.library").exception("its bug")
+logging.getLogger("botocore").info("not shown")
+def many():
+    for number in range(50):
+        log.info("many", number=number)
+threads = [threading.Thread(target=many) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+configure(sys.argv[1])
+log.info("once")
+"""
+
+
+def lines(log_format: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, log_format], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    return done.stderr.splitlines()
+
+
+def test_every_line_is_a_json_object() -> None:
+    entries: list[dict[str, Any]] = [json.loads(line) for line in lines("json")]
+    assert all({"event", "level", "timestamp"} <= set(entry) for entry in entries)
+    events = [entry["event"] for entry in entries]
+    assert events[:5] == ["plain", "odd", "bug", "from elsewhere", "its bug"]
+    assert events[5:] == ["many"] * 200 + ["once"]
+    plain, odd, bug, foreign, foreign_bug = entries[:5]
+    assert (plain["image"], plain["count"], plain["level"]) == ("a b", 3, "info")
+    assert odd["text"] == "nul \0 newline \n surrogate \ud800 emoji \U0001f408"
+    assert "ValueError: line one\nline two" in bug["exception"]
+    assert foreign["level"] == "error"
+    assert "KeyError" in foreign_bug["exception"]
+    assert plain["timestamp"].endswith("Z")
+
+
+def test_people_get_lines_to_read() -> None:
+    text = "\n".join(lines("console"))
+    assert "plain" in text
+    assert "ValueError: line one" in text
+    assert "not shown" not in text
+    assert "\x1b[" not in text  # no colours into a file

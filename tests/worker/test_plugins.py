@@ -1,0 +1,308 @@
+"""Plugins are other people's: each mistake is refused with a name, none takes the others down."""
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from types import ModuleType
+from typing import Any, ClassVar
+
+import pytest
+from fakes import deliveries
+from fakes.plugin import Bytes, Pixels
+from fakes.rig import POINTS
+from pydantic import BaseModel, Field
+from retinue_history import RunRecord
+from retinue_sdk import (
+    Capabilities,
+    ConfigurationError,
+    Detector,
+    DetectorOptions,
+    ImageReference,
+    Input,
+    Run,
+    hookimpl,
+)
+from retinue_workers.observe import as_run
+from retinue_workers.plugins import Plugins
+
+Install = Callable[..., EntryPoint]
+
+
+@pytest.fixture
+def install() -> Iterator[Install]:
+    """Makes a plugin out of functions."""
+    made: list[str] = []
+
+    def make(name: str, **functions: Any) -> EntryPoint:
+        module = ModuleType(f"fake_plugin_{name}")
+        for member, function in functions.items():
+            setattr(module, member, function)
+        sys.modules[module.__name__] = module
+        made.append(module.__name__)
+        return EntryPoint(name, module.__name__, "retinue")
+
+    yield make
+    for name in made:
+        del sys.modules[name]
+
+
+def registering(*detectors: Any) -> dict[str, Any]:
+    @hookimpl
+    def retinue_register_detectors(register: Callable[[Any], None]) -> None:
+        for detector in detectors:
+            register(detector)
+
+    return {"retinue_register_detectors": retinue_register_detectors}
+
+
+def refusal(*points: EntryPoint) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        Plugins(points)
+    return str(caught.value)
+
+
+def test_the_installed_plugins_are_found() -> None:
+    plugins = Plugins(POINTS)
+    assert {"echo", "hostile-raises", "pixels"} <= set(plugins.registrations)
+    echo = plugins.registrations["echo"]
+    assert (echo.plugin, echo.detector.__name__) == ("hostile", "Echo")
+
+
+def test_registering_makes_no_detector(install: Install) -> None:
+    class Explodes(Pixels):
+        name: ClassVar[str] = "explodes"
+
+        def __init__(self, options: Any) -> None:
+            raise AssertionError("made too early")
+
+    Plugins((install("a", **registering(Explodes)),))
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("boom"), ImportError("boom"), SyntaxError("boom"), SystemExit("boom")]
+)
+def test_a_plugin_that_cannot_be_imported_is_named(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(self: EntryPoint) -> Any:
+        raise error
+
+    monkeypatch.setattr(EntryPoint, "load", load)
+    text = refusal(EntryPoint("broken", "broken_module", "retinue"))
+    assert "plugin broken of broken_module" in text
+    assert f"{type(error).__name__}: boom" in text
+    assert "uninstall broken_module" in text
+
+
+def test_a_plugin_whose_module_is_gone_is_named() -> None:
+    assert "no_such_module" in refusal(EntryPoint("gone", "no_such_module", "retinue"))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), SystemExit("boom")])
+def test_a_hook_that_raises_is_named(install: Install, error: BaseException) -> None:
+    @hookimpl
+    def retinue_register_detectors(register: Any) -> None:
+        raise error
+
+    text = refusal(install("a", retinue_register_detectors=retinue_register_detectors))
+    assert "plugin a of fake_plugin_a" in text
+    assert "boom" in text
+
+
+def test_an_unknown_hook_is_a_typing_error(install: Install) -> None:
+    @hookimpl
+    def retinue_register_detector(register: Any) -> None:
+        """Without the s."""
+
+    text = refusal(install("a", retinue_register_detector=retinue_register_detector))
+    assert "plugin a" in text
+    assert "unknown hook 'retinue_register_detector'" in text
+
+
+def test_a_hook_with_unknown_arguments_is_refused(install: Install) -> None:
+    @hookimpl
+    def retinue_run_finished(run: Any, mood: Any) -> None:
+        """There is no mood."""
+
+    text = refusal(install("a", retinue_run_finished=retinue_run_finished))
+    assert "mood" in text
+
+
+def test_duplicate_names_are_refused_naming_both(install: Install) -> None:
+    class Other(Pixels):
+        name: ClassVar[str] = "bytes"
+
+    first = install("a", **registering(Bytes))
+    second = install("b", **registering(Other))
+    text = refusal(first, second)
+    assert "'bytes' is registered by fake_plugin_a and by fake_plugin_b" in text
+    assert "uninstall one" in text
+
+
+class Nameless(Detector[DetectorOptions]):
+    capabilities = Capabilities(Input.BYTES)
+
+    def detect(self, images: Any) -> Any:
+        return []
+
+
+class Unfinished(Detector[DetectorOptions]):
+    name: ClassVar[str] = "unfinished"
+    version: ClassVar[str] = "1"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reason"),
+    [
+        (Nameless, "needs a name and a version"),
+        (Unfinished, "does not define capabilities, detect"),
+        (Bytes(DetectorOptions()), "only Detector subclasses"),
+        (str, "only Detector subclasses"),
+        (None, "only Detector subclasses"),
+    ],
+)
+def test_only_complete_detectors_can_be_registered(
+    install: Install, candidate: Any, reason: str
+) -> None:
+    text = refusal(install("a", **registering(candidate)))
+    assert "plugin a" in text
+    assert reason in text
+
+
+# Making detectors.
+
+
+class Picky(BaseModel):
+    level: int = Field(ge=1, le=3)
+
+
+class StrictOptions(DetectorOptions):
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    nested: Picky = Picky(level=1)
+
+
+class Strict(Detector[StrictOptions]):
+    name: ClassVar[str] = "strict"
+    version: ClassVar[str] = "1"
+    capabilities = Capabilities(Input.REFERENCE)
+
+    def detect(self, images: Any) -> Any:
+        return []
+
+
+class Fussy(Strict):
+    name: ClassVar[str] = "fussy"
+    error: ClassVar[BaseException] = RuntimeError("boom")
+
+    def __init__(self, options: StrictOptions) -> None:
+        super().__init__(options)
+        raise self.error
+
+
+@pytest.fixture
+def plugins(install: Install) -> Plugins:
+    return Plugins((install("a", **registering(Strict, Fussy)),))
+
+
+def refused_make(plugins: Plugins, **wanted: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        plugins.make(wanted)
+    return str(caught.value)
+
+
+def test_detectors_are_made_with_their_options(plugins: Plugins) -> None:
+    (detector,) = plugins.make({"strict": {"threshold": 0.9}})
+    assert isinstance(detector, Strict)
+    assert detector.options.threshold == 0.9
+
+
+def test_an_unknown_detector_is_refused_with_those_that_exist(plugins: Plugins) -> None:
+    assert refused_make(plugins, strickt={}) == (
+        "no installed plugin has a detector named 'strickt'; there are: fussy, strict"
+    )
+
+
+def test_without_detectors_there_is_nothing_to_do(plugins: Plugins) -> None:
+    assert "RETINUE_DETECTORS names no detector" in refused_make(plugins)
+    assert "install a plugin" in refused_make(Plugins(()))
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"threshold": 2}, ["option threshold: ", "less than or equal to 1"]),
+        ({"threshold": "high"}, ["option threshold: ", "valid number"]),
+        ({"treshold": 0.5}, ["option treshold: ", "not permitted", "threshold, nested"]),
+        ({"nested": {"level": 9}}, ["option nested.level: ", "less than or equal to 3"]),
+        ({"threshold": 2, "x": 1}, ["option threshold: ", "; option x: "]),
+    ],
+)
+def test_a_bad_option_names_detector_field_and_allowed_values(
+    plugins: Plugins, options: Any, parts: list[str]
+) -> None:
+    text = refused_make(plugins, strict=options)
+    assert text.startswith("detector strict: ")
+    for part in parts:
+        assert part in text
+
+
+def _validation_error() -> Exception:
+    try:
+        Picky(level=9)
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (RuntimeError("boom"), "detector fussy of fake_plugin_a unknown cannot be made: Runtime"),
+        (SystemExit("boom"), "cannot be made: SystemExit: boom"),
+        (ConfigurationError("option x is y"), "detector fussy: option x is y"),
+        # About a model of the detector's own, so no option of the user's is to blame.
+        (_validation_error(), "cannot be made: ValidationError"),
+    ],
+)
+def test_a_constructor_that_raises_is_named(
+    plugins: Plugins, monkeypatch: pytest.MonkeyPatch, error: BaseException, text: str
+) -> None:
+    monkeypatch.setattr(Fussy, "error", error)
+    assert text in refused_make(plugins, fussy={})
+
+
+# Observers.
+
+
+def finished() -> Run:
+    record: RunRecord = deliveries.run()
+    return as_run(record, ImageReference("photos", "a.jpg", etag="e"))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), SystemExit("boom"), KeyboardInterrupt()])
+def test_observers_are_isolated(
+    install: Install, error: BaseException, logged: list[dict[str, Any]]
+) -> None:
+    told: list[str] = []
+
+    def observer(name: str) -> dict[str, Any]:
+        @hookimpl
+        def retinue_run_finished(run: Run) -> None:
+            told.append(name)
+            if name == "b":
+                raise error
+
+        return {"retinue_run_finished": retinue_run_finished}
+
+    @hookimpl
+    def without_arguments() -> None:
+        told.append("d")
+
+    Plugins(
+        (
+            *(install(name, **observer(name)) for name in "abc"),
+            install("d", retinue_run_finished=without_arguments),
+        )
+    ).notify(finished())
+    assert sorted(told) == ["a", "b", "c", "d"]
+    assert [(entry["event"], entry["plugin"]) for entry in logged] == [("observer_failed", "b")]

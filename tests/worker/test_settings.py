@@ -1,0 +1,179 @@
+"""Every mistake in the environment is refused, by the variable's own name, with the remedy."""
+
+import re
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from retinue_sdk import ConfigurationError
+from retinue_workers.settings import Settings, check_names
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of whoever runs the tests."""
+    import os
+
+    for name in list(os.environ):
+        if name.upper().startswith("RETINUE_"):
+            monkeypatch.delenv(name)
+
+
+def complaint(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"RETINUE_{name}", value)
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load()
+    return str(caught.value)
+
+
+def test_the_defaults_are_consistent() -> None:
+    loaded = Settings.load()
+    assert loaded.heartbeat_seconds * 2 <= loaded.visibility_timeout_seconds
+    assert loaded.max_in_flight >= 10
+
+
+def test_everything_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETINUE_QUEUE_URL", "https://sqs/q")
+    monkeypatch.setenv("RETINUE_DATABASE_URL", "postgresql://u:secret@h/d")
+    monkeypatch.setenv("RETINUE_DETECTORS", '{"echo": {"latency_ms": 5}, "pixels": {}}')
+    monkeypatch.setenv("RETINUE_PRICES", '{"echo": 0.001, "pixels": "0.0005"}')
+    monkeypatch.setenv("RETINUE_MAX_IN_FLIGHT", "100")
+    monkeypatch.setenv("RETINUE_LOG_FORMAT", "console")
+    loaded = Settings.load()
+    assert loaded.require_queue_url() == "https://sqs/q"
+    assert loaded.require_database_url() == "postgresql://u:secret@h/d"
+    assert loaded.detectors == {"echo": {"latency_ms": 5}, "pixels": {}}
+    assert loaded.prices == {"echo": Decimal("0.001"), "pixels": Decimal("0.0005")}
+    assert "secret" not in repr(loaded)
+    with pytest.raises(ValidationError):
+        loaded.max_in_flight = 5  # type: ignore[misc]
+
+
+def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETINUE_MAX_IN_FLIGHT", "100")
+    loaded = Settings.load(max_in_flight=20, detectors={"echo": {}})
+    assert (loaded.max_in_flight, loaded.detectors) == (20, {"echo": {}})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("MAX_IN_FLIGHT", "9", "greater than or equal to 10"),
+        ("MAX_IN_FLIGHT", "10001", "less than or equal to 10000"),
+        ("MAX_IN_FLIGHT", "many", "valid integer"),
+        ("MAX_IN_FLIGHT", "", "valid integer"),
+        ("RECEIVE_WAIT_SECONDS", "21", "less than or equal to 20"),
+        ("RECEIVE_WAIT_SECONDS", "-1", "greater than or equal to 0"),
+        ("VISIBILITY_TIMEOUT_SECONDS", "43201", "less than or equal to 43200"),
+        ("VISIBILITY_TIMEOUT_SECONDS", "1", "greater than or equal to 2"),
+        ("HEARTBEAT_SECONDS", "0", "greater than or equal to 0.1"),
+        ("HEARTBEAT_SECONDS", "inf", "less than or equal to"),
+        ("HEARTBEAT_SECONDS", "nan", ""),
+        ("DETECTOR_TIMEOUT_SECONDS", "0", "greater than or equal to 0.01"),
+        ("DETECTOR_TIMEOUT_SECONDS", "inf", "less than or equal to 43200"),
+        ("DETECTOR_TIMEOUT_SECONDS", "nan", ""),
+        ("DETECTOR_TIMEOUT_SECONDS", "1e12", "less than or equal to 43200"),
+        ("RETRY_WINDOW_SECONDS", "-1", "greater than or equal to 0"),
+        ("RETRY_WINDOW_SECONDS", "inf", "less than or equal to 43200"),
+        ("SHUTDOWN_GRACE_SECONDS", "inf", "less than or equal to 3600"),
+        ("LOADER_THREADS", "0", "greater than or equal to 1"),
+        ("LOADER_THREADS", "65", "less than or equal to 64"),
+        ("PREFETCH_IMAGES", "0", "greater than or equal to 1"),
+        ("MAX_IMAGE_BYTES", "0", "greater than or equal to 1"),
+        ("MAX_IMAGE_PX", "999999999", "less than or equal to 178956970"),
+        ("MAX_DETECTIONS", "0", "greater than or equal to 1"),
+        ("MAX_RESPONSE_BYTES", "1", "greater than or equal to 2"),
+        ("LOG_FORMAT", "yaml", "'console' or 'json'"),
+        ("QUEUE_URL", "", "at least 1 character"),
+        ("DETECTORS", "echo", "must be JSON"),
+        ("DETECTORS", "{", "must be JSON"),
+        ("DETECTORS", "", "must be JSON"),
+        ("DETECTORS", "[" * 100_000, "must be JSON"),
+        ("DETECTORS", "[]", "valid dict"),
+        ("DETECTORS", "null", "valid dict"),
+        ("PRICES", "0.001", "valid dict"),
+        ("PRICES", "{'echo': 1}", "must be JSON"),
+    ],
+)
+def test_a_bad_value_names_its_variable_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
+) -> None:
+    text = complaint(monkeypatch, **{name: value})
+    assert text.startswith(f"RETINUE_{name}: ")
+    assert allowed in text
+    assert len(text) < 500
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "place"),
+    [
+        ("DETECTORS", '{"echo": 5}', "RETINUE_DETECTORS[echo]: "),
+        ("PRICES", '{"echo": -0.5}', "RETINUE_PRICES[echo]: Input should be greater than or equal"),
+        ("PRICES", '{"echo": "NaN"}', "RETINUE_PRICES[echo]: "),
+        ("PRICES", '{"echo": Infinity}', "RETINUE_PRICES[echo]: "),
+        ("PRICES", '{"echo": 1e12}', "RETINUE_PRICES[echo]: "),
+        ("PRICES", '{"echo": "free"}', "RETINUE_PRICES[echo]: "),
+    ],
+)
+def test_a_bad_value_inside_json_is_located(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, place: str
+) -> None:
+    assert place in complaint(monkeypatch, **{name: value})
+
+
+def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = complaint(monkeypatch, MAX_IN_FLIGHT="1", LOADER_THREADS="0", DETECTORS="{")
+    assert sorted(line.partition(":")[0] for line in text.splitlines()) == [
+        "RETINUE_DETECTORS",
+        "RETINUE_LOADER_THREADS",
+        "RETINUE_MAX_IN_FLIGHT",
+    ]
+
+
+def test_values_that_contradict_each_other_are_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = complaint(monkeypatch, HEARTBEAT_SECONDS="16", VISIBILITY_TIMEOUT_SECONDS="30")
+    assert text.startswith("RETINUE_HEARTBEAT_SECONDS (16) must be at most half of ")
+    assert "RETINUE_VISIBILITY_TIMEOUT_SECONDS (30)" in text
+
+
+@pytest.mark.parametrize("name", ["RETINUE_DETECTOR", "RETINUE_", "RETINUE_max_in_flight"])
+def test_an_unknown_variable_is_a_typing_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(ConfigurationError, match=f"unknown setting {name}; .*RETINUE_DETECTORS"):
+        Settings.load()
+
+
+def test_other_programs_variables_are_none_of_our_business() -> None:
+    check_names({"PATH": "x", "RETINUE": "x", "retinue_x": "x", "RETINUE_QUEUE_URL": "x"})
+
+
+@pytest.mark.parametrize(
+    ("missing", "variable"),
+    [("require_queue_url", "RETINUE_QUEUE_URL"), ("require_database_url", "RETINUE_DATABASE_URL")],
+)
+def test_what_is_missing_is_named(missing: str, variable: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{variable} is not set"):
+        getattr(Settings.load(), missing)()
+
+
+def test_no_secret_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETINUE_DATABASE_URL", "postgresql://u:hunter2@h/d")
+    assert "hunter2" not in complaint(monkeypatch, MAX_IN_FLIGHT="x")
+
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
+
+
+@given(name=st.sampled_from(sorted(Settings.model_fields)), value=words)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_is_set_is_taken_or_refused_by_name(name: str, value: str) -> None:
+    variable = f"RETINUE_{name.upper()}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(variable, value)
+        try:
+            Settings.load()
+        except ConfigurationError as error:
+            assert re.search(rf"\b{variable}\b", str(error))  # noqa: PT017

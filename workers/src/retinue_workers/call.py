@@ -1,0 +1,150 @@
+"""Calls of a detector: made safely, given up when they hang, each ended exactly once."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from threading import Condition
+
+import structlog
+from retinue_sdk import AnyDetector, ConfigurationError, DetectorError, Findings, Image
+
+from retinue_workers.attempt import Attempt
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """A call of ``detect``.
+
+    Attributes:
+        attempts: Whose images it is about.
+        deadline: When it is given up (monotonic clock, seconds).
+        started: When it began, on the same clock.
+        started_at: When it began, in UTC.
+    """
+
+    attempts: list[Attempt]
+    deadline: float
+    started: float = field(default_factory=time.monotonic)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def duration_ms(self) -> float:
+        """Milliseconds since the call began, shared out evenly over its images."""
+        return (time.monotonic() - self.started) * 1_000 / len(self.attempts)
+
+
+class Calls:
+    """The calls that a detector is at. Whoever ends a call answers for its attempts.
+
+    That is the thread that made it, when the detector answers; or ``overdue``, when it takes too
+    long; or ``drain``, when the worker stops and has no more time.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none, and open."""
+        self._changed = Condition()
+        self._running: set[Call] = set()
+        self._hung: set[Call] = set()
+        self._busy = 0
+        self._closed = False
+
+    @contextmanager
+    def busy(self) -> Iterator[bool]:
+        """Say that a thread is at the detector, or about to be; yields whether it still may."""
+        with self._changed:
+            self._busy += 1
+            may = not self._closed
+        try:
+            yield may
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
+
+    def begin(self, call: Call) -> bool:
+        """Count a call as running; ``False`` if none may begin any more."""
+        with self._changed:
+            if self._closed:
+                return False
+            self._running.add(call)
+            self._changed.notify_all()
+            return True
+
+    def end(self, call: Call) -> bool:
+        """Count a call as over; ``False`` if it was given up before."""
+        with self._changed:
+            self._hung.discard(call)
+            if call not in self._running:
+                return False
+            self._running.remove(call)
+            return True
+
+    def overdue(self) -> list[Call]:
+        """Wait for calls to exceed their time, and give them up; none at all after ``close``."""
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                if late := {call for call in self._running if call.deadline <= now}:
+                    self._running -= late
+                    self._hung |= late
+                    return list(late)
+                nearest = min((call.deadline for call in self._running), default=None)
+                self._changed.wait(None if nearest is None else nearest - now)
+            return []
+
+    def close(self) -> None:
+        """Let no call begin any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def drain(self, deadline: float) -> list[Call]:
+        """Wait until no thread is busy but those that hang; give up calls that last longer.
+
+        Args:
+            deadline: How long to wait at most (monotonic clock, seconds).
+
+        Returns:
+            The calls given up.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._busy == len(self._hung),
+                timeout=max(0.0, deadline - time.monotonic()),
+            )
+            late = list(self._running)
+            self._hung |= self._running
+            self._running.clear()
+            return late
+
+    @property
+    def idle(self) -> bool:
+        """Whether no thread is at the detector."""
+        return self._busy == 0
+
+
+def detect(detector: AnyDetector, images: Sequence[Image]) -> Sequence[Findings | BaseException]:
+    """One answer for each image, whatever the detector does."""
+    try:
+        # One more than wanted tells that there are too many, even if they never end.
+        results: list[object] = list(islice(detector.detect(images), len(images) + 1))
+    except (DetectorError, ConfigurationError) as error:
+        return [error] * len(images)
+    except BaseException as error:  # even SystemExit must not take the thread down
+        log.exception("detector_raised", detector=detector.name, images=len(images))
+        return [error] * len(images)
+    if len(results) != len(images):
+        number = len(results) if len(results) < len(images) else "more"
+        wrong = TypeError(f"detect returned {number} results for {len(images)} images")
+        log.error("detector_misbehaved", detector=detector.name, reason=str(wrong))
+        return [wrong] * len(images)
+    return [
+        result
+        if isinstance(result, Findings | DetectorError)
+        else TypeError(f"detect returned a {type(result).__name__}, not Findings or DetectorError")
+        for result in results
+    ]
