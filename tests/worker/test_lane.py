@@ -246,7 +246,7 @@ def test_not_ready_pauses_and_only_the_detectors_own_answer_ends_it(
 
     lane, _ = setup.lane(get_ready)
     lane.put(attempt())
-    eventually(lambda: setup.breaker.causes() == {"scripted": "stopped"})
+    eventually(lambda: setup.breaker.causes() == {"detector scripted": "stopped"})
     eventually(lambda: setup.codes() == ["ok"])
     assert setup.breaker.causes() == {}
     assert [entry["event"] for entry in logged].count("receiving_stopped") == 1

@@ -35,6 +35,15 @@ def test_the_defaults_are_consistent() -> None:
     assert loaded.max_in_flight >= 10
 
 
+def test_a_stop_must_fit_into_the_time_before_the_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETINUE_SHUTDOWN_GRACE_SECONDS", "111")
+    monkeypatch.setenv("RETINUE_STOP_TIMEOUT_SECONDS", "120")
+    assert Settings.load().shutdown_grace_seconds == 111
+    monkeypatch.setenv("RETINUE_SHUTDOWN_GRACE_SECONDS", "112")
+    with pytest.raises(ConfigurationError, match=r"GRACE_SECONDS \(112\).*9 less.*\(120\)"):
+        Settings.load()
+
+
 def test_everything_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETINUE_QUEUE_URL", "https://sqs/q")
     monkeypatch.setenv("RETINUE_DATABASE_URL", "postgresql://u:secret@h/d")

@@ -10,7 +10,7 @@ log = structlog.get_logger(__name__)
 class CircuitBreaker:
     """Closed while all is well; open, with the reason, while anything the pool needs is away.
 
-    Any thread may trip it for a cause of its own (a detector's name, ``history``, ``queue``) and
+    Any thread may trip it for a cause of its own (``history``, ``detector NAME``) and
     reset that cause later. It is closed when no cause is left.
     """
 

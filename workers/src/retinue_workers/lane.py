@@ -67,7 +67,7 @@ class Lane:
         detector: The detector, made but not started.
         usd_per_unit: Price of one billed unit, in US dollars; ``None`` for the detector's own.
         limits: How far to trust the detector.
-        breaker: Tripped, under the detector's name, while the detector works for no image.
+        breaker: Tripped, as ``detector NAME``, while the detector works for no image.
         settle: Told the outcome of each attempt.
 
     Raises:
@@ -88,6 +88,7 @@ class Lane:
         self._limits = limits
         self._breaker = breaker
         self._settle = settle
+        self._cause = f"detector {detector.name}"
         with _refusing(detector):
             self.fingerprint = detector.fingerprint()
             self._capabilities = detector.capabilities
@@ -164,7 +165,7 @@ class Lane:
         try:
             self.detector.start()
         except DetectorNotReadyError as error:
-            self._breaker.trip(self.name, str(error))
+            self._breaker.trip(self._cause, str(error))
             self._schedule.pause(time.monotonic() + probe_seconds(error))
             return False
         log.info(
@@ -174,7 +175,7 @@ class Lane:
             model_version=self.detector.model_version,
             fingerprint=self.fingerprint,
         )
-        self._breaker.reset(self.name)
+        self._breaker.reset(self._cause)
         return True
 
     def _start_when_ready(self) -> None:
@@ -187,7 +188,7 @@ class Lane:
                     ready = self._start_detector()
                 except BaseException as error:  # was not ready before; keep the messages, say why
                     log.exception("detector_start_failed", detector=self.name)
-                    self._breaker.trip(self.name, describe(error))
+                    self._breaker.trip(self._cause, describe(error))
                     self._schedule.pause(time.monotonic() + PROBE_SECONDS)
                     continue
             if ready:
@@ -229,7 +230,7 @@ class Lane:
             if not self._calls.end(call):
                 return False
         if any(isinstance(result, Findings | InvalidImageError) for result in results):
-            self._breaker.reset(self.name)
+            self._breaker.reset(self._cause)
         size = len(ready)
         for attempt, result in zip(ready, results, strict=True):
             self._answer(
@@ -295,7 +296,7 @@ class Lane:
                     attempt.retrying_since = now
                 self.put(attempt, now + after_seconds)
             case Pause(after_seconds, reason):
-                self._breaker.trip(self.name, reason)
+                self._breaker.trip(self._cause, reason)
                 self._schedule.pause(now + after_seconds)
                 attempt.retrying_since = None
                 self.put(attempt)

@@ -27,6 +27,9 @@ MAX_RECEIVE_WAIT_SECONDS = 20
 MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200
 """Longest visibility timeout that SQS allows: 12 hours."""
 
+STOP_SECONDS = 9.0
+"""What a stop needs at most beyond the detectors' grace, to commit and to tell observers."""
+
 Price: TypeAlias = Annotated[Decimal, Field(ge=0, le=1_000_000)]
 """US dollars per billed unit."""
 
@@ -76,8 +79,11 @@ class Settings(BaseSettings):
     retry_window_seconds: float = Field(default=300.0, ge=0, le=MAX_VISIBILITY_TIMEOUT_SECONDS)
     """How long an image is tried again inside the worker before its message goes back."""
 
-    shutdown_grace_seconds: float = Field(default=25.0, ge=0, le=3_600)
-    """How long a stop waits for detectors that are at work. Less than the ECS stop timeout."""
+    shutdown_grace_seconds: float = Field(default=20.0, ge=0, le=3_600)
+    """How long a stop waits for detectors that are at work."""
+
+    stop_timeout_seconds: float = Field(default=30.0, ge=0, le=3_600)
+    """How long after SIGTERM the worker will be killed: the ECS container's ``stopTimeout``."""
 
     loader_threads: int = Field(default=2, ge=1, le=64)
     """Threads that fetch and decode images ahead of the detectors."""
@@ -119,6 +125,12 @@ class Settings(BaseSettings):
                 f"{PREFIX}HEARTBEAT_SECONDS ({self.heartbeat_seconds:g}) must be at most half of "
                 f"{PREFIX}VISIBILITY_TIMEOUT_SECONDS ({self.visibility_timeout_seconds}), or "
                 "messages reappear while they are worked on"
+            )
+        if self.shutdown_grace_seconds + STOP_SECONDS > self.stop_timeout_seconds:
+            raise ValueError(
+                f"{PREFIX}SHUTDOWN_GRACE_SECONDS ({self.shutdown_grace_seconds:g}) must be at "
+                f"least {STOP_SECONDS:g} less than {PREFIX}STOP_TIMEOUT_SECONDS "
+                f"({self.stop_timeout_seconds:g}): what was found must be committed before the kill"
             )
         return self
 
