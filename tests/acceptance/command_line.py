@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ class CommandLine:
     """``retinue`` in a folder of its own."""
 
     folder: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def environment(self, **extra: str) -> dict[str, str]:
         clean = {
@@ -44,7 +45,7 @@ class CommandLine:
         return done
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [RETINUE, *arguments],
             cwd=self.folder,
             env=self.environment(),
@@ -54,6 +55,15 @@ class CommandLine:
             # A test runner in the background may have told its children to ignore Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a failed test left behind."""
+        for process in self.started:
+            if process.poll() is None:
+                process.terminate()
+            process.communicate(timeout=30)
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         return list(json.loads(self("query", sql, "--format", "json").stdout))

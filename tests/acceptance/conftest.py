@@ -1,7 +1,7 @@
 """Fixtures of the acceptance tests."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,10 @@ from acceptance.command_line import CommandLine
 
 
 @pytest.fixture
-def retinue(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path)
+def retinue(tmp_path: Path) -> Iterator[CommandLine]:
+    command_line = CommandLine(tmp_path)
+    yield command_line
+    command_line.close()
 
 
 @pytest.fixture

@@ -29,6 +29,9 @@ from retinue_workers.verdict import redrive_seconds
 
 log = structlog.get_logger(__name__)
 
+RECEIVES_WITHOUT_REDRIVE = 5
+"""At which receive a failure is recorded where the queue has no dead-letter queue to follow."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Task:
@@ -110,9 +113,7 @@ class Pipeline:
 
     def _read(self, message: Message) -> Delivery:
         """What a message asks for. What cannot be understood of it sends it back to the queue."""
-        last = self._max_receive_count is not None and (
-            message.receive_count >= self._max_receive_count
-        )
+        last = message.receive_count >= (self._max_receive_count or RECEIVES_WITHOUT_REDRIVE)
         delivery = Delivery(message, last)
         try:
             parsed = parse(message.body)

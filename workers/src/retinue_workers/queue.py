@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from retinue_sdk import ConfigurationError
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
+
+log = structlog.get_logger(__name__)
 
 BATCH = 10
 """Most messages in one SQS call."""
@@ -126,13 +129,15 @@ class SqsQueue:
         """Delete messages, ten a call."""
         try:
             for start in range(0, len(messages), BATCH):
-                self._client.delete_message_batch(
+                answer = self._client.delete_message_batch(
                     QueueUrl=self._url,
                     Entries=[
                         {"Id": str(number), "ReceiptHandle": message.receipt_handle}
                         for number, message in enumerate(messages[start : start + BATCH])
                     ],
                 )
+                for failed in answer.get("Failed", ()):
+                    log.warning("not_deleted", code=failed["Code"], reason=failed.get("Message"))
         except (BotoCoreError, ClientError) as error:
             raise QueueUnavailableError(f"{self._url} does not delete: {error}") from error
 

@@ -1,13 +1,11 @@
 """The main job on a laptop: photographs in, detections out, SQL on top."""
 
 import os
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -20,6 +18,7 @@ from sqlalchemy import Engine, text
 from retinue_workers.laptop.emulator import Emulator
 from retinue_workers.laptop.endpoint import Endpoint, named_endpoint
 from retinue_workers.laptop.findings import outcomes
+from retinue_workers.laptop.interruption import Interruption
 from retinue_workers.laptop.photographs import (
     Photograph,
     folder_photographs,
@@ -33,7 +32,7 @@ from retinue_workers.laptop.report import Result, print_next, print_table, print
 from retinue_workers.laptop.state import State
 from retinue_workers.laptop.upload import Upload, upload
 from retinue_workers.laptop.watch import watch
-from retinue_workers.laptop.wiring import Wiring, wire
+from retinue_workers.laptop.wiring import Wiring, is_empty, wire
 from retinue_workers.laptop.worker_process import WorkerProcess
 from retinue_workers.plugins import Plugins
 
@@ -68,38 +67,40 @@ def run(
     keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
     photographs = _photographs(images, console)
     state = State.find()
-    with ExitStack() as stack:
-        stack.enter_context(_interruptible())
-        stack.enter_context(state.lock())
-        processes = Processes(state)
-        for name in processes.end_leftovers():
-            console.print(f"[dim]ended {name}, left over from a run that was killed[/]")
-        with console.status("starting PostgreSQL"):
-            postgres = stack.enter_context(EmbeddedPostgres(state))
-            upgrade(postgres.url())
-        with console.status("starting S3, SNS and SQS (installed first if this is the first run)"):
-            endpoint = _endpoint(stack, state, processes)
-            wiring = wire(endpoint, BUCKET)
-        engine = create_history_engine(postgres.url(), application_name="retinue run")
-        stack.callback(engine.dispose)
-        worker = stack.enter_context(
-            WorkerProcess(
-                state,
-                processes,
-                endpoint=endpoint,
-                queue_url=wiring.queue_url,
-                database_url=postgres.url(),
-                detectors=detectors,
+    with Interruption() as interruption, ExitStack() as stack:
+        try:
+            stack.enter_context(state.lock())
+            processes = Processes(state)
+            for name in processes.end_leftovers():
+                console.print(f"[dim]ended {name}, left over from a run that was killed[/]")
+            with console.status("starting PostgreSQL"):
+                postgres = stack.enter_context(EmbeddedPostgres(state))
+                upgrade(postgres.url())
+            with console.status("starting S3, SNS and SQS (the first run installs them)"):
+                endpoint = _endpoint(stack, state, processes)
+                wiring = wire(endpoint, BUCKET)
+            engine = create_history_engine(postgres.url(), application_name="retinue run")
+            stack.callback(engine.dispose)
+            worker = stack.enter_context(
+                WorkerProcess(
+                    state,
+                    processes,
+                    endpoint=endpoint,
+                    queue_url=wiring.queue_url,
+                    database_url=postgres.url(),
+                    detectors=detectors,
+                )
             )
-        )
-        _announce(console, endpoint, made)
-        uploads, done, complete = _process(
-            console, engine, endpoint, wiring, worker, keys, photographs
-        )
-        seconds = time.monotonic() - began
-        uploaded = {_image_id(one): one.photograph for one in uploads if one.error is None}
-        results = _results(engine, uploaded, keys)
-        pictures = _draw(console, state, results)
+            _announce(console, endpoint, made)
+            uploads, done, complete = _process(
+                console, engine, endpoint, wiring, worker, keys, photographs, interruption
+            )
+            seconds = time.monotonic() - began
+            uploaded = {_image_id(one): one.photograph for one in uploads if one.error is None}
+            results = _results(engine, uploaded, keys)
+            pictures = _draw(console, state, results, interruption)
+        finally:
+            interruption.ignore()
     for one in uploads:
         if one.error is not None:
             console.print(f"[red]not uploaded:[/] {escape(one.photograph.key)}: {one.error}")
@@ -147,6 +148,7 @@ def _process(
     worker: WorkerProcess,
     keys: Sequence[DetectorKey],
     photographs: Sequence[Photograph],
+    interruption: Interruption,
 ) -> tuple[list[Upload], Done, bool]:
     """Upload the photographs and wait for their outcomes.
 
@@ -157,10 +159,25 @@ def _process(
         since = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     progress = Progress(engine, keys, since)
     with watch(console, total_images=len(photographs), detectors=len(keys)) as view:
-        uploads = upload(endpoint, wiring.bucket, photographs, lambda _: view.uploaded())
+
+        def uploaded(one: Upload) -> None:
+            del one
+            interruption.check()
+            view.uploaded()
+
+        def check() -> None:
+            interruption.check()
+            worker.check()
+
+        uploads = upload(endpoint, wiring.bucket, photographs, uploaded)
         image_ids = {_image_id(one) for one in uploads if one.error is None}
+        total = len(image_ids) * len(keys)
         done, complete = view.follow(
-            lambda: progress.done(image_ids), len(image_ids) * len(keys), worker, endpoint, wiring
+            lambda: progress.done(image_ids),
+            total,
+            check=check,
+            complaint=worker.complaint,
+            is_idle=lambda: is_empty(endpoint, wiring),
         )
     return uploads, done, complete
 
@@ -185,7 +202,9 @@ def _results(
     ]
 
 
-def _draw(console: Console, state: State, results: Sequence[Result]) -> Path | None:
+def _draw(
+    console: Console, state: State, results: Sequence[Result], interruption: Interruption
+) -> Path | None:
     """Draw the boxes; the folder, or ``None`` if there was nothing to draw."""
     looked_at = [
         result
@@ -194,6 +213,7 @@ def _draw(console: Console, state: State, results: Sequence[Result]) -> Path | N
     ]
 
     def draw_one(result: Result) -> str | None:
+        interruption.check()
         boxes = [
             finding.box
             for outcome in result.outcomes
@@ -211,23 +231,3 @@ def _draw(console: Console, state: State, results: Sequence[Result]) -> Path | N
     for problem in problems:
         console.print(problem)
     return state.pictures if len(problems) < len(looked_at) else None
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Make SIGTERM and Ctrl-C end the run in order, once: a second one does not disturb the end."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

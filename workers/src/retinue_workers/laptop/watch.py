@@ -18,10 +18,7 @@ from rich.progress import (
     Progress as Bar,
 )
 
-from retinue_workers.laptop.endpoint import Endpoint
 from retinue_workers.laptop.progress import Done
-from retinue_workers.laptop.wiring import Wiring
-from retinue_workers.laptop.worker_process import WorkerProcess
 
 POLL_SECONDS = 0.1
 STALLED_SECONDS = 10.0
@@ -54,24 +51,22 @@ class Watch:
         self,
         ask: Callable[[], Done],
         total: int,
-        worker: WorkerProcess,
-        endpoint: Endpoint,
-        wiring: Wiring,
+        *,
+        check: Callable[[], None],
+        complaint: Callable[[], str | None],
+        is_idle: Callable[[], bool],
     ) -> tuple[Done, bool]:
         """Wait until all runs have an outcome, or none can be expected any more.
 
         Args:
             ask: Tells how many have one.
             total: How many should.
-            worker: Checked to be alive; asked for its complaint when nothing moves.
-            endpoint: Where the queue is.
-            wiring: The queue, which is empty when nothing more can be expected.
+            check: Called now and then; raises if waiting makes no sense any more.
+            complaint: What is wrong, as far as the worker knows; shown when nothing moves.
+            is_idle: Whether no message waits or is being worked on.
 
         Returns:
             How many runs have an outcome, and whether that is all.
-
-        Raises:
-            LaptopError: The worker ended.
         """
         self._bar.update(self._runs, total=total)
         moved, before, idle = time.monotonic(), -1, 0
@@ -82,13 +77,14 @@ class Watch:
             self._bar.update(self._runs, completed=done.total)
             if done.total >= total:
                 return done, True
-            worker.check()
+            check()
             if done.total != before:
                 moved, before, idle = time.monotonic(), done.total, 0
+                self._bar.update(self._runs, note="")
             elif time.monotonic() - moved > STALLED_SECONDS:
-                self._bar.update(self._runs, note=worker.complaint() or "waiting for the worker")
+                self._bar.update(self._runs, note=complaint() or "waiting for the worker")
             if time.monotonic() - moved > 1.0:
-                idle = idle + 1 if _is_empty(endpoint, wiring) else 0
+                idle = idle + 1 if is_idle() else 0
                 if idle >= IDLE_POLLS:
                     return done, False
             time.sleep(max(POLL_SECONDS, took * 4))  # asking must not slow the worker down
@@ -118,16 +114,3 @@ def watch(console: Console, *, total_images: int, detectors: int) -> Iterator[Wa
             bar.add_task("uploading images", total=total_images, note=""),
             bar.add_task("running detectors", total=total_images * detectors, note=""),
         )
-
-
-def _is_empty(endpoint: Endpoint, wiring: Wiring) -> bool:
-    """Whether no message waits, is being worked on, or is about to appear."""
-    attributes = endpoint.client("sqs").get_queue_attributes(
-        QueueUrl=wiring.queue_url,
-        AttributeNames=[
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ],
-    )["Attributes"]
-    return not any(int(number) for number in attributes.values())

@@ -57,6 +57,19 @@ def wire(endpoint: Endpoint, name: str, *, visibility_timeout_seconds: int = 120
         ) from error
 
 
+def is_empty(endpoint: Endpoint, wiring: Wiring) -> bool:
+    """Whether no message waits in the queue, is being worked on, or is about to appear."""
+    attributes = endpoint.client("sqs").get_queue_attributes(
+        QueueUrl=wiring.queue_url,
+        AttributeNames=[
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ],
+    )["Attributes"]
+    return not any(int(number) for number in attributes.values())
+
+
 def _wire(endpoint: Endpoint, name: str, visibility_timeout_seconds: int) -> Wiring:
     s3, sns, sqs = endpoint.client("s3"), endpoint.client("sns"), endpoint.client("sqs")
     try:
