@@ -44,9 +44,9 @@ class CommandLine:
             assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{self.log()}"
         return done
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, program: str | Path = RETINUE) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [RETINUE, *arguments],
+            [program, *arguments],
             cwd=self.folder,
             env=self.environment(),
             stdout=subprocess.PIPE,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from acceptance.command_line import CommandLine
+from acceptance.command_line import RETINUE, CommandLine
 from PIL import Image
 from retinue_sdk import ImageReference
 from retinue_workers.laptop import Emulator, State
@@ -129,6 +129,20 @@ def test_after_kill_9_the_next_run_works(
     run.kill()
     run.communicate()
     assert retinue.processes(), "the kill left nothing behind, so this test shows nothing"
+
+    shown = retinue("run", str(photographs), "--detectors", "echo").stdout
+    assert "5 images, 5 runs, 5 detections" in shown
+    assert retinue.processes() == []
+
+
+def test_after_make_is_killed_the_next_run_works(
+    retinue: CommandLine, photographs: Path, wait_until: WaitUntil
+) -> None:
+    command = f"{RETINUE} run '{photographs}' --detectors hostile-hangs"
+    (retinue.folder / "Makefile").write_text(f"run:\n\t@{command}\n")
+    make = retinue.start("run", program="make")
+    wait_until(lambda: '"receiving"' in retinue.log())
+    make.kill()
 
     shown = retinue("run", str(photographs), "--detectors", "echo").stdout
     assert "5 images, 5 runs, 5 detections" in shown

@@ -7,7 +7,7 @@ from retinue_workers.cli.database import owner_url
 from retinue_workers.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Create or update the history's tables and views.")
 def migrate() -> None:
     """Create the history's tables and views, or bring them up to date.
 

@@ -8,7 +8,7 @@ import click
 from retinue_workers.plugins import Plugins, Registration
 
 
-@click.command()
+@click.command(short_help="List the installed detectors.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def plugins(*, as_json: bool) -> None:
     """List the installed detectors, with their versions and options."""

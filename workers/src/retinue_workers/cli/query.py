@@ -17,7 +17,7 @@ from retinue_workers.settings import Settings
 Format = Literal["table", "csv", "json"]
 
 
-@click.command()
+@click.command(short_help="Ask the detection history in SQL.")
 @click.argument("sql")
 @click.option(
     "--format",
@@ -31,14 +31,12 @@ Format = Literal["table", "csv", "json"]
     "--limit", type=click.IntRange(min=1), default=1_000, show_default=True, help="Most rows."
 )
 def query(sql: str, format_: Format, limit: int) -> None:
-    r"""Ask the detection history a question in SQL.
+    """Ask the detection history a question in SQL.
 
     One statement, on a connection that can only read. The views to ask are detection_history,
-    latest_detections, failed_runs and run_costs; docs/schema.md describes them.
+    latest_detections, failed_runs and run_costs; docs/schema.md describes them. For example:
 
-    \b
-    Example:
-      retinue query "select label, count(*) from latest_detections group by 1 order by 2 desc"
+    retinue query "select label, count(*) from latest_detections group by 1 order by 2 desc"
     """
     with reader_url(Settings.load()) as url:
         result = run_query(url, sql, row_limit=limit)

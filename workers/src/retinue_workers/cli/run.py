@@ -13,7 +13,7 @@ DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
 """What looks at the photographs unless the user says otherwise: both run on this machine."""
 
 
-@click.command()
+@click.command(short_help="Detect what is in photographs, on this machine.")
 @click.argument("images", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--detectors",

@@ -13,7 +13,7 @@ from retinue_workers.compose import compose
 from retinue_workers.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Consume the queue until told to stop.")
 def worker() -> None:
     """Consume the queue until told to stop (the program that ECS runs).
 

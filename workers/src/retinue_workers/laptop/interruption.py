@@ -1,8 +1,11 @@
-"""Ctrl-C and SIGTERM: they end a run in order, and are never lost."""
+"""Ctrl-C, SIGTERM and the death of make: they end a run in order, and are never lost."""
 
+import os
 import signal
 from types import FrameType, TracebackType
 from typing import Self
+
+import psutil
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -11,13 +14,15 @@ class Interruption:
     """A context manager: inside, Ctrl-C and SIGTERM raise ``KeyboardInterrupt``.
 
     Python swallows what a signal handler raises while an object is being finalised. So the wish is
-    noted as well, and whoever waits in a loop asks ``check``.
+    noted as well, and whoever waits in a loop asks ``check``. That also notices when ``make`` was
+    killed: whoever did it wanted the run to end, and no terminal could end it any more.
     """
 
     def __init__(self) -> None:
         """Nobody has interrupted yet."""
         self._wanted = False
         self._ending = False
+        self._make = os.getppid() if _is_make(os.getppid()) else None
         self._before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def __enter__(self) -> Self:
@@ -42,7 +47,7 @@ class Interruption:
         Raises:
             KeyboardInterrupt: Somebody does.
         """
-        if self._wanted:
+        if self._wanted or self._make not in (None, os.getppid()):
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
@@ -54,3 +59,10 @@ class Interruption:
         self._wanted = True
         if not self._ending:
             raise KeyboardInterrupt
+
+
+def _is_make(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).name() in ("make", "gmake")
+    except psutil.Error:
+        return False

@@ -12,6 +12,9 @@ from retinue_workers.laptop.errors import LaptopError
 
 NAME = ".retinue"
 
+ENDING_SECONDS = 3.0
+"""How long to wait for another run that is about to end."""
+
 
 class State:
     """The folders and files of ``.retinue``. Nothing is created before ``prepare``.
@@ -95,7 +98,7 @@ class State:
         """
         self.prepare()
         holder = self.directory / "run.pid"
-        lock = FileLock(self.directory / "run.lock", timeout=0)
+        lock = FileLock(self.directory / "run.lock", timeout=ENDING_SECONDS)
         try:
             lock.acquire()
         except Timeout:
