@@ -5,21 +5,29 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-SOURCES = ("sdk/src", "workers/src", "plugins/onnx/src")
+SOURCES = ("sdk/src", "workers/src", "plugins/onnx/src", "plugins/rekognition/src")
 FIRST_ARGUMENT = {"Fail", "_give_up"}
 """Callables whose first argument is an error code; elsewhere codes are given by name."""
 
 ROW = re.compile(r"^\| `([a-z_]+)` \| [^|]+ \| (yes|no|as the detector says) \|", re.MULTILINE)
 
 
-def texts(node: ast.expr | None) -> Iterator[str]:
-    """The text that an expression is, if it is one."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
-
-
 def recorded(tree: ast.Module) -> Iterator[str]:
-    """The error codes that occur in a module."""
+    """The error codes that occur in a module, in words or by the name of a constant."""
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+    def texts(node: ast.expr | None) -> Iterator[str]:
+        if isinstance(node, ast.Name):
+            node = constants.get(node.id)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else None

@@ -1,0 +1,1 @@
+"""Amazon Rekognition's image APIs as Retinue detectors."""

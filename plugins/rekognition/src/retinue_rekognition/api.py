@@ -1,0 +1,190 @@
+"""Calling AWS: clients, one attempt a call, and the answer as it came."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore import xform_name
+from botocore.config import Config
+from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
+
+from retinue_rekognition.errors import CredentialsError, explained
+from retinue_rekognition.options import RekognitionOptions
+from retinue_rekognition.s3 import why_unreadable
+
+if TYPE_CHECKING:
+    from types_boto3_rekognition import RekognitionClient
+    from types_boto3_s3 import S3Client
+
+_BODY = "RetinueBody"
+"""Where the answer's bytes travel, from botocore's event to the caller."""
+
+
+@dataclass(slots=True)
+class _Clients:
+    """Clients of one session. S3 is asked only when something is wrong, so its client waits."""
+
+    session: boto3.Session
+    rekognition: "RekognitionClient"
+    s3: "S3Client | None" = None
+
+
+class Api:
+    """Rekognition in one region. Safe to use from several threads.
+
+    botocore retries nothing: when and how often to try again is the worker's affair alone.
+
+    Args:
+        options: Endpoints, timeouts and the number of connections.
+        region: Where to call.
+    """
+
+    def __init__(self, options: RekognitionOptions, region: str) -> None:
+        """Open nothing yet."""
+        self.region = region
+        self._options = options
+        self._lock = Lock()
+        self._clients: _Clients | None = None
+
+    def connect(self) -> None:
+        """Make the clients and find credentials; calls nothing that is billed.
+
+        Raises:
+            CredentialsError: There are none.
+            ConfigurationError: A setting cannot work.
+        """
+        self._connected()
+
+    def close(self) -> None:
+        """Close connections."""
+        with self._lock:
+            clients, self._clients = self._clients, None
+        if clients is not None:
+            clients.rekognition.close()
+            if clients.s3 is not None:
+                clients.s3.close()
+
+    def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Call an operation once.
+
+        Args:
+            operation: Its name in the API, such as ``DetectLabels``.
+            parameters: Its parameters, in the API's own words.
+
+        Returns:
+            The answer as it came, with what botocore's service model does not know yet, and the
+            request's id under ``ResponseMetadata``.
+
+        Raises:
+            DetectorError: It failed; the class says what to do next.
+            ConfigurationError: It can never work.
+        """
+        client = self._connected().rekognition
+        try:
+            with explained(operation):
+                answer = getattr(client, xform_name(operation))(**parameters)
+        except CredentialsError:
+            self._forget(client)
+            raise
+        known = client.meta.service_model.operation_model(operation).output_shape
+        members = frozenset(known.members) if known is not None else frozenset()
+        return _whole(operation, answer, members)
+
+    def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
+        """Why Rekognition could not read an object: S3 is asked.
+
+        Raises:
+            DetectorError: S3 cannot be asked.
+        """
+        return why_unreadable(self._s3(), reference, self.region, complaint)
+
+    def _connected(self) -> _Clients:
+        """The clients, made on first use and after credentials were refused."""
+        with self._lock:
+            if self._clients is None:
+                self._clients = self._connect()
+            return self._clients
+
+    def _connect(self) -> _Clients:
+        with explained("boto3"):
+            # A session of its own, so that a credentials file is read anew.
+            session = boto3.Session(region_name=self.region)
+            if session.get_credentials() is None:
+                raise CredentialsError(
+                    "there are no AWS credentials: give the worker a task role, or set AWS_PROFILE"
+                )
+            client = session.client(
+                "rekognition", config=self._config(), endpoint_url=self._options.endpoint_url
+            )
+        client.meta.events.register("after-call.rekognition", _keep_body)
+        return _Clients(session, client)
+
+    def _s3(self) -> "S3Client":
+        clients = self._connected()
+        with self._lock, explained("boto3"):
+            if clients.s3 is None:
+                clients.s3 = clients.session.client(
+                    "s3", config=self._config(), endpoint_url=self._options.s3_endpoint_url
+                )
+            return clients.s3
+
+    def _config(self) -> Config:
+        options = self._options
+        return Config(
+            region_name=self.region,
+            connect_timeout=options.connect_timeout_seconds,
+            read_timeout=options.read_timeout_seconds,
+            max_pool_connections=options.max_concurrency,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            user_agent_extra="retinue",
+        )
+
+    def _forget(self, client: "RekognitionClient") -> None:
+        """Look credentials up anew next time, unless another thread has done so already."""
+        with self._lock:
+            if self._clients is not None and self._clients.rekognition is client:
+                self._clients = None
+
+
+def find_region(wanted: str | None) -> str:
+    """The region that the option names, or else the one that boto3 would use.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if wanted:
+        return wanted
+    region = os.environ.get("AWS_REGION")  # boto3 reads AWS_DEFAULT_REGION alone
+    if not region:
+        with explained("boto3"):
+            region = boto3.Session().region_name
+    if not region:
+        raise ConfigurationError(
+            "option region: no AWS region is known; set it, or AWS_REGION, to the bucket's region, "
+            "such as eu-west-1"
+        )
+    return region
+
+
+def _keep_body(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+    """Put the answer's bytes beside what botocore made of it: it drops what it does not know."""
+    parsed.setdefault("ResponseMetadata", {})[_BODY] = http_response.content
+
+
+def _whole(operation: str, answer: dict[str, Any], members: frozenset[str]) -> dict[str, Any]:
+    """The answer from its own bytes."""
+    metadata = answer.get("ResponseMetadata", {})
+    try:
+        body = json.loads(metadata.get(_BODY) or b"{}")
+    except ValueError as error:
+        raise RetriableError(f"{operation}: the answer is not JSON: {error}") from error
+    if not isinstance(body, dict) or not members & body.keys():
+        # A proxy's page, or an answer cut off: it must not pass for "nothing found".
+        raise RetriableError(f"{operation}: this is no answer: {str(body)[:200]}")
+    if "RequestId" in metadata:
+        body["ResponseMetadata"] = {"RequestId": metadata["RequestId"]}
+    return body

@@ -1,0 +1,340 @@
+"""Rekognition's answers as findings. Nothing is lost.
+
+The rules, the same for every operation:
+
+- What AWS finds becomes a detection of its own, in AWS's order. What AWS tells *about* it becomes
+  its attributes, under AWS's own names and in AWS's own units: confidences inside attributes stay
+  0 to 100.
+- Three things move from the attributes to columns: the name (label), the confidence (0 to 1) and
+  the bounding box. Where a column cannot hold the value exactly (a missing edge, a confidence of
+  100.00001, an empty or overlong name), the original stays in the attributes as well.
+- Fields that AWS adds one day are attributes like all others.
+- A finding without a confidence gets 0: nobody vouched for it.
+- The whole answer is the run's raw response.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from retinue_sdk import BoundingBox, Detection, Findings, Json
+from retinue_sdk.detection import MAX_LABEL_BYTES
+
+from retinue_rekognition.json_clean import clean, clean_text
+
+Item: TypeAlias = Mapping[str, Any]
+"""A JSON object of an answer."""
+
+_OF_THE_LABEL: tuple[str, ...] = ("Parents", "Categories", "Aliases")
+"""What is told of a label and holds for each of its instances."""
+
+_VERSIONS = (
+    "LabelModelVersion",
+    "ModerationModelVersion",
+    "TextModelVersion",
+    "ProtectiveEquipmentModelVersion",
+    "FaceModelVersion",
+)
+
+
+def labels(response: Item) -> Findings:
+    """Findings of DetectLabels.
+
+    Each label is a detection without a box: AWS's answer to "is there one?", with the label's own
+    confidence. Each of its instances is a detection with a box, with the instance's confidence, and
+    with the label's parents, categories and aliases. So count things by their boxes, and find
+    images by the others.
+    """
+    answer = _cleaned(response)
+    found: list[Detection] = []
+    for label in _items(answer, "Labels"):
+        instances = _items(label, "Instances")
+        left_over = _rest(label, "Instances") if _all_objects(label, "Instances") else dict(label)
+        found.append(_detection("label", left_over, name="Name"))
+        shared = {key: label[key] for key in _OF_THE_LABEL if key in label}
+        found += (
+            _detection("label", {"Name": label.get("Name"), **shared, **instance}, name="Name")
+            for instance in instances
+        )
+    properties = answer.get("ImageProperties")
+    if isinstance(properties, dict):
+        found.append(Detection("image_properties", "ImageProperties", 1.0, attributes=properties))
+    return _findings(answer, found)
+
+
+def faces(response: Item) -> Findings:
+    """Findings of DetectFaces: a detection for each face."""
+    answer = _cleaned(response)
+    return _findings(answer, [_face(face) for face in _items(answer, "FaceDetails")])
+
+
+def moderation(response: Item) -> Findings:
+    """Findings of DetectModerationLabels.
+
+    A detection for each label of the taxonomy (ParentName and TaxonomyLevel are attributes), and
+    one of kind ``content_type`` for each content type.
+    """
+    answer = _cleaned(response)
+    found = [_detection("moderation", i, name="Name") for i in _items(answer, "ModerationLabels")]
+    found += [_detection("content_type", i, name="Name") for i in _items(answer, "ContentTypes")]
+    return _findings(answer, found)
+
+
+def text(response: Item) -> Findings:
+    """Findings of DetectText: a detection for each line and each word, as Type says.
+
+    A word's ParentId is the Id of its line.
+    """
+    answer = _cleaned(response)
+    found = [
+        _detection("text", item, name="DetectedText", box=("Geometry", "BoundingBox"))
+        for item in _items(answer, "TextDetections")
+    ]
+    return _findings(answer, found)
+
+
+def celebrities(response: Item) -> Findings:
+    """Findings of RecognizeCelebrities: a detection for each celebrity and each other face."""
+    answer = _cleaned(response)
+    found = [
+        _detection(
+            "celebrity",
+            item,
+            name="Name",
+            confidence=("MatchConfidence",),
+            box=("Face", "BoundingBox"),
+        )
+        for item in _items(answer, "CelebrityFaces")
+    ]
+    found += [_face(face) for face in _items(answer, "UnrecognizedFaces")]
+    return _findings(answer, found)
+
+
+def protective_equipment(response: Item) -> Findings:
+    """Findings of DetectProtectiveEquipment.
+
+    A detection for each person, each of their body parts (which have no box) and each piece of
+    equipment. PersonId and BodyPart lead back; a person's Summary says in which lists of the
+    summary the person is.
+    """
+    answer = _cleaned(response)
+    summary = answer.get("Summary")
+    found: list[Detection] = []
+    for person in _items(answer, "Persons"):
+        of_person = {"PersonId": person.get("Id")}
+        where = _lists_with(summary, person.get("Id"))
+        attributes = _rest(person, "BodyParts") | ({"Summary": where} if where else {})
+        found.append(_detection("person", attributes, label="Person"))
+        for part in _items(person, "BodyParts"):
+            of_part = of_person | {"BodyPart": part.get("Name")}
+            found.append(
+                _detection("body_part", of_person | _rest(part, "EquipmentDetections"), name="Name")
+            )
+            found += (
+                _detection("protective_equipment", of_part | item, name="Type")
+                for item in _items(part, "EquipmentDetections")
+            )
+    return _findings(answer, found)
+
+
+def compared_faces(response: Item, *, person: str, billed_units: int = 1) -> Findings:
+    """Findings of CompareFaces.
+
+    A detection of kind ``face_match`` for each face that is like the reference's, with the
+    similarity as its confidence; one of kind ``face`` for each other face.
+
+    Args:
+        response: The answer.
+        person: What a match is called.
+        billed_units: How many images were billed.
+    """
+    answer = _cleaned(response)
+    found = [
+        _detection(
+            "face_match",
+            item,
+            label=person,
+            confidence=("Similarity",),
+            box=("Face", "BoundingBox"),
+        )
+        for item in _items(answer, "FaceMatches")
+    ]
+    found += [_face(face) for face in _items(answer, "UnmatchedFaces")]
+    return _findings(answer, found, billed_units)
+
+
+def searched_faces(
+    raw_response: Item, searched: Sequence[tuple[Item, Sequence[Item]]], *, billed_units: int
+) -> Findings:
+    """Findings of a search for every face of an image in a collection.
+
+    A detection of kind ``face`` for each face, and one of kind ``face_match`` for each face of the
+    collection that it is like: called by its user id, external image id or face id, with the
+    similarity as its confidence, and with the box of the face *in this image*.
+
+    Args:
+        raw_response: All answers, by operation.
+        searched: For each face of the image what is told of it, and its matches.
+        billed_units: How many images were billed.
+    """
+    found: list[Detection] = []
+    for face, matches in searched:
+        here = _face(_object(clean(dict(face))))
+        found.append(here)
+        for match in (_object(clean(dict(match))) for match in matches):
+            known = _object(match.get("Face"))
+            names = (known.get(key) for key in ("UserId", "ExternalImageId", "FaceId"))
+            name = next((name for name in names if isinstance(name, str) and name), "Unknown")
+            same = _detection(
+                "face_match",
+                match,
+                label=name,
+                confidence=("Similarity",),
+            )
+            found.append(
+                Detection(same.kind, same.label, same.confidence, here.box, same.attributes)
+            )
+    return _findings(_object(clean(dict(raw_response))), found, billed_units)
+
+
+def model_version(answer: Any) -> str | None:
+    """The model version anywhere in the answers; ``None`` where the API tells none."""
+    match answer:
+        case dict():
+            for key in _VERSIONS:
+                version = answer.get(key)
+                if isinstance(version, str) and version:
+                    return version
+            inner: Iterator[Any] = iter(answer.values())
+        case list():
+            inner = iter(answer)
+        case _:
+            return None
+    return next((found for found in map(model_version, inner) if found), None)
+
+
+def items(value: Any) -> list[dict[str, Any]]:
+    """The JSON objects of a list; none if it is no list. Nulls are left out."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def bounding_box(value: Any) -> BoundingBox | None:
+    """AWS's BoundingBox; ``None`` if an edge is missing or it is no rectangle."""
+    if not isinstance(value, dict):
+        return None
+    edges = [_number(value.get(key)) for key in ("Left", "Top", "Width", "Height")]
+    left, top, width, height = edges
+    if left is None or top is None or width is None or height is None:
+        return None
+    return BoundingBox(left, top, width, height) if width >= 0 and height >= 0 else None
+
+
+def _findings(answer: Item, found: Sequence[Detection], billed_units: int = 1) -> Findings:
+    return Findings(
+        detections=tuple(found),
+        raw_response=answer,
+        model_version=model_version(answer),
+        billed_units=Decimal(billed_units),
+    )
+
+
+def _face(face: Item) -> Detection:
+    return _detection("face", face, label="Face")
+
+
+def _detection(
+    kind: str,
+    item: Item,
+    *,
+    name: str | None = None,
+    label: str = "",
+    confidence: tuple[str, ...] = ("Confidence",),
+    box: tuple[str, ...] = ("BoundingBox",),
+) -> Detection:
+    """One finding.
+
+    Args:
+        kind: Its kind.
+        item: What AWS tells of it; all of it becomes attributes, but what fits into columns.
+        name: The field that is its label.
+        label: Its label, where no field is.
+        confidence: Where in the item its confidence is.
+        box: Where in the item its box is.
+    """
+    attributes = dict(item)
+    if name is not None:
+        label = _fitting(item.get(name)) or kind
+        if label == item.get(name):
+            del attributes[name]
+    percent = _number(_at(item, confidence))
+    if percent is not None and 0 <= percent <= 100:
+        attributes = _without(attributes, confidence)
+    rectangle = bounding_box(_at(item, box))
+    if rectangle is not None and len(_at(item, box)) == 4:
+        attributes = _without(attributes, box)
+    return Detection(
+        kind, _fitting(label) or kind, min(max((percent or 0) / 100, 0), 1), rectangle, attributes
+    )
+
+
+def _fitting(name: Any) -> str:
+    """A name as a label: cut to what the history keeps; empty if it is none."""
+    if not isinstance(name, str):
+        return ""
+    return clean_text(name).encode()[:MAX_LABEL_BYTES].decode(errors="ignore")
+
+
+def _number(value: Any) -> float | None:
+    """A JSON number; a huge one, or none at all, is ``None``."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def _at(item: Any, path: tuple[str, ...]) -> Any:
+    """What is at the end of a path of keys; ``None`` if it breaks off."""
+    for key in path:
+        item = item.get(key) if isinstance(item, dict) else None
+    return item
+
+
+def _without(item: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """The item without what is at the end of the path."""
+    key, *rest = path
+    if rest:
+        return item | {key: _without(item[key], tuple(rest))}
+    return _rest(item, key)
+
+
+def _rest(item: Item, key: str) -> dict[str, Any]:
+    """The item without one key."""
+    return {other: value for other, value in item.items() if other != key}
+
+
+def _items(item: Item, key: str) -> list[dict[str, Any]]:
+    return items(item.get(key))
+
+
+def _all_objects(item: Item, key: str) -> bool:
+    """Whether the list consists of objects alone, so that all of it finds a row of its own."""
+    value = item.get(key)
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+
+
+def _lists_with(summary: Any, person_id: Any) -> list[str]:
+    """Names of the summary's lists that contain the person."""
+    if person_id is None or not isinstance(summary, dict):
+        return []
+    return [key for key, ids in summary.items() if isinstance(ids, list) and person_id in ids]
+
+
+def _cleaned(response: Item) -> dict[str, Json]:
+    return _object(clean(dict(response)))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A JSON object; an empty one if it is something else."""
+    return value if isinstance(value, dict) else {}

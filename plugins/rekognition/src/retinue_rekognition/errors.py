@@ -1,0 +1,243 @@
+"""Rekognition's errors by what to do next."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from botocore import exceptions as aws
+from botocore.parsers import ResponseParserError
+from retinue_sdk import (
+    ConfigurationError,
+    DetectorNotReadyError,
+    InvalidImageError,
+    RetinueError,
+    RetriableError,
+)
+
+
+class Next(StrEnum):
+    """What to do about an error."""
+
+    RETRY = "retry"
+    """Try the same image again, a little later."""
+    IMAGE = "image"
+    """Blame the image."""
+    ASK_S3 = "ask_s3"
+    """Ask S3 what is wrong: the image, the region or a permission."""
+    REJECTED = "rejected"
+    """The image or an option is outside the limits: find out which."""
+    NOT_READY = "not_ready"
+    """It holds for every image: wait until somebody has mended it."""
+    CREDENTIALS = "credentials"
+    """As ``NOT_READY``; next time the credentials are looked up anew."""
+    CONFIGURATION = "configuration"
+    """It holds for every image and will not pass: a setting is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What an error code means.
+
+    Attributes:
+        next: What to do.
+        remedy: What to tell the person who reads the log; may name ``{operation}``.
+        code: The failed run's error code, where the image is to blame.
+        retry_after_seconds: How long to wait at least; ``None`` leaves it to the worker.
+    """
+
+    next: Next
+    remedy: str = ""
+    code: str = ""
+    retry_after_seconds: float | None = None
+
+
+class CredentialsError(DetectorNotReadyError):
+    """AWS does not accept the credentials."""
+
+
+class UnreadableObjectError(DetectorNotReadyError):
+    """Rekognition cannot read the object from S3, and does not say why."""
+
+
+class RejectedError(InvalidImageError):
+    """Rekognition says that a parameter is out of its limits: the image is, or an option."""
+
+
+TOO_LARGE = "image_too_large_for_service"
+UNSUPPORTED = "unsupported_format"
+REJECTED = "rejected_by_service"
+
+_RETRY = Rule(Next.RETRY)
+_CREDENTIALS = Rule(
+    Next.CREDENTIALS, "check the worker's AWS credentials (its task role, or the profile in use)"
+)
+_PERMISSION = Rule(
+    Next.NOT_READY, "allow the worker's role rekognition:{operation}; see permissions.py"
+)
+
+RULES: Mapping[str, Rule] = {
+    # Declared by the service model.
+    "AccessDeniedException": _PERMISSION,
+    "ConflictException": _RETRY,
+    "HumanLoopQuotaExceededException": Rule(
+        Next.NOT_READY, "too many human reviews are in progress", retry_after_seconds=60
+    ),
+    "IdempotentParameterMismatchException": Rule(
+        Next.CONFIGURATION, "a request token was used twice with other parameters"
+    ),
+    "ImageTooLargeException": Rule(Next.IMAGE, code=TOO_LARGE),
+    "InternalServerError": _RETRY,
+    "InvalidImageFormatException": Rule(
+        Next.IMAGE, "Rekognition reads JPEG and PNG", code=UNSUPPORTED
+    ),
+    "InvalidPaginationTokenException": _RETRY,
+    "InvalidParameterException": Rule(Next.REJECTED, code=REJECTED),
+    "InvalidS3ObjectException": Rule(Next.ASK_S3),
+    "LimitExceededException": Rule(
+        Next.NOT_READY,
+        "a limit of the account is reached; AWS asks not to try on and on",
+        retry_after_seconds=60,
+    ),
+    "ProvisionedThroughputExceededException": _RETRY,
+    "ResourceAlreadyExistsException": Rule(Next.CONFIGURATION, "choose another name"),
+    "ResourceInUseException": Rule(Next.NOT_READY, "wait until it is free"),
+    "ResourceNotFoundException": Rule(
+        Next.NOT_READY, "create it, or name one that exists in this region"
+    ),
+    "ResourceNotReadyException": Rule(Next.NOT_READY, "start the model, or wait until it runs"),
+    "ServiceQuotaExceededException": Rule(
+        Next.NOT_READY, "a quota of the account is used up; ask AWS for more, or make room"
+    ),
+    "ThrottlingException": _RETRY,
+    # Not declared; any AWS service may answer with them.
+    "AccessDenied": _PERMISSION,
+    "NotAuthorized": _PERMISSION,
+    "UnauthorizedOperation": _PERMISSION,
+    "AuthFailure": _CREDENTIALS,
+    "ExpiredToken": _CREDENTIALS,
+    "ExpiredTokenException": _CREDENTIALS,
+    "IncompleteSignature": _CREDENTIALS,
+    "IncompleteSignatureException": _CREDENTIALS,
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "InvalidClientTokenId": _CREDENTIALS,
+    "InvalidSignatureException": _CREDENTIALS,
+    "InvalidToken": _CREDENTIALS,
+    "MissingAuthenticationToken": _CREDENTIALS,
+    "MissingAuthenticationTokenException": _CREDENTIALS,
+    "RequestExpired": Rule(Next.CREDENTIALS, "set the machine's clock"),
+    "RequestTimeTooSkewed": Rule(Next.CREDENTIALS, "set the machine's clock"),
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "UnrecognizedClientException": _CREDENTIALS,
+    "OptInRequired": Rule(Next.NOT_READY, "subscribe the account to the service"),
+    "SubscriptionRequiredException": Rule(Next.NOT_READY, "subscribe the account to the service"),
+    "InternalFailure": _RETRY,
+    "InternalServerErrorException": _RETRY,
+    "InternalServiceException": _RETRY,
+    "PriorRequestNotComplete": _RETRY,
+    "RequestLimitExceeded": _RETRY,
+    "RequestTimeout": _RETRY,
+    "RequestTimeoutException": _RETRY,
+    "ServiceUnavailable": _RETRY,
+    "ServiceUnavailableException": _RETRY,
+    "SlowDown": _RETRY,
+    "Throttling": _RETRY,
+    "ThrottledException": _RETRY,
+    "TooManyRequestsException": _RETRY,
+    "InvalidAction": Rule(Next.CONFIGURATION, "this endpoint has no {operation}"),
+    "UnknownOperationException": Rule(Next.CONFIGURATION, "this endpoint has no {operation}"),
+    "SerializationException": Rule(Next.CONFIGURATION, "the endpoint did not read the request"),
+    "ValidationException": Rule(Next.REJECTED, code=REJECTED),
+}
+"""What to do about each error code."""
+
+_WITHOUT_CREDENTIALS = (
+    aws.NoCredentialsError,
+    aws.PartialCredentialsError,
+    aws.CredentialRetrievalError,
+    aws.MetadataRetrievalError,
+    aws.ProfileNotFound,
+    aws.SSOError,
+    aws.TokenRetrievalError,
+    aws.UnauthorizedSSOTokenError,
+    aws.RefreshWithMFAUnsupportedError,
+)
+
+_MISCONFIGURED = (
+    aws.ConfigParseError,
+    aws.InvalidEndpointConfigurationError,
+    aws.InvalidRegionError,
+    aws.NoRegionError,
+    aws.ParamValidationError,
+    aws.UnknownEndpointError,
+    aws.UnknownServiceError,
+)
+
+
+@contextmanager
+def explained(operation: str) -> Iterator[None]:
+    """Turn what botocore raises into errors that say what to do next."""
+    try:
+        yield
+    except aws.ClientError as error:
+        raise explain(error, operation) from error
+    except _WITHOUT_CREDENTIALS as error:
+        raise CredentialsError(f"{operation}: no AWS credentials: {error}") from error
+    except _MISCONFIGURED as error:
+        raise ConfigurationError(f"{operation} cannot be called: {error}") from error
+    except (aws.BotoCoreError, ResponseParserError, OSError) as error:
+        # Connections refused or reset, timeouts, TLS, DNS, an answer cut off.
+        raise RetriableError(f"{operation}: no answer from AWS: {error}") from error
+
+
+def explain(error: aws.ClientError, operation: str) -> RetinueError:
+    """The error that an answer of AWS stands for."""
+    response: Any = error.response
+    told = response.get("Error", {})
+    code = str(told.get("Code", "")).rpartition("#")[2]
+    metadata = response.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode") or 0
+    rule = RULES.get(code) or _by_status(status)
+    what = f"{operation}: {code}: {told.get('Message') or 'no message'}"
+    if rule.remedy:
+        what += f" ({rule.remedy.format(operation=operation)})"
+    return _error(rule, what, _retry_after_seconds(metadata) or rule.retry_after_seconds)
+
+
+def _error(rule: Rule, what: str, retry_after_seconds: float | None) -> RetinueError:
+    match rule.next:
+        case Next.RETRY:
+            return RetriableError(what, retry_after_seconds=retry_after_seconds)
+        case Next.IMAGE:
+            return InvalidImageError(what, code=rule.code)
+        case Next.REJECTED:
+            return RejectedError(what, code=rule.code)
+        case Next.ASK_S3:
+            return UnreadableObjectError(what)
+        case Next.NOT_READY:
+            return DetectorNotReadyError(what, retry_after_seconds=retry_after_seconds)
+        case Next.CREDENTIALS:
+            return CredentialsError(what)
+        case Next.CONFIGURATION:
+            return ConfigurationError(what)
+
+
+def _by_status(status: int) -> Rule:
+    """A code that nobody foresaw: the status says at least whose fault it is."""
+    if status in {408, 429} or status >= 500:
+        return _RETRY
+    if status == 413:
+        return Rule(Next.IMAGE, code=TOO_LARGE)
+    if status in {401, 403}:
+        return _PERMISSION
+    return Rule(Next.NOT_READY, "an error that this plugin does not know; please report it")
+
+
+def _retry_after_seconds(metadata: Mapping[str, Any]) -> float | None:
+    """What the ``Retry-After`` header asks for, if it is a plausible number of seconds."""
+    try:
+        seconds = float(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds <= 3_600 else None

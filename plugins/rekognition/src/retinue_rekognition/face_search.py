@@ -1,0 +1,327 @@
+"""rekognition-face-search: whose face is it? Every face of an image, searched in a collection.
+
+SearchFacesByImage finds the largest face alone. For the others, AWS's own documentation names two
+ways: index the image and search by face id, or cut the faces out and search each crop. What happens
+here is decided by the option ``send``; see the plugin's README for cost and privacy.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from retinue_sdk import DetectorNotReadyError, Findings, Image, RetriableError
+
+from retinue_rekognition import convert
+from retinue_rekognition.collection import (
+    PAGE,
+    FaceCollection,
+    kept_id,
+    temporary_id,
+    temporary_since,
+)
+from retinue_rekognition.crops import crop
+from retinue_rekognition.detector import RekognitionDetector
+from retinue_rekognition.errors import RejectedError
+from retinue_rekognition.image_parameter import image_parameter
+from retinue_rekognition.options import QualityFilter, Ratio, RekognitionOptions, percent
+from retinue_rekognition.pacer import Pacer
+from retinue_rekognition.quotas import default_requests_per_second
+
+logger = logging.getLogger(__name__)
+
+MARGINS = (0.5, 0.1)
+"""How much around a face is kept in a crop. The second is tried when the first holds a larger
+face."""
+
+SAME_FACE_IOU = 0.3
+"""Overlap from which the face that was searched is the one that was meant."""
+
+_OWN_QUOTA = {"SearchFacesByImage", "SearchFaces", "IndexFaces"}
+"""Operations that the option ``requests_per_second`` speaks of; AWS gives them one quota each, of
+the same size."""
+
+
+class FaceSearchOptions(RekognitionOptions):
+    """Which collection to search, and how."""
+
+    collection_id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.\-]+$", max_length=255)]
+    """Id of the collection."""
+
+    send: Literal["reference", "bytes"] = "reference"
+    """How to search when there are several faces. By reference, nothing is downloaded, but they are
+    indexed in the collection and deleted again. As bytes, they are cut out of the downloaded image,
+    and nothing is ever written to the collection."""
+
+    min_similarity: Ratio = 0.8
+    """Least similarity of a match, 0 to 1 (the API's own default is 80)."""
+
+    max_matches: Annotated[int, Field(ge=1, le=4_000)] = 5
+    """Most matches of a face, the most similar ones."""
+
+    max_faces: Annotated[int, Field(ge=1, le=100)] = 100
+    """Most faces of an image that are searched, the largest ones."""
+
+    quality_filter: QualityFilter = "AUTO"
+    """How good a face must be to be searched."""
+
+    index_unknown: bool = False
+    """Whether faces that match nobody are added to the collection."""
+
+    consent: Annotated[str | None, Field(min_length=1, max_length=500)] = None
+    """What allows you to keep unknown faces (a contract, a notice); kept with each of them."""
+
+    @model_validator(mode="after")
+    def _needs_consent(self) -> "FaceSearchOptions":
+        if self.index_unknown and not (self.consent or "").strip():
+            raise ValueError(
+                "index_unknown keeps people's face vectors: say in the option consent what "
+                "allows it (a contract number, the notice at the door)"
+            )
+        return self
+
+
+@dataclass(slots=True)
+class _Answers:
+    """The answers about one image.
+
+    Attributes:
+        raw: By operation; those of searches as a list, in the order of the faces.
+        billed_units: How many calls are billed.
+    """
+
+    raw: dict[str, Any] = field(default_factory=dict)
+    billed_units: int = 0
+
+    def keep(self, operation: str, answer: dict[str, Any]) -> dict[str, Any]:
+        """Note the one answer of an operation."""
+        self.raw[operation] = answer
+        self.billed_units += 1
+        return answer
+
+    def add(self, operation: str, answer: dict[str, Any]) -> None:
+        """Note one of several answers of an operation."""
+        self.raw.setdefault(operation, []).append(answer)
+        self.billed_units += "Error" not in answer
+
+
+class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
+    """Searches every face in a collection, and can add the unknown ones to it."""
+
+    name: ClassVar[str] = "rekognition-face-search"
+    operation: ClassVar[str] = "SearchFacesByImage"
+    operations: ClassVar[tuple[str, ...]] = (
+        "DescribeCollection",
+        "DetectFaces",
+        "SearchFacesByImage",
+        "IndexFaces",
+        "SearchFaces",
+        "DeleteFaces",
+        "ListFaces",
+    )
+
+    def __init__(self, options: FaceSearchOptions) -> None:
+        """Set the pace of each operation; call nothing."""
+        super().__init__(options)
+        self._pacers = {
+            operation: Pacer(
+                (options.requests_per_second if operation in _OWN_QUOTA else None)
+                or default_requests_per_second(operation, self.region)
+            )
+            for operation in self.operations
+        }
+        self._opened: FaceCollection | None = None
+        self._face_model_version: str | None = None
+
+    @property
+    def model_version(self) -> str | None:
+        """The model version of the collection's faces."""
+        return self._face_model_version
+
+    def start(self) -> None:
+        """Find the collection, and clear away what a dead worker left in it.
+
+        Raises:
+            DetectorNotReadyError: There is no such collection, or it may not be used.
+        """
+        super().start()
+        self._opened = FaceCollection(self.api, self.options.collection_id, self._pacers)
+        self._face_model_version = self._opened.face_model_version()
+        if self._indexes and (left := self._opened.sweep()):
+            logger.info("%s deleted %d temporary faces of a worker that died", self.name, left)
+
+    def close(self) -> None:
+        """Delete what is left to delete; close connections."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+        super().close()
+
+    def look(self, image: Image) -> Findings:
+        """Find the faces, and search each."""
+        answers = _Answers()
+        if self.options.index_unknown:
+            return self._by_index(image, answers, keep_unknown=True)
+        self._pacers["DetectFaces"].wait()
+        detected = self.ask(image, "DetectFaces", {"Attributes": ["DEFAULT"]})
+        answers.keep("DetectFaces", detected)
+        faces = _largest_first(convert.items(detected.get("FaceDetails")))
+        if len(faces) > 1 and self.options.send == "reference":
+            return self._by_index(image, answers, keep_unknown=False)
+        if len(faces) == 1:
+            sent = image_parameter(image, self.options.send)
+            searched = [(faces[0], self._search_image(answers, sent))]
+        else:
+            searched = [
+                (face, self._search_crop(answers, image, face))
+                for face in faces[: self.options.max_faces]
+            ]
+            searched += [(face, ()) for face in faces[self.options.max_faces :]]
+        return convert.searched_faces(answers.raw, searched, billed_units=answers.billed_units)
+
+    @property
+    def _indexes(self) -> bool:
+        return self.options.send == "reference" or self.options.index_unknown
+
+    @property
+    def _collection(self) -> FaceCollection:
+        if self._opened is None:
+            raise DetectorNotReadyError(f"{self.name} was not started, or is closed")
+        return self._opened
+
+    def _search_image(self, answers: _Answers, sent: dict[str, Any]) -> Sequence[convert.Item]:
+        """Search the largest face of a picture."""
+        answer = self._search(answers, "SearchFacesByImage", Image=sent)
+        return self._known(answer.get("FaceMatches"))
+
+    def _search_crop(
+        self, answers: _Answers, image: Image, face: convert.Item
+    ) -> Sequence[convert.Item]:
+        """Cut a face out and search it; no match if Rekognition finds another one in the crop."""
+        box = convert.bounding_box(face.get("BoundingBox"))
+        if box is None:
+            return ()
+        for margin in MARGINS:
+            part = crop(image.pixels(), box, margin=margin)
+            if part is None:
+                break
+            answer = self._search(answers, "SearchFacesByImage", Image={"Bytes": part.png})
+            seen = convert.bounding_box(answer.get("SearchedFaceBoundingBox"))
+            if seen is not None and part.in_image(seen).iou(box) >= SAME_FACE_IOU:
+                return self._known(answer.get("FaceMatches"))
+        return ()
+
+    def _search(self, answers: _Answers, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Search once. A face that is too poor to be searched has no matches."""
+        options = self.options
+        try:
+            answer = self._collection.call(
+                operation,
+                FaceMatchThreshold=percent(options.min_similarity),
+                MaxFaces=options.max_matches,
+                QualityFilter=options.quality_filter,
+                **parameters,
+            )
+        except RejectedError as error:
+            answer = {"Error": str(error)}
+        answers.add(operation, answer)
+        return answer
+
+    def _by_index(self, image: Image, answers: _Answers, *, keep_unknown: bool) -> Findings:
+        """Index the faces, search them by id, and delete those that are not to stay.
+
+        Whatever happens in between, the faces of this image are deleted again, unless they are
+        unknown and wanted.
+        """
+        options, collection = self.options, self._collection
+        own_id = kept_id(image.image_id) if keep_unknown else temporary_id(image.image_id)
+        sent = image_parameter(image, options.send)
+        indexed = collection.call(
+            "IndexFaces",
+            Image=sent,
+            ExternalImageId=own_id,
+            MaxFaces=options.max_faces,
+            QualityFilter=options.quality_filter,
+            DetectionAttributes=["DEFAULT"],
+        )
+        answers.keep("IndexFaces", indexed)
+        records = {_face_id(r): r for r in convert.items(indexed.get("FaceRecords"))}
+        doomed = set(records)
+        searched: list[tuple[convert.Item, Sequence[convert.Item]]] = []
+        try:
+            for face_id, record in records.items():
+                found = self._search_id(answers, face_id, siblings=len(records))
+                others = [match for match in found if _face_id(match) not in records]
+                earlier = [m for m in others if _external_id(m) == own_id]
+                known = self._known([m for m in others if _external_id(m) != own_id])
+                if keep_unknown and known:
+                    doomed |= {_face_id(match) for match in earlier}
+                kept = None
+                if keep_unknown and not known:
+                    kept = _face((earlier or [record])[0])
+                    doomed.discard(str(kept.get("FaceId", "")))
+                searched.append((self._told(record, kept), known))
+        finally:
+            if doomed:
+                collection.delete(doomed)
+        searched += [
+            (_unindexed(face), ()) for face in convert.items(indexed.get("UnindexedFaces"))
+        ]
+        return convert.searched_faces(answers.raw, searched, billed_units=answers.billed_units)
+
+    def _search_id(self, answers: _Answers, face_id: str, *, siblings: int) -> list[dict[str, Any]]:
+        """Matches of an indexed face, among them its siblings of the same image."""
+        try:
+            answer = self._collection.call(
+                "SearchFaces",
+                FaceId=face_id,
+                FaceMatchThreshold=percent(self.options.min_similarity),
+                MaxFaces=min(self.options.max_matches + 2 * siblings, PAGE),
+            )
+        except RejectedError as error:  # somebody deleted the face in between
+            raise RetriableError(f"the face was gone before it was searched: {error}") from error
+        answers.add("SearchFaces", answer)
+        return convert.items(answer.get("FaceMatches"))
+
+    def _known(self, matches: Any) -> list[dict[str, Any]]:
+        """The matches without other images' temporary faces, as many as are wanted."""
+        known = [m for m in convert.items(matches) if temporary_since(_face(m)) is None]
+        return known[: self.options.max_matches]
+
+    def _told(self, record: Mapping[str, Any], kept: dict[str, Any] | None) -> dict[str, Any]:
+        """What is told of an indexed face; with the ids of the one that stays, if one does."""
+        detail = record.get("FaceDetail")
+        told = dict(detail) if isinstance(detail, dict) else {}
+        if kept is not None:
+            return {**kept, **told, "Consent": self.options.consent}
+        ids = {"FaceId", "ImageId", "ExternalImageId"}
+        return {key: value for key, value in _face(record).items() if key not in ids} | told
+
+
+def _face(item: Mapping[str, Any]) -> dict[str, Any]:
+    face = item.get("Face")
+    return face if isinstance(face, dict) else {}
+
+
+def _face_id(item: Mapping[str, Any]) -> str:
+    return str(_face(item).get("FaceId", ""))
+
+
+def _external_id(item: Mapping[str, Any]) -> str:
+    return str(_face(item).get("ExternalImageId", ""))
+
+
+def _unindexed(item: dict[str, Any]) -> dict[str, Any]:
+    """A face that was too poor to be indexed, with the reasons."""
+    detail = item.get("FaceDetail")
+    told = detail if isinstance(detail, dict) else {}
+    return told | {key: value for key, value in item.items() if key != "FaceDetail"}
+
+
+def _largest_first(faces: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def area(face: dict[str, Any]) -> float:
+        box = convert.bounding_box(face.get("BoundingBox"))
+        return 0.0 if box is None else box.area
+
+    return sorted(faces, key=area, reverse=True)

@@ -1,0 +1,50 @@
+"""rekognition-faces: faces with landmarks, pose, quality, age range, emotions."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from retinue_sdk import Findings
+
+from retinue_rekognition import convert
+from retinue_rekognition.detector import OneCallDetector
+from retinue_rekognition.options import RekognitionOptions
+
+Attribute = Literal[
+    "DEFAULT",
+    "ALL",
+    "AGE_RANGE",
+    "BEARD",
+    "EMOTIONS",
+    "EYE_DIRECTION",
+    "EYEGLASSES",
+    "EYES_OPEN",
+    "GENDER",
+    "MOUTH_OPEN",
+    "MUSTACHE",
+    "FACE_OCCLUDED",
+    "SMILE",
+    "SUNGLASSES",
+]
+
+
+class FaceOptions(RekognitionOptions):
+    """What DetectFaces shall tell about a face."""
+
+    attributes: Annotated[frozenset[Attribute], Field(min_length=1)] = frozenset({"ALL"})
+    """What to tell of each face. ALL is everything; DEFAULT is box, landmarks, pose, quality."""
+
+
+class FaceDetector(OneCallDetector[FaceOptions]):
+    """Finds up to 100 faces, by DetectFaces."""
+
+    name: ClassVar[str] = "rekognition-faces"
+    operation: ClassVar[str] = "DetectFaces"
+    operations: ClassVar[tuple[str, ...]] = ("DetectFaces",)
+
+    def parameters(self) -> dict[str, Any]:
+        """The attributes."""
+        return {"Attributes": sorted(self.options.attributes)}
+
+    def findings(self, response: dict[str, Any]) -> Findings:
+        """A detection for each face."""
+        return convert.faces(response)

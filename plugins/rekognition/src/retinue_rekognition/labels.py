@@ -1,0 +1,89 @@
+"""rekognition-labels: objects, scenes, actions, concepts; and the picture's colours and quality."""
+
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from retinue_sdk import Findings
+
+from retinue_rekognition import convert
+from retinue_rekognition.detector import OneCallDetector
+from retinue_rekognition.options import Ratio, RekognitionOptions, percent
+from retinue_rekognition.prices import IMAGE_PROPERTIES, first_tier_usd
+
+Names = Annotated[tuple[str, ...], Field(max_length=100)]
+
+
+class LabelOptions(RekognitionOptions):
+    """What DetectLabels shall look for."""
+
+    features: Annotated[
+        frozenset[Literal["GENERAL_LABELS", "IMAGE_PROPERTIES"]], Field(min_length=1)
+    ] = frozenset({"GENERAL_LABELS"})
+    """What to detect. IMAGE_PROPERTIES (quality, dominant colours) is billed beside the labels."""
+
+    min_confidence: Ratio = 0.55
+    """Least confidence of a label that is reported, 0 to 1 (the API's own default is 55)."""
+
+    max_labels: Annotated[int, Field(ge=1, le=1_000)] = 1_000
+    """Most labels that are reported, the surest ones."""
+
+    label_inclusion_filters: Names = ()
+    """Labels to report, and no others; see AWS's list of labels."""
+
+    label_exclusion_filters: Names = ()
+    """Labels not to report."""
+
+    label_category_inclusion_filters: Names = ()
+    """Categories of labels to report, and no others."""
+
+    label_category_exclusion_filters: Names = ()
+    """Categories of labels not to report."""
+
+    max_dominant_colors: Annotated[int, Field(ge=1, le=20)] = 10
+    """Most dominant colours that IMAGE_PROPERTIES reports."""
+
+
+class LabelDetector(OneCallDetector[LabelOptions]):
+    """Finds what is in the picture, by DetectLabels."""
+
+    name: ClassVar[str] = "rekognition-labels"
+    operation: ClassVar[str] = "DetectLabels"
+    operations: ClassVar[tuple[str, ...]] = ("DetectLabels",)
+
+    @property
+    def usd_per_unit(self) -> Decimal:
+        """The prices of the features together."""
+        features = self.options.features
+        labels = first_tier_usd("DetectLabels") if "GENERAL_LABELS" in features else Decimal(0)
+        properties = (
+            first_tier_usd(IMAGE_PROPERTIES) if "IMAGE_PROPERTIES" in features else Decimal(0)
+        )
+        return labels + properties
+
+    def parameters(self) -> dict[str, Any]:
+        """Features and filters; the settings of a feature that is not wanted are left out."""
+        options = self.options
+        wanted: dict[str, Any] = {"Features": sorted(options.features)}
+        settings: dict[str, Any] = {}
+        if "GENERAL_LABELS" in options.features:
+            wanted |= {
+                "MaxLabels": options.max_labels,
+                "MinConfidence": percent(options.min_confidence),
+            }
+            filters = {
+                "LabelInclusionFilters": options.label_inclusion_filters,
+                "LabelExclusionFilters": options.label_exclusion_filters,
+                "LabelCategoryInclusionFilters": options.label_category_inclusion_filters,
+                "LabelCategoryExclusionFilters": options.label_category_exclusion_filters,
+            }
+            general = {name: list(names) for name, names in filters.items() if names}
+            if general:
+                settings["GeneralLabels"] = general
+        if "IMAGE_PROPERTIES" in options.features:
+            settings["ImageProperties"] = {"MaxDominantColors": options.max_dominant_colors}
+        return wanted | ({"Settings": settings} if settings else {})
+
+    def findings(self, response: dict[str, Any]) -> Findings:
+        """Labels, their instances, and the picture's properties."""
+        return convert.labels(response)

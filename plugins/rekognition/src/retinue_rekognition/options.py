@@ -1,0 +1,45 @@
+"""What can be set about every detector of this plugin."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from retinue_sdk import DetectorOptions, Operational
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+"""From 0 to 1, as in the history. The API's own numbers go from 0 to 100."""
+
+QualityFilter = Literal["NONE", "AUTO", "LOW", "MEDIUM", "HIGH"]
+"""How good a face must be to be compared; the API's own words."""
+
+
+class RekognitionOptions(DetectorOptions):
+    """Where and how Rekognition is called. None of this changes what it finds."""
+
+    region: Annotated[str | None, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-\d+$"), Operational()] = None
+    """AWS region; it must be the bucket's own. By default the one that boto3 finds."""
+
+    send: Annotated[Literal["reference", "bytes"], Operational()] = "reference"
+    """By reference, Rekognition reads the image from S3 itself; as bytes, the worker sends it."""
+
+    requests_per_second: Annotated[float | None, Field(gt=0, le=100_000), Operational()] = None
+    """Your account's quota for the operation; by default the region's default quota."""
+
+    max_concurrency: Annotated[int, Field(ge=1, le=256), Operational()] = 16
+    """How many calls run at once."""
+
+    connect_timeout_seconds: Annotated[float, Field(gt=0, le=300), Operational()] = 5
+    """How long to wait for a connection."""
+
+    read_timeout_seconds: Annotated[float, Field(gt=0, le=300), Operational()] = 30
+    """How long to wait for an answer."""
+
+    endpoint_url: Annotated[str | None, Field(pattern=r"^https?://"), Operational()] = None
+    """Another Rekognition endpoint: a VPC endpoint, or a stand-in for tests."""
+
+    s3_endpoint_url: Annotated[str | None, Field(pattern=r"^https?://"), Operational()] = None
+    """Another S3 endpoint; S3 is asked why Rekognition could not read an image."""
+
+
+def percent(ratio: float) -> float:
+    """A ratio as the API wants it, without the rounding errors of binary fractions."""
+    return round(ratio * 100, 6)

@@ -1,0 +1,60 @@
+"""What a call costs, in US dollars.
+
+Source: https://aws.amazon.com/rekognition/pricing/, Amazon Rekognition Image, US East
+(N. Virginia). The first tiers of DetectLabels and of image properties were compared on 2026-11 with
+the worked examples on that page, as transcribed on 2026-10-07; its tables are filled in by a
+script, so the others are those that AWS has published for years, not compared again. Other regions
+cost up to about half as much again: set ``RETINUE_PRICES`` to what your bill says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+PRICES_AS_OF = "2026-10-07"
+"""The day for which the prices hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A price that holds up to a number of images a month.
+
+    Attributes:
+        up_to_images: Images a month up to which it holds; ``None`` for the last tier.
+        usd: Price of an image, in US dollars.
+    """
+
+    up_to_images: int | None
+    usd: Decimal
+
+
+def _tiers(*usd: str) -> tuple[Tier, ...]:
+    limits = (1_000_000, 5_000_000, 35_000_000, None)
+    return tuple(Tier(limit, Decimal(price)) for limit, price in zip(limits, usd, strict=True))
+
+
+_GROUP_1 = _tiers("0.001", "0.0008", "0.0006", "0.0004")
+_GROUP_2 = _tiers("0.001", "0.0008", "0.0006", "0.00025")
+
+IMAGE_PROPERTIES = "DetectLabels:IMAGE_PROPERTIES"
+"""Image properties are billed beside the labels, as an image of their own kind."""
+
+TIERS: Mapping[str, tuple[Tier, ...]] = {
+    "CompareFaces": _GROUP_1,
+    "IndexFaces": _GROUP_1,
+    "SearchFaces": _GROUP_1,
+    "SearchFacesByImage": _GROUP_1,
+    "DetectFaces": _GROUP_2,
+    "DetectLabels": _GROUP_2,
+    "DetectModerationLabels": _GROUP_2,
+    "DetectProtectiveEquipment": _GROUP_2,
+    "DetectText": _GROUP_2,
+    "RecognizeCelebrities": _GROUP_2,
+    IMAGE_PROPERTIES: _tiers("0.00075", "0.0006", "0.00045", "0.00019"),
+}
+"""Tiers by operation. Each tier counts the images of its group and region in the month."""
+
+
+def first_tier_usd(operation: str) -> Decimal:
+    """The price of an image in the first tier, which is what a run records unless told other."""
+    return TIERS[operation][0].usd

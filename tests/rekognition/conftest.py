@@ -1,0 +1,120 @@
+"""An endpoint of our own, and images to send there; or AWS itself."""
+
+import os
+from collections.abc import Callable, Iterator
+from io import BytesIO
+
+import boto3
+import pytest
+from botocore.config import Config
+from PIL import Image as Pillow
+from rekognition.endpoint import Endpoint, StoredObject
+from retinue_sdk import Detector, Image, ImageReference
+
+BUCKET = "retinue-tests"
+
+Store = dict[str, StoredObject]
+
+
+def painting(
+    *faces: tuple[str, tuple[int, int, int, int]], size: tuple[int, int] = (640, 480)
+) -> bytes:
+    """A PNG whose faces are rectangles of one colour each: (colour, (left, top, right, bottom))."""
+    picture = Pillow.new("RGB", size, "#808080")
+    for colour, edges in faces:
+        picture.paste(colour, edges)
+    file = BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+ANN, BOB, EVE = "#ff0000", "#00ff00", "#0000ff"
+TWO_FACES = painting((ANN, (40, 60, 160, 220)), (BOB, (400, 100, 500, 230)))
+
+
+@pytest.fixture(autouse=True)
+def _aws_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials that no AWS accepts, unless the test is about AWS."""
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    if parameters.get("service") == "aws":
+        return
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+
+
+@pytest.fixture
+def store() -> Store:
+    """What the endpoint's S3 holds, by key."""
+    return {}
+
+
+@pytest.fixture
+def endpoint(store: Store) -> Iterator[Endpoint]:
+    """A Rekognition endpoint that reads the store; its own answers obey the service model."""
+
+    def source(bucket: str, key: str, version: str | None) -> StoredObject | None:
+        return store.get(key) if bucket == BUCKET else None
+
+    with Endpoint(source=source) as served:
+        yield served
+        assert served.broken == []
+
+
+@pytest.fixture
+def stored(store: Store) -> Callable[..., Image]:
+    """Puts an image into the store; reading it through the worker fails the test."""
+
+    def put(key: str, data: bytes | None = None, **more: object) -> Image:
+        store[key] = StoredObject(TWO_FACES if data is None else data)
+        return referenced(key, **more)
+
+    return put
+
+
+def referenced(key: str, *, version_id: str | None = "v1", size_bytes: int | None = None) -> Image:
+    """An image of which only the reference may be used."""
+
+    def load() -> bytes:
+        raise AssertionError("the image was downloaded")
+
+    reference = ImageReference(BUCKET, key, version_id=version_id, etag="etag")
+    return Image(reference, load, size_bytes=size_bytes)
+
+
+@pytest.fixture
+def made(endpoint: Endpoint) -> Iterator[Callable[..., Detector]]:
+    """Makes and starts a detector that calls the endpoint."""
+    started: list[Detector] = []
+
+    def make(detector: type[Detector], **options: object) -> Detector:
+        chosen = {
+            "endpoint_url": endpoint.url,
+            "s3_endpoint_url": "http://127.0.0.1:9",
+            "requests_per_second": 10_000,
+        } | options
+        one = detector(detector.options_model.model_validate(chosen))
+        started.append(one)
+        one.start()
+        return one
+
+    yield make
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def rekognition(endpoint: Endpoint) -> Iterator[object]:
+    """A client of the endpoint, for what a test prepares there."""
+    once = Config(retries={"total_max_attempts": 1})
+    client = boto3.client(
+        "rekognition", region_name="us-east-1", endpoint_url=endpoint.url, config=once
+    )
+    yield client
+    client.close()

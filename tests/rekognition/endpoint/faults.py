@@ -1,0 +1,111 @@
+"""What goes wrong on purpose: quotas, latency, failures."""
+
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass
+from threading import Lock
+
+
+class AwsError(Exception):
+    """An error as AWS words it."""
+
+    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An answer that is no answer.
+
+    Attributes:
+        code: An error code; or ``reset`` (the connection breaks), ``garbage`` (a page of HTML) or
+            ``cut`` (half an answer), or ``hang`` (no answer for a while).
+        message: The error's message.
+        status: The HTTP status.
+        seconds: How long to hang.
+        headers: More headers.
+    """
+
+    code: str
+    message: str = "as the test wants it"
+    status: int = 400
+    seconds: float = 5.0
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class TokenBucket:
+    """A quota: so many requests a second, with a burst of as many seconds' worth."""
+
+    def __init__(self, requests_per_second: float, burst_seconds: float = 1.0) -> None:
+        self.requests_per_second = requests_per_second
+        self.burst = max(1.0, requests_per_second * burst_seconds)
+        self._tokens = self.burst
+        self._since = time.monotonic()
+
+    def take(self) -> bool:
+        now = time.monotonic()
+        self._tokens += (now - self._since) * self.requests_per_second
+        self._tokens, self._since = min(self._tokens, self.burst), now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class Faults:
+    """The knobs. Safe to turn while the endpoint serves."""
+
+    def __init__(self) -> None:
+        self.latency_ms = 0.0
+        self.throttling_code = "ProvisionedThroughputExceededException"
+        self.accepted_key_ids: frozenset[str] | None = None
+        self.head_object_status: int | None = None
+        self.bucket_region = "us-east-1"
+        self._lock = Lock()
+        self._quotas: dict[str, tuple[float, float]] = {}
+        self._buckets: dict[str, TokenBucket] = {}
+        self._failures: defaultdict[str, deque[Failure]] = defaultdict(deque)
+        self._always: dict[str, Failure] = {}
+
+    def set_quota(
+        self, requests_per_second: float, operation: str = "*", burst_seconds: float = 1.0
+    ) -> None:
+        """Limit an operation, or each operation by itself; also while it is in use."""
+        with self._lock:
+            self._quotas[operation] = (requests_per_second, burst_seconds)
+            self._buckets.clear()
+
+    def fail_next(self, operation: str, *failures: Failure) -> None:
+        """Fail the next calls of an operation (``*``: of any), one after the other."""
+        with self._lock:
+            self._failures[operation].extend(failures)
+
+    def fail_always(self, operation: str, failure: Failure | None) -> None:
+        """Fail all calls of an operation (``*``: of any); ``None`` ends it."""
+        with self._lock:
+            self._always.pop(operation, None)
+            if failure is not None:
+                self._always[operation] = failure
+
+    def next_failure(self, operation: str) -> Failure | None:
+        with self._lock:
+            for name in (operation, "*"):
+                if self._failures[name]:
+                    return self._failures[name].popleft()
+                if name in self._always:
+                    return self._always[name]
+        return None
+
+    def check_quota(self, operation: str) -> None:
+        """Take a token of the operation's own bucket."""
+        with self._lock:
+            quota = self._quotas.get(operation) or self._quotas.get("*")
+            if quota is None:
+                return
+            if operation not in self._buckets:
+                self._buckets[operation] = TokenBucket(*quota)
+            if not self._buckets[operation].take():
+                raise AwsError(self.throttling_code, "Provisioned rate exceeded")

@@ -1,0 +1,218 @@
+"""AWS JSON 1.1 over HTTP; and S3's HeadObject, which the plugin asks when something is wrong."""
+
+import hashlib
+import json
+import logging
+import re
+import threading
+import time
+import uuid
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from rekognition.endpoint.faults import AwsError, Failure, Faults
+from rekognition.endpoint.images import Source
+from rekognition.endpoint.model import decoded, operation_model, violations
+from rekognition.endpoint.operations import Operations
+
+TARGET_PREFIX = "RekognitionService."
+CONTENT_TYPE = "application/x-amz-json-1.1"
+_KEY_ID = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/rekognition/aws4_request")
+
+log = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """Rekognition on 127.0.0.1. Serves between ``start`` and ``stop``, or as a context manager.
+
+    Args:
+        port: 0 for a free one.
+        source: Where images named by S3 object come from; without one, every object exists.
+
+    Attributes:
+        faults: Quotas, latency and failures.
+        operations: What it answers, and its collections.
+        calls: How many requests of each operation were answered with success.
+        errors: How many were answered with each error code.
+        broken: Answers of its own that the service model forbids; a test should find it empty.
+        requests: The last requests, as (operation, parameters).
+    """
+
+    def __init__(self, port: int = 0, source: Source | None = None) -> None:
+        self.faults = Faults()
+        self.operations = Operations(source)
+        self.calls: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.broken: list[str] = []
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self._counting = threading.Lock()
+        self._server = _Server(("127.0.0.1", port), _Handler)
+        self._server.endpoint = self
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def start(self) -> None:
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def answer(self, target: str, authorization: str, body: bytes) -> dict[str, Any]:
+        """Answer one request.
+
+        Raises:
+            AwsError: With an error of AWS.
+        """
+        name = target.removeprefix(TARGET_PREFIX)
+        model = operation_model(name) if target.startswith(TARGET_PREFIX) else None
+        operation = self.operations.known.get(name)
+        if model is None or operation is None:
+            raise AwsError("UnknownOperationException", f"no operation {target!r}")
+        self._check_credentials(authorization)
+        try:
+            request = decoded(model.input_shape, json.loads(body or b"{}"))
+        except ValueError as error:
+            raise AwsError("SerializationException", str(error)) from error
+        wrong = list(violations(model.input_shape, request))
+        if wrong:
+            raise AwsError(
+                "ValidationException",
+                f"{len(wrong)} validation error detected: {'; '.join(wrong)}",
+            )
+        self.faults.check_quota(name)
+        if self.faults.latency_ms:
+            time.sleep(self.faults.latency_ms / 1_000)
+        result = operation(request)
+        self._check_own_answer(name, model.output_shape, result)
+        with self._counting:
+            self.calls[name] += 1
+            self.requests = [*self.requests[-999:], (name, request)]
+        return result
+
+    def count_error(self, code: str) -> None:
+        with self._counting:
+            self.errors[code] += 1
+
+    def _check_credentials(self, authorization: str) -> None:
+        signed = _KEY_ID.search(authorization)
+        if signed is None:
+            raise AwsError(
+                "MissingAuthenticationTokenException", "Missing Authentication Token", status=403
+            )
+        accepted = self.faults.accepted_key_ids
+        if accepted is not None and signed[1] not in accepted:
+            raise AwsError(
+                "UnrecognizedClientException",
+                "The security token included in the request is invalid.",
+            )
+
+    def _check_own_answer(self, name: str, shape: Any, result: dict[str, Any]) -> None:
+        timestamps = {"CreationTimestamp"}
+        checked = {key: value for key, value in result.items() if key not in timestamps}
+        wrong = [f"{name}: {violation}" for violation in violations(shape, checked)]
+        if wrong:
+            self.broken += wrong
+            raise AwsError("InternalServerError", "; ".join(wrong), status=500)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    endpoint: Endpoint
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        log.debug("connection with %s ended", client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        target = self.headers.get("X-Amz-Target", "")
+        endpoint = self.server.endpoint
+        failure = endpoint.faults.next_failure(target.removeprefix(TARGET_PREFIX))
+        if failure is not None:
+            self._fail(endpoint, failure)
+            return
+        try:
+            answer = endpoint.answer(target, self.headers.get("Authorization", ""), body)
+            self._send(200, answer)
+        except AwsError as error:
+            endpoint.count_error(error.code)
+            self._send_error(error.code, error.message, error.status)
+
+    def do_HEAD(self) -> None:
+        """S3's HeadObject, as far as the plugin asks it: there, gone, or forbidden."""
+        path = urlsplit(self.path)
+        bucket, _, key = unquote(path.path).removeprefix("/").partition("/")
+        version = parse_qs(path.query).get("versionId", [None])[0]
+        faults, source = self.server.endpoint.faults, self.server.endpoint.operations.source
+        stored = source(bucket, key, version) if source is not None else None
+        status = faults.head_object_status or (404 if stored is None else 200)
+        data = b"" if stored is None else stored.data
+        self.send_response(status)
+        self.send_header("x-amz-bucket-region", faults.bucket_region)
+        self.send_header("Content-Length", str(len(data) if status == 200 else 0))
+        self.send_header("ETag", f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"')
+        self.end_headers()
+
+    def _fail(self, endpoint: Endpoint, failure: Failure) -> None:
+        endpoint.count_error(failure.code)
+        match failure.code:
+            case "reset":
+                self.close_connection = True
+                self.connection.close()
+            case "hang":
+                time.sleep(failure.seconds)
+                self.close_connection = True
+            case "garbage":
+                self._send_bytes(200, b"<html>Welcome to the proxy</html>")
+            case "cut":
+                self._send_bytes(200, b'{"Labels": [{"Name": "Car", "Conf')
+            case code:
+                self._send_error(code, failure.message, failure.status, dict(failure.headers))
+
+    def _send_error(
+        self, code: str, message: str, status: int, headers: dict[str, str] | None = None
+    ) -> None:
+        body = {"__type": code, "Code": code, "Message": message, "Logref": str(uuid.uuid4())}
+        self._send(status, body, headers)
+
+    def _send(
+        self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> None:
+        self._send_bytes(status, json.dumps(body).encode(), headers)
+
+    def _send_bytes(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", CONTENT_TYPE)
+        self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
+        log.debug(format, *args)
