@@ -1,6 +1,6 @@
 """A whole worker on stand-ins, for tests of what it does as a whole."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +16,7 @@ from retinue_workers.worker import Worker, image_limits
 
 from fakes.events import BUCKET, created
 from fakes.object_store import MemoryS3
-from fakes.queue import MemoryQueue
+from fakes.queue import MemoryQueue, fast
 from fakes.waiting import eventually
 
 if TYPE_CHECKING:
@@ -128,3 +128,13 @@ class Rig:
 def keys(number: int, prefix: str = "image") -> Sequence[str]:
     """So many keys."""
     return [f"{prefix}-{index:03}.jpg" for index in range(number)]
+
+
+MakeRig = Callable[..., Rig]
+
+
+def hurried(max_receive_count: int | None = 3) -> MemoryQueue:
+    """A queue on which hours pass in minutes, for messages that are handed back with a delay."""
+    return MemoryQueue(
+        visibility_timeout_seconds=10_000, max_receive_count=max_receive_count, clock=fast(50)
+    )

@@ -37,7 +37,20 @@ class DetectorError(RetinueError):
     """A detector could not look at an image."""
 
 
-class RetriableError(DetectorError):
+class _PassingError(DetectorError):
+    """It will pass: there is a time after which another attempt makes sense."""
+
+    def __init__(
+        self, message: str | None = None, *, retry_after_seconds: float | None = None
+    ) -> None:
+        """Check that the wait is a non-negative, finite number."""
+        super().__init__(message)
+        if retry_after_seconds is not None and not 0 <= retry_after_seconds < math.inf:
+            raise ValueError(f"retry_after_seconds must be 0 or more, not {retry_after_seconds!r}")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RetriableError(_PassingError):
     """The detector could not answer just now.
 
     Raise it (or return it for one image of a batch) for throttling, timeouts and connection
@@ -49,17 +62,8 @@ class RetriableError(DetectorError):
             worker's exponential backoff.
     """
 
-    def __init__(
-        self, message: str | None = None, *, retry_after_seconds: float | None = None
-    ) -> None:
-        """Check that the wait is a non-negative, finite number."""
-        super().__init__(message)
-        if retry_after_seconds is not None and not 0 <= retry_after_seconds < math.inf:
-            raise ValueError(f"retry_after_seconds must be 0 or more, not {retry_after_seconds!r}")
-        self.retry_after_seconds = retry_after_seconds
 
-
-class DetectorNotReadyError(DetectorError):
+class DetectorNotReadyError(_PassingError):
     """The detector cannot work for any image at the moment.
 
     A stopped model, a missing collection, lost permission or an exhausted budget. No image is
@@ -70,15 +74,6 @@ class DetectorNotReadyError(DetectorError):
         retry_after_seconds: How long to wait before the next attempt, in seconds; ``None`` leaves
             it to the worker.
     """
-
-    def __init__(
-        self, message: str | None = None, *, retry_after_seconds: float | None = None
-    ) -> None:
-        """Check that the wait is a non-negative, finite number."""
-        super().__init__(message)
-        if retry_after_seconds is not None and not 0 <= retry_after_seconds < math.inf:
-            raise ValueError(f"retry_after_seconds must be 0 or more, not {retry_after_seconds!r}")
-        self.retry_after_seconds = retry_after_seconds
 
 
 class InvalidImageError(DetectorError):

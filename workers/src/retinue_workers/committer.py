@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import count
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
@@ -10,17 +10,14 @@ import structlog
 from retinue_history import (
     History,
     HistoryError,
-    HistoryUnavailableError,
-    ImageRecord,
-    RemovedObject,
     RunKey,
     RunRecord,
 )
 
-from retinue_workers.backoff import backoff_seconds
 from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.delivery import Delivery
 from retinue_workers.in_flight import InFlight
+from retinue_workers.patience import ask_patiently
 from retinue_workers.queue import Queue, QueueUnavailableError
 from retinue_workers.verdict import redrive_seconds
 
@@ -145,33 +142,18 @@ class Committer:
         removed = [gone for delivery in group for gone in delivery.removed]
         new: set[int] = set()
         for runs in _without_rivals([run for delivery in group for run in delivery.runs]):
-            recorded = self._record_when_available(images, runs, removed)
+            if not (images or runs or removed):
+                continue
+            recorded = ask_patiently(
+                partial(self._history.record, images, runs, removed),
+                breaker=self._breaker,
+                stopping=self._stopping,
+            )
             if recorded is None:
                 return None
             new.update(id(run) for run in runs if run.key in recorded)
             images, removed = [], []  # once is enough
         return new
-
-    def _record_when_available(
-        self,
-        images: Sequence[ImageRecord],
-        runs: Sequence[RunRecord],
-        removed: Sequence[RemovedObject],
-    ) -> set[RunKey] | None:
-        """Write what there is to write; ``None`` if the worker stops first."""
-        if not (images or runs or removed):
-            return set()
-        for tries in count():
-            try:
-                recorded = self._history.record(images, runs, removed)
-            except HistoryUnavailableError as error:
-                self._breaker.trip("history", str(error))
-                if self._stopping.wait(backoff_seconds(tries)):
-                    return None
-            else:
-                self._breaker.reset("history")
-                return recorded
-        raise AssertionError("count() does not end")
 
     def _acknowledge(self, group: Sequence[Delivery]) -> None:
         """Delete what is recorded, and hand back the rest; SQS repeats whatever fails here."""

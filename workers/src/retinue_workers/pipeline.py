@@ -3,13 +3,11 @@
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from threading import Event
 
 import structlog
 from retinue_history import (
     History,
-    HistoryUnavailableError,
     ImageRecord,
     RemovedObject,
     RunKey,
@@ -17,13 +15,13 @@ from retinue_history import (
 from retinue_sdk import Image, ImageLimits, Input
 
 from retinue_workers.attempt import Attempt
-from retinue_workers.backoff import backoff_seconds
 from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.delivery import Delivery, Sighting
 from retinue_workers.event import MalformedEventError, ObjectCreated, ObjectRemoved, parse
 from retinue_workers.lane import Lane
 from retinue_workers.loader import Loader
 from retinue_workers.object_store import ObjectStore
+from retinue_workers.patience import ask_patiently
 from retinue_workers.queue import Message
 from retinue_workers.verdict import redrive_seconds
 
@@ -166,17 +164,9 @@ class Pipeline:
         """Which run keys need no attempt for these events; ``None`` if the worker stops first."""
         if not asked:
             return set()
-        for tries in count():
-            try:
-                settled = self._history.settled(asked)
-            except HistoryUnavailableError as error:
-                self._breaker.trip("history", str(error))
-                if self._stopping.wait(backoff_seconds(tries)):
-                    return None
-            else:
-                self._breaker.reset("history")
-                return settled
-        raise AssertionError("count() does not end")
+        return ask_patiently(
+            partial(self._history.settled, asked), breaker=self._breaker, stopping=self._stopping
+        )
 
     def _dispatch(self, tasks: Sequence[_Task]) -> None:
         """Send what is to be done about an image to the lanes.

@@ -1,0 +1,137 @@
+"""What is broken for a while: detectors that are not ready or busy, a database away."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from fakes.history import FlakyHistory
+from fakes.object_store import client_error
+from fakes.rig import MakeRig, Rig, hurried, keys
+from fakes.waiting import eventually
+from retinue_history import History
+from retinue_sdk import Run
+from retinue_workers import verdict
+
+
+def test_while_a_detector_is_not_ready_nothing_is_received_and_no_count_is_burned(
+    rig: Rig, logged: list[Any]
+) -> None:
+    for key in keys(30):
+        rig.upload(key)
+    not_ready = {"failing_starts": 5, "retry_after_seconds": 0.1, "failing_calls": 0}
+    with rig.running({"echo": {}, "hostile-not-ready": not_ready}):
+        eventually(lambda: any(entry["event"] == "receiving_stopped" for entry in logged))
+        assert rig.queue.receives == 0
+        assert set(rig.queue.receive_counts().values()) == {0}
+        rig.wait_until_empty()
+    reasons = [entry for entry in logged if entry["event"] == "receiving_stopped"]
+    assert reasons[0]["cause"] == "detector hostile-not-ready"
+    assert "start is not ready" in reasons[0]["reason"]
+    assert any(entry["event"] == "fault_ended" for entry in logged)
+    assert rig.outcomes("hostile-not-ready") == ["succeeded"] * 30
+
+
+def test_a_detector_that_stops_being_ready_keeps_its_messages(rig: Rig) -> None:
+    names = keys(25)
+    for key in names:
+        rig.upload(key)
+    with rig.running(
+        {"hostile-not-ready": {"failing_calls": 6, "retry_after_seconds": 0.1}}, max_in_flight=10
+    ):
+        eventually(lambda: rig.queue.hidden() == 10)
+        assert max(rig.queue.receive_counts().values()) == 1
+        rig.wait_until_empty()
+    assert rig.outcomes("hostile-not-ready") == ["succeeded"] * 25
+    assert not any(line.startswith("hide") for line in rig.queue.journal)
+
+
+def test_a_corrupt_image_does_not_pretend_that_a_detector_is_ready(
+    memory_rig: Rig, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    """Only the detector itself can show that it works again."""
+    monkeypatch.setattr(verdict, "PROBE_SECONDS", 0.2)
+    refused = threading.Event()
+    refused.set()
+
+    def fault(bucket: str, key: str) -> None:
+        if refused.is_set() and key.startswith("good"):
+            raise client_error("AccessDenied", 403)
+
+    memory_rig.s3.fault = fault
+    memory_rig.upload("good.jpg", b"x" * 10)
+    for key in keys(3, "corrupt"):
+        memory_rig.upload(key, b"no image")
+    with memory_rig.running({"pixels": {"max_batch_size": 1}}):
+        eventually(
+            lambda: [e for e in logged if e["event"] == "run"].__len__() == 3,
+            what="three failed runs",
+        )
+        ended = [entry for entry in logged if entry["event"] == "fault_ended"]
+        assert ended == []
+        refused.clear()
+        memory_rig.wait_until_empty()
+
+
+def test_retriable_errors_are_retried_inside(rig: Rig) -> None:
+    for key in keys(20):
+        rig.upload(key)
+    busy = {"failing_calls": 3, "retry_after_seconds": 0.02, "max_batch_size": 5}
+    rig.work_off({"hostile-retriable": busy})
+    assert rig.outcomes("hostile-retriable") == ["succeeded"] * 20
+    assert not any(line.startswith("hide") for line in rig.queue.journal)
+
+
+def test_retries_end_with_the_window_and_then_with_the_last_receive(make_rig: MakeRig) -> None:
+    rig = make_rig(hurried(max_receive_count=2))
+    rig.upload("a.jpg")
+    busy = {"failing_calls": 1_000, "retry_after_seconds": 0.02}
+    rig.work_off({"echo": {}, "hostile-retriable": busy}, retry_window_seconds=0.2)
+    assert rig.outcomes("hostile-retriable") == ["retries_exhausted"]
+    assert rig.outcomes("echo") == ["succeeded"]
+
+
+def test_a_database_away_loses_nothing_and_doubles_nothing(
+    history: History, make_rig: MakeRig, observed: list[Run], logged: list[Any]
+) -> None:
+    flaky = FlakyHistory(history)
+    rig = make_rig(over=flaky)
+    for key in keys(40):
+        rig.upload(key)
+    with rig.running({"echo": {"latency_ms": 2}, "hostile-slow": {"seconds": 0.005}}):
+        eventually(lambda: len(rig.runs()) > 3)
+        flaky.away = True
+        eventually(lambda: flaky.refused >= 2)
+        before = rig.queue.receives
+        eventually(lambda: any(e["event"] == "receiving_stopped" for e in logged))
+        time.sleep(0.1)
+        assert rig.queue.receives - before <= 1  # the poll that was under way
+        flaky.away = False
+        flaky.lose_answers = 2
+        rig.wait_until_empty()
+        assert rig.outcomes("echo") == ["succeeded"] * 40
+        assert rig.outcomes("hostile-slow") == ["succeeded"] * 40
+    assert rig.rows("SELECT count(*) AS n FROM detections")[0]["n"] == 80
+    assert not any(line.startswith(("hide", "dead")) for line in rig.queue.journal)
+    assert len({(run.image, run.detector) for run in observed}) == len(observed)
+
+
+def test_a_queue_away_is_waited_for(rig: Rig, logged: list[Any]) -> None:
+    rig.queue.unavailable = "no route to SQS"
+    rig.upload("a.jpg")
+    with rig.running({"echo": {}}):
+        eventually(lambda: any(e["event"] == "receive_failed" for e in logged))
+        rig.queue.unavailable = None
+        rig.wait_until_empty()
+    assert rig.outcomes("echo") == ["succeeded"]
+
+
+def test_a_delete_that_fails_only_costs_a_redelivery(rig: Rig, observed: list[Run]) -> None:
+    rig.upload("a.jpg")
+    rig.queue.refuse_deletes = 1
+    with rig.running({"echo": {}}):
+        eventually(lambda: rig.queue.refuse_deletes == 0)
+        rig.queue.reappear()
+        rig.wait_until_empty()
+    assert rig.outcomes("echo") == ["succeeded"]
+    assert len(observed) == 1

@@ -1,0 +1,128 @@
+"""Memory: images go when they are done with."""
+
+import gc
+import threading
+import weakref
+from io import BytesIO
+from typing import Any
+
+import pytest
+from fakes.events import BUCKET, body, record
+from fakes.history import MemoryHistory
+from fakes.rig import Rig, keys
+from fakes.waiting import eventually
+from PIL import Image as PillowImage
+from retinue_sdk import Image, ImageLimits, Pixels
+from retinue_sdk.decode import decode as real_decode
+
+
+class LiveImages:
+    """Counts decoded images in memory.
+
+    Attributes:
+        now: How many there are.
+        most: How many there were at most.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.most = 0
+        self._lock = threading.Lock()
+        self._references: list[Any] = []
+
+    def watch(self, pixels: Any) -> None:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            self._references.append(weakref.ref(pixels, self._gone))
+
+    def _gone(self, _: Any) -> None:
+        self.now -= 1  # under the interpreter's own lock: no other thread may hold ours
+
+
+@pytest.fixture
+def live_images(monkeypatch: pytest.MonkeyPatch) -> LiveImages:
+    live = LiveImages()
+
+    def decode(data: bytes, limits: ImageLimits) -> Pixels:
+        pixels = real_decode(data, limits)
+        live.watch(pixels)
+        return pixels
+
+    monkeypatch.setattr("retinue_sdk.image.decode", decode)
+    return live
+
+
+def test_no_more_images_are_held_than_may_be_even_beside_a_detector_by_reference(
+    memory_rig: Rig, live_images: LiveImages
+) -> None:
+    for index in range(30):
+        memory_rig.upload(f"{index}.png", _png())
+    memory_rig.work_off(
+        {"echo": {}, "pixels": {"hold_seconds": 0.005, "max_batch_size": 2}}, prefetch_images=3
+    )
+    assert live_images.most <= 3
+    eventually(lambda: live_images.now == 0)
+
+
+def test_a_message_with_many_images_does_not_hold_them_all(
+    memory_rig: Rig, live_images: LiveImages
+) -> None:
+    records = []
+    for index in range(20):
+        key = f"{index}.png"
+        etag = memory_rig.s3.put_object(Bucket=BUCKET, Key=key, Body=_png())["ETag"].strip('"')
+        records.append(record(key, etag=etag))
+    memory_rig.queue.send(body(*records))
+    memory_rig.work_off({"pixels": {"max_batch_size": 2}}, prefetch_images=3)
+    assert live_images.most <= 3
+    eventually(lambda: live_images.now == 0)
+    assert isinstance(memory_rig.history, MemoryHistory)
+    assert all(image.width_px == 8 for image in memory_rig.history.images)
+
+
+def test_images_are_let_go_while_the_database_is_away(
+    memory_rig: Rig, live_images: LiveImages
+) -> None:
+    assert isinstance(memory_rig.history, MemoryHistory)
+    for index in range(10):
+        memory_rig.upload(f"{index}.png", _png())
+    with memory_rig.running({"pixels": {}}, prefetch_images=3):
+        eventually(lambda: memory_rig.queue.empty() or memory_rig.history.calls > 0)  # type: ignore[attr-defined]
+        memory_rig.history.away = True
+        for index in range(10, 30):
+            memory_rig.upload(f"{index}.png", _png())
+        eventually(lambda: len(memory_rig.s3.gets) >= 10)
+        memory_rig.history.away = False
+        memory_rig.wait_until_empty()
+    assert live_images.most <= 3
+
+
+def _png() -> bytes:
+    file = BytesIO()
+    PillowImage.new("RGB", (8, 8), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+def test_an_image_that_cannot_be_decoded_is_let_go_without_the_garbage_collector(
+    memory_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error was raised, and refers to the frames, which refer to the image."""
+    images: list[weakref.ref[Image]] = []
+
+    class Watched(Image):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            images.append(weakref.ref(self))
+
+    monkeypatch.setattr("retinue_workers.pipeline.Image", Watched)
+    for key in keys(20):
+        memory_rig.upload(key, b"no image")
+    gc.collect()
+    gc.disable()
+    try:
+        memory_rig.work_off({"pixels": {}, "bytes": {}}, prefetch_images=3)
+        eventually(lambda: sum(image() is not None for image in images) == 0)
+    finally:
+        gc.enable()
+    assert len(images) == 20

@@ -1,0 +1,73 @@
+"""Starting, and refusing to start."""
+
+from typing import Any
+
+import pytest
+from fakes.plugin import Gate, LeavesAtStart
+from fakes.rig import Rig
+from fakes.waiting import eventually, worker_threads
+from retinue_sdk import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("detectors", "named"),
+    [
+        ({"hostile-configuration": {}}, r"hostile-configuration: .*must be z"),
+        ({"hostile-raises": {"where": "start"}}, r"hostile-raises.*RuntimeError: hostile: start"),
+        ({"hostile-raises": {"where": "constructor"}}, r"hostile-raises.*hostile: constructor"),
+        ({"hostile-raises": {"where": "capabilities"}}, r"hostile-raises.*hostile: capabilities"),
+        ({"hostile-raises": {"where": "model_fingerprint"}}, r"hostile-raises.*model_fingerprint"),
+        ({"leaves-at-start": {}}, r"leaves-at-start.*SystemExit: no licence"),
+    ],
+)
+def test_a_detector_that_cannot_start_is_named_and_leaves_nothing_behind(
+    memory_rig: Rig, detectors: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        memory_rig.worker({"gate": {}, **detectors}).start()
+    eventually(lambda: not worker_threads(), what=f"no threads: {worker_threads()}")
+    closed = [detector.closed for detector in memory_rig.detectors if isinstance(detector, Gate)]
+    # What was started is closed; what was only made has nothing to close.
+    assert closed in ([], [True], [False])
+    if "started" in named:
+        assert closed == [True]
+
+
+def test_after_a_failed_start_every_detector_is_closed(memory_rig: Rig) -> None:
+    worker = memory_rig.worker({"gate": {}, "hostile-raises": {"where": "start"}})
+    with pytest.raises(ConfigurationError):
+        worker.start()
+    gate = memory_rig.detectors[0]
+    assert isinstance(gate, Gate)
+    assert gate.closed
+    assert gate.misuse == []
+
+
+def test_a_worker_that_is_made_and_never_started_has_no_threads(memory_rig: Rig) -> None:
+    memory_rig.worker({"echo": {}})
+    assert worker_threads() == []
+
+
+def test_a_worker_can_be_stopped_twice(memory_rig: Rig) -> None:
+    worker = memory_rig.worker({"gate": {}})
+    worker.start()
+    worker.stop()
+    worker.stop()
+    gate = memory_rig.detectors[0]
+    assert isinstance(gate, Gate)
+    assert gate.misuse == []
+
+
+def test_a_start_that_leaves_while_not_ready_is_tried_again(memory_rig: Rig) -> None:
+    memory_rig.upload("a.jpg")
+    worker = memory_rig.worker({"leaves-at-start": {"exits_at": 2, "ready_at": 4}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("retinue_workers.lane.PROBE_SECONDS", 0.05)
+        worker.start()
+        try:
+            memory_rig.wait_until_empty()
+        finally:
+            worker.stop()
+    detector = memory_rig.detectors[0]
+    assert isinstance(detector, LeavesAtStart)
+    assert detector.starts == 4
