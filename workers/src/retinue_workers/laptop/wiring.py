@@ -118,7 +118,11 @@ def _wire(endpoint: Endpoint, name: str, visibility_timeout_seconds: int) -> Wir
                 {
                     "Id": "images",
                     "TopicArn": topic_arn,
-                    "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
+                    "Events": [
+                        "s3:ObjectCreated:*",
+                        "s3:ObjectRemoved:*",
+                        "s3:LifecycleExpiration:*",
+                    ],
                 }
             ]
         },

@@ -1,0 +1,31 @@
+variable "region" {
+  description = "AWS region."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be an AWS region, such as eu-west-1."
+  }
+}
+
+variable "state_bucket" {
+  description = "Name of the bucket for Terraform's state; made of account and region if null."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.state_bucket == null || can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.state_bucket))
+    error_message = "state_bucket must be null or 3 to 63 lower-case letters, digits and hyphens."
+  }
+}
+
+variable "repository_name" {
+  description = "Name of the ECR repository."
+  type        = string
+  default     = "retinue"
+
+  validation {
+    condition     = can(regex("^[a-z0-9]+([._/-][a-z0-9]+)*$", var.repository_name))
+    error_message = "repository_name must be the name of an ECR repository, such as retinue."
+  }
+}

@@ -1,0 +1,41 @@
+# What an operator decides about each pool. The checks are in modules/pool/config.tf, and a test
+# holds this type to be the same in the stack, in its environments, and there.
+
+variable "pools" {
+  description = "Pools by name: detectors with options, which images, size, scaling and time limits. infra/README.md explains each."
+  type = map(object({
+    detectors    = map(map(string))
+    prices       = optional(map(number), {})
+    key_prefixes = optional(list(string), [])
+    key_suffixes = optional(list(string), [])
+
+    cpu                = optional(number, 1024)
+    memory             = optional(number, 2048)
+    gpu                = optional(bool, false)
+    gpu_instance_types = optional(list(string), ["g4dn.xlarge", "g5.xlarge"])
+    spot_share         = optional(number, 0)
+
+    min                        = optional(number, 0)
+    max                        = optional(number, 4)
+    images_per_minute_per_task = optional(number, 60)
+    latency_target_seconds     = optional(number, 300)
+    idle_minutes               = optional(number, 15)
+
+    max_in_flight              = optional(number, 40)
+    max_receive_count          = optional(number, 5)
+    visibility_timeout_seconds = optional(number, 120)
+    heartbeat_seconds          = optional(number, 30)
+    detector_timeout_seconds   = optional(number, 60)
+    shutdown_grace_seconds     = optional(number, 45)
+    stop_timeout_seconds       = optional(number, 90)
+    settings                   = optional(map(string), {})
+
+    alarm_age_seconds    = optional(number, 1800)
+    alarm_failed_percent = optional(number, 10)
+  }))
+
+  validation {
+    condition     = length(var.pools) > 0
+    error_message = "pools is empty: give at least one, such as pools = { labels = { detectors = { rekognition-labels = {} } } }."
+  }
+}

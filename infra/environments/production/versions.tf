@@ -1,0 +1,28 @@
+terraform {
+  required_version = ">= 1.11"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 5.100"
+    }
+  }
+
+  # bootstrap/ makes the bucket; its name comes with `terraform init -backend-config=bucket=…`.
+  backend "s3" {
+    key          = "retinue/production.tfstate"
+    encrypt      = true
+    use_lockfile = true
+  }
+}
+
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = {
+      Project     = "retinue"
+      Environment = local.environment
+    }
+  }
+}

@@ -1,0 +1,77 @@
+# Who may reach the database: by network, and by IAM.
+
+resource "aws_security_group" "this" {
+  name_prefix = "${var.name}-database-"
+  description = "Database of ${var.name}: PostgreSQL from the tasks"
+  vpc_id      = var.vpc_id
+  tags        = { Name = "${var.name}-database" }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "clients" {
+  for_each = var.client_security_group_ids
+
+  security_group_id            = aws_security_group.this.id
+  description                  = "PostgreSQL from ${each.key}"
+  ip_protocol                  = "tcp"
+  from_port                    = 5432
+  to_port                      = 5432
+  referenced_security_group_id = each.value
+}
+
+resource "aws_vpc_security_group_egress_rule" "clients" {
+  for_each = var.client_security_group_ids
+
+  security_group_id            = each.value
+  description                  = "PostgreSQL of ${var.name}"
+  ip_protocol                  = "tcp"
+  from_port                    = 5432
+  to_port                      = 5432
+  referenced_security_group_id = aws_security_group.this.id
+}
+
+# Attach it to the people who ask questions. They sign in with a token of 15 minutes, as
+# `retinue_analyst`, which may read and nothing else.
+resource "aws_iam_policy" "analyst" {
+  name_prefix = "${var.name}-analyst-"
+  description = "Sign in to the history of ${var.name} as retinue_analyst"
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "SignIn"
+      Effect   = "Allow"
+      Action   = "rds-db:connect"
+      Resource = "${local.login_arn_prefix}/retinue_analyst"
+    }]
+  })
+}
+
+locals {
+  login_arn_prefix = join(":", [
+    "arn", data.aws_partition.current.partition, "rds-db", data.aws_region.current.name,
+    data.aws_caller_identity.current.account_id, "dbuser", aws_db_instance.this.resource_id,
+  ])
+}
+
+resource "aws_iam_role" "monitoring" {
+  name_prefix = "${var.name}-rds-"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "monitoring.rds.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+    }]
+  })
+}
+
+# AWS's own policy for enhanced monitoring: it writes to the log group RDSOSMetrics, nothing else.
+resource "aws_iam_role_policy_attachment" "monitoring" {
+  role       = aws_iam_role.monitoring.name
+  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
+}

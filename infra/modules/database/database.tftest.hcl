@@ -1,0 +1,121 @@
+mock_provider "aws" {
+  source = "../../testing"
+}
+
+variables {
+  name                      = "retinue-test"
+  vpc_id                    = "vpc-0123456789abcdef0"
+  subnet_ids                = ["subnet-1", "subnet-2"]
+  client_security_group_ids = { workers = "sg-1" }
+  key_arn                   = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+}
+
+run "database" {
+  command = apply
+
+  assert {
+    condition     = aws_db_instance.this.storage_encrypted && aws_db_instance.this.kms_key_id == var.key_arn
+    error_message = "rows must be encrypted with our key"
+  }
+
+  assert {
+    condition     = aws_db_instance.this.manage_master_user_password && aws_db_instance.this.password == null
+    error_message = "AWS must make the password, and Terraform must not know it"
+  }
+
+  assert {
+    condition     = aws_db_instance.this.iam_database_authentication_enabled
+    error_message = "people must be able to sign in by IAM"
+  }
+
+  assert {
+    condition     = !aws_db_instance.this.publicly_accessible
+    error_message = "the database must not be public"
+  }
+
+  assert {
+    condition     = contains([for parameter in aws_db_parameter_group.this.parameter : "${parameter.name}=${parameter.value}"], "rds.force_ssl=1")
+    error_message = "the server must insist on TLS"
+  }
+
+  assert {
+    condition     = aws_db_parameter_group.this.family == "postgres17"
+    error_message = "the parameter group must be the version's"
+  }
+
+  assert {
+    condition     = aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot && aws_db_instance.this.backup_retention_period == 7
+    error_message = "the history must survive a mistake"
+  }
+
+  assert {
+    condition     = aws_db_instance.this.performance_insights_enabled && aws_db_instance.this.performance_insights_kms_key_id == var.key_arn
+    error_message = "Performance Insights must be on, and encrypted"
+  }
+
+  assert {
+    condition     = startswith(output.url, "postgresql://retinue-test.abcdefghijkl.eu-west-1.rds.amazonaws.com:5432/retinue?") && strcontains(output.url, "sslmode=verify-full") && !strcontains(output.url, "@")
+    error_message = "the URL must check the certificate, and hold no login"
+  }
+
+  assert {
+    condition     = length(aws_vpc_security_group_ingress_rule.clients) == 1 && aws_vpc_security_group_ingress_rule.clients["workers"].cidr_ipv4 == null && aws_vpc_security_group_ingress_rule.clients["workers"].referenced_security_group_id == "sg-1"
+    error_message = "only the workers may connect"
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_policy.analyst.policy).Statement[0].Resource == "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJKLMNOPQRSTUVWXYZ/retinue_analyst"
+    error_message = "analysts must sign in to this database, as the login that may only read"
+  }
+
+  assert {
+    condition     = aws_secretsmanager_secret_rotation.master.rotation_rules[0].automatically_after_days == 90
+    error_message = "the password must rotate"
+  }
+}
+
+run "standby" {
+  command = plan
+
+  variables {
+    multi_az            = true
+    engine_version      = "18.1"
+    deletion_protection = false
+    skip_final_snapshot = true
+  }
+
+  assert {
+    condition     = aws_db_instance.this.multi_az && aws_db_parameter_group.this.family == "postgres18"
+    error_message = "there must be a standby, of the version asked for"
+  }
+}
+
+run "refuses_bad_input" {
+  command = plan
+
+  variables {
+    name                   = "Retinue"
+    engine_version         = "14"
+    instance_class         = "t4g.small"
+    storage_gb             = 10
+    backup_days            = 0
+    password_rotation_days = 0
+    certificate_bundle     = "bundle.pem"
+  }
+
+  expect_failures = [
+    var.name, var.engine_version, var.instance_class, var.storage_gb, var.backup_days,
+    var.password_rotation_days, var.certificate_bundle,
+  ]
+}
+
+run "refuses_storage_that_cannot_grow" {
+  command = plan
+
+  variables {
+    storage_gb     = 100
+    max_storage_gb = 100
+  }
+
+  expect_failures = [var.max_storage_gb]
+}

@@ -1,0 +1,20 @@
+variable "name" {
+  description = "Name of the environment; the key's alias is alias/NAME."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,30}[a-z0-9]$", var.name))
+    error_message = "name must be 3 to 32 lower-case letters, digits and hyphens, such as retinue-dev."
+  }
+}
+
+variable "deletion_window_days" {
+  description = "How long a deleted key can be had back, in days. Without it everything encrypted is lost."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.deletion_window_days >= 7 && var.deletion_window_days <= 30
+    error_message = "deletion_window_days must be between 7 and 30."
+  }
+}

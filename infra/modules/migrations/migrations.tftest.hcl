@@ -1,0 +1,39 @@
+mock_provider "aws" {
+  source = "../../testing"
+}
+
+variables {
+  name         = "retinue-test"
+  image        = "retinue:1.0.0"
+  cluster_name = "retinue-test"
+  network      = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+  database = {
+    url        = "postgresql://host:5432/retinue?sslmode=verify-full"
+    secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef"
+  }
+  key_arn = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+}
+
+run "migrations" {
+  command = apply
+
+  assert {
+    condition     = jsondecode(output.run).networkConfiguration.awsvpcConfiguration.assignPublicIp == "DISABLED"
+    error_message = "the task must stay private"
+  }
+
+  assert {
+    condition     = jsondecode(output.run).taskDefinition == "arn:aws:ecs:eu-west-1:123456789012:task-definition/retinue-test:1"
+    error_message = "the task must run this revision"
+  }
+}
+
+run "refuses_a_connection_in_the_clear" {
+  command = plan
+
+  variables {
+    database = { url = "postgresql://host:5432/retinue", secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-abcdef" }
+  }
+
+  expect_failures = [var.database]
+}

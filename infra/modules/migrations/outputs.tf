@@ -1,0 +1,18 @@
+output "run" {
+  description = "Parameters for `aws ecs run-task --cli-input-json`."
+  value = jsonencode({
+    cluster        = var.cluster_name
+    taskDefinition = module.task.definition_arn
+    launchType     = "FARGATE"
+    networkConfiguration = { awsvpcConfiguration = {
+      subnets        = var.network.subnet_ids
+      securityGroups = [var.network.security_group_id]
+      assignPublicIp = "DISABLED"
+    } }
+  })
+}
+
+output "log_group_name" {
+  description = "Where the task says what it did."
+  value       = module.task.log_group_name
+}

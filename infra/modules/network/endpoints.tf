@@ -1,0 +1,91 @@
+# The ways to AWS. Interface endpoints cost by the hour, zone and gigabyte; S3's gateway is free.
+
+locals {
+  services = concat(
+    ["ecr.api", "ecr.dkr", "logs", "rekognition", "secretsmanager", "sqs"],
+    var.container_instances ? ["ecs", "ecs-agent", "ecs-telemetry"] : [],
+  )
+  endpoint_zones = slice(local.zones, 0, min(var.endpoint_zone_count, length(local.zones)))
+
+  # Credentials of other accounts are of no use from inside this network.
+  only_this_account = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "OnlyThisAccount"
+      Effect    = "Allow"
+      Principal = "*"
+      Action    = "*"
+      Resource  = "*" # what a principal of this account may do is for its own policies to say
+      Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
+    }]
+  })
+}
+
+resource "aws_security_group" "endpoints" {
+  count = local.own ? 1 : 0
+
+  name_prefix = "${var.name}-endpoints-"
+  description = "VPC endpoints of ${var.name}: TLS from the workers"
+  vpc_id      = local.vpc_id
+  tags        = { Name = "${var.name}-endpoints" }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "endpoints_from_worker" {
+  count = local.own ? 1 : 0
+
+  security_group_id            = aws_security_group.endpoints[0].id
+  description                  = "TLS from the workers"
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+  referenced_security_group_id = aws_security_group.worker.id
+}
+
+resource "aws_vpc_endpoint" "interface" {
+  for_each = local.own ? toset(local.services) : toset([])
+
+  vpc_id              = local.vpc_id
+  service_name        = "com.amazonaws.${local.region}.${each.key}"
+  vpc_endpoint_type   = "Interface"
+  private_dns_enabled = true
+  subnet_ids          = [for zone in local.endpoint_zones : aws_subnet.private[zone].id]
+  security_group_ids  = [aws_security_group.endpoints[0].id]
+  policy              = local.only_this_account
+  tags                = { Name = "${var.name}-${each.key}" }
+}
+
+resource "aws_vpc_endpoint" "s3" {
+  count = local.own ? 1 : 0
+
+  vpc_id            = local.vpc_id
+  service_name      = "com.amazonaws.${local.region}.s3"
+  vpc_endpoint_type = "Gateway"
+  route_table_ids   = [aws_route_table.private[0].id]
+  tags              = { Name = "${var.name}-s3" }
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "ImagesForThisAccount"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"]
+        Resource  = flatten([for arn in var.bucket_arns : [arn, "${arn}/*"]])
+        Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
+      },
+      {
+        # ECR keeps image layers in a bucket of its own and hands out signed links to it.
+        Sid       = "LayersOfContainerImages"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = "s3:GetObject"
+        Resource  = "arn:${data.aws_partition.current.partition}:s3:::prod-${local.region}-starport-layer-bucket/*"
+      },
+    ]
+  })
+}

@@ -1,0 +1,112 @@
+# Private subnets without a way to the internet. What workers need of AWS they reach through VPC
+# endpoints (endpoints.tf). With `existing`, the VPC and its way to AWS are somebody else's.
+
+data "aws_availability_zones" "available" {
+  # checkov:skip=CKV_AWS_394:zones are taken from the front of a sorted list, so a new one changes nothing
+  state = "available"
+
+  # Local zones, which an account may have opted in to, have no place for a database.
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
+}
+
+data "aws_region" "current" {}
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+
+locals {
+  own        = var.existing == null
+  zones      = local.own ? slice(data.aws_availability_zones.available.names, 0, var.zone_count) : []
+  vpc_id     = local.own ? aws_vpc.this[0].id : var.existing.vpc_id
+  subnet_ids = local.own ? [for zone in local.zones : aws_subnet.private[zone].id] : var.existing.subnet_ids
+  region     = data.aws_region.current.name
+}
+
+resource "aws_vpc" "this" {
+  count = local.own ? 1 : 0
+
+  cidr_block           = var.cidr
+  enable_dns_support   = true
+  enable_dns_hostnames = true
+  tags                 = { Name = var.name }
+}
+
+# The default security group lets its members talk to each other: take that away.
+resource "aws_default_security_group" "this" {
+  count = local.own ? 1 : 0
+
+  vpc_id = aws_vpc.this[0].id
+  tags   = { Name = "${var.name}-default-unused" }
+}
+
+resource "aws_subnet" "private" {
+  for_each = toset(local.zones)
+
+  vpc_id                  = aws_vpc.this[0].id
+  availability_zone       = each.key
+  cidr_block              = cidrsubnet(var.cidr, 4, index(local.zones, each.key))
+  map_public_ip_on_launch = false
+  tags                    = { Name = "${var.name}-private-${each.key}" }
+}
+
+resource "aws_route_table" "private" {
+  count = local.own ? 1 : 0
+
+  vpc_id = aws_vpc.this[0].id
+  tags   = { Name = "${var.name}-private" }
+}
+
+resource "aws_route_table_association" "private" {
+  for_each = aws_subnet.private
+
+  subnet_id      = each.value.id
+  route_table_id = aws_route_table.private[0].id
+}
+
+resource "aws_security_group" "worker" {
+  # checkov:skip=CKV2_AWS_5:tasks wear it, by the network configuration of their service
+  name_prefix = "${var.name}-worker-"
+  description = "Tasks of ${var.name}: nothing comes in; out to AWS and the database only"
+  vpc_id      = local.vpc_id
+  tags        = { Name = "${var.name}-worker" }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_vpc_security_group_egress_rule" "worker_to_endpoints" {
+  count = local.own ? 1 : 0
+
+  security_group_id            = aws_security_group.worker.id
+  description                  = "AWS, through the interface endpoints"
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+  referenced_security_group_id = aws_security_group.endpoints[0].id
+}
+
+resource "aws_vpc_security_group_egress_rule" "worker_to_s3" {
+  count = local.own ? 1 : 0
+
+  security_group_id = aws_security_group.worker.id
+  description       = "S3, through the gateway endpoint"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+  prefix_list_id    = aws_vpc_endpoint.s3[0].prefix_list_id
+}
+
+# In a VPC of yours the way to AWS is not known here (NAT, endpoints, a proxy), so TLS may go anywhere.
+resource "aws_vpc_security_group_egress_rule" "worker_to_anywhere" {
+  count = local.own ? 0 : 1
+
+  security_group_id = aws_security_group.worker.id
+  description       = "AWS, by whatever way this VPC has"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+  cidr_ipv4         = "0.0.0.0/0"
+}

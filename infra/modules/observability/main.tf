@@ -1,0 +1,115 @@
+# One topic for everything that needs a person, what the database and the bill have to say, and a
+# dashboard. Each pool brings its own alarms.
+
+data "aws_caller_identity" "current" {}
+data "aws_region" "current" {}
+
+resource "aws_sns_topic" "alarms" {
+  name              = "${var.name}-alarms"
+  kms_master_key_id = var.key_arn
+}
+
+resource "aws_sns_topic_policy" "alarms" {
+  arn = aws_sns_topic.alarms.arn
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "AlarmsAndBudgetsPublish"
+        Effect    = "Allow"
+        Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
+        Action    = "sns:Publish"
+        Resource  = aws_sns_topic.alarms.arn
+        Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
+      },
+      {
+        Sid       = "OnlyByTls"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sns:Publish"
+        Resource  = aws_sns_topic.alarms.arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+    ]
+  })
+}
+
+# AWS sends each address a link to confirm.
+resource "aws_sns_topic_subscription" "people" {
+  for_each = var.alarm_emails
+
+  topic_arn = aws_sns_topic.alarms.arn
+  protocol  = "email"
+  endpoint  = each.key
+}
+
+locals {
+  database_alarms = {
+    storage = {
+      description = "Less than ${var.alarm_free_storage_gb} GB are free, although storage grows by itself: is it at its maximum?"
+      metric      = "FreeStorageSpace"
+      comparison  = "LessThanThreshold"
+      threshold   = var.alarm_free_storage_gb * 1024 * 1024 * 1024
+    }
+    cpu = {
+      description = "The processor has been over 80 % busy for 15 minutes. Performance Insights says with what."
+      metric      = "CPUUtilization"
+      comparison  = "GreaterThanThreshold"
+      threshold   = 80
+    }
+    memory = {
+      description = "Less than 128 MB of memory are free: too many connections, or too small an instance."
+      metric      = "FreeableMemory"
+      comparison  = "LessThanThreshold"
+      threshold   = 128 * 1024 * 1024
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "database" {
+  for_each = local.database_alarms
+
+  alarm_name          = "${var.name}-database-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = "AWS/RDS"
+  metric_name         = each.value.metric
+  dimensions          = { DBInstanceIdentifier = var.database_identifier }
+  statistic           = "Average"
+  period              = 300
+  evaluation_periods  = 3
+  comparison_operator = each.value.comparison
+  threshold           = each.value.threshold
+  treat_missing_data  = "missing"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+}
+
+# Of the whole account: a budget by tag stays at zero until somebody activates the tag for billing.
+resource "aws_budgets_budget" "month" {
+  count = var.monthly_budget_usd == null ? 0 : 1
+
+  name         = "${var.name}-month"
+  budget_type  = "COST"
+  time_unit    = "MONTHLY"
+  limit_unit   = "USD"
+  limit_amount = tostring(var.monthly_budget_usd)
+
+  notification {
+    comparison_operator       = "GREATER_THAN"
+    threshold                 = 80
+    threshold_type            = "PERCENTAGE"
+    notification_type         = "ACTUAL"
+    subscriber_sns_topic_arns = [aws_sns_topic.alarms.arn]
+  }
+
+  notification {
+    comparison_operator       = "GREATER_THAN"
+    threshold                 = 100
+    threshold_type            = "PERCENTAGE"
+    notification_type         = "FORECASTED"
+    subscriber_sns_topic_arns = [aws_sns_topic.alarms.arn]
+  }
+
+  depends_on = [aws_sns_topic_policy.alarms]
+}

@@ -1,0 +1,87 @@
+variable "name" {
+  description = "Name of the environment, and of the dashboard."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,30}[a-z0-9]$", var.name))
+    error_message = "name must be 3 to 32 lower-case letters, digits and hyphens, such as retinue-dev."
+  }
+}
+
+variable "pools" {
+  description = "What to draw of each pool."
+  type = map(object({
+    queue_name             = string
+    dead_letter_queue_name = string
+    service_name           = string
+    metric_namespace       = string
+  }))
+
+  validation {
+    condition     = alltrue([for pool in values(var.pools) : startswith(pool.metric_namespace, "Retinue/")])
+    error_message = "The metrics of a pool are in a namespace that begins with Retinue/."
+  }
+}
+
+variable "cluster_name" {
+  description = "Name of the ECS cluster."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_-]{1,255}$", var.cluster_name))
+    error_message = "cluster_name must be the name of an ECS cluster, not its ARN."
+  }
+}
+
+variable "database_identifier" {
+  description = "Identifier of the RDS instance."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]+$", var.database_identifier))
+    error_message = "database_identifier must be the identifier of an RDS instance."
+  }
+}
+
+variable "key_arn" {
+  description = "ARN of the KMS key that encrypts the alarms' topic."
+  type        = string
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.key_arn))
+    error_message = "key_arn must be the ARN of a KMS key."
+  }
+}
+
+variable "alarm_emails" {
+  description = "Who is told of alarms, by e-mail."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for address in var.alarm_emails : can(regex("^[^@ ]+@[^@ ]+[.][^@ ]+$", address))])
+    error_message = "alarm_emails must be e-mail addresses."
+  }
+}
+
+variable "alarm_free_storage_gb" {
+  description = "Free storage of the database below which there is an alarm, in GB."
+  type        = number
+  default     = 4
+
+  validation {
+    condition     = var.alarm_free_storage_gb > 0
+    error_message = "alarm_free_storage_gb must be above 0."
+  }
+}
+
+variable "monthly_budget_usd" {
+  description = "What the account may cost a month, in US dollars, before people are told; null for no budget."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.monthly_budget_usd == null || try(var.monthly_budget_usd > 0, false)
+    error_message = "monthly_budget_usd must be null or above 0."
+  }
+}

@@ -1,0 +1,108 @@
+# What needs a person. Each description says what it means and what to do first.
+
+locals {
+  namespace = "Retinue/${local.name}"
+
+  # Log lines to count. A metric filter's metric is 0 in minutes with other lines and missing in
+  # minutes without any.
+  counted = {
+    runs              = "{ $.event = \"run\" }"
+    failed_runs       = "{ $.event = \"run\" && $.outcome = \"failed\" }"
+    receiving_stopped = "{ $.event = \"receiving_stopped\" }"
+  }
+}
+
+resource "aws_cloudwatch_log_metric_filter" "this" {
+  for_each = local.counted
+
+  name           = each.key
+  log_group_name = module.task.log_group_name
+  pattern        = each.value
+
+  metric_transformation {
+    namespace     = local.namespace
+    name          = each.key
+    value         = "1"
+    default_value = "0"
+    unit          = "Count"
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "queue_age" {
+  alarm_name          = "${local.name}-queue-age"
+  alarm_description   = "The oldest message has waited for more than ${var.config.alarm_age_seconds} s. Are tasks running, at their maximum, or has one stopped receiving? Its log says why."
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateAgeOfOldestMessage"
+  dimensions          = { QueueName = aws_sqs_queue.this.name }
+  statistic           = "Maximum"
+  period              = 300
+  evaluation_periods  = 2
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.config.alarm_age_seconds
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "dead_letters" {
+  alarm_name          = "${local.name}-dead-letters"
+  alarm_description   = "A message could not even be recorded as failed. Look at one, mend the cause, then redrive."
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateNumberOfMessagesVisible"
+  dimensions          = { QueueName = aws_sqs_queue.dead.name }
+  statistic           = "Maximum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "failure_rate" {
+  alarm_name          = "${local.name}-failure-rate"
+  alarm_description   = "More than ${var.config.alarm_failed_percent} % of runs fail. The view failed_runs says which codes."
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.config.alarm_failed_percent
+  evaluation_periods  = 3
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+
+  metric_query {
+    id          = "failed_percent"
+    expression  = "IF(runs >= 20, 100 * FILL(failed_runs, 0) / runs, 0)"
+    label       = "Failed runs, in percent (of at least 20)"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = toset(["runs", "failed_runs"])
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = local.namespace
+        metric_name = aws_cloudwatch_log_metric_filter.this[metric_query.key].name
+        stat        = "Sum"
+        period      = 300
+      }
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "receiving_stopped" {
+  alarm_name          = "${local.name}-receiving-stopped"
+  alarm_description   = "A worker stopped receiving (no permission, no database, a stopped model …). It keeps its messages and resumes by itself; the log line receiving_stopped says what to mend."
+  namespace           = local.namespace
+  metric_name         = aws_cloudwatch_log_metric_filter.this["receiving_stopped"].name
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+}

@@ -1,0 +1,139 @@
+# What an operator decides about a pool. Everything but the detectors has a default. Checks here end
+# a plan; left unchecked, the same mistakes would end a worker, or lose its work.
+
+variable "config" {
+  description = "The pool: detectors with options, which images, size, scaling and time limits. infra/README.md explains each."
+  type = object({
+    detectors    = map(map(string))
+    prices       = optional(map(number), {})
+    key_prefixes = optional(list(string), [])
+    key_suffixes = optional(list(string), [])
+
+    cpu                = optional(number, 1024)
+    memory             = optional(number, 2048)
+    gpu                = optional(bool, false)
+    gpu_instance_types = optional(list(string), ["g4dn.xlarge", "g5.xlarge"])
+    spot_share         = optional(number, 0)
+
+    min                        = optional(number, 0)
+    max                        = optional(number, 4)
+    images_per_minute_per_task = optional(number, 60)
+    latency_target_seconds     = optional(number, 300)
+    idle_minutes               = optional(number, 15)
+
+    max_in_flight              = optional(number, 40)
+    max_receive_count          = optional(number, 5)
+    visibility_timeout_seconds = optional(number, 120)
+    heartbeat_seconds          = optional(number, 30)
+    detector_timeout_seconds   = optional(number, 60)
+    shutdown_grace_seconds     = optional(number, 45)
+    stop_timeout_seconds       = optional(number, 90)
+    settings                   = optional(map(string), {})
+
+    alarm_age_seconds    = optional(number, 1800)
+    alarm_failed_percent = optional(number, 10)
+  })
+
+  validation {
+    condition     = length(var.config.detectors) > 0
+    error_message = "The pool ${var.pool_name} has no detectors: give at least one, such as detectors = { rekognition-labels = {} }."
+  }
+
+  validation {
+    condition     = alltrue([for name in keys(var.config.detectors) : can(regex("^[a-z][a-z0-9-]*$", name))])
+    error_message = "The pool ${var.pool_name} has a detector whose name is none (${join(", ", keys(var.config.detectors))}): `retinue plugins` lists them."
+  }
+
+  validation {
+    condition     = !contains(keys(var.config.detectors), "rekognition-face-search") || try(can(regex("^[a-zA-Z0-9_.-]+$", var.config.detectors["rekognition-face-search"].collection_id)), false)
+    error_message = "The pool ${var.pool_name}: rekognition-face-search needs the option collection_id, the id of a collection."
+  }
+
+  validation {
+    condition     = alltrue([for name in keys(var.config.prices) : contains(keys(var.config.detectors), name)]) && alltrue([for price in values(var.config.prices) : price >= 0])
+    error_message = "The pool ${var.pool_name}: prices must be US dollars, 0 or more, for detectors of the pool."
+  }
+
+  validation {
+    condition     = length(var.config.key_prefixes) == 0 || length(var.config.key_suffixes) == 0
+    error_message = "The pool ${var.pool_name}: give key_prefixes or key_suffixes, not both. SNS joins them by OR."
+  }
+
+  validation {
+    condition = alltrue([for pattern in concat(var.config.key_prefixes, var.config.key_suffixes) :
+      can(regex("^[A-Za-z0-9/_.-]+$", pattern))
+    ]) && length(var.config.key_prefixes) + length(var.config.key_suffixes) <= 50
+    error_message = "The pool ${var.pool_name}: key_prefixes and key_suffixes are up to 50 texts of letters, digits and / _ . - (events carry keys encoded, so other characters would never match)."
+  }
+
+  validation {
+    condition = var.config.gpu || contains(flatten([
+      [for memory in [512, 1024, 2048] : "256/${memory}"],
+      [for memory in range(1024, 4097, 1024) : "512/${memory}"],
+      [for memory in range(2048, 8193, 1024) : "1024/${memory}"],
+      [for memory in range(4096, 16385, 1024) : "2048/${memory}"],
+      [for memory in range(8192, 30721, 1024) : "4096/${memory}"],
+      [for memory in range(16384, 61441, 4096) : "8192/${memory}"],
+      [for memory in range(32768, 122881, 8192) : "16384/${memory}"],
+    ]), "${var.config.cpu}/${var.config.memory}")
+    error_message = "The pool ${var.pool_name}: Fargate has no size of ${var.config.cpu} CPU units with ${var.config.memory} MiB. Allowed are 256 (512–2048), 512 (1024–4096), 1024 (2048–8192), 2048 (4096–16384), 4096 (8192–30720), each in steps of 1024, 8192 (16384–61440 by 4096) and 16384 (32768–122880 by 8192)."
+  }
+
+  validation {
+    condition     = length(var.config.gpu_instance_types) > 0 && alltrue([for type in var.config.gpu_instance_types : can(regex("^(g[4-6][a-z0-9]*|gr6|p[3-5][a-z0-9]*)\\.[a-z0-9]+$", type))])
+    error_message = "The pool ${var.pool_name}: gpu_instance_types must be instance types with an NVIDIA GPU, such as g4dn.xlarge."
+  }
+
+  validation {
+    condition     = var.config.spot_share >= 0 && var.config.spot_share <= 1
+    error_message = "The pool ${var.pool_name}: spot_share must be between 0 (none) and 1 (all)."
+  }
+
+  validation {
+    condition     = var.config.min >= 0 && var.config.max >= 1 && var.config.min <= var.config.max && floor(var.config.min) == var.config.min && floor(var.config.max) == var.config.max
+    error_message = "The pool ${var.pool_name}: min (${var.config.min}) and max (${var.config.max}) must be whole numbers of tasks, 0 ≤ min ≤ max and 1 ≤ max."
+  }
+
+  validation {
+    condition     = var.config.images_per_minute_per_task > 0 && var.config.latency_target_seconds >= 60 && contains(range(3, 61), var.config.idle_minutes)
+    error_message = "The pool ${var.pool_name}: images_per_minute_per_task must be above 0, latency_target_seconds at least 60 and idle_minutes a whole number from 3 to 60."
+  }
+
+  validation {
+    condition     = var.config.max_in_flight >= 10 && var.config.max_in_flight <= 10000 && var.config.max_receive_count >= 2 && var.config.max_receive_count <= 1000
+    error_message = "The pool ${var.pool_name}: max_in_flight must be 10 to 10,000 and max_receive_count 2 to 1,000 (a crash must not cost an image its only chance)."
+  }
+
+  validation {
+    condition     = var.config.visibility_timeout_seconds <= 43200 && var.config.heartbeat_seconds >= 0.1 && var.config.heartbeat_seconds * 2 <= var.config.visibility_timeout_seconds
+    error_message = "The pool ${var.pool_name}: heartbeat_seconds (${var.config.heartbeat_seconds}) must be at most half of visibility_timeout_seconds (${var.config.visibility_timeout_seconds}, at most 43,200), or messages reappear while they are worked on."
+  }
+
+  validation {
+    condition     = var.config.detector_timeout_seconds > 0 && var.config.detector_timeout_seconds + var.config.heartbeat_seconds <= var.config.visibility_timeout_seconds
+    error_message = "The pool ${var.pool_name}: visibility_timeout_seconds (${var.config.visibility_timeout_seconds}) must be at least detector_timeout_seconds + heartbeat_seconds (${var.config.detector_timeout_seconds + var.config.heartbeat_seconds}), so that one missed heartbeat does not give a message away in the middle of a call."
+  }
+
+  validation {
+    condition     = var.config.shutdown_grace_seconds >= 0 && var.config.stop_timeout_seconds > var.config.shutdown_grace_seconds + 10
+    error_message = "The pool ${var.pool_name}: stop_timeout_seconds (${var.config.stop_timeout_seconds}) must be above shutdown_grace_seconds + 10 (${var.config.shutdown_grace_seconds + 10}): the worker commits and hands back after the grace."
+  }
+
+  validation {
+    condition     = var.config.stop_timeout_seconds <= (var.config.gpu ? 3600 : 120)
+    error_message = "The pool ${var.pool_name}: stop_timeout_seconds is at most 120 on Fargate (3,600 with a GPU)."
+  }
+
+  validation {
+    condition = alltrue([for name in keys(var.config.settings) : contains([
+      "loader_threads", "max_detections", "max_image_bytes", "max_image_px", "max_response_bytes",
+      "prefetch_images", "receive_wait_seconds", "retry_window_seconds",
+    ], name)])
+    error_message = "The pool ${var.pool_name}: settings knows loader_threads, max_detections, max_image_bytes, max_image_px, max_response_bytes, prefetch_images, receive_wait_seconds and retry_window_seconds; the other settings of a worker have an attribute of their own."
+  }
+
+  validation {
+    condition     = var.config.alarm_age_seconds >= 60 && var.config.alarm_failed_percent > 0 && var.config.alarm_failed_percent <= 100
+    error_message = "The pool ${var.pool_name}: alarm_age_seconds must be at least 60, alarm_failed_percent above 0 and at most 100."
+  }
+}

@@ -1,0 +1,58 @@
+# Workers of one kind: a queue with its dead-letter queue (queue.tf), an ECS service (service.tf)
+# that grows and shrinks with the backlog (scaling.tf), what they may do (permissions.tf), and what
+# wakes a person up (alarms.tf).
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  name       = "${var.name}-${var.pool_name}"
+  account_id = data.aws_caller_identity.current.account_id
+  partition  = data.aws_partition.current.partition
+  region     = data.aws_region.current.name
+
+  # Options arrive as text, because Terraform's maps hold one type: 0.5 is "0.5". What reads as JSON
+  # (numbers, true, lists) is meant as JSON, and the rest as text.
+  detectors = { for detector, options in var.config.detectors : detector => {
+    for option, value in options : option => try(jsondecode(value), value)
+  } }
+
+  environment = merge(
+    { for name, value in var.config.settings : "RETINUE_${upper(name)}" => value },
+    {
+      RETINUE_QUEUE_URL                  = aws_sqs_queue.this.url
+      RETINUE_DATABASE_URL               = var.database.url
+      RETINUE_DETECTORS                  = jsonencode(local.detectors)
+      RETINUE_PRICES                     = jsonencode(var.config.prices)
+      RETINUE_MAX_IN_FLIGHT              = tostring(var.config.max_in_flight)
+      RETINUE_VISIBILITY_TIMEOUT_SECONDS = tostring(var.config.visibility_timeout_seconds)
+      RETINUE_HEARTBEAT_SECONDS          = tostring(var.config.heartbeat_seconds)
+      RETINUE_DETECTOR_TIMEOUT_SECONDS   = tostring(var.config.detector_timeout_seconds)
+      RETINUE_SHUTDOWN_GRACE_SECONDS     = tostring(var.config.shutdown_grace_seconds)
+      RETINUE_STOP_TIMEOUT_SECONDS       = tostring(var.config.stop_timeout_seconds)
+      RETINUE_LOG_FORMAT                 = "json" # the metric filters read it
+    },
+  )
+}
+
+module "task" {
+  source = "../task"
+
+  name                 = "${var.name}/${var.pool_name}"
+  image                = var.image
+  repository_arn       = var.repository_arn
+  command              = ["worker"]
+  cpu                  = var.config.cpu
+  memory               = var.config.memory
+  gpu_count            = var.config.gpu ? 1 : 0
+  stop_timeout_seconds = var.config.stop_timeout_seconds
+  environment          = local.environment
+  key_arn              = var.key_arn
+  log_retention_days   = var.log_retention_days
+
+  secrets = {
+    PGUSER     = "${var.database.secret_arn}:username::"
+    PGPASSWORD = "${var.database.secret_arn}:password::"
+  }
+}

@@ -1,0 +1,29 @@
+output "queue" {
+  description = "The queue: name and URL."
+  value       = { name = aws_sqs_queue.this.name, url = aws_sqs_queue.this.url }
+}
+
+output "dead_letter_queue" {
+  description = "The dead-letter queue: name and URL."
+  value       = { name = aws_sqs_queue.dead.name, url = aws_sqs_queue.dead.url }
+}
+
+output "service_name" {
+  description = "Name of the ECS service."
+  value       = aws_ecs_service.this.name
+}
+
+output "task_definition_arn" {
+  description = "ARN of the task definition, revision and all."
+  value       = module.task.definition_arn
+}
+
+output "log_group_name" {
+  description = "Where the workers log."
+  value       = module.task.log_group_name
+}
+
+output "metric_namespace" {
+  description = "CloudWatch namespace of what is counted in the log."
+  value       = local.namespace
+}

@@ -1,0 +1,87 @@
+# What the worker may do in AWS: what its code calls, and nothing to spare. tests/infra records the
+# calls and holds them against this file.
+
+locals {
+  # Operations of each detector of plugins/rekognition, as its class declares them. Those on a
+  # collection are apart: they can be allowed on that collection alone.
+  image_operations = {
+    rekognition-celebrities  = ["RecognizeCelebrities"]
+    rekognition-face-compare = ["CompareFaces", "DetectFaces"]
+    rekognition-face-search  = ["DetectFaces"]
+    rekognition-faces        = ["DetectFaces"]
+    rekognition-labels       = ["DetectLabels"]
+    rekognition-moderation   = ["DetectModerationLabels"]
+    rekognition-ppe          = ["DetectProtectiveEquipment"]
+    rekognition-text         = ["DetectText"]
+  }
+  collection_operations = {
+    rekognition-face-search = [
+      "DeleteFaces", "DescribeCollection", "IndexFaces", "ListFaces", "SearchFaces", "SearchFacesByImage",
+    ]
+  }
+
+  image_actions = sort(distinct(flatten([
+    for detector in keys(local.detectors) :
+    [for operation in lookup(local.image_operations, detector, []) : "rekognition:${operation}"]
+  ])))
+  collection_statements = [
+    for detector, operations in local.collection_operations : {
+      Sid    = "Collection"
+      Effect = "Allow"
+      Action = [for operation in operations : "rekognition:${operation}"]
+      Resource = [join(":", [
+        "arn", local.partition, "rekognition", local.region, local.account_id,
+        "collection/${local.detectors[detector].collection_id}",
+      ])]
+    } if contains(keys(local.detectors), detector)
+  ]
+}
+
+resource "aws_iam_role_policy" "task" {
+  name = "work"
+  role = module.task.task_role.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid      = "Consume"
+          Effect   = "Allow"
+          Action   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+          Resource = [aws_sqs_queue.this.arn]
+        },
+        {
+          Sid      = "ReadImages"
+          Effect   = "Allow"
+          Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+          Resource = ["${var.bucket_arn}/*"]
+        },
+        {
+          # Without it S3 answers "forbidden" for an object that is missing.
+          Sid      = "TellMissingFromForbidden"
+          Effect   = "Allow"
+          Action   = ["s3:ListBucket"]
+          Resource = [var.bucket_arn]
+        },
+        {
+          # Called by S3 and SQS on the worker's behalf, never by the worker.
+          Sid      = "DecryptImagesAndMessages"
+          Effect   = "Allow"
+          Action   = ["kms:Decrypt"]
+          Resource = [var.key_arn]
+          Condition = { StringEquals = { "kms:ViaService" = [
+            "s3.${local.region}.amazonaws.com", "sqs.${local.region}.amazonaws.com",
+          ] } }
+        },
+      ],
+      [for statement in [{
+        Sid      = "AskRekognition"
+        Effect   = "Allow"
+        Action   = local.image_actions
+        Resource = ["*"] # AWS knows no resource for operations on an image
+      }] : statement if length(local.image_actions) > 0],
+      local.collection_statements,
+    )
+  })
+}

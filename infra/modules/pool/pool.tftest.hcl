@@ -1,0 +1,211 @@
+mock_provider "aws" {
+  source = "../../testing"
+
+  override_resource {
+    target = aws_sqs_queue.dead
+    values = {
+      arn = "arn:aws:sqs:eu-west-1:123456789012:retinue-test-labels-dead"
+      id  = "https://sqs.eu-west-1.amazonaws.com/123456789012/retinue-test-labels-dead"
+      url = "https://sqs.eu-west-1.amazonaws.com/123456789012/retinue-test-labels-dead"
+    }
+  }
+
+  override_resource {
+    target = aws_sqs_queue.this
+    values = {
+      arn = "arn:aws:sqs:eu-west-1:123456789012:retinue-test-labels"
+      id  = "https://sqs.eu-west-1.amazonaws.com/123456789012/retinue-test-labels"
+      url = "https://sqs.eu-west-1.amazonaws.com/123456789012/retinue-test-labels"
+    }
+  }
+}
+
+variables {
+  name            = "retinue-test"
+  pool_name       = "labels"
+  image           = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/retinue:1.0.0"
+  repository_arn  = "arn:aws:ecr:eu-west-1:123456789012:repository/retinue"
+  cluster         = { arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test", name = "retinue-test" }
+  network         = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+  topic_arn       = "arn:aws:sns:eu-west-1:123456789012:retinue-test-images"
+  bucket_arn      = "arn:aws:s3:::retinue-test-images"
+  key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
+  database = {
+    url        = "postgresql://host:5432/retinue?sslmode=verify-full"
+    secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef"
+  }
+  config = { detectors = { rekognition-labels = { min_confidence = 0.5 } } }
+}
+
+run "queue" {
+  command = apply
+
+  assert {
+    condition     = jsondecode(aws_sqs_queue.this.redrive_policy) == { deadLetterTargetArn = aws_sqs_queue.dead.arn, maxReceiveCount = 5 }
+    error_message = "messages received too often must go to the dead-letter queue"
+  }
+
+  assert {
+    condition     = jsondecode(aws_sqs_queue_redrive_allow_policy.dead.redrive_allow_policy).sourceQueueArns[0] == aws_sqs_queue.this.arn
+    error_message = "the dead-letter queue must take messages of this queue alone"
+  }
+
+  assert {
+    condition     = aws_sqs_queue.this.kms_master_key_id == var.key_arn && aws_sqs_queue.dead.kms_master_key_id == var.key_arn
+    error_message = "messages must be encrypted with our key"
+  }
+
+  assert {
+    condition     = aws_sns_topic_subscription.this.raw_message_delivery && aws_sns_topic_subscription.this.protocol == "sqs" && aws_sns_topic_subscription.this.filter_policy == null
+    error_message = "the queue must get the topic's messages raw, and all of them"
+  }
+
+  assert {
+    condition = alltrue([for statement in jsondecode(aws_sqs_queue_policy.this.policy).Statement :
+      statement.Effect == "Deny" || try(statement.Condition.ArnEquals["aws:SourceArn"] == var.topic_arn, false)
+    ])
+    error_message = "only the topic may send"
+  }
+
+  assert {
+    condition = alltrue([for policy in [aws_sqs_queue_policy.this.policy, aws_sqs_queue_policy.dead.policy] : anytrue([
+      for statement in jsondecode(policy).Statement :
+      statement.Effect == "Deny" && statement.Principal == "*" && try(statement.Condition.Bool["aws:SecureTransport"], "") == "false"
+    ])])
+    error_message = "nothing may come or go without TLS"
+  }
+}
+
+run "permissions" {
+  command = apply
+
+  assert {
+    condition = { for statement in jsondecode(aws_iam_role_policy.task.policy).Statement : statement.Sid => statement.Resource[0] } == {
+      Consume                  = aws_sqs_queue.this.arn
+      ReadImages               = "arn:aws:s3:::retinue-test-images/*"
+      TellMissingFromForbidden = "arn:aws:s3:::retinue-test-images"
+      DecryptImagesAndMessages = var.key_arn
+      AskRekognition           = "*"
+    }
+    error_message = "a worker may touch its queue, its bucket and its key"
+  }
+}
+
+run "scaling" {
+  command = apply
+
+  assert {
+    condition     = aws_appautoscaling_target.this.min_capacity == 0 && aws_appautoscaling_target.this.max_capacity == 4
+    error_message = "the pool must go from none to four tasks"
+  }
+
+  assert {
+    condition     = aws_appautoscaling_policy.backlog.target_tracking_scaling_policy_configuration[0].target_value == 300
+    error_message = "60 images a minute and task, in 300 s, are 300 messages a task"
+  }
+
+  assert {
+    condition = anytrue([for metric in aws_appautoscaling_policy.backlog.target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics :
+      try(strcontains(metric.expression, "visible + in_flight") && strcontains(metric.expression, "running"), false)
+    ])
+    error_message = "the backlog per task must count messages in flight"
+  }
+
+  assert {
+    condition     = aws_appautoscaling_policy.wake[0].step_scaling_policy_configuration[0].adjustment_type == "ChangeInCapacity" && aws_cloudwatch_metric_alarm.wake[0].alarm_actions == toset([aws_appautoscaling_policy.wake[0].arn])
+    error_message = "a message must wake the pool"
+  }
+
+  assert {
+    condition     = one(aws_appautoscaling_policy.sleep[0].step_scaling_policy_configuration[0].step_adjustment[*].scaling_adjustment) == 0 && anytrue([for query in aws_cloudwatch_metric_alarm.sleep[0].metric_query : query.expression == "visible + in_flight"])
+    error_message = "the pool must go back to zero when nothing is visible or in flight"
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.desired_count == 0 && aws_ecs_service.this.deployment_circuit_breaker[0].rollback && !aws_ecs_service.this.enable_execute_command
+    error_message = "the service must begin asleep, take back what does not start, and let nobody in"
+  }
+}
+
+run "never_asleep_on_spot_with_patterns" {
+  command = apply
+
+  variables {
+    config = {
+      detectors    = { onnx-objects = { threshold = 0.4, labels = "[\"dog\", \"cat\"]", model = "nanodet", fast = true } }
+      key_prefixes = ["cameras/", "uploads/"]
+      min          = 1
+      spot_share   = 0.8
+      settings     = { loader_threads = 4 }
+    }
+  }
+
+  assert {
+    condition     = length(aws_appautoscaling_policy.wake) == 0 && length(aws_cloudwatch_metric_alarm.sleep) == 0
+    error_message = "a pool that is never asleep needs no waking"
+  }
+
+  assert {
+    condition = { for strategy in aws_ecs_service.this.capacity_provider_strategy : strategy.capacity_provider => strategy.weight } == {
+      FARGATE      = 20
+      FARGATE_SPOT = 80
+    }
+    error_message = "four in five tasks must be on spot capacity"
+  }
+
+  assert {
+    condition     = aws_sns_topic_subscription.this.filter_policy_scope == "MessageBody" && jsondecode(aws_sns_topic_subscription.this.filter_policy) == { Records = { s3 = { object = { key = [{ prefix = "cameras/" }, { prefix = "uploads/" }] } } } }
+    error_message = "the topic must send only what has these prefixes"
+  }
+
+  assert {
+    condition     = jsondecode(local.environment.RETINUE_DETECTORS) == { onnx-objects = { threshold = 0.4, labels = ["dog", "cat"], model = "nanodet", fast = true } }
+    error_message = "options must keep their types"
+  }
+
+  assert {
+    condition     = local.environment.RETINUE_LOADER_THREADS == "4"
+    error_message = "further settings must be passed on"
+  }
+
+  assert {
+    condition     = !anytrue([for statement in jsondecode(aws_iam_role_policy.task.policy).Statement : contains(statement.Resource, "*")])
+    error_message = "without Rekognition nothing is allowed everywhere"
+  }
+}
+
+run "collection" {
+  command = apply
+
+  variables {
+    config = { detectors = { rekognition-face-search = { collection_id = "staff" } } }
+  }
+
+  assert {
+    condition = anytrue([for statement in jsondecode(aws_iam_role_policy.task.policy).Statement :
+      contains(statement.Action, "rekognition:SearchFacesByImage") && statement.Resource[0] == "arn:aws:rekognition:eu-west-1:123456789012:collection/staff"
+    ])
+    error_message = "faces may be searched in this collection alone"
+  }
+}
+
+run "gpu" {
+  command = apply
+
+  variables {
+    gpu_capacity_provider = "retinue-test-labels"
+    config = {
+      detectors            = { onnx-objects = {} }
+      gpu                  = true
+      cpu                  = 3584
+      memory               = 14000
+      stop_timeout_seconds = 300
+    }
+  }
+
+  assert {
+    condition     = one(aws_ecs_service.this.capacity_provider_strategy[*].capacity_provider) == "retinue-test-labels"
+    error_message = "the pool must run on its own instances"
+  }
+}

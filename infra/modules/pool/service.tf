@@ -1,0 +1,50 @@
+# Keeps the wanted number of tasks running, and replaces them one deployment after the other.
+
+locals {
+  spot = floor(var.config.spot_share * 100)
+
+  capacity = var.config.gpu ? { (coalesce(var.gpu_capacity_provider, "missing")) = 100 } : {
+    for provider, weight in { FARGATE = 100 - local.spot, FARGATE_SPOT = local.spot } :
+    provider => weight if weight > 0
+  }
+}
+
+resource "aws_ecs_service" "this" {
+  name            = local.name
+  cluster         = var.cluster.arn
+  task_definition = module.task.definition_arn
+  desired_count   = var.config.min
+  propagate_tags  = "SERVICE"
+
+  enable_execute_command             = false
+  deployment_minimum_healthy_percent = 100
+  deployment_maximum_percent         = 200
+
+  dynamic "capacity_provider_strategy" {
+    for_each = local.capacity
+
+    content {
+      capacity_provider = capacity_provider_strategy.key
+      weight            = capacity_provider_strategy.value
+    }
+  }
+
+  network_configuration {
+    subnets          = var.network.subnet_ids
+    security_groups  = [var.network.security_group_id]
+    assign_public_ip = false
+  }
+
+  # A version that does not start is taken back.
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+
+  lifecycle {
+    ignore_changes = [desired_count] # the backlog's affair, from here on
+  }
+
+  # A worker that starts without its permissions would stop receiving until they arrive.
+  depends_on = [aws_iam_role_policy.task]
+}

@@ -1,0 +1,47 @@
+mock_provider "aws" {
+  source = "../../testing"
+}
+
+variables {
+  key_arn = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+}
+
+run "registry" {
+  command = apply
+
+  assert {
+    condition     = aws_ecr_repository.this.image_tag_mutability == "IMMUTABLE"
+    error_message = "a tag must mean one image for ever"
+  }
+
+  assert {
+    condition     = aws_ecr_repository.this.image_scanning_configuration[0].scan_on_push
+    error_message = "images must be scanned"
+  }
+
+  assert {
+    condition     = aws_ecr_repository.this.encryption_configuration[0].kms_key == var.key_arn
+    error_message = "images must be encrypted with our key"
+  }
+
+  assert {
+    condition     = !aws_ecr_repository.this.force_delete
+    error_message = "images must not be deleted with the repository"
+  }
+
+  assert {
+    condition     = jsondecode(aws_ecr_lifecycle_policy.this.policy).rules[1].selection.countNumber == 60
+    error_message = "old images must go"
+  }
+}
+
+run "refuses_bad_input" {
+  command = plan
+
+  variables {
+    name        = "Retinue!"
+    keep_images = 1
+  }
+
+  expect_failures = [var.name, var.keep_images]
+}

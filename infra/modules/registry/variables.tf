@@ -1,0 +1,38 @@
+variable "name" {
+  description = "Name of the repository."
+  type        = string
+  default     = "retinue"
+
+  validation {
+    condition     = can(regex("^[a-z0-9]+([._/-][a-z0-9]+)*$", var.name)) && length(var.name) >= 2
+    error_message = "name must be lower-case letters and digits, joined by dots, hyphens, underscores or slashes."
+  }
+}
+
+variable "key_arn" {
+  description = "ARN of the KMS key that encrypts the images; null for ECR's own."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.key_arn))
+    error_message = "key_arn must be the ARN of a KMS key."
+  }
+}
+
+variable "keep_images" {
+  description = "How many images to keep. Deploying goes back no further."
+  type        = number
+  default     = 60
+
+  validation {
+    condition     = var.keep_images >= 4 && var.keep_images <= 1000
+    error_message = "keep_images must be between 4 and 1000."
+  }
+}
+
+variable "force_delete" {
+  description = "Whether destroying the repository deletes the images in it."
+  type        = bool
+  default     = false
+}

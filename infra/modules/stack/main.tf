@@ -1,0 +1,165 @@
+# A whole environment, from bucket to rows. environments/ says how large.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  # Unique in the world and known before it exists, so that the network can name it.
+  bucket_name = coalesce(var.bucket_name, "${var.name}-images-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.name}")
+  bucket_arn  = "arn:${data.aws_partition.current.partition}:s3:::${local.bucket_name}"
+  gpu_pools   = { for name, pool in var.pools : name => pool if pool.gpu }
+  network     = { subnet_ids = module.network.subnet_ids, security_group_id = module.network.worker_security_group_id }
+
+  # By way of the capacity providers, so that services wait for them.
+  cluster = { arn = aws_ecs_cluster.this.arn, name = aws_ecs_cluster_capacity_providers.this.cluster_name }
+
+  database = { url = module.database.url, secret_arn = module.database.secret_arn }
+}
+
+module "key" {
+  source = "../key"
+
+  name                 = var.name
+  deletion_window_days = var.protect ? 30 : 7
+}
+
+module "network" {
+  source = "../network"
+
+  name                = var.name
+  existing            = var.existing_vpc
+  cidr                = var.vpc_cidr
+  zone_count          = var.zone_count
+  endpoint_zone_count = var.endpoint_zone_count
+  container_instances = length(local.gpu_pools) > 0
+  bucket_arns         = [local.bucket_arn]
+  key_arn             = module.key.arn
+  log_retention_days  = var.log_retention_days
+}
+
+module "image_bucket" {
+  source = "../image_bucket"
+
+  name              = local.bucket_name
+  key_arn           = module.key.arn
+  expire_days       = var.image_expire_days
+  access_log_bucket = var.access_log_bucket
+  force_destroy     = !var.protect
+}
+
+module "database" {
+  source = "../database"
+
+  name                        = var.name
+  vpc_id                      = module.network.vpc_id
+  subnet_ids                  = module.network.subnet_ids
+  client_security_group_ids   = { workers = module.network.worker_security_group_id }
+  key_arn                     = module.key.arn
+  engine_version              = var.database.engine_version
+  instance_class              = var.database.instance_class
+  storage_gb                  = var.database.storage_gb
+  max_storage_gb              = var.database.max_storage_gb
+  multi_az                    = var.database.multi_az
+  backup_days                 = var.database.backup_days
+  allow_major_version_upgrade = var.database.allow_major_version_upgrade
+  apply_immediately           = var.database.apply_immediately
+  password_rotation_days      = var.database.password_rotation_days
+  deletion_protection         = var.protect
+  skip_final_snapshot         = !var.protect
+  log_retention_days          = var.log_retention_days
+}
+
+resource "aws_ecs_cluster" "this" {
+  name = var.name
+
+  # Scaling reads RunningTaskCount.
+  setting {
+    name  = "containerInsights"
+    value = "enabled"
+  }
+}
+
+resource "aws_ecs_cluster_capacity_providers" "this" {
+  cluster_name       = aws_ecs_cluster.this.name
+  capacity_providers = concat(["FARGATE", "FARGATE_SPOT"], [for pool in module.gpu_capacity : pool.name])
+}
+
+module "gpu_capacity" {
+  source   = "../gpu_capacity"
+  for_each = local.gpu_pools
+
+  name                 = "${var.name}-${each.key}"
+  cluster_name         = var.name
+  network              = local.network
+  instance_types       = each.value.gpu_instance_types
+  max                  = each.value.max
+  spot_share           = each.value.spot_share
+  stop_timeout_seconds = each.value.stop_timeout_seconds
+}
+
+module "migrations" {
+  source = "../migrations"
+
+  name               = var.name
+  image              = var.images.cpu
+  repository_arn     = var.repository_arn
+  cluster_name       = aws_ecs_cluster.this.name
+  network            = local.network
+  database           = local.database
+  key_arn            = module.key.arn
+  log_retention_days = var.log_retention_days
+}
+
+module "pool" {
+  source   = "../pool"
+  for_each = var.pools
+
+  name                  = var.name
+  pool_name             = each.key
+  config                = each.value
+  image                 = each.value.gpu ? coalesce(var.images.cuda, var.images.cpu) : var.images.cpu
+  repository_arn        = var.repository_arn
+  cluster               = local.cluster
+  gpu_capacity_provider = each.value.gpu ? module.gpu_capacity[each.key].name : null
+  network               = local.network
+  topic_arn             = module.image_bucket.topic_arn
+  bucket_arn            = module.image_bucket.arn
+  database              = local.database
+  key_arn               = module.key.arn
+  alarm_topic_arn       = module.observability.alarm_topic_arn
+  log_retention_days    = var.log_retention_days
+}
+
+module "model_reaper" {
+  source = "../model_reaper"
+  count  = length(var.model_project_arns) > 0 ? 1 : 0
+
+  name               = var.name
+  image              = var.images.cpu
+  repository_arn     = var.repository_arn
+  cluster_arn        = aws_ecs_cluster.this.arn
+  network            = local.network
+  database           = local.database
+  project_arns       = var.model_project_arns
+  key_arn            = module.key.arn
+  log_retention_days = var.log_retention_days
+}
+
+module "observability" {
+  source = "../observability"
+
+  name                = var.name
+  cluster_name        = aws_ecs_cluster.this.name
+  database_identifier = module.database.identifier
+  key_arn             = module.key.arn
+  alarm_emails        = var.alarm_emails
+  monthly_budget_usd  = var.monthly_budget_usd
+
+  pools = { for name, pool in module.pool : name => {
+    queue_name             = pool.queue.name
+    dead_letter_queue_name = pool.dead_letter_queue.name
+    service_name           = pool.service_name
+    metric_namespace       = pool.metric_namespace
+  } }
+}

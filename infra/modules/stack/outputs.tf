@@ -1,0 +1,45 @@
+output "bucket_name" {
+  description = "Where to drop images."
+  value       = module.image_bucket.name
+}
+
+output "cluster_name" {
+  description = "Name of the ECS cluster."
+  value       = aws_ecs_cluster.this.name
+}
+
+output "pools" {
+  description = "Each pool: queue, dead-letter queue, service, task definition, log group."
+  value = { for name, pool in module.pool : name => {
+    queue_url             = pool.queue.url
+    dead_letter_queue_url = pool.dead_letter_queue.url
+    service_name          = pool.service_name
+    task_definition_arn   = pool.task_definition_arn
+    log_group_name        = pool.log_group_name
+  } }
+}
+
+output "migrate" {
+  description = "Parameters for `aws ecs run-task --cli-input-json` that migrate the database."
+  value       = module.migrations.run
+}
+
+output "database_identifier" {
+  description = "Identifier of the RDS instance."
+  value       = module.database.identifier
+}
+
+output "analyst_policy_arn" {
+  description = "ARN of the policy to attach to people who ask questions."
+  value       = module.database.analyst_policy_arn
+}
+
+output "alarm_topic_arn" {
+  description = "ARN of the topic that alarms go to."
+  value       = module.observability.alarm_topic_arn
+}
+
+output "dashboard_url" {
+  description = "The dashboard."
+  value       = "https://${data.aws_region.current.name}.console.aws.amazon.com/cloudwatch/home?region=${data.aws_region.current.name}#dashboards:name=${module.observability.dashboard_name}"
+}

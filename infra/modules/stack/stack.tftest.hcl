@@ -1,0 +1,62 @@
+mock_provider "aws" {
+  source = "../../testing"
+}
+
+variables {
+  name           = "retinue-test"
+  repository_arn = "arn:aws:ecr:eu-west-1:123456789012:repository/retinue"
+  images         = { cpu = "retinue:1.0.0", cuda = "retinue:1.0.0-cuda" }
+
+  pools = {
+    labels  = { detectors = { rekognition-labels = { min_confidence = 0.5 }, rekognition-text = {} } }
+    faces   = { detectors = { rekognition-face-search = { collection_id = "staff" } }, key_prefixes = ["people/"] }
+    objects = { detectors = { onnx-objects = {} }, gpu = true, cpu = 3584, memory = 14000, spot_share = 1 }
+  }
+}
+
+run "stack" {
+  command = apply
+
+  variables {
+    model_project_arns = ["arn:aws:rekognition:eu-west-1:123456789012:project/birds/*"]
+  }
+
+  assert {
+    condition     = output.bucket_name != "" && local.bucket_name == "retinue-test-images-123456789012-eu-west-1"
+    error_message = "the bucket's name must be unique in the world"
+  }
+
+  assert {
+    condition     = toset(keys(output.pools)) == toset(["labels", "faces", "objects"])
+    error_message = "there must be a pool for each entry of the map"
+  }
+
+  assert {
+    condition     = length(module.gpu_capacity) == 1 && contains(aws_ecs_cluster_capacity_providers.this.capacity_providers, "retinue-test-objects")
+    error_message = "only the pool with a GPU gets instances"
+  }
+
+  assert {
+    condition     = length(module.model_reaper) == 1
+    error_message = "the reaper must be there when there are models"
+  }
+
+  assert {
+    condition     = one(aws_ecs_cluster.this.setting).value == "enabled"
+    error_message = "scaling reads Container Insights"
+  }
+}
+
+run "no_reaper_without_models" {
+  command = plan
+
+  variables {
+    pools  = { labels = { detectors = { rekognition-labels = {} } } }
+    images = { cpu = "retinue:1.0.0" }
+  }
+
+  assert {
+    condition     = length(module.model_reaper) == 0 && length(module.gpu_capacity) == 0
+    error_message = "nothing must be made that nobody asked for"
+  }
+}

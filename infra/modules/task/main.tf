@@ -1,0 +1,79 @@
+# An ECS task definition with its two roles and its log group: what a pool, the migrations and the
+# reaper have in common. The task role can do nothing yet; who uses this module grants it.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  region   = data.aws_region.current.name
+  launcher = var.gpu_count > 0 ? "EC2" : "FARGATE"
+
+  container = merge(
+    {
+      name                   = "retinue"
+      image                  = var.image
+      command                = var.command
+      essential              = true
+      user                   = var.user
+      readonlyRootFilesystem = true
+      privileged             = false
+      stopTimeout            = var.stop_timeout_seconds
+      environment = [for key in sort(keys(local.environment)) : {
+        name  = key
+        value = local.environment[key]
+      }]
+      secrets = [for key in sort(keys(var.secrets)) : {
+        name      = key
+        valueFrom = var.secrets[key]
+      }]
+      mountPoints = [{ sourceVolume = "tmp", containerPath = "/tmp", readOnly = false }]
+      linuxParameters = {
+        initProcessEnabled = true # passes SIGTERM on, and reaps
+        capabilities       = { drop = ["ALL"] }
+      }
+      logConfiguration = {
+        logDriver = "awslogs"
+        options = {
+          "awslogs-group"         = aws_cloudwatch_log_group.this.name
+          "awslogs-region"        = local.region
+          "awslogs-stream-prefix" = "task"
+          "mode"                  = "non-blocking" # a slow log must not hold up the work
+          "max-buffer-size"       = "8m"
+        }
+      }
+    },
+    var.gpu_count > 0 ? {
+      resourceRequirements = [{ type = "GPU", value = tostring(var.gpu_count) }]
+    } : {},
+  )
+
+  # AWS_REGION comes with Fargate but not with every EC2 instance.
+  environment = merge({ AWS_REGION = local.region, TMPDIR = "/tmp" }, var.environment)
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/${var.name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.key_arn
+}
+
+resource "aws_ecs_task_definition" "this" {
+  family                   = replace(var.name, "/", "-")
+  requires_compatibilities = [local.launcher]
+  network_mode             = "awsvpc"
+  cpu                      = var.cpu
+  memory                   = var.memory
+  execution_role_arn       = aws_iam_role.execution.arn
+  task_role_arn            = aws_iam_role.task.arn
+  container_definitions    = jsonencode([local.container])
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = "X86_64"
+  }
+
+  volume {
+    name = "tmp"
+  }
+}

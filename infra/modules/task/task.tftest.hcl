@@ -1,0 +1,98 @@
+mock_provider "aws" {
+  source = "../../testing"
+}
+
+variables {
+  name           = "retinue-test/labels"
+  image          = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/retinue:1.0.0"
+  repository_arn = "arn:aws:ecr:eu-west-1:123456789012:repository/retinue"
+  command        = ["worker"]
+  environment    = { RETINUE_LOG_FORMAT = "json" }
+  secrets        = { PGPASSWORD = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef:password::" }
+  key_arn        = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+}
+
+run "task" {
+  command = apply
+
+  assert {
+    condition = alltrue([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : alltrue([
+      container.readonlyRootFilesystem, !container.privileged, !startswith(container.user, "0"),
+      container.linuxParameters.capabilities.drop == ["ALL"], container.linuxParameters.initProcessEnabled,
+    ])])
+    error_message = "the container must not run as root, write to its root, or have a capability"
+  }
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].secrets[0].valueFrom == var.secrets.PGPASSWORD
+    error_message = "secrets must be references"
+  }
+
+  assert {
+    condition     = aws_ecs_task_definition.this.network_mode == "awsvpc" && aws_ecs_task_definition.this.requires_compatibilities == toset(["FARGATE"])
+    error_message = "the task must run on Fargate with a network interface of its own"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_log_group.this.kms_key_id == var.key_arn && aws_cloudwatch_log_group.this.retention_in_days == 30
+    error_message = "the log must be encrypted, and end some day"
+  }
+
+  assert {
+    condition = alltrue([for statement in jsondecode(aws_iam_role_policy.execution.policy).Statement :
+      !contains(statement.Resource, "*") || statement.Action == ["ecr:GetAuthorizationToken"]
+    ])
+    error_message = "ECS may do nothing everywhere but sign in to ECR"
+  }
+
+  assert {
+    condition = contains(flatten([for statement in jsondecode(aws_iam_role_policy.execution.policy).Statement :
+      statement.Resource if contains(statement.Action, "secretsmanager:GetSecretValue")
+    ]), "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef")
+    error_message = "ECS must be able to read the secret, and only it"
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.task.assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
+    error_message = "only tasks of this account may take the role"
+  }
+}
+
+run "gpu" {
+  command = apply
+
+  variables {
+    gpu_count            = 1
+    stop_timeout_seconds = 600
+    repository_arn       = null
+    secrets              = {}
+  }
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].resourceRequirements == [{ type = "GPU", value = "1" }]
+    error_message = "the task must ask for a GPU"
+  }
+
+  assert {
+    condition     = length(jsondecode(aws_iam_role_policy.execution.policy).Statement) == 1
+    error_message = "without a repository and secrets, ECS may only log"
+  }
+}
+
+run "refuses_bad_input" {
+  command = plan
+
+  variables {
+    name                 = "labels"
+    image                = "retinue:latest"
+    command              = []
+    user                 = "0:0"
+    stop_timeout_seconds = 121
+    gpu_count            = 0
+    environment          = { RETINUE_DATABASE_URL = "postgresql://owner:secret@host/retinue" }
+  }
+
+  expect_failures = [
+    var.name, var.image, var.command, var.user, var.stop_timeout_seconds, var.environment,
+  ]
+}

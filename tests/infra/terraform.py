@@ -1,0 +1,233 @@
+"""Terraform, offline: where the AWS provider is, a copy of infra/ to run in, what a test said."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+INFRA = Path(__file__).parents[2] / "infra"
+REGISTRY = "registry.terraform.io"
+MODULES = sorted(str(path.relative_to(INFRA)) for path in (INFRA / "modules").iterdir())
+ROOTS = ["bootstrap", "environments/dev", "environments/production"]
+"""What is planned and applied. Their validation takes in every module."""
+
+_PROVIDER = Path(REGISTRY, "hashicorp", "aws")
+
+
+class TerraformMissingError(Exception):
+    """Terraform, or its AWS provider, cannot be had; the message says why."""
+
+
+def find_mirror() -> Path | None:
+    """A folder with the AWS provider for this machine, laid out as a mirror, if there is one.
+
+    Looks for ``terraform-provider-aws`` where Terraform itself, its plugin cache and people put it.
+    """
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    target = f"{platform.system().lower()}_{machine}"
+    for place in _places():
+        for depth in ("", "*", "*/*"):
+            found = place.glob(
+                str(Path(depth, _PROVIDER, "5.*", target, "terraform-provider-aws*"))
+            )
+            for program in found:
+                return program.parents[5]
+    return None
+
+
+def _places() -> Iterator[Path]:
+    """Where mirrors are, the likeliest first."""
+    if cache_folder := os.environ.get("TF_PLUGIN_CACHE_DIR"):
+        yield Path(cache_folder)
+    home = Path.home()
+    yield from (home / ".terraform.d", home / ".local/share/terraform", home / ".cache")
+    for root in os.environ.get("XDG_DATA_DIRS", "/usr/local/share:/usr/share").split(":"):
+        yield Path(root) / "terraform"
+    yield from (Path("/opt"), Path("/usr/local/lib"), Path("/usr/lib"), Path("/var/lib"))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What ``terraform test`` said of a folder.
+
+    Attributes:
+        passed: How many runs passed.
+        problems: What went wrong, in Terraform's words.
+        states: What was applied to the imaginary account, by run.
+    """
+
+    passed: int
+    problems: tuple[str, ...]
+    states: Mapping[str, dict[str, Any]]
+
+
+class Terraform:
+    """Runs Terraform in a copy of infra/, so that nothing is written beside the sources.
+
+    Args:
+        folder: An empty folder to work in.
+
+    Raises:
+        TerraformMissingError: It is not installed, or not its AWS provider and no registry answers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Copy infra/ and find the provider."""
+        program = shutil.which("terraform")
+        if program is None:
+            raise TerraformMissingError("terraform is not installed")
+        self._program = program
+        self.infra = folder / "infra"
+        shutil.copytree(
+            INFRA, self.infra, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*")
+        )
+        self._init_lock = Lock()  # the plugin cache is not safe for two at once
+        # No AWS_… variable gets through: nothing here may reach an account.
+        self._environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "TF_"))
+        } | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
+        self._choose_source(folder)
+
+    def _choose_source(self, folder: Path) -> None:
+        """Take the provider from the user's own configuration, a mirror, or the registry."""
+        own = os.environ.get("TF_CLI_CONFIG_FILE")
+        mirror = find_mirror()
+        if own and Path(own).is_file():
+            self._environment["TF_CLI_CONFIG_FILE"] = own
+        elif mirror is not None:
+            config = folder / "terraform.rc"
+            config.write_text(
+                f"provider_installation {{\n  filesystem_mirror {{\n"
+                f"    path = {json.dumps(str(mirror))}\n  }}\n}}\n",
+                encoding="utf-8",
+            )
+            self._environment["TF_CLI_CONFIG_FILE"] = str(config)
+        else:
+            downloads = Path(os.environ.get("TF_PLUGIN_CACHE_DIR", folder / "plugins"))
+            downloads.mkdir(parents=True, exist_ok=True)
+            self._environment["TF_PLUGIN_CACHE_DIR"] = str(downloads)
+
+    def run(self, directory: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run Terraform in a folder of infra/."""
+        return subprocess.run(
+            [self._program, *arguments],
+            cwd=self.infra / directory,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def init(self, directory: str) -> None:
+        """Prepare a folder, without its backend.
+
+        Raises:
+            TerraformMissingError: The provider cannot be had.
+            AssertionError: The folder is wrong.
+        """
+        with self._init_lock:
+            done = self.run(directory, "init", "-backend=false", "-no-color")
+        if done.returncode == 0:
+            return
+        if "Failed to query available provider packages" in done.stderr or (
+            "Failed to install provider" in done.stderr
+        ):
+            raise TerraformMissingError(f"the AWS provider cannot be had: {done.stderr[-600:]}")
+        raise AssertionError(done.stderr)
+
+    def validate(self, directory: str) -> str:
+        """What Terraform has against a folder that is prepared; nothing if it is valid."""
+        done = self.run(directory, "validate", "-no-color")
+        return "" if done.returncode == 0 else done.stdout + done.stderr
+
+    def test(self, directory: str, *, states: bool = False) -> Outcome:
+        """Run the tests of a folder that is prepared."""
+        more = ["-verbose"] if states else []
+        done = self.run(directory, "test", "-json", *more)
+        passed, problems, found = 0, [], {}
+        for line in done.stdout.splitlines():
+            message = json.loads(line)
+            match message["type"]:
+                case "diagnostic" if message["diagnostic"]["severity"] == "error":
+                    problems.append(f"{message.get('@testrun', '')}: {_say(message['diagnostic'])}")
+                case "test_state":
+                    found[message["@testrun"]] = message["test_state"]
+                case "test_summary":
+                    passed = message["test_summary"].get("passed", 0)
+        if done.returncode and not problems:
+            problems.append(done.stderr or done.stdout[-2_000:])
+        return Outcome(passed, tuple(problems), found)
+
+
+def _say(diagnostic: Mapping[str, Any]) -> str:
+    place = diagnostic.get("range", {})
+    line = place.get("start", {}).get("line", "")
+    return (
+        f"{diagnostic['summary']} ({place.get('filename', '')}:{line}) "
+        f"{diagnostic.get('detail', '')}"
+    )
+
+
+class Suite:
+    """Validates and tests folders beforehand, on as many processors as there are.
+
+    Args:
+        terraform: Runs them.
+        directories: Which, the slowest first.
+        with_states: Those whose states are wanted.
+    """
+
+    def __init__(
+        self, terraform: Terraform, directories: list[str], with_states: frozenset[str]
+    ) -> None:
+        """Begin."""
+        self._terraform = terraform
+        self._with_states = with_states
+        self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+        self._running = {name: self._pool.submit(self._check, name) for name in directories}
+
+    def _check(self, directory: str) -> Outcome:
+        self._terraform.init(directory)
+        if directory in ROOTS and (complaint := self._terraform.validate(directory)):
+            return Outcome(0, (complaint,), {})
+        return self._terraform.test(directory, states=directory in self._with_states)
+
+    def outcome(self, directory: str) -> Outcome:
+        """What came of a folder, as soon as it is known."""
+        if directory not in self._running:
+            self._running[directory] = self._pool.submit(self._check, directory)
+        return self._running[directory].result()
+
+    def stop(self) -> None:
+        """Begin no more."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def resources(state: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """The resources of one type in a state, by address."""
+    return dict(_walk(state["root_module"], kind))
+
+
+def _walk(module: Mapping[str, Any], kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for resource in module.get("resources", ()):
+        if resource["mode"] == "managed" and resource["type"] == kind:
+            yield resource["address"], resource["values"]
+    for child in module.get("child_modules", ()):
+        yield from _walk(child, kind)
+
+
+@cache
+def source(path: str) -> str:
+    """The text of a file of infra/."""
+    return (INFRA / path).read_text(encoding="utf-8")

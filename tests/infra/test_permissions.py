@@ -1,0 +1,169 @@
+"""The IAM actions that a worker is allowed, held against the calls that its code makes."""
+
+import io
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from botocore.awsrequest import AWSResponse
+from infra.terraform import resources, source
+from retinue_sdk import ImageLimits, ImageReference
+from retinue_workers.object_store import ObjectStore
+from retinue_workers.plugins import Plugins
+from retinue_workers.queue import Message, SqsQueue
+
+IMPLIED = {
+    "s3:ListBucket": "without it S3 answers 403 for an object that is missing",
+    "kms:Decrypt": "S3 and SQS call it for whoever reads what is encrypted",
+}
+"""Actions that no call shows, and why they are needed."""
+
+BATCH = re.compile(r"Batch$")
+"""SQS has no actions for batches: the single ones allow them."""
+
+TABLE = re.compile(r"^    (rekognition-[a-z-]+)\s*= \[(.*?)\]", re.MULTILINE | re.DOTALL)
+
+
+class _Raw(io.BytesIO):
+    """A body as urllib3 gives it."""
+
+    def stream(self, amount: int = 1024, decode_content: bool | None = None) -> Any:
+        while block := self.read(amount):
+            yield block
+
+
+def recorded(service: str, bodies: dict[str, bytes]) -> tuple[Any, set[str]]:
+    """A client that reaches nobody, and the IAM actions that its calls need."""
+    session: Any = boto3.session.Session()
+    client = session.client(
+        service, "eu-west-1", aws_access_key_id="none", aws_secret_access_key="none"
+    )
+    actions: set[str] = set()
+
+    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+        name = BATCH.sub("", model.name)
+        if model.name == "GetObject" and "versionId" in params["query_string"]:
+            name = "GetObjectVersion"
+        actions.add(f"{service}:{name}")
+
+    def answer(request: Any, event_name: str, **_: Any) -> AWSResponse:
+        body = bodies.get(event_name.rsplit(".", 1)[1], b"{}")
+        headers = {"Content-Length": str(len(body)), "ETag": '"e"'}
+        return AWSResponse(request.url, 200, headers, _Raw(body))  # type: ignore[arg-type]
+
+    client.meta.events.register(f"before-call.{service}", note)
+    client.meta.events.register(f"before-send.{service}", answer)
+    return client, actions
+
+
+@pytest.fixture(scope="session")
+def called() -> set[str]:
+    """What the worker's own code calls, all of it."""
+    sqs, of_sqs = recorded("sqs", {})
+    queue = SqsQueue(sqs, "https://sqs.test/1/q", wait_seconds=0, visibility_timeout_seconds=30)
+    messages = [Message("id", "handle", "body", 1)]
+    queue.receive(10)
+    queue.delete(messages)
+    queue.change_visibility(messages, 0)
+
+    s3, of_s3 = recorded("s3", {"GetObject": b"image"})
+    store = ObjectStore(s3, ImageLimits())
+    for version_id in (None, "v"):
+        store.fetch(ImageReference("bucket", "key", version_id=version_id, etag="e"))
+    return of_sqs | of_s3
+
+
+@pytest.fixture(scope="session")
+def allowed(stack: dict[str, Any]) -> Callable[[str], dict[str, list[str]]]:
+    """The actions that a pool's worker is allowed, with the resources of each."""
+
+    def of(pool: str) -> dict[str, list[str]]:
+        policies = [
+            json.loads(values["policy"])
+            for address, values in resources(stack, "aws_iam_role_policy").items()
+            if address == f'module.pool["{pool}"].aws_iam_role_policy.task'
+        ]
+        found: dict[str, list[str]] = {}
+        for statement in policies[0]["Statement"]:
+            assert statement["Effect"] == "Allow"
+            for action in statement["Action"]:
+                found.setdefault(action, []).extend(statement["Resource"])
+        return found
+
+    return of
+
+
+def operations(pool_detectors: set[str]) -> set[str]:
+    """What the detectors of a pool say they call."""
+    registered = Plugins().registrations
+    return {
+        f"rekognition:{operation}"
+        for name in pool_detectors
+        for operation in getattr(registered[name].detector, "operations", ())
+    }
+
+
+@pytest.mark.parametrize(
+    ("pool", "detectors"),
+    [
+        ("labels", {"rekognition-labels", "rekognition-text"}),
+        ("faces", {"rekognition-face-search"}),
+        ("objects", {"onnx-objects"}),
+    ],
+)
+def test_a_worker_may_do_what_it_calls_and_nothing_else(
+    called: set[str],
+    allowed: Callable[[str], dict[str, list[str]]],
+    pool: str,
+    detectors: set[str],
+) -> None:
+    assert set(allowed(pool)) == called | set(IMPLIED) | operations(detectors)
+
+
+def test_only_operations_on_an_image_are_allowed_everywhere(
+    allowed: Callable[[str], dict[str, list[str]]],
+) -> None:
+    everywhere = {
+        action
+        for pool in ("labels", "faces", "objects")
+        for action, places in allowed(pool).items()
+        if "*" in places
+    }
+    assert everywhere == {
+        "rekognition:DetectLabels",
+        "rekognition:DetectText",
+        "rekognition:DetectFaces",
+    }
+
+
+def test_no_role_may_do_every_action(stack: dict[str, Any]) -> None:
+    for address, values in resources(stack, "aws_iam_role_policy").items():
+        for statement in json.loads(values["policy"])["Statement"]:
+            assert not [action for action in statement["Action"] if "*" in action], address
+
+
+def test_the_table_of_operations_is_the_plugins_own() -> None:
+    table: dict[str, set[str]] = {}
+    for name, listed in TABLE.findall(source("modules/pool/permissions.tf")):
+        table.setdefault(name, set()).update(re.findall(r'"(\w+)"', listed))
+    declared = {
+        name: set(getattr(registration.detector, "operations", ()))
+        for name, registration in Plugins().registrations.items()
+        if name.startswith("rekognition-")
+    }
+    assert table == declared
+
+
+def test_every_operation_in_the_table_exists() -> None:
+    model = botocore.session.get_session().get_service_model("rekognition")
+    listed = {
+        operation
+        for _, text in TABLE.findall(source("modules/pool/permissions.tf"))
+        for operation in re.findall(r'"(\w+)"', text)
+    }
+    assert listed
+    assert listed <= set(model.operation_names)

@@ -1,0 +1,126 @@
+"""The variables that task definitions set, held against the settings that the worker reads."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from infra.terraform import resources, source
+from retinue_workers.cli.commands import retinue
+from retinue_workers.plugins import Plugins
+from retinue_workers.settings import PREFIX, STOP_SECONDS, Settings
+
+NOT_OURS = {"AWS_REGION", "TMPDIR"}
+"""Variables that boto3 and Python read."""
+
+NOT_BUILT_YET = {"models"}
+"""Commands that a task definition names and that are still to come; off in every environment."""
+
+NOT_FOR_WORKERS = {"query_database_url"}
+"""Settings that no worker reads."""
+
+POOLS = ["labels", "faces", "objects"]
+
+
+@pytest.fixture(scope="session")
+def containers(stack: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The container of each task definition, by its family."""
+    return {
+        values["family"]: json.loads(values["container_definitions"])[0]
+        for values in resources(stack, "aws_ecs_task_definition").values()
+    }
+
+
+def variables(container: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in container["environment"]}
+
+
+def test_there_is_a_task_definition_for_everything(containers: dict[str, Any]) -> None:
+    assert set(containers) == {
+        f"retinue-test-{name}" for name in [*POOLS, "migrations", "model-reaper"]
+    }
+
+
+def test_every_variable_is_a_setting_with_a_good_value(
+    containers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for family, container in containers.items():
+        given = variables(container)
+        ours = {name for name in given if name.startswith(PREFIX)}
+        assert set(given) - ours == NOT_OURS, family
+        with monkeypatch.context() as environment:
+            for name, value in given.items():
+                environment.setenv(name, value)
+            settings = Settings.load()
+        assert settings.require_database_url().startswith("postgresql://"), family
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_worker_gets_what_it_needs(containers: dict[str, Any], pool: str) -> None:
+    given = variables(containers[f"retinue-test-{pool}"])
+    assert {"RETINUE_QUEUE_URL", "RETINUE_DATABASE_URL", "RETINUE_DETECTORS"} <= set(given)
+
+
+def test_a_pool_can_set_every_setting_of_a_worker(containers: dict[str, Any]) -> None:
+    always = {
+        name.removeprefix(PREFIX).lower()
+        for name in variables(containers["retinue-test-labels"])
+        if name.startswith(PREFIX)
+    }
+    listed = re.search(
+        r"keys\(var\.config\.settings\) : contains\(\[(.*?)\]",
+        source("modules/pool/config.tf"),
+        re.DOTALL,
+    )
+    assert listed is not None
+    on_request = set(re.findall(r'"(\w+)"', listed[1]))
+    assert always & on_request == set()
+    assert always | on_request == set(Settings.model_fields) - NOT_FOR_WORKERS
+
+
+def test_secrets_come_by_reference_alone(containers: dict[str, Any]) -> None:
+    for family, container in containers.items():
+        secrets = {entry["name"]: entry["valueFrom"] for entry in container["secrets"]}
+        assert set(secrets) == {"PGUSER", "PGPASSWORD"}, family
+        assert all(value.startswith("arn:aws:secretsmanager:") for value in secrets.values())
+        for name, value in variables(container).items():
+            assert not re.search(r"://[^/]*@", value), f"{family}: {name} holds a login"
+
+
+def test_commands_exist(containers: dict[str, Any]) -> None:
+    named = {container["command"][0] for container in containers.values()}
+    assert named - set(retinue.commands) <= NOT_BUILT_YET
+    for environment in ("dev", "production"):
+        assert "model_project_arns" not in source(f"environments/{environment}/terraform.tfvars")
+
+
+@pytest.mark.parametrize("pool", ["labels", "faces"])
+def test_detectors_take_the_options_as_they_arrive(
+    containers: dict[str, Any], pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = variables(containers[f"retinue-test-{pool}"])
+    monkeypatch.setenv("AWS_REGION", given["AWS_REGION"])
+    wanted = json.loads(given["RETINUE_DETECTORS"])
+    assert [detector.name for detector in Plugins().make(wanted)] == list(wanted)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_the_worker_stops_before_ecs_kills_it(containers: dict[str, Any], pool: str) -> None:
+    container = containers[f"retinue-test-{pool}"]
+    given = variables(container)
+    assert STOP_SECONDS <= 10, "modules/pool/config.tf leaves ten seconds"
+    assert container["stopTimeout"] > float(given["RETINUE_SHUTDOWN_GRACE_SECONDS"]) + 10
+    assert float(given["RETINUE_STOP_TIMEOUT_SECONDS"]) == container["stopTimeout"]
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_message_stays_hidden_while_a_detector_works(
+    stack: dict[str, Any], containers: dict[str, Any], pool: str
+) -> None:
+    given = variables(containers[f"retinue-test-{pool}"])
+    visibility_seconds = int(given["RETINUE_VISIBILITY_TIMEOUT_SECONDS"])
+    call_seconds = float(given["RETINUE_DETECTOR_TIMEOUT_SECONDS"])
+    heartbeat_seconds = float(given["RETINUE_HEARTBEAT_SECONDS"])
+    assert call_seconds + heartbeat_seconds <= visibility_seconds
+    queue = resources(stack, "aws_sqs_queue")[f'module.pool["{pool}"].aws_sqs_queue.this']
+    assert queue["visibility_timeout_seconds"] == visibility_seconds
