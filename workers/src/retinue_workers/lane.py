@@ -354,6 +354,7 @@ def _refusing(detector: AnyDetector) -> Iterator[None]:
     except ConfigurationError as error:
         raise ConfigurationError(f"detector {detector.name}: {error}") from error
     except (Exception, SystemExit) as error:
+        log.exception("detector_cannot_start", detector=detector.name)
         raise ConfigurationError(
             f"detector {detector.name} cannot start: {describe(error)}"
         ) from error

@@ -36,6 +36,7 @@ class Outcome:
         image_id: The image.
         detector: The detector's name.
         error_code: Why it failed; none if it did not.
+        error_message: The same for people.
         findings: What it found, most certain first.
         price_usd: What it cost, in US dollars.
     """
@@ -43,6 +44,7 @@ class Outcome:
     image_id: UUID
     detector: str
     error_code: str | None
+    error_message: str | None
     findings: tuple[Finding, ...]
     price_usd: Decimal
 
@@ -78,6 +80,7 @@ def outcomes(
             image_id=run.image_id,
             detector=run.detector,
             error_code=run.error_code,
+            error_message=run.error_message,
             findings=tuple(found[run.run_id]),
             price_usd=run.price_usd,
         )
@@ -88,7 +91,8 @@ def outcomes(
 _RUNS = text(
     """
     SELECT DISTINCT ON (runs.image_id, runs.detector)
-           runs.run_id, runs.image_id, runs.detector, runs.error_code, runs.price_usd
+           runs.run_id, runs.image_id, runs.detector, runs.error_code, runs.error_message,
+           runs.price_usd
     FROM runs
     JOIN unnest(CAST(:detector AS text[]), CAST(:version AS text[]),
                 CAST(:fingerprint AS text[])) AS wanted (detector, version, fingerprint)

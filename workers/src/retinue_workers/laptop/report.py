@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from retinue_workers.laptop.progress import Done
 
 MAX_ROWS = 60
 """Most rows of the table that are printed; SQL shows the rest."""
+
+MAX_REASONS = 8
+"""Most reasons for failure that are printed."""
 
 QUESTIONS = (
     (
@@ -92,6 +96,27 @@ def print_totals(console: Console, results: Sequence[Result], done: Done, second
         )
     elif done.known:
         console.print(f"{_count(done.new, 'new run')}; {done.known:,} were in the history already.")
+
+
+def print_failures(console: Console, results: Sequence[Result], log: Path) -> None:
+    """Why runs failed: each reason once, and where to read more."""
+    reasons = Counter(
+        (outcome.error_code, outcome.error_message or "")
+        for result in results
+        for outcome in result.outcomes
+        if outcome.error_code
+    )
+    if not reasons:
+        return
+    console.print()
+    for (code, message), number in reasons.most_common(MAX_REASONS):
+        console.print(
+            Text.assemble((f"{code}", "red"), f" × {number:,}: ", _printable(message)),
+            soft_wrap=True,
+        )
+    if len(reasons) > MAX_REASONS:
+        console.print(f"… and {len(reasons) - MAX_REASONS:,} more reasons, in the view failed_runs")
+    console.print(f"[dim]The worker's log: {_shown(log)}[/]", soft_wrap=True)
 
 
 def print_next(console: Console, pictures: Path | None) -> None:

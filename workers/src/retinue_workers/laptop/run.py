@@ -28,7 +28,13 @@ from retinue_workers.laptop.pictures import draw
 from retinue_workers.laptop.postgres import EmbeddedPostgres
 from retinue_workers.laptop.processes import Processes
 from retinue_workers.laptop.progress import DetectorKey, Done, Progress
-from retinue_workers.laptop.report import Result, print_next, print_table, print_totals
+from retinue_workers.laptop.report import (
+    Result,
+    print_failures,
+    print_next,
+    print_table,
+    print_totals,
+)
 from retinue_workers.laptop.state import State
 from retinue_workers.laptop.upload import Upload, upload
 from retinue_workers.laptop.watch import watch
@@ -106,6 +112,7 @@ def run(
             console.print(f"[red]not uploaded:[/] {escape(one.photograph.key)}: {one.error}")
     print_table(console, results)
     print_totals(console, results, done, seconds)
+    print_failures(console, results, state.logs / "worker.log")
     print_next(console, pictures)
     if not complete:
         console.print(
@@ -122,7 +129,7 @@ def _photographs(images: Path | None, console: Console) -> Sequence[Photograph]:
     for file in found.skipped:
         console.print(f"[yellow]skipped[/] {escape(ascii(str(file.path)))}: {file.reason}")
     if found.others:
-        console.print(f"[dim]{found.others:,} other files are no images by their names[/]")
+        console.print(f"[dim]passed over, being no images by their names: {found.others:,}[/]")
     return found.photographs
 
 

@@ -19,6 +19,9 @@ from retinue_workers.laptop.state import State
 GRACE_SECONDS = 0.7
 """How long detectors may finish when a run is stopped: Ctrl-C promises an end in two seconds."""
 
+END_SECONDS = 10.0
+"""How long the worker may take to stop when its work is done: it may still tell observers."""
+
 
 class WorkerProcess:
     """A context manager: ``retinue worker`` consumes the queue inside.
@@ -76,9 +79,10 @@ class WorkerProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop it: gracefully, but soon."""
+        """Stop it gracefully; soon, if somebody or something interrupts the run."""
         if self._process is not None:
-            self._processes.stop(self._process, GRACE_SECONDS + 0.3)
+            grace_seconds = END_SECONDS if kind is None else GRACE_SECONDS + 0.3
+            self._processes.stop(self._process, grace_seconds)
 
     def check(self) -> None:
         """See whether it still runs.
