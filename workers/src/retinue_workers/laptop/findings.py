@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from retinue_workers.laptop.pictures import LabelledBox
-from retinue_workers.laptop.progress import DetectorKey
+from retinue_workers.laptop.progress import DetectorKey, detector_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,7 @@ def outcomes(
     engine: Engine, image_ids: Collection[UUID], detectors: Sequence[DetectorKey]
 ) -> dict[tuple[UUID, str], Outcome]:
     """The newest run of each of the detectors on each of the images, by image and detector."""
-    parameters = {
-        "image_id": list(image_ids),
-        "detector": [key.detector for key in detectors],
-        "version": [key.version for key in detectors],
-        "fingerprint": [key.fingerprint for key in detectors],
-    }
+    parameters = {"image_id": list(image_ids), **detector_columns(detectors)}
     with engine.connect() as connection:
         runs = connection.execute(_RUNS, parameters).all()
         found: dict[int, list[Finding]] = {run.run_id: [] for run in runs}

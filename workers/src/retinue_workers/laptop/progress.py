@@ -17,6 +17,15 @@ class DetectorKey:
     fingerprint: str
 
 
+def detector_columns(detectors: Sequence[DetectorKey]) -> dict[str, list[str]]:
+    """The keys as one array a column, as the SQL that asks for them takes them."""
+    return {
+        "detector": [key.detector for key in detectors],
+        "version": [key.version for key in detectors],
+        "fingerprint": [key.fingerprint for key in detectors],
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """How many runs have an outcome.
@@ -47,11 +56,7 @@ class Progress:
     def __init__(self, engine: Engine, detectors: Sequence[DetectorKey], since: datetime) -> None:
         """Remember what to ask for."""
         self._engine = engine
-        self._keys = {
-            "detector": [key.detector for key in detectors],
-            "version": [key.version for key in detectors],
-            "fingerprint": [key.fingerprint for key in detectors],
-        }
+        self._keys = detector_columns(detectors)
         self._since = since
 
     def done(self, image_ids: Collection[UUID]) -> Done:
