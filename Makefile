@@ -16,7 +16,7 @@ run: .venv/for-use ## detect what is in photographs: IMAGES=folder, DETECTORS=na
 	@$(BIN)/retinue run $(if $(DETECTORS),--detectors '$(DETECTORS)') -- $(if $(IMAGES),'$(IMAGES)')
 
 test: .venv/for-development ## run every test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 check: .venv/for-development lint types boundaries test ## all that CI runs: lint, types, boundaries, tests
 

@@ -6,6 +6,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,6 +16,20 @@ from sqlalchemy import make_url
 
 # platformdirs warns where there is none (a container), and here a warning is an error.
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+
+
+TOGETHER = frozenset({"infra"})
+"""Folders of tests that share something dear to make, so that one process runs all of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay in one process when several run side by side: those of a file."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            folder = item.path.relative_to(here).parts[0]
+            group = folder if folder in TOGETHER else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
