@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from threading import Lock
 
 from retinue_history import (
+    REPLAY,
     History,
     HistoryDataError,
     HistoryUnavailableError,
@@ -44,7 +45,13 @@ class MemoryHistory(History):
                 key
                 for key, event_id in attempts
                 if not any(
-                    run.key == key and (run.final or run.event_id == event_id) for run in self.runs
+                    run.key == key
+                    and (
+                        run.outcome == "succeeded"
+                        or (run.final and not event_id.startswith(REPLAY))
+                        or run.event_id == event_id
+                    )
+                    for run in self.runs
                 )
             }
         return {key for key, _ in attempts} - missing

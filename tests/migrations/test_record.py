@@ -130,6 +130,8 @@ def test_settled(history: History, image: Make, run: Make) -> None:
     assert history.settled([]) == set()
     assert settled((success, "e1"), (success, "another")) == {success.key}
     assert settled((bad_image, "another")) == {bad_image.key}
+    # Somebody asks again, for the very image that was found to be bad; a success needs no more.
+    assert settled((bad_image, "replay:1"), (success, "replay:1")) == {success.key}
     assert settled((retriable, "e1")) == {retriable.key}
     assert settled((retriable, "a replay")) == set()
     # Asked for by a redelivery and by a replay: the replay still wants its run.

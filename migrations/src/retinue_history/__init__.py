@@ -12,6 +12,14 @@ from retinue_history.errors import (
     HistoryUnavailableError,
     QueryError,
 )
+from retinue_history.failures import (
+    Cause,
+    Failures,
+    ReplayImage,
+    failed_images,
+    failure_causes,
+    missing_images,
+)
 from retinue_history.history import History
 from retinue_history.migrate import (
     check_schema,
@@ -24,6 +32,7 @@ from retinue_history.query import QueryResult, run_query
 from retinue_history.records import (
     JSON,
     MAX_LABEL_BYTES,
+    REPLAY,
     Box,
     DetectionRecord,
     ImageRecord,
@@ -35,8 +44,11 @@ from retinue_history.records import (
 __all__ = [
     "JSON",
     "MAX_LABEL_BYTES",
+    "REPLAY",
     "Box",
+    "Cause",
     "DetectionRecord",
+    "Failures",
     "History",
     "HistoryDataError",
     "HistoryError",
@@ -46,13 +58,17 @@ __all__ = [
     "QueryError",
     "QueryResult",
     "RemovedObject",
+    "ReplayImage",
     "RunKey",
     "RunRecord",
     "check_schema",
     "create_history_engine",
     "current_revision",
     "downgrade",
+    "failed_images",
+    "failure_causes",
     "head_revision",
+    "missing_images",
     "run_query",
     "upgrade",
 ]

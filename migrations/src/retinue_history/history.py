@@ -43,8 +43,9 @@ class History:
 
         Returns:
             The keys that have a final run (a success, or the image itself is bad), or a run of any
-            outcome for the same event (a redelivery). A key asked for with several events is
-            settled only if it is for each of them.
+            outcome for the same event (a redelivery). For a replay (its id begins with ``REPLAY``)
+            a bad image settles nothing. A key asked for with several events is settled only if it
+            is for each of them.
 
         Raises:
             HistoryUnavailableError: The database cannot answer now.

@@ -19,6 +19,9 @@ JSON: TypeAlias = (
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, width, height: ratios of the image as displayed; may lie outside [0, 1]."""
 
+REPLAY = "replay:"
+"""What the event id of a replay begins with; no event id of S3 does."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunKey:

@@ -6,7 +6,8 @@ the rows' locks in the same order and cannot deadlock.
 
 from sqlalchemy import text
 
-# A key that was asked for with several events is settled when it is for each of them.
+# A key that was asked for with several events is settled when it is for each of them. A replay asks
+# again even for an image that was found to be bad: somebody wants to know whether it still is.
 SETTLED = text("""
     SELECT image_id, detector, detector_version, fingerprint
     FROM unnest(
@@ -20,7 +21,11 @@ SETTLED = text("""
             AND runs.detector = asked.detector
             AND runs.detector_version = asked.detector_version
             AND runs.fingerprint = asked.fingerprint
-            AND (runs.final OR runs.event_id = asked.event_id)
+            AND (
+                runs.outcome = 'succeeded'
+                OR (runs.final AND NOT starts_with(asked.event_id, 'replay:'))
+                OR runs.event_id = asked.event_id
+            )
     ))
 """)
 

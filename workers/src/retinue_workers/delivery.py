@@ -23,11 +23,13 @@ class Sighting:
         reference: Which one.
         record: What the history keeps.
         event_id: What tells this event from any other about the same image.
+        detectors: Names of the detectors that it asks for; ``None`` for all.
     """
 
     reference: ImageReference
     record: ImageRecord
     event_id: str
+    detectors: frozenset[str] | None = None
 
 
 @dataclass(eq=False, slots=True)

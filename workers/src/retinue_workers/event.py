@@ -7,17 +7,21 @@ notification (when the subscription has no raw delivery):
 - S3's test event, sent once when a notification is configured: it speaks of no object;
 - EventBridge's ``Object Created`` and ``Object Deleted``, with keys as they are.
 
+A record of the first form may hold a field of our own, ``retinue``: it asks for an image again, as
+``redrive/message.py`` writes it.
+
 Only the fields that are used are required, so newer event versions and S3's look-alikes work too.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple, Self, TypeAlias
 from urllib.parse import unquote_plus
 
+from retinue_history import REPLAY
 from retinue_sdk import ImageReference, RetinueError
 
 MAX_PROBLEMS = 20
@@ -49,16 +53,22 @@ class ObjectCreated:
         size_bytes: The object's size in bytes, 0 or more; ``None`` if the event does not say.
         sequencer: Orders the events of one key, in hexadecimal; ``None`` if the event has none.
         event_time: When S3 finished the request, in UTC.
+        replay_id: What asks for the image again; ``None`` for S3's own event.
+        detectors: Names of the detectors to apply; ``None`` for all.
     """
 
     reference: ImageReference
     size_bytes: int | None
     sequencer: str | None
     event_time: datetime
+    replay_id: str | None = None
+    detectors: frozenset[str] | None = None
 
     @property
     def event_id(self) -> str:
         """What is the same each time this event is delivered: see ``ObjectEvent``."""
+        if self.replay_id is not None:
+            return f"{REPLAY}{self.replay_id}"
         return self.sequencer or self.event_time.isoformat()
 
 
@@ -193,13 +203,19 @@ def _notified(record: "_Object") -> ObjectEvent | None:
     family, _, action = record.text("eventName").removeprefix("s3:").partition(":")
     if family not in ("ObjectCreated", "ObjectRemoved", "LifecycleExpiration"):
         return None
-    return _event(
+    event = _event(
         record.child("s3"),
         _NOTIFICATION,
         created=family == "ObjectCreated",
         delete_marker=action == "DeleteMarkerCreated",
         event_time=record.time("eventTime"),
     )
+    if isinstance(event, ObjectCreated) and "retinue" in record.fields:
+        asked = record.child("retinue")
+        return replace(
+            event, replay_id=asked.optional_text("replayId"), detectors=asked.names("detectors")
+        )
+    return event
 
 
 def _bridged(record: "_Object") -> ObjectEvent | None:
@@ -313,6 +329,15 @@ class _Object:
                     f"{self.path(name)} is not UTF-8 once decoded: {_quoted(value)}"
                 ) from error
         return self._storable(name, value, max_bytes)
+
+    def names(self, name: str) -> frozenset[str] | None:
+        """Several texts that may be left out."""
+        values = self.fields.get(name)
+        if values is None:
+            return None
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise MalformedEventError(f"{self.path(name)} must be an array of texts")
+        return frozenset(values)
 
     def time(self, name: str) -> datetime:
         """A time that must be there, in UTC.

@@ -86,6 +86,7 @@ class Pipeline:
             for delivery in deliveries
             for sighting in delivery.sightings
             for lane in self._lanes
+            if sighting.detectors is None or lane.name in sighting.detectors
         ]
         settled = self._settled([(task.key, task.sighting.event_id) for task in plan])
         if settled is None:
@@ -158,7 +159,7 @@ class Pipeline:
             etag=reference.etag,
             size_bytes=event.size_bytes,
         )
-        return Sighting(reference, record, event.event_id)
+        return Sighting(reference, record, event.event_id, event.detectors)
 
     def _settled(self, asked: Sequence[tuple[RunKey, str]]) -> Set[RunKey] | None:
         """Which run keys need no attempt for these events; ``None`` if the worker stops first."""

@@ -1,0 +1,1 @@
+"""Asking for images again, or for the first time: failed runs, dead letters, whole buckets."""

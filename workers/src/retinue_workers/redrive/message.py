@@ -1,0 +1,65 @@
+"""The message that asks for an image: S3's own form, written by us.
+
+A worker reads it like any other (``event.py``). The field ``retinue`` beside S3's says what S3 has
+no word for: which detectors are asked for, and what tells this request from others.
+"""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote_plus
+
+from retinue_sdk import ImageReference
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An image that is asked for.
+
+    Attributes:
+        reference: Which one.
+        created_at: When S3 created it (aware).
+        size_bytes: Its size in bytes, if known.
+        sequencer: Of the event that created it, if known.
+        replay_id: The same for the same request, so that asking twice is asking once; ``None`` asks
+            only for what was never tried for the event that created the image.
+        detectors: Names of the detectors to apply; empty for all of the pool.
+    """
+
+    reference: ImageReference
+    created_at: datetime
+    size_bytes: int | None = None
+    sequencer: str | None = None
+    replay_id: str | None = None
+    detectors: Collection[str] = ()
+
+    def body(self) -> str:
+        """The message's body."""
+        reference = self.reference
+        about: dict[str, Any] = {
+            "key": quote_plus(reference.key),
+            "size": self.size_bytes,
+            "eTag": reference.etag,
+            "versionId": reference.version_id,
+            "sequencer": self.sequencer,
+        }
+        asked: dict[str, Any] = {}
+        if self.replay_id is not None:
+            asked["replayId"] = self.replay_id
+        if self.detectors:
+            asked["detectors"] = sorted(self.detectors)
+        record: dict[str, Any] = {
+            "eventVersion": "2.1",
+            "eventSource": "retinue",
+            "eventTime": self.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "eventName": "ObjectCreated:Replay" if self.replay_id else "ObjectCreated:Backfill",
+            "s3": {
+                "bucket": {"name": reference.bucket},
+                "object": {name: value for name, value in about.items() if value is not None},
+            },
+        }
+        if asked:
+            record["retinue"] = asked
+        return json.dumps({"Records": [record]}, separators=(",", ":"))
