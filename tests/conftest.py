@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from retinue_history import upgrade
+from retinue_workers.laptop import Emulator, Endpoint, LaptopError, State
 from sqlalchemy import make_url
 
 # platformdirs warns where there is none (a container), and here a warning is an error.
@@ -100,3 +101,19 @@ def as_user() -> Callable[[str, str], str]:
         return changed.render_as_string(hide_password=False)
 
     return change
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """An emulator of S3 and SQS, shared by all tests."""
+    emulator = Emulator(State(tmp_path_factory.mktemp("aws") / ".retinue"))
+    try:
+        emulator.__enter__()
+    except LaptopError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"the emulator cannot be had: {error}")
+    try:
+        yield emulator.endpoint
+    finally:
+        emulator.stop()

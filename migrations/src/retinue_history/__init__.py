@@ -18,6 +18,7 @@ from retinue_history.failures import (
     ReplayImage,
     failed_images,
     failure_causes,
+    known_images,
     missing_images,
 )
 from retinue_history.history import History
@@ -68,6 +69,7 @@ __all__ = [
     "failed_images",
     "failure_causes",
     "head_revision",
+    "known_images",
     "missing_images",
     "run_query",
     "upgrade",

@@ -96,6 +96,12 @@ _CAUSES: LiteralString = """
     ORDER BY images DESC, detector, error_code
 """
 
+_KNOWN: LiteralString = """
+    SELECT asked.image_id
+    FROM unnest(%(ids)s::uuid[]) AS asked (image_id)
+    WHERE EXISTS (SELECT FROM runs WHERE runs.image_id = asked.image_id)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Failures:
@@ -179,7 +185,7 @@ def failure_causes(url: str | URL, failures: Failures) -> list[Cause]:
     """Count failed runs that nothing has made up for, by detector and cause.
 
     Raises:
-        QueryError: The selection's condition is refused.
+        QueryError: The condition is refused.
         HistoryUnavailableError: The database cannot answer now.
     """
     question = _with_condition(_CAUSES, failures)
@@ -190,7 +196,7 @@ def failed_images(url: str | URL, failures: Failures) -> Iterator[ReplayImage]:
     """The images of failed runs that nothing has made up for, each once, in order of their ids.
 
     Raises:
-        QueryError: The selection's condition is refused.
+        QueryError: The condition is refused.
         HistoryUnavailableError: The database cannot answer now.
     """
     question = _with_condition(_OF_FAILED, failures)
@@ -215,6 +221,23 @@ def missing_images(
     asked = {"detectors": detectors, "versions": versions, "fingerprints": fingerprints}
     question = sql.SQL(_OF_MISSING).format(image=sql.SQL(_IMAGE))
     return _ask(url, ReplayImage, question, _parameters(failures) | asked)
+
+
+def known_images(url: str | URL, image_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these images the history has any run of.
+
+    Raises:
+        HistoryUnavailableError: The database cannot answer now.
+    """
+    rows: Iterator[_Known] = _ask(
+        url, _Known, sql.Composed([sql.SQL(_KNOWN)]), {"ids": [*image_ids]}
+    )
+    return {row.image_id for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    image_id: UUID
 
 
 def _parameters(failures: Failures) -> dict[str, Any]:

@@ -6,11 +6,15 @@ import click
 from retinue_history import HistoryError
 from retinue_sdk import ConfigurationError
 
+from retinue_workers.cli.backfill import backfill
+from retinue_workers.cli.failures import failures
 from retinue_workers.cli.migrate import migrate
 from retinue_workers.cli.plugins import plugins
 from retinue_workers.cli.query import query
+from retinue_workers.cli.replay import replay
 from retinue_workers.cli.run import run
 from retinue_workers.cli.worker import worker
+from retinue_workers.queue import QueueUnavailableError
 
 
 class _Failure(click.ClickException):
@@ -43,7 +47,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ConfigurationError as error:
             raise _Refusal(str(error)) from error
-        except HistoryError as error:
+        except (HistoryError, QueueUnavailableError) as error:
             raise _Failure(str(error)) from error
 
 
@@ -60,5 +64,8 @@ def retinue() -> None:
 retinue.add_command(run)
 retinue.add_command(query)
 retinue.add_command(plugins)
+retinue.add_command(failures)
+retinue.add_command(replay)
+retinue.add_command(backfill)
 retinue.add_command(worker)
 retinue.add_command(migrate)

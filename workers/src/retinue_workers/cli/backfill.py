@@ -1,0 +1,136 @@
+"""``retinue backfill``."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import click
+from retinue_history import known_images
+
+from retinue_workers.cli.database import reader_url
+from retinue_workers.cli.failure_options import split_uri
+from retinue_workers.cli.progress import progress
+from retinue_workers.redrive.backfill import Backfill, Count, Estimate
+from retinue_workers.settings import Settings
+
+STATE = Path(".retinue")
+"""Where it is kept how far a backfill has come: the folder in which it was begun."""
+
+
+@click.command(short_help="Ask for the images that a bucket already holds.")
+@click.argument("uri", metavar="S3_URI")
+@click.option(
+    "--inventory",
+    metavar="S3_URI",
+    help="List them from this manifest.json of S3 Inventory instead of the bucket.",
+)
+@click.option("--all-files", is_flag=True, help="Whatever the keys end with, not only images.")
+@click.option("--again", is_flag=True, help="Also images that the history has runs of.")
+@click.option(
+    "--per-second", type=click.FloatRange(0, min_open=True), help="Most messages a second."
+)
+@click.option("--restart", is_flag=True, help="Begin anew, even if it was interrupted before.")
+@click.option("--yes", is_flag=True, help="Do not ask before sending.")
+@click.option("--dry-run", is_flag=True, help="Only count and estimate.")
+def backfill(
+    uri: str,
+    *,
+    inventory: str | None,
+    all_files: bool,
+    again: bool,
+    per_second: float | None,
+    restart: bool,
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    """Ask for the images under s3://bucket/prefix, as if they had just been uploaded.
+
+    They go into the queue of RETINUE_QUEUE_URL. First they are counted, and it is said how long the
+    detectors of RETINUE_DETECTORS will take and what they will cost. Killed midway, the same
+    command goes on where it was.
+    """
+    from retinue_workers.aws import make_clients
+    from retinue_workers.redrive.checkpoint import Checkpoint
+    from retinue_workers.redrive.inventory import Inventory
+    from retinue_workers.redrive.listing import Bucket, Filter, Source
+    from retinue_workers.redrive.sender import THREADS, Sender
+
+    settings = Settings.load()
+    queue_url = settings.require_queue_url()
+    bucket, prefix = split_uri(uri)
+    clients = make_clients(connections=THREADS)
+    chosen = Filter(all_files)
+    source: Source
+    if inventory is None:
+        source = Bucket(clients.s3, bucket, prefix, chosen)
+    else:
+        source = Inventory(clients.s3, *split_uri(inventory), prefix, chosen)
+    checkpoint = Checkpoint.of(STATE, uri, inventory, queue_url, all_files, again)
+    if restart:
+        checkpoint.clear()
+    elif checkpoint.position is not None:
+        click.echo(f"goes on after {checkpoint.sent:,} messages sent before; --restart begins anew")
+    with _known(settings, again=again) as known:
+        filling = Backfill(source, known, checkpoint)
+        count = Count()
+        with progress("objects listed") as advance:
+            for number in filling.count(count):
+                advance(number)
+        _print_count(uri, count, _estimate(settings, count.images, per_second))
+        if dry_run or not count.images:
+            return
+        if not yes:
+            click.confirm(f"send {count.images:,} messages to {queue_url}?", abort=True)
+        sent = 0
+        with progress("messages sent", count.images) as advance:
+            for number in filling.send(Sender(clients.sqs, queue_url, per_second=per_second)):
+                sent += number
+                advance(number)
+    click.echo(f"sent {sent:,} messages")
+
+
+@contextmanager
+def _known(settings: Settings, *, again: bool) -> Iterator[Callable[[list[UUID]], set[UUID]]]:
+    """Asks the history which images it has runs of."""
+    if again:
+        yield _nothing
+        return
+    with reader_url(settings) as url:
+        yield lambda ids: known_images(url, ids)
+
+
+def _nothing(image_ids: list[UUID]) -> set[UUID]:
+    del image_ids
+    return set()
+
+
+def _estimate(settings: Settings, images: int, per_second: float | None) -> Estimate:
+    """What the detectors take, by their own pace and price; they are made, not started."""
+    from retinue_workers.plugins import Plugins
+
+    detectors = Plugins().make(settings.detectors)
+    paces = [each.capabilities.requests_per_second for each in detectors]
+    known = [pace for pace in (per_second, *paces) if pace is not None]
+    usd = sum(
+        (settings.prices.get(each.name, each.capabilities.usd_per_unit) for each in detectors),
+        Decimal(0),
+    )
+    return Estimate.of(images, per_second=min(known, default=None), usd_per_image=usd)
+
+
+def _print_count(uri: str, count: Count, estimate: Estimate) -> None:
+    click.echo(f"{uri}: {count.images:,} images to ask for, {count.size_bytes / 1e9:,.2f} GB")
+    for reason, number in count.left_out.most_common():
+        if number:
+            click.echo(f"  left out: {number:,} {reason}")
+    if estimate.seconds is None:
+        click.echo("  takes as long as your workers need: no detector has a pace of its own")
+    else:
+        hours = estimate.seconds / 3_600
+        short = timedelta(seconds=round(estimate.seconds))
+        about = f"{hours:,.1f} hours" if hours >= 1 else str(short)
+        click.echo(f"  takes at least {about}")
+    click.echo(f"  detectors cost about ${estimate.usd:,.2f}, one billed unit an image")

@@ -1,0 +1,35 @@
+"""A point in time, as an option of a command."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Moment(click.ParamType[datetime]):
+    """A point in time: ISO 8601, or how long ago, such as ``7d``."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Read it; a time without a zone is in UTC."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            ago = re.fullmatch(r"(\d{1,9})([mhdw])", value.strip())
+            if ago is not None:
+                return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            moment = datetime.fromisoformat(value.strip())
+            return moment.replace(tzinfo=moment.tzinfo or UTC)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no time: write 2026-01-31, 2026-01-31T12:00+01:00, or how long ago "
+                "(30m, 24h, 7d, 2w)",
+                param,
+                ctx,
+            )
