@@ -1,0 +1,111 @@
+"""Which images a replay chooses."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from retinue_history import (
+    Failures,
+    History,
+    QueryError,
+    RemovedObject,
+    failed_images,
+    failure_causes,
+    known_images,
+    missing_images,
+)
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def url(history: History, history_url: str, image: Make, run: Make) -> str:
+    """Four images: one was fine, one failed, one failed and then succeeded, one was deleted."""
+    cat, dog, cow, fox = (image(f"{name}.jpg") for name in ("cat", "dog", "cow", "fox"))
+    later = run(cow).started_at + timedelta(hours=1)
+    history.record(
+        [cat, dog, cow, fox],
+        [
+            run(cat),
+            run(dog, error_code="throttled"),
+            run(dog, "event 2", error_code="throttled"),
+            run(dog, detector="faces", error_code="corrupt_image", final=True),
+            run(cow, error_code="throttled"),
+            run(cow, fingerprint="other options", started_at=later),
+            run(fox, error_code="throttled"),
+        ],
+    )
+    gone = RemovedObject("photos", "fox.jpg", "v1", "20", later)
+    history.record([], [], [gone])
+    return history_url
+
+
+def keys(url: str, **chosen: Any) -> list[tuple[str, list[str]]]:
+    return [(found.key, found.detectors) for found in failed_images(url, Failures(**chosen))]
+
+
+def test_what_nothing_made_up_for_is_chosen(url: str) -> None:
+    assert keys(url) == [("dog.jpg", ["faces", "labels"])]
+    (dog,) = failed_images(url, Failures())
+    (again,) = failed_images(url, Failures(detector="labels"))
+    assert dog.last_run_id >= again.last_run_id > 0
+    assert (dog.version, dog.versioned, dog.sequencer) == ("v1", True, "10")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "detectors"),
+    [
+        ({"detector": "faces"}, ["faces"]),
+        ({"error_code": "throttled"}, ["labels"]),
+        ({"bucket": "photos", "prefix": "do"}, ["faces", "labels"]),
+        ({"bucket": "others"}, None),
+        ({"prefix": "cat"}, None),
+        ({"condition": "final AND error_message LIKE '%failed%'"}, ["faces"]),
+        ({"condition": "false OR detector = 'labels' OR false"}, ["labels"]),
+    ],
+)
+def test_choices(url: str, chosen: dict[str, Any], detectors: list[str] | None) -> None:
+    assert keys(url, **chosen) == ([("dog.jpg", detectors)] if detectors else [])
+
+
+def test_times(url: str, run: Make, image: Make) -> None:
+    noon = run(image()).started_at
+    assert keys(url, since=noon)
+    assert not keys(url, until=noon)
+    assert not keys(url, since=noon + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    "condition", ["nonsense", "true) OR (true", "1; DROP TABLE runs", "nextval('x') > 0", "true --"]
+)
+def test_a_condition_cannot_break_out(url: str, condition: str) -> None:
+    with suppress(QueryError):
+        keys(url, condition=condition)
+    assert keys(url) == [("dog.jpg", ["faces", "labels"])]
+
+
+def test_causes_are_counted(url: str) -> None:
+    causes = failure_causes(url, Failures())
+    assert [(c.detector, c.error_code, c.images, c.attempts, c.example) for c in causes] == [
+        ("faces", "corrupt_image", 1, 1, "s3://photos/dog.jpg"),
+        ("labels", "throttled", 1, 2, "s3://photos/dog.jpg"),
+    ]
+
+
+def test_what_was_never_tried_or_not_to_the_end_is_missing(url: str) -> None:
+    wanted = [("labels", "1", "f"), ("faces", "1", "f")]
+    found = {image.key: image for image in missing_images(url, wanted, Failures())}
+    assert {key: image.detectors for key, image in found.items()} == {
+        "cat.jpg": ["faces"],
+        "cow.jpg": ["faces", "labels"],
+        "dog.jpg": ["labels"],
+    }
+    assert found["cat.jpg"].last_run_id == 0
+    assert found["dog.jpg"].last_run_id > 0
+
+
+def test_known_images(url: str, image: Make) -> None:
+    cat, new = image("cat.jpg").image_id, image("new.jpg").image_id
+    assert known_images(url, [cat, new]) == {cat}

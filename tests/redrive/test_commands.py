@@ -1,0 +1,104 @@
+"""``retinue backfill``, ``failures`` and ``replay`` with a real worker between them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from fakes.waiting import eventually
+from redrive.conftest import Pool
+from retinue_workers.cli.commands import retinue
+from retinue_workers.laptop import Endpoint
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+IMAGES = 12
+
+
+@pytest.fixture
+def tell(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    aws: Endpoint,
+    pool: Pool,
+    history_url: str,
+) -> Callable[..., str]:
+    """Runs a command against a pool with two detectors, of which one fails for every image."""
+    for name, value in aws.environment({}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RETINUE_QUEUE_URL", pool.url)
+    monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
+    monkeypatch.setenv("RETINUE_DETECTORS", json.dumps({"echo": {}, "hostile-invalid-image": {}}))
+    monkeypatch.setenv("RETINUE_RECEIVE_WAIT_SECONDS", "1")
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
+
+    def call(*arguments: str) -> str:
+        result = CliRunner().invoke(retinue, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return call
+
+
+def work_off(pool: Pool, runs: int, count: Callable[[], int]) -> None:
+    with subprocess.Popen([Path(sys.executable).with_name("retinue"), "worker"]) as worker:
+        try:
+            eventually(lambda: count() == runs, what=f"{runs} runs", within_seconds=60)
+        finally:
+            worker.terminate()
+    assert worker.returncode == 0
+    assert pool.bodies() == []
+
+
+def test_a_bucket_is_backfilled_and_what_failed_is_replayed(
+    tell: Callable[..., str], pool: Pool, s3: "S3Client", bucket: str, history_url: str
+) -> None:
+    import psycopg
+
+    def count() -> int:
+        with psycopg.connect(history_url) as connection:
+            (number,) = connection.execute("SELECT count(*) FROM runs").fetchone() or (0,)
+            return int(number)
+
+    for number in range(IMAGES):
+        s3.put_object(Bucket=bucket, Key=f"in/{number} +.jpg", Body=str(number).encode())
+    s3.put_object(Bucket=bucket, Key="in/notes.txt", Body=b"?")
+    uri = f"s3://{bucket}/in/"
+    said = tell("backfill", uri, "--dry-run")
+    assert f"{IMAGES} images to ask for" in said
+    assert "1 no images by their names" in said
+    assert pool.bodies() == []
+    assert f"sent {IMAGES} messages" in tell("backfill", uri, "--yes", "--per-second", "1000")
+    work_off(pool, 2 * IMAGES, count)
+
+    assert f"{IMAGES} known to the history" in tell("backfill", uri, "--dry-run")
+    listed = json.loads(tell("failures", "--json"))
+    (cause,) = listed["failed_runs"]
+    assert (cause["detector"], cause["images"]) == ("hostile-invalid-image", IMAGES)
+    assert listed["dead_letters"] == []
+    assert "hostile-invalid-image" in tell("failures")
+
+    assert "would ask for 12 images again; --yes does it" in tell("replay")
+    assert "nothing to replay" in tell("replay", "--detector", "echo")
+    assert "nothing to replay" in tell("replay", "--prefix", f"s3://{bucket}/out/")
+    assert "nothing to replay" in tell("replay", "--missing")
+    tell("replay", "--yes")
+    tell("replay", "--yes")  # asked twice, it is one request
+    work_off(pool, 3 * IMAGES, count)
+
+
+def test_dead_letters_are_told_and_moved_back(tell: Callable[..., str], pool: Pool) -> None:
+    pool.sqs.send_message(QueueUrl=pool.dead_url, MessageBody="no event")
+    said = tell("failures")
+    assert "no failed runs" in said
+    assert "is not JSON" in said
+    assert "would move about 1 messages" in tell("replay", "--dead-letters")
+    assert "1 stay, since no worker could understand them" in tell(
+        "replay", "--dead-letters", "--yes"
+    )
+    assert pool.bodies(pool.dead_url) == ["no event"]

@@ -1,0 +1,58 @@
+"""The dead-letter queue: looked at without harm, and moved back without loss."""
+
+import pytest
+from fakes.events import created
+from redrive.conftest import Pool
+from retinue_sdk import ConfigurationError
+from retinue_workers.redrive.dead_letters import UNRECORDED, DeadLetters, Moved
+
+
+def bury(pool: Pool, *bodies: str) -> None:
+    for body in bodies:
+        pool.sqs.send_message(QueueUrl=pool.dead_url, MessageBody=body)
+
+
+def test_causes_are_told_and_messages_stay(pool: Pool) -> None:
+    good = [created(f"{number}.jpg") for number in range(12)]
+    bury(pool, *good, "not json", "neither is this", '{"Records": 1}')
+    dead = DeadLetters(pool.sqs, pool.url)
+    assert dead.count() == 15
+    causes = dead.causes(100)
+    assert [cause.messages for cause in causes] == [12, 2, 1]
+    assert causes[0].reason == UNRECORDED
+    assert "is not JSON" in causes[1].reason
+    assert "not json" in causes[1].example or "neither" in causes[1].example
+    assert "Records must be an array" in causes[2].reason
+    assert len(pool.bodies(pool.dead_url)) == 15
+
+
+def test_moving_back_leaves_what_nobody_understands(pool: Pool) -> None:
+    good = [created(f"{number}.jpg") for number in range(25)]
+    bury(pool, *good, "not json")
+    moved = Moved()
+    assert sum(DeadLetters(pool.sqs, pool.url).move_back(moved)) == 26
+    assert moved.messages == 25
+    assert moved.left.total() == 1
+    assert sorted(pool.bodies()) == sorted(good)
+    assert pool.bodies(pool.dead_url) == ["not json"]
+
+
+def test_killed_between_sending_and_deleting_nothing_is_lost(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = [created(f"{number}.jpg") for number in range(5)]
+    bury(pool, *good)
+    dead = DeadLetters(pool.sqs, pool.url)
+
+    def killed(messages: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dead._queue, "delete", killed)
+    with pytest.raises(KeyboardInterrupt):
+        list(dead.move_back(Moved()))
+    assert sorted(pool.bodies()) == sorted(good)
+
+
+def test_a_queue_without_one_is_told(pool: Pool) -> None:
+    with pytest.raises(ConfigurationError, match="has no dead-letter queue"):
+        DeadLetters(pool.sqs, pool.dead_url)

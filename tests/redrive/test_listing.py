@@ -1,0 +1,145 @@
+"""What a bucket holds: by listing it, and by an inventory report."""
+
+import csv
+import gzip
+import io
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
+
+import pytest
+from retinue_sdk import ConfigurationError, ImageReference
+from retinue_workers.redrive.inventory import Inventory
+from retinue_workers.redrive.listing import Bucket, Filter, Listed, Page, Source
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+KEYS = ["a b.jpg", "a+b.png", "deep/er/ü 日.JPEG", "notes.txt", "z%2B.webp"]
+
+
+def references(source: Source, after: str | None = None) -> list[ImageReference]:
+    return [request.reference for page in source.pages(after) for request in page.requests]
+
+
+def put(s3: "S3Client", bucket: str, key: str, data: bytes = b"?") -> ImageReference:
+    answer = s3.put_object(Bucket=bucket, Key=key, Body=data)
+    return ImageReference(bucket, key, answer.get("VersionId"), answer["ETag"].strip('"'))
+
+
+def test_an_unversioned_bucket_is_listed(s3: "S3Client", bucket: str) -> None:
+    images = {key: put(s3, bucket, key) for key in KEYS}
+    del images["notes.txt"]
+    put(s3, bucket, "folder/", b"")
+    (page,) = Bucket(s3, bucket).pages()
+    assert [request.reference for request in page.requests] == list(images.values())
+    assert all(request.size_bytes == 1 for request in page.requests)
+    assert page.left_out == {"no images by their names": 1, "folders": 1}
+    assert len(references(Bucket(s3, bucket, "", Filter(all_files=True)))) == 5
+    assert references(Bucket(s3, bucket, "deep/")) == [images["deep/er/ü 日.JPEG"]]
+
+
+def test_of_a_versioned_bucket_the_newest_versions_count(s3: "S3Client", bucket: str) -> None:
+    before = put(s3, bucket, "before.jpg")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    put(s3, bucket, "cat.jpg", b"old")
+    cat = put(s3, bucket, "cat.jpg", b"new")
+    put(s3, bucket, "gone.jpg")
+    s3.delete_object(Bucket=bucket, Key="gone.jpg")
+    found = references(Bucket(s3, bucket))
+    # What was there before versioning has the version id "null": its ETag is its version.
+    assert {reference.image_id for reference in found} == {before.image_id, cat.image_id}
+
+
+def test_it_goes_on_after_a_page(s3: "S3Client", bucket: str) -> None:
+    for number in range(1_005):
+        s3.put_object(Bucket=bucket, Key=f"{number:05}.jpg", Body=b"")
+    pages = list(Bucket(s3, bucket).pages())
+    assert [len(page.requests) for page in pages] == [1_000, 5]
+    assert len(references(Bucket(s3, bucket), pages[0].position)) == 5
+    assert references(Bucket(s3, bucket), pages[1].position) == []
+
+
+def test_a_bucket_that_is_not_there_is_told(s3: "S3Client") -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot list s3://nobody/x: .*NoSuchBucket"):
+        list(Bucket(s3, "nobody", "x").pages())
+
+
+def test_archived_objects_are_left_out_with_the_reason() -> None:
+    from datetime import UTC, datetime
+
+    listed = Listed("b", "a.jpg", None, '"e"', 1, datetime(2026, 1, 1, tzinfo=UTC), "GLACIER")
+    page: Page = Filter().page("p", [listed])
+    assert page.requests == []
+    assert page.left_out == {"archived: restore them first": 1}
+
+
+SCHEMA = "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag"
+
+
+def report(s3: "S3Client", bucket: str, *files: list[list[str]], **changes: Any) -> str:
+    """Puts an inventory report into the bucket."""
+    names = []
+    for number, rows in enumerate(files):
+        text = io.StringIO()
+        csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+        names.append(f"inventory/{number}.csv.gz")
+        s3.put_object(Bucket=bucket, Key=names[-1], Body=gzip.compress(text.getvalue().encode()))
+    manifest = {
+        "sourceBucket": "photos",
+        "fileFormat": "CSV",
+        "fileSchema": SCHEMA,
+        "files": [{"key": name, "size": 1} for name in names],
+        **changes,
+    }
+    s3.put_object(Bucket=bucket, Key="manifest.json", Body=json.dumps(manifest).encode())
+    return "manifest.json"
+
+
+def row(key: str, version: str = "v1", latest: str = "true", marker: str = "false") -> list[str]:
+    time = "2026-01-02T03:04:05.000Z"
+    return ["photos", quote_plus(key), version, latest, marker, "7", time, "e1"]
+
+
+def test_an_inventory_is_read(s3: "S3Client", bucket: str) -> None:
+    rows = [row(key) for key in KEYS]
+    rows += [row("old.jpg", latest="false"), row("gone.jpg", marker="true")]
+    manifest = report(s3, bucket, rows[:3], rows[3:])
+    found = references(Inventory(s3, bucket, manifest))
+    wanted = [key for key in KEYS if key != "notes.txt"]
+    assert found == [ImageReference("photos", key, "v1", "e1") for key in wanted]
+
+
+def test_an_inventory_goes_on_after_a_page(
+    s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retinue_workers.redrive.inventory.PAGE_ROWS", 2)
+    manifest = report(s3, bucket, [row(f"{n}.jpg") for n in range(5)], [row("5.jpg")])
+    source = Inventory(s3, bucket, manifest)
+    pages = list(source.pages())
+    assert [len(page.requests) for page in pages] == [2, 2, 1, 1]
+    for number, page in enumerate(pages):
+        rest = sum(len(later.requests) for later in pages[number + 1 :])
+        assert len(references(source, page.position)) == rest
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fileFormat": "ORC"}, "with the output format CSV"),
+        ({"fileSchema": "Bucket, Key"}, "lacks Size, LastModifiedDate, ETag"),
+        ({"files": None, "fileFormat": "Parquet"}, "output format CSV"),
+    ],
+)
+def test_an_inventory_that_cannot_be_read_is_told(
+    s3: "S3Client", bucket: str, changes: dict[str, Any], message: str
+) -> None:
+    manifest = report(s3, bucket, [row("a.jpg")], **changes)
+    with pytest.raises(ConfigurationError, match=message):
+        list(Inventory(s3, bucket, manifest).pages())
+
+
+def test_what_is_no_manifest_is_told(s3: "S3Client", bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a.jpg", Body=b"?")
+    with pytest.raises(ConfigurationError, match="is no manifest of S3 Inventory"):
+        list(Inventory(s3, bucket, "a.jpg").pages())
