@@ -1,5 +1,6 @@
 """Commit to the history, and only then delete the messages."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,6 +11,8 @@ import structlog
 from retinue_history import (
     History,
     HistoryError,
+    ImageRecord,
+    RemovedObject,
     RunKey,
     RunRecord,
 )
@@ -36,6 +39,7 @@ class Committer:
         in_flight: Told when a message is out of our hands.
         breaker: Tripped while the history is away.
         committed: Told of each delivery and the run keys that are new in the history.
+        took: Told how many seconds each transaction took.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Committer:
         in_flight: InFlight,
         breaker: CircuitBreaker,
         committed: Callable[[Delivery, Sequence[RunRecord]], None],
+        took: Callable[[float], None] = lambda seconds: None,  # noqa: ARG005
     ) -> None:
         """Commit nothing yet."""
         self._history = history
@@ -52,6 +57,7 @@ class Committer:
         self._in_flight = in_flight
         self._breaker = breaker
         self._committed = committed
+        self._took = took
         self._waiting: SimpleQueue[Delivery | None] = SimpleQueue()
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="committer", daemon=True)
@@ -145,7 +151,7 @@ class Committer:
             if not (images or runs or removed):
                 continue
             recorded = ask_patiently(
-                partial(self._history.record, images, runs, removed),
+                partial(self._write, images, runs, removed),
                 breaker=self._breaker,
                 stopping=self._stopping,
             )
@@ -154,6 +160,18 @@ class Committer:
             new.update(id(run) for run in runs if run.key in recorded)
             images, removed = [], []  # once is enough
         return new
+
+    def _write(
+        self,
+        images: Sequence[ImageRecord],
+        runs: Sequence[RunRecord],
+        removed: Sequence[RemovedObject],
+    ) -> set[RunKey]:
+        """One transaction, timed."""
+        began = time.monotonic()
+        recorded = self._history.record(images, runs, removed)
+        self._took(time.monotonic() - began)
+        return recorded
 
     def _acknowledge(self, group: Sequence[Delivery]) -> None:
         """Delete what is recorded, and hand back the rest; SQS repeats whatever fails here."""

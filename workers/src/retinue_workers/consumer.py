@@ -21,6 +21,7 @@ class Consumer:
         in_flight: Counts the messages; received ones are added to it.
         breaker: Nothing is received while it is open.
         accept: Given the messages of each receive that brought some.
+        received: Told of each receive, even one that brought nothing.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class Consumer:
         in_flight: InFlight,
         breaker: CircuitBreaker,
         accept: Callable[[Sequence[Message]], None],
+        received: Callable[[Sequence[Message]], None] = lambda messages: None,  # noqa: ARG005
     ) -> None:
         """Receive nothing yet."""
         self._queue = queue
         self._in_flight = in_flight
         self._breaker = breaker
         self._accept = accept
+        self._received = received
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="consumer", daemon=True)
 
@@ -73,6 +76,7 @@ class Consumer:
                 self._stopping.wait(backoff_seconds(failures))
                 continue
             failures = 0
+            self._received(messages)
             if messages:
                 self._take(messages)
 

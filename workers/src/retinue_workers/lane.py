@@ -69,6 +69,7 @@ class Lane:
         limits: How far to trust the detector.
         breaker: Tripped, as ``detector NAME``, while the detector works for no image.
         settle: Told the outcome of each attempt.
+        retried: Told of each attempt that is made again.
 
     Raises:
         ConfigurationError: The detector cannot say what it needs.
@@ -82,12 +83,14 @@ class Lane:
         limits: LaneLimits,
         breaker: CircuitBreaker,
         settle: Settle,
+        retried: Callable[[], None] = lambda: None,
     ) -> None:
         """Start nothing yet."""
         self.detector = detector
         self._limits = limits
         self._breaker = breaker
         self._settle = settle
+        self._retried = retried
         self._cause = f"detector {detector.name}"
         with _refusing(detector):
             self.fingerprint = detector.fingerprint()
@@ -291,6 +294,7 @@ class Lane:
                     after_seconds=round(after_seconds, 3),
                     reason=reason,
                 )
+                self._retried()
                 attempt.alone = alone or attempt.alone
                 if attempt.retrying_since is None:
                     attempt.retrying_since = now

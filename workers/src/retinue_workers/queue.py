@@ -11,6 +11,7 @@ from retinue_sdk import ConfigurationError
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
+    from types_boto3_sqs.type_defs import MessageTypeDef
 
 log = structlog.get_logger(__name__)
 
@@ -29,12 +30,14 @@ class Message:
         receipt_handle: What this receive is deleted or extended by.
         body: The text that was sent.
         receive_count: How often the message has been received, this time included; 1 or more.
+        sent_at: When it was sent, in seconds since the epoch; ``None`` if the queue does not say.
     """
 
     message_id: str
     receipt_handle: str
     body: str
     receive_count: int
+    sent_at: float | None = None
 
 
 class QueueUnavailableError(Exception):
@@ -111,19 +114,11 @@ class SqsQueue:
                 MaxNumberOfMessages=limit,
                 WaitTimeSeconds=self._wait_seconds,
                 VisibilityTimeout=self._visibility_timeout_seconds,
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
             )
         except (BotoCoreError, ClientError) as error:
             raise QueueUnavailableError(f"cannot receive from {self._url}: {error}") from error
-        return [
-            Message(
-                message_id=message["MessageId"],
-                receipt_handle=message["ReceiptHandle"],
-                body=message["Body"],
-                receive_count=int(message["Attributes"]["ApproximateReceiveCount"]),
-            )
-            for message in answer.get("Messages", ())
-        ]
+        return [_message(message) for message in answer.get("Messages", ())]
 
     def delete(self, messages: Sequence[Message]) -> None:
         """Delete messages, ten a call."""
@@ -177,3 +172,15 @@ class SqsQueue:
             raise QueueUnavailableError(f"cannot ask {self._url}: {error}") from error
         policy = answer.get("Attributes", {}).get("RedrivePolicy")
         return int(json.loads(policy)["maxReceiveCount"]) if policy else None
+
+
+def _message(received: "MessageTypeDef") -> Message:
+    attributes = received["Attributes"]
+    sent_ms = attributes.get("SentTimestamp")
+    return Message(
+        message_id=received["MessageId"],
+        receipt_handle=received["ReceiptHandle"],
+        body=received["Body"],
+        receive_count=int(attributes["ApproximateReceiveCount"]),
+        sent_at=None if sent_ms is None else int(sent_ms) / 1_000,
+    )

@@ -103,6 +103,12 @@ class Settings(BaseSettings):
     max_response_bytes: int = Field(default=8 * 2**20, ge=2)
     """Largest raw response and attributes of one run, in bytes of JSON."""
 
+    health_port: int | None = Field(default=None, ge=0, le=65_535)
+    """TCP port that answers ``/health`` and, for Prometheus, ``/metrics``; 0 takes a free one."""
+
+    metrics_namespace: str | None = Field(default=None, min_length=1, max_length=255)
+    """CloudWatch namespace: metrics go to standard output in the embedded metric format."""
+
     log_format: Literal["console", "json"] = "json"
     """How log lines are written."""
 

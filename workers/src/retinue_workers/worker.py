@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 from retinue_history import History, RunRecord
@@ -11,15 +12,17 @@ from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.committer import Committer
 from retinue_workers.consumer import Consumer
 from retinue_workers.delivery import Delivery
+from retinue_workers.health import Pulse
 from retinue_workers.heartbeat import Heartbeat
 from retinue_workers.in_flight import InFlight
 from retinue_workers.lane import Lane, LaneLimits
 from retinue_workers.loader import Loader
+from retinue_workers.metrics import Metrics
 from retinue_workers.object_store import ObjectStore
 from retinue_workers.observe import Observers, as_run
 from retinue_workers.pipeline import Pipeline
 from retinue_workers.plugins import Plugins
-from retinue_workers.queue import Queue
+from retinue_workers.queue import Message, Queue
 from retinue_workers.settings import Settings
 from retinue_workers.settlement import Settlement
 
@@ -30,6 +33,9 @@ COMMIT_SECONDS = 5.0
 
 OBSERVE_SECONDS = 1.0
 """What a stop leaves the observers after the last commit."""
+
+STUCK_SECONDS = 120.0
+"""How long a worker may stand still, beyond what its detectors may take, before it is not well."""
 
 
 class Worker:
@@ -42,6 +48,10 @@ class Worker:
         queue: Where messages come from.
         store: Where images come from.
         history: Where runs go.
+
+    Attributes:
+        metrics: What it counts and times.
+        pulse: Whether it gets on.
     """
 
     def __init__(
@@ -62,6 +72,14 @@ class Worker:
         self._settings = settings
         self._breaker = CircuitBreaker()
         self._in_flight = InFlight(settings.max_in_flight)
+        self.metrics = Metrics(
+            in_flight=lambda: len(self._in_flight),
+            open_causes=lambda: len(self._breaker.causes()),
+        )
+        self.pulse = Pulse(
+            STUCK_SECONDS + max(settings.detector_timeout_seconds, settings.retry_window_seconds),
+            self._breaker.causes,
+        )
         self._heartbeat = Heartbeat(
             queue,
             self._in_flight,
@@ -69,7 +87,14 @@ class Worker:
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
         self._observers = Observers(plugins.notify)
-        self._committer = Committer(history, queue, self._in_flight, self._breaker, self._announce)
+        self._committer = Committer(
+            history,
+            queue,
+            self._in_flight,
+            self._breaker,
+            self._announce,
+            self.metrics.commit_took,
+        )
         self._loader = Loader(
             threads=settings.loader_threads, prefetch_images=settings.prefetch_images
         )
@@ -86,6 +111,7 @@ class Worker:
                 ),
                 breaker=self._breaker,
                 settle=settlement.settle,
+                retried=partial(self.metrics.retried, detector.name),
             )
             for detector in detectors
         ]
@@ -99,7 +125,9 @@ class Worker:
             max_receive_count=queue.max_receive_count,
             complete=self._committer.put,
         )
-        self._consumer = Consumer(queue, self._in_flight, self._breaker, self._pipeline.accept)
+        self._consumer = Consumer(
+            queue, self._in_flight, self._breaker, self._pipeline.accept, self._received
+        )
 
     def start(self) -> None:
         """Start the detectors, then receive.
@@ -140,8 +168,14 @@ class Worker:
         self._observers.stop(OBSERVE_SECONDS)
         log.info("stopped", in_flight=len(self._in_flight))
 
+    def _received(self, messages: Sequence[Message]) -> None:
+        self.metrics.received(messages, time.time())
+        self.pulse.beat()
+
     def _announce(self, delivery: Delivery, runs: Sequence[RunRecord]) -> None:
         """Log the runs that are new in the history, and tell the observers."""
+        self.metrics.committed(runs)
+        self.pulse.beat()
         references = {
             sighting.record.image_id: sighting.reference for sighting in delivery.sightings
         }
@@ -151,6 +185,7 @@ class Worker:
                 "run",
                 image_id=str(run.key.image_id),
                 uri=reference.uri,
+                receive_count=delivery.message.receive_count,
                 detector=run.key.detector,
                 outcome=run.outcome,
                 detections=len(run.detections),

@@ -3,14 +3,21 @@
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 import click
 import structlog
+from prometheus_client import generate_latest
+from retinue_sdk import ConfigurationError
 
 from retinue_workers import log as logs
 from retinue_workers.compose import compose
+from retinue_workers.embedded_metrics import EmbeddedMetrics
+from retinue_workers.health import HealthServer
 from retinue_workers.settings import Settings
+from retinue_workers.worker import Worker
 
 
 @click.command(short_help="Consume the queue until told to stop.")
@@ -34,7 +41,37 @@ def worker() -> None:
     composed = compose(settings, stopping)
     if composed is None:
         return
-    composed.start()
-    stopping.wait()
-    composed.stop()
+    with exporting(composed, settings):
+        composed.start()
+        stopping.wait()
+        composed.stop()
     sys.stdout.flush()
+
+
+@contextmanager
+def exporting(worker: Worker, settings: Settings) -> Iterator[None]:
+    """Let the world see how the worker is, as the settings want it.
+
+    Raises:
+        ConfigurationError: The port is taken.
+    """
+    with ExitStack() as exporters:
+        if settings.health_port is not None:
+            try:
+                server = HealthServer(
+                    settings.health_port,
+                    worker.pulse.state,
+                    lambda: generate_latest(worker.metrics.registry),
+                )
+            except OSError as error:
+                raise ConfigurationError(
+                    f"RETINUE_HEALTH_PORT: cannot listen on port {settings.health_port}: {error}"
+                ) from error
+            server.start()
+            exporters.callback(server.stop)
+            structlog.get_logger(__name__).info("health_answers", port=server.port)
+        if settings.metrics_namespace is not None:
+            embedded = EmbeddedMetrics(worker.metrics.registry, settings.metrics_namespace)
+            embedded.start()
+            exporters.callback(embedded.stop)
+        yield
