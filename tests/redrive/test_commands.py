@@ -76,6 +76,9 @@ def test_a_bucket_is_backfilled_and_what_failed_is_replayed(
     assert f"sent {IMAGES} messages" in tell("backfill", uri, "--yes", "--per-second", "1000")
     work_off(pool, 2 * IMAGES, count)
 
+    seen = tell("top", "--once")
+    assert "waiting 0   in flight 0   dead 0" in seen
+    assert "echo" in seen
     assert f"{IMAGES} known to the history" in tell("backfill", uri, "--dry-run")
     listed = json.loads(tell("failures", "--json"))
     (cause,) = listed["failed_runs"]

@@ -4,6 +4,7 @@ Everything public is here: ``History`` for workers, ``run_query`` for analysts, 
 ``check_schema`` for whoever deploys. The views are the public interface in SQL; docs/schema.md.
 """
 
+from retinue_history.activity import Activity, ActivityReader
 from retinue_history.engine import create_history_engine
 from retinue_history.errors import (
     HistoryDataError,
@@ -46,6 +47,8 @@ __all__ = [
     "JSON",
     "MAX_LABEL_BYTES",
     "REPLAY",
+    "Activity",
+    "ActivityReader",
     "Box",
     "Cause",
     "DetectionRecord",

@@ -13,6 +13,7 @@ from retinue_workers.cli.plugins import plugins
 from retinue_workers.cli.query import query
 from retinue_workers.cli.replay import replay
 from retinue_workers.cli.run import run
+from retinue_workers.cli.top import top
 from retinue_workers.cli.worker import worker
 from retinue_workers.queue import QueueUnavailableError
 
@@ -64,6 +65,7 @@ def retinue() -> None:
 retinue.add_command(run)
 retinue.add_command(query)
 retinue.add_command(plugins)
+retinue.add_command(top)
 retinue.add_command(failures)
 retinue.add_command(replay)
 retinue.add_command(backfill)

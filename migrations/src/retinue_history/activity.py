@@ -1,0 +1,96 @@
+"""What was recorded lately, by detector: for a live view."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import class_row
+from sqlalchemy import URL
+
+from retinue_history.engine import history_url
+from retinue_history.errors import HistoryUnavailableError
+
+_ACTIVITY: LiteralString = """
+    SELECT
+        detector,
+        count(*) AS runs,
+        count(*) FILTER (WHERE outcome = 'failed') AS failed,
+        coalesce(sum(detection_count), 0) AS detections,
+        coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms), 0) AS p50_ms,
+        coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ms), 0) AS p95_ms,
+        coalesce(sum(price_usd), 0) AS price_usd,
+        mode() WITHIN GROUP (ORDER BY error_code) AS commonest_error
+    FROM runs
+    WHERE recorded_at > now() - make_interval(secs => %(seconds)s)
+    GROUP BY detector
+    ORDER BY detector
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What one detector did within some time.
+
+    Attributes:
+        detector: Its name.
+        runs: How many runs were recorded.
+        failed: How many of them failed.
+        detections: How many detections they made.
+        p50_ms: Half of them took no longer, in milliseconds.
+        p95_ms: 95 % of them took no longer.
+        price_usd: What they cost, in US dollars.
+        commonest_error: The error code of most failures; ``None`` if there were none.
+    """
+
+    detector: str
+    runs: int
+    failed: int
+    detections: int
+    p50_ms: float
+    p95_ms: float
+    price_usd: Decimal
+    commonest_error: str | None
+
+
+class ActivityReader:
+    """Asks again and again, on one connection.
+
+    Args:
+        url: The database; the login need only be a reader.
+
+    Raises:
+        HistoryUnavailableError: It cannot be reached.
+    """
+
+    def __init__(self, url: str | URL) -> None:
+        address = history_url(url).set(drivername="postgresql")
+        self._address = address.render_as_string(hide_password=False)
+        self._connection = self._connect()
+
+    def last(self, seconds: float) -> list[Activity]:
+        """What was recorded in the last ``seconds``, by detector.
+
+        Raises:
+            HistoryUnavailableError: The database does not answer now; asking again may help.
+        """
+        try:
+            if self._connection.closed:
+                self._connection = self._connect()
+            with self._connection.cursor(row_factory=class_row(Activity)) as cursor:
+                return cursor.execute(_ACTIVITY, {"seconds": seconds}).fetchall()
+        except psycopg.Error as error:
+            self._connection.close()
+            raise HistoryUnavailableError(str(error).strip()) from error
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._connection.close()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        try:
+            return psycopg.connect(
+                self._address, application_name="retinue top", connect_timeout=5, autocommit=True
+            )
+        except psycopg.Error as error:
+            raise HistoryUnavailableError(str(error).strip()) from error

@@ -1,0 +1,46 @@
+"""The live view, as text."""
+
+import io
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+from retinue_history import Activity
+from retinue_workers.top.backlog import Backlog
+from retinue_workers.top.view import View, sparkline
+from rich.console import Console
+
+
+def drawn(view: View, backlog: Backlog | None, activity: Sequence[Activity]) -> str:
+    console = Console(width=120, record=True, file=io.StringIO(), highlight=False)
+    console.print(view.draw(backlog, activity, "the queue does not answer"))
+    return console.export_text()
+
+
+def test_it_shows_queue_rate_and_detectors() -> None:
+    activity = [
+        Activity("echo", 600, 0, 1_200, 12.4, 40.0, Decimal("0.60"), None),
+        Activity("faces", 60, 6, 0, 210.0, 900.0, Decimal(0), "throttled"),
+    ]
+    text = drawn(View("labels"), Backlog(1_190, 9, 1, 3), activity)
+    assert "labels" in text
+    assert "waiting 1,191   in flight 9   dead 3   done in about 0:02:00" in text
+    assert "10.0 images/s" in text
+    lines = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
+    assert lines["echo"] == ["echo", "10.0", "0.0%", "2.0", "12", "40", "36.00"]
+    assert lines["faces"] == ["faces", "1.0", "10.0%", "0.0", "210", "900", "0.00", "throttled"]
+    assert "the queue does not answer" in text
+
+
+def test_nothing_happens() -> None:
+    text = drawn(View(None), None, [])
+    assert "no run was recorded in the last 60 seconds" in text
+    assert "0.0 images/s" in text
+    assert "no dead-letter queue" in drawn(View("q"), Backlog(0, 0, 0, None), [])
+
+
+@pytest.mark.parametrize(
+    ("values", "bars"), [([], ""), ([0, 0], "  "), ([0, 1, 4, 8], " ▁▄█"), ([0.001, 100], "▁█")]
+)
+def test_a_line_of_bars(values: list[float], bars: str) -> None:
+    assert sparkline(values) == bars
