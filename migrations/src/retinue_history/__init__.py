@@ -5,6 +5,15 @@ Everything public is here: ``History`` for workers, ``run_query`` for analysts, 
 """
 
 from retinue_history.activity import Activity, ActivityReader
+from retinue_history.comparison import (
+    DEFAULT_IOU,
+    Difference,
+    Overlap,
+    Side,
+    compare,
+    comparison_sql,
+    overlap,
+)
 from retinue_history.engine import create_history_engine
 from retinue_history.errors import (
     HistoryDataError,
@@ -22,6 +31,12 @@ from retinue_history.failures import (
     known_images,
     missing_images,
 )
+from retinue_history.ground_truth import (
+    KnownImage,
+    images_by_id,
+    images_by_name,
+    record_annotations,
+)
 from retinue_history.history import History
 from retinue_history.migrate import (
     check_schema,
@@ -30,7 +45,8 @@ from retinue_history.migrate import (
     head_revision,
     upgrade,
 )
-from retinue_history.query import QueryResult, run_query
+from retinue_history.query import QueryResult, check_reader, run_query
+from retinue_history.reading import Snapshot, snapshot
 from retinue_history.records import (
     JSON,
     MAX_LABEL_BYTES,
@@ -42,8 +58,13 @@ from retinue_history.records import (
     RunKey,
     RunRecord,
 )
+from retinue_history.selected import CATEGORIES, DETECTION_COLUMNS, detection_rows, image_rows
+from retinue_history.selection import ImageName, Selection
 
 __all__ = [
+    "CATEGORIES",
+    "DEFAULT_IOU",
+    "DETECTION_COLUMNS",
     "JSON",
     "MAX_LABEL_BYTES",
     "REPLAY",
@@ -52,28 +73,45 @@ __all__ = [
     "Box",
     "Cause",
     "DetectionRecord",
+    "Difference",
     "Failures",
     "History",
     "HistoryDataError",
     "HistoryError",
     "HistorySchemaError",
     "HistoryUnavailableError",
+    "ImageName",
     "ImageRecord",
+    "KnownImage",
+    "Overlap",
     "QueryError",
     "QueryResult",
     "RemovedObject",
     "ReplayImage",
     "RunKey",
     "RunRecord",
+    "Selection",
+    "Side",
+    "Snapshot",
+    "check_reader",
     "check_schema",
+    "compare",
+    "comparison_sql",
     "create_history_engine",
     "current_revision",
+    "detection_rows",
     "downgrade",
     "failed_images",
     "failure_causes",
     "head_revision",
+    "image_rows",
+    "images_by_id",
+    "images_by_name",
     "known_images",
     "missing_images",
+    "overlap",
+    "record_annotations",
     "run_query",
+    "snapshot",
     "upgrade",
 ]

@@ -1,7 +1,7 @@
 """Reads and writes of the worker: what is settled, and recording what happened."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -92,12 +92,7 @@ class History:
                 try:
                     with self._engine.begin() as connection:
                         _save_images(connection, images_in, removals_in)
-                        inserted = [
-                            (run_id, attempts[key, event_id])
-                            for run_id, key, event_id in _save_runs(connection, runs_in)
-                        ]
-                        _save_detections(connection, inserted)
-                    return {run.key for _, run in inserted}
+                        return _save_run_records(connection, attempts, runs_in)
                 except DBAPIError as error:
                     if not clashed(error):
                         raise
@@ -105,6 +100,26 @@ class History:
         raise HistoryUnavailableError(
             f"the transaction clashed with others {_ATTEMPTS} times in a row"
         )
+
+
+def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> set[RunKey]:
+    """Insert runs with their detections as part of a transaction; their images must be there.
+
+    Returns:
+        The keys of the runs that are new.
+    """
+    attempts = {(run.key, run.event_id): run for run in runs}
+    return _save_run_records(connection, attempts, run_columns(attempts.values()))
+
+
+def _save_run_records(
+    connection: Connection, attempts: Mapping[tuple[RunKey, str], RunRecord], runs: Columns
+) -> set[RunKey]:
+    inserted = [
+        (run_id, attempts[key, event_id]) for run_id, key, event_id in _save_runs(connection, runs)
+    ]
+    _save_detections(connection, inserted)
+    return {run.key for _, run in inserted}
 
 
 def _save_images(connection: Connection, images: Columns, removals: Columns) -> None:

@@ -39,8 +39,13 @@ def run_query(
 ) -> QueryResult:
     """Run one statement in a READ ONLY transaction that is rolled back.
 
-    What the login may see is for the database to say: give analysts ``retinue_reader``. A
-    superuser can read files and run programs even from a read-only transaction.
+    The login must be one that can only read, such as ``retinue_reader``; any other is refused
+    before the statement is sent. Nothing less would do: a superuser can read files and run programs
+    in a read-only transaction, and whoever logged in as owner can undo ``SET ROLE`` and ``SET
+    SESSION AUTHORIZATION`` from inside the very statement they were meant to tame.
+
+    Only statements that return rows are run. ``DO`` returns none, and could catch the very error by
+    which the statement timeout ends it.
 
     Args:
         url: The database; ``postgresql://…``.
@@ -55,16 +60,7 @@ def run_query(
     """
     if row_limit < 1:
         raise ValueError(f"row_limit must be 1 or more, not {row_limit}")
-    address = history_url(url).set(drivername="postgresql")
-    try:
-        connection = psycopg.connect(
-            address.render_as_string(hide_password=False),
-            application_name="retinue query",
-            connect_timeout=5,
-        )
-    except psycopg.Error as error:
-        raise HistoryUnavailableError(str(error)) from error
-    with closing(connection):
+    with closing(_connect(url)) as connection:
         connection.read_only = True
         try:
             # Postgres lets a transaction become read-write only before its first query: this is it.
@@ -72,6 +68,7 @@ def run_query(
                 "SELECT set_config('statement_timeout', %s, true)",
                 [str(round(timeout_seconds * 1000))],
             )
+            _refuse_powers(connection)
             return _ask(connection, sql, row_limit)
         except UnicodeEncodeError as error:
             raise QueryError("the query contains a lone surrogate, not valid Unicode") from error
@@ -81,7 +78,45 @@ def run_query(
             raise QueryError(_friendly(error, sql)) from error
 
 
+def check_reader(url: str | URL) -> None:
+    """See whether a login is let in, and can only read.
+
+    Raises:
+        QueryError: It could do more than read; the message says what.
+        HistoryUnavailableError: It is not let in, or the database cannot be reached.
+    """
+    with closing(_connect(url)) as connection:
+        try:
+            _refuse_powers(connection)
+        except psycopg.Error as error:
+            raise HistoryUnavailableError(str(error)) from error
+
+
+def _connect(url: str | URL) -> psycopg.Connection[Any]:
+    address = history_url(url).set(drivername="postgresql")
+    try:
+        return psycopg.connect(
+            address.render_as_string(hide_password=False),
+            application_name="retinue query",
+            connect_timeout=5,
+        )
+    except psycopg.Error as error:
+        raise HistoryUnavailableError(str(error).strip()) from error
+
+
+def _refuse_powers(connection: psycopg.Connection[Any]) -> None:
+    found = connection.execute(_POWERS).fetchone()
+    if found is not None:
+        login, power = found
+        raise QueryError(
+            f"the login {login} could do more than read ({power}), so it may ask nothing here. "
+            "Set RETINUE_QUERY_DATABASE_URL to a login that is retinue_reader, or a member of it "
+            "and of nothing else"
+        )
+
+
 def _ask(connection: psycopg.Connection[Any], sql: str, row_limit: int) -> QueryResult:
+    columns = _columns(connection, sql)
     cursor = connection.cursor()
     rows: list[tuple[Any, ...]] = []
     # stream() asks through the extended protocol, which takes one statement only, and fetches row
@@ -90,18 +125,66 @@ def _ask(connection: psycopg.Connection[Any], sql: str, row_limit: int) -> Query
     with closing(stream):
         for row in stream:
             if len(rows) == row_limit:
-                return QueryResult(_names(cursor), rows, truncated=True)
+                return QueryResult(columns, rows, truncated=True)
             rows.append(row)
-    return QueryResult(_names(cursor), rows, truncated=False)
+    return QueryResult(columns, rows, truncated=False)
 
 
-def _names(cursor: psycopg.Cursor[Any]) -> tuple[str, ...]:
-    if cursor.description is not None:
-        return tuple(column.name for column in cursor.description)
-    # An empty stream does not say what its columns are; the statement, still parsed, does.
-    described = cursor.connection.pgconn.describe_prepared(b"")
-    names = (described.fname(number) for number in range(described.nfields))
-    return tuple((name or b"").decode() for name in names)
+def _columns(connection: psycopg.Connection[Any], sql: str) -> tuple[str, ...]:
+    """The columns that a statement would return, asked of the server before it is run.
+
+    Raises:
+        QueryError: It returns none.
+        psycopg.Error: The server refuses the statement, or there are several.
+    """
+    server = connection.pgconn
+    for answer in (server.prepare(b"", sql.encode()), server.describe_prepared(b"")):
+        if answer.status != psycopg.pq.ExecStatus.COMMAND_OK:
+            raise psycopg.errors.error_from_result(answer)
+    if answer.nfields == 0:
+        raise QueryError(
+            "the statement returns no rows; ask with SELECT, VALUES, TABLE, EXPLAIN or SHOW"
+        )
+    return tuple((answer.fname(number) or b"").decode() for number in range(answer.nfields))
+
+
+_POWERS = r"""
+SELECT session_user, power
+FROM (
+    SELECT 'as ' || rolname || ' it is a superuser' AS power, 1 AS place
+    FROM pg_roles
+    WHERE rolsuper AND pg_has_role(session_user, oid, 'MEMBER')
+    UNION ALL
+    SELECT 'as ' || rolname || ' it may create roles or databases, replicate, or pass by row '
+        'security', 2
+    FROM pg_roles
+    WHERE (rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)
+        AND pg_has_role(session_user, oid, 'MEMBER')
+    UNION ALL
+    SELECT 'it is a member of ' || rolname, 3
+    FROM pg_roles
+    WHERE (rolname LIKE 'pg\_%' OR rolname LIKE 'rds%')
+        AND rolname NOT IN ('pg_read_all_data', 'pg_read_all_stats', 'pg_read_all_settings',
+            'pg_stat_scan_tables', 'pg_monitor', 'rds_iam')
+        AND pg_has_role(session_user, oid, 'MEMBER')
+    UNION ALL
+    SELECT 'as ' || roles.rolname || ' it may write to ' || tables.oid::regclass, 4
+    FROM pg_roles AS roles
+    JOIN pg_class AS tables
+        ON tables.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND tables.relnamespace NOT IN (
+            'pg_catalog'::regnamespace, 'information_schema'::regnamespace
+        )
+        AND tables.relpersistence <> 't'
+        AND has_table_privilege(roles.oid, tables.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+    WHERE pg_has_role(session_user, roles.oid, 'MEMBER')
+) AS powers
+ORDER BY place
+LIMIT 1
+"""
+# Every role that the login is a member of counts, whether it acts as that role or not: SET ROLE is
+# one function call away. The predefined roles that only read are allowed; rds_iam is how a login
+# with a short-lived token is marked on RDS.
 
 
 def _friendly(error: psycopg.Error, sql: str) -> str:

@@ -7,12 +7,16 @@ from retinue_history import HistoryError
 from retinue_sdk import ConfigurationError
 
 from retinue_workers.cli.backfill import backfill
+from retinue_workers.cli.diff import diff
+from retinue_workers.cli.export import export
 from retinue_workers.cli.failures import failures
+from retinue_workers.cli.import_ import import_
 from retinue_workers.cli.migrate import migrate
 from retinue_workers.cli.plugins import plugins
 from retinue_workers.cli.query import query
 from retinue_workers.cli.replay import replay
 from retinue_workers.cli.run import run
+from retinue_workers.cli.show import show
 from retinue_workers.cli.top import top
 from retinue_workers.cli.worker import worker
 from retinue_workers.queue import QueueUnavailableError
@@ -64,6 +68,10 @@ def retinue() -> None:
 
 retinue.add_command(run)
 retinue.add_command(query)
+retinue.add_command(show)
+retinue.add_command(diff)
+retinue.add_command(export)
+retinue.add_command(import_)
 retinue.add_command(plugins)
 retinue.add_command(top)
 retinue.add_command(failures)

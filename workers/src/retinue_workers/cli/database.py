@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from retinue_history import HistoryError, check_reader
 from retinue_sdk import ConfigurationError
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from retinue_workers.settings import Settings
 
@@ -29,15 +32,46 @@ def owner_url(settings: Settings) -> Iterator[str]:
 def reader_url(settings: Settings) -> Iterator[str]:
     """The URL for reading; the embedded server runs while it is in use.
 
+    Where only the worker's own URL is set, the same server is asked to let in ``retinue_reader``.
+    A role taken on after logging in as somebody else could be laid down again by the query itself.
+
     Raises:
-        ConfigurationError: No database is set and there is none on this laptop.
+        ConfigurationError: No database is set and there is none on this laptop; or only the
+            worker's is, and its server does not let in ``retinue_reader`` without a password.
     """
-    configured = settings.query_database_url or settings.database_url
-    if configured is not None:
-        yield configured.get_secret_value()
+    if settings.query_database_url is not None:
+        yield settings.query_database_url.get_secret_value()
+        return
+    if settings.database_url is not None:
+        yield _as_reader(settings.database_url.get_secret_value())
         return
     with _embedded(READER) as url:
         yield url
+
+
+def _as_reader(url: str) -> str:
+    """The same database for ``retinue_reader``, if the server lets it in by itself."""
+    try:
+        owner = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            "RETINUE_DATABASE_URL cannot be read; write postgresql://user@host:5432/database"
+        ) from None
+    hidden = {"user", "password", "options"}  # libpq takes them from here too
+    query = {name: value for name, value in owner.query.items() if name not in hidden}
+    address = URL.create(
+        owner.drivername, READER, None, owner.host, owner.port, owner.database, query
+    )
+    reader = address.render_as_string(hide_password=False)
+    try:
+        check_reader(reader)
+    except (HistoryError, ValueError) as error:
+        raise ConfigurationError(
+            f"RETINUE_QUERY_DATABASE_URL is not set, and {READER} cannot be used on the server of "
+            f"RETINUE_DATABASE_URL: {error}\nGive RETINUE_QUERY_DATABASE_URL the URL of a login "
+            f"that may only read (GRANT {READER} TO …)"
+        ) from error
+    return reader
 
 
 @contextmanager

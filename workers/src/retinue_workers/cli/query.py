@@ -14,7 +14,7 @@ from retinue_history import QueryResult, run_query
 from retinue_workers.cli.database import reader_url
 from retinue_workers.settings import Settings
 
-Format = Literal["table", "csv", "json"]
+Format = Literal["table", "csv", "json", "chart"]
 
 
 @click.command(short_help="Ask the detection history in SQL.")
@@ -22,7 +22,7 @@ Format = Literal["table", "csv", "json"]
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["table", "csv", "json"]),
+    type=click.Choice(["table", "csv", "json", "chart"]),
     default="table",
     show_default=True,
     help="How to print the rows.",
@@ -37,6 +37,8 @@ def query(sql: str, format_: Format, limit: int) -> None:
     latest_detections, failed_runs and run_costs; docs/schema.md describes them. For example:
 
     retinue query "select label, count(*) from latest_detections group by 1 order by 2 desc"
+
+    A chart has one bar a row: the first column of numbers, named by the columns before it.
     """
     with reader_url(Settings.load()) as url:
         result = run_query(url, sql, row_limit=limit)
@@ -54,6 +56,10 @@ def _print(result: QueryResult, format_: Format) -> None:
         case "json":
             rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
             click.echo(json.dumps(rows, default=_json_value, ensure_ascii=False, indent=2))
+        case "chart":
+            from retinue_workers.cli.chart import print_chart
+
+            print_chart(result.columns, result.rows)
         case "table":
             _print_table(result.columns, result.rows)
 

@@ -10,12 +10,12 @@ from retinue_workers.laptop.photographs import (
     folder_photographs,
     package_photographs,
 )
-from retinue_workers.laptop.pictures import LabelledBox, draw
 from retinue_workers.laptop.postgres import EmbeddedPostgres
 from retinue_workers.laptop.processes import Processes
 from retinue_workers.laptop.state import State
 from retinue_workers.laptop.upload import Upload, upload
 from retinue_workers.laptop.wiring import Wiring, wire
+from retinue_workers.pictures import LabelledBox, draw
 
 __all__ = [
     "EmbeddedPostgres",

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from retinue_workers.laptop.pictures import LabelledBox
 from retinue_workers.laptop.progress import DetectorKey, detector_columns
+from retinue_workers.pictures import LabelledBox
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from retinue_workers.laptop.photographs import (
     folder_photographs,
     package_photographs,
 )
-from retinue_workers.laptop.pictures import draw
 from retinue_workers.laptop.postgres import EmbeddedPostgres
 from retinue_workers.laptop.processes import Processes
 from retinue_workers.laptop.progress import DetectorKey, Done, Progress
@@ -40,6 +39,7 @@ from retinue_workers.laptop.upload import Upload, upload
 from retinue_workers.laptop.watch import watch
 from retinue_workers.laptop.wiring import Wiring, is_empty, wire
 from retinue_workers.laptop.worker_process import WorkerProcess
+from retinue_workers.pictures import draw
 from retinue_workers.plugins import Plugins
 
 BUCKET = "retinue-images"

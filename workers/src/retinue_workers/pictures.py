@@ -65,16 +65,7 @@ def draw(image_path: Path, boxes: Sequence[LabelledBox], destination: Path) -> N
     signature = hashlib.sha256(shown.encode(errors="surrogatepass")).hexdigest()
     if _signature(destination) == signature:
         return
-    picture = Image.fromarray(decode(image_path.read_bytes(), _LIMITS))
-    picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
-
-    placed = [(box, area) for box in boxes if (area := _area(box, picture.size))]
-    # Small ones last: a person's box must not cross out the tie.
-    placed.sort(key=lambda item: -_size(item[1]))
-    style = _Style.of(picture.size)
-    for box, area in placed:
-        _draw_box(picture, area, _colour(box), style)
-    _draw_chips(picture, placed, style)
+    picture = paint(image_path.read_bytes(), boxes, _LIMITS)
 
     destination.parent.mkdir(parents=True, exist_ok=True)
     draft = destination.with_name(f".{destination.name}.draft")
@@ -84,6 +75,29 @@ def draw(image_path: Path, boxes: Sequence[LabelledBox], destination: Path) -> N
         draft.replace(destination)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def paint(data: bytes, boxes: Sequence[LabelledBox], limits: ImageLimits) -> Image.Image:
+    """Draw boxes with their labels on a photograph, made no larger than ``MAX_SIDE_PX`` a side.
+
+    Args:
+        data: The photograph's file; untrusted.
+        boxes: What was found. Boxes outside the image are left out, others are cut at its border.
+        limits: The largest photograph to decode.
+
+    Raises:
+        InvalidImageError: The photograph cannot be decoded, or is too large.
+    """
+    picture = Image.fromarray(decode(data, limits))
+    picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    placed = [(box, area) for box in boxes if (area := _area(box, picture.size))]
+    # Small ones last: a person's box must not cross out the tie.
+    placed.sort(key=lambda item: -_size(item[1]))
+    style = _Style.of(picture.size)
+    for box, area in placed:
+        _draw_box(picture, area, _colour(box), style)
+    _draw_chips(picture, placed, style)
+    return picture
 
 
 def _signature(picture: Path) -> str | None:

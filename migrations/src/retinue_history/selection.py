@@ -1,0 +1,142 @@
+"""Which part of the history: the conditions that every command that selects understands."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+from uuid import UUID
+
+from psycopg import sql
+
+
+@dataclass(frozen=True, slots=True)
+class ImageName:
+    """What a person calls an image; each part that is given narrows the choice.
+
+    Attributes:
+        image_id: The image's id.
+        bucket: The bucket's name.
+        key: The object's key.
+    """
+
+    image_id: UUID | None = None
+    bucket: str | None = None
+    key: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "ImageName":
+        """Read an image id, an ``s3://bucket/key`` URI, or else a key.
+
+        Raises:
+            ValueError: The URI has no bucket or no key, or nothing is given.
+        """
+        try:
+            return cls(image_id=UUID(text))
+        except ValueError:
+            pass
+        bucket, key = _split(text)
+        if not key:
+            raise ValueError(f"{text!r} names no image: give an id, s3://bucket/key, or a key")
+        return cls(bucket=bucket, key=key)
+
+    def condition(self) -> sql.Composed:
+        """SQL over the columns of ``images``, which goes by that name."""
+        given = {"image_id": self.image_id, "bucket": self.bucket, "key": self.key}
+        return _all_of(
+            sql.SQL("images.{} = {}").format(sql.Identifier(name), sql.Literal(value))
+            for name, value in given.items()
+            if value is not None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A part of the history. What is left out does not narrow it.
+
+    Attributes:
+        since: Earliest start of a run, inclusive.
+        until: Latest start of a run, exclusive.
+        detectors: Names of detectors; any of them.
+        labels: Labels; any of them.
+        min_confidence: Least confidence, 0 to 1.
+        prefix: What the key begins with, or ``s3://bucket/prefix``.
+        images: Any of these.
+        latest: Only the newest successful run of each detector on each image that still exists;
+            otherwise every successful run of every image.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    detectors: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    min_confidence: float | None = None
+    prefix: str | None = None
+    images: Sequence[ImageName] = ()
+    latest: bool = True
+
+    def run_condition(self) -> sql.Composed:
+        """SQL that tells which runs: over ``runs`` and ``images``, which go by those names."""
+        conditions: list[sql.Composed] = [_compare("runs.outcome = {}", "succeeded")]
+        if self.since is not None:
+            conditions.append(_compare("runs.started_at >= {}", self.since))
+        if self.until is not None:
+            conditions.append(_compare("runs.started_at < {}", self.until))
+        if self.detectors:
+            conditions.append(_compare("runs.detector = ANY({})", list(self.detectors)))
+        if self.prefix is not None:
+            bucket, prefix = _split(self.prefix)
+            if bucket is not None:
+                conditions.append(_compare("images.bucket = {}", bucket))
+            if prefix:
+                conditions.append(_compare("starts_with(images.key, {})", prefix))
+        if self.images:
+            anyone = sql.SQL(" OR ").join(image.condition() for image in self.images)
+            conditions.append(sql.SQL("({})").format(anyone))
+        if self.latest:
+            conditions.append(_NEWEST.format())
+        return _all_of(conditions)
+
+    def detection_condition(self) -> sql.Composed:
+        """SQL that tells which detections of those runs: over ``detections``."""
+        conditions: list[sql.Composed] = [sql.SQL("detections.run_id = runs.run_id").format()]
+        # A detection has its run's time. Said again, an index or a partition can serve it.
+        if self.since is not None:
+            conditions.append(_compare("detections.detected_at >= {}", self.since))
+        if self.until is not None:
+            conditions.append(_compare("detections.detected_at < {}", self.until))
+        if self.labels:
+            conditions.append(_compare("detections.label = ANY({})", list(self.labels)))
+        if self.min_confidence is not None:
+            conditions.append(_compare("detections.confidence >= {}", self.min_confidence))
+        return _all_of(conditions)
+
+
+_NEWEST = sql.SQL(
+    """images.deleted_at IS NULL
+    AND NOT EXISTS (
+        SELECT FROM runs AS newer
+        WHERE newer.image_id = runs.image_id
+            AND newer.detector = runs.detector
+            AND newer.outcome = 'succeeded'
+            AND (newer.started_at, newer.run_id) > (runs.started_at, runs.run_id)
+    )"""
+)
+"""As the view ``latest_detections`` has it, but for runs: those that found nothing count too."""
+
+
+def _split(text: str) -> tuple[str | None, str]:
+    """Bucket, if an ``s3://`` URI names one, and the rest."""
+    if not text.startswith("s3://"):
+        return None, text
+    bucket, _, rest = text.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise ValueError(f"{text!r} names no bucket: write s3://bucket/key")
+    return bucket, rest
+
+
+def _compare(condition: LiteralString, value: object) -> sql.Composed:
+    return sql.SQL(condition).format(sql.Literal(value))
+
+
+def _all_of(conditions: Iterable[sql.Composed]) -> sql.Composed:
+    return sql.SQL("\n    AND ").join(conditions)

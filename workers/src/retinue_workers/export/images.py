@@ -1,0 +1,96 @@
+"""Selected images, each with what was found in it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from retinue_history import Selection, Snapshot, image_rows
+from retinue_sdk import BoundingBox, ImageReference
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedDetection:
+    """One detection, with what its run says.
+
+    Attributes:
+        run_id: The run that made it.
+        detector: The detector's name.
+        detected_at: When the detector was called.
+        imported: Whether it was imported, not detected.
+        kind: What sort of finding it is.
+        label: What was found.
+        confidence: 0 to 1.
+        box: Where, in ratios of the displayed image; none if the detector does not say.
+        attributes: Whatever else is known about it.
+    """
+
+    run_id: int
+    detector: str
+    detected_at: datetime
+    imported: bool
+    kind: str
+    label: str
+    confidence: float
+    box: BoundingBox | None
+    attributes: dict[str, Any]
+
+
+@dataclass(slots=True)
+class SelectedImage:
+    """One image that was looked at.
+
+    Attributes:
+        reference: Which image.
+        image_id: Its id.
+        size_px: Width and height as displayed; none if nobody decoded it.
+        looked_at: When a selected run looked at it last.
+        imported: Whether every selected run was imported.
+        detections: What was found, and selected; may be empty.
+    """
+
+    reference: ImageReference
+    image_id: UUID
+    size_px: tuple[int, int] | None
+    looked_at: datetime
+    imported: bool
+    detections: list[SelectedDetection] = field(default_factory=list)
+
+
+def selected_images(snapshot: Snapshot, selection: Selection) -> Iterator[SelectedImage]:
+    """Every image that a selected run looked at, in the order of their ids.
+
+    Raises:
+        HistoryUnavailableError: The database stopped answering.
+    """
+    rows = snapshot.rows(image_rows(selection))
+    for _, group in groupby(rows, key=lambda row: row[0]):
+        yield _image(list(group))
+
+
+def _image(rows: list[tuple[Any, ...]]) -> SelectedImage:
+    image_id, bucket, key, version, versioned, width_px, height_px = rows[0][:7]
+    return SelectedImage(
+        reference=ImageReference(
+            bucket,
+            key,
+            version_id=version if versioned else None,
+            etag=None if versioned else version,
+        ),
+        image_id=image_id,
+        size_px=None if width_px is None else (width_px, height_px),
+        looked_at=max(row[9] for row in rows),
+        imported=all(row[10] for row in rows),
+        detections=[_detection(row) for row in rows if row[11] is not None],
+    )
+
+
+def _detection(row: tuple[Any, ...]) -> SelectedDetection:
+    run_id, detector, detected_at, imported, kind, label, confidence = row[7:14]
+    left, top, width, height, attributes = row[14:]
+    box = None if left is None else BoundingBox(left, top, width, height)
+    return SelectedDetection(
+        run_id, detector, detected_at, imported, kind, label, confidence, box, attributes
+    )

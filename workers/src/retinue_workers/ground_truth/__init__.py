@@ -1,0 +1,8 @@
+"""Annotations that people made elsewhere, brought into the history as runs."""
+
+from retinue_workers.ground_truth.annotations import AnnotatedImage, Annotations
+from retinue_workers.ground_truth.match import Matched, match
+from retinue_workers.ground_truth.problems import Problems
+from retinue_workers.ground_truth.runs import make_runs
+
+__all__ = ["AnnotatedImage", "Annotations", "Matched", "Problems", "make_runs", "match"]

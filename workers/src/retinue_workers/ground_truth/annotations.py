@@ -1,0 +1,243 @@
+"""A COCO file of annotations, checked."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+from uuid import UUID
+
+from retinue_history import JSON, MAX_LABEL_BYTES
+
+from retinue_workers.ground_truth.problems import Problems
+
+TOLERANCE_PX = 1.0
+"""How far a box may reach over the image's border: annotation tools round, and COCO's own do."""
+
+_SAID_ELSEWHERE = {"image_id", "category_id", "bbox", "score"}
+"""What becomes columns; an annotation's other fields are kept as attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One annotation.
+
+    Attributes:
+        number: Its id in the file, for messages.
+        label: The category's name.
+        confidence: 0 to 1; 1 where the file gives no score.
+        bbox_px: Left, top, width and height in pixels.
+        attributes: Whatever else the file says of it.
+    """
+
+    number: object
+    label: str
+    confidence: float
+    bbox_px: tuple[float, float, float, float]
+    attributes: dict[str, JSON]
+
+
+@dataclass(slots=True)
+class AnnotatedImage:
+    """One image of the file, with its annotations.
+
+    Attributes:
+        name: Its file name.
+        image_id: Our id, if the file is an export of ours.
+        uri: Its ``s3://`` URI, if the file gives one.
+        size_px: Width and height, if the file gives them.
+        annotations: None means that people looked and found nothing.
+    """
+
+    name: str
+    image_id: UUID | None
+    uri: str | None
+    size_px: tuple[int, int] | None
+    annotations: list[Annotation] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """A whole file.
+
+    Attributes:
+        images: The images, in the file's order.
+        fingerprint: Digest of what the file says, however it is laid out: 128 bits of SHA-256.
+    """
+
+    images: list[AnnotatedImage]
+    fingerprint: str
+
+    @classmethod
+    def read(cls, path: Path, problems: Problems) -> "Annotations":
+        """Read a COCO file; what is wrong with its parts goes to ``problems``.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It is no COCO file at all.
+        """
+        try:
+            content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is not JSON: {error}") from error
+        parts = ("images", "annotations", "categories")
+        if not isinstance(content, dict) or not all(
+            isinstance(content.get(part), list) for part in parts
+        ):
+            raise ValueError(
+                f"{path} is not COCO ground truth: it needs the lists images, annotations and "
+                "categories"
+            )
+        labels = _labels(content["categories"], problems)
+        images = _images(content["images"], problems)
+        for annotation in content["annotations"]:
+            _annotate(annotation, images, labels, problems)
+        said = json.dumps([_sorted(content[part]) for part in parts], sort_keys=True)
+        return cls(list(images.values()), hashlib.sha256(said.encode()).hexdigest()[:32])
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _sorted(entries: list[Any]) -> list[Any]:
+    return sorted(entries, key=lambda entry: json.dumps(entry, sort_keys=True))
+
+
+def _identifier(entry: Any, problems: Problems, what: str) -> int | str | None:
+    number = entry.get("id") if isinstance(entry, dict) else None
+    if isinstance(number, int | str) and not isinstance(number, bool):
+        return number
+    problems.add(f"{what} without an id", json.dumps(entry))
+    return None
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a text that Postgres can hold."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _labels(categories: list[Any], problems: Problems) -> dict[int | str, str]:
+    labels: dict[int | str, str] = {}
+    for category in categories:
+        number = _identifier(category, problems, "category")
+        if number is None:
+            continue
+        name = category.get("name")
+        if number in labels:
+            problems.add("categories with the same id", number)
+        elif not _is_text(name) or len(name.encode()) > MAX_LABEL_BYTES:
+            problems.add(
+                f"category whose name is no text of 1 to {MAX_LABEL_BYTES:,} bytes", number
+            )
+        labels[number] = str(name)
+    return labels
+
+
+def _images(images: list[Any], problems: Problems) -> dict[int | str, AnnotatedImage]:
+    found: dict[int | str, AnnotatedImage] = {}
+    for image in images:
+        number = _identifier(image, problems, "image")
+        if number is None:
+            continue
+        if number in found:
+            problems.add("images with the same id", number)
+        name, uri = image.get("file_name"), image.get("coco_url")
+        if not _is_text(name):
+            problems.add("image without a file_name", number)
+            name = ""
+        found[number] = AnnotatedImage(
+            name=name,
+            image_id=_uuid(image, number, problems),
+            uri=uri if _is_text(uri) and str(uri).startswith("s3://") else None,
+            size_px=_size(image, number, problems),
+        )
+    return found
+
+
+def _uuid(image: dict[str, Any], number: object, problems: Problems) -> UUID | None:
+    given = image.get("retinue_image_id")
+    if given is None:
+        return None
+    try:
+        return UUID(given)
+    except (ValueError, AttributeError, TypeError):
+        problems.add("image whose retinue_image_id is no UUID", number)
+        return None
+
+
+def _size(image: dict[str, Any], number: object, problems: Problems) -> tuple[int, int] | None:
+    width, height = image.get("width"), image.get("height")
+    if width is None and height is None:
+        return None
+    if _is_side(width) and _is_side(height):
+        return width, height
+    problems.add("image whose width or height is no positive whole number", number)
+    return None
+
+
+def _is_side(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number that an image's side can have."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+
+
+def _annotate(
+    annotation: Any,
+    images: dict[int | str, AnnotatedImage],
+    labels: dict[int | str, str],
+    problems: Problems,
+) -> None:
+    """Give an image its annotation, unless something is wrong with it."""
+    if not isinstance(annotation, dict):
+        problems.add("annotation that is no object", json.dumps(annotation))
+        return
+    number = annotation.get("id", "(no id)")
+    image = _lookup(images, annotation.get("image_id"))
+    label = _lookup(labels, annotation.get("category_id"))
+    if image is None:
+        problems.add("annotation of an image that the file does not have", number)
+    if label is None:
+        problems.add("annotation of a category that the file does not have", number)
+    bbox = _bbox(annotation.get("bbox"), number, problems)
+    score = annotation.get("score", 1.0)
+    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+        problems.add("annotation whose score is not 0 to 1", number)
+        return
+    if image is None or label is None or bbox is None:
+        return
+    if image.size_px is not None and not inside(bbox, image.size_px):
+        problems.add("box outside its image", f"annotation {number}: {list(bbox)}")
+        return
+    others = {name: value for name, value in annotation.items() if name not in _SAID_ELSEWHERE}
+    image.annotations.append(Annotation(number, label, float(score), bbox, others))
+
+
+def _lookup(found: dict[int | str, Any], number: object) -> Any:
+    return found.get(number) if isinstance(number, int | str) else None
+
+
+def _bbox(
+    value: object, number: object, problems: Problems
+) -> tuple[float, float, float, float] | None:
+    try:
+        left, top, width, height = map(float, value)  # type: ignore[call-overload]
+        if all(map(math.isfinite, (left, top, width, height))) and min(width, height) >= 0:
+            return left, top, width, height
+    except (TypeError, ValueError, OverflowError):
+        pass
+    problems.add("annotation whose bbox is not left, top, width and height", number)
+    return None
+
+
+def inside(bbox_px: tuple[float, float, float, float], size_px: tuple[int, int]) -> bool:
+    """Whether a box lies within an image, up to the tolerance."""
+    left, top, width, height = bbox_px
+    return (
+        left >= -TOLERANCE_PX
+        and top >= -TOLERANCE_PX
+        and left + width <= size_px[0] + TOLERANCE_PX
+        and top + height <= size_px[1] + TOLERANCE_PX
+    )
