@@ -1,11 +1,12 @@
 """Analysts ask one question at a time, and change nothing."""
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
-from retinue_history import History, HistoryUnavailableError, QueryError, run_query
+from retinue_history import History, HistoryUnavailableError, QueryError, check_reader, run_query
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
@@ -52,33 +53,71 @@ def test_a_reader_sees_views_and_tables(
         run_query(reader_url, f"SELECT * FROM {view}")
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM images RETURNING *",
-        "SELECT set_config('transaction_read_only', 'off', false)",
-        "SELECT pg_read_file('/etc/passwd')",
-        "SELECT lo_import('/etc/passwd')",
-        "COPY (SELECT 1) TO PROGRAM 'true'",
-        "COPY images TO STDOUT",
-        "CREATE TABLE t AS SELECT 1",
-        "SET ROLE retinue_writer",
-        "SELECT 1; SELECT 2",
-        "COMMIT; DELETE FROM images",
-        "",
-        "nonsense",
-        "SELECT '\ud800'",
-        "SELECT '\0'",
-    ],
-)
+ATTACKS = [
+    "DELETE FROM images RETURNING *",
+    "SELECT set_config('transaction_read_only', 'off', false)",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT lo_import('/etc/passwd')",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "COPY images TO STDOUT",
+    "CREATE TABLE t AS SELECT 1",
+    "SET ROLE retinue_writer",
+    "SET ROLE NONE",
+    "SET SESSION AUTHORIZATION postgres",
+    "SELECT set_config('role', 'retinue_writer', false)",
+    "SELECT set_config('role', 'postgres', true), ts_stat('SELECT to_tsvector(current_user)')",
+    "SELECT set_config('session_authorization', 'postgres', false)",
+    "SELECT pg_ls_dir('.')",
+    "SELECT pg_stat_file('PG_VERSION')",
+    "SELECT lo_export(1, '/tmp/x')",
+    "SELECT lo_from_bytea(0, 'x')",
+    "SELECT dblink_connect('')",
+    "SELECT dblink_exec('', 'DELETE FROM images')",
+    "CREATE EXTENSION dblink",
+    "CREATE TEMP TABLE t (n int)",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER RETURN 1",
+    "COPY images FROM PROGRAM 'true'",
+    "COPY (SELECT 1) TO '/tmp/x'",
+    "LOAD 'auto_explain'",
+    "SELECT * FROM pg_authid",
+    "SELECT pg_reload_conf()",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres'",
+    "SELECT nextval('runs_run_id_seq')",
+    "SELECT setval('runs_run_id_seq', 1)",
+    "SELECT query_to_xml('DELETE FROM images', true, true, '')",
+    "SELECT ts_stat('DELETE FROM images RETURNING to_tsvector(key)')",
+    "WITH gone AS (DELETE FROM images RETURNING *) SELECT * FROM gone",
+    "EXPLAIN ANALYZE DELETE FROM images",
+    "SELECT * FROM images FOR UPDATE",
+    "SELECT pg_notify('x', 'y') FROM (DELETE FROM images RETURNING *) AS gone",
+    "DO $$ BEGIN COMMIT; END $$",
+    "DO $$ BEGIN PERFORM pg_sleep(9); EXCEPTION WHEN query_canceled THEN NULL; END $$",
+    "SET statement_timeout = 0",
+    "LOCK TABLE images",
+    "LISTEN x",
+    "COMMIT",
+    "VACUUM",
+    "PREPARE p AS SELECT 1",
+    "DECLARE c CURSOR FOR SELECT 1",
+    "SELECT 1; SELECT 2",
+    "COMMIT; DELETE FROM images",
+    "",
+    "nonsense",
+    "SELECT '\ud800'",
+    "SELECT '\0'",
+]
+"""To write, to read files, to become somebody else, to go on for ever."""
+
+
 def test_what_a_reader_may_not(
-    reader_url: str, engine: Engine, history: History, image: Make, statement: str
+    reader_url: str, engine: Engine, history: History, image: Make
 ) -> None:
     history.record([image()])
-    with pytest.raises(QueryError):
-        run_query(reader_url, statement)
-    with engine.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM images")) == 1
+    for statement in ATTACKS:
+        with pytest.raises(QueryError):
+            print(statement, run_query(reader_url, statement, timeout_seconds=5))
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM images")) == 1, statement
 
 
 def test_a_reader_lacks_the_right_even_outside_run_query(
@@ -94,18 +133,68 @@ def test_a_reader_lacks_the_right_even_outside_run_query(
             connection.execute("DELETE FROM images")
 
 
-def test_even_a_superuser_writes_nothing(
-    history_url: str, engine: Engine, history: History, image: Make
+@pytest.mark.parametrize(
+    ("rights", "power"),
+    [
+        ("SUPERUSER", "superuser"),
+        ("CREATEROLE", "may create roles"),
+        ("IN ROLE retinue_writer", "as retinue_writer it may write to"),
+        ("IN ROLE pg_read_server_files", "member of pg_read_server_files"),
+        ("IN ROLE pg_execute_server_program", "member of pg_execute_server_program"),
+        ("NOINHERIT IN ROLE pg_write_all_data", "member of pg_write_all_data"),
+    ],
+)
+def test_who_could_do_more_than_read_may_ask_nothing(
+    history_url: str, engine: Engine, as_user: Callable[[str, str], str], rights: str, power: str
 ) -> None:
+    name = f"login_{uuid.uuid4().hex}"
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {name} LOGIN {rights}"))
+    try:
+        with pytest.raises(QueryError, match=power) as refusal:
+            run_query(as_user(history_url, name), "SELECT 1")
+        assert "RETINUE_QUERY_DATABASE_URL" in str(refusal.value)
+        with pytest.raises(QueryError, match=power):
+            check_reader(as_user(history_url, name))
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP ROLE {name}"))
+
+
+def test_whoever_owns_the_tables_may_ask_nothing(history_url: str, engine: Engine) -> None:
+    """The reason: an owner who has put on the reader's role takes it off within one statement."""
+    escape = """
+        SELECT set_config('role', 'none', true),
+            ts_stat('SELECT to_tsvector(''simple'', current_user || '' '' || pg_ls_dir(''.''))')
+    """
+    with psycopg.connect(history_url, options="-c role=retinue_reader") as connection:
+        connection.read_only = True
+        assert connection.execute("SELECT current_user").fetchone() == ("retinue_reader",)
+        assert "postgres" in str(connection.execute(escape).fetchall())
+    with pytest.raises(QueryError, match="could do more than read"):
+        run_query(history_url, escape)
+
+
+def test_members_of_the_reader_may_ask(
+    history_url: str, engine: Engine, as_user: Callable[[str, str], str]
+) -> None:
+    name = f"analyst_{uuid.uuid4().hex}"
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {name} LOGIN IN ROLE retinue_reader, pg_monitor"))
+    try:
+        assert run_query(as_user(history_url, name), "SELECT count(*) FROM runs").rows == [(0,)]
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP ROLE {name}"))
+
+
+def test_advisory_locks_end_with_the_question(
+    reader_url: str, history: History, image: Make
+) -> None:
+    """A reader can take the locks that a worker waits for, and keeps them for no longer."""
+    taken = "SELECT count(pg_advisory_lock(1380275273, n)) FROM generate_series(0, 1023) AS n"
+    assert run_query(reader_url, taken).rows == [(1024,)]
     history.record([image()])
-    with pytest.raises(QueryError, match="read-only transaction"):
-        run_query(history_url, "DELETE FROM images RETURNING *")
-    with pytest.raises(QueryError, match="multiple commands"):
-        run_query(history_url, "COMMIT; DELETE FROM images")
-    with pytest.raises(QueryError, match="before any query"):
-        run_query(history_url, "SELECT set_config('transaction_read_only', 'off', false)")
-    with engine.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM images")) == 1
 
 
 def test_an_error_shows_where_and_what_might_help(reader_url: str) -> None:
@@ -122,6 +211,15 @@ def test_an_error_shows_where_and_what_might_help(reader_url: str) -> None:
 def test_a_query_that_takes_too_long(reader_url: str) -> None:
     with pytest.raises(QueryError, match="statement timeout"):
         run_query(reader_url, "SELECT pg_sleep(60)", timeout_seconds=0.1)
+    endless = "WITH RECURSIVE n AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
+    with pytest.raises(QueryError, match="statement timeout"):
+        run_query(reader_url, endless, timeout_seconds=0.1)
+    lifted = (
+        "SELECT set_config('statement_timeout', '0', false), "
+        "ts_stat('SELECT to_tsvector(pg_sleep(60)::text)')"
+    )
+    with pytest.raises(QueryError, match="statement timeout"):
+        run_query(reader_url, lifted, timeout_seconds=0.1)
 
 
 def test_an_unreachable_database() -> None:

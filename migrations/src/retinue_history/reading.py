@@ -96,6 +96,7 @@ def snapshot(url: str | URL) -> Iterator[Snapshot]:
             # Numbers and times that read the same everywhere, whatever the server's settings.
             connection.execute("SET LOCAL TimeZone = 'UTC'")
             connection.execute("SET LOCAL DateStyle = 'ISO'")
+            connection.execute("SELECT 1")  # the first query is what fixes the moment
         try:
             yield Snapshot(connection)
         finally:

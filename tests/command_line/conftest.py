@@ -1,0 +1,135 @@
+"""A small history, and the command line on it."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+from retinue_history import (
+    DetectionRecord,
+    History,
+    ImageRecord,
+    RunKey,
+    RunRecord,
+    create_history_engine,
+)
+from retinue_sdk import ImageReference
+from retinue_workers.cli.commands import retinue
+from sqlalchemy import Engine
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SIZE_PX = (640, 480)
+
+
+class Seed:
+    """Writes images and runs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._history = History(engine)
+        self._hours = 0
+
+    def image(
+        self, key: str, *, size_px: tuple[int, int] | None = SIZE_PX, **fields: Any
+    ) -> ImageReference:
+        """Record an image."""
+        reference = ImageReference("photos", key, version_id=fields.pop("version", "v1"))
+        record = ImageRecord(
+            reference.image_id,
+            reference.bucket,
+            reference.key,
+            reference.version,
+            versioned=True,
+            uploaded_at=NOON,
+            width_px=None if size_px is None else size_px[0],
+            height_px=None if size_px is None else size_px[1],
+            **fields,
+        )
+        self._history.record([record])
+        return reference
+
+    def run(
+        self,
+        image: ImageReference,
+        *found: tuple[Any, ...],
+        detector: str = "objects",
+        version: str = "1",
+        fingerprint: str = "f",
+        model: str | None = None,
+        failed: bool = False,
+    ) -> None:
+        """Record a run, an hour after the one before; found are label, confidence and box."""
+        self._hours += 1
+        run = RunRecord(
+            RunKey(image.image_id, detector, version, fingerprint),
+            event_id=f"event {self._hours}",
+            outcome="failed" if failed else "succeeded",
+            final=True,
+            started_at=NOON + timedelta(hours=self._hours),
+            duration_ms=1.0,
+            error_code="corrupt_image" if failed else None,
+            error_message="it is broken" if failed else None,
+            model_version=model,
+            detections=tuple(
+                DetectionRecord("label", label, confidence, *box)
+                for label, confidence, *box in found
+            ),
+        )
+        assert self._history.record([], [run])
+
+
+@pytest.fixture
+def engine(history_url: str) -> Iterator[Engine]:
+    engine = create_history_engine(history_url, application_name="test")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def seed(engine: Engine) -> Seed:
+    return Seed(engine)
+
+
+@pytest.fixture
+def cli(
+    history_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., click.testing.Result]:
+    """Runs ``retinue`` on the history; it must succeed unless an exit code is given."""
+    monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
+    monkeypatch.chdir(tmp_path)
+    runner = click.testing.CliRunner()
+
+    def run(*arguments: object, exit_code: int = 0) -> click.testing.Result:
+        result = runner.invoke(retinue, [str(argument) for argument in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == exit_code, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def photos(seed: Seed) -> dict[str, ImageReference]:
+    """Five images: seen twice, found nothing, size unknown, outside and boxless, and failed."""
+    cat = seed.image("pets/cat.jpg")
+    seed.run(cat, ("dog", 0.6, (0.1, 0.1, 0.5, 0.5)))
+    seed.run(
+        cat,
+        ("cat", 0.9, (0.1, 0.1, 0.5, 0.5)),
+        ('so-called "fur",\nsoft', 0.5, (0.0, 0.0, 0.25, 0.125)),
+        version="2",
+        model="m2",
+    )
+    empty = seed.image("empty.jpg")
+    seed.run(empty)
+    unknown = seed.image("unknown.jpg", size_px=None)
+    seed.run(unknown, ("cat", 1.0, (0.0, 0.0, 1.0, 1.0)))
+    odd = seed.image("odd=ä.jpg")
+    seed.run(
+        odd, ("Scene", 0.7), ("cat", 0.8, (1.5, 0.5, 0.1, 0.1)), ("cat", 0.4, (0.9, 0, 0.2, 1))
+    )
+    broken = seed.image("broken.jpg", size_px=None)
+    seed.run(broken, failed=True)
+    return {"cat": cat, "empty": empty, "unknown": unknown, "odd": odd, "broken": broken}

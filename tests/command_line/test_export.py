@@ -1,0 +1,246 @@
+"""Exports open in the tools they are meant for, and nothing is lost in silence."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pandas as pd
+import pytest
+from click.testing import Result
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from retinue_history import DETECTION_COLUMNS, Selection, snapshot
+from retinue_sdk import ImageReference
+from retinue_workers.export import destination, parquet, write_csv
+
+Cli = Callable[..., Result]
+Photos = dict[str, ImageReference]
+FUR = 'so-called "fur",\nsoft'
+
+
+def test_csv(cli: Cli, photos: Photos) -> None:
+    result = cli("export", "--format", "csv", "out.csv")
+    assert "wrote 6 detections to out.csv" in result.stderr
+    with Path("out.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == DETECTION_COLUMNS
+    assert sorted(row["label"] for row in rows) == ["Scene", "cat", "cat", "cat", "cat", FUR]
+    [scene] = [row for row in rows if row["label"] == "Scene"]
+    assert (scene["box_left"], scene["key"], scene["width_px"]) == ("", "odd=ä.jpg", "640")
+
+
+def test_jsonl_to_standard_output(cli: Cli, photos: Photos) -> None:
+    result = cli("export", "--format", "jsonl", "-", "--all")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(rows) == 7
+    [fur] = [row for row in rows if row["label"] == FUR]
+    assert fur["confidence"] == 0.5
+    assert fur["attributes"] == {}
+    assert UUID(fur["image_id"]) == photos["cat"].image_id
+
+
+def test_parquet_in_duckdb_and_pandas(cli: Cli, photos: Photos) -> None:
+    cli("export", "--format", "parquet", "out.parquet")
+    counted = duckdb.sql(
+        "SELECT label, count(*), min(box_left), max(detected_at) < now() + INTERVAL 10 YEAR "
+        "FROM 'out.parquet' GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    assert counted == [
+        ("Scene", 1, None, True), ("cat", 4, 0.0, True), (FUR, 1, 0.0, True)
+    ]  # fmt: skip
+    frame = pd.read_parquet("out.parquet")
+    assert tuple(frame.columns) == DETECTION_COLUMNS
+    assert str(frame["detected_at"].dt.tz) == "UTC"
+    assert frame["confidence"].max() == 1.0
+    assert frame["deleted_at"].isna().all()
+    assert set(frame["s3_uri"]) >= {"s3://photos/odd=ä.jpg"}
+
+
+def test_parquet_of_nothing_and_of_several_row_groups(
+    cli: Cli, photos: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("export", "--format", "parquet", "none.parquet", "--label", "unicorn")
+    assert len(pd.read_parquet("none.parquet")) == 0
+    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 2)
+    cli("export", "--format", "parquet", "groups.parquet")
+    groups = duckdb.sql(
+        "SELECT count(DISTINCT row_group_id) FROM parquet_metadata('groups.parquet')"
+    )
+    assert groups.fetchall() == [(3,)]
+
+
+def test_coco_in_pycocotools(cli: Cli, photos: Photos) -> None:
+    result = cli("export", "--format", "coco", "out.json")
+    assert "wrote 3 detections in 3 images (1 without any)" in result.stderr
+    for left_out in (
+        "1 image of unknown size",
+        "1 detection in an image of unknown size",
+        "1 detection without a box",
+        "1 detection whose box covers nothing of the image",
+    ):
+        assert f"left out: {left_out}" in result.stderr
+    coco = COCO("out.json")
+    images = {image["file_name"]: image for image in coco.dataset["images"]}
+    assert set(images) == {"pets/cat.jpg", "empty.jpg", "odd=ä.jpg"}
+    cat = images["pets/cat.jpg"]
+    assert UUID(cat["retinue_image_id"]) == photos["cat"].image_id
+    [found] = coco.loadAnns(coco.getAnnIds(cat["id"], catIds=coco.getCatIds(["cat"])))
+    assert found["bbox"] == [64.0, 48.0, 320.0, 240.0]
+    assert found["score"] == 0.9
+    [cut] = coco.loadAnns(coco.getAnnIds(images["odd=ä.jpg"]["id"]))
+    assert cut["bbox"] == pytest.approx([576, 0, 64, 480])
+
+    evaluation = COCOeval(coco, coco.loadRes(coco.dataset["annotations"]), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(1.0)  # what is compared with itself agrees
+
+
+def test_coco_categories_do_not_depend_on_what_is_selected(cli: Cli, photos: Photos) -> None:
+    cli("export", "--format", "coco", "all.json")
+    cli("export", "--format", "coco", "few.json", "--label", "cat")
+    whole, few = (json.loads(Path(name).read_text("utf-8")) for name in ("all.json", "few.json"))
+    assert whole["categories"] == few["categories"]
+    theirs = {"categories": [{"id": 17, "name": "cat", "supercategory": "animal"}]}
+    Path("theirs.json").write_text(json.dumps(theirs), "utf-8")
+    cli("export", "--format", "coco", "kept.json", "--categories", "theirs.json")
+    kept = {
+        one["name"]: one for one in json.loads(Path("kept.json").read_text("utf-8"))["categories"]
+    }
+    assert kept["cat"] == {"id": 17, "name": "cat", "supercategory": "animal"}
+    assert min(one["id"] for name, one in kept.items() if name != "cat") == 18
+    Path("theirs.json").write_text("[]", "utf-8")
+    cli("export", "--format", "coco", "-", "--categories", "theirs.json", exit_code=2)
+
+
+def test_a_manifest_with_boxes(cli: Cli, photos: Photos) -> None:
+    result = cli("export", "--format", "custom-labels-manifest", "-")
+    lines = {line["source-ref"]: line for line in map(json.loads, result.stdout.splitlines())}
+    assert set(lines) == {
+        "s3://photos/pets/cat.jpg", "s3://photos/empty.jpg", "s3://photos/odd=ä.jpg"
+    }  # fmt: skip
+    cat = lines["s3://photos/pets/cat.jpg"]
+    assert cat["bounding-box"]["image_size"] == [{"width": 640, "height": 480, "depth": 3}]
+    boxes, said = cat["bounding-box"]["annotations"], cat["bounding-box-metadata"]
+    assert [said["class-map"][str(box["class_id"])] for box in boxes] == ["cat", FUR]
+    assert boxes[0] | {"class_id": 0} == {
+        "class_id": 0, "left": 64, "top": 48, "width": 320, "height": 240
+    }  # fmt: skip
+    assert said["objects"] == [{"confidence": 0.9}, {"confidence": 0.5}]
+    assert (said["type"], said["human-annotated"]) == ("groundtruth/object-detection", "no")
+    assert lines["s3://photos/empty.jpg"]["bounding-box"]["annotations"] == []
+
+
+def test_a_manifest_with_labels(cli: Cli, photos: Photos) -> None:
+    result = cli("export", "--format", "custom-labels-manifest", "--form", "labels", "-")
+    lines = {line["source-ref"]: line for line in map(json.loads, result.stdout.splitlines())}
+    odd = lines["s3://photos/odd=ä.jpg"]
+    assert (odd["label-1"], odd["label-1-metadata"]["class-name"]) == (1, "Scene")
+    assert odd["label-2-metadata"]["confidence"] == 0.8
+    assert odd["label-2-metadata"]["type"] == "groundtruth/image-classification"
+    assert "left out: 1 image without a label" in result.stderr
+
+
+FILTERS: list[tuple[list[str], list[str]]] = [
+    (["--detector", "other"], []),
+    (["--label", "cat", "--min-confidence", "0.9"], ["cat", "cat"]),
+    (["--label", "dog"], []),
+    (["--label", "dog", "--all"], ["dog"]),
+    (["--label", "dog", "--label", "Scene", "--all"], ["Scene", "dog"]),
+    (["--prefix", "pets/"], ["cat", FUR]),
+    (["--prefix", "s3://photos/odd"], ["Scene", "cat", "cat"]),
+    (["--prefix", "s3://elsewhere"], []),
+    (
+        ["--image", "unknown.jpg", "--image", "s3://photos/odd=ä.jpg"],
+        ["Scene", "cat", "cat", "cat"],
+    ),
+    (["--since", "2026-01-01T15:00+01:00", "--until", "2026-01-01T15:00"], ["cat", FUR]),
+    (["--since", "2h"], []),
+]  # fmt: skip
+
+
+def test_filters(cli: Cli, photos: Photos) -> None:
+    for options, labels in FILTERS:
+        result = cli("export", "--format", "csv", "-", *options)
+        rows = csv.DictReader(io.StringIO(result.stdout, newline=""))
+        assert sorted(row["label"] for row in rows) == labels, options
+
+
+WRONG_FILTERS = [
+    ("--since", "soon"),
+    ("--image", "s3://photos"),
+    ("--prefix", "s3://"),
+    ("--min-confidence", "2"),
+]
+
+
+def test_wrong_filters(cli: Cli, history_url: str) -> None:
+    for option, value in WRONG_FILTERS:
+        cli("export", "--format", "csv", "out.csv", option, value, exit_code=2)
+        assert not Path("out.csv").exists()
+
+
+def test_no_half_written_file(cli: Cli, photos: Photos, tmp_path: Path) -> None:
+    Path("out").write_text("as before", "utf-8")
+
+    def fail() -> None:
+        with destination("out") as file:
+            file.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert Path("out").read_text("utf-8") == "as before"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    cli("export", "--format", "csv", "missing/out.csv", exit_code=1)
+    cli("export", "--format", "csv", "/dev/null")
+
+
+def test_memory_does_not_grow_with_the_history(cli: Cli, history_url: str, engine: Any) -> None:
+    """Forty thousand rows pass through, and few of them are held."""
+    import tracemalloc
+
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            """
+            INSERT INTO images (image_id, bucket, key, version, versioned, uploaded_at,
+                last_uploaded_at, width_px, height_px)
+            SELECT image_id('b', n::text, 'v'), 'b', n::text, 'v', true, now(), now(), 640, 480
+            FROM generate_series(1, 400) AS n
+            """
+        )
+        connection.exec_driver_sql(
+            """
+            INSERT INTO runs (image_id, detector, detector_version, fingerprint, event_id, outcome,
+                final, started_at, duration_ms, detection_count, billed_units, price_usd)
+            SELECT image_id, 'd', '1', 'f', 'e', 'succeeded', true, now(), 1, 100, 0, 0 FROM images
+            """
+        )
+        connection.exec_driver_sql(
+            """
+            INSERT INTO detections (run_id, image_id, ordinal, kind, label, confidence, box_left,
+                box_top, box_width, box_height, detected_at)
+            SELECT run_id, image_id, n, 'label', 'l' || n, 0.5, 0.1, 0.1, 0.5, 0.5, started_at
+            FROM runs CROSS JOIN generate_series(1, 100) AS n
+            """
+        )
+    tracemalloc.start()
+    cli("export", "--format", "coco", "out")
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert Path("out").stat().st_size > 6_000_000
+    assert peak_bytes < 4 * 2**20
+
+
+def test_one_moment_of_the_history(history_url: str, seed: Any, photos: Photos) -> None:
+    """What is recorded while an export runs is not half in it."""
+    with snapshot(history_url) as history:
+        seed.run(seed.image("new.jpg"), ("cat", 0.5, (0, 0, 1, 1)))
+        written = write_csv(history, Selection(), io.BytesIO(), lambda _: None)
+    assert written.detections == 6
