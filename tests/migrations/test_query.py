@@ -115,7 +115,7 @@ def test_what_a_reader_may_not(
     history.record([image()])
     for statement in ATTACKS:
         with pytest.raises(QueryError):
-            print(statement, run_query(reader_url, statement, timeout_seconds=5))
+            pytest.fail(f"{statement}: {run_query(reader_url, statement, timeout_seconds=5)}")
         with engine.connect() as connection:
             assert connection.scalar(text("SELECT count(*) FROM images")) == 1, statement
 

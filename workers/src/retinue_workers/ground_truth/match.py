@@ -55,6 +55,8 @@ def match(
     found: dict[UUID, Matched] = {}
     skipped = 0
     for image in annotations.images:
+        if not image.name:
+            continue  # told already
         candidates = _candidates(image, by_id, by_name)
         if not candidates and skip_unknown:
             skipped += 1

@@ -1,0 +1,54 @@
+"""Who asks, and how the answer is printed."""
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+from sqlalchemy import make_url
+
+Cli = Callable[..., Result]
+
+
+def test_the_workers_own_url_asks_as_the_reader(cli: Cli, history_url: str) -> None:
+    said = cli("query", "select session_user, current_user", "--format", "csv").stdout
+    assert said.splitlines()[1] == "retinue_reader,retinue_reader"
+
+
+def test_a_server_that_does_not_let_in_the_reader(
+    cli: Cli, history_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = make_url(history_url).set(database="none").render_as_string(hide_password=False)
+    monkeypatch.setenv("RETINUE_DATABASE_URL", nowhere)
+    said = cli("query", "select 1", exit_code=2).stderr
+    assert "RETINUE_QUERY_DATABASE_URL" in said
+    assert "retinue_reader" in said
+
+
+def test_an_owner_given_for_queries_is_refused(
+    cli: Cli, history_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETINUE_QUERY_DATABASE_URL", history_url)
+    assert "could do more than read" in cli("query", "select 1", exit_code=1).stderr
+
+
+def test_a_chart(cli: Cli, history_url: str) -> None:
+    labels = "values ('cat', 'x', 3.5), ('dog', 'y', 7), (null, 'z', null)"
+    lines = cli("query", labels, "--format", "chart").stdout.splitlines()
+    assert [line.split()[:3] for line in lines[1:3]] == [["cat", "x", "3.5"], ["dog", "y", "7"]]
+    assert lines[2].count("█") in (2 * lines[1].count("█"), 2 * lines[1].count("█") + 1)
+    days = "select date '2026-01-01' + n, -n from generate_series(1, 3) as n"
+    assert "2026-01-03" in cli("query", days, "--format", "chart").stdout
+    assert "0 rows" in cli("query", "select 'a', 1 where false", "--format", "chart").stdout
+
+
+@pytest.mark.parametrize(
+    ("sql", "complaint"),
+    [
+        ("select 1", "a name or a time and then a number"),
+        ("select 'a', 'b'", "a name or a time and then a number"),
+        ("select 'a', 'NaN'::float8", "a name or a time and then a number"),
+        ("select n::text, n from generate_series(1, 100) n", "too many for a chart"),
+    ],
+)
+def test_what_is_no_chart(cli: Cli, sql: str, complaint: str) -> None:
+    assert complaint in cli("query", sql, "--format", "chart", exit_code=2).stderr

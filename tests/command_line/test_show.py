@@ -1,0 +1,95 @@
+"""The picture of one image, and the table beside it."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+from click.testing import Result
+from PIL import Image
+from retinue_sdk import ImageReference
+from retinue_workers.cli import objects
+from retinue_workers.export.sizes import size_of
+
+Cli = Callable[..., Result]
+Photos = dict[str, ImageReference]
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Stubber:
+    """S3 that answers what the test says, checked against AWS's own model."""
+    client = boto3.client(
+        "s3", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    monkeypatch.setattr(objects, "s3_client", lambda settings: client)
+    stubber = Stubber(client)
+    stubber.activate()
+    return stubber
+
+
+def photograph(size: tuple[int, int] = (640, 480), **fields: object) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, "grey").save(file, "JPEG", **fields)
+    return file.getvalue()
+
+
+def give(s3: Stubber, data: bytes, **asked: str) -> None:
+    body = {"Body": StreamingBody(io.BytesIO(data), len(data)), "ContentLength": len(data)}
+    s3.add_response("get_object", body, {"Bucket": "photos", "VersionId": "v1", **asked})
+
+
+@pytest.mark.parametrize("name", ["pets/cat.jpg", "s3://photos/pets/cat.jpg", "id"])
+def test_a_picture(cli: Cli, photos: Photos, s3: Stubber, name: str) -> None:
+    give(s3, photograph(), Key="pets/cat.jpg")
+    said = cli("show", str(photos["cat"].image_id) if name == "id" else name)
+    assert "0.90" in said.stdout
+    assert "dog" not in said.stdout  # an older run's
+    with Image.open("cat.jpg.boxes.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (640, 480))
+        colours = picture.convert("RGB").getcolors(1_000_000) or []
+    assert len(colours) > 10
+
+
+def test_a_file_of_ones_own(cli: Cli, photos: Photos, tmp_path: Path) -> None:
+    Path("mine.jpg").write_bytes(photograph())
+    cli("show", "pets/cat.jpg", "--from", "mine.jpg", "--output", "boxes.png")
+    assert Path("boxes.png").exists()
+
+
+def test_an_image_that_is_gone(cli: Cli, photos: Photos, s3: Stubber) -> None:
+    s3.add_client_error("get_object", "NoSuchVersion", http_status_code=404)
+    said = cli("show", "empty.jpg")
+    assert "nothing found" in said.stdout
+    assert "does not exist" in said.stderr
+    assert not list(Path.cwd().glob("*.png"))
+
+
+def test_an_image_that_is_too_large(
+    cli: Cli, photos: Photos, s3: Stubber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETINUE_MAX_IMAGE_PX", "1000")
+    give(s3, photograph(), Key="pets/cat.jpg")
+    assert "the limit is 1,000" in cli("show", "pets/cat.jpg").stderr
+
+
+def test_an_image_that_nobody_knows(cli: Cli, photos: Photos) -> None:
+    assert "no such image" in cli("show", "dog.jpg", exit_code=2).stderr
+
+
+def test_sizes_read_from_s3(cli: Cli, photos: Photos, s3: Stubber) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    header = photograph((300, 200), exif=turned)
+    give(s3, header, Key="unknown.jpg", Range="bytes=0-262143")
+    said = cli("export", "--format", "coco", "--read-sizes", "-")
+    assert '"width":200,"height":300' in said.stdout
+    assert "unknown size" not in said.stderr
+
+
+def test_sizes_of_what_is_no_image() -> None:
+    assert size_of(photograph()[:2_000]) == (640, 480)
+    assert size_of(b"") is None
+    assert size_of(b"\xff\xd8\xff") is None
