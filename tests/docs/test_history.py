@@ -1,0 +1,89 @@
+"""The commands and examples of the page on the history do what it says, on a history like ours."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from retinue_history import (
+    DetectionRecord,
+    History,
+    ImageRecord,
+    RunKey,
+    RunRecord,
+    create_history_engine,
+)
+from retinue_sdk import ImageReference
+from retinue_workers.laptop import package_photographs
+
+PAGE = "docs/history.md"
+Run = Callable[[Sequence[str], Path, Mapping[str, str]], str]
+
+
+@pytest.fixture
+def seeded_url(history_url: str) -> str:
+    """What `make run` finds in two of its photographs, more or less."""
+    engine = create_history_engine(history_url, application_name="test")
+    for photograph in package_photographs():
+        if photograph.key not in ("astronaut.png", "coffee.png"):
+            continue
+        etag = hashlib.md5(photograph.path.read_bytes()).hexdigest()
+        image = ImageReference("retinue-images", photograph.key, etag=etag)
+        now = datetime.now(UTC)
+        record = ImageRecord(
+            image.image_id, image.bucket, image.key, etag, versioned=False, uploaded_at=now,
+            sequencer="1", width_px=512, height_px=512,
+        )  # fmt: skip
+        runs = [
+            RunRecord(
+                RunKey(image.image_id, detector, "1", fingerprint),
+                event_id="1",
+                outcome="succeeded",
+                final=True,
+                started_at=now,
+                duration_ms=1.0,
+                detections=(DetectionRecord("label", label, 0.7, (0.1, 0.1, 0.5, 0.5)),),
+            )
+            for detector, fingerprint, label in (
+                ("onnx-objects", "5a9a", "person"), ("onnx-faces", "9df3", "Face")
+            )
+        ]  # fmt: skip
+        History(engine).record([record], runs)
+    engine.dispose()
+    return history_url
+
+
+@pytest.mark.timeout(300)
+def test_every_command_works(
+    blocks: list[Any], run: Run, seeded_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / ".venv/bin"
+    programs.mkdir(parents=True)
+    (programs / "retinue").symlink_to(Path(sys.executable).with_name("retinue"))
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "RETINUE_DATABASE_URL": seeded_url,
+        "AWS_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    said: dict[str, str] = {}
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        if block.page != PAGE:
+            continue
+        if block.language == "sh":
+            for line in block.code.splitlines():
+                said[line] = said.get(line, "") + run(["sh", "-c", line], tmp_path, environment)
+        else:
+            assert block.language == "python"
+            exec(block.code, {})
+    imported = said[".venv/bin/retinue import truth.json"]
+    assert "2 new runs of ground-truth 1\n" in imported
+    assert "0 new runs of ground-truth 1, 2 were known already\n" in imported
+    assert "2 detections kept" in said[".venv/bin/retinue diff ground-truth onnx-objects"]
+    assert (tmp_path / "with-boxes.png").stat().st_size > 10_000
+    assert (tmp_path / "people.csv").read_text("utf-8").count("person") == 2
+    assert len((tmp_path / "everything.jsonl").read_text("utf-8").splitlines()) == 4
