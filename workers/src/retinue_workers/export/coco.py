@@ -13,6 +13,8 @@ from retinue_workers.export.images import SelectedDetection, SelectedImage, sele
 from retinue_workers.export.outcome import Advance, Written
 from retinue_workers.export.sizes import Sizes
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 _SPOOL_BYTES = 8 * 2**20
 """How much of the list of images is held in memory; more goes to a temporary file."""
 
@@ -81,8 +83,7 @@ def write_coco(
 
 
 def _line(entry: dict[str, Any], *, first: bool) -> bytes:
-    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
-    return f"{'' if first else ','}\n{text}".encode()
+    return f"{'' if first else ','}\n{_JSON.encode(entry)}".encode()
 
 
 def _image(number: int, image: SelectedImage, size_px: tuple[int, int]) -> dict[str, Any]:
