@@ -81,6 +81,7 @@ BOX = st.tuples(UNITS, UNITS, st.integers(1, 4), st.integers(1, 4)).map(
 )
 FOUND = st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 1), BOX), max_size=6)
 NUMBERS = itertools.count()
+SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 def greedy(before: list[Any], after: list[Any]) -> set[tuple[int, int]]:
@@ -98,9 +99,7 @@ def greedy(before: list[Any], after: list[Any]) -> set[tuple[int, int]]:
     return set(pairs.items())
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, deadline=None, suppress_health_check=SUPPRESSED)
 @given(before=FOUND, after=FOUND)
 def test_matching_is_greedy(
     seed: Any, history_url: str, before: list[Any], after: list[Any]

@@ -192,11 +192,10 @@ LABELS = st.text(
 )
 FOUND = st.lists(st.tuples(st.sampled_from(["a.jpg", "b.jpg", "c.jpg"]), LABELS, BOXES), max_size=8)
 VERSIONS = itertools.count()
+SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20, deadline=None, suppress_health_check=SUPPRESSED)
 @given(found=FOUND)
 def test_what_comes_in_goes_out(
     seed: Any, engine: Engine, history_url: str, tmp_path: Path, found: list[Any]

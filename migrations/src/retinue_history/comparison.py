@@ -173,19 +173,25 @@ _OVERLAP = """SELECT
 FROM (SELECT DISTINCT image_id FROM runs WHERE {before}) AS before
 FULL JOIN (SELECT DISTINCT image_id FROM runs WHERE {after}) AS after USING (image_id)"""
 
-# The recursion takes one pair a step, image by image; nothing grows with the number of images.
+# The recursion takes one pair a step, image by image; nothing grows with the number of images. A
+# detection has its run's time, which leads to the one partition by month that can have it.
 _COMPARISON = """WITH before AS (
-    SELECT DISTINCT ON (image_id) image_id, run_id
+    SELECT DISTINCT ON (image_id) image_id, run_id, started_at
     FROM runs
     WHERE {before}
     ORDER BY image_id, started_at DESC, run_id DESC
 ), after AS (
-    SELECT DISTINCT ON (image_id) image_id, run_id
+    SELECT DISTINCT ON (image_id) image_id, run_id, started_at
     FROM runs
     WHERE {after}
     ORDER BY image_id, started_at DESC, run_id DESC
 ), pairs AS (
-    SELECT image_id, before.run_id AS run_before, after.run_id AS run_after
+    SELECT
+        image_id,
+        before.run_id AS run_before,
+        before.started_at AS began_before,
+        after.run_id AS run_after,
+        after.started_at AS began_after
     FROM before
     JOIN after USING (image_id)
 )
@@ -202,9 +208,13 @@ FROM pairs
 JOIN images USING (image_id)
 CROSS JOIN LATERAL (
     WITH RECURSIVE former AS MATERIALIZED (
-        SELECT * FROM detections WHERE run_id = pairs.run_before
+        SELECT *
+        FROM detections
+        WHERE run_id = pairs.run_before AND detected_at = pairs.began_before
     ), later AS MATERIALIZED (
-        SELECT * FROM detections WHERE run_id = pairs.run_after
+        SELECT *
+        FROM detections
+        WHERE run_id = pairs.run_after AND detected_at = pairs.began_after
     ), candidates AS MATERIALIZED (
         SELECT
             row_number() OVER (
