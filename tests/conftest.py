@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from retinue_history import upgrade
 from retinue_workers.laptop import Emulator, Endpoint, LaptopError, State
@@ -18,6 +19,12 @@ from sqlalchemy import make_url
 # platformdirs warns where there is none (a container), and here a warning is an error.
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
 
+
+# How long an example takes is for the benchmarks to say: on a busy machine it says nothing.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 TOGETHER = frozenset({"infra"})
 """Folders of tests that share something dear to make, so that one process runs all of them."""
