@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 from rekognition.conftest import BUCKET, Store
-from rekognition.endpoint import Endpoint, StoredObject
 from retinue_rekognition.celebrities import CelebrityDetector
+from retinue_rekognition.endpoint import Endpoint, StoredObject
 from retinue_rekognition.face_compare import FaceCompareDetector
 from retinue_rekognition.face_search import FaceSearchDetector
 from retinue_rekognition.faces import FaceDetector

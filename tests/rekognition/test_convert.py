@@ -10,8 +10,8 @@ import pytest
 from botocore.model import Shape
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rekognition.endpoint.model import operation_model
 from retinue_rekognition import convert
+from retinue_rekognition.endpoint.model import operation_model
 from retinue_sdk import Findings
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 from rekognition.conftest import TWO_FACES, Store
-from rekognition.endpoint import Endpoint, StoredObject
 from retinue_rekognition.celebrities import CelebrityDetector
+from retinue_rekognition.endpoint import Endpoint, StoredObject
 from retinue_rekognition.face_compare import FaceCompareDetector
 from retinue_rekognition.face_search import FaceSearchDetector
 from retinue_rekognition.faces import FaceDetector

@@ -5,13 +5,12 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from rekognition.conftest import BUCKET
-from rekognition.endpoint import Endpoint
+from retinue_rekognition.endpoint import Endpoint
 from retinue_rekognition.labels import LabelDetector
 from retinue_sdk import Detector, Findings, Image
 
@@ -85,8 +84,8 @@ def test_an_unsigned_request_is_refused(endpoint: Endpoint) -> None:
 
 def test_it_runs_as_a_program() -> None:
     program = subprocess.Popen(
-        [sys.executable, "-m", "rekognition.endpoint", "--port", "0"],
-        cwd=Path(__file__).parents[1],
+        [sys.executable, "-m", "retinue_rekognition.endpoint", "--port", "0", "--without-s3"],
+        env={"PATH": ""},
         stdout=subprocess.PIPE,
         text=True,
     )

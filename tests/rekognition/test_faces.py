@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from rekognition.conftest import ANN, BOB, BUCKET, EVE, TWO_FACES, Store, painting
-from rekognition.endpoint import Endpoint, Failure, StoredObject
 from retinue_rekognition import collection
+from retinue_rekognition.endpoint import Endpoint, Failure, StoredObject
 from retinue_rekognition.face_compare import FaceCompareDetector, FaceCompareOptions
 from retinue_rekognition.face_search import FaceSearchDetector, FaceSearchOptions
 from retinue_rekognition.pacer import Pacer

@@ -6,8 +6,8 @@ from importlib.metadata import EntryPoint
 import pytest
 from fakes.rig import Rig, keys
 from fakes.waiting import eventually
-from rekognition.endpoint import Endpoint, Failure
 from retinue_history import History, create_history_engine
+from retinue_rekognition.endpoint import Endpoint, Failure
 from retinue_workers import verdict
 from retinue_workers.plugins import Plugins
 

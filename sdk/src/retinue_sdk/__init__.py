@@ -18,6 +18,7 @@ from retinue_sdk.json_value import Json
 from retinue_sdk.options import DetectorOptions, Operational
 from retinue_sdk.reference import ImageReference
 from retinue_sdk.run import Run
+from retinue_sdk.stand_in import StandIn
 
 __all__ = [
     "AnyDetector",
@@ -42,5 +43,6 @@ __all__ = [
     "RetinueError",
     "RetriableError",
     "Run",
+    "StandIn",
     "hookimpl",
 ]

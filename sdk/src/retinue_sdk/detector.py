@@ -13,6 +13,7 @@ from retinue_sdk.detection import Findings
 from retinue_sdk.errors import DetectorError
 from retinue_sdk.image import Image
 from retinue_sdk.options import DetectorOptions
+from retinue_sdk.stand_in import StandIn
 
 OptionsT = TypeVar("OptionsT", bound=DetectorOptions)
 
@@ -81,12 +82,14 @@ class Detector(ABC, Generic[OptionsT]):
         version: Of this code. A new version makes every image worth detecting again, so change it
             when findings change.
         options_model: The options' class, taken from ``Detector[...]``.
+        stand_in: What answers on a laptop in place of the detector's service, if it has one.
         options: This detector's options.
     """
 
     name: ClassVar[str]
     version: ClassVar[str]
     options_model: ClassVar[type[DetectorOptions]] = DetectorOptions
+    stand_in: ClassVar[StandIn | None] = None
 
     def __init__(self, options: OptionsT) -> None:
         """Keep the options. Load models in ``start``, not here."""

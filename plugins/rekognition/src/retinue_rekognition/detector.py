@@ -20,6 +20,7 @@ from retinue_sdk import (
     ImageReference,
     Input,
     Result,
+    StandIn,
 )
 
 from retinue_rekognition.api import Api, find_region
@@ -30,6 +31,17 @@ from retinue_rekognition.prices import first_tier_usd
 from retinue_rekognition.quotas import default_requests_per_second
 
 OptionsT = TypeVar("OptionsT", bound=RekognitionOptions)
+
+STAND_IN = StandIn(
+    service="Amazon Rekognition",
+    module="retinue_rekognition.endpoint",
+    variable="AWS_ENDPOINT_URL_REKOGNITION",
+    option="endpoint_url",
+    honesty="It recognises nothing: labels, faces, names and confidences are invented, always the "
+    "same for the same photograph. Only colours, brightness, sharpness and the places of boxes "
+    "come from the pixels. Prices are what Amazon would bill.",
+)
+"""The endpoint of this package, which needs no account."""
 
 CONTROL_SECONDS = 600.0
 """How long it is believed that the options are fine, after a good image was accepted."""
@@ -49,6 +61,7 @@ class RekognitionDetector(Detector[OptionsT]):
     operation: ClassVar[str]
     operations: ClassVar[tuple[str, ...]]
     max_sent_bytes: ClassVar[int] = MAX_SENT_BYTES
+    stand_in: ClassVar[StandIn | None] = STAND_IN
 
     def __init__(self, options: OptionsT) -> None:
         """Find the region, on which the quota depends; call nothing.

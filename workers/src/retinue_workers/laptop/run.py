@@ -16,7 +16,7 @@ from rich.markup import escape
 from sqlalchemy import Engine, text
 
 from retinue_workers.laptop.emulator import Emulator
-from retinue_workers.laptop.endpoint import Endpoint, named_endpoint
+from retinue_workers.laptop.endpoint import REGION, Endpoint, named_endpoint
 from retinue_workers.laptop.findings import outcomes
 from retinue_workers.laptop.interruption import Interruption
 from retinue_workers.laptop.photographs import (
@@ -34,6 +34,7 @@ from retinue_workers.laptop.report import (
     print_table,
     print_totals,
 )
+from retinue_workers.laptop.stand_in_process import StandInProcess, needed, warning
 from retinue_workers.laptop.state import State
 from retinue_workers.laptop.upload import Upload, upload
 from retinue_workers.laptop.watch import watch
@@ -69,6 +70,7 @@ def run(
         KeyboardInterrupt: The user stopped it. Everything it started has ended by then.
     """
     began = time.monotonic()
+    os.environ["AWS_REGION"] = REGION  # where the emulator is; no profile need say one
     made = Plugins().make(detectors)  # a wrong option is told before anything is started
     keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
     photographs = _photographs(images, console)
@@ -85,6 +87,13 @@ def run(
             with console.status("starting S3, SNS and SQS (the first run installs them)"):
                 endpoint = _endpoint(stack, state, processes)
                 wiring = wire(endpoint, BUCKET)
+            stand_ins = needed(made, detectors)
+            warnings = [warning(each, names) for each, names in stand_ins.items()]
+            variables = {}
+            for each in stand_ins:
+                with console.status(f"starting a stand-in for {each.service}"):
+                    process = StandInProcess(each, state, processes, endpoint)
+                    variables[each.variable] = stack.enter_context(process).url
             engine = create_history_engine(postgres.url(), application_name="retinue run")
             stack.callback(engine.dispose)
             worker = stack.enter_context(
@@ -95,9 +104,11 @@ def run(
                     queue_url=wiring.queue_url,
                     database_url=postgres.url(),
                     detectors=detectors,
+                    variables=variables,
                 )
             )
             _announce(console, endpoint, made)
+            _warn(console, warnings)
             uploads, done, complete = _process(
                 console, engine, endpoint, wiring, worker, keys, photographs, interruption
             )
@@ -112,6 +123,7 @@ def run(
             console.print(f"[red]not uploaded:[/] {escape(one.photograph.key)}: {one.error}")
     print_table(console, results)
     print_totals(console, results, done, seconds)
+    _warn(console, warnings)
     print_failures(console, results, state.logs / "worker.log")
     print_next(console, pictures)
     if not complete:
@@ -145,6 +157,11 @@ def _endpoint(stack: ExitStack, state: State, processes: Processes) -> Endpoint:
 def _announce(console: Console, endpoint: Endpoint, detectors: Sequence[AnyDetector]) -> None:
     names = ", ".join(f"{detector.name} {detector.version}" for detector in detectors)
     console.print(f"[dim]S3, SNS, SQS at {endpoint.url}; detectors: {names}[/]")
+
+
+def _warn(console: Console, warnings: Sequence[str]) -> None:
+    for each in warnings:
+        console.print(f"[bold yellow]{escape(each)}[/]")
 
 
 def _process(

@@ -33,6 +33,7 @@ class WorkerProcess:
         queue_url: Its queue.
         database_url: Its history.
         detectors: Its detectors with their options.
+        variables: More environment variables, such as where stand-ins are.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class WorkerProcess:
         queue_url: str,
         database_url: str,
         detectors: Mapping[str, Mapping[str, JsonValue]],
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Start nothing yet."""
         self._processes = processes
@@ -55,6 +57,7 @@ class WorkerProcess:
             "RETINUE_RECEIVE_WAIT_SECONDS": "1",
             "RETINUE_SHUTDOWN_GRACE_SECONDS": str(GRACE_SECONDS),
             "RETINUE_LOG_FORMAT": "json",
+            **(variables or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 

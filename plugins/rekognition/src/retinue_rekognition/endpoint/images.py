@@ -1,6 +1,7 @@
 """The images that requests name, and what can be "seen" in them."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -9,7 +10,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image as PillowImage
-from rekognition.endpoint.faults import AwsError
+from PIL import ImageOps
+
+from retinue_rekognition.endpoint.faults import AwsError
+from retinue_rekognition.endpoint.measure import Measured, measure
 
 UNREADABLE = (
     "Unable to get object metadata from S3. Check object key, region and/or access permissions."
@@ -48,23 +52,28 @@ class Seen:
     Attributes:
         digest: What everything else follows from.
         faces: The faces, largest first.
+        measured: What was measured; ``None`` if only the name is known.
     """
 
     digest: bytes
     faces: list[Face] = field(default_factory=list)
+    measured: Measured | None = None
 
 
-def s3_source(endpoint_url: str) -> Source:
-    """Reads objects from an S3 endpoint."""
+def s3_source() -> Source:
+    """Reads objects from S3, or whatever stands for it in boto3's own settings."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = boto3.client("s3", endpoint_url=endpoint_url)
+    region = os.environ.get("AWS_REGION") or "us-east-1"
+    client = boto3.client("s3", region_name=region)
 
     def read(bucket: str, key: str, version: str | None) -> StoredObject | None:
-        more = {"VersionId": version} if version else {}
+        where: dict[str, Any] = {"Bucket": bucket, "Key": key}
+        if version:
+            where["VersionId"] = version
         try:
-            return StoredObject(client.get_object(Bucket=bucket, Key=key, **more)["Body"].read())
+            return StoredObject(client.get_object(**where)["Body"].read())
         except (BotoCoreError, ClientError):
             return None
 
@@ -112,19 +121,28 @@ def invented(name: bytes) -> Seen:
 def _see(data: bytes, smallest_px: int) -> Seen:
     try:
         with PillowImage.open(BytesIO(data), formats=("JPEG", "PNG")) as file:
-            size, pixels = file.size, np.asarray(file.convert("RGB"))
+            picture = ImageOps.exif_transpose(file).convert("RGB")
     except Exception as error:
         raise AwsError("InvalidImageFormatException", "Request has invalid image format") from error
-    if min(size) < smallest_px:
+    if min(picture.size) < smallest_px:
         raise AwsError("InvalidParameterException", "Request has Invalid Parameters")
-    painted = _painted_faces(pixels)
-    seen = invented(data)
-    return seen if painted is None else Seen(seen.digest, painted)
+    painted = _painted_faces(np.asarray(picture))
+    seen, measured = invented(data), measure(picture)
+    if painted is None:
+        # Somewhere in the picture where there is something: a box in the sky looks silly.
+        painted = [
+            Face(face.identity, place)
+            for face, place in zip(seen.faces, measured.places, strict=False)
+        ]
+    return Seen(seen.digest, painted, measured)
 
 
 def _painted_faces(pixels: Any) -> list[Face] | None:
     """Rectangles of one colour on grey are faces, and the colour is whose; else ``None``."""
     height, width = pixels.shape[:2]
+    sample = pixels[:: max(1, height // 32), :: max(1, width // 32)].reshape(-1, 3)
+    if len(np.unique(sample, axis=0)) > 128:
+        return None  # a photograph, and not worth counting all of its colours
     packed = (pixels.astype(np.int64) * [65_536, 256, 1]).sum(axis=2)
     colours, counts = np.unique(packed, return_counts=True)
     plain = counts >= packed.size / 500

@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any
 
 import botocore.session
-from botocore.model import OperationModel, ServiceModel, Shape
+from botocore.model import OperationModel, ServiceModel
 
 
 @cache
 def service_model() -> ServiceModel:
-    """botocore's model of Rekognition."""
+    """Botocore's model of Rekognition."""
     return botocore.session.get_session().get_service_model("rekognition")
 
 
@@ -24,7 +24,7 @@ def operation_model(name: str) -> OperationModel | None:
     return model.operation_model(name) if name in model.operation_names else None
 
 
-def decoded(shape: Shape, value: Any) -> Any:
+def decoded(shape: Any, value: Any) -> Any:
     """A request's JSON with its blobs as bytes.
 
     Raises:
@@ -46,8 +46,8 @@ def decoded(shape: Shape, value: Any) -> Any:
     return value
 
 
-def violations(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
-    """Where the value is not what the shape says."""
+def violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
+    """Where the value is not what the shape (of botocore's model) says."""
     where = path or shape.name
     limits = shape.metadata
     match shape.type_name:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
-from rekognition.endpoint.faults import AwsError
-from rekognition.endpoint.images import Face, Seen
+from retinue_rekognition.endpoint.faults import AwsError
+from retinue_rekognition.endpoint.images import Face, Seen
 
 FACE_MODEL_VERSION = "7.0"
 
@@ -43,12 +43,14 @@ class Collections:
         self.remembers_images = True
 
     def create(self, name: str) -> None:
+        """Make a collection."""
         with self.lock:
             if name in self._collections:
                 raise AwsError("ResourceAlreadyExistsException", f"{name} already exists")
             self._collections[name] = Collection()
 
     def get(self, name: str) -> Collection:
+        """A collection that exists."""
         with self.lock:
             if name not in self._collections:
                 raise AwsError(
@@ -57,11 +59,13 @@ class Collections:
             return self._collections[name]
 
     def delete(self, name: str) -> None:
+        """Delete a collection with its faces."""
         with self.lock:
             self.get(name)
             del self._collections[name]
 
     def names(self) -> list[str]:
+        """All collections, by name."""
         with self.lock:
             return sorted(self._collections)
 
@@ -93,7 +97,7 @@ class Collections:
     ) -> list[dict[str, Any]]:
         """Faces like this one, the most similar first."""
         with self.lock:
-            matches = [
+            matches: list[dict[str, Any]] = [
                 {"Similarity": similarity(identity, record.identity), "Face": record.told}
                 for record in self.get(name).records.values()
                 if record.face_id != without
@@ -102,6 +106,7 @@ class Collections:
         return sorted(matches, key=lambda match: -match["Similarity"])[:limit]
 
     def record(self, name: str, face_id: str) -> Record:
+        """A face of a collection, by its id."""
         with self.lock:
             records = self.get(name).records
             if face_id not in records:

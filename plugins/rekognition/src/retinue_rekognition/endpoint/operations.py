@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from rekognition.endpoint.collections import FACE_MODEL_VERSION, Collections, similarity
-from rekognition.endpoint.faults import AwsError
-from rekognition.endpoint.images import Face, Seen, Source, look
+from retinue_rekognition.endpoint.collections import FACE_MODEL_VERSION, Collections, similarity
+from retinue_rekognition.endpoint.faults import AwsError
+from retinue_rekognition.endpoint.images import Face, Seen, Source, look
 
 Answer = dict[str, Any]
 
@@ -48,6 +48,7 @@ class Operations:
         return look(image, self.source, smallest_px=smallest_px)
 
     def detect_labels(self, request: dict[str, Any]) -> Answer:
+        """Labels, which are invented, and image properties, which are measured."""
         seen = self._see(request["Image"])
         features = request.get("Features") or ["GENERAL_LABELS"]
         answer: Answer = {"Labels": [], "LabelModelVersion": "3.0"}
@@ -64,21 +65,17 @@ class Operations:
                 if label["Confidence"] >= least and (not wanted or label["Name"] in wanted)
             ][: request.get("MaxLabels", 1_000)]
         if "IMAGE_PROPERTIES" in features:
-            quality = {"Brightness": 55.5, "Sharpness": 104.2, "Contrast": 70.1}
-            colours = [_colour(seen)]
-            answer["ImageProperties"] = {
-                "Quality": quality,
-                "DominantColors": colours,
-                "Foreground": {"Quality": quality, "DominantColors": colours},
-                "Background": {"Quality": quality, "DominantColors": colours},
-            }
+            whole = _properties(seen, request)
+            answer["ImageProperties"] = whole | {"Foreground": whole, "Background": whole}
         return answer
 
     def detect_faces(self, request: dict[str, Any]) -> Answer:
+        """Faces."""
         every = "ALL" in (request.get("Attributes") or [])
         return {"FaceDetails": [_face(f, every) for f in self._see(request["Image"]).faces]}
 
     def detect_moderation_labels(self, request: dict[str, Any]) -> Answer:
+        """Two labels of the taxonomy, or none."""
         seen = self._see(request["Image"])
         if "ProjectVersion" in request:
             raise AwsError("ResourceNotFoundException", "The adapter does not exist")
@@ -101,6 +98,7 @@ class Operations:
         }
 
     def detect_text(self, request: dict[str, Any]) -> Answer:
+        """A line of two words."""
         seen = self._see(request["Image"])
         words = [seen.digest.hex()[:4], seen.digest.hex()[4:8]]
         found = [_text(0, "LINE", " ".join(words))]
@@ -108,6 +106,7 @@ class Operations:
         return {"TextDetections": found, "TextModelVersion": "3.0"}
 
     def recognize_celebrities(self, request: dict[str, Any]) -> Answer:
+        """The largest face is a celebrity."""
         faces = self._see(request["Image"]).faces
         known, others = faces[:1], faces[1:]
         return {
@@ -126,6 +125,7 @@ class Operations:
         }
 
     def detect_protective_equipment(self, request: dict[str, Any]) -> Answer:
+        """A person for each face, with the face covered."""
         faces = self._see(request["Image"], smallest_px=64).faces[:15]
         return {
             "ProtectiveEquipmentModelVersion": "1.0",
@@ -138,6 +138,7 @@ class Operations:
         }
 
     def compare_faces(self, request: dict[str, Any]) -> Answer:
+        """Faces of the target, by whether they are the source's largest."""
         source, target = self._see(request["SourceImage"]), self._see(request["TargetImage"])
         if not source.faces or not target.faces:
             raise AwsError("InvalidParameterException", "Request has Invalid Parameters")
@@ -152,6 +153,7 @@ class Operations:
         }
 
     def create_collection(self, request: dict[str, Any]) -> Answer:
+        """Make a collection."""
         name = request["CollectionId"]
         self.collections.create(name)
         return {
@@ -161,6 +163,7 @@ class Operations:
         }
 
     def describe_collection(self, request: dict[str, Any]) -> Answer:
+        """How many faces a collection has."""
         name = request["CollectionId"]
         return {
             "FaceCount": len(self.collections.get(name).records),
@@ -171,14 +174,18 @@ class Operations:
         }
 
     def delete_collection(self, request: dict[str, Any]) -> Answer:
+        """Delete a collection."""
         self.collections.delete(request["CollectionId"])
         return {"StatusCode": 200}
 
     def list_collections(self, request: dict[str, Any]) -> Answer:
+        """All collections, in one page."""
+        del request
         names = self.collections.names()
         return {"CollectionIds": names, "FaceModelVersions": [FACE_MODEL_VERSION] * len(names)}
 
     def index_faces(self, request: dict[str, Any]) -> Answer:
+        """Add faces to a collection."""
         name = request["CollectionId"]
         self.collections.get(name)
         seen = self._see(request["Image"])
@@ -203,6 +210,7 @@ class Operations:
         }
 
     def list_faces(self, request: dict[str, Any]) -> Answer:
+        """The faces of a collection, page by page."""
         faces = [r.told for r in self.collections.get(request["CollectionId"]).records.values()]
         start = int(request.get("NextToken", "0"))
         end = start + request.get("MaxResults", 1_000)
@@ -210,6 +218,7 @@ class Operations:
         return answer | ({"NextToken": str(end)} if end < len(faces) else {})
 
     def delete_faces(self, request: dict[str, Any]) -> Answer:
+        """Take faces out of a collection."""
         with self.collections.lock:
             records = self.collections.get(request["CollectionId"]).records
             gone = [face_id for face_id in request["FaceIds"] if records.pop(face_id, None)]
@@ -223,6 +232,7 @@ class Operations:
         }
 
     def search_faces(self, request: dict[str, Any]) -> Answer:
+        """Faces like one of the collection."""
         name, face_id = request["CollectionId"], request["FaceId"]
         identity = self.collections.record(name, face_id).identity
         matches = self.collections.search(name, identity, without=face_id, **_how(request))
@@ -233,6 +243,7 @@ class Operations:
         }
 
     def search_faces_by_image(self, request: dict[str, Any]) -> Answer:
+        """Faces like the largest of an image."""
         name = request["CollectionId"]
         self.collections.get(name)
         faces = self._see(request["Image"]).faces
@@ -263,11 +274,12 @@ def _arn(name: str) -> str:
 
 def _label(seen: Seen, number: int) -> Answer:
     name, parents, category = LABELS[number]
+    somewhere = [
+        {"Width": 0.2, "Height": 0.3, "Left": -0.01 + 0.3 * n, "Top": 0.1} for n in range(2)
+    ]
+    places = somewhere if seen.measured is None else seen.measured.places
     instances = [
-        {
-            "BoundingBox": {"Width": 0.2, "Height": 0.3, "Left": -0.01 + 0.3 * n, "Top": 0.1},
-            "Confidence": 98.5 - n,
-        }
+        {"BoundingBox": places[n], "Confidence": 98.5 - n}
         for n in range(seen.digest[3 + number] % 3)
     ]
     return {
@@ -280,16 +292,30 @@ def _label(seen: Seen, number: int) -> Answer:
     }
 
 
-def _colour(seen: Seen) -> Answer:
-    red, green, blue = seen.digest[:3]
+def _properties(seen: Seen, request: dict[str, Any]) -> Answer:
+    """Measured; without pixels, the one sharpness above 100 that Amazon was seen to answer."""
+    settings = request.get("Settings", {}).get("ImageProperties", {})
+    if seen.measured is None:
+        quality = {"Brightness": 55.5, "Sharpness": 104.2, "Contrast": 70.1}
+        colours = [(*seen.digest[:3], 61.5)]
+    else:
+        quality = {
+            "Brightness": seen.measured.brightness,
+            "Sharpness": seen.measured.sharpness,
+            "Contrast": seen.measured.contrast,
+        }
+        colours = seen.measured.colours
+    most = settings.get("MaxDominantColors", 10)
+    return {"Quality": quality, "DominantColors": [_colour(*one) for one in colours[:most]]}
+
+
+def _colour(red: int, green: int, blue: int, percent: float) -> Answer:
     return {
         "Red": red,
         "Green": green,
         "Blue": blue,
         "HexCode": f"#{red:02x}{green:02x}{blue:02x}",
-        "CSSColor": "slategrey",
-        "SimplifiedColor": "grey",
-        "PixelPercent": 61.5,
+        "PixelPercent": percent,
     }
 
 

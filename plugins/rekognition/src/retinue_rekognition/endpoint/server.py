@@ -12,13 +12,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from rekognition.endpoint.faults import AwsError, Failure, Faults
-from rekognition.endpoint.images import Source
-from rekognition.endpoint.model import decoded, operation_model, violations
-from rekognition.endpoint.operations import Operations
+from retinue_rekognition.endpoint.faults import AwsError, Failure, Faults
+from retinue_rekognition.endpoint.images import Source
+from retinue_rekognition.endpoint.model import decoded, operation_model, violations
+from retinue_rekognition.endpoint.operations import Operations
 
 TARGET_PREFIX = "RekognitionService."
 CONTENT_TYPE = "application/x-amz-json-1.1"
+MARK = "invented by Retinue's stand-in, not by Amazon Rekognition"
+MARK_VERSION = "stand-in"
+"""In place of a model's version, so that the history tells invented runs from Amazon's."""
+
 _KEY_ID = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/rekognition/aws4_request")
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,8 @@ class Endpoint:
     Args:
         port: 0 for a free one.
         source: Where images named by S3 object come from; without one, every object exists.
+        marked: Whether every answer says that it is not Amazon's. A test of what Amazon answers
+            leaves it off.
 
     Attributes:
         faults: Quotas, latency and failures.
@@ -40,13 +46,16 @@ class Endpoint:
         requests: The last requests, as (operation, parameters).
     """
 
-    def __init__(self, port: int = 0, source: Source | None = None) -> None:
+    def __init__(
+        self, port: int = 0, source: Source | None = None, *, marked: bool = False
+    ) -> None:
         self.faults = Faults()
         self.operations = Operations(source)
         self.calls: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.broken: list[str] = []
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self._marked = marked
         self._counting = threading.Lock()
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.endpoint = self
@@ -54,15 +63,18 @@ class Endpoint:
 
     @property
     def url(self) -> str:
+        """Where it listens."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def start(self) -> None:
+        """Serve, on a thread of its own."""
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
+        """Serve no longer; the port is free again."""
         if self._thread is not None:
             self._server.shutdown()
             self._thread.join()
@@ -84,7 +96,7 @@ class Endpoint:
         name = target.removeprefix(TARGET_PREFIX)
         model = operation_model(name) if target.startswith(TARGET_PREFIX) else None
         operation = self.operations.known.get(name)
-        if model is None or operation is None:
+        if model is None or model.input_shape is None or operation is None:
             raise AwsError("UnknownOperationException", f"no operation {target!r}")
         self._check_credentials(authorization)
         try:
@@ -105,9 +117,10 @@ class Endpoint:
         with self._counting:
             self.calls[name] += 1
             self.requests = [*self.requests[-999:], (name, request)]
-        return result
+        return marked(result) if self._marked else result
 
     def count_error(self, code: str) -> None:
+        """Note that a request failed."""
         with self._counting:
             self.errors[code] += 1
 
@@ -133,12 +146,19 @@ class Endpoint:
             raise AwsError("InternalServerError", "; ".join(wrong), status=500)
 
 
+def marked(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer, saying whose it is: it reaches the history as the run's raw response."""
+    versions = {key: MARK_VERSION for key in answer if key.endswith("ModelVersion")}
+    return answer | versions | {"StandIn": MARK}
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
     endpoint: Endpoint
 
     def handle_error(self, request: object, client_address: object) -> None:
+        del request
         log.debug("connection with %s ended", client_address)
 
 

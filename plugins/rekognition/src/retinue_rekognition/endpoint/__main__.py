@@ -5,29 +5,38 @@ import signal
 import sys
 import threading
 
-from rekognition.endpoint.images import s3_source
-from rekognition.endpoint.server import Endpoint
+from retinue_rekognition.endpoint.images import s3_source
+from retinue_rekognition.endpoint.server import Endpoint
 
 
 def main() -> None:
     """Serve until a signal comes."""
-    parser = argparse.ArgumentParser(prog="python -m rekognition.endpoint", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m retinue_rekognition.endpoint", description=__doc__
+    )
     parser.add_argument("--port", type=int, default=8700, help="on 127.0.0.1; 0 for a free one")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="time that a call takes")
     parser.add_argument(
         "--requests-per-second", type=float, help="quota of each operation; none by default"
     )
-    parser.add_argument("--s3-endpoint-url", help="read images from there, as Rekognition would")
+    parser.add_argument(
+        "--without-s3",
+        action="store_true",
+        help="every S3 object exists, and what is found follows from its name. Otherwise objects "
+        "are read as any program with boto3 does: AWS_ENDPOINT_URL says where",
+    )
     options = parser.parse_args()
-    source = s3_source(options.s3_endpoint_url) if options.s3_endpoint_url else None
-    with Endpoint(port=options.port, source=source) as endpoint:
+    source = None if options.without_s3 else s3_source()
+    with Endpoint(port=options.port, source=source, marked=True) as endpoint:
         endpoint.faults.latency_ms = options.latency_ms
         if options.requests_per_second:
             endpoint.faults.set_quota(options.requests_per_second)
         stopped = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
-        sys.stdout.write(f"listening on {endpoint.url}; what it finds is invented\n")
+        sys.stdout.write(
+            f"listening on {endpoint.url}; this is not Amazon Rekognition: it invents\n"
+        )
         sys.stdout.flush()
         stopped.wait()
 
