@@ -15,6 +15,7 @@ from retinue_history.comparison import (
     overlap,
 )
 from retinue_history.engine import create_history_engine
+from retinue_history.erasure import Erasure, Erasures, Names
 from retinue_history.errors import (
     HistoryDataError,
     HistoryError,
@@ -45,6 +46,7 @@ from retinue_history.migrate import (
     head_revision,
     upgrade,
 )
+from retinue_history.people import Enrolment, IndexedFace, People, PersonBeingForgottenError
 from retinue_history.query import QueryResult, check_reader, run_query
 from retinue_history.reading import Snapshot, snapshot
 from retinue_history.records import (
@@ -74,6 +76,9 @@ __all__ = [
     "Cause",
     "DetectionRecord",
     "Difference",
+    "Enrolment",
+    "Erasure",
+    "Erasures",
     "Failures",
     "History",
     "HistoryDataError",
@@ -82,8 +87,12 @@ __all__ = [
     "HistoryUnavailableError",
     "ImageName",
     "ImageRecord",
+    "IndexedFace",
     "KnownImage",
+    "Names",
     "Overlap",
+    "People",
+    "PersonBeingForgottenError",
     "QueryError",
     "QueryResult",
     "RemovedObject",

@@ -9,7 +9,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from retinue_history.engine import create_history_engine
-from retinue_history.tables import metadata
+from retinue_history.people_tables import metadata
 
 
 def _run(connection: Connection) -> None:

@@ -203,6 +203,12 @@ runs = Table(
         server_default=func.now(),
         comment="When this row was written",
     ),
+    Column(
+        "erased_at",
+        _timestamp,
+        comment="When parts of it were last erased because they named a forgotten person; "
+        "null: it is whole",
+    ),
     UniqueConstraint("image_id", "detector", "detector_version", "fingerprint", "event_id"),
     CheckConstraint("outcome IN ('succeeded', 'failed')", name="outcome"),
     CheckConstraint("final OR outcome = 'failed'", name="success_is_final"),
@@ -233,6 +239,15 @@ runs = Table(
         postgresql_where=text("outcome = 'succeeded'"),
     ),
     Index("ix_runs_failed", "started_at", postgresql_where=text("outcome = 'failed'")),
+    Index(
+        "ix_runs_faces_named",
+        text("faces_named(raw_response)"),
+        postgresql_using="gin",
+        postgresql_where=text(
+            "raw_response ?| ARRAY['SearchFacesByImage', 'SearchFaces', 'IndexFaces', "
+            "'SearchUsersByImage', 'SearchUsers']"
+        ),
+    ),
     comment="One row per attempt of one detector at one image. A run key (image, detector, "
     "detector version, fingerprint) succeeds once; failed attempts stay",
 )
@@ -306,5 +321,11 @@ detections = Table(
         postgresql_include=["confidence", "image_id"],
     ),
     Index(None, "image_id"),
+    Index(
+        "ix_detections_faces_named",
+        text("faces_named(attributes)"),
+        postgresql_using="gin",
+        postgresql_where=text("attributes ?| ARRAY['Face', 'FaceId', 'UserId']"),
+    ),
     comment="One row per finding of a run",
 )

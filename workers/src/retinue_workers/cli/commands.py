@@ -9,6 +9,7 @@ from retinue_sdk import ConfigurationError
 from retinue_workers.cli.backfill import backfill
 from retinue_workers.cli.diff import diff
 from retinue_workers.cli.export import export
+from retinue_workers.cli.faces import faces
 from retinue_workers.cli.failures import failures
 from retinue_workers.cli.import_ import import_
 from retinue_workers.cli.migrate import migrate
@@ -19,6 +20,7 @@ from retinue_workers.cli.run import run
 from retinue_workers.cli.show import show
 from retinue_workers.cli.top import top
 from retinue_workers.cli.worker import worker
+from retinue_workers.people.errors import FacesError
 from retinue_workers.queue import QueueUnavailableError
 
 
@@ -52,7 +54,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ConfigurationError as error:
             raise _Refusal(str(error)) from error
-        except (HistoryError, QueueUnavailableError) as error:
+        except (HistoryError, QueueUnavailableError, FacesError) as error:
             raise _Failure(str(error)) from error
 
 
@@ -79,3 +81,4 @@ retinue.add_command(replay)
 retinue.add_command(backfill)
 retinue.add_command(worker)
 retinue.add_command(migrate)
+retinue.add_command(faces)

@@ -1,0 +1,11 @@
+DROP TRIGGER withhold_erased ON detections;
+DROP TRIGGER withhold_erased ON runs;
+DROP INDEX ix_detections_faces_named;
+DROP INDEX ix_runs_faces_named;
+DROP FUNCTION withhold_erased_detection();
+DROP FUNCTION withhold_erased_response();
+DROP FUNCTION erasure_digest(text);
+DROP FUNCTION without_faces(jsonb, text[]);
+DROP FUNCTION faces_named(jsonb);
+ALTER TABLE runs DROP COLUMN erased_at;
+DROP TABLE erased_names, erasures, erasure_salt, faces, people;
