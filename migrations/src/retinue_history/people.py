@@ -85,7 +85,7 @@ _ADD_FACE = text("""
 """)
 
 _OF_COLLECTION = text("""
-    SELECT external_image_id, region, collection_id, name, consent, count(face_id) AS faces
+    SELECT external_image_id, region, collection_id, name, people.consent, count(face_id) AS faces
     FROM people LEFT JOIN faces USING (person_id)
     WHERE region = :region AND collection_id = :collection_id
     GROUP BY people.person_id, external_image_id, region, collection_id, name, people.consent

@@ -68,9 +68,10 @@ def external_image_id(name: str) -> str:
 
 def name_of(external_id: str) -> str | None:
     """The name behind an external image id; ``None`` if it is no person's, or was cut."""
-    if not external_id.startswith(PREFIX) or "::" in external_id:
+    escaped = external_id.removeprefix(PREFIX)
+    if escaped == external_id or "::" in escaped:
         return None
-    text = external_id.removeprefix(PREFIX).replace("_", " ")
+    text = escaped.replace("_", " ")
     parts = _ESCAPE.split(text)
     try:
         return b"".join(
