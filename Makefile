@@ -7,16 +7,21 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types boundaries lock clean
+.PHONY: help run test test-aws check lint format types boundaries lock clean
 
 help: ## list these commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 run: .venv/for-use ## detect what is in photographs: IMAGES=folder, DETECTORS=name,name
 	@$(BIN)/retinue run $(if $(DETECTORS),--detectors '$(DETECTORS)') -- $(if $(IMAGES),'$(IMAGES)')
 
 test: .venv/for-development ## run every test
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+
+test-aws: .venv/for-development ## run the Rekognition tests against AWS: needs credentials, costs cents
+	@$(BIN)/python tests/rekognition/aws_account.py; code=$$?; \
+	if [ $$code -eq 3 ]; then exit 0; elif [ $$code -ne 0 ]; then exit $$code; fi; \
+	RETINUE_TEST_AWS=1 $(BIN)/pytest tests/rekognition/test_contract.py -k aws -p no:randomly
 
 check: .venv/for-development lint types boundaries test ## all that CI runs: lint, types, boundaries, tests
 

@@ -1,21 +1,21 @@
-"""The same tests against our endpoint and, with RETINUE_TEST_AWS=1, against AWS.
-
-AWS wants credentials, AWS_REGION, and RETINUE_TEST_BUCKET: a bucket there that the tests may write
-to. They cost about three cents, and leave nothing behind.
-"""
+"""The same tests against our endpoint and, by ``make test-aws``, against AWS itself."""
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import boto3
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from rekognition.conftest import BUCKET, Store
+from rekognition import aws_account
+from rekognition.conftest import ANN, BUCKET, Store, painting
+from retinue_history import Erasures, People, create_history_engine
 from retinue_rekognition.celebrities import CelebrityDetector
 from retinue_rekognition.endpoint import Endpoint, StoredObject
 from retinue_rekognition.face_compare import FaceCompareDetector
@@ -23,6 +23,7 @@ from retinue_rekognition.face_search import FaceSearchDetector
 from retinue_rekognition.faces import FaceDetector
 from retinue_rekognition.labels import LabelDetector
 from retinue_rekognition.moderation import ModerationDetector
+from retinue_rekognition.prices import TIERS
 from retinue_rekognition.protective_equipment import ProtectiveEquipmentDetector
 from retinue_rekognition.text import TextDetector
 from retinue_sdk import (
@@ -33,11 +34,15 @@ from retinue_sdk import (
     ImageReference,
     InvalidImageError,
 )
+from retinue_workers.people.enrol import choose, enrol
+from retinue_workers.people.errors import FacesError, NoSuchCollectionError
+from retinue_workers.people.external_id import name_of
+from retinue_workers.people.forget import Forgetting, Subject
+from retinue_workers.people.photo import load
+from retinue_workers.people.service import FaceService
 from skimage import data
 
-with_aws = pytest.mark.skipif(
-    os.environ.get("RETINUE_TEST_AWS") != "1", reason="RETINUE_TEST_AWS=1 asks AWS itself"
-)
+with_aws = pytest.mark.skipif(not aws_account.wanted(), reason="`make test-aws` asks AWS itself")
 
 
 @dataclass
@@ -48,15 +53,15 @@ class Service:
         rekognition: A client.
         put: Stores an object.
         options: What makes a detector call this service.
-        bucket: Where objects are.
-        collection_id: A collection that is empty at first.
+        bucket: Where        collection_id: A collection that is empty at first.
     """
 
     rekognition: Any
     put: Callable[[str, bytes], None]
     options: dict[str, object]
     bucket: str
-    collection_id: str = field(default_factory=lambda: f"retinue-test-{uuid.uuid4()}")
+    portrait: bytes
+    collection_id: str = field(default_factory=lambda: f"{aws_account.PREFIX}{uuid.uuid4()}")
 
     def image(self, key: str, content: bytes | None = None) -> Image:
         """An image of which only the reference may be used."""
@@ -86,21 +91,29 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
             lambda key, content: store.__setitem__(key, StoredObject(content)),
             options | {"requests_per_second": 1_000},
             BUCKET,
+            painting((ANN, (40, 60, 160, 220))),
         )
         yield one
         one.rekognition.close()
+        BILLED.append(sum(endpoint.calls[operation] for operation in TIERS))
         return
-    s3, bucket = boto3.client("s3"), os.environ["RETINUE_TEST_BUCKET"]
-    stored: list[str] = []
+    if reason := aws_account.missing():
+        pytest.skip(reason)
+    bucket = request.getfixturevalue("aws_bucket")
+    s3 = boto3.client("s3", region_name=os.environ.get("AWS_REGION"))
 
     def put(key: str, content: bytes) -> None:
         s3.put_object(Bucket=bucket, Key=key, Body=content)
-        stored.append(key)
 
-    one = Service(boto3.client("rekognition"), put, {}, bucket)
-    yield one
-    for key in stored:
-        s3.delete_object(Bucket=bucket, Key=key)
+    client = boto3.client("rekognition", region_name=os.environ.get("AWS_REGION"))
+    yield Service(client, put, {}, bucket, request.getfixturevalue("astronaut"))
+
+
+@pytest.fixture(scope="module")
+def aws_bucket() -> Iterator[str]:
+    """A bucket in AWS, for all tests of this module."""
+    with aws_account.bucket(boto3.client("s3", region_name=os.environ.get("AWS_REGION"))) as name:
+        yield name
 
 
 @pytest.fixture
@@ -196,3 +209,54 @@ def test_faces_are_compared(service: Service, astronaut: bytes) -> None:
     assert isinstance(findings, Findings), findings
     assert findings.detections[0].label == "reference"
     assert findings.detections[0].confidence > 0.99
+
+
+def test_a_person_is_enrolled_found_and_forgotten(
+    service: Service, collection: str, history_url: str, tmp_path: Path
+) -> None:
+    """What `retinue faces` does, with whichever service."""
+    (tmp_path / "eileen.jpg").write_bytes(service.portrait)
+    photo = load(str(tmp_path / "eileen.jpg"))
+    faces = FaceService(service.rekognition.meta.region_name, service.rekognition)
+    engine = create_history_engine(history_url)
+    people, erasures = People(engine), Erasures(engine)
+    chosen = [choose(faces, photo, None)]
+    told: list[str] = []
+    assert enrol(faces, people, collection, "Eileen Ünger", "NASA", chosen, told.append) == 1
+    assert "eileen.jpg: face " in told[0]
+    _until(lambda: len(list(faces.faces(collection))) == 1)
+    [match] = faces.search(collection, photo.data, 0.8)
+    assert name_of(match.face.external_image_id or "") == "Eileen Ünger"
+    assert match.similarity > 0.99
+    forgetting = Forgetting(people, erasures, lambda _: faces)
+    subject = Subject.person("Eileen Ünger")
+    found = forgetting.find(subject)
+    assert (found.vector_count, found.enrolments) == (1, 1)
+    done = forgetting.forget(subject, found)
+    assert done.removed == {"face_vectors": 1, "faces": 1, "people": 1}
+    assert list(faces.faces(collection)) == []
+    assert faces.search(collection, photo.data, 0.8) == []
+    with pytest.raises(FacesError, match="exists"):
+        faces.create(collection)
+    with pytest.raises(NoSuchCollectionError):
+        faces.face_count("retinue-test-nowhere")
+    engine.dispose()
+
+
+def test_the_bill_is_as_small_as_is_said(service: Service) -> None:
+    """Runs last: counts what the tests above had the endpoint look at, if it was that."""
+    if service.rekognition.meta.endpoint_url.endswith(".amazonaws.com"):
+        pytest.skip("AWS does not tell")
+    assert 0 < sum(BILLED) <= aws_account.BILLED_IMAGES
+
+
+BILLED: list[int] = []
+"""Images that each test had the endpoint look at."""
+
+
+def _until(true: Callable[[], bool], seconds: float = 15) -> None:
+    """AWS says that what was just stored may take a moment to be listed."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
