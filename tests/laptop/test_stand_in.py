@@ -1,0 +1,44 @@
+"""The program that answers in place of a service."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+from retinue_sdk import StandIn
+from retinue_workers.laptop import Endpoint, LaptopError, Processes, State
+from retinue_workers.laptop.stand_in_process import StandInProcess, needed, warning
+
+ONE = StandIn("A Service", "retinue_rekognition.endpoint", "AWS_ENDPOINT_URL_A", "url", "It lies.")
+NOWHERE = Endpoint("http://127.0.0.1:9")
+
+
+@dataclass
+class Named:
+    name: str
+    stand_in: StandIn | None
+
+
+def test_it_serves_and_ends(state: State) -> None:
+    state.prepare()
+    processes = Processes(state)
+    with StandInProcess(ONE, state, processes, NOWHERE) as process:
+        assert process.url.startswith("http://127.0.0.1:")
+        assert state.processes.read_text() != "[]"
+    assert state.processes.read_text() == "[]"
+
+
+def test_one_that_does_not_start_is_told_with_the_end_of_its_log(state: State) -> None:
+    state.prepare()
+    broken = StandIn("A Service", "retinue_rekognition.no_such_module", "A", "url", "")
+    with (
+        pytest.raises(LaptopError, match=r"stand-in for A Service(?s:.*)No module named"),
+        StandInProcess(broken, state, Processes(state), NOWHERE),
+    ):
+        pass
+    assert state.processes.read_text() == "[]"
+
+
+def test_who_needs_one() -> None:
+    made = cast("Any", [Named("a", ONE), Named("b", None), Named("c", ONE), Named("d", ONE)])
+    assert needed(made, {"c": {"url": "http://mine"}, "d": {"url": None}}) == {ONE: ["a", "d"]}
+    assert warning(ONE, ["a", "d"]).startswith("a, d: these answers are not A Service's.")
