@@ -299,3 +299,14 @@ def test_whatever_the_model_allows_converts(operation: str) -> None:
         storable(CONVERSIONS[operation](response))
 
     converts()
+
+
+def test_an_instance_without_a_box_is_not_taken_for_a_label() -> None:
+    box = {"Left": 0.1, "Top": 0.2, "Width": 0.3, "Height": 0.4}
+    instances = [{"Confidence": 90.0}, {"BoundingBox": box, "Confidence": 80.0}, {}]
+    answer = {"Labels": [{"Name": "Dog", "Confidence": 95.0, "Instances": instances}]}
+    whole, boxed = convert.labels(answer).detections
+    assert (whole.box, whole.confidence) == (None, 0.95)
+    assert whole.attributes == {"Instances": instances}
+    assert boxed.box is not None
+    assert boxed.confidence == 0.8

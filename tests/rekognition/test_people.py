@@ -18,6 +18,7 @@ from retinue_history import Erasures, History, Names, create_history_engine
 from retinue_rekognition.endpoint import Endpoint, Failure
 from retinue_workers.cli.commands import retinue as retinue_command
 from retinue_workers.people import forget as forgetting
+from retinue_workers.people.service import IAM_ACTIONS
 from retinue_workers.plugins import Plugins
 from sqlalchemy import Engine
 
@@ -443,3 +444,16 @@ def test_the_audit_tells_no_names(cloud: Cloud, worked: Callable[..., Rig], engi
     assert len(digests) == 3  # the name, the external image id, the face id
     assert not digests & guesses
     assert Erasures(engine).count(Names(frozenset({"person:Ann_Lee"}))) == (0, 0)
+
+
+def test_the_calls_are_those_that_an_operator_is_allowed(cloud: Cloud) -> None:
+    photo = cloud.photo("ann.png", ANN_ALONE)
+    cloud.endpoint.calls.clear()
+    cloud("create", "others")
+    cloud("index", "others", "Ann", photo, "--consent", "x")
+    cloud("list")
+    cloud("list", "others")
+    cloud("search", "others", photo)
+    cloud("forget", "Ann", "--yes")
+    cloud("delete", "others", "--yes")
+    assert {f"rekognition:{name}" for name in cloud.endpoint.calls} == IAM_ACTIONS

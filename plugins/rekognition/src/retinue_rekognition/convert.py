@@ -43,13 +43,20 @@ def labels(response: Item) -> Findings:
     Each label is a detection without a box: AWS's answer to "is there one?", with the label's own
     confidence. Each of its instances is a detection with a box, with the instance's confidence, and
     with the label's parents, categories and aliases. So count things by their boxes, and find
-    images by the others.
+    images by the others. Where an instance has no whole box, the label's attributes keep all of its
+    instances: as a detection it would be taken for another label.
     """
     answer = _cleaned(response)
     found: list[Detection] = []
     for label in _items(answer, "Labels"):
-        instances = _items(label, "Instances")
-        left_over = _rest(label, "Instances") if _all_objects(label, "Instances") else dict(label)
+        instances = [
+            instance
+            for instance in _items(label, "Instances")
+            if bounding_box(instance.get("BoundingBox")) is not None
+        ]
+        left_over = dict(label)
+        if instances == label.get("Instances"):
+            del left_over["Instances"]
         found.append(_detection("label", left_over, name="Name"))
         shared = {key: label[key] for key in _OF_THE_LABEL if key in label}
         found += (
@@ -316,12 +323,6 @@ def _rest(item: Item, key: str) -> dict[str, Any]:
 
 def _items(item: Item, key: str) -> list[dict[str, Any]]:
     return items(item.get(key))
-
-
-def _all_objects(item: Item, key: str) -> bool:
-    """Whether the list consists of objects alone, so that all of it finds a row of its own."""
-    value = item.get(key)
-    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 
 def _lists_with(summary: Any, person_id: Any) -> list[str]:
