@@ -457,3 +457,22 @@ def test_the_calls_are_those_that_an_operator_is_allowed(cloud: Cloud) -> None:
     cloud("forget", "Ann", "--yes")
     cloud("delete", "others", "--yes")
     assert {f"rekognition:{name}" for name in cloud.endpoint.calls} == IAM_ACTIONS
+
+
+def test_a_worker_needs_no_right_to_see_who_was_forgotten(
+    cloud: Cloud, worked: Callable[..., Rig]
+) -> None:
+    """The rows are kept out with the owner's rights; the writer's are enough for the rest."""
+    worked()
+    cloud("forget", "Ann Lee", "--yes")
+    writer = create_history_engine(f"{cloud.url}&options=-c%20role%3Dretinue_writer")
+    rig = Rig(History(writer), url=cloud.url)
+    rig.plugins = Plugins((POINT,))
+    rig.upload("later.png", BOTH)
+    cloud.client.index_faces(
+        CollectionId="staff", Image={"Bytes": ANN_ALONE}, ExternalImageId="person:Ann_Lee"
+    )
+    rig.work_off(searching(cloud.endpoint))
+    writer.dispose()
+    assert labels(cloud) == ["person:Bob"] * 2
+    assert "Ann" not in cloud.dump()
