@@ -70,7 +70,7 @@ def test_what_is_recorded_is_read_back(
         " error_code FROM runs",
     ) == [(2, Decimal(1), Decimal("0.001"), {"Labels": [], "π": "☃"}, "3.0", None)]
     assert rows(engine, "SELECT * FROM run_costs") == [
-        ("labels", done.started_at.date(), 1, 0, Decimal(1), Decimal("0.001"))
+        ("labels", done.started_at.date(), 1, 0, Decimal(1), Decimal("0.001"), 0, Decimal(0))
     ]
 
 

@@ -57,6 +57,8 @@ from retinue_history.records import (
     RemovedObject,
     RunKey,
     RunRecord,
+    Seen,
+    skip_event_id,
 )
 from retinue_history.selected import CATEGORIES, DETECTION_COLUMNS, detection_rows, image_rows
 from retinue_history.selection import ImageName, Selection
@@ -90,6 +92,7 @@ __all__ = [
     "ReplayImage",
     "RunKey",
     "RunRecord",
+    "Seen",
     "Selection",
     "Side",
     "Snapshot",
@@ -112,6 +115,7 @@ __all__ = [
     "overlap",
     "record_annotations",
     "run_query",
+    "skip_event_id",
     "snapshot",
     "upgrade",
 ]

@@ -11,12 +11,15 @@ from pydantic import (
     JsonValue,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from retinue_sdk import ConfigurationError
 from retinue_sdk.decode import MAX_BYTES, MAX_PX
+
+from retinue_workers.routing.route import Route, check_routes
 
 PREFIX = "RETINUE_"
 """What the environment variables' names begin with; the rest is the field's name in capitals."""
@@ -58,6 +61,9 @@ class Settings(BaseSettings):
 
     prices: Annotated[dict[str, Price], NoDecode] = Field(default_factory=dict)
     """US dollars per billed unit by detector, as JSON; goes before the detector's own price."""
+
+    routes: Annotated[dict[str, Route], NoDecode] = Field(default_factory=dict)
+    """Which images a detector is given, as JSON: ``{"name": {"key": "uploads/*"}}``; routing.md."""
 
     max_in_flight: int = Field(default=40, ge=10, le=10_000)
     """Most messages received and not yet deleted. SQS hands out at most ten at a time."""
@@ -112,7 +118,7 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "json"
     """How log lines are written."""
 
-    @field_validator("detectors", "prices", mode="before")
+    @field_validator("detectors", "prices", "routes", mode="before")
     @classmethod
     def _parse_json(cls, value: object) -> object:
         """Read JSON here and not in pydantic-settings, whose complaint names no variable."""
@@ -122,6 +128,14 @@ class Settings(BaseSettings):
             return json.loads(value)
         except (ValueError, RecursionError) as error:
             raise ValueError(f'must be JSON such as {{"NAME": ...}}: {error}') from error
+
+    @field_validator("routes", mode="after")
+    @classmethod
+    def _check_routes(cls, routes: dict[str, Route], info: ValidationInfo) -> dict[str, Route]:
+        """Refuse routes of detectors that the worker does not have, and circles."""
+        if "detectors" in info.data:
+            check_routes(routes, info.data["detectors"])
+        return routes
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

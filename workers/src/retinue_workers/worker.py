@@ -15,7 +15,7 @@ from retinue_workers.delivery import Delivery
 from retinue_workers.health import Pulse
 from retinue_workers.heartbeat import Heartbeat
 from retinue_workers.in_flight import InFlight
-from retinue_workers.lane import Lane, LaneLimits
+from retinue_workers.lane import Lane, LaneLimits, Settle
 from retinue_workers.loader import Loader
 from retinue_workers.metrics import Metrics
 from retinue_workers.object_store import ObjectStore
@@ -23,6 +23,7 @@ from retinue_workers.observe import Observers, as_run
 from retinue_workers.pipeline import Pipeline
 from retinue_workers.plugins import Plugins
 from retinue_workers.queue import Message, Queue
+from retinue_workers.routing.router import Router
 from retinue_workers.settings import Settings
 from retinue_workers.settlement import Settlement
 
@@ -99,27 +100,18 @@ class Worker:
             threads=settings.loader_threads, prefetch_images=settings.prefetch_images
         )
         settlement = Settlement(self._loader, self._committer.put)
-        self._lanes = [
-            Lane(
-                detector,
-                usd_per_unit=settings.prices.get(detector.name),
-                limits=LaneLimits(
-                    detector_timeout_seconds=settings.detector_timeout_seconds,
-                    retry_window_seconds=settings.retry_window_seconds,
-                    max_detections=settings.max_detections,
-                    max_response_bytes=settings.max_response_bytes,
-                ),
-                breaker=self._breaker,
-                settle=settlement.settle,
-                retried=partial(self.metrics.retried, detector.name),
-            )
-            for detector in detectors
-        ]
+        router = Router(settings.routes, loader=self._loader, store=store, settle=settlement.settle)
+        lanes = [self._lane(detector, router.settle) for detector in detectors]
+        facts = router.facts_detector()
+        facts_lane = None if facts is None else self._lane(facts, router.settle_facts)
+        router.connect(lanes, facts_lane)
+        self._lanes = lanes if facts_lane is None else [*lanes, facts_lane]
+        self._names = [lane.name for lane in lanes]
         self._pipeline = Pipeline(
-            self._lanes,
+            lanes,
             loader=self._loader,
             store=store,
-            limits=image_limits(settings),
+            router=router,
             history=history,
             breaker=self._breaker,
             max_receive_count=queue.max_receive_count,
@@ -145,7 +137,7 @@ class Worker:
             self.stop()
             raise
         self._consumer.start()
-        log.info("receiving", detectors=[lane.name for lane in self._lanes])
+        log.info("receiving", detectors=self._names)
 
     def stop(self) -> None:
         """Stop gracefully.
@@ -168,19 +160,46 @@ class Worker:
         self._observers.stop(OBSERVE_SECONDS)
         log.info("stopped", in_flight=len(self._in_flight))
 
+    def _lane(self, detector: AnyDetector, settle: Settle) -> Lane:
+        """A lane for a detector, by the settings."""
+        settings = self._settings
+        return Lane(
+            detector,
+            usd_per_unit=settings.prices.get(detector.name),
+            limits=LaneLimits(
+                detector_timeout_seconds=settings.detector_timeout_seconds,
+                retry_window_seconds=settings.retry_window_seconds,
+                max_detections=settings.max_detections,
+                max_response_bytes=settings.max_response_bytes,
+            ),
+            breaker=self._breaker,
+            settle=settle,
+            retried=partial(self.metrics.retried, detector.name),
+        )
+
     def _received(self, messages: Sequence[Message]) -> None:
         self.metrics.received(messages, time.time())
         self.pulse.beat()
 
     def _announce(self, delivery: Delivery, runs: Sequence[RunRecord]) -> None:
-        """Log the runs that are new in the history, and tell the observers."""
-        self.metrics.committed(runs)
+        """Log what is new in the history, and tell the observers of runs; a skip is none."""
+        self.metrics.committed([run for run in runs if run.outcome != "skipped"])
         self.pulse.beat()
         references = {
             sighting.record.image_id: sighting.reference for sighting in delivery.sightings
         }
         for run in runs:
             reference = references[run.key.image_id]
+            if run.outcome == "skipped":
+                log.info(
+                    "skipped",
+                    image_id=str(run.key.image_id),
+                    uri=reference.uri,
+                    detector=run.key.detector,
+                    code=run.error_code,
+                    reason=run.error_message,
+                )
+                continue
             log.info(
                 "run",
                 image_id=str(run.key.image_id),
