@@ -203,7 +203,7 @@ def test_sightings_of_one_image_are_merged(history: History, engine: Engine, ima
         ({"detections": (replace(CAT, box=(0, 0, 0, float("inf"))),)}, "ck_detections_box"),
         ({"price_usd": Decimal("NaN")}, "ck_runs_price_usd"),
         ({"outcome": "maybe"}, "ck_runs_"),
-        ({"outcome": "failed"}, "ck_runs_error_when_failed"),
+        ({"outcome": "failed"}, "ck_runs_error_unless_succeeded"),
         ({"final": False}, "ck_runs_success_is_final"),
     ],
 )

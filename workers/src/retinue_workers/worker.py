@@ -12,9 +12,11 @@ from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.committer import Committer
 from retinue_workers.consumer import Consumer
 from retinue_workers.delivery import Delivery
+from retinue_workers.filtering import filtered
 from retinue_workers.health import Pulse
 from retinue_workers.heartbeat import Heartbeat
 from retinue_workers.in_flight import InFlight
+from retinue_workers.isolation.detector import IsolatedDetector, isolate
 from retinue_workers.lane import Lane, LaneLimits, Settle
 from retinue_workers.loader import Loader
 from retinue_workers.metrics import Metrics
@@ -37,6 +39,13 @@ OBSERVE_SECONDS = 1.0
 
 STUCK_SECONDS = 120.0
 """How long a worker may stand still, beyond what its detectors may take, before it is not well."""
+
+PLUGIN_SECONDS = 1.0
+"""What a stop leaves plugins at the end, to send what waits."""
+
+DETECTION_BYTES = 16_384
+"""Most that one detection takes on its way out of an isolated detector's process, attributes aside:
+its label has 2,048 bytes at most, of which JSON makes up to six times as many."""
 
 
 class Worker:
@@ -87,6 +96,7 @@ class Worker:
             interval_seconds=settings.heartbeat_seconds,
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
+        self._plugins = plugins
         self._observers = Observers(plugins.notify)
         self._committer = Committer(
             history,
@@ -101,7 +111,12 @@ class Worker:
         )
         settlement = Settlement(self._loader, self._committer.put)
         router = Router(settings.routes, loader=self._loader, store=store, settle=settlement.settle)
-        lanes = [self._lane(detector, router.settle) for detector in detectors]
+        self._isolated: list[IsolatedDetector] = []
+        filters = plugins.filters()
+        lanes = [
+            self._lane(filtered(self._dressed(detector), filters), router.settle)
+            for detector in detectors
+        ]
         facts = router.facts_detector()
         facts_lane = None if facts is None else self._lane(facts, router.settle_facts)
         router.connect(lanes, facts_lane)
@@ -125,9 +140,10 @@ class Worker:
         """Start the detectors, then receive.
 
         Raises:
-            ConfigurationError: A detector can never start as it is set. What was started before it
-                is stopped.
+            ConfigurationError: A plugin refuses its options, or a detector can never start as it
+                is set. What was started before it is stopped.
         """
+        self._plugins.starting(self._settings.plugin_options)
         for part in (self._heartbeat, self._observers, self._committer, self._loader):
             part.start()
         try:
@@ -154,10 +170,13 @@ class Worker:
         self._pipeline.stop()
         for lane in self._lanes:
             lane.stop(deadline)
+        for detector in self._isolated:  # one at work was not closed
+            detector.kill()
         self._consumer.stop(max(0.0, deadline - time.monotonic()))
         self._committer.stop(COMMIT_SECONDS)
         self._heartbeat.stop()
         self._observers.stop(OBSERVE_SECONDS)
+        self._plugins.stopping(PLUGIN_SECONDS)
         log.info("stopped", in_flight=len(self._in_flight))
 
     def _lane(self, detector: AnyDetector, settle: Settle) -> Lane:
@@ -180,6 +199,23 @@ class Worker:
     def _received(self, messages: Sequence[Message]) -> None:
         self.metrics.received(messages, time.time())
         self.pulse.beat()
+
+    def _dressed(self, detector: AnyDetector) -> AnyDetector:
+        """The detector, or what stands in for it by the settings."""
+        settings = self._settings
+        terms = settings.isolated.get(detector.name)
+        if terms is None:
+            return detector
+        isolated = isolate(
+            detector,
+            terms,
+            limits=image_limits(settings),
+            timeout_seconds=settings.detector_timeout_seconds,
+            max_answer_bytes=settings.max_response_bytes
+            + settings.max_detections * DETECTION_BYTES,
+        )
+        self._isolated.append(isolated)
+        return isolated
 
     def _announce(self, delivery: Delivery, runs: Sequence[RunRecord]) -> None:
         """Log what is new in the history, and tell the observers of runs; a skip is none."""
