@@ -40,7 +40,7 @@ def test_a_stop_must_fit_into_the_time_before_the_kill(monkeypatch: pytest.Monke
     monkeypatch.setenv("RETINUE_STOP_TIMEOUT_SECONDS", "120")
     assert Settings.load().shutdown_grace_seconds == 110
     monkeypatch.setenv("RETINUE_SHUTDOWN_GRACE_SECONDS", "111")
-    with pytest.raises(ConfigurationError, match=r"GRACE_SECONDS \(112\).*9 less.*\(120\)"):
+    with pytest.raises(ConfigurationError, match=r"GRACE_SECONDS \(111\).*10 less.*\(120\)"):
         Settings.load()
 
 
