@@ -9,7 +9,8 @@ from fakes.object_store import client_error
 from fakes.rig import MakeRig, Rig, hurried
 from fakes.waiting import eventually
 from PIL import Image as PillowImage
-from retinue_sdk import ConfigurationError
+from retinue_sdk import ConfigurationError, ImageReference
+from retinue_workers.redrive.message import Request
 from retinue_workers.settings import Settings
 
 PRICED = {"hostile-slow": {"seconds": 0}}
@@ -248,3 +249,18 @@ def test_a_circle_is_refused() -> None:
     routes = {"a": {"found": {"detector": "b"}}, "b": {"found": {"detector": "a"}}}
     with pytest.raises(ValueError, match="waits for"):
         Settings(detectors={"a": {}, "b": {}}, routes=routes)
+
+
+def test_a_replay_of_one_detector_reads_what_the_other_found(rig: Rig) -> None:
+    rig.upload("tom.jpg")
+    rig.upload("jerry.jpg")
+    route = {"found": {"detector": "echo", "label": "tom"}}
+    rig.work_off({"echo": {}})
+    for key in ("tom.jpg", "jerry.jpg"):
+        [image] = rig.rows("SELECT etag, uploaded_at FROM images WHERE key = %s", key)
+        reference = ImageReference(BUCKET, key, None, image["etag"])
+        replay = Request(reference, image["uploaded_at"], 1, None, "7", ["hostile-slow"])
+        rig.queue.send(replay.body())
+    rig.work_off({"echo": {}, **PRICED}, routes={"hostile-slow": route})
+    assert outcomes(rig) == {"tom.jpg": "succeeded", "jerry.jpg": "skipped_by_findings"}
+    assert rig.outcomes("echo") == ["succeeded"] * 2

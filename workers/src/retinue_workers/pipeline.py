@@ -1,6 +1,6 @@
 """From a message to its images, and from an image to its detectors."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -72,6 +72,7 @@ class Pipeline:
     ) -> None:
         """Put the parts together."""
         self._lanes = lanes
+        self._by_name = {lane.name: lane for lane in lanes}
         self._loader = loader
         self._store = store
         self._router = router
@@ -92,24 +93,21 @@ class Pipeline:
             if sighting.detectors is None or lane.name in sighting.detectors
         ]
         settled = self._settled([(task.key, task.sighting.event_id) for task in plan])
-        seen = None if settled is None else self._seen(plan, settled)
-        if settled is None or seen is None:
+        work: dict[int, list[_Task]] = {}
+        for task in plan:
+            if settled is not None and task.key not in settled:
+                work.setdefault(id(task.sighting), []).append(task)
+        earlier = None if settled is None else self._earlier(work.values())
+        if earlier is None:
             for delivery in deliveries:
                 delivery.hand_back(0)
                 self._complete(delivery)
             return
-        work: dict[int, list[_Task]] = {}
-        for task in plan:
-            if task.key not in settled:
-                task.delivery.expected += 1
-                work.setdefault(id(task.sighting), []).append(task)
+        for tasks in work.values():
+            tasks[0].delivery.expected += len(tasks)
         for delivery in deliveries:
             if not delivery.expected:
                 self._complete(delivery)
-        earlier: dict[int, dict[str, Sequence[Seen] | None]] = {}
-        for task in plan:
-            if task.key in settled and self._router.asks(task.lane.name):
-                earlier.setdefault(id(task.sighting), {})[task.lane.name] = seen.get(task.key)
         for sighting, tasks in work.items():
             self._dispatch(tasks, earlier.get(sighting, {}))
 
@@ -177,18 +175,36 @@ class Pipeline:
             partial(self._history.settled, asked), breaker=self._breaker, stopping=self._stopping
         )
 
-    def _seen(
-        self, plan: Sequence[_Task], settled: Set[RunKey]
-    ) -> Mapping[RunKey, Sequence[Seen]] | None:
-        """What settled runs found that routes ask for; ``None`` if the worker stops first."""
-        keys = [
-            task.key for task in plan if task.key in settled and self._router.asks(task.lane.name)
-        ]
-        if not keys:
+    def _earlier(
+        self, work: Iterable[Sequence[_Task]]
+    ) -> Mapping[int, Mapping[str, Sequence[Seen] | None]] | None:
+        """What routes ask for and no attempt of now will tell: the findings of earlier runs.
+
+        Returns:
+            By the sighting's ``id`` and by detector; ``None`` for a detector without a success on
+            the image. Altogether ``None`` if the worker stops first.
+        """
+        asked: list[tuple[int, str, RunKey]] = []
+        for tasks in work:
+            names = {task.lane.name for task in tasks}
+            sighting = tasks[0].sighting
+            asked.extend(
+                (id(sighting), name, _key(sighting, self._by_name[name]))
+                for name in self._router.wants_findings(names) - names
+            )
+        if not asked:
             return {}
-        return ask_patiently(
-            partial(self._history.seen, keys), breaker=self._breaker, stopping=self._stopping
+        seen = ask_patiently(
+            partial(self._history.seen, [key for _, _, key in asked]),
+            breaker=self._breaker,
+            stopping=self._stopping,
         )
+        if seen is None:
+            return None
+        earlier: dict[int, dict[str, Sequence[Seen] | None]] = {}
+        for sighting_id, name, key in asked:
+            earlier.setdefault(sighting_id, {})[name] = seen.get(key)
+        return earlier
 
     def _dispatch(
         self, tasks: Sequence[_Task], earlier: Mapping[str, Sequence[Seen] | None]

@@ -128,8 +128,8 @@ def findings_of(run: RunRecord) -> Findings:
 def known_findings(
     detectors: Mapping[str, Sequence[Seen] | None],
 ) -> dict[str, Findings]:
-    """What earlier runs say; ``None`` for a run that was settled without a success."""
+    """What earlier runs say; ``None`` for a detector that has not succeeded."""
     return {
-        name: Unknown(f"{name} failed before") if seen is None else seen
+        name: Unknown(f"{name} has not succeeded on this image") if seen is None else seen
         for name, seen in detectors.items()
     }
