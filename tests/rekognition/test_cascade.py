@@ -1,4 +1,4 @@
-"""The cascade of docs/routing.md, as it is written there: a local model decides what is paid for."""
+"""The cascade of docs/routing.md, as it stands there: a local model decides what is paid for."""
 
 import json
 import re
