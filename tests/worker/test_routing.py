@@ -1,11 +1,12 @@
 """Detectors with a route are given the images that their conditions admit, and no others."""
 
 import io
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fakes.events import BUCKET, created
 from fakes.object_store import client_error
+from fakes.plugin import Gate
 from fakes.rig import MakeRig, Rig, hurried
 from fakes.waiting import eventually
 from PIL import Image as PillowImage
@@ -192,11 +193,14 @@ def test_a_stop_hands_back_what_waits_for_findings(rig: Rig) -> None:
     for index in range(20):
         rig.upload(f"{index}.jpg")
     with rig.running(
-        {"hostile-hangs": {"seconds": 3}, **PRICED},
-        routes={"hostile-slow": {"found": {"detector": "hostile-hangs"}}},
+        {"gate": {}, **PRICED},
+        routes={"hostile-slow": {"found": {"detector": "gate"}}},
         shutdown_grace_seconds=0,
     ):
+        gate = cast("Gate", rig.detectors[0])
+        assert gate.entered.wait(20)
         eventually(lambda: rig.queue.visible() == 0)
+    gate.go_on.set()  # too late
     assert rig.runs() == []
     assert rig.queue.visible() == 20
 
