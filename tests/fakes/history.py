@@ -12,6 +12,7 @@ from retinue_history import (
     RemovedObject,
     RunKey,
     RunRecord,
+    Seen,
 )
 
 
@@ -55,6 +56,15 @@ class MemoryHistory(History):
                 )
             }
         return {key for key, _ in attempts} - missing
+
+    def seen(self, keys: Collection[RunKey]) -> dict[RunKey, list[Seen]]:
+        self._check()
+        with self._lock:
+            return {
+                run.key: [Seen(d.kind, d.label, d.confidence) for d in run.detections]
+                for run in self.runs
+                if run.key in keys and run.outcome == "succeeded"
+            }
 
     def record(
         self,
@@ -106,6 +116,10 @@ class FlakyHistory(History):
     def settled(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
         self._check()
         return self._real.settled(attempts)
+
+    def seen(self, keys: Collection[RunKey]) -> dict[RunKey, list[Seen]]:
+        self._check()
+        return self._real.seen(keys)
 
     def record(
         self,

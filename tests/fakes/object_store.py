@@ -8,6 +8,7 @@ from io import BytesIO
 from itertools import count
 from threading import Lock
 from typing import Any
+from urllib.parse import parse_qsl
 
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
@@ -18,6 +19,9 @@ class _Version:
     version_id: str | None
     data: bytes | None  # None: a delete marker
     etag: str
+    content_type: str = "binary/octet-stream"
+    metadata: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -32,14 +36,16 @@ class MemoryS3:
     Methods have boto3's names and arguments and raise its errors.
 
     Attributes:
-        fault: Called before each ``get_object`` with bucket and key; may raise or wait.
+        fault: Called before each request for an object with bucket and key; may raise or wait.
         gets: ``(bucket, key)`` of each ``get_object``.
+        heads: The same of each ``head_object``.
         open_bodies: How many response bodies were handed out and not closed yet.
     """
 
     def __init__(self) -> None:
         self.fault: Callable[[str, str], None] | None = None
         self.gets: list[tuple[str, str]] = []
+        self.heads: list[tuple[str, str]] = []
         self.open_bodies = 0
         self._buckets: dict[str, _Bucket] = {}
         self._numbers = count(1)
@@ -59,15 +65,27 @@ class MemoryS3:
     ) -> None:
         self._buckets[Bucket].versioned = VersioningConfiguration["Status"] == "Enabled"
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> dict[str, Any]:
+    def put_object(
+        self,
+        *,
+        Bucket: str,
+        Key: str,
+        Body: bytes,
+        ContentType: str = "binary/octet-stream",
+        Metadata: dict[str, str] | None = None,
+        Tagging: str = "",
+    ) -> dict[str, Any]:
         with self._lock:
             bucket = self._bucket(Bucket)
             etag = hashlib.md5(Body, usedforsecurity=False).hexdigest()
-            if bucket.versioned:
-                version = _Version(f"version-{next(self._numbers)}", Body, etag)
+            number = f"version-{next(self._numbers)}" if bucket.versioned else None
+            version = _Version(
+                number, Body, etag, ContentType, Metadata or {}, dict(parse_qsl(Tagging))
+            )
+            if number is not None:
                 bucket.objects.setdefault(Key, []).append(version)
-                return {"ETag": f'"{etag}"', "VersionId": version.version_id}
-            bucket.objects[Key] = [_Version(None, Body, etag)]
+                return {"ETag": f'"{etag}"', "VersionId": number}
+            bucket.objects[Key] = [version]
             return {"ETag": f'"{etag}"'}
 
     def delete_object(
@@ -98,28 +116,54 @@ class MemoryS3:
         VersionId: str | None = None,
     ) -> dict[str, Any]:
         self.gets.append((Bucket, Key))
-        if self.fault is not None:
-            self.fault(Bucket, Key)
+        version, data = self._find(Bucket, Key, VersionId)
         with self._lock:
-            versions = self._bucket(Bucket).objects.get(Key, [])
-            if VersionId is None:
+            self.open_bodies += 1
+        answer: dict[str, Any] = {
+            "ContentLength": len(data),
+            "ETag": f'"{version.etag}"',
+            "Body": StreamingBody(_Raw(data, self), len(data)),
+        }
+        return answer | ({"VersionId": version.version_id} if version.version_id else {})
+
+    def head_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:
+        self.heads.append((Bucket, Key))
+        try:
+            version, data = self._find(Bucket, Key, VersionId)
+        except ClientError as error:  # an answer without a body has no code but its status
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            raise client_error(str(status), status, "HeadObject") from error
+        return {
+            "ContentLength": len(data),
+            "ETag": f'"{version.etag}"',
+            "ContentType": version.content_type,
+            "Metadata": version.metadata,
+        }
+
+    def get_object_tagging(
+        self, *, Bucket: str, Key: str, VersionId: str | None = None
+    ) -> dict[str, Any]:
+        version, _ = self._find(Bucket, Key, VersionId)
+        return {"TagSet": [{"Key": name, "Value": text} for name, text in version.tags.items()]}
+
+    def _find(self, name: str, key: str, version_id: str | None) -> tuple[_Version, bytes]:
+        """The version that is asked for, and its bytes."""
+        if self.fault is not None:
+            self.fault(name, key)
+        with self._lock:
+            versions = self._bucket(name).objects.get(key, [])
+            if version_id is None:
                 if not versions or versions[-1].data is None:
                     raise client_error("NoSuchKey", 404)
                 version = versions[-1]
             else:
-                matching = [v for v in versions if v.version_id == VersionId]
+                matching = [v for v in versions if v.version_id == version_id]
                 if not matching:
                     raise client_error("NoSuchVersion", 404)
                 version = matching[0]
             if version.data is None:
                 raise client_error("MethodNotAllowed", 405)
-            self.open_bodies += 1
-        answer: dict[str, Any] = {
-            "ContentLength": len(version.data),
-            "ETag": f'"{version.etag}"',
-            "Body": StreamingBody(_Raw(version.data, self), len(version.data)),
-        }
-        return answer | ({"VersionId": version.version_id} if version.version_id else {})
+            return version, version.data
 
     def _bucket(self, name: str) -> _Bucket:
         if name not in self._buckets:

@@ -56,9 +56,10 @@ class Rig:
         self.detectors: list[AnyDetector] = []
         self._url = url
 
-    def upload(self, key: str, data: bytes = b"?") -> None:
+    def upload(self, key: str, data: bytes = b"?", **fields: Any) -> None:
         """Put an object into the bucket, and its event into the queue."""
-        etag = self.s3.put_object(Bucket=BUCKET, Key=key, Body=data)["ETag"].strip('"')
+        put = self.s3.put_object(Bucket=BUCKET, Key=key, Body=data, **fields)
+        etag = put["ETag"].strip('"')
         self.queue.send(created(key, etag=etag, size=len(data)))
 
     def worker(self, detectors: Mapping[str, Mapping[str, Any]], **settings: Any) -> Worker:

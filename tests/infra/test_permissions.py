@@ -11,6 +11,8 @@ import botocore.session
 import pytest
 from botocore.awsrequest import AWSResponse
 from infra.terraform import resources, source
+from retinue_eventbridge.options import PublisherOptions
+from retinue_eventbridge.publisher import Publisher
 from retinue_sdk import ImageLimits, ImageReference
 from retinue_workers.object_store import ObjectStore
 from retinue_workers.plugins import Plugins
@@ -46,8 +48,9 @@ def recorded(service: str, bodies: dict[str, bytes]) -> tuple[Any, set[str]]:
 
     def note(params: dict[str, Any], model: Any, **_: Any) -> None:
         name = BATCH.sub("", model.name)
-        if model.name == "GetObject" and "versionId" in params["query_string"]:
-            name = "GetObjectVersion"
+        name = name.replace("HeadObject", "GetObject")  # S3 has no action of that name
+        if "versionId" in params["query_string"]:
+            name = name.replace("GetObject", "GetObjectVersion")
         actions.add(f"{service}:{name}")
 
     def answer(request: Any, event_name: str, **_: Any) -> AWSResponse:
@@ -70,11 +73,27 @@ def called() -> set[str]:
     queue.delete(messages)
     queue.change_visibility(messages, 0)
 
-    s3, of_s3 = recorded("s3", {"GetObject": b"image"})
+    s3, of_s3 = recorded("s3", {"GetObject": b"image", "HeadObject": b""})
     store = ObjectStore(s3, ImageLimits())
     for version_id in (None, "v"):
-        store.fetch(ImageReference("bucket", "key", version_id=version_id, etag="e"))
+        reference = ImageReference("bucket", "key", version_id=version_id, etag="e")
+        store.fetch(reference)
+        store.head(reference)
     return of_sqs | of_s3
+
+
+@pytest.fixture(scope="session")
+def on_request() -> set[str]:
+    """What it calls only where a route or a plugin asks for it."""
+    s3, of_s3 = recorded("s3", {"GetObjectTagging": b"<Tagging><TagSet/></Tagging>"})
+    store = ObjectStore(s3, ImageLimits())
+    for version_id in (None, "v"):
+        store.tags(ImageReference("bucket", "key", version_id=version_id, etag="e"))
+    events, of_events = recorded("events", {})
+    publisher = Publisher(events, PublisherOptions())
+    publisher.put({"Source": "s", "DetailType": "t", "Detail": "{}"})
+    publisher.close(10)
+    return of_s3 | of_events
 
 
 @pytest.fixture(scope="session")
@@ -124,12 +143,28 @@ def test_a_worker_may_do_what_it_calls_and_nothing_else(
     assert set(allowed(pool)) == called | set(IMPLIED) | operations(detectors)
 
 
+def test_tags_and_events_are_allowed_where_they_are_asked_for(
+    called: set[str], on_request: set[str], allowed: Callable[[str], dict[str, list[str]]]
+) -> None:
+    assert on_request == {
+        "s3:GetObjectTagging",
+        "s3:GetObjectVersionTagging",
+        "events:PutEvents",
+    }
+    detectors = {"onnx-objects", "rekognition-faces"}
+    expected = called | on_request | set(IMPLIED) | operations(detectors)
+    assert set(allowed("cascade")) == expected
+    assert allowed("cascade")["events:PutEvents"] == [
+        "arn:aws:events:eu-west-1:123456789012:event-bus/retinue"
+    ]
+
+
 def test_only_operations_on_an_image_are_allowed_everywhere(
     allowed: Callable[[str], dict[str, list[str]]],
 ) -> None:
     everywhere = {
         action
-        for pool in ("labels", "faces", "objects")
+        for pool in ("cascade", "labels", "faces", "objects")
         for action, places in allowed(pool).items()
         if "*" in places
     }

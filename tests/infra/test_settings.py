@@ -19,7 +19,7 @@ NOT_BUILT_YET = {"models"}
 NOT_FOR_WORKERS = {"query_database_url"}
 """Settings that no worker reads."""
 
-POOLS = ["labels", "faces", "objects"]
+POOLS = ["cascade", "labels", "faces", "objects"]
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +102,22 @@ def test_detectors_take_the_options_as_they_arrive(
     monkeypatch.setenv("AWS_REGION", given["AWS_REGION"])
     wanted = json.loads(given["RETINUE_DETECTORS"])
     assert [detector.name for detector in Plugins().make(wanted)] == list(wanted)
+
+
+def test_routes_arrive_as_they_were_meant(
+    containers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables(containers["retinue-test-cascade"]).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.load()
+    [found] = settings.routes["rekognition-faces"].found
+    assert settings.routes["rekognition-faces"].key == ("uploads/*",)
+    assert (found.detector, found.label, found.min_confidence) == ("onnx-objects", ("person",), 0.5)
+    assert (found.min_count, found.if_unknown) == (1, "skip")
+    assert list(settings.isolated) == ["onnx-objects"]
+    assert settings.plugin_options["eventbridge"]["bus"] == (
+        "arn:aws:events:eu-west-1:123456789012:event-bus/retinue"
+    )
 
 
 @pytest.mark.parametrize("pool", POOLS)

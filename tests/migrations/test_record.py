@@ -70,7 +70,7 @@ def test_what_is_recorded_is_read_back(
         " error_code FROM runs",
     ) == [(2, Decimal(1), Decimal("0.001"), {"Labels": [], "π": "☃"}, "3.0", None)]
     assert rows(engine, "SELECT * FROM run_costs") == [
-        ("labels", done.started_at.date(), 1, 0, Decimal(1), Decimal("0.001"))
+        ("labels", done.started_at.date(), 1, 0, Decimal(1), Decimal("0.001"), 0, Decimal(0))
     ]
 
 
@@ -203,7 +203,7 @@ def test_sightings_of_one_image_are_merged(history: History, engine: Engine, ima
         ({"detections": (replace(CAT, box=(0, 0, 0, float("inf"))),)}, "ck_detections_box"),
         ({"price_usd": Decimal("NaN")}, "ck_runs_price_usd"),
         ({"outcome": "maybe"}, "ck_runs_"),
-        ({"outcome": "failed"}, "ck_runs_error_when_failed"),
+        ({"outcome": "failed"}, "ck_runs_error_unless_succeeded"),
         ({"final": False}, "ck_runs_success_is_final"),
     ],
 )

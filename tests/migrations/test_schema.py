@@ -65,6 +65,7 @@ def test_everything_has_a_comment(engine: Engine) -> None:
         "latest_detections",
         "failed_runs",
         "run_costs",
+        "skipped_runs",
     }
 
 

@@ -36,11 +36,11 @@ def test_the_defaults_are_consistent() -> None:
 
 
 def test_a_stop_must_fit_into_the_time_before_the_kill(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RETINUE_SHUTDOWN_GRACE_SECONDS", "111")
+    monkeypatch.setenv("RETINUE_SHUTDOWN_GRACE_SECONDS", "110")
     monkeypatch.setenv("RETINUE_STOP_TIMEOUT_SECONDS", "120")
-    assert Settings.load().shutdown_grace_seconds == 111
-    monkeypatch.setenv("RETINUE_SHUTDOWN_GRACE_SECONDS", "112")
-    with pytest.raises(ConfigurationError, match=r"GRACE_SECONDS \(112\).*9 less.*\(120\)"):
+    assert Settings.load().shutdown_grace_seconds == 110
+    monkeypatch.setenv("RETINUE_SHUTDOWN_GRACE_SECONDS", "111")
+    with pytest.raises(ConfigurationError, match=r"GRACE_SECONDS \(111\).*10 less.*\(120\)"):
         Settings.load()
 
 

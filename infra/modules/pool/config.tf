@@ -9,6 +9,31 @@ variable "config" {
     key_prefixes = optional(list(string), [])
     key_suffixes = optional(list(string), [])
 
+    routes = optional(map(object({
+      bucket         = optional(list(string))
+      key            = optional(list(string))
+      extension      = optional(list(string))
+      min_size_bytes = optional(number)
+      max_size_bytes = optional(number)
+      content_type   = optional(list(string))
+      metadata       = optional(map(list(string)))
+      tags           = optional(map(list(string)))
+      min_width_px   = optional(number)
+      max_width_px   = optional(number)
+      min_height_px  = optional(number)
+      max_height_px  = optional(number)
+      found = optional(list(object({
+        detector       = string
+        label          = optional(list(string))
+        kind           = optional(list(string))
+        min_confidence = optional(number)
+        min_count      = optional(number)
+        if_unknown     = optional(string)
+      })), [])
+    })), {})
+    isolated      = optional(map(object({ max_memory_bytes = optional(number) })), {})
+    event_bus_arn = optional(string)
+
     cpu                = optional(number, 1024)
     memory             = optional(number, 2048)
     gpu                = optional(bool, false)
@@ -52,6 +77,19 @@ variable "config" {
   validation {
     condition     = alltrue([for name in keys(var.config.prices) : contains(keys(var.config.detectors), name)]) && alltrue([for price in values(var.config.prices) : price >= 0])
     error_message = "The pool ${var.pool_name}: prices must be US dollars, 0 or more, for detectors of the pool."
+  }
+
+  validation {
+    condition = alltrue([for name in concat(
+      keys(var.config.routes), keys(var.config.isolated),
+      flatten([for route in values(var.config.routes) : [for found in route.found : found.detector]]),
+    ) : contains(keys(var.config.detectors), name)])
+    error_message = "The pool ${var.pool_name}: routes, their found and isolated name detectors of the pool (${join(", ", keys(var.config.detectors))})."
+  }
+
+  validation {
+    condition     = var.config.event_bus_arn == null || can(regex("^arn:[a-z-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/", var.config.event_bus_arn))
+    error_message = "The pool ${var.pool_name}: event_bus_arn must be the ARN of an EventBridge event bus."
   }
 
   validation {

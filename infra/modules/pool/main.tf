@@ -18,6 +18,10 @@ locals {
     for option, value in options : option => try(jsondecode(value), value)
   } }
 
+  plugin_options = { for name, options in {
+    eventbridge = { bus = var.config.event_bus_arn }
+  } : name => options if options.bus != null }
+
   environment = merge(
     { for name, value in var.config.settings : "RETINUE_${upper(name)}" => value },
     {
@@ -25,6 +29,9 @@ locals {
       RETINUE_DATABASE_URL               = var.database.url
       RETINUE_DETECTORS                  = jsonencode(local.detectors)
       RETINUE_PRICES                     = jsonencode(var.config.prices)
+      RETINUE_ROUTES                     = jsonencode(var.config.routes)
+      RETINUE_ISOLATED                   = jsonencode(var.config.isolated)
+      RETINUE_PLUGIN_OPTIONS             = jsonencode(local.plugin_options)
       RETINUE_MAX_IN_FLIGHT              = tostring(var.config.max_in_flight)
       RETINUE_VISIBILITY_TIMEOUT_SECONDS = tostring(var.config.visibility_timeout_seconds)
       RETINUE_HEARTBEAT_SECONDS          = tostring(var.config.heartbeat_seconds)

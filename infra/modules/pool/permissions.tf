@@ -82,6 +82,18 @@ resource "aws_iam_role_policy" "task" {
         Resource = ["*"] # AWS knows no resource for operations on an image
       }] : statement if length(local.image_actions) > 0],
       local.collection_statements,
+      [for statement in [{
+        Sid      = "ReadTags"
+        Effect   = "Allow"
+        Action   = ["s3:GetObjectTagging", "s3:GetObjectVersionTagging"]
+        Resource = ["${var.bucket_arn}/*"]
+      }] : statement if anytrue([for route in values(var.config.routes) : route.tags != null])],
+      [for bus in [var.config.event_bus_arn] : {
+        Sid      = "PublishRuns"
+        Effect   = "Allow"
+        Action   = ["events:PutEvents"]
+        Resource = [bus]
+      } if bus != null],
     )
   })
 }

@@ -9,6 +9,31 @@ variable "pools" {
     key_prefixes = optional(list(string), [])
     key_suffixes = optional(list(string), [])
 
+    routes = optional(map(object({
+      bucket         = optional(list(string))
+      key            = optional(list(string))
+      extension      = optional(list(string))
+      min_size_bytes = optional(number)
+      max_size_bytes = optional(number)
+      content_type   = optional(list(string))
+      metadata       = optional(map(list(string)))
+      tags           = optional(map(list(string)))
+      min_width_px   = optional(number)
+      max_width_px   = optional(number)
+      min_height_px  = optional(number)
+      max_height_px  = optional(number)
+      found = optional(list(object({
+        detector       = string
+        label          = optional(list(string))
+        kind           = optional(list(string))
+        min_confidence = optional(number)
+        min_count      = optional(number)
+        if_unknown     = optional(string)
+      })), [])
+    })), {})
+    isolated      = optional(map(object({ max_memory_bytes = optional(number) })), {})
+    event_bus_arn = optional(string)
+
     cpu                = optional(number, 1024)
     memory             = optional(number, 2048)
     gpu                = optional(bool, false)

@@ -8,8 +8,18 @@ variables {
   images         = { cpu = "retinue:1.0.0", cuda = "retinue:1.0.0-cuda" }
 
   pools = {
-    labels  = { detectors = { rekognition-labels = { min_confidence = 0.5 }, rekognition-text = {} } }
-    faces   = { detectors = { rekognition-face-search = { collection_id = "staff" } }, key_prefixes = ["people/"] }
+    labels = { detectors = { rekognition-labels = { min_confidence = 0.5 }, rekognition-text = {} } }
+    faces  = { detectors = { rekognition-face-search = { collection_id = "staff" } }, key_prefixes = ["people/"] }
+    cascade = {
+      detectors = { onnx-objects = {}, rekognition-faces = {} }
+      routes = { rekognition-faces = {
+        key   = ["uploads/*"]
+        tags  = { review = ["yes"] }
+        found = [{ detector = "onnx-objects", label = ["person"], min_confidence = 0.5 }]
+      } }
+      isolated      = { onnx-objects = {} }
+      event_bus_arn = "arn:aws:events:eu-west-1:123456789012:event-bus/retinue"
+    }
     objects = { detectors = { onnx-objects = {} }, gpu = true, cpu = 3584, memory = 14000, spot_share = 1 }
   }
 }
@@ -27,7 +37,7 @@ run "stack" {
   }
 
   assert {
-    condition     = toset(keys(output.pools)) == toset(["labels", "faces", "objects"])
+    condition     = toset(keys(output.pools)) == toset(["cascade", "labels", "faces", "objects"])
     error_message = "there must be a pool for each entry of the map"
   }
 

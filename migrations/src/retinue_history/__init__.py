@@ -59,6 +59,8 @@ from retinue_history.records import (
     RemovedObject,
     RunKey,
     RunRecord,
+    Seen,
+    skip_event_id,
 )
 from retinue_history.selected import CATEGORIES, DETECTION_COLUMNS, detection_rows, image_rows
 from retinue_history.selection import ImageName, Selection
@@ -99,6 +101,7 @@ __all__ = [
     "ReplayImage",
     "RunKey",
     "RunRecord",
+    "Seen",
     "Selection",
     "Side",
     "Snapshot",
@@ -121,6 +124,7 @@ __all__ = [
     "overlap",
     "record_annotations",
     "run_query",
+    "skip_event_id",
     "snapshot",
     "upgrade",
 ]

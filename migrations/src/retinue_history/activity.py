@@ -22,7 +22,7 @@ _ACTIVITY: LiteralString = """
         coalesce(sum(price_usd), 0) AS price_usd,
         mode() WITHIN GROUP (ORDER BY error_code) AS commonest_error
     FROM runs
-    WHERE recorded_at > now() - make_interval(secs => %(seconds)s)
+    WHERE recorded_at > now() - make_interval(secs => %(seconds)s) AND outcome <> 'skipped'
     GROUP BY detector
     ORDER BY detector
 """

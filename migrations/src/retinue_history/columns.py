@@ -35,6 +35,13 @@ def attempt_columns(attempts: Iterable[tuple[RunKey, str]]) -> Columns:
     )
 
 
+def key_columns(keys: Iterable[RunKey]) -> Columns:
+    """Run keys alone."""
+    return _columns(
+        ("image_id", "detector", "detector_version", "fingerprint"), (_key(key) for key in keys)
+    )
+
+
 def image_columns(images: Iterable[ImageRecord]) -> Columns:
     """Sightings of images, without what they say about being missing."""
     return _columns(
@@ -124,7 +131,7 @@ def run_columns(runs: Iterable[RunRecord]) -> Columns:
         (
             "image_id", "detector", "detector_version", "fingerprint", "event_id", "outcome",
             "final", "error_code", "error_message", "model_version", "started_at", "duration_ms",
-            "detection_count", "billed_units", "price_usd", "raw_response",
+            "detection_count", "billed_units", "price_usd", "raw_response", "avoided_usd",
         ),
         (
             (
@@ -141,6 +148,7 @@ def run_columns(runs: Iterable[RunRecord]) -> Columns:
                 Decimal(run.billed_units),
                 Decimal(run.price_usd),
                 None if run.raw_response is None else _json("raw_response", run.raw_response),
+                None if run.avoided_usd is None else Decimal(run.avoided_usd),
             )
             for run in runs
         ),

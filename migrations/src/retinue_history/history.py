@@ -12,6 +12,7 @@ from retinue_history.columns import (
     attempt_columns,
     detection_columns,
     image_columns,
+    key_columns,
     lock_columns,
     removal_columns,
     run_columns,
@@ -19,7 +20,7 @@ from retinue_history.columns import (
 )
 from retinue_history.errors import HistoryUnavailableError
 from retinue_history.faults import clashed, translated
-from retinue_history.records import ImageRecord, RemovedObject, RunKey, RunRecord
+from retinue_history.records import ImageRecord, RemovedObject, RunKey, RunRecord, Seen
 
 _ATTEMPTS = 5
 _LOCK_SPACE = 0x5245_5449  # "RETI": our own among the advisory locks of the database
@@ -57,6 +58,26 @@ class History:
         with translated(), self._engine.connect() as connection:
             rows = connection.execute(statements.SETTLED, columns).all()
         return {RunKey(*row) for row in rows}
+
+    def seen(self, keys: Collection[RunKey]) -> dict[RunKey, list[Seen]]:
+        """Tell what the successful runs of these keys found; keys without one are left out.
+
+        Args:
+            keys: Run keys; one round trip, however many.
+
+        Raises:
+            HistoryUnavailableError: The database cannot answer now.
+        """
+        if not keys:
+            return {}
+        columns = key_columns(set(keys))
+        found: dict[RunKey, list[Seen]] = {}
+        with translated(), self._engine.connect() as connection:
+            for row in connection.execute(statements.SEEN, columns):
+                seen = found.setdefault(RunKey(*row[:4]), [])
+                if row.kind is not None:
+                    seen.append(Seen(row.kind, row.label, row.confidence))
+        return found
 
     def record(
         self,

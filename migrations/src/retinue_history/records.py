@@ -104,18 +104,20 @@ class RunRecord:
     Attributes:
         key: Which detector on which image.
         event_id: What caused this attempt: the S3 event's sequencer, or the id of a replay.
-        outcome: ``"succeeded"`` or ``"failed"``.
+        outcome: ``"succeeded"``, ``"failed"`` or ``"skipped"``. Give a skip an event id of its own
+            (``skip_event_id``), so that it never stands in the way of an attempt.
         final: Whether trying again on the same image cannot change the outcome: always for a
-            success, and for a failure when the image itself is to blame.
-        started_at: When the detector was called.
+            success, never for a skip, and for a failure when the image itself is to blame.
+        started_at: When the detector was called, or the route decided against it.
         duration_ms: How long it took, in milliseconds; at least 0.
-        error_code: Why it failed, for programs; set exactly when it failed.
-        error_message: Why it failed, for people; set exactly when it failed.
+        error_code: Why it failed or was skipped, for programs; set unless it succeeded.
+        error_message: Why it failed or was skipped, for people; set unless it succeeded.
         model_version: What the detector reports as its model's version, if it does.
         billed_units: How many units the provider bills for this run; at least 0.
         price_usd: What they cost, in US dollars; at least 0.
         raw_response: The detector's unprocessed answer, if it is to be kept.
         detections: What was found, in the detector's own order; may be empty.
+        avoided_usd: What a skip saved, in US dollars; at least 0, and set exactly for a skip.
     """
 
     key: RunKey
@@ -131,6 +133,27 @@ class RunRecord:
     price_usd: Decimal = Decimal(0)
     raw_response: JSON = None
     detections: tuple[DetectionRecord, ...] = ()
+    avoided_usd: Decimal | None = None
+
+
+def skip_event_id(event_id: str) -> str:
+    """The event id under which a skip is recorded: the event's, and ``/skipped``."""
+    return f"{event_id}/skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A detection of an earlier run, as far as a route asks for it.
+
+    Attributes:
+        kind: What sort of finding it is.
+        label: What was found.
+        confidence: 0 to 1.
+    """
+
+    kind: str
+    label: str
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True)

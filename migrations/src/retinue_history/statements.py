@@ -29,6 +29,21 @@ SETTLED = text("""
     ))
 """)
 
+# The successful run of each key, with what it found; one row with nulls where that is nothing.
+SEEN = text("""
+    SELECT
+        runs.image_id, runs.detector, runs.detector_version, runs.fingerprint,
+        detections.kind, detections.label, detections.confidence
+    FROM unnest(
+        CAST(:image_id AS uuid[]), CAST(:detector AS text[]), CAST(:detector_version AS text[]),
+        CAST(:fingerprint AS text[])
+    ) AS asked (image_id, detector, detector_version, fingerprint)
+    JOIN runs USING (image_id, detector, detector_version, fingerprint)
+    LEFT JOIN detections ON detections.run_id = runs.run_id
+    WHERE runs.outcome = 'succeeded'
+    ORDER BY runs.run_id, detections.ordinal
+""")
+
 # A removal must see every creation of its key that was committed before it, and the other way
 # round; snapshots alone do not give that. Creations share a lock, removals have it to themselves.
 LOCK_KEYS = text("""
@@ -144,12 +159,12 @@ SAVE_RUNS = text("""
     INSERT INTO runs (
         image_id, detector, detector_version, fingerprint, event_id, outcome, final, error_code,
         error_message, model_version, started_at, duration_ms, detection_count, billed_units,
-        price_usd, raw_response
+        price_usd, raw_response, avoided_usd
     )
     SELECT
         image_id, detector, detector_version, fingerprint, event_id, outcome, final, error_code,
         error_message, model_version, started_at, duration_ms, detection_count, billed_units,
-        price_usd, raw_response
+        price_usd, raw_response, avoided_usd
     FROM unnest(
         CAST(:image_id AS uuid[]), CAST(:detector AS text[]), CAST(:detector_version AS text[]),
         CAST(:fingerprint AS text[]), CAST(:event_id AS text[]), CAST(:outcome AS text[]),
@@ -157,11 +172,11 @@ SAVE_RUNS = text("""
         CAST(:model_version AS text[]), CAST(:started_at AS timestamptz[]),
         CAST(:duration_ms AS double precision[]), CAST(:detection_count AS int[]),
         CAST(:billed_units AS numeric[]), CAST(:price_usd AS numeric[]),
-        CAST(CAST(:raw_response AS text[]) AS jsonb[])
+        CAST(CAST(:raw_response AS text[]) AS jsonb[]), CAST(:avoided_usd AS numeric[])
     ) AS made (
         image_id, detector, detector_version, fingerprint, event_id, outcome, final, error_code,
         error_message, model_version, started_at, duration_ms, detection_count, billed_units,
-        price_usd, raw_response
+        price_usd, raw_response, avoided_usd
     )
     ORDER BY image_id, detector, detector_version, fingerprint, outcome DESC, event_id
     ON CONFLICT DO NOTHING

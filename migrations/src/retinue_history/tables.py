@@ -175,10 +175,15 @@ runs = Table(
         "event_id",
         Text,
         nullable=False,
-        comment="What caused this attempt: the S3 event's sequencer, or the id of a replay",
+        comment="What caused this attempt: the S3 event's sequencer, or the id of a replay. "
+        "A skip's ends with /skipped, so that it never stands in the way of an attempt",
     ),
     Column(
-        "outcome", Text, nullable=False, comment="succeeded or failed; found nothing is succeeded"
+        "outcome",
+        Text,
+        nullable=False,
+        comment="succeeded, failed, or skipped (the route decided against it, and the detector "
+        "was not called); found nothing is succeeded",
     ),
     Column(
         "final",
@@ -187,10 +192,23 @@ runs = Table(
         comment="Whether trying again on the same image cannot change the outcome: "
         "a success, or the image itself is bad",
     ),
-    Column("error_code", Text, comment="Why it failed, for programs; null if it succeeded"),
-    Column("error_message", Text, comment="Why it failed, for people; null if it succeeded"),
+    Column(
+        "error_code",
+        Text,
+        comment="Why it failed or was skipped, for programs; null if it succeeded",
+    ),
+    Column(
+        "error_message",
+        Text,
+        comment="Why it failed or was skipped, for people; null if it succeeded",
+    ),
     Column("model_version", Text, comment="The model's version as the detector reports it"),
-    Column("started_at", _timestamp, nullable=False, comment="When the detector was called"),
+    Column(
+        "started_at",
+        _timestamp,
+        nullable=False,
+        comment="When the detector was called, or the route decided against it",
+    ),
     Column("duration_ms", Double, nullable=False, comment="How long it took, in milliseconds"),
     Column("detection_count", Integer, nullable=False, comment="How many detections it made"),
     Column("billed_units", Numeric, nullable=False, comment="Units that the provider bills for it"),
@@ -209,12 +227,26 @@ runs = Table(
         comment="When parts of it were last erased because they named a forgotten person; "
         "null: it is whole",
     ),
+    Column(
+        "avoided_usd",
+        Numeric,
+        comment="What one billed unit would have cost, in US dollars; null unless skipped",
+    ),
     UniqueConstraint("image_id", "detector", "detector_version", "fingerprint", "event_id"),
-    CheckConstraint("outcome IN ('succeeded', 'failed')", name="outcome"),
-    CheckConstraint("final OR outcome = 'failed'", name="success_is_final"),
+    CheckConstraint("outcome IN ('succeeded', 'failed', 'skipped')", name="outcome"),
     CheckConstraint(
-        "num_nulls(error_code, error_message) = CASE outcome WHEN 'failed' THEN 0 ELSE 2 END",
-        name="error_when_failed",
+        "CASE outcome WHEN 'succeeded' THEN final WHEN 'skipped' THEN NOT final ELSE true END",
+        name="success_is_final",
+    ),
+    CheckConstraint(
+        "num_nulls(error_code, error_message) = CASE outcome WHEN 'succeeded' THEN 2 ELSE 0 END",
+        name="error_unless_succeeded",
+    ),
+    CheckConstraint(
+        "CASE outcome WHEN 'skipped' "
+        "THEN coalesce(avoided_usd >= 0 AND avoided_usd < 'Infinity', false) "
+        "ELSE avoided_usd IS NULL END",
+        name="avoided_usd",
     ),
     CheckConstraint("duration_ms >= 0 AND duration_ms < 'Infinity'", name="duration_ms"),
     CheckConstraint("detection_count >= 0", name="detection_count"),
@@ -248,8 +280,8 @@ runs = Table(
             "'SearchUsersByImage', 'SearchUsers']"
         ),
     ),
-    comment="One row per attempt of one detector at one image. A run key (image, detector, "
-    "detector version, fingerprint) succeeds once; failed attempts stay",
+    comment="One row per attempt of one detector at one image, and per skip. A run key (image, "
+    "detector, detector version, fingerprint) succeeds once; failed attempts stay",
 )
 
 detections = Table(

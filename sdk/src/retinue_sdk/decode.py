@@ -1,5 +1,7 @@
 """From untrusted bytes to pixels, bounded before anything is decoded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -33,6 +35,9 @@ _TO_UPRIGHT = {
     8: PillowImage.Transpose.ROTATE_90,
 }
 """What turns an image upright, by its EXIF orientation; 1 is upright already."""
+
+_ON_ITS_SIDE = {5, 6, 7, 8}
+"""EXIF orientations that exchange width and height (Exif 2.3, tag 274)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +107,35 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
             ``unsupported_format`` or ``corrupt_image``.
     """
     limits.check_bytes(len(data))
+    with _explaining(limits), PillowImage.open(BytesIO(data), formats=FORMATS) as file:
+        limits.check_pixels(*file.size)
+        pixels = np.array(_displayed(file))
+    pixels.setflags(write=False)
+    return pixels
+
+
+def measure(data: bytes, limits: ImageLimits) -> tuple[int, int]:
+    """Width and height as displayed, in pixels, from the file's header; nothing is decoded.
+
+    Args:
+        data: The whole file.
+        limits: Checked against the file's size and the size in its header.
+
+    Raises:
+        InvalidImageError: As ``decode`` raises it, except for damage behind the header.
+    """
+    limits.check_bytes(len(data))
+    with _explaining(limits), PillowImage.open(BytesIO(data), formats=FORMATS) as file:
+        limits.check_pixels(*file.size)
+        width, height = file.size
+        return (height, width) if _turned(file) else (width, height)
+
+
+@contextmanager
+def _explaining(limits: ImageLimits) -> Iterator[None]:
+    """Turn whatever Pillow raises into a reason why the image cannot be read."""
     try:
-        with PillowImage.open(BytesIO(data), formats=FORMATS) as file:
-            limits.check_pixels(*file.size)
-            pixels = np.array(_displayed(file))
+        yield
     except UnidentifiedImageError as error:
         raise InvalidImageError(
             f"not a readable image; supported are {', '.join(FORMATS)}", code="unsupported_format"
@@ -120,8 +150,14 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
         raise InvalidImageError(
             f"the image cannot be decoded: {error}", code="corrupt_image"
         ) from error
-    pixels.setflags(write=False)
-    return pixels
+
+
+def _turned(file: PillowImage.Image) -> bool:
+    """Whether EXIF orientation puts the image on its side."""
+    try:
+        return file.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+    except Exception:  # noqa: BLE001 - damaged metadata must not cost a readable picture
+        return False
 
 
 def _displayed(file: PillowImage.Image) -> PillowImage.Image:

@@ -100,7 +100,7 @@ class Lane:
                 requests_per_second=self._capabilities.requests_per_second,
             )
             own_price = self._capabilities.usd_per_unit
-        self._usd_per_unit = own_price if usd_per_unit is None else usd_per_unit
+        self.usd_per_unit = own_price if usd_per_unit is None else usd_per_unit
         self._calls = Calls()
         self._open = False
 
@@ -316,7 +316,7 @@ class Lane:
                 attempt,
                 findings,
                 model_version=self.detector.model_version,
-                usd_per_unit=self._usd_per_unit,
+                usd_per_unit=self.usd_per_unit,
                 started_at=started_at,
                 duration_ms=duration_ms,
                 max_detections=self._limits.max_detections,

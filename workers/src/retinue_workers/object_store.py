@@ -1,6 +1,8 @@
 """Fetching images from S3."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import (
@@ -13,6 +15,7 @@ from botocore.exceptions import (
 from retinue_sdk import (
     DetectorError,
     DetectorNotReadyError,
+    Image,
     ImageLimits,
     ImageReference,
     InvalidImageError,
@@ -46,13 +49,22 @@ class ObjectStore:
 
     Args:
         client: A boto3 S3 client.
-        limits: The largest file to fetch.
+        limits: How large an image may be.
     """
 
     def __init__(self, client: "S3Client", limits: ImageLimits) -> None:
         """Fetch nothing yet."""
         self._client = client
-        self._limits = limits
+        self.limits = limits
+
+    def image(self, reference: ImageReference, size_bytes: int | None) -> Image:
+        """An image of which nothing is fetched yet."""
+        return Image(
+            reference,
+            partial(self.fetch, reference),
+            limits=self.limits,
+            size_bytes=size_bytes,
+        )
 
     def fetch(self, reference: ImageReference) -> bytes:
         """The bytes of exactly this version.
@@ -64,35 +76,70 @@ class ObjectStore:
             DetectorNotReadyError: S3 refuses us; no image is to blame.
             RetriableError: S3 did not answer.
         """
-        try:
-            answer = self._get(reference)
+        with _explaining(reference, "s3:GetObject, s3:GetObjectVersion and s3:ListBucket"):
+            answer: Any = self._client.get_object(**_named(reference))
             with closing(answer["Body"]) as body:  # also unread, lest the connection stay taken
                 _check_etag(answer, reference)
                 return self._read(body, answer["ContentLength"], reference)
-        except ClientError as error:
-            raise _explain(error, reference) from error
-        except _WITHOUT_CREDENTIALS as error:
-            raise DetectorNotReadyError(f"cannot read from S3: {error}") from error
-        except (BotoCoreError, OSError) as error:
-            raise RetriableError(f"S3 did not answer for {reference.uri}: {error}") from error
 
-    def _get(self, reference: ImageReference) -> Any:
-        """GetObject, by version where there is one."""
-        if reference.version_id is None:
-            return self._client.get_object(Bucket=reference.bucket, Key=reference.key)
-        return self._client.get_object(
-            Bucket=reference.bucket, Key=reference.key, VersionId=reference.version_id
-        )
+    def head(self, reference: ImageReference) -> tuple[str, dict[str, str]]:
+        """The object's Content-Type, and its user metadata with names in lower case.
+
+        Raises:
+            DetectorError: As ``fetch`` raises it.
+        """
+        with _explaining(reference, "s3:GetObject, s3:GetObjectVersion and s3:ListBucket"):
+            answer: Any = self._client.head_object(**_named(reference))
+            _check_etag(answer, reference)
+        metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+        return answer.get("ContentType", ""), metadata
+
+    def tags(self, reference: ImageReference) -> dict[str, str]:
+        """The object's tags. They belong to a version, and can change at any time.
+
+        Where the bucket is unversioned, they are those of whatever lies under the key now.
+
+        Raises:
+            DetectorError: As ``fetch`` raises it.
+        """
+        needed = "s3:GetObjectTagging, s3:GetObjectVersionTagging and s3:ListBucket"
+        with _explaining(reference, needed):
+            answer: Any = self._client.get_object_tagging(**_named(reference))
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     def _read(self, body: Any, size_bytes: int, reference: ImageReference) -> bytes:
         """All of the body, unless its size is outside the limits."""
-        self._limits.check_bytes(size_bytes)
+        self.limits.check_bytes(size_bytes)
         data: bytes = body.read(size_bytes)
         if len(data) != size_bytes:  # the connection broke, for which no image is to blame
             raise RetriableError(
                 f"S3 sent {len(data):,} of {size_bytes:,} bytes of {reference.uri}"
             )
         return data
+
+
+def _named(reference: ImageReference) -> Any:
+    """How S3's operations name the object: by version where there is one."""
+    named = {"Bucket": reference.bucket, "Key": reference.key}
+    return named if reference.version_id is None else named | {"VersionId": reference.version_id}
+
+
+@contextmanager
+def _explaining(reference: ImageReference, needed: str) -> Iterator[None]:
+    """Turn what boto3 raises into an error by what to do next.
+
+    Args:
+        reference: What is asked about.
+        needed: The permissions that the call takes.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise _explain(error, reference, needed) from error
+    except _WITHOUT_CREDENTIALS as error:
+        raise DetectorNotReadyError(f"cannot read from S3: {error}") from error
+    except (BotoCoreError, OSError) as error:
+        raise RetriableError(f"S3 did not answer for {reference.uri}: {error}") from error
 
 
 def _check_etag(answer: Any, reference: ImageReference) -> None:
@@ -107,7 +154,7 @@ def _check_etag(answer: Any, reference: ImageReference) -> None:
         )
 
 
-def _explain(error: ClientError, reference: ImageReference) -> DetectorError:
+def _explain(error: ClientError, reference: ImageReference, needed: str) -> DetectorError:
     """S3's error by what to do next."""
     code = error.response.get("Error", {}).get("Code", "")
     if code == "NoSuchBucket":
@@ -128,7 +175,6 @@ def _explain(error: ClientError, reference: ImageReference) -> DetectorError:
         )
     if code in _REFUSED:
         return DetectorNotReadyError(
-            f"S3 refuses {reference.uri} ({code}): the worker needs s3:GetObject, "
-            "s3:GetObjectVersion and s3:ListBucket on the bucket"
+            f"S3 refuses {reference.uri} ({code}): the worker needs {needed} on the bucket"
         )
     return RetriableError(f"S3 answered {code} for {reference.uri}")

@@ -1,9 +1,10 @@
 """From a message to its images, and from an image to its detectors."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
+from typing import TypeAlias
 
 import structlog
 from retinue_history import (
@@ -11,8 +12,9 @@ from retinue_history import (
     ImageRecord,
     RemovedObject,
     RunKey,
+    Seen,
 )
-from retinue_sdk import Image, ImageLimits, Input
+from retinue_sdk import Image, Input
 
 from retinue_workers.attempt import Attempt
 from retinue_workers.breaker import CircuitBreaker
@@ -23,6 +25,7 @@ from retinue_workers.loader import Loader
 from retinue_workers.object_store import ObjectStore
 from retinue_workers.patience import ask_patiently
 from retinue_workers.queue import Message
+from retinue_workers.routing.router import Router
 from retinue_workers.verdict import redrive_seconds
 
 log = structlog.get_logger(__name__)
@@ -48,7 +51,7 @@ class Pipeline:
         lanes: One for each detector of the pool.
         loader: Fetches and decodes ahead.
         store: Where bytes come from.
-        limits: How large an image may be.
+        router: Decides which images detectors with a route are given.
         history: Asked what was settled before.
         breaker: Tripped while the history is away.
         max_receive_count: Of the queue's redrive policy; ``None`` if it has none.
@@ -61,7 +64,7 @@ class Pipeline:
         *,
         loader: Loader,
         store: ObjectStore,
-        limits: ImageLimits,
+        router: Router,
         history: History,
         breaker: CircuitBreaker,
         max_receive_count: int | None,
@@ -69,9 +72,10 @@ class Pipeline:
     ) -> None:
         """Put the parts together."""
         self._lanes = lanes
+        self._by_name = {lane.name: lane for lane in lanes}
         self._loader = loader
         self._store = store
-        self._limits = limits
+        self._router = router
         self._history = history
         self._breaker = breaker
         self._max_receive_count = max_receive_count
@@ -89,21 +93,23 @@ class Pipeline:
             if sighting.detectors is None or lane.name in sighting.detectors
         ]
         settled = self._settled([(task.key, task.sighting.event_id) for task in plan])
-        if settled is None:
+        work: dict[int, list[_Task]] = {}
+        for task in plan:
+            if settled is not None and task.key not in settled:
+                work.setdefault(id(task.sighting), []).append(task)
+        earlier = None if settled is None else self._earlier(work.values())
+        if earlier is None:
             for delivery in deliveries:
                 delivery.hand_back(0)
                 self._complete(delivery)
             return
-        work: dict[int, list[_Task]] = {}
-        for task in plan:
-            if task.key not in settled:
-                task.delivery.expected += 1
-                work.setdefault(id(task.sighting), []).append(task)
+        for tasks in work.values():
+            tasks[0].delivery.expected += len(tasks)
         for delivery in deliveries:
             if not delivery.expected:
                 self._complete(delivery)
-        for tasks in work.values():
-            self._dispatch(tasks)
+        for sighting, tasks in work.items():
+            self._dispatch(tasks, earlier.get(sighting, {}))
 
     def stop(self) -> None:
         """Wait for the history no longer, and load nothing any more."""
@@ -169,40 +175,100 @@ class Pipeline:
             partial(self._history.settled, asked), breaker=self._breaker, stopping=self._stopping
         )
 
-    def _dispatch(self, tasks: Sequence[_Task]) -> None:
-        """Send what is to be done about an image to the lanes.
+    def _earlier(
+        self, work: Iterable[Sequence[_Task]]
+    ) -> Mapping[int, Mapping[str, Sequence[Seen] | None]] | None:
+        """What routes ask for and no attempt of now will tell: the findings of earlier runs.
+
+        Returns:
+            By the sighting's ``id`` and by detector; ``None`` for a detector without a success on
+            the image. Altogether ``None`` if the worker stops first.
+        """
+        asked: list[tuple[int, str, RunKey]] = []
+        for tasks in work:
+            names = {task.lane.name for task in tasks}
+            sighting = tasks[0].sighting
+            asked.extend(
+                (id(sighting), name, _key(sighting, self._by_name[name]))
+                for name in self._router.wants_findings(names) - names
+            )
+        if not asked:
+            return {}
+        seen = ask_patiently(
+            partial(self._history.seen, [key for _, _, key in asked]),
+            breaker=self._breaker,
+            stopping=self._stopping,
+        )
+        if seen is None:
+            return None
+        earlier: dict[int, dict[str, Sequence[Seen] | None]] = {}
+        for sighting_id, name, key in asked:
+            earlier.setdefault(sighting_id, {})[name] = seen.get(key)
+        return earlier
+
+    def _dispatch(
+        self, tasks: Sequence[_Task], earlier: Mapping[str, Sequence[Seen] | None]
+    ) -> None:
+        """Send what is to be done about an image to the lanes, or to the router.
 
         Detectors that need its bytes share them, by way of the loader, and the bytes go when the
         last of them is done. Detectors by reference have an image of their own, so that one of them
-        which takes its time, waiting for a service, keeps no bytes.
+        which takes its time, waiting for a service, keeps no bytes. What a detector with a route
+        needs is fetched for it alone once it is admitted, unless another fetches it anyway.
         """
-        light = [task for task in tasks if task.lane.input is Input.REFERENCE]
-        if light:
-            _put(light, self._image(light[0].sighting))
-        needy = [task for task in tasks if task.lane.input is not Input.REFERENCE]
+        sighting = tasks[0].sighting
+        free = [task for task in tasks if not self._router.holds(task.lane.name)]
+        held = [task for task in tasks if self._router.holds(task.lane.name)]
+        light = _attempts([task for task in free if _is_light(task)], self._image(sighting))
+        image = self._image(sighting)
+        needy = _attempts([task for task in free if not _is_light(task)], image)
+        sharing = [] if not needy else [task for task in held if not _is_light(task)]
+        waiting = [
+            (
+                _attempt(task, image if task in sharing else self._image(sighting)),
+                task in sharing,
+            )
+            for task in held
+        ]
+        at_work = [attempt for _, attempt in (*light, *needy)]
+        decide = self._router.take(sighting, waiting, at_work, earlier) if waiting else None
+        _put(light)
         if needy:
-            image = self._image(needy[0].sighting)
-            pixels = any(task.lane.input is Input.PIXELS for task in needy)
+            pixels = any(lane.input is Input.PIXELS for lane, _ in needy)
             self._loader.load(
                 image,
                 Input.PIXELS if pixels else Input.BYTES,
-                uses=len(needy),
-                then=partial(_put, needy, image),
+                uses=len(needy) + len(sharing),
+                then=partial(_put, needy, decide if sharing else None),
             )
+        if decide is not None and not sharing:
+            decide()
 
     def _image(self, sighting: Sighting) -> Image:
         """An image, nothing of it fetched."""
-        return Image(
-            sighting.reference,
-            partial(self._store.fetch, sighting.reference),
-            limits=self._limits,
-            size_bytes=sighting.record.size_bytes,
-        )
+        return self._store.image(sighting.reference, sighting.record.size_bytes)
 
 
-def _put(tasks: Sequence[_Task], image: Image) -> None:
-    for task in tasks:
-        task.lane.put(Attempt(task.delivery, image, task.key, task.sighting.event_id))
+_Ready: TypeAlias = tuple[Lane, Attempt]
+
+
+def _is_light(task: _Task) -> bool:
+    return task.lane.input is Input.REFERENCE
+
+
+def _attempt(task: _Task, image: Image) -> Attempt:
+    return Attempt(task.delivery, image, task.key, task.sighting.event_id)
+
+
+def _attempts(tasks: Sequence[_Task], image: Image) -> list[_Ready]:
+    return [(task.lane, _attempt(task, image)) for task in tasks]
+
+
+def _put(attempts: Sequence[_Ready], then: Callable[[], None] | None = None) -> None:
+    for lane, attempt in attempts:
+        lane.put(attempt)
+    if then is not None:
+        then()
 
 
 def _key(sighting: Sighting, lane: Lane) -> RunKey:

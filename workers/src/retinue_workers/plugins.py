@@ -1,14 +1,19 @@
 """Finding plugins, and making the detectors that the settings name."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from threading import Thread
 
 import pluggy
 import structlog
 from pydantic import JsonValue, ValidationError
 from retinue_sdk import AnyDetector, ConfigurationError, RetinueError, Run, hookspecs
 from retinue_sdk.detector import detector_class
+
+from retinue_workers.verdict import describe
 
 ENTRY_POINT_GROUP = "retinue"
 """The entry point group by which a distribution says that it is a plugin."""
@@ -33,6 +38,19 @@ class Registration:
     distribution_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A plugin's ``retinue_filter_detections``.
+
+    Attributes:
+        source: The distribution with its version, such as ``acme-privacy 1.0``.
+        apply: The hook; takes its arguments by name.
+    """
+
+    source: str
+    apply: Callable[..., object]
+
+
 class Plugins:
     """The installed plugins and the detectors they register.
 
@@ -49,6 +67,7 @@ class Plugins:
         self._manager = pluggy.PluginManager("retinue")
         self._manager.add_hookspecs(hookspecs)
         self.registrations: dict[str, Registration] = {}
+        self._sources: dict[str, str] = {}
         for point in entry_points(group=ENTRY_POINT_GROUP) if points is None else points:
             self._load(point)
 
@@ -70,9 +89,66 @@ class Plugins:
         """Tell every observer of a finished run; one that raises does not silence the others."""
         for implementation in self._manager.hook.retinue_run_finished.get_hookimpls():
             try:
-                implementation.function(*(run for _ in implementation.argnames))
+                _call(implementation, run=run)
             except BaseException:  # even SystemExit must not silence the others
                 log.exception("observer_failed", plugin=implementation.plugin_name)
+
+    def filters(self) -> list[Filter]:
+        """The plugins that filter detections, by name."""
+        implementations = self._manager.hook.retinue_filter_detections.get_hookimpls()
+        return [
+            Filter(self._sources[found.plugin_name], partial(_call, found))
+            for found in sorted(implementations, key=lambda found: found.plugin_name)
+        ]
+
+    def starting(self, options: Mapping[str, Mapping[str, JsonValue]]) -> None:
+        """Tell plugins that the worker starts, each with its own options.
+
+        Raises:
+            ConfigurationError: One refuses, or ``options`` names none; says which.
+        """
+        unknown = sorted(set(options) - set(self._sources))
+        if unknown:
+            raise ConfigurationError(
+                f"RETINUE_PLUGIN_OPTIONS: there is no plugin {', '.join(unknown)}; there are: "
+                f"{', '.join(sorted(self._sources)) or 'none'}"
+            )
+        takers = self._manager.hook.retinue_worker_starting.get_hookimpls()
+        deaf = sorted(set(options) - {taker.plugin_name for taker in takers})
+        if deaf:
+            raise ConfigurationError(
+                f"RETINUE_PLUGIN_OPTIONS: the plugin {', '.join(deaf)} takes no options of its "
+                "own; those of detectors belong into RETINUE_DETECTORS"
+            )
+        for taker in takers:
+            try:
+                _call(taker, options=options.get(taker.plugin_name))
+            except (Exception, SystemExit) as error:
+                text = str(error) if isinstance(error, RetinueError) else describe(error)
+                raise ConfigurationError(
+                    f"RETINUE_PLUGIN_OPTIONS: plugin {taker.plugin_name}: {text}"
+                ) from error
+
+    def stopping(self, timeout_seconds: float) -> None:
+        """Tell plugins that the worker stops; those that take longer are left behind."""
+        takers = self._manager.hook.retinue_worker_stopping.get_hookimpls()
+        if not takers:
+            return
+        thread = Thread(
+            target=self._stopping, args=[takers, timeout_seconds], name="plugins", daemon=True
+        )
+        thread.start()
+        thread.join(timeout_seconds)
+        if thread.is_alive():
+            log.error("plugins_left_behind", timeout_seconds=timeout_seconds)
+
+    def _stopping(self, takers: Sequence[pluggy.HookImpl], timeout_seconds: float) -> None:
+        deadline = time.monotonic() + timeout_seconds
+        for taker in takers:
+            try:
+                _call(taker, timeout_seconds=max(0.0, deadline - time.monotonic()))
+            except BaseException:  # even SystemExit must not silence the others
+                log.exception("plugin_stop_failed", plugin=taker.plugin_name)
 
     def _make(self, name: str, options: Mapping[str, JsonValue]) -> AnyDetector:
         """One detector with validated options."""
@@ -123,6 +199,7 @@ class Plugins:
                 detector, point.name, distribution, version
             )
 
+        self._sources[point.name] = f"{distribution} {version}"
         try:
             module = point.load()
             self._manager.register(module, name=point.name)
@@ -139,3 +216,8 @@ class Plugins:
                 f"plugin {point.name} of {distribution} {version} cannot be loaded: "
                 f"{type(error).__name__}: {error}; repair it, or uninstall {distribution}"
             ) from error
+
+
+def _call(implementation: pluggy.HookImpl, **arguments: object) -> object:
+    """Call one plugin's hook with those arguments that it takes."""
+    return implementation.function(*(arguments[name] for name in implementation.argnames))

@@ -91,8 +91,8 @@ def failure(attempt: Attempt, fail: Fail, *, started_at: datetime, duration_ms: 
         final=fail.final,
         started_at=started_at,
         duration_ms=duration_ms,
-        error_code=_storable(fail.code)[:100],
-        error_message=_storable(fail.message)[:MAX_MESSAGE_CHARACTERS],
+        error_code=storable(fail.code)[:100],
+        error_message=storable(fail.message)[:MAX_MESSAGE_CHARACTERS],
     )
 
 
@@ -134,7 +134,7 @@ def _box(box: object) -> BoundingBox | None:
 
 
 def _text(text: str | None) -> str | None:
-    if text is not None and text != _storable(text):
+    if text is not None and text != storable(text):
         raise ValueError(f"{text!r} has NUL or an unpaired surrogate in it")
     return text
 
@@ -171,6 +171,6 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """``text`` without what PostgreSQL cannot hold; an error message may quote anything."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode() or "?"

@@ -11,12 +11,16 @@ from pydantic import (
     JsonValue,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from retinue_sdk import ConfigurationError
 from retinue_sdk.decode import MAX_BYTES, MAX_PX
+
+from retinue_workers.isolation.terms import Isolation
+from retinue_workers.routing.route import Route, check_routes
 
 PREFIX = "RETINUE_"
 """What the environment variables' names begin with; the rest is the field's name in capitals."""
@@ -27,8 +31,8 @@ MAX_RECEIVE_WAIT_SECONDS = 20
 MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200
 """Longest visibility timeout that SQS allows: 12 hours."""
 
-STOP_SECONDS = 9.0
-"""What a stop needs at most beyond the detectors' grace, to commit and to tell observers."""
+STOP_SECONDS = 10.0
+"""What a stop needs at most beyond the detectors' grace, to commit and to tell plugins."""
 
 Price: TypeAlias = Annotated[Decimal, Field(ge=0, le=1_000_000)]
 """US dollars per billed unit."""
@@ -58,6 +62,17 @@ class Settings(BaseSettings):
 
     prices: Annotated[dict[str, Price], NoDecode] = Field(default_factory=dict)
     """US dollars per billed unit by detector, as JSON; goes before the detector's own price."""
+
+    routes: Annotated[dict[str, Route], NoDecode] = Field(default_factory=dict)
+    """Which images a detector is given, as JSON: ``{"name": {"key": "uploads/*"}}``; routing.md."""
+
+    isolated: Annotated[dict[str, Isolation], NoDecode] = Field(default_factory=dict)
+    """Detectors to run in processes of their own, as JSON: ``{"name": {}}``; see isolation.md."""
+
+    plugin_options: Annotated[dict[str, dict[str, JsonValue]], NoDecode] = Field(
+        default_factory=dict
+    )
+    """Options of plugins that are no detectors, as JSON: ``{"plugin": {"option": value}}``."""
 
     max_in_flight: int = Field(default=40, ge=10, le=10_000)
     """Most messages received and not yet deleted. SQS hands out at most ten at a time."""
@@ -112,7 +127,7 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "json"
     """How log lines are written."""
 
-    @field_validator("detectors", "prices", mode="before")
+    @field_validator("detectors", "prices", "routes", "isolated", "plugin_options", mode="before")
     @classmethod
     def _parse_json(cls, value: object) -> object:
         """Read JSON here and not in pydantic-settings, whose complaint names no variable."""
@@ -122,6 +137,25 @@ class Settings(BaseSettings):
             return json.loads(value)
         except (ValueError, RecursionError) as error:
             raise ValueError(f'must be JSON such as {{"NAME": ...}}: {error}') from error
+
+    @field_validator("routes", mode="after")
+    @classmethod
+    def _check_routes(cls, routes: dict[str, Route], info: ValidationInfo) -> dict[str, Route]:
+        """Refuse routes of detectors that the worker does not have, and circles."""
+        if "detectors" in info.data:
+            check_routes(routes, info.data["detectors"])
+        return routes
+
+    @field_validator("isolated", mode="after")
+    @classmethod
+    def _check_isolated(
+        cls, isolated: dict[str, Isolation], info: ValidationInfo
+    ) -> dict[str, Isolation]:
+        """Refuse names of detectors that the worker does not have."""
+        for name in isolated:
+            if name not in info.data.get("detectors", isolated):
+                raise ValueError(f"{name} is no detector of this worker")
+        return isolated
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -12,10 +12,12 @@ from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.committer import Committer
 from retinue_workers.consumer import Consumer
 from retinue_workers.delivery import Delivery
+from retinue_workers.filtering import filtered
 from retinue_workers.health import Pulse
 from retinue_workers.heartbeat import Heartbeat
 from retinue_workers.in_flight import InFlight
-from retinue_workers.lane import Lane, LaneLimits
+from retinue_workers.isolation.detector import IsolatedDetector, isolate
+from retinue_workers.lane import Lane, LaneLimits, Settle
 from retinue_workers.loader import Loader
 from retinue_workers.metrics import Metrics
 from retinue_workers.object_store import ObjectStore
@@ -23,6 +25,7 @@ from retinue_workers.observe import Observers, as_run
 from retinue_workers.pipeline import Pipeline
 from retinue_workers.plugins import Plugins
 from retinue_workers.queue import Message, Queue
+from retinue_workers.routing.router import Router
 from retinue_workers.settings import Settings
 from retinue_workers.settlement import Settlement
 
@@ -36,6 +39,13 @@ OBSERVE_SECONDS = 1.0
 
 STUCK_SECONDS = 120.0
 """How long a worker may stand still, beyond what its detectors may take, before it is not well."""
+
+PLUGIN_SECONDS = 1.0
+"""What a stop leaves plugins at the end, to send what waits."""
+
+DETECTION_BYTES = 16_384
+"""Most that one detection takes on its way out of an isolated detector's process, attributes aside:
+its label has 2,048 bytes at most, of which JSON makes up to six times as many."""
 
 
 class Worker:
@@ -86,6 +96,7 @@ class Worker:
             interval_seconds=settings.heartbeat_seconds,
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
+        self._plugins = plugins
         self._observers = Observers(plugins.notify)
         self._committer = Committer(
             history,
@@ -99,27 +110,23 @@ class Worker:
             threads=settings.loader_threads, prefetch_images=settings.prefetch_images
         )
         settlement = Settlement(self._loader, self._committer.put)
-        self._lanes = [
-            Lane(
-                detector,
-                usd_per_unit=settings.prices.get(detector.name),
-                limits=LaneLimits(
-                    detector_timeout_seconds=settings.detector_timeout_seconds,
-                    retry_window_seconds=settings.retry_window_seconds,
-                    max_detections=settings.max_detections,
-                    max_response_bytes=settings.max_response_bytes,
-                ),
-                breaker=self._breaker,
-                settle=settlement.settle,
-                retried=partial(self.metrics.retried, detector.name),
-            )
+        router = Router(settings.routes, loader=self._loader, store=store, settle=settlement.settle)
+        self._isolated: list[IsolatedDetector] = []
+        filters = plugins.filters()
+        lanes = [
+            self._lane(filtered(self._dressed(detector), filters), router.settle)
             for detector in detectors
         ]
+        facts = router.facts_detector()
+        facts_lane = None if facts is None else self._lane(facts, router.settle_facts)
+        router.connect(lanes, facts_lane)
+        self._lanes = lanes if facts_lane is None else [*lanes, facts_lane]
+        self._names = [lane.name for lane in lanes]
         self._pipeline = Pipeline(
-            self._lanes,
+            lanes,
             loader=self._loader,
             store=store,
-            limits=image_limits(settings),
+            router=router,
             history=history,
             breaker=self._breaker,
             max_receive_count=queue.max_receive_count,
@@ -133,9 +140,10 @@ class Worker:
         """Start the detectors, then receive.
 
         Raises:
-            ConfigurationError: A detector can never start as it is set. What was started before it
-                is stopped.
+            ConfigurationError: A plugin refuses its options, or a detector can never start as it
+                is set. What was started before it is stopped.
         """
+        self._plugins.starting(self._settings.plugin_options)
         for part in (self._heartbeat, self._observers, self._committer, self._loader):
             part.start()
         try:
@@ -145,7 +153,7 @@ class Worker:
             self.stop()
             raise
         self._consumer.start()
-        log.info("receiving", detectors=[lane.name for lane in self._lanes])
+        log.info("receiving", detectors=self._names)
 
     def stop(self) -> None:
         """Stop gracefully.
@@ -162,25 +170,72 @@ class Worker:
         self._pipeline.stop()
         for lane in self._lanes:
             lane.stop(deadline)
+        for detector in self._isolated:  # one at work was not closed
+            detector.kill()
         self._consumer.stop(max(0.0, deadline - time.monotonic()))
         self._committer.stop(COMMIT_SECONDS)
         self._heartbeat.stop()
         self._observers.stop(OBSERVE_SECONDS)
+        self._plugins.stopping(PLUGIN_SECONDS)
         log.info("stopped", in_flight=len(self._in_flight))
+
+    def _lane(self, detector: AnyDetector, settle: Settle) -> Lane:
+        """A lane for a detector, by the settings."""
+        settings = self._settings
+        return Lane(
+            detector,
+            usd_per_unit=settings.prices.get(detector.name),
+            limits=LaneLimits(
+                detector_timeout_seconds=settings.detector_timeout_seconds,
+                retry_window_seconds=settings.retry_window_seconds,
+                max_detections=settings.max_detections,
+                max_response_bytes=settings.max_response_bytes,
+            ),
+            breaker=self._breaker,
+            settle=settle,
+            retried=partial(self.metrics.retried, detector.name),
+        )
 
     def _received(self, messages: Sequence[Message]) -> None:
         self.metrics.received(messages, time.time())
         self.pulse.beat()
 
+    def _dressed(self, detector: AnyDetector) -> AnyDetector:
+        """The detector, or what stands in for it by the settings."""
+        settings = self._settings
+        terms = settings.isolated.get(detector.name)
+        if terms is None:
+            return detector
+        isolated = isolate(
+            detector,
+            terms,
+            limits=image_limits(settings),
+            timeout_seconds=settings.detector_timeout_seconds,
+            max_answer_bytes=settings.max_response_bytes
+            + settings.max_detections * DETECTION_BYTES,
+        )
+        self._isolated.append(isolated)
+        return isolated
+
     def _announce(self, delivery: Delivery, runs: Sequence[RunRecord]) -> None:
-        """Log the runs that are new in the history, and tell the observers."""
-        self.metrics.committed(runs)
+        """Log what is new in the history, and tell the observers of runs; a skip is none."""
+        self.metrics.committed([run for run in runs if run.outcome != "skipped"])
         self.pulse.beat()
         references = {
             sighting.record.image_id: sighting.reference for sighting in delivery.sightings
         }
         for run in runs:
             reference = references[run.key.image_id]
+            if run.outcome == "skipped":
+                log.info(
+                    "skipped",
+                    image_id=str(run.key.image_id),
+                    uri=reference.uri,
+                    detector=run.key.detector,
+                    code=run.error_code,
+                    reason=run.error_message,
+                )
+                continue
             log.info(
                 "run",
                 image_id=str(run.key.image_id),

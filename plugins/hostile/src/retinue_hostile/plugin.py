@@ -14,6 +14,7 @@ from retinue_hostile.answers import (
     WrongType,
 )
 from retinue_hostile.behaviour import Hangs, Leaks, Observed, Slow
+from retinue_hostile.crashes import Crashes
 from retinue_hostile.echo import Echo
 from retinue_hostile.failures import (
     Exits,
@@ -26,6 +27,7 @@ from retinue_hostile.failures import (
 )
 
 DETECTORS: tuple[type[AnyDetector], ...] = (
+    Crashes,
     Echo,
     Exits,
     Hangs,

@@ -123,7 +123,7 @@ class Emulator:
                 "TMPDIR": str(self._state.emulator),
                 "BIND_HOST": HOST,
                 "GATEWAY_PORT": str(self._port),
-                "SERVICES": "s3,sns,sqs,sts,iam",
+                "SERVICES": "s3,sns,sqs,sts,iam,events",
                 "IOT_MTLS_ENABLED": "0",
                 "SFTP_ENABLED": "0",
                 "DOCKER_HOST": f"unix://{self._state.emulator}/no-docker.sock",

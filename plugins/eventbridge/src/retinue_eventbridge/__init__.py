@@ -1,0 +1,1 @@
+"""Publishes finished runs to Amazon EventBridge."""

@@ -1,0 +1,71 @@
+"""The hooks: make a publisher when the worker starts, feed it, and let it finish."""
+
+import os
+from collections.abc import Mapping
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+from pydantic import ValidationError
+from retinue_sdk import ConfigurationError, Json, Run, hookimpl
+
+from retinue_eventbridge.event import entry
+from retinue_eventbridge.options import PublisherOptions
+from retinue_eventbridge.publisher import Publisher
+
+TIMEOUT_SECONDS = 5
+"""For a connection, and for an answer: a batch that takes longer is offered again."""
+
+_CONFIG = Config(
+    connect_timeout=TIMEOUT_SECONDS,
+    read_timeout=TIMEOUT_SECONDS,
+    retries={"total_max_attempts": 1},  # the publisher tries again by itself
+)
+
+
+class _State:
+    """What lives from the worker's start to its stop."""
+
+    publisher: Publisher | None = None
+    bus = ""
+
+
+@hookimpl
+def retinue_worker_starting(options: Mapping[str, Json] | None) -> None:
+    """Begin to publish, if the settings have options for this plugin; ``{}`` will do."""
+    if options is None:
+        return
+    try:
+        chosen = PublisherOptions.model_validate(dict(options))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"option {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        allowed = ", ".join(PublisherOptions.model_fields)
+        raise ConfigurationError(f"{problems} (its options: {allowed})") from error
+    try:
+        # ECS sets AWS_REGION, as every other SDK reads it; boto3 knows AWS_DEFAULT_REGION alone.
+        region = chosen.region or os.environ.get("AWS_REGION")
+        client = boto3.session.Session(region_name=region).client(
+            "events", endpoint_url=chosen.endpoint_url, config=_CONFIG
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(f"cannot reach EventBridge: {error}") from error
+    _State.bus = chosen.bus
+    _State.publisher = Publisher(client, chosen)
+
+
+@hookimpl
+def retinue_run_finished(run: Run) -> None:
+    """Publish a run; returns at once."""
+    if _State.publisher is not None:
+        _State.publisher.put(entry(run, _State.bus))
+
+
+@hookimpl
+def retinue_worker_stopping(timeout_seconds: float) -> None:
+    """Send what waits, as far as the time allows."""
+    publisher, _State.publisher = _State.publisher, None
+    if publisher is not None:
+        publisher.close(timeout_seconds)

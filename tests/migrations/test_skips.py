@@ -1,0 +1,92 @@
+"""Skips: rows that stand in nobody's way, and the revision that brings them."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from retinue_history import (
+    DetectionRecord,
+    History,
+    HistoryDataError,
+    Seen,
+    downgrade,
+    skip_event_id,
+    upgrade,
+)
+from sqlalchemy import Engine, text
+
+Make = Callable[..., Any]
+SKIPPED = {
+    "outcome": "skipped",
+    "final": False,
+    "error_code": "skipped_by_key",
+    "error_message": "why",
+}
+
+
+def outcomes(engine: Engine) -> list[tuple[str, str]]:
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT event_id, outcome FROM runs ORDER BY run_id"))
+        return [(event_id, outcome) for event_id, outcome in rows]
+
+
+def test_a_skip_settles_nothing_and_is_recorded_once(
+    history: History, engine: Engine, image: Make, run: Make
+) -> None:
+    cat = image("cat")
+    skip = run(cat, skip_event_id("e1"), **SKIPPED, avoided_usd=Decimal("0.001"))
+    assert history.record([cat], [skip]) == {skip.key}
+    assert history.record([cat], [skip]) == set()
+    assert history.settled([(skip.key, "e1")]) == set()
+    assert history.seen([skip.key]) == {}
+
+    done = run(cat, "e1", detections=(DetectionRecord("label", "cat", 0.5),))
+    assert history.record([cat], [done]) == {done.key}
+    assert outcomes(engine) == [("e1/skipped", "skipped"), ("e1", "succeeded")]
+    assert history.settled([(skip.key, "e1")]) == {skip.key}
+    assert history.seen([skip.key]) == {skip.key: [Seen("label", "cat", 0.5)]}
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT * FROM skipped_runs")).all() == []
+
+
+def test_a_run_that_found_nothing_is_seen_as_such(history: History, image: Make, run: Make) -> None:
+    cat = image("cat")
+    nothing, failed = run(cat), run(cat, detector="faces", error_code="x")
+    history.record([cat], [nothing, failed])
+    assert history.seen([nothing.key, failed.key]) == {nothing.key: []}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"avoided_usd": None},
+        {"avoided_usd": Decimal(-1)},
+        {"avoided_usd": Decimal("NaN")},
+        {"final": True},
+        {"error_message": None},
+    ],
+)
+def test_the_database_refuses_a_skip_that_is_none(
+    history: History, image: Make, run: Make, wrong: dict[str, Any]
+) -> None:
+    cat = image("cat")
+    with pytest.raises(HistoryDataError):
+        history.record([cat], [run(cat, **{**SKIPPED, "avoided_usd": Decimal(0), **wrong})])
+
+
+def test_the_revision_may_end_halfway_and_leaves_valid_checks(empty_database_url: str) -> None:
+    url = empty_database_url
+    upgrade(url, "0005")
+    downgrade(url, "0005-1")
+    revisions = Path(upgrade.__code__.co_filename).parent / "revisions"
+    with psycopg.connect(url) as connection:  # what a crash before the validation leaves
+        connection.execute((revisions / "r0005_up.sql").read_text(encoding="utf-8"))
+    upgrade(url, "0005")
+    with psycopg.connect(url) as connection:
+        assert connection.execute(
+            "SELECT count(*) FILTER (WHERE NOT convalidated), count(*) > 5 FROM pg_constraint"
+            " WHERE conrelid = 'runs'::regclass"
+        ).fetchall() == [(0, True)]

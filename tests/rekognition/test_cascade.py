@@ -1,0 +1,58 @@
+"""The cascade of docs/routing.md, as it stands there: a local model decides what is paid for."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from fakes.rig import Rig
+from rekognition.endpoint import Endpoint
+from retinue_history import History, create_history_engine, run_query
+from retinue_workers.laptop import package_photographs
+from retinue_workers.plugins import Plugins
+
+PAGE = Path(__file__).parents[2] / "docs" / "routing.md"
+POINTS = (
+    EntryPoint("rekognition", "retinue_rekognition.plugin", "retinue"),
+    EntryPoint("onnx", "retinue_onnx.plugin", "retinue"),
+)
+
+
+@pytest.fixture
+def cloud() -> Iterator[Endpoint]:
+    with Endpoint() as served:
+        yield served
+        assert served.broken == []
+
+
+def test_the_page_says_what_it_saves(
+    history_url: str, as_user: Callable[[str, str], str], cloud: Endpoint
+) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    given = dict(re.findall(r"^RETINUE_([A-Z]+)='(.*)'$", page, re.MULTILINE))
+    detectors = json.loads(given["DETECTORS"])
+    detectors["rekognition-faces"] = {"endpoint_url": cloud.url, "requests_per_second": 1_000}
+    engine = create_history_engine(history_url)
+    try:
+        rig = Rig(History(engine), url=history_url)
+        rig.plugins = Plugins(POINTS)
+        for photograph in package_photographs():
+            rig.upload(photograph.key, photograph.path.read_bytes())
+        rig.work_off(
+            detectors,
+            routes=json.loads(given["ROUTES"]),
+            within_seconds=60,
+            detector_timeout_seconds=60,
+        )
+    finally:
+        engine.dispose()
+    [query] = re.findall(r'retinue query "(select detector, runs[^"]*)"', page)
+    rows = run_query(as_user(history_url, "retinue_reader"), query).rows
+    said = [[str(cell) for cell in row] for row in rows]
+    [table] = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    shown = [line.split() for line in table.splitlines()]
+    assert [line for line in shown if line[0] in detectors] == said
+    assert cloud.calls["DetectFaces"] == int(said[1][1])
+    assert int(said[1][2]) > int(said[1][1])

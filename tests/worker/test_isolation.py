@@ -1,0 +1,247 @@
+"""Detectors in processes of their own: what they do to themselves harms nobody else."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from fakes.plugin import PixelOptions, Pixels
+from fakes.rig import MakeRig, Rig, hurried, keys
+from fakes.waiting import eventually
+from PIL import Image as PillowImage
+from retinue_sdk import ConfigurationError, Findings, Image, ImageLimits
+from retinue_workers.isolation.detector import IsolatedDetector, isolate
+from retinue_workers.isolation.terms import Isolation
+
+
+def children() -> list[psutil.Process]:
+    """Our detector processes, zombies too; multiprocessing's own helper is none."""
+    return [
+        child
+        for child in psutil.Process().children()
+        if child.status() == psutil.STATUS_ZOMBIE or "spawn_main" in " ".join(child.cmdline())
+    ]
+
+
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    yield
+    eventually(lambda: not children(), what=f"no process left: {children()}")
+
+
+def photograph(width: int = 8, height: int = 6) -> bytes:
+    file = BytesIO()
+    PillowImage.new("RGB", (width, height), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+def pixels_alone(**terms: Any) -> IsolatedDetector:
+    return isolate(
+        Pixels(PixelOptions()),
+        Isolation(**terms),
+        limits=ImageLimits(),
+        timeout_seconds=30,
+        max_answer_bytes=100_000,
+    )
+
+
+def test_pixels_bytes_and_references_arrive_and_findings_are_the_same(rig: Rig) -> None:
+    rig.upload("a.png", photograph())
+    rig.upload("b.jpg", b"no picture")
+    detectors: dict[str, dict[str, Any]] = {"pixels": {}, "bytes": {}, "echo": {}}
+    rig.work_off(detectors, isolated={name: {} for name in detectors})
+    query = "SELECT key, detector, fingerprint, label, confidence, attributes FROM {} ORDER BY 1, 2"
+    isolated = rig.rows(query.format("detection_history"))
+    assert [(row["detector"], row["label"]) for row in isolated if row["key"] == "a.png"] == [
+        ("bytes", f"{len(photograph())} bytes"),
+        ("echo", "a"),
+        ("pixels", "8x6"),
+    ]
+    assert isolated[2]["attributes"] == {"colour": [255, 0, 0]}
+    assert rig.outcomes("pixels") == ["succeeded", "unsupported_format"]
+    rig.upload("a.png", photograph())
+    rig.work_off(detectors)  # the run keys are the same: nothing is left to do
+    assert len(rig.runs()) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "terms", "says"),
+    [
+        ({"how": "segfault"}, {}, "SIGSEGV"),
+        ({"how": "exit"}, {}, "status 70"),
+        ({"how": "memory"}, {"max_memory_bytes": 300 * 2**20}, "out of memory"),
+    ],
+)
+def test_a_crash_fails_its_image_and_no_other(
+    make_rig: MakeRig, options: dict[str, Any], terms: dict[str, Any], says: str
+) -> None:
+    rig = make_rig(hurried(max_receive_count=2))
+    for key in ("poison.jpg", *keys(5)):
+        rig.upload(key)
+    crashing = {**options, "key_fragment": "poison", "max_batch_size": 3}
+    rig.work_off(
+        {"echo": {}, "hostile-crashes": crashing},
+        isolated={"hostile-crashes": terms},
+        within_seconds=60,
+        detector_timeout_seconds=30,
+    )
+    assert rig.outcomes("echo") == ["succeeded"] * 6
+    assert rig.outcomes("hostile-crashes") == ["detector_crashed"] + ["succeeded"] * 5
+    [failed] = rig.rows("SELECT key, error_message FROM failed_runs")
+    assert failed["key"] == "poison.jpg"
+    assert says in failed["error_message"]
+    assert rig.queue.dead_letters() == []
+
+
+def test_a_hang_in_c_is_killed_and_its_thread_goes_on(rig: Rig) -> None:
+    rig.upload("poison.jpg")
+    crashing = {"how": "hang-in-c", "key_fragment": "poison"}
+    with rig.running(
+        {"hostile-crashes": crashing, "echo": {}},
+        isolated={"hostile-crashes": {}},
+        detector_timeout_seconds=1,
+    ):
+        rig.wait_until_empty(60)
+        rig.upload("fine.jpg")
+        rig.wait_until_empty(60)
+        assert len(children()) == 1
+    assert rig.outcomes("hostile-crashes") == ["detector_timeout", "succeeded"]
+
+
+def test_a_process_that_dies_between_calls_costs_no_image(rig: Rig) -> None:
+    with rig.running({"echo": {}}, isolated={"echo": {}}):
+        for process in children():
+            process.kill()
+        rig.upload("a.jpg")
+        rig.wait_until_empty(60)
+    assert rig.outcomes("echo") == ["succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code"),
+    [
+        ("hostile-raises", {}, "unexpected_error"),
+        ("hostile-many", {}, "invalid_result"),
+        ("hostile-huge-response", {"response_bytes": 100 * 2**20}, "invalid_result"),
+        ("hostile-nan", {"where": "confidence"}, "invalid_result"),
+        ("hostile-nan", {"where": "raw_response"}, "invalid_result"),
+        ("hostile-unicode", {"where": "label"}, "invalid_result"),
+        ("hostile-wrong-length", {"surplus": 1}, "unexpected_error"),
+        ("hostile-wrong-type", {"result": "dict"}, "unexpected_error"),
+        ("hostile-invalid-image", {}, "hostile"),
+        ("hostile-retriable", {"failing_calls": 1, "retry_after_seconds": 0.01}, "succeeded"),
+        ("hostile-not-ready", {"failing_calls": 1, "retry_after_seconds": 0.01}, "succeeded"),
+        ("wrong", {"how": "model-version-raises"}, "invalid_result"),
+        ("wrong", {"how": "label-not-text"}, "invalid_result"),
+    ],
+)
+def test_answers_are_checked_as_anywhere(
+    make_rig: MakeRig, name: str, options: dict[str, Any], code: str
+) -> None:
+    rig = make_rig(hurried(max_receive_count=2))
+    rig.upload("a.jpg")
+    rig.work_off({name: options}, isolated={name: {}}, within_seconds=60)
+    assert rig.outcomes(name) == [code]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("hostile-crashes", {"where": "start", "how": "exit"}, "status 70"),
+        ("hostile-configuration", {}, "option x is y"),
+        ("hostile-raises", {"where": "start"}, "start raised"),
+    ],
+)
+def test_a_detector_that_cannot_start_is_refused(
+    memory_rig: Rig, name: str, options: dict[str, Any], says: str
+) -> None:
+    worker = memory_rig.worker({name: options}, isolated={name: {}})
+    with pytest.raises(ConfigurationError, match=says):
+        worker.start()
+
+
+def test_a_stop_ends_a_call_under_way(rig: Rig) -> None:
+    rig.upload("a.jpg")
+    with rig.running(
+        {"hostile-crashes": {"how": "hang-in-c"}},
+        isolated={"hostile-crashes": {}},
+        shutdown_grace_seconds=0,
+    ):
+        eventually(lambda: rig.queue.hidden() == 1)
+        time.sleep(0.2)
+    assert rig.runs() == []
+
+
+def test_one_process_serves_call_after_call_until_it_is_closed() -> None:
+    detector = pixels_alone()
+    for _ in range(2):  # it may be closed and started again
+        detector.start()
+        [process] = children()
+        for _ in range(3):
+            [found] = detector.detect([Image.from_bytes(photograph())])
+            assert isinstance(found, Findings)
+        assert children() == [process]
+        detector.close()
+        assert children() == []
+
+
+def is_over(process_id: int) -> bool:
+    """Whether a process is gone, or waits for a parent that does not care."""
+    try:
+        return psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+ORPHAN = """
+import sys, time
+sys.path[:0] = {path!r}
+from fakes.rig import Rig
+from fakes.history import MemoryHistory
+from retinue_hostile.crashes import Crashes, CrashesOptions
+from retinue_sdk import Image, ImageLimits
+from retinue_workers.isolation.detector import isolate
+from retinue_workers.isolation.terms import Isolation
+detector = isolate(Crashes(CrashesOptions(how="hang-in-c", seconds=120)), Isolation(),
+                   limits=ImageLimits(), timeout_seconds=120, max_answer_bytes=1000)
+detector.start()
+print(detector._idle[0].process_id, flush=True)
+detector.detect([Image.from_bytes(b"x")])
+"""
+
+
+def test_a_process_dies_with_a_worker_that_is_killed(tmp_path: Path) -> None:
+    program = tmp_path / "orphan.py"
+    program.write_text(
+        "if __name__ == '__main__':\n"
+        + "".join(f"    {line}\n" for line in ORPHAN.format(path=sys.path).splitlines()),
+        encoding="utf-8",
+    )
+    with subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        process_id = int(worker.stdout.readline())
+        assert psutil.pid_exists(process_id)
+        time.sleep(0.5)  # it hangs in C, with its interpreter locked
+        os.kill(worker.pid, signal.SIGKILL)
+    eventually(lambda: is_over(process_id), what="the detector's process to die")
+
+
+def test_terms_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from retinue_workers.settings import Settings
+
+    monkeypatch.setenv("RETINUE_DETECTORS", '{"a": {}}')
+    for value, says in (
+        ('{"b": {}}', "b is no detector"),
+        ('{"a": {"max_memory_bytes": 1}}', "67108864"),
+        ('{"a": {"memory": 1}}', "Extra inputs"),
+    ):
+        monkeypatch.setenv("RETINUE_ISOLATED", value)
+        with pytest.raises(ConfigurationError, match=says):
+            Settings.load()
