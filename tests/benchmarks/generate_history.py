@@ -21,10 +21,52 @@ import psycopg
 DAYS = 180
 _CHUNK = 20_000  # images a transaction
 
-_WORDS = (
-    "invoice total date number street city open closed exit sale price menu coffee bread stop "
-    "speed limit hotel taxi bus station platform gate ticket welcome private parking fire police"
-).split()
+_WORDS = [
+    "invoice",
+    "total",
+    "date",
+    "number",
+    "street",
+    "city",
+    "open",
+    "closed",
+    "exit",
+    "sale",
+    "price",
+    "menu",
+    "coffee",
+    "bread",
+    "stop",
+    "speed",
+    "limit",
+    "hotel",
+    "taxi",
+    "bus",
+    "station",
+    "platform",
+    "gate",
+    "ticket",
+    "welcome",
+    "private",
+    "parking",
+    "fire",
+    "police",
+]
+
+
+_IMAGES = (
+    "images (image_id, bucket, key, version, versioned, uploaded_at, last_uploaded_at, width_px, "
+    "height_px)"
+)
+_RUNS = (
+    "runs (run_id, image_id, detector, detector_version, fingerprint, event_id, outcome, final, "
+    "error_code, error_message, model_version, started_at, duration_ms, detection_count, "
+    "billed_units, price_usd)"
+)
+_DETECTIONS = (
+    "detections (detection_id, run_id, image_id, ordinal, kind, label, confidence, box_left, "
+    "box_top, box_width, box_height, detected_at)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,25 +216,12 @@ def _add_months(connection: psycopg.Connection, until: datetime) -> None:
 
 
 def _copy(connection: psycopg.Connection, rows: _Rows) -> None:
-    for statement, lines in (
-        (
-            "images (image_id, bucket, key, version, versioned, uploaded_at, last_uploaded_at,"
-            " width_px, height_px)",
-            rows.images,
-        ),
-        (
-            "runs (run_id, image_id, detector, detector_version, fingerprint, event_id, outcome,"
-            " final, error_code, error_message, model_version, started_at, duration_ms,"
-            " detection_count, billed_units, price_usd)",
-            rows.runs,
-        ),
-        (
-            "detections (detection_id, run_id, image_id, ordinal, kind, label, confidence, box_left,"
-            " box_top, box_width, box_height, detected_at)",
-            rows.detections,
-        ),
+    for columns, lines in (
+        (_IMAGES, rows.images),
+        (_RUNS, rows.runs),
+        (_DETECTIONS, rows.detections),
     ):
-        with connection.cursor().copy(f"COPY {statement} FROM STDIN") as copy:
+        with connection.cursor().copy(f"COPY {columns} FROM STDIN") as copy:
             for line in lines:
                 copy.write(line)
 

@@ -38,6 +38,7 @@ from retinue_history.ground_truth import (
     record_annotations,
 )
 from retinue_history.history import History
+from retinue_history.maintenance import Retention, maintain
 from retinue_history.migrate import (
     check_schema,
     current_revision,
@@ -52,6 +53,7 @@ from retinue_history.records import (
     MAX_LABEL_BYTES,
     REPLAY,
     Box,
+    ConfigurationRecord,
     DetectionRecord,
     ImageRecord,
     RemovedObject,
@@ -72,6 +74,7 @@ __all__ = [
     "ActivityReader",
     "Box",
     "Cause",
+    "ConfigurationRecord",
     "DetectionRecord",
     "Difference",
     "Failures",
@@ -88,6 +91,7 @@ __all__ = [
     "QueryResult",
     "RemovedObject",
     "ReplayImage",
+    "Retention",
     "RunKey",
     "RunRecord",
     "Selection",
@@ -108,6 +112,7 @@ __all__ = [
     "images_by_id",
     "images_by_name",
     "known_images",
+    "maintain",
     "missing_images",
     "overlap",
     "record_annotations",

@@ -10,6 +10,7 @@ from retinue_history import statements
 from retinue_history.columns import (
     Columns,
     attempt_columns,
+    configuration_columns,
     detection_columns,
     image_columns,
     lock_columns,
@@ -19,7 +20,13 @@ from retinue_history.columns import (
 )
 from retinue_history.errors import HistoryUnavailableError
 from retinue_history.faults import clashed, translated
-from retinue_history.records import ImageRecord, RemovedObject, RunKey, RunRecord
+from retinue_history.records import (
+    ConfigurationRecord,
+    ImageRecord,
+    RemovedObject,
+    RunKey,
+    RunRecord,
+)
 
 _ATTEMPTS = 5
 _LOCK_SPACE = 0x5245_5449  # "RETI": our own among the advisory locks of the database
@@ -100,6 +107,17 @@ class History:
         raise HistoryUnavailableError(
             f"the transaction clashed with others {_ATTEMPTS} times in a row"
         )
+
+    def record_configurations(self, configurations: Collection[ConfigurationRecord]) -> None:
+        """Remember which options fingerprints stand for. What is known already stays as it is.
+
+        Raises:
+            HistoryUnavailableError: The database cannot take rows now.
+            HistoryDataError: It never can take these.
+        """
+        columns = configuration_columns(configurations)
+        with translated(), self._engine.begin() as connection:
+            connection.execute(statements.SAVE_CONFIGURATIONS, columns)
 
 
 def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> set[RunKey]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import structlog
-from retinue_history import History, RunRecord
+from retinue_history import ConfigurationRecord, History, HistoryError, RunRecord
 from retinue_sdk import AnyDetector, ImageLimits
 
 from retinue_workers.breaker import CircuitBreaker
@@ -70,6 +70,7 @@ class Worker:
             ConfigurationError: A detector cannot say what it needs.
         """
         self._settings = settings
+        self._history = history
         self._breaker = CircuitBreaker()
         self._in_flight = InFlight(settings.max_in_flight)
         self.metrics = Metrics(
@@ -144,6 +145,7 @@ class Worker:
         except BaseException:
             self.stop()
             raise
+        self._record_configurations()
         self._consumer.start()
         log.info("receiving", detectors=[lane.name for lane in self._lanes])
 
@@ -171,6 +173,23 @@ class Worker:
     def _received(self, messages: Sequence[Message]) -> None:
         self.metrics.received(messages, time.time())
         self.pulse.beat()
+
+    def _record_configurations(self) -> None:
+        """Tell the history what the fingerprints stand for; a service to readers, so no must."""
+        try:
+            self._history.record_configurations(
+                [
+                    ConfigurationRecord(
+                        lane.name,
+                        lane.detector.version,
+                        lane.fingerprint,
+                        lane.detector.options.model_dump(mode="json"),
+                    )
+                    for lane in self._lanes
+                ]
+            )
+        except (HistoryError, TypeError, ValueError) as error:
+            log.warning("configurations_not_recorded", reason=str(error))
 
     def _announce(self, delivery: Delivery, runs: Sequence[RunRecord]) -> None:
         """Log the runs that are new in the history, and tell the observers."""

@@ -63,8 +63,8 @@ DROP FUNCTION label_is(text, text);
 DROP FUNCTION label_is(text);
 DROP TABLE label_counts, label_counts_backlog, labels, label_parents, detector_configurations;
 DROP FUNCTION
-    add_detections_months(integer), detections_partitions(), count_added_labels(),
-    count_removed_labels(), forget_label_counts(), delete_detections_of_run(),
+    add_detections_months(integer), missing_detections_months(integer), detections_partitions(),
+    count_added_labels(), count_removed_labels(), forget_label_counts(), delete_detections_of_run(),
     refuse_changed_run(), label_series(text, text, text, text, text), label_parents_in(jsonb),
     iou(box, box), box_area(box);
 

@@ -1,4 +1,3 @@
--- Not BEGIN ATOMIC, which would have to exist after detections: the text is looked up when called.
 CREATE FUNCTION detections_partitions() RETURNS TABLE (
     partition text, starts timestamptz, ends timestamptz
 )
@@ -23,47 +22,56 @@ COMMENT ON FUNCTION detections_partitions() IS
     'The partitions of detections and the time that each is for; without detections_other, which '
     'takes what fits into none';
 
+CREATE FUNCTION missing_detections_months(ahead integer) RETURNS TABLE (
+    partition text, starts timestamptz, ends timestamptz
+)
+    LANGUAGE sql STABLE
+AS $$
+    SELECT
+        to_char(month, '"detections_"YYYY_MM'), timezone('UTC', month),
+        timezone('UTC', month + interval '1 month')
+    FROM (
+        SELECT date_trunc('month', timezone('UTC', now())) + make_interval(months => number)
+        FROM generate_series(0, ahead) AS number
+        UNION
+        SELECT date_trunc('month', timezone('UTC', detected_at)) FROM detections_other
+    ) AS wanted (month)
+    WHERE NOT EXISTS (
+        SELECT FROM detections_partitions() AS known
+        WHERE timezone('UTC', month) >= known.starts AND timezone('UTC', month) < known.ends
+    )
+    ORDER BY month
+$$;
+
+COMMENT ON FUNCTION missing_detections_months(integer) IS
+    'The partitions that are missing from this month to so many months ahead, and those for the '
+    'months of what is in detections_other';
+
 CREATE FUNCTION add_detections_months(ahead integer) RETURNS SETOF text
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    month_start timestamptz;
-    month_end timestamptz;
-    name text;
+    month record;
 BEGIN
-    FOR month_start IN
-        SELECT timezone('UTC', month)
-        FROM (
-            SELECT date_trunc('month', timezone('UTC', now())) + make_interval(months => number)
-            FROM generate_series(0, ahead) AS number
-            UNION
-            SELECT date_trunc('month', timezone('UTC', detected_at)) FROM detections_other
-        ) AS wanted (month)
-        WHERE NOT EXISTS (
-            SELECT FROM detections_partitions()
-            WHERE timezone('UTC', month) >= starts AND timezone('UTC', month) < ends
-        )
-        ORDER BY month
-    LOOP
-        month_end := timezone('UTC', timezone('UTC', month_start) + interval '1 month');
-        name := to_char(timezone('UTC', month_start), '"detections_"YYYY_MM');
+    FOR month IN SELECT * FROM missing_detections_months(ahead) LOOP
         -- Made aside and attached: a table that is created as a partition locks readers out.
         EXECUTE format(
-            'CREATE TABLE %I (LIKE detections INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name
+            'CREATE TABLE %I (LIKE detections INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+            month.partition
         );
         EXECUTE format(
             'WITH moved AS (DELETE FROM detections_other WHERE detected_at >= %L '
             'AND detected_at < %L RETURNING *) INSERT INTO %I SELECT * FROM moved',
-            month_start, month_end, name
+            month.starts, month.ends, month.partition
         );
         EXECUTE format(
             'ALTER TABLE detections ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-            name, month_start, month_end
+            month.partition, month.starts, month.ends
         );
-        RETURN NEXT name;
+        RETURN NEXT month.partition;
     END LOOP;
 END $$;
 
 COMMENT ON FUNCTION add_detections_months(integer) IS
-    'Makes the partitions that are missing from this month to so many months ahead, and those for '
-    'the months of what is in detections_other; returns their names';
+    'Makes the partitions that missing_detections_months() names, and moves into them what is in '
+    'detections_other; returns their names';

@@ -46,11 +46,11 @@ def upgrade() -> None:
     """Migrate in steps, each of which is skipped where it was done before."""
     with op.get_context().autocommit_block():
         if not _exists("detector_configurations"):
-            _step("tables", "functions", "counting", "months")
+            _step("tables", "functions", "counting")
         if not _exists("detections_other"):
             _prepare()
             try:
-                _step("partitions", "comments", "views", "first_months")
+                _step("partitions", "months", "comments", "views", "first_months")
             finally:
                 # Left behind, it would refuse rows as soon as its month is over.
                 _patiently(
