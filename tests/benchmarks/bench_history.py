@@ -132,9 +132,7 @@ def questions(until: datetime, images: int) -> list[Question]:
             2,
             ("rank() over all runs of the image's month", newest),
         ),
-        Question(
-            "latest detections of 100 images", latest, of_images(100), 10, ("rank()", newest)
-        ),
+        Question("latest detections of 100 images", latest, of_images(100), 10, ("rank()", newest)),
         Question(
             "labels by prefix",
             "SELECT label FROM labels WHERE lower(label) LIKE %s ORDER BY label LIMIT 20",
@@ -241,9 +239,7 @@ def main() -> None:
         connection.autocommit = True
         rows, until = _one(connection, "SELECT count(*), max(detected_at) FROM detections")
         images = _one(connection, "SELECT count(*) FROM images")[0]
-        answers = [
-            ask(connection, question, given.times) for question in questions(until, images)
-        ]
+        answers = [ask(connection, question, given.times) for question in questions(until, images)]
         report = {
             "detections": rows,
             "partitions": _one(connection, "SELECT count(*) FROM detections_partitions()")[0],
