@@ -22,7 +22,8 @@ COUNTED = """
 PLAIN = """
     SELECT
         (runs.started_at AT TIME ZONE 'UTC')::date, runs.detector, runs.detector_version,
-        runs.model_version, detections.kind, detections.label, count(*),
+        runs.model_version, detections.kind,
+        CASE detections.kind WHEN 'text' THEN '' ELSE detections.label END, count(*),
         sum((confidence * 1000000)::bigint) / 1000000.0 / count(*)
     FROM detections JOIN runs ON runs.run_id = detections.run_id
     GROUP BY 1, 2, 3, 4, 5, 6

@@ -33,7 +33,13 @@ label_counts = Table(
     Column("detector_version", Text, nullable=False, comment="The detector's version"),
     Column("model_version", Text, comment="The model's version as the detector reported it"),
     Column("kind", Text, nullable=False, comment="What sort of finding: label, face, text, …"),
-    Column("label", Text, nullable=False, comment="What was found"),
+    Column(
+        "label",
+        Text,
+        nullable=False,
+        comment="What was found; empty for texts that were read (kind text), which are counted "
+        "together",
+    ),
     Column(
         "detections",
         BigInteger,

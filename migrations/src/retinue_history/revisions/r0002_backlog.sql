@@ -13,7 +13,8 @@ SELECT
 FROM (
     SELECT
         (detections.detected_at AT TIME ZONE 'UTC')::date AS day, runs.detector,
-        runs.detector_version, runs.model_version, detections.kind, detections.label,
+        runs.detector_version, runs.model_version, detections.kind,
+        CASE WHEN detections.kind = 'text' THEN '' ELSE detections.label END AS label,
         count(*) AS detections,
         sum((detections.confidence * 1000000)::bigint)::bigint AS confidence_ppm
     FROM detections

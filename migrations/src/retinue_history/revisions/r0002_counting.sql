@@ -1,5 +1,6 @@
 -- The triggers run with the rights of the tables' owner: a writer may add detections, and nobody
--- may change a count by hand. Each works on all rows of a statement at once.
+-- may change a count by hand. Each works on all rows of a statement at once. Texts that were read
+-- are counted together, without what they say: nearly every one is a label of its own.
 
 CREATE FUNCTION count_added_labels() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -29,7 +30,8 @@ BEGIN
         FROM (
             SELECT
                 (added.detected_at AT TIME ZONE 'UTC')::date AS day, runs.detector,
-                runs.detector_version, runs.model_version, added.kind, added.label,
+                runs.detector_version, runs.model_version, added.kind,
+                CASE WHEN added.kind = 'text' THEN '' ELSE added.label END AS label,
                 count(*) AS detections,
                 sum((added.confidence * 1000000)::bigint)::bigint AS confidence_ppm
             FROM added
@@ -84,7 +86,8 @@ BEGIN
     FROM (
         SELECT
             (removed.detected_at AT TIME ZONE 'UTC')::date AS day, runs.detector,
-            runs.detector_version, runs.model_version, removed.kind, removed.label,
+            runs.detector_version, runs.model_version, removed.kind,
+            CASE WHEN removed.kind = 'text' THEN '' ELSE removed.label END AS label,
             count(*) AS detections,
             sum((removed.confidence * 1000000)::bigint)::bigint AS confidence_ppm
         FROM removed

@@ -62,7 +62,7 @@ COMMENT ON COLUMN label_counts.model_version IS
 COMMENT ON COLUMN label_counts.kind IS
     'What sort of finding: label, face, text, …';
 COMMENT ON COLUMN label_counts.label IS
-    'What was found';
+    'What was found; empty for texts that were read (kind text), which are counted together';
 COMMENT ON COLUMN label_counts.detections IS
     'How many, of this shard; less than 0 where another shard counted what this one took away';
 COMMENT ON COLUMN label_counts.confidence_ppm IS

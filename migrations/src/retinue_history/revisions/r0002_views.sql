@@ -1,5 +1,5 @@
 -- Columns are added at the end, so that what exists goes on: readers see either the old view or the
--- new one. A run's detections are looked up by detected_at too, which tells in which month they are.
+-- new one.
 CREATE OR REPLACE VIEW detection_history AS
 SELECT
     detections.detection_id,
@@ -36,9 +36,11 @@ SELECT
     detections.box_width * images.width_px AS box_width_px,
     detections.box_height * images.height_px AS box_height_px
 FROM detections
-JOIN runs ON runs.run_id = detections.run_id AND runs.started_at = detections.detected_at
+JOIN runs ON runs.run_id = detections.run_id
 JOIN images ON images.image_id = runs.image_id;
 
+-- A run's detections have the time of the run, which tells in which month to look for them. Said with
+-- an equals sign, the planner would take it for a second coincidence, and expect next to no rows.
 CREATE OR REPLACE VIEW latest_detections AS
 SELECT
     detections.detection_id,
@@ -74,7 +76,8 @@ SELECT
     detections.box_width * images.width_px AS box_width_px,
     detections.box_height * images.height_px AS box_height_px
 FROM detections
-JOIN runs ON runs.run_id = detections.run_id AND runs.started_at = detections.detected_at
+JOIN runs ON runs.run_id = detections.run_id
+    AND detections.detected_at BETWEEN runs.started_at AND runs.started_at
 JOIN images ON images.image_id = runs.image_id
 WHERE runs.outcome = 'succeeded'
     AND images.deleted_at IS NULL
@@ -165,7 +168,8 @@ HAVING sum(detections) > 0;
 
 COMMENT ON VIEW label_counts_daily IS
     'How many detections of each label each model made on each day: exact at any moment, and kept '
-    'when `retinue maintain` drops a month of detections';
+    'when `retinue maintain` drops a month of detections. Texts that were read (kind text) are '
+    'counted together, with an empty label';
 
 CREATE VIEW drift AS
 SELECT
