@@ -62,7 +62,9 @@ def check_counts(url: str, images: int) -> None:
     assert rows(url, "SELECT count(*), count(DISTINCT detection_id) FROM detection_history") == [
         (2 * images, 2 * images)
     ]
-    assert rows(url, "SELECT label, sum(detections) FROM label_counts_daily GROUP BY 1 ORDER BY 1") == [
+    assert rows(
+        url, "SELECT label, sum(detections) FROM label_counts_daily GROUP BY 1 ORDER BY 1"
+    ) == [
         ("", images),
         ("Cat", images),
     ]
