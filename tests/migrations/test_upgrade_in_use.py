@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from fakes import statements_0001
 from retinue_history import (
     DetectionRecord,
     History,
@@ -180,6 +181,20 @@ def test_an_interrupted_upgrade_goes_on_where_it_stopped(
     upgrade(url)
     assert current_revision(url) == head_revision()
     check_counts(url, 20)
+
+
+def test_the_previous_release_writes_and_reads_rightly(
+    history_url: str, image: Make, run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers go on for a while after the upgrade, until they are replaced."""
+    monkeypatch.setattr("retinue_history.history.statements", statements_0001)
+    fill(history_url, image, run, 20)
+    fill(history_url, image, run, 20)
+    check_counts(history_url, 20)
+    seen = image("old/0")
+    with opened(history_url) as engine:
+        key = run(seen).key
+        assert History(engine).settled([(key, "another event")]) == {key}
 
 
 def impatient(engine: Engine) -> None:
