@@ -5,6 +5,7 @@ from threading import Lock
 
 from retinue_history import (
     REPLAY,
+    ConfigurationRecord,
     History,
     HistoryDataError,
     HistoryUnavailableError,
@@ -26,6 +27,7 @@ class MemoryHistory(History):
         runs: What was recorded, in order.
         images: Sightings, in order.
         removed: Removals, in order.
+        configurations: What fingerprints stand for, in order.
     """
 
     def __init__(self, journal: list[str] | None = None) -> None:
@@ -35,6 +37,7 @@ class MemoryHistory(History):
         self.runs: list[RunRecord] = []
         self.images: list[ImageRecord] = []
         self.removed: list[RemovedObject] = []
+        self.configurations: list[ConfigurationRecord] = []
         self.calls = 0
         self.journal = [] if journal is None else journal
         self._lock = Lock()
@@ -93,6 +96,10 @@ class MemoryHistory(History):
                     new.add(run.key)
             return new
 
+    def record_configurations(self, configurations: Collection[ConfigurationRecord]) -> None:
+        self._check()
+        self.configurations.extend(configurations)
+
     def _check(self) -> None:
         self.calls += 1
         if self.away:
@@ -133,6 +140,10 @@ class FlakyHistory(History):
             self.lose_answers -= 1
             raise HistoryUnavailableError("the connection broke during the commit")
         return recorded
+
+    def record_configurations(self, configurations: Collection[ConfigurationRecord]) -> None:
+        self._check()
+        self._real.record_configurations(configurations)
 
     def _check(self) -> None:
         if self.away:

@@ -63,9 +63,15 @@ def test_everything_has_a_comment(engine: Engine) -> None:
     assert {r.name for r in found if r.is_view} == {
         "detection_history",
         "latest_detections",
+        "latest_runs",
+        "image_labels",
+        "label_counts_daily",
         "failed_runs",
         "run_costs",
         "skipped_runs",
+        "detector_versions",
+        "detector_agreement",
+        "drift",
     }
 
 

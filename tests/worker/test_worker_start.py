@@ -71,3 +71,13 @@ def test_a_start_that_leaves_while_not_ready_is_tried_again(memory_rig: Rig) -> 
     detector = memory_rig.detectors[0]
     assert isinstance(detector, LeavesAtStart)
     assert detector.starts == 4
+
+
+def test_a_start_tells_the_history_what_the_fingerprints_stand_for(memory_rig: Rig) -> None:
+    worker = memory_rig.worker({"gate": {}})
+    worker.start()
+    worker.stop()
+    (told,) = memory_rig.history.configurations
+    gate = memory_rig.detectors[0]
+    assert (told.detector, told.fingerprint) == ("gate", gate.fingerprint())
+    assert told.options == gate.options.model_dump(mode="json")

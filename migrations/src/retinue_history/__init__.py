@@ -39,6 +39,7 @@ from retinue_history.ground_truth import (
     record_annotations,
 )
 from retinue_history.history import History
+from retinue_history.maintenance import Retention, maintain
 from retinue_history.migrate import (
     check_schema,
     current_revision,
@@ -54,6 +55,7 @@ from retinue_history.records import (
     MAX_LABEL_BYTES,
     REPLAY,
     Box,
+    ConfigurationRecord,
     DetectionRecord,
     ImageRecord,
     RemovedObject,
@@ -76,6 +78,7 @@ __all__ = [
     "ActivityReader",
     "Box",
     "Cause",
+    "ConfigurationRecord",
     "DetectionRecord",
     "Difference",
     "Enrolment",
@@ -99,6 +102,7 @@ __all__ = [
     "QueryResult",
     "RemovedObject",
     "ReplayImage",
+    "Retention",
     "RunKey",
     "RunRecord",
     "Seen",
@@ -120,6 +124,7 @@ __all__ = [
     "images_by_id",
     "images_by_name",
     "known_images",
+    "maintain",
     "missing_images",
     "overlap",
     "record_annotations",

@@ -49,7 +49,8 @@ class FunctionDescription:
 _RELATIONS = text("""
     SELECT c.oid, c.relname, c.relkind = 'v', obj_description(c.oid, 'pg_class')
     FROM pg_class AS c
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v')
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v')
+        AND NOT c.relispartition
     ORDER BY c.oid
 """)
 
@@ -96,7 +97,10 @@ _FUNCTIONS = text("""
         obj_description(oid, 'pg_proc')
     FROM pg_proc
     WHERE pronamespace = current_schema()::regnamespace
-    ORDER BY proname
+        AND NOT EXISTS (
+            SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e'  -- an extension's
+        )
+    ORDER BY proname, oid
 """)
 
 

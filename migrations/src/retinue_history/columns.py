@@ -15,6 +15,7 @@ from retinue_history.errors import HistoryDataError
 from retinue_history.records import (
     JSON,
     MAX_LABEL_BYTES,
+    ConfigurationRecord,
     DetectionRecord,
     ImageRecord,
     RemovedObject,
@@ -178,6 +179,22 @@ def detection_columns(runs: Sequence[tuple[int, RunRecord]]) -> Columns:
             for ordinal, detection in enumerate(run.detections)
         ),
     )  # fmt: skip
+
+
+def configuration_columns(configurations: Iterable[ConfigurationRecord]) -> Columns:
+    """Which options the fingerprints stand for."""
+    return _columns(
+        ("detector", "detector_version", "fingerprint", "options"),
+        (
+            (
+                _text("detector", configuration.detector),
+                _text("detector_version", configuration.detector_version),
+                _text("fingerprint", configuration.fingerprint),
+                _json("options", configuration.options),
+            )
+            for configuration in configurations
+        ),
+    )
 
 
 def _columns(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Columns:

@@ -7,9 +7,20 @@ Developers reach it through ``migrations/alembic.ini`` as well::
 
 from alembic import context
 from sqlalchemy import Connection
+from sqlalchemy.sql.schema import SchemaItem
 
+from retinue_history import label_tables, people_tables  # noqa: F401 - they declare tables
 from retinue_history.engine import create_history_engine
-from retinue_history.people_tables import metadata
+from retinue_history.tables import metadata
+
+
+def _is_declared_here(
+    item: SchemaItem, name: str | None, type_: str, reflected: bool, compare_to: SchemaItem | None
+) -> bool:
+    """Leave out partitions, which ``retinue maintain`` makes and drops."""
+    del item, compare_to
+    is_partition = (name or "").startswith("detections_")
+    return not (type_ == "table" and reflected and is_partition)
 
 
 def _run(connection: Connection) -> None:
@@ -18,6 +29,8 @@ def _run(connection: Connection) -> None:
         target_metadata=metadata,
         compare_type=True,
         compare_server_default=True,
+        include_object=_is_declared_here,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -10,6 +10,7 @@ from retinue_history import statements
 from retinue_history.columns import (
     Columns,
     attempt_columns,
+    configuration_columns,
     detection_columns,
     image_columns,
     key_columns,
@@ -20,7 +21,14 @@ from retinue_history.columns import (
 )
 from retinue_history.errors import HistoryUnavailableError
 from retinue_history.faults import clashed, translated
-from retinue_history.records import ImageRecord, RemovedObject, RunKey, RunRecord, Seen
+from retinue_history.records import (
+    ConfigurationRecord,
+    ImageRecord,
+    RemovedObject,
+    RunKey,
+    RunRecord,
+    Seen,
+)
 
 _ATTEMPTS = 5
 _LOCK_SPACE = 0x5245_5449  # "RETI": our own among the advisory locks of the database
@@ -121,6 +129,17 @@ class History:
         raise HistoryUnavailableError(
             f"the transaction clashed with others {_ATTEMPTS} times in a row"
         )
+
+    def record_configurations(self, configurations: Collection[ConfigurationRecord]) -> None:
+        """Remember which options fingerprints stand for. What is known already stays as it is.
+
+        Raises:
+            HistoryUnavailableError: The database cannot take rows now.
+            HistoryDataError: It never can take these.
+        """
+        columns = configuration_columns(configurations)
+        with translated(), self._engine.begin() as connection:
+            connection.execute(statements.SAVE_CONFIGURATIONS, columns)
 
 
 def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> set[RunKey]:

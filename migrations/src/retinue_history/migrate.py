@@ -22,7 +22,9 @@ _POLL_SECONDS = 0.2
 def upgrade(
     database: Engine | URL | str, revision: str = "head", *, lock_timeout_seconds: float = 300.0
 ) -> None:
-    """Migrate up, all or nothing. Does nothing on a database that is already there.
+    """Migrate up, revision by revision. Does nothing on a database that is already there.
+
+    A revision that is interrupted is taken up again where it stopped. Workers may go on writing.
 
     Safe to call from many processes at once: the first migrates while the others wait.
 
@@ -38,15 +40,14 @@ def upgrade(
             says which to grant), or another process has been migrating for longer than
             ``lock_timeout_seconds``.
     """
-    with _alone(database, lock_timeout_seconds) as (config, connection):
-        _refuse_unknown_revision(connection)
+    with _alone(database, lock_timeout_seconds) as config:
         command.upgrade(config, revision)
 
 
 def downgrade(
     database: Engine | URL | str, revision: str, *, lock_timeout_seconds: float = 300.0
 ) -> None:
-    """Migrate down, all or nothing. ``"base"`` DROPS THE WHOLE HISTORY.
+    """Migrate down, revision by revision. ``"base"`` DROPS THE WHOLE HISTORY.
 
     Args:
         database: Its engine or URL.
@@ -59,8 +60,7 @@ def downgrade(
             says which to grant), or another process has been migrating for longer than
             ``lock_timeout_seconds``.
     """
-    with _alone(database, lock_timeout_seconds) as (config, connection):
-        _refuse_unknown_revision(connection)
+    with _alone(database, lock_timeout_seconds) as config:
         command.downgrade(config, revision)
 
 
@@ -112,19 +112,21 @@ def alembic_config() -> Config:
 
 
 @contextmanager
-def _alone(
-    database: Engine | URL | str, lock_timeout_seconds: float
-) -> Iterator[tuple[Config, Connection]]:
-    """Hold the migration lock and an open transaction for the length of a ``with`` block."""
+def _alone(database: Engine | URL | str, lock_timeout_seconds: float) -> Iterator[Config]:
+    """Hold the migration lock for the length of a ``with`` block.
+
+    Each revision opens its own transactions, so that a long one need not keep its locks.
+    """
     with translated(), _connected(database) as connection:
         _take_lock(connection, lock_timeout_seconds)
         try:
             with connection.begin():
                 # A migration may take longer than any statement of a worker should.
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                config = alembic_config()
-                config.attributes["connection"] = connection
-                yield config, connection
+                connection.execute(text("SET statement_timeout = 0"))
+                _refuse_unknown_revision(connection)
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            yield config
         finally:
             # Closing the session releases the lock even where the connection is beyond use.
             connection.invalidate()

@@ -175,3 +175,20 @@ class RemovedObject:
     version: str | None
     sequencer: str | None
     removed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationRecord:
+    """Which options a fingerprint stands for.
+
+    Attributes:
+        detector: The detector's name.
+        detector_version: The detector's version.
+        fingerprint: As in the run keys.
+        options: The options as JSON; no secret in them.
+    """
+
+    detector: str
+    detector_version: str
+    fingerprint: str
+    options: Mapping[str, JSON]

@@ -202,3 +202,14 @@ SAVE_DETECTIONS = text("""
         box_height, attributes, detected_at
     )
 """)
+
+SAVE_CONFIGURATIONS = text("""
+    INSERT INTO detector_configurations (detector, detector_version, fingerprint, options)
+    SELECT detector, detector_version, fingerprint, options
+    FROM unnest(
+        CAST(:detector AS text[]), CAST(:detector_version AS text[]), CAST(:fingerprint AS text[]),
+        CAST(CAST(:options AS text[]) AS jsonb[])
+    ) AS told (detector, detector_version, fingerprint, options)
+    ORDER BY detector, detector_version, fingerprint
+    ON CONFLICT DO NOTHING
+""")

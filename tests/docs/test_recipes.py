@@ -1,0 +1,62 @@
+"""Every recipe answers what its page says, asked as a reader of the small history made for it.
+
+``RENEW=1 .venv/bin/pytest tests/docs/test_recipes.py`` writes the answers into the page anew.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from fakes.recipe_history import seed
+from retinue_history import History, create_history_engine, run_query
+
+RECIPE = re.compile(r"```sql\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
+FEWEST = 30
+
+
+@pytest.fixture
+def reader(history_url: str, as_user: Callable[[str, str], str]) -> str:
+    engine = create_history_engine(history_url, application_name="test")
+    seed(History(engine))
+    engine.dispose()
+    with psycopg.connect(history_url) as connection:
+        # A table of the reader's own making, as the page says.
+        connection.execute("CREATE TABLE cameras (folder text, place text)")
+        connection.execute("INSERT INTO cameras VALUES ('street', 'Gate 3'), ('garden', 'Back')")
+        connection.execute("GRANT SELECT ON cameras TO retinue_reader")
+    return as_user(history_url, "retinue_reader")
+
+
+def test_recipes_answer_what_the_page_says(root: Path, reader: str) -> None:
+    path = root / "docs/recipes.md"
+    page = path.read_text(encoding="utf-8")
+    recipes = RECIPE.findall(page)
+    assert len(recipes) >= FEWEST
+    assert len(recipes) == page.count("```sql")
+    answered = RECIPE.sub(
+        lambda found: f"```sql\n{found[1]}```\n\n```text\n{_answer(reader, found[1])}```", page
+    )
+    if os.environ.get("RENEW"):
+        path.write_text(answered, encoding="utf-8")
+    assert answered == page, "renew it: RENEW=1 .venv/bin/pytest tests/docs/test_recipes.py"
+
+
+def _answer(url: str, sql: str) -> str:
+    """The rows as a table of text; an answer with no rows would show nothing."""
+    result = run_query(url, sql)
+    assert result.rows, sql
+    table = [list(result.columns)]
+    table += [["" if value is None else _plain(value) for value in row] for row in result.rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,128 @@
+"""The small history that the recipes of docs/recipes.md are asked of: the same on every day."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from retinue_history import (
+    ConfigurationRecord,
+    DetectionRecord,
+    History,
+    ImageRecord,
+    RemovedObject,
+    RunKey,
+    RunRecord,
+)
+
+_MARCH = datetime(2026, 3, 2, 9, tzinfo=UTC)  # a Monday
+
+
+def seed(history: History) -> None:
+    """Record ten images, three detectors, a new model, failures, a removal."""
+    history.record_configurations(
+        [
+            ConfigurationRecord("objects", "1", "f1", {"min_confidence": 0.5}),
+            ConfigurationRecord("objects", "2", "f2", {"min_confidence": 0.4}),
+        ]
+    )
+    images = [_image(number) for number in range(10)]
+    runs: list[RunRecord] = []
+    for number, image in enumerate(images[:9]):
+        runs.append(_run(image, "objects", "1", number, _objects(number)))
+    for number, image in enumerate(images[:4]):
+        runs.append(_run(image, "scenes", "1", number, _scenes(number), price="0.001"))
+        runs.append(_run(image, "objects", "2", number + 168, _objects(number, lower_by=0.1)))
+    runs.append(_run(images[4], "words", "1", 4, (_text("NO PARKING"), _text("Main Street 12"))))
+    runs.append(_run(images[5], "words", "1", 5, ()))
+    runs.append(_failure(images[9], "objects", "corrupt_image", "cannot be decoded", final=True))
+    runs.append(_failure(images[8], "scenes", "throttled", "too many requests", final=False))
+    gone = RemovedObject("photos", images[8].key, None, "20", _MARCH + timedelta(days=20))
+    history.record(images, runs, [gone])
+
+
+def _image(number: int) -> ImageRecord:
+    folder = "street" if number < 6 else "garden"
+    key, when = f"{folder}/{number}.jpg", _MARCH + timedelta(days=number)
+    size = (1920, 1080) if number % 2 == 0 else (None, None)
+    return ImageRecord(
+        _image_id(key), "photos", key, "v1", True, when, "10", None, 1000 * (number + 1), *size
+    )
+
+
+def _objects(number: int, lower_by: float = 0.0) -> tuple[DetectionRecord, ...]:
+    """A car in each street, a second one in every third; cats in the gardens; one finds nothing."""
+    left = round(0.1 + lower_by / 10, 2)
+    if number == 7:
+        return ()
+    if number >= 6:
+        return (_found("Cat", 0.9, left, "Animal"),)
+    cars = [_found("Car", round(0.95 - number / 20 - lower_by, 2), left, "Vehicle")]
+    if number % 3 == 0:
+        cars.append(_found("Car", 0.6, 0.7, "Vehicle"))
+    if number == 2:
+        cars.append(_found("Bicycle", 0.7, 0.4, "Vehicle"))
+    return tuple(cars)
+
+
+def _scenes(number: int) -> tuple[DetectionRecord, ...]:
+    found = [DetectionRecord("label", "Street", 0.8)]
+    if number < 2:
+        found.append(_found("car", 0.85, 0.11, "Vehicle"))
+    if number == 3:
+        found.append(_found("Person", 0.75, 0.5, "Human"))
+    return tuple(found)
+
+
+def _found(label: str, confidence: float, left: float, parent: str) -> DetectionRecord:
+    return DetectionRecord(
+        "label", label, confidence, (left, 0.2, 0.2, 0.25), {"parents": [parent]}
+    )
+
+
+def _text(label: str) -> DetectionRecord:
+    return DetectionRecord("text", label, 0.99, (0.3, 0.3, 0.2, 0.05))
+
+
+def _run(
+    image: ImageRecord,
+    detector: str,
+    version: str,
+    hours: int,
+    found: tuple[DetectionRecord, ...],
+    price: str = "0",
+) -> RunRecord:
+    return RunRecord(
+        RunKey(image.image_id, detector, version, f"f{version}"),
+        "10",
+        "succeeded",
+        True,
+        image.uploaded_at + timedelta(hours=hours),
+        20.0 + hours,
+        model_version=f"m{version}",
+        billed_units=Decimal(1 if Decimal(price) else 0),
+        price_usd=Decimal(price),
+        detections=found,
+    )
+
+
+def _failure(
+    image: ImageRecord, detector: str, code: str, message: str, *, final: bool
+) -> RunRecord:
+    return RunRecord(
+        RunKey(image.image_id, detector, "1", "f1"),
+        "10",
+        "failed",
+        final,
+        image.uploaded_at + timedelta(minutes=1),
+        5.0,
+        error_code=code,
+        error_message=message,
+    )
+
+
+def _image_id(key: str) -> UUID:
+    digest = bytearray(hashlib.sha256(f"photos\nv1\n{key}".encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(digest))
