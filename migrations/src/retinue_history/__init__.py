@@ -47,11 +47,13 @@ from retinue_history.migrate import (
 )
 from retinue_history.query import QueryResult, check_reader, run_query
 from retinue_history.reading import Snapshot, snapshot
+from retinue_history.pacing import QuotaLease, QuotaState, Renewal
 from retinue_history.records import (
     JSON,
     MAX_LABEL_BYTES,
     REPLAY,
     Box,
+    Charge,
     DetectionRecord,
     ImageRecord,
     RemovedObject,
@@ -60,6 +62,7 @@ from retinue_history.records import (
 )
 from retinue_history.selected import CATEGORIES, DETECTION_COLUMNS, detection_rows, image_rows
 from retinue_history.selection import ImageName, Selection
+from retinue_history.spending import MonthTotals, month_of
 
 __all__ = [
     "CATEGORIES",
@@ -72,6 +75,7 @@ __all__ = [
     "ActivityReader",
     "Box",
     "Cause",
+    "Charge",
     "DetectionRecord",
     "Difference",
     "Failures",
@@ -84,10 +88,14 @@ __all__ = [
     "ImageRecord",
     "KnownImage",
     "Overlap",
+    "MonthTotals",
     "QueryError",
     "QueryResult",
+    "QuotaLease",
+    "QuotaState",
     "RemovedObject",
     "ReplayImage",
+    "Renewal",
     "RunKey",
     "RunRecord",
     "Selection",
@@ -111,6 +119,7 @@ __all__ = [
     "missing_images",
     "overlap",
     "record_annotations",
+    "month_of",
     "run_query",
     "snapshot",
     "upgrade",

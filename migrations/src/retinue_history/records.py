@@ -98,6 +98,21 @@ MAX_LABEL_BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """What a run adds to a month's bill in one price group.
+
+    Attributes:
+        price_group: What the provider counts together to find the tier of its price.
+        billed_units: Units billed; at least 0.
+        price_usd: What they cost, in US dollars; at least 0.
+    """
+
+    price_group: str
+    billed_units: Decimal
+    price_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """One attempt of one detector at one image.
 
@@ -116,6 +131,7 @@ class RunRecord:
         price_usd: What they cost, in US dollars; at least 0.
         raw_response: The detector's unprocessed answer, if it is to be kept.
         detections: What was found, in the detector's own order; may be empty.
+        charges: What to add to ``monthly_spending`` if the run is new; together ``price_usd``.
     """
 
     key: RunKey
@@ -131,6 +147,7 @@ class RunRecord:
     price_usd: Decimal = Decimal(0)
     raw_response: JSON = None
     detections: tuple[DetectionRecord, ...] = ()
+    charges: tuple[Charge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

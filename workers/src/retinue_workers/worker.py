@@ -15,21 +15,26 @@ from retinue_workers.delivery import Delivery
 from retinue_workers.health import Pulse
 from retinue_workers.heartbeat import Heartbeat
 from retinue_workers.in_flight import InFlight
-from retinue_workers.lane import Lane, LaneLimits
+from retinue_workers.lane import Lane, LaneLimits, refusing
 from retinue_workers.loader import Loader
 from retinue_workers.metrics import Metrics
 from retinue_workers.object_store import ObjectStore
 from retinue_workers.observe import Observers, as_run
+from retinue_workers.pacing.pacer import SharedPacer
 from retinue_workers.pipeline import Pipeline
 from retinue_workers.plugins import Plugins
 from retinue_workers.queue import Message, Queue
 from retinue_workers.settings import Settings
 from retinue_workers.settlement import Settlement
+from retinue_workers.spending import Spending
 
 log = structlog.get_logger(__name__)
 
 COMMIT_SECONDS = 5.0
 """What a stop leaves the committer after the detectors have had their grace."""
+
+GIVE_BACK_SECONDS = 0.5
+"""What a stop leaves the pacer to give its shares back; they expire by themselves."""
 
 OBSERVE_SECONDS = 1.0
 """What a stop leaves the observers after the last commit."""
@@ -87,6 +92,12 @@ class Worker:
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
         self._observers = Observers(plugins.notify)
+        self._spending = Spending(
+            history,
+            self._breaker,
+            prices=settings.prices,
+            budgets=settings.monthly_budgets_usd,
+        )
         self._committer = Committer(
             history,
             queue,
@@ -94,21 +105,24 @@ class Worker:
             self._breaker,
             self._announce,
             self.metrics.commit_took,
+            self._spending.closed,
         )
         self._loader = Loader(
             threads=settings.loader_threads, prefetch_images=settings.prefetch_images
         )
+        self._pacer = _pacer(detectors, history)
         settlement = Settlement(self._loader, self._committer.put)
         self._lanes = [
             Lane(
                 detector,
-                usd_per_unit=settings.prices.get(detector.name),
                 limits=LaneLimits(
                     detector_timeout_seconds=settings.detector_timeout_seconds,
                     retry_window_seconds=settings.retry_window_seconds,
                     max_detections=settings.max_detections,
                     max_response_bytes=settings.max_response_bytes,
                 ),
+                spending=self._spending,
+                pacer=self._pacer,
                 breaker=self._breaker,
                 settle=settlement.settle,
                 retried=partial(self.metrics.retried, detector.name),
@@ -138,6 +152,9 @@ class Worker:
         """
         for part in (self._heartbeat, self._observers, self._committer, self._loader):
             part.start()
+        if self._pacer is not None:
+            self._pacer.start()
+        self._spending.start()
         try:
             for lane in self._lanes:
                 lane.start()
@@ -165,6 +182,9 @@ class Worker:
         self._consumer.stop(max(0.0, deadline - time.monotonic()))
         self._committer.stop(COMMIT_SECONDS)
         self._heartbeat.stop()
+        self._spending.stop()
+        if self._pacer is not None:
+            self._pacer.stop(GIVE_BACK_SECONDS)
         self._observers.stop(OBSERVE_SECONDS)
         log.info("stopped", in_flight=len(self._in_flight))
 
@@ -197,6 +217,16 @@ class Worker:
                 ),
             )
             self._observers.put(as_run(run, reference))
+
+
+def _pacer(detectors: Sequence[AnyDetector], history: History) -> SharedPacer | None:
+    """A pacer for what the detectors need paced; ``None`` if they need nothing."""
+    quotas: dict[str, float] = {}
+    for detector in detectors:
+        with refusing(detector):
+            for quota, rate in detector.capabilities.quotas.items():
+                quotas[quota] = min(rate, quotas.get(quota, rate))
+    return SharedPacer(quotas, history) if quotas else None
 
 
 def image_limits(settings: Settings) -> ImageLimits:
