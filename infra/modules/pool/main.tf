@@ -24,7 +24,8 @@ locals {
       RETINUE_QUEUE_URL                  = aws_sqs_queue.this.url
       RETINUE_DATABASE_URL               = var.database.url
       RETINUE_DETECTORS                  = jsonencode(local.detectors)
-      RETINUE_PRICES                     = jsonencode(var.config.prices)
+      RETINUE_PRICES                     = jsonencode(merge(var.config.prices, var.config.price_tiers))
+      RETINUE_MONTHLY_BUDGETS_USD        = jsonencode(var.config.monthly_budgets_usd)
       RETINUE_MAX_IN_FLIGHT              = tostring(var.config.max_in_flight)
       RETINUE_VISIBILITY_TIMEOUT_SECONDS = tostring(var.config.visibility_timeout_seconds)
       RETINUE_HEARTBEAT_SECONDS          = tostring(var.config.heartbeat_seconds)

@@ -20,11 +20,8 @@ CLIMB_SECONDS = 8.0
 FLOOR = 0.01
 """Least part of a quota that we go down to."""
 
-CATCH_UP_SECONDS = 0.1
+CATCH_UP_SECONDS = 0.25
 """A delay up to this long is made up for by shorter gaps; longer ones are lost."""
-
-SMOOTH_SECONDS = 60.0
-"""After throttling, nothing is made up for during this time: the limit may count every gap."""
 
 _LONGEST_WAIT_SECONDS = 3_600.0
 
@@ -95,7 +92,7 @@ class Tally:
         self.throttled += throttled
 
 
-ENOUGH_CALLS = 10
+ENOUGH_CALLS = 20
 """Answers from which a share of throttled ones is believed at once …"""
 
 ENOUGH_SECONDS = 1.0
@@ -131,7 +128,6 @@ class Slots:
         self._rate = rate
         self._next = clock()
         self._last = self._next - 1 / rate
-        self._catch_up_seconds = CATCH_UP_SECONDS
         self.waiting = 0
         self.taken = 0
 
@@ -164,22 +160,20 @@ class Slots:
     def grant(self) -> None:
         """Note that a call is made now."""
         now = self._clock()
-        self._next = max(self._next, now - self._catch_up_seconds) + 1 / self._rate
+        self._next = max(self._next, now - CATCH_UP_SECONDS) + 1 / self._rate
         self._last = now
         self.taken += 1
 
-    def set_rate(self, rate: float, *, smooth: bool = False) -> None:
+    def set_rate(self, rate: float) -> None:
         """Change the pace, also for those who wait.
 
         Args:
             rate: Calls a second; above 0.
-            smooth: Whether to keep the full distance between any two calls from now on.
         """
         with self._changed:
             if rate > self._rate:  # who waits for a slow slot need not wait for all of it
                 self._next = min(self._next, self._last + 1 / rate)
             self._rate = rate
-            self._catch_up_seconds = 0.0 if smooth else CATCH_UP_SECONDS
             self._changed.notify_all()
 
     def wake(self) -> None:
@@ -261,11 +255,7 @@ class _LocalQuota:
     def wait(self) -> Turn:
         estimate = self._estimate
         if estimate.limit is not None:
-            now = self._clock()
-            self._slots.set_rate(
-                estimate.rate(now, self._configured * HEADROOM),
-                smooth=now - estimate.lowered_at < SMOOTH_SECONDS,
-            )
+            self._slots.set_rate(estimate.rate(self._clock(), self._configured * HEADROOM))
         self._slots.take()
         return _LocalTurn(self, self._estimate.epoch)
 

@@ -130,6 +130,17 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "json"
     """How log lines are written."""
 
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _one_price(cls, value: object) -> object:
+        """A plain number is one tier without an end. Runs after ``_parse_json``, which is below."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: price if isinstance(price, list | tuple) else [{"usd": price}]
+            for name, price in value.items()
+        }
+
     @field_validator("detectors", "prices", "monthly_budgets_usd", mode="before")
     @classmethod
     def _parse_json(cls, value: object) -> object:
@@ -140,17 +151,6 @@ class Settings(BaseSettings):
             return json.loads(value)
         except (ValueError, RecursionError) as error:
             raise ValueError(f'must be JSON such as {{"NAME": ...}}: {error}') from error
-
-    @field_validator("prices", mode="before")
-    @classmethod
-    def _one_price(cls, value: object) -> object:
-        """A plain number is one tier without an end."""
-        if not isinstance(value, dict):
-            return value
-        return {
-            name: price if isinstance(price, list | tuple) else [{"usd": price}]
-            for name, price in value.items()
-        }
 
     @field_validator("prices")
     @classmethod

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from threading import Lock
 
 from retinue_history import QuotaLease, QuotaState
-from retinue_sdk.pacing import SMOOTH_SECONDS, RateEstimate, Slots, Tally, telling
+from retinue_sdk.pacing import HEADROOM, RateEstimate, Slots, Tally, telling
 
-from retinue_workers.pacing.shares import FIRST, Claim, share, usable
+from retinue_workers.pacing.shares import FIRST, Claim, share
 
 SETTLE_SECONDS = 1.5
 """How long after the estimate was lowered several workers go on at old shares: a renewal, and the
@@ -85,7 +85,7 @@ class SharedQuota:
             others: What the others hold.
         """
         now = self._clock()
-        usable_rps = usable(self._configured, 1 + len(others))
+        usable_rps = self._configured * HEADROOM
         estimate = RateEstimate(state.limit_rps, now - state.lowered_seconds_ago, state.epoch)
         with self._lock:
             tally, mine_is_current = self._tally, self._estimate.epoch == state.epoch
@@ -96,8 +96,7 @@ class SharedQuota:
         calls, throttled = state.calls, state.throttled
         if settled and mine_is_current:
             calls, throttled = calls + told.calls, throttled + told.throttled
-        age = state.lowered_seconds_ago if state.limit_rps is not None else SMOOTH_SECONDS
-        if telling(calls, throttled, age):
+        if telling(calls, throttled, state.lowered_seconds_ago):
             estimate = estimate.lowered(now, usable_rps, calls=calls, throttled=throttled)
             calls = throttled = 0
         elif calls > 2 * RECENT_CALLS:
@@ -155,10 +154,7 @@ class SharedQuota:
         return (self.slots.taken - self._taken) / seconds + self.slots.waiting
 
     def _pace(self, part: float = 1.0) -> None:
-        estimate, now = self._estimate, self._clock()
-        smooth = estimate.limit is not None and now - estimate.lowered_at < SMOOTH_SECONDS
-        rate = self._share * part
-        self.slots.set_rate(max(rate, self._configured * 1e-6), smooth=smooth)
+        self.slots.set_rate(max(self._share * part, self._configured * 1e-6))
 
 
 @dataclass(frozen=True, slots=True)

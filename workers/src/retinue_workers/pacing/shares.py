@@ -3,12 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retinue_sdk.pacing import HEADROOM
-
-TOGETHER = 0.97
-"""Part of a quota that several workers use. Their calls are evenly spaced each by itself and fall
-together at times, so they need a little more room than ``HEADROOM`` leaves a single one."""
-
 FIRST = 0.1
 """Part of its fair share that a worker may use at once, before the others have made room."""
 
@@ -24,11 +18,6 @@ class Claim:
 
     demand: float
     share: float
-
-
-def usable(configured: float, workers: int) -> float:
-    """Calls a second that so many workers may make together, as long as nothing is throttled."""
-    return configured * (HEADROOM if workers <= 1 else TOGETHER)
 
 
 def fair(rate: float, mine: float, others: Sequence[float]) -> float:
