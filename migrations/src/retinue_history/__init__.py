@@ -45,9 +45,9 @@ from retinue_history.migrate import (
     head_revision,
     upgrade,
 )
+from retinue_history.pacing import QuotaLease, QuotaState, Renewal
 from retinue_history.query import QueryResult, check_reader, run_query
 from retinue_history.reading import Snapshot, snapshot
-from retinue_history.pacing import QuotaLease, QuotaState, Renewal
 from retinue_history.records import (
     JSON,
     MAX_LABEL_BYTES,
@@ -87,15 +87,15 @@ __all__ = [
     "ImageName",
     "ImageRecord",
     "KnownImage",
-    "Overlap",
     "MonthTotals",
+    "Overlap",
     "QueryError",
     "QueryResult",
     "QuotaLease",
     "QuotaState",
     "RemovedObject",
-    "ReplayImage",
     "Renewal",
+    "ReplayImage",
     "RunKey",
     "RunRecord",
     "Selection",
@@ -117,9 +117,9 @@ __all__ = [
     "images_by_name",
     "known_images",
     "missing_images",
+    "month_of",
     "overlap",
     "record_annotations",
-    "month_of",
     "run_query",
     "snapshot",
     "upgrade",

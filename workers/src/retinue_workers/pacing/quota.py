@@ -17,7 +17,7 @@ calls that were under way. What they are answered until then says nothing about 
 SETTLE_ALONE_SECONDS = 0.25
 """The same for a worker that has the quota to itself."""
 
-RECENT_CALLS = 200.0
+RECENT_CALLS = 100.0
 """How many answers are looked back on; twice as many are halved."""
 
 IDLE_SECONDS = 5.0
