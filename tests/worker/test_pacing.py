@@ -80,8 +80,8 @@ class Simulation:
             done = [call for call in self._under_way if call[0] <= self.now]
             self._under_way = [call for call in self._under_way if call[0] > self.now]
             for _, worker, epoch, throttled in done:
-                self._quotas[worker].answered(epoch, throttled=throttled)
                 if throttled:
+                    self._quotas[worker].throttled(epoch)
                     soonest = max(self.now, self._renewed_at[worker] + 0.25)
                     self._renew_at[worker] = min(self._renew_at[worker], soonest)
             for worker, quota in enumerate(self._quotas):
@@ -107,7 +107,7 @@ class Simulation:
         passes = sum(moment > self.now - 1 for moment in self.passed[-60:]) < self.limit
         (self.passed if passes else self.throttled).append(self.now)
         takes = 0.2 if passes else 0.005
-        self._under_way.append((self.now + takes, worker, quota.epoch, not passes))
+        self._under_way.append((self.now + takes, worker, quota.called(), not passes))
 
     def _renew(self, worker: int, quota: SharedQuota) -> None:
         state = self._state
@@ -195,7 +195,7 @@ def test_what_throttling_taught_one_worker_holds_for_all(history: History) -> No
         hungry(pacer)
         pacer.renew()
     for _ in range(100):
-        first.quotas["service"].answered(0, throttled=True)
+        first.quotas["service"].throttled(first.quotas["service"].called())
     first.renew()
     second.renew()
     assert first.quotas["service"].epoch == second.quotas["service"].epoch == 1
@@ -256,7 +256,7 @@ def test_a_lease_that_cannot_be_renewed_is_halved(history: History) -> None:
     quota.alone(5.0)
     assert quota.slots._rate == pytest.approx(24.5)
     for _ in range(50):
-        quota.answered(0, throttled=True)
+        quota.throttled(quota.called())
     quota.alone(5.0)
     assert quota.slots._rate < 13
 

@@ -70,7 +70,7 @@ class RateEstimate:
         Args:
             now: On the clock of ``lowered_at``.
             configured: The quota as it is configured.
-            calls: Calls answered since the last time.
+            calls: Calls made since the last time.
             throttled: How many of them were throttled; 1 or more.
         """
         sure = (throttled - throttled**0.5) / max(calls, 1)
@@ -79,21 +79,24 @@ class RateEstimate:
 
 
 class Tally:
-    """Answers of a quota since its estimate was last lowered. Not thread-safe."""
+    """Calls of a quota since its estimate was last lowered. Not thread-safe.
+
+    A call counts when it is made and not when it is answered: a refusal comes sooner than an
+    answer, so of the answers alone too many would be refusals.
+
+    Attributes:
+        calls: Calls made.
+        throttled: How many of them were throttled, as far as they are answered.
+    """
 
     def __init__(self) -> None:
         """Begin with none."""
         self.calls = 0
         self.throttled = 0
 
-    def add(self, *, throttled: bool) -> None:
-        """Count an answer."""
-        self.calls += 1
-        self.throttled += throttled
-
 
 ENOUGH_CALLS = 20
-"""Answers from which a share of throttled ones is believed at once …"""
+"""Calls from which a share of throttled ones is believed at once …"""
 
 ENOUGH_SECONDS = 1.0
 """… and how long fewer are waited on, in seconds since the estimate was lowered."""
@@ -103,7 +106,7 @@ TOLERATED = 0.01
 
 
 def telling(calls: float, throttled: float, seconds: float) -> bool:
-    """Whether answers say enough to lower an estimate that is ``seconds`` old."""
+    """Whether calls say enough to lower an estimate that is ``seconds`` old."""
     enough = calls >= ENOUGH_CALLS or seconds >= ENOUGH_SECONDS
     return enough and throttled > 1 and throttled > TOLERATED * calls
 
@@ -257,13 +260,15 @@ class _LocalQuota:
         if estimate.limit is not None:
             self._slots.set_rate(estimate.rate(self._clock(), self._configured * HEADROOM))
         self._slots.take()
-        return _LocalTurn(self, self._estimate.epoch)
+        with self._changed:
+            self._tally.calls += 1
+            return _LocalTurn(self, self._estimate.epoch)
 
-    def answered(self, epoch: int, *, throttled: bool) -> None:
+    def throttled(self, epoch: int) -> None:
         with self._changed:
             if epoch != self._estimate.epoch:
                 return
-            self._tally.add(throttled=throttled)
+            self._tally.throttled += 1
             now, tally = self._clock(), self._tally
             if telling(tally.calls, tally.throttled, now - self._estimate.lowered_at):
                 self._estimate = self._estimate.lowered(
@@ -281,7 +286,7 @@ class _LocalTurn:
     epoch: int
 
     def throttled(self) -> None:
-        self.quota.answered(self.epoch, throttled=True)
+        self.quota.throttled(self.epoch)
 
     def accepted(self) -> None:
-        self.quota.answered(self.epoch, throttled=False)
+        return

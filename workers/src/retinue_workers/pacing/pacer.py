@@ -87,7 +87,7 @@ class SharedPacer:
         if shared.wants():
             self._hurry()
         shared.slots.take(cancelled)
-        return _SharedTurn(shared, shared.epoch, self._hurry)
+        return _SharedTurn(shared, shared.called(), self._hurry)
 
     def renew(self) -> None:
         """Renew the leases of quotas in use, and give back the others.
@@ -174,8 +174,8 @@ class _SharedTurn:
     hurry: Callable[[], None]
 
     def throttled(self) -> None:
-        self.quota.answered(self.epoch, throttled=True)
+        self.quota.throttled(self.epoch)
         self.hurry()
 
     def accepted(self) -> None:
-        self.quota.answered(self.epoch, throttled=False)
+        return

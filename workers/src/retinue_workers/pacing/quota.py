@@ -1,4 +1,4 @@
-"""One quota, as one worker knows it: its slots, its share, and what its calls were answered."""
+"""One quota, as one worker knows it: its slots, its share, and how its calls went."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ SETTLE_ALONE_SECONDS = 0.25
 """The same for a worker that has the quota to itself."""
 
 RECENT_CALLS = 100.0
-"""How many answers are looked back on; twice as many are halved."""
+"""How many calls are looked back on; twice as many are halved."""
 
 IDLE_SECONDS = 5.0
 """A worker that has made no call for so long gives its share back."""
@@ -51,7 +51,7 @@ class SharedQuota:
 
     @property
     def epoch(self) -> int:
-        """Which estimate the calls of this moment are made under."""
+        """How often the estimate was lowered, as far as this worker knows."""
         return self._estimate.epoch
 
     @property
@@ -69,11 +69,17 @@ class SharedQuota:
         self._used_at = self._clock()
         return self._share == 0.0 or (self.slots.waiting > 0 and self._demand < self._share)
 
-    def answered(self, epoch: int, *, throttled: bool) -> None:
-        """Count an answer to a call that was made under the estimate ``epoch``."""
+    def called(self) -> int:
+        """Count a call that is made now; which estimate it is made under."""
+        with self._lock:
+            self._tally.calls += 1
+            return self._estimate.epoch
+
+    def throttled(self, epoch: int) -> None:
+        """Count the refusal of a call that was made under the estimate ``epoch``."""
         with self._lock:
             if epoch == self._estimate.epoch:
-                self._tally.add(throttled=throttled)
+                self._tally.throttled += 1
 
     def renew(
         self, state: QuotaState, others: Sequence[QuotaLease]
@@ -113,9 +119,8 @@ class SharedQuota:
     def adopt(self, renewed: "Renewed") -> None:
         """Go on with a lease that was granted."""
         with self._lock:
-            if self._tally.calls >= renewed.told.calls:
-                self._tally.calls -= renewed.told.calls
-                self._tally.throttled -= renewed.told.throttled
+            self._tally.calls -= renewed.told.calls
+            self._tally.throttled -= renewed.told.throttled
             if renewed.estimate.epoch != self._estimate.epoch:
                 self._tally = Tally()
             self._estimate = renewed.estimate
@@ -163,7 +168,7 @@ class Renewed:
 
     Attributes:
         estimate: What the quota is believed to be.
-        told: The answers that were passed on.
+        told: The calls that were passed on.
         lease: This worker's part.
         taken: How many slots had been taken by then.
         at: When that was.
