@@ -14,7 +14,7 @@ HEADROOM = 0.98
 STEP = 0.03
 """How far below the limit we start again after throttling, as a part of it."""
 
-CLIMB_SECONDS = 8.0
+CLIMB_SECONDS = 6.0
 """How long the climb back to the limit takes; beyond it, we begin to look for more."""
 
 FLOOR = 0.01
@@ -64,8 +64,8 @@ class RateEstimate:
         """The estimate after some calls were throttled.
 
         What was let through is the best measure of the limit. Few calls measure badly, so of the
-        throttled ones a standard deviation (of a Poisson distribution) is left out, and no step
-        goes below half.
+        throttled ones half a standard deviation (of a Poisson distribution) is left out, and no
+        step goes below half.
 
         Args:
             now: On the clock of ``lowered_at``.
@@ -73,7 +73,7 @@ class RateEstimate:
             calls: Calls made since the last time.
             throttled: How many of them were throttled; 1 or more.
         """
-        sure = (throttled - throttled**0.5) / max(calls, 1)
+        sure = (throttled - 0.5 * throttled**0.5) / max(calls, 1)
         limit = self.rate(now, configured) * max(0.5, 1 - sure)
         return RateEstimate(max(FLOOR * configured, limit), now, self.epoch + 1)
 
@@ -93,6 +93,12 @@ class Tally:
         """Begin with none."""
         self.calls = 0
         self.throttled = 0
+
+    def refused(self) -> None:
+        """Count a refusal. With the first, counting begins anew: what was before is history."""
+        if not self.throttled:
+            self.calls = 1
+        self.throttled += 1
 
 
 ENOUGH_CALLS = 20
@@ -268,7 +274,7 @@ class _LocalQuota:
         with self._changed:
             if epoch != self._estimate.epoch:
                 return
-            self._tally.throttled += 1
+            self._tally.refused()
             now, tally = self._clock(), self._tally
             if telling(tally.calls, tally.throttled, now - self._estimate.lowered_at):
                 self._estimate = self._estimate.lowered(

@@ -10,12 +10,9 @@ from retinue_sdk.pacing import HEADROOM, RateEstimate, Slots, Tally, telling
 
 from retinue_workers.pacing.shares import FIRST, Claim, share
 
-SETTLE_SECONDS = 1.5
-"""How long after the estimate was lowered several workers go on at old shares: a renewal, and the
-calls that were under way. What they are answered until then says nothing about the new rate."""
-
-SETTLE_ALONE_SECONDS = 0.25
-"""The same for a worker that has the quota to itself."""
+SETTLE_SECONDS = 1.25
+"""How long refusals say nothing about a new rate: other workers go on at old shares until their next
+renewal, and a service that counts the calls of the last second still counts the old ones."""
 
 RECENT_CALLS = 100.0
 """How many calls are looked back on; twice as many are halved."""
@@ -79,12 +76,12 @@ class SharedQuota:
         """Count the refusal of a call that was made under the estimate ``epoch``."""
         with self._lock:
             if epoch == self._estimate.epoch:
-                self._tally.throttled += 1
+                self._tally.refused()
 
     def renew(
         self, state: QuotaState, others: Sequence[QuotaLease]
     ) -> tuple[QuotaState, "Renewed"]:
-        """What the quota is now, and what this worker takes of it; changes nothing here yet.
+        """What the quota is now, and what this worker takes of it once the lease is granted.
 
         Args:
             state: What all workers know of it.
@@ -94,13 +91,11 @@ class SharedQuota:
         usable_rps = self._configured * HEADROOM
         estimate = RateEstimate(state.limit_rps, now - state.lowered_seconds_ago, state.epoch)
         with self._lock:
-            tally, mine_is_current = self._tally, self._estimate.epoch == state.epoch
-            told = Tally()
-            told.calls, told.throttled = tally.calls, tally.throttled
-        settling = SETTLE_SECONDS if others else SETTLE_ALONE_SECONDS
-        settled = state.limit_rps is None or state.lowered_seconds_ago > settling
+            told, self._tally = self._tally, Tally()
+            current = self._estimate.epoch == state.epoch
+        settled = state.limit_rps is None or state.lowered_seconds_ago > SETTLE_SECONDS
         calls, throttled = state.calls, state.throttled
-        if settled and mine_is_current:
+        if settled and current and (throttled or told.throttled):
             calls, throttled = calls + told.calls, throttled + told.throttled
         if telling(calls, throttled, state.lowered_seconds_ago):
             estimate = estimate.lowered(now, usable_rps, calls=calls, throttled=throttled)
@@ -110,7 +105,7 @@ class SharedQuota:
         mine = Claim(self._demanded(now), self._share)
         rate = estimate.rate(now, usable_rps)
         part = share(rate, mine, [Claim(other.demand_rps, other.share_rps) for other in others])
-        renewed = Renewed(estimate, told, QuotaLease(mine.demand, part), self.slots.taken, now)
+        renewed = Renewed(estimate, QuotaLease(mine.demand, part), self.slots.taken, now)
         known = QuotaState(
             estimate.limit, state.lowered_seconds_ago, estimate.epoch, calls, throttled
         )
@@ -119,8 +114,6 @@ class SharedQuota:
     def adopt(self, renewed: "Renewed") -> None:
         """Go on with a lease that was granted."""
         with self._lock:
-            self._tally.calls -= renewed.told.calls
-            self._tally.throttled -= renewed.told.throttled
             if renewed.estimate.epoch != self._estimate.epoch:
                 self._tally = Tally()
             self._estimate = renewed.estimate
@@ -168,14 +161,12 @@ class Renewed:
 
     Attributes:
         estimate: What the quota is believed to be.
-        told: The calls that were passed on.
         lease: This worker's part.
         taken: How many slots had been taken by then.
         at: When that was.
     """
 
     estimate: RateEstimate
-    told: Tally
     lease: QuotaLease
     taken: int
     at: float
