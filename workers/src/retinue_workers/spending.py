@@ -108,7 +108,7 @@ class Spending:
         Raises:
             ConfigurationError: It has a budget and no price, so the budget would never be spent.
         """
-        prices = _prices(detector, capabilities, self._set_prices.get(detector))
+        prices = prices_of(detector, capabilities, self._set_prices.get(detector))
         if prices:
             self._prices[detector] = prices
             self._groups |= {price.group for price in prices}
@@ -282,7 +282,7 @@ class Spending:
         )
 
 
-def _prices(
+def prices_of(
     detector: str, capabilities: Capabilities, wanted: Sequence[TierPrice] | None
 ) -> tuple[Price, ...]:
     """The settings' price, or else the detector's own; none at all if it costs nothing."""

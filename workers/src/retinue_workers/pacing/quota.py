@@ -11,8 +11,8 @@ from retinue_sdk.pacing import HEADROOM, RateEstimate, Slots, Tally, telling
 from retinue_workers.pacing.shares import FIRST, Claim, share
 
 SETTLE_SECONDS = 1.25
-"""How long refusals say nothing about a new rate: other workers go on at old shares until their next
-renewal, and a service that counts the calls of the last second still counts the old ones."""
+"""How long refusals say nothing about a new rate: other workers go on at old shares until they
+renew, and a service that counts the calls of the last second still counts the old ones."""
 
 RECENT_CALLS = 100.0
 """How many calls are looked back on; twice as many are halved."""
