@@ -1,6 +1,8 @@
 """Not more calls than a quota allows: when the next may be made, and what the quota seems to be."""
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Condition, Lock
@@ -20,8 +22,11 @@ CLIMB_SECONDS = 6.0
 FLOOR = 0.01
 """Least part of a quota that we go down to."""
 
-CATCH_UP_SECONDS = 0.25
+CATCH_UP_SECONDS = 0.1
 """A delay up to this long is made up for by shorter gaps; longer ones are lost."""
+
+_WINDOW_CALLS = 1_000
+"""Most calls that are looked back on."""
 
 _LONGEST_WAIT_SECONDS = 3_600.0
 
@@ -64,7 +69,7 @@ class RateEstimate:
         """The estimate after some calls were throttled.
 
         What was let through is the best measure of the limit. Few calls measure badly, so of the
-        throttled ones half a standard deviation (of a Poisson distribution) is left out, and no
+        throttled ones a standard deviation (of a Poisson distribution) is left out, and no
         step goes below half.
 
         Args:
@@ -73,7 +78,7 @@ class RateEstimate:
             calls: Calls made since the last time.
             throttled: How many of them were throttled; 1 or more.
         """
-        sure = (throttled - 0.5 * throttled**0.5) / max(calls, 1)
+        sure = (throttled - throttled**0.5) / max(calls, 1)
         limit = self.rate(now, configured) * max(0.5, 1 - sure)
         return RateEstimate(max(FLOOR * configured, limit), now, self.epoch + 1)
 
@@ -102,19 +107,15 @@ class Tally:
 
 
 ENOUGH_CALLS = 20
-"""Calls from which a share of throttled ones is believed at once …"""
-
-ENOUGH_SECONDS = 1.0
-"""… and how long fewer are waited on, in seconds since the estimate was lowered."""
+"""Calls, the first refused one included, from which a share of throttled ones is believed."""
 
 TOLERATED = 0.01
 """Share of throttled calls that lowers nothing: two calls that came a little close together."""
 
 
-def telling(calls: float, throttled: float, seconds: float) -> bool:
-    """Whether calls say enough to lower an estimate that is ``seconds`` old."""
-    enough = calls >= ENOUGH_CALLS or seconds >= ENOUGH_SECONDS
-    return enough and throttled > 1 and throttled > TOLERATED * calls
+def telling(calls: float, throttled: float) -> bool:
+    """Whether calls say enough to lower an estimate."""
+    return calls >= ENOUGH_CALLS and throttled > 1 and throttled > TOLERATED * calls
 
 
 class StoppedError(RetriableError):
@@ -137,6 +138,7 @@ class Slots:
         self._rate = rate
         self._next = clock()
         self._last = self._next - 1 / rate
+        self._made: deque[float] = deque(maxlen=_WINDOW_CALLS)
         self.waiting = 0
         self.taken = 0
 
@@ -163,14 +165,21 @@ class Slots:
                 self.waiting -= 1
 
     def due(self) -> float:
-        """When the next call may be made, on the clock."""
-        return max(self._next, self._last + 0.5 / self._rate)
+        """When the next call may be made, on the clock.
+
+        Delays are made up for, but no second holds more calls than ``rate / HEADROOM``: a service
+        may count the calls of the last second.
+        """
+        number = min(math.ceil(self._rate), _WINDOW_CALLS)
+        full = self._made[-number] if number <= len(self._made) else -math.inf
+        return max(self._next, self._last + 0.5 / self._rate, full + number * HEADROOM / self._rate)
 
     def grant(self) -> None:
         """Note that a call is made now."""
         now = self._clock()
         self._next = max(self._next, now - CATCH_UP_SECONDS) + 1 / self._rate
         self._last = now
+        self._made.append(now)
         self.taken += 1
 
     def set_rate(self, rate: float) -> None:
@@ -180,6 +189,8 @@ class Slots:
             rate: Calls a second; above 0.
         """
         with self._changed:
+            if rate > 2 * self._rate:  # calls at so slow a pace say nothing about a second
+                self._made.clear()
             if rate > self._rate:  # who waits for a slow slot need not wait for all of it
                 self._next = min(self._next, self._last + 1 / rate)
             self._rate = rate
@@ -276,7 +287,7 @@ class _LocalQuota:
                 return
             self._tally.refused()
             now, tally = self._clock(), self._tally
-            if telling(tally.calls, tally.throttled, now - self._estimate.lowered_at):
+            if telling(tally.calls, tally.throttled):
                 self._estimate = self._estimate.lowered(
                     now,
                     self._configured * HEADROOM,

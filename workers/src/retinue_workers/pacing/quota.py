@@ -97,7 +97,7 @@ class SharedQuota:
         calls, throttled = state.calls, state.throttled
         if settled and current and (throttled or told.throttled):
             calls, throttled = calls + told.calls, throttled + told.throttled
-        if telling(calls, throttled, state.lowered_seconds_ago):
+        if telling(calls, throttled):
             estimate = estimate.lowered(now, usable_rps, calls=calls, throttled=throttled)
             calls = throttled = 0
         elif calls > 2 * RECENT_CALLS:
@@ -130,7 +130,7 @@ class SharedQuota:
         now = self._clock()
         with self._lock:
             tally = self._tally
-            if telling(tally.calls, tally.throttled, now - self._estimate.lowered_at):
+            if telling(tally.calls, tally.throttled):
                 before = self._estimate.rate(now, self._configured)
                 self._estimate = self._estimate.lowered(
                     now, self._configured, calls=tally.calls, throttled=tally.throttled
