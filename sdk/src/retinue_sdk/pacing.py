@@ -170,7 +170,7 @@ class Slots:
         Delays are made up for, but no second holds more calls than ``rate / HEADROOM``: a service
         may count the calls of the last second.
         """
-        number = min(math.ceil(self._rate), _WINDOW_CALLS)
+        number = min(math.ceil(self._rate / HEADROOM - 1e-9), _WINDOW_CALLS)
         full = self._made[-number] if number <= len(self._made) else -math.inf
         return max(self._next, self._last + 0.5 / self._rate, full + number * HEADROOM / self._rate)
 

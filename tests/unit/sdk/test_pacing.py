@@ -22,6 +22,7 @@ from retinue_sdk import (
 )
 from retinue_sdk.pacing import (
     CLIMB_SECONDS,
+    HEADROOM,
     STEP,
     LocalPacer,
     RateEstimate,
@@ -78,7 +79,7 @@ def test_no_second_holds_more_than_the_quota(delays: list[float], rate: float) -
         made += moments(slots, clock, 1)
     for start in made:
         inside = sum(start <= moment < start + 1 - 1e-9 for moment in made)
-        assert inside <= math.ceil(rate) * 1.02 + 1
+        assert inside <= math.ceil(rate / HEADROOM - 1e-9)
 
 
 def test_a_new_pace_holds_for_the_next_call() -> None:
