@@ -40,7 +40,7 @@ def test_fair_parts_are_the_whole_and_nobody_is_behind(rate: float, demands: lis
 @given(rate=RATES, mine=st.builds(Claim, demand=st.floats(0, 1_000), share=RATES), others=CLAIMS)
 def test_a_share_is_never_more_than_fair(rate: float, mine: Claim, others: list[Claim]) -> None:
     part = share(rate, mine, others)
-    assert 0 < part <= fair(rate, mine.demand, [other.demand for other in others])
+    assert 0 <= part <= fair(rate, mine.demand, [other.demand for other in others])
 
 
 def test_more_is_taken_only_from_what_nobody_holds() -> None:
