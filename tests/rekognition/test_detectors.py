@@ -112,14 +112,22 @@ def test_findings_of_each_kind(made: Make, stored: Stored) -> None:
     assert kinds["rekognition-ppe"] == {"person", "body_part", "protective_equipment"}
 
 
+def first_usd(detector: Detector) -> Decimal:
+    """What the first image of a month costs."""
+    return sum((price.usd(Decimal(1)) for price in detector.capabilities.prices), Decimal(0))
+
+
 def test_image_properties_are_billed_beside_the_labels(made: Make, stored: Stored) -> None:
     both = made(LabelDetector, features=["GENERAL_LABELS", "IMAGE_PROPERTIES"])
-    assert both.capabilities.usd_per_unit == Decimal("0.00175")
+    assert first_usd(both) == Decimal("0.00175")
     [findings] = both.detect([stored("a.png")])
     assert findings.detections[-1].kind == "image_properties"
     alone = made(LabelDetector, features=["IMAGE_PROPERTIES"])
-    assert alone.capabilities.usd_per_unit == Decimal("0.00075")
-    assert made(LabelDetector).capabilities.usd_per_unit == Decimal("0.001")
+    assert first_usd(alone) == Decimal("0.00075")
+    assert first_usd(made(LabelDetector)) == Decimal("0.001")
+    groups = {price.group for price in both.capabilities.prices}
+    assert len(groups) == 2
+    assert made(FaceDetector).capabilities.prices[0].group in groups
 
 
 def test_options_reach_the_request_in_percent(
@@ -179,9 +187,10 @@ def test_the_pace_is_the_regions_default(
     detector: type[Detector], region: str, rate: float
 ) -> None:
     one = detector(detector.options_model.model_validate({"region": region}))
-    assert one.capabilities.requests_per_second == rate
+    quota = f"rekognition:{region}:{one.operation}"
+    assert one.capabilities.quotas == {quota: rate}
     own = detector.options_model.model_validate({"region": region, "requests_per_second": 12.5})
-    assert detector(own).capabilities.requests_per_second == 12.5
+    assert detector(own).capabilities.quotas == {quota: 12.5}
     assert own.fingerprint() == one.options.fingerprint()
 
 

@@ -11,7 +11,6 @@ from retinue_rekognition import collection
 from retinue_rekognition.endpoint import Endpoint, Failure, StoredObject
 from retinue_rekognition.face_compare import FaceCompareDetector, FaceCompareOptions
 from retinue_rekognition.face_search import FaceSearchDetector, FaceSearchOptions
-from retinue_rekognition.pacer import Pacer
 from retinue_sdk import (
     ConfigurationError,
     Detector,
@@ -248,15 +247,3 @@ def test_another_reference_file_is_another_fingerprint(tmp_path: Path) -> None:
         path.write_bytes(picture)
         prints.add(FaceCompareDetector(FaceCompareOptions(reference_image=str(path))).fingerprint())
     assert len(prints) == 2
-
-
-def test_the_pacer_spaces_calls_and_does_not_save_up() -> None:
-    now, slept = 100.0, []
-    pacer = Pacer(10, clock=lambda: now, sleep=slept.append)
-    for _ in range(3):
-        pacer.wait()
-    assert slept == pytest.approx([0.1, 0.2])
-    now = 200.0
-    pacer.wait()
-    pacer.wait()
-    assert slept == pytest.approx([0.1, 0.2, 0.1])

@@ -245,3 +245,8 @@ def test_terms_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("RETINUE_ISOLATED", value)
         with pytest.raises(ConfigurationError, match=says):
             Settings.load()
+
+
+def test_a_detector_that_shares_a_quota_is_refused(memory_rig: Rig) -> None:
+    with pytest.raises(ConfigurationError, match=r"RETINUE_ISOLATED\[paced\]: it shares quotas"):
+        memory_rig.worker({"paced": {}}, isolated={"paced": {}})

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 from fakes.deliveries import attempt
+from fakes.history import MemoryHistory
 from fakes.waiting import eventually
 from retinue_history import RunRecord
 from retinue_sdk import (
@@ -29,6 +30,8 @@ from retinue_workers.attempt import Attempt
 from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.call import Call, Calls
 from retinue_workers.lane import Lane, LaneLimits
+from retinue_workers.settings import TierPrice
+from retinue_workers.spending import Spending
 from retinue_workers.verdict import HandBack
 
 
@@ -89,7 +92,9 @@ class Setup:
         detector = Scripted(script, **capabilities)
         lane = Lane(
             detector,
-            usd_per_unit=Decimal(1),
+            spending=Spending(
+                MemoryHistory(), self.breaker, prices={"scripted": (TierPrice(usd=Decimal(1)),)}
+            ),
             limits=LaneLimits(timeout, window, 100, 10_000),
             breaker=self.breaker,
             settle=lambda one, outcome: self.settled.append((one, outcome)),
@@ -293,7 +298,7 @@ def test_a_detector_that_cannot_say_what_it_needs_is_named(member: str) -> None:
     with pytest.raises(ConfigurationError, match=r"scripted.*OSError: weights.onnx is not there"):
         Lane(
             broken(fine),
-            usd_per_unit=None,
+            spending=Spending(MemoryHistory(), CircuitBreaker()),
             limits=LaneLimits(1, 1, 1, 2),
             breaker=CircuitBreaker(),
             settle=lambda *_: None,

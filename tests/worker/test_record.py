@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, cast
@@ -11,17 +12,22 @@ import pytest
 from fakes.deliveries import NOW, attempt
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from retinue_history import History, HistoryError, ImageRecord, RunRecord
+from retinue_history import Charge, History, HistoryError, ImageRecord, RunRecord
 from retinue_sdk import BoundingBox, Detection, Findings
 from retinue_workers import record
 from retinue_workers.record import InvalidResultError
 from retinue_workers.verdict import Fail
 
 
+def charge(units: Decimal, at: datetime) -> tuple[Charge, ...]:
+    """A tenth of a cent a unit."""
+    return (Charge("images", units, units * Decimal("0.001")),)
+
+
 def success(findings: Findings, **changes: Any) -> RunRecord:
     arguments: dict[str, Any] = {
         "model_version": None,
-        "usd_per_unit": Decimal("0.001"),
+        "charge": charge,
         "started_at": NOW,
         "duration_ms": 1.0,
         "max_detections": 10,
@@ -184,6 +190,7 @@ def test_a_failure_keeps_what_can_be_kept() -> None:
     run = record.failure(
         attempt(),
         Fail("c\0de \ud800" + "x" * 200, "m\0 \udfff" + "x" * 9_000, final=True),
+        charge=charge,
         started_at=NOW,
         duration_ms=3.0,
     )
@@ -191,7 +198,9 @@ def test_a_failure_keeps_what_can_be_kept() -> None:
     assert run.error_code == "c\N{REPLACEMENT CHARACTER}de ?" + "x" * 94
     assert run.error_message is not None
     assert len(run.error_message) == record.MAX_MESSAGE_CHARACTERS
-    empty = record.failure(attempt(), Fail("", "", final=False), started_at=NOW, duration_ms=0.0)
+    empty = record.failure(
+        attempt(), Fail("", "", final=False), charge=charge, started_at=NOW, duration_ms=0.0
+    )
     assert (empty.error_code, empty.error_message) == ("?", "?")
 
 
@@ -200,7 +209,9 @@ def test_a_failure_keeps_what_can_be_kept() -> None:
 )
 @example("\ud800", "\0")
 def test_whatever_an_error_says_can_be_stored(code: str, message: str) -> None:
-    run = record.failure(attempt(), Fail(code, message, final=False), started_at=NOW, duration_ms=0)
+    run = record.failure(
+        attempt(), Fail(code, message, final=False), charge=charge, started_at=NOW, duration_ms=0
+    )
     for text in (run.error_code, run.error_message):
         assert text
         assert "\0" not in text
@@ -266,7 +277,7 @@ def test_what_is_let_through_the_database_takes(
             about,
             findings,
             model_version=None,
-            usd_per_unit=Decimal("0.001"),
+            charge=charge,
             started_at=NOW,
             duration_ms=1.0,
             max_detections=10,

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from retinue_sdk import ConfigurationError
-from retinue_workers.settings import Settings, check_names
+from retinue_workers.settings import Settings, TierPrice, check_names
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,10 @@ def test_everything_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded.require_queue_url() == "https://sqs/q"
     assert loaded.require_database_url() == "postgresql://u:secret@h/d"
     assert loaded.detectors == {"echo": {"latency_ms": 5}, "pixels": {}}
-    assert loaded.prices == {"echo": Decimal("0.001"), "pixels": Decimal("0.0005")}
+    assert loaded.prices == {
+        "echo": (TierPrice(usd=Decimal("0.001")),),
+        "pixels": (TierPrice(usd=Decimal("0.0005")),),
+    }
     assert "secret" not in repr(loaded)
     with pytest.raises(ValidationError):
         loaded.max_in_flight = 5  # type: ignore[misc]
@@ -120,11 +123,11 @@ def test_a_bad_value_names_its_variable_and_what_is_allowed(
     ("name", "value", "place"),
     [
         ("DETECTORS", '{"echo": 5}', "RETINUE_DETECTORS[echo]: "),
-        ("PRICES", '{"echo": -0.5}', "RETINUE_PRICES[echo]: Input should be greater than or equal"),
-        ("PRICES", '{"echo": "NaN"}', "RETINUE_PRICES[echo]: "),
-        ("PRICES", '{"echo": Infinity}', "RETINUE_PRICES[echo]: "),
-        ("PRICES", '{"echo": 1e12}', "RETINUE_PRICES[echo]: "),
-        ("PRICES", '{"echo": "free"}', "RETINUE_PRICES[echo]: "),
+        ("PRICES", '{"echo": -0.5}', "RETINUE_PRICES[echo][0][usd]: Input should be greater than"),
+        ("PRICES", '{"echo": "NaN"}', "RETINUE_PRICES[echo][0][usd]: "),
+        ("PRICES", '{"echo": Infinity}', "RETINUE_PRICES[echo][0][usd]: "),
+        ("PRICES", '{"echo": 1e12}', "RETINUE_PRICES[echo][0][usd]: "),
+        ("PRICES", '{"echo": "free"}', "RETINUE_PRICES[echo][0][usd]: "),
     ],
 )
 def test_a_bad_value_inside_json_is_located(
@@ -186,3 +189,30 @@ def test_whatever_is_set_is_taken_or_refused_by_name(name: str, value: str) -> N
             Settings.load()
         except ConfigurationError as error:
             assert re.search(rf"\b{variable}\b", str(error))  # noqa: PT017
+
+
+def test_prices_have_tiers(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiers = '[{"up_to_units": 1000, "usd": 0.001}, {"usd": "0.0005"}]'
+    monkeypatch.setenv("RETINUE_PRICES", f'{{"echo": {tiers}}}')
+    [first, last] = Settings.load().prices["echo"]
+    assert (first.up_to_units, first.usd) == (1_000, Decimal("0.001"))
+    assert (last.up_to_units, last.usd) == (None, Decimal("0.0005"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"PRICES": '{"echo": [{"up_to_units": 5, "usd": 1}]}'}, "echo: the last tier must"),
+        ({"PRICES": '{"echo": []}'}, "echo: the last tier must"),
+        ({"PRICES": '{"echo": [{"usd": 1, "up_to": 5}]}'}, "up_to"),
+        ({"MONTHLY_BUDGETS_USD": '{"echo": -1}'}, "MONTHLY_BUDGETS_USD[echo]: "),
+        (
+            {"DETECTORS": '{"echo": {}}', "MONTHLY_BUDGETS_USD": '{"ehco": 5}'},
+            "MONTHLY_BUDGETS_USD names ehco, which RETINUE_DETECTORS does not",
+        ),
+    ],
+)
+def test_prices_and_budgets_that_cannot_be_meant(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
+) -> None:
+    assert said in complaint(monkeypatch, **variables)

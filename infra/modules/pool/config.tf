@@ -4,10 +4,12 @@
 variable "config" {
   description = "The pool: detectors with options, which images, size, scaling and time limits. infra/README.md explains each."
   type = object({
-    detectors    = map(map(string))
-    prices       = optional(map(number), {})
-    key_prefixes = optional(list(string), [])
-    key_suffixes = optional(list(string), [])
+    detectors           = map(map(string))
+    prices              = optional(map(number), {})
+    price_tiers         = optional(map(list(object({ up_to_units = optional(number), usd = number }))), {})
+    monthly_budgets_usd = optional(map(number), {})
+    key_prefixes        = optional(list(string), [])
+    key_suffixes        = optional(list(string), [])
 
     routes = optional(map(object({
       bucket         = optional(list(string))
@@ -90,6 +92,11 @@ variable "config" {
   validation {
     condition     = var.config.event_bus_arn == null || can(regex("^arn:[a-z-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/", var.config.event_bus_arn))
     error_message = "The pool ${var.pool_name}: event_bus_arn must be the ARN of an EventBridge event bus."
+  }
+
+  validation {
+    condition     = alltrue([for name in concat(keys(var.config.price_tiers), keys(var.config.monthly_budgets_usd)) : contains(keys(var.config.detectors), name)]) && alltrue([for budget in values(var.config.monthly_budgets_usd) : budget >= 0])
+    error_message = "The pool ${var.pool_name}: price_tiers and monthly_budgets_usd must be for detectors of the pool, and a budget 0 or more."
   }
 
   validation {

@@ -28,7 +28,8 @@ locals {
       RETINUE_QUEUE_URL                  = aws_sqs_queue.this.url
       RETINUE_DATABASE_URL               = var.database.url
       RETINUE_DETECTORS                  = jsonencode(local.detectors)
-      RETINUE_PRICES                     = jsonencode(var.config.prices)
+      RETINUE_PRICES                     = jsonencode(merge(var.config.prices, var.config.price_tiers))
+      RETINUE_MONTHLY_BUDGETS_USD        = jsonencode(var.config.monthly_budgets_usd)
       RETINUE_ROUTES                     = jsonencode(var.config.routes)
       RETINUE_ISOLATED                   = jsonencode(var.config.isolated)
       RETINUE_PLUGIN_OPTIONS             = jsonencode(local.plugin_options)

@@ -4,10 +4,12 @@
 variable "pools" {
   description = "Pools by name: detectors with options, which images, size, scaling and time limits. infra/README.md explains each."
   type = map(object({
-    detectors    = map(map(string))
-    prices       = optional(map(number), {})
-    key_prefixes = optional(list(string), [])
-    key_suffixes = optional(list(string), [])
+    detectors           = map(map(string))
+    prices              = optional(map(number), {})
+    price_tiers         = optional(map(list(object({ up_to_units = optional(number), usd = number }))), {})
+    monthly_budgets_usd = optional(map(number), {})
+    key_prefixes        = optional(list(string), [])
+    key_suffixes        = optional(list(string), [])
 
     routes = optional(map(object({
       bucket         = optional(list(string))

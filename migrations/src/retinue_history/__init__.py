@@ -47,6 +47,7 @@ from retinue_history.migrate import (
     head_revision,
     upgrade,
 )
+from retinue_history.pacing import QuotaLease, QuotaState, Renewal
 from retinue_history.people import Enrolment, IndexedFace, People, PersonBeingForgottenError
 from retinue_history.query import QueryResult, check_reader, run_query
 from retinue_history.reading import Snapshot, snapshot
@@ -55,6 +56,7 @@ from retinue_history.records import (
     MAX_LABEL_BYTES,
     REPLAY,
     Box,
+    Charge,
     ConfigurationRecord,
     DetectionRecord,
     ImageRecord,
@@ -66,6 +68,7 @@ from retinue_history.records import (
 )
 from retinue_history.selected import CATEGORIES, DETECTION_COLUMNS, detection_rows, image_rows
 from retinue_history.selection import ImageName, Selection
+from retinue_history.spending import MonthTotals, month_of
 
 __all__ = [
     "CATEGORIES",
@@ -78,6 +81,7 @@ __all__ = [
     "ActivityReader",
     "Box",
     "Cause",
+    "Charge",
     "ConfigurationRecord",
     "DetectionRecord",
     "Difference",
@@ -94,13 +98,17 @@ __all__ = [
     "ImageRecord",
     "IndexedFace",
     "KnownImage",
+    "MonthTotals",
     "Names",
     "Overlap",
     "People",
     "PersonBeingForgottenError",
     "QueryError",
     "QueryResult",
+    "QuotaLease",
+    "QuotaState",
     "RemovedObject",
+    "Renewal",
     "ReplayImage",
     "Retention",
     "RunKey",
@@ -126,6 +134,7 @@ __all__ = [
     "known_images",
     "maintain",
     "missing_images",
+    "month_of",
     "overlap",
     "record_annotations",
     "run_query",

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +22,7 @@ from retinue_history.columns import (
 )
 from retinue_history.errors import HistoryUnavailableError
 from retinue_history.faults import clashed, translated
+from retinue_history.pacing import Renewal, renew_leases
 from retinue_history.records import (
     ConfigurationRecord,
     ImageRecord,
@@ -29,6 +31,7 @@ from retinue_history.records import (
     RunRecord,
     Seen,
 )
+from retinue_history.spending import MonthTotals, add_charges, read_totals
 
 _ATTEMPTS = 5
 _LOCK_SPACE = 0x5245_5449  # "RETI": our own among the advisory locks of the database
@@ -141,6 +144,43 @@ class History:
         with translated(), self._engine.begin() as connection:
             connection.execute(statements.SAVE_CONFIGURATIONS, columns)
 
+    def renew_leases(
+        self,
+        worker: str,
+        lease_seconds: float,
+        renewals: Mapping[str, Renewal],
+        released: Collection[str] = (),
+    ) -> None:
+        """Renew a worker's leases of quotas, all or none, in a short transaction.
+
+        Args:
+            worker: What tells the worker from all others.
+            lease_seconds: How long the leases hold from now on, by the database's clock.
+            renewals: What to do about each quota.
+            released: Quotas that the worker gives back.
+
+        Raises:
+            HistoryUnavailableError: The database cannot answer now.
+        """
+        with translated(), self._engine.begin() as connection:
+            renew_leases(connection, worker, lease_seconds, renewals, released)
+
+    def month_totals(
+        self, month: date, detectors: Collection[str], groups: Collection[str]
+    ) -> MonthTotals:
+        """What a month has cost until now, by what is committed. One round trip.
+
+        Args:
+            month: Its first day.
+            detectors: Detectors whose dollars are asked for.
+            groups: Price groups whose units are asked for.
+
+        Raises:
+            HistoryUnavailableError: The database cannot answer now.
+        """
+        with translated(), self._engine.connect() as connection:
+            return read_totals(connection, month, detectors, groups)
+
 
 def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> set[RunKey]:
     """Insert runs with their detections as part of a transaction; their images must be there.
@@ -159,6 +199,7 @@ def _save_run_records(
         (run_id, attempts[key, event_id]) for run_id, key, event_id in _save_runs(connection, runs)
     ]
     _save_detections(connection, inserted)
+    add_charges(connection, [run for _, run in inserted])
     return {run.key for _, run in inserted}
 
 

@@ -98,6 +98,21 @@ MAX_LABEL_BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """What a run adds to a month's bill in one price group.
+
+    Attributes:
+        price_group: What the provider counts together to find the tier of its price.
+        billed_units: Units billed; at least 0.
+        price_usd: What they cost, in US dollars; at least 0.
+    """
+
+    price_group: str
+    billed_units: Decimal
+    price_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """One attempt of one detector at one image.
 
@@ -118,6 +133,7 @@ class RunRecord:
         raw_response: The detector's unprocessed answer, if it is to be kept.
         detections: What was found, in the detector's own order; may be empty.
         avoided_usd: What a skip saved, in US dollars; at least 0, and set exactly for a skip.
+        charges: What to add to ``monthly_spending`` if the run is new; together ``price_usd``.
     """
 
     key: RunKey
@@ -134,6 +150,7 @@ class RunRecord:
     raw_response: JSON = None
     detections: tuple[DetectionRecord, ...] = ()
     avoided_usd: Decimal | None = None
+    charges: tuple[Charge, ...] = ()
 
 
 def skip_event_id(event_id: str) -> str:

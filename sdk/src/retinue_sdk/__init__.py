@@ -16,6 +16,8 @@ from retinue_sdk.hookspecs import hookimpl
 from retinue_sdk.image import Image
 from retinue_sdk.json_value import Json
 from retinue_sdk.options import DetectorOptions, Operational
+from retinue_sdk.pacing import LocalPacer, Pacer, Turn
+from retinue_sdk.price import Price, Tier
 from retinue_sdk.reference import ImageReference
 from retinue_sdk.run import Run
 from retinue_sdk.stand_in import StandIn
@@ -37,12 +39,17 @@ __all__ = [
     "Input",
     "InvalidImageError",
     "Json",
+    "LocalPacer",
     "Operational",
+    "Pacer",
     "Pixels",
+    "Price",
     "Result",
     "RetinueError",
     "RetriableError",
     "Run",
     "StandIn",
+    "Tier",
+    "Turn",
     "hookimpl",
 ]

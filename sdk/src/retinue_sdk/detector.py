@@ -1,18 +1,22 @@
 """What a plugin author writes: a detector."""
 
 import inspect
+import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
 
 from retinue_sdk.detection import Findings
-from retinue_sdk.errors import DetectorError
+from retinue_sdk.errors import DetectorError, RetriableError
 from retinue_sdk.image import Image
 from retinue_sdk.options import DetectorOptions
+from retinue_sdk.pacing import LocalPacer, Pacer
+from retinue_sdk.price import Price
 from retinue_sdk.stand_in import StandIn
 
 OptionsT = TypeVar("OptionsT", bound=DetectorOptions)
@@ -46,7 +50,11 @@ class Capabilities:
             1 or more, and more than 1 only if ``detect`` is thread-safe.
         requests_per_second: Most calls of ``detect`` a second; ``None`` for no limit.
         usd_per_unit: Price of one billed unit in US dollars, 0 or more; a price in the settings
-            goes before it.
+            goes before it. For a price that changes with the month's units, give ``prices``.
+        prices: What a billed unit costs, in tiers; several where it counts in several price groups
+            at once. They go before ``usd_per_unit``, and the settings before them.
+        quotas: Most calls of a service a second, by the name of the quota. The detector asks
+            ``paced`` before each such call, and all workers with the same history share the quota.
 
     Raises:
         ValueError: A value is outside its range.
@@ -57,6 +65,8 @@ class Capabilities:
     max_concurrency: int = 1
     requests_per_second: float | None = None
     usd_per_unit: Decimal = Decimal(0)
+    prices: tuple[Price, ...] = ()
+    quotas: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a detector that could never be called."""
@@ -67,6 +77,9 @@ class Capabilities:
             raise ValueError(f"requests_per_second must be above 0, not {self.requests_per_second}")
         if not self.usd_per_unit.is_finite() or self.usd_per_unit < 0:
             raise ValueError(f"usd_per_unit must be 0 or more, not {self.usd_per_unit}")
+        for quota, rate in self.quotas.items():
+            if not 0 < rate < math.inf:
+                raise ValueError(f"the quota {quota} must be above 0 and finite, not {rate}")
 
 
 class Detector(ABC, Generic[OptionsT]):
@@ -90,6 +103,7 @@ class Detector(ABC, Generic[OptionsT]):
     version: ClassVar[str]
     options_model: ClassVar[type[DetectorOptions]] = DetectorOptions
     stand_in: ClassVar[StandIn | None] = None
+    _pacer: Pacer | None = None
 
     def __init__(self, options: OptionsT) -> None:
         """Keep the options. Load models in ``start``, not here."""
@@ -161,6 +175,45 @@ class Detector(ABC, Generic[OptionsT]):
     def close(self) -> None:
         """Release what ``start`` took. Called once at the end, unless a call hangs by then."""
         return
+
+    @property
+    def pacer(self) -> Pacer:
+        """Who paces calls: the worker, or without one this detector alone."""
+        if self._pacer is None:
+            self._pacer = LocalPacer(self.capabilities.quotas)
+        return self._pacer
+
+    @pacer.setter
+    def pacer(self, pacer: Pacer) -> None:
+        self._pacer = pacer
+
+    @contextmanager
+    def paced(self, quota: str) -> Iterator[None]:
+        """Wait until a call that counts against ``quota`` may be made; then make it inside.
+
+        How it ends tells about the quota: a ``RetriableError(throttled=True)`` that leaves the
+        block slows the next calls down, any other one says nothing, and everything else is an
+        answer. The time that is waited does not count against the detector.
+
+        Args:
+            quota: A name in ``capabilities.quotas``.
+
+        Raises:
+            RetriableError: The worker stops.
+            ValueError: The capabilities do not name the quota.
+        """
+        turn = self.pacer.wait(quota)
+        try:
+            yield
+        except RetriableError as error:
+            if error.throttled:
+                turn.throttled()
+            raise
+        except DetectorError:
+            turn.accepted()
+            raise
+        else:
+            turn.accepted()
 
     def fingerprint(self) -> str:
         """32 hex digits for the run key: the options and the model they name."""

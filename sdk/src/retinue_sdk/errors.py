@@ -14,6 +14,7 @@ back to the queue, until its last receive, when the failure is recorded.
 """
 
 import math
+from decimal import Decimal
 
 
 class RetinueError(Exception):
@@ -34,17 +35,36 @@ class ConfigurationError(RetinueError):
 
 
 class DetectorError(RetinueError):
-    """A detector could not look at an image."""
+    """A detector could not look at an image.
+
+    Args:
+        message: What happened.
+        billed_units: What was billed all the same, in the units of the detector's price.
+    """
+
+    def __init__(
+        self, message: str | None = None, *, billed_units: Decimal | int = Decimal(0)
+    ) -> None:
+        """Check that the bill is a non-negative, finite number."""
+        super().__init__(message)
+        units = Decimal(billed_units)
+        if not units.is_finite() or units < 0:
+            raise ValueError(f"billed units must be 0 or more, not {billed_units}")
+        self.billed_units = units
 
 
 class _PassingError(DetectorError):
     """It will pass: there is a time after which another attempt makes sense."""
 
     def __init__(
-        self, message: str | None = None, *, retry_after_seconds: float | None = None
+        self,
+        message: str | None = None,
+        *,
+        retry_after_seconds: float | None = None,
+        billed_units: Decimal | int = Decimal(0),
     ) -> None:
         """Check that the wait is a non-negative, finite number."""
-        super().__init__(message)
+        super().__init__(message, billed_units=billed_units)
         if retry_after_seconds is not None and not 0 <= retry_after_seconds < math.inf:
             raise ValueError(f"retry_after_seconds must be 0 or more, not {retry_after_seconds!r}")
         self.retry_after_seconds = retry_after_seconds
@@ -60,7 +80,24 @@ class RetriableError(_PassingError):
         message: What happened, for the log.
         retry_after_seconds: How long to wait at least, in seconds; ``None`` leaves it to the
             worker's exponential backoff.
+        throttled: Whether the service said that there were too many calls. Inside
+            ``Detector.paced``, that slows the calls of all workers down.
+        billed_units: What was billed all the same.
     """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after_seconds: float | None = None,
+        throttled: bool = False,
+        billed_units: Decimal | int = Decimal(0),
+    ) -> None:
+        """Keep what kind of failure it was."""
+        super().__init__(
+            message, retry_after_seconds=retry_after_seconds, billed_units=billed_units
+        )
+        self.throttled = throttled
 
 
 class DetectorNotReadyError(_PassingError):
@@ -87,12 +124,18 @@ class InvalidImageError(DetectorError):
             Retinue itself uses are in ``docs/errors.md``.
         final: Whether another upload of the very same bytes would fail the same way. ``False`` for
             an image that is merely gone.
+        billed_units: What was billed all the same.
     """
 
     def __init__(
-        self, message: str | None = None, *, code: str = "invalid_image", final: bool = True
+        self,
+        message: str | None = None,
+        *,
+        code: str = "invalid_image",
+        final: bool = True,
+        billed_units: Decimal | int = Decimal(0),
     ) -> None:
         """Keep the code beside the message."""
-        super().__init__(message)
+        super().__init__(message, billed_units=billed_units)
         self.code = code
         self.final = final

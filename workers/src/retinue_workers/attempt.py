@@ -1,6 +1,7 @@
 """One detector to be applied to one image, because of one event."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from retinue_history import RunKey
 from retinue_sdk import Image
@@ -21,6 +22,7 @@ class Attempt:
         alone: Whether it must not share a batch, because a batch with it in it raised.
         retrying_since: When the first of the retriable errors in a row came (monotonic clock,
             seconds); ``None`` if the last answer was none.
+        billed_units: What was billed for answers that were no findings.
     """
 
     delivery: Delivery
@@ -30,3 +32,4 @@ class Attempt:
     tries: int = 0
     alone: bool = False
     retrying_since: float | None = None
+    billed_units: Decimal = Decimal(0)

@@ -1,12 +1,13 @@
 """Calls of a detector: made safely, given up when they hang, each ended exactly once."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from threading import Condition
+from threading import Condition, local
 
 import structlog
 from retinue_sdk import AnyDetector, ConfigurationError, DetectorError, Findings, Image
@@ -25,15 +26,17 @@ class Call:
         deadline: When it is given up (monotonic clock, seconds).
         started: When it began, on the same clock.
         started_at: When it began, in UTC.
+        turns: How many calls of its service it was allowed to make.
     """
 
     attempts: list[Attempt]
     deadline: float
     started: float = field(default_factory=time.monotonic)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    turns: int = 0
 
     def duration_ms(self) -> float:
-        """Milliseconds since the call began, shared out evenly over its images."""
+        """Milliseconds that the call took without waiting, shared out evenly over its images."""
         return (time.monotonic() - self.started) * 1_000 / len(self.attempts)
 
 
@@ -51,6 +54,30 @@ class Calls:
         self._hung: set[Call] = set()
         self._busy = 0
         self._closed = False
+        self._here = local()
+
+    @property
+    def closed(self) -> bool:
+        """Whether no call may begin any more."""
+        return self._closed
+
+    @contextmanager
+    def suspended(self) -> Iterator[Call | None]:
+        """Stop the clock of the call that this thread is at, if it is at one, and yield it."""
+        call: Call | None = getattr(self._here, "call", None)
+        if call is None:
+            yield None
+            return
+        began, rest = time.monotonic(), call.deadline - time.monotonic()
+        call.deadline = math.inf
+        try:
+            yield call
+        finally:
+            with self._changed:
+                now = time.monotonic()
+                call.started += now - began
+                call.deadline = now + rest
+                self._changed.notify_all()
 
     @contextmanager
     def busy(self) -> Iterator[bool]:
@@ -71,12 +98,14 @@ class Calls:
             if self._closed:
                 return False
             self._running.add(call)
+            self._here.call = call
             self._changed.notify_all()
             return True
 
     def end(self, call: Call) -> bool:
         """Count a call as over; ``False`` if it was given up before."""
         with self._changed:
+            self._here.call = None
             self._hung.discard(call)
             if call not in self._running:
                 return False
@@ -93,7 +122,8 @@ class Calls:
                     self._hung |= late
                     return list(late)
                 nearest = min((call.deadline for call in self._running), default=None)
-                self._changed.wait(None if nearest is None else nearest - now)
+                rest = math.inf if nearest is None else nearest - now
+                self._changed.wait(None if rest == math.inf else rest)
             return []
 
     def close(self) -> None:

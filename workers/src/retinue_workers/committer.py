@@ -40,6 +40,7 @@ class Committer:
         breaker: Tripped while the history is away.
         committed: Told of each delivery and the run keys that are new in the history.
         took: Told how many seconds each transaction took.
+        closed: Told of runs that were recorded, or never will be.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Committer:
         breaker: CircuitBreaker,
         committed: Callable[[Delivery, Sequence[RunRecord]], None],
         took: Callable[[float], None] = lambda seconds: None,  # noqa: ARG005
+        closed: Callable[[Sequence[RunRecord]], None] = lambda _: None,
     ) -> None:
         """Commit nothing yet."""
         self._history = history
@@ -58,6 +60,7 @@ class Committer:
         self._breaker = breaker
         self._committed = committed
         self._took = took
+        self._closed = closed
         self._waiting: SimpleQueue[Delivery | None] = SimpleQueue()
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="committer", daemon=True)
@@ -93,6 +96,7 @@ class Committer:
         except Exception:  # a bug must not end the loop in silence; SQS delivers again
             log.exception("commit_failed", messages=len(group))
             self._in_flight.remove([delivery.message for delivery in group])
+        self._closed([run for delivery in group for run in delivery.runs])
         return bool(group)
 
     def _take(self) -> list[Delivery]:

@@ -16,6 +16,7 @@ from retinue_sdk import (
     Image,
     ImageReference,
     InvalidImageError,
+    Pacer,
     Result,
 )
 
@@ -45,6 +46,15 @@ class FilteredDetector(Detector[Any]):
     def capabilities(self) -> Capabilities:
         """The detector's own."""
         return self._own.capabilities
+
+    @property
+    def pacer(self) -> Pacer:
+        """The detector's own."""
+        return self._own.pacer
+
+    @pacer.setter
+    def pacer(self, pacer: Pacer) -> None:
+        self._own.pacer = pacer
 
     @property
     def model_version(self) -> str | None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from threading import Thread
 
 import structlog
@@ -17,6 +18,7 @@ from retinue_sdk import (
     Findings,
     Input,
     InvalidImageError,
+    RetriableError,
 )
 
 from retinue_workers import record
@@ -24,7 +26,10 @@ from retinue_workers.attempt import Attempt
 from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.call import Call, Calls, detect
 from retinue_workers.loader import prepare
+from retinue_workers.pacing.call_pacer import CallPacer
+from retinue_workers.pacing.pacer import SharedPacer
 from retinue_workers.schedule import Schedule
+from retinue_workers.spending import Spending
 from retinue_workers.verdict import (
     PROBE_SECONDS,
     Fail,
@@ -65,11 +70,12 @@ class Lane:
 
     Args:
         detector: The detector, made but not started.
-        usd_per_unit: Price of one billed unit, in US dollars; ``None`` for the detector's own.
         limits: How far to trust the detector.
+        spending: What its runs cost, and whether its budget allows another call.
+        pacer: Paces calls that count against a quota; ``None`` where the detector names none.
         breaker: Tripped, as ``detector NAME``, while the detector works for no image.
         settle: Told the outcome of each attempt.
-        retried: Told of each attempt that is made again.
+        retried: Told of each attempt that is made again, and whether it was throttled.
 
     Raises:
         ConfigurationError: The detector cannot say what it needs.
@@ -79,11 +85,12 @@ class Lane:
         self,
         detector: AnyDetector,
         *,
-        usd_per_unit: Decimal | None,
         limits: LaneLimits,
+        spending: Spending,
+        pacer: SharedPacer | None = None,
         breaker: CircuitBreaker,
         settle: Settle,
-        retried: Callable[[], None] = lambda: None,
+        retried: Callable[[bool], None] = lambda throttled: None,  # noqa: ARG005
     ) -> None:
         """Start nothing yet."""
         self.detector = detector
@@ -92,22 +99,31 @@ class Lane:
         self._settle = settle
         self._retried = retried
         self._cause = f"detector {detector.name}"
-        with _refusing(detector):
+        with refusing(detector):
             self.fingerprint = detector.fingerprint()
             self._capabilities = detector.capabilities
             self._schedule = Schedule(
                 max_batch_size=self._capabilities.max_batch_size,
                 requests_per_second=self._capabilities.requests_per_second,
             )
-            own_price = self._capabilities.usd_per_unit
-        self.usd_per_unit = own_price if usd_per_unit is None else usd_per_unit
+            spending.add(detector.name, self._capabilities)
+        self._spending = spending
+        self._charge = partial(spending.charges, detector.name)
         self._calls = Calls()
+        self._pacer = pacer
+        if pacer is not None and self._capabilities.quotas:
+            detector.pacer = CallPacer(pacer, self._calls)
         self._open = False
 
     @property
     def name(self) -> str:
         """The detector's name."""
         return self.detector.name
+
+    @property
+    def usd_per_unit(self) -> Decimal:
+        """What one more billed unit would cost now, in US dollars."""
+        return self._spending.unit_usd(self.name)
 
     @property
     def input(self) -> Input:
@@ -123,7 +139,7 @@ class Lane:
             ConfigurationError: It can never start as it is set.
         """
         self._open = True
-        with _refusing(self.detector):
+        with refusing(self.detector):
             ready = self._start_detector()
         if ready:
             self._run_threads()
@@ -143,6 +159,8 @@ class Lane:
         for attempt in self._schedule.close():
             self._settle(attempt, STOPPING)
         self._calls.close()
+        if self._pacer is not None:
+            self._pacer.wake()
 
     def stop(self, deadline: float) -> None:
         """Hand back what waits, let running calls finish until ``deadline``, close the detector.
@@ -219,6 +237,16 @@ class Lane:
             ``False`` if there was nothing to do, the lane stops, or the call took so long that it
             was given up meanwhile.
         """
+        with self._spending.call(self.name, len(batch)) as affordable:
+            if affordable:
+                return self._call(batch)
+        self._schedule.pause(time.monotonic() + PROBE_SECONDS)
+        for attempt in batch:
+            self.put(attempt)
+        return True
+
+    def _call(self, batch: list[Attempt]) -> bool:
+        """As ``_serve``, where money does not matter."""
         with self._calls.busy() as may:
             ready = self._readied(batch) if may else batch
             if not ready:
@@ -269,6 +297,7 @@ class Lane:
     ) -> None:
         """Do what the answer asks for."""
         now = time.monotonic()
+        attempt.billed_units += record.bill_of(answer)
         since = attempt.retrying_since
         verdict = judge(
             answer,
@@ -281,10 +310,7 @@ class Lane:
             case Succeed(findings):
                 self._settle(attempt, self._success(attempt, findings, started_at, duration_ms))
             case Fail() as fail:
-                self._settle(
-                    attempt,
-                    record.failure(attempt, fail, started_at=started_at, duration_ms=duration_ms),
-                )
+                self._settle(attempt, self._failure(attempt, fail, started_at, duration_ms))
             case Retry(after_seconds, reason, alone):
                 log.warning(
                     "retry",
@@ -294,7 +320,7 @@ class Lane:
                     after_seconds=round(after_seconds, 3),
                     reason=reason,
                 )
-                self._retried()
+                self._retried(isinstance(answer, RetriableError) and answer.throttled)
                 attempt.alone = alone or attempt.alone
                 if attempt.retrying_since is None:
                     attempt.retrying_since = now
@@ -316,7 +342,7 @@ class Lane:
                 attempt,
                 findings,
                 model_version=self.detector.model_version,
-                usd_per_unit=self.usd_per_unit,
+                charge=self._charge,
                 started_at=started_at,
                 duration_ms=duration_ms,
                 max_detections=self._limits.max_detections,
@@ -328,7 +354,15 @@ class Lane:
             log.exception("answer_unreadable", detector=self.name, kind="Findings")
             reason = describe(error)
         fail = Fail("invalid_result", reason, final=False)
-        return record.failure(attempt, fail, started_at=started_at, duration_ms=duration_ms)
+        return self._failure(attempt, fail, started_at, duration_ms)
+
+    def _failure(
+        self, attempt: Attempt, fail: Fail, started_at: datetime, duration_ms: float
+    ) -> RunRecord:
+        """The run of a detector that could not look."""
+        return record.failure(
+            attempt, fail, charge=self._charge, started_at=started_at, duration_ms=duration_ms
+        )
 
     def _watch(self) -> None:
         """Give up calls that exceed their time."""
@@ -343,15 +377,12 @@ class Lane:
         duration_ms = call.duration_ms()
         fail = Fail("detector_timeout", f"no answer within {seconds:g} s", final=False)
         for attempt in call.attempts:
-            self._settle(
-                attempt,
-                record.failure(attempt, fail, started_at=call.started_at, duration_ms=duration_ms),
-            )
+            self._settle(attempt, self._failure(attempt, fail, call.started_at, duration_ms))
         self._thread(self._work, "work")
 
 
 @contextmanager
-def _refusing(detector: AnyDetector) -> Iterator[None]:
+def refusing(detector: AnyDetector) -> Iterator[None]:
     """Turn whatever a plugin raises into a refusal to start, naming the detector."""
     try:
         yield

@@ -108,6 +108,6 @@ class Metrics:
         """A transaction ended well."""
         self._commit.observe(seconds)
 
-    def retried(self, detector: str, *, throttled: bool = False) -> None:
+    def retried(self, detector: str, throttled: bool) -> None:
         """An attempt will be made again."""
         self._retries.labels(detector, "yes" if throttled else "no").inc()

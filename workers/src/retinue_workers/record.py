@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeAlias
 
-from retinue_history import DetectionRecord, RunRecord
-from retinue_sdk import BoundingBox, Detection, Findings
+from retinue_history import Charge, DetectionRecord, RunRecord
+from retinue_sdk import BoundingBox, Detection, DetectorError, Findings
 
 from retinue_workers.attempt import Attempt
 from retinue_workers.verdict import Fail
@@ -18,6 +19,9 @@ MAX_MESSAGE_CHARACTERS = 2_000
 
 _DIGITS = 12
 """Most digits of a bill before its point, and most places after it."""
+
+Bill: TypeAlias = Callable[[Decimal, datetime], tuple[Charge, ...]]
+"""Told billed units and when they were billed: what they cost, by price group."""
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """NUL as JSON writes it, which a backslash followed by ``u0000`` is not."""
@@ -32,7 +36,7 @@ def success(
     findings: Findings,
     *,
     model_version: str | None,
-    usd_per_unit: Decimal,
+    charge: Bill,
     started_at: datetime,
     duration_ms: float,
     max_detections: int,
@@ -58,6 +62,8 @@ def success(
         raise InvalidResultError(
             f"{size_bytes:,} bytes of response and attributes; the limit is {max_response_bytes:,}"
         )
+    units = findings.billed_units + attempt.billed_units
+    charges = charge(units, started_at)
     return RunRecord(
         key=attempt.key,
         event_id=attempt.event_id,
@@ -66,8 +72,8 @@ def success(
         started_at=started_at,
         duration_ms=duration_ms,
         model_version=findings.model_version,
-        billed_units=findings.billed_units,
-        price_usd=findings.billed_units * usd_per_unit,
+        billed_units=units,
+        price_usd=sum((one.price_usd for one in charges), Decimal(0)),
         raw_response=findings.raw_response,
         detections=tuple(
             DetectionRecord(
@@ -79,11 +85,20 @@ def success(
             )
             for detection in findings.detections
         ),
+        charges=charges,
     )
 
 
-def failure(attempt: Attempt, fail: Fail, *, started_at: datetime, duration_ms: float) -> RunRecord:
-    """The run of a detector that could not look at the image."""
+def failure(
+    attempt: Attempt,
+    fail: Fail,
+    *,
+    charge: Bill,
+    started_at: datetime,
+    duration_ms: float,
+) -> RunRecord:
+    """The run of a detector that could not look at the image; it may have cost something."""
+    charges = charge(attempt.billed_units, started_at)
     return RunRecord(
         key=attempt.key,
         event_id=attempt.event_id,
@@ -93,6 +108,9 @@ def failure(attempt: Attempt, fail: Fail, *, started_at: datetime, duration_ms: 
         duration_ms=duration_ms,
         error_code=storable(fail.code)[:100],
         error_message=storable(fail.message)[:MAX_MESSAGE_CHARACTERS],
+        billed_units=attempt.billed_units,
+        price_usd=sum((one.price_usd for one in charges), Decimal(0)),
+        charges=charges,
     )
 
 
@@ -137,6 +155,18 @@ def _text(text: str | None) -> str | None:
     if text is not None and text != storable(text):
         raise ValueError(f"{text!r} has NUL or an unpaired surrogate in it")
     return text
+
+
+def bill_of(answer: object) -> Decimal:
+    """Units that an error says were billed, whatever a plugin made of it; 0 for findings."""
+    units = getattr(answer, "billed_units", None) if isinstance(answer, DetectorError) else None
+    try:
+        if not isinstance(units, Decimal) or not units.is_finite() or units < 0:
+            return Decimal(0)
+        _check_bill(units)
+    except ValueError:
+        return Decimal(0)
+    return units
 
 
 def _check_bill(units: Decimal) -> None:

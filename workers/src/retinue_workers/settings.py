@@ -2,11 +2,13 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
+    BaseModel,
+    ConfigDict,
     Field,
     JsonValue,
     SecretStr,
@@ -16,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from retinue_sdk import ConfigurationError
+from retinue_sdk import ConfigurationError, Price, Tier
 from retinue_sdk.decode import MAX_BYTES, MAX_PX
 
 from retinue_workers.isolation.terms import Isolation
@@ -34,8 +36,20 @@ MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200
 STOP_SECONDS = 10.0
 """What a stop needs at most beyond the detectors' grace, to commit and to tell plugins."""
 
-Price: TypeAlias = Annotated[Decimal, Field(ge=0, le=1_000_000)]
-"""US dollars per billed unit."""
+Usd: TypeAlias = Annotated[Decimal, Field(ge=0, le=1_000_000)]
+"""US dollars."""
+
+
+class TierPrice(BaseModel):
+    """A price that holds up to a number of units a month."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    up_to_units: Annotated[int, Field(ge=1)] | None = None
+    """Units a month up to which it holds; left out in the last tier."""
+
+    usd: Usd
+    """US dollars per billed unit."""
 
 
 class Settings(BaseSettings):
@@ -60,8 +74,12 @@ class Settings(BaseSettings):
     detectors: Annotated[dict[str, dict[str, JsonValue]], NoDecode] = Field(default_factory=dict)
     """Detectors to apply, as JSON: ``{"name": {"option": value}}``."""
 
-    prices: Annotated[dict[str, Price], NoDecode] = Field(default_factory=dict)
-    """US dollars per billed unit by detector, as JSON; goes before the detector's own price."""
+    prices: Annotated[dict[str, tuple[TierPrice, ...]], NoDecode] = Field(default_factory=dict)
+    """US dollars per billed unit by detector, as JSON; goes before the detector's own price. A
+    number, or tiers: ``[{"up_to_units": 1000000, "usd": 0.001}, {"usd": 0.0008}]``."""
+
+    monthly_budgets_usd: Annotated[dict[str, Usd], NoDecode] = Field(default_factory=dict)
+    """Most US dollars a month (UTC) by detector, as JSON: when it is spent, nothing is received."""
 
     routes: Annotated[dict[str, Route], NoDecode] = Field(default_factory=dict)
     """Which images a detector is given, as JSON: ``{"name": {"key": "uploads/*"}}``; routing.md."""
@@ -136,7 +154,26 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "json"
     """How log lines are written."""
 
-    @field_validator("detectors", "prices", "routes", "isolated", "plugin_options", mode="before")
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _one_price(cls, value: object) -> object:
+        """A plain number is one tier without an end. Runs after ``_parse_json``, which is below."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: price if isinstance(price, list | tuple) else [{"usd": price}]
+            for name, price in value.items()
+        }
+
+    @field_validator(
+        "detectors",
+        "prices",
+        "monthly_budgets_usd",
+        "routes",
+        "isolated",
+        "plugin_options",
+        mode="before",
+    )
     @classmethod
     def _parse_json(cls, value: object) -> object:
         """Read JSON here and not in pydantic-settings, whose complaint names no variable."""
@@ -166,6 +203,19 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name} is no detector of this worker")
         return isolated
 
+    @field_validator("prices")
+    @classmethod
+    def _check_tiers(
+        cls, value: dict[str, tuple[TierPrice, ...]]
+    ) -> dict[str, tuple[TierPrice, ...]]:
+        """Refuse tiers that leave a number of units without a price."""
+        for name, tiers in value.items():
+            try:
+                as_tiers(tiers, name)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        return value
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         """Refuse values that are fine alone and wrong together."""
@@ -180,6 +230,12 @@ class Settings(BaseSettings):
                 f"{PREFIX}SHUTDOWN_GRACE_SECONDS ({self.shutdown_grace_seconds:g}) must be at "
                 f"least {STOP_SECONDS:g} less than {PREFIX}STOP_TIMEOUT_SECONDS "
                 f"({self.stop_timeout_seconds:g}): what was found must be committed before the kill"
+            )
+        unknown = sorted(set(self.monthly_budgets_usd) - set(self.detectors))
+        if self.detectors and unknown:
+            raise ValueError(
+                f"{PREFIX}MONTHLY_BUDGETS_USD names {', '.join(unknown)}, which "
+                f"{PREFIX}DETECTORS does not: nothing would be limited"
             )
         return self
 
@@ -220,6 +276,15 @@ class Settings(BaseSettings):
                 "such as postgresql://user:password@host:5432/retinue"
             )
         return self.database_url.get_secret_value()
+
+
+def as_tiers(tiers: Sequence[TierPrice], group: str) -> Price:
+    """Tiers of the settings as a price of a group.
+
+    Raises:
+        ValueError: They are out of order, or do not say what holds in the end.
+    """
+    return Price(tuple(Tier(tier.up_to_units, tier.usd) for tier in tiers), group)
 
 
 def check_names(environment: Mapping[str, str]) -> None:

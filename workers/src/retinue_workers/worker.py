@@ -17,22 +17,27 @@ from retinue_workers.health import Pulse
 from retinue_workers.heartbeat import Heartbeat
 from retinue_workers.in_flight import InFlight
 from retinue_workers.isolation.detector import IsolatedDetector, isolate
-from retinue_workers.lane import Lane, LaneLimits, Settle
+from retinue_workers.lane import Lane, LaneLimits, Settle, refusing
 from retinue_workers.loader import Loader
 from retinue_workers.metrics import Metrics
 from retinue_workers.object_store import ObjectStore
 from retinue_workers.observe import Observers, as_run
+from retinue_workers.pacing.pacer import SharedPacer
 from retinue_workers.pipeline import Pipeline
 from retinue_workers.plugins import Plugins
 from retinue_workers.queue import Message, Queue
 from retinue_workers.routing.router import Router
 from retinue_workers.settings import Settings
 from retinue_workers.settlement import Settlement
+from retinue_workers.spending import Spending
 
 log = structlog.get_logger(__name__)
 
 COMMIT_SECONDS = 5.0
 """What a stop leaves the committer after the detectors have had their grace."""
+
+GIVE_BACK_SECONDS = 0.5
+"""What a stop leaves the pacer to give its shares back; they expire by themselves."""
 
 OBSERVE_SECONDS = 1.0
 """What a stop leaves the observers after the last commit."""
@@ -99,6 +104,12 @@ class Worker:
         )
         self._plugins = plugins
         self._observers = Observers(plugins.notify)
+        self._spending = Spending(
+            history,
+            self._breaker,
+            prices=settings.prices,
+            budgets=settings.monthly_budgets_usd,
+        )
         self._committer = Committer(
             history,
             queue,
@@ -106,10 +117,12 @@ class Worker:
             self._breaker,
             self._announce,
             self.metrics.commit_took,
+            self._spending.closed,
         )
         self._loader = Loader(
             threads=settings.loader_threads, prefetch_images=settings.prefetch_images
         )
+        self._pacer = _pacer(detectors, history)
         settlement = Settlement(self._loader, self._committer.put)
         router = Router(settings.routes, loader=self._loader, store=store, settle=settlement.settle)
         self._isolated: list[IsolatedDetector] = []
@@ -147,6 +160,9 @@ class Worker:
         self._plugins.starting(self._settings.plugin_options)
         for part in (self._heartbeat, self._observers, self._committer, self._loader):
             part.start()
+        if self._pacer is not None:
+            self._pacer.start()
+        self._spending.start()
         try:
             for lane in self._lanes:
                 lane.start()
@@ -177,6 +193,9 @@ class Worker:
         self._consumer.stop(max(0.0, deadline - time.monotonic()))
         self._committer.stop(COMMIT_SECONDS)
         self._heartbeat.stop()
+        self._spending.stop()
+        if self._pacer is not None:
+            self._pacer.stop(GIVE_BACK_SECONDS)
         self._observers.stop(OBSERVE_SECONDS)
         self._plugins.stopping(PLUGIN_SECONDS)
         log.info("stopped", in_flight=len(self._in_flight))
@@ -186,7 +205,8 @@ class Worker:
         settings = self._settings
         return Lane(
             detector,
-            usd_per_unit=settings.prices.get(detector.name),
+            spending=self._spending,
+            pacer=self._pacer,
             limits=LaneLimits(
                 detector_timeout_seconds=settings.detector_timeout_seconds,
                 retry_window_seconds=settings.retry_window_seconds,
@@ -271,6 +291,16 @@ class Worker:
                 ),
             )
             self._observers.put(as_run(run, reference))
+
+
+def _pacer(detectors: Sequence[AnyDetector], history: History) -> SharedPacer | None:
+    """A pacer for what the detectors need paced; ``None`` if they need nothing."""
+    quotas: dict[str, float] = {}
+    for detector in detectors:
+        with refusing(detector):
+            for quota, rate in detector.capabilities.quotas.items():
+                quotas[quota] = min(rate, quotas.get(quota, rate))
+    return SharedPacer(quotas, history) if quotas else None
 
 
 def image_limits(settings: Settings) -> ImageLimits:

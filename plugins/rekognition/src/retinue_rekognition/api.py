@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -41,10 +42,17 @@ class Api:
     Args:
         options: Endpoints, timeouts and the number of connections.
         region: Where to call.
+        paced: Given an operation: waits until it may be called, and is told how it went.
     """
 
-    def __init__(self, options: RekognitionOptions, region: str) -> None:
+    def __init__(
+        self,
+        options: RekognitionOptions,
+        region: str,
+        paced: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         """Open nothing yet."""
+        self._paced = paced
         self.region = region
         self._options = options
         self._lock = Lock()
@@ -69,7 +77,7 @@ class Api:
                 clients.s3.close()
 
     def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Call an operation once.
+        """Call an operation once, at its pace.
 
         Args:
             operation: Its name in the API, such as ``DetectLabels``.
@@ -85,7 +93,7 @@ class Api:
         """
         client = self._connected().rekognition
         try:
-            with explained(operation):
+            with self._paced(operation), explained(operation):
                 answer = getattr(client, xform_name(operation))(**parameters)
         except CredentialsError:
             self._forget(client)

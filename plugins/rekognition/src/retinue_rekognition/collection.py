@@ -10,7 +10,6 @@ from retinue_sdk import DetectorError, DetectorNotReadyError
 
 from retinue_rekognition.api import Api
 from retinue_rekognition.convert import items
-from retinue_rekognition.pacer import Pacer
 
 TEMPORARY = "retinue-temporary"
 """Beginning of the external image id of faces that are deleted as soon as they were searched."""
@@ -31,14 +30,12 @@ class FaceCollection:
     Args:
         api: Rekognition.
         collection_id: The collection's id.
-        pacers: By operation.
     """
 
-    def __init__(self, api: Api, collection_id: str, pacers: Mapping[str, Pacer]) -> None:
+    def __init__(self, api: Api, collection_id: str) -> None:
         """Call nothing yet."""
         self._api = api
         self._collection_id = collection_id
-        self._pacers = pacers
         self._lock = Lock()
         self._to_delete: set[str] = set()
 
@@ -48,7 +45,6 @@ class FaceCollection:
         Raises:
             DetectorError: It failed.
         """
-        self._pacers[operation].wait()
         return self._api.call(operation, {"CollectionId": self._collection_id, **parameters})
 
     def face_model_version(self) -> str | None:

@@ -3,7 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from decimal import Decimal
+from contextlib import AbstractContextManager
 from io import BytesIO
 from threading import Lock
 from typing import Any, ClassVar, TypeVar
@@ -27,8 +27,8 @@ from retinue_rekognition.api import Api, find_region
 from retinue_rekognition.errors import RejectedError, UnreadableObjectError
 from retinue_rekognition.image_parameter import MAX_SENT_BYTES, image_parameter
 from retinue_rekognition.options import RekognitionOptions
-from retinue_rekognition.prices import first_tier_usd
-from retinue_rekognition.quotas import default_requests_per_second
+from retinue_rekognition.prices import price
+from retinue_rekognition.quotas import default_requests_per_second, quota
 
 OptionsT = TypeVar("OptionsT", bound=RekognitionOptions)
 
@@ -52,7 +52,7 @@ class RekognitionDetector(Detector[OptionsT]):
 
     Attributes:
         operation: The operation whose quota and price hold for an image.
-        operations: Every operation that may be called, for the IAM policy.
+        operations: Every operation that may be called, for the IAM policy and the quotas.
         max_sent_bytes: Largest image that the operation takes in a request.
         region: The AWS region.
     """
@@ -82,15 +82,34 @@ class RekognitionDetector(Detector[OptionsT]):
         return Capabilities(
             input=Input.REFERENCE if by_reference else Input.BYTES,
             max_concurrency=self.options.max_concurrency,
-            requests_per_second=self.options.requests_per_second
-            or default_requests_per_second(self.operation, self.region),
-            usd_per_unit=self.usd_per_unit,
+            prices=tuple(
+                price(billed, self.region, self.options.account) for billed in self.billed_for
+            ),
+            quotas={
+                self._quota(operation): (
+                    self.options.requests_per_second if operation in self.set_pace else None
+                )
+                or default_requests_per_second(operation, self.region)
+                for operation in self.operations
+            },
         )
 
     @property
-    def usd_per_unit(self) -> Decimal:
-        """The price of one image, in US dollars, in the first tier."""
-        return first_tier_usd(self.operation)
+    def set_pace(self) -> frozenset[str]:
+        """Operations of which the option ``requests_per_second`` speaks."""
+        return frozenset({self.operation})
+
+    @property
+    def billed_for(self) -> tuple[str, ...]:
+        """What each billed image is billed for, by the names of the price table."""
+        return (self.operation,)
+
+    def paced_operation(self, operation: str) -> AbstractContextManager[None]:
+        """Wait until an operation may be called; then call it inside."""
+        return self.paced(self._quota(operation))
+
+    def _quota(self, operation: str) -> str:
+        return quota(operation, self.region, self.options.account)
 
     @property
     def api(self) -> Api:
@@ -111,7 +130,7 @@ class RekognitionDetector(Detector[OptionsT]):
             DetectorNotReadyError: There are no credentials.
         """
         RekognitionDetector.close(self)  # an earlier start may have failed half-way
-        api = Api(self.options, self.region)
+        api = Api(self.options, self.region, self.paced_operation)
         api.connect()
         self._api = api
 

@@ -22,6 +22,8 @@ class Next(StrEnum):
 
     RETRY = "retry"
     """Try the same image again, a little later."""
+    SLOW_DOWN = "slow_down"
+    """As ``RETRY``; and there were too many calls."""
     IMAGE = "image"
     """Blame the image."""
     ASK_S3 = "ask_s3"
@@ -70,6 +72,7 @@ UNSUPPORTED = "unsupported_format"
 REJECTED = "rejected_by_service"
 
 _RETRY = Rule(Next.RETRY)
+_SLOW_DOWN = Rule(Next.SLOW_DOWN)
 _CREDENTIALS = Rule(
     Next.CREDENTIALS, "check the worker's AWS credentials (its task role, or the profile in use)"
 )
@@ -100,7 +103,7 @@ RULES: Mapping[str, Rule] = {
         "a limit of the account is reached; AWS asks not to try on and on",
         retry_after_seconds=60,
     ),
-    "ProvisionedThroughputExceededException": _RETRY,
+    "ProvisionedThroughputExceededException": _SLOW_DOWN,
     "ResourceAlreadyExistsException": Rule(Next.CONFIGURATION, "choose another name"),
     "ResourceInUseException": Rule(Next.NOT_READY, "wait until it is free"),
     "ResourceNotFoundException": Rule(
@@ -110,7 +113,7 @@ RULES: Mapping[str, Rule] = {
     "ServiceQuotaExceededException": Rule(
         Next.NOT_READY, "a quota of the account is used up; ask AWS for more, or make room"
     ),
-    "ThrottlingException": _RETRY,
+    "ThrottlingException": _SLOW_DOWN,
     # Not declared; any AWS service may answer with them.
     "AccessDenied": _PERMISSION,
     "NotAuthorized": _PERMISSION,
@@ -136,15 +139,15 @@ RULES: Mapping[str, Rule] = {
     "InternalServerErrorException": _RETRY,
     "InternalServiceException": _RETRY,
     "PriorRequestNotComplete": _RETRY,
-    "RequestLimitExceeded": _RETRY,
+    "RequestLimitExceeded": _SLOW_DOWN,
     "RequestTimeout": _RETRY,
     "RequestTimeoutException": _RETRY,
     "ServiceUnavailable": _RETRY,
     "ServiceUnavailableException": _RETRY,
-    "SlowDown": _RETRY,
-    "Throttling": _RETRY,
-    "ThrottledException": _RETRY,
-    "TooManyRequestsException": _RETRY,
+    "SlowDown": _SLOW_DOWN,
+    "Throttling": _SLOW_DOWN,
+    "ThrottledException": _SLOW_DOWN,
+    "TooManyRequestsException": _SLOW_DOWN,
     "InvalidAction": Rule(Next.CONFIGURATION, "this endpoint has no {operation}"),
     "UnknownOperationException": Rule(Next.CONFIGURATION, "this endpoint has no {operation}"),
     "SerializationException": Rule(Next.CONFIGURATION, "the endpoint did not read the request"),
@@ -209,6 +212,8 @@ def _error(rule: Rule, what: str, retry_after_seconds: float | None) -> RetinueE
     match rule.next:
         case Next.RETRY:
             return RetriableError(what, retry_after_seconds=retry_after_seconds)
+        case Next.SLOW_DOWN:
+            return RetriableError(what, retry_after_seconds=retry_after_seconds, throttled=True)
         case Next.IMAGE:
             return InvalidImageError(what, code=rule.code)
         case Next.REJECTED:
@@ -225,7 +230,9 @@ def _error(rule: Rule, what: str, retry_after_seconds: float | None) -> RetinueE
 
 def _by_status(status: int) -> Rule:
     """A code that nobody foresaw: the status says at least whose fault it is."""
-    if status in {408, 429} or status >= 500:
+    if status == 429:
+        return _SLOW_DOWN
+    if status == 408 or status >= 500:
         return _RETRY
     if status == 413:
         return Rule(Next.IMAGE, code=TOO_LARGE)

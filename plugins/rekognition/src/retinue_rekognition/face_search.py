@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
-from retinue_sdk import DetectorNotReadyError, Findings, Image, RetriableError
+from retinue_sdk import DetectorError, DetectorNotReadyError, Findings, Image, RetriableError
 
 from retinue_rekognition import convert
 from retinue_rekognition.collection import (
@@ -26,8 +26,6 @@ from retinue_rekognition.detector import RekognitionDetector
 from retinue_rekognition.errors import RejectedError
 from retinue_rekognition.image_parameter import image_parameter
 from retinue_rekognition.options import QualityFilter, Ratio, RekognitionOptions, percent
-from retinue_rekognition.pacer import Pacer
-from retinue_rekognition.quotas import default_requests_per_second
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +36,7 @@ face."""
 SAME_FACE_IOU = 0.3
 """Overlap from which the face that was searched is the one that was meant."""
 
-_OWN_QUOTA = {"SearchFacesByImage", "SearchFaces", "IndexFaces"}
+_OWN_QUOTA = frozenset({"SearchFacesByImage", "SearchFaces", "IndexFaces"})
 """Operations that the option ``requests_per_second`` speaks of; AWS gives them one quota each, of
 the same size."""
 
@@ -122,17 +120,15 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
     )
 
     def __init__(self, options: FaceSearchOptions) -> None:
-        """Set the pace of each operation; call nothing."""
+        """Call nothing yet."""
         super().__init__(options)
-        self._pacers = {
-            operation: Pacer(
-                (options.requests_per_second if operation in _OWN_QUOTA else None)
-                or default_requests_per_second(operation, self.region)
-            )
-            for operation in self.operations
-        }
         self._opened: FaceCollection | None = None
         self._face_model_version: str | None = None
+
+    @property
+    def set_pace(self) -> frozenset[str]:
+        """The operations whose quotas are of one size."""
+        return _OWN_QUOTA
 
     @property
     def model_version(self) -> str | None:
@@ -146,7 +142,7 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
             DetectorNotReadyError: There is no such collection, or it may not be used.
         """
         super().start()
-        self._opened = FaceCollection(self.api, self.options.collection_id, self._pacers)
+        self._opened = FaceCollection(self.api, self.options.collection_id)
         self._face_model_version = self._opened.face_model_version()
         if self._indexes and (left := self._opened.sweep()):
             logger.info("%s deleted %d temporary faces of a worker that died", self.name, left)
@@ -161,9 +157,15 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
     def look(self, image: Image) -> Findings:
         """Find the faces, and search each."""
         answers = _Answers()
+        try:
+            return self._look(image, answers)
+        except DetectorError as error:
+            error.billed_units += answers.billed_units
+            raise
+
+    def _look(self, image: Image, answers: _Answers) -> Findings:
         if self.options.index_unknown:
             return self._by_index(image, answers, keep_unknown=True)
-        self._pacers["DetectFaces"].wait()
         detected = self.ask(image, "DetectFaces", {"Attributes": ["DEFAULT"]})
         answers.keep("DetectFaces", detected)
         faces = _largest_first(convert.items(detected.get("FaceDetails")))

@@ -1,6 +1,5 @@
 """rekognition-labels: objects, scenes, actions, concepts; and the picture's colours and quality."""
 
-from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -9,7 +8,7 @@ from retinue_sdk import Findings
 from retinue_rekognition import convert
 from retinue_rekognition.detector import OneCallDetector
 from retinue_rekognition.options import Ratio, RekognitionOptions, percent
-from retinue_rekognition.prices import IMAGE_PROPERTIES, first_tier_usd
+from retinue_rekognition.prices import IMAGE_PROPERTIES
 
 Names = Annotated[tuple[str, ...], Field(max_length=100)]
 
@@ -52,14 +51,11 @@ class LabelDetector(OneCallDetector[LabelOptions]):
     operations: ClassVar[tuple[str, ...]] = ("DetectLabels",)
 
     @property
-    def usd_per_unit(self) -> Decimal:
-        """The prices of the features together."""
+    def billed_for(self) -> tuple[str, ...]:
+        """Each feature is billed by itself."""
         features = self.options.features
-        labels = first_tier_usd("DetectLabels") if "GENERAL_LABELS" in features else Decimal(0)
-        properties = (
-            first_tier_usd(IMAGE_PROPERTIES) if "IMAGE_PROPERTIES" in features else Decimal(0)
-        )
-        return labels + properties
+        labels = ("DetectLabels",) if "GENERAL_LABELS" in features else ()
+        return labels + ((IMAGE_PROPERTIES,) if "IMAGE_PROPERTIES" in features else ())
 
     def parameters(self) -> dict[str, Any]:
         """Features and filters; the settings of a feature that is not wanted are left out."""

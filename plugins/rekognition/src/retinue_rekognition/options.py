@@ -22,7 +22,12 @@ class RekognitionOptions(DetectorOptions):
     """By reference, Rekognition reads the image from S3 itself; as bytes, the worker sends it."""
 
     requests_per_second: Annotated[float | None, Field(gt=0, le=100_000), Operational()] = None
-    """Your account's quota for the operation; by default the region's default quota."""
+    """Your account's quota for the operation; by default the region's default quota. All workers
+    with the same history share it."""
+
+    account: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]+$"), Operational()] = None
+    """A name for the AWS account, where workers of several accounts share one history: quotas and
+    price tiers count by account."""
 
     max_concurrency: Annotated[int, Field(ge=1, le=256), Operational()] = 16
     """How many calls run at once."""

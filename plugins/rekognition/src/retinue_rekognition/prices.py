@@ -1,4 +1,4 @@
-"""What a call costs, in US dollars.
+"""What a call costs, in US dollars, by tier.
 
 Source: https://aws.amazon.com/rekognition/pricing/, Amazon Rekognition Image, US East
 (N. Virginia). The first tiers of DetectLabels and of image properties were compared on 2026-11 with
@@ -8,24 +8,12 @@ cost up to about half as much again: set ``RETINUE_PRICES`` to what your bill sa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+
+from retinue_sdk import Price, Tier
 
 PRICES_AS_OF = "2026-10-07"
 """The day for which the prices hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """A price that holds up to a number of images a month.
-
-    Attributes:
-        up_to_images: Images a month up to which it holds; ``None`` for the last tier.
-        usd: Price of an image, in US dollars.
-    """
-
-    up_to_images: int | None
-    usd: Decimal
 
 
 def _tiers(*usd: str) -> tuple[Tier, ...]:
@@ -55,6 +43,14 @@ TIERS: Mapping[str, tuple[Tier, ...]] = {
 """Tiers by operation. Each tier counts the images of its group and region in the month."""
 
 
-def first_tier_usd(operation: str) -> Decimal:
-    """The price of an image in the first tier, which is what a run records unless told other."""
-    return TIERS[operation][0].usd
+_GROUPS = {id(_GROUP_1): "group-1", id(_GROUP_2): "group-2"}
+
+
+def price(operation: str, region: str, account: str | None = None) -> Price:
+    """The price of an operation.
+
+    AWS counts the images of a month by account, region and group of operations, all together.
+    """
+    tiers = TIERS[operation]
+    group = _GROUPS.get(id(tiers), "image-properties")
+    return Price(tiers, ":".join(["rekognition", *([account] if account else []), region, group]))

@@ -33,6 +33,15 @@ DEFAULTS: Mapping[str, tuple[float, float]] = {
 """Requests a second by operation: in most regions, and in the large ones."""
 
 
+def quota(operation: str, region: str, account: str | None = None) -> str:
+    """What workers call the quota of an operation, so that those with the same one share it.
+
+    AWS counts by account, region and operation. Workers with one history usually belong to one
+    account; where they do not, the option ``account`` keeps their quotas apart.
+    """
+    return ":".join(["rekognition", *([account] if account else []), region, operation])
+
+
 def default_requests_per_second(operation: str, region: str) -> float:
     """The default quota of an operation in a region; a region we do not know counts as small."""
     small, large = DEFAULTS[operation]

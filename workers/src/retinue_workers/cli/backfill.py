@@ -108,16 +108,23 @@ def _nothing(image_ids: list[UUID]) -> set[UUID]:
 
 
 def _estimate(settings: Settings, images: int, per_second: float | None) -> Estimate:
-    """What the detectors take, by their own pace and price; they are made, not started."""
-    from retinue_workers.plugins import Plugins
+    """What the detectors take, by their own pace and price; they are made, not started.
 
-    detectors = Plugins().make(settings.detectors)
-    paces = [each.capabilities.requests_per_second for each in detectors]
-    known = [pace for pace in (per_second, *paces) if pace is not None]
-    usd = sum(
-        (settings.prices.get(each.name, each.capabilities.usd_per_unit) for each in detectors),
-        Decimal(0),
-    )
+    An image is taken for one call and one unit, and the month for a new one.
+    """
+    from retinue_workers.plugins import Plugins
+    from retinue_workers.spending import prices_of
+
+    known = [] if per_second is None else [per_second]
+    usd = Decimal(0)
+    for each in Plugins().make(settings.detectors):
+        its = each.capabilities
+        if its.requests_per_second is not None:
+            known.append(its.requests_per_second)
+        if its.quotas:
+            known.append(max(its.quotas.values()))
+        for price in prices_of(each.name, its, settings.prices.get(each.name)):
+            usd += price.usd(Decimal(images)) / max(images, 1)
     return Estimate.of(images, per_second=min(known, default=None), usd_per_image=usd)
 
 

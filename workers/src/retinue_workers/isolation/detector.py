@@ -230,7 +230,16 @@ def isolate(
     timeout_seconds: float,
     max_answer_bytes: int,
 ) -> IsolatedDetector:
-    """The stand-in for a detector, under its name and version."""
+    """The stand-in for a detector, under its name and version.
+
+    Raises:
+        ConfigurationError: It shares a quota with others, which its processes could not ask for.
+    """
+    if detector.capabilities.quotas:
+        raise ConfigurationError(
+            f"RETINUE_ISOLATED[{detector.name}]: it shares quotas with other workers "
+            f"({', '.join(detector.capabilities.quotas)}) and must run in the worker's own process"
+        )
     described = {"name": detector.name, "version": detector.version}
     kind = cast("type[IsolatedDetector]", type("Isolated", (IsolatedDetector,), described))
     return kind(

@@ -1,0 +1,78 @@
+"""What a provider charges, in tiers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A price that holds up to a number of units a month.
+
+    Attributes:
+        up_to_units: Units a month up to which it holds; ``None`` for the last tier.
+        usd: Price of a unit, in US dollars; 0 or more.
+
+    Raises:
+        ValueError: A value is outside its range.
+    """
+
+    up_to_units: int | None
+    usd: Decimal
+
+    def __post_init__(self) -> None:
+        """Refuse what no provider asks."""
+        if self.up_to_units is not None and self.up_to_units <= 0:
+            raise ValueError(f"a tier must reach up to 1 unit or more, not {self.up_to_units}")
+        if not self.usd.is_finite() or self.usd < 0:
+            raise ValueError(f"a price must be 0 or more, not {self.usd}")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a unit costs, depending on how many the month has had.
+
+    Attributes:
+        tiers: In order; the last has no end.
+        group: What the provider counts together to find the tier: all detectors with this group
+            share its tiers.
+
+    Raises:
+        ValueError: The tiers are out of order, or do not say what holds in the end.
+    """
+
+    tiers: tuple[Tier, ...]
+    group: str
+
+    def __post_init__(self) -> None:
+        """Check that the tiers cover every number of units, each once."""
+        limits = [tier.up_to_units for tier in self.tiers]
+        if not limits or limits[-1] is not None:
+            raise ValueError("the last tier must have no up_to_units: it says what holds beyond")
+        inner = [limit for limit in limits[:-1] if limit is not None]
+        if len(inner) < len(limits) - 1 or any(b <= a for a, b in pairwise(inner)):
+            raise ValueError(f"up_to_units must rise from tier to tier, not {limits}")
+
+    def usd(self, units: Decimal, *, before: Decimal = Decimal(0)) -> Decimal:
+        """What units cost, in US dollars, after ``before`` units of the group in the same month."""
+        total, at, end = Decimal(0), before, before + units
+        for tier in self.tiers:
+            limit = end if tier.up_to_units is None else min(end, Decimal(tier.up_to_units))
+            if limit > at:
+                total += (limit - at) * tier.usd
+                at = limit
+        return total
+
+
+def flat(usd: Decimal, group: str) -> Price:
+    """A price that is the same for every unit."""
+    return Price((Tier(None, usd),), group)
+
+
+def tiered(limits: Sequence[int], usd: Sequence[str], group: str) -> Price:
+    """A price with a tier up to each limit, and one beyond the last."""
+    ends: list[int | None] = [*limits, None]
+    return Price(
+        tuple(Tier(end, Decimal(price)) for end, price in zip(ends, usd, strict=True)), group
+    )

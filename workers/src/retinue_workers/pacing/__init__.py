@@ -1,0 +1,1 @@
+"""Pacing: a quota is divided among the workers that use it."""
