@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from fakes.rig import Rig
-from rekognition.endpoint import Endpoint
 from retinue_history import History, create_history_engine, run_query
+from retinue_rekognition.endpoint import Endpoint
 from retinue_workers.laptop import package_photographs
 from retinue_workers.plugins import Plugins
 

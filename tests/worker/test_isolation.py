@@ -16,7 +16,7 @@ from fakes.plugin import PixelOptions, Pixels
 from fakes.rig import MakeRig, Rig, hurried, keys
 from fakes.waiting import eventually
 from PIL import Image as PillowImage
-from retinue_sdk import ConfigurationError, Findings, Image, ImageLimits
+from retinue_sdk import Capabilities, ConfigurationError, Findings, Image, ImageLimits, Input
 from retinue_workers.isolation.detector import IsolatedDetector, isolate
 from retinue_workers.isolation.terms import Isolation
 
@@ -247,6 +247,19 @@ def test_terms_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
             Settings.load()
 
 
-def test_a_detector_that_shares_a_quota_is_refused(memory_rig: Rig) -> None:
-    with pytest.raises(ConfigurationError, match=r"RETINUE_ISOLATED\[paced\]: it shares quotas"):
-        memory_rig.worker({"paced": {}}, isolated={"paced": {}})
+class Shared(Pixels):
+    """Shares a quota with other workers."""
+
+    name = "shared"
+    capabilities = Capabilities(Input.PIXELS, quotas={"acme": 5.0})
+
+
+def test_a_detector_that_shares_a_quota_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"RETINUE_ISOLATED\[shared\]: it shares quotas"):
+        isolate(
+            Shared(PixelOptions()),
+            Isolation(),
+            limits=ImageLimits(),
+            timeout_seconds=1,
+            max_answer_bytes=100,
+        )

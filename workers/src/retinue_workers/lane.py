@@ -18,7 +18,6 @@ from retinue_sdk import (
     Findings,
     Input,
     InvalidImageError,
-    RetriableError,
 )
 
 from retinue_workers import record
@@ -311,7 +310,7 @@ class Lane:
                 self._settle(attempt, self._success(attempt, findings, started_at, duration_ms))
             case Fail() as fail:
                 self._settle(attempt, self._failure(attempt, fail, started_at, duration_ms))
-            case Retry(after_seconds, reason, alone):
+            case Retry(after_seconds, reason, alone, throttled):
                 log.warning(
                     "retry",
                     detector=self.name,
@@ -320,7 +319,7 @@ class Lane:
                     after_seconds=round(after_seconds, 3),
                     reason=reason,
                 )
-                self._retried(isinstance(answer, RetriableError) and answer.throttled)
+                self._retried(throttled)
                 attempt.alone = alone or attempt.alone
                 if attempt.retrying_since is None:
                     attempt.retrying_since = now

@@ -40,11 +40,15 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Ask the detector again after ``after_seconds``; ``alone`` in a batch of its own."""
+    """Ask the detector again after ``after_seconds``; ``alone`` in a batch of its own.
+
+    ``throttled``: the detector was told that it asks too often.
+    """
 
     after_seconds: float
     reason: str
     alone: bool = False
+    throttled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def _judge(
             return Pause(PROBE_SECONDS, str(answer))
         case RetriableError() if retrying_seconds < retry_window_seconds:
             wait_seconds = backoff_seconds(attempt.tries, at_least=answer.retry_after_seconds)
-            return Retry(wait_seconds, str(answer))
+            return Retry(wait_seconds, str(answer), throttled=bool(answer.throttled))
         case RetriableError():
             return _give_up("retries_exhausted", str(answer), attempt)
         case _ if batch_size > 1:  # one image of the batch is to blame: find out which
