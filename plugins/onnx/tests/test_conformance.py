@@ -17,9 +17,7 @@ decoded photograph here has 500 kB. `retinue plugins check` shows all 1,000."""
 
 
 @pytest.fixture(params=[ObjectDetector, FaceDetector], ids=lambda detector: str(detector.name))
-def subject(
-    request: pytest.FixtureRequest, photograph_path: Callable[[str], Path]
-) -> Subject:
+def subject(request: pytest.FixtureRequest, photograph_path: Callable[[str], Path]) -> Subject:
     detector: type[AnyDetector] = request.param
     names = ("astronaut.png", "coffee.png", "grace_hopper.jpg")
     photographs = [smaller(photograph_path(name)) for name in names]

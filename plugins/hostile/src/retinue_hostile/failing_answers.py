@@ -55,6 +55,7 @@ class PixelBoxes(ConformingBase[ConformingOptions]):
 
     def box(self, edges: tuple[int, int, int, int], size: tuple[int, int]) -> BoundingBox:
         """Forget to divide."""
+        del size
         left, top, right, bottom = edges
         return BoundingBox(left, top, right - left, bottom - top)
 

@@ -1,7 +1,7 @@
 """Says whether a detector is right: checks for pytest, and for ``retinue plugins check``."""
 
-from retinue_sdk.testing.bench import Bench, WatchedImage
-from retinue_sdk.testing.check import Check, CheckFailedError, NotApplicableError, Suite
+from retinue_sdk.testing.bench import Bench, CheckFailedError, WatchedImage
+from retinue_sdk.testing.check import Check, NotApplicableError, Suite
 from retinue_sdk.testing.checks import CHECKS
 from retinue_sdk.testing.report import CheckResult, Report, run_checks
 from retinue_sdk.testing.subject import Fault, Subject

@@ -35,6 +35,16 @@ class Suite(StrEnum):
                 return "the detector takes one call at a time"
         return None
 
+    def check(self, capabilities: Capabilities) -> None:
+        """Spare a detector that does not declare what the suite is about.
+
+        Raises:
+            NotApplicableError: It is spared; says why.
+        """
+        reason = self.why_not(capabilities)
+        if reason is not None:
+            raise NotApplicableError(reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -63,9 +73,7 @@ class Check:
             NotApplicableError: It is not for this detector.
         """
         try:
-            reason = self.suite.why_not(bench.capabilities)
-            if reason is not None:
-                raise NotApplicableError(reason)
+            self.suite.check(bench.capabilities)
             self.look(bench)
         except NotApplicableError:
             raise

@@ -76,9 +76,10 @@ def threads(bench: Bench) -> None:
     def call(index: int) -> None:
         place = index % len(alone)
         try:
-            for _ in range(ROUNDS):
+            for turn in range(ROUNDS):
+                image = bench.image(bench.subject.photographs[place], f"{index}-{turn}.png")
                 together.wait(bench.subject.timeout_seconds)
-                result = bench.single(bench.photographs()[place])
+                result = bench.single(image)
                 where = f"photograph {place}, alone and on {number} threads"
                 expect_same(alone[place], result, where)
         except BaseException:

@@ -1,5 +1,6 @@
 """Image files for checks: drawn ones, odd ones, and broken ones."""
 
+from functools import cache, lru_cache
 from io import BytesIO
 
 from PIL import ExifTags, ImageDraw
@@ -21,6 +22,7 @@ _FROM_UPRIGHT = {
 the inverse of what a viewer does)."""
 
 
+@cache
 def photographs() -> tuple[bytes, ...]:
     """Three pictures of different content and size: coloured shapes on a gradient, as PNG."""
     return (
@@ -40,6 +42,7 @@ def plain(size: tuple[int, int] = (160, 120)) -> bytes:
     return png(Pillow.new("RGB", size, (128, 128, 128)))
 
 
+@lru_cache(4)
 def oriented(photograph: bytes) -> dict[int, bytes]:
     """The same picture as eight cameras would store it, by EXIF orientation; lossless."""
     upright = _opened(photograph)
@@ -52,6 +55,7 @@ def oriented(photograph: bytes) -> dict[int, bytes]:
     return files
 
 
+@lru_cache(4)
 def odd(photograph: bytes) -> dict[str, bytes]:
     """A picture in forms that are rarer than RGB, by name. Every one can be decoded."""
     picture = _opened(photograph)
@@ -71,6 +75,7 @@ def odd(photograph: bytes) -> dict[str, bytes]:
     }
 
 
+@cache
 def sizes() -> dict[str, bytes]:
     """Pictures of extreme size, by name: one pixel, a line, a speck, twelve megapixels."""
     grey = (90, 120, 150)
@@ -80,6 +85,7 @@ def sizes() -> dict[str, bytes]:
     }
 
 
+@lru_cache(4)
 def corrupt(photograph: bytes) -> dict[str, bytes]:
     """Files that no decoder can make a picture of, by name."""
     picture = _opened(photograph)

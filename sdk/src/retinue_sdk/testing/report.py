@@ -70,7 +70,7 @@ def run_checks(
     subject: Subject,
     checks: Sequence[Check] = CHECKS,
     *,
-    told: Callable[[CheckResult], None] = lambda result: None,
+    told: Callable[[CheckResult], None] | None = None,
 ) -> Report:
     """Apply checks to a detector, one after the other, each to a detector of its own.
 
@@ -82,7 +82,8 @@ def run_checks(
     results = []
     for check in checks:
         result = _apply(check, subject)
-        told(result)
+        if told is not None:
+            told(result)
         results.append(result)
     return Report(subject.detector.name, subject.detector.version, tuple(results))
 

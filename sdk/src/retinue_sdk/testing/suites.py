@@ -11,7 +11,7 @@ The fixtures come from the pytest plugin that the SDK installs (``retinue-sdk[te
 from collections.abc import Callable
 from typing import Any
 
-from retinue_sdk.testing.bench import Bench
+from retinue_sdk.testing.bench import Bench, CheckFailedError
 from retinue_sdk.testing.check import Check, NotApplicableError, Suite
 from retinue_sdk.testing.checks import CHECKS
 
@@ -64,9 +64,13 @@ class BaseDetector(_Checked, suite=Suite.DETECTOR):
             for suite in Suite
             if suite.why_not(retinue_bench.capabilities) is None and suite not in given
         ]
-        assert not missing, "the detector declares more than is tested; add: " + "; ".join(
-            f"class Test{suite.removeprefix('Base')}({suite}): pass" for suite in missing
-        )
+        if missing:
+            classes = (
+                f"class Test{suite.removeprefix('Base')}({suite}): pass" for suite in missing
+            )
+            raise CheckFailedError(
+                f"the detector declares more than is tested; add: {'; '.join(classes)}"
+            )
 
 
 class BasePixels(_Checked, suite=Suite.PIXELS):

@@ -50,7 +50,11 @@ EXIT_INCOMPLETE = 1
 
 
 def run(
-    images: Path | None, detectors: Mapping[str, Mapping[str, JsonValue]], console: Console
+    images: Path | None,
+    detectors: Mapping[str, Mapping[str, JsonValue]],
+    console: Console,
+    *,
+    plugins_dir: Path | None = None,
 ) -> int:
     """Have detectors look at photographs, the way it happens in the cloud.
 
@@ -59,6 +63,7 @@ def run(
             installed packages.
         detectors: Detector names with their options.
         console: Where to print.
+        plugins_dir: A folder of plugins that are one file each.
 
     Returns:
         The exit code: 0, or 1 if some image has no outcome, or could not be uploaded.
@@ -69,7 +74,9 @@ def run(
         KeyboardInterrupt: The user stopped it. Everything it started has ended by then.
     """
     began = time.monotonic()
-    made = Plugins().make(detectors)  # a wrong option is told before anything is started
+    made = Plugins(folder=plugins_dir).make(
+        detectors
+    )  # a wrong option is told before anything is started
     keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
     photographs = _photographs(images, console)
     state = State.find()
@@ -95,6 +102,7 @@ def run(
                     queue_url=wiring.queue_url,
                     database_url=postgres.url(),
                     detectors=detectors,
+                    plugins_dir=plugins_dir,
                 )
             )
             _announce(console, endpoint, made)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -33,6 +34,7 @@ class WorkerProcess:
         queue_url: Its queue.
         database_url: Its history.
         detectors: Its detectors with their options.
+        plugins_dir: Its folder of plugins that are one file each.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class WorkerProcess:
         queue_url: str,
         database_url: str,
         detectors: Mapping[str, Mapping[str, JsonValue]],
+        plugins_dir: Path | None = None,
     ) -> None:
         """Start nothing yet."""
         self._processes = processes
@@ -56,6 +59,8 @@ class WorkerProcess:
             "RETINUE_SHUTDOWN_GRACE_SECONDS": str(GRACE_SECONDS),
             "RETINUE_LOG_FORMAT": "json",
         }
+        if plugins_dir is not None:
+            self._environment["RETINUE_PLUGINS_DIR"] = str(plugins_dir.resolve())
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
