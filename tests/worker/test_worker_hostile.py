@@ -150,7 +150,7 @@ def test_a_detector_that_fails_a_check_harms_nobody(
     expected = FAILING_OUTCOMES.get(detector.name, "succeeded")
     slow = expected == "detector_timeout"
     rig.work_off(
-        {"conforming": {}, detector.name: {"max_batch_size": 1} if slow else {}},
+        {"conforming": {}, detector.name: {"max_batch_size": 1, "seconds": 2} if slow else {}},
         detector_timeout_seconds=0.5 if slow else 30,
     )
     damaged = "unsupported_format"

@@ -5,10 +5,11 @@ import time
 from collections.abc import Sequence
 from decimal import Decimal
 from io import BytesIO
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from PIL import Image as Pillow
+from pydantic import Field
 from retinue_sdk import (
     BoundingBox,
     Capabilities,
@@ -18,6 +19,7 @@ from retinue_sdk import (
     Input,
     InvalidImageError,
     Json,
+    Operational,
     Pixels,
     Result,
     RetriableError,
@@ -99,7 +101,14 @@ class Gratis(ConformingBase[ConformingOptions]):
         return Decimal(0)
 
 
-class SlowWhenFull(ConformingBase[ConformingOptions]):
+class FullOptions(ConformingOptions):
+    """How long to hang."""
+
+    seconds: Annotated[float, Field(ge=0, le=3_600), Operational()] = 3_600
+    """How long a full batch takes, in seconds."""
+
+
+class SlowWhenFull(ConformingBase[FullOptions]):
     """Declares batches that it needs for ever for."""
 
     name: ClassVar[str] = "failing-in-time"
@@ -107,7 +116,7 @@ class SlowWhenFull(ConformingBase[ConformingOptions]):
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
         """Hang when the batch is full."""
         if len(images) == self.options.max_batch_size:
-            time.sleep(3_600)
+            time.sleep(self.options.seconds)
         return super().detect(images)
 
 
