@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -117,9 +118,8 @@ def test_its_tests_pass_beside_the_released_wheels(
     assert "acme-logos passes" in said
     assert json.loads(report.read_text(encoding="utf-8"))["passed"] is True
     run([*retinue, "new-plugin", "another-one", "--directory", folder / "more"], folder)
-    again = {
-        str(p.relative_to(folder / "more/another-one")) for p in (folder / "more").rglob("*.*")
-    }
+    another = folder / "more/another-one"
+    again = {str(path.relative_to(another)) for path in another.rglob("*.*")}
     assert {name.replace("acme_logos", "another_one") for name in FILES} <= again
 
 
@@ -157,8 +157,6 @@ def test_a_worker_runs_it(python: Path, folder: Path, history_url: str) -> None:
 
 def committed(url: str, worker: "subprocess.Popen[bytes]") -> list[tuple[object, ...]]:
     """The first detections that are in the history."""
-    import time
-
     deadline = time.monotonic() + 60
     with psycopg.connect(url, autocommit=True) as connection:
         while time.monotonic() < deadline and worker.poll() is None:

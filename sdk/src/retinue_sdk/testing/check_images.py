@@ -65,7 +65,7 @@ def too_large(bench: Bench) -> None:
     "corrupt-refused",
     "A corrupt or truncated file is answered with InvalidImageError, never with nothing found",
     remedy="return InvalidImageError when the image cannot be read. Findings() would say: looked, "
-    "and found nothing; any other error keeps the message for ever",
+    "and found nothing; any other error keeps the message until its last receive",
 )
 def corrupt(bench: Bench) -> None:
     """Failed is not empty. A detector that looks at no content may find something all the same."""
