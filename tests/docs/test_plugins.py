@@ -75,6 +75,7 @@ def test_the_tutorial_works(blocks: list[Any], folder: Path) -> None:
                 timeout=180,
             )
             said = done.stdout + done.stderr
+
             assert done.returncode == 0, f"{code}\n{said}"
             executed.append(code)
         elif block.language == "text":

@@ -24,8 +24,9 @@ Printed from the code by `python -m retinue_workers.plugin_reference`; a test co
 
 ## Hooks
 
-A plugin implements a hook by a function of the same name, marked with `@hookimpl` of `retinue_sdk`. It
-may take fewer arguments than the hook gives, so a hook can be given more of them without breaking it.
+A plugin implements a hook by a function of the same name, marked with `@hookimpl` of `retinue_sdk`.
+It may take fewer arguments than the hook gives, so a hook can be given more of them without
+breaking it.
 """
 
 

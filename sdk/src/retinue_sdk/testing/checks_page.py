@@ -16,8 +16,9 @@ Printed from the checks by `python -m retinue_sdk.testing.checks_page`; a test c
 
 There is one implementation of each check. pytest makes it when you subclass the test classes of
 `retinue_sdk.testing` ([Write a detector](plugins.md) shows how), and `retinue plugins check NAME`
-makes it without pytest and writes a report. A check calls the detector as the worker would: on another
-thread than `start`, with a time limit, and with an error that is raised holding for the whole batch.
+makes it without pytest and writes a report. A check calls the detector as the worker would: on
+another thread than `start`, with a time limit, and with an error that is raised holding for the
+whole batch.
 """
 
 _WHOM = {
@@ -30,8 +31,8 @@ _WHOM = {
 _TAIL = """\
 ## What a check needs of you
 
-A check that has nothing to say is skipped, and says why. More of them have something to say when the
-[subject](howto/http.md) tells more:
+A check that has nothing to say is skipped, and says why. More of them have something to say when
+the [subject](howto/http.md) tells more:
 
 - `photographs`: files in which your detector finds something. Drawn pictures stand in for them.
 - `options`: as they would stand in `RETINUE_DETECTORS`.
@@ -44,9 +45,11 @@ A check that has nothing to say is skipped, and says why. More of them have some
 
 ## How memory is measured
 
-The check shows {images:,} images and compares the process's resident memory after a fifth of them with
-that at the end: `/proc/self/statm` on Linux, psutil elsewhere, after a collection of garbage and (with
-glibc) `malloc_trim`. Memory that native code holds counts too. It may grow by {growth} MiB.
+The check shows {images:,} images and compares the process's resident memory after a fifth of them
+with that at the end: `/proc/self/statm` on Linux, psutil elsewhere, after a collection of garbage
+and (with glibc) `malloc_trim`. Memory that native code holds counts too.
+
+It may grow by {growth} MiB.
 """
 
 
