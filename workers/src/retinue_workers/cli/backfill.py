@@ -111,7 +111,7 @@ def _estimate(settings: Settings, images: int, per_second: float | None) -> Esti
     """What the detectors take, by their own pace and price; they are made, not started."""
     from retinue_workers.plugins import Plugins
 
-    detectors = Plugins().make(settings.detectors)
+    detectors = Plugins(folder=settings.plugins_dir).make(settings.detectors)
     paces = [each.capabilities.requests_per_second for each in detectors]
     known = [pace for pace in (per_second, *paces) if pace is not None]
     usd = sum(
