@@ -78,8 +78,8 @@ def _show(detector: AnyDetector, path: Path, pictures: Path) -> bool:
 
 def _draw(path: Path, findings: Findings, pictures: Path) -> Path:
     """Save the photograph with its boxes."""
-    # The drawing alone: the rest of the laptop package may not be installed.
-    from retinue_workers.laptop.pictures import LabelledBox, draw
+    # Here, because only a picture with boxes needs Pillow's fonts.
+    from retinue_workers.pictures import LabelledBox, draw
 
     boxes = [
         LabelledBox(
