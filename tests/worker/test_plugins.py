@@ -55,9 +55,10 @@ def registering(*detectors: Any) -> dict[str, Any]:
     return {"retinue_register_detectors": retinue_register_detectors}
 
 
-def refusal(*points: EntryPoint) -> str:
+def refusal(*points: EntryPoint, wanted: str = "wanted") -> str:
+    """What a worker says at its start that wants a detector of such plugins."""
     with pytest.raises(ConfigurationError) as caught:
-        Plugins(points)
+        Plugins(points).make({wanted: {}})
     return str(caught.value)
 
 
@@ -134,7 +135,7 @@ def test_duplicate_names_are_refused_naming_both(install: Install) -> None:
 
     first = install("a", **registering(Bytes))
     second = install("b", **registering(Other))
-    text = refusal(first, second)
+    text = refusal(first, second, wanted="bytes")
     assert "'bytes' is registered by fake_plugin_a and by fake_plugin_b" in text
     assert "uninstall one" in text
 
@@ -218,7 +219,8 @@ def test_detectors_are_made_with_their_options(plugins: Plugins) -> None:
 
 def test_an_unknown_detector_is_refused_with_those_that_exist(plugins: Plugins) -> None:
     assert refused_make(plugins, strickt={}) == (
-        "no installed plugin has a detector named 'strickt'; there are: fussy, strict"
+        "no installed plugin has a detector named 'strickt' (did you mean 'strict'?); "
+        "there are: fussy, strict"
     )
 
 
@@ -233,6 +235,7 @@ def test_without_detectors_there_is_nothing_to_do(plugins: Plugins) -> None:
         ({"threshold": 2}, ["option threshold: ", "less than or equal to 1"]),
         ({"threshold": "high"}, ["option threshold: ", "valid number"]),
         ({"treshold": 0.5}, ["option treshold: ", "not permitted", "threshold, nested"]),
+        ({"treshold": 0.5}, ["did you mean 'threshold'?"]),
         ({"nested": {"level": 9}}, ["option nested.level: ", "less than or equal to 3"]),
         ({"threshold": 2, "x": 1}, ["option threshold: ", "; option x: "]),
     ],

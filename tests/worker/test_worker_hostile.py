@@ -1,11 +1,15 @@
 """Hostile detectors: each alone and beside a good one; the worker goes on."""
 
 import time
+from io import BytesIO
 from typing import Any
 
 import pytest
 from fakes.rig import MakeRig, Rig, hurried, keys
 from fakes.waiting import eventually, worker_threads
+from PIL import Image as Pillow
+from retinue_hostile.plugin import FAILING
+from retinue_sdk import AnyDetector
 
 # What each hostile detector must come to, for each of three images.
 HOSTILE: list[tuple[str, dict[str, Any], str]] = [
@@ -118,3 +122,38 @@ def test_a_wait_beyond_all_measure_is_cut_short(rig: Rig, logged: list[Any]) -> 
     waits = [entry["after_seconds"] for entry in logged if entry["event"] == "retry"]
     assert all(wait < 100_000 for wait in waits)
     assert rig.queue.visible() == 1
+
+
+# What each detector that fails one check of the SDK must come to, where it is not a success.
+FAILING_OUTCOMES = {
+    "failing-answers-are-json": "invalid_result",
+    "failing-in-time": "detector_timeout",
+}
+
+
+def drawn(number: int) -> bytes:
+    file = BytesIO()
+    picture = Pillow.new("RGB", (64, 48), "#203040")
+    picture.paste("#fff0c0", (8 + number, 8, 24 + number, 20))
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("detector", FAILING, ids=lambda detector: detector.name)
+def test_a_detector_that_fails_a_check_harms_nobody(
+    make_rig: MakeRig, detector: type[AnyDetector]
+) -> None:
+    rig = make_rig(hurried(max_receive_count=2))
+    for number, key in enumerate(keys(3)):
+        rig.upload(key, drawn(number))
+    rig.upload("late-damaged.jpg", b"no image")
+    expected = FAILING_OUTCOMES.get(detector.name, "succeeded")
+    slow = expected == "detector_timeout"
+    rig.work_off(
+        {"conforming": {}, detector.name: {"max_batch_size": 1, "seconds": 2} if slow else {}},
+        detector_timeout_seconds=0.5 if slow else 30,
+    )
+    damaged = "unsupported_format"
+    assert rig.outcomes("conforming") == ["succeeded"] * 3 + [damaged]
+    assert rig.outcomes(detector.name) == sorted([expected] * 3 + [damaged])
+    assert rig.queue.dead_letters() == []

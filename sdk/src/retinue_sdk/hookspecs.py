@@ -25,8 +25,9 @@ def retinue_register_detectors(register: "Callable[[type[AnyDetector]], None]") 
     """Offer detector classes: call ``register(MyDetector)`` once for each.
 
     Called once at start, by the worker and by ``retinue plugins``. Registering loads nothing: a
-    detector is made only when the settings name it. If it raises, the program stops and says which
-    plugin is at fault.
+    detector is made only when the settings name it. If it raises, the plugin is left out with a
+    warning; but a worker whose settings name a detector that nobody registered refuses to start,
+    and says which plugin is at fault.
     """
 
 

@@ -36,7 +36,7 @@ def compose(settings: Settings, stopping: Event) -> Worker | None:
     """
     queue_url = settings.require_queue_url()
     database_url = settings.require_database_url()
-    plugins = Plugins()
+    plugins = Plugins(folder=settings.plugins_dir)
     detectors = plugins.make(settings.detectors)
     try:
         engine = create_history_engine(database_url, application_name="retinue-worker")

@@ -1,10 +1,12 @@
 """Finding plugins, and making the detectors that the settings name."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from threading import Thread
 
 import pluggy
@@ -13,10 +15,8 @@ from pydantic import JsonValue, ValidationError
 from retinue_sdk import AnyDetector, ConfigurationError, RetinueError, Run, hookspecs
 from retinue_sdk.detector import detector_class
 
+from retinue_workers.plugin_source import PluginSource, folder_plugins, installed_plugins, told
 from retinue_workers.verdict import describe
-
-ENTRY_POINT_GROUP = "retinue"
-"""The entry point group by which a distribution says that it is a plugin."""
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,8 @@ class Registration:
     Attributes:
         detector: The class.
         plugin: The plugin's entry point name.
-        distribution: The distribution that installed it, such as ``retinue-onnx``.
+        distribution: The distribution that installed it, such as ``retinue-onnx``; the path of a
+            plugin that is one file.
         distribution_version: That distribution's version.
     """
 
@@ -52,38 +53,71 @@ class Filter:
 
 
 class Plugins:
-    """The installed plugins and the detectors they register.
+    """The plugins that there are, and the detectors they register.
+
+    A plugin that cannot be used stops nobody who does not use it: ``problems`` tells why, and
+    ``make`` refuses only when a detector is wanted that it might have had.
 
     Args:
         points: Entry points to load; the installed ones of the group ``retinue`` by default.
+        folder: A folder of plugins that are one file each.
+
+    Attributes:
+        registrations: The detectors by name.
+        problems: For each plugin that cannot be used, one line: which, why, and the remedy.
+        contested: Names that two plugins registered, with what to do about each.
 
     Raises:
-        ConfigurationError: A plugin cannot be imported, a hook raises, a hook is unknown, or two
-            plugins register one name. Says which plugin, and the remedy.
+        ConfigurationError: The folder does not exist.
     """
 
-    def __init__(self, points: "tuple[EntryPoint, ...] | None" = None) -> None:
+    def __init__(
+        self, points: tuple[EntryPoint, ...] | None = None, *, folder: Path | None = None
+    ) -> None:
         """Load every plugin; no detector is made."""
         self._manager = pluggy.PluginManager("retinue")
         self._manager.add_hookspecs(hookspecs)
         self.registrations: dict[str, Registration] = {}
         self._sources: dict[str, str] = {}
-        for point in entry_points(group=ENTRY_POINT_GROUP) if points is None else points:
-            self._load(point)
+        self.problems: list[str] = []
+        self.contested: dict[str, str] = {}
+        for source in installed_plugins(points):
+            self._load(source)
+        for source in () if folder is None else folder_plugins(folder):
+            self._load(source)
 
     def make(self, wanted: Mapping[str, Mapping[str, JsonValue]]) -> list[AnyDetector]:
         """Make the detectors that ``wanted`` names, with their options.
 
         Raises:
-            ConfigurationError: None is wanted, a name is unknown, or an option is bad; names the
-                detector, the field and the allowed values.
+            ConfigurationError: None is wanted, a name is unknown or contested, or an option is bad;
+                names the detector, the field and the allowed values.
         """
         if not wanted:
             raise ConfigurationError(
                 'RETINUE_DETECTORS names no detector; give JSON such as {"NAME": {}}, with NAME '
                 f"one of: {self._names()}"
             )
-        return [self._make(name, options) for name, options in wanted.items()]
+        made = [self._make(name, options) for name, options in wanted.items()]
+        for problem in [*self.problems, *self.contested.values()]:
+            log.warning("plugin_skipped", problem=problem)
+        return made
+
+    def find(self, name: str) -> Registration:
+        """The detector of a name.
+
+        Raises:
+            ConfigurationError: There is none, or two plugins have one; says what there is.
+        """
+        if name in self.contested:
+            raise ConfigurationError(self.contested[name])
+        if name in self.registrations:
+            return self.registrations[name]
+        meant = did_you_mean(name, self.registrations)
+        unknown = f"no installed plugin has a detector named {name!r}{meant}"
+        raise ConfigurationError(
+            "\n".join([f"{unknown}; there are: {self._names()}", *self.problems])
+        )
 
     def notify(self, run: Run) -> None:
         """Tell every observer of a finished run; one that raises does not silence the others."""
@@ -152,19 +186,17 @@ class Plugins:
 
     def _make(self, name: str, options: Mapping[str, JsonValue]) -> AnyDetector:
         """One detector with validated options."""
-        registration = self.registrations.get(name)
-        if registration is None:
-            raise ConfigurationError(
-                f"no installed plugin has a detector named {name!r}; there are: {self._names()}"
-            )
+        registration = self.find(name)
+        model = registration.detector.options_model
         try:
-            chosen = registration.detector.options_model.model_validate(dict(options))
+            chosen = model.model_validate(dict(options))
         except ValidationError as error:
             problems = "; ".join(
                 f"option {'.'.join(map(str, problem['loc'])) or '(all)'}: {problem['msg']}"
+                f"{_meant(problem['type'], problem['loc'], model.model_fields)}"
                 for problem in error.errors(include_url=False, include_input=False)
             )
-            allowed = ", ".join(registration.detector.options_model.model_fields) or "none"
+            allowed = ", ".join(model.model_fields) or "none"
             raise ConfigurationError(
                 f"detector {name}: {problems} (its options: {allowed})"
             ) from error
@@ -182,40 +214,59 @@ class Plugins:
     def _names(self) -> str:
         return ", ".join(sorted(self.registrations)) or "none (install a plugin)"
 
-    def _load(self, point: EntryPoint) -> None:
-        """Import one plugin and let it register its detectors."""
-        distribution = point.dist.name if point.dist is not None else point.module
-        version = point.dist.version if point.dist is not None else "unknown"
-
-        def register(candidate: type[AnyDetector]) -> None:
-            detector = detector_class(candidate)
-            other = self.registrations.get(detector.name)
-            if other is not None:
-                raise ConfigurationError(
-                    f"detector {detector.name!r} is registered by {other.distribution} and by "
-                    f"{distribution}: uninstall one of them"
-                )
-            self.registrations[detector.name] = Registration(
-                detector, point.name, distribution, version
-            )
-
-        self._sources[point.name] = f"{distribution} {version}"
+    def _load(self, source: PluginSource) -> None:
+        """Import one plugin and let it register its detectors; or note why it cannot be used."""
+        offered: list[type[AnyDetector]] = []
+        module = None
         try:
-            module = point.load()
-            self._manager.register(module, name=point.name)
+            self._check_name(source)
+            module = source.load()
+            self._manager.register(module, name=source.name)
             self._manager.check_pending()
-            caller = self._manager.subset_hook_caller(
-                "retinue_register_detectors",
-                [other for other in self._manager.get_plugins() if other is not module],
-            )
-            caller(register=register)
-        except ConfigurationError:
-            raise
-        except (Exception, SystemExit) as error:  # a plugin's import or hook can raise anything
+            others = [other for other in self._manager.get_plugins() if other is not module]
+            caller = self._manager.subset_hook_caller("retinue_register_detectors", others)
+            caller(register=lambda candidate: offered.append(detector_class(candidate)))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin can raise anything
+            self.problems.append(told(error, source))
+            if module is not None and self._manager.get_plugin(source.name) is module:
+                self._manager.unregister(module)
+            return
+        self._sources[source.name] = f"{source.distribution} {source.version}"
+        for detector in offered:
+            self._keep(detector, source)
+
+    def _check_name(self, source: PluginSource) -> None:
+        if self._manager.has_plugin(source.name):
             raise ConfigurationError(
-                f"plugin {point.name} of {distribution} {version} cannot be loaded: "
-                f"{type(error).__name__}: {error}; repair it, or uninstall {distribution}"
-            ) from error
+                f"two plugins are named {source.name}, and one is of {source.distribution}: "
+                f"{source.remedy}, or the other one"
+            )
+
+    def _keep(self, detector: type[AnyDetector], source: PluginSource) -> None:
+        """Register a detector, or note that its name is taken."""
+        name = detector.name
+        other = self.registrations.pop(name, None)
+        if other is not None:
+            self.contested[name] = (
+                f"detector {name!r} is registered by {other.distribution} and by "
+                f"{source.distribution}: uninstall one of them"
+            )
+        if name not in self.contested:
+            self.registrations[name] = Registration(
+                detector, source.name, source.distribution, source.version
+            )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` for a typing error; nothing if no known word is close."""
+    close = get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _meant(kind: str, place: tuple[int | str, ...], known: Iterable[str]) -> str:
+    """The option that an unknown one may have been meant to be."""
+    unknown = kind == "extra_forbidden" and len(place) == 1
+    return did_you_mean(str(place[0]), known) if unknown else ""
 
 
 def _call(implementation: pluggy.HookImpl, **arguments: object) -> object:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -91,6 +92,9 @@ class Settings(BaseSettings):
         default_factory=dict
     )
     """Options of plugins that are no detectors, as JSON: ``{"plugin": {"option": value}}``."""
+
+    plugins_dir: Path | None = None
+    """Folder of plugins that are one Python file each, beside those that are installed."""
 
     max_in_flight: int = Field(default=40, ge=10, le=10_000)
     """Most messages received and not yet deleted. SQS hands out at most ten at a time."""

@@ -14,8 +14,40 @@ from retinue_hostile.answers import (
     WrongType,
 )
 from retinue_hostile.behaviour import Hangs, Leaks, Observed, Slow
+from retinue_hostile.conforming import Conforming
 from retinue_hostile.crashes import Crashes
 from retinue_hostile.echo import Echo
+from retinue_hostile.failing_answers import (
+    AllForOne,
+    BatchNormalised,
+    ColourOnly,
+    FailedIsEmpty,
+    ForeignNumbers,
+    ForgetsTwins,
+    Gratis,
+    Hopeful,
+    Hopeless,
+    Moody,
+    NeedsRoom,
+    NothingIsWrong,
+    Overcharged,
+    OwnWords,
+    PixelBoxes,
+    SecretReader,
+    SlowWhenFull,
+    Unturned,
+)
+from retinue_hostile.failing_life import (
+    Clamps,
+    Halves,
+    Hoards,
+    Lenient,
+    OneLife,
+    Restless,
+    Shared,
+    Talks,
+    Undescribed,
+)
 from retinue_hostile.failures import (
     Exits,
     Invalid,
@@ -26,8 +58,42 @@ from retinue_hostile.failures import (
     Retriable,
 )
 
+FAILING: tuple[type[AnyDetector], ...] = (
+    Undescribed,
+    Halves,
+    Lenient,
+    Clamps,
+    Restless,
+    ForgetsTwins,
+    ForeignNumbers,
+    PixelBoxes,
+    NothingIsWrong,
+    Moody,
+    Gratis,
+    SlowWhenFull,
+    SecretReader,
+    BatchNormalised,
+    Unturned,
+    ColourOnly,
+    NeedsRoom,
+    OwnWords,
+    FailedIsEmpty,
+    AllForOne,
+    Hopeless,
+    Hopeful,
+    Overcharged,
+    OneLife,
+    Shared,
+    Talks,
+    Hoards,
+)
+"""For each check of ``retinue_sdk.testing`` a detector that fails it, and no other: its name is
+``failing-`` and the check's id."""
+
 DETECTORS: tuple[type[AnyDetector], ...] = (
     Crashes,
+    *FAILING,
+    Conforming,
     Echo,
     Exits,
     Hangs,

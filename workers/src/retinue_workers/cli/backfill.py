@@ -117,7 +117,7 @@ def _estimate(settings: Settings, images: int, per_second: float | None) -> Esti
 
     known = [] if per_second is None else [per_second]
     usd = Decimal(0)
-    for each in Plugins().make(settings.detectors):
+    for each in Plugins(folder=settings.plugins_dir).make(settings.detectors):
         its = each.capabilities
         if its.requests_per_second is not None:
             known.append(its.requests_per_second)

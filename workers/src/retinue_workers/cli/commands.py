@@ -14,12 +14,14 @@ from retinue_workers.cli.failures import failures
 from retinue_workers.cli.import_ import import_
 from retinue_workers.cli.maintain import maintain_command
 from retinue_workers.cli.migrate import migrate
+from retinue_workers.cli.new_plugin import new_plugin
 from retinue_workers.cli.plugins import plugins
 from retinue_workers.cli.query import query
 from retinue_workers.cli.replay import replay
 from retinue_workers.cli.run import run
 from retinue_workers.cli.show import show
 from retinue_workers.cli.top import top
+from retinue_workers.cli.try_detector import try_detector
 from retinue_workers.cli.worker import worker
 from retinue_workers.people.errors import FacesError
 from retinue_workers.queue import QueueUnavailableError
@@ -76,6 +78,8 @@ retinue.add_command(diff)
 retinue.add_command(export)
 retinue.add_command(import_)
 retinue.add_command(plugins)
+retinue.add_command(try_detector)
+retinue.add_command(new_plugin)
 retinue.add_command(top)
 retinue.add_command(failures)
 retinue.add_command(replay)

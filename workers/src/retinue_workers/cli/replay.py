@@ -108,7 +108,7 @@ def _keys(settings: Settings) -> list[tuple[str, str, str]]:
 
     if not settings.detectors:
         raise ConfigurationError("RETINUE_DETECTORS is not set: name the detectors of the pool")
-    detectors = Plugins().make(settings.detectors)
+    detectors = Plugins(folder=settings.plugins_dir).make(settings.detectors)
     return [(each.name, each.version, each.fingerprint()) for each in detectors]
 
 

@@ -7,6 +7,7 @@ import click
 from pydantic import JsonValue
 from retinue_sdk import ConfigurationError
 
+from retinue_workers.cli.plugins_dir import given, plugins_dir_option
 from retinue_workers.settings import Settings
 
 DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
@@ -20,7 +21,8 @@ DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
     metavar="NAME,…",
     help="Detectors to apply, by name.  [default: RETINUE_DETECTORS, or onnx-objects,onnx-faces]",
 )
-def run(images: Path | None, detectors: str | None) -> None:
+@plugins_dir_option
+def run(images: Path | None, detectors: str | None, plugins_dir: Path | None) -> None:
     """Detect what is in your photographs, on this machine, with no cloud account.
 
     IMAGES is a folder, searched recursively, or one file; photographs that come with installed
@@ -35,9 +37,14 @@ def run(images: Path | None, detectors: str | None) -> None:
         raise ConfigurationError(
             f"`retinue run` needs the extra `laptop`: install retinue-workers[laptop] ({error})"
         ) from error
-    wanted = _wanted(detectors, Settings.load())
+    settings = Settings.load(**given(plugins_dir=plugins_dir))
+    wanted = _wanted(detectors, settings)
     try:
-        sys.exit(run_on_laptop(images, wanted, Console(highlight=False)))
+        sys.exit(
+            run_on_laptop(
+                images, wanted, Console(highlight=False), plugins_dir=settings.plugins_dir
+            )
+        )
     except KeyboardInterrupt:
         click.echo("\nstopped; nothing is left running, and what is in the history stays")
         sys.exit(130)  # as shells report a program that Ctrl-C ended

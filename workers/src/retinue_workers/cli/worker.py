@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -13,6 +14,7 @@ from prometheus_client import generate_latest
 from retinue_sdk import ConfigurationError
 
 from retinue_workers import log as logs
+from retinue_workers.cli.plugins_dir import given, plugins_dir_option
 from retinue_workers.compose import compose
 from retinue_workers.embedded_metrics import EmbeddedMetrics
 from retinue_workers.health import HealthServer
@@ -21,13 +23,14 @@ from retinue_workers.worker import Worker
 
 
 @click.command(short_help="Consume the queue until told to stop.")
-def worker() -> None:
+@plugins_dir_option
+def worker(plugins_dir: Path | None) -> None:
     """Consume the queue until told to stop (the program that ECS runs).
 
     Needs RETINUE_QUEUE_URL, RETINUE_DATABASE_URL and RETINUE_DETECTORS. SIGTERM or Ctrl-C stops it
     gracefully: running detectors finish within the grace, the rest goes back to the queue.
     """
-    settings = Settings.load()
+    settings = Settings.load(**given(plugins_dir=plugins_dir))
     logs.configure(settings.log_format)
     stopping = threading.Event()
 

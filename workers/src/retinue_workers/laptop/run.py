@@ -51,7 +51,11 @@ EXIT_INCOMPLETE = 1
 
 
 def run(
-    images: Path | None, detectors: Mapping[str, Mapping[str, JsonValue]], console: Console
+    images: Path | None,
+    detectors: Mapping[str, Mapping[str, JsonValue]],
+    console: Console,
+    *,
+    plugins_dir: Path | None = None,
 ) -> int:
     """Have detectors look at photographs, the way it happens in the cloud.
 
@@ -60,6 +64,7 @@ def run(
             installed packages.
         detectors: Detector names with their options.
         console: Where to print.
+        plugins_dir: A folder of plugins that are one file each.
 
     Returns:
         The exit code: 0, or 1 if some image has no outcome, or could not be uploaded.
@@ -71,7 +76,8 @@ def run(
     """
     began = time.monotonic()
     os.environ["AWS_REGION"] = REGION  # where the emulator is; no profile need say one
-    made = Plugins().make(detectors)  # a wrong option is told before anything is started
+    # A wrong option is told before anything is started.
+    made = Plugins(folder=plugins_dir).make(detectors)
     keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
     photographs = _photographs(images, console)
     state = State.find()
@@ -105,6 +111,7 @@ def run(
                     database_url=postgres.url(),
                     detectors=detectors,
                     variables=variables,
+                    plugins_dir=plugins_dir,
                 )
             )
             _announce(console, endpoint, made)

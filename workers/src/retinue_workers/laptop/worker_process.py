@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -34,6 +35,7 @@ class WorkerProcess:
         database_url: Its history.
         detectors: Its detectors with their options.
         variables: More environment variables, such as where stand-ins are.
+        plugins_dir: Its folder of plugins that are one file each.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class WorkerProcess:
         database_url: str,
         detectors: Mapping[str, Mapping[str, JsonValue]],
         variables: Mapping[str, str] | None = None,
+        plugins_dir: Path | None = None,
     ) -> None:
         """Start nothing yet."""
         self._processes = processes
@@ -59,6 +62,8 @@ class WorkerProcess:
             "RETINUE_LOG_FORMAT": "json",
             **(variables or {}),
         }
+        if plugins_dir is not None:
+            self._environment["RETINUE_PLUGINS_DIR"] = str(plugins_dir.resolve())
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -1,0 +1,257 @@
+"""Detectors that fail one check each, by what they answer."""
+
+import itertools
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from io import BytesIO
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from PIL import Image as Pillow
+from pydantic import Field
+from retinue_sdk import (
+    BoundingBox,
+    Capabilities,
+    DetectorNotReadyError,
+    Findings,
+    Image,
+    Input,
+    InvalidImageError,
+    Json,
+    Operational,
+    Pixels,
+    Result,
+    RetriableError,
+)
+
+from retinue_hostile.conforming import ConformingBase, ConformingOptions
+
+
+class ForgetsTwins(ConformingBase[ConformingOptions]):
+    """Keeps answers by image id, so that the same image twice gets one answer."""
+
+    name: ClassVar[str] = "failing-answers-complete"
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Lose a twin."""
+        different = {image.image_id: image for image in images}
+        return super().detect(list(different.values()))
+
+
+class ForeignNumbers(ConformingBase[ConformingOptions]):
+    """Tells numbers of NumPy."""
+
+    name: ClassVar[str] = "failing-answers-are-json"
+
+    def response(self, mean: Any) -> Json:
+        """A number that JSON does not know."""
+        foreign: Any = {"mean": np.float32(mean)}
+        return foreign  # type: ignore[no-any-return]  # that is the mistake
+
+
+class PixelBoxes(ConformingBase[ConformingOptions]):
+    """Tells boxes in pixels."""
+
+    name: ClassVar[str] = "failing-boxes-normalised"
+
+    def box(self, edges: tuple[int, int, int, int], size: tuple[int, int]) -> BoundingBox:
+        """Forget to divide."""
+        del size
+        left, top, right, bottom = edges
+        return BoundingBox(left, top, right - left, bottom - top)
+
+
+class NothingIsWrong(ConformingBase[ConformingOptions]):
+    """Takes nothing found for a failure."""
+
+    name: ClassVar[str] = "failing-empty-is-no-failure"
+
+    def findings(self, pixels: Pixels) -> Findings:
+        """Blame a picture of one shade."""
+        if pixels.min() == pixels.max():
+            raise InvalidImageError("nothing found", code="nothing_found")
+        return super().findings(pixels)
+
+
+class Moody(ConformingBase[ConformingOptions]):
+    """Is surer of itself from instance to instance."""
+
+    name: ClassVar[str] = "failing-deterministic"
+    moods = itertools.cycle((0.0, 0.25))
+
+    def __init__(self, options: ConformingOptions) -> None:
+        """Take on a mood."""
+        super().__init__(options)
+        self.mood = next(self.moods)
+
+    def box(self, edges: tuple[int, int, int, int], size: tuple[int, int]) -> BoundingBox:
+        """Off by a mood."""
+        box = super().box(edges, size)
+        return BoundingBox(box.left, box.top, box.width, box.height * (1 - self.mood))
+
+
+class Gratis(ConformingBase[ConformingOptions]):
+    """Has a price, and bills nothing."""
+
+    name: ClassVar[str] = "failing-priced"
+
+    def units(self) -> Decimal:
+        """Nothing."""
+        return Decimal(0)
+
+
+class FullOptions(ConformingOptions):
+    """How long to hang."""
+
+    seconds: Annotated[float, Field(ge=0, le=3_600), Operational()] = 3_600
+    """How long a full batch takes, in seconds."""
+
+
+class SlowWhenFull(ConformingBase[FullOptions]):
+    """Declares batches that it needs for ever for."""
+
+    name: ClassVar[str] = "failing-in-time"
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Hang when the batch is full."""
+        if len(images) == self.options.max_batch_size:
+            time.sleep(self.options.seconds)
+        return super().detect(images)
+
+
+class SecretReader(ConformingBase[ConformingOptions]):
+    """Says that it works by reference, and downloads all the same."""
+
+    name: ClassVar[str] = "failing-input-honest"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Not the truth."""
+        return Capabilities(Input.REFERENCE, max_batch_size=self.options.max_batch_size)
+
+
+class BatchNormalised(ConformingBase[ConformingOptions]):
+    """Lets the other images of a batch change an answer."""
+
+    name: ClassVar[str] = "failing-batch-equals-singles"
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Answer in the order of the keys, not of the images."""
+        return super().detect(sorted(images, key=lambda image: image.reference.key))
+
+
+class Unturned(ConformingBase[ConformingOptions]):
+    """Decodes the file itself, and forgets how the camera was held."""
+
+    name: ClassVar[str] = "failing-orientation"
+
+    def see(self, image: Image) -> Pixels:
+        """The picture as it is stored, where the worker could decode it."""
+        upright = image.pixels()
+        with Pillow.open(BytesIO(image.read())) as stored:
+            return upright if stored.mode != "RGB" else np.asarray(stored)
+
+
+class ColourOnly(ConformingBase[ConformingOptions]):
+    """Fails when a picture has no colour."""
+
+    name: ClassVar[str] = "failing-odd-formats"
+
+    def findings(self, pixels: Pixels) -> Findings:
+        """Divide by the colours there are, in pictures that show something."""
+        colours = int(np.ptp(pixels.astype(int), axis=2).max())
+        shown = int(np.ptp(pixels)) > 0
+        if shown and colours == 0:
+            raise ZeroDivisionError("no colour to divide by")
+        return super().findings(pixels)
+
+
+class NeedsRoom(ConformingBase[ConformingOptions]):
+    """Fails for specks."""
+
+    name: ClassVar[str] = "failing-odd-sizes"
+
+    def findings(self, pixels: Pixels) -> Findings:
+        """Look at every eighth pixel, of which a speck has none."""
+        float(pixels[4::8, 4::8].max())
+        return super().findings(pixels)
+
+
+class OwnWords(ConformingBase[ConformingOptions]):
+    """Puts its own code in the place of the worker's."""
+
+    name: ClassVar[str] = "failing-too-large-refused"
+
+    def answer(self, image: Image) -> Result:
+        """Rename what is too large."""
+        result = super().answer(image)
+        if isinstance(result, InvalidImageError) and result.code.startswith("too_many"):
+            return InvalidImageError("no room", code="no_room")
+        return result
+
+
+class FailedIsEmpty(ConformingBase[ConformingOptions]):
+    """Answers that nothing was found in what it could not read."""
+
+    name: ClassVar[str] = "failing-corrupt-refused"
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Hide the failure, when the image is alone."""
+        results = super().detect(images)
+        return [self._hidden(result) if len(images) == 1 else result for result in results]
+
+    def _hidden(self, result: Result) -> Result:
+        unreadable = ("corrupt_image", "unsupported_format", "empty_file")
+        if isinstance(result, InvalidImageError) and result.code in unreadable:
+            return Findings()
+        return result
+
+
+class AllForOne(ConformingBase[ConformingOptions]):
+    """Gives up a whole batch because of one image."""
+
+    name: ClassVar[str] = "failing-batch-survives-bad-image"
+
+    def answer(self, image: Image) -> Result:
+        """Raise where one should return."""
+        return self.look(image)
+
+
+class Hopeless(ConformingBase[ConformingOptions]):
+    """Takes what will pass for what will not."""
+
+    name: ClassVar[str] = "failing-retriable-stays-retriable"
+
+    def answer(self, image: Image) -> Result:
+        """Blame the image for everything."""
+        result = super().answer(image)
+        if isinstance(result, RetriableError | DetectorNotReadyError):
+            return InvalidImageError(f"cannot be read: {result}", code="unreadable")
+        return result
+
+
+class Hopeful(ConformingBase[ConformingOptions]):
+    """Takes what will not pass for what will."""
+
+    name: ClassVar[str] = "failing-permanent-stays-permanent"
+
+    def answer(self, image: Image) -> Result:
+        """Hope that a deleted image comes back."""
+        result = super().answer(image)
+        if isinstance(result, InvalidImageError) and not result.final:
+            return RetriableError(str(result))
+        return result
+
+
+class Overcharged(ConformingBase[ConformingOptions]):
+    """Calls a service that throttles, and blames the image; tests throttle it."""
+
+    name: ClassVar[str] = "failing-faults-classified"
+    throttled: ClassVar[bool] = False
+
+    def answer(self, image: Image) -> Result:
+        """Blame the image for the service's quota."""
+        if type(self).throttled:
+            return InvalidImageError("the service answered 429", code="service_error")
+        return super().answer(image)

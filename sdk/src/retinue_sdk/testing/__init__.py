@@ -1,0 +1,27 @@
+"""Says whether a detector is right: checks for pytest, and for ``retinue plugins check``."""
+
+from retinue_sdk.testing.bench import Bench, CheckFailedError, WatchedImage
+from retinue_sdk.testing.check import Check, NotApplicableError, Suite
+from retinue_sdk.testing.checks import CHECKS
+from retinue_sdk.testing.report import CheckResult, Report, run_checks
+from retinue_sdk.testing.subject import Fault, Subject
+from retinue_sdk.testing.suites import BaseBatches, BaseConcurrent, BaseDetector, BasePixels
+
+__all__ = [
+    "CHECKS",
+    "BaseBatches",
+    "BaseConcurrent",
+    "BaseDetector",
+    "BasePixels",
+    "Bench",
+    "Check",
+    "CheckFailedError",
+    "CheckResult",
+    "Fault",
+    "NotApplicableError",
+    "Report",
+    "Subject",
+    "Suite",
+    "WatchedImage",
+    "run_checks",
+]

@@ -1,0 +1,226 @@
+"""Where a detector is tried: made, started and called as a worker would, and watched."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from threading import Thread
+from types import TracebackType
+from typing import Self, TypeVar
+
+from retinue_sdk.decode import ImageLimits, Pixels
+from retinue_sdk.detection import Findings
+from retinue_sdk.detector import AnyDetector, Capabilities, Result
+from retinue_sdk.errors import ConfigurationError, DetectorError
+from retinue_sdk.image import Image
+from retinue_sdk.options import DetectorOptions
+from retinue_sdk.reference import ImageReference
+from retinue_sdk.testing.subject import Subject
+
+T = TypeVar("T")
+
+CLOSE_SECONDS = 10.0
+"""How long ``close`` may take at the end of a check; then it is left alone."""
+
+
+class CheckFailedError(AssertionError):
+    """A detector does not do what a check asks for; the message says what it did."""
+
+
+class WatchedImage(Image):
+    """An image that remembers what was asked of it.
+
+    Attributes:
+        touched: ``read`` and ``pixels``, as far as they were called.
+    """
+
+    def __init__(
+        self,
+        reference: ImageReference,
+        load: Callable[[], bytes],
+        *,
+        limits: ImageLimits | None = None,
+        size_bytes: int | None = None,
+    ) -> None:
+        """Nobody asked for anything yet."""
+        super().__init__(reference, load, limits=limits, size_bytes=size_bytes)
+        self.touched: set[str] = set()
+
+    def read(self) -> bytes:
+        """The bytes, and a note."""
+        self.touched.add("read")
+        return super().read()
+
+    def pixels(self) -> Pixels:
+        """The pixels, and a note."""
+        self.touched.add("pixels")
+        return super().pixels()
+
+
+class Bench:
+    """One detector for one check; a context manager that closes it at the end.
+
+    Calls are made as a worker makes them: on another thread than ``start``, with a time limit, and
+    an error that is raised holds for every image of the batch.
+
+    Args:
+        subject: What is checked.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        """Make nothing yet."""
+        self.subject = subject
+        self._detector: AnyDetector | None = None
+        self._made: AnyDetector | None = None
+
+    def __enter__(self) -> Self:
+        """Nothing to do: the detector is made when a check asks for it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the detector, whatever it thinks of that: a check of its own looks at closing."""
+        detector, self._detector = self._detector, None
+        if detector is not None:
+            with suppress(Exception):
+                self._within(detector.close, "close()", min(CLOSE_SECONDS, self._seconds))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the detector declares, with these options."""
+        if self._made is None:
+            self._made = self.make()
+        return self._made.capabilities
+
+    @property
+    def detector(self) -> AnyDetector:
+        """The detector, started.
+
+        Raises:
+            CheckFailedError: It cannot be made or started.
+        """
+        if self._detector is None:
+            detector = self.make()
+            self.start(detector)
+            self._detector = detector
+        return self._detector
+
+    def options(self) -> DetectorOptions:
+        """The subject's options, validated.
+
+        Raises:
+            ValidationError: They are not what the options model wants.
+        """
+        return self.subject.detector.options_model.model_validate(dict(self.subject.options))
+
+    def make(self) -> AnyDetector:
+        """Another detector with the same options, not started."""
+        return self.subject.detector(self.options())
+
+    def start(self, detector: AnyDetector) -> None:
+        """Start a detector.
+
+        Raises:
+            CheckFailedError: It does not start; says why.
+        """
+        try:
+            self._within(detector.start, "start()", self._seconds)
+        except (DetectorError, ConfigurationError) as error:
+            raise CheckFailedError(
+                f"the detector does not start: {type(error).__name__}: {error}"
+            ) from error
+
+    def close(self, detector: AnyDetector) -> None:
+        """Close a detector.
+
+        Raises:
+            CheckFailedError: It takes too long.
+        """
+        self._within(detector.close, "close()", self._seconds)
+
+    def image(self, data: bytes, name: str = "photograph.png") -> WatchedImage:
+        """A file as an image, where the detector's service can read it."""
+        store = self.subject.store
+        reference = Image.from_bytes(data, key=name).reference
+        if store is not None:
+            reference = store(data, name)
+        return WatchedImage(reference, lambda: data, size_bytes=len(data))
+
+    def photographs(self) -> list[WatchedImage]:
+        """The subject's photographs, fresh."""
+        return [
+            self.image(data, f"photograph-{number}{_suffix(data)}")
+            for number, data in enumerate(self.subject.photographs)
+        ]
+
+    def detect(
+        self, images: Sequence[Image], detector: AnyDetector | None = None
+    ) -> Sequence[Result]:
+        """What the detector answers, one result an image.
+
+        Raises:
+            CheckFailedError: It raised something unforeseen, did not answer in time, or did not
+                answer with one result for each image.
+        """
+        called = detector or self.detector
+        try:
+            answer = self._within(lambda: list(called.detect(images)), "detect()", self._seconds)
+        except DetectorError as error:
+            return [error] * len(images)
+        if len(answer) != len(images):
+            raise CheckFailedError(f"{len(answer)} answers for {len(images)} images")
+        for result in answer:
+            if not isinstance(result, Findings | DetectorError):
+                raise CheckFailedError(f"an answer is {result!r:.200}: no Findings, no error")
+        return answer
+
+    def single(self, image: Image, detector: AnyDetector | None = None) -> Result:
+        """What the detector answers for one image alone."""
+        return self.detect([image], detector)[0]
+
+    def found(self, image: Image, detector: AnyDetector | None = None) -> Findings:
+        """What the detector finds in an image that it must be able to look at.
+
+        Raises:
+            CheckFailedError: It answers with an error.
+        """
+        result = self.single(image, detector)
+        if isinstance(result, DetectorError):
+            raise CheckFailedError(
+                f"{image.reference.key} was answered with {type(result).__name__}: {result}"
+            ) from result
+        return result
+
+    @property
+    def _seconds(self) -> float:
+        return self.subject.timeout_seconds
+
+    def _within(self, call: Callable[[], T], what: str, seconds: float) -> T:
+        """Call something on a thread of its own, which is abandoned if it hangs."""
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                results.append(call())
+            except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
+                errors.append(error)
+
+        thread = Thread(target=work, name=f"check {what}", daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if errors and isinstance(errors[0], DetectorError | ConfigurationError):
+            raise errors[0]
+        if errors:
+            raise CheckFailedError(
+                f"{what} raised {type(errors[0]).__name__}: {errors[0]}"
+            ) from errors[0]
+        if not results:
+            raise CheckFailedError(f"{what} did not end within {seconds:g} seconds")
+        return results[0]
+
+
+def _suffix(data: bytes) -> str:
+    return ".png" if data.startswith(b"\x89PNG") else ".jpg"

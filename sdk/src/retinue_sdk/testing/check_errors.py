@@ -1,0 +1,83 @@
+"""Checks of whether a detector says what should happen next."""
+
+from retinue_sdk.detection import Findings
+from retinue_sdk.detector import Input
+from retinue_sdk.errors import (
+    DetectorError,
+    DetectorNotReadyError,
+    InvalidImageError,
+    RetriableError,
+)
+from retinue_sdk.testing.bench import Bench, CheckFailedError, WatchedImage
+from retinue_sdk.testing.check import Checks, NotApplicableError
+
+CHECKS = Checks()
+
+_LET_THROUGH = (
+    "let the error of image.read() and image.pixels() through, or return it for its image; do not "
+    "wrap it, and do not answer Findings() instead"
+)
+
+
+@CHECKS.add(
+    "retriable-stays-retriable",
+    "An image that cannot be fetched just now is answered with the error that says so",
+    remedy=_LET_THROUGH,
+)
+def retriable(bench: Bench) -> None:
+    """S3 is busy, or access is denied for now: no image is to blame."""
+    for error in (
+        RetriableError("S3 asks to slow down", retry_after_seconds=7),
+        DetectorNotReadyError("S3 denies access"),
+    ):
+        _expect(bench, error)
+
+
+@CHECKS.add(
+    "permanent-stays-permanent",
+    "An image that is gone is answered with InvalidImageError and its code",
+    remedy=_LET_THROUGH,
+)
+def permanent(bench: Bench) -> None:
+    """Trying again would not bring it back."""
+    _expect(bench, InvalidImageError("deleted meanwhile", code="object_gone", final=False))
+
+
+@CHECKS.add(
+    "faults-classified",
+    "What goes wrong with the service is answered with the class of error that the subject expects",
+    remedy="RetriableError for throttling, timeouts and lost connections; DetectorNotReadyError "
+    "for lost permission and stopped models; InvalidImageError when the image is to blame",
+)
+def faults(bench: Bench) -> None:
+    """Each fault while it happens, and a good answer after it."""
+    if not bench.subject.faults:
+        raise NotApplicableError("the subject names no faults; see Subject.faults")
+    bench.found(bench.photographs()[0])
+    for name, fault in bench.subject.faults.items():
+        with fault.happening():
+            result = bench.single(bench.photographs()[0])
+        if not isinstance(result, fault.expected):
+            raise CheckFailedError(
+                f"{name} was answered with {type(result).__name__}: {result}, not with "
+                f"{fault.expected.__name__}"
+            )
+        bench.found(bench.photographs()[0])
+
+
+def _expect(bench: Bench, error: DetectorError) -> None:
+    """Show an image that raises ``error`` when it is read."""
+    if bench.capabilities.input is Input.REFERENCE:
+        raise NotApplicableError("the detector fetches nothing")
+
+    def load() -> bytes:
+        raise error
+
+    reference = bench.photographs()[0].reference
+    result = bench.single(WatchedImage(reference, load))
+    told = "Findings" if isinstance(result, Findings) else f"{type(result).__name__}: {result}"
+    if type(result) is not type(error):
+        raise CheckFailedError(f"{type(error).__name__} came out as {told}")
+    code, kept = getattr(error, "code", None), getattr(result, "code", None)
+    if kept != code:
+        raise CheckFailedError(f"the code {code!r} came out as {kept!r}")

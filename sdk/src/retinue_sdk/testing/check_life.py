@@ -1,0 +1,199 @@
+"""Checks of a detector's life: start, close, threads, secrets, memory."""
+
+import contextlib
+import gc
+import io
+import json
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+from pydantic import SecretBytes, SecretStr
+
+from retinue_sdk.detection import Findings
+from retinue_sdk.detector import AnyDetector
+from retinue_sdk.errors import RetinueError
+from retinue_sdk.image import Image
+from retinue_sdk.testing import pictures
+from retinue_sdk.testing.bench import Bench, CheckFailedError
+from retinue_sdk.testing.check import Checks, NotApplicableError, Suite
+from retinue_sdk.testing.check_options import secret_names
+from retinue_sdk.testing.compare import expect_same
+from retinue_sdk.testing.memory import resident_bytes
+
+CHECKS = Checks()
+
+MAX_GROWTH_BYTES = 32 * 2**20
+"""How much memory may grow by over the images of the memory check, after the first fifth of them.
+Over 1,000 images it is 40 kB an image, less than any decoded picture; allocators and thread stacks
+were seen to account for less than a quarter of it."""
+
+MAX_THREADS = 8
+"""Most calls at once in the check of threads."""
+
+ROUNDS = 3
+"""How often each of those threads calls."""
+
+
+@CHECKS.add(
+    "restart",
+    "close() may be called at any time, and start() after it brings the same answers",
+    remedy="release in close() what start() took, whether or not it is there; take all of it anew "
+    "in start()",
+)
+def restart(bench: Bench) -> None:
+    """Closed before its start, after its work, and twice."""
+    detector = bench.make()
+    bench.close(detector)
+    bench.start(detector)
+    try:
+        before = [bench.single(image, detector) for image in bench.photographs()]
+        bench.close(detector)
+        bench.close(detector)
+        bench.start(detector)
+        after = [bench.single(image, detector) for image in bench.photographs()]
+    finally:
+        bench.close(detector)
+    for number, results in enumerate(zip(before, after, strict=True)):
+        expect_same(*results, f"photograph {number}, before and after a restart")
+
+
+@CHECKS.add(
+    "threads",
+    "Calls at the same time get the answers that they get one after the other",
+    remedy="keep what belongs to a call in local variables or behind a lock, or declare "
+    "max_concurrency=1",
+    suite=Suite.CONCURRENT,
+)
+def threads(bench: Bench) -> None:
+    """Different photographs from several threads, which begin together."""
+    bench.detector  # noqa: B018 - started before the threads begin
+    alone = [bench.single(image) for image in bench.photographs()]
+    number = min(bench.capabilities.max_concurrency, MAX_THREADS)
+    together = Barrier(number)
+
+    def call(index: int) -> None:
+        place = index % len(alone)
+        try:
+            for turn in range(ROUNDS):
+                image = bench.image(bench.subject.photographs[place], f"{index}-{turn}.png")
+                together.wait(bench.subject.timeout_seconds)
+                result = bench.single(image)
+                where = f"photograph {place}, alone and on {number} threads"
+                expect_same(alone[place], result, where)
+        except BaseException:
+            together.abort()  # nobody need wait for this thread
+            raise
+
+    with ThreadPoolExecutor(number) as pool:
+        calls = [pool.submit(call, index) for index in range(number)]
+    failures = [error for call_ in calls if (error := call_.exception()) is not None]
+    # The others stop at the barrier: the failure to tell is that of the first.
+    told = [error for error in failures if isinstance(error, CheckFailedError)] or failures
+    if told:
+        raise told[0]
+
+
+@CHECKS.add(
+    "no-secret-told",
+    "Secrets are SecretStr, and stay out of repr, logs, output, errors and answers",
+    remedy="declare the option as SecretStr, call get_secret_value() where it is used, and put "
+    "neither it nor a URL or header that holds it into a message",
+)
+def secrets(bench: Bench) -> None:
+    """Everything that a detector says while it works, searched for what nobody may read."""
+    plain = secret_names(bench)
+    if plain:
+        raise CheckFailedError(f"plain text, though it is a secret by its name: {', '.join(plain)}")
+    options = bench.options()
+    values = (getattr(options, name) for name in type(options).model_fields)
+    hidden = [value for value in values if isinstance(value, SecretStr | SecretBytes)]
+    known = [str(value.get_secret_value()) for value in hidden if value.get_secret_value()]
+    known += bench.subject.secrets
+    if not known:
+        raise NotApplicableError("no option is a secret, and the subject names none")
+    for where, text in _told(bench):
+        if any(secret in text for secret in known):
+            raise CheckFailedError(f"a secret is in {where}")
+
+
+@CHECKS.add(
+    "memory-bounded",
+    f"Memory stays within {MAX_GROWTH_BYTES // 2**20} MiB over 1,000 images",
+    remedy="keep nothing of an image after its answer: no list, no cache without a bound, no "
+    "tensor with its gradients",
+)
+def memory(bench: Bench) -> None:
+    """The process's resident memory after a fifth of the images, and at the end.
+
+    Measured by the operating system (``/proc/self/statm``, or psutil), after a collection of
+    garbage and, with glibc, ``malloc_trim``; so memory of native code counts.
+    """
+    number = bench.subject.memory_images
+    if not number:
+        raise NotApplicableError("the memory check is switched off")
+    if resident_bytes() is None:
+        raise NotApplicableError("this system does not tell its memory; install psutil")
+    batch = min(bench.capabilities.max_batch_size, 8)
+    data = bench.subject.photographs
+    before = 0
+    for first in range(0, number, batch):
+        if first and not before and first >= number / 5:
+            before = resident_bytes() or 0
+        places = range(first, min(first + batch, number))
+        bench.detect([bench.image(data[n % len(data)], f"image-{n}.png") for n in places])
+    gc.collect()
+    growth = (resident_bytes() or 0) - before
+    if before and growth > MAX_GROWTH_BYTES:
+        raise CheckFailedError(
+            f"memory grew by {growth / 2**20:.0f} MiB over {number * 4 // 5:,} images, "
+            f"{growth / (number * 0.8) / 1_000:,.0f} kB an image"
+        )
+
+
+def _told(bench: Bench) -> Iterator[tuple[str, str]]:
+    """Where a detector tells something, and what."""
+    log = io.StringIO()
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(name)s %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    output = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            try:
+                detector = bench.make()
+                bench.start(detector)
+            except (RetinueError, CheckFailedError) as error:
+                yield "the error of a start", repr(error) + str(error)
+                raise
+            yield "repr(detector)", f"{detector!r} {detector!s} {detector.options!r}"
+            yield "the fingerprint", f"{detector.fingerprint()} {detector.model_version}"
+            files = pictures.corrupt(bench.subject.photographs[0])
+            images = [*bench.photographs(), *(bench.image(files[name], name) for name in files)]
+            for image in images:
+                yield from _result(bench, image, detector)
+            for fault in bench.subject.faults.values():
+                with fault.happening():
+                    yield from _result(bench, bench.photographs()[0], detector)
+            bench.close(detector)
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    yield "the log", log.getvalue()
+    yield "the output", output.getvalue()
+
+
+def _result(bench: Bench, image: Image, detector: AnyDetector) -> Iterator[tuple[str, str]]:
+    try:
+        result = bench.single(image, detector)
+    except CheckFailedError as error:
+        yield "an error", str(error)
+        return
+    if isinstance(result, Findings):
+        yield "an answer", json.dumps(repr(result))
+    else:
+        yield "an error", f"{result!r} {result} {result.__cause__!r}"

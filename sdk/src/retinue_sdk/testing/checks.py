@@ -1,0 +1,17 @@
+"""All checks, in the order in which they are told."""
+
+from retinue_sdk.testing import (
+    check_answers,
+    check_errors,
+    check_images,
+    check_life,
+    check_options,
+)
+from retinue_sdk.testing.check import Check
+
+CHECKS: tuple[Check, ...] = tuple(
+    check
+    for module in (check_options, check_answers, check_images, check_errors, check_life)
+    for check in module.CHECKS.all
+)
+"""Every check that there is."""

@@ -1,0 +1,64 @@
+"""Each check finds what it is for: a detector that does everything right but one thing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from retinue_hostile.conforming import Conforming
+from retinue_hostile.failing_answers import Overcharged
+from retinue_hostile.plugin import FAILING
+from retinue_sdk import AnyDetector, RetriableError
+from retinue_sdk.testing import CHECKS, CheckResult, Fault, Report, Subject, run_checks
+
+
+@contextmanager
+def throttling() -> Iterator[None]:
+    Overcharged.throttled = True
+    try:
+        yield
+    finally:
+        Overcharged.throttled = False
+
+
+SPECIAL: dict[str, dict[str, Any]] = {
+    "failing-in-time": {"timeout_seconds": 4.0, "options": {"max_batch_size": 16}},
+    "failing-faults-classified": {"faults": {"throttled": Fault(throttling, RetriableError)}},
+    "failing-no-secret-told": {"options": {"service_key": "open sesame"}},
+    "failing-memory-bounded": {"memory_images": 80},
+}
+"""What a subject needs for its mistake to show, and quickly."""
+
+
+def report(detector: type[AnyDetector], **special: Any) -> Report:
+    return run_checks(Subject(detector, **{"memory_images": 20, **special}))
+
+
+def told(found: Report) -> str:
+    return "\n".join(result.message for result in found.results if result.outcome == "failed")
+
+
+def test_there_is_a_failing_detector_for_every_check() -> None:
+    assert [f"failing-{check.id}" for check in CHECKS] == sorted(
+        (detector.name for detector in FAILING),
+        key=[f"failing-{check.id}" for check in CHECKS].index,
+    )
+
+
+@pytest.mark.parametrize("detector", FAILING, ids=lambda detector: detector.name)
+def test_a_mistake_fails_its_check_and_no_other(detector: type[AnyDetector]) -> None:
+    found = report(detector, **SPECIAL.get(detector.name, {}))
+    assert found.failures == [detector.name.removeprefix("failing-")], told(found)
+    assert "\n  expected: " in told(found)
+    assert "\n  remedy: " in told(found)
+
+
+def test_a_detector_without_mistakes_passes_them_all() -> None:
+    heard: list[CheckResult] = []
+    subject = Subject(Conforming, memory_images=1_000, secrets=["open sesame"])
+    found = run_checks(subject, told=heard.append)
+    assert found.passed, told(found)
+    skipped = {result.id: result.message for result in found.results if result.outcome == "skipped"}
+    assert skipped == {"faults-classified": "the subject names no faults; see Subject.faults"}
+    assert tuple(heard) == found.results
+    assert found.to_json()["passed"] is True

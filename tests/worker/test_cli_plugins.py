@@ -1,0 +1,140 @@
+"""What `retinue plugins`, `plugins check` and `try` say."""
+
+import json
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image as Pillow
+from retinue_sdk.testing import CHECKS
+from retinue_workers.cli.commands import retinue
+
+Invoke = Callable[..., Result]
+
+ONE_FILE = '''
+"""Finds the left half."""
+from retinue_sdk import *
+from pydantic import Field
+
+class Options(DetectorOptions):
+    """One."""
+    sureness: float = Field(0.5, ge=0, le=1)
+    """How sure to be, 0 to 1."""
+
+class Half(Detector[Options]):
+    """Finds the left half."""
+    name = "left-half"
+    version = "1"
+    capabilities = Capabilities(Input.PIXELS)
+
+    def detect(self, images):
+        return [self._answer(image) for image in images]
+
+    def _answer(self, image):
+        try:
+            image.pixels()
+        except DetectorError as error:
+            return error
+        box = BoundingBox(0, 0, 0.5, 1)
+        return Findings((Detection("half", "Left", self.options.sureness, box),))
+'''
+
+
+@pytest.fixture
+def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Runs the command line with a folder that has one plugin."""
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "half.py").write_text(ONE_FILE)
+    monkeypatch.setenv("RETINUE_PLUGINS_DIR", str(folder))
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(retinue, [str(each) for each in arguments])
+
+
+def photograph(path: Path) -> Path:
+    file = BytesIO()
+    Pillow.new("RGB", (64, 48), "teal").save(file, "PNG")
+    path.write_bytes(file.getvalue())
+    return path
+
+
+def test_the_list_has_the_folders_plugin(invoke: Invoke) -> None:
+    said = invoke("plugins", "--json")
+    assert said.exit_code == 0, said.output
+    names = {one["name"]: one["distribution"] for one in json.loads(said.stdout)}
+    assert names["left-half"].endswith("half.py")
+    assert "onnx-objects" in names
+
+
+def test_an_unusable_plugin_is_listed_with_its_remedy(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "plugins/broken.py").write_text("import torch_of_nobody\n")
+    said = invoke("plugins")
+    assert said.exit_code == 1
+    assert "broken.py" in said.stderr
+    assert "install it into this environment" in said.stderr
+    assert "left-half" in said.stdout
+
+
+def test_one_detector_is_shown_with_types_ranges_and_marks(invoke: Invoke) -> None:
+    said = invoke("plugins", "onnx-objects")
+    assert "threshold = 0.35  (number, at least 0, at most 1)" in said.output
+    assert "max_batch_size = 8  (integer, at least 1, at most 256, operational)" in said.output
+    assert "input = pixels" in said.output
+    sheet = json.loads(invoke("plugins", "left-half", "--json").stdout)
+    assert sheet["options"]["sureness"]["description"] == "How sure to be, 0 to 1."
+    assert sheet["capabilities"]["input"] == "pixels"
+
+
+def test_a_typing_error_is_met_with_a_guess(invoke: Invoke) -> None:
+    said = invoke("plugins", "left-haf")
+    assert said.exit_code == 2
+    assert "did you mean 'left-half'?" in said.output
+    said = invoke("try", "left-half", __file__, "--options", '{"sureniss": 1}')
+    assert "did you mean 'sureness'?" in said.output
+
+
+@pytest.mark.parametrize("options", ["{", "[1]", "nonsense"])
+def test_options_must_be_a_json_object(invoke: Invoke, options: str) -> None:
+    said = invoke("plugins", "check", "left-half", "--options", options)
+    assert said.exit_code == 2
+    assert "such as" in said.output
+
+
+def test_try_prints_findings_and_saves_a_picture(invoke: Invoke, tmp_path: Path) -> None:
+    good = photograph(tmp_path / "good.png")
+    said = invoke("try", "left-half", good, "--options", '{"sureness": 0.75}')
+    assert said.exit_code == 0, said.output
+    assert "75.0%  Left  (half)" in said.output
+    assert (tmp_path / ".retinue/try/good.png.jpg").exists()
+
+
+def test_try_tells_what_could_not_be_looked_at(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    said = invoke("try", "left-half", tmp_path / "bad.jpg", photograph(tmp_path / "good.png"))
+    assert said.exit_code == 1
+    assert "InvalidImageError (unsupported_format)" in said.output
+    assert "Left" in said.output
+
+
+def test_check_writes_a_report(invoke: Invoke, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    said = invoke("plugins", "check", "left-half", "--memory-images", 20, "--json", report)
+    # Half of an image is the left half however it is turned, so nothing is wrong with it.
+    assert said.exit_code == 0, said.output
+    written = json.loads(report.read_text())
+    assert [check["id"] for check in written["checks"]] == [check.id for check in CHECKS]
+    assert written["detector"] == "left-half"
+    assert {check["outcome"] for check in written["checks"]} == {"passed", "skipped"}
+
+
+def test_check_tells_what_fails_and_the_remedy(invoke: Invoke, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    name = "failing-options-unknown-refused"
+    said = invoke("plugins", "check", name, "--memory-images", 0, "--json", report)
+    assert said.exit_code == 1
+    assert "failed  options-unknown-refused" in said.output
+    assert "remedy: derive the options from DetectorOptions" in said.output
+    assert f"{name} fails 1 of {len(CHECKS)} checks" in said.output
+    assert json.loads(report.read_text())["passed"] is False

@@ -1,0 +1,116 @@
+"""What there is to know about a detector before it runs."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from retinue_sdk import ConfigurationError, Operational
+
+from retinue_workers.plugins import Plugins, Registration
+
+
+def describe(registration: Registration) -> dict[str, Any]:
+    """A detector as JSON: who it is, where it comes from, and a JSON schema for each option."""
+    detector = registration.detector
+    doc = (detector.__doc__ or "").strip()
+    model = detector.options_model
+    schema = model.model_json_schema()
+    options = schema.get("properties", {})
+    definitions = schema.get("$defs", {})
+    for name, field in model.model_fields.items():
+        option = options.get(name, {})
+        option["operational"] = any(isinstance(mark, Operational) for mark in field.metadata)
+        if "$ref" in option:
+            option |= definitions.get(option["$ref"].rpartition("/")[2], {})
+    return {
+        "name": detector.name,
+        "version": detector.version,
+        "summary": plain(doc.partition("\n\n")[0]),
+        "plugin": registration.plugin,
+        "distribution": registration.distribution,
+        "distribution_version": registration.distribution_version,
+        "options": options,
+    }
+
+
+def capabilities(plugins: Plugins, name: str, options: Mapping[str, Any]) -> dict[str, Any] | str:
+    """What the detector declares with these options; why it cannot be told, if it cannot."""
+    try:
+        [detector] = plugins.make({name: options})
+        declared = detector.capabilities
+    except ConfigurationError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - the property is the plugin's own
+        return f"{type(error).__name__}: {error}"
+    fields = {field: getattr(declared, field) for field in type(declared).__dataclass_fields__}
+    return {field: _jsonable(value) for field, value in fields.items()}
+
+
+def option_lines(options: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Each option with its type, range, default and meaning, for a terminal."""
+    for name, schema in options.items():
+        default = json.dumps(schema["default"]) if "default" in schema else "required"
+        facts = [kind(schema), *bounds(schema)]
+        if schema.get("operational"):
+            facts.append("operational")
+        yield f"  {name} = {default}  ({', '.join(facts)})"
+        if schema.get("description"):
+            yield f"      {plain(schema['description'])}"
+
+
+def kind(schema: Mapping[str, Any]) -> str:
+    """The type of an option in words."""
+    forms = schema.get("anyOf") or [schema]
+    return " or ".join(dict.fromkeys(_kind(form) for form in forms))
+
+
+def bounds(schema: Mapping[str, Any]) -> Iterator[str]:
+    """The range of an option in words."""
+    words = {
+        "minimum": "at least {}",
+        "exclusiveMinimum": "above {}",
+        "maximum": "at most {}",
+        "exclusiveMaximum": "below {}",
+        "multipleOf": "a multiple of {}",
+        "minLength": "{} characters or more",
+        "maxLength": "at most {} characters",
+        "minItems": "{} or more",
+        "maxItems": "at most {}",
+        "pattern": "matching {}",
+    }
+    for form in (schema, *schema.get("anyOf", ())):
+        for key, text in words.items():
+            if key in form:
+                value = form[key]
+                yield text.format(f"{value:,}" if isinstance(value, int | float) else value)
+
+
+def plain(text: str) -> str:
+    """A docstring's text for a terminal: on one line, without the marks of reStructuredText."""
+    return " ".join(text.split()).replace("``", "")
+
+
+def _kind(form: Mapping[str, Any]) -> str:
+    if "enum" in form:
+        return "one of " + ", ".join(json.dumps(value) for value in form["enum"])
+    if "const" in form:
+        return json.dumps(form["const"])
+    if form.get("writeOnly"):
+        return "secret text"
+    if form.get("type") == "array":
+        items = form.get("items", {})
+        return f"list of {_kind(items)}" if items else "list"
+    names = {
+        "string": {"path": "path"}.get(form.get("format", ""), "text"),
+        "integer": "integer",
+        "number": "number",
+        "boolean": "true or false",
+        "object": "object",
+        "null": "null",
+    }
+    return names.get(form.get("type", ""), "any")
+
+
+def _jsonable(value: Any) -> Any:
+    """Numbers and texts as they are, everything else as text."""
+    return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -1,0 +1,76 @@
+"""Renders docs/plugin-reference.md from the hooks and the installed detectors.
+
+``python -m retinue_workers.plugin_reference`` prints it.
+"""
+
+import inspect
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from retinue_sdk import hookspecs
+
+from retinue_workers.cli.detector_sheet import bounds, describe, kind
+from retinue_workers.plugins import Plugins
+
+DISTRIBUTIONS = ("retinue-onnx", "retinue-rekognition")
+"""The plugins that come with Retinue."""
+
+_HEAD = """\
+# Hooks and options
+
+Printed from the code by `python -m retinue_workers.plugin_reference`; a test compares.
+
+## Hooks
+
+A plugin implements a hook by a function of the same name, marked with `@hookimpl` of `retinue_sdk`.
+It may take fewer arguments than the hook gives, so a hook can be given more of them without
+breaking it.
+"""
+
+
+def reference_page() -> str:
+    """The page as Markdown."""
+    lines = [_HEAD]
+    for name, hook in sorted(vars(hookspecs).items()):
+        if name.startswith("retinue_") and inspect.isfunction(hook):
+            arguments = ", ".join(inspect.signature(hook).parameters)
+            lines += [f"### `{name}({arguments})`", "", _markdown(inspect.getdoc(hook) or ""), ""]
+    lines += ["## Detectors and their options", ""]
+    lines += ["An option marked as operational does not change what is found, so changing it makes"]
+    lines += ["no image new.", ""]
+    for name, registration in sorted(Plugins().registrations.items()):
+        if registration.distribution in DISTRIBUTIONS:
+            sheet = describe(registration)
+            lines += [f"### {name}", "", f"{sheet['summary']} From `{sheet['distribution']}`.", ""]
+            lines += ["| option | type and range | default | meaning |", "|---|---|---|---|"]
+            lines += [_row(option, schema) for option, schema in sheet["options"].items()]
+            lines += [""]
+    return "\n".join(lines)
+
+
+def _row(name: str, schema: dict[str, Any]) -> str:
+    facts = [kind(schema), *(f"matching `{form}`" for form in _patterns(schema))]
+    facts[1:1] = [fact for fact in bounds(schema) if not fact.startswith("matching ")]
+    if schema["operational"]:
+        facts.append("operational")
+    default = f"`{json.dumps(schema['default'])}`" if "default" in schema else "required"
+    cells = (f"`{name}`", ", ".join(facts), default, _markdown(schema.get("description", "")))
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _patterns(schema: dict[str, Any]) -> Iterator[str]:
+    for form in (schema, *schema.get("anyOf", ())):
+        if "pattern" in form:
+            yield form["pattern"]
+
+
+def _markdown(text: str) -> str:
+    """A docstring as Markdown, each paragraph on one line."""
+    paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
+    return "\n\n".join(paragraphs).replace("``", "`")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference_page())
