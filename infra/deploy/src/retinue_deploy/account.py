@@ -1,5 +1,6 @@
 """The AWS account and region that we are signed in to."""
 
+import os
 from typing import Any
 
 import boto3
@@ -17,12 +18,14 @@ class Account:
     """Sessions and clients, and who we are.
 
     Args:
-        region: AWS region; what boto3 finds if none.
+        region: AWS region; AWS_REGION, or what boto3 finds, if none.
     """
 
     def __init__(self, region: str | None = None) -> None:
         try:
-            self._session = boto3.session.Session(region_name=region)
+            # boto3 does not read AWS_REGION, which Terraform and the AWS CLI do.
+            chosen = region or os.environ.get("AWS_REGION") or None
+            self._session = boto3.session.Session(region_name=chosen)
         except BotoCoreError as error:  # AWS_PROFILE names none
             raise DeployError(f"AWS's configuration is wrong: {error}") from error
 

@@ -258,8 +258,8 @@ def destroy_command(name: str, region: str | None, confirm: str | None) -> None:
         session.connect()
         if protected := session.environment.protected():
             raise DeployError(
-                f"{', '.join(protected)} is protected from deletion. To destroy it all the same, set "
-                f"protect = false in infra/environments/{name}/main.tf and `make deploy` first."
+                f"{', '.join(protected)} is protected from deletion. To destroy it all the same, "
+                f"set protect = false in infra/environments/{name}/main.tf and `make deploy` first."
             )
         bucket = _bucket_of(session.environment)
         if bucket is not None:

@@ -107,7 +107,7 @@ def _storage(values: Mapping[str, Any], price: Mapping[str, Any]) -> Line:
 def _tasks(
     found: list[tuple[str, str, Mapping[str, Any]]], price: Mapping[str, Any], hours: float
 ) -> list[Line]:
-    """Each pool's tasks that run always (its ``min``); those on GPU instances have no price here."""
+    """Each pool's tasks that run always (its ``min``); GPU instances have no price here."""
     sizes = {
         address.partition(".module.task.")[0]: values
         for address, kind, values in found

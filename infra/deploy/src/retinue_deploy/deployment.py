@@ -73,7 +73,8 @@ def deploy(
     """
     with told.step("state bucket and registry"):
         world.foundation.ensure()
-    with told.step("pools"):
+    with told.step("pools and quota"):
+        world.stack.check()
         _refuse_small_quota(world.stack.wanted_vcpus(), quota_vcpus)
     tag = provide_image(world, told, make_tag, wanted)
 
@@ -91,9 +92,9 @@ def deploy(
             said = world.tasks.run(migrate)
         except TaskFailedError as error:
             raise TaskFailedError(
-                f"{error}\nThe services keep the version before; nothing else was changed. Mend the "
-                "migration (or, if the database is newer than this image, deploy a newer one) and "
-                "run `make deploy` again."
+                f"{error}\nThe services keep the version before; nothing else was changed. Mend "
+                "the migration (or, if the database is newer than this image, deploy a newer one) "
+                "and run `make deploy` again."
             ) from error
     told.say(f"  {said.strip().splitlines()[-1] if said.strip() else 'done'}")
 
@@ -154,8 +155,8 @@ def _refuse_small_quota(wanted: float, quota: float | None) -> None:
     if quota is not None and wanted > quota:
         raise DeployError(
             f"the pools may run tasks with {wanted:g} vCPUs together, and Fargate's quota here is "
-            f"{quota:g}: ask for more (Service Quotas, AWS Fargate, On-Demand vCPU resource count), "
-            "or lower `max` or `cpu` in terraform.tfvars"
+            f"{quota:g}: ask for more (Service Quotas, AWS Fargate, On-Demand vCPU resource "
+            "count), or lower `max` or `cpu` in terraform.tfvars"
         )
 
 
@@ -164,8 +165,8 @@ def _refuse_loss(plan: Plan) -> None:
         raise DeployError(
             "the plan would destroy what holds data:\n"
             + "\n".join(f"    {address}" for address in plan.lost)
-            + "\n`make deploy` does not do that. Look at `make plan`; if you mean it, apply by hand "
-            "(infra/README.md)."
+            + "\n`make deploy` does not do that. Look at `make plan`; if you mean it, apply by "
+            "hand (infra/README.md)."
         )
 
 

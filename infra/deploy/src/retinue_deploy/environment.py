@@ -22,6 +22,9 @@ service is among them or among what they depend on."""
 
 _ANY_TAG = {"image_tag": "not-yet-built"}
 
+_ANY_URI = {"image_uri": "none/none:none"}
+"""For plans that need no image: to check, and to destroy, when the one that was may be gone."""
+
 
 class Environment:
     """Terraform's idea of an environment.
@@ -37,8 +40,12 @@ class Environment:
         """Use the state in the bucket."""
         self._terraform.init({"bucket": state_bucket, "region": region})
 
+    def check(self) -> None:
+        """See whether everything in ``terraform.tfvars`` is right; needs no image."""
+        self._terraform.check(_ANY_URI)
+
     def needs_cuda(self) -> bool:
-        """Whether a pool has a GPU. Wrong pools are refused here already."""
+        """Whether a pool has a GPU."""
         answer = self._terraform.evaluate(
             "anytrue([for pool in values(var.pools) : pool.gpu])", _ANY_TAG
         )
@@ -104,10 +111,6 @@ class Environment:
         self.apply()
 
 
-_ANY_URI = {"image_uri": "none/none:none"}
-"""Destroying needs no image, and the one that was there may be gone."""
-
-
 def choose_key(patterns: list[list[list[str]]], name: str) -> str:
     """A key that the first pool's patterns let through.
 
@@ -128,9 +131,11 @@ def resources(shown: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any
     found: list[tuple[str, str, Mapping[str, Any]]] = []
 
     def walk(module: Mapping[str, Any]) -> None:
-        for resource in module.get("resources", ()):
-            if resource["mode"] == "managed":
-                found.append((resource["address"], resource["type"], resource.get("values", {})))
+        found.extend(
+            (resource["address"], resource["type"], resource.get("values", {}))
+            for resource in module.get("resources", ())
+            if resource["mode"] == "managed"
+        )
         for child in module.get("child_modules", ()):
             walk(child)
 
@@ -144,9 +149,10 @@ def find_environment(root: Path, name: str) -> Path:
     Raises:
         DeployError: There is none of that name.
     """
-    folder = root / "infra/environments" / name
+    environments = root / "infra/environments"
+    folder = environments / name
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or not (folder / "main.tf").exists():
-        known = sorted(path.parent.name for path in folder.parent.glob("*/main.tf"))
+        known = sorted(path.parent.name for path in environments.glob("*/main.tf"))
         raise DeployError(f"there is no environment {name!r}; there are {', '.join(known)}")
     return folder
 

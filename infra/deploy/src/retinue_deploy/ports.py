@@ -1,4 +1,4 @@
-"""What a deployment needs of the world. The real ones are beside this file; tests have their own."""
+"""What a deployment needs of the world. The real ones are beside this file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +43,9 @@ class Images(Protocol):
 
 class Stack(Protocol):
     """An environment, by Terraform."""
+
+    def check(self) -> None:
+        """Refuse pools and other variables that are wrong."""
 
     def needs_cuda(self) -> bool:
         """Whether a pool has a GPU."""

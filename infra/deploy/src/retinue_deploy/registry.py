@@ -73,7 +73,9 @@ class Registry:
 
     def _has(self, tag: str) -> bool:
         try:
-            self._ecr.describe_images(repositoryName=self._repository, imageIds=[{"imageTag": tag}])
+            found = self._ecr.describe_images(
+                repositoryName=self._repository, imageIds=[{"imageTag": tag}]
+            )
         except ClientError as error:
             if error.response["Error"]["Code"] in (
                 "ImageNotFoundException",
@@ -81,7 +83,7 @@ class Registry:
             ):
                 return False
             raise
-        return True
+        return bool(found["imageDetails"])
 
     def _url(self) -> str:
         [repository] = self._ecr.describe_repositories(repositoryNames=[self._repository])[

@@ -109,7 +109,7 @@ class ImageSmoke:
             if time.monotonic() > deadline:
                 raise DeployError(
                     f"no worker has looked at the test image after {TIMEOUT_SECONDS / 60:.0f} min "
-                    f"({self._backlog(outputs)}). `make status` shows the pools, `make logs POOL=…` "
+                    f"({self._backlog(outputs)}). `make status` shows the pools, `make logs` "
                     "what the workers say, and `make smoke` tries again."
                 )
             if time.monotonic() >= next_word:
@@ -126,7 +126,7 @@ class ImageSmoke:
 
     def _ask(self, migrate: Mapping[str, Any], image_id: str) -> list[dict[str, Any]]:
         question = (
-            "select detector, outcome, error_code, error_message from runs "
+            "select detector, outcome, error_code, error_message from runs "  # noqa: S608 - a UUID
             f"where image_id = '{uuid.UUID(image_id)}'"
         )
         said = self._tasks.run(migrate, ["query", question, "--format", "json"])

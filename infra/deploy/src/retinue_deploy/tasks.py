@@ -53,11 +53,11 @@ class EcsTasks:
         Raises:
             TaskFailedError: It could not be started, ended badly, or takes too long.
         """
-        override = {}
+        asked: dict[str, Any] = {**parameters, "startedBy": "make deploy"}
         if command is not None:
             overrides = [{"name": _CONTAINER, "command": list(command)}]
-            override = {"overrides": {"containerOverrides": overrides}}
-        started = self._ecs.run_task(**parameters, **override, startedBy="make deploy")
+            asked["overrides"] = {"containerOverrides": overrides}
+        started = self._ecs.run_task(**asked)
         if started.get("failures"):
             reasons = ", ".join(str(failure.get("reason")) for failure in started["failures"])
             raise TaskFailedError(f"ECS does not start the task: {reasons}")
@@ -65,10 +65,10 @@ class EcsTasks:
         task = self._wait(str(parameters["cluster"]), arn)
         said = self._log(task)
         containers = task.get("containers", ())
-        codes = [container.get("exitCode") for container in containers]
+        codes = [container.get("exitCode", "none") for container in containers]
         if codes != [0]:
-            reasons = [task.get("stoppedReason"), *(item.get("reason") for item in containers)]
-            why = "; ".join(dict.fromkeys(str(reason) for reason in reasons if reason))
+            told = [task.get("stoppedReason"), *(item.get("reason") for item in containers)]
+            why = "; ".join(dict.fromkeys(str(reason) for reason in told if reason))
             tail = "\n".join(f"    {line}" for line in said.splitlines()[-_TAIL_LINES:])
             raise TaskFailedError(
                 f"the task {arn.rpartition('/')[2]} failed "

@@ -67,6 +67,10 @@ class Terraform:
         )
         return read_plan(json.loads(self._run("show", "-json", file, quiet=True)))
 
+    def check(self, more: Mapping[str, str]) -> None:
+        """Plan without looking at AWS, to see whether variables are right."""
+        self._run("plan", "-refresh=false", "-lock=false", *self._as_options(more))
+
     def show(self, file: str) -> str:
         """A plan, for people."""
         return self._run("show", "-no-color", file, quiet=True)
@@ -134,6 +138,9 @@ def explain(error: ProgramError, folder: Path) -> DeployError:
         return DeployError(f"a variable in {folder}/terraform.tfvars is wrong:\n{_reasons(output)}")
     if "No valid credential sources" in output or "ExpiredToken" in output:
         return DeployError("AWS credentials are missing or have expired: sign in, and run again.")
+    begin = output.find("\nError:")
+    if begin >= 0:  # what goes before is the plan
+        return DeployError(f"Terraform in {folder} says:\n{_reasons(output[begin:])}")
     return error
 
 
