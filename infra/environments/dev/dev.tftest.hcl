@@ -21,11 +21,6 @@ run "migrations_first" {
       module.stack.module.migrations,
     ]
   }
-
-  assert {
-    condition     = jsondecode(output.migrate).taskDefinition != ""
-    error_message = "the migrations' task must be known before there is any service"
-  }
 }
 
 run "dev" {
