@@ -60,10 +60,11 @@ def at_rest(shown: Mapping[str, Any], price: Mapping[str, Any]) -> list[Line]:
         )
     )
     lines += _tasks(found, price["fargate"], hours)
-    keys, alarms = len(of("aws_kms_key")), _alarm_metrics(of("aws_cloudwatch_metric_alarm"))
+    keys = len(of("aws_kms_key")) + 1
+    alarms = _alarm_metrics(of("aws_cloudwatch_metric_alarm"))
     dashboards, secrets = len(of("aws_cloudwatch_dashboard")), len(of("aws_db_instance"))
     lines += [
-        Line(f"{keys} KMS keys", keys * price["kms"]["key_month"]),
+        Line(f"{keys} KMS keys, one of them bootstrap's", keys * price["kms"]["key_month"]),
         Line(f"{secrets} secrets", secrets * price["secrets"]["secret_month"]),
         Line(f"{alarms} metrics in alarms", alarms * price["cloudwatch"]["alarm_month"]),
         Line(f"{dashboards} dashboards", dashboards * price["cloudwatch"]["dashboard_month"]),
