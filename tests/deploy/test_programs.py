@@ -2,8 +2,10 @@
 
 import io
 import os
+import signal
 import stat
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from retinue_deploy.builder import Builder, find_builder
 from retinue_deploy.errors import DeployError, ProgramError
 from retinue_deploy.journal import Journal
 from retinue_deploy.programs import Programs
-from retinue_deploy.source import image_tag, revision
+from retinue_deploy.source import CONTEXT, image_tag, revision
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a-registry-password"
@@ -77,6 +79,21 @@ def test_a_program_that_fails_shows_the_end_of_what_it_said(journal: Journal) ->
         Programs(journal).run(["sh", "-c", "seq 40; exit 3"], folder=ROOT)
     assert "    15\n" not in str(failure.value)
     assert "\n15\n" in journal.path.read_text("utf-8")
+
+
+def test_ctrl_c_waits_for_the_program_to_end(journal: Journal, tmp_path: Path) -> None:
+    interrupt = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        Programs(journal).run(["sh", "-c", "sleep 1; touch ended"], folder=tmp_path)
+    interrupt.join()
+    assert (tmp_path / "ended").exists()
+
+
+def test_what_names_the_image_is_what_goes_into_it() -> None:
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    assert allowed - {"infra", "infra/deploy"} == set(CONTEXT) - {".dockerignore"}
 
 
 def test_a_step_has_one_line_with_its_duration(tmp_path: Path) -> None:

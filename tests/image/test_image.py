@@ -20,7 +20,7 @@ from retinue_workers.laptop.upload import upload
 from retinue_workers.laptop.wiring import is_empty, wire
 from sqlalchemy import make_url
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 PHOTOGRAPHS = 3
 SITE = "opt/retinue/lib/python3.11/site-packages"

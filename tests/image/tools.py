@@ -33,7 +33,10 @@ def ensure_tools() -> None:
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing and os.environ.get("CI") and shutil.which("apt-get"):
         for command in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-            run(["apt-get", "-qq", *command], DEBIAN_FRONTEND="noninteractive")
+            run(
+                ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", *command],
+                DEBIAN_FRONTEND="noninteractive",
+            )
         missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
         raise ToolsMissingError(

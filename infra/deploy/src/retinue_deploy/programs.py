@@ -56,12 +56,18 @@ class Programs:
             text=True,
             errors="replace",
         ) as process:
-            if secret is None and not quiet:
-                said = self._follow(process)
-                complaint = ""
-            else:
-                said, complaint = process.communicate(secret)
-                self._journal.note((complaint or "") if quiet else said)
+            try:
+                if secret is None and not quiet:
+                    said, complaint = self._follow(process), ""
+                else:
+                    said, complaint = process.communicate(secret)
+                    self._journal.note((complaint or "") if quiet else said)
+            except KeyboardInterrupt:
+                # Ctrl-C reached the program too. Terraform needs time to end well: to write down
+                # what it made, and to unlock its state.
+                self._journal.say(f"  stopping: waiting for {Path(str(command[0])).name} to end")
+                process.wait()
+                raise
         if process.returncode != 0:
             everything = "\n".join(part for part in (said, complaint) if part)
             tail = "\n".join(f"    {line}" for line in everything.splitlines()[-_TAIL_LINES:])
