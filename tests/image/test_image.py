@@ -175,3 +175,20 @@ def test_the_base_is_pinned_by_digest() -> None:
     text = (ROOT / "infra/image/Dockerfile").read_text("utf-8")
     assert re.search(r"^ARG BASE=\S+:\S+@sha256:[0-9a-f]{64}$", text, re.MULTILINE)
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE}", "dependencies"}
+
+
+def test_the_cuda_variant_differs_in_onnx_runtime_alone() -> None:
+    added = exported("image", "cuda") - exported("image")
+    assert "onnxruntime_gpu" in added
+    others = {name for name in added if not name.startswith("nvidia_")} - {"onnxruntime_gpu"}
+    assert others == set()
+    text = (ROOT / "infra/image/Dockerfile").read_text("utf-8")
+    [options] = re.findall(r'cuda\) variant="([^"]+)"', text)
+    uv = Path(sys.executable).parent / "uv"
+    said = subprocess.run(
+        [uv, "sync", "--frozen", "--dry-run", "--no-default-groups", "--only-group", "image",
+         *options.split(), "--no-install-workspace"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stderr  # fmt: skip
+    assert " + onnxruntime-gpu" in said
+    assert " - onnxruntime=" in said
