@@ -146,7 +146,7 @@ def explain(error: ProgramError, folder: Path) -> DeployError:
 
 def _reasons(output: str) -> str:
     """What stands in Terraform's box, without the box."""
-    lines = [line.strip("│╷╵ \t") for line in output.splitlines()]
+    lines = [line.strip("│╷╵├─ \t") for line in output.splitlines()]
     return "\n".join(f"    {line}" for line in lines if line)
 
 
