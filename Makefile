@@ -5,9 +5,14 @@ DETECTORS ?=
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
+ENV ?= dev
+DEPLOY = $(BIN)/retinue-deploy
+AWS_OPTIONS = --env '$(ENV)' $(if $(REGION),--region '$(REGION)')
+TAG_OPTION = $(if $(IMAGE_TAG),--image-tag '$(IMAGE_TAG)')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aws check lint format types boundaries lock clean
+.PHONY: help run test test-aws check lint format types boundaries lock clean \
+	deploy plan image smoke status logs destroy base test-image
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -41,14 +46,42 @@ boundaries: .venv/for-development ## check who may import whom
 
 lock: .venv/for-development ## choose versions anew and install them
 	$(BIN)/uv lock --upgrade
+	$(BIN)/uv export --frozen --only-group build --no-header --quiet --output-file infra/image/build.txt
 	$(SYNC)
+
+test-image: .venv/for-development ## build the container image, and drain a queue in it (as root)
+	$(BIN)/pytest tests/image -rs -s
+
+deploy: .venv/for-development ## deploy to AWS: ENV=dev, REGION=…, IMAGE_TAG=an earlier one to roll back
+	@$(DEPLOY) deploy $(AWS_OPTIONS) $(TAG_OPTION)
+
+plan: .venv/for-development ## show what a deployment would change
+	@$(DEPLOY) plan $(AWS_OPTIONS) $(TAG_OPTION)
+
+image: .venv/for-development ## build the container image and push it
+	@$(DEPLOY) image $(AWS_OPTIONS)
+
+smoke: .venv/for-development ## upload one image to what is deployed, and wait for its rows
+	@$(DEPLOY) smoke $(AWS_OPTIONS)
+
+status: .venv/for-development ## show tasks and queues of what is deployed
+	@$(DEPLOY) status $(AWS_OPTIONS)
+
+logs: .venv/for-development ## print what workers logged: POOL=name, MINUTES=15
+	@$(DEPLOY) logs $(AWS_OPTIONS) $(if $(POOL),--pool '$(POOL)') $(if $(MINUTES),--minutes '$(MINUTES)')
+
+destroy: .venv/for-development ## destroy an environment and all that is in it
+	@$(DEPLOY) destroy $(AWS_OPTIONS) $(if $(CONFIRM),--confirm '$(CONFIRM)')
+
+base: .venv/for-development ## pin the container image's base to what the registry has today
+	@$(DEPLOY) base
 
 clean: ## remove the environment and the laptop's history (.venv, .retinue)
 	rm -rf .venv .retinue
 
 # The environment: made once, and again when a pyproject.toml or the lock changes. What you install
 # into it yourself, such as a plugin of your own, stays. Tests and checks need more than a run does.
-PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml plugins/*/pyproject.toml)
+PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml plugins/*/pyproject.toml infra/deploy/pyproject.toml)
 SYNC := $(BIN)/uv sync --frozen --inexact --compile-bytecode --quiet
 
 .venv/for-use: $(PROJECTS)

@@ -8,6 +8,7 @@ import pytest
 from infra.terraform import ROOTS, Suite, Terraform, TerraformMissingError
 
 STACK = "modules/stack"
+ENVIRONMENTS = [root for root in ROOTS if root.startswith("environments/")]
 SLOW = ["modules/pool", STACK, *ROOTS]
 """What takes longest, and therefore begins first."""
 
@@ -37,10 +38,25 @@ def suite(terraform: Terraform, request: pytest.FixtureRequest) -> Iterator[Suit
     }
     if any("stack" in getattr(item, "fixturenames", ()) for item in request.session.items):
         wanted.add(STACK)
+    if any("environments" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        wanted.update(ENVIRONMENTS)
     first = [name for name in SLOW if name in wanted]
-    running = Suite(terraform, [*first, *sorted(wanted - set(first))], frozenset({STACK}))
+    running = Suite(
+        terraform, [*first, *sorted(wanted - set(first))], frozenset({STACK, *ENVIRONMENTS})
+    )
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def environments(suite: Suite) -> dict[str, dict[str, dict[str, Any]]]:
+    """What each environment has, by its name and by how far it is deployed."""
+    found = {}
+    for directory in ENVIRONMENTS:
+        outcome = suite.outcome(directory)
+        assert outcome.problems == ()
+        found[directory.rpartition("/")[2]] = dict(outcome.states)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,20 @@ variables {
   image_tag = "1.0.0"
 }
 
+# What `make deploy` applies first: all that a migration needs, and no service. The run after it does
+# the rest.
+run "migrations_first" {
+  command = apply
+
+  plan_options {
+    target = [
+      module.stack.module.network,
+      module.stack.module.database,
+      module.stack.module.migrations,
+    ]
+  }
+}
+
 run "dev" {
   command = apply
 

@@ -8,6 +8,17 @@ variable "region" {
   }
 }
 
+variable "account_id" {
+  description = "The AWS account that this environment belongs in: credentials for another are refused. Null for any."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.account_id == null || can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "account_id must be null or the 12 digits of an AWS account."
+  }
+}
+
 variable "repository_name" {
   description = "Name of the ECR repository that bootstrap/ made."
   type        = string

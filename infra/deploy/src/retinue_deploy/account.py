@@ -1,0 +1,67 @@
+"""The AWS account and region that we are signed in to."""
+
+import os
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from retinue_deploy.errors import DeployError
+
+FARGATE_VCPU_QUOTA = ("fargate", "L-3032A538")
+"""Service Quotas' code for "Fargate On-Demand vCPU resource count"
+(https://docs.aws.amazon.com/general/latest/gr/ecs-service.html)."""
+
+
+class Account:
+    """Sessions and clients, and who we are.
+
+    Args:
+        region: AWS region; AWS_REGION, or what boto3 finds, if none.
+    """
+
+    def __init__(self, region: str | None = None) -> None:
+        try:
+            # boto3 does not read AWS_REGION, which Terraform and the AWS CLI do.
+            chosen = region or os.environ.get("AWS_REGION") or None
+            self._session = boto3.session.Session(region_name=chosen)
+        except BotoCoreError as error:  # AWS_PROFILE names none
+            raise DeployError(f"AWS's configuration is wrong: {error}") from error
+
+    @property
+    def region(self) -> str | None:
+        """The region, if one is set."""
+        return self._session.region_name
+
+    def client(self, service: str) -> Any:
+        """A client that tries again by itself when AWS is busy."""
+        return self._session.client(
+            service,  # type: ignore[call-overload]  # any service, by its name
+            config=Config(retries={"mode": "standard", "total_max_attempts": 6}),
+        )
+
+    def identity(self) -> str:
+        """The account's id (STS GetCallerIdentity, which nobody can be denied).
+
+        Raises:
+            DeployError: There are no credentials, or they are not valid (any more).
+        """
+        try:
+            return str(self.client("sts").get_caller_identity()["Account"])
+        except (BotoCoreError, ClientError) as error:
+            raise DeployError(
+                f"no valid AWS credentials: {error}. Sign in (`aws sso login`, `aws configure`, or "
+                "AWS_PROFILE=…), and run again."
+            ) from error
+
+    def fargate_vcpus(self) -> float | None:
+        """How many vCPUs Fargate may run here at once; none if we may not ask."""
+        service, code = FARGATE_VCPU_QUOTA
+        try:
+            quota = self.client("service-quotas").get_service_quota(
+                ServiceCode=service, QuotaCode=code
+            )
+            return float(quota["Quota"]["Value"])
+        except (BotoCoreError, ClientError, KeyError):
+            return None

@@ -1,0 +1,114 @@
+"""What is there before any environment: the bucket for Terraform's state, and the registry."""
+
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from retinue_deploy.errors import DeployError
+from retinue_deploy.terraform import Terraform
+
+STATE_KEY = "retinue/bootstrap.tfstate"
+"""Where bootstrap's own state is kept: in the bucket that it made, for whoever deploys next."""
+
+_PLAN_FILE = "bootstrap.tfplan"
+
+
+def state_bucket_name(account_id: str, region: str) -> str:
+    """The name that infra/bootstrap gives the bucket."""
+    return f"retinue-state-{account_id}-{region}"
+
+
+class Bootstrap:
+    """Makes both once for an account and region, and nothing when they are there.
+
+    Args:
+        terraform: In infra/bootstrap.
+        s3: A client.
+        ecr: A client.
+        bucket: The name of the bucket.
+        account_id: Who must own it.
+        repository: The name of the registry's repository.
+    """
+
+    def __init__(
+        self,
+        terraform: Terraform,
+        s3: Any,
+        ecr: Any,
+        *,
+        bucket: str,
+        account_id: str,
+        repository: str,
+    ) -> None:
+        self._terraform = terraform
+        self._s3 = s3
+        self._ecr = ecr
+        self.bucket = bucket
+        self._account_id = account_id
+        self._repository = repository
+
+    def ready(self) -> bool:
+        """Whether bucket and registry are there."""
+        return self._has_bucket() and self._has_repository()
+
+    def ensure(self) -> None:
+        """Make what is missing.
+
+        Raises:
+            DeployError: Terraform fails, or somebody else owns the bucket's name.
+        """
+        if self.ready():
+            return
+        self._terraform.init()
+        self._terraform.select_workspace(self.bucket)
+        state = self._state_file()
+        if not state.exists() and self._has_bucket():
+            self._fetch(state)
+        self._terraform.plan(_PLAN_FILE)
+        try:
+            self._terraform.apply(_PLAN_FILE)
+        finally:
+            (self._terraform.folder / _PLAN_FILE).unlink(missing_ok=True)
+            # Half a bootstrap has a state too, and the next attempt needs it.
+            if state.exists() and self._has_bucket():
+                self._s3.put_object(Bucket=self.bucket, Key=STATE_KEY, Body=state.read_bytes())
+
+    def _state_file(self) -> Path:
+        """Its state here, in a workspace for each account and region."""
+        return self._terraform.folder / "terraform.tfstate.d" / self.bucket / "terraform.tfstate"
+
+    def _fetch(self, state: Path) -> None:
+        try:
+            body = self._s3.get_object(Bucket=self.bucket, Key=STATE_KEY)["Body"].read()
+        except ClientError as error:
+            raise DeployError(
+                f"the bucket {self.bucket} is there and the registry is not, and neither here nor "
+                f"in the bucket ({STATE_KEY}) is the state of infra/bootstrap. Made by hand? "
+                f"Import it: terraform -chdir={self._terraform.folder} import "
+                f"aws_s3_bucket.state {self.bucket}"
+            ) from error
+        state.parent.mkdir(parents=True, exist_ok=True)
+        state.write_bytes(body)
+
+    def _has_bucket(self) -> bool:
+        try:
+            self._s3.head_bucket(Bucket=self.bucket, ExpectedBucketOwner=self._account_id)
+        except ClientError as error:
+            code = str(error.response["Error"]["Code"])
+            if code in ("404", "NoSuchBucket"):
+                return False
+            raise DeployError(
+                f"cannot look at the bucket {self.bucket} ({code}): either these credentials may "
+                "not (s3:ListBucket), or another account has taken the name"
+            ) from error
+        return True
+
+    def _has_repository(self) -> bool:
+        try:
+            self._ecr.describe_repositories(repositoryNames=[self._repository])
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "RepositoryNotFoundException":
+                return False
+            raise
+        return True

@@ -1,0 +1,118 @@
+"""Docker, Podman or Buildah, whichever is here: builds the image and pushes it."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from retinue_deploy.programs import Programs
+
+DOCKERFILE = "infra/image/Dockerfile"
+PLATFORM = "linux/amd64"
+"""What the task definitions ask for (``cpu_architecture`` in modules/task)."""
+
+REGISTRY_VARIABLES = ("UV_DEFAULT_INDEX", "PIP_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+"""How packages are had behind a company's mirror; handed to the build as a secret."""
+
+
+def find_builder(*, which: str | None = None) -> str | None:
+    """The name of a container builder that works, if there is one.
+
+    Docker counts only with an engine that answers.
+
+    Args:
+        which: Where to look for programs; PATH if omitted.
+    """
+    for name in ("docker", "podman", "buildah"):
+        if shutil.which(name, path=which) and (name != "docker" or _engine_answers()):
+            return name
+    return None
+
+
+def _engine_answers() -> bool:
+    try:
+        done = subprocess.run(
+            ["docker", "version"],  # noqa: S607 - from PATH, as the operator would
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+class Builder:
+    """Builds and pushes.
+
+    Args:
+        programs: Starts the builder.
+        program: Its name: docker, podman or buildah.
+        root: The repository.
+        scratch: A folder for the secrets of a build.
+        environment: Where registry variables are looked up.
+    """
+
+    def __init__(
+        self,
+        programs: Programs,
+        program: str,
+        root: Path,
+        scratch: Path,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._programs = programs
+        self._program = program
+        self._root = root
+        self._scratch = scratch
+        self._given = environment
+
+    def build(self, name: str, variant: str, version: str, revision: str) -> None:
+        """Build a variant of the image.
+
+        Args:
+            name: What to call it: registry, repository and tag.
+            variant: ``cpu`` or ``cuda``.
+            version: For its label.
+            revision: The commit, for its label.
+        """
+        arguments = {"VARIANT": variant, "VERSION": version, "REVISION": revision}
+        self._run(
+            "build", "--platform", PLATFORM, "--file", DOCKERFILE, "--tag", name,
+            *(f"--build-arg={key}={value}" for key, value in arguments.items()),
+            *([] if self._program == "docker" else ["--layers"]),
+            *self._secrets(),
+            ".",
+        )  # fmt: skip
+
+    def login(self, host: str, user: str, password: str) -> None:
+        """Sign in to a registry. The password goes by stdin, where no process list shows it."""
+        self._programs.run(
+            [self._program, "login", "--username", user, "--password-stdin", host],
+            folder=self._root,
+            secret=password,
+        )
+
+    def push(self, name: str) -> None:
+        """Push an image that was built here."""
+        self._run("push", name)
+
+    def _secrets(self) -> Sequence[str]:
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        file = self._scratch / "registry"
+        lines = [
+            f"{name}='{self._given[name]}'" for name in REGISTRY_VARIABLES if name in self._given
+        ]
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        file.chmod(0o600)
+        secrets = ["--secret", f"id=registry,src={file}"]
+        certificates = self._given.get("SSL_CERT_FILE") or self._given.get("PIP_CERT")
+        if certificates and Path(certificates).is_file():
+            secrets += ["--secret", f"id=certificates,src={certificates}"]
+        return secrets
+
+    def _run(self, *arguments: str) -> None:
+        self._programs.run(
+            [self._program, *arguments], folder=self._root, environment={"DOCKER_BUILDKIT": "1"}
+        )

@@ -1,0 +1,143 @@
+"""What a command needs, seen to before anything is touched: all that is missing is said at once."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retinue_deploy.account import Account
+from retinue_deploy.builder import find_builder
+from retinue_deploy.environment import tfvars
+from retinue_deploy.errors import DeployError
+
+TERRAFORM = (1, 11)
+"""Oldest Terraform that will do: the state's lock is a file in its bucket (``use_lockfile``)."""
+
+
+@dataclass
+class Findings:
+    """What the checks found.
+
+    Attributes:
+        problems: What must be mended first.
+        warnings: What may do harm later.
+        builder: The container builder, if one is here.
+        region: The region, if it is known.
+        account_id: The account, if we are signed in.
+        quota_vcpus: How many vCPUs Fargate may run at once, if we may know.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    builder: str | None = None
+    region: str | None = None
+    account_id: str | None = None
+    quota_vcpus: float | None = None
+
+    def raise_if_any(self) -> None:
+        """Stop if there is a problem.
+
+        Raises:
+            DeployError: Names all of them.
+        """
+        if self.problems:
+            listed = "\n".join(f"  - {problem}" for problem in self.problems)
+            raise DeployError(f"not begun; nothing was touched. First:\n{listed}")
+
+
+def check(
+    folder: Path,
+    *,
+    region: str | None,
+    builds: bool,
+    open_account: Callable[[str | None], Account] = Account,
+    terraform_version: Callable[[], tuple[int, int] | None] | None = None,
+    builder: Callable[[], str | None] = find_builder,
+) -> Findings:
+    """Look at everything that a command needs.
+
+    Args:
+        folder: The environment's.
+        region: The region that the operator asks for, if any.
+        builds: Whether an image may have to be built.
+        open_account: Signs in.
+        terraform_version: Asks Terraform for its version.
+        builder: Looks for a container builder.
+    """
+    findings = Findings()
+    found = (terraform_version or installed_terraform)()
+    if found is None:
+        findings.problems.append(
+            f"Terraform is missing: install {_text(TERRAFORM)} or newer "
+            "(https://developer.hashicorp.com/terraform/install)"
+        )
+    elif found < TERRAFORM:
+        findings.problems.append(
+            f"Terraform is {_text(found)}: install {_text(TERRAFORM)} or newer"
+        )
+    if builds:
+        findings.builder = builder()
+        if findings.builder is None:
+            findings.problems.append(
+                "no container builder: start Docker, install Podman or Buildah, or give IMAGE_TAG= "
+                "of an image that is in the registry"
+            )
+    _check_account(findings, folder, region, open_account)
+    return findings
+
+
+def _check_account(
+    findings: Findings,
+    folder: Path,
+    region: str | None,
+    open_account: Callable[[str | None], Account],
+) -> None:
+    fixed = tfvars(folder, "region")
+    if fixed and region and fixed != region:
+        findings.problems.append(
+            f"REGION is {region}, and {folder.name}/terraform.tfvars says {fixed}: which?"
+        )
+    try:
+        account = open_account(fixed or region)
+        findings.region = account.region
+        if findings.region is None:
+            findings.problems.append("no region: give REGION=, or set AWS_REGION")
+            # Who we are is the same everywhere; ask somewhere.
+            account = open_account("us-east-1")
+        elif not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", findings.region):
+            findings.problems.append(f"{findings.region!r} is no AWS region: such as eu-west-1")
+            return
+        findings.account_id = account.identity()
+    except DeployError as error:
+        findings.problems.append(str(error))
+        return
+    expected = tfvars(folder, "account_id")
+    if expected and expected != findings.account_id:
+        findings.problems.append(
+            f"these credentials are for the account {findings.account_id}, and "
+            f"{folder.name}/terraform.tfvars wants {expected}: choose another AWS_PROFILE"
+        )
+    findings.quota_vcpus = account.fargate_vcpus() if findings.region else None
+    if findings.region and findings.quota_vcpus is None:
+        findings.warnings.append(
+            "cannot see Fargate's quota (servicequotas:GetServiceQuota): if tasks do not start, "
+            "look there"
+        )
+
+
+def installed_terraform() -> tuple[int, int] | None:
+    """Terraform's version, major and minor; none if it is not there."""
+    program = shutil.which("terraform")
+    if program is None:
+        return None
+    done = subprocess.run(  # noqa: S603 - found on PATH
+        [program, "version"], capture_output=True, text=True, timeout=30, check=False
+    )
+    found = re.search(r"v(\d+)\.(\d+)", done.stdout)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _text(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))

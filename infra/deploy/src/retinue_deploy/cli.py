@@ -1,0 +1,332 @@
+"""The command line behind ``make deploy`` and its kin."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from retinue_deploy import cost, source
+from retinue_deploy.account import Account
+from retinue_deploy.base import newest_base, pin_base
+from retinue_deploy.bootstrap import Bootstrap, state_bucket_name
+from retinue_deploy.bucket import purge
+from retinue_deploy.builder import Builder
+from retinue_deploy.checks import Findings, check
+from retinue_deploy.deployment import World, deploy, provide_image
+from retinue_deploy.environment import Environment, find_environment
+from retinue_deploy.errors import DeployError
+from retinue_deploy.journal import Journal
+from retinue_deploy.look import show_logs, show_status
+from retinue_deploy.programs import Programs
+from retinue_deploy.registry import Registry
+from retinue_deploy.services import EcsServices
+from retinue_deploy.smoke import ImageSmoke
+from retinue_deploy.tasks import EcsTasks
+from retinue_deploy.terraform import Terraform
+
+REPOSITORY = "retinue"
+"""Name of the registry's repository (``repository_name`` in infra/bootstrap)."""
+
+SMOKE_IMAGE = Path("docs/astronaut.jpg")
+"""What a smoke test uploads; comes with the repository."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a command works with, once the checks have passed."""
+
+    account: Account
+    findings: Findings
+    journal: Journal
+    environment: Environment
+    bootstrap: Bootstrap
+    world: World
+    root: Path
+    name: str
+
+    def connect(self) -> None:
+        """Read the environment's state.
+
+        Raises:
+            DeployError: Nothing was ever deployed here.
+        """
+        if not self.bootstrap.ready():
+            raise DeployError(
+                f"nothing is deployed in account {self.findings.account_id}, region "
+                f"{self.findings.region}: run `make deploy ENV={self.name}`"
+            )
+        self.world.foundation.ensure()
+
+
+class _Foundation:
+    """Bootstrap, and then Terraform's way to the state in it."""
+
+    def __init__(self, bootstrap: Bootstrap, environment: Environment, region: str) -> None:
+        self._bootstrap = bootstrap
+        self._environment = environment
+        self._region = region
+
+    def ensure(self) -> None:
+        self._bootstrap.ensure()
+        self._environment.connect(self._bootstrap.bucket, self._region)
+
+
+def open_session(command: str, name: str, region: str | None, *, builds: bool) -> Session:
+    """Check everything, and put together what a command works with.
+
+    Raises:
+        DeployError: Something is missing; names all of it.
+    """
+    root = Path.cwd()
+    folder = find_environment(root, name)
+    findings = check(folder, region=region, builds=builds)
+    findings.raise_if_any()
+    if findings.region is None or findings.account_id is None:
+        raise AssertionError("the checks let that through")
+    journal = Journal(root / ".retinue/deploy", f"{command}-{name}", sys.stdout)
+    journal.say(f"account {findings.account_id}, region {findings.region}, environment {name}")
+    for warning in findings.warnings:
+        journal.say(f"  warning: {warning}")
+
+    account, programs = Account(findings.region), Programs(journal)
+    variables = {"region": findings.region}
+    environment = Environment(Terraform(programs, folder, variables))
+    bootstrap = Bootstrap(
+        Terraform(programs, root / "infra/bootstrap", variables),
+        account.client("s3"),
+        account.client("ecr"),
+        bucket=state_bucket_name(findings.account_id, findings.region),
+        account_id=findings.account_id,
+        repository=REPOSITORY,
+    )
+    builder = findings.builder and Builder(
+        programs, findings.builder, root, root / ".retinue/deploy/secrets"
+    )
+    tasks = EcsTasks(account.client("ecs"), account.client("logs"), journal.say)
+    world = World(
+        _Foundation(bootstrap, environment, findings.region),
+        Registry(
+            account.client("ecr"),
+            REPOSITORY,
+            builder or None,
+            source.revision(root) if builder else "",
+        ),
+        environment,
+        tasks,
+        EcsServices(account.client("ecs"), journal.say),
+        ImageSmoke(
+            account.client("s3"),
+            account.client("logs"),
+            account.client("sqs"),
+            tasks,
+            image=root / SMOKE_IMAGE,
+            key=environment.smoke_key,
+            say=journal.say,
+        ),
+    )
+    return Session(account, findings, journal, environment, bootstrap, world, root, name)
+
+
+def _common(command: _Command) -> _Command:
+    """The options of every command."""
+    region = click.option(
+        "--region", help="AWS region; else terraform.tfvars or AWS's own setting."
+    )
+    name = click.option("--env", "name", default="dev", show_default=True, help="Environment.")
+    return name(region(command))
+
+
+@click.group()
+def retinue_deploy() -> None:
+    """Put Retinue into an AWS account, and look after it there. docs/deploy.md tells more."""
+
+
+@retinue_deploy.command("deploy")
+@_common
+@click.option("--image-tag", help="An image in the registry, instead of building; rolls back.")
+def deploy_command(name: str, region: str | None, image_tag: str | None) -> None:
+    """Deploy what is here, or an earlier image. Safe to repeat after any failure."""
+    session = open_session("deploy", name, region, builds=image_tag is None)
+    deployed = _logged(
+        session,
+        lambda: deploy(
+            session.world,
+            session.journal,
+            lambda: source.image_tag(session.root),
+            image_tag,
+            session.findings.quota_vcpus,
+        ),
+    )
+    _report(session, deployed.tag, deployed.outputs)
+
+
+@retinue_deploy.command("plan")
+@_common
+@click.option("--image-tag", help="An image in the registry, instead of building.")
+def plan_command(name: str, region: str | None, image_tag: str | None) -> None:
+    """Show what a deployment would change in AWS. Builds and pushes the image if need be."""
+    session = open_session("plan", name, region, builds=image_tag is None)
+
+    def plan() -> None:
+        session.connect()
+        world, journal = session.world, session.journal
+        tag = provide_image(world, journal, lambda: source.image_tag(session.root), image_tag)
+        with journal.step("plan"):
+            world.stack.plan(tag)
+        click.echo(session.environment.show())
+
+    _logged(session, plan)
+
+
+@retinue_deploy.command("image")
+@_common
+def image_command(name: str, region: str | None) -> None:
+    """Build the image of what is here and push it, unless the registry has it."""
+    session = open_session("image", name, region, builds=True)
+
+    def image() -> None:
+        session.connect()
+        make_tag = lambda: source.image_tag(session.root)  # noqa: E731
+        provide_image(session.world, session.journal, make_tag, None)
+
+    _logged(session, image)
+
+
+@retinue_deploy.command("smoke")
+@_common
+def smoke_command(name: str, region: str | None) -> None:
+    """Upload one image and wait for its rows."""
+    session = open_session("smoke", name, region, builds=False)
+
+    def smoke() -> None:
+        session.connect()
+        stack = session.world.stack
+        with session.journal.step("one image, from the bucket to its rows"):
+            found = session.world.smoke.check(stack.outputs(), stack.migrate_parameters())
+        session.journal.say(f"  {found}")
+
+    _logged(session, smoke)
+
+
+@retinue_deploy.command("status")
+@_common
+def status_command(name: str, region: str | None) -> None:
+    """Show each pool: tasks, queue, dead letters, what ECS said last."""
+    session = open_session("status", name, region, builds=False)
+
+    def status() -> None:
+        session.connect()
+        show_status(session.account, session.world.stack.outputs(), session.journal.say)
+
+    _logged(session, status)
+
+
+@retinue_deploy.command("logs")
+@_common
+@click.option("--pool", help="One pool; all of them if omitted.")
+@click.option("--minutes", type=click.IntRange(1, 7 * 24 * 60), default=15, show_default=True)
+def logs_command(name: str, region: str | None, pool: str | None, minutes: int) -> None:
+    """Print what the workers logged lately."""
+    session = open_session("logs", name, region, builds=False)
+
+    def logs() -> None:
+        session.connect()
+        outputs = session.world.stack.outputs()
+        show_logs(session.account, outputs, pool, minutes, click.echo)
+
+    _logged(session, logs)
+
+
+@retinue_deploy.command("destroy")
+@_common
+@click.option("--confirm", help="The environment's full name, such as retinue-dev.")
+def destroy_command(name: str, region: str | None, confirm: str | None) -> None:
+    """Destroy an environment, with its images and its history."""
+    if confirm != f"retinue-{name}":
+        raise DeployError(
+            f"this destroys the environment {name} with all images, all versions of them, and the "
+            f"whole history. If you mean it: make destroy ENV={name} CONFIRM=retinue-{name}"
+        )
+    session = open_session("destroy", name, region, builds=False)
+
+    def destroy() -> None:
+        session.connect()
+        if protected := session.environment.protected():
+            raise DeployError(
+                f"{', '.join(protected)} is protected from deletion. To destroy it all the same, "
+                f"set protect = false in infra/environments/{name}/main.tf and `make deploy` first."
+            )
+        bucket = _bucket_of(session.environment)
+        if bucket is not None:
+            with session.journal.step(f"empty {bucket}"):
+                s3 = session.account.client("s3")
+                purge(s3, bucket, lambda gone: session.journal.note(f"{gone} versions gone"))
+        with session.journal.step("destroy"):
+            session.environment.destroy()
+        session.journal.say(
+            "The registry and the bucket with Terraform's state stay; infra/bootstrap made them."
+        )
+
+    _logged(session, destroy)
+
+
+@retinue_deploy.command("base")
+def base_command() -> None:
+    """Pin the image's base to what the registry has today."""
+    dockerfile = Path.cwd() / "infra/image/Dockerfile"
+    before, after = pin_base(dockerfile, newest_base)
+    click.echo("the base is up to date" if before == after else f"{before}\n→ {after}")
+
+
+def _bucket_of(environment: Environment) -> str | None:
+    """The image bucket; none if half a deployment did not get as far."""
+    try:
+        return str(environment.outputs()["bucket_name"])
+    except DeployError:
+        return None
+
+
+def _logged(session: Session, work: Callable[[], Any]) -> Any:
+    """Do a command's work; a failure tells where the log is."""
+    try:
+        return work()
+    except DeployError as error:
+        raise DeployError(f"{error}\nThe whole log: {session.journal.path}") from error
+
+
+def _report(session: Session, tag: str, outputs: Any) -> None:
+    say = session.journal.say
+    say("")
+    say(f"Deployed {tag}. Drop images into s3://{outputs['bucket_name']}")
+    for pool, about in outputs["pools"].items():
+        say(f"  pool {pool}: {about['queue_url']}, log {about['log_group_name']}")
+    say(f"  database {outputs['database_identifier']}, dashboard {outputs['dashboard_url']}")
+    price = cost.prices()
+    say(f"At rest it costs about, in US dollars a month ({price['region']}, {price['as_of']}):")
+    for line in cost.table(cost.at_rest(session.environment.state(), price)):
+        say(f"  {line}")
+
+
+def main() -> None:
+    """Run a command; what stops it is told in one message, without a traceback."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        retinue_deploy(prog_name="retinue-deploy", standalone_mode=False)
+    except DeployError as error:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+        sys.exit(1)
+    except (BotoCoreError, ClientError) as error:  # a permission that is missing, mostly
+        click.echo(f"{click.style('error:', fg='red', bold=True)} AWS says: {error}", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nstopped; run the same again to go on", err=True)
+        sys.exit(130)

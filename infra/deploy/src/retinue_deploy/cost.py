@@ -1,0 +1,139 @@
+"""What an environment costs a month at rest: with no image coming in."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retinue_deploy.environment import resources
+
+PRICES = Path(__file__).with_name("prices.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the bill.
+
+    Attributes:
+        what: What costs.
+        usd: US dollars a month; none where the price file has no price for it.
+    """
+
+    what: str
+    usd: float | None
+
+
+def prices() -> Mapping[str, Any]:
+    """The price file."""
+    with PRICES.open("rb") as file:
+        return tomllib.load(file)
+
+
+def at_rest(shown: Mapping[str, Any], price: Mapping[str, Any]) -> list[Line]:
+    """The bill of a plan or state at rest: pools at their minimum, and what is billed by the hour.
+
+    Not in it: images and their backups, logs, traffic, Rekognition, GPU instances (none at rest).
+
+    Args:
+        shown: Values as ``terraform show -json`` gives them.
+        price: The price file.
+    """
+    hours = float(price["hours_per_month"])
+    found = resources(shown)
+
+    def of(kind: str) -> list[Mapping[str, Any]]:
+        return [values for _, found_kind, values in found if found_kind == kind]
+
+    lines = [_database(values, price["rds"], hours) for values in of("aws_db_instance")]
+    lines += [_storage(values, price["rds"]) for values in of("aws_db_instance")]
+
+    interfaces = [
+        item for item in of("aws_vpc_endpoint") if item["vpc_endpoint_type"] == "Interface"
+    ]
+    zones = sum(1 for item in of("aws_subnet")) or 1
+    placed = sum(len(item.get("subnet_ids") or ()) or zones for item in interfaces)
+    lines.append(
+        Line(
+            f"{len(interfaces)} interface endpoints, {placed} in all zones together",
+            placed * hours * price["endpoint"]["zone_hour"],
+        )
+    )
+    lines += _tasks(found, price["fargate"], hours)
+    keys = len(of("aws_kms_key")) + 1
+    alarms = _alarm_metrics(of("aws_cloudwatch_metric_alarm"))
+    dashboards, secrets = len(of("aws_cloudwatch_dashboard")), len(of("aws_db_instance"))
+    lines += [
+        Line(f"{keys} KMS keys, one of them bootstrap's", keys * price["kms"]["key_month"]),
+        Line(f"{secrets} secrets", secrets * price["secrets"]["secret_month"]),
+        Line(f"{alarms} metrics in alarms", alarms * price["cloudwatch"]["alarm_month"]),
+        Line(f"{dashboards} dashboards", dashboards * price["cloudwatch"]["dashboard_month"]),
+        Line("10 container images", 10 * price["ecr"]["image_gb"] * price["ecr"]["gb_month"]),
+    ]
+    return lines
+
+
+def total(lines: list[Line]) -> float:
+    """US dollars a month, of the lines that have a price."""
+    return sum(line.usd or 0.0 for line in lines)
+
+
+def table(lines: list[Line]) -> list[str]:
+    """The bill as lines of text."""
+    width = max(len(line.what) for line in lines)
+    rows = [
+        f"{line.what:<{width}}  {'no price' if line.usd is None else f'{line.usd:8.2f}'}"
+        for line in lines
+    ]
+    return [*rows, f"{'together':<{width}}  {total(lines):8.2f}"]
+
+
+def _database(values: Mapping[str, Any], price: Mapping[str, Any], hours: float) -> Line:
+    name = str(values["instance_class"])
+    copies = 2 if values.get("multi_az") else 1
+    hourly = price["hour"].get(name)
+    standby = " with a standby" if copies == 2 else ""
+    return Line(f"PostgreSQL on {name}{standby}", hourly and hourly * hours * copies)
+
+
+def _storage(values: Mapping[str, Any], price: Mapping[str, Any]) -> Line:
+    copies = 2 if values.get("multi_az") else 1
+    gigabytes = int(values["allocated_storage"])
+    return Line(
+        f"{gigabytes} GB for it{', twice' if copies == 2 else ''}",
+        gigabytes * copies * price["storage_gb_month"],
+    )
+
+
+def _tasks(
+    found: list[tuple[str, str, Mapping[str, Any]]], price: Mapping[str, Any], hours: float
+) -> list[Line]:
+    """Each pool's tasks that run always (its ``min``); GPU instances have no price here."""
+    sizes = {
+        address.partition(".module.task.")[0]: values
+        for address, kind, values in found
+        if kind == "aws_ecs_task_definition"
+    }
+    lines = []
+    for address, kind, values in found:
+        if kind != "aws_appautoscaling_target" or not values["min_capacity"]:
+            continue
+        pool = address.partition(".aws_appautoscaling_target")[0]
+        size, number = sizes[pool], int(values["min_capacity"])
+        hourly = (
+            int(size["cpu"]) / 1024 * price["vcpu_hour"]
+            + int(size["memory"]) / 1024 * price["gb_hour"]
+        )
+        fargate = "FARGATE" in (size.get("requires_compatibilities") or ())
+        name = pool.rpartition('["')[2].rstrip('"]')
+        what = f"{number} tasks of {name} that always run"
+        lines.append(Line(what, number * hourly * hours if fargate else None))
+    return lines
+
+
+def _alarm_metrics(alarms: list[Mapping[str, Any]]) -> int:
+    """CloudWatch bills an alarm by the metrics in it."""
+    return sum(
+        sum(1 for query in alarm.get("metric_query") or () if query.get("metric")) or 1
+        for alarm in alarms
+    )

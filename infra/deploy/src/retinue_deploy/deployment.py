@@ -1,0 +1,175 @@
+"""The order of a deployment. Every step can be done again; each begins by seeing what is there."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from retinue_deploy.errors import DeployError, TaskFailedError
+from retinue_deploy.ports import Foundation, Images, Plan, Services, Smoke, Stack, Tasks
+
+
+class Told(Protocol):
+    """Who is told how it goes; a ``Journal`` is one."""
+
+    def step(self, title: str) -> AbstractContextManager[None]:
+        """Do a step inside."""
+
+    def say(self, line: str) -> None:
+        """A line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that a deployment works with."""
+
+    foundation: Foundation
+    images: Images
+    stack: Stack
+    tasks: Tasks
+    services: Services
+    smoke: Smoke
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What a deployment left behind.
+
+    Attributes:
+        tag: The image's tag.
+        outputs: Where everything is.
+        migrate: Parameters of ECS's RunTask for ``retinue migrate``.
+    """
+
+    tag: str
+    outputs: Mapping[str, Any]
+    migrate: Mapping[str, Any]
+
+
+def deploy(
+    world: World,
+    told: Told,
+    make_tag: Callable[[], str],
+    wanted: str | None,
+    quota_vcpus: float | None = None,
+) -> Deployed:
+    """Deploy what is here, or an image that was deployed before.
+
+    The database is migrated before any service gets the new image. So a migration that fails leaves
+    the services as they were, and a worker never meets a schema older than itself.
+
+    Args:
+        world: What to work with.
+        told: Is told how it goes.
+        make_tag: Names the image of the sources that are here.
+        wanted: The tag of an image in the registry, to deploy that instead.
+        quota_vcpus: How many vCPUs Fargate may run at once, if that is known.
+
+    Returns:
+        What is there now.
+
+    Raises:
+        DeployError: A step failed. What was done stays, and running again goes on from there.
+    """
+    with told.step("state bucket and registry"):
+        world.foundation.ensure()
+    with told.step("pools and quota"):
+        world.stack.check()
+        _refuse_small_quota(world.stack.wanted_vcpus(), quota_vcpus)
+    tag = provide_image(world, told, make_tag, wanted)
+
+    with told.step("plan"):
+        first = world.stack.plan(tag)
+        _refuse_loss(first)
+    told.say(f"  {_summary(first)}")
+
+    with told.step("database, network and the migrations' task"):
+        world.stack.plan(tag, migrations_only=True)
+        world.stack.apply()
+        migrate = world.stack.migrate_parameters()
+    with told.step("migrations"):
+        try:
+            said = world.tasks.run(migrate)
+        except TaskFailedError as error:
+            raise TaskFailedError(
+                f"{error}\nThe services keep the version before; nothing else was changed. Mend "
+                "the migration (or, if the database is newer than this image, deploy a newer one) "
+                "and run `make deploy` again."
+            ) from error
+    told.say(f"  {said.strip().splitlines()[-1] if said.strip() else 'done'}")
+
+    with told.step("everything else"):
+        plan = world.stack.plan(tag)
+        _refuse_loss(plan)
+        world.stack.apply()
+        outputs = world.stack.outputs()
+    with told.step("services stable"):
+        world.services.wait(str(outputs["cluster_name"]), expected_services(outputs))
+    with told.step("one image, from the bucket to its rows"):
+        found = world.smoke.check(outputs, migrate)
+    told.say(f"  {found}")
+    return Deployed(tag, outputs, migrate)
+
+
+def provide_image(world: World, told: Told, make_tag: Callable[[], str], wanted: str | None) -> str:
+    """Have an image in the registry: one that is there, or one built now.
+
+    Returns:
+        Its tag.
+
+    Raises:
+        DeployError: A wanted tag is not there, or a build or push failed.
+    """
+    cuda = world.stack.needs_cuda()
+    if wanted is not None:
+        missing = world.images.missing(wanted, cuda=cuda)
+        if missing:
+            newest = ", ".join(world.images.newest()) or "none at all"
+            raise DeployError(
+                f"the registry has no image {wanted} ({' and '.join(missing)}); it has {newest}. "
+                "Give IMAGE_TAG one of those, or leave it out to build what is here."
+            )
+        told.say(f"✓ image {wanted}, from the registry")
+        return wanted
+    tag = make_tag()
+    missing = world.images.missing(tag, cuda=cuda)
+    if not missing:
+        told.say(f"✓ image {tag} is in the registry already")
+    for variant in missing:
+        with told.step(f"image {tag}, {variant}: build"):
+            world.images.build(tag, variant)
+        with told.step(f"image {tag}, {variant}: push"):
+            world.images.push(tag, variant)
+    return tag
+
+
+def expected_services(outputs: Mapping[str, Any]) -> dict[str, str]:
+    """Services by name, with the task definition that each shall run."""
+    return {
+        str(pool["service_name"]): str(pool["task_definition_arn"])
+        for pool in outputs["pools"].values()
+    }
+
+
+def _refuse_small_quota(wanted: float, quota: float | None) -> None:
+    if quota is not None and wanted > quota:
+        raise DeployError(
+            f"the pools may run tasks with {wanted:g} vCPUs together, and Fargate's quota here is "
+            f"{quota:g}: ask for more (Service Quotas, AWS Fargate, On-Demand vCPU resource "
+            "count), or lower `max` or `cpu` in terraform.tfvars"
+        )
+
+
+def _refuse_loss(plan: Plan) -> None:
+    if plan.lost:
+        raise DeployError(
+            "the plan would destroy what holds data:\n"
+            + "\n".join(f"    {address}" for address in plan.lost)
+            + "\n`make deploy` does not do that. Look at `make plan`; if you mean it, apply by "
+            "hand (infra/README.md)."
+        )
+
+
+def _summary(plan: Plan) -> str:
+    done = [f"{number} to {what}" for what, number in sorted(plan.changes.items()) if number]
+    return ", ".join(done) or "nothing to change"

@@ -1,0 +1,88 @@
+"""Starting other programs: all they print goes into the journal."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from retinue_deploy.errors import ProgramError
+from retinue_deploy.journal import Journal
+
+_TAIL_LINES = 25
+
+
+class Programs:
+    """Starts programs and waits for them.
+
+    Args:
+        journal: Gets the command and all output. What goes in by stdin is in no log.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        *,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        secret: str | None = None,
+        quiet: bool = False,
+    ) -> str:
+        """Run a program to its end.
+
+        Args:
+            command: Program and arguments. Never a secret: others can read them.
+            folder: Where it runs.
+            environment: Variables on top of ours.
+            secret: What it reads from stdin.
+            quiet: Keep stdout out of the journal (it is data for us).
+
+        Returns:
+            What it wrote to stdout.
+
+        Raises:
+            ProgramError: It ended badly; with the end of what it said.
+        """
+        self._journal.note("$ " + " ".join(map(str, command)))
+        with subprocess.Popen(  # noqa: S603 - no shell; the programs are named in this package
+            list(map(str, command)),
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if quiet else subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            try:
+                if secret is None and not quiet:
+                    said, complaint = self._follow(process), ""
+                else:
+                    said, complaint = process.communicate(secret)
+                    self._journal.note((complaint or "") if quiet else said)
+            except KeyboardInterrupt:
+                # Ctrl-C reached the program too. Terraform needs time to end well: to write down
+                # what it made, and to unlock its state.
+                self._journal.say(f"  stopping: waiting for {Path(str(command[0])).name} to end")
+                process.wait()
+                raise
+        if process.returncode != 0:
+            everything = "\n".join(part for part in (said, complaint) if part)
+            tail = "\n".join(f"    {line}" for line in everything.splitlines()[-_TAIL_LINES:])
+            raise ProgramError(
+                f"{Path(str(command[0])).name} ended with exit code {process.returncode}:\n{tail}",
+                everything,
+            )
+        return said
+
+    def _follow(self, process: "subprocess.Popen[str]") -> str:
+        """Note each line as it comes, so that the log shows how far a long command is."""
+        if process.stdin is not None:
+            process.stdin.close()
+        lines = []
+        for line in process.stdout or ():
+            self._journal.note(line)
+            lines.append(line)
+        return "".join(lines)

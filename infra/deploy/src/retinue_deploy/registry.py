@@ -1,0 +1,95 @@
+"""ECR: which images it has, and how to sign in."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from retinue_deploy.builder import Builder
+from retinue_deploy.errors import DeployError
+
+SUFFIX = {"cpu": "", "cuda": "-cuda"}
+"""What a variant adds to the tag (modules/image_reference reads it back)."""
+
+
+class Registry:
+    """A repository in ECR, and the builder that fills it.
+
+    Args:
+        ecr: A client.
+        repository: Its name.
+        builder: Builds and pushes; none if only images that are there will be deployed.
+        revision: The commit that is here.
+    """
+
+    def __init__(self, ecr: Any, repository: str, builder: Builder | None, revision: str) -> None:
+        self._ecr = ecr
+        self._repository = repository
+        self._builder = builder
+        self._revision = revision
+
+    def missing(self, tag: str, *, cuda: bool) -> Sequence[str]:
+        """The variants of a tag that are not in the registry."""
+        wanted = ["cpu", "cuda"] if cuda else ["cpu"]
+        return [variant for variant in wanted if not self._has(tag + SUFFIX[variant])]
+
+    def newest(self) -> Sequence[str]:
+        """The newest tags, ten at most, without those of the CUDA variant."""
+        pages = self._ecr.get_paginator("describe_images").paginate(
+            repositoryName=self._repository, filter={"tagStatus": "TAGGED"}
+        )
+        found = [
+            (image["imagePushedAt"], tag)
+            for page in pages
+            for image in page["imageDetails"]
+            for tag in image.get("imageTags", ())
+            if not tag.endswith(SUFFIX["cuda"])
+        ]
+        return [tag for _, tag in sorted(found, reverse=True)[:10]]
+
+    def build(self, tag: str, variant: str) -> None:
+        """Build a variant here."""
+        self._with_builder().build(self._name(tag, variant), variant, tag, self._revision)
+
+    def push(self, tag: str, variant: str) -> None:
+        """Push a variant that was built."""
+        builder = self._with_builder()
+        [authorization] = self._ecr.get_authorization_token()["authorizationData"]
+        user, _, password = (
+            base64.b64decode(authorization["authorizationToken"]).decode().partition(":")
+        )
+        host = self._url().partition("/")[0]
+        builder.login(host, user, password)
+        builder.push(self._name(tag, variant))
+
+    def _with_builder(self) -> Builder:
+        if self._builder is None:
+            raise DeployError(
+                "the image must be built, and there is no Docker engine, Podman or Buildah here: "
+                "install one, or give IMAGE_TAG= of an image that is in the registry"
+            )
+        return self._builder
+
+    def _has(self, tag: str) -> bool:
+        try:
+            found = self._ecr.describe_images(
+                repositoryName=self._repository, imageIds=[{"imageTag": tag}]
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in (
+                "ImageNotFoundException",
+                "RepositoryNotFoundException",
+            ):
+                return False
+            raise
+        return bool(found["imageDetails"])
+
+    def _url(self) -> str:
+        [repository] = self._ecr.describe_repositories(repositoryNames=[self._repository])[
+            "repositories"
+        ]
+        return str(repository["repositoryUri"])
+
+    def _name(self, tag: str, variant: str) -> str:
+        return f"{self._url()}:{tag}{SUFFIX[variant]}"

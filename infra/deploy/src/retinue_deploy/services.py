@@ -1,0 +1,102 @@
+"""The pools' services in ECS: waiting for a deployment to end, and saying what holds it up."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from retinue_deploy.errors import DeployError
+
+TIMEOUT_SECONDS = 1_500.0
+"""Longest that services may take. A GPU instance has to start first."""
+
+_POLL_SECONDS = 10.0
+_AT_ONCE = 10
+"""Services that DescribeServices takes at once."""
+
+
+class EcsServices:
+    """Watches services.
+
+    Args:
+        ecs: A client.
+        say: Told of progress.
+        sleep: Waits.
+    """
+
+    def __init__(
+        self, ecs: Any, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._ecs = ecs
+        self._say = say
+        self._sleep = sleep
+
+    def describe(self, cluster: str, names: list[str]) -> list[Mapping[str, Any]]:
+        """What ECS says about services."""
+        found: list[Mapping[str, Any]] = []
+        for start in range(0, len(names), _AT_ONCE):
+            answer = self._ecs.describe_services(
+                cluster=cluster, services=names[start : start + _AT_ONCE]
+            )
+            found += answer["services"]
+        return found
+
+    def wait(self, cluster: str, expected: Mapping[str, str]) -> None:
+        """Wait until services, by name, run the task definitions wanted and nothing else.
+
+        Raises:
+            DeployError: ECS took a version back, a service is missing, or it takes too long; with
+                what ECS says about it.
+        """
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        told: dict[str, str] = {}
+        while True:
+            services = {
+                str(item["serviceName"]): item for item in self.describe(cluster, [*expected])
+            }
+            if missing := sorted(set(expected) - set(services)):
+                raise DeployError(f"ECS has no service {', '.join(missing)} in {cluster}")
+            waiting = []
+            for name, definition in expected.items():
+                state = _state(services[name], definition)
+                if state == "failed":
+                    raise DeployError(
+                        f"ECS went back to the version before, as the new one of {name} does not "
+                        f"start:\n{_events(services[name])}\n`make logs POOL=…` has what the "
+                        "worker said. If this version migrated the database, the version before "
+                        "refuses to start on it: mend the new one and deploy again."
+                    )
+                if state != "stable":
+                    waiting.append(name)
+                    if told.get(name) != state:
+                        told[name] = state
+                        self._say(f"  {name}: {state}")
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                about = "\n".join(f"  {name}:\n{_events(services[name])}" for name in waiting)
+                raise DeployError(
+                    f"not stable after {TIMEOUT_SECONDS / 60:.0f} min:\n{about}\n"
+                    "They may still become so: `make status`."
+                )
+            self._sleep(_POLL_SECONDS)
+
+
+def _state(service: Mapping[str, Any], definition: str) -> str:
+    """``stable``, ``failed``, or what it is at."""
+    deployments = service["deployments"]
+    ours = [item for item in deployments if item["taskDefinition"] == definition]
+    if not ours or ours[0].get("rolloutState") == "FAILED":
+        return "failed"
+    running, desired = ours[0]["runningCount"], ours[0]["desiredCount"]
+    done = ours[0].get("rolloutState") == "COMPLETED"
+    if done and len(deployments) == 1 and running == desired:
+        return "stable"
+    failed = ours[0].get("failedTasks", 0)
+    return f"{running} of {desired} tasks run the new version" + (
+        f", {failed} failed" if failed else ""
+    )
+
+
+def _events(service: Mapping[str, Any]) -> str:
+    lines = [f"    {event['message']}" for event in service.get("events", ())[:5]]
+    return "\n".join(lines) or "    (ECS says nothing about it)"

@@ -1,0 +1,151 @@
+"""One image, from the bucket to its rows: whether all that was deployed works together."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from retinue_sdk import ImageReference
+
+from retinue_deploy.errors import DeployError
+from retinue_deploy.ports import Tasks
+
+TIMEOUT_SECONDS = 1_200.0
+"""Longest wait for a worker. A pool that sleeps wakes within minutes; CloudWatch tells of a queue
+that slept for hours up to 15 minutes late."""
+
+_POLL_SECONDS = 10.0
+_TELL_SECONDS = 60.0
+
+
+class ImageSmoke:
+    """Uploads an image, waits until a worker says that it has looked, and asks the database.
+
+    The worker's word alone would not do: the rows are what counts, and nobody outside the network
+    reaches the database. So the question is put by a task, which runs ``retinue query``.
+
+    Args:
+        s3: A client.
+        logs: A client.
+        sqs: A client.
+        tasks: Runs the question.
+        image: A JPEG.
+        key: Names the object, given a name that nobody else has.
+        say: Told of progress.
+        sleep: Waits.
+    """
+
+    def __init__(
+        self,
+        s3: Any,
+        logs: Any,
+        sqs: Any,
+        tasks: Tasks,
+        *,
+        image: Path,
+        key: Callable[[str], str],
+        say: Callable[[str], None],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._s3 = s3
+        self._logs = logs
+        self._sqs = sqs
+        self._tasks = tasks
+        self._image = image
+        self._key = key
+        self._say = say
+        self._sleep = sleep
+
+    def check(self, outputs: Mapping[str, Any], migrate: Mapping[str, Any]) -> str:
+        """Upload an image and wait for its rows. The image is removed again; its rows stay.
+
+        Args:
+            outputs: Where everything is.
+            migrate: Parameters of RunTask, for a task that reaches the database.
+
+        Returns:
+            A line about what was found.
+
+        Raises:
+            DeployError: No worker looked at it in time, a run failed, or the rows are missing.
+        """
+        bucket = str(outputs["bucket_name"])
+        key = self._key(f"{datetime.now(UTC):%Y%m%d}-{uuid.uuid4().hex}")
+        began = time.time()
+        answer = self._s3.put_object(
+            Bucket=bucket, Key=key, Body=self._image.read_bytes(), ContentType="image/jpeg"
+        )
+        reference = ImageReference(bucket, key, answer.get("VersionId"), answer["ETag"].strip('"'))
+        try:
+            self._await_worker(outputs, str(reference.image_id), int(began * 1_000))
+            runs = self._ask(migrate, str(reference.image_id))
+        finally:
+            self._s3.delete_object(Bucket=bucket, Key=key)
+        failed = [run for run in runs if run["outcome"] != "succeeded"]
+        if failed:
+            about = "\n".join(
+                f"    {run['detector']}: {run['error_code']}: {run['error_message']}"
+                for run in failed
+            )
+            raise DeployError(f"the test image {reference.uri} was looked at, and failed:\n{about}")
+        names = ", ".join(sorted(str(run["detector"]) for run in runs))
+        return f"{len(runs)} runs by {names} after {time.time() - began:.0f} s"
+
+    def _await_worker(self, outputs: Mapping[str, Any], image_id: str, since_ms: int) -> None:
+        """Wait until a worker's log tells of the image."""
+        deadline, next_word = time.monotonic() + TIMEOUT_SECONDS, 0.0
+        while True:
+            for pool in outputs["pools"].values():
+                events = self._logs.filter_log_events(
+                    logGroupName=pool["log_group_name"],
+                    startTime=since_ms,
+                    filterPattern=f'{{ $.event = "run" && $.image_id = "{image_id}" }}',
+                )["events"]
+                if events:
+                    return
+            if time.monotonic() > deadline:
+                raise DeployError(
+                    f"no worker has looked at the test image after {TIMEOUT_SECONDS / 60:.0f} min "
+                    f"({self._backlog(outputs)}). `make status` shows the pools, `make logs` "
+                    "what the workers say, and `make smoke` tries again."
+                )
+            if time.monotonic() >= next_word:
+                next_word = time.monotonic() + _TELL_SECONDS
+                self._say(f"  waiting for a worker: {self._backlog(outputs)}")
+            self._sleep(_POLL_SECONDS)
+
+    def _backlog(self, outputs: Mapping[str, Any]) -> str:
+        parts = []
+        for name, pool in outputs["pools"].items():
+            waiting, in_flight = backlog(self._sqs, pool["queue_url"])
+            parts.append(f"{name} {waiting} waiting, {in_flight} in flight")
+        return "; ".join(parts)
+
+    def _ask(self, migrate: Mapping[str, Any], image_id: str) -> list[dict[str, Any]]:
+        question = (
+            "select detector, outcome, error_code, error_message from runs "  # noqa: S608 - a UUID
+            f"where image_id = '{uuid.UUID(image_id)}'"
+        )
+        said = self._tasks.run(migrate, ["query", question, "--format", "json"])
+        runs: list[dict[str, Any]] = json.loads(said[said.index("[") :]) if "[" in said else []
+        if not runs:
+            raise DeployError(
+                f"a worker says that it looked at the test image, and the history has no run of it "
+                f"(image id {image_id}). The question's answer: {said.strip()[-300:]}"
+            )
+        return runs
+
+
+def backlog(sqs: Any, queue_url: str) -> tuple[int, int]:
+    """Messages in a queue that wait, and that are being worked on."""
+    attributes = sqs.get_queue_attributes(
+        QueueUrl=queue_url,
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )["Attributes"]
+    return (
+        int(attributes["ApproximateNumberOfMessages"]),
+        int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+    )

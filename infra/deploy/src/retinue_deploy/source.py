@@ -1,0 +1,52 @@
+"""The sources that are here, named for the image's tag."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from retinue_deploy.errors import DeployError
+
+CONTEXT = ("pyproject.toml", "uv.lock", ".dockerignore", "sdk", "migrations", "workers", "plugins",
+           "infra/image")  # fmt: skip
+"""What goes into the image; other changes need no new one."""
+
+
+def revision(root: Path) -> str:
+    """The commit that is checked out."""
+    return _git(root, "rev-parse", "--short=12", "HEAD").strip()
+
+
+def image_tag(root: Path) -> str:
+    """A tag for the image of these sources: the commit, and a hash of what is not committed.
+
+    The same sources have the same tag; ECR's tags never change their image.
+
+    Raises:
+        DeployError: This is no git repository.
+    """
+    changed = _git(root, "diff", "HEAD", "--binary", "--", *CONTEXT).encode()
+    listed = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *CONTEXT)
+    untracked = sorted(name for name in listed.split("\0") if name)
+    if not changed and not untracked:
+        return revision(root)
+    digest = hashlib.sha256(changed)
+    for name in untracked:
+        digest.update(f"\0{name}\0".encode())
+        digest.update((root / name).read_bytes())
+    return f"{revision(root)}-{digest.hexdigest()[:8]}"
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(  # noqa: S603 - no shell
+        ["git", "-C", root, *arguments],  # noqa: S607 - from PATH
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        raise DeployError(
+            f"git cannot name what is here ({done.stderr.strip()}): deploy from a clone of the "
+            "repository, or give IMAGE_TAG="
+        )
+    return done.stdout

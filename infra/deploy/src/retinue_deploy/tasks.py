@@ -1,0 +1,122 @@
+"""One-off tasks in ECS, such as the migrations: start, wait, read the log."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from retinue_deploy.errors import TaskFailedError
+
+TIMEOUT_SECONDS = 1_800.0
+"""Longest that a task may take. A migration of a large history may rewrite a table."""
+
+_POLL_SECONDS = 5.0
+_LOG_TRIES = 4
+_TAIL_LINES = 30
+_CONTAINER = "retinue"
+"""The container's name in every task definition (modules/task)."""
+
+
+class EcsTasks:
+    """Runs tasks.
+
+    Args:
+        ecs: A client.
+        logs: A client.
+        say: Told of progress.
+        sleep: Waits.
+    """
+
+    def __init__(
+        self,
+        ecs: Any,
+        logs: Any,
+        say: Callable[[str], None],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._ecs = ecs
+        self._logs = logs
+        self._say = say
+        self._sleep = sleep
+
+    def run(self, parameters: Mapping[str, Any], command: Sequence[str] | None = None) -> str:
+        """Run a task to its end.
+
+        Args:
+            parameters: Of RunTask.
+            command: Arguments of ``retinue`` instead of the task definition's.
+
+        Returns:
+            What it printed.
+
+        Raises:
+            TaskFailedError: It could not be started, ended badly, or takes too long.
+        """
+        asked: dict[str, Any] = {**parameters, "startedBy": "make deploy"}
+        if command is not None:
+            overrides = [{"name": _CONTAINER, "command": list(command)}]
+            asked["overrides"] = {"containerOverrides": overrides}
+        started = self._ecs.run_task(**asked)
+        if started.get("failures"):
+            reasons = ", ".join(str(failure.get("reason")) for failure in started["failures"])
+            raise TaskFailedError(f"ECS does not start the task: {reasons}")
+        arn = started["tasks"][0]["taskArn"]
+        task = self._wait(str(parameters["cluster"]), arn)
+        said = self._log(task)
+        containers = task.get("containers", ())
+        codes = [container.get("exitCode", "none") for container in containers]
+        if codes != [0]:
+            told = [task.get("stoppedReason"), *(item.get("reason") for item in containers)]
+            why = "; ".join(dict.fromkeys(str(reason) for reason in told if reason))
+            tail = "\n".join(f"    {line}" for line in said.splitlines()[-_TAIL_LINES:])
+            raise TaskFailedError(
+                f"the task {arn.rpartition('/')[2]} failed "
+                f"(exit code {codes[0] if codes else 'none'}; {why or 'no reason given'}). "
+                f"The end of its log:\n{tail or '    (empty: it did not get as far as starting)'}"
+            )
+        return said
+
+    def _wait(self, cluster: str, arn: str) -> Mapping[str, Any]:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        status = ""
+        while True:
+            described = self._ecs.describe_tasks(cluster=cluster, tasks=[arn])
+            if described["tasks"]:  # a task that was just started may not be known everywhere
+                task: Mapping[str, Any] = described["tasks"][0]
+                if task["lastStatus"] == "STOPPED":
+                    return task
+                if task["lastStatus"] != status:
+                    status = task["lastStatus"]
+                    self._say(f"  task {arn.rpartition('/')[2][:8]}: {status.lower()}")
+            if time.monotonic() > deadline:
+                raise TaskFailedError(
+                    f"the task {arn} has been running for {TIMEOUT_SECONDS / 60:.0f} min. It still "
+                    f"runs; stop it with: aws ecs stop-task --cluster {cluster} --task {arn}"
+                )
+            self._sleep(_POLL_SECONDS)
+
+    def _log(self, task: Mapping[str, Any]) -> str:
+        """What the task printed; its last lines may take some seconds to arrive."""
+        definition = self._ecs.describe_task_definition(taskDefinition=task["taskDefinitionArn"])
+        [container] = definition["taskDefinition"]["containerDefinitions"]
+        options = container["logConfiguration"]["options"]
+        stream = "/".join(
+            (options["awslogs-stream-prefix"], _CONTAINER, task["taskArn"].rpartition("/")[2])
+        )
+        lines: list[str] = []
+        for attempt in range(_LOG_TRIES):
+            try:
+                events = self._logs.get_log_events(
+                    logGroupName=options["awslogs-group"], logStreamName=stream, startFromHead=True
+                )["events"]
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                    raise
+                events = []
+            if events and len(events) == len(lines):
+                break
+            lines = [str(event["message"]) for event in events]
+            if attempt < _LOG_TRIES - 1:
+                self._sleep(2.0)
+        return "\n".join(lines)

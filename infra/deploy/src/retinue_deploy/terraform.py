@@ -1,0 +1,165 @@
+"""Terraform in one folder, and what its complaints mean."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retinue_deploy.errors import DeployError, ProgramError
+from retinue_deploy.ports import Plan
+from retinue_deploy.programs import Programs
+
+HOLDS_DATA = frozenset({"aws_db_instance", "aws_s3_bucket", "aws_kms_key", "aws_ecr_repository"})
+"""Types of resources that a deployment never destroys: rows, images, the key to both."""
+
+_LOCK_ID = re.compile(r"ID:\s+(\S+)")
+_LOCK_WHO = re.compile(r"Who:\s+(.+)")
+
+
+class Terraform:
+    """Runs Terraform in a folder.
+
+    Args:
+        programs: Starts it.
+        folder: With the configuration.
+        variables: Its input variables that do not come from ``terraform.tfvars``.
+    """
+
+    def __init__(
+        self, programs: Programs, folder: Path, variables: Mapping[str, str] | None = None
+    ) -> None:
+        self._programs = programs
+        self.folder = folder
+        self._variables = dict(variables or {})
+
+    def init(self, backend: Mapping[str, str] | None = None) -> None:
+        """Get providers and modules ready; safe to repeat."""
+        options = [f"-backend-config={name}={value}" for name, value in (backend or {}).items()]
+        self._run("init", *(["-reconfigure"] if backend else []), *options)
+
+    def select_workspace(self, name: str) -> None:
+        """Use the state of a workspace, which is made if need be."""
+        self._run("workspace", "select", "-or-create", name)
+
+    def plan(
+        self,
+        file: str,
+        more: Mapping[str, str] | None = None,
+        *,
+        targets: Sequence[str] = (),
+        destroy: bool = False,
+    ) -> Plan:
+        """Plan into a file.
+
+        Args:
+            file: Name of the file, in the folder.
+            more: Further variables.
+            targets: Modules and resources to keep to; everything if there are none.
+            destroy: Plan to destroy.
+        """
+        self._run(
+            "plan",
+            *(["-destroy"] if destroy else []),
+            *(f"-target={target}" for target in targets),
+            f"-out={file}",
+            *self._as_options(more),
+        )
+        return read_plan(json.loads(self._run("show", "-json", file, quiet=True)))
+
+    def check(self, more: Mapping[str, str]) -> None:
+        """Plan without looking at AWS, to see whether variables are right."""
+        self._run("plan", "-refresh=false", "-lock=false", *self._as_options(more))
+
+    def show(self, file: str) -> str:
+        """A plan, for people."""
+        return self._run("show", "-no-color", file, quiet=True)
+
+    def apply(self, file: str) -> None:
+        """Do what was planned, exactly that."""
+        self._run("apply", file)
+
+    def output(self, name: str) -> Any:
+        """An output.
+
+        Raises:
+            DeployError: There is none: nothing was applied yet.
+        """
+        outputs = json.loads(self._run("output", "-json", quiet=True))
+        if name not in outputs:
+            raise DeployError(f"nothing is deployed from {self.folder} yet: run `make deploy`")
+        return outputs[name]["value"]
+
+    def state(self) -> Mapping[str, Any]:
+        """What is there, as ``terraform show -json`` gives it."""
+        shown: dict[str, Any] = json.loads(self._run("show", "-json", quiet=True))
+        return shown
+
+    def evaluate(self, expression: str, more: Mapping[str, str] | None = None) -> str:
+        """The value of an expression, variables checked."""
+        return self._run(
+            "console", *self._as_options(more), quiet=True, secret=f"{expression}\n"
+        ).strip()
+
+    def _as_options(self, more: Mapping[str, str] | None) -> list[str]:
+        return [
+            f"-var={name}={value}" for name, value in {**self._variables, **(more or {})}.items()
+        ]
+
+    def _run(
+        self, command: str, *arguments: str, quiet: bool = False, secret: str | None = None
+    ) -> str:
+        takes_it = command not in ("console", "workspace") and "-no-color" not in arguments
+        plain = ["-no-color"] if takes_it else []
+        try:
+            return self._programs.run(
+                ["terraform", command, *plain, *arguments],
+                folder=self.folder,
+                environment={"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"},
+                quiet=quiet,
+                secret=secret,
+            )
+        except ProgramError as error:
+            raise explain(error, self.folder) from error
+
+
+def explain(error: ProgramError, folder: Path) -> DeployError:
+    """What a complaint of Terraform's means for the operator."""
+    output = error.output
+    if "Error acquiring the state lock" in output:
+        found, who = _LOCK_ID.search(output), _LOCK_WHO.search(output)
+        lock = found[1] if found else "LOCK_ID"
+        return DeployError(
+            f"Terraform's state is locked{f' by {who[1].strip()}' if who else ''}. If somebody is "
+            "deploying, wait. If an earlier run was killed, unlock it and run again:\n"
+            f"    terraform -chdir={folder} force-unlock {lock}"
+        )
+    if "Invalid value for variable" in output:
+        return DeployError(f"a variable in {folder}/terraform.tfvars is wrong:\n{_reasons(output)}")
+    if "No valid credential sources" in output or "ExpiredToken" in output:
+        return DeployError("AWS credentials are missing or have expired: sign in, and run again.")
+    begin = output.find("\nError:")
+    if begin >= 0:  # what goes before is the plan
+        return DeployError(f"Terraform in {folder} says:\n{_reasons(output[begin:])}")
+    return error
+
+
+def _reasons(output: str) -> str:
+    """What stands in Terraform's box, without the box."""
+    lines = [line.strip("│╷╵├─ \t") for line in output.splitlines()]
+    return "\n".join(f"    {line}" for line in lines if line)
+
+
+def read_plan(shown: Mapping[str, Any]) -> Plan:
+    """A plan from what ``terraform show -json`` says."""
+    changes: dict[str, int] = {}
+    lost = []
+    for change in shown.get("resource_changes", ()):
+        actions = change["change"]["actions"]
+        if change.get("mode") != "managed" or actions in (["no-op"], ["read"]):
+            continue
+        what = "replace" if len(actions) == 2 else actions[0]
+        changes[what] = changes.get(what, 0) + 1
+        if "delete" in actions and change["type"] in HOLDS_DATA:
+            lost.append(change["address"])
+    return Plan(changes, tuple(lost))

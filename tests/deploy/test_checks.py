@@ -1,0 +1,94 @@
+"""What is missing is said at once, before anything is touched."""
+
+from pathlib import Path
+
+import pytest
+from retinue_deploy.account import Account
+from retinue_deploy.checks import Findings, check
+from retinue_deploy.errors import DeployError
+
+
+class SignedIn(Account):
+    """An account that nobody has to sign in to."""
+
+    def __init__(self, region: str | None, account_id: str | None = "111122223333") -> None:
+        self._region = region
+        self._account_id = account_id
+
+    @property
+    def region(self) -> str | None:
+        return self._region
+
+    def identity(self) -> str:
+        if self._account_id is None:
+            raise DeployError("no valid AWS credentials")
+        return self._account_id
+
+    def fargate_vcpus(self) -> float | None:
+        return 6.0
+
+
+def look(folder: Path, **given: object) -> Findings:
+    asked: dict[str, object] = {
+        "region": "eu-west-1",
+        "builds": True,
+        "open_account": SignedIn,
+        "terraform_version": lambda: (1, 12),
+        "builder": lambda: "podman",
+        **given,
+    }
+    return check(folder, **asked)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "terraform.tfvars").write_text("", encoding="utf-8")
+    return tmp_path
+
+
+def test_all_is_well(folder: Path) -> None:
+    findings = look(folder)
+    assert findings == Findings([], [], "podman", "eu-west-1", "111122223333", 6.0)
+    findings.raise_if_any()
+
+
+def test_everything_that_is_missing_is_said_at_once(folder: Path) -> None:
+    findings = look(
+        folder,
+        region=None,
+        terraform_version=lambda: None,
+        builder=lambda: None,
+        open_account=lambda region: SignedIn(region, None),
+    )
+    with pytest.raises(DeployError, match="nothing was touched") as failure:
+        findings.raise_if_any()
+    said = str(failure.value)
+    for part in ("Terraform is missing", "no container builder", "no region", "no valid AWS cred"):
+        assert part in said
+
+
+def test_an_old_terraform_will_not_do(folder: Path) -> None:
+    assert look(folder, terraform_version=lambda: (1, 10)).problems == [
+        "Terraform is 1.10: install 1.11 or newer"
+    ]
+
+
+def test_an_image_that_is_there_needs_no_builder(folder: Path) -> None:
+    assert look(folder, builds=False, builder=lambda: None).problems == []
+
+
+def test_the_environment_may_fix_region_and_account(folder: Path) -> None:
+    (folder / "terraform.tfvars").write_text(
+        'region = "eu-central-1"\naccount_id = "999999999999"\n', encoding="utf-8"
+    )
+    [region, account] = look(folder).problems
+    assert "REGION is eu-west-1" in region
+    assert "for the account 111122223333" in account
+    findings = look(folder, region=None)
+    assert findings.region == "eu-central-1"
+
+
+@pytest.mark.parametrize("region", ["Ireland", "eu-west", "eu_west_1", ""])
+def test_what_is_no_region(folder: Path, region: str) -> None:
+    [problem] = look(folder, region=region).problems
+    assert "region" in problem

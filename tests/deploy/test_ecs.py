@@ -1,0 +1,165 @@
+"""Tasks, services and the smoke test, on an ECS in memory."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deploy.ecs import CLUSTER, FakeEcs, FakeLogs, FakeS3, FakeSqs
+from retinue_deploy import services as services_module
+from retinue_deploy import smoke as smoke_module
+from retinue_deploy.environment import choose_key
+from retinue_deploy.errors import DeployError, TaskFailedError
+from retinue_deploy.services import EcsServices
+from retinue_deploy.smoke import ImageSmoke
+from retinue_deploy.tasks import EcsTasks
+
+MIGRATE = {"cluster": CLUSTER, "taskDefinition": "migrations:7", "launchType": "FARGATE"}
+OUTPUTS = {
+    "bucket_name": "images",
+    "pools": {"labels": {"log_group_name": "/retinue-dev/labels", "queue_url": "q"}},
+}
+
+
+def tasks(ecs: FakeEcs, logs: FakeLogs, said: list[str] | None = None) -> EcsTasks:
+    return EcsTasks(ecs, logs, (said if said is not None else []).append, sleep=lambda _: None)
+
+
+def test_a_task_says_what_it_printed_though_its_log_comes_late() -> None:
+    ecs, said = FakeEcs(), list[str]()
+    printed = tasks(ecs, FakeLogs(["migrated from 1 to 2"], late=1), said).run(MIGRATE)
+    assert printed == "migrated from 1 to 2"
+    assert "overrides" not in ecs.asked[0]
+    assert said == ["  task abc123: running"]
+
+
+def test_a_task_takes_another_command() -> None:
+    ecs = FakeEcs()
+    tasks(ecs, FakeLogs(["[]"])).run(MIGRATE, ["query", "select 1"])
+    [override] = ecs.asked[0]["overrides"]["containerOverrides"]
+    assert override == {"name": "retinue", "command": ["query", "select 1"]}
+
+
+def test_a_task_that_fails_shows_the_end_of_its_log() -> None:
+    lines = [f"line {number}" for number in range(100)]
+    with pytest.raises(
+        TaskFailedError, match=r"exit code 1; .*\n.*line 70\n(.*\n)*.*line 99"
+    ) as failure:
+        tasks(FakeEcs(exit_code=1), FakeLogs(lines)).run(MIGRATE)
+    assert "line 69" not in str(failure.value)
+
+
+def test_a_task_whose_container_never_started_has_no_exit_code() -> None:
+    ecs = FakeEcs(exit_code=None, stopped_reason="CannotPullContainerError: not found")
+    with pytest.raises(TaskFailedError, match="exit code none; CannotPullContainerError"):
+        tasks(ecs, FakeLogs()).run(MIGRATE)
+
+
+def test_a_task_that_ecs_does_not_start() -> None:
+    with pytest.raises(TaskFailedError, match="RESOURCE:FARGATE"):
+        tasks(FakeEcs(refusal="RESOURCE:FARGATE"), FakeLogs()).run(MIGRATE)
+
+
+def deployment(definition: str, running: int, rollout: str, **more: Any) -> dict[str, Any]:
+    counts = {"runningCount": running, "desiredCount": 2}
+    return {"taskDefinition": definition, "rolloutState": rollout, **counts, **more}
+
+
+STABLE = {"deployments": [deployment("labels:2", 2, "COMPLETED")]}
+
+
+def wait(ecs: FakeEcs) -> list[str]:
+    said: list[str] = []
+    EcsServices(ecs, said.append, sleep=lambda _: None).wait(CLUSTER, {"labels": "labels:2"})
+    return said
+
+
+def test_services_are_waited_for_and_progress_is_told_once() -> None:
+    old = deployment("labels:1", 2, "COMPLETED")
+    half = {"deployments": [deployment("labels:2", 1, "IN_PROGRESS"), old]}
+    assert wait(FakeEcs(states=[half, half, half, STABLE])) == [
+        "  labels: 1 of 2 tasks run the new version"
+    ]
+
+
+def test_a_version_that_ecs_took_back_is_told_with_ecs_reason() -> None:
+    events = [{"message": "(service labels) deployment failed: tasks failed to start."}]
+    taken_back = {
+        "deployments": [
+            deployment("labels:1", 2, "COMPLETED"),
+            deployment("labels:2", 0, "FAILED", failedTasks=3),
+        ],
+        "events": events,
+    }
+    with pytest.raises(DeployError, match=r"went back to the version before(.|\n)*failed to start"):
+        wait(FakeEcs(states=[taken_back]))
+    taken_back["deployments"] = taken_back["deployments"][:1]
+    with pytest.raises(DeployError, match="went back"):
+        wait(FakeEcs(states=[taken_back]))
+
+
+def test_services_that_never_become_stable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services_module, "TIMEOUT_SECONDS", -1.0)
+    half = {"deployments": [deployment("labels:2", 1, "IN_PROGRESS")]}
+    with pytest.raises(DeployError, match="ECS says nothing about it"):
+        wait(FakeEcs(states=[half]))
+
+
+def test_a_service_that_is_not_there() -> None:
+    with pytest.raises(DeployError, match="ECS has no service labels"):
+        wait(FakeEcs(states=[{}]))
+
+
+def smoke(tmp_path: Path, s3: FakeS3, logs: FakeLogs, said: list[str]) -> ImageSmoke:
+    image = tmp_path / "image.jpg"
+    image.write_bytes(b"jpeg")
+    return ImageSmoke(
+        s3, logs, FakeSqs(), tasks(FakeEcs(), logs), image=image,
+        key=lambda name: f"smoke/{name}.jpg", say=said.append, sleep=lambda _: None,
+    )  # fmt: skip
+
+
+def run_of(outcome: str, **more: object) -> str:
+    return json.dumps([{"detector": "onnx-faces", "outcome": outcome, **more}])
+
+
+def test_an_image_is_followed_to_its_rows_and_removed(tmp_path: Path) -> None:
+    s3, said = FakeS3(), list[str]()
+    logs = FakeLogs([run_of("succeeded")], runs_after=2)
+    found = smoke(tmp_path, s3, logs, said).check(OUTPUTS, MIGRATE)
+    assert found.startswith("1 runs by onnx-faces")
+    assert said[0] == "  waiting for a worker: labels 3 waiting, 1 in flight"
+    assert len(s3.put) == 1
+    assert s3.objects == {}
+    assert len(logs.patterns) == 3
+
+
+def test_an_image_that_nobody_looks_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke_module, "TIMEOUT_SECONDS", -1.0)
+    s3 = FakeS3()
+    with pytest.raises(DeployError, match=r"no worker has looked.*labels 3 waiting"):
+        smoke(tmp_path, s3, FakeLogs(runs_after=None), []).check(OUTPUTS, MIGRATE)
+    assert s3.objects == {}
+
+
+def test_a_failed_run_fails_the_smoke_test(tmp_path: Path) -> None:
+    logs = FakeLogs([run_of("failed", error_code="access_denied", error_message="no")])
+    with pytest.raises(DeployError, match="onnx-faces: access_denied: no"):
+        smoke(tmp_path, FakeS3(), logs, []).check(OUTPUTS, MIGRATE)
+
+
+def test_a_worker_that_says_so_without_rows(tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match="the history has no run of it"):
+        smoke(tmp_path, FakeS3(), FakeLogs(["[]"]), []).check(OUTPUTS, MIGRATE)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "key"),
+    [
+        ([[["a/"], []], [[], []]], "retinue-smoke/n.jpg"),
+        ([[["a/", "b/"], []]], "a/n.jpg"),
+        ([[[], [".png"]]], "retinue-smoke/n.png"),
+    ],
+)
+def test_the_key_is_one_that_a_pool_looks_at(patterns: list[list[list[str]]], key: str) -> None:
+    assert choose_key(patterns, "n") == key

@@ -1,0 +1,153 @@
+"""Terraform itself, on configurations that need no provider: plans, outputs, locks, complaints."""
+
+import fcntl
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from retinue_deploy.environment import Environment, find_environment, resources, tfvars
+from retinue_deploy.errors import DeployError
+from retinue_deploy.journal import Journal
+from retinue_deploy.programs import Programs
+from retinue_deploy.terraform import Terraform, read_plan
+
+ROOT = Path(__file__).parents[2]
+POOLS = """
+variable "pools" {
+  type = map(object({ gpu = optional(bool, false), max = optional(number, 4),
+    cpu = optional(number, 1024), key_prefixes = optional(list(string), []),
+    key_suffixes = optional(list(string), []) }))
+  validation {
+    condition     = length(var.pools) > 0
+    error_message = "pools is empty: give at least one."
+  }
+}
+variable "image_tag" {
+  type    = string
+  default = null
+}
+variable "image_uri" {
+  type    = string
+  default = null
+}
+resource "terraform_data" "service" { input = var.image_tag }
+output "migrate" { value = jsonencode({ taskDefinition = var.image_tag }) }
+output "stack" { value = { bucket_name = "b" } }
+"""
+
+
+@pytest.fixture
+def terraform(tmp_path: Path) -> Callable[..., Terraform]:
+    """Terraform in a folder with a configuration and with variables for it."""
+    if shutil.which("terraform") is None:
+        if os.environ.get("CI"):
+            pytest.fail("terraform is not installed")
+        pytest.skip("terraform is not installed")
+
+    def make(configuration: str, variables: str = "") -> Terraform:
+        folder = tmp_path / "configuration"
+        folder.mkdir(exist_ok=True)
+        (folder / "main.tf").write_text(configuration, encoding="utf-8")
+        (folder / "terraform.tfvars").write_text(variables, encoding="utf-8")
+        journal = Journal(tmp_path / "logs", "test", io.StringIO())
+        made = Terraform(Programs(journal), folder)
+        made.init()
+        return made
+
+    return make
+
+
+def test_an_environment_is_planned_applied_and_asked(
+    terraform: Callable[..., Terraform],
+) -> None:
+    pools = 'pools = { labels = { key_prefixes = ["in/"], cpu = 2048 }, objects = { gpu = true } }'
+    real = terraform(POOLS, pools)
+    environment = Environment(real)
+    environment.check()
+    assert environment.needs_cuda()
+    assert environment.wanted_vcpus() == 8
+    assert environment.smoke_key("n") == "retinue-smoke/n.jpg"
+    with pytest.raises(DeployError, match="run `make deploy`"):
+        environment.outputs()
+    assert environment.plan("1").changes == {"create": 1}
+    environment.apply()
+    assert environment.migrate_parameters() == {"taskDefinition": "1"}
+    assert environment.outputs() == {"bucket_name": "b"}
+    assert environment.plan("1").changes == {}
+    assert environment.plan("2").changes == {"update": 1}
+    assert "terraform_data.service" in environment.show()
+    assert [address for address, _, _ in resources(real.state())] == ["terraform_data.service"]
+    assert environment.protected() == []
+
+
+def test_wrong_pools_are_refused_before_anything_else(terraform: Callable[..., Terraform]) -> None:
+    environment = Environment(terraform(POOLS, "pools = {}"))
+    with pytest.raises(DeployError, match=r"terraform\.tfvars is wrong(.|\n)*pools is empty"):
+        environment.check()
+
+
+def test_a_lock_that_was_left_comes_with_the_command_to_remove_it(
+    terraform: Callable[..., Terraform],
+) -> None:
+    real = terraform('resource "terraform_data" "a" {}')
+    state = real.folder / "terraform.tfstate"
+    held = {"ID": "8c1f-1", "Operation": "OperationTypeApply", "Who": "anna@laptop",
+            "Version": "1.12.0", "Created": "2026-11-23T12:00:00Z", "Info": ""}  # fmt: skip
+    with state.open("w", encoding="utf-8") as file:
+        (real.folder / ".terraform.tfstate.lock.info").write_text(json.dumps(held), "utf-8")
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        with pytest.raises(DeployError, match=r"locked by anna@laptop(.|\n)*force-unlock 8c1f-1$"):
+            real.plan("a.tfplan")
+
+
+def test_a_complaint_is_told_without_the_plan(
+    terraform: Callable[..., Terraform],
+) -> None:
+    rule = 'condition = terraform.workspace == "none"\nerror_message = "not today"'
+    check = f"lifecycle {{\nprecondition {{\n{rule}\n}}\n}}"
+    with pytest.raises(DeployError, match=r"says:\n    Error: (.|\n)*not today"):
+        terraform(f'resource "terraform_data" "a" {{\n{check}\n}}').plan("a.tfplan")
+
+
+def test_workspaces_keep_states_apart(terraform: Callable[..., Terraform]) -> None:
+    real = terraform('resource "terraform_data" "a" {}')
+    for name in ("one", "two"):
+        real.select_workspace(name)
+        assert real.plan("a.tfplan").changes == {"create": 1}
+        real.apply("a.tfplan")
+        assert (real.folder / f"terraform.tfstate.d/{name}/terraform.tfstate").exists()
+
+
+def test_a_plan_that_destroys_what_holds_data_names_it() -> None:
+    def change(kind: str, *actions: str, mode: str = "managed") -> dict[str, object]:
+        return {"address": f"{kind}.a", "type": kind, "mode": mode, "change": {"actions": actions}}
+
+    plan = read_plan(
+        {
+            "resource_changes": [
+                change("aws_db_instance", "delete", "create"),
+                change("aws_sqs_queue", "delete"),
+                change("aws_s3_bucket", "update"),
+                change("aws_ecr_image", "read", mode="data"),
+            ]
+        }
+    )
+    assert plan.changes == {"replace": 1, "delete": 1, "update": 1}
+    assert plan.lost == ("aws_db_instance.a",)
+
+
+def test_environments_are_found_by_name() -> None:
+    assert find_environment(ROOT, "dev").name == "dev"
+    for name in ("nope", "../dev", "", "Dev"):
+        with pytest.raises(DeployError, match="there are dev, production"):
+            find_environment(ROOT, name)
+
+
+def test_plain_texts_of_tfvars_are_read(tmp_path: Path) -> None:
+    (tmp_path / "terraform.tfvars").write_text('# region = "x"\nregion    = "eu-west-1"\n', "utf-8")
+    assert tfvars(tmp_path, "region") == "eu-west-1"
+    assert tfvars(tmp_path, "account_id") is None

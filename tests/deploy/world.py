@@ -1,0 +1,173 @@
+"""A small AWS in memory: what a deployment needs of the world, breaking where it is told to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from retinue_deploy.deployment import World
+from retinue_deploy.errors import DeployError, TaskFailedError
+from retinue_deploy.ports import Plan
+
+REVISIONS = {"old": 1, "new": 2}
+"""The schema that the image of each tag was written for."""
+
+
+class BrokenError(DeployError):
+    """The fault that a test asked for."""
+
+
+@dataclass
+class Cloud:
+    """What is there, and everything that was done to it, in order.
+
+    Attributes:
+        breaks_at: Number of the call that fails, counted from 0; none if they all work.
+        after: Whether that call does its work before it fails.
+        broken: Tags whose migration fails.
+    """
+
+    breaks_at: int | None = None
+    after: bool = False
+    broken: frozenset[str] = frozenset()
+    lost: tuple[str, ...] = ()
+    vcpus: float = 4.0
+    cuda: bool = False
+
+    based: bool = False
+    built: set[str] = field(default_factory=set)
+    tags: set[str] = field(default_factory=set)
+    planned: tuple[str, bool] | None = None
+    task: str | None = None
+    revision: int = 0
+    service: str | None = None
+    looked: bool = False
+    calls: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def call(self, name: str) -> Iterator[None]:
+        """Do something inside, unless it is to fail."""
+        number, self.breaks_at = len(self.calls), self.breaks_at
+        self.calls.append(name)
+        if number == self.breaks_at and not self.after:
+            raise BrokenError(f"{name} broke")
+        yield
+        if number == self.breaks_at:
+            raise BrokenError(f"{name} broke after its work")
+
+    def world(self) -> World:
+        """What ``deploy`` works with."""
+        return World(self, self, self, _Tasks(self), _Services(self), _Smoke(self))
+
+    # Foundation
+    def ensure(self) -> None:
+        with self.call("ensure"):
+            self.based = True
+
+    # Images
+    def missing(self, tag: str, *, cuda: bool) -> Sequence[str]:
+        assert self.based
+        with self.call("missing"):
+            wanted = {"cpu": tag, "cuda": f"{tag}-cuda"} if cuda else {"cpu": tag}
+            return [variant for variant, name in wanted.items() if name not in self.tags]
+
+    def newest(self) -> Sequence[str]:
+        return sorted(self.tags)
+
+    def build(self, tag: str, variant: str) -> None:
+        with self.call("build"):
+            self.built.add(f"{tag}{'-cuda' if variant == 'cuda' else ''}")
+
+    def push(self, tag: str, variant: str) -> None:
+        name = f"{tag}{'-cuda' if variant == 'cuda' else ''}"
+        assert name in self.built
+        with self.call("push"):
+            assert name not in self.tags, "ECR refuses: its tags are immutable"
+            self.tags.add(name)
+
+    # Stack
+    def check(self) -> None:
+        with self.call("check"):
+            assert self.based
+
+    def needs_cuda(self) -> bool:
+        with self.call("needs_cuda"):
+            return self.cuda
+
+    def wanted_vcpus(self) -> float:
+        with self.call("wanted_vcpus"):
+            return self.vcpus
+
+    def plan(self, tag: str, *, migrations_only: bool = False) -> Plan:
+        assert self.based
+        assert tag in self.tags
+        with self.call("plan"):
+            self.planned = (tag, migrations_only)
+            return Plan({"create": 1}, self.lost)
+
+    def apply(self) -> None:
+        assert self.planned is not None
+        (tag, migrations_only), self.planned = self.planned, None
+        with self.call("apply migrations" if migrations_only else "apply"):
+            self.task = tag
+            if not migrations_only:
+                self.service = tag
+
+    def migrate_parameters(self) -> Mapping[str, Any]:
+        assert self.task is not None
+        return {"taskDefinition": self.task}
+
+    def outputs(self) -> Mapping[str, Any]:
+        assert self.service is not None
+        pool = {"service_name": "labels", "task_definition_arn": self.service}
+        return {"cluster_name": "c", "pools": {"labels": pool}}
+
+
+@dataclass
+class _Tasks:
+    cloud: Cloud
+
+    def run(self, parameters: Mapping[str, Any], command: Sequence[str] | None = None) -> str:
+        tag = str(parameters["taskDefinition"])
+        with self.cloud.call("migrate"):
+            if tag in self.cloud.broken:
+                raise TaskFailedError("the task failed: no such column")
+            if REVISIONS[tag] < self.cloud.revision:
+                raise TaskFailedError("the task failed: the database is newer")
+            self.cloud.revision = REVISIONS[tag]
+        return "migrated"
+
+
+@dataclass
+class _Services:
+    cloud: Cloud
+
+    def wait(self, cluster: str, expected: Mapping[str, str]) -> None:
+        with self.cloud.call("wait"):
+            assert expected == {"labels": self.cloud.service}
+
+
+@dataclass
+class _Smoke:
+    cloud: Cloud
+
+    def check(self, outputs: Mapping[str, Any], migrate: Mapping[str, Any]) -> str:
+        with self.cloud.call("smoke"):
+            assert self.cloud.service is not None
+            self.cloud.looked = True
+        return "2 runs"
+
+
+class Silent:
+    """Is told, and says nothing."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        yield
+        self.lines.append(title)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)

@@ -1,0 +1,78 @@
+"""What `make deploy` applies first, and what an environment costs at rest, by Terraform itself."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from infra.terraform import resources
+from retinue_deploy import cost
+from retinue_deploy.environment import MIGRATION_TARGETS
+
+PAGE = Path(__file__).parents[2] / "docs/deploy.md"
+States = dict[str, dict[str, dict[str, Any]]]
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def kinds(state: dict[str, Any]) -> set[str]:
+    return {kind for _, kind, _ in cost.resources(state)}
+
+
+def test_what_comes_first_is_what_the_tests_beside_the_environment_apply() -> None:
+    for name in ("dev", "production"):
+        file = PAGE.parents[1] / f"infra/environments/{name}/{name}.tftest.hcl"
+        listed = re.findall(r"^ +(module\.[a-z._]+),$", file.read_text("utf-8"), re.MULTILINE)
+        assert tuple(listed) == MIGRATION_TARGETS
+
+
+@pytest.mark.parametrize("name", ["dev", "production"])
+def test_a_migration_has_all_it_needs_before_there_is_a_service(
+    environments: States, name: str
+) -> None:
+    first, whole = environments[name]["migrations_first"], environments[name][name]
+    assert "aws_ecs_service" not in kinds(first)
+    assert "aws_ecs_service" in kinds(whole)
+    for kind in ("aws_vpc_endpoint", "aws_db_instance", "aws_vpc_security_group_egress_rule",
+                 "aws_vpc_security_group_ingress_rule", "aws_route_table_association"):  # fmt: skip
+        assert set(resources(first, kind)) == set(resources(whole, kind)), kind
+    [definition] = resources(first, "aws_ecs_task_definition")
+    assert definition.startswith("module.stack.module.migrations.")
+    policies = set(resources(first, "aws_iam_role_policy"))
+    assert "module.stack.module.migrations.module.task.aws_iam_role_policy.execution" in policies
+
+
+@pytest.mark.parametrize("name", ["dev", "production"])
+def test_the_page_says_what_an_environment_costs_at_rest(environments: States, name: str) -> None:
+    lines = cost.at_rest(environments[name][name], cost.prices())
+    assert all(line.usd is not None for line in lines)
+    table = "\n".join(cost.table(lines))
+    assert f"```text\n{table}\n```" in PAGE.read_text("utf-8"), f"docs/deploy.md wants:\n{table}"
+
+
+def test_sizes_without_a_price_are_said_to_have_none() -> None:
+    values = {"instance_class": "db.x9.huge", "allocated_storage": 20, "multi_az": False}
+    resource = {"mode": "managed", "type": "aws_db_instance", "address": "a", "values": values}
+    lines = cost.at_rest({"root_module": {"resources": [resource]}}, cost.prices())
+    assert lines[0].usd is None
+    assert cost.table(lines)[0].endswith("no price")
+
+
+def test_pools_that_always_run_cost_what_their_tasks_do() -> None:
+    def module(path: str, kind: str, **values: object) -> dict[str, Any]:
+        address = f"{path}.{kind}.this"
+        return {"mode": "managed", "type": kind, "address": address, "values": values}
+
+    pool = 'module.stack.module.pool["labels"]'
+    size = {"cpu": "1024", "memory": "2048", "requires_compatibilities": ["FARGATE"]}
+    state = {
+        "root_module": {
+            "resources": [
+                module(f"{pool}.module.task", "aws_ecs_task_definition", **size),
+                module(pool, "aws_appautoscaling_target", min_capacity=2, max_capacity=4),
+            ]
+        }
+    }
+    [line] = [line for line in cost.at_rest(state, cost.prices()) if "always run" in line.what]
+    assert line.what == "2 tasks of labels that always run"
+    assert line.usd == pytest.approx(2 * 730 * (0.04048 + 2 * 0.004445))
