@@ -27,6 +27,7 @@ locals {
     {
       RETINUE_QUEUE_URL                  = aws_sqs_queue.this.url
       RETINUE_DATABASE_URL               = var.database.url
+      RETINUE_DATABASE_AUTH              = "iam"
       RETINUE_DETECTORS                  = jsonencode(local.detectors)
       RETINUE_PRICES                     = jsonencode(var.config.prices)
       RETINUE_ROUTES                     = jsonencode(var.config.routes)
@@ -57,9 +58,4 @@ module "task" {
   environment          = local.environment
   key_arn              = var.key_arn
   log_retention_days   = var.log_retention_days
-
-  secrets = {
-    PGUSER     = "${var.database.secret_arn}:username::"
-    PGPASSWORD = "${var.database.secret_arn}:password::"
-  }
 }

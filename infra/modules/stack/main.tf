@@ -13,8 +13,6 @@ locals {
 
   # By way of the capacity providers, so that services wait for them.
   cluster = { arn = aws_ecs_cluster.this.arn, name = aws_ecs_cluster_capacity_providers.this.cluster_name }
-
-  database = { url = module.database.url, secret_arn = module.database.secret_arn }
 }
 
 module "key" {
@@ -64,7 +62,6 @@ module "database" {
   backup_days                 = var.database.backup_days
   allow_major_version_upgrade = var.database.allow_major_version_upgrade
   apply_immediately           = var.database.apply_immediately
-  password_rotation_days      = var.database.password_rotation_days
   deletion_protection         = var.protect
   skip_final_snapshot         = !var.protect
   log_retention_days          = var.log_retention_days
@@ -106,7 +103,7 @@ module "migrations" {
   repository_arn     = var.repository_arn
   cluster_name       = aws_ecs_cluster.this.name
   network            = local.network
-  database           = local.database
+  database           = module.database.owner
   key_arn            = module.key.arn
   log_retention_days = var.log_retention_days
 }
@@ -125,7 +122,7 @@ module "pool" {
   network               = local.network
   topic_arn             = module.image_bucket.topic_arn
   bucket_arn            = module.image_bucket.arn
-  database              = local.database
+  database              = module.database.worker
   key_arn               = module.key.arn
   alarm_topic_arn       = module.observability.alarm_topic_arn
   log_retention_days    = var.log_retention_days
@@ -140,7 +137,7 @@ module "model_reaper" {
   repository_arn     = var.repository_arn
   cluster_arn        = aws_ecs_cluster.this.arn
   network            = local.network
-  database           = local.database
+  database           = module.database.worker
   project_arns       = var.model_project_arns
   key_arn            = module.key.arn
   log_retention_days = var.log_retention_days

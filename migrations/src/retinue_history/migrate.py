@@ -78,7 +78,7 @@ def current_revision(database: Engine | URL | str) -> str | None:
     Raises:
         HistoryUnavailableError: The database cannot be reached.
     """
-    with translated(), _connected(database) as connection:
+    with translated(), connected(database) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -116,7 +116,7 @@ def _alone(
     database: Engine | URL | str, lock_timeout_seconds: float
 ) -> Iterator[tuple[Config, Connection]]:
     """Hold the migration lock and an open transaction for the length of a ``with`` block."""
-    with translated(), _connected(database) as connection:
+    with translated(), connected(database) as connection:
         _take_lock(connection, lock_timeout_seconds)
         try:
             with connection.begin():
@@ -149,7 +149,8 @@ def _take_lock(connection: Connection, timeout_seconds: float) -> None:
 
 
 @contextmanager
-def _connected(database: Engine | URL | str) -> Iterator[Connection]:
+def connected(database: Engine | URL | str) -> Iterator[Connection]:
+    """A connection for the length of a ``with`` block."""
     if isinstance(database, Engine):
         with database.connect() as connection:
             yield connection

@@ -28,6 +28,7 @@ from retinue_workers.queue import Message, Queue
 from retinue_workers.routing.router import Router
 from retinue_workers.settings import Settings
 from retinue_workers.settlement import Settlement
+from retinue_workers.task_protection import TaskProtection
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +98,7 @@ class Worker:
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
         self._plugins = plugins
+        self._protection = TaskProtection.of_this_task(self._in_flight)
         self._observers = Observers(plugins.notify)
         self._committer = Committer(
             history,
@@ -152,6 +154,8 @@ class Worker:
         except BaseException:
             self.stop()
             raise
+        if self._protection is not None:
+            self._protection.start()
         self._consumer.start()
         log.info("receiving", detectors=self._names)
 
@@ -175,6 +179,8 @@ class Worker:
         self._consumer.stop(max(0.0, deadline - time.monotonic()))
         self._committer.stop(COMMIT_SECONDS)
         self._heartbeat.stop()
+        if self._protection is not None:
+            self._protection.stop()
         self._observers.stop(OBSERVE_SECONDS)
         self._plugins.stopping(PLUGIN_SECONDS)
         log.info("stopped", in_flight=len(self._in_flight))

@@ -1,0 +1,184 @@
+"""What the emulators lack, added by a small server before each."""
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+Answer = tuple[int, str, bytes]
+"""Status, content type and body."""
+
+
+class LayerServer:
+    """Passes requests on to an emulator; a subclass answers or changes some.
+
+    Args:
+        port: Where to listen, on 127.0.0.1.
+        behind: Address of the emulator.
+    """
+
+    def __init__(self, port: int, behind: str) -> None:
+        address = urlsplit(behind)
+        self._host, self._port = str(address.hostname), address.port
+        layer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:  # the protocols of these services know nothing else
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                status, kind, answer = layer.answer(self.path, dict(self.headers), body)
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing: the emulator has a log."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+
+    def __enter__(self) -> Self:
+        Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """What to answer; the emulator's own answer here."""
+        return self.ask(path, headers, body)
+
+    def ask(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """What the emulator answers."""
+        connection = HTTPConnection(self._host, self._port, timeout=60)
+        passed = {k: v for k, v in headers.items() if k.lower() not in ("content-length", "host")}
+        try:
+            connection.request("POST", path, body, passed)
+            response = connection.getresponse()
+            return response.status, response.headers.get_content_type(), response.read()
+        finally:
+            connection.close()
+
+
+class ManagedPassword(LayerServer):
+    """RDS that keeps the owner's password in Secrets Manager, which ministack's does not.
+
+    Args:
+        port: Where to listen.
+        behind: Address of the emulator's RDS.
+        secrets: A client of Secrets Manager.
+    """
+
+    _INSTANCE = re.compile(
+        r"(<DBInstanceIdentifier>([^<]+)</DBInstanceIdentifier>.*?)(</DBInstance>)", re.DOTALL
+    )
+
+    def __init__(self, port: int, behind: str, secrets: Any) -> None:
+        super().__init__(port, behind)
+        self._client = secrets
+        self._secrets: dict[str, tuple[str, str]] = {}
+
+    def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        given = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        identifier = given.get("DBInstanceIdentifier", "")
+        if given.get("Action") == "CreateDBInstance" and (
+            given.pop("ManageMasterUserPassword", "") == "true"
+        ):
+            key = given.pop("MasterUserSecretKmsKeyId", "")
+            given["MasterUserPassword"] = self._keep(identifier, given["MasterUsername"], key)
+            body = urlencode(given).encode()
+        status, kind, answer = self.ask(path, headers, body)
+        if given.get("Action") == "DeleteDBInstance" and status == 200:
+            arn, _ = self._secrets.pop(identifier)
+            self._client.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
+        return status, kind, self._INSTANCE.sub(self._name_secret, answer.decode()).encode()
+
+    def _keep(self, identifier: str, user: str, key: str) -> str:
+        """Make a password and keep it as RDS does."""
+        password = uuid.uuid4().hex
+        made = self._client.create_secret(
+            Name=f"rds!db-{uuid.uuid4()}",
+            KmsKeyId=key,
+            SecretString=json.dumps({"username": user, "password": password}),
+        )
+        self._secrets[identifier] = (made["ARN"], key)
+        return password
+
+    def _name_secret(self, match: re.Match[str]) -> str:
+        instance, identifier, end = match.groups()
+        if identifier not in self._secrets:
+            return match[0]
+        arn, key = self._secrets[identifier]
+        return (
+            f"{instance}<MasterUserSecret><SecretArn>{arn}</SecretArn>"
+            f"<SecretStatus>active</SecretStatus><KmsKeyId>{key}</KmsKeyId></MasterUserSecret>{end}"
+        )
+
+
+class ScalingTags(LayerServer):
+    """Application Auto Scaling whose targets have tags, which moto's do not.
+
+    Args:
+        port: Where to listen.
+        behind: Address of moto.
+        services: A client of moto's own ECS. moto scales only services that it knows, and ours are
+            in another emulator.
+    """
+
+    def __init__(self, port: int, behind: str, services: Any) -> None:
+        super().__init__(port, behind)
+        self._services = services
+        self._tags: dict[str, dict[str, str]] = {}
+
+    def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        operation = next(
+            (v.rsplit(".", 1)[1] for k, v in headers.items() if k.lower() == "x-amz-target"), ""
+        )
+        given = json.loads(body or b"{}")
+        tags = self._tags.setdefault(given.get("ResourceARN", ""), {})
+        match operation:
+            case "ListTagsForResource":
+                result: dict[str, Any] = {"Tags": tags}
+            case "TagResource":
+                tags.update(given["Tags"])
+                result = {}
+            case "UntagResource":
+                for name in given["TagKeys"]:
+                    tags.pop(name, None)
+                result = {}
+            case "RegisterScalableTarget":
+                self._introduce(given["ResourceId"])
+                status, kind, answer = self.ask(path, headers, body)
+                if status == 200:
+                    arn = json.loads(answer).get("ScalableTargetARN", "")
+                    self._tags.setdefault(arn, {}).update(given.get("Tags") or {})
+                return status, kind, answer
+            case _:
+                return self.ask(path, headers, body)
+        return 200, "application/x-amz-json-1.1", json.dumps(result).encode()
+
+    def _introduce(self, resource_id: str) -> None:
+        """Let moto know the service ``service/CLUSTER/NAME``."""
+        _, cluster, name = resource_id.split("/")
+        self._services.create_cluster(clusterName=cluster)
+        self._services.register_task_definition(
+            family=name, containerDefinitions=[{"name": "none", "image": "none", "memory": 1}]
+        )
+        self._services.create_service(
+            cluster=cluster, serviceName=name, taskDefinition=name, desiredCount=0
+        )
