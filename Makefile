@@ -2,12 +2,13 @@
 
 IMAGES ?=
 DETECTORS ?=
+STACK ?=
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aws check lint format types boundaries lock clean
+.PHONY: help run test test-aws test-stack check lint format types boundaries lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -28,6 +29,9 @@ check: .venv/for-development lint types boundaries test ## all that CI runs: lin
 lint: .venv/for-development ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+test-stack: .venv/for-development ## apply infra to LocalStack and drive it: STACK=light for a lighter one
+	@PYTHONPATH=tests STACK='$(STACK)' $(BIN)/python -m stack
 
 format: .venv/for-development ## mend style and format
 	$(BIN)/ruff check --fix .

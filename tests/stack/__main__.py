@@ -26,11 +26,17 @@ def main() -> int:
     Returns:
         pytest's exit code; 0 where a laptop lacks what this needs, and 1 where CI does.
     """
-    stack = chosen(os.environ)
+    try:
+        stack = chosen(os.environ)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     if missing := what_is_missing():
         sys.stderr.write(f"the stack cannot be tested here: {missing}\n")
         return 1 if os.environ.get("CI") else 0
     install(emulators(stack))
+    if sys.argv[1:] == ["--install"]:
+        return 0
     environment = os.environ | {"STACK_INSIDE": str(stack)}
     if stack is not Stack.LICENSED:
         return subprocess.run([*isolation(), *pytest()], env=environment, check=False).returncode
@@ -41,7 +47,14 @@ def main() -> int:
 def pytest() -> list[str]:
     """The command that runs the test."""
     chosen_tests = ["-p", "no:cacheprovider", "-x", "-s", "-v", "--durations=8", "--timeout=900"]
-    return [sys.executable, "-m", "pytest", str(ROOT / "tests/stack"), *chosen_tests, *sys.argv[1:]]
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        str(ROOT / "tests/stack/test_stack.py"),
+        *chosen_tests,
+        *sys.argv[1:],
+    ]
 
 
 def isolation(*, network: bool = True) -> list[str]:

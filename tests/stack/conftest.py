@@ -25,9 +25,9 @@ from sqlalchemy import make_url
 from stack.deployment import REGION, TAG, Deployment
 from stack.emulator import ACCOUNT, Emulators
 from stack.gate import Gate, token_is_good
-from stack.layers import ManagedPassword, ScalingTags
+from stack.layers import LayerServer, ManagedPassword, PrefixLists, ScalingTags
 from stack.place import install_certificates, start_loopback
-from stack.services import PORTS, Emulator, Layer, Stack, emulator_of, endpoint, variables
+from stack.services import PORTS, TABLE, Emulator, Layer, Stack, endpoint, layer_of, variables
 
 SECRET_KEY = "test"
 TASK_KEYS = ("AKIATASKROLE00000000", "the task role's secret")
@@ -107,18 +107,17 @@ def cloud(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield Cloud(stack, client, deployment, agent, gate, added, folder)
 
 
-def _layers(stack: Stack, client: Callable[..., Any]) -> list[ManagedPassword | ScalingTags]:
+def _layers(stack: Stack, client: Callable[..., Any]) -> Iterator[LayerServer]:
     """The layers that a stack needs."""
-    found: list[ManagedPassword | ScalingTags] = []
-    rds, scaling = "rds", "application-autoscaling"
-    if emulator_of(rds, stack) is Emulator.MINISTACK:
-        behind = endpoint(rds, stack, behind=True)
-        port = PORTS[Layer.MANAGED_PASSWORD]
-        found.append(ManagedPassword(port, behind, client("secretsmanager")))
-    if emulator_of(scaling, stack) is Emulator.MOTO:
-        behind = endpoint(scaling, stack, behind=True)
-        found.append(ScalingTags(PORTS[Layer.SCALING_TAGS], behind, client("ecs", behind)))
-    return found
+    for service in TABLE:
+        layer, behind = layer_of(service, stack), endpoint(service, stack, behind=True)
+        match layer:
+            case Layer.MANAGED_PASSWORD:
+                yield ManagedPassword(PORTS[layer], behind, client("secretsmanager"))
+            case Layer.PREFIX_LISTS:
+                yield PrefixLists(PORTS[layer], behind)
+            case Layer.SCALING_TAGS:
+                yield ScalingTags(PORTS[layer], behind, client("ecs", behind))
 
 
 def _gate(server: str, authority: trustme.CA, client: Callable[..., Any]) -> Gate:

@@ -72,7 +72,7 @@ class Deployment:
         return {
             change
             for resource in plan.get("resource_changes", ())
-            for change in _changes(resource["address"], resource["change"])
+            for change in changes_of(resource["address"], resource["change"])
         }
 
     @property
@@ -86,7 +86,7 @@ class Deployment:
         return done.stdout
 
 
-def _changes(address: str, change: dict[str, Any]) -> list[Change]:
+def changes_of(address: str, change: dict[str, Any]) -> list[Change]:
     if change["actions"] in (["no-op"], ["read"]):
         return []
     actions = "/".join(change["actions"])

@@ -12,6 +12,9 @@ from stack.deployment import Change
 from stack.services import Stack
 
 BOTH = frozenset({Stack.LOCALSTACK, Stack.LIGHT})
+LIGHT = frozenset({Stack.LIGHT})
+
+_FORGETS = "ministack's {} does not answer with them, so each plan sets them again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,34 +26,89 @@ class Difference:
         attributes: Which of its attributes differ.
         stacks: Where it is seen.
         cause: What the emulator does otherwise than AWS.
+        actions: What the plan would do.
     """
 
     resource: str
     attributes: frozenset[str]
     stacks: frozenset[Stack]
     cause: str
+    actions: str = "update"
 
 
-INVENTED: tuple[Difference, ...] = ()
+def _alarm(name: str, *more: str) -> Difference:
+    common = {"actions_enabled", "alarm_actions", "alarm_description"}
+    return Difference(
+        f"aws_cloudwatch_metric_alarm.{name}",
+        frozenset(common | set(more)),
+        LIGHT,
+        _FORGETS.format("DescribeAlarms, in the query protocol of this provider,"),
+    )
+
+
+INVENTED: tuple[Difference, ...] = (
+    _alarm("database", "dimensions", "ok_actions", "period", "statistic"),
+    _alarm("dead_letters", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
+    _alarm("failure_rate", "ok_actions", "treat_missing_data"),
+    _alarm("queue_age", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
+    _alarm("receiving_stopped", "period", "statistic", "treat_missing_data"),
+    _alarm("sleep", "treat_missing_data"),
+    _alarm("wake", "treat_missing_data"),
+    Difference(
+        "aws_db_instance.this",
+        frozenset({"enabled_cloudwatch_logs_exports", "performance_insights_kms_key_id"}),
+        BOTH,
+        _FORGETS.format("DescribeDBInstances"),
+    ),
+    Difference(
+        "aws_db_instance.this",
+        frozenset({"backup_window"}),
+        BOTH,
+        "ministack keeps a backup window of its own, whatever CreateDBInstance asks for",
+    ),
+    Difference(
+        "aws_ecs_service.this",
+        frozenset({"availability_zone_rebalancing"}),
+        BOTH,
+        "ministack's DescribeServices leaves it out, where AWS answers DISABLED by default",
+    ),
+    Difference(
+        "aws_flow_log.this",
+        frozenset({"iam_role_arn", "max_aggregation_interval"}),
+        LIGHT,
+        _FORGETS.format("DescribeFlowLogs") + ", and a flow log can only be replaced",
+        actions="delete/create",
+    ),
+    Difference(
+        "aws_vpc_endpoint.interface",
+        frozenset({"policy", "private_dns_enabled", "security_group_ids"}),
+        LIGHT,
+        _FORGETS.format("DescribeVpcEndpoints"),
+    ),
+    Difference(
+        "aws_vpc_endpoint.s3",
+        frozenset({"policy"}),
+        LIGHT,
+        _FORGETS.format("DescribeVpcEndpoints"),
+    ),
+)
 
 _PLACE = re.compile(r"module\.[a-z_]+(\[[^]]*\])?\.|\[[^]]*\]$")
 
 
-def _key(change: Change) -> tuple[str, str]:
-    return _PLACE.sub("", change.address), change.attribute
+def _key(change: Change) -> tuple[str, str, str]:
+    return _PLACE.sub("", change.address), change.actions, change.attribute
+
+
+def _keys(difference: Difference) -> set[tuple[str, str, str]]:
+    return {(difference.resource, difference.actions, name) for name in difference.attributes}
 
 
 def unexplained(changes: Iterable[Change], stack: Stack) -> list[Change]:
     """Changes that no difference of the list accounts for."""
-    known = {
-        (difference.resource, attribute)
-        for difference in INVENTED
-        if stack in difference.stacks
-        for attribute in difference.attributes
-    }
-    return sorted(
-        change for change in changes if change.actions != "update" or _key(change) not in known
-    )
+    listed = [_keys(difference) for difference in INVENTED if stack in difference.stacks]
+    known = set().union(*listed)
+    return sorted(change for change in changes if _key(change) not in known)
 
 
 def not_seen(changes: Iterable[Change], stack: Stack) -> list[Difference]:
@@ -59,6 +117,5 @@ def not_seen(changes: Iterable[Change], stack: Stack) -> list[Difference]:
     return [
         difference
         for difference in INVENTED
-        if stack in difference.stacks
-        and not {(difference.resource, name) for name in difference.attributes} <= seen
+        if stack in difference.stacks and not _keys(difference) <= seen
     ]

@@ -24,6 +24,7 @@ def _command(emulator: Emulator, folder: Path) -> tuple[list[str], dict[str, str
     match emulator:
         case Emulator.LOCALSTACK:
             return [python, "-m", "localstack.runtime.main"], {
+                "PYTHONPATH": str(Path(__file__).with_name("localstack_python")),
                 "OVERRIDE_IN_DOCKER": "0",
                 "FILESYSTEM_ROOT": str(folder),
                 "GATEWAY_LISTEN": f"127.0.0.1:{port}",

@@ -10,6 +10,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
+from xml.sax.saxutils import escape
 
 Answer = tuple[int, str, bytes]
 """Status, content type and body."""
@@ -128,6 +129,33 @@ class ManagedPassword(LayerServer):
             f"{instance}<MasterUserSecret><SecretArn>{arn}</SecretArn>"
             f"<SecretStatus>active</SecretStatus><KmsKeyId>{key}</KmsKeyId></MasterUserSecret>{end}"
         )
+
+
+class PrefixLists(LayerServer):
+    """EC2 that remembers the prefix list of a security group's rule, which ministack's forgets."""
+
+    _RULE = re.compile(r"<securityGroupRuleId>([^<]+)</securityGroupRuleId>")
+
+    def __init__(self, port: int, behind: str) -> None:
+        super().__init__(port, behind)
+        self._remembered: dict[str, str] = {}
+
+    def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        given = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        status, kind, answer = self.ask(path, headers, body)
+        text = answer.decode()
+        prefix = "IpPermissions.1.PrefixListIds.1."
+        listed = given.get(f"{prefix}PrefixListId")
+        if listed and given["Action"].startswith("AuthorizeSecurityGroup"):
+            description = escape(given.get(f"{prefix}Description", ""))
+            for rule in self._RULE.findall(text):
+                self._remembered[rule] = (
+                    f"<prefixListId>{listed}</prefixListId><description>{description}</description>"
+                )
+        return status, kind, self._RULE.sub(self._remind, text).encode()
+
+    def _remind(self, match: re.Match[str]) -> str:
+        return match[0] + self._remembered.get(match[1], "")
 
 
 class ScalingTags(LayerServer):

@@ -3,6 +3,7 @@
 `docs/testing-the-stack.md` prints this table, and a test holds the two together.
 """
 
+import os
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -24,7 +25,8 @@ class Layer(StrEnum):
     """What we put before an emulator, for the few answers that it lacks (layers.py)."""
 
     MANAGED_PASSWORD = "managed password"
-    SCALING_TAGS = "scaling tags"
+    PREFIX_LISTS = "prefix lists in security group rules"
+    SCALING_TAGS = "tags of scaling targets"
     NONE = ""
 
 
@@ -35,14 +37,22 @@ PORTS = {
     Emulator.OURS: 4569,
     Layer.MANAGED_PASSWORD: 4570,
     Layer.SCALING_TAGS: 4571,
+    Layer.PREFIX_LISTS: 4572,
 }
+
+LACKING = {
+    Layer.MANAGED_PASSWORD: Emulator.MINISTACK,
+    Layer.PREFIX_LISTS: Emulator.MINISTACK,
+    Layer.SCALING_TAGS: Emulator.MOTO,
+}
+"""Which emulator each layer makes up for; others need none."""
 
 LOCALSTACK, MINISTACK = Emulator.LOCALSTACK, Emulator.MINISTACK
 
 # service, as boto3 calls it: LocalStack's community edition, light, and what we add for the others.
 TABLE: dict[str, tuple[Emulator, Emulator, Layer]] = {
     "cloudwatch": (LOCALSTACK, MINISTACK, Layer.NONE),
-    "ec2": (LOCALSTACK, MINISTACK, Layer.NONE),
+    "ec2": (LOCALSTACK, MINISTACK, Layer.PREFIX_LISTS),
     "iam": (LOCALSTACK, MINISTACK, Layer.NONE),
     "kms": (LOCALSTACK, MINISTACK, Layer.NONE),
     "logs": (LOCALSTACK, MINISTACK, Layer.NONE),
@@ -92,6 +102,12 @@ def emulator_of(service: str, stack: Stack) -> Emulator:
     return light if stack is Stack.LIGHT else community
 
 
+def layer_of(service: str, stack: Stack) -> Layer:
+    """What is before the emulator that answers for a service."""
+    layer = TABLE[service][2]
+    return layer if LACKING.get(layer) is emulator_of(service, stack) else Layer.NONE
+
+
 def emulators(stack: Stack) -> set[Emulator]:
     """Everyone who answers for something."""
     return {emulator_of(service, stack) for service in TABLE}
@@ -105,11 +121,11 @@ def endpoint(service: str, stack: Stack, *, behind: bool = False) -> str:
         stack: How the stack is served.
         behind: Whether to look behind the layer that we put before the emulator.
     """
-    emulator, layer = emulator_of(service, stack), TABLE[service][2]
-    if layer is Layer.NONE or behind or emulator is Emulator.LOCALSTACK:
-        host = f"127.0.0.1:{PORTS[emulator]}"
-    else:
-        host = f"127.0.0.1:{PORTS[layer]}"
+    emulator, layer = emulator_of(service, stack), layer_of(service, stack)
+    port = PORTS[emulator] if behind or layer is Layer.NONE else PORTS[layer]
+    host = f"127.0.0.1:{port}"
+    if stack is Stack.LICENSED and emulator is Emulator.LOCALSTACK:
+        host = os.environ.get("LOCALSTACK_HOST", host)
     if emulator is Emulator.OURS:
         return f"http://{host}"  # localstack-client does not know Rekognition
     return str(config.get_service_endpoint(service, localstack_host=host))

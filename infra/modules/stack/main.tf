@@ -67,6 +67,14 @@ module "database" {
   log_retention_days          = var.log_retention_days
 }
 
+# Container Insights would make it by itself, in clear and for ever.
+resource "aws_cloudwatch_log_group" "container_insights" {
+  # checkov:skip=CKV_AWS_338:how long is the environment's to say, and production says a year
+  name              = "/aws/ecs/containerinsights/${var.name}/performance"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = module.key.arn
+}
+
 resource "aws_ecs_cluster" "this" {
   name = var.name
 
@@ -75,6 +83,8 @@ resource "aws_ecs_cluster" "this" {
     name  = "containerInsights"
     value = "enabled"
   }
+
+  depends_on = [aws_cloudwatch_log_group.container_insights]
 }
 
 resource "aws_ecs_cluster_capacity_providers" "this" {
