@@ -25,9 +25,19 @@ from sqlalchemy import make_url
 from stack.deployment import REGION, TAG, Deployment
 from stack.emulator import ACCOUNT, Emulators
 from stack.gate import Gate, token_is_good
-from stack.layers import LayerServer, ManagedPassword, PrefixLists, ScalingTags
+from stack.layers import Databases, LayerServer, PrefixLists, ScalingTags
 from stack.place import install_certificates, start_loopback
-from stack.services import PORTS, TABLE, Emulator, Layer, Stack, endpoint, layer_of, variables
+from stack.services import (
+    PORTS,
+    TABLE,
+    Emulator,
+    Layer,
+    Stack,
+    emulator_of,
+    endpoint,
+    layer_of,
+    variables,
+)
 
 SECRET_KEY = "test"
 TASK_KEYS = ("AKIATASKROLE00000000", "the task role's secret")
@@ -112,12 +122,25 @@ def _layers(stack: Stack, client: Callable[..., Any]) -> Iterator[LayerServer]:
     for service in TABLE:
         layer, behind = layer_of(service, stack), endpoint(service, stack, behind=True)
         match layer:
-            case Layer.MANAGED_PASSWORD:
-                yield ManagedPassword(PORTS[layer], behind, client("secretsmanager"))
+            case Layer.DATABASES:
+                same = emulator_of("ec2", stack) is emulator_of(service, stack)
+                subnets = [] if same else _subnets(client("ec2", behind))
+                yield Databases(PORTS[layer], behind, client("secretsmanager"), subnets)
             case Layer.PREFIX_LISTS:
                 yield PrefixLists(PORTS[layer], behind)
             case Layer.SCALING_TAGS:
                 yield ScalingTags(PORTS[layer], behind, client("ecs", behind))
+
+
+def _subnets(networks: Any) -> list[str]:
+    """Two subnets in different zones, made by a client of EC2."""
+    vpc = networks.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    return [
+        networks.create_subnet(
+            VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"{REGION}{zone}"
+        )["Subnet"]["SubnetId"]
+        for number, zone in enumerate("ab")
+    ]
 
 
 def _gate(server: str, authority: trustme.CA, client: Callable[..., Any]) -> Gate:

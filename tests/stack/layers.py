@@ -3,7 +3,7 @@
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -76,22 +76,28 @@ class LayerServer:
             connection.close()
 
 
-class ManagedPassword(LayerServer):
+class Databases(LayerServer):
     """RDS that keeps the owner's password in Secrets Manager, which ministack's does not.
+
+    It also takes subnets of which ministack knows nothing, because another emulator has them.
 
     Args:
         port: Where to listen.
         behind: Address of the emulator's RDS.
         secrets: A client of Secrets Manager.
+        stand_ins: Subnets that ministack knows, to stand in for those it does not; none if it
+            knows them all.
     """
 
     _INSTANCE = re.compile(
         r"(<DBInstanceIdentifier>([^<]+)</DBInstanceIdentifier>.*?)(</DBInstance>)", re.DOTALL
     )
 
-    def __init__(self, port: int, behind: str, secrets: Any) -> None:
+    def __init__(self, port: int, behind: str, secrets: Any, stand_ins: Sequence[str]) -> None:
         super().__init__(port, behind)
         self._client = secrets
+        self._unused = list(stand_ins)
+        self._subnets: dict[str, str] = {}
         self._secrets: dict[str, tuple[str, str]] = {}
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -102,12 +108,24 @@ class ManagedPassword(LayerServer):
         ):
             key = given.pop("MasterUserSecretKmsKeyId", "")
             given["MasterUserPassword"] = self._keep(identifier, given["MasterUsername"], key)
-            body = urlencode(given).encode()
+        for name, value in given.items():
+            if name.startswith("SubnetIds."):
+                given[name] = self._stand_in(value)
+        body = urlencode(given).encode()
         status, kind, answer = self.ask(path, headers, body)
         if given.get("Action") == "DeleteDBInstance" and status == 200:
             arn, _ = self._secrets.pop(identifier)
             self._client.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
-        return status, kind, self._INSTANCE.sub(self._name_secret, answer.decode()).encode()
+        text = self._INSTANCE.sub(self._name_secret, answer.decode())
+        for subnet, stand_in in self._subnets.items():
+            text = text.replace(stand_in, subnet)
+        return status, kind, text.encode()
+
+    def _stand_in(self, subnet: str) -> str:
+        """The subnet by which ministack knows this one."""
+        if self._unused and subnet not in self._subnets:
+            self._subnets[subnet] = self._unused.pop()
+        return self._subnets.get(subnet, subnet)
 
     def _keep(self, identifier: str, user: str, key: str) -> str:
         """Make a password and keep it as RDS does."""

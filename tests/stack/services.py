@@ -24,7 +24,7 @@ class Emulator(StrEnum):
 class Layer(StrEnum):
     """What we put before an emulator, for the few answers that it lacks (layers.py)."""
 
-    MANAGED_PASSWORD = "managed password"
+    DATABASES = "the owner's password in Secrets Manager"
     PREFIX_LISTS = "prefix lists in security group rules"
     SCALING_TAGS = "tags of scaling targets"
     NONE = ""
@@ -35,13 +35,13 @@ PORTS = {
     Emulator.MINISTACK: 4567,
     Emulator.MOTO: 4568,
     Emulator.OURS: 4569,
-    Layer.MANAGED_PASSWORD: 4570,
+    Layer.DATABASES: 4570,
     Layer.SCALING_TAGS: 4571,
     Layer.PREFIX_LISTS: 4572,
 }
 
 LACKING = {
-    Layer.MANAGED_PASSWORD: Emulator.MINISTACK,
+    Layer.DATABASES: Emulator.MINISTACK,
     Layer.PREFIX_LISTS: Emulator.MINISTACK,
     Layer.SCALING_TAGS: Emulator.MOTO,
 }
@@ -63,7 +63,7 @@ TABLE: dict[str, tuple[Emulator, Emulator, Layer]] = {
     "sts": (LOCALSTACK, MINISTACK, Layer.NONE),
     "ecr": (MINISTACK, MINISTACK, Layer.NONE),
     "ecs": (MINISTACK, MINISTACK, Layer.NONE),
-    "rds": (MINISTACK, MINISTACK, Layer.MANAGED_PASSWORD),
+    "rds": (MINISTACK, MINISTACK, Layer.DATABASES),
     "application-autoscaling": (Emulator.MOTO, Emulator.MOTO, Layer.SCALING_TAGS),
     "rekognition": (Emulator.OURS, Emulator.OURS, Layer.NONE),
 }
