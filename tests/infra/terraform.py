@@ -119,7 +119,9 @@ class Terraform:
             downloads.mkdir(parents=True, exist_ok=True)
             self._environment["TF_PLUGIN_CACHE_DIR"] = str(downloads)
 
-    def run(self, directory: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, directory: str, *arguments: str, timeout_seconds: float = 300
+    ) -> "subprocess.CompletedProcess[str]":
         """Run Terraform in a folder of infra/."""
         return subprocess.run(
             [self._program, *arguments],
@@ -127,7 +129,7 @@ class Terraform:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=timeout_seconds,
             check=False,
         )
 

@@ -81,7 +81,7 @@ class Deployment:
 
     def _run(self, directory: str, command: str, *arguments: str) -> str:
         more = [] if command in ("show", "state", "output") else ["-no-color"]
-        done = self._terraform.run(directory, command, *more, *arguments)
+        done = self._terraform.run(directory, command, *more, *arguments, timeout_seconds=900)
         assert done.returncode == 0, f"terraform {command}:\n{done.stdout[-4_000:]}{done.stderr}"
         return done.stdout
 

@@ -15,7 +15,7 @@ from stack.services import PORTS, Emulator, Stack, emulators
 ACCOUNT = "123456789012"
 """An access key of this form gives LocalStack its account id; ministack and moto use it as well."""
 
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 def _command(emulator: Emulator, folder: Path) -> tuple[list[str], dict[str, str]]:
