@@ -151,6 +151,14 @@ def test_the_worker_stops_before_ecs_kills_it(containers: dict[str, Any], pool: 
 
 
 @pytest.mark.parametrize("pool", POOLS)
+def test_ecs_asks_where_the_worker_answers(containers: dict[str, Any], pool: str) -> None:
+    container = containers[f"retinue-test-{pool}"]
+    *command, port = container["healthCheck"]["command"]
+    assert command == ["CMD", "python", "-m", "retinue_workers.health"]
+    assert port == variables(container)["RETINUE_HEALTH_PORT"]
+
+
+@pytest.mark.parametrize("pool", POOLS)
 def test_a_message_stays_hidden_while_a_detector_works(
     stack: dict[str, Any], containers: dict[str, Any], pool: str
 ) -> None:

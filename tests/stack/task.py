@@ -29,6 +29,7 @@ class TaskDefinition:
         definition = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
         [container] = definition["containerDefinitions"]
         self.command: list[str] = container["command"]
+        self._health: list[str] = container.get("healthCheck", {}).get("command", [])
         plain = {entry["name"]: entry["value"] for entry in container["environment"]}
         hidden = {
             entry["name"]: _resolve(secrets, entry["valueFrom"])
@@ -36,6 +37,12 @@ class TaskDefinition:
         }
         self.secret_names = sorted(hidden)
         self.environment: dict[str, str] = plain | hidden
+
+    def is_well(self) -> bool:
+        """What ECS's health check says of it, asked once."""
+        _, python, *arguments = self._health
+        assert python == "python"
+        return subprocess.run([sys.executable, *arguments], check=False).returncode == 0
 
     def start(self, added: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
         """Start it.

@@ -47,11 +47,15 @@ def test_photographs_become_rows(applied: Cloud, history: Any) -> None:
             return len(history("SELECT 1 FROM runs")) >= 2 * len(keys)
 
         eventually(done, within_seconds=90, what="a run of each detector on each photograph")
+        assert task.is_well()
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(60) == 0, log.read_text()
     finally:
         worker.kill()
         worker.wait()
+    assert applied.gate.entered[-1] == "retinue_worker"
+    assert applied.agent.requests[0]["ProtectionEnabled"]
+    assert not applied.agent.protected
     runs = history(
         "SELECT key, detector, outcome FROM runs JOIN images USING (image_id) ORDER BY 1, 2"
     )

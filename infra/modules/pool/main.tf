@@ -22,6 +22,8 @@ locals {
     eventbridge = { bus = var.config.event_bus_arn }
   } : name => options if options.bus != null }
 
+  health_port = 8080 # inside the task alone: its security group lets nobody in
+
   environment = merge(
     { for name, value in var.config.settings : "RETINUE_${upper(name)}" => value },
     {
@@ -39,7 +41,9 @@ locals {
       RETINUE_DETECTOR_TIMEOUT_SECONDS   = tostring(var.config.detector_timeout_seconds)
       RETINUE_SHUTDOWN_GRACE_SECONDS     = tostring(var.config.shutdown_grace_seconds)
       RETINUE_STOP_TIMEOUT_SECONDS       = tostring(var.config.stop_timeout_seconds)
-      RETINUE_LOG_FORMAT                 = "json" # the metric filters read it
+      RETINUE_HEALTH_PORT                = tostring(local.health_port)
+      RETINUE_METRICS_NAMESPACE          = "${local.namespace}/worker" # apart from the metric filters' own
+      RETINUE_LOG_FORMAT                 = "json"                      # the metric filters read it
     },
   )
 }
@@ -56,6 +60,7 @@ module "task" {
   gpu_count            = var.config.gpu ? 1 : 0
   stop_timeout_seconds = var.config.stop_timeout_seconds
   environment          = local.environment
+  health_port          = local.health_port
   key_arn              = var.key_arn
   log_retention_days   = var.log_retention_days
 }
