@@ -89,7 +89,11 @@ class TaskProtection:
             self._thread.join(timeout=1.0)  # it may be in the middle of a call
 
     def _watch(self) -> None:
-        while not self._stopping.wait(_TICK_SECONDS):
+        while not self._stopping.is_set():
+            if self._since is None and self._clock() >= self._not_before:
+                self._in_flight.wait_for_any(_TICK_SECONDS)
+            else:
+                self._stopping.wait(_TICK_SECONDS)
             self.tick()
         if self._since is not None:
             self._lift()
