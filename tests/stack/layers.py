@@ -131,7 +131,7 @@ class Databases(LayerServer):
         """Make a password and keep it as RDS does."""
         password = uuid.uuid4().hex
         made = self._client.create_secret(
-            Name=f"rds!db-{uuid.uuid4()}",
+            Name=f"rds-db-{uuid.uuid4()}",  # AWS writes "rds!db-", which LocalStack takes for bad
             KmsKeyId=key,
             SecretString=json.dumps({"username": user, "password": password}),
         )
