@@ -25,7 +25,7 @@ from sqlalchemy import make_url
 from stack.deployment import REGION, TAG, Deployment
 from stack.emulator import ACCOUNT, Emulators
 from stack.gate import Gate, token_is_good
-from stack.layers import Databases, LayerServer, PrefixLists, ScalingTags
+from stack.layers import Databases, LayerServer, PrefixLists, QueueAttributes, ScalingTags
 from stack.place import install_certificates, start_loopback
 from stack.services import (
     PORTS,
@@ -128,6 +128,8 @@ def _layers(stack: Stack, client: Callable[..., Any]) -> Iterator[LayerServer]:
                 yield Databases(PORTS[layer], behind, client("secretsmanager"), subnets)
             case Layer.PREFIX_LISTS:
                 yield PrefixLists(PORTS[layer], behind)
+            case Layer.QUEUE_ATTRIBUTES:
+                yield QueueAttributes(PORTS[layer], behind)
             case Layer.SCALING_TAGS:
                 yield ScalingTags(PORTS[layer], behind, client("ecs", behind))
 

@@ -13,6 +13,7 @@ from stack.services import Stack
 
 BOTH = frozenset({Stack.LOCALSTACK, Stack.LIGHT})
 LIGHT = frozenset({Stack.LIGHT})
+LOCALSTACK = frozenset({Stack.LOCALSTACK})
 
 _FORGETS = "ministack's {} does not answer with them, so each plan sets them again"
 
@@ -44,6 +45,12 @@ def _alarm(name: str, *more: str) -> Difference:
         LIGHT,
         _FORGETS.format("DescribeAlarms, in the query protocol of this provider,"),
     )
+
+
+def _of_localstack(attributes: set[str], cause: str, *resources: str) -> list[Difference]:
+    return [
+        Difference(resource, frozenset(attributes), LOCALSTACK, cause) for resource in resources
+    ]
 
 
 INVENTED: tuple[Difference, ...] = (
@@ -90,6 +97,32 @@ INVENTED: tuple[Difference, ...] = (
         frozenset({"policy"}),
         LIGHT,
         _FORGETS.format("DescribeVpcEndpoints"),
+    ),
+    *_of_localstack(
+        {"policy"},
+        "LocalStack's DescribeVpcEndpoints does not answer with the policy",
+        "aws_vpc_endpoint.interface",
+        "aws_vpc_endpoint.s3",
+    ),
+    *_of_localstack(
+        {"description"},
+        "LocalStack's DescribeSecurityGroupRules does not answer with descriptions",
+        "aws_vpc_security_group_egress_rule.clients",
+        "aws_vpc_security_group_egress_rule.worker_to_endpoints",
+        "aws_vpc_security_group_egress_rule.worker_to_s3",
+        "aws_vpc_security_group_ingress_rule.clients",
+        "aws_vpc_security_group_ingress_rule.endpoints_from_worker",
+    ),
+    *_of_localstack(
+        {"tags_all"},
+        "LocalStack's ListTagsForResource knows no tags that an alarm was made with",
+        "aws_cloudwatch_metric_alarm.database",
+        "aws_cloudwatch_metric_alarm.dead_letters",
+        "aws_cloudwatch_metric_alarm.failure_rate",
+        "aws_cloudwatch_metric_alarm.queue_age",
+        "aws_cloudwatch_metric_alarm.receiving_stopped",
+        "aws_cloudwatch_metric_alarm.sleep",
+        "aws_cloudwatch_metric_alarm.wake",
     ),
 )
 

@@ -176,6 +176,22 @@ class PrefixLists(LayerServer):
         return match[0] + self._remembered.get(match[1], "")
 
 
+class QueueAttributes(LayerServer):
+    """SQS that forgets an attribute that is set to nothing, which LocalStack's goes on showing.
+
+    Terraform waits until a redrive allow policy that it removed is gone.
+    """
+
+    def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        status, kind, answer = self.ask(path, headers, body)
+        if status == 200 and b'"Attributes"' in answer:
+            given = json.loads(answer)
+            if isinstance(given.get("Attributes"), dict):
+                shown = {name: value for name, value in given["Attributes"].items() if value}
+                answer = json.dumps(given | {"Attributes": shown}).encode()
+        return status, kind, answer
+
+
 class ScalingTags(LayerServer):
     """Application Auto Scaling whose targets have tags, which moto's do not.
 

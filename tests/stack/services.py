@@ -26,6 +26,7 @@ class Layer(StrEnum):
 
     DATABASES = "the owner's password in Secrets Manager"
     PREFIX_LISTS = "prefix lists in security group rules"
+    QUEUE_ATTRIBUTES = "attributes of queues that end"
     SCALING_TAGS = "tags of scaling targets"
     NONE = ""
 
@@ -38,11 +39,13 @@ PORTS = {
     Layer.DATABASES: 4570,
     Layer.SCALING_TAGS: 4571,
     Layer.PREFIX_LISTS: 4572,
+    Layer.QUEUE_ATTRIBUTES: 4573,
 }
 
 LACKING = {
     Layer.DATABASES: Emulator.MINISTACK,
     Layer.PREFIX_LISTS: Emulator.MINISTACK,
+    Layer.QUEUE_ATTRIBUTES: Emulator.LOCALSTACK,
     Layer.SCALING_TAGS: Emulator.MOTO,
 }
 """Which emulator each layer makes up for; others need none."""
@@ -59,7 +62,7 @@ TABLE: dict[str, tuple[Emulator, Emulator, Layer]] = {
     "s3": (LOCALSTACK, MINISTACK, Layer.NONE),
     "secretsmanager": (LOCALSTACK, MINISTACK, Layer.NONE),
     "sns": (LOCALSTACK, MINISTACK, Layer.NONE),
-    "sqs": (LOCALSTACK, MINISTACK, Layer.NONE),
+    "sqs": (LOCALSTACK, MINISTACK, Layer.QUEUE_ATTRIBUTES),
     "sts": (LOCALSTACK, MINISTACK, Layer.NONE),
     "ecr": (MINISTACK, MINISTACK, Layer.NONE),
     "ecs": (MINISTACK, MINISTACK, Layer.NONE),
@@ -105,6 +108,8 @@ def emulator_of(service: str, stack: Stack) -> Emulator:
 def layer_of(service: str, stack: Stack) -> Layer:
     """What is before the emulator that answers for a service."""
     layer = TABLE[service][2]
+    if stack is Stack.LICENSED:
+        return Layer.NONE
     return layer if LACKING.get(layer) is emulator_of(service, stack) else Layer.NONE
 
 
