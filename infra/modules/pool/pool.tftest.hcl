@@ -85,10 +85,12 @@ run "permissions" {
       Consume                  = aws_sqs_queue.this.arn
       ReadImages               = "arn:aws:s3:::retinue-test-images/*"
       TellMissingFromForbidden = "arn:aws:s3:::retinue-test-images"
+      SignInToTheDatabase      = var.database.login_arn
+      ProtectItsTask           = "arn:aws:ecs:eu-west-1:123456789012:task/retinue-test/*"
       DecryptImagesAndMessages = var.key_arn
       AskRekognition           = "*"
     }
-    error_message = "a worker may touch its queue, its bucket and its key"
+    error_message = "a worker may touch its queue, its bucket, its login, its key and tasks of its cluster"
   }
 }
 
