@@ -12,8 +12,11 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from xml.sax.saxutils import escape
 
-Answer = tuple[int, str, bytes]
-"""Status, content type and body."""
+Answer = tuple[int, dict[str, str], bytes]
+"""Status, headers that say what the body means, and the body."""
+
+MEANING = ("content-type", "x-amzn-query-error")
+"""Headers that are passed on; by the second, newer SDKs know an error by its older name."""
 
 
 class LayerServer:
@@ -34,9 +37,10 @@ class LayerServer:
 
             def do_POST(self) -> None:  # the protocols of these services know nothing else
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                status, kind, answer = layer.answer(self.path, dict(self.headers), body)
+                status, meaning, answer = layer.answer(self.path, dict(self.headers), body)
                 self.send_response(status)
-                self.send_header("Content-Type", kind)
+                for name, value in meaning.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
@@ -71,7 +75,8 @@ class LayerServer:
         try:
             connection.request("POST", path, body, passed)
             response = connection.getresponse()
-            return response.status, response.headers.get_content_type(), response.read()
+            meaning = {name: response.headers[name] for name in MEANING if name in response.headers}
+            return response.status, meaning, response.read()
         finally:
             connection.close()
 
@@ -112,14 +117,14 @@ class Databases(LayerServer):
             if name.startswith("SubnetIds."):
                 given[name] = self._stand_in(value)
         body = urlencode(given).encode()
-        status, kind, answer = self.ask(path, headers, body)
+        status, meaning, answer = self.ask(path, headers, body)
         if given.get("Action") == "DeleteDBInstance" and status == 200:
             arn, _ = self._secrets.pop(identifier)
             self._client.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
         text = self._INSTANCE.sub(self._name_secret, answer.decode())
         for subnet, stand_in in self._subnets.items():
             text = text.replace(stand_in, subnet)
-        return status, kind, text.encode()
+        return status, meaning, text.encode()
 
     def _stand_in(self, subnet: str) -> str:
         """The subnet by which ministack knows this one."""
@@ -160,7 +165,7 @@ class PrefixLists(LayerServer):
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         given = dict(parse_qsl(body.decode(), keep_blank_values=True))
-        status, kind, answer = self.ask(path, headers, body)
+        status, meaning, answer = self.ask(path, headers, body)
         text = answer.decode()
         prefix = "IpPermissions.1.PrefixListIds.1."
         listed = given.get(f"{prefix}PrefixListId")
@@ -170,7 +175,7 @@ class PrefixLists(LayerServer):
                 self._remembered[rule] = (
                     f"<prefixListId>{listed}</prefixListId><description>{description}</description>"
                 )
-        return status, kind, self._RULE.sub(self._remind, text).encode()
+        return status, meaning, self._RULE.sub(self._remind, text).encode()
 
     def _remind(self, match: re.Match[str]) -> str:
         return match[0] + self._remembered.get(match[1], "")
@@ -183,13 +188,13 @@ class QueueAttributes(LayerServer):
     """
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        status, kind, answer = self.ask(path, headers, body)
+        status, meaning, answer = self.ask(path, headers, body)
         if status == 200 and b'"Attributes"' in answer:
             given = json.loads(answer)
             if isinstance(given.get("Attributes"), dict):
                 shown = {name: value for name, value in given["Attributes"].items() if value}
                 answer = json.dumps(given | {"Attributes": shown}).encode()
-        return status, kind, answer
+        return status, meaning, answer
 
 
 class ScalingTags(LayerServer):
@@ -225,14 +230,14 @@ class ScalingTags(LayerServer):
                 result = {}
             case "RegisterScalableTarget":
                 self._introduce(given["ResourceId"])
-                status, kind, answer = self.ask(path, headers, body)
+                status, meaning, answer = self.ask(path, headers, body)
                 if status == 200:
                     arn = json.loads(answer).get("ScalableTargetARN", "")
                     self._tags.setdefault(arn, {}).update(given.get("Tags") or {})
-                return status, kind, answer
+                return status, meaning, answer
             case _:
                 return self.ask(path, headers, body)
-        return 200, "application/x-amz-json-1.1", json.dumps(result).encode()
+        return 200, {"content-type": "application/x-amz-json-1.1"}, json.dumps(result).encode()
 
     def _introduce(self, resource_id: str) -> None:
         """Let moto know the service ``service/CLUSTER/NAME``."""
