@@ -2,6 +2,7 @@
 
 IMAGES ?=
 DETECTORS ?=
+STACK ?=
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -11,7 +12,7 @@ AWS_OPTIONS = --env '$(ENV)' $(if $(REGION),--region '$(REGION)')
 TAG_OPTION = $(if $(IMAGE_TAG),--image-tag '$(IMAGE_TAG)')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aws check lint format types boundaries lock clean \
+.PHONY: help run test test-aws test-stack check lint format types boundaries lock clean \
 	deploy plan image smoke status logs destroy base test-image
 
 help: ## list these commands
@@ -33,6 +34,9 @@ check: .venv/for-development lint types boundaries test ## all that CI runs: lin
 lint: .venv/for-development ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+test-stack: .venv/for-development ## apply infra to LocalStack and drive it: STACK=light for a lighter one
+	@PYTHONPATH=tests STACK='$(STACK)' $(BIN)/python -m stack
 
 format: .venv/for-development ## mend style and format
 	$(BIN)/ruff check --fix .

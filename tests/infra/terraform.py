@@ -74,12 +74,13 @@ class Terraform:
 
     Args:
         folder: An empty folder to work in.
+        variables: More environment variables, such as where an emulator of AWS is.
 
     Raises:
         TerraformMissingError: It is not installed, or not its AWS provider and no registry answers.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variables: Mapping[str, str] | None = None) -> None:
         """Copy infra/ and find the provider."""
         program = shutil.which("terraform")
         if program is None:
@@ -90,12 +91,13 @@ class Terraform:
             INFRA, self.infra, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*")
         )
         self._init_lock = Lock()  # the plugin cache is not safe for two at once
-        # No AWS_… variable gets through: nothing here may reach an account.
+        # No AWS_… variable of the user's gets through: nothing here may reach an account.
         self._environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AWS_", "TF_"))
         } | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
+        self._environment |= variables or {}
         self._choose_source(folder)
 
     def _choose_source(self, folder: Path) -> None:
@@ -117,7 +119,9 @@ class Terraform:
             downloads.mkdir(parents=True, exist_ok=True)
             self._environment["TF_PLUGIN_CACHE_DIR"] = str(downloads)
 
-    def run(self, directory: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, directory: str, *arguments: str, timeout_seconds: float = 300
+    ) -> "subprocess.CompletedProcess[str]":
         """Run Terraform in a folder of infra/."""
         return subprocess.run(
             [self._program, *arguments],
@@ -125,7 +129,7 @@ class Terraform:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=timeout_seconds,
             check=False,
         )
 

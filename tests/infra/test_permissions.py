@@ -21,6 +21,8 @@ from retinue_workers.queue import Message, SqsQueue
 IMPLIED = {
     "s3:ListBucket": "without it S3 answers 403 for an object that is missing",
     "kms:Decrypt": "S3 and SQS call it for whoever reads what is encrypted",
+    "rds-db:connect": "RDS asks for it when a login comes with a token",
+    "ecs:UpdateTaskProtection": "ECS's agent calls it for a task that asks to be protected",
 }
 """Actions that no call shows, and why they are needed."""
 
@@ -173,6 +175,16 @@ def test_only_operations_on_an_image_are_allowed_everywhere(
         "rekognition:DetectText",
         "rekognition:DetectFaces",
     }
+
+
+def test_a_worker_may_sign_in_as_one_login_and_protect_tasks_of_its_cluster(
+    allowed: Callable[[str], dict[str, list[str]]],
+) -> None:
+    for pool in ("labels", "faces", "objects"):
+        [login] = allowed(pool)["rds-db:connect"]
+        assert login.endswith("/retinue_worker")
+        [tasks] = allowed(pool)["ecs:UpdateTaskProtection"]
+        assert re.fullmatch(r"arn:aws:ecs:[a-z0-9-]+:\d{12}:task/[\w-]+/\*", tasks)
 
 
 def test_no_role_may_do_every_action(stack: dict[str, Any]) -> None:

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 from infra.terraform import resources, source
+from retinue_history.logins import IAM_LOGINS
 from retinue_workers.cli.commands import retinue
 from retinue_workers.plugins import Plugins
 from retinue_workers.settings import PREFIX, STOP_SECONDS, Settings
+from retinue_workers.sign_in import password_source
+from sqlalchemy import make_url
 
 NOT_OURS = {"AWS_REGION", "TMPDIR"}
 """Variables that boto3 and Python read."""
@@ -78,13 +81,31 @@ def test_a_pool_can_set_every_setting_of_a_worker(containers: dict[str, Any]) ->
     assert always | on_request == set(Settings.model_fields) - NOT_FOR_WORKERS
 
 
-def test_secrets_come_by_reference_alone(containers: dict[str, Any]) -> None:
+def test_only_the_migrations_know_a_password_and_by_reference(containers: dict[str, Any]) -> None:
     for family, container in containers.items():
         secrets = {entry["name"]: entry["valueFrom"] for entry in container["secrets"]}
-        assert set(secrets) == {"PGUSER", "PGPASSWORD"}, family
+        owner = family == "retinue-test-migrations"
+        assert set(secrets) == ({"PGUSER", "PGPASSWORD"} if owner else set()), family
         assert all(value.startswith("arn:aws:secretsmanager:") for value in secrets.values())
         for name, value in variables(container).items():
-            assert not re.search(r"://[^/]*@", value), f"{family}: {name} holds a login"
+            assert not re.search(r"://[^/@]*:[^/@]*@", value), f"{family}: {name} has a password"
+
+
+def test_everyone_else_signs_in_by_iam(
+    containers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for family, container in containers.items():
+        given = variables(container)
+        if family == "retinue-test-migrations":
+            assert "RETINUE_DATABASE_AUTH" not in given
+            continue
+        with monkeypatch.context() as environment:
+            for name, value in given.items():
+                environment.setenv(name, value)
+            settings = Settings.load()
+            assert password_source(settings, settings.require_database_url()) is not None, family
+        login = make_url(given["RETINUE_DATABASE_URL"]).username
+        assert login in IAM_LOGINS, family
 
 
 def test_commands_exist(containers: dict[str, Any]) -> None:
@@ -127,6 +148,14 @@ def test_the_worker_stops_before_ecs_kills_it(containers: dict[str, Any], pool: 
     assert STOP_SECONDS <= 10, "modules/pool/config.tf leaves ten seconds"
     assert container["stopTimeout"] > float(given["RETINUE_SHUTDOWN_GRACE_SECONDS"]) + 10
     assert float(given["RETINUE_STOP_TIMEOUT_SECONDS"]) == container["stopTimeout"]
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_ecs_asks_where_the_worker_answers(containers: dict[str, Any], pool: str) -> None:
+    container = containers[f"retinue-test-{pool}"]
+    *command, port = container["healthCheck"]["command"]
+    assert command == ["CMD", "python", "-m", "retinue_workers.health"]
+    assert port == variables(container)["RETINUE_HEALTH_PORT"]
 
 
 @pytest.mark.parametrize("pool", POOLS)

@@ -50,7 +50,11 @@ resource "aws_iam_policy" "analyst" {
   })
 }
 
+# `retinue migrate` makes the logins retinue_worker and retinue_analyst.
 locals {
+  worker = "retinue_worker"
+  place  = "${aws_db_instance.this.address}:${aws_db_instance.this.port}/${local.name}?sslmode=verify-full&sslrootcert=${var.certificate_bundle}"
+
   login_arn_prefix = join(":", [
     "arn", data.aws_partition.current.partition, "rds-db", data.aws_region.current.name,
     data.aws_caller_identity.current.account_id, "dbuser", aws_db_instance.this.resource_id,

@@ -54,8 +54,18 @@ run "database" {
   }
 
   assert {
-    condition     = startswith(output.url, "postgresql://retinue-test.abcdefghijkl.eu-west-1.rds.amazonaws.com:5432/retinue?") && strcontains(output.url, "sslmode=verify-full") && !strcontains(output.url, "@")
-    error_message = "the URL must check the certificate, and hold no login"
+    condition     = startswith(output.owner.url, "postgresql://retinue-test.abcdefghijkl.eu-west-1.rds.amazonaws.com:5432/retinue?") && strcontains(output.owner.url, "sslmode=verify-full")
+    error_message = "the owner's URL must check the certificate, and hold no login"
+  }
+
+  assert {
+    condition     = startswith(output.worker.url, "postgresql://retinue_worker@retinue-test.abcdefghijkl.eu-west-1.rds.amazonaws.com:5432/retinue?") && strcontains(output.worker.url, "sslmode=verify-full")
+    error_message = "the workers' URL must check the certificate, and hold their login and no password"
+  }
+
+  assert {
+    condition     = output.worker.login_arn == "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJKLMNOPQRSTUVWXYZ/retinue_worker"
+    error_message = "workers must sign in to this database, as the login that may write and nothing else"
   }
 
   assert {
@@ -66,11 +76,6 @@ run "database" {
   assert {
     condition     = jsondecode(aws_iam_policy.analyst.policy).Statement[0].Resource == "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJKLMNOPQRSTUVWXYZ/retinue_analyst"
     error_message = "analysts must sign in to this database, as the login that may only read"
-  }
-
-  assert {
-    condition     = aws_secretsmanager_secret_rotation.master.rotation_rules[0].automatically_after_days == 90
-    error_message = "the password must rotate"
   }
 }
 
@@ -94,18 +99,17 @@ run "refuses_bad_input" {
   command = plan
 
   variables {
-    name                   = "Retinue"
-    engine_version         = "14"
-    instance_class         = "t4g.small"
-    storage_gb             = 10
-    backup_days            = 0
-    password_rotation_days = 0
-    certificate_bundle     = "bundle.pem"
+    name               = "Retinue"
+    engine_version     = "14"
+    instance_class     = "t4g.small"
+    storage_gb         = 10
+    backup_days        = 0
+    certificate_bundle = "bundle.pem"
   }
 
   expect_failures = [
     var.name, var.engine_version, var.instance_class, var.storage_gb, var.backup_days,
-    var.password_rotation_days, var.certificate_bundle,
+    var.certificate_bundle,
   ]
 }
 

@@ -1,5 +1,5 @@
-# The history's PostgreSQL, on RDS. Its password is made, kept and rotated by AWS: Terraform never
-# sees it.
+# The history's PostgreSQL, on RDS. Its owner's password is made, kept and rotated every week by AWS:
+# Terraform never sees it, and only the migrations use it. Workers and people sign in by IAM.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -102,16 +102,4 @@ resource "aws_cloudwatch_log_group" "this" {
   name              = "/aws/rds/instance/${var.name}/${each.key}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.key_arn
-}
-
-# RDS rotates the password every week unless told otherwise. A task reads it when it starts, and so
-# after a rotation it needs a restart before it can open new connections: see infra/README.md.
-resource "aws_secretsmanager_secret_rotation" "master" {
-  # checkov:skip=CKV_AWS_304:it is 90 days unless told otherwise; the scanner cannot follow the variable
-  secret_id          = aws_db_instance.this.master_user_secret[0].secret_arn
-  rotate_immediately = false
-
-  rotation_rules {
-    automatically_after_days = var.password_rotation_days
-  }
 }

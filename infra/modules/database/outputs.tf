@@ -1,21 +1,22 @@
-output "url" {
-  description = "URL of the history without a login: libpq takes PGUSER and PGPASSWORD for that. The server's certificate is checked."
-  value       = "postgresql://${aws_db_instance.this.address}:${aws_db_instance.this.port}/${local.name}?sslmode=verify-full&sslrootcert=${var.certificate_bundle}"
+output "owner" {
+  description = "The owner's way in: the URL without a login, and the ARN of the secret with username and password, which RDS rotates."
+  value = {
+    url        = "postgresql://${local.place}"
+    secret_arn = aws_db_instance.this.master_user_secret[0].secret_arn
+  }
 }
 
-output "secret_arn" {
-  description = "ARN of the owner's secret in Secrets Manager: JSON with username and password."
-  value       = aws_db_instance.this.master_user_secret[0].secret_arn
+output "worker" {
+  description = "The workers' way in: the URL with their login, and the ARN on which rds-db:connect lets them sign in. There is no password."
+  value = {
+    url       = "postgresql://${local.worker}@${local.place}"
+    login_arn = "${local.login_arn_prefix}/${local.worker}"
+  }
 }
 
 output "identifier" {
   description = "Identifier of the instance."
   value       = aws_db_instance.this.identifier
-}
-
-output "login_arn_prefix" {
-  description = "What rds-db:connect is allowed on: this, a slash and the login's name."
-  value       = local.login_arn_prefix
 }
 
 output "analyst_policy_arn" {

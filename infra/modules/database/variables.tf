@@ -133,17 +133,6 @@ variable "apply_immediately" {
   default     = false
 }
 
-variable "password_rotation_days" {
-  description = "How often AWS rotates the owner's password, in days."
-  type        = number
-  default     = 90
-
-  validation {
-    condition     = var.password_rotation_days >= 1 && var.password_rotation_days <= 1000
-    error_message = "password_rotation_days must be between 1 and 1,000."
-  }
-}
-
 variable "certificate_bundle" {
   description = "Where the container image keeps RDS's certificate authorities."
   type        = string

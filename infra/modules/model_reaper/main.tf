@@ -13,10 +13,9 @@ module "task" {
   key_arn            = var.key_arn
   log_retention_days = var.log_retention_days
 
-  environment = { RETINUE_DATABASE_URL = var.database.url }
-  secrets = {
-    PGUSER     = "${var.database.secret_arn}:username::"
-    PGPASSWORD = "${var.database.secret_arn}:password::"
+  environment = {
+    RETINUE_DATABASE_URL  = var.database.url
+    RETINUE_DATABASE_AUTH = "iam"
   }
 }
 
@@ -26,12 +25,20 @@ resource "aws_iam_role_policy" "task" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid      = "StopModels"
-      Effect   = "Allow"
-      Action   = ["rekognition:DescribeProjectVersions", "rekognition:StopProjectVersion"]
-      Resource = var.project_arns
-    }]
+    Statement = [
+      {
+        Sid      = "StopModels"
+        Effect   = "Allow"
+        Action   = ["rekognition:DescribeProjectVersions", "rekognition:StopProjectVersion"]
+        Resource = var.project_arns
+      },
+      {
+        Sid      = "SignInToTheDatabase"
+        Effect   = "Allow"
+        Action   = ["rds-db:connect"]
+        Resource = [var.database.login_arn]
+      },
+    ]
   })
 }
 

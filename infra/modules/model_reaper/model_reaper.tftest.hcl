@@ -9,8 +9,8 @@ variables {
   project_arns = ["arn:aws:rekognition:eu-west-1:123456789012:project/birds/*"]
   network      = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
   database = {
-    url        = "postgresql://host:5432/retinue?sslmode=verify-full"
-    secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef"
+    url       = "postgresql://host:5432/retinue?sslmode=verify-full"
+    login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_worker"
   }
   key_arn = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 }

@@ -74,15 +74,20 @@ variable "network" {
 }
 
 variable "database" {
-  description = "The history: its URL without a login, and the ARN of its owner's secret."
+  description = "The history: its URL with the workers' login, and the ARN on which they may sign in."
   type = object({
-    url        = string
-    secret_arn = string
+    url       = string
+    login_arn = string
   })
 
   validation {
     condition     = startswith(var.database.url, "postgresql://") && strcontains(var.database.url, "sslmode=verify-full")
     error_message = "database.url must be a postgresql:// URL that checks the server's certificate (sslmode=verify-full)."
+  }
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:rds-db:[a-z0-9-]+:[0-9]{12}:dbuser:[^/*]+/[^/*]+$", var.database.login_arn))
+    error_message = "database.login_arn must name one login of one database: arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE/LOGIN."
   }
 }
 

@@ -22,11 +22,14 @@ locals {
     eventbridge = { bus = var.config.event_bus_arn }
   } : name => options if options.bus != null }
 
+  health_port = 8080 # inside the task alone: its security group lets nobody in
+
   environment = merge(
     { for name, value in var.config.settings : "RETINUE_${upper(name)}" => value },
     {
       RETINUE_QUEUE_URL                  = aws_sqs_queue.this.url
       RETINUE_DATABASE_URL               = var.database.url
+      RETINUE_DATABASE_AUTH              = "iam"
       RETINUE_DETECTORS                  = jsonencode(local.detectors)
       RETINUE_PRICES                     = jsonencode(merge(var.config.prices, var.config.price_tiers))
       RETINUE_MONTHLY_BUDGETS_USD        = jsonencode(var.config.monthly_budgets_usd)
@@ -39,7 +42,9 @@ locals {
       RETINUE_DETECTOR_TIMEOUT_SECONDS   = tostring(var.config.detector_timeout_seconds)
       RETINUE_SHUTDOWN_GRACE_SECONDS     = tostring(var.config.shutdown_grace_seconds)
       RETINUE_STOP_TIMEOUT_SECONDS       = tostring(var.config.stop_timeout_seconds)
-      RETINUE_LOG_FORMAT                 = "json" # the metric filters read it
+      RETINUE_HEALTH_PORT                = tostring(local.health_port)
+      RETINUE_METRICS_NAMESPACE          = "${local.namespace}/worker" # apart from the metric filters' own
+      RETINUE_LOG_FORMAT                 = "json"                      # the metric filters read it
     },
   )
 }
@@ -56,11 +61,7 @@ module "task" {
   gpu_count            = var.config.gpu ? 1 : 0
   stop_timeout_seconds = var.config.stop_timeout_seconds
   environment          = local.environment
+  health_port          = local.health_port
   key_arn              = var.key_arn
   log_retention_days   = var.log_retention_days
-
-  secrets = {
-    PGUSER     = "${var.database.secret_arn}:username::"
-    PGPASSWORD = "${var.database.secret_arn}:password::"
-  }
 }

@@ -65,6 +65,19 @@ resource "aws_iam_role_policy" "task" {
           Resource = [var.bucket_arn]
         },
         {
+          Sid      = "SignInToTheDatabase"
+          Effect   = "Allow"
+          Action   = ["rds-db:connect"]
+          Resource = [var.database.login_arn]
+        },
+        {
+          # Called by ECS's agent for the worker: a task that works is not scaled in.
+          Sid      = "ProtectItsTask"
+          Effect   = "Allow"
+          Action   = ["ecs:UpdateTaskProtection"]
+          Resource = ["${replace(var.cluster.arn, ":cluster/", ":task/")}/*"]
+        },
+        {
           # Called by S3 and SQS on the worker's behalf, never by the worker.
           Sid      = "DecryptImagesAndMessages"
           Effect   = "Allow"

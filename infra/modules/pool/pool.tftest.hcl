@@ -32,8 +32,8 @@ variables {
   key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
   database = {
-    url        = "postgresql://host:5432/retinue?sslmode=verify-full"
-    secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef"
+    url       = "postgresql://host:5432/retinue?sslmode=verify-full"
+    login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_worker"
   }
   config = { detectors = { rekognition-labels = { min_confidence = 0.5 } } }
 }
@@ -85,10 +85,12 @@ run "permissions" {
       Consume                  = aws_sqs_queue.this.arn
       ReadImages               = "arn:aws:s3:::retinue-test-images/*"
       TellMissingFromForbidden = "arn:aws:s3:::retinue-test-images"
+      SignInToTheDatabase      = var.database.login_arn
+      ProtectItsTask           = "arn:aws:ecs:eu-west-1:123456789012:task/retinue-test/*"
       DecryptImagesAndMessages = var.key_arn
       AskRekognition           = "*"
     }
-    error_message = "a worker may touch its queue, its bucket and its key"
+    error_message = "a worker may touch its queue, its bucket, its login, its key and tasks of its cluster"
   }
 }
 

@@ -15,8 +15,8 @@ variables {
   key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
   database = {
-    url        = "postgresql://host:5432/retinue?sslmode=verify-full"
-    secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef"
+    url       = "postgresql://host:5432/retinue?sslmode=verify-full"
+    login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_worker"
   }
   config = { detectors = { rekognition-labels = {} } }
 }
@@ -216,7 +216,7 @@ run "refuses_a_bad_name_and_a_connection_in_the_clear" {
 
   variables {
     pool_name = "migrations"
-    database  = { url = "postgresql://host:5432/retinue?sslmode=require", secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-abcdef" }
+    database  = { url = "postgresql://host:5432/retinue?sslmode=require", login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_worker" }
   }
 
   expect_failures = [var.pool_name, var.database]

@@ -13,8 +13,6 @@ locals {
 
   # By way of the capacity providers, so that services wait for them.
   cluster = { arn = aws_ecs_cluster.this.arn, name = aws_ecs_cluster_capacity_providers.this.cluster_name }
-
-  database = { url = module.database.url, secret_arn = module.database.secret_arn }
 }
 
 module "key" {
@@ -64,10 +62,17 @@ module "database" {
   backup_days                 = var.database.backup_days
   allow_major_version_upgrade = var.database.allow_major_version_upgrade
   apply_immediately           = var.database.apply_immediately
-  password_rotation_days      = var.database.password_rotation_days
   deletion_protection         = var.protect
   skip_final_snapshot         = !var.protect
   log_retention_days          = var.log_retention_days
+}
+
+# Container Insights would make it by itself, in clear and for ever.
+resource "aws_cloudwatch_log_group" "container_insights" {
+  # checkov:skip=CKV_AWS_338:how long is the environment's to say, and production says a year
+  name              = "/aws/ecs/containerinsights/${var.name}/performance"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = module.key.arn
 }
 
 resource "aws_ecs_cluster" "this" {
@@ -78,6 +83,8 @@ resource "aws_ecs_cluster" "this" {
     name  = "containerInsights"
     value = "enabled"
   }
+
+  depends_on = [aws_cloudwatch_log_group.container_insights]
 }
 
 resource "aws_ecs_cluster_capacity_providers" "this" {
@@ -106,7 +113,7 @@ module "migrations" {
   repository_arn     = var.repository_arn
   cluster_name       = aws_ecs_cluster.this.name
   network            = local.network
-  database           = local.database
+  database           = module.database.owner
   key_arn            = module.key.arn
   log_retention_days = var.log_retention_days
 }
@@ -125,7 +132,7 @@ module "pool" {
   network               = local.network
   topic_arn             = module.image_bucket.topic_arn
   bucket_arn            = module.image_bucket.arn
-  database              = local.database
+  database              = module.database.worker
   key_arn               = module.key.arn
   alarm_topic_arn       = module.observability.alarm_topic_arn
   log_retention_days    = var.log_retention_days
@@ -140,7 +147,7 @@ module "model_reaper" {
   repository_arn     = var.repository_arn
   cluster_arn        = aws_ecs_cluster.this.arn
   network            = local.network
-  database           = local.database
+  database           = module.database.worker
   project_arns       = var.model_project_arns
   key_arn            = module.key.arn
   log_retention_days = var.log_retention_days

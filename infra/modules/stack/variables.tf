@@ -83,7 +83,6 @@ variable "database" {
     backup_days                 = optional(number, 7)
     allow_major_version_upgrade = optional(bool, false)
     apply_immediately           = optional(bool, false)
-    password_rotation_days      = optional(number, 90)
   })
   default = {}
 }

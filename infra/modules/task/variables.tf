@@ -94,6 +94,17 @@ variable "stop_timeout_seconds" {
   }
 }
 
+variable "health_port" {
+  description = "Port on which the program answers whether it is well; null if it does not."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.health_port == null || try(var.health_port >= 1024 && var.health_port <= 65535, false)
+    error_message = "health_port must be null or a port from 1024 to 65535, as the program is not root."
+  }
+}
+
 variable "environment" {
   description = "Environment variables. Nothing secret."
   type        = map(string)

@@ -39,6 +39,7 @@ from retinue_history.ground_truth import (
     record_annotations,
 )
 from retinue_history.history import History
+from retinue_history.logins import create_iam_logins
 from retinue_history.maintenance import Retention, maintain
 from retinue_history.migrate import (
     check_schema,
@@ -122,6 +123,7 @@ __all__ = [
     "compare",
     "comparison_sql",
     "create_history_engine",
+    "create_iam_logins",
     "current_revision",
     "detection_rows",
     "downgrade",

@@ -78,7 +78,7 @@ def current_revision(database: Engine | URL | str) -> str | None:
     Raises:
         HistoryUnavailableError: The database cannot be reached.
     """
-    with translated(), _connected(database) as connection:
+    with translated(), connected(database) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -117,7 +117,7 @@ def _alone(database: Engine | URL | str, lock_timeout_seconds: float) -> Iterato
 
     Each revision opens its own transactions, so that a long one need not keep its locks.
     """
-    with translated(), _connected(database) as connection:
+    with translated(), connected(database) as connection:
         _take_lock(connection, lock_timeout_seconds)
         try:
             with connection.begin():
@@ -151,7 +151,8 @@ def _take_lock(connection: Connection, timeout_seconds: float) -> None:
 
 
 @contextmanager
-def _connected(database: Engine | URL | str) -> Iterator[Connection]:
+def connected(database: Engine | URL | str) -> Iterator[Connection]:
+    """A connection for the length of a ``with`` block."""
     if isinstance(database, Engine):
         with database.connect() as connection:
             yield connection

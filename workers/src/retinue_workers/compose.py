@@ -20,6 +20,7 @@ from retinue_workers.object_store import ObjectStore
 from retinue_workers.plugins import Plugins
 from retinue_workers.queue import QueueUnavailableError, SqsQueue
 from retinue_workers.settings import Settings
+from retinue_workers.sign_in import password_source
 from retinue_workers.worker import Worker, image_limits
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,11 @@ def compose(settings: Settings, stopping: Event) -> Worker | None:
     plugins = Plugins(folder=settings.plugins_dir)
     detectors = plugins.make(settings.detectors)
     try:
-        engine = create_history_engine(database_url, application_name="retinue-worker")
+        engine = create_history_engine(
+            database_url,
+            application_name="retinue-worker",
+            password=password_source(settings, database_url),
+        )
     except ValueError as error:
         raise ConfigurationError(f"RETINUE_DATABASE_URL: {error}") from error
     clients = make_clients(connections=settings.loader_threads + 4)

@@ -31,6 +31,11 @@ class InFlight:
                 lambda: len(self._hidden_since) + messages <= self._capacity, timeout_seconds
             )
 
+    def wait_for_any(self, timeout_seconds: float) -> bool:
+        """Wait until there is one; ``False`` if that takes longer than the timeout."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._hidden_since), timeout_seconds)
+
     def wait_until_empty(self, timeout_seconds: float) -> bool:
         """Wait until none is left; ``False`` if that takes longer than the timeout."""
         with self._changed:
@@ -41,6 +46,7 @@ class InFlight:
         now = time.monotonic()
         with self._changed:
             self._hidden_since.update(dict.fromkeys(messages, now))
+            self._changed.notify_all()
 
     def remove(self, messages: Sequence[Message]) -> None:
         """Messages were deleted or handed back."""

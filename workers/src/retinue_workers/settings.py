@@ -69,6 +69,13 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     """PostgreSQL URL of the history (``postgresql://user:password@host/database``)."""
 
+    database_auth: Literal["password", "iam"] = "password"
+    """How to sign in to the database: a password, in the URL or in ``PGPASSWORD``, or IAM on RDS.
+
+    With ``iam`` the URL names a login, no password, and ``sslmode=verify-full``; each new
+    connection gets a token of its own.
+    """
+
     query_database_url: SecretStr | None = None
     """PostgreSQL URL for ``retinue query``: a user who may only read."""
 

@@ -36,6 +36,7 @@ a message could appear again in the queue while a detector still works for it.
 - `retinue query` reads `{prefix}QUERY_DATABASE_URL`, or else `{prefix}DATABASE_URL`. With neither,
   it asks the database under `.retinue`.
 - `retinue migrate` reads `{prefix}DATABASE_URL`, or else means the database under `.retinue`.
+- All of them sign in to the database as `{prefix}DATABASE_AUTH` says.
 
 Each detector has options of its own. `retinue plugins` lists them.
 

@@ -30,6 +30,7 @@ from retinue_workers.routing.router import Router
 from retinue_workers.settings import Settings
 from retinue_workers.settlement import Settlement
 from retinue_workers.spending import Spending
+from retinue_workers.task_protection import TaskProtection
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +104,7 @@ class Worker:
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
         self._plugins = plugins
+        self._protection = TaskProtection.of_this_task(self._in_flight)
         self._observers = Observers(plugins.notify)
         self._spending = Spending(
             history,
@@ -170,6 +172,8 @@ class Worker:
             self.stop()
             raise
         self._record_configurations()
+        if self._protection is not None:
+            self._protection.start()
         self._consumer.start()
         log.info("receiving", detectors=self._names)
 
@@ -183,6 +187,8 @@ class Worker:
         deadline = time.monotonic() + grace_seconds
         log.info("stopping", in_flight=len(self._in_flight), grace_seconds=grace_seconds)
         self._consumer.close()
+        if self._protection is not None:
+            self._protection.stop()
         for lane in self._lanes:
             lane.hand_back()
         self._pipeline.stop()

@@ -9,6 +9,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from retinue_workers.settings import Settings
+from retinue_workers.sign_in import signed_in
 
 READER = "retinue_reader"
 """The role that the migrations make for analysts: it may read, and nothing else."""
@@ -22,7 +23,7 @@ def owner_url(settings: Settings) -> Iterator[str]:
         ConfigurationError: No database is set and there is none on this laptop.
     """
     if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
+        yield signed_in(settings, settings.database_url.get_secret_value())
         return
     with _embedded("postgres") as url:
         yield url
@@ -40,7 +41,7 @@ def reader_url(settings: Settings) -> Iterator[str]:
             worker's is, and its server does not let in ``retinue_reader`` without a password.
     """
     if settings.query_database_url is not None:
-        yield settings.query_database_url.get_secret_value()
+        yield signed_in(settings, settings.query_database_url.get_secret_value())
         return
     if settings.database_url is not None:
         yield _as_reader(settings.database_url.get_secret_value())

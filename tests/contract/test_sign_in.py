@@ -1,0 +1,187 @@
+"""Signing in by IAM: boto3's tokens at RDS's front door, which checks them as RDS does.
+
+Not run against RDS itself.
+"""
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import trustme
+from pydantic import SecretStr
+from retinue_history import (
+    HistoryUnavailableError,
+    check_schema,
+    create_history_engine,
+    create_iam_logins,
+    run_query,
+)
+from retinue_sdk import ConfigurationError
+from retinue_workers.settings import Settings
+from retinue_workers.sign_in import password_source, signed_in
+from sqlalchemy import make_url, text
+from stack.gate import Gate, token_is_good
+
+REGION = "eu-west-1"
+KEYS = {"AKIATASK": "the task's secret"}
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIATASK",
+        "AWS_SECRET_ACCESS_KEY": KEYS["AKIATASK"],
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+
+
+@pytest.fixture
+def rds_role(postgres_server: str) -> Iterator[None]:
+    """A server that is RDS, as far as its roles can tell."""
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute("CREATE ROLE rds_iam NOLOGIN")
+        yield
+        connection.execute("DROP ROLE IF EXISTS retinue_worker, retinue_analyst, rds_iam")
+
+
+@pytest.fixture
+def gate(history_url: str, rds_role: None, tmp_path: Path) -> Iterator[Gate]:
+    assert create_iam_logins(history_url) == ["retinue_worker", "retinue_analyst"]
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "rds.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+
+    def authenticate(login: str, token: str) -> bool:
+        address = f"localhost:{gate.port}"
+        return token_is_good(token, login=login, address=address, region=REGION, keys=KEYS)
+
+    url = make_url(history_url)
+    gate = Gate(0, f"{url.query['host']}/.s.PGSQL.{url.port or 5432}", context, authenticate)
+    with gate:
+        yield gate
+
+
+@pytest.fixture
+def address(gate: Gate, history_url: str, tmp_path: Path) -> Callable[[str], str]:
+    """The URL of a login, as the infrastructure gives it."""
+    name = make_url(history_url).database
+
+    def of(login: str) -> str:
+        return (
+            f"postgresql://{login}@localhost:{gate.port}/{name}"
+            f"?sslmode=verify-full&sslrootcert={tmp_path / 'rds.pem'}"
+        )
+
+    return of
+
+
+def by_iam(url: str) -> Settings:
+    return Settings(database_url=SecretStr(url), database_auth="iam")
+
+
+def test_a_worker_signs_in_with_a_token_of_its_own_each_time(
+    address: Callable[[str], str], gate: Gate
+) -> None:
+    url = address("retinue_worker")
+    engine = create_history_engine(url, password=password_source(by_iam(url), url))
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT current_user")) == "retinue_worker"
+        assert connection.scalar(text("SELECT pg_has_role('retinue_writer', 'USAGE')"))
+    engine.dispose()
+    check_schema(engine)
+    engine.dispose()
+    assert gate.entered == ["retinue_worker"] * 2
+
+
+def test_an_analyst_may_only_read(address: Callable[[str], str]) -> None:
+    url = address("retinue_analyst")
+    result = run_query(signed_in(by_iam(url), url), "SELECT count(*) FROM detection_history")
+    assert result.rows == [(0,)]
+    engine = create_history_engine(url, password=password_source(by_iam(url), url))
+    with engine.connect() as connection:
+        assert connection.scalar(text("SHOW default_transaction_read_only")) == "on"
+    engine.dispose()
+
+
+def test_who_lost_its_rights_is_told_and_keeps_trying(
+    address: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not the task's")
+    url = address("retinue_worker")
+    engine = create_history_engine(url, password=password_source(by_iam(url), url))
+    with pytest.raises(HistoryUnavailableError, match="PAM authentication failed"):
+        check_schema(engine)
+
+
+def test_without_credentials_the_database_counts_as_away(
+    address: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    url = address("retinue_worker")
+    engine = create_history_engine(url, password=password_source(by_iam(url), url))
+    with pytest.raises(HistoryUnavailableError, match="cannot sign in to the database by IAM"):
+        check_schema(engine)
+
+
+def test_logins_can_be_made_again(history_url: str, rds_role: None) -> None:
+    assert create_iam_logins(history_url) == create_iam_logins(history_url)
+
+
+def test_a_server_that_is_not_rds_gets_no_logins(history_url: str) -> None:
+    assert create_iam_logins(history_url) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("postgresql://u@host/d", "does not check"),
+        ("postgresql://u@host/d?sslmode=require", "does not check"),
+        ("postgresql://host/d?sslmode=verify-full", "names no login"),
+        ("postgresql://u:p@host/d?sslmode=verify-full", "holds a password"),
+        ("postgresql://u@/d?sslmode=verify-full", "names no host"),
+        ("mysql://u@host/d", "RETINUE_DATABASE_URL"),
+    ],
+)
+def test_a_url_that_iam_cannot_sign_in_to_is_refused(url: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        password_source(by_iam(url), url)
+
+
+def test_a_password_is_left_to_the_url() -> None:
+    settings = Settings(database_url=SecretStr("postgresql://u:p@host/d"))
+    assert password_source(settings, "postgresql://u:p@host/d") is None
+    assert signed_in(settings, "postgresql://u:p@host/d") == "postgresql://u:p@host/d"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"login": "retinue_owner"},
+        {"address": "localhost:5433"},
+        {"region": "us-east-1"},
+        {"keys": {"AKIATASK": "another"}},
+        {"keys": {}},
+    ],
+)
+def test_the_door_is_no_open_one(change: dict[str, object]) -> None:
+    url = "postgresql://retinue_worker@localhost:5432/d?sslmode=verify-full"
+    source = password_source(by_iam(url), url)
+    assert source is not None
+    right = {
+        "login": "retinue_worker",
+        "address": "localhost:5432",
+        "region": REGION,
+        "keys": KEYS,
+    }
+    assert token_is_good(source(), **right)  # type: ignore[arg-type]
+    assert not token_is_good(source(), **(right | change))  # type: ignore[arg-type]
+    assert not token_is_good("", **right)  # type: ignore[arg-type]

@@ -1,0 +1,150 @@
+"""Scale-in protection, against the ECS agent's endpoint as AWS describes it."""
+
+from collections.abc import Iterator
+
+import pytest
+from fakes.ecs_agent import EcsAgent
+from fakes.waiting import eventually
+from retinue_workers import task_protection
+from retinue_workers.in_flight import InFlight
+from retinue_workers.queue import Message
+from retinue_workers.task_protection import (
+    EXPIRES_MINUTES,
+    IDLE_SECONDS,
+    LONGEST_SECONDS,
+    PAUSE_SECONDS,
+    RENEW_SECONDS,
+    RETRY_SECONDS,
+    TaskProtection,
+)
+
+PROTECT = {"ProtectionEnabled": True, "ExpiresInMinutes": EXPIRES_MINUTES}
+LIFT = {"ProtectionEnabled": False}
+MESSAGE = Message("id", "handle", "body", 1)
+
+
+class Clock:
+    """Goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def agent() -> Iterator[EcsAgent]:
+    with EcsAgent() as running:
+        yield running
+
+
+@pytest.fixture
+def in_flight() -> InFlight:
+    return InFlight(10)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def protection(agent: EcsAgent, in_flight: InFlight, clock: Clock) -> TaskProtection:
+    return TaskProtection(agent.variables["ECS_AGENT_URI"], in_flight, clock)
+
+
+def test_a_task_is_protected_while_messages_are_in_flight(
+    agent: EcsAgent, in_flight: InFlight, clock: Clock, protection: TaskProtection
+) -> None:
+    protection.tick()
+    assert agent.requests == []
+    in_flight.add([MESSAGE])
+    protection.tick()
+    protection.tick()
+    assert agent.requests == [PROTECT]
+    in_flight.remove([MESSAGE])
+    clock.now = IDLE_SECONDS - 0.1
+    protection.tick()
+    assert agent.requests == [PROTECT], "a queue that comes in waves asks once"
+    clock.now = IDLE_SECONDS
+    protection.tick()
+    protection.tick()
+    assert agent.requests == [PROTECT, LIFT]
+
+
+def test_it_is_renewed_before_it_expires(
+    agent: EcsAgent, in_flight: InFlight, clock: Clock, protection: TaskProtection
+) -> None:
+    assert RENEW_SECONDS < EXPIRES_MINUTES * 60
+    in_flight.add([MESSAGE])
+    for clock.now in (0.0, RENEW_SECONDS - 1, RENEW_SECONDS, RENEW_SECONDS + 1):
+        protection.tick()
+    assert agent.requests == [PROTECT, PROTECT]
+
+
+def test_a_task_that_is_never_idle_lets_a_deployment_through(
+    agent: EcsAgent, in_flight: InFlight, clock: Clock, protection: TaskProtection
+) -> None:
+    in_flight.add([MESSAGE])
+    while clock.now < LONGEST_SECONDS:
+        protection.tick()
+        clock.now += 10
+    protection.tick()
+    assert agent.requests[-1] == LIFT
+    clock.now += PAUSE_SECONDS - 1
+    protection.tick()
+    assert agent.requests[-1] == LIFT
+    clock.now += 1
+    protection.tick()
+    assert agent.requests[-1] == PROTECT
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        (200, {"failure": {"Arn": "arn", "Reason": "DEPLOYMENT_BLOCKED", "Detail": ""}}),
+        (400, {"error": {"Code": "AccessDeniedException", "Message": "not authorized"}}),
+        (500, {}),
+    ],
+)
+def test_a_failure_is_asked_again_later(
+    agent: EcsAgent,
+    in_flight: InFlight,
+    clock: Clock,
+    protection: TaskProtection,
+    failure: tuple[int, dict[str, object]],
+) -> None:
+    agent.failures.append(failure)
+    in_flight.add([MESSAGE])
+    for clock.now in (0.0, RETRY_SECONDS - 1, RETRY_SECONDS, RETRY_SECONDS + 1):
+        protection.tick()
+    assert agent.requests == [PROTECT, PROTECT]
+
+
+def test_an_agent_that_is_away_harms_nobody(in_flight: InFlight) -> None:
+    with EcsAgent() as gone:
+        uri = gone.variables["ECS_AGENT_URI"]
+    protection = TaskProtection(uri, in_flight)
+    in_flight.add([MESSAGE])
+    protection.tick()
+
+
+def test_a_worker_that_stops_lifts_it(
+    agent: EcsAgent, in_flight: InFlight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_protection, "_TICK_SECONDS", 0.01)
+    for name, value in agent.variables.items():
+        monkeypatch.setenv(name, value)
+    protection = TaskProtection.of_this_task(in_flight)
+    assert protection is not None
+    in_flight.add([MESSAGE])
+    protection.start()
+    eventually(lambda: agent.protected, what="protection")
+    protection.stop()
+    eventually(lambda: not agent.protected, what="its end")
+
+
+def test_outside_ecs_there_is_none(in_flight: InFlight, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ECS_AGENT_URI", raising=False)
+    assert TaskProtection.of_this_task(in_flight) is None

@@ -1,0 +1,73 @@
+"""The table of services: what it must hold, and what follows from it."""
+
+from pathlib import Path
+
+import pytest
+from stack.services import (
+    LACKING,
+    TABLE,
+    Emulator,
+    Layer,
+    Stack,
+    chosen,
+    emulator_of,
+    endpoint,
+    markdown,
+    variables,
+)
+
+UNANSWERED = {"rds", "ecs", "ecr", "application-autoscaling"}
+"""What LocalStack's community edition answers with 501."""
+
+
+def test_localstack_serves_everything_it_can() -> None:
+    others = {s for s in TABLE if emulator_of(s, Stack.LOCALSTACK) is not Emulator.LOCALSTACK}
+    assert others == UNANSWERED | {"rekognition"}
+
+
+def test_a_licensed_localstack_serves_everything_but_rekognition() -> None:
+    assert {s for s in TABLE if emulator_of(s, Stack.LICENSED) is not Emulator.LOCALSTACK} == {
+        "rekognition"
+    }
+
+
+def test_the_light_stack_knows_no_localstack() -> None:
+    assert Emulator.LOCALSTACK not in {emulator_of(service, Stack.LIGHT) for service in TABLE}
+
+
+@pytest.mark.parametrize(
+    ("environment", "stack"),
+    [
+        ({}, Stack.LOCALSTACK),
+        ({"STACK": ""}, Stack.LOCALSTACK),
+        ({"STACK": "light"}, Stack.LIGHT),
+        ({"LOCALSTACK_AUTH_TOKEN": "ls-token"}, Stack.LICENSED),
+        ({"STACK": "light", "LOCALSTACK_AUTH_TOKEN": "ls-token"}, Stack.LIGHT),
+    ],
+)
+def test_the_stack_that_is_asked_for(environment: dict[str, str], stack: Stack) -> None:
+    assert chosen(environment) is stack
+
+
+def test_an_unknown_stack_says_what_there_is() -> None:
+    with pytest.raises(ValueError, match="STACK=light"):
+        chosen({"STACK": "heavy"})
+
+
+def test_terraform_is_told_by_its_own_names() -> None:
+    named = variables(Stack.LOCALSTACK)
+    assert named["AWS_ENDPOINT_URL_SECRETS_MANAGER"] == endpoint("secretsmanager", Stack.LOCALSTACK)
+    assert "AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING" in named
+    assert len(named) == len(TABLE)
+    assert all(address.startswith("http://127.0.0.1:") for address in named.values())
+
+
+def test_every_layer_makes_up_for_one_emulator() -> None:
+    assert set(LACKING) == set(Layer) - {Layer.NONE}
+    assert {layer for _, _, layer in TABLE.values()} == set(Layer)
+
+
+def test_the_page_shows_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs/testing-the-stack.md").read_text(encoding="utf-8")
+    renew = f"put this into docs/testing-the-stack.md:\n{markdown()}"
+    assert markdown() in page, renew
