@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from rekognition.conftest import ANN, BOB, BUCKET, EVE, Store, painting
-from rekognition.endpoint import Endpoint, Failure, StoredObject
+from retinue_rekognition.endpoint import Endpoint, Failure, StoredObject
 from retinue_rekognition.labels import LabelDetector
 from retinue_rekognition.plugin import DETECTORS
 from retinue_sdk import (
