@@ -30,7 +30,7 @@ test-aws: .venv/for-development ## run the Rekognition tests against AWS: needs 
 	if [ $$code -eq 3 ]; then exit 0; elif [ $$code -ne 0 ]; then exit $$code; fi; \
 	RETINUE_TEST_AWS=1 $(BIN)/pytest tests/rekognition/test_contract.py -k aws -p no:randomly
 
-check: .venv/for-development lint types boundaries docs test ## what CI runs: lint, types, boundaries, docs, tests
+check: .venv/for-development lint types boundaries test ## all that CI runs: lint, types, boundaries, tests
 
 lint: .venv/for-development ## check style and format
 	$(BIN)/ruff check .
