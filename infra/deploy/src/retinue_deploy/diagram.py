@@ -39,7 +39,7 @@ _MODULE = re.compile(r'^module "(\w+)" \{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
 _RESOURCE = re.compile(r'^resource "aws_([a-z0-9]+)_?\w*" ', re.MULTILINE)
 _SOURCE = re.compile(r'^  source += "\.\./(\w+)"', re.MULTILINE)
 _REFERENCE = re.compile(r"module\.(\w+)(?:\[[^\]]*\])?(?:\.(\w+))?")
-_EACH = re.compile(r"^  for_each += \w+\.(\w+)$", re.MULTILINE)
+_EACH = re.compile(r"^  for_each += (\S+)$", re.MULTILINE)
 _LOCAL = re.compile(r"^  (\w+) += (.+)$", re.MULTILINE)
 
 
@@ -55,24 +55,25 @@ def diagram(modules: Path = MODULES) -> str:
     text = (modules / "stack/main.tf").read_text(encoding="utf-8")
     locals_block = re.search(r"^locals \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
     shared = dict(_LOCAL.findall(locals_block[1] if locals_block else ""))
-    boxes, arrows = [], []
+    boxes, arrows, keyed = {}, [], []
     for name, body in _MODULE.findall(text):
         each = _EACH.search(body)
-        many = f", for each of {each[1].replace('_', ' ')}" if each else ""
-        services = ", ".join(sorted(_services(modules / name)))
-        boxes.append(f'    {name}["<b>{name}</b>{many}<br/>{services}"]')
+        many = f"<br/>for_each = {each[1]}" if each else ""
+        boxes[name] = f"<b>{name}</b>{many}<br/>{', '.join(sorted(_services(modules / name)))}"
         taken = defaultdict(set)
         for place in (body, *(shared.get(it, "") for it in re.findall(r"local\.(\w+)", body))):
             for other, output in _REFERENCE.findall(place):
-                if other != name:
-                    taken[other].add(output)
-        for other in sorted(taken):
-            what = ", ".join(sorted(filter(None, taken[other])))
-            if other == "key" or not what:
-                arrows.append(f"    {name} -.-> {other}")
-            else:
-                arrows.append(f'    {name} -- "{what}" --> {other}')
-    return "\n".join(["flowchart LR", *boxes, *arrows])
+                taken[other].add(output)
+        if "key" in taken:
+            keyed.append(name)
+        for other in sorted(taken.keys() - {name, "key"}):
+            what = "<br/>".join(sorted(filter(None, taken[other])))
+            arrows.append(
+                f'    {name} -- "{what}" --> {other}' if what else f"    {name} --> {other}"
+            )
+    boxes["key"] += f"<br/>encrypts for {', '.join(keyed)}"  # arrows to it would cross all others
+    drawn = [f'    {name}["{label}"]' for name, label in boxes.items()]
+    return "\n".join(["flowchart TB", *drawn, *arrows])
 
 
 def _services(folder: Path) -> set[str]:
