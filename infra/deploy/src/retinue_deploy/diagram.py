@@ -71,7 +71,8 @@ def diagram(modules: Path = MODULES) -> str:
             arrows.append(
                 f'    {name} -- "{what}" --> {other}' if what else f"    {name} --> {other}"
             )
-    boxes["key"] += f"<br/>encrypts for {', '.join(keyed)}"  # arrows to it would cross all others
+    # Arrows to the key would cross all others; as the last box it stands aside.
+    boxes["key"] = f"{boxes.pop('key')}<br/>encrypts for {', '.join(keyed)}"
     drawn = [f'    {name}["{label}"]' for name, label in boxes.items()]
     return "\n".join(["flowchart TB", *drawn, *arrows])
 
