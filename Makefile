@@ -6,13 +6,14 @@ STACK ?=
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
+BUILD_DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 ENV ?= dev
 DEPLOY = $(BIN)/retinue-deploy
 AWS_OPTIONS = --env '$(ENV)' $(if $(REGION),--region '$(REGION)')
 TAG_OPTION = $(if $(IMAGE_TAG),--image-tag '$(IMAGE_TAG)')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aws test-stack check lint format types boundaries lock clean \
+.PHONY: help run test test-aws test-stack check lint format types boundaries docs serve-docs lock clean \
 	deploy plan image smoke status logs destroy base test-image
 
 help: ## list these commands
@@ -48,6 +49,13 @@ types: .venv/for-development ## check types, strictly
 boundaries: .venv/for-development ## check who may import whom
 	$(BIN)/lint-imports
 
+docs: .venv/for-development ## build the documentation as a site, with warnings as errors
+	$(BUILD_DOCS) build --quiet --config-file website/mkdocs.yml
+	@echo "built: .site/index.html. To read while you write: make serve-docs"
+
+serve-docs: .venv/for-development ## show the documentation on http://127.0.0.1:8000, renewed as you write
+	$(BUILD_DOCS) serve --config-file website/mkdocs.yml --watch README.md
+
 lock: .venv/for-development ## choose versions anew and install them
 	$(BIN)/uv lock --upgrade
 	$(BIN)/uv export --frozen --only-group build --no-header --quiet --output-file infra/image/build.txt
@@ -80,8 +88,8 @@ destroy: .venv/for-development ## destroy an environment and all that is in it
 base: .venv/for-development ## pin the container image's base to what the registry has today
 	@$(DEPLOY) base
 
-clean: ## remove the environment and the laptop's history (.venv, .retinue)
-	rm -rf .venv .retinue
+clean: ## remove the environment, the site and the laptop's history (.venv, .site, .retinue)
+	rm -rf .venv .site .retinue
 
 # The environment: made once, and again when a pyproject.toml or the lock changes. What you install
 # into it yourself, such as a plugin of your own, stays. Tests and checks need more than a run does.

@@ -22,7 +22,7 @@ LOCALSTACK = "localhost:4566"
 """Where the README supposes a LocalStack; an emulator of the test's own stands in for it."""
 
 LEFT_OUT = shutil.ignore_patterns(
-    ".venv", ".retinue", ".git", "__pycache__", ".*_cache", ".hypothesis"
+    ".venv", ".retinue", ".site", ".git", "__pycache__", ".*_cache", ".hypothesis"
 )
 
 

@@ -4,11 +4,13 @@ locals {
   namespace = "Retinue/${local.name}"
 
   # Log lines to count. A metric filter's metric is 0 in minutes with other lines and missing in
-  # minutes without any.
+  # minutes without any. Calls that a service throttled are told once a minute and detector, by the
+  # worker's own metrics: summed up here, since an alarm cannot add up detectors that it has no list of.
   counted = {
-    runs              = "{ $.event = \"run\" }"
-    failed_runs       = "{ $.event = \"run\" && $.outcome = \"failed\" }"
-    receiving_stopped = "{ $.event = \"receiving_stopped\" }"
+    runs              = { pattern = "{ $.event = \"run\" }", value = "1" }
+    failed_runs       = { pattern = "{ $.event = \"run\" && $.outcome = \"failed\" }", value = "1" }
+    receiving_stopped = { pattern = "{ $.event = \"receiving_stopped\" }", value = "1" }
+    throttled_calls   = { pattern = "{ $.throttled = \"yes\" && $.retries_total > 0 }", value = "$.retries_total" }
   }
 }
 
@@ -17,12 +19,12 @@ resource "aws_cloudwatch_log_metric_filter" "this" {
 
   name           = each.key
   log_group_name = module.task.log_group_name
-  pattern        = each.value
+  pattern        = each.value.pattern
 
   metric_transformation {
     namespace     = local.namespace
     name          = each.key
-    value         = "1"
+    value         = each.value.value
     default_value = "0"
     unit          = "Count"
   }
@@ -79,6 +81,40 @@ resource "aws_cloudwatch_metric_alarm" "failure_rate" {
 
   dynamic "metric_query" {
     for_each = toset(["runs", "failed_runs"])
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = local.namespace
+        metric_name = aws_cloudwatch_log_metric_filter.this[metric_query.key].name
+        stat        = "Sum"
+        period      = 300
+      }
+    }
+  }
+}
+
+# Pacing keeps throttled calls few: it uses 98 % of a quota, and goes down when it is throttled.
+resource "aws_cloudwatch_metric_alarm" "throttling" {
+  alarm_name          = "${local.name}-throttling"
+  alarm_description   = "More than 10 % of calls have been throttled for 15 minutes: others use the same quota, or it is smaller than the detectors' option requests_per_second says."
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 10
+  evaluation_periods  = 3
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+
+  metric_query {
+    id          = "throttled_percent"
+    expression  = "IF(FILL(throttled_calls, 0) >= 20, 100 * FILL(throttled_calls, 0) / (FILL(runs, 0) + FILL(throttled_calls, 0)), 0)"
+    label       = "Throttled calls, in percent (of at least 20)"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = toset(["runs", "throttled_calls"])
 
     content {
       id = metric_query.key

@@ -130,6 +130,30 @@ run "scaling" {
   }
 }
 
+run "alarms" {
+  command = apply
+
+  assert {
+    condition     = aws_cloudwatch_log_metric_filter.this["throttled_calls"].metric_transformation[0].value == "$.retries_total"
+    error_message = "throttled calls must be added up, not the lines that tell of them"
+  }
+
+  assert {
+    condition = alltrue([for id in ["runs", "throttled_calls"] : anytrue([
+      for query in aws_cloudwatch_metric_alarm.throttling.metric_query : query.id == id && one(query.metric[*].namespace) == "Retinue/retinue-test-labels" && one(query.metric[*].metric_name) == id
+    ])])
+    error_message = "the alarm must compare throttled calls with runs, both of this pool"
+  }
+
+  assert {
+    condition = alltrue([for alarm in [
+      aws_cloudwatch_metric_alarm.queue_age, aws_cloudwatch_metric_alarm.dead_letters, aws_cloudwatch_metric_alarm.failure_rate,
+      aws_cloudwatch_metric_alarm.throttling, aws_cloudwatch_metric_alarm.receiving_stopped,
+    ] : one(alarm.alarm_actions) == var.alarm_topic_arn])
+    error_message = "people must be told"
+  }
+}
+
 run "never_asleep_on_spot_with_patterns" {
   command = apply
 

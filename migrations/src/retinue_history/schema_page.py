@@ -58,10 +58,14 @@ def schema_page(url: str | URL) -> str:
 def _diagram(tables: list[Relation]) -> Iterator[str]:
     yield "```mermaid"
     yield "erDiagram"
+    named = set()
     for table in tables:
         for target, through in table.references:
+            named |= {target, table.name}
             yield f'    {target} ||--o{{ {table.name} : "{through}"'
     for table in tables:
+        if table.name not in named:
+            continue  # refers to nothing, and would make the rest small
         yield f"    {table.name} {{"
         for column in table.columns:
             # Mermaid wants one word for a type.

@@ -60,13 +60,17 @@ class Seen:
     measured: Measured | None = None
 
 
-def s3_source() -> Source:
-    """Reads objects from S3, or whatever stands for it in boto3's own settings."""
+def s3_source(address: str | None = None) -> Source:
+    """Reads objects from S3, or whatever stands for it in boto3's own settings.
+
+    Args:
+        address: URL of what stands for S3; without it boto3's settings say.
+    """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
     region = os.environ.get("AWS_REGION") or "us-east-1"
-    client = boto3.client("s3", region_name=region)
+    client = boto3.client("s3", region_name=region, endpoint_url=address)
 
     def read(bucket: str, key: str, version: str | None) -> StoredObject | None:
         where: dict[str, Any] = {"Bucket": bucket, "Key": key}

@@ -1,0 +1,92 @@
+"""Draws the stack from its Terraform: ``python -m retinue_deploy.diagram`` prints it for Mermaid.
+
+Boxes are the modules that ``modules/stack`` puts together, with the services that they use; an
+arrow says what a module takes from another. infra/README.md holds what is printed, and a test
+compares.
+"""
+
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+MODULES = Path(__file__).parents[3] / "modules"
+
+SERVICES = {
+    "appautoscaling": "Application Auto Scaling",
+    "autoscaling": "EC2 Auto Scaling",
+    "budgets": "Budgets",
+    "cloudwatch": "CloudWatch",
+    "db": "RDS",
+    "ecs": "ECS",
+    "flow": "VPC",
+    "iam": "IAM",
+    "kms": "KMS",
+    "launch": "EC2",
+    "route": "VPC",
+    "s3": "S3",
+    "scheduler": "EventBridge Scheduler",
+    "security": "VPC",
+    "sns": "SNS",
+    "sqs": "SQS",
+    "subnet": "VPC",
+    "vpc": "VPC",
+    "default": "VPC",
+}
+"""AWS's name of a service, by the first word of its resource types in Terraform."""
+
+_MODULE = re.compile(r'^module "(\w+)" \{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
+_RESOURCE = re.compile(r'^resource "aws_([a-z0-9]+)_?\w*" ', re.MULTILINE)
+_SOURCE = re.compile(r'^  source += "\.\./(\w+)"', re.MULTILINE)
+_REFERENCE = re.compile(r"module\.(\w+)(?:\[[^\]]*\])?(?:\.(\w+))?")
+_EACH = re.compile(r"^  for_each += (\S+)$", re.MULTILINE)
+_LOCAL = re.compile(r"^  (\w+) += (.+)$", re.MULTILINE)
+
+
+def diagram(modules: Path = MODULES) -> str:
+    """The stack as a flowchart in Mermaid's language.
+
+    Args:
+        modules: The folder of Terraform modules.
+
+    Raises:
+        KeyError: A resource type is of a service that has no name here.
+    """
+    text = (modules / "stack/main.tf").read_text(encoding="utf-8")
+    locals_block = re.search(r"^locals \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    shared = dict(_LOCAL.findall(locals_block[1] if locals_block else ""))
+    boxes, arrows, keyed = {}, [], []
+    for name, body in _MODULE.findall(text):
+        each = _EACH.search(body)
+        many = f"<br/>for_each = {each[1]}" if each else ""
+        boxes[name] = f"<b>{name}</b>{many}<br/>{', '.join(sorted(_services(modules / name)))}"
+        taken = defaultdict(set)
+        for place in (body, *(shared.get(it, "") for it in re.findall(r"local\.(\w+)", body))):
+            for other, output in _REFERENCE.findall(place):
+                taken[other].add(output)
+        if "key" in taken:
+            keyed.append(name)
+        for other in sorted(taken.keys() - {name, "key"}):
+            what = "<br/>".join(sorted(filter(None, taken[other])))
+            arrows.append(
+                f'    {name} -- "{what}" --> {other}' if what else f"    {name} --> {other}"
+            )
+    # Arrows to the key would cross all others; as the last box it stands aside.
+    boxes["key"] = f"{boxes.pop('key')}<br/>encrypts for {', '.join(keyed)}"
+    drawn = [f'    {name}["{label}"]' for name, label in boxes.items()]
+    return "\n".join(["flowchart TB", *drawn, *arrows])
+
+
+def _services(folder: Path) -> set[str]:
+    """The services whose resources a module makes, by itself and through modules inside it."""
+    found = set()
+    for file in folder.glob("*.tf"):
+        text = file.read_text(encoding="utf-8")
+        found |= {SERVICES[word] for word in _RESOURCE.findall(text)}
+        for inner in _SOURCE.findall(text):
+            found |= _services(folder.parent / inner)
+    return found
+
+
+if __name__ == "__main__":
+    sys.stdout.write(diagram() + "\n")

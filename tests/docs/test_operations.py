@@ -1,0 +1,92 @@
+"""The pages for operators say what the Terraform, the price files and the sources say."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from retinue_deploy.diagram import diagram
+
+ALARM = re.compile(r"^  alarm_name += \"\$\{(?:local|var)\.name\}-([\w${}.-]+)\"$", re.MULTILINE)
+BUDGET = re.compile(
+    r"^resource \"aws_budgets_budget\" .*?^  name += \"\$\{var\.name\}-(\w+)\"",
+    re.MULTILINE | re.DOTALL,
+)
+HEADING = re.compile(r"^### NAME(?:-POOL)?-([a-z-]+)$", re.MULTILINE)
+NAMED = re.compile(
+    r"`((?:docs|infra|migrations|plugins|sdk|tests|website|workers)/[\w./-]+|uv\.lock)`"
+)
+
+
+def alarms(modules: Path) -> set[str]:
+    """What follows the environment's and the pool's name in the name of each alarm."""
+    found: set[str] = set()
+    for file in modules.glob("*/*.tf"):
+        text = file.read_text("utf-8")
+        names = ALARM.findall(text)
+        assert len(names) == text.count('resource "aws_cloudwatch_metric_alarm"'), file
+        for name in names:
+            if "${each.key}" in name:
+                each = re.search(
+                    r"^  database_alarms = \{\n(.*?)^  \}", text, re.MULTILINE | re.DOTALL
+                )
+                assert each is not None
+                keys = re.findall(r"^    (\w+) = \{", each[1], re.MULTILINE)
+                assert keys
+                found |= {name.replace("${each.key}", key) for key in keys}
+            else:
+                found.add(name)
+        found |= set(BUDGET.findall(text))
+    return found
+
+
+def test_the_runbook_has_every_alarm_and_no_other(root: Path) -> None:
+    told = HEADING.findall((root / "docs/runbook.md").read_text("utf-8"))
+    assert sorted(told) == sorted(alarms(root / "infra/modules"))
+
+
+def test_what_the_threat_model_points_at_exists(root: Path) -> None:
+    page = (root / "docs/threat-model.md").read_text("utf-8")
+    named = set(NAMED.findall(page))
+    assert len(named) > 30
+    assert {path for path in named if not (root / path).exists()} == set()
+
+
+def test_every_threat_has_an_answer_a_place_and_what_remains(root: Path) -> None:
+    page = (root / "docs/threat-model.md").read_text("utf-8")
+    _, _, threats = page.partition("## Untrusted")
+    rows = re.findall(r"^\| (?!threat)(.+) \|$", threats, re.MULTILINE)
+    assert len(rows) > 25
+    for row in rows:
+        cells = row.split(" | ")
+        assert len(cells) == 4, row
+        assert all(cell.strip() for cell in cells), row
+        assert NAMED.search(cells[2]), row
+
+
+def test_the_tables_of_costs_are_the_price_files(root: Path) -> None:
+    printed = subprocess.run(
+        [sys.executable, root / "website/cost_page.py"], capture_output=True, text=True, check=True
+    ).stdout
+    page = (root / "docs/cost.md").read_text("utf-8")
+    assert "10,000 images" in printed
+    assert printed.strip() in page, "renew it: .venv/bin/python website/cost_page.py"
+
+
+def test_the_costs_at_rest_are_those_of_the_page_on_deploying(root: Path) -> None:
+    together = re.findall(
+        r"^together +([\d.]+)$", (root / "docs/deploy.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(together) == 2
+    page = (root / "docs/cost.md").read_text("utf-8")
+    for usd in together:
+        assert usd in page
+
+
+def test_the_drawing_is_what_the_terraform_says(root: Path) -> None:
+    page = (root / "infra/README.md").read_text("utf-8")
+    drawn = diagram()
+    assert f"```mermaid\n{drawn}\n```" in page, "renew it: python -m retinue_deploy.diagram"
+    stack = (root / "infra/modules/stack/main.tf").read_text("utf-8")
+    for module in re.findall(r'^module "(\w+)"', stack, re.MULTILINE):
+        assert f"    {module}[" in drawn

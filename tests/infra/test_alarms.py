@@ -1,0 +1,28 @@
+"""What the log's metric filters look for is what the worker writes."""
+
+import io
+import json
+import re
+
+from infra.terraform import source
+from retinue_workers.embedded_metrics import EmbeddedMetrics
+from retinue_workers.metrics import Metrics
+
+
+def test_throttled_calls_are_told_as_the_filter_expects() -> None:
+    found = re.search(
+        r'throttled_calls += \{ pattern = "\{ \$\.(\w+) = \\"(\w+)\\" && \$\.(\w+) > 0 \}", '
+        r'value = "\$\.(\w+)" \}',
+        source("modules/pool/alarms.tf"),
+    )
+    assert found is not None
+    label, yes, counted, value = found.groups()
+    assert counted == value
+
+    metrics = Metrics(in_flight=lambda: 0, open_causes=lambda: 0)
+    for throttled in (True, True, False):
+        metrics.retried("echo", throttled)
+    writer = EmbeddedMetrics(metrics.registry, "Retinue/test/worker", io.StringIO())
+    told = [json.loads(line) for line in writer.lines(0.0)]
+    assert [line[counted] for line in told if line.get(label) == yes] == [2]
+    assert [line[counted] for line in told if counted in line and line.get(label) != yes] == [1]

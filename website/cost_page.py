@@ -1,0 +1,84 @@
+"""Prints the tables of docs/cost.md: ``python website/cost_page.py``. A test compares."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from retinue_deploy.cost import prices
+from retinue_rekognition.prices import price as rekognition_price
+
+VOLUMES = (10_000, 1_000_000, 100_000_000)
+"""Images a month."""
+
+IMAGE_MB = 2.0
+"""Size of an image."""
+IMAGES_PER_MINUTE_PER_TASK = 60
+"""Terraform's default for a pool, with its default size: 1 vCPU and 2 GB."""
+SQS_CALLS = 0.2
+"""A batch of ten takes one call to receive and one to delete."""
+KB_THROUGH_ENDPOINTS = 10.0
+"""A message, an answer of Rekognition and lines of log. Bytes of images take S3's gateway."""
+LOG_KB = 0.5
+"""One run is one line."""
+ROW_KB = 4.4
+"""Measured: 5,000 images, each with one run of eight boxed labels and a raw response of 2.9 KB."""
+
+
+def lines(images: int, price: Mapping[str, Any], *, by_reference: bool) -> dict[str, float]:
+    """What a month's images cost, in US dollars, beyond what an environment costs at rest.
+
+    Args:
+        images: Images in the month.
+        price: The price file.
+        by_reference: Whether Rekognition looks at them, or a model in the worker.
+    """
+    hours = images / IMAGES_PER_MINUTE_PER_TASK / 60
+    task_hour = price["fargate"]["vcpu_hour"] + 2 * price["fargate"]["gb_hour"]
+    million, gigabyte = images / 1e6, 1e6  # kilobytes
+    labels = rekognition_price("DetectLabels", price["region"]).usd(Decimal(images))
+    reads = 0.0 if by_reference else images / 1e3 * price["s3"]["get_thousand"]
+    return {
+        "Rekognition, DetectLabels": float(labels) if by_reference else 0.0,
+        "tasks on Fargate": hours * task_hour,
+        "S3, requests": images / 1e3 * price["s3"]["put_thousand"] + reads,
+        "S3, the month's images kept a month": images * IMAGE_MB / 1e3 * price["s3"]["gb_month"],
+        "SNS and SQS": million
+        * (price["messages"]["sns_publish_million"] + SQS_CALLS * price["messages"]["sqs_million"]),
+        "logs": images * LOG_KB / gigabyte * price["logs"]["gb"],
+        "data through endpoints": images
+        * KB_THROUGH_ENDPOINTS
+        / gigabyte
+        * price["endpoint_data"]["gb"],
+        "database storage, the month's rows kept a month": images
+        * ROW_KB
+        / gigabyte
+        * price["rds"]["storage_gb_month"],
+    }
+
+
+def tables() -> Iterator[str]:
+    """Both tables: Rekognition, and a model of one's own."""
+    price = prices()
+    for title, by_reference in (
+        ("`rekognition-labels`", True),
+        ("`onnx-objects`, on the worker's processor", False),
+    ):
+        columns = [lines(images, price, by_reference=by_reference) for images in VOLUMES]
+        yield f"### {title}"
+        yield ""
+        yield "| US dollars a month | " + " | ".join(f"{n:,} images" for n in VOLUMES) + " |"
+        yield "|---|" + "---:|" * len(VOLUMES)
+        for line in columns[0]:
+            if any(column[line] for column in columns):
+                cells = (f"{column[line]:,.2f}" for column in columns)
+                yield f"| {line} | " + " | ".join(cells) + " |"
+        sums = [sum(column.values()) for column in columns]
+        yield "| together | " + " | ".join(f"**{total:,.2f}**" for total in sums) + " |"
+        thousands = (total / n * 1e3 for total, n in zip(sums, VOLUMES, strict=True))
+        yield "| for 1,000 images | " + " | ".join(f"{each:,.3f}" for each in thousands) + " |"
+        yield ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(tables()))

@@ -1,0 +1,69 @@
+"""Brings pages that live beside the code into the site, and makes links between them right.
+
+MkDocs takes pages from one folder. Ours are where people look for them: READMEs beside what they
+are about. Each is given an address in the site here, and every relative link is followed from where
+its page is in the repository. A link to a file that is no page leads to a copy of it.
+"""
+
+import posixpath
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+
+BROUGHT = {
+    "README.md": "start.md",
+    "infra/README.md": "infrastructure.md",
+    "plugins/eventbridge/README.md": "plugins/eventbridge.md",
+    "plugins/onnx/README.md": "plugins/onnx.md",
+    "plugins/rekognition/README.md": "plugins/rekognition.md",
+    "website/reference/commands.md": "reference/commands.md",
+    "website/reference/sdk.md": "reference/sdk.md",
+    "website/reference/testing.md": "reference/testing.md",
+}
+"""Pages outside of docs/, by their path in the repository: their address in the site."""
+
+_PATH = {address: path for path, address in BROUGHT.items()}
+_CODE_OR_LINK = re.compile(
+    r"(?P<code>^```.*?^```$|`[^`\n]*`)|(?P<before>\]\()(?P<link>[^)\s]+)\)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add the pages that live elsewhere."""
+    for path, address in BROUGHT.items():
+        files.append(File.generated(config, address, abs_src_path=str(ROOT / path)))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead every relative link of a page to its place in the site."""
+    here = page.file.src_uri
+    folder = posixpath.dirname(_PATH.get(here, f"docs/{here}"))
+
+    def led(found: re.Match[str]) -> str:
+        link = found["link"]
+        if link is None or link.startswith("#") or re.match(r"[a-z]+:", link):
+            return found[0]
+        path, hash_sign, anchor = link.partition("#")
+        target = _address(posixpath.normpath(posixpath.join(folder, path)), config, files)
+        return f"]({posixpath.relpath(target, posixpath.dirname(here) or '.')}{hash_sign}{anchor})"
+
+    return _CODE_OR_LINK.sub(led, markdown)
+
+
+def _address(path: str, config: MkDocsConfig, files: Files) -> str:
+    """Where a file of the repository is in the site; one that is no page is copied into it."""
+    if path in BROUGHT:
+        return BROUGHT[path]
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    address = f"files/{path}.txt"
+    if (ROOT / path).is_file() and files.get_file_from_path(address) is None:
+        files.append(File.generated(config, address, abs_src_path=str(ROOT / path)))
+    return address
