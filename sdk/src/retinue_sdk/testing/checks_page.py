@@ -6,7 +6,7 @@
 import sys
 
 from retinue_sdk.testing.check import Suite
-from retinue_sdk.testing.check_life import MAX_GROWTH_BYTES
+from retinue_sdk.testing.check_life import MAX_GROWTH_BYTES, MIN_GROWTH_BYTES, STRETCHES
 from retinue_sdk.testing.checks import CHECKS
 
 _HEAD = """\
@@ -45,11 +45,13 @@ the [subject](howto/http.md) tells more:
 
 ## How memory is measured
 
-The check shows {images:,} images and compares the process's resident memory after a fifth of them
-with that at the end: `/proc/self/statm` on Linux, psutil elsewhere, after a collection of garbage
-and (with glibc) `malloc_trim`. Memory that native code holds counts too.
+The check shows {images:,} images in {all} stretches of the same length, and reads the process's
+resident memory after each: `/proc/self/statm` on Linux, psutil elsewhere, after a collection of
+garbage and (with glibc) `malloc_trim`. Memory that native code holds counts too.
 
-It may grow by {growth} MiB.
+The first stretch does not count: a model takes its memory there. A detector fails if memory grew
+by more than {growth} kB an image (and by more than {least} MiB) in every one of the others. A pool that
+takes another piece at some time does so in one of them; what is kept of every image shows in each.
 """
 
 
@@ -64,7 +66,14 @@ def checks_page() -> str:
         parts[-1] += "".join(f"\n| `{check.id}` | {check.meaning} |" for check in rows)
         parts.append("\nWhat to do when one fails:\n")
         parts.append("\n".join(f"- `{check.id}`: {check.remedy}." for check in rows) + "\n")
-    parts.append(_TAIL.format(images=1_000, growth=MAX_GROWTH_BYTES // 2**20))
+    parts.append(
+        _TAIL.format(
+            images=1_000,
+            all=STRETCHES + 1,
+            growth=MAX_GROWTH_BYTES // 1_000,
+            least=MIN_GROWTH_BYTES // 2**20,
+        )
+    )
     return "\n".join(parts)
 
 
