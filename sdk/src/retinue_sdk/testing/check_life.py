@@ -29,8 +29,8 @@ MAX_GROWTH_BYTES = 40_000
 measured over 1,000 images by this check, grew by 0.0 to 2.3 kB an image after the first 200."""
 
 MIN_GROWTH_BYTES = 2**20
-"""Growth of a stretch of images that is no growth, in bytes: allocators take and give back memory in
-pieces of this order (glibc's thresholds begin at 128 KiB, ``mallopt(3)``)."""
+"""Growth over a stretch of images that counts as none, in bytes: allocators take and give back
+memory in pieces (glibc's thresholds begin at 128 KiB, ``mallopt(3)``)."""
 
 STRETCHES = 4
 """How many stretches of images are measured, after a first one that is not."""

@@ -50,8 +50,9 @@ resident memory after each: `/proc/self/statm` on Linux, psutil elsewhere, after
 garbage and (with glibc) `malloc_trim`. Memory that native code holds counts too.
 
 The first stretch does not count: a model takes its memory there. A detector fails if memory grew
-by more than {growth} kB an image (and by more than {least} MiB) in every one of the others. A pool that
-takes another piece at some time does so in one of them; what is kept of every image shows in each.
+by more than {growth} kB an image (and by more than {least} MiB) in every one of the others. A pool
+that takes another piece at some time does so in one of them; what is kept of every image shows in
+each.
 """
 
 

@@ -34,7 +34,7 @@ class CheckBucket:
         Raises:
             ConfigurationError: S3 does not take it.
         """
-        key = f"{self._prefix}{next(self._numbers)}-{name}"
+        key = f"{self._prefix}{next(self._numbers)}/{name}"
         try:
             answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
         except (BotoCoreError, ClientError) as error:

@@ -23,8 +23,8 @@ MAX_LOST = 3
 """How many checks in a row a detector may hang or crash in; the others are then not tried."""
 
 _LOADING = (
-    "the process that loads the plugins and makes {name} is gone: {why}; what is printed above tells "
-    "which plugin it was in"
+    "the process that loads the plugins and makes {name} is gone: {why}; what is printed above "
+    "tells which plugin it was in"
 )
 
 _GONE = "the detector took its process with it"
