@@ -81,6 +81,15 @@ def test_an_unusable_plugin_is_listed_with_its_remedy(invoke: Invoke, tmp_path: 
     assert "left-half" in said.stdout
 
 
+def test_a_contested_name_is_listed_with_both_remedies(invoke: Invoke, tmp_path: Path) -> None:
+    twin = tmp_path / "plugins/twin.py"
+    twin.write_text(ONE_FILE.replace("left-half", "echo"))
+    said = invoke("plugins")
+    assert said.exit_code == 1
+    assert f"'echo' is registered by retinue-hostile and by {twin}: remove {twin}" in said.stderr
+    assert ", or uninstall retinue-hostile" in said.stderr
+
+
 def test_one_detector_is_shown_with_types_ranges_and_marks(invoke: Invoke) -> None:
     said = invoke("plugins", "onnx-objects")
     assert "threshold = 0.35  (number, at least 0, at most 1)" in said.output
