@@ -16,9 +16,9 @@ Printed from the checks by `python -m retinue_sdk.testing.checks_page`; a test c
 
 There is one implementation of each check. pytest makes it when you subclass the test classes of
 `retinue_sdk.testing` ([Write a detector](plugins.md) shows how), and `retinue plugins check NAME`
-makes it without pytest and writes a report. A check calls the detector as the worker would: on
-another thread than `start`, with a time limit, and with an error that is raised holding for the
-whole batch.
+makes it without pytest, in a process of its own, and writes a report. A check calls the detector as
+the worker would: on another thread than `start`, with a time limit, and with an error that is
+raised holding for the whole batch.
 """
 
 _WHOM = {
@@ -36,7 +36,8 @@ the [subject](howto/http.md) tells more:
 
 - `photographs`: files in which your detector finds something. Drawn pictures stand in for them.
 - `options`: as they would stand in `RETINUE_DETECTORS`.
-- `store`: for a service that reads S3 itself, what puts a file where the service finds it.
+- `store`: for a service that reads S3 itself, what puts a file where the service finds it;
+  `--bucket NAME` of `retinue plugins check` is one.
 - `faults`: ways to make the service fail, with the class of error that each must come to.
 - `secrets`: texts that must turn up nowhere, beside the options that are `SecretStr`.
 - `timeout_seconds`: the longest call; 60, as in the worker, unless you say otherwise.
