@@ -170,10 +170,10 @@ def test_check_outlives_a_detector_that_ends_its_process(invoke: Invoke, tmp_pat
 
 def test_check_outlives_a_detector_that_hangs_with_pythons_lock() -> None:
     order = Order("hostile-crashes", {"how": "hang-in-c"}, None, timeout_seconds=1)
-    report = check_detector(order, opened=print, told=print, silence_seconds=4)
+    report = check_detector(order, opened=print, told=print, silence_seconds=9)
     assert not report.passed
     [first, *_] = [result for result in report.results if result.outcome == "failed"]
-    assert "it was silent for 5 seconds" in first.message
+    assert "it was silent for 10 seconds" in first.message
 
 
 def test_check_says_that_a_plugin_ends_the_process_that_loads_it(

@@ -19,6 +19,9 @@ SILENCE_SECONDS = 20.0
 """How long a process may say nothing beyond the longest call, in seconds; it speaks each second,
 unless native code keeps Python's lock."""
 
+LOADING_SECONDS = 120.0
+"""How long a process may be silent at first: it starts Python and imports Retinue."""
+
 MAX_LOST = 3
 """How many checks in a row a detector may hang or crash in; the others are then not tried."""
 
@@ -85,13 +88,15 @@ def _heard(order: Order, first: int, patience_seconds: float) -> Iterator[Messag
     """What a process tells; at last a text, how it ended."""
     with _process(order, first) as (connection, process):
         try:
-            while connection.poll(patience_seconds):
+            patience = max(patience_seconds, LOADING_SECONDS)
+            while connection.poll(patience):
                 yield connection.recv()
+                patience = patience_seconds
         except (EOFError, OSError):
             process.join(patience_seconds)
             yield how_it_ended(process.exitcode)
         else:
-            yield f"it was silent for {patience_seconds:g} seconds: native code keeps Python's lock"
+            yield f"it was silent for {patience:g} seconds: native code keeps Python's lock"
 
 
 @contextmanager
