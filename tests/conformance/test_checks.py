@@ -1,14 +1,14 @@
 """Each check finds what it is for: a detector that does everything right but one thing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from retinue_hostile.conforming import Conforming
+from retinue_hostile.conforming import Conforming, ConformingBase, ConformingOptions
 from retinue_hostile.failing_answers import Overcharged
 from retinue_hostile.plugin import FAILING
-from retinue_sdk import AnyDetector, RetriableError
+from retinue_sdk import AnyDetector, Image, Result, RetriableError
 from retinue_sdk.testing import CHECKS, CheckResult, Fault, Report, Subject, run_checks
 
 
@@ -51,6 +51,26 @@ def test_a_mistake_fails_its_check_and_no_other(detector: type[AnyDetector]) -> 
     assert found.failures == [detector.name.removeprefix("failing-")], told(found)
     assert "\n  expected: " in told(found)
     assert "\n  remedy: " in told(found)
+
+
+class Pooled(ConformingBase[ConformingOptions]):
+    """Takes a large piece of memory once, late, and keeps it: a pool, not a leak."""
+
+    name: ClassVar[str] = "pooled"
+    pool: ClassVar[list[bytes]] = []
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        if not self.pool and any("image-60" in image.reference.key for image in images):
+            self.pool.append(b"\1" * 2**26)
+        return super().detect(images)
+
+
+def test_memory_that_is_taken_once_is_no_leak() -> None:
+    [check] = [check for check in CHECKS if check.id == "memory-bounded"]
+    found = run_checks(Subject(Pooled, memory_images=100), [check])
+    assert Pooled.pool
+    Pooled.pool.clear()
+    assert found.passed, told(found)
 
 
 def test_a_detector_without_mistakes_passes_them_all() -> None:

@@ -4,12 +4,16 @@ import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image as Pillow
 from retinue_sdk.testing import CHECKS
+from retinue_workers.checking.order import Order
+from retinue_workers.checking.process import check_detector
 from retinue_workers.cli.commands import retinue
+from retinue_workers.laptop import Endpoint
 
 Invoke = Callable[..., Result]
 
@@ -77,6 +81,15 @@ def test_an_unusable_plugin_is_listed_with_its_remedy(invoke: Invoke, tmp_path: 
     assert "left-half" in said.stdout
 
 
+def test_a_contested_name_is_listed_with_both_remedies(invoke: Invoke, tmp_path: Path) -> None:
+    twin = tmp_path / "plugins/twin.py"
+    twin.write_text(ONE_FILE.replace("left-half", "echo"))
+    said = invoke("plugins")
+    assert said.exit_code == 1
+    assert f"'echo' is registered by retinue-hostile and by {twin}: remove {twin}" in said.stderr
+    assert ", or uninstall retinue-hostile" in said.stderr
+
+
 def test_one_detector_is_shown_with_types_ranges_and_marks(invoke: Invoke) -> None:
     said = invoke("plugins", "onnx-objects")
     assert "threshold = 0.35  (number, at least 0, at most 1)" in said.output
@@ -138,3 +151,76 @@ def test_check_tells_what_fails_and_the_remedy(invoke: Invoke, tmp_path: Path) -
     assert "remedy: derive the options from DetectorOptions" in said.output
     assert f"{name} fails 1 of {len(CHECKS)} checks" in said.output
     assert json.loads(report.read_text())["passed"] is False
+
+
+def test_check_outlives_a_detector_that_ends_its_process(invoke: Invoke, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    options = '{"how": "process"}'
+    said = invoke("plugins", "check", "hostile-exits", "--options", options, "--json", report)
+    assert said.exit_code == 1, said.output
+    assert "hostile-exits works by reference" in said.output
+    written = json.loads(report.read_text())["checks"]
+    lost = [check["message"] for check in written if check["outcome"] == "failed"]
+    assert len(lost) == 3  # and then no more of them are tried
+    assert all("took its process with it: it exited with status" in message for message in lost)
+    assert [check["id"] for check in written] == [check.id for check in CHECKS]
+    assert written[0]["outcome"] == "passed"
+    assert "not tried" in written[-1]["message"]
+
+
+def test_check_outlives_a_detector_that_hangs_with_pythons_lock() -> None:
+    order = Order("hostile-crashes", {"how": "hang-in-c"}, None, timeout_seconds=1)
+    report = check_detector(order, opened=print, told=print, silence_seconds=9)
+    assert not report.passed
+    [first, *_] = [result for result in report.results if result.outcome == "failed"]
+    assert "it was silent for 10 seconds" in first.message
+
+
+def test_check_says_that_a_plugin_ends_the_process_that_loads_it(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    (tmp_path / "plugins/exits.py").write_text("import os\nos._exit(9)\n")
+    said = invoke("plugins", "check", "left-half")
+    assert said.exit_code == 2
+    assert "makes left-half is gone: it exited with status 9" in said.output
+
+
+BY_REFERENCE = '''
+"""Has S3 tell a size."""
+import boto3
+from retinue_sdk import Capabilities, Detector, DetectorOptions, Findings, Input
+
+class Sizes(Detector[DetectorOptions]):
+    """Has S3 tell a size."""
+    name = "sizes"
+    version = "1"
+    capabilities = Capabilities(Input.REFERENCE)
+
+    def detect(self, images):
+        s3 = boto3.client("s3")
+        wanted = [image.reference for image in images]
+        heads = [s3.head_object(Bucket=w.bucket, Key=w.key, VersionId=w.version_id) for w in wanted]
+        return [Findings(raw_response=head["ContentLength"]) for head in heads]
+'''
+
+
+def test_check_lends_pictures_to_a_bucket_and_takes_them_back(
+    aws: Endpoint, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="lent-to-checks")
+    versioning: Any = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket="lent-to-checks", VersioningConfiguration=versioning)
+    (tmp_path / "plugins/sizes.py").write_text(BY_REFERENCE)
+    check = ["plugins", "check", "sizes", "--memory-images", 0]
+    said = invoke(*check, "--bucket", "lent-to-checks")
+    assert "passed  answers-complete" in said.output
+    assert "passed  restart" in said.output
+    assert "works by reference" not in said.output
+    assert not s3.list_object_versions(Bucket="lent-to-checks").get("Versions")
+    assert "failed  answers-complete" in invoke(*check).output
+    said = invoke(*check, "--bucket", "nobodys-bucket")
+    assert said.exit_code == 2
+    assert "--bucket nobodys-bucket: the pictures cannot be put there" in said.output

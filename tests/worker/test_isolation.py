@@ -19,6 +19,7 @@ from PIL import Image as PillowImage
 from retinue_sdk import Capabilities, ConfigurationError, Findings, Image, ImageLimits, Input
 from retinue_workers.isolation.detector import IsolatedDetector, isolate
 from retinue_workers.isolation.terms import Isolation
+from retinue_workers.plugins import Plugins
 
 
 def children() -> list[psutil.Process]:
@@ -50,6 +51,44 @@ def pixels_alone(**terms: Any) -> IsolatedDetector:
         timeout_seconds=30,
         max_answer_bytes=100_000,
     )
+
+
+ONE_FILE = '''
+"""Tells where it works."""
+import os
+from retinue_sdk import Capabilities, Detector, DetectorOptions, Findings, Input
+
+class Options(DetectorOptions):
+    """One."""
+    word: str = ""
+    """What to say."""
+
+class Where(Detector[Options]):
+    """Tells where it works."""
+    name = "where"
+    version = "1"
+    capabilities = Capabilities(Input.REFERENCE)
+
+    def detect(self, images):
+        return [Findings(raw_response=[self.options.word, os.getpid()]) for _ in images]
+'''
+
+
+def test_a_plugin_that_is_one_file_works_in_a_process_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "where.py").write_text(ONE_FILE)
+    [made] = Plugins((), folder=tmp_path).make({"where": {"word": "here"}})
+    isolated = isolate(
+        made, Isolation(), limits=ImageLimits(), timeout_seconds=30, max_answer_bytes=100_000
+    )
+    isolated.start()
+    try:
+        (findings,) = isolated.detect([Image.from_bytes(b"?")])
+    finally:
+        isolated.close()
+    assert isinstance(findings, Findings)
+    said: Any = findings.raw_response
+    assert said[0] == "here"
+    assert said[1] != os.getpid()
 
 
 def test_pixels_bytes_and_references_arrive_and_findings_are_the_same(rig: Rig) -> None:
@@ -209,6 +248,7 @@ from retinue_hostile.crashes import Crashes, CrashesOptions
 from retinue_sdk import Image, ImageLimits
 from retinue_workers.isolation.detector import isolate
 from retinue_workers.isolation.terms import Isolation
+from retinue_workers.plugins import Plugins
 detector = isolate(Crashes(CrashesOptions(how="hang-in-c", seconds=120)), Isolation(),
                    limits=ImageLimits(), timeout_seconds=120, max_answer_bytes=1000)
 detector.start()

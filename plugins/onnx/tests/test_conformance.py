@@ -12,7 +12,7 @@ from retinue_sdk import AnyDetector
 from retinue_sdk.testing import BaseBatches, BaseDetector, BasePixels, Subject
 
 MEMORY_IMAGES = 100
-"""1,000 images take half a minute; a tenth of them shows a leak of 400 kB an image, and the least
+"""1,000 images take half a minute; a tenth of them shows a leak of 53 kB an image, and the least
 decoded photograph here has 500 kB. `retinue plugins check` shows all 1,000."""
 
 

@@ -44,8 +44,12 @@ class PluginSource:
     @property
     def remedy(self) -> str:
         """What gets rid of a plugin that cannot be used."""
-        verb = "remove" if self.version == "one file" else "uninstall"
-        return f"{verb} {self.distribution}"
+        return remedy(self.distribution, self.version)
+
+
+def remedy(distribution: str, version: str) -> str:
+    """What gets rid of a plugin: a file is removed, a distribution uninstalled."""
+    return f"{'remove' if version == 'one file' else 'uninstall'} {distribution}"
 
 
 def installed_plugins(points: tuple[EntryPoint, ...] | None = None) -> Iterator[PluginSource]:

@@ -15,7 +15,13 @@ from pydantic import JsonValue, ValidationError
 from retinue_sdk import AnyDetector, ConfigurationError, RetinueError, Run, hookspecs
 from retinue_sdk.detector import detector_class
 
-from retinue_workers.plugin_source import PluginSource, folder_plugins, installed_plugins, told
+from retinue_workers.plugin_source import (
+    PluginSource,
+    folder_plugins,
+    installed_plugins,
+    remedy,
+    told,
+)
 from retinue_workers.verdict import describe
 
 log = structlog.get_logger(__name__)
@@ -249,7 +255,8 @@ class Plugins:
         if other is not None:
             self.contested[name] = (
                 f"detector {name!r} is registered by {other.distribution} and by "
-                f"{source.distribution}: uninstall one of them"
+                f"{source.distribution}: {source.remedy}, or "
+                f"{remedy(other.distribution, other.distribution_version)}"
             )
         if name not in self.contested:
             self.registrations[name] = Registration(

@@ -92,7 +92,8 @@ class Bench:
         """What the detector declares, with these options."""
         if self._made is None:
             self._made = self.make()
-        return self._made.capabilities
+        made = self._made
+        return self._within(lambda: made.capabilities, "capabilities", self._seconds)
 
     @property
     def detector(self) -> AnyDetector:
@@ -116,8 +117,24 @@ class Bench:
         return self.subject.detector.options_model.model_validate(dict(self.subject.options))
 
     def make(self) -> AnyDetector:
-        """Another detector with the same options, not started."""
-        return self.subject.detector(self.options())
+        """Another detector with the same options, not started.
+
+        Raises:
+            CheckFailedError: It cannot be made, or not in time.
+            ValidationError: The options are not what the options model wants.
+        """
+        options = self.options()
+        return self._within(
+            lambda: self.subject.detector(options), "the constructor", self._seconds
+        )
+
+    def fingerprint(self, detector: AnyDetector) -> str:
+        """The detector's fingerprint.
+
+        Raises:
+            CheckFailedError: It raises, or takes too long.
+        """
+        return self._within(detector.fingerprint, "fingerprint()", self._seconds)
 
     def start(self, detector: AnyDetector) -> None:
         """Start a detector.

@@ -89,7 +89,7 @@ def range_refused(bench: Bench) -> None:
 )
 def fingerprint_stable(bench: Bench) -> None:
     """Otherwise every start of a worker makes every image new."""
-    fingerprints = {bench.make().fingerprint() for _ in range(3)}
+    fingerprints = {bench.fingerprint(bench.make()) for _ in range(3)}
     if len(fingerprints) > 1:
         raise CheckFailedError(f"three detectors had {len(fingerprints)} fingerprints")
 

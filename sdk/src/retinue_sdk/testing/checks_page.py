@@ -6,7 +6,7 @@
 import sys
 
 from retinue_sdk.testing.check import Suite
-from retinue_sdk.testing.check_life import MAX_GROWTH_BYTES
+from retinue_sdk.testing.check_life import MAX_GROWTH_BYTES, MIN_GROWTH_BYTES, STRETCHES
 from retinue_sdk.testing.checks import CHECKS
 
 _HEAD = """\
@@ -16,9 +16,9 @@ Printed from the checks by `python -m retinue_sdk.testing.checks_page`; a test c
 
 There is one implementation of each check. pytest makes it when you subclass the test classes of
 `retinue_sdk.testing` ([Write a detector](plugins.md) shows how), and `retinue plugins check NAME`
-makes it without pytest and writes a report. A check calls the detector as the worker would: on
-another thread than `start`, with a time limit, and with an error that is raised holding for the
-whole batch.
+makes it without pytest, in a process of its own, and writes a report. A check calls the detector as
+the worker would: on another thread than `start`, with a time limit, and with an error that is
+raised holding for the whole batch.
 """
 
 _WHOM = {
@@ -36,7 +36,8 @@ the [subject](howto/http.md) tells more:
 
 - `photographs`: files in which your detector finds something. Drawn pictures stand in for them.
 - `options`: as they would stand in `RETINUE_DETECTORS`.
-- `store`: for a service that reads S3 itself, what puts a file where the service finds it.
+- `store`: for a service that reads S3 itself, what puts a file where the service finds it;
+  `--bucket NAME` of `retinue plugins check` is one.
 - `faults`: ways to make the service fail, with the class of error that each must come to.
 - `secrets`: texts that must turn up nowhere, beside the options that are `SecretStr`.
 - `timeout_seconds`: the longest call; 60, as in the worker, unless you say otherwise.
@@ -45,11 +46,14 @@ the [subject](howto/http.md) tells more:
 
 ## How memory is measured
 
-The check shows {images:,} images and compares the process's resident memory after a fifth of them
-with that at the end: `/proc/self/statm` on Linux, psutil elsewhere, after a collection of garbage
-and (with glibc) `malloc_trim`. Memory that native code holds counts too.
+The check shows {images:,} images in {all} stretches of the same length, and reads the process's
+resident memory after each: `/proc/self/statm` on Linux, psutil elsewhere, after a collection of
+garbage and (with glibc) `malloc_trim`. Memory that native code holds counts too.
 
-It may grow by {growth} MiB.
+The first stretch does not count: a model takes its memory there. A detector fails if memory grew
+by more than {growth} kB an image (and by more than {least} MiB) in every one of the others. A pool
+that takes another piece at some time does so in one of them; what is kept of every image shows in
+each.
 """
 
 
@@ -64,7 +68,14 @@ def checks_page() -> str:
         parts[-1] += "".join(f"\n| `{check.id}` | {check.meaning} |" for check in rows)
         parts.append("\nWhat to do when one fails:\n")
         parts.append("\n".join(f"- `{check.id}`: {check.remedy}." for check in rows) + "\n")
-    parts.append(_TAIL.format(images=1_000, growth=MAX_GROWTH_BYTES // 2**20))
+    parts.append(
+        _TAIL.format(
+            images=1_000,
+            all=STRETCHES + 1,
+            growth=MAX_GROWTH_BYTES // 1_000,
+            least=MIN_GROWTH_BYTES // 2**20,
+        )
+    )
     return "\n".join(parts)
 
 

@@ -99,4 +99,6 @@ def _apply(check: Check, subject: Subject) -> CheckResult:
         outcome, message = "failed", str(error)
     except NotApplicableError as error:
         outcome, message = "skipped", str(error)
+    # What a detector said may be no valid Unicode, and must neither end a report nor a terminal.
+    message = message.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
     return CheckResult(check.id, check.meaning, outcome, message, time.monotonic() - began)

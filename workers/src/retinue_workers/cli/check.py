@@ -2,7 +2,8 @@
 
 import json
 import sys
-from dataclasses import replace
+import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import click
 from retinue_sdk import ConfigurationError
 
 from retinue_workers.cli.json_option import json_options
-from retinue_workers.cli.plugins_dir import installed_plugins, plugins_dir_option
+from retinue_workers.cli.plugins_dir import given, plugins_dir_option
+from retinue_workers.settings import Settings
 
 _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
 
@@ -22,6 +24,11 @@ _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
     "--images",
     type=click.Path(path_type=Path, exists=True),
     help="A photograph, or a folder of them, in which it finds something.  [default: drawn ones]",
+)
+@click.option(
+    "--bucket",
+    help="An S3 bucket to lend pictures to, for a service that reads S3 itself; one whose uploads "
+    "nobody is told of. They are deleted at the end.",
 )
 @click.option(
     "--timeout-seconds",
@@ -49,6 +56,7 @@ def check(
     detector: str,
     options: dict[str, Any],
     images: Path | None,
+    bucket: str | None,
     timeout_seconds: float,
     memory_images: int | None,
     report_path: Path | None,
@@ -57,19 +65,33 @@ def check(
     """Check that a DETECTOR keeps the rules; the exit code is 0 if it does, and 1 if not.
 
     These are the checks that the test classes of retinue_sdk.testing make; docs/checks.md explains
-    each. A detector that asks a service with a price calls it some two hundred times.
+    each. They run in a process of their own, so that a crash or a hang is told too. A detector that
+    asks a service with a price calls it some two hundred times.
     """
-    from retinue_sdk.testing import CheckResult, Subject, run_checks
+    from retinue_sdk.testing import CheckResult
 
-    found = installed_plugins(plugins_dir or folder)
-    [made] = found.make({detector: options})  # a wrong option is told before anything else
-    if memory_images is None:
-        memory_images = 0 if made.capabilities.usd_per_unit else 1_000
-    subject = Subject(
-        type(made), options, timeout_seconds=timeout_seconds, memory_images=memory_images
+    from retinue_workers.checking.bucket import CheckBucket
+    from retinue_workers.checking.order import Opened, Order
+    from retinue_workers.checking.process import check_detector
+
+    chosen = plugins_dir or folder
+    order = Order(
+        detector,
+        options,
+        Settings.load(**given(plugins_dir=chosen)).plugins_dir,
+        () if images is None else _photographs(images),
+        timeout_seconds,
+        memory_images,
+        bucket,
+        f"retinue-plugins-check/{uuid.uuid4()}/",
     )
-    if images is not None:
-        subject = replace(subject, photographs=_photographs(images))
+
+    def begin(opened: Opened) -> None:
+        if opened.unread:
+            click.echo(
+                f"{detector} works by reference, and the pictures are not in S3. If its service "
+                "reads them there, give --bucket BUCKET\n"
+            )
 
     def tell(result: CheckResult) -> None:
         outcome = click.style(f"{result.outcome:8}", fg=_COLOURS[result.outcome])
@@ -77,7 +99,12 @@ def check(
         for line in result.message.removeprefix(f"{result.id}: ").splitlines():
             click.echo(f"        {line}")
 
-    report = run_checks(subject, told=tell)
+    with ExitStack() as stack:
+        if bucket is not None:
+            lent = CheckBucket(bucket, order.prefix)
+            lent.try_out()
+            stack.callback(lent.clear)
+        report = check_detector(order, opened=begin, told=tell)
     if report_path is not None:
         text = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
         report_path.write_text(f"{text}\n", encoding="utf-8")

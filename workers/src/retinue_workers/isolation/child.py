@@ -130,7 +130,7 @@ class Line:
 
 def main(recipe: Recipe, connection: Connection, parent_id: int) -> None:
     """Serve one worker until it says ``close``, or is gone."""
-    _die_with(parent_id)
+    die_with(parent_id)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the worker decides
     faulthandler.enable()  # a crash in native code says where
     if recipe.max_memory_bytes is not None and sys.platform == "linux":
@@ -229,7 +229,7 @@ def _traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))[-MAX_TEXT_CHARACTERS:]
 
 
-def _die_with(parent_id: int) -> None:
+def die_with(parent_id: int) -> None:
     """End when the worker does, even if it is killed and this process hangs in native code."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

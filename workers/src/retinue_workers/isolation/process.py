@@ -180,14 +180,19 @@ class DetectorProcess:
             self.kill("it said what nobody understands")
         if self.cause is not None:
             return self.cause
-        if status == child.OUT_OF_MEMORY:
-            return "it ran out of memory"
-        if status is not None and status < 0:
-            with suppress(ValueError):
-                its = signal.Signals(-status).name
-                hint = " (out of memory?)" if -status == signal.SIGKILL else ""
-                return f"it was ended by {its}{hint}"
-        return f"it exited with status {status}"
+        return how_it_ended(status)
+
+
+def how_it_ended(status: int | None) -> str:
+    """How a process ended, for people, by its exit status; negative for a signal."""
+    if status == child.OUT_OF_MEMORY:
+        return "it ran out of memory"
+    if status is not None and status < 0:
+        with suppress(ValueError):
+            its = signal.Signals(-status).name
+            hint = " (out of memory?)" if -status == signal.SIGKILL else ""
+            return f"it was ended by {its}{hint}"
+    return f"it exited with status {status}"
 
 
 def _read(frame: bytes) -> Findings | DetectorError:
