@@ -167,7 +167,7 @@ class Slots:
     def due(self) -> float:
         """When the next call may be made, on the clock.
 
-        Delays are made up for, but no second holds more calls than ``rate / HEADROOM``: a service
+        Short delays are made up for, but no second holds more calls than ``rate / HEADROOM``: a service
         may count the calls of the last second.
         """
         number = min(math.ceil(self._rate / HEADROOM - 1e-9), _WINDOW_CALLS)
@@ -177,7 +177,8 @@ class Slots:
     def grant(self) -> None:
         """Note that a call is made now."""
         now = self._clock()
-        self._next = max(self._next, now - CATCH_UP_SECONDS) + 1 / self._rate
+        lost = max(0.0, now - CATCH_UP_SECONDS - self._next)
+        self._next += (math.ceil(lost * self._rate) + 1) / self._rate
         self._last = now
         self._made.append(now)
         self.taken += 1
@@ -195,6 +196,22 @@ class Slots:
                 self._next = min(self._next, self._last + 1 / rate)
             self._rate = rate
             self._changed.notify_all()
+
+    def align(self, moment: float) -> None:
+        """Move the slots a little, at most by half of what lies between two, to hit a moment.
+
+        Args:
+            moment: When one of the slots should be, on the clock; before or after now.
+        """
+        with self._changed:
+            apart = (moment - self._next) * self._rate
+            self._next += (apart - round(apart)) / self._rate
+            self._changed.notify_all()
+
+    @property
+    def slot(self) -> float:
+        """When one of the slots is, on the clock; the others are whole periods apart."""
+        return self._next
 
     def wake(self) -> None:
         """Let everybody who waits ask whether it is cancelled."""

@@ -46,7 +46,9 @@ class SharedPacer:
     ) -> None:
         """Lease nothing yet."""
         self.worker = str(uuid4())
-        self.quotas = {name: SharedQuota(rate, clock=clock) for name, rate in quotas.items()}
+        self.quotas = {
+            name: SharedQuota(self.worker, rate, clock=clock) for name, rate in quotas.items()
+        }
         self._history = history
         self._leased: set[str] = set()
         self._changed = Condition()

@@ -8,7 +8,7 @@ from threading import Lock
 from retinue_history import QuotaLease, QuotaState
 from retinue_sdk.pacing import HEADROOM, RateEstimate, Slots, Tally, telling
 
-from retinue_workers.pacing.shares import FIRST, Claim, share
+from retinue_workers.pacing.shares import FIRST, share, turn
 
 SETTLE_SECONDS = 1.25
 """How long refusals say nothing about a new rate: other workers go on at old shares until they
@@ -28,12 +28,16 @@ class SharedQuota:
     """One quota and this worker's part of it. Safe to use from any thread.
 
     Args:
+        worker: What tells this worker from all others.
         configured: Calls a second that the account may make.
         clock: The time in seconds.
     """
 
-    def __init__(self, configured: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, worker: str, configured: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Begin carefully: the others have not been asked yet."""
+        self._worker = worker
         self._configured = configured
         self._clock = clock
         self._lock = Lock()
@@ -102,10 +106,14 @@ class SharedQuota:
             calls = throttled = 0
         elif calls > 2 * RECENT_CALLS:
             calls, throttled = calls / 2, throttled / 2
-        mine = Claim(self._demanded(now), self._share)
+        demand = self._demanded(now)
         rate = estimate.rate(now, usable_rps)
-        part = share(rate, mine, [Claim(other.demand_rps, other.share_rps) for other in others])
-        renewed = Renewed(estimate, QuotaLease(mine.demand, part), self.slots.taken, now)
+        part = share(rate, demand=demand, held=self._share, others=others)
+        slot_seconds = turn(self._worker, part, others)
+        if slot_seconds is None:
+            slot_seconds = self.slots.slot - now
+        lease = QuotaLease(demand, part, slot_seconds, self._worker)
+        renewed = Renewed(estimate, lease, self.slots.taken, now)
         known = QuotaState(
             estimate.limit, state.lowered_seconds_ago, estimate.epoch, calls, throttled
         )
@@ -120,6 +128,7 @@ class SharedQuota:
             self._demand, self._share = renewed.lease.demand_rps, renewed.lease.share_rps
             self._taken, self._renewed_at = renewed.taken, renewed.at
         self._pace()
+        self.slots.align(renewed.at + renewed.lease.slot_seconds)
 
     def alone(self, lease_seconds: float) -> None:
         """Go on without the others: the database is away.
