@@ -89,19 +89,24 @@ class Tally:
     A call counts when it is made and not when it is answered: a refusal comes sooner than an
     answer, so of the answers alone too many would be refusals.
 
+    Args:
+        begun: Whether an earlier call was refused already.
+
     Attributes:
         calls: Calls made.
         throttled: How many of them were throttled, as far as they are answered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, begun: bool = False) -> None:
         """Begin with none."""
+        self._begun = begun
         self.calls = 0
         self.throttled = 0
 
     def refused(self) -> None:
-        """Count a refusal. With the first, counting begins anew: what was before is history."""
-        if not self.throttled:
+        """Count a refusal. With the very first, counting begins anew: before, all was well."""
+        if not self._begun:
+            self._begun = True
             self.calls = 1
         self.throttled += 1
 

@@ -95,7 +95,7 @@ class SharedQuota:
         usable_rps = self._configured * HEADROOM
         estimate = RateEstimate(state.limit_rps, now - state.lowered_seconds_ago, state.epoch)
         with self._lock:
-            told, self._tally = self._tally, Tally()
+            told, self._tally = self._tally, Tally(begun=state.throttled > 0)
             current = self._estimate.epoch == state.epoch
         settled = state.limit_rps is None or state.lowered_seconds_ago > SETTLE_SECONDS
         calls, throttled = state.calls, state.throttled
