@@ -1,6 +1,9 @@
 """A quota is divided fairly, follows what the service lets through, and outlives its workers."""
 
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -246,6 +249,41 @@ def test_a_worker_that_stops_gives_everything_back(history: History, history_url
         assert connection.execute("SELECT * FROM quota_leases").fetchall() == []
 
 
+KILLED = """
+import sys, time
+from retinue_history import History, create_history_engine
+from retinue_workers.pacing.pacer import SharedPacer
+pacer = SharedPacer({"service": 50.0}, History(create_history_engine(sys.argv[1])))
+pacer.start()
+while True:
+    pacer.wait("service")
+    if pacer.quotas["service"].share:
+        print(pacer.worker, flush=True)
+"""
+
+
+def test_the_share_of_a_worker_that_is_killed_is_free_within_seconds(
+    history: History, history_url: str
+) -> None:
+    program = [sys.executable, "-c", KILLED, history_url]
+    pacer = shared(history)
+    quota = pacer.quotas["service"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        hungry(pacer)
+        pacer.start()
+        pacer.wait("service")
+        eventually(lambda: quota.share > 10, within_seconds=60, what="a share beside the other")
+        assert quota.share < 40
+        other.send_signal(signal.SIGKILL)
+    eventually(
+        lambda: quota.share == pytest.approx(49), within_seconds=60, what="the whole quota"
+    )
+    quota.slots.waiting = 0
+    pacer.stop(5)
+
+
 class Away(History):
     """A history that can be away."""
 
@@ -271,14 +309,14 @@ def test_a_lease_that_cannot_be_renewed_is_halved(history: History) -> None:
     quota = SharedQuota("worker", 50, clock=lambda: now)
     _, renewed = quota.renew(QuotaState(None, 0.0, 0, 0, 0), [])
     quota.adopt(renewed)
-    quota.alone(5.0)
+    quota.alone()
     assert quota.slots._rate == pytest.approx(49)
     now = 6.0
-    quota.alone(5.0)
+    quota.wants()  # even if the database says neither yes nor no
     assert quota.slots._rate == pytest.approx(24.5)
     for _ in range(50):
         quota.throttled(quota.called())
-    quota.alone(5.0)
+    quota.alone()
     assert quota.slots._rate < 13
 
 

@@ -20,6 +20,9 @@ RECENT_CALLS = 100.0
 IDLE_SECONDS = 5.0
 """A worker that has made no call for so long gives its share back."""
 
+LEASE_SECONDS = 5.0
+"""How long a lease holds without renewal; after it, a dead worker's share is the others'."""
+
 ALONE = 0.5
 """Part of the last share that is used once the lease has expired and could not be renewed."""
 
@@ -49,6 +52,7 @@ class SharedQuota:
         self._taken = 0
         self._renewed_at = clock()
         self._used_at = clock() - IDLE_SECONDS
+        self._expired = False
 
     @property
     def epoch(self) -> int:
@@ -67,7 +71,10 @@ class SharedQuota:
 
     def wants(self) -> bool:
         """Note that somebody wants a call; whether the lease should be renewed for it at once."""
-        self._used_at = self._clock()
+        now = self._used_at = self._clock()
+        if not self._expired and now - self._renewed_at > LEASE_SECONDS:
+            self._expired = True
+            self._pace()
         return self._share == 0.0 or (self.slots.waiting > 0 and self._demand < self._share)
 
     def called(self) -> int:
@@ -127,15 +134,12 @@ class SharedQuota:
             self._estimate = renewed.estimate
             self._demand, self._share = renewed.lease.demand_rps, renewed.lease.share_rps
             self._taken, self._renewed_at = renewed.taken, renewed.at
+            self._expired = False
         self._pace()
         self.slots.align(renewed.at + renewed.lease.slot_seconds)
 
-    def alone(self, lease_seconds: float) -> None:
-        """Go on without the others: the database is away.
-
-        The last share holds as long as its lease; then the others may have divided it, and half of
-        it is used. Throttling lowers it as ever.
-        """
+    def alone(self) -> None:
+        """Go on without the others: the database is away. Throttling lowers the share as ever."""
         now = self._clock()
         with self._lock:
             tally = self._tally
@@ -146,8 +150,7 @@ class SharedQuota:
                 )
                 self._tally = Tally()
                 self._share *= self._estimate.rate(now, self._configured) / before
-            expired = now - self._renewed_at > lease_seconds
-        self._pace(ALONE if expired else 1.0)
+        self._pace()
 
     def give_back(self) -> None:
         """Hold nothing any more."""
@@ -160,8 +163,11 @@ class SharedQuota:
         seconds = max(now - self._renewed_at, 0.1)
         return (self.slots.taken - self._taken) / seconds + self.slots.waiting
 
-    def _pace(self, part: float = 1.0) -> None:
-        self.slots.set_rate(max(self._share * part, self._configured * 1e-6))
+    def _pace(self) -> None:
+        """Make calls at the share; once the lease has ended, others may have divided it."""
+        if self._share or not self._expired:
+            part = ALONE if self._expired else 1.0
+            self.slots.set_rate(max(self._share * part, self._configured * 1e-6))
 
 
 @dataclass(frozen=True, slots=True)
