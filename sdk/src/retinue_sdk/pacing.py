@@ -69,8 +69,9 @@ class RateEstimate:
         """The estimate after some calls were throttled.
 
         What was let through is the best measure of the limit. Few calls measure badly, so of the
-        throttled ones a standard deviation (of a Poisson distribution) is left out, and no
-        step goes below half.
+        throttled ones two standard deviations (of a Poisson distribution) are left out, and no
+        step goes below half. So calls that came too close together by chance cost no more than
+        the climb back, and a quota that really came down is found in two or three steps.
 
         Args:
             now: On the clock of ``lowered_at``.
@@ -78,7 +79,7 @@ class RateEstimate:
             calls: Calls made since the last time.
             throttled: How many of them were throttled; 1 or more.
         """
-        sure = (throttled - throttled**0.5) / max(calls, 1)
+        sure = max(throttled - 2 * throttled**0.5, 0.0) / max(calls, 1)
         limit = self.rate(now, configured) * max(0.5, 1 - sure)
         return RateEstimate(max(FLOOR * configured, limit), now, self.epoch + 1)
 
