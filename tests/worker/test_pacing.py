@@ -277,9 +277,7 @@ def test_the_share_of_a_worker_that_is_killed_is_free_within_seconds(
         eventually(lambda: quota.share > 10, within_seconds=60, what="a share beside the other")
         assert quota.share < 40
         other.send_signal(signal.SIGKILL)
-    eventually(
-        lambda: quota.share == pytest.approx(49), within_seconds=60, what="the whole quota"
-    )
+    eventually(lambda: quota.share == pytest.approx(49), within_seconds=60, what="the whole quota")
     quota.slots.waiting = 0
     pacer.stop(5)
 

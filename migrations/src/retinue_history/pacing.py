@@ -94,7 +94,7 @@ _SAVE = text("""
 """)
 
 _LEASE = text("""
-    INSERT INTO quota_leases AS mine 
+    INSERT INTO quota_leases AS mine
         (quota, worker, demand_rps, share_rps, slot_at, expires_at)
     SELECT quota, :worker, demand_rps, share_rps,
         clock_timestamp() + make_interval(secs => slot_seconds),

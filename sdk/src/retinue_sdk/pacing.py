@@ -173,8 +173,8 @@ class Slots:
     def due(self) -> float:
         """When the next call may be made, on the clock.
 
-        Short delays are made up for, but no second holds more calls than ``rate / HEADROOM``: a service
-        may count the calls of the last second.
+        Short delays are made up for, but no second holds more calls than ``rate / HEADROOM``: a
+        service may count the calls of the last second.
         """
         number = min(math.ceil(self._rate / HEADROOM - 1e-9), _WINDOW_CALLS)
         full = self._made[-number] if number <= len(self._made) else -math.inf

@@ -32,9 +32,7 @@ def fair(rate: float, mine: float, others: Sequence[float]) -> float:
     return mine + rest / (len(others) + 1)
 
 
-def share(
-    rate: float, *, demand: float, held: float, others: Sequence[QuotaLease]
-) -> float:
+def share(rate: float, *, demand: float, held: float, others: Sequence[QuotaLease]) -> float:
     """Calls a second that this worker may make from now on.
 
     It gives up at once what is more than fair. It takes more only from what nobody holds: who holds
@@ -67,9 +65,7 @@ def turn(worker: str, share: float, others: Sequence[QuotaLease]) -> float | Non
         Seconds from now, give or take whole periods; ``None`` if the others follow this worker.
     """
     peers = [other for other in others if abs(other.share_rps - share) <= PEERS * share]
-    earlier = sorted(
-        (peer for peer in peers if peer.worker < worker), key=lambda peer: peer.worker
-    )
+    earlier = sorted((peer for peer in peers if peer.worker < worker), key=lambda peer: peer.worker)
     if not earlier:
         return None
     return earlier[0].slot_seconds + len(earlier) / (len(peers) + 1) / share
