@@ -3,6 +3,7 @@
 IMAGES ?=
 DETECTORS ?=
 STACK ?=
+BENCHMARKS ?=
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -13,7 +14,7 @@ AWS_OPTIONS = --env '$(ENV)' $(if $(REGION),--region '$(REGION)')
 TAG_OPTION = $(if $(IMAGE_TAG),--image-tag '$(IMAGE_TAG)')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aws test-stack check lint format types boundaries docs serve-docs lock clean \
+.PHONY: help run test test-aws test-stack bench check lint format types boundaries docs serve-docs lock clean \
 	deploy plan image smoke status logs destroy base test-image
 
 help: ## list these commands
@@ -29,6 +30,9 @@ test-aws: .venv/for-development ## run the Rekognition tests against AWS: needs 
 	@$(BIN)/python tests/rekognition/aws_account.py; code=$$?; \
 	if [ $$code -eq 3 ]; then exit 0; elif [ $$code -ne 0 ]; then exit $$code; fi; \
 	RETINUE_TEST_AWS=1 $(BIN)/pytest tests/rekognition/test_contract.py -k aws -p no:randomly
+
+bench: .venv/for-development ## measure, into benchmarks/*.json: BENCHMARKS='pacing history' for some
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCHMARKS)
 
 check: .venv/for-development lint types boundaries test ## all that CI runs: lint, types, boundaries, tests
 

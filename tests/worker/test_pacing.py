@@ -1,7 +1,11 @@
 """A quota is divided fairly, follows what the service lets through, and outlives its workers."""
 
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -19,10 +23,12 @@ from retinue_sdk.pacing import StoppedError
 from retinue_workers.pacing import pacer as pacer_module
 from retinue_workers.pacing.pacer import SharedPacer
 from retinue_workers.pacing.quota import SharedQuota
-from retinue_workers.pacing.shares import Claim, fair, share
+from retinue_workers.pacing.shares import fair, share, turn
 
 RATES = st.floats(0.01, 1_000)
-CLAIMS = st.lists(st.builds(Claim, demand=st.floats(0, 1_000), share=RATES), max_size=6)
+LEASES = st.lists(
+    st.builds(QuotaLease, st.floats(0, 1_000), RATES, st.floats(-9, 9), st.text()), max_size=6
+)
 
 
 @given(rate=RATES, demands=st.lists(st.floats(0, 1_000), min_size=1, max_size=8))
@@ -37,17 +43,28 @@ def test_fair_parts_are_the_whole_and_nobody_is_behind(rate: float, demands: lis
             assert part >= max(parts) * 0.999999
 
 
-@given(rate=RATES, mine=st.builds(Claim, demand=st.floats(0, 1_000), share=RATES), others=CLAIMS)
-def test_a_share_is_never_more_than_fair(rate: float, mine: Claim, others: list[Claim]) -> None:
-    part = share(rate, mine, others)
-    assert 0 <= part <= fair(rate, mine.demand, [other.demand for other in others])
+@given(rate=RATES, demand=st.floats(0, 1_000), held=RATES, others=LEASES)
+def test_a_share_is_never_more_than_fair(
+    rate: float, demand: float, held: float, others: list[QuotaLease]
+) -> None:
+    part = share(rate, demand=demand, held=held, others=others)
+    assert 0 <= part <= fair(rate, demand, [other.demand_rps for other in others])
 
 
 def test_more_is_taken_only_from_what_nobody_holds() -> None:
-    greedy, newcomer = Claim(demand=100, share=50), Claim(demand=100, share=0)
-    assert share(50, newcomer, [greedy]) == pytest.approx(2.5)
-    assert share(50, greedy, [newcomer]) == 25
-    assert share(50, newcomer, [Claim(100, 25)]) == 25
+    greedy, modest = QuotaLease(100, 50, 0, "greedy"), QuotaLease(100, 25, 0, "modest")
+    newcomer = QuotaLease(100, 0, 0, "newcomer")
+    assert share(50, demand=100, held=0, others=[greedy]) == pytest.approx(2.5)
+    assert share(50, demand=100, held=50, others=[newcomer]) == 25
+    assert share(50, demand=100, held=0, others=[modest]) == 25
+
+
+def test_workers_with_equal_shares_take_turns() -> None:
+    first, third = QuotaLease(100, 10, 0.04, "a"), QuotaLease(100, 10.5, 0.3, "c")
+    other = QuotaLease(1, 1, 0.07, "0")  # takes less, so there is no turn to take with it
+    assert turn("a", 10, [third, other]) is None
+    assert turn("b", 10, [third, first, other]) == pytest.approx(0.04 + 0.1 / 3)
+    assert turn("c", 10, [first, other]) == pytest.approx(0.04 + 0.1 / 2)
 
 
 class Simulation:
@@ -67,7 +84,9 @@ class Simulation:
         self._state = QuotaState(None, 0.0, 0, 0, 0)
         self._lowered_at = 0.0
         self._leases: dict[int, QuotaLease] = {}
-        self._quotas = [SharedQuota(50, clock=lambda: self.now) for _ in range(workers)]
+        self._quotas = [
+            SharedQuota(str(name), 50, clock=lambda: self.now) for name in range(workers)
+        ]
         self._renew_at = [self.now + 0.3 * self._random.random() for _ in range(workers)]
         self._renewed_at = [0.0] * workers
         self._under_way: list[tuple[float, int, int, bool]] = []
@@ -118,11 +137,16 @@ class Simulation:
             state.calls,
             state.throttled,
         )
-        others = [lease for name, lease in self._leases.items() if name != worker]
+        others = [
+            replace(lease, slot_seconds=lease.slot_seconds - self.now)
+            for name, lease in self._leases.items()
+            if name != worker
+        ]
         self._state, renewed = quota.renew(told, others)
         if self._state.epoch > state.epoch:
             self._lowered_at = self.now
-        self._leases[worker] = renewed.lease
+        at = self.now + renewed.lease.slot_seconds
+        self._leases[worker] = replace(renewed.lease, slot_seconds=at)
         quota.adopt(renewed)
         self._renewed_at[worker], self._renew_at[worker] = self.now, self.now + 1
 
@@ -225,6 +249,39 @@ def test_a_worker_that_stops_gives_everything_back(history: History, history_url
         assert connection.execute("SELECT * FROM quota_leases").fetchall() == []
 
 
+KILLED = """
+import sys, time
+from retinue_history import History, create_history_engine
+from retinue_workers.pacing.pacer import SharedPacer
+pacer = SharedPacer({"service": 50.0}, History(create_history_engine(sys.argv[1])))
+pacer.start()
+while True:
+    pacer.wait("service")
+    if pacer.quotas["service"].share:
+        print(pacer.worker, flush=True)
+"""
+
+
+def test_the_share_of_a_worker_that_is_killed_is_free_within_seconds(
+    history: History, history_url: str
+) -> None:
+    program = [sys.executable, "-c", KILLED, history_url]
+    pacer = shared(history)
+    quota = pacer.quotas["service"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        hungry(pacer)
+        pacer.start()
+        pacer.wait("service")
+        eventually(lambda: quota.share > 10, within_seconds=60, what="a share beside the other")
+        assert quota.share < 40
+        other.send_signal(signal.SIGKILL)
+    eventually(lambda: quota.share == pytest.approx(49), within_seconds=60, what="the whole quota")
+    quota.slots.waiting = 0
+    pacer.stop(5)
+
+
 class Away(History):
     """A history that can be away."""
 
@@ -247,17 +304,17 @@ def test_without_a_database_calls_go_on_carefully(monkeypatch: pytest.MonkeyPatc
 
 def test_a_lease_that_cannot_be_renewed_is_halved(history: History) -> None:
     now = 0.0
-    quota = SharedQuota(50, clock=lambda: now)
+    quota = SharedQuota("worker", 50, clock=lambda: now)
     _, renewed = quota.renew(QuotaState(None, 0.0, 0, 0, 0), [])
     quota.adopt(renewed)
-    quota.alone(5.0)
+    quota.alone()
     assert quota.slots._rate == pytest.approx(49)
     now = 6.0
-    quota.alone(5.0)
+    quota.wants()  # even if the database says neither yes nor no
     assert quota.slots._rate == pytest.approx(24.5)
     for _ in range(50):
         quota.throttled(quota.called())
-    quota.alone(5.0)
+    quota.alone()
     assert quota.slots._rate < 13
 
 

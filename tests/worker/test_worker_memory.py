@@ -126,3 +126,4 @@ def test_an_image_that_cannot_be_decoded_is_let_go_without_the_garbage_collector
     finally:
         gc.enable()
     assert len(images) == 20
+    assert len(memory_rig.s3.gets) == 20  # fetched once for both detectors

@@ -33,10 +33,15 @@ class QuotaLease:
     Attributes:
         demand_rps: Requests a second that the worker could make.
         share_rps: Requests a second that it may make.
+        slot_seconds: When one of its evenly spaced requests is due, in seconds from now; below 0
+            if it was before.
+        worker: Who holds it.
     """
 
     demand_rps: float
     share_rps: float
+    slot_seconds: float
+    worker: str
 
 
 Renewal: TypeAlias = Callable[[QuotaState, Sequence[QuotaLease]], tuple[QuotaState, QuotaLease]]
@@ -64,7 +69,8 @@ _LOCK = text("""
 """)
 
 _OTHERS = text("""
-    SELECT quota, demand_rps, share_rps
+    SELECT quota, demand_rps, share_rps,
+        CAST(extract(epoch FROM slot_at - clock_timestamp()) AS double precision), worker
     FROM quota_leases
     WHERE quota = ANY (CAST(:quota AS text[]))
         AND worker <> :worker
@@ -88,16 +94,19 @@ _SAVE = text("""
 """)
 
 _LEASE = text("""
-    INSERT INTO quota_leases AS mine (quota, worker, demand_rps, share_rps, expires_at)
+    INSERT INTO quota_leases AS mine
+        (quota, worker, demand_rps, share_rps, slot_at, expires_at)
     SELECT quota, :worker, demand_rps, share_rps,
+        clock_timestamp() + make_interval(secs => slot_seconds),
         clock_timestamp() + make_interval(secs => :lease_seconds)
     FROM unnest(
         CAST(:quota AS text[]), CAST(:demand_rps AS double precision[]),
-        CAST(:share_rps AS double precision[])
-    ) AS told (quota, demand_rps, share_rps)
+        CAST(:share_rps AS double precision[]), CAST(:slot_seconds AS double precision[])
+    ) AS told (quota, demand_rps, share_rps, slot_seconds)
     ON CONFLICT (quota, worker) DO UPDATE SET
         demand_rps = excluded.demand_rps,
         share_rps = excluded.share_rps,
+        slot_at = excluded.slot_at,
         expires_at = excluded.expires_at
 """)
 
@@ -130,7 +139,7 @@ def renew_leases(
         rows = connection.execute(_LOCK, {"quota": quotas}).all()
         others: dict[str, list[QuotaLease]] = {quota: [] for quota in quotas}
         for row in connection.execute(_OTHERS, {"quota": quotas, "worker": worker}):
-            others[row.quota].append(QuotaLease(row.demand_rps, row.share_rps))
+            others[row.quota].append(QuotaLease(*row[1:]))
         states: list[QuotaState] = []
         leases: list[QuotaLease] = []
         for row in rows:
@@ -138,6 +147,17 @@ def renew_leases(
             states.append(state)
             leases.append(lease)
         known = [row.quota for row in rows]
+        connection.execute(  # at once: slot_seconds count from when the others' leases were read
+            _LEASE,
+            {
+                "quota": known,
+                "worker": worker,
+                "lease_seconds": lease_seconds,
+                "demand_rps": [lease.demand_rps for lease in leases],
+                "share_rps": [lease.share_rps for lease in leases],
+                "slot_seconds": [lease.slot_seconds for lease in leases],
+            },
+        )
         connection.execute(
             _SAVE,
             {
@@ -146,16 +166,6 @@ def renew_leases(
                 "epoch": [state.epoch for state in states],
                 "calls": [state.calls for state in states],
                 "throttled": [state.throttled for state in states],
-            },
-        )
-        connection.execute(
-            _LEASE,
-            {
-                "quota": known,
-                "worker": worker,
-                "lease_seconds": lease_seconds,
-                "demand_rps": [lease.demand_rps for lease in leases],
-                "share_rps": [lease.share_rps for lease in leases],
             },
         )
     connection.execute(_FORGET, {"quota": quotas, "worker": worker, "released": sorted(released)})

@@ -456,6 +456,12 @@ quota_leases = Table(
         nullable=False,
         comment="When the lease ends unless it is renewed: a dead worker gives its share back",
     ),
+    Column(
+        "slot_at",
+        _timestamp,
+        nullable=False,
+        comment="When one of its requests is due; the others are evenly spaced before and after it",
+    ),
     comment="Which worker may use how much of a quota, for the next seconds",
 )
 

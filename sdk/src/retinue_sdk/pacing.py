@@ -69,8 +69,9 @@ class RateEstimate:
         """The estimate after some calls were throttled.
 
         What was let through is the best measure of the limit. Few calls measure badly, so of the
-        throttled ones a standard deviation (of a Poisson distribution) is left out, and no
-        step goes below half.
+        throttled ones two standard deviations (of a Poisson distribution) are left out, and no
+        step goes below half. So calls that came too close together by chance cost no more than
+        the climb back, and a quota that really came down is found in two or three steps.
 
         Args:
             now: On the clock of ``lowered_at``.
@@ -78,7 +79,7 @@ class RateEstimate:
             calls: Calls made since the last time.
             throttled: How many of them were throttled; 1 or more.
         """
-        sure = (throttled - throttled**0.5) / max(calls, 1)
+        sure = max(throttled - 2 * throttled**0.5, 0.0) / max(calls, 1)
         limit = self.rate(now, configured) * max(0.5, 1 - sure)
         return RateEstimate(max(FLOOR * configured, limit), now, self.epoch + 1)
 
@@ -89,19 +90,24 @@ class Tally:
     A call counts when it is made and not when it is answered: a refusal comes sooner than an
     answer, so of the answers alone too many would be refusals.
 
+    Args:
+        begun: Whether an earlier call was refused already.
+
     Attributes:
         calls: Calls made.
         throttled: How many of them were throttled, as far as they are answered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, begun: bool = False) -> None:
         """Begin with none."""
+        self._begun = begun
         self.calls = 0
         self.throttled = 0
 
     def refused(self) -> None:
-        """Count a refusal. With the first, counting begins anew: what was before is history."""
-        if not self.throttled:
+        """Count a refusal. With the very first, counting begins anew: before, all was well."""
+        if not self._begun:
+            self._begun = True
             self.calls = 1
         self.throttled += 1
 
@@ -167,8 +173,8 @@ class Slots:
     def due(self) -> float:
         """When the next call may be made, on the clock.
 
-        Delays are made up for, but no second holds more calls than ``rate / HEADROOM``: a service
-        may count the calls of the last second.
+        Short delays are made up for, but no second holds more calls than ``rate / HEADROOM``: a
+        service may count the calls of the last second.
         """
         number = min(math.ceil(self._rate / HEADROOM - 1e-9), _WINDOW_CALLS)
         full = self._made[-number] if number <= len(self._made) else -math.inf
@@ -177,7 +183,8 @@ class Slots:
     def grant(self) -> None:
         """Note that a call is made now."""
         now = self._clock()
-        self._next = max(self._next, now - CATCH_UP_SECONDS) + 1 / self._rate
+        lost = max(0.0, now - CATCH_UP_SECONDS - self._next)
+        self._next += (math.ceil(lost * self._rate) + 1) / self._rate
         self._last = now
         self._made.append(now)
         self.taken += 1
@@ -195,6 +202,22 @@ class Slots:
                 self._next = min(self._next, self._last + 1 / rate)
             self._rate = rate
             self._changed.notify_all()
+
+    def align(self, moment: float) -> None:
+        """Move the slots a little, at most by half of what lies between two, to hit a moment.
+
+        Args:
+            moment: When one of the slots should be, on the clock; before or after now.
+        """
+        with self._changed:
+            apart = (moment - self._next) * self._rate
+            self._next += (apart - round(apart)) / self._rate
+            self._changed.notify_all()
+
+    @property
+    def slot(self) -> float:
+        """When one of the slots is, on the clock; the others are whole periods apart."""
+        return self._next
 
     def wake(self) -> None:
         """Let everybody who waits ask whether it is cancelled."""

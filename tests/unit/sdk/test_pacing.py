@@ -123,7 +123,13 @@ def test_throttling_lowers_at_most_to_half_and_time_raises_to_the_quota(
 
 def test_what_half_a_quota_lets_through_is_found() -> None:
     lowered = RateEstimate().lowered(0.0, 50, calls=200, throttled=100)
-    assert lowered.limit == pytest.approx(27.5)
+    assert lowered.limit == pytest.approx(30)
+    again = lowered.lowered(6.0, 50, calls=200, throttled=33)
+    assert again.limit == pytest.approx(25, rel=0.15)
+
+
+def test_what_may_be_chance_costs_no_more_than_the_climb_back() -> None:
+    assert RateEstimate().lowered(0.0, 50, calls=20, throttled=3).limit == 50
 
 
 def test_a_single_throttled_call_says_nothing() -> None:

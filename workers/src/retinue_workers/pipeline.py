@@ -219,13 +219,12 @@ class Pipeline:
         sighting = tasks[0].sighting
         free = [task for task in tasks if not self._router.holds(task.lane.name)]
         held = [task for task in tasks if self._router.holds(task.lane.name)]
-        light = _attempts([task for task in free if _is_light(task)], self._image(sighting))
-        image = self._image(sighting)
-        needy = _attempts([task for task in free if not _is_light(task)], image)
-        sharing = [] if not needy else [task for task in held if not _is_light(task)]
+        light = self._attempts([task for task in free if _is_light(task)])
+        needy = self._attempts([task for task in free if not _is_light(task)])
+        sharing = [task for task in held if needy and not _is_light(task)]
         waiting = [
             (
-                _attempt(task, image if task in sharing else self._image(sighting)),
+                _attempt(task, needy[0][1].image if task in sharing else self._image(sighting)),
                 task in sharing,
             )
             for task in held
@@ -236,13 +235,20 @@ class Pipeline:
         if needy:
             pixels = any(lane.input is Input.PIXELS for lane, _ in needy)
             self._loader.load(
-                image,
+                needy[0][1].image,
                 Input.PIXELS if pixels else Input.BYTES,
                 uses=len(needy) + len(sharing),
                 then=partial(_put, needy, decide if sharing else None),
             )
         if decide is not None and not sharing:
             decide()
+
+    def _attempts(self, tasks: Sequence[_Task]) -> "list[_Ready]":
+        """Attempts that share an image; none is made where there is no task."""
+        if not tasks:
+            return []
+        image = self._image(tasks[0].sighting)
+        return [(task.lane, _attempt(task, image)) for task in tasks]
 
     def _image(self, sighting: Sighting) -> Image:
         """An image, nothing of it fetched."""
@@ -258,10 +264,6 @@ def _is_light(task: _Task) -> bool:
 
 def _attempt(task: _Task, image: Image) -> Attempt:
     return Attempt(task.delivery, image, task.key, task.sighting.event_id)
-
-
-def _attempts(tasks: Sequence[_Task], image: Image) -> list[_Ready]:
-    return [(task.lane, _attempt(task, image)) for task in tasks]
 
 
 def _put(attempts: Sequence[_Ready], then: Callable[[], None] | None = None) -> None:

@@ -30,7 +30,8 @@ READ_SECONDS = 5.0
 """How often the month's totals are read, and a spent budget is looked at again."""
 
 FRESH_SECONDS = 0.5
-"""Age of the totals up to which they decide about a call of a detector with a budget."""
+"""Age of the totals up to which they decide about a call of a detector with a budget. Besides what
+others have in flight, it is what they spend in this time by which a budget can be exceeded."""
 
 
 KeyT = TypeVar("KeyT")
@@ -219,18 +220,19 @@ class Spending:
         with self._reading:
             with self._lock:
                 told, self._closed = self._closed, _Sums()
-            month = month_of(datetime.now(UTC))
+            month, began = month_of(datetime.now(UTC)), monotonic()
             try:
                 totals = self._history.month_totals(month, self._prices.keys(), self._groups)
-            except HistoryUnavailableError as error:
-                log.debug("spending_not_read", reason=str(error))
+            except Exception as error:  # a lane's thread must not end by it
+                if not isinstance(error, HistoryUnavailableError):
+                    log.exception("spending_not_read")
                 with self._lock:
                     self._closed.take(told, sign=1)
             else:
                 with self._lock:
                     self._totals = totals
                     self._open.take(told, sign=-1)
-            self._read_at = monotonic()
+            self._read_at = began
 
     def _judge(self) -> None:
         """Stop or resume receiving by what is known now."""

@@ -11,7 +11,7 @@ import structlog
 from retinue_history import History, HistoryUnavailableError, QuotaLease, QuotaState, Renewal
 from retinue_sdk.pacing import Turn, known
 
-from retinue_workers.pacing.quota import Renewed, SharedQuota
+from retinue_workers.pacing.quota import LEASE_SECONDS, Renewed, SharedQuota
 
 log = structlog.get_logger(__name__)
 
@@ -20,9 +20,6 @@ RENEW_SECONDS = 1.0
 
 SOONEST_SECONDS = 0.25
 """How soon it is renewed again when something happens: throttling, or new demand."""
-
-LEASE_SECONDS = 5.0
-"""How long a lease holds without renewal; after it, a dead worker's share is the others'."""
 
 
 class SharedPacer:
@@ -46,7 +43,9 @@ class SharedPacer:
     ) -> None:
         """Lease nothing yet."""
         self.worker = str(uuid4())
-        self.quotas = {name: SharedQuota(rate, clock=clock) for name, rate in quotas.items()}
+        self.quotas = {
+            name: SharedQuota(self.worker, rate, clock=clock) for name, rate in quotas.items()
+        }
         self._history = history
         self._leased: set[str] = set()
         self._changed = Condition()
@@ -130,7 +129,7 @@ class SharedPacer:
                     )
                 self._away = True
                 for name in self._leased:
-                    self.quotas[name].alone(LEASE_SECONDS)
+                    self.quotas[name].alone()
             else:
                 if self._away:
                     log.info("pacing_together")

@@ -8,7 +8,7 @@ from threading import Lock
 from retinue_history import QuotaLease, QuotaState
 from retinue_sdk.pacing import HEADROOM, RateEstimate, Slots, Tally, telling
 
-from retinue_workers.pacing.shares import FIRST, Claim, share
+from retinue_workers.pacing.shares import FIRST, share, turn
 
 SETTLE_SECONDS = 1.25
 """How long refusals say nothing about a new rate: other workers go on at old shares until they
@@ -20,6 +20,9 @@ RECENT_CALLS = 100.0
 IDLE_SECONDS = 5.0
 """A worker that has made no call for so long gives its share back."""
 
+LEASE_SECONDS = 5.0
+"""How long a lease holds without renewal; after it, a dead worker's share is the others'."""
+
 ALONE = 0.5
 """Part of the last share that is used once the lease has expired and could not be renewed."""
 
@@ -28,12 +31,16 @@ class SharedQuota:
     """One quota and this worker's part of it. Safe to use from any thread.
 
     Args:
+        worker: What tells this worker from all others.
         configured: Calls a second that the account may make.
         clock: The time in seconds.
     """
 
-    def __init__(self, configured: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, worker: str, configured: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Begin carefully: the others have not been asked yet."""
+        self._worker = worker
         self._configured = configured
         self._clock = clock
         self._lock = Lock()
@@ -45,6 +52,7 @@ class SharedQuota:
         self._taken = 0
         self._renewed_at = clock()
         self._used_at = clock() - IDLE_SECONDS
+        self._expired = False
 
     @property
     def epoch(self) -> int:
@@ -63,7 +71,10 @@ class SharedQuota:
 
     def wants(self) -> bool:
         """Note that somebody wants a call; whether the lease should be renewed for it at once."""
-        self._used_at = self._clock()
+        now = self._used_at = self._clock()
+        if not self._expired and now - self._renewed_at > LEASE_SECONDS:
+            self._expired = True
+            self._pace()
         return self._share == 0.0 or (self.slots.waiting > 0 and self._demand < self._share)
 
     def called(self) -> int:
@@ -91,7 +102,7 @@ class SharedQuota:
         usable_rps = self._configured * HEADROOM
         estimate = RateEstimate(state.limit_rps, now - state.lowered_seconds_ago, state.epoch)
         with self._lock:
-            told, self._tally = self._tally, Tally()
+            told, self._tally = self._tally, Tally(begun=state.throttled > 0)
             current = self._estimate.epoch == state.epoch
         settled = state.limit_rps is None or state.lowered_seconds_ago > SETTLE_SECONDS
         calls, throttled = state.calls, state.throttled
@@ -102,10 +113,14 @@ class SharedQuota:
             calls = throttled = 0
         elif calls > 2 * RECENT_CALLS:
             calls, throttled = calls / 2, throttled / 2
-        mine = Claim(self._demanded(now), self._share)
+        demand = self._demanded(now)
         rate = estimate.rate(now, usable_rps)
-        part = share(rate, mine, [Claim(other.demand_rps, other.share_rps) for other in others])
-        renewed = Renewed(estimate, QuotaLease(mine.demand, part), self.slots.taken, now)
+        part = share(rate, demand=demand, held=self._share, others=others)
+        slot_seconds = turn(self._worker, part, others)
+        if slot_seconds is None:
+            slot_seconds = self.slots.slot - now
+        lease = QuotaLease(demand, part, slot_seconds, self._worker)
+        renewed = Renewed(estimate, lease, self.slots.taken, now)
         known = QuotaState(
             estimate.limit, state.lowered_seconds_ago, estimate.epoch, calls, throttled
         )
@@ -119,14 +134,12 @@ class SharedQuota:
             self._estimate = renewed.estimate
             self._demand, self._share = renewed.lease.demand_rps, renewed.lease.share_rps
             self._taken, self._renewed_at = renewed.taken, renewed.at
+            self._expired = False
         self._pace()
+        self.slots.align(renewed.at + renewed.lease.slot_seconds)
 
-    def alone(self, lease_seconds: float) -> None:
-        """Go on without the others: the database is away.
-
-        The last share holds as long as its lease; then the others may have divided it, and half of
-        it is used. Throttling lowers it as ever.
-        """
+    def alone(self) -> None:
+        """Go on without the others: the database is away. Throttling lowers the share as ever."""
         now = self._clock()
         with self._lock:
             tally = self._tally
@@ -137,8 +150,7 @@ class SharedQuota:
                 )
                 self._tally = Tally()
                 self._share *= self._estimate.rate(now, self._configured) / before
-            expired = now - self._renewed_at > lease_seconds
-        self._pace(ALONE if expired else 1.0)
+        self._pace()
 
     def give_back(self) -> None:
         """Hold nothing any more."""
@@ -151,8 +163,11 @@ class SharedQuota:
         seconds = max(now - self._renewed_at, 0.1)
         return (self.slots.taken - self._taken) / seconds + self.slots.waiting
 
-    def _pace(self, part: float = 1.0) -> None:
-        self.slots.set_rate(max(self._share * part, self._configured * 1e-6))
+    def _pace(self) -> None:
+        """Make calls at the share; once the lease has ended, others may have divided it."""
+        if self._share or not self._expired:
+            part = ALONE if self._expired else 1.0
+            self.slots.set_rate(max(self._share * part, self._configured * 1e-6))
 
 
 @dataclass(frozen=True, slots=True)

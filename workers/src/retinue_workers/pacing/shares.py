@@ -1,23 +1,14 @@
 """How workers divide a quota among themselves. Nothing here knows a clock or a database."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from retinue_history import QuotaLease
+
+PEERS = 0.1
+"""Difference of two shares, as a part of one, up to which workers take turns."""
 
 FIRST = 0.1
 """Part of its fair share that a worker may use at once, before the others have made room."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a worker wants of a quota, and what it holds.
-
-    Attributes:
-        demand: Calls a second that it could make now.
-        share: Calls a second that it may make.
-    """
-
-    demand: float
-    share: float
 
 
 def fair(rate: float, mine: float, others: Sequence[float]) -> float:
@@ -41,7 +32,7 @@ def fair(rate: float, mine: float, others: Sequence[float]) -> float:
     return mine + rest / (len(others) + 1)
 
 
-def share(rate: float, mine: Claim, others: Sequence[Claim]) -> float:
+def share(rate: float, *, demand: float, held: float, others: Sequence[QuotaLease]) -> float:
     """Calls a second that this worker may make from now on.
 
     It gives up at once what is more than fair. It takes more only from what nobody holds: who holds
@@ -49,9 +40,32 @@ def share(rate: float, mine: Claim, others: Sequence[Claim]) -> float:
 
     Args:
         rate: Calls a second to divide.
-        mine: What this worker wants, and what it holds until now.
-        others: The same of the others.
+        demand: Calls a second that this worker could make.
+        held: Calls a second that it may make until now.
+        others: What the others hold.
     """
-    part = fair(rate, mine.demand, [other.demand for other in others])
-    free = rate - sum(other.share for other in others)
-    return min(part, max(mine.share, free, FIRST * part))
+    part = fair(rate, demand, [other.demand_rps for other in others])
+    free = rate - sum(other.share_rps for other in others)
+    return min(part, max(held, free, FIRST * part))
+
+
+def turn(worker: str, share: float, others: Sequence[QuotaLease]) -> float | None:
+    """When one of this worker's calls should be, so that workers with equal shares take turns.
+
+    Calls that are evenly spaced in each worker would still fall together by chance. So of workers
+    with about the same share, the first by name goes as it likes, and the others put their calls
+    in between its calls, evenly.
+
+    Args:
+        worker: This worker.
+        share: Calls a second that it may make.
+        others: What the others hold.
+
+    Returns:
+        Seconds from now, give or take whole periods; ``None`` if the others follow this worker.
+    """
+    peers = [other for other in others if abs(other.share_rps - share) <= PEERS * share]
+    earlier = sorted((peer for peer in peers if peer.worker < worker), key=lambda peer: peer.worker)
+    if not earlier:
+        return None
+    return earlier[0].slot_seconds + len(earlier) / (len(peers) + 1) / share
