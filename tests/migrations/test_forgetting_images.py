@@ -202,7 +202,8 @@ def test_forgetting_goes_on_after_a_crash(
         if after:
             answer = real(*arguments)
             if step == "erase":
-                next(iter(answer))  # one batch is committed
+                next(answer)  # one batch is committed
+                answer.close()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:

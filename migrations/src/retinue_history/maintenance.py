@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from retinue_history import retention
 from retinue_history.errors import HistoryUnavailableError
 from retinue_history.faults import translated
+from retinue_history.label_pruning import prune_labels
 from retinue_history.migrate import check_schema
 
 MONTHS_AHEAD = 3
@@ -81,6 +82,8 @@ def maintain(
             return
         with connection.begin():
             connection.execute(retention.MERGE_COUNTS, {"before": now.date() - timedelta(days=2)})
+        for _ in prune_labels(engine):  # of what was purged
+            pass
         with connection.begin():
             # Autovacuum looks at partitions alone; the planner wants to know the whole as well.
             connection.execute(text("ANALYZE detections"))
