@@ -80,3 +80,16 @@ def test_two_at_once_are_told(history_url: str, monkeypatch: pytest.MonkeyPatch)
     with psycopg.connect(history_url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         assert "somebody else is maintaining" in "\n".join(maintain(code=1))
+
+
+def test_workers_write_while_somebody_maintains(
+    history: History, history_url: str, image: Make, run: Make
+) -> None:
+    from retinue_history import maintenance, settling
+
+    assert maintenance._LOCK != settling.LOCK
+    with psycopg.connect(history_url) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [maintenance._LOCK])
+        seen = image("meanwhile.jpg")
+        found = (DetectionRecord("face_match", "person:Ann", 0.5),)
+        assert history.record([seen], [run(seen, detections=found)])

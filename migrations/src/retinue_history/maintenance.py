@@ -23,7 +23,7 @@ from retinue_history.migrate import check_schema
 MONTHS_AHEAD = 3
 """How many months get their partition before they begin. Daily maintenance may fail for so long."""
 
-_LOCK = 0x5245_5449_4E55_4502  # "RETINU", 2: held while maintaining
+_LOCK = 0x5245_5449_4E55_4503  # "RETINU", 3: held while maintaining; 2 is that of erasures
 _LOCK_NOT_AVAILABLE = "55P03"
 _TRIES = 60
 
