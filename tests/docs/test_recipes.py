@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from fakes.recipe_history import seed
+from fakes.recipe_history import erase, seed
 from retinue_history import History, create_history_engine, run_query
 
 RECIPE = re.compile(r"```sql\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
@@ -21,9 +21,14 @@ FEWEST = 30
 def reader(history_url: str, as_user: Callable[[str, str], str]) -> str:
     engine = create_history_engine(history_url, application_name="test")
     seed(History(engine))
+    erase(engine)
     engine.dispose()
     with psycopg.connect(history_url) as connection:
         # A table of the reader's own making, as the page says.
+        connection.execute(
+            "UPDATE erasures SET requested_at = '2026-04-01 12:00Z', completed_at = CASE"
+            " WHEN completed_at IS NOT NULL THEN timestamptz '2026-04-01 12:01Z' END"
+        )
         connection.execute("CREATE TABLE cameras (folder text, place text)")
         connection.execute("INSERT INTO cameras VALUES ('street', 'Gate 3'), ('garden', 'Back')")
         connection.execute("GRANT SELECT ON cameras TO retinue_reader")

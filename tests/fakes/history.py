@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from threading import Lock
+from uuid import UUID
 
 from retinue_history import (
     REPLAY,
@@ -28,6 +29,7 @@ class MemoryHistory(History):
         images: Sightings, in order.
         removed: Removals, in order.
         configurations: What fingerprints stand for, in order.
+        erased: Images that were forgotten on request.
     """
 
     def __init__(self, journal: list[str] | None = None) -> None:
@@ -38,6 +40,7 @@ class MemoryHistory(History):
         self.images: list[ImageRecord] = []
         self.removed: list[RemovedObject] = []
         self.configurations: list[ConfigurationRecord] = []
+        self.erased: set[UUID] = set()
         self.calls = 0
         self.journal = [] if journal is None else journal
         self._lock = Lock()
@@ -68,6 +71,10 @@ class MemoryHistory(History):
                 for run in self.runs
                 if run.key in keys and run.outcome == "succeeded"
             }
+
+    def forgotten(self, images: Collection[ImageRecord]) -> set[UUID]:
+        self._check()
+        return {image.image_id for image in images} & self.erased
 
     def record(
         self,
@@ -127,6 +134,10 @@ class FlakyHistory(History):
     def seen(self, keys: Collection[RunKey]) -> dict[RunKey, list[Seen]]:
         self._check()
         return self._real.seen(keys)
+
+    def forgotten(self, images: Collection[ImageRecord]) -> set[UUID]:
+        self._check()
+        return self._real.forgotten(images)
 
     def record(
         self,

@@ -9,11 +9,14 @@ from retinue_history import (
     ConfigurationRecord,
     DetectionRecord,
     History,
+    ImageErasures,
     ImageRecord,
+    ImageSubject,
     RemovedObject,
     RunKey,
     RunRecord,
 )
+from sqlalchemy import Engine
 
 _MARCH = datetime(2026, 3, 2, 9, tzinfo=UTC)  # a Monday
 
@@ -41,9 +44,24 @@ def seed(history: History) -> None:
     history.record(images, runs, [gone])
 
 
-def _image(number: int) -> ImageRecord:
+def erase(engine: Engine) -> None:
+    """Forget two more images of somebody's, and begin to forget another prefix."""
+    images = [_image(number, f"ann/{number}.jpg") for number in (0, 1)]
+    runs = [_run(image, "objects", "1", 0, _objects(0)) for image in images]
+    History(engine).record(images, runs)
+    erasures = ImageErasures(engine)
+    subject = ImageSubject.prefix("s3://photos/ann/")
+    erasure_id, until = erasures.open(subject)
+    erasures.settle()
+    for _ in erasures.erase(erasure_id, subject, until):
+        pass
+    erasures.close(erasure_id)
+    erasures.open(ImageSubject.image("s3://photos/bob.jpg"))
+
+
+def _image(number: int, key: str | None = None) -> ImageRecord:
     folder = "street" if number < 6 else "garden"
-    key, when = f"{folder}/{number}.jpg", _MARCH + timedelta(days=number)
+    key, when = key or f"{folder}/{number}.jpg", _MARCH + timedelta(days=number)
     size = (1920, 1080) if number % 2 == 0 else (None, None)
     return ImageRecord(
         _image_id(key), "photos", key, "v1", True, when, "10", None, 1000 * (number + 1), *size

@@ -19,8 +19,14 @@ NOT_OURS = {"AWS_REGION", "TMPDIR"}
 NOT_BUILT_YET = {"models"}
 """Commands that a task definition names and that are still to come; off in every environment."""
 
-NOT_FOR_WORKERS = {"query_database_url"}
+KEEP = {"keep_detections_months", "keep_raw_responses_days", "keep_deleted_images_days"}
+"""Settings of `retinue maintain`."""
+
+NOT_FOR_WORKERS = {"query_database_url", *KEEP}
 """Settings that no worker reads."""
+
+OWNERS = {"retinue-test-maintenance", "retinue-test-migrations"}
+"""Tasks that own the tables."""
 
 POOLS = ["cascade", "labels", "faces", "objects"]
 
@@ -40,7 +46,7 @@ def variables(container: dict[str, Any]) -> dict[str, str]:
 
 def test_there_is_a_task_definition_for_everything(containers: dict[str, Any]) -> None:
     assert set(containers) == {
-        f"retinue-test-{name}" for name in [*POOLS, "migrations", "model-reaper"]
+        f"retinue-test-{name}" for name in [*POOLS, "maintenance", "migrations", "model-reaper"]
     }
 
 
@@ -81,10 +87,19 @@ def test_a_pool_can_set_every_setting_of_a_worker(containers: dict[str, Any]) ->
     assert always | on_request == set(Settings.model_fields) - NOT_FOR_WORKERS
 
 
-def test_only_the_migrations_know_a_password_and_by_reference(containers: dict[str, Any]) -> None:
+def test_maintenance_alone_is_told_how_long_things_are_kept(containers: dict[str, Any]) -> None:
+    told = {
+        family: {name for name in variables(container) if name.startswith("RETINUE_KEEP_")}
+        for family, container in containers.items()
+    }
+    assert told.pop("retinue-test-maintenance") == {f"{PREFIX}{name}".upper() for name in KEEP}
+    assert not any(told.values())
+
+
+def test_only_owners_know_a_password_and_by_reference(containers: dict[str, Any]) -> None:
     for family, container in containers.items():
         secrets = {entry["name"]: entry["valueFrom"] for entry in container["secrets"]}
-        owner = family == "retinue-test-migrations"
+        owner = family in OWNERS
         assert set(secrets) == ({"PGUSER", "PGPASSWORD"} if owner else set()), family
         assert all(value.startswith("arn:aws:secretsmanager:") for value in secrets.values())
         for name, value in variables(container).items():
@@ -96,7 +111,7 @@ def test_everyone_else_signs_in_by_iam(
 ) -> None:
     for family, container in containers.items():
         given = variables(container)
-        if family == "retinue-test-migrations":
+        if family in OWNERS:
             assert "RETINUE_DATABASE_AUTH" not in given
             continue
         with monkeypatch.context() as environment:

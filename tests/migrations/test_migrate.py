@@ -44,14 +44,24 @@ def test_a_database_that_was_never_migrated_says_so(empty_database_url: str) -> 
         check_schema(empty_database_url)
 
 
-def test_a_database_from_the_future_says_so(history_url: str) -> None:
+def test_a_database_from_the_future_is_worked_on_and_not_migrated(
+    history_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Schemas are expanded before workers are replaced: the release before must go on to start."""
     check_schema(history_url)
+    assert caplog.messages == []
     with psycopg.connect(history_url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(HistorySchemaError, match="update Retinue"):
-        check_schema(history_url)
+    check_schema(history_url)
+    assert "revision 9999, which is newer" in caplog.text
     with pytest.raises(HistorySchemaError, match="update Retinue"):
         upgrade(history_url)
+
+
+def test_a_database_from_the_past_says_so(empty_database_url: str) -> None:
+    upgrade(empty_database_url, "0005")
+    with pytest.raises(HistorySchemaError, match="at revision 0005, this code needs"):
+        check_schema(empty_database_url)
 
 
 def test_an_unreachable_database_says_so() -> None:

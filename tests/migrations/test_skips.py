@@ -52,6 +52,38 @@ def test_a_skip_settles_nothing_and_is_recorded_once(
         assert connection.execute(text("SELECT * FROM skipped_runs")).all() == []
 
 
+def test_views_about_runs_count_no_skips(
+    history: History, engine: Engine, image: Make, run: Make
+) -> None:
+    cat = image("cat")
+    found = (DetectionRecord("label", "Cat", 0.9),)
+    failed = run(cat, "e2", detector="faces", error_code="x")
+    skip = {**SKIPPED, "avoided_usd": Decimal(1)}
+    skips = [
+        run(cat, skip_event_id("e1"), **skip),
+        run(cat, skip_event_id("e1"), detector="text", **skip),
+    ]
+    history.record([cat], [run(cat, detections=found), failed, *skips])
+    expected = {
+        "SELECT detector, runs, failed_runs FROM detector_versions": {
+            ("labels", 1, 0),
+            ("faces", 1, 1),
+        },
+        "SELECT detector FROM latest_runs": {("labels",)},
+        "SELECT detectors::text FROM image_labels": {("{labels}",)},
+        "SELECT detector, runs FROM drift": {("labels", 1)},
+        "SELECT detector, runs, failed_runs, skipped_runs FROM run_costs": {
+            ("labels", 1, 0, 1),
+            ("faces", 1, 1, 0),
+            ("text", 0, 0, 1),
+        },
+        "SELECT detector FROM failed_runs": {("faces",)},
+    }
+    with engine.connect() as connection:
+        for query, answer in expected.items():
+            assert {tuple(row) for row in connection.execute(text(query))} == answer, query
+
+
 def test_a_run_that_found_nothing_is_seen_as_such(history: History, image: Make, run: Make) -> None:
     cat = image("cat")
     nothing, failed = run(cat), run(cat, detector="faces", error_code="x")

@@ -20,6 +20,7 @@ from retinue_history import (
     current_revision,
     downgrade,
     head_revision,
+    revising,
     upgrade,
 )
 from sqlalchemy import Engine, event
@@ -187,6 +188,51 @@ def test_an_interrupted_upgrade_goes_on_where_it_stopped(
     upgrade(url)
     assert current_revision(url) == head_revision()
     check_counts(url, 20)
+
+
+def test_later_revisions_go_on_where_they_stopped(
+    empty_database_url: str, image: Make, run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half an index on the partitions, checks that are not validated, files that are not read."""
+    url = empty_database_url
+    upgrade(url, "0001")
+    fill(url, image, run, 10)
+    upgrade(url, "0003")
+    real, read = revising.patiently, Path.read_text
+
+    def not_the_second(statements: str) -> None:
+        if "ATTACH PARTITION" in statements:
+            attached.append(statements)
+            if len(attached) > 1:
+                raise KeyboardInterrupt
+        real(statements)
+
+    def stumble(path: Path, *given: Any, **named: Any) -> str:
+        if path.name == unreadable[-1]:
+            raise KeyboardInterrupt
+        return read(path, *given, **named)
+
+    attached: list[str] = []
+    unreadable: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(revising, "patiently", not_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            upgrade(url)
+    assert (current_revision(url), len(attached)) == ("0003", 2)
+    invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+    assert rows(url, invalid) == [(1,)]  # the whole table's, until its last partition has one
+    fill(url, functools.partial(image, version="v2"), run, 10)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", stumble)
+        for name, at in (("r0005_validate.sql", "0004"), ("r0006_up.sql", "0005")):
+            unreadable.append(name)
+            with pytest.raises(KeyboardInterrupt):
+                upgrade(url)
+            assert current_revision(url) == at
+    upgrade(url)
+    check_counts(url, 20)
+    assert rows(url, invalid) == [(0,)]
+    assert rows(url, "SELECT count(*) FROM pg_constraint WHERE NOT convalidated") == [(0,)]
 
 
 def test_the_previous_release_writes_and_reads_rightly(

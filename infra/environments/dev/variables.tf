@@ -57,6 +57,16 @@ variable "model_project_arns" {
   default     = []
 }
 
+variable "keep" {
+  description = "How long the history is kept: detections_months (whole months beside the current one), raw_responses_days, deleted_images_days (after an image was removed from S3). null keeps the first two for ever."
+  type = object({
+    detections_months   = optional(number)
+    raw_responses_days  = optional(number)
+    deleted_images_days = optional(number, 30)
+  })
+  default = {}
+}
+
 variable "alarm_emails" {
   description = "Who is told of alarms, by e-mail."
   type        = set(string)

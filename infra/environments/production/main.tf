@@ -25,6 +25,7 @@ module "stack" {
   endpoint_zone_count = 2
   protect             = true
   model_project_arns  = var.model_project_arns
+  keep                = var.keep
   alarm_emails        = var.alarm_emails
   monthly_budget_usd  = var.monthly_budget_usd
   log_retention_days  = 365

@@ -172,9 +172,9 @@ variable "config" {
   validation {
     condition = alltrue([for name in keys(var.config.settings) : contains([
       "loader_threads", "max_detections", "max_image_bytes", "max_image_px", "max_response_bytes",
-      "prefetch_images", "receive_wait_seconds", "retry_window_seconds",
+      "plugins_dir", "prefetch_images", "receive_wait_seconds", "retry_window_seconds",
     ], name)])
-    error_message = "The pool ${var.pool_name}: settings knows loader_threads, max_detections, max_image_bytes, max_image_px, max_response_bytes, prefetch_images, receive_wait_seconds and retry_window_seconds; the other settings of a worker have an attribute of their own."
+    error_message = "The pool ${var.pool_name}: settings knows loader_threads, max_detections, max_image_bytes, max_image_px, max_response_bytes, plugins_dir, prefetch_images, receive_wait_seconds and retry_window_seconds; the other settings of a worker have an attribute of their own."
   }
 
   validation {

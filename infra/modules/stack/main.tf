@@ -118,6 +118,20 @@ module "migrations" {
   log_retention_days = var.log_retention_days
 }
 
+module "maintenance" {
+  source = "../maintenance"
+
+  name               = var.name
+  image              = var.images.cpu
+  repository_arn     = var.repository_arn
+  cluster_arn        = aws_ecs_cluster.this.arn
+  network            = local.network
+  database           = module.database.owner
+  keep               = var.keep
+  key_arn            = module.key.arn
+  log_retention_days = var.log_retention_days
+}
+
 module "pool" {
   source   = "../pool"
   for_each = var.pools

@@ -29,6 +29,7 @@ run "stack" {
 
   variables {
     model_project_arns = ["arn:aws:rekognition:eu-west-1:123456789012:project/birds/*"]
+    keep               = { detections_months = 24, raw_responses_days = 90 }
   }
 
   assert {

@@ -39,6 +39,7 @@ from retinue_history.ground_truth import (
     record_annotations,
 )
 from retinue_history.history import History
+from retinue_history.image_erasure import ImageErasures, ImageSubject, ImageTraces
 from retinue_history.logins import create_iam_logins
 from retinue_history.maintenance import Retention, maintain
 from retinue_history.migrate import (
@@ -95,8 +96,11 @@ __all__ = [
     "HistoryError",
     "HistorySchemaError",
     "HistoryUnavailableError",
+    "ImageErasures",
     "ImageName",
     "ImageRecord",
+    "ImageSubject",
+    "ImageTraces",
     "IndexedFace",
     "KnownImage",
     "MonthTotals",

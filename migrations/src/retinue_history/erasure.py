@@ -19,9 +19,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from retinue_history.faults import translated
-
-LOCK = 5928237158326682882
-"""The advisory lock that the triggers of revision 0004 share: "RETINU", 2."""
+from retinue_history.label_pruning import prune_labels
+from retinue_history.settling import shut_out_writers
 
 BATCH_ROWS = 1_000
 """Most rows of one transaction, so that workers hardly notice."""
@@ -113,6 +112,24 @@ _CUT_RUNS = text(f"""
     WHERE run_id IN ({_NAMING_RUNS} LIMIT :rows)
 """)  # noqa: S608 - the parts are the constants above
 
+# A month that was dropped keeps its counts, and they keep the name.
+_COUNTED = text("""
+    SELECT
+        (SELECT count(*) FROM label_counts
+        WHERE kind = 'face_match' AND label = ANY(CAST(:labels AS text[])))
+        + (SELECT count(*) FROM labels
+        WHERE kind = 'face_match' AND label = ANY(CAST(:labels AS text[])))
+""")
+
+_DELETE_COUNTS = text("""
+    DELETE FROM label_counts
+    WHERE kind = 'face_match' AND label = ANY(CAST(:labels AS text[]))
+        AND ctid = ANY(ARRAY(
+            SELECT ctid FROM label_counts
+            WHERE kind = 'face_match' AND label = ANY(CAST(:labels AS text[])) LIMIT :rows
+        ))
+""")
+
 _FORBID = text("""
     INSERT INTO erased_names (digest, erasure_id)
     SELECT erasure_digest(name), :erasure_id FROM unnest(CAST(:labels AS text[])) AS name
@@ -186,10 +203,18 @@ class Erasures:
             The erasure's number.
         """
         with translated(), self._engine.begin() as connection:
-            found = connection.scalar(_OPEN, {"kind": kind, "subject": subject})
-            erasure_id = int(found)
+            erasure_id = self.begin(connection, kind, subject)
             connection.execute(_FORBID, {"erasure_id": erasure_id, **names.parameters()})
             return erasure_id
+
+    @staticmethod
+    def begin(connection: Connection, kind: str, subject: str) -> int:
+        """Record that an erasure was asked for, or find the one that is not finished.
+
+        Returns:
+            Its number.
+        """
+        return int(connection.scalar(_OPEN, {"kind": kind, "subject": subject}))
 
     def settle(self) -> None:
         """Wait until everybody who may not have seen the forbidden names has committed.
@@ -198,7 +223,7 @@ class Erasures:
             HistoryUnavailableError: A transaction of a worker went on for too long.
         """
         with translated(), self._engine.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            shut_out_writers(connection)
 
     def count(self, names: Names) -> tuple[int, int]:
         """How many detections name them, and how many raw responses."""
@@ -206,8 +231,16 @@ class Erasures:
             detections, runs = connection.execute(_COUNT, names.parameters()).one()
         return detections, runs
 
+    def counted(self, names: Names) -> int:
+        """How many rows of the daily counts and the word list name them."""
+        with translated(), self._engine.connect() as connection:
+            return int(connection.execute(_COUNTED, names.parameters()).scalar_one())
+
     def erase(self, erasure_id: int, names: Names) -> Iterable[int]:
-        """Delete detections, then cut raw responses; gives the number of rows after each commit.
+        """Delete detections, cut raw responses, and take the names out of what was counted.
+
+        Yields:
+            The number of rows after each commit.
 
         Raises:
             HistoryUnavailableError: The database is away; what was committed stays erased.
@@ -215,12 +248,15 @@ class Erasures:
         for what, statement in (("detections", _DELETE_DETECTIONS), ("runs", _CUT_RUNS)):
             while number := self._one_batch(erasure_id, what, statement, names):
                 yield number
+        while number := self._one_batch(erasure_id, "", _DELETE_COUNTS, names):
+            yield number
+        yield from prune_labels(self._engine)
 
     def add(self, erasure_id: int, **removed: int) -> None:
         """Count what was removed elsewhere, such as ``face_vectors=3``."""
         with translated(), self._engine.begin() as connection:
             for what, number in removed.items():
-                _add(connection, erasure_id, what, number)
+                add_removed(connection, erasure_id, what, number)
 
     def close(self, erasure_id: int, names: Names) -> Erasure:
         """Delete the rows about the person, and note that everything is done."""
@@ -228,18 +264,25 @@ class Erasures:
             parameters = names.parameters()
             faces = connection.execute(_DELETE_FACES, parameters).rowcount
             people = connection.execute(_DELETE_PEOPLE, parameters).rowcount
-            _add(connection, erasure_id, "faces", faces)
-            _add(connection, erasure_id, "people", people)
-            return Erasure(*connection.execute(_CLOSE, {"erasure_id": erasure_id}).one())
+            add_removed(connection, erasure_id, "faces", faces)
+            add_removed(connection, erasure_id, "people", people)
+            return close_erasure(connection, erasure_id)
 
     def _one_batch(self, erasure_id: int, what: str, statement: Any, names: Names) -> int:
         parameters = {**names.parameters(), "rows": BATCH_ROWS}
         with translated(), self._engine.begin() as connection:
             done = connection.execute(statement, parameters)
             number = int(done.scalar_one()) if done.returns_rows else done.rowcount
-            _add(connection, erasure_id, what, number)
+            if what:
+                add_removed(connection, erasure_id, what, number)
         return number
 
 
-def _add(connection: Connection, erasure_id: int, what: str, number: int) -> None:
+def add_removed(connection: Connection, erasure_id: int, what: str, number: int) -> None:
+    """Count what was removed, as part of a transaction."""
     connection.execute(_ADD, {"erasure_id": erasure_id, "what": what, "number": number})
+
+
+def close_erasure(connection: Connection, erasure_id: int) -> Erasure:
+    """Note that an erasure is complete, as part of a transaction."""
+    return Erasure(*connection.execute(_CLOSE, {"erasure_id": erasure_id}).one())

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from retinue_history import statements
@@ -34,6 +35,12 @@ from retinue_history.records import (
 from retinue_history.spending import MonthTotals, add_charges, read_totals
 
 _ATTEMPTS = 5
+_FORGOTTEN = text("""
+    SELECT forgotten_images(
+        CAST(:image_id AS uuid[]), CAST(:bucket AS text[]), CAST(:key AS text[]),
+        CAST(:uploaded_at AS timestamptz[])
+    )
+""")
 _LOCK_SPACE = 0x5245_5449  # "RETI": our own among the advisory locks of the database
 
 
@@ -89,6 +96,26 @@ class History:
                 if row.kind is not None:
                     seen.append(Seen(row.kind, row.label, row.confidence))
         return found
+
+    def forgotten(self, images: Collection[ImageRecord]) -> set[UUID]:
+        """Tell which images were forgotten on request after they were uploaded so.
+
+        Nothing about them is recorded in any case. Who asks first spares the detectors their work.
+
+        Args:
+            images: Sightings; one round trip, however many.
+
+        Raises:
+            HistoryUnavailableError: The database cannot answer now.
+        """
+        if not images:
+            return set()
+        columns = {
+            name: [getattr(image, name) for image in images]
+            for name in ("image_id", "bucket", "key", "uploaded_at")
+        }
+        with translated(), self._engine.connect() as connection:
+            return set(connection.scalars(_FORGOTTEN, columns))
 
     def record(
         self,

@@ -17,12 +17,13 @@ from sqlalchemy.exc import OperationalError
 from retinue_history import retention
 from retinue_history.errors import HistoryUnavailableError
 from retinue_history.faults import translated
+from retinue_history.label_pruning import prune_labels
 from retinue_history.migrate import check_schema
 
 MONTHS_AHEAD = 3
 """How many months get their partition before they begin. Daily maintenance may fail for so long."""
 
-_LOCK = 0x5245_5449_4E55_4502  # "RETINU", 2: held while maintaining
+_LOCK = 0x5245_5449_4E55_4503  # "RETINU", 3: held while maintaining; 2 is that of erasures
 _LOCK_NOT_AVAILABLE = "55P03"
 _TRIES = 60
 
@@ -81,6 +82,8 @@ def maintain(
             return
         with connection.begin():
             connection.execute(retention.MERGE_COUNTS, {"before": now.date() - timedelta(days=2)})
+        for _ in prune_labels(engine):  # of what was purged
+            pass
         with connection.begin():
             # Autovacuum looks at partitions alone; the planner wants to know the whole as well.
             connection.execute(text("ANALYZE detections"))

@@ -1,5 +1,6 @@
 """Brings a database to the schema this code was written for."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from sqlalchemy import URL, Connection, Engine, text
 from retinue_history.engine import create_history_engine
 from retinue_history.errors import HistorySchemaError, HistoryUnavailableError
 from retinue_history.faults import translated
+
+log = logging.getLogger(__name__)
 
 _LOCK = 0x5245_5449_4E55_4501  # "RETINUE", 1: held while migrating
 _POLL_SECONDS = 0.2
@@ -83,10 +86,13 @@ def current_revision(database: Engine | URL | str) -> str | None:
 
 
 def check_schema(database: Engine | URL | str) -> None:
-    """Refuse a database whose schema is not the one this code was written for.
+    """Refuse a database whose schema is older than the one this code was written for.
+
+    A newer one is taken, and logged: schemas are expanded first, so the release before goes on to
+    read and write rightly on the new one (docs/keeping.md).
 
     Raises:
-        HistorySchemaError: It is at another revision; the message says what to do.
+        HistorySchemaError: It is older, or holds no history; the message says what to do.
         HistoryUnavailableError: It cannot be reached.
     """
     current, head = current_revision(database), head_revision()
@@ -98,7 +104,11 @@ def check_schema(database: Engine | URL | str) -> None:
         raise HistorySchemaError(
             f"the database is at revision {current}, this code needs {head}: run `retinue migrate`"
         )
-    raise HistorySchemaError(_newer(current))
+    log.warning(
+        "the database is at revision %s, which is newer than this Retinue (%s): going on",
+        current,
+        head,
+    )
 
 
 def alembic_config() -> Config:

@@ -1,4 +1,4 @@
-"""The tables about people in face collections, as the newest revision leaves them.
+"""The tables about people in face collections and about erasures, as of the newest revision.
 
 They share the metadata of ``tables.py``, which knows no people.
 """
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     Table,
     Text,
@@ -22,7 +23,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from retinue_history.tables import metadata
 
-__all__ = ["erased_names", "erasure_salt", "erasures", "faces", "metadata", "people"]
+__all__ = [
+    "erased_images",
+    "erased_names",
+    "erasure_salt",
+    "erasures",
+    "faces",
+    "metadata",
+    "people",
+]
 
 _timestamp = DateTime(timezone=True)
 
@@ -93,7 +102,8 @@ erasures = Table(
         "subject_kind",
         Text,
         nullable=False,
-        comment="What kind of thing was erased: person, external_image_id, face_id, …",
+        comment="What kind of thing was erased: person, external_image_id, face_id, image, object, "
+        "key, prefix",
     ),
     Column(
         "subject_digest",
@@ -107,7 +117,7 @@ erasures = Table(
         JSONB,
         nullable=False,
         server_default=text("'{}'"),
-        comment="How many of each: face_vectors, detections, runs, people, faces, …",
+        comment="How many of each: face_vectors, detections, runs, people, faces, images, removals",
     ),
     Column(
         "requested_at",
@@ -153,6 +163,44 @@ erased_names = Table(
     CheckConstraint("octet_length(digest) = 32", name="digest"),
     comment="What nothing may be recorded under any more: a worker that was looking at an image "
     "while its person was forgotten must not bring the person back",
+)
+
+erased_images = Table(
+    "erased_images",
+    metadata,
+    Column(
+        "digest",
+        LargeBinary,
+        primary_key=True,
+        comment="erasure_digest() of image:id, object:s3://bucket/key, key:key or "
+        "prefix:s3://bucket/prefix",
+    ),
+    Column(
+        "prefix_length",
+        Integer,
+        comment="How many characters of a key the prefix has; null for anything else",
+    ),
+    Column(
+        "erased_until",
+        _timestamp,
+        nullable=False,
+        comment="When it was last asked for: what was uploaded later is new, and is recorded",
+    ),
+    Column(
+        "erasure_id",
+        ForeignKey("erasures.erasure_id"),
+        nullable=False,
+        comment="The erasure that forbids it",
+    ),
+    CheckConstraint("octet_length(digest) = 32", name="digest"),
+    CheckConstraint("prefix_length >= 0", name="prefix_length"),
+    Index(
+        "ix_erased_images_prefix_length",
+        "prefix_length",
+        postgresql_where=text("prefix_length IS NOT NULL"),
+    ),
+    comment="Which images may not be recorded any more: neither a worker that was looking at one "
+    "while it was forgotten, nor a replay, nor a backfill brings it back",
 )
 
 erasure_salt = Table(

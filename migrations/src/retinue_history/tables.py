@@ -460,6 +460,7 @@ quota_leases = Table(
         "slot_at",
         _timestamp,
         nullable=False,
+        server_default=func.now(),
         comment="When one of its requests is due; the others are evenly spaced before and after it",
     ),
     comment="Which worker may use how much of a quota, for the next seconds",

@@ -97,18 +97,19 @@ class Pipeline:
         for task in plan:
             if settled is not None and task.key not in settled:
                 work.setdefault(id(task.sighting), []).append(task)
-        earlier = None if settled is None else self._earlier(work.values())
-        if earlier is None:
+        wanted = None if settled is None else self._not_forgotten(work)
+        earlier = None if wanted is None else self._earlier(wanted.values())
+        if wanted is None or earlier is None:
             for delivery in deliveries:
                 delivery.hand_back(0)
                 self._complete(delivery)
             return
-        for tasks in work.values():
+        for tasks in wanted.values():
             tasks[0].delivery.expected += len(tasks)
         for delivery in deliveries:
             if not delivery.expected:
                 self._complete(delivery)
-        for sighting, tasks in work.items():
+        for sighting, tasks in wanted.items():
             self._dispatch(tasks, earlier.get(sighting, {}))
 
     def stop(self) -> None:
@@ -174,6 +175,28 @@ class Pipeline:
         return ask_patiently(
             partial(self._history.settled, asked), breaker=self._breaker, stopping=self._stopping
         )
+
+    def _not_forgotten(self, work: Mapping[int, list[_Task]]) -> Mapping[int, list[_Task]] | None:
+        """The work without images that were forgotten on request; ``None`` if the worker stops.
+
+        The history would not take their runs; so nobody need look at them, or pay for it.
+        """
+        if not work:
+            return work
+        records = [tasks[0].sighting.record for tasks in work.values()]
+        gone = ask_patiently(
+            partial(self._history.forgotten, records),
+            breaker=self._breaker,
+            stopping=self._stopping,
+        )
+        if not gone:
+            return None if gone is None else work
+        log.info("forgotten_images_left_out", images=len(gone))
+        return {
+            sighting: tasks
+            for sighting, tasks in work.items()
+            if tasks[0].sighting.record.image_id not in gone
+        }
 
     def _earlier(
         self, work: Iterable[Sequence[_Task]]

@@ -152,11 +152,3 @@ CREATE TRIGGER withhold_erased BEFORE INSERT ON detections
     FOR EACH ROW
     WHEN (NEW.kind = 'face_match' OR NEW.attributes ?| ARRAY['Face', 'FaceId', 'UserId'])
     EXECUTE FUNCTION withhold_erased_detection();
-
-CREATE INDEX ix_runs_faces_named ON runs USING gin (faces_named(raw_response))
-    WHERE raw_response ?| ARRAY[
-        'SearchFacesByImage', 'SearchFaces', 'IndexFaces', 'SearchUsersByImage', 'SearchUsers'
-    ];
-
-CREATE INDEX ix_detections_faces_named ON detections USING gin (faces_named(attributes))
-    WHERE attributes ?| ARRAY['Face', 'FaceId', 'UserId'];

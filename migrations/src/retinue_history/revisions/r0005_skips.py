@@ -5,9 +5,8 @@ VALID, which takes a moment, and validated after a commit, which lets readers an
 this revision can end halfway, and may be run again from there.
 """
 
-from pathlib import Path
-
 from alembic import op
+from retinue_history.revising import sql, step
 
 revision = "0005"
 down_revision = "0004"
@@ -17,16 +16,11 @@ depends_on = None
 
 def upgrade() -> None:
     """Allow the outcome ``skipped``."""
-    _run("up")
-    op.execute("COMMIT")  # lets go of the table; psycopg begins anew by itself
-    op.execute("SET LOCAL statement_timeout = 0")
-    _run("validate")
+    with op.get_context().autocommit_block():
+        step("0005", "up")
+        op.execute(sql("0005", "validate"))
 
 
 def downgrade() -> None:
     """Forget skips."""
-    _run("down")
-
-
-def _run(part: str) -> None:
-    op.execute((Path(__file__).parent / f"r0005_{part}.sql").read_text(encoding="utf-8"))
+    op.execute(sql("0005", "down"))

@@ -11,6 +11,7 @@ from retinue_workers.cli.diff import diff
 from retinue_workers.cli.export import export
 from retinue_workers.cli.faces import faces
 from retinue_workers.cli.failures import failures
+from retinue_workers.cli.forget import forget
 from retinue_workers.cli.import_ import import_
 from retinue_workers.cli.maintain import maintain_command
 from retinue_workers.cli.migrate import migrate
@@ -87,4 +88,5 @@ retinue.add_command(backfill)
 retinue.add_command(worker)
 retinue.add_command(migrate)
 retinue.add_command(faces)
+retinue.add_command(forget)
 retinue.add_command(maintain_command)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from retinue_history import HistoryError, check_reader
+from retinue_history import HistoryError, check_reader, check_schema, create_history_engine
 from retinue_sdk import ConfigurationError
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from retinue_workers.settings import Settings
@@ -13,6 +13,9 @@ from retinue_workers.sign_in import signed_in
 
 READER = "retinue_reader"
 """The role that the migrations make for analysts: it may read, and nothing else."""
+
+LONG_SECONDS = 600.0
+"""Longest statement of an owner's command: a person may be in a million detections."""
 
 
 @contextmanager
@@ -27,6 +30,29 @@ def owner_url(settings: Settings) -> Iterator[str]:
         return
     with _embedded("postgres") as url:
         yield url
+
+
+@contextmanager
+def owner_engine(settings: Settings, name: str) -> Iterator[Engine]:
+    """The history as its owner, for statements that may take long.
+
+    Args:
+        settings: They say which database.
+        name: What the server calls the connection.
+
+    Raises:
+        ConfigurationError: No database is set and there is none on this laptop.
+        HistoryError: It is away, or not migrated.
+    """
+    with owner_url(settings) as url:
+        engine = create_history_engine(
+            url, application_name=name, pool_size=2, statement_timeout_seconds=LONG_SECONDS
+        )
+        try:
+            check_schema(engine)
+            yield engine
+        finally:
+            engine.dispose()
 
 
 @contextmanager

@@ -1,28 +1,21 @@
 """``retinue faces``."""
 
-import json
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable
 
 import click
-from retinue_history import Erasures, People, check_schema, create_history_engine
-from retinue_sdk import ConfigurationError
-from sqlalchemy import Engine
+from retinue_history import People
 
-from retinue_workers.cli.database import owner_url
+from retinue_workers.cli.database import owner_engine
+from retinue_workers.cli.forget_person import forget_person
+from retinue_workers.cli.region import region_of
 from retinue_workers.people import enrol as enrolling
 from retinue_workers.people.errors import FacesError
 from retinue_workers.people.external_id import name_of
-from retinue_workers.people.forget import Findings, Forgetting, Subject, described
+from retinue_workers.people.forget import Subject
 from retinue_workers.people.photo import load
 from retinue_workers.people.service import FaceService
 from retinue_workers.settings import Settings
-
-LONG_SECONDS = 600.0
-"""Longest statement on the history: a person may be in a million detections."""
 
 region_option = click.option(
     "--region", metavar="REGION", help="AWS region.  [default: as AWS's own tools find it]"
@@ -45,7 +38,7 @@ def faces() -> None:
 @region_option
 def create(collection: str, region: str | None) -> None:
     """Make an empty collection."""
-    service = FaceService(_region(region))
+    service = FaceService(region_of(region))
     version = service.create(collection)
     click.echo(f"made the collection {collection} in {service.region}, face model {version}")
 
@@ -55,7 +48,7 @@ def create(collection: str, region: str | None) -> None:
 @region_option
 def list_(collection: str | None, region: str | None) -> None:
     """List the collections, or the people in one."""
-    service = FaceService(_region(region))
+    service = FaceService(region_of(region))
     if collection is None:
         names = list(service.collections())
         for name in names:
@@ -66,7 +59,7 @@ def list_(collection: str | None, region: str | None) -> None:
     stored: dict[str | None, int] = {}
     for face in service.faces(collection):
         stored[face.external_image_id] = stored.get(face.external_image_id, 0) + 1
-    with _history() as engine:
+    with owner_engine(Settings.load(), "retinue faces") as engine:
         known = {
             one.external_image_id: one
             for one, _ in People(engine).of_collection(service.region, collection)
@@ -109,11 +102,11 @@ def index(
 
     One face of each photo is stored, under the person's name, together with the consent.
     """
-    service = FaceService(_region(region))
+    service = FaceService(region_of(region))
     enrolling.checked_consent(consent)
     # All photos are looked at first: a refusal leaves nothing half done.
     chosen = [enrolling.choose(service, load(place), number) for place in photos]
-    with _history() as engine:
+    with owner_engine(Settings.load(), "retinue faces") as engine:
         stored = enrolling.enrol(
             service, People(engine), collection, person, consent, chosen, click.echo
         )
@@ -135,7 +128,7 @@ def index(
 @region_option
 def search(collection: str, photo: str, min_similarity: float, region: str | None) -> None:
     """Say who is in a photo. Nothing is stored."""
-    service = FaceService(_region(region))
+    service = FaceService(region_of(region))
     loaded = load(photo)
     boxes = service.detect(loaded.data)
     if not boxes:
@@ -181,33 +174,13 @@ def forget(
 
     Face vectors, detections that name the person, the parts of raw responses that do, and the
     person's own rows. Safe to repeat, and to go on with after it was interrupted. It does not
-    remove photos, backups or logs: docs/faces.md.
+    remove photos, backups or logs: docs/faces.md. `retinue forget --person` does the same, and
+    `retinue forget --image` and `--prefix` forget images.
     """
     subject = _subject(person, external_image_id, face_id)
-    also = [(_region(region), name) for name in collections]
-    with _history() as engine:
-        erasures = Erasures(engine)
-        forgetting = Forgetting(People(engine), erasures, cache(FaceService))
-        found = forgetting.find(subject, also)
-        last = erasures.last(subject.kind, subject.key)
-        unfinished = last is not None and last.completed_at is None
-        if found.nothing and not unfinished:
-            if last is None:
-                raise FacesError(
-                    f"nobody is known as {subject.key}: check the spelling (`retinue faces list "
-                    "COLLECTION`), and name with --collection where else to look"
-                )
-            click.echo(f"{subject.key} was forgotten on {last.completed_at}; nothing is left")
-            return
-        click.echo(_plan(subject, found, unfinished=unfinished))
-        if dry_run:
-            click.echo("nothing was removed: this was a dry run")
-            return
-        if not yes:
-            click.confirm("Remove all of it? This cannot be undone", abort=True)
-        done = forgetting.forget(subject, found, also, click.echo)
-    click.echo(f"forgot {subject.key}: {described(done.removed) or 'nothing was left'}")
-    click.echo(f"erasure {done.erasure_id}: {json.dumps(dict(done.removed))}")
+    also = [(region_of(region), name) for name in collections]
+    with owner_engine(Settings.load(), "retinue faces") as engine:
+        forget_person(engine, subject, also, dry_run=dry_run, yes=yes)
 
 
 @faces.command()
@@ -217,8 +190,8 @@ def forget(
 @region_option
 def delete(collection: str, with_people: bool, yes: bool, region: str | None) -> None:
     """Delete a collection. Detections in the history stay; `forget` removes those of a person."""
-    service = FaceService(_region(region))
-    with _history() as engine:
+    service = FaceService(region_of(region))
+    with owner_engine(Settings.load(), "retinue faces") as engine:
         people = People(engine)
         enrolled = people.of_collection(service.region, collection)
         count = service.face_count(collection)
@@ -244,56 +217,3 @@ def _subject(person: str | None, external_image_id: str | None, face_id: str | N
     if len(given) != 1:
         raise click.UsageError("say whom: PERSON, or --external-image-id, or --face-id")
     return given[0]
-
-
-def _plan(subject: Subject, found: Findings, *, unfinished: bool) -> str:
-    lines = [f"{subject.key}:"]
-    if unfinished:
-        lines.append("  (an erasure was begun and interrupted; this goes on with it)")
-    for (region, collection), face_ids in found.vectors.items():
-        lines.append(f"  {collection} in {region}: {len(face_ids):,} face vectors")
-    lines.append(
-        f"  history: {found.detections:,} detections, parts of {found.runs:,} raw responses"
-    )
-    lines.append(f"  history: {found.enrolments:,} enrolments with their consent")
-    return "\n".join(lines)
-
-
-def _region(given: str | None) -> str:
-    """The region that is meant.
-
-    Raises:
-        ConfigurationError: None is known.
-    """
-    import boto3
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        region = given or os.environ.get("AWS_REGION") or boto3.session.Session().region_name
-    except BotoCoreError as error:
-        raise ConfigurationError(f"the AWS configuration cannot be used: {error}") from error
-    if not region:
-        raise ConfigurationError("no AWS region is known: give --region, or set AWS_REGION")
-    return str(region)
-
-
-@contextmanager
-def _history() -> Iterator[Engine]:
-    """The history, as its owner.
-
-    Raises:
-        ConfigurationError: No database is set.
-        HistoryError: It is away, or not migrated.
-    """
-    with owner_url(Settings.load()) as url:
-        engine = create_history_engine(
-            url,
-            application_name="retinue faces",
-            pool_size=2,
-            statement_timeout_seconds=LONG_SECONDS,
-        )
-        try:
-            check_schema(engine)
-            yield engine
-        finally:
-            engine.dispose()

@@ -71,6 +71,7 @@ class Findings:
         enrolments: In how many collections the person is enrolled.
         detections: Detections that name the subject.
         runs: Runs whose raw response names the subject.
+        counted: Rows of the daily counts and of the word list that name the subject.
         names: Everything that names the subject, the faces found included.
     """
 
@@ -79,6 +80,7 @@ class Findings:
     enrolments: int
     detections: int
     runs: int
+    counted: int
     names: Names
 
     @property
@@ -89,7 +91,12 @@ class Findings:
     @property
     def nothing(self) -> bool:
         """Whether there is nothing to remove."""
-        return not (self.vector_count or self.enrolments or self.detections or self.runs)
+        return not (self.enrolments or self.traces)
+
+    @property
+    def traces(self) -> bool:
+        """Whether anything but the record of who is enrolled tells of the subject."""
+        return bool(self.vector_count or self.detections or self.runs or self.counted)
 
 
 class Forgetting:
@@ -141,7 +148,8 @@ class Forgetting:
         names = Names(ids.union(*vectors.values()), subject.labels)
         detections, runs = self._erasures.count(names)
         own = enrolments if subject.kind != "face_id" else []
-        return Findings(vectors, tuple(missing), len(own), detections, runs, names)
+        counted = self._erasures.counted(names)
+        return Findings(vectors, tuple(missing), len(own), detections, runs, counted, names)
 
     def forget(
         self,
@@ -184,7 +192,7 @@ class Forgetting:
                 told(f"history: {removed:,} rows")
             names = found.names
             found = self.find(subject, also, names.ids)
-            if not (found.vector_count or found.detections or found.runs):
+            if not found.traces:
                 told("verified: nothing is left in the collections and the history")
                 return self._erasures.close(erasure_id, names)
         raise FacesError(

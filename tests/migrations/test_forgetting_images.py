@@ -1,0 +1,281 @@
+"""Forgetting images: every trace goes, others stay, nothing comes back, whatever interrupts it."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from fakes.waiting import eventually
+from psycopg.rows import dict_row
+from retinue_history import (
+    DetectionRecord,
+    History,
+    ImageErasures,
+    ImageRecord,
+    RemovedObject,
+    create_history_engine,
+)
+from retinue_workers.cli.commands import retinue
+from sqlalchemy import Engine
+
+Make = Callable[..., Any]
+
+CAT = DetectionRecord("label", "Cat", 0.9, None, {"Parents": ["Animal"]})
+SECRET = DetectionRecord("label", "Secret", 0.9, None, {"Parents": ["Hidden"]})
+READ = DetectionRecord("text", "Secret words", 0.9)
+
+
+class Command:
+    """``retinue forget`` on a history, and what that holds."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        done = CliRunner().invoke(retinue, ["forget", *arguments])
+        assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
+        return done.output
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        with psycopg.connect(self.url, row_factory=dict_row) as connection:
+            return connection.execute(sql).fetchall()
+
+    def keys(self) -> list[str]:
+        return [row["key"] for row in self.rows("SELECT DISTINCT key FROM images ORDER BY 1")]
+
+    def dump(self) -> str:
+        """Every row of every table, as text."""
+        tables = self.rows(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND "
+            "relnamespace = 'public'::regnamespace"
+        )
+        return json.dumps([self.rows(f"SELECT * FROM {t['relname']}") for t in tables], default=str)
+
+
+@pytest.fixture
+def forget(history_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
+    return Command(history_url)
+
+
+@pytest.fixture
+def filled(history: History, image: Make, run: Make) -> dict[str, ImageRecord]:
+    """Two images of Ann's, one of them in two versions, and two others with something in common."""
+    images = {
+        "a1": image("ann/a.jpg", version="v1"),
+        "a2": image("ann/a.jpg", version="v2", sequencer="11"),
+        "b": image("ann/b.jpg"),
+        "cat": image("cat.jpg"),
+        "elsewhere": image("ann/a.jpg", bucket="others"),
+    }
+    runs = []
+    for name, each in images.items():
+        secret = () if name in {"cat", "elsewhere"} else (SECRET, READ)
+        raw = {"answer": "Secret"} if secret else {}
+        runs.append(run(each, detections=(CAT, *secret), raw_response=raw))
+        skip = {"outcome": "skipped", "avoided_usd": 0, "final": False}
+        runs.append(
+            run(each, "e/skipped", detector="s", error_code="x", **{**skip, "error_message": "no"})
+        )
+        runs.append(run(each, detector="f", error_code="x"))
+    removed = [RemovedObject("photos", "ann/b.jpg", "v1", "20", each.uploaded_at)]
+    history.record(list(images.values()), runs, removed)
+    return images
+
+
+def check_counts(forget: Command) -> None:
+    """The daily counts are what is there; labels are those that something has."""
+    [off] = forget.rows("""
+        SELECT count(*) AS number FROM (
+            (SELECT CASE WHEN kind = 'text' THEN '' ELSE label END AS label, count(*)
+            FROM detections GROUP BY 1)
+            EXCEPT
+            (SELECT label, sum(detections) FROM label_counts_daily GROUP BY 1)
+        ) AS differences
+    """)
+    assert off["number"] == 0
+    assert forget.rows("SELECT label FROM labels EXCEPT SELECT label FROM detections") == []
+    assert forget.rows("SELECT label FROM label_parents EXCEPT SELECT label FROM detections") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        (("--prefix", "s3://photos/ann/"), ["ann/a.jpg", "cat.jpg"]),
+        (("--prefix", "s3://photos"), ["ann/a.jpg"]),
+        (("--image", "s3://photos/ann/a.jpg"), ["ann/a.jpg", "ann/b.jpg", "cat.jpg"]),
+        (("--image", "ann/a.jpg"), ["ann/b.jpg", "cat.jpg"]),
+    ],
+)
+def test_every_trace_goes_and_others_stay(
+    forget: Command, filled: dict[str, ImageRecord], arguments: tuple[str, ...], left: list[str]
+) -> None:
+    assert filled
+    before = len(forget.dump())
+    assert "images with" in forget(*arguments, "--dry-run")
+    assert len(forget.dump()) == before
+    said = forget(*arguments, "--yes")
+    assert "verified: nothing is left" in said
+    assert "objects in S3 were not touched" in said
+    assert forget.keys() == left
+    check_counts(forget)
+    if arguments[0] == "--prefix":
+        assert "Secret" not in forget.dump()
+        assert "Hidden" not in forget.dump()
+        assert "b.jpg" not in forget.dump()
+    [erasure] = forget.rows("SELECT * FROM erasures")
+    assert erasure["completed_at"] is not None
+    assert erasure["removed"]["runs"] == 3 * erasure["removed"]["images"]
+    assert "was forgotten on" in forget(*arguments, "--yes")
+    assert len(forget.rows("SELECT 1 FROM erasures")) == 1
+
+
+def test_one_version_is_forgotten_by_its_id(
+    forget: Command, filled: dict[str, ImageRecord]
+) -> None:
+    forget("--image", str(filled["a1"].image_id), "--yes")
+    left = forget.rows("SELECT version FROM images WHERE bucket = 'photos' AND key = 'ann/a.jpg'")
+    assert left == [{"version": "v2"}]
+    check_counts(forget)
+    assert str(filled["a1"].image_id) not in forget.dump()
+
+
+@pytest.mark.parametrize("by", ["id", "uri", "key", "prefix"])
+def test_what_was_uploaded_before_stays_out_and_later_is_new(
+    forget: Command, history: History, image: Make, run: Make, by: str
+) -> None:
+    old = image("ann/b.jpg", versioned=False)
+    history.record([old], [run(old, detections=(CAT,))])
+    names = {"id": str(old.image_id), "uri": "s3://photos/ann/b.jpg", "key": "ann/b.jpg"}
+    subject = ("--image", names[by]) if by in names else ("--prefix", "s3://photos/ann/")
+    forget(*subject, "--yes")
+    # A worker that was at work, a redelivery, a replay, and S3's word that the object is gone.
+    assert history.forgotten([old, image("cat.jpg")]) == {old.image_id}
+    gone = RemovedObject("photos", "ann/b.jpg", old.version, "99", datetime.now(UTC))
+    assert history.record([old], [run(old, "replay:1", detections=(SECRET,))], [gone]) == set()
+    assert "b.jpg" not in forget.dump()
+    assert "Secret" not in forget.dump()
+    # The same bytes are uploaded again, and sighted together with the old news.
+    new = image(
+        "ann/b.jpg",
+        versioned=False,
+        sequencer="A0",
+        uploaded_at=datetime.now(UTC) + timedelta(seconds=1),
+    )
+    assert history.forgotten([new]) == set()
+    assert history.record([old, new], [run(new, "event 2", detections=(CAT,))])
+    [row] = forget.rows("SELECT uploaded_at, last_uploaded_at, deleted_at FROM images")
+    assert (row["uploaded_at"], row["deleted_at"]) == (row["last_uploaded_at"], None)
+    check_counts(forget)
+
+
+def test_what_is_lifted_may_come_back(
+    forget: Command, history: History, filled: dict[str, ImageRecord], run: Make
+) -> None:
+    subject = ("--prefix", "s3://photos/ann/")
+    assert "not forbidden" in forget(*subject, "--lift")
+    forget(*subject, "--yes")
+    assert "may be recorded again" in forget(*subject, "--lift")
+    assert history.record([filled["b"]], [run(filled["b"], detections=(CAT,))])
+
+
+@pytest.mark.parametrize(
+    ("step", "after"),
+    [("open", True), ("settle", True), ("erase", False), ("erase", True), ("close", False)],
+)
+def test_forgetting_goes_on_after_a_crash(
+    forget: Command,
+    filled: dict[str, ImageRecord],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    after: bool,
+) -> None:
+    assert filled
+    monkeypatch.setattr("retinue_history.image_erasure.BATCH_IMAGES", 1)
+    real = getattr(ImageErasures, step)
+
+    def crash(*arguments: Any) -> Any:
+        if after:
+            answer = real(*arguments)
+            if step == "erase":
+                next(answer)  # one batch is committed
+                answer.close()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ImageErasures, step, crash)
+        forget("--prefix", "s3://photos/ann/", "--yes", code=1)
+    if step != "close":
+        assert "not finished" in forget("--prefix", "s3://photos/ann/", "--lift", code=1)
+    assert "goes on with it" in forget("--prefix", "s3://photos/ann/", "--yes")
+    assert forget.keys() == ["ann/a.jpg", "cat.jpg"]
+    check_counts(forget)
+    assert "Secret" not in forget.dump()
+    [erasure] = forget.rows("SELECT * FROM erasures")
+    assert erasure["completed_at"] is not None
+    assert (erasure["removed"]["images"], erasure["removed"]["detections"]) == (3, 9)
+
+
+def test_a_writer_that_had_begun_is_waited_for(
+    forget: Command, filled: dict[str, ImageRecord], history_url: str
+) -> None:
+    """It wrote just before it was forbidden, and commits just after."""
+    row = "gen_random_uuid()"
+    assert filled
+    with psycopg.connect(history_url) as writer, ThreadPoolExecutor(1) as threads:
+        writer.execute(
+            "INSERT INTO images (image_id, bucket, key, version, versioned, uploaded_at,"
+            " last_uploaded_at) SELECT image_id('photos', 'ann/late.jpg', v), 'photos',"
+            f" 'ann/late.jpg', v, true, now(), now() FROM (SELECT {row}::text AS v) AS one"
+        )
+        forgotten = threads.submit(forget, "--prefix", "s3://photos/ann/", "--yes")
+        eventually(lambda: forget.rows("SELECT 1 FROM erased_images"), what="it to be forbidden")
+        assert not forgotten.done()
+        writer.commit()
+        forgotten.result()
+    assert "late" not in forget.dump()
+
+
+def test_a_worker_needs_no_right_to_see_what_was_forgotten(
+    forget: Command, filled: dict[str, ImageRecord], run: Make
+) -> None:
+    forget("--prefix", "s3://photos/ann/", "--yes")
+    engine = create_history_engine(f"{forget.url}&options=-c%20role%3Dretinue_writer")
+    writer = History(engine)
+    assert writer.forgotten([filled["b"]]) == {filled["b"].image_id}
+    assert writer.record([filled["b"]], [run(filled["b"], "again", detections=(CAT,))]) == set()
+    engine.dispose()
+    with psycopg.connect(forget.url) as connection:
+        connection.execute("SET ROLE retinue_writer")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM erased_images")
+
+
+def test_what_is_refused(forget: Command) -> None:
+    assert "one of them" in forget(code=2)
+    assert "one of them" in forget("--image", "a", "--person", "b", code=2)
+    assert "s3://bucket/prefix" in forget("--prefix", "ann/", code=2)
+    assert "names no image" in forget("--image", "s3://photos/", code=2)
+    assert "faces index" in forget("--person", "Ann", "--lift", code=2)
+    assert "go with --person" in forget("--image", "a", "--collection", "staff", code=2)
+    forget("--image", "a", code=1)  # nobody says yes
+
+
+def test_images_are_deleted_by_index(
+    forget: Command, engine: Engine, filled: dict[str, ImageRecord]
+) -> None:
+    """A batch must not read the whole of a table, however old the statistics are."""
+    from retinue_history import image_deletion
+
+    assert engine
+    ids = f"'{{{filled['b'].image_id}}}'"
+    with psycopg.connect(forget.url) as connection:
+        connection.execute("SET enable_seqscan = off")
+        for statement in (image_deletion._DETECTIONS, image_deletion._RUNS):
+            sql = str(statement).replace(":ids", ids)
+            plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN {sql}"))
+            assert "Seq Scan" not in plan, plan

@@ -1,0 +1,23 @@
+"""Which AWS region a command means."""
+
+import os
+
+from retinue_sdk import ConfigurationError
+
+
+def region_of(given: str | None) -> str:
+    """The region that is given, or that AWS's own tools would find.
+
+    Raises:
+        ConfigurationError: None is known.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        region = given or os.environ.get("AWS_REGION") or boto3.session.Session().region_name
+    except BotoCoreError as error:
+        raise ConfigurationError(f"the AWS configuration cannot be used: {error}") from error
+    if not region:
+        raise ConfigurationError("no AWS region is known: give --region, or set AWS_REGION")
+    return str(region)
