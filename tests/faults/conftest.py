@@ -27,9 +27,7 @@ def make_site(aws: Endpoint, server: Database, tmp_path: Path) -> Iterator[Calla
 
     def make(*, max_receive_count: int = 5, seed: int = 0, **upstream: str) -> Site:
         proxies.append(Proxy({"s3": aws.url, "sqs": aws.url, **upstream}, seed).__enter__())
-        sites.append(
-            Site(aws, proxies[-1], server, tmp_path, max_receive_count=max_receive_count)
-        )
+        sites.append(Site(aws, proxies[-1], server, tmp_path, max_receive_count=max_receive_count))
         return sites[-1]
 
     yield make
@@ -41,5 +39,5 @@ def make_site(aws: Endpoint, server: Database, tmp_path: Path) -> Iterator[Calla
 
 @pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
-    """The surroundings of a test, with a queue as in AWS: five receives, then the message is dead."""
+    """The surroundings of a test, with a queue as in AWS: dead after five receives."""
     return make_site()

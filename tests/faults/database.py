@@ -30,8 +30,8 @@ _SIGN_IN = f"local all {WORKER} scram-sha-256\n"
 class Database:
     """A server of our own, with the worker's login and a migrated database to copy.
 
-    Workers reach it through a folder that is a symbolic link, as they reach RDS through a name: what
-    the link leads to can change.
+    Workers reach it through a folder that is a symbolic link, as they reach RDS through a name:
+    what the link leads to can change.
 
     Attributes:
         passfile: Where workers find their password.

@@ -215,7 +215,7 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
 
         def _forward(self, service: str, body: bytes) -> _Answer:
             """Ask the service; once more if an idle connection turns out to be closed."""
-            headers = {name: value for name, value in self.headers.items()}
+            headers = dict(self.headers.items())
             for fresh in (False, True):
                 connection = None if fresh else self._connections.get(service)
                 reused = connection is not None

@@ -1,5 +1,6 @@
 """A bucket, a queue and a database of one test, workers as processes, and what must come of it."""
 
+import io
 import json
 import os
 import signal
@@ -13,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from fakes.events import created
-from psycopg.rows import dict_row
-from retinue_workers.laptop import Endpoint
-
 from faults.database import Database
 from faults.proxy import Proxy
+from PIL import Image
+from psycopg.rows import dict_row
+from retinue_workers.laptop import Endpoint
 
 PLUGINS = Path(__file__).with_name("plugins")
 DATA = b"the bytes of an image"
@@ -75,6 +76,7 @@ class Site:
         self.name = database.copy()
         self.workers: list[subprocess.Popen[bytes]] = []
         self.sent: list[str] = []
+        self.etag = "e1"
 
     def close(self) -> None:
         """End the workers that are left."""
@@ -89,12 +91,27 @@ class Site:
     def upload(self, number: int, prefix: str = "image", *, bytes_too: bool = False) -> list[str]:
         """Announce so many images; with ``bytes_too`` there is something in S3 as well."""
         keys = [f"{prefix}-{len(self.sent) + index:05}.jpg" for index in range(number)]
-        etag = "e1"
         for key in keys if bytes_too else ():
             put = self._s3.put_object(Bucket=self.bucket, Key=key, Body=DATA)
-            etag = put["ETag"].strip('"')
+            self.etag = put["ETag"].strip('"')
         self.sent.extend(keys)
-        self.announce([created(key, bucket=self.bucket, etag=etag, size=len(DATA)) for key in keys])
+        self.announce(
+            [created(key, bucket=self.bucket, etag=self.etag, size=len(DATA)) for key in keys]
+        )
+        return keys
+
+    def upload_pictures(self, number: int) -> list[str]:
+        """As ``upload``, with photographs that a service can look at."""
+        keys = [f"picture-{len(self.sent) + index:05}.png" for index in range(number)]
+        bodies = []
+        for key in keys:
+            data = io.BytesIO()
+            Image.new("RGB", (128, 96), (len(self.sent) % 256, 90, 160)).save(data, "PNG")
+            put = self._s3.put_object(Bucket=self.bucket, Key=key, Body=data.getvalue())
+            etag = put["ETag"].strip('"')
+            bodies.append(created(key, bucket=self.bucket, etag=etag, size=len(data.getvalue())))
+        self.sent.extend(keys)
+        self.announce(bodies)
         return keys
 
     def announce(self, bodies: Sequence[str]) -> None:
@@ -150,17 +167,25 @@ class Site:
         worker.kill()
         worker.wait()
 
-    def terminate(self, worker: subprocess.Popen[bytes], within_seconds: float = 15) -> float:
+    def terminate(
+        self,
+        worker: subprocess.Popen[bytes],
+        within_seconds: float = 15,
+        *,
+        early: bool = False,
+    ) -> float:
         """As ECS does; how many seconds it took."""
         began = time.monotonic()
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(within_seconds) == 0, self.tail()
+        code = worker.wait(within_seconds)
+        # Before it listens to the signal it holds nothing, and Python ends by the signal itself.
+        assert code == 0 or (code == -signal.SIGTERM and early), f"exit code {code}\n{self.tail()}"
         return time.monotonic() - began
 
     def stop(self) -> None:
-        """End all workers gracefully."""
+        """End all workers gracefully, even those that are only just starting."""
         for worker in self.living():
-            self.terminate(worker)
+            self.terminate(worker, early=True)
 
     # what can be seen
 

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable
 
-from faults.site import ECHO, Site
+from faults.site import Site
 
 
 def test_killed_again_and_again_two_workers_do_all_of_it_once(
