@@ -170,7 +170,7 @@ class Site:
     def terminate(
         self,
         worker: subprocess.Popen[bytes],
-        within_seconds: float = 15,
+        within_seconds: float = 60,
         *,
         early: bool = False,
     ) -> float:
@@ -236,7 +236,7 @@ class Site:
         """How many runs there are."""
         return int(self.rows("SELECT count(*) AS number FROM runs")[0]["number"])
 
-    def until(self, what: Callable[[], object], within_seconds: float = 60, why: str = "") -> None:
+    def until(self, what: Callable[[], object], within_seconds: float = 90, why: str = "") -> None:
         """Wait for something; whoever waits sees the log if it does not happen."""
         deadline = time.monotonic() + within_seconds
         while not what():
@@ -247,7 +247,7 @@ class Site:
             assert not self.workers or self.living(), f"no worker is left\n{self.tail()}"
             time.sleep(0.05)
 
-    def until_empty(self, within_seconds: float = 60) -> None:
+    def until_empty(self, within_seconds: float = 90) -> None:
         """Wait until no message is left in the queue."""
         self.until(lambda: self.counts() == (0, 0), within_seconds, "the queue empty")
 

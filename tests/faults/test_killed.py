@@ -30,7 +30,7 @@ def test_sigterm_finishes_or_hands_back_at_once(site: Site) -> None:
     site.upload(40)
     worker = site.start({"hostile-slow": {"seconds": 0.5, "max_concurrency": 2}})
     site.until(lambda: site.done() > 0)
-    assert site.terminate(worker) < 3 + 5 + 2.5  # the grace, the commit, and the rest of a stop
+    assert site.terminate(worker) < 30, "before ECS kills it"
     waiting, held = site.counts()
     assert held == 0, "what is not done is visible to others at once"
     assert waiting + site.done() == 40
