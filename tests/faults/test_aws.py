@@ -17,6 +17,8 @@ from retinue_workers.laptop.stand_in_process import StandInProcess
 from retinue_workers.laptop.state import State
 from retinue_workers.plugins import Plugins
 
+pytestmark = pytest.mark.timeout(300)
+
 BOTH: dict[str, dict[str, Any]] = {"echo": {}, "weigh": {"max_concurrency": 4}}
 
 WEATHERS = (
@@ -30,7 +32,6 @@ WEATHERS = (
 )
 
 
-@pytest.mark.timeout(300)
 def test_sqs_and_s3_misbehave(make_site: Callable[..., Site]) -> None:
     # A receive whose answer is lost burns a receive; no worker can help that.
     site = make_site(max_receive_count=50)

@@ -15,6 +15,8 @@ from retinue_workers.laptop.postgres import EmbeddedPostgres
 from retinue_workers.laptop.postgres_install import PostgresInstall
 from retinue_workers.laptop.state import State
 
+pytestmark = pytest.mark.timeout(300)
+
 AWAY = {
     "postgres away": "connection",
     "postgres read-only": "read-only",
@@ -27,7 +29,6 @@ OVER = ("postgres restarts", "postgres crashes", "postgres ends sessions")
 """What is over as soon as it has happened."""
 
 
-@pytest.mark.timeout(300)
 def test_one_worker_outlives_every_fault_of_its_database(site: Site) -> None:
     """With five receives a message at most: a worker that burned them would lose images."""
     worker = site.start()
@@ -70,7 +71,6 @@ def standby(site: Site) -> Iterator[EmbeddedPostgres]:
     replica.__exit__(None, None, None)
 
 
-@pytest.mark.timeout(300)
 def test_a_failover_loses_and_doubles_nothing(site: Site, standby: EmbeddedPostgres) -> None:
     database = site.database
     with database.admin() as admin:

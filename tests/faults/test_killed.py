@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from faults.site import Site
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def test_killed_again_and_again_two_workers_do_all_of_it_once(
     make_site: Callable[..., Site],
