@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable
 
+import pytest
 from faults.site import Site
 
 pytestmark = pytest.mark.timeout(300)
