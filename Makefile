@@ -14,7 +14,7 @@ AWS_OPTIONS = --env '$(ENV)' $(if $(REGION),--region '$(REGION)')
 TAG_OPTION = $(if $(IMAGE_TAG),--image-tag '$(IMAGE_TAG)')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-aws test-stack bench check lint format types boundaries docs serve-docs lock clean \
+.PHONY: help run test test-faults test-aws test-stack bench check lint format types boundaries docs serve-docs lock clean \
 	deploy plan image smoke status logs destroy base test-image
 
 help: ## list these commands
@@ -25,6 +25,10 @@ run: .venv/for-use ## detect what is in photographs: IMAGES=folder, DETECTORS=na
 
 test: .venv/for-development ## run every test
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+
+test-faults: .venv/for-development ## break what a worker depends on: SCHEDULES=100, or those of a SEED alone
+	FAULTS_SEED='$(or $(SEED),1)' FAULTS_SCHEDULES='$(or $(SCHEDULES),100)' \
+		$(BIN)/pytest tests/faults$(if $(SEED),/test_schedules.py) --numprocesses 0 --verbose
 
 test-aws: .venv/for-development ## run the Rekognition tests against AWS: needs credentials, costs cents
 	@$(BIN)/python tests/rekognition/aws_account.py; code=$$?; \

@@ -114,9 +114,13 @@ class MemoryS3:
         Bucket: str,
         Key: str,
         VersionId: str | None = None,
+        Range: str | None = None,
     ) -> dict[str, Any]:
         self.gets.append((Bucket, Key))
         version, data = self._find(Bucket, Key, VersionId)
+        if Range is not None:
+            first, _, last = Range.removeprefix("bytes=").partition("-")
+            data = data[int(first) : int(last) + 1]
         with self._lock:
             self.open_bodies += 1
         answer: dict[str, Any] = {

@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any
 
 import pytest
+from fakes.deliveries import attempt
 from fakes.waiting import eventually
 from retinue_sdk import Image, ImageReference, Input, InvalidImageError, RetriableError
 from retinue_workers.loader import Loader
+from retinue_workers.settlement import Settlement
 
 NUMBERS = iter(range(10**9))
 
@@ -115,3 +117,39 @@ def test_a_loader_can_stop_before_it_starts() -> None:
     loader = Loader(threads=2, prefetch_images=1)
     loader.stop()
     loader.start()
+
+
+def test_an_image_that_waits_to_be_tried_again_holds_neither_room_nor_bytes(
+    make: Callable[..., Loader],
+) -> None:
+    loader = make(threads=1, prefetch_images=1)
+    settlement = Settlement(loader, lambda delivery: None)
+    first, second = attempt(), image()
+    waiting = Image(first.image.reference, lambda: b"data")
+    first.image = waiting
+    ready: list[Image] = []
+    loader.load(waiting, Input.BYTES, uses=1, then=partial(ready.append, waiting))
+    loader.load(second, Input.BYTES, uses=1, then=partial(ready.append, second))
+    eventually(lambda: ready == [waiting])
+    settlement.park(first)
+    eventually(lambda: ready == [waiting, second])
+    assert waiting._data is None
+    assert waiting.read() == b"data"  # as its detector does when its turn comes
+    settlement.park(first)
+    assert waiting._data is None
+    assert second._data is not None
+
+
+def test_an_image_that_another_detector_still_uses_is_kept(make: Callable[..., Loader]) -> None:
+    loader = make(threads=1, prefetch_images=1)
+    settlement = Settlement(loader, lambda delivery: None)
+    one = attempt()
+    one.image = shared = image()
+    ready: list[Image] = []
+    loader.load(shared, Input.BYTES, uses=2, then=partial(ready.append, shared))
+    eventually(lambda: ready == [shared])
+    settlement.park(one)
+    assert shared._data is not None
+    loader.release(shared)
+    settlement.park(one)
+    assert shared._data is None

@@ -16,13 +16,14 @@ class Image:
     """One image, offered three ways: by S3 reference, as bytes, and as pixels.
 
     Bytes are fetched when a detector first asks for them and pixels are decoded when one first asks
-    for those; both happen once and are shared by all detectors, on whichever threads they work. A
-    detector that works by reference therefore downloads nothing.
+    for those; both happen once and are shared by all detectors, on whichever threads they work,
+    unless ``forget`` was called meanwhile. A detector that works by reference therefore downloads
+    nothing.
 
     Args:
         reference: Which S3 object version this is.
         load: Fetches the object's bytes; called at most once, unless it raises something other
-            than ``InvalidImageError``.
+            than ``InvalidImageError``, or the bytes were forgotten.
         limits: Checked before fetching (if the size is known) and before decoding.
         size_bytes: The object's size as S3 announced it, if it did.
     """
@@ -109,6 +110,14 @@ class Image:
                     self._undecodable = error
                     raise
             return self._pixels
+
+    def forget(self) -> None:
+        """Let go of bytes and pixels, for the worker's use: an image that must wait holds none.
+
+        Whoever asks for them next has them fetched again. What is known to be unreadable stays so.
+        """
+        with self._lock:
+            self._data = self._pixels = None
 
     def _read(self) -> bytes:
         """The bytes, with the lock held."""

@@ -23,6 +23,9 @@ class Attempt:
         retrying_since: When the first of the retriable errors in a row came (monotonic clock,
             seconds); ``None`` if the last answer was none.
         billed_units: What was billed for answers that were no findings.
+        probes: How many calls about it hung while its detector was believed to hang.
+        parked: Whether its use of the loaded image is over: it waits to be tried again, and has
+            the image fetched anew then.
     """
 
     delivery: Delivery
@@ -33,3 +36,5 @@ class Attempt:
     alone: bool = False
     retrying_since: float | None = None
     billed_units: Decimal = Decimal(0)
+    probes: int = 0
+    parked: bool = False

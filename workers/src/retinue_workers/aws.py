@@ -9,15 +9,14 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, NoRegionError
 from retinue_sdk import ConfigurationError
 
-from retinue_workers.settings import MAX_RECEIVE_WAIT_SECONDS
-
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
 
 CONNECT_TIMEOUT_SECONDS = 5
-READ_TIMEOUT_SECONDS = MAX_RECEIVE_WAIT_SECONDS + 10
-"""Longer than the longest poll, so that a quiet queue is no error."""
+ANSWER_SECONDS = 10
+"""How long an answer, or its next bytes, may take. A call is made twice, so a heartbeat into a
+black hole is over after some 20 seconds, well within the visibility timeout that it renews."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +25,46 @@ class Clients:
 
     s3: "S3Client"
     sqs: "SQSClient"
+    polling_sqs: "SQSClient"
 
 
-def make_clients(*, connections: int) -> Clients:
+def make_clients(*, connections: int, receive_wait_seconds: int = 0) -> Clients:
     """Make clients from boto3's own configuration (variables, profile, or the task's role).
+
+    Long polls have a client of their own, whose patience outlasts a poll, so that a quiet queue is
+    no error; and whose calls are made once, since the consumer polls again anyway.
 
     Args:
         connections: How many threads use a client at once.
+        receive_wait_seconds: How long a poll waits; without waiting one client does for all.
 
     Raises:
         ConfigurationError: No region is set, or the configuration cannot be read.
     """
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        read_timeout=READ_TIMEOUT_SECONDS,
+        read_timeout=ANSWER_SECONDS,
         # The worker paces and retries by itself; one quick repeat hides a dropped connection.
         retries={"total_max_attempts": 2, "mode": "standard"},
         max_pool_connections=connections,
+        tcp_keepalive=True,
+    )
+    polling = config.merge(
+        Config(
+            read_timeout=receive_wait_seconds + ANSWER_SECONDS,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+        )
     )
     try:
         # ECS sets AWS_REGION, as every other SDK reads it; boto3 knows AWS_DEFAULT_REGION alone.
         session = boto3.session.Session(region_name=os.environ.get("AWS_REGION"))
+        sqs = cast("Any", session.client("sqs", config=config))
         return Clients(
             s3=cast("Any", session.client("s3", config=config)),
-            sqs=cast("Any", session.client("sqs", config=config)),
+            sqs=sqs,
+            polling_sqs=cast("Any", session.client("sqs", config=polling))
+            if receive_wait_seconds
+            else sqs,
         )
     except NoRegionError as error:
         raise ConfigurationError("no AWS region is set: set AWS_REGION") from error

@@ -17,6 +17,10 @@ from retinue_workers.attempt import Attempt
 log = structlog.get_logger(__name__)
 
 
+class MisansweredError(TypeError):
+    """A detector returned something that is no answer, or not one for each image."""
+
+
 @dataclass(eq=False, slots=True)
 class Call:
     """A call of ``detect``.
@@ -169,12 +173,14 @@ def detect(detector: AnyDetector, images: Sequence[Image]) -> Sequence[Findings 
         return [error] * len(images)
     if len(results) != len(images):
         number = len(results) if len(results) < len(images) else "more"
-        wrong = TypeError(f"detect returned {number} results for {len(images)} images")
+        wrong = MisansweredError(f"detect returned {number} results for {len(images)} images")
         log.error("detector_misbehaved", detector=detector.name, reason=str(wrong))
         return [wrong] * len(images)
     return [
         result
         if isinstance(result, Findings | DetectorError)
-        else TypeError(f"detect returned a {type(result).__name__}, not Findings or DetectorError")
+        else MisansweredError(
+            f"detect returned a {type(result).__name__}, not Findings or DetectorError"
+        )
         for result in results
     ]

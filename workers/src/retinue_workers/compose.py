@@ -25,6 +25,10 @@ from retinue_workers.worker import Worker, image_limits
 
 log = structlog.get_logger(__name__)
 
+CONNECTIONS = 64
+"""Most idle connections kept to a service, opened as they are needed: loaders, detectors that fetch
+anew what had to wait, and a route's questions. A call beyond them opens one and drops it after."""
+
 
 def compose(settings: Settings, stopping: Event) -> Worker | None:
     """Build a worker from settings, waiting for the database and the queue if they are away.
@@ -47,13 +51,16 @@ def compose(settings: Settings, stopping: Event) -> Worker | None:
         )
     except ValueError as error:
         raise ConfigurationError(f"RETINUE_DATABASE_URL: {error}") from error
-    clients = make_clients(connections=settings.loader_threads + 4)
+    clients = make_clients(
+        connections=CONNECTIONS, receive_wait_seconds=settings.receive_wait_seconds
+    )
 
     def connect() -> SqsQueue:
         _check_schema(engine)
         return SqsQueue(
             clients.sqs,
             queue_url,
+            polling_client=clients.polling_sqs,
             wait_seconds=settings.receive_wait_seconds,
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )

@@ -24,10 +24,12 @@ from retinue_workers import record
 from retinue_workers.attempt import Attempt
 from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.call import Call, Calls, detect
+from retinue_workers.isolation.errors import DetectorTimeoutError
 from retinue_workers.loader import prepare
 from retinue_workers.pacing.call_pacer import CallPacer
 from retinue_workers.pacing.pacer import SharedPacer
 from retinue_workers.schedule import Schedule
+from retinue_workers.silence import HUNG_CALLS, PROBES_AN_IMAGE, Silence
 from retinue_workers.spending import Spending
 from retinue_workers.verdict import (
     PROBE_SECONDS,
@@ -75,6 +77,7 @@ class Lane:
         breaker: Tripped, as ``detector NAME``, while the detector works for no image.
         settle: Told the outcome of each attempt.
         retried: Told of each attempt that is made again, and whether it was throttled.
+        park: Told of each attempt that must wait before it is made again: its image may be let go.
 
     Raises:
         ConfigurationError: The detector cannot say what it needs.
@@ -90,6 +93,7 @@ class Lane:
         breaker: CircuitBreaker,
         settle: Settle,
         retried: Callable[[bool], None] = lambda throttled: None,  # noqa: ARG005
+        park: Callable[[Attempt], None] = lambda attempt: None,  # noqa: ARG005
     ) -> None:
         """Start nothing yet."""
         self.detector = detector
@@ -97,6 +101,8 @@ class Lane:
         self._breaker = breaker
         self._settle = settle
         self._retried = retried
+        self._park = park
+        self._silence = Silence()
         self._cause = f"detector {detector.name}"
         with refusing(detector):
             self.fingerprint = detector.fingerprint()
@@ -249,6 +255,8 @@ class Lane:
         with self._calls.busy() as may:
             ready = self._readied(batch) if may else batch
             if not ready:
+                if self._silence.fallen:  # nobody asked the detector: let another image do it
+                    self._schedule.probe(time.monotonic())
                 return bool(batch)
             call = Call(ready, time.monotonic() + self._limits.detector_timeout_seconds)
             if not self._calls.begin(call):
@@ -259,6 +267,12 @@ class Lane:
             duration_ms = call.duration_ms()
             if not self._calls.end(call):
                 return False
+        if any(isinstance(result, DetectorTimeoutError) for result in results):
+            self._hung(call, duration_ms)  # in a process of its own, which was killed
+            return True
+        if self._silence.broken():
+            self._schedule.resume()
+            self._breaker.reset(self._cause)
         if any(isinstance(result, Findings | InvalidImageError) for result in results):
             self._breaker.reset(self._cause)
         size = len(ready)
@@ -323,11 +337,14 @@ class Lane:
                 attempt.alone = alone or attempt.alone
                 if attempt.retrying_since is None:
                     attempt.retrying_since = now
+                if after_seconds:
+                    self._park(attempt)
                 self.put(attempt, now + after_seconds)
             case Pause(after_seconds, reason):
                 self._breaker.trip(self._cause, reason)
                 self._schedule.pause(now + after_seconds)
                 attempt.retrying_since = None
+                self._park(attempt)
                 self.put(attempt)
             case HandBack() as outcome:
                 self._settle(attempt, outcome)
@@ -370,14 +387,31 @@ class Lane:
                 self._give_up(call)
 
     def _give_up(self, call: Call) -> None:
-        """Record that a call hung, and put a fresh thread in the place of its own."""
+        """Answer for a call that hung, and put a fresh thread in the place of its own."""
+        self._hung(call, call.duration_ms())
+        self._thread(self._work, "work")
+
+    def _hung(self, call: Call, duration_ms: float) -> None:
+        """Blame the images of a call without an answer; or the detector, if it gives none to any.
+
+        Then the breaker opens, the images are kept, and one of those in flight after the other is
+        tried, alone, until the detector answers.
+        """
         seconds = self._limits.detector_timeout_seconds
         log.error("detector_timed_out", detector=self.name, images=len(call.attempts))
-        duration_ms = call.duration_ms()
+        silent = self._silence.hung({attempt.image.image_id for attempt in call.attempts})
+        if silent:
+            reason = f"no answer within {seconds:g} s, to {HUNG_CALLS} calls in a row and any since"
+            self._breaker.trip(self._cause, reason)
+            self._schedule.probe(time.monotonic() + self._silence.probe_seconds())
         fail = Fail("detector_timeout", f"no answer within {seconds:g} s", final=False)
         for attempt in call.attempts:
-            self._settle(attempt, self._failure(attempt, fail, call.started_at, duration_ms))
-        self._thread(self._work, "work")
+            attempt.probes += silent
+            if silent and attempt.probes <= PROBES_AN_IMAGE:
+                self._park(attempt)
+                self.put(attempt)
+            else:
+                self._settle(attempt, self._failure(attempt, fail, call.started_at, duration_ms))
 
 
 @contextmanager

@@ -75,6 +75,13 @@ class Loader:
             del self._held[id(image)]
         self._room.release()
 
+    def forget(self, image: Image) -> None:
+        """Let go of what was fetched of an image, unless it has room and another use of it."""
+        with self._lock:
+            held = id(image) in self._held
+        if not held:
+            image.forget()
+
     def stop(self) -> None:
         """Load nothing any more; what waits goes on unloaded."""
         with self._lock:  # so that no order comes after the last one

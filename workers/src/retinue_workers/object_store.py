@@ -41,6 +41,12 @@ _REFUSED = {
     "UnrecognizedClientException",
 }
 
+_FORBIDDEN = {"403", "AccessDenied", "AllAccessDisabled"}
+"""Of these, what can be said of one object alone."""
+
+_READ, _TAGS = "read", "tags"
+_MAY_READ = "s3:GetObject, s3:GetObjectVersion and s3:ListBucket"
+
 _WITHOUT_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
 
 
@@ -56,6 +62,7 @@ class ObjectStore:
         """Fetch nothing yet."""
         self._client = client
         self.limits = limits
+        self._readable: dict[str, ImageReference] = {}
 
     def image(self, reference: ImageReference, size_bytes: int | None) -> Image:
         """An image of which nothing is fetched yet."""
@@ -72,11 +79,12 @@ class ObjectStore:
         Raises:
             InvalidImageError: It is gone (``object_not_found``, ``bucket_not_found``), another
                 upload took its place (``object_replaced``), it is archived (``object_archived``),
-                empty, or too large. None of the first four is final: a new upload is a new chance.
+                S3 refuses it and no other (``access_denied``), it is empty, or too large. None of
+                the first five is final: a new upload is a new chance.
             DetectorNotReadyError: S3 refuses us; no image is to blame.
             RetriableError: S3 did not answer.
         """
-        with _explaining(reference, "s3:GetObject, s3:GetObjectVersion and s3:ListBucket"):
+        with self._explaining(_READ, reference, _MAY_READ):
             answer: Any = self._client.get_object(**_named(reference))
             with closing(answer["Body"]) as body:  # also unread, lest the connection stay taken
                 _check_etag(answer, reference)
@@ -88,7 +96,7 @@ class ObjectStore:
         Raises:
             DetectorError: As ``fetch`` raises it.
         """
-        with _explaining(reference, "s3:GetObject, s3:GetObjectVersion and s3:ListBucket"):
+        with self._explaining(_READ, reference, _MAY_READ):
             answer: Any = self._client.head_object(**_named(reference))
             _check_etag(answer, reference)
         metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
@@ -103,7 +111,7 @@ class ObjectStore:
             DetectorError: As ``fetch`` raises it.
         """
         needed = "s3:GetObjectTagging, s3:GetObjectVersionTagging and s3:ListBucket"
-        with _explaining(reference, needed):
+        with self._explaining(_TAGS, reference, needed):
             answer: Any = self._client.get_object_tagging(**_named(reference))
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
@@ -117,29 +125,52 @@ class ObjectStore:
             )
         return data
 
+    @contextmanager
+    def _explaining(self, what: str, reference: ImageReference, needed: str) -> Iterator[None]:
+        """Turn what boto3 raises into an error by what to do next.
+
+        Args:
+            what: What is asked for: ``_READ`` or ``_TAGS``.
+            reference: What is asked about.
+            needed: The permissions that the call takes.
+        """
+        try:
+            yield
+        except ClientError as error:
+            if _code(error) in _FORBIDDEN and self._others_readable(what, reference):
+                raise InvalidImageError(
+                    f"S3 refuses {reference.uri}, and lets the worker read other objects: the "
+                    f"object's policy, owner or key keeps it out ({needed} are needed)",
+                    code="access_denied",
+                    final=False,
+                ) from error
+            raise _explain(error, reference, needed) from error
+        except _WITHOUT_CREDENTIALS as error:
+            raise DetectorNotReadyError(f"cannot read from S3: {error}") from error
+        except (BotoCoreError, OSError) as error:
+            raise RetriableError(f"S3 did not answer for {reference.uri}: {error}") from error
+        self._readable[what] = reference
+
+    def _others_readable(self, what: str, refused: ImageReference) -> bool:
+        """Whether S3 still lets us have what it let us have last: then one object is to blame."""
+        known = self._readable.get(what)
+        if known is None or known == refused:
+            return False
+        try:
+            if what == _TAGS:
+                self._client.get_object_tagging(**_named(known))
+            else:  # a byte of it, since HEAD does not ask the object's key
+                answer: Any = self._client.get_object(**_named(known), Range="bytes=0-0")
+                answer["Body"].close()
+        except (ClientError, BotoCoreError, OSError):
+            return False
+        return True
+
 
 def _named(reference: ImageReference) -> Any:
     """How S3's operations name the object: by version where there is one."""
     named = {"Bucket": reference.bucket, "Key": reference.key}
     return named if reference.version_id is None else named | {"VersionId": reference.version_id}
-
-
-@contextmanager
-def _explaining(reference: ImageReference, needed: str) -> Iterator[None]:
-    """Turn what boto3 raises into an error by what to do next.
-
-    Args:
-        reference: What is asked about.
-        needed: The permissions that the call takes.
-    """
-    try:
-        yield
-    except ClientError as error:
-        raise _explain(error, reference, needed) from error
-    except _WITHOUT_CREDENTIALS as error:
-        raise DetectorNotReadyError(f"cannot read from S3: {error}") from error
-    except (BotoCoreError, OSError) as error:
-        raise RetriableError(f"S3 did not answer for {reference.uri}: {error}") from error
 
 
 def _check_etag(answer: Any, reference: ImageReference) -> None:
@@ -154,9 +185,13 @@ def _check_etag(answer: Any, reference: ImageReference) -> None:
         )
 
 
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
 def _explain(error: ClientError, reference: ImageReference, needed: str) -> DetectorError:
     """S3's error by what to do next."""
-    code = error.response.get("Error", {}).get("Code", "")
+    code = _code(error)
     if code == "NoSuchBucket":
         return InvalidImageError(
             f"the bucket {reference.bucket} does not exist", code="bucket_not_found", final=False

@@ -84,10 +84,17 @@ class SqsQueue:
         url: The queue's URL.
         wait_seconds: Long-poll time of a receive, 0–20.
         visibility_timeout_seconds: How long received messages are hidden.
+        polling_client: Another client for receives, which take their time; ``client`` by default.
     """
 
     def __init__(
-        self, client: "SQSClient", url: str, *, wait_seconds: int, visibility_timeout_seconds: int
+        self,
+        client: "SQSClient",
+        url: str,
+        *,
+        wait_seconds: int,
+        visibility_timeout_seconds: int,
+        polling_client: "SQSClient | None" = None,
     ) -> None:
         """Ask the queue for its redrive policy.
 
@@ -96,6 +103,7 @@ class SqsQueue:
             QueueUnavailableError: The queue did not answer.
         """
         self._client = client
+        self._polling_client = polling_client or client
         self._url = url
         self._wait_seconds = wait_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
@@ -109,7 +117,7 @@ class SqsQueue:
     def receive(self, limit: int) -> list[Message]:
         """Long-poll once for up to ``limit`` messages (1–10)."""
         try:
-            answer = self._client.receive_message(
+            answer = self._polling_client.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=limit,
                 WaitTimeSeconds=self._wait_seconds,

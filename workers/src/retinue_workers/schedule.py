@@ -1,6 +1,7 @@
 """Which attempts a detector is given next, and when."""
 
 import heapq
+import math
 import time
 from collections import deque
 from itertools import count
@@ -33,6 +34,7 @@ class Schedule:
         self._paused_until = 0.0
         self._next_batch = 0.0
         self._closed = False
+        self._probing = False
 
     def put(self, attempt: Attempt, due: float = 0.0) -> bool:
         """Add an attempt, not to be handed out before ``due``.
@@ -56,6 +58,20 @@ class Schedule:
             self._paused_until = until
             self._changed.notify_all()
 
+    def probe(self, until: float) -> None:
+        """Hand out one attempt after ``until``, alone, and nothing more before ``resume``."""
+        with self._changed:
+            self._probing = True
+            self._paused_until = until
+            self._changed.notify_all()
+
+    def resume(self) -> None:
+        """Hand out batches again, as if there had been no ``probe``."""
+        with self._changed:
+            self._probing = False
+            self._paused_until = 0.0
+            self._changed.notify_all()
+
     def take(self) -> list[Attempt]:
         """Wait for a batch; an empty list once the schedule is closed.
 
@@ -72,6 +88,9 @@ class Schedule:
                     self._wait(not_before - now)
                 else:
                     self._next_batch = now + self._interval
+                    if self._probing:
+                        self._paused_until = math.inf
+                        return [self._ready.popleft()]
                     return self._pop_batch()
             return []
 

@@ -26,9 +26,20 @@ class Settlement:
         self._loader = loader
         self._complete = complete
 
+    def park(self, attempt: Attempt) -> None:
+        """Take back an attempt's room among the loaded images: it waits to be made again.
+
+        Its detector fetches the image anew then, on its own thread.
+        """
+        if not attempt.parked:
+            attempt.parked = True
+            self._loader.release(attempt.image)
+        self._loader.forget(attempt.image)
+
     def settle(self, attempt: Attempt, outcome: RunRecord | HandBack) -> None:
         """Take one attempt's outcome. What is not recorded sends the message back to the queue."""
-        self._loader.release(attempt.image)
+        if not attempt.parked:
+            self._loader.release(attempt.image)
         run: RunRecord | None = None
         if isinstance(outcome, RunRecord):
             run = outcome

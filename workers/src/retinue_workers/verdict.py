@@ -14,6 +14,7 @@ from retinue_sdk import (
 
 from retinue_workers.attempt import Attempt
 from retinue_workers.backoff import backoff_seconds, bounded
+from retinue_workers.call import MisansweredError
 from retinue_workers.isolation.errors import DetectorCrashedError
 
 log = structlog.get_logger(__name__)
@@ -118,6 +119,8 @@ def _judge(
             return _give_up("retries_exhausted", str(answer), attempt)
         case _ if batch_size > 1:  # one image of the batch is to blame: find out which
             return Retry(0.0, describe(answer), alone=True)
+        case MisansweredError():  # it would say the same next time
+            return Fail("invalid_result", str(answer), final=False)
         case DetectorCrashedError():
             return _give_up("detector_crashed", str(answer), attempt)
         case _:

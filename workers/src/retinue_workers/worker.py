@@ -126,6 +126,7 @@ class Worker:
         )
         self._pacer = _pacer(detectors, history)
         settlement = Settlement(self._loader, self._committer.put)
+        self._park = settlement.park
         router = Router(settings.routes, loader=self._loader, store=store, settle=settlement.settle)
         self._isolated: list[IsolatedDetector] = []
         filters = plugins.filters()
@@ -222,6 +223,7 @@ class Worker:
             breaker=self._breaker,
             settle=settle,
             retried=partial(self.metrics.retried, detector.name),
+            park=self._park,
         )
 
     def _received(self, messages: Sequence[Message]) -> None:

@@ -17,14 +17,13 @@ from retinue_sdk import (
     Image,
     ImageLimits,
     Input,
-    InvalidImageError,
     Result,
     RetriableError,
 )
 
 from retinue_workers.backoff import backoff_seconds
 from retinue_workers.isolation.child import Recipe
-from retinue_workers.isolation.errors import DetectorCrashedError
+from retinue_workers.isolation.errors import DetectorCrashedError, DetectorTimeoutError
 from retinue_workers.isolation.nursery import TIMED_OUT, Nursery
 from retinue_workers.isolation.process import DetectorProcess
 from retinue_workers.isolation.terms import Isolation
@@ -143,7 +142,7 @@ class IsolatedDetector(Detector[Any]):
         except DetectorCrashedError as error:
             nursery.end(process)
             if process.cause == TIMED_OUT:
-                raise InvalidImageError(
+                raise DetectorTimeoutError(
                     f"no answer within {self._timeout_seconds:g} s",
                     code="detector_timeout",
                     final=False,

@@ -1,0 +1,49 @@
+"""A plugin of one file: a detector that reads the bytes of an image from S3."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from retinue_sdk import (
+    Capabilities,
+    Detection,
+    Detector,
+    DetectorOptions,
+    Findings,
+    Image,
+    Input,
+    Operational,
+    Result,
+    hookimpl,
+)
+
+
+class WeighOptions(DetectorOptions):
+    """How it works."""
+
+    max_concurrency: Annotated[int, Field(ge=1), Operational()] = 2
+    """How many calls run at once."""
+
+
+class Weigh(Detector[WeighOptions]):
+    """Finds how many bytes an image has."""
+
+    name: ClassVar[str] = "weigh"
+    version: ClassVar[str] = "1"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Bytes."""
+        return Capabilities(Input.BYTES, max_concurrency=self.options.max_concurrency)
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        """Weigh."""
+        return [
+            Findings((Detection("size", f"{len(image.read())} bytes", 1.0),)) for image in images
+        ]
+
+
+@hookimpl
+def retinue_register_detectors(register):  # type: ignore[no-untyped-def]  # as authors write it
+    """Register the detector."""
+    register(Weigh)

@@ -1,0 +1,127 @@
+"""What each fault of a schedule does."""
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+from fakes.events import created
+from faults.clock import Clock
+from faults.database import Database
+from faults.schedule import WEATHERS, Schedule, Step
+from faults.site import Site
+
+CLOCKS = {"clock +1 h": 3_600, "clock -1 h": -3_600, "clock +1 d": 86_400}
+
+
+class Play:
+    """A schedule, played on a site.
+
+    Args:
+        schedule: What goes wrong.
+        site: On what.
+        clock: The workers' clock.
+    """
+
+    def __init__(self, schedule: Schedule, site: Site, clock: Clock) -> None:
+        """Begin nothing yet."""
+        self._schedule = schedule
+        self._site = site
+        self._clock = clock
+        self._chance = random.Random(schedule.seed)
+        self.detectors: dict[str, dict[str, Any]] = {
+            "echo": {
+                "latency_ms": schedule.latency_ms,
+                "max_concurrency": schedule.concurrency,
+            },
+            "weigh": {"max_concurrency": min(schedule.concurrency, 4)},
+        }
+        self.killed = 0
+
+    def play(self, within_seconds: float = 120) -> None:
+        """Let it all happen, let all heal, wait until the queue is empty, and hold the history."""
+        site, schedule = self._site, self._schedule
+        share = schedule.images // (len(schedule.steps) + 1)
+        site.upload(schedule.images - share * len(schedule.steps), bytes_too=True)
+        self._staff()
+        for step in schedule.steps:
+            site.upload(share, bytes_too=True)
+            time.sleep(step.after_seconds)
+            self._inflict(step)
+            self._staff()
+        site.proxy.clear()
+        site.until_empty(within_seconds)
+        site.stop()
+        site.check(self.detectors)
+
+    def _staff(self) -> None:
+        """Have as many workers as there should be."""
+        while len(self._site.living()) < self._schedule.workers:
+            self._site.start(self.detectors, **self._clock.variables)
+
+    def _inflict(self, step: Step) -> None:
+        """Let one fault happen, and end."""
+        if step.fault in WEATHERS:
+            service, weather = WEATHERS[step.fault]
+            with self._site.proxy.weather(service, replace(weather, seconds=step.seconds)):
+                time.sleep(step.seconds)
+            return
+        if step.fault in CLOCKS:
+            self._clock.step(CLOCKS[step.fault])
+            time.sleep(step.seconds)
+            return
+        match step.fault:
+            case "kill" | "kill all":
+                workers = self._site.living()
+                for worker in workers if step.fault == "kill all" else workers[:1]:
+                    self._site.kill(worker)
+                    self.killed += 1
+            case "stop":
+                self._site.terminate(self._site.living()[0], early=True)
+            case "images announced again":
+                self._announce_again()
+            case _:
+                with afflicted(step.fault, self._site.database, self._site.name):
+                    time.sleep(step.seconds)
+
+    def _announce_again(self) -> None:
+        """S3 and SQS may tell a thing twice, later, and in another order."""
+        site = self._site
+        keys = self._chance.sample(site.sent, len(site.sent) // 2)
+        site.announce([created(k, bucket=site.bucket, etag=site.etag, size=21) for k in keys])
+
+
+@contextmanager
+def afflicted(fault: str, database: Database, name: str) -> Any:
+    """Something is wrong with the database inside the block, and nothing after it."""
+    after: Callable[[], object] = lambda: None  # noqa: E731
+    within: Any = nullcontext()
+    match fault:
+        case "postgres restarts":
+            database.restart()
+        case "postgres crashes":
+            database.crash()
+            database.start()
+        case "postgres away":
+            database.stop()
+            after = database.start
+        case "postgres read-only":
+            database.set_read_only(name, read_only=True)
+            after = lambda: database.set_read_only(name, read_only=False)  # noqa: E731
+        case "postgres out of connections":
+            within = database.crowded(name)
+        case "postgres ends sessions":
+            database.cut()
+        case "password rotated":
+            database.rotate_password()
+            database.cut()
+            after = database.publish_password
+        case _:
+            raise ValueError(f"no such fault: {fault}")
+    try:
+        with within:
+            yield
+    finally:
+        after()

@@ -1,0 +1,147 @@
+"""SQS, S3 and a detector's API are slow, broken, throttled or refuse; a clock steps."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.events import created, removed
+from faults.clock import Clock, compiler
+from faults.proxy import Breakage, Weather
+from faults.site import DATA, Site
+from retinue_workers.laptop import Endpoint
+from retinue_workers.laptop.processes import Processes
+from retinue_workers.laptop.stand_in_process import StandInProcess
+from retinue_workers.laptop.state import State
+from retinue_workers.plugins import Plugins
+
+pytestmark = pytest.mark.timeout(300)
+
+BOTH: dict[str, dict[str, Any]] = {"echo": {}, "weigh": {"max_concurrency": 4}}
+
+WEATHERS = (
+    Weather(Breakage.SLOW, 1.0, 0.05),
+    Weather(Breakage.HANG, 0.3, 0.5),
+    Weather(Breakage.RESET, 0.3),
+    Weather(Breakage.ERROR, 0.3),
+    Weather(Breakage.THROTTLE, 0.01),
+    Weather(Breakage.THROTTLE, 0.3),
+    Weather(Breakage.LOSE_ANSWER, 0.2),
+)
+
+
+def test_sqs_and_s3_misbehave(make_site: Callable[..., Site]) -> None:
+    # A receive whose answer is lost burns a receive; no worker can help that.
+    site = make_site(max_receive_count=50)
+    site.start(BOTH)
+    site.upload(10, bytes_too=True)
+    site.until_empty()
+    for service in ("sqs", "s3"):
+        for weather in WEATHERS:
+            with site.proxy.weather(service, weather):
+                site.upload(20, bytes_too=True)
+                site.until(lambda: site.done() >= 2 * len(site.sent), 60, f"{service} {weather}")
+    site.until_empty()
+    site.stop()
+    site.check(BOTH)
+    # SQS is asked so seldom that chance may pass a weather by; S3 is asked for every image.
+    assert sum(n for (service, _), n in site.proxy.struck.items() if service == "sqs") > 3
+    assert sum(n for (service, _), n in site.proxy.struck.items() if service == "s3") > 20
+
+
+def test_sqs_and_s3_go_away_altogether_and_come_back(site: Site) -> None:
+    site.start(BOTH)
+    for service in ("sqs", "s3"):
+        for breakage in (Breakage.RESET, Breakage.HANG, Breakage.DENY):
+            with site.proxy.weather(service, Weather(breakage, seconds=30)):
+                before = site.proxy.struck[service, breakage]
+                site.upload(10, bytes_too=True)
+                site.until(
+                    lambda s=service, b=breakage, n=before: site.proxy.struck[s, b] > n  # type: ignore[misc]
+                )
+            site.until_empty()
+    site.stop()
+    site.check(BOTH)
+
+
+def test_one_image_that_is_refused_fails_alone(site: Site) -> None:
+    """While S3 gives others out, neither the pool waits for it nor does it wait for ever."""
+    site.start(BOTH)
+    site.upload(10, bytes_too=True)
+    site.until_empty()
+    site.proxy.set("s3", Weather(Breakage.DENY, path="forbidden"))
+    (forbidden,) = site.upload(1, "forbidden", bytes_too=True)
+    site.upload(10, bytes_too=True)
+    site.until_empty()
+    site.stop()
+    rows = site.rows(
+        "SELECT detector, outcome, error_code, final FROM runs JOIN images USING (image_id) "
+        "WHERE key = %s ORDER BY detector",
+        forbidden,
+    )
+    assert [(row["detector"], row["error_code"], row["final"]) for row in rows] == [
+        ("echo", None, True),
+        ("weigh", "access_denied", False),
+    ]
+    assert site.done() == 2 * len(site.sent)
+    assert not site.said("receiving_stopped")
+
+
+def test_twice_and_in_any_order(site: Site) -> None:
+    keys = [f"image-{number:03}.jpg" for number in range(40)]
+    site.proxy.set("sqs", Weather(Breakage.DUPLICATE, 0.5), Weather(Breakage.SHUFFLE))
+    first = [created(key, bucket=site.bucket, size=len(DATA)) for key in keys]
+    gone = [removed(key, bucket=site.bucket) for key in keys[:5]]
+    site.sent.extend(keys)
+    site.announce([*gone, *first[::-1], *first, *gone])
+    site.start()
+    site.until_empty()
+    site.stop()
+    site.check()
+    assert site.rows("SELECT count(*) AS n FROM images WHERE deleted_at IS NOT NULL")[0]["n"] == 5
+
+
+def test_a_detectors_api_misbehaves(
+    make_site: Callable[..., Site], aws: Endpoint, tmp_path: Path
+) -> None:
+    state = State(tmp_path / "stand-in")
+    state.prepare()
+    labels = Plugins().make({"rekognition-labels": {"region": aws.region}})[0]
+    assert labels.stand_in is not None
+    with StandInProcess(labels.stand_in, state, Processes(state), aws) as stand_in:
+        site = make_site(rekognition=stand_in.url)
+        options = {"endpoint_url": site.proxy.url, "read_timeout_seconds": 1}
+        site.start({"rekognition-labels": options}, RETINUE_RETRY_WINDOW_SECONDS="300")
+        for weather in (*WEATHERS, Weather(Breakage.DENY)):
+            with site.proxy.weather("rekognition", weather):
+                keys = site.upload_pictures(5)
+                if weather.breakage is Breakage.DENY:
+                    site.until(lambda: site.said("receiving_stopped"))
+                else:
+                    site.until(lambda: site.done() == len(site.sent), 60, str(weather))
+                assert keys
+        site.until_empty()
+        site.stop()
+    runs = site.rows("SELECT outcome, error_code, count(*) AS n FROM runs GROUP BY 1, 2")
+    assert [(row["outcome"], row["n"]) for row in runs] == [("succeeded", len(site.sent))]
+    assert site.counts(site.dead_url) == (0, 0)
+
+
+def test_a_clock_that_steps_changes_nothing(site: Site, tmp_path: Path) -> None:
+    if compiler() is None and not os.environ.get("CI"):
+        pytest.skip("there is no C compiler to build the clock that steps")
+    clock = Clock(tmp_path)
+    slow = {"hostile-slow": {"seconds": 0.1, "max_concurrency": 4}}
+    site.start(slow, **clock.variables)
+    for seconds in (3_600, -3_600, 86_400, -86_400, 0):
+        site.upload(15)
+        site.until(lambda: site.done() > len(site.sent) - 15)
+        clock.step(seconds)
+    site.until_empty()
+    site.stop()
+    site.check(slow)
+    days = {entry["timestamp"][:10] for entry in site.said("run")}
+    assert len(days) > 1, f"the clock did step: {json.dumps(sorted(days))}"
+    assert {entry["receive_count"] for entry in site.said("run")} == {1}
