@@ -15,8 +15,9 @@ from retinue_rekognition.custom_model import model_status
 from retinue_rekognition.endpoint.faults import AwsError
 from retinue_rekognition.endpoint.versions import Versions
 from retinue_sdk import DetectorNotReadyError, ModelStatus, RetriableError
+from retinue_workers.models.backlog import Backlog
 from retinue_workers.models.keeper import TICK_SECONDS, Keeper
-from retinue_workers.models.policy import Backlog, ModelPolicy
+from retinue_workers.models.policy import ModelPolicy
 from retinue_workers.models.reaper import Reaped, reap
 
 from fakes.ledger import MemoryLedger

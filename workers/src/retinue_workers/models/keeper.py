@@ -16,7 +16,8 @@ from retinue_sdk import (
     ModelStatus,
 )
 
-from retinue_workers.models.policy import CLOSING_SECONDS, Backlog, ModelPolicy
+from retinue_workers.models.backlog import Backlog
+from retinue_workers.models.policy import CLOSING_SECONDS, ModelPolicy
 from retinue_workers.queue import QueueUnavailableError
 
 log = structlog.get_logger(__name__)

@@ -1,34 +1,17 @@
 """When a model is started and stopped, and with how many inference units."""
 
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, ClassVar, Self
 
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from retinue_workers.models.backlog import Backlog
+
 CLOSING_SECONDS = 30.0
 """How long nothing is received before a model is stopped: a long poll of 20 seconds that began
 before may still bring messages, and other workers look every few seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What a queue holds.
-
-    Attributes:
-        visible: Messages that wait, those that are delayed included.
-        in_flight: Messages received and not deleted yet, by any worker.
-    """
-
-    visible: int
-    in_flight: int
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.visible + self.in_flight
 
 
 class Window(BaseModel):
@@ -121,7 +104,7 @@ class ModelPolicy(BaseModel):
         )
 
     def units(self, backlog: Backlog) -> int:
-        """Inference units for a backlog: with more of them the work ends sooner at the same cost."""
+        """Inference units for a backlog: with more, the work ends sooner at the same cost."""
         wanted = math.ceil(backlog.total / self.images_per_unit)
         return max(self.min_units, min(self.max_units, wanted))
 
