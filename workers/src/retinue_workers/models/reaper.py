@@ -59,34 +59,36 @@ def reap(
         holder: What tells this reaper from every keeper.
         clock: Seconds since the epoch.
     """
-    done: list[Reaped] = []
-    seen: set[str] = set()
-    for kept in ledger.models():
-        seen.add(kept.model)
-        done.append(
-            _safely(kept.model, lambda kept=kept: _one(ledger, kept, make, holder, clock()))
-        )
-    for detector, model in found:
-        if model.name not in seen:
-            stranger = KeptModel(model.name, detector, {}, None, 0)
-            done.append(
-                _safely(
-                    model.name,
-                    lambda stranger=stranger, model=model: _one(
-                        ledger, stranger, lambda _: model, holder, clock()
-                    ),
-                )
-            )
+    known = ledger.models()
+    seen = {kept.model for kept in known}
+    strangers = {
+        model.name: (KeptModel(model.name, detector, {}, None, 0), model)
+        for detector, model in found
+        if model.name not in seen
+    }
+    done = [_safely(ledger, kept, make, holder, clock()) for kept in known]
+    for stranger, model in strangers.values():
+        done.append(_safely(ledger, stranger, _always(model), holder, clock()))
     return done
 
 
-def _safely(name: str, reap_one: Callable[[], Reaped]) -> Reaped:
+def _always(model: ManagedModel) -> Callable[[KeptModel], ManagedModel]:
+    return lambda _: model
+
+
+def _safely(
+    ledger: ReaperLedger,
+    kept: KeptModel,
+    make: Callable[[KeptModel], ManagedModel | None],
+    holder: str,
+    now: float,
+) -> Reaped:
     """One model that cannot be had keeps no other from being stopped."""
     try:
-        return reap_one()
+        return _one(ledger, kept, make, holder, now)
     except (DetectorError, ConfigurationError) as error:
-        log.error("model_not_reaped", model=name, reason=str(error))
-        return Reaped(name, "failed", str(error))
+        log.error("model_not_reaped", model=kept.model, reason=str(error))
+        return Reaped(kept.model, "failed", str(error))
 
 
 def _one(
