@@ -33,7 +33,7 @@ variable "config" {
         if_unknown     = optional(string)
       })), [])
     })), {})
-    isolated      = optional(map(object({ max_memory_bytes = optional(number) })), {})
+    isolated = optional(map(object({ max_memory_bytes = optional(number) })), {})
     models = optional(map(object({
       backlog         = optional(number, 1)
       oldest_seconds  = optional(number)
