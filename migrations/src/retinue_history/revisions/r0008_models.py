@@ -1,14 +1,14 @@
 """Models that are started and stopped: who keeps them, and what each time they were hosted cost.
 
-Revision 0007.
+Revision 0008.
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0007"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -24,4 +24,4 @@ def downgrade() -> None:
 
 
 def _run(part: str) -> None:
-    op.execute((Path(__file__).parent / f"r0007_{part}.sql").read_text(encoding="utf-8"))
+    op.execute((Path(__file__).parent / f"r0008_{part}.sql").read_text(encoding="utf-8"))
