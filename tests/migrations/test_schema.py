@@ -68,6 +68,7 @@ def test_everything_has_a_comment(engine: Engine) -> None:
         "label_counts_daily",
         "failed_runs",
         "run_costs",
+        "model_costs",
         "skipped_runs",
         "detector_versions",
         "detector_agreement",

@@ -48,6 +48,9 @@ def subject(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     (tmp_path / "eve.png").write_bytes(PHOTOGRAPHS[1])
     rekognition.create_collection(CollectionId="people")
+    versions = endpoint.operations.versions
+    versions.start_seconds = 0
+    model = versions.start(versions.add("birds", "v1").arn, 1)
 
     def put(data: bytes, key: str) -> ImageReference:
         store[key] = StoredObject(data)
@@ -67,6 +70,7 @@ def subject(
         "rekognition-face-search": {"collection_id": "people"},
         "rekognition-face-compare": {"reference_image": str(tmp_path / "eve.png")},
     }
+    more["rekognition-custom-labels"] = {"project_version_arn": model.arn}
     options = {
         "endpoint_url": endpoint.url,
         "s3_endpoint_url": "http://127.0.0.1:9",

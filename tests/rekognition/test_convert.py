@@ -38,6 +38,7 @@ CONVERSIONS: dict[str, Callable[[dict[str, Any]], Findings]] = {
     "DetectText": convert.text,
     "RecognizeCelebrities": convert.celebrities,
     "DetectProtectiveEquipment": convert.protective_equipment,
+    "DetectCustomLabels": convert.custom_labels,
     "CompareFaces": _compared,
     "SearchFaces": _searched,
     "SearchFacesByImage": _searched,

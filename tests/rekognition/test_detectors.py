@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 from rekognition.conftest import TWO_FACES, Store
 from retinue_rekognition.celebrities import CelebrityDetector
+from retinue_rekognition.custom_labels import CustomLabelsDetector, CustomLabelsOptions
 from retinue_rekognition.endpoint import Endpoint, StoredObject
 from retinue_rekognition.face_compare import FaceCompareDetector
 from retinue_rekognition.face_search import FaceSearchDetector
@@ -45,6 +46,7 @@ def test_all_can_be_registered() -> None:
         "faces",
         "face-compare",
         "face-search",
+        "custom-labels",
     }
 
 
@@ -197,7 +199,8 @@ def test_the_pace_is_the_regions_default(
 def test_tables_and_permissions_cover_every_operation() -> None:
     operations = {name for detector in DETECTORS for name in detector.operations}
     assert operations == DEFAULTS.keys()
-    assert {d.operation for d in DETECTORS} <= TIERS.keys()
+    by_the_minute = {"DetectCustomLabels"}
+    assert {d.operation for d in DETECTORS} - TIERS.keys() == by_the_minute
     s3 = {action for action in IAM_ACTIONS if action.startswith("s3:")}
     assert s3 == {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"}
     assert IAM_ACTIONS - s3 == {f"rekognition:{name}" for name in operations}
@@ -220,7 +223,16 @@ def test_calls_actually_made_are_those_that_are_declared(
         (FaceSearchDetector, {"collection_id": "people", "send": "bytes"}),
         (FaceSearchDetector, {"collection_id": "visitors", "index_unknown": True, "consent": "x"}),
     ]
-    called: set[str] = set()
+    versions = endpoint.operations.versions
+    versions.start_seconds = 0
+    model = CustomLabelsDetector(
+        CustomLabelsOptions(
+            endpoint_url=endpoint.url, project_version_arn=versions.add("birds", "v1").arn
+        )
+    ).managed_model
+    model.start(1)
+    ways.append((CustomLabelsDetector, {"project_version_arn": model.name}))
+    called: set[str] = {"StartProjectVersion"}
     for detector, options in ways:
         endpoint.calls.clear()
         send = options.get("send", "reference")
@@ -229,6 +241,9 @@ def test_calls_actually_made_are_those_that_are_declared(
         assert isinstance(found, Findings), found
         assert endpoint.calls.keys() <= set(detector.operations)
         called |= endpoint.calls.keys()
+    endpoint.calls.clear()
+    model.stop()
+    called |= endpoint.calls.keys()
     assert {f"rekognition:{name}" for name in called} == {
         action for action in IAM_ACTIONS if action.startswith("rekognition:")
     }

@@ -33,7 +33,17 @@ variable "pools" {
         if_unknown     = optional(string)
       })), [])
     })), {})
-    isolated      = optional(map(object({ max_memory_bytes = optional(number) })), {})
+    isolated = optional(map(object({ max_memory_bytes = optional(number) })), {})
+    models = optional(map(object({
+      backlog         = optional(number, 1)
+      oldest_seconds  = optional(number)
+      windows         = optional(list(object({ cron = string, minutes = number })), [])
+      quiet_seconds   = optional(number, 120)
+      min_units       = optional(number, 1)
+      max_units       = optional(number, 1)
+      images_per_unit = optional(number, 5000)
+      max_failures    = optional(number, 3)
+    })), {})
     event_bus_arn = optional(string)
 
     cpu                = optional(number, 1024)

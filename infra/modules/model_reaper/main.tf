@@ -9,7 +9,7 @@ module "task" {
   name               = "${var.name}/model-reaper"
   image              = var.image
   repository_arn     = var.repository_arn
-  command            = ["models", "reap"]
+  command            = concat(["models", "reap"], flatten([for arn in var.project_arns : ["--models", arn]]))
   key_arn            = var.key_arn
   log_retention_days = var.log_retention_days
 
@@ -31,6 +31,12 @@ resource "aws_iam_role_policy" "task" {
         Effect   = "Allow"
         Action   = ["rekognition:DescribeProjectVersions", "rekognition:StopProjectVersion"]
         Resource = var.project_arns
+      },
+      {
+        Sid      = "FindProjects"
+        Effect   = "Allow"
+        Action   = ["rekognition:DescribeProjects"]
+        Resource = ["*"] # AWS knows no resource for it
       },
       {
         Sid      = "SignInToTheDatabase"

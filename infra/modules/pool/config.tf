@@ -33,7 +33,17 @@ variable "config" {
         if_unknown     = optional(string)
       })), [])
     })), {})
-    isolated      = optional(map(object({ max_memory_bytes = optional(number) })), {})
+    isolated = optional(map(object({ max_memory_bytes = optional(number) })), {})
+    models = optional(map(object({
+      backlog         = optional(number, 1)
+      oldest_seconds  = optional(number)
+      windows         = optional(list(object({ cron = string, minutes = number })), [])
+      quiet_seconds   = optional(number, 120)
+      min_units       = optional(number, 1)
+      max_units       = optional(number, 1)
+      images_per_unit = optional(number, 5000)
+      max_failures    = optional(number, 3)
+    })), {})
     event_bus_arn = optional(string)
 
     cpu                = optional(number, 1024)
@@ -83,10 +93,10 @@ variable "config" {
 
   validation {
     condition = alltrue([for name in concat(
-      keys(var.config.routes), keys(var.config.isolated),
+      keys(var.config.routes), keys(var.config.isolated), keys(var.config.models),
       flatten([for route in values(var.config.routes) : [for found in route.found : found.detector]]),
     ) : contains(keys(var.config.detectors), name)])
-    error_message = "The pool ${var.pool_name}: routes, their found and isolated name detectors of the pool (${join(", ", keys(var.config.detectors))})."
+    error_message = "The pool ${var.pool_name}: routes, their found, isolated and models name detectors of the pool (${join(", ", keys(var.config.detectors))})."
   }
 
   validation {

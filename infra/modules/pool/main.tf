@@ -35,6 +35,7 @@ locals {
       RETINUE_MONTHLY_BUDGETS_USD        = jsonencode(var.config.monthly_budgets_usd)
       RETINUE_ROUTES                     = jsonencode(var.config.routes)
       RETINUE_ISOLATED                   = jsonencode(var.config.isolated)
+      RETINUE_MODELS                     = jsonencode(var.config.models)
       RETINUE_PLUGIN_OPTIONS             = jsonencode(local.plugin_options)
       RETINUE_MAX_IN_FLIGHT              = tostring(var.config.max_in_flight)
       RETINUE_VISIBILITY_TIMEOUT_SECONDS = tostring(var.config.visibility_timeout_seconds)

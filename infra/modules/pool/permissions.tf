@@ -3,21 +3,29 @@
 
 locals {
   # Operations of each detector of plugins/rekognition, as its class declares them. Those on a
-  # collection are apart: they can be allowed on that collection alone.
+  # collection, a model or a project are apart: they can be allowed on that alone.
   image_operations = {
-    rekognition-celebrities  = ["RecognizeCelebrities"]
-    rekognition-face-compare = ["CompareFaces", "DetectFaces"]
-    rekognition-face-search  = ["DetectFaces"]
-    rekognition-faces        = ["DetectFaces"]
-    rekognition-labels       = ["DetectLabels"]
-    rekognition-moderation   = ["DetectModerationLabels"]
-    rekognition-ppe          = ["DetectProtectiveEquipment"]
-    rekognition-text         = ["DetectText"]
+    rekognition-celebrities   = ["RecognizeCelebrities"]
+    rekognition-custom-labels = ["DescribeProjects"]
+    rekognition-face-compare  = ["CompareFaces", "DetectFaces"]
+    rekognition-face-search   = ["DetectFaces"]
+    rekognition-faces         = ["DetectFaces"]
+    rekognition-labels        = ["DetectLabels"]
+    rekognition-moderation    = ["DetectModerationLabels"]
+    rekognition-ppe           = ["DetectProtectiveEquipment"]
+    rekognition-text          = ["DetectText"]
   }
   collection_operations = {
     rekognition-face-search = [
       "DeleteFaces", "DescribeCollection", "IndexFaces", "ListFaces", "SearchFaces", "SearchFacesByImage",
     ]
+  }
+
+  version_operations = {
+    rekognition-custom-labels = ["DetectCustomLabels", "StartProjectVersion", "StopProjectVersion"]
+  }
+  project_operations = {
+    rekognition-custom-labels = ["DescribeProjectVersions"]
   }
 
   image_actions = sort(distinct(flatten([
@@ -33,6 +41,23 @@ locals {
         "arn", local.partition, "rekognition", local.region, local.account_id,
         "collection/${local.detectors[detector].collection_id}",
       ])]
+    } if contains(keys(local.detectors), detector)
+  ]
+  version_statements = [
+    for detector, operations in local.version_operations : {
+      Sid      = "Model"
+      Effect   = "Allow"
+      Action   = [for operation in operations : "rekognition:${operation}"]
+      Resource = [local.detectors[detector].project_version_arn]
+    } if contains(keys(local.detectors), detector)
+  ]
+  # A project's own ARN ends in a number that its versions' ARNs do not tell.
+  project_statements = [
+    for detector, operations in local.project_operations : {
+      Sid      = "Project"
+      Effect   = "Allow"
+      Action   = [for operation in operations : "rekognition:${operation}"]
+      Resource = ["${split("/version/", local.detectors[detector].project_version_arn)[0]}/*"]
     } if contains(keys(local.detectors), detector)
   ]
 }
@@ -92,9 +117,11 @@ resource "aws_iam_role_policy" "task" {
         Sid      = "AskRekognition"
         Effect   = "Allow"
         Action   = local.image_actions
-        Resource = ["*"] # AWS knows no resource for operations on an image
+        Resource = ["*"] # AWS knows no resource for operations on an image, nor for DescribeProjects
       }] : statement if length(local.image_actions) > 0],
       local.collection_statements,
+      local.version_statements,
+      local.project_statements,
       [for statement in [{
         Sid      = "ReadTags"
         Effect   = "Allow"

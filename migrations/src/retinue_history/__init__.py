@@ -49,6 +49,7 @@ from retinue_history.migrate import (
     head_revision,
     upgrade,
 )
+from retinue_history.models import KeptModel, ModelLedger, ModelSession
 from retinue_history.pacing import QuotaLease, QuotaState, Renewal
 from retinue_history.people import Enrolment, IndexedFace, People, PersonBeingForgottenError
 from retinue_history.query import QueryResult, check_reader, run_query
@@ -102,7 +103,10 @@ __all__ = [
     "ImageSubject",
     "ImageTraces",
     "IndexedFace",
+    "KeptModel",
     "KnownImage",
+    "ModelLedger",
+    "ModelSession",
     "MonthTotals",
     "Names",
     "Overlap",

@@ -9,7 +9,7 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.sql.schema import SchemaItem
 
-from retinue_history import label_tables, people_tables  # noqa: F401 - they declare tables
+from retinue_history import label_tables, model_tables, people_tables  # noqa: F401 - they declare tables
 from retinue_history.engine import create_history_engine
 from retinue_history.tables import metadata
 

@@ -15,6 +15,7 @@ from retinue_sdk.errors import (
 from retinue_sdk.hookspecs import hookimpl
 from retinue_sdk.image import Image
 from retinue_sdk.json_value import Json
+from retinue_sdk.managed_model import COSTLY, ManagedModel, ModelState, ModelStatus
 from retinue_sdk.options import DetectorOptions, Operational
 from retinue_sdk.pacing import LocalPacer, Pacer, Turn
 from retinue_sdk.price import Price, Tier
@@ -23,6 +24,7 @@ from retinue_sdk.run import Run
 from retinue_sdk.stand_in import StandIn
 
 __all__ = [
+    "COSTLY",
     "AnyDetector",
     "BoundingBox",
     "Capabilities",
@@ -40,6 +42,9 @@ __all__ = [
     "InvalidImageError",
     "Json",
     "LocalPacer",
+    "ManagedModel",
+    "ModelState",
+    "ModelStatus",
     "Operational",
     "Pacer",
     "Pixels",

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
 from retinue_sdk.detection import Findings
 from retinue_sdk.errors import DetectorError, RetriableError
 from retinue_sdk.image import Image
+from retinue_sdk.managed_model import ManagedModel
 from retinue_sdk.options import DetectorOptions
 from retinue_sdk.pacing import LocalPacer, Pacer
 from retinue_sdk.price import Price
@@ -147,6 +148,25 @@ class Detector(ABC, Generic[OptionsT]):
         tomorrow. Called after the constructor, before ``start``.
         """
         return ""
+
+    @property
+    def managed_model(self) -> ManagedModel | None:
+        """The model that must run before images come, if it costs money while it does.
+
+        The worker then starts it when work waits and stops it when none is left. Called once,
+        after the constructor; the model is used from a thread of its own.
+        """
+        return None
+
+    @classmethod
+    def find_models(cls, patterns: Sequence[str]) -> Sequence[ManagedModel]:
+        """The provider's models that cost money now, whoever started them.
+
+        Args:
+            patterns: Which: shell patterns of what the provider calls its models or groups of them.
+        """
+        del patterns
+        return ()
 
     def start(self) -> None:
         """Load the model, open connections. Called before the first image.

@@ -8,6 +8,7 @@ from retinue_history import (
     History,
     HistorySchemaError,
     HistoryUnavailableError,
+    ModelLedger,
     check_schema,
     create_history_engine,
 )
@@ -16,6 +17,7 @@ from sqlalchemy import Engine
 
 from retinue_workers.aws import make_clients
 from retinue_workers.backoff import backoff_seconds
+from retinue_workers.models.backlog import Backlog
 from retinue_workers.object_store import ObjectStore
 from retinue_workers.plugins import Plugins
 from retinue_workers.queue import QueueUnavailableError, SqsQueue
@@ -75,6 +77,8 @@ def compose(settings: Settings, stopping: Event) -> Worker | None:
         queue=queue,
         store=ObjectStore(clients.s3, image_limits(settings)),
         history=History(engine),
+        ledger=ModelLedger(engine),
+        look=lambda: Backlog.of(clients.sqs, queue_url),
     )
 
 

@@ -23,6 +23,7 @@ from retinue_sdk import ConfigurationError, Price, Tier
 from retinue_sdk.decode import MAX_BYTES, MAX_PX
 
 from retinue_workers.isolation.terms import Isolation
+from retinue_workers.models.policy import ModelPolicy
 from retinue_workers.routing.route import Route, check_routes
 
 PREFIX = "RETINUE_"
@@ -94,6 +95,10 @@ class Settings(BaseSettings):
 
     isolated: Annotated[dict[str, Isolation], NoDecode] = Field(default_factory=dict)
     """Detectors to run in processes of their own, as JSON: ``{"name": {}}``; see isolation.md."""
+
+    models: Annotated[dict[str, ModelPolicy], NoDecode] = Field(default_factory=dict)
+    """Detectors whose model the worker starts and stops, as JSON with the policy of each:
+    ``{"name": {}}``; see custom-labels.md."""
 
     plugin_options: Annotated[dict[str, dict[str, JsonValue]], NoDecode] = Field(
         default_factory=dict
@@ -182,6 +187,7 @@ class Settings(BaseSettings):
         "monthly_budgets_usd",
         "routes",
         "isolated",
+        "models",
         "plugin_options",
         mode="before",
     )
@@ -213,6 +219,17 @@ class Settings(BaseSettings):
             if name not in info.data.get("detectors", isolated):
                 raise ValueError(f"{name} is no detector of this worker")
         return isolated
+
+    @field_validator("models", mode="after")
+    @classmethod
+    def _check_models(
+        cls, models: dict[str, ModelPolicy], info: ValidationInfo
+    ) -> dict[str, ModelPolicy]:
+        """Refuse names of detectors that the worker does not have."""
+        for name in models:
+            if name not in info.data.get("detectors", models):
+                raise ValueError(f"{name} is no detector of this worker")
+        return models
 
     @field_validator("prices")
     @classmethod

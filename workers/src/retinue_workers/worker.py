@@ -1,7 +1,7 @@
 """A worker: one queue, a set of detectors, one history, put together and run."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -20,6 +20,9 @@ from retinue_workers.isolation.detector import IsolatedDetector, isolate
 from retinue_workers.lane import Lane, LaneLimits, Settle, refusing
 from retinue_workers.loader import Loader
 from retinue_workers.metrics import Metrics
+from retinue_workers.models.backlog import Backlog
+from retinue_workers.models.keeper import Ledger
+from retinue_workers.models.keepers import Keepers
 from retinue_workers.object_store import ObjectStore
 from retinue_workers.observe import Observers, as_run
 from retinue_workers.pacing.pacer import SharedPacer
@@ -64,6 +67,8 @@ class Worker:
         queue: Where messages come from.
         store: Where images come from.
         history: Where runs go.
+        ledger: Where it is written who keeps which model; needed if the settings name models.
+        look: Tells what the queue holds; needed likewise.
 
     Attributes:
         metrics: What it counts and times.
@@ -79,6 +84,8 @@ class Worker:
         queue: Queue,
         store: ObjectStore,
         history: History,
+        ledger: Ledger | None = None,
+        look: Callable[[], Backlog] | None = None,
     ) -> None:
         """Put the parts together; nothing is started yet.
 
@@ -138,6 +145,9 @@ class Worker:
         facts_lane = None if facts is None else self._lane(facts, router.settle_facts)
         router.connect(lanes, facts_lane)
         self._lanes = lanes if facts_lane is None else [*lanes, facts_lane]
+        self._keepers = Keepers(
+            settings.models, detectors, ledger=ledger, look=look, breaker=self._breaker
+        )
         self._names = [lane.name for lane in lanes]
         self._pipeline = Pipeline(
             lanes,
@@ -166,6 +176,7 @@ class Worker:
         if self._pacer is not None:
             self._pacer.start()
         self._spending.start()
+        self._keepers.start()
         try:
             for lane in self._lanes:
                 lane.start()
@@ -201,6 +212,7 @@ class Worker:
         self._committer.stop(COMMIT_SECONDS)
         self._heartbeat.stop()
         self._spending.stop()
+        self._keepers.stop()
         if self._pacer is not None:
             self._pacer.stop(GIVE_BACK_SECONDS)
         self._observers.stop(OBSERVE_SECONDS)

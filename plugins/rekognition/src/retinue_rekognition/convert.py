@@ -117,6 +117,19 @@ def celebrities(response: Item) -> Findings:
     return _findings(answer, found)
 
 
+def custom_labels(response: Item) -> Findings:
+    """Findings of DetectCustomLabels: a detection for each label of the image or of a place in it.
+
+    A label without a box holds for the whole image. Images are not billed, the model's hours are.
+    """
+    answer = _cleaned(response)
+    found = [
+        _detection("custom_label", item, name="Name", box=("Geometry", "BoundingBox"))
+        for item in _items(answer, "CustomLabels")
+    ]
+    return _findings(answer, found, billed_units=0)
+
+
 def protective_equipment(response: Item) -> Findings:
     """Findings of DetectProtectiveEquipment.
 

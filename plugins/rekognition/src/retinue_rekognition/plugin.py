@@ -5,6 +5,7 @@ from collections.abc import Callable
 from retinue_sdk import AnyDetector, hookimpl
 
 from retinue_rekognition.celebrities import CelebrityDetector
+from retinue_rekognition.custom_labels import CustomLabelsDetector
 from retinue_rekognition.face_compare import FaceCompareDetector
 from retinue_rekognition.face_search import FaceSearchDetector
 from retinue_rekognition.faces import FaceDetector
@@ -22,6 +23,7 @@ DETECTORS: tuple[type[AnyDetector], ...] = (
     TextDetector,
     CelebrityDetector,
     ProtectiveEquipmentDetector,
+    CustomLabelsDetector,
 )
 """All detectors of this plugin."""
 

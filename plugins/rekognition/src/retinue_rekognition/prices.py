@@ -43,6 +43,10 @@ TIERS: Mapping[str, tuple[Tier, ...]] = {
 """Tiers by operation. Each tier counts the images of its group and region in the month."""
 
 
+USD_PER_UNIT_MINUTE = Decimal(4) / 60
+"""What an inference unit of Custom Labels costs a minute: $4 an hour in US East (N. Virginia), by
+the pricing page's worked example (as of ``PRICES_AS_OF``)."""
+
 _GROUPS = {id(_GROUP_1): "group-1", id(_GROUP_2): "group-2"}
 
 

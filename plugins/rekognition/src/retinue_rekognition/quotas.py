@@ -14,6 +14,10 @@ LARGE_REGIONS = frozenset({"us-east-1", "us-west-2", "eu-west-1"})
 _SEARCHING = (5.0, 50.0)
 _FACES = (25.0, 100.0)
 _EVERYWHERE = (5.0, 5.0)
+_CUSTOM = (25.0, 25.0)
+"""AWS names no rate for DetectCustomLabels: what a model can do depends on its inference units and
+on the images. This is five a second for each of the five units that an account may use; where a
+model can do less, it throttles, and all workers slow down."""
 
 DEFAULTS: Mapping[str, tuple[float, float]] = {
     "DetectLabels": _SEARCHING,
@@ -29,6 +33,11 @@ DEFAULTS: Mapping[str, tuple[float, float]] = {
     "DetectProtectiveEquipment": _EVERYWHERE,
     "DeleteFaces": _EVERYWHERE,
     "DescribeCollection": _EVERYWHERE,
+    "DetectCustomLabels": _CUSTOM,
+    "DescribeProjectVersions": _EVERYWHERE,
+    "DescribeProjects": _EVERYWHERE,
+    "StartProjectVersion": _EVERYWHERE,
+    "StopProjectVersion": _EVERYWHERE,
 }
 """Requests a second by operation: in most regions, and in the large ones."""
 

@@ -27,6 +27,7 @@ class Failure:
         status: The HTTP status.
         seconds: How long to hang.
         headers: More headers.
+        took_effect: Whether the operation does its work first, and only its answer is lost.
     """
 
     code: str
@@ -34,6 +35,7 @@ class Failure:
     status: int = 400
     seconds: float = 5.0
     headers: tuple[tuple[str, str], ...] = ()
+    took_effect: bool = False
 
 
 class TokenBucket:

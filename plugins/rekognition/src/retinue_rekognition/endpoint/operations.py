@@ -6,6 +6,8 @@ from typing import Any
 from retinue_rekognition.endpoint.collections import FACE_MODEL_VERSION, Collections, similarity
 from retinue_rekognition.endpoint.faults import AwsError
 from retinue_rekognition.endpoint.images import Face, Seen, Source, look
+from retinue_rekognition.endpoint.version_operations import VersionOperations
+from retinue_rekognition.endpoint.versions import Versions
 
 Answer = dict[str, Any]
 
@@ -20,11 +22,12 @@ LABELS = (
 
 
 class Operations:
-    """The operations that this endpoint knows, over one set of collections."""
+    """The operations that this endpoint knows, over one set of collections and of models."""
 
     def __init__(self, source: Source | None) -> None:
         self.source = source
         self.collections = Collections()
+        self.versions = Versions()
         self.known: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "DetectLabels": self.detect_labels,
             "DetectFaces": self.detect_faces,
@@ -42,6 +45,7 @@ class Operations:
             "DeleteFaces": self.delete_faces,
             "SearchFaces": self.search_faces,
             "SearchFacesByImage": self.search_faces_by_image,
+            **VersionOperations(self.versions, source).known,
         }
 
     def _see(self, image: dict[str, Any], *, smallest_px: int = 80) -> Seen:

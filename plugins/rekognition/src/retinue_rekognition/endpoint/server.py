@@ -172,12 +172,15 @@ class _Handler(BaseHTTPRequestHandler):
         target = self.headers.get("X-Amz-Target", "")
         endpoint = self.server.endpoint
         failure = endpoint.faults.next_failure(target.removeprefix(TARGET_PREFIX))
-        if failure is not None:
+        if failure is not None and not failure.took_effect:
             self._fail(endpoint, failure)
             return
         try:
             answer = endpoint.answer(target, self.headers.get("Authorization", ""), body)
-            self._send(200, answer)
+            if failure is None:
+                self._send(200, answer)
+            else:
+                self._fail(endpoint, failure)
         except AwsError as error:
             endpoint.count_error(error.code)
             self._send_error(error.code, error.message, error.status)

@@ -1,0 +1,2 @@
+DROP VIEW model_costs;
+DROP TABLE model_sessions, models;

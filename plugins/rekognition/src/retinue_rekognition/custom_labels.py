@@ -1,0 +1,166 @@
+"""rekognition-custom-labels: what your own model finds, in the image or at places in it."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+from retinue_sdk import (
+    COSTLY,
+    ConfigurationError,
+    DetectorNotReadyError,
+    Findings,
+    ManagedModel,
+    Operational,
+    RetriableError,
+)
+
+from retinue_rekognition import convert
+from retinue_rekognition.api import Api, find_region
+from retinue_rekognition.custom_model import CustomModel, model_status, projects, versions
+from retinue_rekognition.detector import OneCallDetector
+from retinue_rekognition.image_parameter import MAX_SENT_BYTES
+from retinue_rekognition.options import Ratio, RekognitionOptions, percent
+from retinue_rekognition.version_arn import PATTERN, VersionArn
+
+LOOKING = "DetectCustomLabels"
+
+
+class CustomLabelsOptions(RekognitionOptions):
+    """Which model is asked, and for what."""
+
+    project_version_arn: Annotated[str, Field(pattern=PATTERN)]
+    """ARN of the model version, such as
+    ``arn:aws:rekognition:eu-west-1:123456789012:project/birds/version/v1/1700000000000``."""
+
+    project_arn: Annotated[str | None, Field(pattern=r"^arn:[^:]+:rekognition:"), Operational()] = (
+        None
+    )
+    """ARN of its project; by default AWS is asked (DescribeProjects)."""
+
+    min_confidence: Ratio | None = None
+    """Least confidence of a label that is reported, 0 to 1. By default the threshold that training
+    found for each label."""
+
+    max_results: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    """Most labels that are reported, the surest ones."""
+
+
+class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
+    """Finds what a model of your own was trained to find, by DetectCustomLabels."""
+
+    name: ClassVar[str] = "rekognition-custom-labels"
+    operation: ClassVar[str] = LOOKING
+    operations: ClassVar[tuple[str, ...]] = (
+        LOOKING,
+        "DescribeProjects",
+        "DescribeProjectVersions",
+        "StartProjectVersion",
+        "StopProjectVersion",
+    )
+    max_sent_bytes: ClassVar[int] = MAX_SENT_BYTES
+
+    def __init__(self, options: CustomLabelsOptions) -> None:
+        """Hold the ARN against the region; call nothing.
+
+        Raises:
+            ConfigurationError: The model is in another region than the one that is called.
+        """
+        super().__init__(options)
+        self.arn = VersionArn.parse(options.project_version_arn)
+        if self.arn.region != self.region:
+            raise ConfigurationError(
+                f"option project_version_arn: the model is in {self.arn.region}, and {self.region} "
+                "is called. Model, bucket and worker must be in one region: set AWS_REGION or "
+                f"option region to {self.arn.region}, or name a model in {self.region}"
+            )
+        if options.project_arn is not None:
+            _check_project(options.project_arn, self.arn)
+
+    @property
+    def billed_for(self) -> tuple[str, ...]:
+        """Nothing by the image: the model's minutes are billed, see ``managed_model``."""
+        return ()
+
+    @property
+    def model_version(self) -> str:
+        """The version's name, as it was given when it was trained."""
+        return self.arn.version
+
+    @property
+    def managed_model(self) -> ManagedModel:
+        """The model, to be started and stopped."""
+        return CustomModel(
+            self.arn, lambda: _connected(self.options, self.region), self.options.project_arn
+        )
+
+    @classmethod
+    def find_models(cls, patterns: Sequence[str]) -> Sequence[ManagedModel]:
+        """Hosted versions of the account whose ARN, or whose project's ARN, matches a pattern.
+
+        Raises:
+            DetectorError: AWS cannot be asked.
+            ConfigurationError: No region is set.
+        """
+        if not patterns:
+            return ()
+        options = RekognitionOptions()
+        api = _connected(options, find_region(None))
+        found: list[ManagedModel] = []
+        for project in projects(api.call):
+            project_arn = str(project.get("ProjectArn"))
+            for told in versions(api.call, project_arn):
+                arn = str(told.get("ProjectVersionArn"))
+                wanted = any(fnmatchcase(name, p) for name in (arn, project_arn) for p in patterns)
+                if wanted and model_status(told).state in COSTLY:
+                    found.append(CustomModel(VersionArn.parse(arn), lambda: api, project_arn))
+        return found
+
+    def start(self) -> None:
+        """Make the clients, and make sure that there is such a model; it need not run.
+
+        Raises:
+            ConfigurationError: The account or the project has no such version.
+            DetectorNotReadyError: AWS cannot be asked now.
+        """
+        super().start()
+        try:
+            self.managed_model.describe()
+        except RetriableError as error:
+            raise DetectorNotReadyError(str(error)) from error
+
+    def parameters(self) -> dict[str, Any]:
+        """The version, and what is set."""
+        options = self.options
+        wanted: dict[str, Any] = {"ProjectVersionArn": options.project_version_arn}
+        if options.min_confidence is not None:
+            wanted["MinConfidence"] = percent(options.min_confidence)
+        if options.max_results is not None:
+            wanted["MaxResults"] = options.max_results
+        return wanted
+
+    def findings(self, response: dict[str, Any]) -> Findings:
+        """Labels of the image, and of places in it."""
+        return convert.custom_labels(response)
+
+
+def _connected(options: RekognitionOptions, region: str) -> Api:
+    """An API of its own, unpaced: the keeper calls a few times a minute."""
+    api = Api(options, region)
+    api.connect()
+    return api
+
+
+def _check_project(project_arn: str, version: VersionArn) -> None:
+    """Refuse a project to which the version cannot belong.
+
+    Raises:
+        ConfigurationError: Account, region or name differ.
+    """
+    parts = project_arn.split(":", 5)
+    name = parts[5].split("/")[1:2] if len(parts) == 6 else []
+    if [*parts[3:5], *name] != [version.region, version.account, version.project]:
+        raise ConfigurationError(
+            f"option project_arn: {project_arn} is not the project of {version.arn}; "
+            "leave it out, and AWS is asked"
+        )

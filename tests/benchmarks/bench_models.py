@@ -1,0 +1,150 @@
+"""What a Custom Labels model costs, and how long images wait: the reference machine against ours.
+
+``python -m benchmarks.bench_models`` (from tests/) prints the table and writes
+benchmarks/models.json. Time is virtual; the keeper, the policies and the reaper are the real ones.
+The model takes 10 minutes to start and 2 to stop, and costs $4 an hour and unit from the request of
+its start to the end of its stop.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import structlog
+from fakes.model_world import World, trickle
+from fakes.reference_machine import ReferenceMachine
+from retinue_workers.models.policy import ModelPolicy
+
+DAY = 86_400.0
+TAIL = 3 * 3_600.0
+"""How long is waited after a trace, for what is left."""
+
+POLICIES = {
+    "at once": ModelPolicy(quiet_seconds=60),
+    "prompt": ModelPolicy(backlog=1_000, oldest_seconds=900, quiet_seconds=30),
+    "patient": ModelPolicy(backlog=1_000, oldest_seconds=2_400, quiet_seconds=30),
+}
+"""The fastest, and two that wait for company, 15 and 40 minutes at most."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Messages by the second in which they arrive, over so many seconds."""
+
+    name: str
+    seconds: float
+    arrivals: tuple[float, ...] = ()
+    poison: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trace came to.
+
+    Attributes:
+        p95_minutes: Of the time from a message's arrival to its answer; ``None`` without images.
+        unanswered: Images that were not answered in the end.
+    """
+
+    trace: str
+    images_per_second: float
+    who: str
+    usd: float
+    p95_minutes: float | None
+    images: int
+    unanswered: int
+
+
+def traces() -> list[Trace]:
+    """The traces of the comparison; the same each time."""
+    bursts = tuple(hour * 3_600.0 + 600 + image * 0.5 for hour in range(24) for image in range(200))
+    return [
+        Trace("steady trickle: one in 5 minutes", DAY, tuple(trickle(24, 300))),
+        Trace("sparse trickle: one in 90 minutes", DAY, tuple(trickle(24, 5_400))),
+        Trace("hourly bursts of 200", DAY, bursts),
+        Trace("one-off batch of 10,000", DAY / 2, tuple(1_000.0 + n * 0.01 for n in range(10_000))),
+        Trace("idle week", 7 * DAY),
+        Trace("a poison message", 5 * DAY, (), (1_000.0,)),
+    ]
+
+
+def p95(delays: Sequence[float]) -> float | None:
+    """Nearest rank, in minutes."""
+    ranked = sorted(delays)
+    return ranked[math.ceil(0.95 * len(ranked)) - 1] / 60 if ranked else None
+
+
+def compare(trace: Trace, rate: float) -> list[Outcome]:
+    """The reference machine and our policies on one trace."""
+    reference = ReferenceMachine(trace.arrivals, trace.poison, rate)
+    reference.run(trace.seconds + TAIL)
+    found = [_outcome(trace, rate, "reference", reference.usd, reference.delays)]
+    for name, policy in POLICIES.items():
+        world = World(policy, trace.arrivals, trace.poison, rate)
+        world.worker()
+        world.run(trace.seconds + TAIL)
+        assert world.received_while_down == 0
+        found.append(_outcome(trace, rate, name, world.usd, world.delays))
+    return found
+
+
+def _outcome(trace: Trace, rate: float, who: str, usd: float, delays: Sequence[float]) -> Outcome:
+    count = len(trace.arrivals)
+    return Outcome(trace.name, rate, who, round(usd, 4), p95(delays), count, count - len(delays))
+
+
+def crashes(runs: int) -> float:
+    """Seconds leaked in so many runs with random crashes; see tests/models."""
+    from models.test_keeper import leaked_seconds
+
+    leaked = 0.0
+    for seed in range(runs):
+        leaked += leaked_seconds(seed)
+        if (seed + 1) % 100 == 0:
+            sys.stderr.write(f"{seed + 1} of {runs} runs with crashes\n")
+    return leaked
+
+
+def tell(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Compare, print, write."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--crash-runs", type=int, default=1_000)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/models.json"))
+    chosen = parser.parse_args()
+    outcomes: list[Outcome] = []
+    tell(f"{'trace':36}{'images/s':>9}  {'who':10}{'$':>9}{'p95 min':>9}{'left':>6}")
+    for rate in (5.0, 10.0):
+        for trace in traces():
+            if rate != 5.0 and not trace.name.startswith("one-off"):
+                continue
+            for one in compare(trace, rate):
+                outcomes.append(one)
+                wait = "" if one.p95_minutes is None else f"{one.p95_minutes:.1f}"
+                tell(
+                    f"{one.trace:36}{rate:>9g}  {one.who:10}{one.usd:>9.2f}{wait:>9}"
+                    f"{one.unanswered:>6}"
+                )
+    leaked = crashes(chosen.crash_runs)
+    tell(f"{chosen.crash_runs} runs with random crashes: {leaked / 60:.1f} leaked model-minutes")
+    chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    told = {
+        "outcomes": [asdict(one) for one in outcomes],
+        "crash_runs": chosen.crash_runs,
+        "leaked_minutes": leaked / 60,
+    }
+    chosen.output.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

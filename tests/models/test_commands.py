@@ -1,0 +1,119 @@
+"""``retinue models`` against the endpoint and a database."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+from retinue_history import ModelLedger, create_history_engine
+from retinue_rekognition.endpoint import Endpoint
+from retinue_workers.cli.commands import retinue
+from sqlalchemy import text
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    with Endpoint() as served:
+        versions = served.operations.versions
+        versions.start_seconds = versions.stop_seconds = 0
+        for name, value in {
+            "AWS_ENDPOINT_URL_REKOGNITION": served.url,
+            "AWS_ACCESS_KEY_ID": "AKIATEST",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield served
+        assert served.broken == []
+
+
+@pytest.fixture
+def run(cloud: Endpoint, history_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    del cloud
+    monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
+
+    def call(*words: str) -> Result:
+        return CliRunner().invoke(retinue, ["models", *words])
+
+    return call
+
+
+def test_the_reaper_needs_the_database_alone(run: Run, cloud: Endpoint, history_url: str) -> None:
+    versions = cloud.operations.versions
+    arn = versions.add("birds", "v1").arn
+    engine = create_history_engine(history_url)
+    ledger = ModelLedger(engine)
+    kept = ledger.hold(
+        arn,
+        detector="rekognition-custom-labels",
+        options={"project_version_arn": arn},
+        holder="a worker",
+        lease_seconds=30,
+    )
+    versions.start(arn, 1)
+    assert "kept: " in run("reap").output
+    assert versions.get(arn).status == "RUNNING"
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE models SET expires_at = now() - interval '1 second'"))
+    assert "nobody" in run("status").output
+    reaped = run("reap")
+    assert reaped.exit_code == 0, reaped.output
+    assert "stopped: " in reaped.output
+    assert versions.get(arn).status == "STOPPED"
+    assert "idle: " in run("reap").output
+    cost = run("cost").output
+    assert "found by the reaper" in cost
+    assert "1 sessions, $" in cost
+    assert kept.token == 1
+    engine.dispose()
+
+
+def test_the_reaper_finds_strangers_by_pattern(run: Run, cloud: Endpoint) -> None:
+    versions = cloud.operations.versions
+    birds, bees = versions.add("birds", "v1").arn, versions.add("bees", "v1").arn
+    versions.start(birds, 1)
+    versions.start(bees, 1)
+    assert run("reap").output == "no model is known\n"
+    assert "stopped: " in run("reap", "--models", "*:project/birds/*").output
+    assert versions.get(birds).status == "STOPPED"
+    assert versions.get(bees).status == "RUNNING"
+
+
+def test_a_model_that_cannot_be_asked_is_told(run: Run, cloud: Endpoint, history_url: str) -> None:
+    del cloud
+    engine = create_history_engine(history_url)
+    ModelLedger(engine).hold("x", detector="nobody", options={}, holder="w", lease_seconds=0)
+    engine.dispose()
+    told = run("reap")
+    assert told.exit_code == 1
+    assert "no plugin has the detector nobody" in told.output
+
+
+def test_start_and_stop_by_hand(
+    run: Run, cloud: Endpoint, history_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = cloud.operations.versions
+    arn = versions.add("birds", "v1").arn
+    assert run("start").exit_code == 2
+    wanted = {"rekognition-custom-labels": {"project_version_arn": arn}}
+    monkeypatch.setenv("RETINUE_DETECTORS", json.dumps(wanted))
+    refused = run("start")
+    assert refused.exit_code == 2
+    assert "no worker has kept" in refused.output
+    engine = create_history_engine(history_url)
+    ModelLedger(engine).hold(
+        arn,
+        detector="rekognition-custom-labels",
+        options=wanted["rekognition-custom-labels"],
+        holder="w",
+        lease_seconds=0,
+    )
+    assert "is to run for 60 minutes" in run("start").output
+    versions.start(arn, 1)
+    assert "somebody wants it to run" in run("reap").output
+    assert "is stopping" in run("stop").output
+    assert versions.get(arn).status == "STOPPED"
+    assert "does not run: STOPPED" in run("stop").output
+    engine.dispose()
