@@ -8,6 +8,7 @@ from retinue_sdk import ConfigurationError
 
 from retinue_workers.cli.backfill import backfill
 from retinue_workers.cli.diff import diff
+from retinue_workers.cli.evaluate import evaluate
 from retinue_workers.cli.export import export
 from retinue_workers.cli.faces import faces
 from retinue_workers.cli.failures import failures
@@ -77,6 +78,7 @@ retinue.add_command(run)
 retinue.add_command(query)
 retinue.add_command(show)
 retinue.add_command(diff)
+retinue.add_command(evaluate)
 retinue.add_command(export)
 retinue.add_command(import_)
 retinue.add_command(plugins)
