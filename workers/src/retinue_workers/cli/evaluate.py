@@ -19,7 +19,8 @@ from retinue_workers.settings import Settings
 if TYPE_CHECKING:
     from retinue_history import Selection, Side, Snapshot
 
-    from retinue_workers.evaluation import Gathered, Truth
+    from retinue_workers.evaluation.gather import Gathered
+    from retinue_workers.evaluation.sample import Truth
 
 
 @click.command(short_help="Score a detector against ground truth.")
@@ -95,7 +96,7 @@ def evaluate(
     retinue evaluate rekognition-custom-labels --ground-truth test.manifest --curves pr.png
     """
     try:
-        from retinue_workers import evaluation as scoring
+        from retinue_workers.evaluation.score import evaluate as measure
     except ImportError as error:
         raise ConfigurationError(
             "evaluating needs pycocotools: pip install 'retinue-workers[evaluate]'"
@@ -103,26 +104,29 @@ def evaluate(
     from retinue_history import snapshot
 
     from retinue_workers.cli import evaluation_table as told
+    from retinue_workers.evaluation.gather import gather
+    from retinue_workers.evaluation.names import Names
+    from retinue_workers.evaluation.sample import Form
 
     what = replace(selection(selected), latest=False)
     title = f"{_name(detector)} against {ground_truth}"
     with reader_url(Settings.load()) as url, snapshot(url) as history:
         truth = _truth(url, history, ground_truth, bucket, what)
-        names = scoring.Names(truth.labels, _meanings(mapped))
+        names = Names(truth.labels, _meanings(mapped))
         with progress("images", len(truth.images)) as advance:
-            gathered = scoring.gather(
+            gathered = gather(
                 history,
                 truth,
                 detector,
                 what,
                 names=names,
-                form=None if form is None else scoring.Form(form),
+                form=None if form is None else Form(form),
                 kind=kind,
                 only=labels,
                 advance=advance,
             )
     _refuse_nothing(gathered, ground_truth)
-    result = scoring.evaluate(
+    result = measure(
         gathered.samples, gathered.labels, form=gathered.form, iou=float(iou), threshold=threshold
     )
     if curves is not None:
@@ -146,7 +150,7 @@ def _truth(
     """The ground truth: a file if there is one of that name, else runs."""
     from retinue_history import Side
 
-    from retinue_workers.evaluation import truth_of_file, truth_of_history
+    from retinue_workers.evaluation.truth import truth_of_file, truth_of_history
     from retinue_workers.ground_truth import Annotations, Problems
 
     path = Path(ground_truth)

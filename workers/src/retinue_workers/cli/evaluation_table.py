@@ -7,7 +7,9 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from retinue_workers.evaluation import Evaluation, Gathered, LabelScore, Truth
+    from retinue_workers.evaluation.gather import Gathered
+    from retinue_workers.evaluation.sample import Truth
+    from retinue_workers.evaluation.score import Evaluation, LabelScore
 
 MATRIX_LABELS = 8
 """Most labels whose confusion is shown as a matrix; of more, the most frequent mistakes."""

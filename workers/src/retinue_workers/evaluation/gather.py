@@ -1,4 +1,4 @@
-"""Ground truth and findings, brought together image by image."""
+"""Findings, brought together with the ground truth image by image."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -6,60 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retinue_history import Selection, Side, Snapshot
-from retinue_sdk import BoundingBox, ConfigurationError
-from sqlalchemy import Engine
+from retinue_sdk import ConfigurationError
 
 from retinue_workers.evaluation.names import Names, listed
-from retinue_workers.evaluation.sample import Box, Form, Item, Sample, TrueImage, Truth
-from retinue_workers.export.images import SelectedDetection, selected_images
-from retinue_workers.ground_truth import Annotation, Annotations, Problems, match
-
-DIGITS = 9
-"""Decimals of a pixel that count: boxes are kept as ratios, and 0.1 × 640 has to be 64 again."""
-
-
-def truth_of_file(
-    engine: Engine, annotations: Annotations, problems: Problems, *, bucket: str | None = None
-) -> Truth:
-    """Ground truth from a file, for those of its images that the history knows.
-
-    Args:
-        engine: The history; a reader will do.
-        annotations: The file.
-        problems: Told what is wrong, as when it is imported.
-        bucket: Look for the images in this bucket alone.
-
-    Raises:
-        HistoryUnavailableError: The database cannot answer.
-    """
-    matched, unknown = match(engine, annotations, problems, bucket=bucket, skip_unknown=True)
-    images = {
-        one.image_id: TrueImage(
-            one.image.uri or one.image.name,
-            one.size_px,
-            [_annotated(annotation) for annotation in one.image.annotations],
-        )
-        for one in matched
-    }
-    return Truth(images, annotations.labels, unknown)
-
-
-def truth_of_history(snapshot: Snapshot, side: Side, selection: Selection) -> Truth:
-    """Ground truth that was imported, or what any detector found.
-
-    Raises:
-        HistoryUnavailableError: The database stopped answering.
-    """
-    images = {
-        image.image_id: TrueImage(
-            image.reference.uri,
-            image.size_px,
-            [_item(one, one.label, image.size_px) for one in image.detections],
-        )
-        for image in selected_images(snapshot, selection, side)
-    }
-    labels = {item.label for image in images.values() for item in image.items}
-    return Truth(images, frozenset(labels))
+from retinue_workers.evaluation.sample import Form, Item, Sample, Truth
+from retinue_workers.evaluation.truth import item_of
+from retinue_workers.export.images import selected_images
 
 
 @dataclass(slots=True)
@@ -138,7 +90,7 @@ def gather(
                 continue
             recognised += 1
             if not wanted or label in wanted:
-                sample.found.append(_item(detection, label, there.size_px or image.size_px))
+                sample.found.append(item_of(detection, label, there.size_px or image.size_px))
     gathered.samples = [found[one] for one in truth.images if one in found]
     gathered.not_seen = len(truth.images) - len(found)
     if not found:
@@ -159,8 +111,8 @@ def gather(
 def _shape(gathered: Gathered, form: Form | None) -> None:
     """Decide what is compared, and make all items of that form."""
     places = {
-        what: [item.bbox_px is not None for sample in gathered.samples for item in of(sample)]
-        for what, of in (("truth", lambda one: one.truth), ("found", lambda one: one.found))
+        "truth": [one.bbox_px is not None for each in gathered.samples for one in each.truth],
+        "found": [one.bbox_px is not None for each in gathered.samples for one in each.found],
     }
     if form is None:
         both = any(places["truth"]) and (any(places["found"]) or not places["found"])
@@ -195,36 +147,3 @@ def _surest(items: list[Item]) -> list[Item]:
         if item.label not in surest or item.confidence > surest[item.label].confidence:
             surest[item.label] = Item(item.label, None, item.confidence)
     return list(surest.values())
-
-
-def _annotated(annotation: Annotation) -> Item:
-    return _with(annotation.label, annotation.bbox_px, annotation.confidence, annotation.attributes)
-
-
-def _item(detection: SelectedDetection, label: str, size_px: tuple[int, int] | None) -> Item:
-    bbox = None if detection.box is None or size_px is None else _in_px(detection.box, size_px)
-    # What a detector keeps as attributes means other things than what COCO calls so.
-    attributes = detection.attributes if detection.imported else {}
-    return _with(label, bbox, detection.confidence, attributes)
-
-
-def _with(label: str, bbox: Box | None, confidence: float, attributes: dict[str, Any]) -> Item:
-    area = attributes.get("area")
-    number = isinstance(area, int | float) and not isinstance(area, bool)
-    return Item(
-        label,
-        bbox,
-        confidence,
-        crowd=attributes.get("iscrowd") in (1, True),
-        area_px=area if number else None,
-    )
-
-
-def _in_px(box: BoundingBox, size_px: tuple[int, int]) -> Box:
-    width, height = size_px
-    return (
-        round(box.left * width, DIGITS),
-        round(box.top * height, DIGITS),
-        round(box.width * width, DIGITS),
-        round(box.height * height, DIGITS),
-    )

@@ -48,8 +48,8 @@ class Annotations:
         """
         data = path.read_bytes()
         if is_manifest(data):
-            images, labels = read_manifest(data, problems)
-            return cls(images, hashlib.sha256(data).hexdigest()[:32], labels)
+            lines, classes = read_manifest(data, problems)
+            return cls(lines, hashlib.sha256(data).hexdigest()[:32], classes)
         try:
             content = json.loads(data, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:

@@ -60,11 +60,12 @@ def read_manifest(data: bytes, problems: Problems) -> tuple[list[AnnotatedImage]
 
 def _image(entry: dict[str, Any], number: int, problems: Problems) -> AnnotatedImage:
     uri = entry.get("source-ref")
-    key = uri.removeprefix("s3://").partition("/")[2] if is_text(uri) else ""
-    if not key or not uri.startswith("s3://"):
-        problems.add("line whose source-ref is no s3://bucket/key", number)
-        return AnnotatedImage("", None, None, None)
-    return AnnotatedImage(key, None, uri, None)
+    if isinstance(uri, str) and is_text(uri) and uri.startswith("s3://"):
+        key = uri.removeprefix("s3://").partition("/")[2]
+        if key:
+            return AnnotatedImage(key, None, uri, None)
+    problems.add("line whose source-ref is no s3://bucket/key", number)
+    return AnnotatedImage("", None, None, None)
 
 
 def _annotate(
