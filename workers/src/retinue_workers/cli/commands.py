@@ -17,6 +17,8 @@ from retinue_workers.cli.import_ import import_
 from retinue_workers.cli.maintain import maintain_command
 from retinue_workers.cli.migrate import migrate
 from retinue_workers.cli.models import models
+from retinue_workers.cli.models_promote import promote
+from retinue_workers.cli.models_train import train
 from retinue_workers.cli.new_plugin import new_plugin
 from retinue_workers.cli.plugins import plugins
 from retinue_workers.cli.query import query
@@ -92,5 +94,7 @@ retinue.add_command(worker)
 retinue.add_command(migrate)
 retinue.add_command(faces)
 retinue.add_command(forget)
+models.add_command(train)
+models.add_command(promote)
 retinue.add_command(models)
 retinue.add_command(maintain_command)

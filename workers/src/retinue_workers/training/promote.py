@@ -142,8 +142,8 @@ def promote(
         except TrainingError as again:
             raise TrainingError(
                 f"{_said(error)}\nGoing back failed too: {again}\n"
-                f"Both versions were left running, and are billed: {old.arn} and {new.arn}. See to {pool.file}, apply it, and stop one "
-                "with `retinue models stop`"
+                f"Both versions were left running, and are billed: {old.arn} and {new.arn}. "
+                f"See to {pool.file}, apply it, and stop the other one"
             ) from error
         _stop_again(service, new, started, tell, sleep)
         raise TrainingError(f"{_said(error)}\nThe pool uses {old.name} again") from error
