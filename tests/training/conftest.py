@@ -21,7 +21,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
-        self.step = 40.0
+        self.step = 600.0
 
     def __call__(self) -> float:
         self.now += self.step

@@ -31,7 +31,7 @@ def test_the_commands_work(
     ]
     *training, promotion = commands
     for command in training:
-        cli(*shlex.split(command)[1:])
+        cli(*shlex.split(command)[1:], "--poll", "0.01")
     versions = endpoint.operations.versions
     versions.start_seconds = 0
     [old] = versions.projects["parts"].versions

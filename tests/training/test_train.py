@@ -171,7 +171,6 @@ def test_following_outlasts_twelve_hours_and_silence(
 ) -> None:
     training = endpoint.operations.projects.training
     training.seconds = 20 * 3_600
-    clock.step = 300
     project = trainable(rekognition)
     service.train(project, "v1", "a-bucket", "out/")
     endpoint.faults.fail_next("DescribeProjectVersions", *[Failure("AccessDeniedException")] * 3)

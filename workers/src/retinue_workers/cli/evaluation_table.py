@@ -128,7 +128,9 @@ def _table(result: "Evaluation") -> "Table":
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True)
+    table = Table(  # narrow, for 80 columns
+        box=box.SIMPLE_HEAD, show_footer=True, collapse_padding=True, pad_edge=False
+    )
     total, boxes = result.total, result.form == "boxes"
     table.add_column("label", footer="all labels", overflow="fold")
     for name, value in (
