@@ -182,7 +182,7 @@ def test_following_outlasts_twelve_hours_and_silence(
     version = follow(service, project, "v1", look, every_seconds=60, sleep=clock.sleep)
     assert version.status == "TRAINING_COMPLETED"
     assert seen[-1] > 19 * 3_600
-    assert max(b - a for a, b in itertools.pairwise(seen)) < 1_200
+    assert max(b - a for a, b in itertools.pairwise(seen)) < 3_600
 
     training.failing.append("The manifest file has too many invalid rows.")
     service.train(project, "v2", "a-bucket", "out/")
