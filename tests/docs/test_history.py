@@ -1,6 +1,7 @@
 """The commands and examples of the page on the history do what it says, on a history like ours."""
 
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -84,6 +85,10 @@ def test_every_command_works(
     assert "2 new runs of ground-truth 1\n" in imported
     assert "0 new runs of ground-truth 1, 2 were known already\n" in imported
     assert "2 detections kept" in said[".venv/bin/retinue diff ground-truth onnx-objects"]
+    assert "AP50:95" in said[".venv/bin/retinue evaluate onnx-objects"]
+    mapped = said[".venv/bin/retinue evaluate onnx-faces --map person=Face --json"]
+    assert json.loads(mapped)["overall"]["ap"] == pytest.approx(1)
+    assert (tmp_path / "pr.png").stat().st_size > 10_000
     assert (tmp_path / "with-boxes.png").stat().st_size > 10_000
     assert (tmp_path / "people.csv").read_text("utf-8").count("person") == 2
     assert len((tmp_path / "everything.jsonl").read_text("utf-8").splitlines()) == 4

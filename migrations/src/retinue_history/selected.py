@@ -1,7 +1,10 @@
 """What a selection gives: rows of detections, and images with what was found in them."""
 
+import dataclasses
+
 from psycopg import sql
 
+from retinue_history.comparison import Side
 from retinue_history.selection import Selection
 
 DETECTION_COLUMNS = (
@@ -30,12 +33,18 @@ WHERE {runs}"""
     ).format(detections=selection.detection_condition(), runs=selection.run_condition())
 
 
-def image_rows(selection: Selection) -> sql.Composed:
+def image_rows(selection: Selection, side: Side | None = None) -> sql.Composed:
     """One row a detection, and one with nulls for a run without any; the rows of an image together.
 
     A run that found nothing counts: its image was looked at. The columns are those that
     ``SelectedImage`` and ``SelectedDetection`` of ``retinue_workers.export`` have, in their order.
+
+    Args:
+        selection: Which part of the history.
+        side: Of each image, only the newest selected run of this side; the selection's ``latest``
+            then means nothing.
     """
+    runs = selection.run_condition() if side is None else _newest_of(selection, side)
     return sql.SQL(
         """SELECT
     images.image_id, images.bucket, images.key, images.version, images.versioned,
@@ -48,7 +57,20 @@ JOIN images ON images.image_id = runs.image_id
 LEFT JOIN detections ON {detections}
 WHERE {runs}
 ORDER BY images.image_id, runs.run_id, detections.ordinal"""
-    ).format(detections=selection.detection_condition(), runs=selection.run_condition())
+    ).format(detections=selection.detection_condition(), runs=runs)
+
+
+def _newest_of(selection: Selection, side: Side) -> sql.Composed:
+    every = dataclasses.replace(selection, latest=False)
+    return sql.SQL(
+        """runs.run_id IN (
+    SELECT DISTINCT ON (runs.image_id) runs.run_id
+    FROM runs
+    JOIN images ON images.image_id = runs.image_id
+    WHERE {side} AND {selection}
+    ORDER BY runs.image_id, runs.started_at DESC, runs.run_id DESC
+)"""
+    ).format(side=side.condition(), selection=every.run_condition())
 
 
 CATEGORIES = sql.SQL(

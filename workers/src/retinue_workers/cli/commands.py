@@ -8,6 +8,7 @@ from retinue_sdk import ConfigurationError
 
 from retinue_workers.cli.backfill import backfill
 from retinue_workers.cli.diff import diff
+from retinue_workers.cli.evaluate import evaluate
 from retinue_workers.cli.export import export
 from retinue_workers.cli.faces import faces
 from retinue_workers.cli.failures import failures
@@ -16,6 +17,8 @@ from retinue_workers.cli.import_ import import_
 from retinue_workers.cli.maintain import maintain_command
 from retinue_workers.cli.migrate import migrate
 from retinue_workers.cli.models import models
+from retinue_workers.cli.models_promote import promote
+from retinue_workers.cli.models_train import train
 from retinue_workers.cli.new_plugin import new_plugin
 from retinue_workers.cli.plugins import plugins
 from retinue_workers.cli.query import query
@@ -77,6 +80,7 @@ retinue.add_command(run)
 retinue.add_command(query)
 retinue.add_command(show)
 retinue.add_command(diff)
+retinue.add_command(evaluate)
 retinue.add_command(export)
 retinue.add_command(import_)
 retinue.add_command(plugins)
@@ -90,5 +94,7 @@ retinue.add_command(worker)
 retinue.add_command(migrate)
 retinue.add_command(faces)
 retinue.add_command(forget)
+models.add_command(train)
+models.add_command(promote)
 retinue.add_command(models)
 retinue.add_command(maintain_command)

@@ -67,9 +67,20 @@ _OPTIONS = (
 )
 
 
+_OF_IMAGES = tuple(_OPTIONS[place] for place in (1, 2, 6, 7))
+"""Those that select images and times, and nothing of what was found."""
+
+
 def selection_options(command: F) -> F:
     """Give a command the options; it takes them as ``**selected`` for ``Selection``."""
     for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def image_options(command: F) -> F:
+    """Give a command the options that select images and times, taken as ``**selected`` too."""
+    for option in reversed(_OF_IMAGES):
         command = option(command)
     return command
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from retinue_history import Selection, Snapshot, image_rows
+from retinue_history import Selection, Side, Snapshot, image_rows
 from retinue_sdk import BoundingBox, ImageReference
 
 
@@ -59,13 +59,20 @@ class SelectedImage:
     detections: list[SelectedDetection] = field(default_factory=list)
 
 
-def selected_images(snapshot: Snapshot, selection: Selection) -> Iterator[SelectedImage]:
+def selected_images(
+    snapshot: Snapshot, selection: Selection, side: Side | None = None
+) -> Iterator[SelectedImage]:
     """Every image that a selected run looked at, in the order of their ids.
+
+    Args:
+        snapshot: The history.
+        selection: Which part of it.
+        side: Of each image, only the newest selected run of this side.
 
     Raises:
         HistoryUnavailableError: The database stopped answering.
     """
-    rows = snapshot.rows(image_rows(selection))
+    rows = snapshot.rows(image_rows(selection, side))
     for _, group in groupby(rows, key=lambda row: row[0]):
         yield _image(list(group))
 

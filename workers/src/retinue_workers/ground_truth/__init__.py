@@ -1,8 +1,17 @@
 """Annotations that people made elsewhere, brought into the history as runs."""
 
-from retinue_workers.ground_truth.annotations import AnnotatedImage, Annotations
+from retinue_workers.ground_truth.annotation import AnnotatedImage, Annotation
+from retinue_workers.ground_truth.annotations import Annotations
 from retinue_workers.ground_truth.match import Matched, match
 from retinue_workers.ground_truth.problems import Problems
 from retinue_workers.ground_truth.runs import make_runs
 
-__all__ = ["AnnotatedImage", "Annotations", "Matched", "Problems", "make_runs", "match"]
+__all__ = [
+    "AnnotatedImage",
+    "Annotation",
+    "Annotations",
+    "Matched",
+    "Problems",
+    "make_runs",
+    "match",
+]

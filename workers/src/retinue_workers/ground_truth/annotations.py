@@ -1,60 +1,27 @@
-"""A COCO file of annotations, checked."""
+"""A file of annotations, checked: COCO, or a manifest of Ground Truth and Custom Labels."""
 
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 from uuid import UUID
 
-from retinue_history import JSON, MAX_LABEL_BYTES
+from retinue_history import MAX_LABEL_BYTES
 
+from retinue_workers.ground_truth.annotation import (
+    AnnotatedImage,
+    Annotation,
+    inside,
+    is_side,
+    is_text,
+)
+from retinue_workers.ground_truth.manifest import is_manifest, read_manifest
 from retinue_workers.ground_truth.problems import Problems
-
-TOLERANCE_PX = 1.0
-"""How far a box may reach over the image's border: annotation tools round, and COCO's own do."""
 
 _SAID_ELSEWHERE = {"image_id", "category_id", "bbox", "score"}
 """What becomes columns; an annotation's other fields are kept as attributes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Annotation:
-    """One annotation.
-
-    Attributes:
-        number: Its id in the file, for messages.
-        label: The category's name.
-        confidence: 0 to 1; 1 where the file gives no score.
-        bbox_px: Left, top, width and height in pixels.
-        attributes: Whatever else the file says of it.
-    """
-
-    number: object
-    label: str
-    confidence: float
-    bbox_px: tuple[float, float, float, float]
-    attributes: dict[str, JSON]
-
-
-@dataclass(slots=True)
-class AnnotatedImage:
-    """One image of the file, with its annotations.
-
-    Attributes:
-        name: Its file name.
-        image_id: Our id, if the file is an export of ours.
-        uri: Its ``s3://`` URI, if the file gives one.
-        size_px: Width and height, if the file gives them.
-        annotations: None means that people looked and found nothing.
-    """
-
-    name: str
-    image_id: UUID | None
-    uri: str | None
-    size_px: tuple[int, int] | None
-    annotations: list[Annotation] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +29,31 @@ class Annotations:
     """A whole file.
 
     Attributes:
-        images: The images, in the file's order.
+        images: The images, in the order of their ids, or of a manifest's lines.
         fingerprint: Digest of what the file says, however it is laid out: 128 bits of SHA-256.
+        labels: Every label that the file knows, used or not.
     """
 
     images: list[AnnotatedImage]
     fingerprint: str
+    labels: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, path: Path, problems: Problems) -> "Annotations":
-        """Read a COCO file; what is wrong with its parts goes to ``problems``.
+        """Read a COCO file or a manifest; what is wrong with its parts goes to ``problems``.
 
         Raises:
             OSError: It cannot be read.
-            ValueError: It is no COCO file at all.
+            ValueError: It is neither.
         """
+        data = path.read_bytes()
+        if is_manifest(data):
+            lines, classes = read_manifest(data, problems)
+            return cls(lines, hashlib.sha256(data).hexdigest()[:32], classes)
         try:
-            content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+            content = json.loads(data, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is not JSON: {error}") from error
+            raise ValueError(f"{path} is neither COCO nor a manifest: {error}") from error
         parts = ("images", "annotations", "categories")
         if not isinstance(content, dict) or not all(
             isinstance(content.get(part), list) for part in parts
@@ -94,7 +67,16 @@ class Annotations:
         for annotation in content["annotations"]:
             _annotate(annotation, images, labels, problems)
         said = json.dumps([_sorted(content[part]) for part in parts], sort_keys=True)
-        return cls(list(images.values()), hashlib.sha256(said.encode()).hexdigest()[:32])
+        return cls(
+            [images[number] for number in sorted(images, key=_in_order)],
+            hashlib.sha256(said.encode()).hexdigest()[:32],
+            frozenset(labels.values()),
+        )
+
+
+def _in_order(number: int | str) -> tuple[bool, int, str]:
+    """Numbers first: pycocotools, too, goes through images in the order of their ids."""
+    return (True, 0, number) if isinstance(number, str) else (False, number, "")
 
 
 def _refuse_constant(name: str) -> float:
@@ -113,13 +95,6 @@ def _identifier(entry: Any, problems: Problems, what: str) -> int | str | None:
     return None
 
 
-def _is_text(value: object) -> bool:
-    """Whether it is a text that Postgres can hold."""
-    if not isinstance(value, str) or not value or "\0" in value:
-        return False
-    return not any("\ud800" <= character <= "\udfff" for character in value)
-
-
 def _labels(categories: list[Any], problems: Problems) -> dict[int | str, str]:
     labels: dict[int | str, str] = {}
     for category in categories:
@@ -129,7 +104,7 @@ def _labels(categories: list[Any], problems: Problems) -> dict[int | str, str]:
         name = category.get("name")
         if number in labels:
             problems.add("categories with the same id", number)
-        elif not _is_text(name) or len(name.encode()) > MAX_LABEL_BYTES:
+        elif not is_text(name) or len(name.encode()) > MAX_LABEL_BYTES:
             problems.add(
                 f"category whose name is no text of 1 to {MAX_LABEL_BYTES:,} bytes", number
             )
@@ -146,13 +121,13 @@ def _images(images: list[Any], problems: Problems) -> dict[int | str, AnnotatedI
         if number in found:
             problems.add("images with the same id", number)
         name, uri = image.get("file_name"), image.get("coco_url")
-        if not _is_text(name):
+        if not is_text(name):
             problems.add("image without a file_name", number)
             name = ""
         found[number] = AnnotatedImage(
             name=name,
             image_id=_uuid(image, number, problems),
-            uri=uri if _is_text(uri) and str(uri).startswith("s3://") else None,
+            uri=uri if is_text(uri) and str(uri).startswith("s3://") else None,
             size_px=_size(image, number, problems),
         )
     return found
@@ -173,15 +148,10 @@ def _size(image: dict[str, Any], number: object, problems: Problems) -> tuple[in
     width, height = image.get("width"), image.get("height")
     if width is None and height is None:
         return None
-    if _is_side(width) and _is_side(height):
+    if is_side(width) and is_side(height):
         return width, height
     problems.add("image whose width or height is no positive whole number", number)
     return None
-
-
-def _is_side(value: object) -> TypeGuard[int]:
-    """Whether it is a whole number that an image's side can have."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
 
 
 def _annotate(
@@ -230,14 +200,3 @@ def _bbox(
         pass
     problems.add("annotation whose bbox is not left, top, width and height", number)
     return None
-
-
-def inside(bbox_px: tuple[float, float, float, float], size_px: tuple[int, int]) -> bool:
-    """Whether a box lies within an image, up to the tolerance."""
-    left, top, width, height = bbox_px
-    return (
-        left >= -TOLERANCE_PX
-        and top >= -TOLERANCE_PX
-        and left + width <= size_px[0] + TOLERANCE_PX
-        and top + height <= size_px[1] + TOLERANCE_PX
-    )

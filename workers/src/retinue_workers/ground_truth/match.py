@@ -6,7 +6,8 @@ from uuid import UUID
 from retinue_history import KnownImage, images_by_id, images_by_name
 from sqlalchemy import Engine
 
-from retinue_workers.ground_truth.annotations import AnnotatedImage, Annotations, inside
+from retinue_workers.ground_truth.annotation import AnnotatedImage, inside
+from retinue_workers.ground_truth.annotations import Annotations
 from retinue_workers.ground_truth.problems import Problems
 
 
@@ -92,13 +93,13 @@ def _candidates(
 
 def _size(image: AnnotatedImage, known: KnownImage, problems: Problems) -> tuple[int, int] | None:
     if known.width_px is None or known.height_px is None:
-        if image.size_px is None and image.annotations:
+        if image.size_px is None and any(one.bbox_px for one in image.annotations):
             problems.add("image whose size neither the file nor the history knows", image.name)
         return image.size_px
     size_px = known.width_px, known.height_px
     if image.size_px is None:
         for annotation in image.annotations:
-            if not inside(annotation.bbox_px, size_px):
+            if annotation.bbox_px and not inside(annotation.bbox_px, size_px):
                 problems.add(
                     "box outside its image",
                     f"annotation {annotation.number}: {list(annotation.bbox_px)}",

@@ -42,20 +42,21 @@ def make_runs(
 
 
 def _detections(matched: Matched) -> Iterator[DetectionRecord]:
-    if matched.size_px is None:  # then there are no annotations: they would need one
-        return
-    image_width, image_height = matched.size_px
     for annotation in matched.image.annotations:
-        left, top, width, height = annotation.bbox_px
         yield DetectionRecord(
             kind=KIND,
             label=annotation.label,
             confidence=annotation.confidence,
-            box=(
-                left / image_width,
-                top / image_height,
-                width / image_width,
-                height / image_height,
-            ),
+            box=_box(annotation.bbox_px, matched.size_px),
             attributes=annotation.attributes,
         )
+
+
+def _box(
+    bbox_px: tuple[float, float, float, float] | None, size_px: tuple[int, int] | None
+) -> tuple[float, float, float, float] | None:
+    """As ratios of the image; its size is known where there is a box, or the file was refused."""
+    if bbox_px is None or size_px is None:
+        return None
+    left, top, width, height = bbox_px
+    return left / size_px[0], top / size_px[1], width / size_px[0], height / size_px[1]

@@ -6,6 +6,7 @@ from typing import Any
 from retinue_rekognition.endpoint.collections import FACE_MODEL_VERSION, Collections, similarity
 from retinue_rekognition.endpoint.faults import AwsError
 from retinue_rekognition.endpoint.images import Face, Seen, Source, look
+from retinue_rekognition.endpoint.training_operations import TrainingOperations
 from retinue_rekognition.endpoint.version_operations import VersionOperations
 from retinue_rekognition.endpoint.versions import Versions
 
@@ -28,6 +29,8 @@ class Operations:
         self.source = source
         self.collections = Collections()
         self.versions = Versions()
+        models = VersionOperations(self.versions, source)
+        self.projects = TrainingOperations(models)
         self.known: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "DetectLabels": self.detect_labels,
             "DetectFaces": self.detect_faces,
@@ -45,7 +48,8 @@ class Operations:
             "DeleteFaces": self.delete_faces,
             "SearchFaces": self.search_faces,
             "SearchFacesByImage": self.search_faces_by_image,
-            **VersionOperations(self.versions, source).known,
+            **models.known,
+            **self.projects.known,
         }
 
     def _see(self, image: dict[str, Any], *, smallest_px: int = 80) -> Seen:

@@ -1,0 +1,107 @@
+"""Custom Labels as the endpoint plays it on a clock of ours, with S3 beside it."""
+
+import io
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click.testing
+import pytest
+from PIL import Image
+from retinue_rekognition.endpoint import Endpoint, StoredObject
+from retinue_workers.cli.commands import retinue
+from retinue_workers.laptop import Endpoint as Aws
+from retinue_workers.training.service import CustomLabels
+
+
+class Clock:
+    """Moves by itself whenever it is read, and when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+        self.step = 600.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def picture(width: int = 100, height: int = 80, format_: str = "JPEG") -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "#808080").save(file, format_)
+    return file.getvalue()
+
+
+@pytest.fixture
+def bucket(aws: Aws) -> tuple[Any, str]:
+    """A client of S3, and an empty bucket."""
+    s3 = aws.client("s3")
+    name = f"train-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=name)
+    return s3, name
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def endpoint(bucket: tuple[Any, str], clock: Clock) -> Iterator[Endpoint]:
+    """Custom Labels, which reads manifests from that S3; its own answers obey the service model."""
+    s3, _ = bucket
+
+    def source(name: str, key: str, version: str | None) -> StoredObject | None:
+        try:
+            return StoredObject(s3.get_object(Bucket=name, Key=key)["Body"].read())
+        except s3.exceptions.ClientError:
+            return None
+
+    with Endpoint(source=source) as served:
+        served.operations.versions.clock = clock
+        yield served
+        assert served.broken == []
+
+
+@pytest.fixture
+def rekognition(endpoint: Endpoint) -> Iterator[Any]:
+    client = boto3.client(
+        "rekognition",
+        region_name="us-east-1",
+        endpoint_url=endpoint.url,
+        aws_access_key_id="AKIATEST",
+        aws_secret_access_key="secret",
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def service(rekognition: Any, clock: Clock) -> CustomLabels:
+    return CustomLabels(rekognition, clock.sleep)
+
+
+@pytest.fixture
+def cli(
+    aws: Aws, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., click.testing.Result]:
+    """Runs ``retinue`` against both; it must succeed unless an exit code is given."""
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_REKOGNITION", endpoint.url)
+    monkeypatch.chdir(tmp_path)
+    runner = click.testing.CliRunner()
+
+    def run(*arguments: object, exit_code: int = 0) -> click.testing.Result:
+        result = runner.invoke(retinue, [str(argument) for argument in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == exit_code, result.output
+        return result
+
+    return run

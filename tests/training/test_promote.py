@@ -1,0 +1,106 @@
+"""A pool goes from one version to the next, or stays where it was."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from retinue_rekognition.endpoint import Endpoint, Failure
+from retinue_rekognition.endpoint.training import Trained
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def pool(endpoint: Endpoint, tmp_path: Path) -> tuple[str, str]:
+    """ARNs of the version in use, which runs, and of the next one; the pool's file is pool.env."""
+    versions = endpoint.operations.versions
+    versions.start_seconds = versions.stop_seconds = 0
+    old, new = versions.add("parts", "v1").arn, versions.add("parts", "v2").arn
+    for arn, f1 in ((old, 0.8), (new, 0.9)):
+        score(endpoint, arn, f1)
+    other = versions.add("birds", "v1").arn
+    (tmp_path / "pool.env").write_text(f"MODEL={old}\nOTHER={other}\n", "utf-8")
+    versions.start(old, 1)
+    return old, new
+
+
+def score(endpoint: Endpoint, arn: str, f1: float) -> None:
+    output = {"S3Bucket": "a-bucket"}
+    endpoint.operations.projects.training._trained[arn] = Trained(0.0, 60.0, f1, output)
+
+
+def statuses(endpoint: Endpoint, *arns: str) -> list[str]:
+    return [endpoint.operations.versions.get(arn).status for arn in arns]
+
+
+def promote(cli: Cli, arn: str, *more: Any, apply: str = "true", exit_code: int = 0) -> str:
+    result = cli(
+        "models", "promote", arn, "--config", "pool.env", "--apply", apply, "--yes", *more,
+        exit_code=exit_code,
+    )  # fmt: skip
+    return result.stdout + result.stderr
+
+
+def test_blue_green(cli: Cli, endpoint: Endpoint, pool: tuple[str, str]) -> None:
+    old, new = pool
+    said = promote(cli, new, apply="cp pool.env applied.env")
+    assert "the pool uses v2; v1 is stopped" in said
+    assert statuses(endpoint, old, new) == ["STOPPED", "RUNNING"]
+    applied = Path("applied.env").read_text("utf-8")
+    assert new in applied
+    assert old not in applied
+    order = [name for name, _ in endpoint.requests if name.startswith(("Start", "Stop"))]
+    assert order == ["StartProjectVersion", "StopProjectVersion"]
+    assert "names" in promote(cli, new, exit_code=2)
+
+
+def test_what_fails_is_undone(cli: Cli, endpoint: Endpoint, pool: tuple[str, str]) -> None:
+    old, new = pool
+    before = Path("pool.env").read_text("utf-8")
+
+    # The deployment fails once, and succeeds when everything is put back.
+    said = promote(
+        cli, new, apply="grep -q parts/version/v1/ pool.env && touch restored", exit_code=1
+    )
+    assert "The pool uses v1 again" in said
+    assert Path("restored").exists()
+    assert statuses(endpoint, old, new) == ["RUNNING", "STOPPED"]
+
+    endpoint.operations.versions.failing_starts.append("no capacity")
+    said = promote(cli, new, exit_code=1)
+    assert "v2 does not run: FAILED: no capacity" in said
+    assert statuses(endpoint, old, new) == ["RUNNING", "FAILED"]
+
+    assert Path("pool.env").read_text("utf-8") == before
+
+    said = promote(cli, new, apply="false", exit_code=1)
+    assert "Going back failed too" in said
+    assert statuses(endpoint, old, new) == ["RUNNING", "RUNNING"]
+
+
+def test_a_start_whose_answer_is_lost_counts(
+    cli: Cli, endpoint: Endpoint, pool: tuple[str, str]
+) -> None:
+    old, new = pool
+    lost = Failure("InvalidParameterException", took_effect=True)
+    endpoint.faults.fail_next("StartProjectVersion", lost)
+    promote(cli, new)
+    assert statuses(endpoint, old, new) == ["STOPPED", "RUNNING"]
+
+
+def test_refused_before_anything_happens(
+    cli: Cli, endpoint: Endpoint, pool: tuple[str, str]
+) -> None:
+    old, new = pool
+    score(endpoint, new, 0.7)
+    assert "--lower-f1" in promote(cli, new, exit_code=2)
+    assert "StartProjectVersion" not in endpoint.calls
+    missing = new.replace("/v2/", "/v9/")
+    assert "there is no model version" in promote(cli, missing, exit_code=1)
+    assert "is no ARN" in promote(cli, "v2", exit_code=2)
+    promote(cli, new, "--lower-f1")
+    assert statuses(endpoint, old, new) == ["STOPPED", "RUNNING"]
+    Path("pool.env").write_text("MODEL=\n", "utf-8")
+    assert "names 0 versions of the project parts" in promote(cli, old, exit_code=2)

@@ -1,0 +1,71 @@
+"""One image with its annotations, and what any of them must be."""
+
+from dataclasses import dataclass, field
+from typing import TypeGuard
+from uuid import UUID
+
+from retinue_history import JSON
+
+TOLERANCE_PX = 1.0
+"""How far a box may reach over the image's border: annotation tools round, and COCO's own do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One annotation.
+
+    Attributes:
+        number: Its id in the file, for messages.
+        label: The category's name.
+        confidence: 0 to 1; 1 where the file gives no score.
+        bbox_px: Left, top, width and height in pixels; none says that it is somewhere in the image.
+        attributes: Whatever else the file says of it.
+    """
+
+    number: object
+    label: str
+    confidence: float
+    bbox_px: tuple[float, float, float, float] | None
+    attributes: dict[str, JSON]
+
+
+@dataclass(slots=True)
+class AnnotatedImage:
+    """One image of the file, with its annotations.
+
+    Attributes:
+        name: Its file name.
+        image_id: Our id, if the file is an export of ours.
+        uri: Its ``s3://`` URI, if the file gives one.
+        size_px: Width and height, if the file gives them.
+        annotations: None means that people looked and found nothing.
+    """
+
+    name: str
+    image_id: UUID | None
+    uri: str | None
+    size_px: tuple[int, int] | None
+    annotations: list[Annotation] = field(default_factory=list)
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a text that Postgres can hold."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def is_side(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number that an image's side can have."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+
+
+def inside(bbox_px: tuple[float, float, float, float], size_px: tuple[int, int]) -> bool:
+    """Whether a box lies within an image, up to the tolerance."""
+    left, top, width, height = bbox_px
+    return (
+        left >= -TOLERANCE_PX
+        and top >= -TOLERANCE_PX
+        and left + width <= size_px[0] + TOLERANCE_PX
+        and top + height <= size_px[1] + TOLERANCE_PX
+    )
