@@ -92,6 +92,13 @@ def history_url(postgres_server: str, history_template: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def shared_history_url(postgres_server: str, history_template: str) -> Iterator[str]:
+    """URL of a migrated database for all tests of a module, as its superuser: for reading."""
+    with _database(postgres_server, history_template) as url:
+        yield url
+
+
 @pytest.fixture
 def empty_database_url(postgres_server: str) -> Iterator[str]:
     """URL of a fresh, empty database, as its superuser. Dropped after the test."""

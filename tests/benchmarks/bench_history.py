@@ -3,8 +3,9 @@
 Makes a history of ten million detections on an embedded server (``generate_history.py``), or uses
 the one at ``--url``, asks each question many times with changing arguments, and prints the 50th and
 95th percentile beside the target and beside a baseline: the plain SQL that one would write without
-the view, table or index in question. Writes ``benchmarks/history.json``. A report, not a test:
-tests hold the query plans (``tests/migrations/test_plans.py``), which do not depend on the machine.
+the view, table or index in question. Then records images (``history_writes.py``). Writes
+``benchmarks/history.json``. A report, not a test: tests hold the query plans
+(``tests/migrations/test_plans.py``), which do not depend on the machine.
 """
 
 import argparse
@@ -26,15 +27,8 @@ from typing import Any
 
 import psycopg
 from generate_history import generate, image_id
-from retinue_history import (
-    DetectionRecord,
-    History,
-    ImageRecord,
-    RunKey,
-    RunRecord,
-    create_history_engine,
-    upgrade,
-)
+from history_writes import Rate, measure_writes, syncs_a_second
+from retinue_history import upgrade
 
 OUTPUT = Path(__file__).parents[2] / "benchmarks" / "history.json"
 _WEEK = timedelta(days=7)
@@ -82,9 +76,11 @@ def questions(until: datetime, images: int) -> list[Question]:
     def of_images(count: int) -> Callable[[random.Random], tuple[Any, ...]]:
         return lambda numbers: ([image_id(numbers.randrange(images)) for _ in range(count)],)
 
-    latest = "SELECT * FROM latest_detections WHERE image_id = ANY (%s)"
+    shown = "s3_uri, detector, kind, label, confidence, box_left, box_top, box_width, box_height"
+    latest = f"SELECT image_id, {shown} FROM latest_detections WHERE image_id = ANY (%s)"
     newest = (
-        "SELECT * FROM detection_history AS h JOIN (SELECT DISTINCT ON (image_id, detector) "
+        f"SELECT h.image_id, {shown} FROM detection_history AS h "
+        "JOIN (SELECT DISTINCT ON (image_id, detector) "
         "run_id FROM runs WHERE outcome = 'succeeded' ORDER BY image_id, detector, "
         "started_at DESC) AS new USING (run_id) WHERE h.image_id = ANY (%s)"
     )
@@ -205,57 +201,23 @@ def ask(connection: psycopg.Connection, question: Question, times: int) -> Answe
     )
 
 
-def writes(url: str, *, images_a_commit: int, seconds: float, label: str) -> float:
-    """Images a second, ten detections each, that ``History.record`` takes on one connection."""
-    engine = create_history_engine(url, application_name="bench", pool_size=1)
-    history = History(engine)
-    number = 0
-    began = time.monotonic()
-    while time.monotonic() - began < seconds:
-        now = datetime.now(UTC)
-        names = [f"{label}/{began}/{number + n}.jpg" for n in range(images_a_commit)]
-        number += images_a_commit
-        records = [
-            ImageRecord(_image_id(name), "photos", name, "v", True, now, "10") for name in names
-        ]
-        history.record(
-            records,
-            [
-                RunRecord(
-                    RunKey(record.image_id, "objects", "1", "f"),
-                    "10",
-                    "succeeded",
-                    True,
-                    now,
-                    12.0,
-                    detections=tuple(
-                        DetectionRecord("label", f"object {place:02}", 0.9, (0.1, 0.1, 0.2, 0.2))
-                        for place in range(10)
-                    ),
-                )
-                for record in records
-            ],
-        )
-    rate = number / (time.monotonic() - began)
-    engine.dispose()
-    return rate
-
-
 def main() -> None:
     """Make the history or take the one that is given; ask; print; write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", help="a history made by generate_history.py")
     parser.add_argument("--detections", type=int, default=10_000_000)
-    parser.add_argument("--times", type=int, default=100)
+    parser.add_argument("--times", type=int, default=200)
     given = parser.parse_args()
     with _history(given.url, given.detections) as url, psycopg.connect(url) as connection:
         connection.autocommit = True
         rows, until = _one(connection, "SELECT count(*), max(detected_at) FROM detections")
         images = _one(connection, "SELECT count(*) FROM images")[0]
+        load = round(os.getloadavg()[0], 1)
         answers = []
         for question in questions(until, images):
             answers.append(ask(connection, question, given.times))
             sys.stderr.write(f"{answers[-1]}\n")
+        rates = measure_writes(connection, url)
         report = {
             "detections": rows,
             "partitions": _one(connection, "SELECT count(*) FROM detections_partitions()")[0],
@@ -263,37 +225,18 @@ def main() -> None:
             "shared_buffers": _one(connection, "SHOW shared_buffers")[0],
             "fsync": _one(connection, "SHOW fsync")[0],
             "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+            "load_before": load,
+            "load_after": round(os.getloadavg()[0], 1),
             "questions": [asdict(answer) for answer in answers],
-            "writes": _measure_writes(connection, url),
+            "writes": [asdict(rate) for rate in rates],
+            "fdatasync_a_second": syncs_a_second(),
         }
-    _print(answers, report)
+    _print(answers, rates, report)
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def _measure_writes(connection: psycopg.Connection, url: str) -> dict[str, float]:
-    """Rates with the counting triggers, and without them as the baseline."""
-    connection.execute("SELECT add_detections_months(0)")
-    rates: dict[str, float] = {}
-    for triggers in ("ENABLE", "DISABLE"):
-        connection.execute(f"ALTER TABLE detections {triggers} TRIGGER USER")
-        for images in (100, 1):
-            counted = "" if triggers == "ENABLE" else ", without counting"
-            rates[f"images/s, {images} a commit{counted}"] = round(
-                writes(url, images_a_commit=images, seconds=8, label=f"{triggers}{images}")
-            )
-    # What was made without counting is in no count, and goes without being counted down.
-    made = "(SELECT runs.run_id FROM runs JOIN images USING (image_id) WHERE key LIKE 'DISABLE%')"
-    connection.execute(f"DELETE FROM detections WHERE run_id IN {made}")
-    connection.execute("ALTER TABLE detections ENABLE TRIGGER USER")
-    # Detections first, in one statement: counted down once, and not once for each run.
-    made = "(SELECT run_id FROM runs WHERE event_id = '10')"
-    connection.execute(f"DELETE FROM detections WHERE run_id IN {made}")
-    connection.execute("DELETE FROM runs WHERE event_id = '10'")
-    return rates
-
-
-def _print(answers: list[Answer], report: dict[str, Any]) -> None:
+def _print(answers: list[Answer], rates: list[Rate], report: dict[str, Any]) -> None:
     lines = [f"{report['detections']:,} detections, PostgreSQL {report['server']}", ""]
     lines.append(f"{'':44}{'p50 ms':>9}{'p95 ms':>9}{'target':>8}  baseline")
     lines += [
@@ -301,7 +244,13 @@ def _print(answers: list[Answer], report: dict[str, Any]) -> None:
         f"{a.baseline_ms:,.0f} ms, {a.ratio:,.0f} times as long"
         for a in answers
     ]
-    lines += ["", *(f"{rate:8,} {name}" for name, rate in report["writes"].items())]
+    lines += ["", f"{'History.record':44}{'images/s':>9}{'CPU ms':>9}{'target':>8}  baseline"]
+    lines += [
+        f"{r.name:44}{r.images_per_second:9,.0f}{r.client_cpu_ms:9.2f}{r.target:8,}  {r.baseline}: "
+        f"{r.baseline_images_per_second:,.0f} images/s, {r.ratio:.1f} times as many"
+        for r in rates
+    ]
+    lines += ["", f"The disk syncs {report['fdatasync_a_second']:,} times a second."]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -315,12 +264,6 @@ def _one(connection: psycopg.Connection, sql: str) -> tuple[Any, ...]:
     row = connection.execute(sql).fetchone()
     assert row is not None
     return row
-
-
-def _image_id(key: str) -> Any:
-    from retinue_sdk import ImageReference
-
-    return ImageReference(bucket="photos", key=key, version_id="v").image_id
 
 
 @contextmanager

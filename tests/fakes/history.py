@@ -6,6 +6,7 @@ from uuid import UUID
 
 from retinue_history import (
     REPLAY,
+    AttemptKey,
     ConfigurationRecord,
     History,
     HistoryDataError,
@@ -81,7 +82,7 @@ class MemoryHistory(History):
         images: Sequence[ImageRecord],
         runs: Sequence[RunRecord] = (),
         removed: Sequence[RemovedObject] = (),
-    ) -> set[RunKey]:
+    ) -> dict[AttemptKey, int]:
         self._check()
         if self.broken is not None:
             raise self.broken
@@ -90,8 +91,8 @@ class MemoryHistory(History):
         with self._lock:
             self.images.extend(images)
             self.removed.extend(removed)
-            new: set[RunKey] = set()
-            for run in sorted(runs, key=lambda run: run.outcome != "succeeded"):
+            new: dict[AttemptKey, int] = {}
+            for run in sorted(runs, key=lambda run: (run.outcome != "succeeded", run.event_id)):
                 of_key = [other for other in self.runs if other.key == run.key]
                 repeated = any(other.event_id == run.event_id for other in of_key)
                 second = run.outcome == "succeeded" and any(
@@ -100,7 +101,7 @@ class MemoryHistory(History):
                 if not repeated and not second:
                     self.runs.append(run)
                     self.journal.append(f"commit {run.key.detector} {run.event_id}")
-                    new.add(run.key)
+                    new[run.key, run.event_id] = len(self.runs)
             return new
 
     def record_configurations(self, configurations: Collection[ConfigurationRecord]) -> None:
@@ -144,7 +145,7 @@ class FlakyHistory(History):
         images: Sequence[ImageRecord],
         runs: Sequence[RunRecord] = (),
         removed: Sequence[RemovedObject] = (),
-    ) -> set[RunKey]:
+    ) -> dict[AttemptKey, int]:
         self._check()
         recorded = self._real.record(images, runs, removed)
         if self.lose_answers > 0:

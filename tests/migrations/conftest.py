@@ -48,7 +48,7 @@ def history(engine: Engine) -> History:
     return History(engine)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def image() -> Callable[..., ImageRecord]:
     """Makes an image; every field can be given."""
 
@@ -61,7 +61,7 @@ def image() -> Callable[..., ImageRecord]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run() -> Callable[..., RunRecord]:
     """Makes a run of an image; succeeded unless an ``error_code`` is given."""
 

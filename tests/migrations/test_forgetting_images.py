@@ -156,7 +156,7 @@ def test_what_was_uploaded_before_stays_out_and_later_is_new(
     # A worker that was at work, a redelivery, a replay, and S3's word that the object is gone.
     assert history.forgotten([old, image("cat.jpg")]) == {old.image_id}
     gone = RemovedObject("photos", "ann/b.jpg", old.version, "99", datetime.now(UTC))
-    assert history.record([old], [run(old, "replay:1", detections=(SECRET,))], [gone]) == set()
+    assert history.record([old], [run(old, "replay:1", detections=(SECRET,))], [gone]) == {}
     assert "b.jpg" not in forget.dump()
     assert "Secret" not in forget.dump()
     # The same bytes are uploaded again, and sighted together with the old news.
@@ -247,7 +247,7 @@ def test_a_worker_needs_no_right_to_see_what_was_forgotten(
     engine = create_history_engine(f"{forget.url}&options=-c%20role%3Dretinue_writer")
     writer = History(engine)
     assert writer.forgotten([filled["b"]]) == {filled["b"].image_id}
-    assert writer.record([filled["b"]], [run(filled["b"], "again", detections=(CAT,))]) == set()
+    assert writer.record([filled["b"]], [run(filled["b"], "again", detections=(CAT,))]) == {}
     engine.dispose()
     with psycopg.connect(forget.url) as connection:
         connection.execute("SET ROLE retinue_writer")

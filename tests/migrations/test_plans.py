@@ -4,33 +4,36 @@ Sequential scans are switched off, since on a history as small as a test's they 
 left shows whether an index *can* answer, and in which order the tables are met.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from retinue_history import DetectionRecord, History, maintain
+from retinue_history import DetectionRecord, History, create_history_engine, maintain
 from retinue_history.maintenance import Retention
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
 
 
-@pytest.fixture
-def filled(history: History, engine: Engine, image: Make, run: Make) -> Engine:
+@pytest.fixture(scope="module")
+def filled(shared_history_url: str, image: Make, run: Make) -> Iterator[Engine]:
     """Three months of a few images, and enough labels to be worth an index."""
+    engine = create_history_engine(shared_history_url, application_name="test")
     now = datetime.now(UTC)
+    images, runs = [image("many.jpg")], []
     for number in range(30):
         when = now - timedelta(days=3 * number)
-        seen = image(f"{number}.jpg", uploaded_at=when)
+        images.append(image(f"{number}.jpg", uploaded_at=when))
         found = (DetectionRecord("label", "Cat", 0.9), DetectionRecord("text", f"no {number}", 0.9))
-        history.record([seen], [run(seen, started_at=when, detections=found)])
+        runs.append(run(images[-1], started_at=when, detections=found))
     many = tuple(DetectionRecord("label", f"label {number}", 0.9) for number in range(3000))
-    history.record([image("many.jpg")], [run(image("many.jpg"), detections=many)])
+    History(engine).record(images, [*runs, run(images[0], detections=many)])
     maintain(engine, Retention(), tell=lambda line: None)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE"))
-    return engine
+        connection.execute(text("VACUUM ANALYZE images, runs, detections, labels, label_counts"))
+    yield engine
+    engine.dispose()
 
 
 def plan(engine: Engine, sql: str, **given: Any) -> list[dict[str, Any]]:

@@ -54,7 +54,8 @@ def test_what_is_recorded_is_read_back(
         price_usd=Decimal("0.001"),
         raw_response={"Labels": [], "π": "☃"},
     )
-    assert history.record([cat], [done]) == {done.key}
+    new = history.record([cat], [done])
+    assert rows(engine, "SELECT run_id FROM runs") == [(new[done.key, done.event_id],)]
     assert rows(
         engine,
         "SELECT s3_uri, image_id, ordinal, label, confidence, box_left, box_height, attributes,"
@@ -87,10 +88,11 @@ def test_recording_again_changes_nothing(
 ) -> None:
     images = [image(), image("dog.jpg"), image()]
     runs = [run(images[0], detections=(CAT,)), run(images[1], error_code="timeout")]
-    assert history.record(images, runs) == {runs[0].key, runs[1].key}
+    new = history.record(images, runs)
+    assert set(new) == {(run.key, run.event_id) for run in runs[:2]}
     before = rows(engine, "SELECT xmin::text, images.* FROM images ORDER BY image_id")
-    assert history.record(images, runs) == set()
-    assert history.record(images, [*runs, *runs]) == set()
+    assert history.record(images, runs) == {}
+    assert history.record(images, [*runs, *runs]) == {}
     assert counts(engine) == (2, 2, 1)
     assert rows(engine, "SELECT xmin::text, images.* FROM images ORDER BY image_id") == before
 
@@ -99,7 +101,7 @@ def test_a_run_key_succeeds_once_within_a_call(
     history: History, engine: Engine, image: Make, run: Make
 ) -> None:
     runs = [run(image(), event, detections=(CAT,)) for event in ("event 1", "event 2")]
-    assert history.record([image()], runs) == {runs[0].key}
+    assert set(history.record([image()], runs)) == {(runs[0].key, runs[0].event_id)}
     assert counts(engine) == (1, 1, 1)
 
 
@@ -112,7 +114,7 @@ def test_failed_attempts_stay_and_success_follows(
         run(image(), "replay 2", detections=(CAT,)),
     ]
     for number, attempt in enumerate(attempts):
-        assert history.record([image()], [attempt]) == {attempt.key}
+        assert set(history.record([image()], [attempt])) == {(attempt.key, attempt.event_id)}
         assert len(rows(engine, "SELECT * FROM failed_runs")) == (number + 1 if number < 2 else 0)
     assert counts(engine) == (1, 3, 1)
 

@@ -38,13 +38,13 @@ def test_a_skip_settles_nothing_and_is_recorded_once(
 ) -> None:
     cat = image("cat")
     skip = run(cat, skip_event_id("e1"), **SKIPPED, avoided_usd=Decimal("0.001"))
-    assert history.record([cat], [skip]) == {skip.key}
-    assert history.record([cat], [skip]) == set()
+    assert set(history.record([cat], [skip])) == {(skip.key, skip.event_id)}
+    assert history.record([cat], [skip]) == {}
     assert history.settled([(skip.key, "e1")]) == set()
     assert history.seen([skip.key]) == {}
 
     done = run(cat, "e1", detections=(DetectionRecord("label", "cat", 0.5),))
-    assert history.record([cat], [done]) == {done.key}
+    assert set(history.record([cat], [done])) == {(done.key, done.event_id)}
     assert outcomes(engine) == [("e1/skipped", "skipped"), ("e1", "succeeded")]
     assert history.settled([(skip.key, "e1")]) == {skip.key}
     assert history.seen([skip.key]) == {skip.key: [Seen("label", "cat", 0.5)]}

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from fakes import statements_0001
+from fakes.history_0001 import History0001
 from retinue_history import (
     DetectionRecord,
     History,
@@ -36,12 +36,6 @@ FOUND = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _previous_release(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who writes here is the release before: its workers go on until they are replaced."""
-    monkeypatch.setattr("retinue_history.history.statements", statements_0001)
-
-
 @contextmanager
 def opened(url: str) -> Any:
     engine = create_history_engine(url, application_name="test")
@@ -58,7 +52,7 @@ def fill(url: str, image: Make, run: Make, count: int) -> None:
             run(each, detections=FOUND, started_at=each.uploaded_at + timedelta(days=n % 90))
             for n, each in enumerate(images)
         ]
-        History(engine).record(images, runs)
+        History0001(engine).record(images, runs)
 
 
 def rows(url: str, query: str) -> list[tuple[Any, ...]]:
@@ -120,7 +114,7 @@ def test_a_writer_goes_on_and_loses_nothing(
         """Commit image after image; no statement may wait for a lock for more than five seconds."""
         with opened(url) as engine:
             impatient(engine)
-            history = History(engine)
+            history = History0001(engine)
             written = 0
             while not upgraded.is_set() or written < 20:
                 seen = image(f"{worker}/{written}")
@@ -152,7 +146,7 @@ def test_a_reader_that_does_not_end_is_waited_for_with_patience(
             impatient(engine)
             for number in range(20):
                 seen: ImageRecord = image(f"meanwhile/{number}")
-                History(engine).record([seen], [run(seen, detections=FOUND)])
+                History0001(engine).record([seen], [run(seen, detections=FOUND)])
         assert not upgrading.done()
         reader.rollback()
         upgrading.result()

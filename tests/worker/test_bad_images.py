@@ -139,6 +139,9 @@ def test_each_ends_as_it_should_and_the_worker_goes_on(
     assert all(row["final"] and len(row["error_message"]) > 10 for row in rows)
     said = {e["uri"] for e in logged if e["event"] == "run" and e["outcome"] == "failed"}
     assert said == {f"s3://photos/{key}" for key in FAILING}
+    told = {(e["run_id"], e["image_id"]) for e in logged if e["event"] == "run"}
+    runs = rig.rows("SELECT run_id, image_id FROM runs WHERE outcome <> 'skipped'")
+    assert told == {(row["run_id"], str(row["image_id"])) for row in runs}
     assert not [entry for entry in logged if entry["log_level"] == "error"]
     measured = rig.rows("SELECT key, width_px, height_px FROM images WHERE width_px IS NOT NULL")
     assert {row["key"]: f"{row['width_px']}x{row['height_px']}" for row in measured} == sizes

@@ -1,7 +1,7 @@
 """First the commit, then the delete; and what cannot be committed harms nobody else."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -9,11 +9,9 @@ from fakes.deliveries import message, run, sighting
 from fakes.history import MemoryHistory
 from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
-from hypothesis import given
-from hypothesis import strategies as st
 from retinue_history import HistoryDataError, HistoryError, RunRecord
 from retinue_workers.breaker import CircuitBreaker
-from retinue_workers.committer import GROUP, Committer, _without_rivals
+from retinue_workers.committer import GROUP, Committer
 from retinue_workers.delivery import Delivery
 from retinue_workers.in_flight import InFlight
 
@@ -32,8 +30,9 @@ class Setup:
             self.history, self.queue, self.flight, self.breaker, self.committed
         )
 
-    def committed(self, delivery: Delivery, runs: Sequence[RunRecord]) -> None:
-        self.told += [(one.key.detector, one.event_id) for one in runs]
+    def committed(self, delivery: Delivery, runs: Mapping[int, RunRecord]) -> None:
+        assert all(self.history.runs[run_id - 1] is run for run_id, run in runs.items())
+        self.told += [(one.key.detector, one.event_id) for one in runs.values()]
 
     def delivery(self, *runs: RunRecord, key: str = "a.jpg") -> Delivery:
         """A delivery with these runs, of a message that is in flight."""
@@ -171,20 +170,6 @@ def test_two_events_of_one_image_in_one_group_are_told_apart(setup: Setup) -> No
     assert sorted(setup.told) == [("echo", "01"), ("echo", "02"), ("echo", "04")]
     assert len(setup.history.runs) == 3
     assert setup.queue.empty()
-
-
-@given(
-    runs=st.lists(
-        st.builds(run, st.sampled_from("abc"), event_id=st.sampled_from("123")), max_size=30
-    )
-)
-def test_no_round_has_a_run_key_twice_and_none_is_lost(runs: list[RunRecord]) -> None:
-    rounds = _without_rivals(runs)
-    assert len(rounds) >= 1
-    assert sorted(id(each) for one in rounds for each in one) == sorted(map(id, runs))
-    for one in rounds:
-        keys = [each.key for each in one]
-        assert len(set(keys)) == len(keys)
 
 
 def test_more_than_a_group_is_committed_in_order(setup: Setup) -> None:

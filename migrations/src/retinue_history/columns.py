@@ -1,272 +1,183 @@
-"""Records turned into columns: the arrays that ``statements.py`` takes.
+"""Records turned into columns: the arrays that ``statements.py`` takes, in its order."""
 
-What Postgres cannot hold is refused here, with the name of the field, before anything is sent.
-"""
-
-import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
-from typing import Any, TypeAlias
-from uuid import UUID
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
+from retinue_history.arrays import (
+    booleans,
+    decimals,
+    floats,
+    integers,
+    jsons,
+    texts,
+    times,
+    uuids,
+)
 from retinue_history.errors import HistoryDataError
 from retinue_history.records import (
-    JSON,
     MAX_LABEL_BYTES,
     ConfigurationRecord,
-    DetectionRecord,
     ImageRecord,
     RemovedObject,
     RunKey,
     RunRecord,
 )
+from retinue_history.spending import month_of
 
-Columns: TypeAlias = dict[str, list[Any]]
+Columns: TypeAlias = Mapping[str, str]
+"""Array literals by the names of a statement's parameters."""
 
 _STRIPES = 1024  # bounds the locks of one transaction, however many images it records
+_NO_BOX = (None, None, None, None)
 
 
-def attempt_columns(attempts: Iterable[tuple[RunKey, str]]) -> Columns:
+def attempt_columns(attempts: Collection[tuple[RunKey, str]]) -> Columns:
     """Run keys with the events that ask for them."""
-    return _columns(
-        ("image_id", "detector", "detector_version", "fingerprint", "event_id"),
-        ((*_key(key), _text("event_id", event_id)) for key, event_id in attempts),
-    )
+    return {
+        **key_columns([key for key, _ in attempts]),
+        "event_id": texts("event_id", [event_id for _, event_id in attempts]),
+    }
 
 
-def key_columns(keys: Iterable[RunKey]) -> Columns:
+def key_columns(keys: Collection[RunKey]) -> Columns:
     """Run keys alone."""
-    return _columns(
-        ("image_id", "detector", "detector_version", "fingerprint"), (_key(key) for key in keys)
-    )
+    return {
+        "image_id": uuids(key.image_id for key in keys),
+        "detector": texts("detector", [key.detector for key in keys]),
+        "detector_version": texts("detector_version", [key.detector_version for key in keys]),
+        "fingerprint": texts("fingerprint", [key.fingerprint for key in keys]),
+    }
 
 
-def image_columns(images: Iterable[ImageRecord]) -> Columns:
-    """Sightings of images, without what they say about being missing."""
-    return _columns(
-        (
-            "image_id", "bucket", "key", "version", "versioned", "etag", "size_bytes",
-            "width_px", "height_px", "uploaded_at", "sequencer",
-        ),
-        (
-            (
-                image.image_id,
-                _text("bucket", image.bucket),
-                _text("key", image.key),
-                _text("version", image.version),
-                image.versioned,
-                _text("etag", image.etag),
-                image.size_bytes,
-                image.width_px,
-                image.height_px,
-                _time("uploaded_at", image.uploaded_at),
-                _text("sequencer", image.sequencer),
-            )
-            for image in images
-        ),
-    )  # fmt: skip
-
-
-def removal_columns(images: Iterable[ImageRecord], removed: Iterable[RemovedObject]) -> Columns:
-    """Removals that S3 told of, and those that follow from a missing image.
+def sighting_columns(
+    images: Sequence[ImageRecord], removed: Sequence[RemovedObject]
+) -> tuple[str, ...]:
+    """The arguments of ``record_images()``.
 
     A missing image is as good as a removal of that version which came right after the event that
     the worker was working on.
     """
-    told = [(o.bucket, o.key, o.version, o.sequencer, o.removed_at) for o in removed]
-    found = [
-        (image.bucket, image.key, image.version, image.sequencer, image.missing_since)
-        for image in images
-        if image.missing_since is not None
-    ]
-    return _columns(
-        ("bucket", "key", "version", "sequencer", "removed_at"),
-        (
-            (
-                _text("bucket", bucket),
-                _text("key", key),
-                _text("version", version),
-                _text("sequencer", sequencer),
-                _time("removed_at", removed_at),
-            )
-            for bucket, key, version, sequencer, removed_at in told + found
+    gone = [
+        *removed,
+        *(
+            RemovedObject(image.bucket, image.key, image.version, image.sequencer, since)
+            for image in images
+            if (since := image.missing_since) is not None
         ),
+    ]
+    # What was removed, or may have taken another's place.
+    disputed = [
+        *((one.bucket, one.key) for one in gone),
+        *((image.bucket, image.key) for image in images if not image.versioned),
+    ]
+    return (
+        *_locks([(image.bucket, image.key) for image in images], disputed),
+        uuids(image.image_id for image in images),
+        texts("bucket", [image.bucket for image in images]),
+        texts("key", [image.key for image in images]),
+        texts("version", [image.version for image in images]),
+        booleans(image.versioned for image in images),
+        texts("etag", [image.etag for image in images]),
+        integers(image.size_bytes for image in images),
+        integers(image.width_px for image in images),
+        integers(image.height_px for image in images),
+        times("uploaded_at", [image.uploaded_at for image in images]),
+        texts("sequencer", [image.sequencer for image in images]),
+        texts("bucket", [one.bucket for one in gone]),
+        texts("key", [one.key for one in gone]),
+        texts("version", [one.version for one in gone]),
+        texts("sequencer", [one.sequencer for one in gone]),
+        times("removed_at", [one.removed_at for one in gone]),
     )
 
 
-def lock_columns(images: Columns, removals: Columns) -> Columns:
+def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
+    """The arguments of ``record_runs()``: runs, their detections, and their charges."""
+    keys = key_columns([run.key for run in runs])
+    return (
+        *keys.values(),
+        texts("event_id", [run.event_id for run in runs]),
+        texts("outcome", [run.outcome for run in runs]),
+        booleans(run.final for run in runs),
+        texts("error_code", [run.error_code for run in runs]),
+        texts("error_message", [run.error_message for run in runs]),
+        texts("model_version", [run.model_version for run in runs]),
+        times("started_at", [run.started_at for run in runs]),
+        floats(run.duration_ms for run in runs),
+        integers(len(run.detections) for run in runs),
+        decimals(run.billed_units for run in runs),
+        decimals(run.price_usd for run in runs),
+        jsons("raw_response", (run.raw_response for run in runs)),
+        decimals(run.avoided_usd for run in runs),
+        *_detection_columns(runs),
+        *_charge_columns(runs),
+    )
+
+
+def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
+    found = [detection for run in runs for detection in run.detections]
+    labels = [detection.label for detection in found]
+    literal = texts("label", labels)  # refuses what has no UTF-8 at all
+    for label in labels:
+        if not 0 < len(label.encode()) <= MAX_LABEL_BYTES:
+            raise HistoryDataError(
+                f"a label must have 1 to {MAX_LABEL_BYTES:,} bytes of UTF-8, "
+                f"not {len(label.encode()):,}"
+            )
+    boxes = [_NO_BOX if detection.box is None else detection.box for detection in found]
+    return (
+        integers(number for number, run in enumerate(runs, start=1) for _ in run.detections),
+        integers(ordinal for run in runs for ordinal in range(len(run.detections))),
+        texts("kind", [detection.kind for detection in found]),
+        literal,
+        floats(detection.confidence for detection in found),
+        *(floats(box[side] for box in boxes) for side in range(4)),
+        jsons("attributes", (detection.attributes for detection in found)),
+    )
+
+
+def _charge_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
+    charged = [
+        (number, month_of(run.started_at).isoformat(), charge)
+        for number, run in enumerate(runs, start=1)
+        for charge in run.charges
+    ]
+    return (
+        integers(number for number, _, _ in charged),
+        texts("month", [month for _, month, _ in charged]),
+        texts("price_group", [charge.price_group for _, _, charge in charged]),
+        decimals(charge.billed_units for _, _, charge in charged),
+        decimals(charge.price_usd for _, _, charge in charged),
+    )
+
+
+def configuration_columns(configurations: Collection[ConfigurationRecord]) -> Columns:
+    """Which options the fingerprints stand for."""
+    return {
+        "detector": texts("detector", [told.detector for told in configurations]),
+        "detector_version": texts(
+            "detector_version", [told.detector_version for told in configurations]
+        ),
+        "fingerprint": texts("fingerprint", [told.fingerprint for told in configurations]),
+        "options": jsons("options", (told.options for told in configurations)),
+    }
+
+
+def _locks(keys: Iterable[tuple[str, str]], disputed: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """The locks to take, in the order in which everybody takes them.
 
     A creation of a new version shares its key's lock with others like it. A removal, and a creation
     in an unversioned bucket, which removes what was there, must be alone with the key.
-
-    Args:
-        images: From ``image_columns``.
-        removals: From ``removal_columns``.
     """
     exclusive = {
-        **dict.fromkeys(_stripes(images["bucket"], images["key"]), False),
-        **dict.fromkeys(_stripes(removals["bucket"], removals["key"]), True),
-        **dict.fromkeys(_stripes(*unversioned_keys(images)), True),
+        **dict.fromkeys(map(_stripe, keys), False),
+        **dict.fromkeys(map(_stripe, disputed), True),
     }
-    return _columns(("stripe", "exclusive"), sorted(exclusive.items()))
+    stripes = sorted(exclusive)
+    return integers(stripes), booleans(exclusive[stripe] for stripe in stripes)
 
 
-def unversioned_keys(images: Columns) -> tuple[list[str], list[str]]:
-    """Buckets and keys of the images that may have taken another's place."""
-    names = [
-        (bucket, key)
-        for bucket, key, versioned in zip(
-            images["bucket"], images["key"], images["versioned"], strict=True
-        )
-        if not versioned
-    ]
-    return [bucket for bucket, _ in names], [key for _, key in names]
-
-
-def run_columns(runs: Iterable[RunRecord]) -> Columns:
-    """Runs, without their detections."""
-    return _columns(
-        (
-            "image_id", "detector", "detector_version", "fingerprint", "event_id", "outcome",
-            "final", "error_code", "error_message", "model_version", "started_at", "duration_ms",
-            "detection_count", "billed_units", "price_usd", "raw_response", "avoided_usd",
-        ),
-        (
-            (
-                *_key(run.key),
-                _text("event_id", run.event_id),
-                _text("outcome", run.outcome),
-                run.final,
-                _text("error_code", run.error_code),
-                _text("error_message", run.error_message),
-                _text("model_version", run.model_version),
-                _time("started_at", run.started_at),
-                float(run.duration_ms),
-                len(run.detections),
-                Decimal(run.billed_units),
-                Decimal(run.price_usd),
-                None if run.raw_response is None else _json("raw_response", run.raw_response),
-                None if run.avoided_usd is None else Decimal(run.avoided_usd),
-            )
-            for run in runs
-        ),
-    )  # fmt: skip
-
-
-def detection_columns(runs: Sequence[tuple[int, RunRecord]]) -> Columns:
-    """The detections of runs that were inserted, each run with its ``run_id``."""
-    return _columns(
-        (
-            "run_id", "image_id", "ordinal", "kind", "label", "confidence", "box_left", "box_top",
-            "box_width", "box_height", "attributes", "detected_at",
-        ),
-        (
-            (
-                run_id,
-                run.key.image_id,
-                ordinal,
-                _text("kind", detection.kind),
-                _label(detection),
-                float(detection.confidence),
-                *(map(float, detection.box) if detection.box is not None else (None,) * 4),
-                _json("attributes", detection.attributes),
-                run.started_at,
-            )
-            for run_id, run in runs
-            for ordinal, detection in enumerate(run.detections)
-        ),
-    )  # fmt: skip
-
-
-def configuration_columns(configurations: Iterable[ConfigurationRecord]) -> Columns:
-    """Which options the fingerprints stand for."""
-    return _columns(
-        ("detector", "detector_version", "fingerprint", "options"),
-        (
-            (
-                _text("detector", configuration.detector),
-                _text("detector_version", configuration.detector_version),
-                _text("fingerprint", configuration.fingerprint),
-                _json("options", configuration.options),
-            )
-            for configuration in configurations
-        ),
-    )
-
-
-def _columns(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Columns:
-    columns: Columns = {name: [] for name in names}
-    for row in rows:
-        for column, value in zip(columns.values(), row, strict=True):
-            column.append(value)
-    return columns
-
-
-def _key(key: RunKey) -> tuple[UUID, str | None, str | None, str | None]:
-    return (
-        key.image_id,
-        _text("detector", key.detector),
-        _text("detector_version", key.detector_version),
-        _text("fingerprint", key.fingerprint),
-    )
-
-
-def _stripes(buckets: Iterable[str], keys: Iterable[str]) -> Iterable[int]:
-    names = zip(buckets, keys, strict=True)
-    return (zlib.crc32(f"{bucket}/{key}".encode()) % _STRIPES for bucket, key in names)
-
-
-def _label(detection: DetectionRecord) -> str | None:
-    label = _text("label", detection.label)
-    if not 0 < len(detection.label.encode()) <= MAX_LABEL_BYTES:
-        raise HistoryDataError(
-            f"a label must have 1 to {MAX_LABEL_BYTES:,} bytes of UTF-8, "
-            f"not {len(detection.label.encode()):,}"
-        )
-    return label
-
-
-def _text(field: str, value: str | None) -> str | None:
-    if value is None:
-        return None
-    if "\0" in value:
-        raise HistoryDataError(f"{field} {value[:80]!r} contains NUL, which Postgres cannot hold")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise HistoryDataError(
-            f"{field} {value[:80]!r} contains a lone surrogate, which is not valid Unicode"
-        ) from None
-    return value
-
-
-def _time(field: str, value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise HistoryDataError(f"{field} {value} has no time zone")
-    return value
-
-
-def _json(field: str, value: JSON | Mapping[str, JSON]) -> str:
-    try:
-        encoded = json.dumps(
-            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
-        )
-        encoded.encode()
-    except UnicodeEncodeError:
-        raise HistoryDataError(
-            f"{field} contains a lone surrogate, which is not valid Unicode"
-        ) from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise HistoryDataError(f"{field} cannot be written as JSON: {error}") from error
-    # NUL is escaped by now; Postgres refuses that by itself, and says so.
-    return encoded
-
-
-def _plain(value: object) -> dict[str, JSON]:
-    """What ``json`` does not know: mappings that are no ``dict``, such as read-only views."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is not a JSON type")
+def _stripe(name: tuple[str, str]) -> int:
+    # A name that has no UTF-8 is refused later, with the name of the field.
+    return zlib.crc32("/".join(name).encode(errors="replace")) % _STRIPES

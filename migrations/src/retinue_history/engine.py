@@ -1,10 +1,15 @@
 """Connections to the history's database."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
+
+_SURELY_ALIVE_SECONDS = 1.0
+"""A connection that worked this short a time ago is used without asking whether it still does."""
 
 
 def history_url(url: str | URL) -> URL:
@@ -78,11 +83,11 @@ def create_history_engine(
     engine = create_engine(
         parsed,
         connect_args={k: v for k, v in connect_args.items() if k not in parsed.query},
-        pool_pre_ping=True,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=pool_timeout_seconds,
     )
+    _notice_broken_connections(engine)
     if password is not None:
         ask = password
 
@@ -94,3 +99,27 @@ def create_history_engine(
             parameters["password"] = ask()
 
     return engine
+
+
+def _notice_broken_connections(engine: Engine) -> None:
+    """Try connections that lay idle before they are used, and replace those that are broken.
+
+    SQLAlchemy's own pre-ping asks every time, which is a trip to the database for each commit.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def _remember(connection: object, record: Any) -> None:
+        del connection
+        record.info["used_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _try(connection: Any, record: Any, proxy: object) -> None:
+        del proxy
+        used_at = record.info.get("used_at")
+        if used_at is None or time.monotonic() - used_at < _SURELY_ALIVE_SECONDS:
+            return
+        try:
+            if not engine.dialect.do_ping(connection):
+                raise DisconnectionError
+        except psycopg.Error as error:
+            raise DisconnectionError from error  # the pool tries another, or a new one

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
@@ -10,21 +11,17 @@ from sqlalchemy.exc import DBAPIError
 
 from retinue_history import statements
 from retinue_history.columns import (
-    Columns,
     attempt_columns,
     configuration_columns,
-    detection_columns,
-    image_columns,
     key_columns,
-    lock_columns,
-    removal_columns,
     run_columns,
-    unversioned_keys,
+    sighting_columns,
 )
 from retinue_history.errors import HistoryUnavailableError
 from retinue_history.faults import clashed, translated
 from retinue_history.pacing import Renewal, renew_leases
 from retinue_history.records import (
+    AttemptKey,
     ConfigurationRecord,
     ImageRecord,
     RemovedObject,
@@ -32,7 +29,7 @@ from retinue_history.records import (
     RunRecord,
     Seen,
 )
-from retinue_history.spending import MonthTotals, add_charges, read_totals
+from retinue_history.spending import MonthTotals, read_totals
 
 _ATTEMPTS = 5
 _FORGOTTEN = text("""
@@ -41,7 +38,6 @@ _FORGOTTEN = text("""
         CAST(:uploaded_at AS timestamptz[])
     )
 """)
-_LOCK_SPACE = 0x5245_5449  # "RETI": our own among the advisory locks of the database
 
 
 class History:
@@ -53,6 +49,8 @@ class History:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # One statement is a transaction by itself: no trips to begin and to commit it.
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def settled(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
         """Tell which run keys need no work. One round trip, however many are asked for.
@@ -122,7 +120,7 @@ class History:
         images: Sequence[ImageRecord],
         runs: Sequence[RunRecord] = (),
         removed: Sequence[RemovedObject] = (),
-    ) -> set[RunKey]:
+    ) -> dict[AttemptKey, int]:
         """Record sightings, runs and removals in one transaction: all of it or nothing.
 
         Doing it again changes nothing, so after an error recording the same again is always safe.
@@ -131,27 +129,27 @@ class History:
 
         Args:
             images: Sightings; one image may occur several times.
-            runs: Attempts, with their detections. Each needs its image, here or recorded before.
+            runs: Attempts, with their detections. Each needs its image, here or recorded before. Of
+                several with the same run key and event the first counts.
             removed: What S3 says was removed, whether its creation was recorded yet or not.
 
         Returns:
-            The keys of the runs that were inserted; not of those recorded before (a redelivery),
+            The run ids of the runs that were inserted; not of those recorded before (a redelivery),
             or whose key has succeeded already (another worker was faster).
 
         Raises:
             HistoryUnavailableError: The database cannot take rows now: hold the messages.
             HistoryDataError: It never can take these.
         """
-        images_in = image_columns(images)
-        removals_in = removal_columns(images, removed)
-        attempts = {(run.key, run.event_id): run for run in runs}
-        runs_in = run_columns(attempts.values())
+        attempts = _attempts(runs)
+        statement, arguments = _recording(images, removed, attempts)
+        if not statement:
+            return {}
         for attempt in range(1, _ATTEMPTS + 1):
             with translated():
                 try:
-                    with self._engine.begin() as connection:
-                        _save_images(connection, images_in, removals_in)
-                        return _save_run_records(connection, attempts, runs_in)
+                    with self._single.connect() as connection:
+                        return _new(attempts, _call(connection, statement, arguments))
                 except DBAPIError as error:
                     if not clashed(error):
                         raise
@@ -209,63 +207,51 @@ class History:
             return read_totals(connection, month, detectors, groups)
 
 
-def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> set[RunKey]:
+def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> dict[AttemptKey, int]:
     """Insert runs with their detections as part of a transaction; their images must be there.
 
     Returns:
-        The keys of the runs that are new.
+        The run ids of the runs that are new.
     """
-    attempts = {(run.key, run.event_id): run for run in runs}
-    return _save_run_records(connection, attempts, run_columns(attempts.values()))
+    attempts = _attempts(runs)
+    if not attempts:
+        return {}
+    arguments = run_columns(list(attempts.values()))
+    return _new(attempts, _call(connection, statements.RECORD_RUNS, arguments))
 
 
-def _save_run_records(
-    connection: Connection, attempts: Mapping[tuple[RunKey, str], RunRecord], runs: Columns
-) -> set[RunKey]:
-    inserted = [
-        (run_id, attempts[key, event_id]) for run_id, key, event_id in _save_runs(connection, runs)
-    ]
-    _save_detections(connection, inserted)
-    add_charges(connection, [run for _, run in inserted])
-    return {run.key for _, run in inserted}
+def _attempts(runs: Sequence[RunRecord]) -> dict[AttemptKey, RunRecord]:
+    """The runs by what tells them apart; of several, the first."""
+    attempts: dict[AttemptKey, RunRecord] = {}
+    for run in runs:
+        attempts.setdefault((run.key, run.event_id), run)
+    return attempts
 
 
-def _save_images(connection: Connection, images: Columns, removals: Columns) -> None:
-    locks = lock_columns(images, removals)
-    if not locks["stripe"]:
-        return
-    connection.execute(statements.LOCK_KEYS, {**locks, "space": _LOCK_SPACE})
-    if images["image_id"]:
-        connection.execute(statements.SAVE_IMAGES, images)
-    if removals["key"]:
-        connection.execute(statements.SAVE_REMOVALS, removals)
-    buckets, keys = unversioned_keys(images)
-    connection.execute(
-        statements.JUDGE_IMAGES,
-        {
-            "image_id": images["image_id"],
-            "bucket": removals["bucket"] + buckets,
-            "key": removals["key"] + keys,
-        },
-    )
+def _recording(
+    images: Sequence[ImageRecord],
+    removed: Sequence[RemovedObject],
+    attempts: Mapping[AttemptKey, RunRecord],
+) -> tuple[str, tuple[str, ...]]:
+    """The statement that records these, with its arguments; an empty one if there is nothing."""
+    runs = list(attempts.values())
+    if not (images or removed):
+        return (statements.RECORD_RUNS, run_columns(runs)) if runs else ("", ())
+    seen = sighting_columns(images, removed)
+    if not runs:
+        return statements.RECORD_IMAGES, seen
+    return statements.RECORD_IMAGES_AND_RUNS, seen + run_columns(runs)
 
 
-def _save_runs(connection: Connection, runs: Columns) -> list[tuple[int, RunKey, str]]:
-    """Insert the runs that are new; returns their ids, keys and events."""
-    if not runs["image_id"]:
-        return []
-    rows = connection.execute(statements.SAVE_RUNS, runs)
-    return [
-        (
-            row.run_id,
-            RunKey(row.image_id, row.detector, row.detector_version, row.fingerprint),
-            row.event_id,
-        )
-        for row in rows
-    ]
+def _call(connection: Connection, statement: str, arguments: tuple[str, ...]) -> Any:
+    return connection.exec_driver_sql(statement, arguments).scalar()
 
 
-def _save_detections(connection: Connection, runs: Sequence[tuple[int, RunRecord]]) -> None:
-    detections = detection_columns(runs)
-    if detections["run_id"]:
-        connection.execute(statements.SAVE_DETECTIONS, detections)
+def _new(
+    attempts: Mapping[AttemptKey, RunRecord], run_ids: Sequence[int | None]
+) -> dict[AttemptKey, int]:
+    return {
+        attempt: run_id
+        for attempt, run_id in zip(attempts, run_ids if attempts else (), strict=True)
+        if run_id is not None
+    }

@@ -40,6 +40,10 @@ class RunKey:
     fingerprint: str
 
 
+AttemptKey: TypeAlias = tuple[RunKey, str]
+"""A run key, and the id of the event that asked for it: what tells runs apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One sighting of an image: one version of one S3 object.

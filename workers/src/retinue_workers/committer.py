@@ -1,19 +1,18 @@
 """Commit to the history, and only then delete the messages."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
 import structlog
 from retinue_history import (
+    AttemptKey,
     History,
     HistoryError,
     ImageRecord,
     RemovedObject,
-    RunKey,
     RunRecord,
 )
 
@@ -38,7 +37,7 @@ class Committer:
         queue: Where messages are deleted, or handed back.
         in_flight: Told when a message is out of our hands.
         breaker: Tripped while the history is away.
-        committed: Told of each delivery and the run keys that are new in the history.
+        committed: Told of each delivery and, by run id, its runs that are new in the history.
         took: Told how many seconds each transaction took.
         closed: Told of runs that were recorded, or never will be.
     """
@@ -49,7 +48,7 @@ class Committer:
         queue: Queue,
         in_flight: InFlight,
         breaker: CircuitBreaker,
-        committed: Callable[[Delivery, Sequence[RunRecord]], None],
+        committed: Callable[[Delivery, Mapping[int, RunRecord]], None],
         took: Callable[[float], None] = lambda seconds: None,  # noqa: ARG005
         closed: Callable[[Sequence[RunRecord]], None] = lambda _: None,
     ) -> None:
@@ -128,7 +127,7 @@ class Committer:
                 if recorded is None:  # the worker stops while the history is away
                     delivery.hand_back(0)
                 else:
-                    self._committed(delivery, [r for r in delivery.runs if id(r) in recorded])
+                    self._committed(delivery, _new(delivery, recorded))
         self._acknowledge(group)
 
     def _not_recorded(self, delivery: Delivery, error: Exception) -> None:
@@ -142,35 +141,29 @@ class Committer:
             exc_info=None if isinstance(error, HistoryError) else error,  # anything else is a bug
         )
 
-    def _record(self, group: Sequence[Delivery]) -> set[int] | None:
+    def _record(self, group: Sequence[Delivery]) -> dict[AttemptKey, int] | None:
         """Write the group, however long the history is away.
 
         Returns:
-            The ``id`` of each run that is new in the history; ``None`` if the worker stops first.
+            The run ids of the runs that are new in the history; ``None`` if the worker stops first.
         """
         images = [image for delivery in group for image in delivery.images()]
+        runs = [run for delivery in group for run in delivery.runs]
         removed = [gone for delivery in group for gone in delivery.removed]
-        new: set[int] = set()
-        for runs in _without_rivals([run for delivery in group for run in delivery.runs]):
-            if not (images or runs or removed):
-                continue
-            recorded = ask_patiently(
-                partial(self._write, images, runs, removed),
-                breaker=self._breaker,
-                stopping=self._stopping,
-            )
-            if recorded is None:
-                return None
-            new.update(id(run) for run in runs if run.key in recorded)
-            images, removed = [], []  # once is enough
-        return new
+        if not (images or runs or removed):
+            return {}
+        return ask_patiently(
+            partial(self._write, images, runs, removed),
+            breaker=self._breaker,
+            stopping=self._stopping,
+        )
 
     def _write(
         self,
         images: Sequence[ImageRecord],
         runs: Sequence[RunRecord],
         removed: Sequence[RemovedObject],
-    ) -> set[RunKey]:
+    ) -> dict[AttemptKey, int]:
         """One transaction, timed."""
         began = time.monotonic()
         recorded = self._history.record(images, runs, removed)
@@ -192,17 +185,14 @@ class Committer:
         self._in_flight.remove([delivery.message for delivery in group])
 
 
-def _without_rivals(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
-    """The runs in rounds, at least one, with each run key at most once in a round.
+def _new(delivery: Delivery, recorded: dict[AttemptKey, int]) -> dict[int, RunRecord]:
+    """A delivery's runs that were inserted, taken out of ``recorded``.
 
-    The history answers with the keys of the runs that it inserted. When two events about one image
-    are committed together, only one round after the other tells which of their runs is meant.
+    Where one event was delivered twice within a group, the first was inserted.
     """
-    rounds: list[list[RunRecord]] = [[]]
-    seen: Counter[RunKey] = Counter()
-    for run in runs:
-        if seen[run.key] == len(rounds):
-            rounds.append([])
-        rounds[seen[run.key]].append(run)
-        seen[run.key] += 1
-    return rounds
+    new: dict[int, RunRecord] = {}
+    for run in delivery.runs:
+        run_id = recorded.pop((run.key, run.event_id), None)
+        if run_id is not None:
+            new[run_id] = run
+    return new

@@ -1,7 +1,7 @@
 """A worker: one queue, a set of detectors, one history, put together and run."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -276,19 +276,20 @@ class Worker:
         except (HistoryError, TypeError, ValueError) as error:
             log.warning("configurations_not_recorded", reason=str(error))
 
-    def _announce(self, delivery: Delivery, runs: Sequence[RunRecord]) -> None:
+    def _announce(self, delivery: Delivery, runs: Mapping[int, RunRecord]) -> None:
         """Log what is new in the history, and tell the observers of runs; a skip is none."""
-        self.metrics.committed([run for run in runs if run.outcome != "skipped"])
+        self.metrics.committed([run for run in runs.values() if run.outcome != "skipped"])
         self.pulse.beat()
         references = {
             sighting.record.image_id: sighting.reference for sighting in delivery.sightings
         }
-        for run in runs:
+        for run_id, run in runs.items():
             reference = references[run.key.image_id]
             if run.outcome == "skipped":
                 log.info(
                     "skipped",
                     image_id=str(run.key.image_id),
+                    run_id=run_id,
                     uri=reference.uri,
                     detector=run.key.detector,
                     code=run.error_code,
@@ -298,6 +299,7 @@ class Worker:
             log.info(
                 "run",
                 image_id=str(run.key.image_id),
+                run_id=run_id,
                 uri=reference.uri,
                 receive_count=delivery.message.receive_count,
                 detector=run.key.detector,

@@ -1,0 +1,137 @@
+"""Lists turned into Postgres array literals: one text per column, however many rows.
+
+psycopg would ask of each element how to write it, which costs more than the rest of a commit. What
+Postgres cannot hold is refused here, with the name of the field, before anything is sent.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from retinue_history.errors import HistoryDataError
+from retinue_history.records import JSON
+
+
+def texts(field: str, values: Sequence[str | None]) -> str:
+    """A ``text[]``.
+
+    Raises:
+        HistoryDataError: One holds NUL or a lone surrogate.
+    """
+    literal = _array(_quoted(value) if value is not None else "NULL" for value in values)
+    if "\0" in literal or not (literal.isascii() or _is_unicode(literal)):
+        for value in values:
+            _refuse_unholdable(field, value)
+    return literal
+
+
+def uuids(values: Iterable[UUID]) -> str:
+    """A ``uuid[]``."""
+    return _array(value.hex for value in values)
+
+
+def booleans(values: Iterable[bool]) -> str:
+    """A ``boolean[]``."""
+    return _array("t" if value else "f" for value in values)
+
+
+def integers(values: Iterable[int | None]) -> str:
+    """An ``int[]`` or ``bigint[]``."""
+    return _array(_or_null(str, values))
+
+
+def floats(values: Iterable[float | None]) -> str:
+    """A ``double precision[]``; ``repr`` has all digits."""
+    return _array(_or_null(lambda value: repr(float(value)), values))
+
+
+def decimals(values: Iterable[Decimal | None]) -> str:
+    """A ``numeric[]``."""
+    return _array(_or_null(lambda value: str(Decimal(value)), values))
+
+
+def times(field: str, values: Sequence[datetime]) -> str:
+    """A ``timestamptz[]``.
+
+    Raises:
+        HistoryDataError: One has no time zone.
+    """
+    for value in values:
+        if value.tzinfo is None:
+            raise HistoryDataError(f"{field} {value} has no time zone")
+    return _array(value.isoformat() for value in values)
+
+
+def jsons(field: str, values: Iterable[JSON | Mapping[str, JSON]]) -> str:
+    """A ``jsonb[]``; ``None`` becomes SQL's null.
+
+    Raises:
+        HistoryDataError: One is no JSON, or holds a lone surrogate.
+    """
+    return _array(_or_null(lambda value: _quoted(json_text(field, value)), values))
+
+
+def json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
+    """One value as JSON.
+
+    Raises:
+        HistoryDataError: It is no JSON, or holds a lone surrogate.
+    """
+    try:
+        encoded = _encoder.encode(value)
+        if not encoded.isascii():
+            encoded.encode()
+    except UnicodeEncodeError:
+        raise HistoryDataError(
+            f"{field} contains a lone surrogate, which is not valid Unicode"
+        ) from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise HistoryDataError(f"{field} cannot be written as JSON: {error}") from error
+    # NUL is escaped by now; Postgres refuses that by itself, and says so.
+    return encoded
+
+
+def _array(elements: Iterable[str]) -> str:
+    return "{" + ",".join(elements) + "}"
+
+
+def _or_null(write: Callable[[Any], str], values: Iterable[Any]) -> Iterable[str]:
+    return ("NULL" if value is None else write(value) for value in values)
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _refuse_unholdable(field: str, value: str | None) -> None:
+    if value is None:
+        return
+    if "\0" in value:
+        raise HistoryDataError(f"{field} {value[:80]!r} contains NUL, which Postgres cannot hold")
+    if not _is_unicode(value):
+        raise HistoryDataError(
+            f"{field} {value[:80]!r} contains a lone surrogate, which is not valid Unicode"
+        )
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _plain(value: object) -> dict[str, JSON]:
+    """What ``json`` does not know: mappings that are no ``dict``, such as read-only views."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not a JSON type")
+
+
+_encoder = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+)
