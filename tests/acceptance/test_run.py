@@ -105,6 +105,7 @@ def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandL
     assert "No new detection" in retinue("run", str(folder)).stdout
 
 
+@pytest.mark.alone
 def test_ctrl_c_ends_everything_within_two_seconds(
     retinue: CommandLine, photographs: Path, wait_until: WaitUntil
 ) -> None:
