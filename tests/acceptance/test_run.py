@@ -185,7 +185,11 @@ def test_a_localstack_that_the_user_names_is_used(
     ("arguments", "settings", "message"),
     [
         (["run", "nowhere"], {}, "there is no folder or file nowhere"),
-        (["run", "--detectors", "onnx-object"], {}, "named 'onnx-object'; there are: "),
+        (
+            ["run", "--detectors", "onnx-object"],
+            {},
+            "named 'onnx-object' (did you mean 'onnx-objects'?); there are: ",
+        ),
         (["run"], {"RETINUE_DETECTORS": '{"onnx-objects": {"threshold": 2}}'}, "threshold"),
         (["run"], {"RETINUE_DETECTOR": "{}"}, "unknown setting RETINUE_DETECTOR"),
         (["run"], {"RETINUE_MAX_IN_FLIGHT": "1"}, "RETINUE_MAX_IN_FLIGHT"),

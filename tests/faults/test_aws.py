@@ -17,7 +17,7 @@ from retinue_workers.laptop.stand_in_process import StandInProcess
 from retinue_workers.laptop.state import State
 from retinue_workers.plugins import Plugins
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 BOTH: dict[str, dict[str, Any]] = {"echo": {}, "weigh": {"max_concurrency": 4}}
 

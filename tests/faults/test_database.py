@@ -15,7 +15,7 @@ from retinue_workers.laptop.postgres import EmbeddedPostgres
 from retinue_workers.laptop.postgres_install import PostgresInstall
 from retinue_workers.laptop.state import State
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 AWAY = {
     "postgres away": "connection",

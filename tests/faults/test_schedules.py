@@ -13,6 +13,8 @@ from faults.schedule import FAULTS, draw
 from faults.site import Site
 from faults.steps import Play
 
+pytestmark = pytest.mark.long
+
 SEED = int(os.environ.get("FAULTS_SEED", "2"))
 SCHEDULES = int(os.environ.get("FAULTS_SCHEDULES", "1"))
 
