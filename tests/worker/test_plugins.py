@@ -137,7 +137,7 @@ def test_duplicate_names_are_refused_naming_both(install: Install) -> None:
     second = install("b", **registering(Other))
     text = refusal(first, second, wanted="bytes")
     assert "'bytes' is registered by fake_plugin_a and by fake_plugin_b" in text
-    assert "uninstall one" in text
+    assert "uninstall fake_plugin_b, or uninstall fake_plugin_a" in text
 
 
 class Nameless(Detector[DetectorOptions]):
