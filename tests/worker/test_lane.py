@@ -151,6 +151,7 @@ def test_a_hung_call_is_given_up_once_and_its_late_answer_ignored(setup: Setup) 
         return fine(images)
 
     lane, detector = setup.lane(hang_once, timeout=0.1, max_batch_size=2)
+    lane._schedule.pause(time.monotonic() + 0.3)  # so that both are one batch
     for _ in range(2):
         lane.put(attempt())
     eventually(lambda: len(setup.settled) == 2)
