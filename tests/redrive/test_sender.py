@@ -48,7 +48,7 @@ def test_every_message_is_taken_once(pool: Pool) -> None:
 
 def test_what_is_refused_is_sent_again_and_nothing_else(pool: Pool) -> None:
     bodies = [f"message {number}" for number in range(300)]
-    flaky = cast("SQSClient", Unreliable(pool.sqs, 0.2))
+    flaky = cast("SQSClient", Unreliable(pool.sqs, 0.05))
     assert sum(Sender(flaky, pool.url).send(bodies)) == len(bodies)
     assert Counter(pool.bodies()) == Counter(bodies)
 
