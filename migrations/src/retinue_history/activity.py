@@ -8,7 +8,7 @@ import psycopg
 from psycopg.rows import class_row
 from sqlalchemy import URL
 
-from retinue_history.engine import history_url
+from retinue_history.engine import connect
 from retinue_history.errors import HistoryUnavailableError
 
 _ACTIVITY: LiteralString = """
@@ -64,8 +64,7 @@ class ActivityReader:
     """
 
     def __init__(self, url: str | URL) -> None:
-        address = history_url(url).set(drivername="postgresql")
-        self._address = address.render_as_string(hide_password=False)
+        self._url = url
         self._connection = self._connect()
 
     def last(self, seconds: float) -> list[Activity]:
@@ -88,9 +87,4 @@ class ActivityReader:
         self._connection.close()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        try:
-            return psycopg.connect(
-                self._address, application_name="retinue top", connect_timeout=5, autocommit=True
-            )
-        except psycopg.Error as error:
-            raise HistoryUnavailableError(str(error).strip()) from error
+        return connect(self._url, "retinue top", autocommit=True)

@@ -8,6 +8,8 @@ import psycopg
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 
+from retinue_history.errors import HistoryUnavailableError
+
 _SURELY_ALIVE_SECONDS = 1.0
 """A connection that worked this short a time ago is used without asking whether it still does."""
 
@@ -123,3 +125,29 @@ def _notice_broken_connections(engine: Engine) -> None:
                 raise DisconnectionError
         except psycopg.Error as error:
             raise DisconnectionError from error  # the pool tries another, or a new one
+
+
+def connect(
+    url: str | URL, application_name: str, *, autocommit: bool = False
+) -> psycopg.Connection[Any]:
+    """A connection of its own, for whoever reads beside the worker.
+
+    Args:
+        url: The database; ``postgresql://…``.
+        application_name: What the server lists it under.
+        autocommit: Whether each statement is a transaction.
+
+    Raises:
+        HistoryUnavailableError: The database cannot be reached.
+        ValueError: The URL makes no sense.
+    """
+    address = history_url(url).set(drivername="postgresql")
+    try:
+        return psycopg.connect(
+            address.render_as_string(hide_password=False),
+            application_name=application_name,
+            connect_timeout=5,
+            autocommit=autocommit,
+        )
+    except psycopg.Error as error:
+        raise HistoryUnavailableError(str(error).strip()) from error

@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 from sqlalchemy import URL
 
-from retinue_history.engine import history_url
+from retinue_history.engine import connect
 from retinue_history.errors import HistoryUnavailableError, QueryError
 
 _ROWS_AT_ONCE = 2_000
@@ -263,16 +263,7 @@ def _ask(
     url: str | URL, row: type[Any], question: sql.Composed, parameters: dict[str, Any]
 ) -> Iterator[Any]:
     """Rows as they come, in a read-only transaction, without holding them all."""
-    address = history_url(url).set(drivername="postgresql")
-    try:
-        connection = psycopg.connect(
-            address.render_as_string(hide_password=False),
-            application_name="retinue replay",
-            connect_timeout=5,
-        )
-    except psycopg.Error as error:
-        raise HistoryUnavailableError(str(error)) from error
-    with closing(connection):
+    with closing(connect(url, "retinue replay")) as connection:
         connection.read_only = True
         try:
             with connection.cursor("failures", row_factory=class_row(row)) as cursor:

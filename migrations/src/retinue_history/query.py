@@ -8,7 +8,7 @@ from typing import Any, cast
 import psycopg
 from sqlalchemy import URL
 
-from retinue_history.engine import history_url
+from retinue_history.engine import connect
 from retinue_history.errors import HistoryUnavailableError, QueryError
 
 DEFAULT_ROW_LIMIT = 1000
@@ -60,7 +60,7 @@ def run_query(
     """
     if row_limit < 1:
         raise ValueError(f"row_limit must be 1 or more, not {row_limit}")
-    with closing(_connect(url)) as connection:
+    with closing(connect(url, "retinue query")) as connection:
         connection.read_only = True
         try:
             # Postgres lets a transaction become read-write only before its first query: this is it.
@@ -85,23 +85,11 @@ def check_reader(url: str | URL) -> None:
         QueryError: It could do more than read; the message says what.
         HistoryUnavailableError: It is not let in, or the database cannot be reached.
     """
-    with closing(_connect(url)) as connection:
+    with closing(connect(url, "retinue query")) as connection:
         try:
             _refuse_powers(connection)
         except psycopg.Error as error:
             raise HistoryUnavailableError(str(error)) from error
-
-
-def _connect(url: str | URL) -> psycopg.Connection[Any]:
-    address = history_url(url).set(drivername="postgresql")
-    try:
-        return psycopg.connect(
-            address.render_as_string(hide_password=False),
-            application_name="retinue query",
-            connect_timeout=5,
-        )
-    except psycopg.Error as error:
-        raise HistoryUnavailableError(str(error).strip()) from error
 
 
 def _refuse_powers(connection: psycopg.Connection[Any]) -> None:

@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.abc import Buffer
 from sqlalchemy import URL
 
-from retinue_history.engine import history_url
+from retinue_history.engine import connect
 from retinue_history.errors import HistoryError, HistorySchemaError, HistoryUnavailableError
 
 Query: TypeAlias = sql.SQL | sql.Composed
@@ -80,14 +80,7 @@ def snapshot(url: str | URL) -> Iterator[Snapshot]:
         HistorySchemaError: It is not migrated.
         ValueError: The URL makes no sense.
     """
-    address = history_url(url).set(drivername="postgresql")
-    with _translated():
-        connection = psycopg.connect(
-            address.render_as_string(hide_password=False),
-            application_name="retinue export",
-            connect_timeout=5,
-        )
-    with connection:
+    with connect(url, "retinue export") as connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with _translated():
