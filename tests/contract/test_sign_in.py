@@ -24,8 +24,6 @@ from retinue_workers.sign_in import password_source, signed_in
 from sqlalchemy import make_url, text
 from stack.gate import Gate, token_is_good
 
-pytestmark = pytest.mark.long
-
 REGION = "eu-west-1"
 KEYS = {"AKIATASK": "the task's secret"}
 

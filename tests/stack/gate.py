@@ -11,7 +11,7 @@ import hmac
 import ssl
 import struct
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from types import TracebackType
@@ -114,11 +114,10 @@ async def _packet(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
+    with suppress(OSError), closing(target):
         while block := await source.read(65_536):
             target.write(block)
             await target.drain()
-    target.close()
 
 
 async def _refuse(writer: asyncio.StreamWriter, code: str, message: str) -> None:

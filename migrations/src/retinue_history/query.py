@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import psycopg
+from psycopg import generators
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 from sqlalchemy import URL
 
 from retinue_history.engine import connect
@@ -126,14 +129,31 @@ def _columns(connection: psycopg.Connection[Any], sql: str) -> tuple[str, ...]:
         psycopg.Error: The server refuses the statement, or there are several.
     """
     server = connection.pgconn
-    for answer in (server.prepare(b"", sql.encode()), server.describe_prepared(b"")):
-        if answer.status != psycopg.pq.ExecStatus.COMMAND_OK:
-            raise psycopg.errors.error_from_result(answer)
+    server.send_prepare(b"", sql.encode())
+    _answer(connection)
+    server.send_describe_prepared(b"")
+    answer = _answer(connection)
     if answer.nfields == 0:
         raise QueryError(
             "the statement returns no rows; ask with SELECT, VALUES, TABLE, EXPLAIN or SHOW"
         )
     return tuple((answer.fname(number) or b"").decode() for number in range(answer.nfields))
+
+
+def _answer(connection: psycopg.Connection[Any]) -> PGresult:
+    """The server's answer to what was sent; other threads run and Ctrl-C works meanwhile.
+
+    libpq's own functions that wait, which psycopg calls with the interpreter's lock held, allow
+    neither.
+
+    Raises:
+        psycopg.Error: The server refuses it.
+    """
+    answers: list[PGresult] = connection.wait(generators.execute(connection.pgconn))
+    [answer] = answers
+    if answer.status != ExecStatus.COMMAND_OK:
+        raise psycopg.errors.error_from_result(answer)
+    return answer
 
 
 _POWERS = r"""
