@@ -52,3 +52,35 @@ def test_a_chart(cli: Cli, history_url: str) -> None:
 )
 def test_what_is_no_chart(cli: Cli, sql: str, complaint: str) -> None:
     assert complaint in cli("query", sql, "--format", "chart", exit_code=2).stderr
+
+
+@pytest.fixture
+def terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "dumb")
+
+
+@pytest.mark.usefixtures("terminal_of_80_columns")
+def test_a_table_that_a_terminal_can_hold_stays_one(cli: Cli, history_url: str) -> None:
+    lines = cli("query", f"select 'cat' as label, '{'x ' * 100}' as words").stdout.splitlines()
+    assert any(line.split()[:2] == ["label", "words"] for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.usefixtures("terminal_of_80_columns")
+def test_a_table_too_wide_for_a_terminal_is_a_block_a_row(cli: Cli, history_url: str) -> None:
+    columns = ", ".join(f"repeat('{number % 10}', 20) as column_{number}" for number in range(20))
+    lines = cli("query", f"select {columns} from generate_series(1, 2)").stdout.splitlines()
+    assert lines.count(f"{'column_7':<11}{'7' * 20}") == 2
+    assert [line.split("─")[0].strip() for line in lines if line.startswith("row")] == [
+        "row 1",
+        "row 2",
+    ]
+    assert max(map(len, map(str.rstrip, lines))) <= 80
+    assert lines[-1] == "2 rows"
+
+
+def test_a_table_in_a_pipe_is_a_line_a_row(cli: Cli, history_url: str) -> None:
+    columns = ", ".join(f"repeat('{number % 10}', 50) as column_{number}" for number in range(300))
+    lines = cli("query", f"select {columns}").stdout.splitlines()
+    assert any("0" * 50 in line and "9" * 50 in line for line in lines)

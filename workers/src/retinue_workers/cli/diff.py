@@ -94,7 +94,7 @@ _Changed = tuple[int, float, UUID, list["Difference"]]
 def diff(
     *, before: "Side", after: "Side", min_iou: float, shown: int, as_json: bool, as_sql: bool
 ) -> None:
-    r"""Compare what two sides found in the images that both saw.
+    """Compare what two sides found in the images that both saw.
 
     A side is a run id, or DETECTOR, DETECTOR@VERSION, with ,model=VERSION or
     ,fingerprint=BEGINNING after it. On each image its newest successful run counts. For example:
@@ -104,7 +104,7 @@ def diff(
     retinue diff onnx-objects@1 onnx-objects@2
     retinue diff rekognition-labels,model=2.0 rekognition-labels,model=3.0
     retinue diff ground-truth onnx-objects
-    """
+    """  # noqa: D301 - click reads a backspace, not a backslash
     from retinue_history import compare, comparison_sql, overlap, snapshot
 
     if as_sql:

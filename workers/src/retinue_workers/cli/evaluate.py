@@ -85,7 +85,7 @@ def evaluate(
     as_json: bool,
     **selected: Any,
 ) -> None:
-    r"""Score what a detector found against what is really there.
+    """Score what a detector found against what is really there.
 
     DETECTOR names runs as in `retinue diff`: a name, name@VERSION, with ,model=VERSION after it if
     need be. Of each image the newest successful run counts. For example:
@@ -94,7 +94,7 @@ def evaluate(
     retinue evaluate onnx-objects
     retinue evaluate rekognition-labels --ground-truth truth.json --map car=Vehicle
     retinue evaluate rekognition-custom-labels --ground-truth test.manifest --curves pr.png
-    """
+    """  # noqa: D301 - click reads a backspace, not a backslash
     try:
         from retinue_workers.evaluation.score import evaluate as measure
     except ImportError as error:

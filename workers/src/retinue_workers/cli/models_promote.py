@@ -41,7 +41,7 @@ def promote(
     region: str | None,
     yes: bool,
 ) -> None:
-    r"""Start VERSION_ARN, switch a pool to it, and stop the version that the pool used.
+    """Start VERSION_ARN, switch a pool to it, and stop the version that the pool used.
 
     The version that the pool uses now is the one of the same project that --config names. If the
     new one does not start, or --apply fails, everything is put back, applied, and the new version

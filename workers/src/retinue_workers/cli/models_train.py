@@ -75,7 +75,7 @@ def train(
     yes: bool,
     every_seconds: float,
 ) -> None:
-    r"""Train a version of the Custom Labels model PROJECT, and follow it to the end.
+    """Train a version of the Custom Labels model PROJECT, and follow it to the end.
 
     The data is checked first: nothing is made, and nothing costs money, before all of it is right
     and you have said yes. Ctrl-C ends the following, not the training; the same command again
@@ -84,7 +84,7 @@ def train(
     \b
     retinue models train parts --from parts.json --output s3://my-bucket/training/
     retinue models train birds --from history:ground-truth --output s3://my-bucket/training/
-    """
+    """  # noqa: D301 - click reads a backspace, not a backslash
     from retinue_workers.training.errors import TrainingError
     from retinue_workers.training.service import CustomLabels, make_client
 
