@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from threading import Condition
 
-from retinue_workers.queue import Message, QueueUnavailableError
+from retinue_workers.queue import BATCH, Message, QueueUnavailableError
 
 MAX_VISIBILITY_SECONDS = 43_200
 
@@ -57,7 +57,8 @@ class MemoryQueue:
 
     Attributes:
         unavailable: While set, every call raises ``QueueUnavailableError`` with this text.
-        refuse_deletes: How many calls of ``delete`` fail from now on.
+        refuse_deletes: In how many calls of ``delete`` the first ten fail from now on.
+        refuse_extensions: How many calls of ``change_visibility`` fail from now on.
         receives: How many calls of ``receive`` there have been.
     """
 
@@ -73,6 +74,7 @@ class MemoryQueue:
         self.visibility_timeout_seconds = visibility_timeout_seconds
         self.unavailable: str | None = None
         self.refuse_deletes = 0
+        self.refuse_extensions = 0
         self.receives = 0
         self.journal = [] if journal is None else journal
         self._max_receive_count = max_receive_count
@@ -111,21 +113,27 @@ class MemoryQueue:
     def delete(self, messages: Sequence[Message]) -> None:
         with self._changed:
             if messages:
-                self._check_available()
+                self._check_available(messages)
+            left: Sequence[Message] = ()
             if messages and self.refuse_deletes > 0:
                 self.refuse_deletes -= 1
-                raise QueueUnavailableError("deletes fail")
-            for message in messages:
+                left = messages[:BATCH]
+            for message in messages[len(left) :]:
                 stored = self._latest(message)
                 if stored is not None:
                     del self._stored[stored.message_id]
                     self.journal.append(f"delete {stored.message_id}")
+            if left:
+                raise QueueUnavailableError("deletes fail", left)
 
     def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
         assert 0 <= seconds <= MAX_VISIBILITY_SECONDS, "SQS refuses this visibility timeout"
         with self._changed:
             if messages:
-                self._check_available()
+                self._check_available(messages)
+            if messages and self.refuse_extensions > 0:
+                self.refuse_extensions -= 1
+                raise QueueUnavailableError("extensions fail", messages)
             for message in messages:
                 stored = self._latest(message)
                 if stored is not None and stored.visible_at > self._clock():
@@ -189,6 +197,6 @@ class MemoryQueue:
         stored = self._stored.get(message.message_id)
         return stored if stored and stored.handle == message.receipt_handle else None
 
-    def _check_available(self) -> None:
+    def _check_available(self, messages: Sequence[Message] = ()) -> None:
         if self.unavailable is not None:
-            raise QueueUnavailableError(self.unavailable)
+            raise QueueUnavailableError(self.unavailable, messages)

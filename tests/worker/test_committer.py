@@ -130,12 +130,50 @@ def test_a_bug_sends_the_message_back_and_the_committer_goes_on(
     assert f"delete {later.message.message_id}" in setup.journal
 
 
-def test_a_queue_away_costs_a_redelivery_only(setup: Setup) -> None:
+def test_a_queue_away_is_asked_again_and_costs_no_receive(
+    setup: Setup, logged: list[dict[str, Any]]
+) -> None:
     delivery = setup.delivery(run())
     setup.queue.unavailable = "away"
-    setup.commit(delivery)
+    setup.committer.put(delivery)
+    setup.committer.start()
+    eventually(lambda: "queue" in setup.breaker.causes())
     assert setup.journal == ["commit echo AA"]
     assert setup.told == [("echo", "AA")]
+    assert len(setup.flight) == 1, "the heartbeat keeps it hidden"
+    setup.queue.unavailable = None
+    assert setup.flight.wait_until_empty(15)
+    assert setup.journal == ["commit echo AA", "delete message-1"]
+    assert setup.breaker.causes() == {}
+    assert [e["event"] for e in logged].count("receiving_stopped") == 1
+
+
+def test_what_is_owed_keeps_nobody_from_their_commit(setup: Setup) -> None:
+    deliveries = [setup.delivery(run(f"{n}.jpg"), key=f"{n}.jpg") for n in range(5)]
+    setup.queue.unavailable = "away"
+    setup.committer.start()
+    for number, delivery in enumerate(deliveries):
+        setup.committer.put(delivery)
+        eventually(lambda number=number: len(setup.history.runs) == number + 1)
+    setup.queue.unavailable = None
+    assert setup.flight.wait_until_empty(15)
+    assert setup.queue.empty()
+
+
+def test_ten_that_are_not_deleted_keep_no_others(setup: Setup) -> None:
+    setup.queue.refuse_deletes = 1
+    setup.commit(*[setup.delivery(key=f"{n}.jpg") for n in range(25)])
+    assert setup.queue.empty()
+    deleted = [line for line in setup.journal if line.startswith("delete")]
+    assert deleted[0] == "delete message-11", "the first ten failed, and their turn came later"
+
+
+def test_a_stop_tries_the_queue_again(setup: Setup) -> None:
+    setup.queue.refuse_deletes = 4
+    setup.committer.put(setup.delivery(run()))
+    setup.committer.start()
+    setup.committer.stop(10)
+    assert setup.queue.empty()
 
 
 @pytest.mark.parametrize("where", ["delete", "change_visibility", "committed"])

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
+from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.heartbeat import Heartbeat
 from retinue_workers.in_flight import InFlight
 from retinue_workers.queue import Queue
@@ -17,7 +18,13 @@ def beat() -> Iterator[Callable[..., Heartbeat]]:
 
     def start(queue: Queue, flight: InFlight, interval: float = 0.05) -> Heartbeat:
         made.append(
-            Heartbeat(queue, flight, interval_seconds=interval, visibility_timeout_seconds=90)
+            Heartbeat(
+                queue,
+                flight,
+                CircuitBreaker(),
+                interval_seconds=interval,
+                visibility_timeout_seconds=90,
+            )
         )
         made[-1].start()
         return made[-1]
@@ -100,4 +107,6 @@ def test_a_message_whose_handle_expired_keeps_nobody_from_theirs(
 
 def test_it_can_stop_without_having_begun() -> None:
     queue, flight = received(0)
-    Heartbeat(queue, flight, interval_seconds=1, visibility_timeout_seconds=10).stop()
+    Heartbeat(
+        queue, flight, CircuitBreaker(), interval_seconds=1, visibility_timeout_seconds=10
+    ).stop()

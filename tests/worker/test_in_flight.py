@@ -59,7 +59,7 @@ def test_a_message_needs_a_heartbeat_after_a_while(clock: Time) -> None:
     clock.now += 10
     flight.add([young])
     assert flight.older_than(10) == [old]
-    flight.extended([old, message()])  # the other is gone meanwhile
+    flight.extended([old, message()], clock.now)  # the other is gone meanwhile
     assert len(flight) == 2
     assert flight.older_than(1) == []
     clock.now += 10

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fakes.history import FlakyHistory
 from fakes.object_store import client_error
+from fakes.queue import MemoryQueue
 from fakes.rig import MakeRig, Rig, hurried, keys
 from fakes.waiting import eventually
 from retinue_history import History
@@ -118,12 +119,26 @@ def test_a_queue_away_is_waited_for(rig: Rig, logged: list[Any]) -> None:
     assert rig.outcomes("echo") == ["succeeded"]
 
 
-def test_a_delete_that_fails_only_costs_a_redelivery(rig: Rig, observed: list[Run]) -> None:
+def test_a_delete_that_fails_is_made_again_and_costs_no_receive(
+    rig: Rig, observed: list[Run]
+) -> None:
     rig.upload("a.jpg")
-    rig.queue.refuse_deletes = 1
-    with rig.running({"echo": {}}):
-        eventually(lambda: rig.queue.refuse_deletes == 0)
-        rig.queue.reappear()
-        rig.wait_until_empty()
+    rig.queue.refuse_deletes = 3
+    rig.work_off({"echo": {}})
     assert rig.outcomes("echo") == ["succeeded"]
     assert len(observed) == 1
+    assert not rig.queue.dead_letters()
+
+
+def test_messages_that_reappear_stop_the_receiving(make_rig: MakeRig, logged: list[Any]) -> None:
+    """Who may not extend a visibility timeout would receive, again and again, what it works on."""
+    rig = make_rig(MemoryQueue(visibility_timeout_seconds=2, max_receive_count=2))
+    rig.queue.refuse_extensions = 1_000
+    rig.upload("a.jpg")
+    settings = {"visibility_timeout_seconds": 2, "heartbeat_seconds": 0.2}
+    with rig.running({"hostile-slow": {"seconds": 3.0}}, **settings):
+        eventually(lambda: any(e.get("cause") == "heartbeat" for e in logged))
+        rig.wait_until_empty()
+        eventually(lambda: any(e["event"] == "fault_ended" for e in logged))
+    assert rig.outcomes("hostile-slow") == ["succeeded"]
+    assert not rig.queue.dead_letters()

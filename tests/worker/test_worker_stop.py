@@ -141,6 +141,41 @@ def test_a_stop_while_the_database_is_away_hands_all_back(memory_rig: Rig) -> No
     assert memory_rig.queue.visible() == 5
 
 
+def test_a_stop_while_the_database_hangs_hands_all_back(memory_rig: Rig) -> None:
+    """A frozen server neither answers nor breaks the connection; who is asked waits for ever."""
+    history, release = memory_rig.history, threading.Event()
+    assert isinstance(history, MemoryHistory)
+    for key in keys(25):
+        memory_rig.upload(key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("retinue_workers.worker.COMMIT_SECONDS", 0.3)
+        patch.setattr(history, "record", lambda *_: release.wait(20))
+        with memory_rig.running({"echo": {}}):
+            eventually(lambda: memory_rig.queue.hidden() == 25)
+            patch.setattr(history, "settled", lambda *_: release.wait(20))
+            memory_rig.upload("one-more.jpg")
+            eventually(lambda: memory_rig.queue.hidden() == 26)
+    assert memory_rig.queue.visible() == 26
+    release.set()
+
+
+def test_a_detector_that_hangs_in_close_keeps_nobody_from_their_commit(
+    memory_rig: Rig, logged: list[Any]
+) -> None:
+    release = threading.Event()
+    memory_rig.upload("a.jpg")
+    worker = memory_rig.worker({"echo": {}})
+    worker.start()
+    memory_rig.detectors[0].close = lambda: release.wait(20)  # type: ignore[method-assign]
+    memory_rig.wait_until_empty()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("retinue_workers.lane.CLOSE_SECONDS", 0.1)
+        worker.stop()
+    assert any(entry["event"] == "detector_close_hangs" for entry in logged)
+    assert logged[-1]["event"] == "stopped"
+    release.set()
+
+
 def test_a_stop_while_a_detector_starts_does_not_close_it_underneath(memory_rig: Rig) -> None:
     entered, go_on = threading.Event(), threading.Event()
     worker = memory_rig.worker({"leaves-at-start": {"exits_at": 0, "ready_at": 2}})

@@ -16,17 +16,21 @@ from retinue_history import (
     RunRecord,
 )
 
+from retinue_workers.acknowledger import Acknowledger
 from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.delivery import Delivery
 from retinue_workers.in_flight import InFlight
 from retinue_workers.patience import ask_patiently
-from retinue_workers.queue import Queue, QueueUnavailableError
+from retinue_workers.queue import Queue
 from retinue_workers.verdict import redrive_seconds
 
 log = structlog.get_logger(__name__)
 
 GROUP = 100
 """Most deliveries in one transaction: enough to share its cost, few enough to hold no lock long."""
+
+LAST_TRIES_SECONDS = 0.2
+"""Longest wait between two tries to answer SQS when the worker stops."""
 
 
 class Committer:
@@ -54,8 +58,8 @@ class Committer:
     ) -> None:
         """Commit nothing yet."""
         self._history = history
-        self._queue = queue
         self._in_flight = in_flight
+        self._acknowledger = Acknowledger(queue, in_flight, breaker)
         self._breaker = breaker
         self._committed = committed
         self._took = took
@@ -87,28 +91,42 @@ class Committer:
             pass
 
     def _commit_next(self) -> bool:
-        """Wait for deliveries and commit them; ``False`` at the end."""
+        """Wait for deliveries, commit them and answer for them; ``False`` at the end."""
         group = self._take()
-        try:
-            if group:
+        if group:
+            try:
                 self._commit(group)
-        except Exception:  # a bug must not end the loop in silence; SQS delivers again
-            log.exception("commit_failed", messages=len(group))
-            self._in_flight.remove([delivery.message for delivery in group])
-        self._closed([run for delivery in group for run in delivery.runs])
-        return bool(group)
+            except Exception:  # a bug must not end the loop in silence; SQS delivers again
+                log.exception("commit_failed", messages=len(group))
+                self._in_flight.remove([delivery.message for delivery in group])
+            self._closed([run for delivery in group for run in delivery.runs])
+        while self._acknowledger.owing:
+            if rest := self._acknowledger.rest_seconds():
+                if group is not None:
+                    break  # commit what comes meanwhile
+                if self._stopping.wait(min(rest, LAST_TRIES_SECONDS)):
+                    return False
+            self._acknowledger.work()
+        return group is not None
 
-    def _take(self) -> list[Delivery]:
-        """Wait for a delivery and take what else is there; an empty list at the end."""
+    def _take(self) -> list[Delivery] | None:
+        """Wait for a delivery and take what else is there.
+
+        Returns:
+            An empty list when it is time to answer for earlier ones; ``None`` at the end.
+        """
         group: list[Delivery] = []
+        owing = self._acknowledger.owing
         while len(group) < GROUP:
             try:
-                delivery = self._waiting.get(block=not group)
+                delivery = self._waiting.get(
+                    block=not group, timeout=self._acknowledger.rest_seconds() if owing else None
+                )
             except Empty:
                 break
             if delivery is None:
                 self._waiting.put(None)  # to be met again once the group is committed
-                break
+                return group or None
             group.append(delivery)
         return group
 
@@ -128,7 +146,8 @@ class Committer:
                     delivery.hand_back(0)
                 else:
                     self._committed(delivery, _new(delivery, recorded))
-        self._acknowledge(group)
+        for delivery in group:
+            self._acknowledger.owe(delivery.message, delivery.hand_back_seconds)
 
     def _not_recorded(self, delivery: Delivery, error: Exception) -> None:
         message = delivery.message
@@ -169,20 +188,6 @@ class Committer:
         recorded = self._history.record(images, runs, removed)
         self._took(time.monotonic() - began)
         return recorded
-
-    def _acknowledge(self, group: Sequence[Delivery]) -> None:
-        """Delete what is recorded, and hand back the rest; SQS repeats whatever fails here."""
-        done = [delivery.message for delivery in group if delivery.hand_back_seconds is None]
-        try:
-            self._queue.delete(done)
-            for delivery in group:
-                if delivery.hand_back_seconds is not None:
-                    self._queue.change_visibility([delivery.message], delivery.hand_back_seconds)
-        except QueueUnavailableError as error:
-            log.warning("not_acknowledged", messages=len(group), reason=str(error))
-        except Exception:  # a bug must not end the thread in silence
-            log.exception("not_acknowledged", messages=len(group))
-        self._in_flight.remove([delivery.message for delivery in group])
 
 
 def _new(delivery: Delivery, recorded: dict[AttemptKey, int]) -> dict[int, RunRecord]:

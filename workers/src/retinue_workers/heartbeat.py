@@ -1,13 +1,19 @@
 """Keeping the messages in flight hidden for as long as they are worked on."""
 
+import time
+from collections.abc import Collection, Sequence
 from threading import Event, Thread
 
 import structlog
 
+from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.in_flight import InFlight
-from retinue_workers.queue import Queue, QueueUnavailableError
+from retinue_workers.queue import Message, Queue, QueueUnavailableError
 
 log = structlog.get_logger(__name__)
+
+CAUSE = "heartbeat"
+"""The circuit breaker's cause while messages reappear that are still worked on."""
 
 
 class Heartbeat:
@@ -16,6 +22,8 @@ class Heartbeat:
     Args:
         queue: Where the messages come from.
         in_flight: Which they are.
+        breaker: Open while SQS extends so little that messages reappear: who received them again
+            would do the same work twice, and burn their receives.
         interval_seconds: How long a message is left alone after a receive or an extension.
         visibility_timeout_seconds: How long an extension lasts.
     """
@@ -24,6 +32,7 @@ class Heartbeat:
         self,
         queue: Queue,
         in_flight: InFlight,
+        breaker: CircuitBreaker,
         *,
         interval_seconds: float,
         visibility_timeout_seconds: int,
@@ -31,6 +40,7 @@ class Heartbeat:
         """Do not beat yet."""
         self._queue = queue
         self._in_flight = in_flight
+        self._breaker = breaker
         self._interval_seconds = interval_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
         self._stopping = Event()
@@ -49,15 +59,29 @@ class Heartbeat:
     def _beat(self) -> None:
         # A tick of half the interval extends each message before 1.5 intervals have passed, which
         # the settings keep under the visibility timeout.
+        # Older than this after a beat, a message may have reappeared before the next.
+        limit = self._visibility_timeout_seconds - self._interval_seconds / 2
         while not self._stopping.wait(self._interval_seconds / 2):
-            messages = self._in_flight.older_than(self._interval_seconds)
-            if not messages:
-                continue
-            try:
-                self._queue.change_visibility(messages, self._visibility_timeout_seconds)
-            except QueueUnavailableError as error:
-                log.warning("heartbeat_failed", messages=len(messages), reason=str(error))
-            except Exception:
-                log.exception("heartbeat_failed", messages=len(messages))
+            reason = self._extend(self._in_flight.older_than(self._interval_seconds))
+            if self._in_flight.older_than(limit):
+                self._breaker.trip(CAUSE, f"messages reappear while worked on: {reason}")
             else:
-                self._in_flight.extended(messages)
+                self._breaker.reset(CAUSE)
+
+    def _extend(self, messages: Sequence[Message]) -> str:
+        """Hide messages for longer; returns what went wrong, if anything."""
+        if not messages:
+            return ""
+        reason = ""
+        left: Collection[Message] = ()
+        now = time.monotonic()
+        try:
+            self._queue.change_visibility(messages, self._visibility_timeout_seconds)
+        except QueueUnavailableError as error:
+            left, reason = set(error.messages or messages), str(error)
+            log.warning("heartbeat_failed", messages=len(left), reason=reason)
+        except Exception as error:
+            left, reason = messages, str(error)
+            log.exception("heartbeat_failed", messages=len(left))
+        self._in_flight.extended([each for each in messages if each not in left], now)
+        return reason

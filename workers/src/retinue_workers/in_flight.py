@@ -55,16 +55,20 @@ class InFlight:
                 self._hidden_since.pop(message, None)
             self._changed.notify_all()
 
+    def messages(self) -> list[Message]:
+        """Those in flight now."""
+        with self._changed:
+            return list(self._hidden_since)
+
     def older_than(self, seconds: float) -> list[Message]:
         """Messages whose visibility timeout began more than ``seconds`` ago."""
         limit = time.monotonic() - seconds
         with self._changed:
             return [message for message, since in self._hidden_since.items() if since <= limit]
 
-    def extended(self, messages: Sequence[Message]) -> None:
-        """The visibility timeout of these messages begins anew now."""
-        now = time.monotonic()
+    def extended(self, messages: Sequence[Message], since: float) -> None:
+        """The visibility timeout of these messages began anew at ``since`` (monotonic clock)."""
         with self._changed:
             for message in messages:
                 if message in self._hidden_since:
-                    self._hidden_since[message] = now
+                    self._hidden_since[message] = since

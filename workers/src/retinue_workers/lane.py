@@ -48,6 +48,9 @@ log = structlog.get_logger(__name__)
 Settle = Callable[[Attempt, RunRecord | HandBack], None]
 """What a lane calls, once for each attempt, when it is done with it."""
 
+CLOSE_SECONDS = 1.0
+"""How long a detector may take to close, beyond what is left of the worker's grace."""
+
 STOPPING = HandBack(0, "the worker stops")
 """The outcome of an attempt that the worker no longer has time for."""
 
@@ -181,6 +184,13 @@ class Lane:
         if not self._open or not self._calls.idle:
             return  # closing under a call that still runs could crash the process
         self._open = False
+        closing = self._thread(self._close, "close")
+        closing.join(max(0.0, deadline - time.monotonic()) + CLOSE_SECONDS)
+        if closing.is_alive():
+            log.error("detector_close_hangs", detector=self.name)
+
+    def _close(self) -> None:
+        """Close the detector; on a thread of its own, since what was found is yet to commit."""
         try:
             self.detector.close()
         except BaseException:  # whatever a plugin raises, the others are to be stopped too
@@ -226,8 +236,10 @@ class Lane:
             self._thread(self._work, "work")
         self._thread(self._watch, "watch")
 
-    def _thread(self, target: Callable[[], None], role: str) -> None:
-        Thread(target=target, name=f"{self.name}-{role}", daemon=True).start()
+    def _thread(self, target: Callable[[], None], role: str) -> Thread:
+        thread = Thread(target=target, name=f"{self.name}-{role}", daemon=True)
+        thread.start()
+        return thread
 
     def _work(self) -> None:
         """Call the detector with batch after batch, until the lane stops or a call hung."""

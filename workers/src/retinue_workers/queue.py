@@ -1,7 +1,7 @@
 """The SQS queue of a pool."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +11,7 @@ from retinue_sdk import ConfigurationError
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
-    from types_boto3_sqs.type_defs import MessageTypeDef
+    from types_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef, MessageTypeDef
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,15 @@ class Message:
 
 
 class QueueUnavailableError(Exception):
-    """The queue did not answer, or refused; the message says why. Messages are safe in it."""
+    """The queue did not answer, or refused; the message says why. Messages are safe in it.
+
+    Attributes:
+        messages: Those of the call about which it did nothing.
+    """
+
+    def __init__(self, reason: str, messages: Sequence[Message] = ()) -> None:
+        super().__init__(reason)
+        self.messages = tuple(messages)
 
 
 class Queue(Protocol):
@@ -62,17 +70,19 @@ class Queue(Protocol):
         """
 
     def delete(self, messages: Sequence[Message]) -> None:
-        """Delete messages for good. Those that fail are received again later.
+        """Delete messages for good.
 
         Raises:
-            QueueUnavailableError: The queue did not answer.
+            QueueUnavailableError: Some are not deleted; it names them. The others are.
         """
 
     def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
         """Hide messages for ``seconds`` from now (0–43,200); 0 hands them back at once.
 
+        A message that is not in flight any more is left as it is.
+
         Raises:
-            QueueUnavailableError: The queue did not answer.
+            QueueUnavailableError: Some are as they were; it names them. The others are hidden.
         """
 
 
@@ -130,39 +140,72 @@ class SqsQueue:
 
     def delete(self, messages: Sequence[Message]) -> None:
         """Delete messages, ten a call."""
-        try:
-            for start in range(0, len(messages), BATCH):
-                answer = self._client.delete_message_batch(
-                    QueueUrl=self._url,
-                    Entries=[
-                        {"Id": str(number), "ReceiptHandle": message.receipt_handle}
-                        for number, message in enumerate(messages[start : start + BATCH])
-                    ],
-                )
-                for failed in answer.get("Failed", ()):
-                    log.warning("not_deleted", code=failed["Code"], reason=failed.get("Message"))
-        except (BotoCoreError, ClientError) as error:
-            raise QueueUnavailableError(f"{self._url} does not delete: {error}") from error
+
+        def call(batch: Sequence[Message]) -> "Sequence[BatchResultErrorEntryTypeDef]":
+            answer = self._client.delete_message_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": message.receipt_handle}
+                    for number, message in enumerate(batch)
+                ],
+            )
+            return answer.get("Failed", ())
+
+        self._for_each_ten(messages, call, f"{self._url} does not delete")
 
     def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
         """Hide messages for ``seconds`` (0–43,200), ten a call."""
-        try:
-            for start in range(0, len(messages), BATCH):
-                self._client.change_message_visibility_batch(
-                    QueueUrl=self._url,
-                    Entries=[
-                        {
-                            "Id": str(number),
-                            "ReceiptHandle": message.receipt_handle,
-                            "VisibilityTimeout": seconds,
-                        }
-                        for number, message in enumerate(messages[start : start + BATCH])
-                    ],
-                )
-        except (BotoCoreError, ClientError) as error:
-            raise QueueUnavailableError(
-                f"cannot change visibility on {self._url}: {error}"
-            ) from error
+
+        def call(batch: Sequence[Message]) -> "Sequence[BatchResultErrorEntryTypeDef]":
+            answer = self._client.change_message_visibility_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {
+                        "Id": str(number),
+                        "ReceiptHandle": message.receipt_handle,
+                        "VisibilityTimeout": seconds,
+                    }
+                    for number, message in enumerate(batch)
+                ],
+            )
+            return answer.get("Failed", ())
+
+        self._for_each_ten(messages, call, f"cannot change visibility on {self._url}")
+
+    def _for_each_ten(
+        self,
+        messages: Sequence[Message],
+        call: "Callable[[Sequence[Message]], Sequence[BatchResultErrorEntryTypeDef]]",
+        complaint: str,
+    ) -> None:
+        """Call with ten messages at a time; ten that fail keep no others from their turn.
+
+        Raises:
+            QueueUnavailableError: For some it did not work, and may work later.
+        """
+        left: list[Message] = []
+        reason = ""
+        for start in range(0, len(messages), BATCH):
+            batch = messages[start : start + BATCH]
+            try:
+                failed = call(batch)
+            except ClientError as error:  # throttled, perhaps: the next call may be let through
+                left += batch
+                reason = str(error)
+            except BotoCoreError as error:  # nobody answers: another call would only take as long
+                left += messages[start:]
+                reason = str(error)
+                break
+            else:
+                for entry in failed:
+                    said = f"{entry['Code']} {entry.get('Message', '')}".strip()
+                    if entry["SenderFault"]:  # its handle is no good any more, and will not be
+                        log.info("receipt_expired", reason=said)
+                    else:
+                        left.append(batch[int(entry["Id"])])
+                        reason = said
+        if left:
+            raise QueueUnavailableError(f"{complaint}: {reason}", left)
 
     def _read_max_receive_count(self) -> int | None:
         """``maxReceiveCount`` of the queue's redrive policy."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from threading import Thread
 
 import structlog
 from retinue_history import ConfigurationRecord, History, HistoryError, RunRecord
@@ -28,7 +29,7 @@ from retinue_workers.observe import Observers, as_run
 from retinue_workers.pacing.pacer import SharedPacer
 from retinue_workers.pipeline import Pipeline
 from retinue_workers.plugins import Plugins
-from retinue_workers.queue import Message, Queue
+from retinue_workers.queue import Message, Queue, QueueUnavailableError
 from retinue_workers.routing.router import Router
 from retinue_workers.settings import Settings
 from retinue_workers.settlement import Settlement
@@ -42,6 +43,9 @@ COMMIT_SECONDS = 5.0
 
 GIVE_BACK_SECONDS = 0.5
 """What a stop leaves the pacer to give its shares back; they expire by themselves."""
+
+HAND_BACK_SECONDS = 0.5
+"""What a stop leaves SQS at the end to take back what nobody came to an end with."""
 
 OBSERVE_SECONDS = 1.0
 """What a stop leaves the observers after the last commit."""
@@ -94,6 +98,7 @@ class Worker:
         """
         self._settings = settings
         self._history = history
+        self._queue = queue
         self._breaker = CircuitBreaker()
         self._in_flight = InFlight(settings.max_in_flight)
         self.metrics = Metrics(
@@ -107,6 +112,7 @@ class Worker:
         self._heartbeat = Heartbeat(
             queue,
             self._in_flight,
+            self._breaker,
             interval_seconds=settings.heartbeat_seconds,
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
@@ -210,6 +216,7 @@ class Worker:
             detector.kill()
         self._consumer.stop(max(0.0, deadline - time.monotonic()))
         self._committer.stop(COMMIT_SECONDS)
+        handing_back = self._hand_back_rest()
         self._heartbeat.stop()
         self._spending.stop()
         self._keepers.stop()
@@ -217,7 +224,28 @@ class Worker:
             self._pacer.stop(GIVE_BACK_SECONDS)
         self._observers.stop(OBSERVE_SECONDS)
         self._plugins.stopping(PLUGIN_SECONDS)
+        handing_back.join(HAND_BACK_SECONDS)
         log.info("stopped", in_flight=len(self._in_flight))
+
+    def _hand_back_rest(self) -> Thread:
+        """Hand back what is still in flight, such as what a database that hangs is asked about.
+
+        On a thread of its own, since SQS may hang too. Should the commit of such a message come
+        through after all, whoever receives it next finds it settled.
+        """
+
+        def work() -> None:
+            left = self._in_flight.messages()
+            try:
+                self._queue.change_visibility(left, 0)
+            except QueueUnavailableError as error:
+                log.warning("not_handed_back", messages=len(left), reason=str(error))
+            else:
+                self._in_flight.remove(left)
+
+        thread = Thread(target=work, name="hand-back", daemon=True)
+        thread.start()
+        return thread
 
     def _lane(self, detector: AnyDetector, settle: Settle) -> Lane:
         """A lane for a detector, by the settings."""

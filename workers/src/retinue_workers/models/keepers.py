@@ -88,10 +88,9 @@ class Keepers:
         """Give the leases back; another worker takes over, or in the end the reaper does."""
         self._stopping.set()
         deadline = time.monotonic() + JOIN_SECONDS
-        for thread, keeper in zip(self._threads, self._keepers.values(), strict=True):
+        for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(0.0, deadline - time.monotonic()))
-                keeper.stop()
 
     def _run(self, keeper: Keeper) -> None:
         while not self._stopping.is_set():
@@ -100,6 +99,7 @@ class Keepers:
             except Exception:  # a bug must not end the loop in silence
                 log.exception("model_not_kept")
             self._stopping.wait(TICK_SECONDS)
+        keeper.stop()
 
     def _gate(self, name: str, reason: str | None) -> None:
         if reason is None:
