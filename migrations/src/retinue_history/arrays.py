@@ -5,10 +5,9 @@ Postgres cannot hold is refused here, with the name of the field, before anythin
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from retinue_history.errors import HistoryDataError
@@ -21,7 +20,7 @@ def texts(field: str, values: Sequence[str | None]) -> str:
     Raises:
         HistoryDataError: One holds NUL or a lone surrogate.
     """
-    literal = _array(_quoted(value) if value is not None else "NULL" for value in values)
+    literal = _array(["NULL" if value is None else _quoted(value) for value in values])
     if "\0" in literal or not (literal.isascii() or _is_unicode(literal)):
         for value in values:
             _refuse_unholdable(field, value)
@@ -30,27 +29,27 @@ def texts(field: str, values: Sequence[str | None]) -> str:
 
 def uuids(values: Iterable[UUID]) -> str:
     """A ``uuid[]``."""
-    return _array(value.hex for value in values)
+    return _array([value.hex for value in values])
 
 
 def booleans(values: Iterable[bool]) -> str:
     """A ``boolean[]``."""
-    return _array("t" if value else "f" for value in values)
+    return _array(["t" if value else "f" for value in values])
 
 
 def integers(values: Iterable[int | None]) -> str:
     """An ``int[]`` or ``bigint[]``."""
-    return _array(_or_null(str, values))
+    return _array(["NULL" if value is None else str(value) for value in values])
 
 
 def floats(values: Iterable[float | None]) -> str:
     """A ``double precision[]``; ``repr`` has all digits."""
-    return _array(_or_null(lambda value: repr(float(value)), values))
+    return _array(["NULL" if value is None else repr(float(value)) for value in values])
 
 
 def decimals(values: Iterable[Decimal | None]) -> str:
     """A ``numeric[]``."""
-    return _array(_or_null(lambda value: str(Decimal(value)), values))
+    return _array(["NULL" if value is None else str(Decimal(value)) for value in values])
 
 
 def times(field: str, values: Sequence[datetime]) -> str:
@@ -62,7 +61,7 @@ def times(field: str, values: Sequence[datetime]) -> str:
     for value in values:
         if value.tzinfo is None:
             raise HistoryDataError(f"{field} {value} has no time zone")
-    return _array(value.isoformat() for value in values)
+    return _array([value.isoformat() for value in values])
 
 
 def jsons(field: str, values: Iterable[JSON | Mapping[str, JSON]]) -> str:
@@ -71,7 +70,9 @@ def jsons(field: str, values: Iterable[JSON | Mapping[str, JSON]]) -> str:
     Raises:
         HistoryDataError: One is no JSON, or holds a lone surrogate.
     """
-    return _array(_or_null(lambda value: _quoted(json_text(field, value)), values))
+    return _array(
+        ["NULL" if value is None else _quoted(json_text(field, value)) for value in values]
+    )
 
 
 def json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
@@ -80,6 +81,8 @@ def json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
     Raises:
         HistoryDataError: It is no JSON, or holds a lone surrogate.
     """
+    if value == {}:
+        return "{}"  # what most detections have
     try:
         encoded = _encoder.encode(value)
         if not encoded.isascii():
@@ -94,12 +97,8 @@ def json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
     return encoded
 
 
-def _array(elements: Iterable[str]) -> str:
+def _array(elements: list[str]) -> str:
     return "{" + ",".join(elements) + "}"
-
-
-def _or_null(write: Callable[[Any], str], values: Iterable[Any]) -> Iterable[str]:
-    return ("NULL" if value is None else write(value) for value in values)
 
 
 def _quoted(value: str) -> str:

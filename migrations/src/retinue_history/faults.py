@@ -21,9 +21,9 @@ _REFUSED = {"42501"}  # insufficient privilege
 _DATA_CLASSES = {"21", "22", "23", "54"}  # cardinality, data, integrity, program limit (index row)
 
 
-def clashed(error: DBAPIError) -> bool:
+def clashed(error: psycopg.Error | DBAPIError) -> bool:
     """Whether a transaction lost against another one, and is worth a second try at once."""
-    return _sqlstate(error) in _CLASHED
+    return _sqlstate(error.orig if isinstance(error, DBAPIError) else error) in _CLASHED
 
 
 @contextmanager
@@ -34,16 +34,14 @@ def translated() -> Iterator[None]:
     except PoolTimeoutError as error:
         raise HistoryUnavailableError(f"no database connection became free: {error}") from error
     except DBAPIError as error:
-        raise _meaning(error) from error
+        raise _meaning(error.orig) from error
     except SQLAlchemyError as error:
         raise HistoryError(str(error)) from error
-    except psycopg.DataError as error:
-        raise HistoryDataError(str(error)) from error
     except psycopg.Error as error:
-        raise HistoryUnavailableError(str(error)) from error
+        raise _meaning(error) from error
 
 
-def _meaning(error: DBAPIError) -> HistoryError:
+def _meaning(error: BaseException | None) -> HistoryError:
     """The error to raise instead. Decided by SQLSTATE first: psycopg's classes are coarser."""
     state = _sqlstate(error)
     message = _message(error)
@@ -51,26 +49,26 @@ def _meaning(error: DBAPIError) -> HistoryError:
         return HistorySchemaError(f"{message}: run `retinue migrate`")
     if state in _REFUSED:
         return HistoryUnavailableError(message)
-    if state[:2] in _DATA_CLASSES or (not state and isinstance(error.orig, psycopg.DataError)):
+    if state[:2] in _DATA_CLASSES or (not state and isinstance(error, psycopg.DataError)):
         return HistoryDataError(message)
-    if isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError):
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return HistoryUnavailableError(message)
-    if isinstance(error.orig, psycopg.InternalError):  # read-only after a failover, a broken page
+    if isinstance(error, psycopg.InternalError):  # read-only after a failover, a broken page
         return HistoryUnavailableError(message)
     return HistoryError(message)
 
 
-def _sqlstate(error: DBAPIError) -> str:
-    return getattr(error.orig, "sqlstate", None) or ""
+def _sqlstate(error: BaseException | None) -> str:
+    return getattr(error, "sqlstate", None) or ""
 
 
-def _message(error: DBAPIError) -> str:
+def _message(error: BaseException | None) -> str:
     """Postgres' message without the statement and its parameters, which can be megabytes."""
-    if not isinstance(error.orig, psycopg.Error):
-        return str(error.orig)
-    diagnosis = error.orig.diag
+    if not isinstance(error, psycopg.Error):
+        return str(error)
+    diagnosis = error.diag
     if not diagnosis.message_primary:
-        return str(error.orig)
+        return str(error)
     hint = diagnosis.message_hint
     if not hint and diagnosis.sqlstate in _REFUSED:
         hint = "A worker's login must be a member of retinue_writer"

@@ -3,11 +3,10 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
+import psycopg
+from sqlalchemy import Connection, Engine
 
 from retinue_history import statements
 from retinue_history.columns import (
@@ -29,15 +28,10 @@ from retinue_history.records import (
     RunRecord,
     Seen,
 )
+from retinue_history.single import single_statements
 from retinue_history.spending import MonthTotals, read_totals
 
 _ATTEMPTS = 5
-_FORGOTTEN = text("""
-    SELECT forgotten_images(
-        CAST(:image_id AS uuid[]), CAST(:bucket AS text[]), CAST(:key AS text[]),
-        CAST(:uploaded_at AS timestamptz[])
-    )
-""")
 
 
 class History:
@@ -49,8 +43,6 @@ class History:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # One statement is a transaction by itself: no trips to begin and to commit it.
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def settled(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
         """Tell which run keys need no work. One round trip, however many are asked for.
@@ -71,9 +63,8 @@ class History:
         if not attempts:
             return set()
         columns = attempt_columns(attempts)
-        with translated(), self._engine.connect() as connection:
-            rows = connection.execute(statements.SETTLED, columns).all()
-        return {RunKey(*row) for row in rows}
+        with translated(), single_statements(self._engine) as connection:
+            return {RunKey(*row) for row in connection.execute(statements.SETTLED, columns)}
 
     def seen(self, keys: Collection[RunKey]) -> dict[RunKey, list[Seen]]:
         """Tell what the successful runs of these keys found; keys without one are left out.
@@ -88,11 +79,11 @@ class History:
             return {}
         columns = key_columns(set(keys))
         found: dict[RunKey, list[Seen]] = {}
-        with translated(), self._engine.connect() as connection:
-            for row in connection.execute(statements.SEEN, columns):
-                seen = found.setdefault(RunKey(*row[:4]), [])
-                if row.kind is not None:
-                    seen.append(Seen(row.kind, row.label, row.confidence))
+        with translated(), single_statements(self._engine) as connection:
+            for *key, kind, label, confidence in connection.execute(statements.SEEN, columns):
+                seen = found.setdefault(RunKey(*key), [])
+                if kind is not None:
+                    seen.append(Seen(kind, label, confidence))
         return found
 
     def forgotten(self, images: Collection[ImageRecord]) -> set[UUID]:
@@ -112,8 +103,8 @@ class History:
             name: [getattr(image, name) for image in images]
             for name in ("image_id", "bucket", "key", "uploaded_at")
         }
-        with translated(), self._engine.connect() as connection:
-            return set(connection.scalars(_FORGOTTEN, columns))
+        with translated(), single_statements(self._engine) as connection:
+            return {image_id for (image_id,) in connection.execute(statements.FORGOTTEN, columns)}
 
     def record(
         self,
@@ -148,9 +139,10 @@ class History:
         for attempt in range(1, _ATTEMPTS + 1):
             with translated():
                 try:
-                    with self._single.connect() as connection:
-                        return _new(attempts, _call(connection, statement, arguments))
-                except DBAPIError as error:
+                    with single_statements(self._engine) as connection:
+                        row = connection.execute(statement, arguments).fetchone()
+                        return _new(attempts, row)
+                except psycopg.Error as error:
                     if not clashed(error):
                         raise
             time.sleep(0.02 * attempt)
@@ -217,7 +209,7 @@ def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> dict[
     if not attempts:
         return {}
     arguments = run_columns(list(attempts.values()))
-    return _new(attempts, _call(connection, statements.RECORD_RUNS, arguments))
+    return _new(attempts, connection.exec_driver_sql(statements.RECORD_RUNS, arguments).fetchone())
 
 
 def _attempts(runs: Sequence[RunRecord]) -> dict[AttemptKey, RunRecord]:
@@ -243,15 +235,12 @@ def _recording(
     return statements.RECORD_IMAGES_AND_RUNS, seen + run_columns(runs)
 
 
-def _call(connection: Connection, statement: str, arguments: tuple[str, ...]) -> Any:
-    return connection.exec_driver_sql(statement, arguments).scalar()
-
-
 def _new(
-    attempts: Mapping[AttemptKey, RunRecord], run_ids: Sequence[int | None]
+    attempts: Mapping[AttemptKey, RunRecord], row: Sequence[Sequence[int | None]] | None
 ) -> dict[AttemptKey, int]:
+    run_ids = row[0] if row and attempts else ()
     return {
         attempt: run_id
-        for attempt, run_id in zip(attempts, run_ids if attempts else (), strict=True)
+        for attempt, run_id in zip(attempts, run_ids, strict=True)
         if run_id is not None
     }

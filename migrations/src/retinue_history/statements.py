@@ -4,11 +4,11 @@ from sqlalchemy import text
 
 # A key that was asked for with several events is settled when it is for each of them. A replay asks
 # again even for an image that was found to be bad: somebody wants to know whether it still is.
-SETTLED = text("""
+SETTLED = """
     SELECT image_id, detector, detector_version, fingerprint
     FROM unnest(
-        CAST(:image_id AS uuid[]), CAST(:detector AS text[]), CAST(:detector_version AS text[]),
-        CAST(:fingerprint AS text[]), CAST(:event_id AS text[])
+        %(image_id)s::uuid[], %(detector)s::text[], %(detector_version)s::text[],
+        %(fingerprint)s::text[], %(event_id)s::text[]
     ) AS asked (image_id, detector, detector_version, fingerprint, event_id)
     GROUP BY image_id, detector, detector_version, fingerprint
     HAVING bool_and(EXISTS (
@@ -23,22 +23,29 @@ SETTLED = text("""
                 OR runs.event_id = asked.event_id
             )
     ))
-""")
+"""
 
 # The successful run of each key, with what it found; one row with nulls where that is nothing.
-SEEN = text("""
+SEEN = """
     SELECT
         runs.image_id, runs.detector, runs.detector_version, runs.fingerprint,
         detections.kind, detections.label, detections.confidence
     FROM unnest(
-        CAST(:image_id AS uuid[]), CAST(:detector AS text[]), CAST(:detector_version AS text[]),
-        CAST(:fingerprint AS text[])
+        %(image_id)s::uuid[], %(detector)s::text[], %(detector_version)s::text[],
+        %(fingerprint)s::text[]
     ) AS asked (image_id, detector, detector_version, fingerprint)
     JOIN runs USING (image_id, detector, detector_version, fingerprint)
-    LEFT JOIN detections ON detections.run_id = runs.run_id
+    LEFT JOIN detections
+        ON detections.run_id = runs.run_id AND detections.detected_at = runs.started_at
     WHERE runs.outcome = 'succeeded'
     ORDER BY runs.run_id, detections.ordinal
-""")
+"""
+
+FORGOTTEN = """
+    SELECT forgotten_images(
+        %(image_id)s::uuid[], %(bucket)s::text[], %(key)s::text[], %(uploaded_at)s::timestamptz[]
+    )
+"""
 
 # The functions are in revision 0009: there, Postgres plans their statements once a connection.
 # They have fifty parameters together: psycopg parses a statement with more each time it is sent.
