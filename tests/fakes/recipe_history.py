@@ -38,8 +38,9 @@ def seed(history: History) -> None:
         runs.append(_run(image, "objects", "2", number + 168, _objects(number, lower_by=0.1)))
     runs.append(_run(images[4], "words", "1", 4, (_text("NO PARKING"), _text("Main Street 12"))))
     runs.append(_run(images[5], "words", "1", 5, ()))
+    runs.append(_failure(images[5], "words", "throttled", "too many requests", event_id="9"))
     runs.append(_failure(images[9], "objects", "corrupt_image", "cannot be decoded", final=True))
-    runs.append(_failure(images[8], "scenes", "throttled", "too many requests", final=False))
+    runs.append(_failure(images[8], "scenes", "throttled", "too many requests"))
     gone = RemovedObject("photos", images[8].key, None, "20", _MARCH + timedelta(days=20))
     history.record(images, runs, [gone])
 
@@ -78,6 +79,8 @@ def _objects(number: int, lower_by: float = 0.0) -> tuple[DetectionRecord, ...]:
     cars = [_found("Car", round(0.95 - number / 20 - lower_by, 2), left, "Vehicle")]
     if number % 3 == 0:
         cars.append(_found("Car", 0.6, 0.7, "Vehicle"))
+    if number == 1 and not lower_by:
+        cars.append(_found("Bus", 0.55, 0.5, "Vehicle"))
     if number == 2:
         cars.append(_found("Bicycle", 0.7, 0.4, "Vehicle"))
     return tuple(cars)
@@ -125,11 +128,17 @@ def _run(
 
 
 def _failure(
-    image: ImageRecord, detector: str, code: str, message: str, *, final: bool
+    image: ImageRecord,
+    detector: str,
+    code: str,
+    message: str,
+    *,
+    final: bool = False,
+    event_id: str = "10",
 ) -> RunRecord:
     return RunRecord(
         RunKey(image.image_id, detector, "1", "f1"),
-        "10",
+        event_id,
         "failed",
         final,
         image.uploaded_at + timedelta(minutes=1),

@@ -125,13 +125,22 @@ def _cell(value: Any) -> str:
         case None:
             return ""
         case float():
-            return f"{value:.4g}"
+            return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
+        case Decimal() if value.is_finite():
+            return _decimal(value)
         case datetime():
             return value.isoformat(sep=" ", timespec="seconds")
         case dict() | list():
             return json.dumps(value, default=_json_value, ensure_ascii=False)
         case _:
             return str(value)
+
+
+def _decimal(value: Decimal) -> str:
+    """What was stored, as it was given; of a division, which has some twenty places, a few."""
+    if int(value.as_tuple().exponent) >= -12:
+        return f"{value:f}"
+    return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{float(value):.4g}"
 
 
 def _csv_cell(value: Any) -> Any:
@@ -143,7 +152,7 @@ def _csv_cell(value: Any) -> Any:
 
 def _json_value(value: Any) -> Any:
     """What JSON has no type for: exact numbers and everything else as text."""
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal) and value.is_finite():
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, datetime):
         return value.isoformat()
