@@ -31,6 +31,24 @@ def test_an_owner_given_for_queries_is_refused(
     assert "could do more than read" in cli("query", "select 1", exit_code=1).stderr
 
 
+@pytest.mark.parametrize(
+    ("number", "printed"),
+    [
+        ("1::numeric / 3", "0.3333"),
+        ("8000::numeric / 90", "88.8889"),
+        ("0::numeric / 3", "0"),
+        ("0.001 * 1.10", "0.00110"),  # money is exact
+        ("123456.7::float8", "123457"),
+        ("0.84999::float8", "0.85"),
+        ("'NaN'::numeric", "NaN"),
+        ("'-infinity'::float8", "-inf"),
+    ],
+)
+def test_numbers_are_for_people_in_a_table(cli: Cli, number: str, printed: str) -> None:
+    lines = cli("query", f"select {number} as n").stdout.split()
+    assert lines[2] == printed
+
+
 def test_a_chart(cli: Cli, history_url: str) -> None:
     labels = "values ('cat', 'x', 3.5), ('dog', 'y', 7), (null, 'z', null)"
     lines = cli("query", labels, "--format", "chart").stdout.splitlines()

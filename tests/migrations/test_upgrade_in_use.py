@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 from fakes.history_0001 import History0001
 from retinue_history import (
     DetectionRecord,
@@ -23,12 +24,19 @@ from retinue_history import (
     revising,
     upgrade,
 )
+from retinue_history.migrate import alembic_config
 from sqlalchemy import Engine, event
 
 Make = Callable[..., Any]
 
 RELEASED = ["0001"]
 """Every revision that a database in use may be at."""
+
+BETWEEN = [
+    script.revision
+    for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    if script.revision not in RELEASED
+]
 
 FOUND = (
     DetectionRecord("label", "Cat", 0.9, (0.1, 0.1, 0.2, 0.2), {"parents": ["Animal"]}),
@@ -100,6 +108,19 @@ def test_rows_come_along(
     upgrade(url)
     check_counts(url, 255)
     downgrade(url, "base")
+
+
+@pytest.mark.parametrize("revision", BETWEEN)
+def test_rows_come_along_from_any_revision(
+    empty_database_url: str, image: Make, run: Make, revision: str
+) -> None:
+    """Whoever follows the main branch is at a revision that was never released."""
+    upgrade(empty_database_url, revision)
+    fill(empty_database_url, image, run, 20)
+    upgrade(empty_database_url)
+    check_counts(empty_database_url, 20)
+    fill(empty_database_url, lambda key: image(key.replace("old", "new")), run, 5)
+    check_counts(empty_database_url, 25)
 
 
 def test_a_writer_goes_on_and_loses_nothing(
