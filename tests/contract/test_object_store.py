@@ -3,6 +3,7 @@
 import hashlib
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -214,8 +215,8 @@ def test_a_response_is_closed_whether_it_is_read_or_not(data: bytes) -> None:
 
 
 @contextmanager
-def breaking_server(sent: bytes, announced: int) -> Iterator[str]:
-    """Answers every request with fewer bytes than it announces."""
+def breaking_server(sent: bytes, announced: int, *, drips: bool = False) -> Iterator[str]:
+    """Answers every request with fewer bytes than it announces, and then hangs up, or drips."""
 
     def serve(listener: socket.socket) -> None:
         while True:
@@ -230,6 +231,10 @@ def breaking_server(sent: bytes, announced: int) -> Iterator[str]:
                     f'ETag: "{ETAG}"\r\nConnection: close\r\n\r\n'
                 )
                 connection.sendall(head.encode() + sent)
+                with suppress(OSError):  # until the other side has had enough
+                    while drips:
+                        connection.sendall(b".")
+                        time.sleep(0.02)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, args=(listener,))
@@ -247,6 +252,16 @@ def test_half_an_object_is_no_corrupt_image(sent: bytes) -> None:
         client: Any = Endpoint(url).client("s3")
         with pytest.raises(RetriableError):
             store(client).fetch(ImageReference("b", "a.jpg", etag=ETAG))
+        client.close()
+
+
+def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wait for the next byte is long, and all of them together never end."""
+    monkeypatch.setattr("retinue_workers.object_store.LONGEST_READ_SECONDS", 0.5)
+    with breaking_server(b"half of", announced=10**9, drips=True) as url:
+        client: Any = Endpoint(url).client("s3")
+        with pytest.raises(RetriableError, match=r"S3 (did not answer|sent)"):
+            store(client, max_bytes=10**9).fetch(ImageReference("b", "a.jpg", etag=ETAG))
         client.close()
 
 

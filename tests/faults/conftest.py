@@ -26,7 +26,9 @@ def make_site(aws: Endpoint, server: Database, tmp_path: Path) -> Iterator[Calla
     proxies: list[Proxy] = []
 
     def make(*, max_receive_count: int = 5, seed: int = 0, **upstream: str) -> Site:
-        proxies.append(Proxy({"s3": aws.url, "sqs": aws.url, **upstream}, seed).__enter__())
+        proxies.append(
+            Proxy({"s3": aws.url, "sqs": aws.url, "sns": aws.url, **upstream}, seed).__enter__()
+        )
         sites.append(Site(aws, proxies[-1], server, tmp_path, max_receive_count=max_receive_count))
         return sites[-1]
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from psycopg import sql
 from retinue_history import upgrade
@@ -87,6 +88,22 @@ class Database:
         os.kill(process.pid, signal.SIGQUIT)
         process.wait(30)
         self.stop()
+
+    def freeze(self) -> None:
+        """Stop all of its processes where they are: connections stay, and nobody answers."""
+        process = self.server._server
+        assert process is not None
+        whole = psutil.Process(process.pid)
+        self._frozen = [whole, *whole.children(recursive=True)]
+        for each in self._frozen:
+            with suppress(psutil.NoSuchProcess):
+                each.suspend()
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        for each in self._frozen:
+            with suppress(psutil.NoSuchProcess):
+                each.resume()
 
     def lead_to(self, server: EmbeddedPostgres) -> None:
         """Let the door lead to a server, as a failover lets RDS's name."""

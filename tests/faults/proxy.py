@@ -2,12 +2,13 @@
 
 import json
 import random
+import re
 import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http.client import HTTPConnection, HTTPException, HTTPResponse
@@ -15,8 +16,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-SERVICES = ("sqs", "s3", "rekognition")
-_TARGETS = {"AmazonSQS": "sqs", "RekognitionService": "rekognition"}
+DRIP_SECONDS = 0.2
+"""Between two bytes of a body that drips."""
+
+_SCOPE = re.compile(r"Credential=[^/]*/\d+/[^/]+/([a-z0-9-]+)/aws4_request")
+_QUERY_ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
 _HOPS = {"connection", "transfer-encoding", "keep-alive"}
 
 
@@ -41,6 +45,12 @@ class Breakage(StrEnum):
     """SQS alone: every message of a receive comes twice."""
     SHUFFLE = "shuffle"
     """SQS alone: the messages of a receive come in any order."""
+    PARTLY = "partly"
+    """SQS alone: of a batch that deletes or hides, some entries are refused for the moment."""
+    DRIP = "drip"
+    """The body comes a byte at a time, for ever."""
+    CUT = "cut"
+    """Half of the body comes, and then the connection breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +61,13 @@ class Weather:
         breakage: What happens.
         rate: To how many of them, 0 to 1.
         seconds: How long it takes, where it takes time.
-        path: To those alone whose path contains this text.
+        about: To those alone whose operation or path contains this text.
     """
 
     breakage: Breakage
     rate: float = 1.0
     seconds: float = 0.5
-    path: str = ""
+    about: str = ""
 
 
 @dataclass(slots=True)
@@ -132,15 +142,20 @@ class Proxy:
         finally:
             self.set(service)
 
-    def chosen(self, service: str, path: str) -> Weather | None:
+    def chosen(self, service: str, about: str) -> Weather | None:
         """What happens to this request; ``None`` if it passes."""
         with self._lock:
             self.passed[service] += 1
             for weather in self._weather.get(service, ()):
-                if weather.path in path and self._random.random() < weather.rate:
+                if weather.about in about and self._random.random() < weather.rate:
                     self.struck[service, weather.breakage] += 1
                     return weather
         return None
+
+    @property
+    def changed(self) -> threading.Event:
+        """Set as soon as the weather changes."""
+        return self._changed
 
     def wait(self, seconds: float) -> None:
         """Wait so long, or until the weather changes."""
@@ -182,9 +197,13 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            target = self.headers.get("X-Amz-Target", "").partition(".")[0]
-            service = _TARGETS.get(target, "s3")
-            weather = proxy.chosen(service, self.path)
+            scope = _SCOPE.search(self.headers.get("Authorization", ""))
+            service = scope[1] if scope else "s3"
+            action = _QUERY_ACTION.search(body) if service == "sns" else None
+            operation = self.headers.get("X-Amz-Target", "") or (
+                action[1].decode() if action else ""
+            )
+            weather = proxy.chosen(service, f"{operation} {self.path}")
             match weather.breakage if weather else None:
                 case Breakage.HANG:
                     proxy.wait(weather.seconds if weather else 0)
@@ -198,6 +217,9 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
                     return
                 case Breakage.SLOW:
                     proxy.wait(weather.seconds if weather else 0)
+            refused: list[dict[str, Any]] = []
+            if weather is not None and weather.breakage is Breakage.PARTLY:
+                body, refused = _some(body, proxy)
             try:
                 answer = self._forward(service, body)
             except (OSError, HTTPException):  # the service itself is away
@@ -209,6 +231,11 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
                     return
                 case Breakage.DUPLICATE | Breakage.SHUFFLE as breakage:
                     _disorder(answer, proxy, twice=breakage is Breakage.DUPLICATE)
+                case Breakage.DRIP | Breakage.CUT as breakage:
+                    self._answer(answer, breakage)
+                    return
+            if refused:
+                _refuse_entries(answer, refused)
             self._answer(answer)
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server's names
@@ -232,7 +259,7 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
                         raise
             raise AssertionError("unreachable")
 
-        def _answer(self, answer: _Answer) -> None:
+        def _answer(self, answer: _Answer, breakage: Breakage | None = None) -> None:
             self.send_response_only(answer.status)
             for name, value in answer.headers:
                 if name.lower() != "content-length" or self.command == "HEAD":
@@ -240,8 +267,33 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             if self.command != "HEAD":
                 self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(answer.body)
+            if self.command == "HEAD":
+                return
+            match breakage:
+                case Breakage.CUT:
+                    self.wfile.write(answer.body[: len(answer.body) // 2])
+                    self._reset()
+                case Breakage.DRIP:
+                    self._drip(answer.body)
+                case _:
+                    self.wfile.write(answer.body)
+
+        def _drip(self, body: bytes) -> None:
+            """A byte now and then, so that no wait for the next one is long; the last never comes.
+
+            Ends when the other side has had enough, or the weather changes.
+            """
+            changed = proxy.changed
+            rest = iter(body[:-1])
+            with suppress(OSError):
+                while not changed.wait(DRIP_SECONDS):
+                    if (byte := next(rest, None)) is not None:
+                        self.wfile.write(bytes([byte]))
+                    self.connection.settimeout(0.001)
+                    with suppress(TimeoutError):
+                        if not self.connection.recv(1):
+                            break  # it was closed
+            self._reset()
 
         def _reset(self) -> None:
             """Break the connection as a dead host would: RST, not FIN."""
@@ -266,17 +318,24 @@ def _refusal(service: str, breakage: Breakage) -> _Answer:
     status, code = {
         (Breakage.ERROR, "s3"): (500, "InternalError"),
         (Breakage.ERROR, "sqs"): (503, "ServiceUnavailable"),
+        (Breakage.ERROR, "sns"): (500, "InternalError"),
         (Breakage.ERROR, "rekognition"): (500, "InternalServerError"),
         (Breakage.THROTTLE, "s3"): (503, "SlowDown"),
         (Breakage.THROTTLE, "sqs"): (403, "RequestThrottled"),
+        (Breakage.THROTTLE, "sns"): (429, "Throttled"),
         (Breakage.THROTTLE, "rekognition"): (400, "ProvisionedThroughputExceededException"),
         (Breakage.DENY, "s3"): (403, "AccessDenied"),
         (Breakage.DENY, "sqs"): (403, "AccessDenied"),
+        (Breakage.DENY, "sns"): (403, "AuthorizationError"),
         (Breakage.DENY, "rekognition"): (400, "AccessDeniedException"),
     }[breakage, service]
     if service == "s3":
         xml = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as told</Message></Error>"
         return _Answer(status, [("Content-Type", "application/xml")], xml.encode())
+    if service == "sns":
+        error = f"<Error><Type>Receiver</Type><Code>{code}</Code><Message>as told</Message></Error>"
+        xml = f"<ErrorResponse>{error}<RequestId>0</RequestId></ErrorResponse>"
+        return _Answer(status, [("Content-Type", "text/xml")], xml.encode())
     text = json.dumps({"__type": code, "message": "as told"})
     return _Answer(status, [("Content-Type", "application/x-amz-json-1.1")], text.encode())
 
@@ -289,5 +348,30 @@ def _disorder(answer: _Answer, proxy: Proxy, *, twice: bool) -> None:
     except (ValueError, KeyError, TypeError):
         return
     content["Messages"] = proxy.shuffled(messages * 2 if twice else messages)
+    answer.body = json.dumps(content).encode()
+    answer.headers = [(n, v) for n, v in answer.headers if "crc32" not in n.lower()]
+
+
+def _some(body: bytes, proxy: Proxy) -> tuple[bytes, list[dict[str, Any]]]:
+    """A batch without half of its entries, and these; one that is no batch stays as it is."""
+    try:
+        content = json.loads(body)
+        entries = content["Entries"]
+    except (ValueError, KeyError, TypeError):
+        return body, []
+    mixed = proxy.shuffled(entries)
+    kept, refused = mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :]
+    if not kept:  # SQS takes no empty batch
+        return body, []
+    return json.dumps(content | {"Entries": kept}).encode(), refused
+
+
+def _refuse_entries(answer: _Answer, refused: Sequence[Mapping[str, Any]]) -> None:
+    """Say that some entries of a batch did not work this time."""
+    content = json.loads(answer.body)
+    content.setdefault("Failed", []).extend(
+        {"Id": entry["Id"], "SenderFault": False, "Code": "InternalError", "Message": "as told"}
+        for entry in refused
+    )
     answer.body = json.dumps(content).encode()
     answer.headers = [(n, v) for n, v in answer.headers if "crc32" not in n.lower()]

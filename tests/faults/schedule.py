@@ -1,6 +1,7 @@
 """What goes wrong, in which order: drawn from a seed, so that it can be drawn again."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from faults.proxy import Breakage, Weather
@@ -21,6 +22,13 @@ WEATHERS: dict[str, tuple[str, Weather]] = {
         (Breakage.DENY, 1.0),
     )
 } | {
+    "sqs deletes nothing": ("sqs", Weather(Breakage.ERROR, 1.0, about="DeleteMessage")),
+    "sqs deletes some": ("sqs", Weather(Breakage.PARTLY, 1.0, about="DeleteMessage")),
+    "sqs loses deletes": ("sqs", Weather(Breakage.LOSE_ANSWER, 0.5, about="DeleteMessage")),
+    "sqs hides nothing": ("sqs", Weather(Breakage.DENY, 1.0, about="ChangeMessageVisibility")),
+    "sqs hides some": ("sqs", Weather(Breakage.PARTLY, 1.0, about="ChangeMessageVisibility")),
+    "s3 drip 30%": ("s3", Weather(Breakage.DRIP, 0.3)),
+    "s3 cut 50%": ("s3", Weather(Breakage.CUT, 0.5)),
     "sqs duplicate 50%": ("sqs", Weather(Breakage.DUPLICATE, 0.5)),
     "sqs shuffle 100%": ("sqs", Weather(Breakage.SHUFFLE, 1.0)),
 }
@@ -36,6 +44,7 @@ FAULTS = (
     "postgres read-only",
     "postgres out of connections",
     "postgres ends sessions",
+    "postgres freezes",
     "password rotated",
     "images announced again",
     "clock +1 h",
@@ -44,6 +53,16 @@ FAULTS = (
     *WEATHERS,
 )
 """Every fault by its name; ``inflict`` in ``faults.steps`` knows what each does."""
+
+LASTING = (
+    "postgres away",
+    "postgres read-only",
+    "postgres out of connections",
+    "postgres freezes",
+    "password rotated",
+    *WEATHERS,
+)
+"""Those that last, so that something else can happen meanwhile."""
 
 _KILLS = ("kill", "kill all", "stop")
 
@@ -56,15 +75,19 @@ class Step:
         after_seconds: How long after the one before was over it begins.
         fault: Its name.
         seconds: How long it lasts.
+        meanwhile: What happens on top of it while it lasts, if anything: another fault that lasts
+            as long, or a kill in the middle.
     """
 
     after_seconds: float
     fault: str
     seconds: float
+    meanwhile: str | None = None
 
     def __str__(self) -> str:
         """As it is printed when it made a test fail."""
-        return f"after {self.after_seconds:.2f} s: {self.fault}, for {self.seconds:.2f} s"
+        head = f"after {self.after_seconds:.2f} s: {self.fault}, for {self.seconds:.2f} s"
+        return head if self.meanwhile is None else f"{head}; meanwhile {self.meanwhile}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +123,10 @@ def draw(seed: int) -> Schedule:
     """The schedule of a seed: the same each time, on every machine.
 
     A kill is as likely as all other faults together, since it can strike between any two lines.
+    Half of the faults that last have company: a kill, or another one.
     """
     chance = random.Random(seed)
-    steps = tuple(
-        Step(
-            after_seconds=round(chance.uniform(0, 1), 2),
-            fault=chance.choice(_KILLS if chance.random() < 0.5 else FAULTS),
-            seconds=round(chance.uniform(0.2, 2), 2),
-        )
-        for _ in range(chance.randint(3, 8))
-    )
+    steps = tuple(_step(chance) for _ in range(chance.randint(3, 8)))
     return Schedule(
         seed=seed,
         images=chance.choice((40, 80, 160)),
@@ -118,3 +135,28 @@ def draw(seed: int) -> Schedule:
         concurrency=chance.choice((1, 4, 16)),
         steps=steps,
     )
+
+
+def _step(chance: random.Random) -> Step:
+    fault = chance.choice(_KILLS if chance.random() < 0.5 else FAULTS)
+    meanwhile = None
+    if fault in LASTING and chance.random() < 0.5:
+        meanwhile = chance.choice(_KILLS if chance.random() < 0.5 else _beside(fault))
+    return Step(
+        after_seconds=round(chance.uniform(0, 1), 2),
+        fault=fault,
+        seconds=round(chance.uniform(0.2, 2), 2),
+        meanwhile=meanwhile,
+    )
+
+
+def _beside(fault: str) -> Sequence[str]:
+    """What can last beside a fault: anything about another service."""
+    service = fault.partition(" ")[0]
+    if service == "password":
+        service = "postgres"
+    return [
+        name
+        for name in LASTING
+        if name.partition(" ")[0] != service and not (service == "postgres" and name[:3] == "pas")
+    ]

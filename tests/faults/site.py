@@ -19,6 +19,7 @@ from faults.proxy import Proxy
 from PIL import Image
 from psycopg.rows import dict_row
 from retinue_workers.laptop import Endpoint
+from retinue_workers.settings import STOP_SECONDS
 
 PLUGINS = Path(__file__).with_name("plugins")
 DATA = b"the bytes of an image"
@@ -31,6 +32,9 @@ BRISK = {
     "RETINUE_LOG_FORMAT": "json",
 }
 """Settings with which a message that a killed worker held comes back within seconds."""
+
+STOPS_WITHIN_SECONDS = float(BRISK["RETINUE_SHUTDOWN_GRACE_SECONDS"]) + STOP_SECONDS
+"""How long a stop takes at most, whatever is broken: the grace, and what the settings add to it."""
 
 ECHO: Mapping[str, Mapping[str, Any]] = {"echo": {"latency_ms": 5}}
 

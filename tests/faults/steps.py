@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from fakes.events import created
 from faults.clock import Clock
 from faults.database import Database
-from faults.schedule import WEATHERS, Schedule, Step
-from faults.site import Site
+from faults.schedule import LASTING, WEATHERS, Schedule, Step
+from faults.site import STOPS_WITHIN_SECONDS, Site
 
 CLOCKS = {"clock +1 h": 3_600, "clock -1 h": -3_600, "clock +1 d": 86_400}
 
@@ -62,29 +62,52 @@ class Play:
             self._site.start(self.detectors, **self._clock.variables)
 
     def _inflict(self, step: Step) -> None:
-        """Let one fault happen, and end."""
-        if step.fault in WEATHERS:
-            service, weather = WEATHERS[step.fault]
-            with self._site.proxy.weather(service, replace(weather, seconds=step.seconds)):
-                time.sleep(step.seconds)
-            return
-        if step.fault in CLOCKS:
+        """Let one fault happen, and end; and what happens meanwhile."""
+        if step.fault in LASTING:
+            with self._lasting(step.fault, step.seconds):
+                if step.meanwhile is None:
+                    time.sleep(step.seconds)
+                elif step.meanwhile in LASTING:
+                    with self._lasting(step.meanwhile, step.seconds):
+                        time.sleep(step.seconds)
+                else:
+                    time.sleep(step.seconds / 2)
+                    self._kill(step.meanwhile)
+                    time.sleep(step.seconds / 2)
+        elif step.fault in CLOCKS:
             self._clock.step(CLOCKS[step.fault])
             time.sleep(step.seconds)
-            return
-        match step.fault:
+        elif step.fault == "images announced again":
+            self._announce_again()
+        elif step.fault.startswith("postgres"):
+            with afflicted(step.fault, self._site.database, self._site.name):
+                time.sleep(step.seconds)
+        else:
+            self._kill(step.fault)
+
+    @contextmanager
+    def _lasting(self, fault: str, seconds: float) -> Iterator[None]:
+        """A fault for as long as the block."""
+        if fault in WEATHERS:
+            service, weather = WEATHERS[fault]
+            with self._site.proxy.weather(service, replace(weather, seconds=seconds)):
+                yield
+        else:
+            with afflicted(fault, self._site.database, self._site.name):
+                yield
+
+    def _kill(self, fault: str) -> None:
+        workers = self._site.living()
+        match fault:
             case "kill" | "kill all":
-                workers = self._site.living()
-                for worker in workers if step.fault == "kill all" else workers[:1]:
+                for worker in workers if fault == "kill all" else workers[:1]:
                     self._site.kill(worker)
                     self.killed += 1
             case "stop":
-                self._site.terminate(self._site.living()[0], early=True)
-            case "images announced again":
-                self._announce_again()
+                if workers:
+                    self._site.terminate(workers[0], STOPS_WITHIN_SECONDS, early=True)
             case _:
-                with afflicted(step.fault, self._site.database, self._site.name):
-                    time.sleep(step.seconds)
+                raise ValueError(f"no such fault: {fault}")
 
     def _announce_again(self) -> None:
         """S3 and SQS may tell a thing twice, later, and in another order."""
@@ -114,6 +137,9 @@ def afflicted(fault: str, database: Database, name: str) -> Any:
             within = database.crowded(name)
         case "postgres ends sessions":
             database.cut()
+        case "postgres freezes":
+            database.freeze()
+            after = database.thaw
         case "password rotated":
             database.rotate_password()
             database.cut()

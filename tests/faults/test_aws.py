@@ -71,7 +71,7 @@ def test_one_image_that_is_refused_fails_alone(site: Site) -> None:
     site.start(BOTH)
     site.upload(10, bytes_too=True)
     site.until_empty()
-    site.proxy.set("s3", Weather(Breakage.DENY, path="forbidden"))
+    site.proxy.set("s3", Weather(Breakage.DENY, about="forbidden"))
     (forbidden,) = site.upload(1, "forbidden", bytes_too=True)
     site.upload(10, bytes_too=True)
     site.until_empty()

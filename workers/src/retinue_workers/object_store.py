@@ -1,8 +1,9 @@
 """Fetching images from S3."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import (
@@ -24,6 +25,10 @@ from retinue_sdk import (
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+
+LONGEST_READ_SECONDS = 60.0
+"""How long all of a body may take: S3 sends the largest image in a few seconds. boto3's own timeout
+is about the next byte, and a body that drips never meets it."""
 
 _NOT_FOUND = {"NoSuchKey", "NoSuchVersion", "404", "NotFound", "MethodNotAllowed"}
 """MethodNotAllowed is what S3 answers when the version is a delete marker."""
@@ -118,7 +123,13 @@ class ObjectStore:
     def _read(self, body: Any, size_bytes: int, reference: ImageReference) -> bytes:
         """All of the body, unless its size is outside the limits."""
         self.limits.check_bytes(size_bytes)
-        data: bytes = body.read(size_bytes)
+        watch = Timer(LONGEST_READ_SECONDS, _cut_off, [body])
+        watch.daemon = True
+        watch.start()
+        try:
+            data: bytes = body.read(size_bytes)
+        finally:
+            watch.cancel()
         if len(data) != size_bytes:  # the connection broke, for which no image is to blame
             raise RetriableError(
                 f"S3 sent {len(data):,} of {size_bytes:,} bytes of {reference.uri}"
@@ -165,6 +176,15 @@ class ObjectStore:
         except (ClientError, BotoCoreError, OSError):
             return False
         return True
+
+
+def _cut_off(body: Any) -> None:
+    """End a read that another thread waits in: its connection is over, so the read fails."""
+    # botocore offers no way to reach what urllib3 made for this.
+    shutdown = getattr(body._raw_stream, "shutdown", None)  # noqa: SLF001
+    if shutdown is not None:
+        with suppress(OSError, ValueError):  # over already
+            shutdown()
 
 
 def _named(reference: ImageReference) -> Any:
