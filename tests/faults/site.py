@@ -10,9 +10,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from fakes.events import created
 from faults.database import Database
 from faults.proxy import Proxy
@@ -104,6 +106,13 @@ class Site:
         )
         return keys
 
+    def put(self, key: str, data: bytes) -> None:
+        """One image whose announced size is a lie: a byte."""
+        put = self._s3.put_object(Bucket=self.bucket, Key=key, Body=data)
+        self.sent.append(key)
+        etag = put["ETag"].strip('"')
+        self.announce([created(key, bucket=self.bucket, etag=etag, size=1)])
+
     def upload_pictures(self, number: int) -> list[str]:
         """As ``upload``, with photographs that a service can look at."""
         keys = [f"picture-{len(self.sent) + index:05}.png" for index in range(number)]
@@ -128,6 +137,30 @@ class Site:
                     for number, body in enumerate(bodies[start : start + 10])
                 ],
             )
+
+    def publish(self, bodies: Sequence[str]) -> None:
+        """As S3 does: through a topic, again and again until it is taken.
+
+        The topic's answers pass the proxy.
+        """
+        sns = Endpoint(self.proxy.url).client("sns")
+        if not hasattr(self, "_topic"):
+            direct = self._aws.client("sns")
+            self._topic = direct.create_topic(Name=self.bucket)["TopicArn"]
+            arn = self._sqs.get_queue_attributes(
+                QueueUrl=self.queue_url, AttributeNames=["QueueArn"]
+            )["Attributes"]["QueueArn"]
+            direct.subscribe(
+                TopicArn=self._topic,
+                Protocol="sqs",
+                Endpoint=arn,
+                Attributes={"RawMessageDelivery": "true"},
+            )
+        for body in bodies:
+            while True:
+                with suppress(BotoCoreError, ClientError):
+                    sns.publish(TopicArn=self._topic, Message=body)
+                    break
 
     # workers
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,97 @@ def test_twice_and_in_any_order(site: Site) -> None:
     site.stop()
     site.check()
     assert site.rows("SELECT count(*) AS n FROM images WHERE deleted_at IS NOT NULL")[0]["n"] == 5
+
+
+def test_duplicates_that_two_workers_get_at_once(site: Site) -> None:
+    """The same images announced four times over, while both work: S3 and SQS may do that."""
+    site.proxy.set("sqs", Weather(Breakage.DUPLICATE, 0.5), Weather(Breakage.SHUFFLE))
+    keys = [f"image-{number:03}.jpg" for number in range(60)]
+    bodies = [created(key, bucket=site.bucket, size=len(DATA)) for key in keys]
+    site.sent.extend(keys)
+    options = {"echo": {"latency_ms": 30, "max_concurrency": 4}}
+    for _ in range(2):
+        site.start(options)
+    for part in (bodies, bodies[::-1], bodies[30:] + bodies[:30], bodies):
+        site.announce(part)
+    site.until_empty()
+    site.stop()
+    site.check()
+    assert len(site.said("run")) == len(keys), "two workers met on an image, and one recorded it"
+
+
+def test_sns_misbehaves_and_whoever_publishes_tries_again(site: Site) -> None:
+    """What SNS took and whose answer was lost comes twice; what it refused comes later."""
+    site.start()
+    for weather in WEATHERS:
+        with site.proxy.weather("sns", weather):
+            keys = [f"image-{len(site.sent) + number:03}.jpg" for number in range(15)]
+            site.sent.extend(keys)
+            site.publish([created(k, bucket=site.bucket, size=21) for k in keys])
+    site.until_empty()
+    site.stop()
+    site.check()
+    assert sum(n for (service, _), n in site.proxy.struck.items() if service == "sns") > 10
+    assert site.proxy.struck["sns", Breakage.LOSE_ANSWER] > 0
+
+
+def test_a_backlog_is_worked_off_while_sqs_throttles_a_third(site: Site) -> None:
+    """With five receives a message: what was recorded is not dead because deletes were refused."""
+    site.upload(1_000)
+    site.proxy.set("sqs", Weather(Breakage.THROTTLE, 0.3))
+    site.start()
+    site.until_empty(180)
+    site.proxy.clear()
+    site.stop()
+    site.check()
+    assert site.proxy.struck["sqs", Breakage.THROTTLE] > 50
+
+
+@pytest.mark.parametrize("breakage", [Breakage.ERROR, Breakage.DENY, Breakage.PARTLY])
+def test_sqs_does_not_delete_after_the_commit(site: Site, breakage: Breakage) -> None:
+    """For longer than the visibility timeout: messages stay hidden, and no receive is burned."""
+    site.start()
+    with site.proxy.weather("sqs", Weather(breakage, about="DeleteMessage")):
+        site.upload(30)
+        site.until(lambda: site.done() == 30)
+        site.until(lambda: site.said("not_acknowledged"))
+        time.sleep(8)
+    site.until_empty()
+    site.stop()
+    site.check()
+    assert {entry["receive_count"] for entry in site.said("run")} == {1}
+    assert site.proxy.struck["sqs", breakage] > 1
+
+
+@pytest.mark.parametrize("breakage", [Breakage.DENY, Breakage.HANG])
+def test_sqs_extends_no_visibility(site: Site, breakage: Breakage) -> None:
+    """Messages reappear while they are worked on: nobody receives them meanwhile."""
+    slow = {"hostile-slow": {"seconds": 6, "max_concurrency": 10}}
+    site.start(slow)
+    with site.proxy.weather("sqs", Weather(breakage, seconds=1, about="ChangeMessageVisibility")):
+        site.upload(10)
+        site.until(lambda: site.said("receiving_stopped"))
+        site.until(lambda: site.done() == 10)
+    site.until_empty()
+    site.stop()
+    site.check(slow)
+    assert len(site.said("run")) == 10
+
+
+def test_s3_sends_bodies_that_drip_break_or_are_huge(site: Site) -> None:
+    """A minute is what the body of an image may take."""
+    huge = {"RETINUE_MAX_IMAGE_BYTES": str(2**20)}
+    site.start({"weigh": {"max_concurrency": 4}}, **huge)
+    site.put("large.jpg", bytes(2**20 + 1))
+    with site.proxy.weather("s3", Weather(Breakage.CUT, 0.5)):
+        site.upload(20, bytes_too=True)
+        site.until(lambda: site.done() == len(site.sent))
+    with site.proxy.weather("s3", Weather(Breakage.DRIP)):
+        site.upload(4, "dripping", bytes_too=True)
+        site.until(lambda: any("dripping" in e["reason"] for e in site.said("retry")), 120)
+    site.until_empty()
+    site.stop()
+    site.check({"weigh": {}}, codes={"large.jpg": "too_many_bytes"})
 
 
 def test_a_detectors_api_misbehaves(

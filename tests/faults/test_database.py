@@ -4,18 +4,20 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from faults.database import Database
+from faults.proxy import Breakage, Weather
 from faults.site import Site
 from faults.steps import afflicted
 from retinue_workers.laptop.postgres import EmbeddedPostgres
 from retinue_workers.laptop.postgres_install import PostgresInstall
 from retinue_workers.laptop.state import State
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 AWAY = {
     "postgres away": "connection",
@@ -29,6 +31,51 @@ OVER = ("postgres restarts", "postgres crashes", "postgres ends sessions")
 """What is over as soon as it has happened."""
 
 
+def hold_back(site: Site, seconds: float) -> None:
+    """Postgres is away for so long while images arrive; then all of them are done."""
+    worker = site.start()
+    site.upload(12)
+    site.until(lambda: site.done() > 3)
+    with afflicted("postgres away", site.database, site.name):
+        site.upload(12)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline or not site.said("receiving_stopped"):
+            assert worker.poll() is None, site.tail()
+            time.sleep(0.05)
+    site.upload(6)
+    site.until_empty()
+    site.stop()
+    site.check()
+    assert {entry["receive_count"] for entry in site.said("run")} == {1}, "no receive was burned"
+    assert not site.said("handed_back")
+
+
+def test_postgres_away_for_longer_than_a_visibility_timeout(site: Site) -> None:
+    """The minute of the test below, in short: messages are hidden for four seconds at a time."""
+    hold_back(site, 6)
+
+
+@pytest.mark.long
+def test_postgres_away_for_a_minute(site: Site) -> None:
+    hold_back(site, 60)
+
+
+@pytest.mark.long
+def test_postgres_frozen_for_longer_than_a_visibility_timeout(site: Site) -> None:
+    """It neither answers nor breaks connections, as a server whose disk stalls."""
+    site.start()
+    site.upload(60)
+    site.until(lambda: site.done() > 5)
+    with afflicted("postgres freezes", site.database, site.name):
+        site.upload(20)
+        time.sleep(10)
+    site.until_empty()
+    site.stop()
+    site.check()
+    assert {entry["receive_count"] for entry in site.said("run")} == {1}
+
+
+@pytest.mark.long
 def test_one_worker_outlives_every_fault_of_its_database(site: Site) -> None:
     """With five receives a message at most: a worker that burned them would lose images."""
     worker = site.start()
@@ -51,58 +98,99 @@ def test_one_worker_outlives_every_fault_of_its_database(site: Site) -> None:
 
 
 @pytest.fixture
-def standby(site: Site) -> Iterator[EmbeddedPostgres]:
-    """A replica that has every commit before the worker hears of it."""
-    database = site.database
-    folder = Path(tempfile.mkdtemp(prefix="rqs"))
-    folder.chmod(0o711)
-    state = State(folder / "b")
-    state.prepare()
-    install = PostgresInstall.find()
-    install.own(state.postgres)
-    install.run(
-        "pg_basebackup",
-        *("-h", database.server._socket_folder or "", "-p", "5432", "-U", "postgres"),
-        *("-D", state.postgres / "data", "-R", "-c", "fast", "-X", "stream"),
-    )
-    replica = EmbeddedPostgres(state)
-    replica.__enter__()
-    yield replica
-    replica.__exit__(None, None, None)
+def make_standby(server: Database) -> Iterator[Callable[[], EmbeddedPostgres]]:
+    """Makes a replica that has every commit before a worker hears of it.
+
+    At the end the primary is in charge again, as it was when it crashed.
+    """
+    with ExitStack() as stack:
+
+        def make() -> EmbeddedPostgres:
+            folder = Path(tempfile.mkdtemp(prefix="rqs"))
+            folder.chmod(0o711)
+            state = State(folder / "b")
+            state.prepare()
+            install = PostgresInstall.find()
+            install.own(state.postgres)
+            install.run(
+                "pg_basebackup",
+                *("-h", server.server._socket_folder or "", "-p", "5432", "-U", "postgres"),
+                *("-D", state.postgres / "data", "-R", "-c", "fast", "-X", "stream"),
+            )
+            replica = stack.enter_context(EmbeddedPostgres(state))
+            with server.admin() as admin:
+                admin.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+                admin.execute("SELECT pg_reload_conf()")
+            stack.callback(restore, server, server.server)
+            return replica
+
+        yield make
 
 
-def test_a_failover_loses_and_doubles_nothing(site: Site, standby: EmbeddedPostgres) -> None:
-    database = site.database
+def restore(database: Database, primary: EmbeddedPostgres) -> None:
+    database.server = primary
+    conf = primary._data / "postgresql.auto.conf"
+    lines = conf.read_text("utf-8").splitlines()
+    conf.write_text("\n".join(line for line in lines if "synchronous_st" not in line) + "\n")
+    database.start()
+
+
+def fail_over(database: Database, standby: EmbeddedPostgres, until: Callable[[], object]) -> None:
+    """The primary crashes; its name leads to the replica, which is promoted a little later."""
+    database.crash()
+    database.server = standby
+    database.lead_to(standby)  # not promoted yet: it can be read, and takes no row
+    until()
     with database.admin() as admin:
-        admin.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        admin.execute("SELECT pg_promote()")
+        admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
         admin.execute("SELECT pg_reload_conf()")
-    primary = database.server
-    try:
-        site.start()
-        site.upload(60)
-        site.until(lambda: site.done() > 5)
-        database.crash()
-        database.server = standby
-        database.lead_to(standby)  # not promoted yet: it can be read, and takes no row
-        site.until(lambda: site.said("receiving_stopped"))
-        with database.admin() as admin:
-            admin.execute("SELECT pg_promote()")
-            admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
-            admin.execute("SELECT pg_reload_conf()")
-        site.upload(20)
-        site.until_empty()
-        site.stop()
-        site.check()
-    finally:
+
+
+@pytest.mark.long
+def test_a_failover_loses_and_doubles_nothing(
+    site: Site, make_standby: Callable[[], EmbeddedPostgres]
+) -> None:
+    standby = make_standby()
+    site.start()
+    site.upload(60)
+    site.until(lambda: site.done() > 5)
+    fail_over(site.database, standby, lambda: site.until(lambda: site.said("receiving_stopped")))
+    site.upload(20)
+    site.until_empty()
+    site.stop()
+    site.check()
+    assert {entry["receive_count"] for entry in site.said("run")} == {1}
+
+
+@pytest.mark.long
+def test_workers_killed_in_a_failover_while_sqs_and_s3_throttle(
+    make_site: Callable[..., Site], make_standby: Callable[[], EmbeddedPostgres]
+) -> None:
+    site = make_site(max_receive_count=50)
+    standby = make_standby()
+    both: dict[str, dict[str, int]] = {"echo": {"latency_ms": 20}, "weigh": {}}
+    for service in ("sqs", "s3"):
+        site.proxy.set(service, Weather(Breakage.THROTTLE, 0.3))
+    for _ in range(2):
+        site.start(both)
+    site.upload(120, bytes_too=True)
+    site.until(lambda: site.done() > 10)
+
+    def kill() -> None:
         for worker in site.living():
+            time.sleep(0.5)
             site.kill(worker)
-        database.server = primary
-        conf = primary._data / "postgresql.auto.conf"
-        kept = [
-            line for line in conf.read_text("utf-8").splitlines() if "synchronous_st" not in line
-        ]
-        conf.write_text("\n".join(kept) + "\n", "utf-8")
-        database.start()
+            site.start(both)
+
+    fail_over(site.database, standby, kill)
+    site.kill(site.living()[0])
+    site.start(both)
+    site.upload(40, bytes_too=True)
+    site.until_empty(180)
+    site.proxy.clear()
+    site.stop()
+    site.check(both)
 
 
 def fill(file: Path) -> None:
@@ -112,6 +200,7 @@ def fill(file: Path) -> None:
             ballast.write(bytes(2**12))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 def test_a_disk_that_is_full_holds_the_messages(site: Site) -> None:
     disk = Path(tempfile.mkdtemp(prefix="rqd"))
@@ -151,8 +240,8 @@ def test_a_disk_that_is_full_holds_the_messages(site: Site) -> None:
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(site: Site) -> None:
-    """/dev/full is a disk that is always full."""
-    site.start(output=Path("/dev/full"))
+    """/dev/full is a disk that is always full; metrics are written there too, at the end."""
+    site.start(output=Path("/dev/full"), RETINUE_METRICS_NAMESPACE="Retinue/faults")
     site.upload(40)
     site.until_empty()
     site.stop()
