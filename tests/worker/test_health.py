@@ -2,10 +2,15 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import pytest
 from fakes.queue import Clock
+from fakes.rig import Rig
+from fakes.waiting import eventually
 from retinue_workers.health import HealthServer, Pulse, ask
 
 
@@ -34,6 +39,36 @@ def test_a_worker_that_stands_still_is_stuck() -> None:
     causes.clear()  # it works again: now it may take its time
     clock.advance(99)
     assert pulse.state() == (True, "well")
+
+
+@pytest.mark.parametrize("loop", ["record", "settled"])
+def test_a_loop_that_is_stuck_fails_the_check_of_its_worker(
+    memory_rig: Rig, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
+    """The thread that commits, or the one that receives, waits for an answer that never comes."""
+    monkeypatch.setattr("retinue_workers.worker.STUCK_SECONDS", 0.5)
+    monkeypatch.setattr("retinue_workers.worker.COMMIT_SECONDS", 0.1)
+    release, stuck = threading.Event(), threading.Event()
+    real = getattr(memory_rig.history, loop)
+
+    def stick(*arguments: Any) -> Any:
+        stuck.set()
+        release.wait(30)
+        return real(*arguments)
+
+    quick = {"detector_timeout_seconds": 0.3, "retry_window_seconds": 0.1}
+    with memory_rig.running({"echo": {}}, **quick) as worker, served(worker.pulse) as port:
+        memory_rig.upload("a.jpg")
+        memory_rig.wait_until_empty()
+        assert ask(port) == (True, "well")
+        monkeypatch.setattr(memory_rig.history, loop, stick)
+        memory_rig.upload("b.jpg")
+        assert stuck.wait(10)
+        eventually(lambda: ask(port)[1].startswith("stuck"), what="the check fails")
+        assert not ask(port)[0]
+        release.set()
+        eventually(lambda: ask(port) == (True, "well"), what="the check is well again")
+    assert memory_rig.queue.empty()
 
 
 def test_it_is_asked_over_http() -> None:

@@ -43,6 +43,10 @@ class Call:
         """Milliseconds that the call took without waiting, shared out evenly over its images."""
         return (time.monotonic() - self.started) * 1_000 / len(self.attempts)
 
+    def image_ids(self) -> list[str]:
+        """What it is about, as the log names it."""
+        return [str(attempt.image.image_id) for attempt in self.attempts]
+
 
 class Calls:
     """The calls that a detector is at. Whoever ends a call answers for its attempts.

@@ -19,9 +19,9 @@ ANSWER_SECONDS = 5.0
 class Pulse:
     """When the worker last got on.
 
-    A worker gets on when a receive comes back, be it empty, or when a delivery is done. One that
-    does neither for longer than any detection may take is stuck, unless it says itself what it is
-    waiting for: an open circuit breaker is no illness of the worker.
+    A worker gets on when a receive brings messages, or none while it holds none; and when a
+    delivery is done. One that does neither for longer than any detection may take is stuck, unless
+    it says itself what it is waiting for: an open circuit breaker is no illness of the worker.
 
     Args:
         limit_seconds: How long it may take to get on.

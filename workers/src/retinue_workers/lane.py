@@ -178,7 +178,7 @@ class Lane:
         """
         self.hand_back()
         for call in self._calls.drain(deadline):
-            log.warning("call_abandoned", detector=self.name, images=len(call.attempts))
+            log.warning("call_abandoned", detector=self.name, image_ids=call.image_ids())
             for attempt in call.attempts:
                 self._settle(attempt, STOPPING)
         if not self._open or not self._calls.idle:
@@ -341,6 +341,7 @@ class Lane:
                     "retry",
                     detector=self.name,
                     image_id=str(attempt.image.image_id),
+                    receive_count=attempt.delivery.message.receive_count,
                     tries=attempt.tries,
                     after_seconds=round(after_seconds, 3),
                     reason=reason,
@@ -410,7 +411,7 @@ class Lane:
         tried, alone, until the detector answers.
         """
         seconds = self._limits.detector_timeout_seconds
-        log.error("detector_timed_out", detector=self.name, images=len(call.attempts))
+        log.error("detector_timed_out", detector=self.name, image_ids=call.image_ids())
         silent = self._silence.hung({attempt.image.image_id for attempt in call.attempts})
         if silent:
             reason = f"no answer within {seconds:g} s, to {HUNG_CALLS} calls in a row and any since"

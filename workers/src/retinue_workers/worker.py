@@ -51,7 +51,8 @@ OBSERVE_SECONDS = 1.0
 """What a stop leaves the observers after the last commit."""
 
 STUCK_SECONDS = 120.0
-"""How long a worker may stand still, beyond what its detectors may take, before it is not well."""
+"""How long a worker may hold messages and be done with none, beyond what a detector may take to
+answer and be asked again, before it is not well."""
 
 PLUGIN_SECONDS = 1.0
 """What a stop leaves plugins at the end, to send what waits."""
@@ -106,7 +107,7 @@ class Worker:
             open_causes=lambda: len(self._breaker.causes()),
         )
         self.pulse = Pulse(
-            STUCK_SECONDS + max(settings.detector_timeout_seconds, settings.retry_window_seconds),
+            STUCK_SECONDS + settings.detector_timeout_seconds + settings.retry_window_seconds,
             self._breaker.causes,
         )
         self._heartbeat = Heartbeat(
@@ -268,7 +269,8 @@ class Worker:
 
     def _received(self, messages: Sequence[Message]) -> None:
         self.metrics.received(messages, time.time())
-        self.pulse.beat()
+        if messages or not len(self._in_flight):
+            self.pulse.beat()  # else it polls in vain, and what it holds may be stuck
 
     def _dressed(self, detector: AnyDetector) -> AnyDetector:
         """The detector, or what stands in for it by the settings."""
@@ -319,6 +321,7 @@ class Worker:
                     image_id=str(run.key.image_id),
                     run_id=run_id,
                     uri=reference.uri,
+                    receive_count=delivery.message.receive_count,
                     detector=run.key.detector,
                     code=run.error_code,
                     reason=run.error_message,
