@@ -25,8 +25,12 @@ def test_activity_is_counted_by_detector(
     )
     reader = ActivityReader(history_url)
     faces, labels = reader.last(60)
-    assert labels == Activity("labels", 2, 1, 0, 20.0, 29.0, Decimal("0.5"), "throttled")
+    assert labels == Activity("labels", 5.0, 2, 1, 0, 20.0, 29.0, Decimal("0.5"), "throttled")
     assert (faces.detector, faces.failed, faces.commonest_error) == ("faces", 0, None)
+    with psycopg.connect(history_url) as connection:
+        connection.execute("UPDATE runs SET recorded_at = now() - interval '30 seconds'")
+    assert reader.last(60)[0].seconds == pytest.approx(30, abs=5)
+    assert reader.last(60)[0].seconds < 60
     with psycopg.connect(history_url) as connection:
         connection.execute("UPDATE runs SET recorded_at = now() - interval '2 minutes'")
     assert reader.last(60) == []

@@ -19,17 +19,32 @@ def drawn(view: View, backlog: Backlog | None, activity: Sequence[Activity]) -> 
 
 def test_it_shows_queue_rate_and_detectors() -> None:
     activity = [
-        Activity("echo", 600, 0, 1_200, 12.4, 40.0, Decimal("0.60"), None),
-        Activity("faces", 60, 6, 0, 210.0, 900.0, Decimal(0), "throttled"),
+        Activity("echo", 60.0, 600, 0, 1_200, 12.4, 40.0, Decimal("0.60"), None),
+        Activity("faces", 60.0, 60, 6, 0, 210.0, 900.0, Decimal(0), "throttled"),
     ]
     text = drawn(View("labels"), Backlog(1_190, 9, 1, 3), activity)
     assert "labels" in text
     assert "waiting 1,191   in flight 9   dead 3   done in about 0:02:00" in text
     assert "10.0 images/s" in text
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
-    assert lines["echo"] == ["echo", "10.0", "0.0%", "2.0", "12", "40", "36.00"]
-    assert lines["faces"] == ["faces", "1.0", "10.0%", "0.0", "210", "900", "0.00", "throttled"]
+    assert lines["echo"] == ["echo", "10.0", "2.0", "12", "40", "36.00", "0.0%"]
+    assert lines["faces"] == ["faces", "1.0", "0.0", "210", "900", "0.00", "10.0%", "throttled"]
     assert "the queue does not answer" in text
+
+
+def test_a_rate_is_right_from_the_beginning_and_fits_eighty_columns() -> None:
+    name = "rekognition-custom-labels"
+    activity = [
+        Activity(name, 10.0, 500, 5, 900, 9_000.0, 12_000.0, Decimal(1), "retries_exhausted")
+    ]
+    console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
+    console.print(View("labels-production").draw(Backlog(1_000_000, 900, 0, 12), activity))
+    text = console.export_text()
+    assert "50.0 images/s" in text
+    assert "done in about 5:33:38" in text
+    assert name in text
+    assert text.split(name)[1].split()[4:6] == ["360.00", "1.0%"]
+    assert "nothing is being done" in drawn(View("q"), Backlog(5, 0, 0, 0), [])
 
 
 def test_nothing_happens() -> None:

@@ -11,9 +11,15 @@ from sqlalchemy import URL
 from retinue_history.engine import connect
 from retinue_history.errors import HistoryUnavailableError
 
+LEAST_SECONDS = 5.0
+"""The shortest time that a rate is told of: less says nothing."""
+
 _ACTIVITY: LiteralString = """
     SELECT
         detector,
+        least(
+            %(seconds)s, greatest(%(least)s, extract(epoch FROM now() - min(recorded_at)))
+        )::float8 AS seconds,
         count(*) AS runs,
         count(*) FILTER (WHERE outcome = 'failed') AS failed,
         coalesce(sum(detection_count), 0) AS detections,
@@ -34,6 +40,8 @@ class Activity:
 
     Attributes:
         detector: Its name.
+        seconds: How long it has been at it within that time, so that a rate is right from the
+            beginning.
         runs: How many runs were recorded.
         failed: How many of them failed.
         detections: How many detections they made.
@@ -44,6 +52,7 @@ class Activity:
     """
 
     detector: str
+    seconds: float
     runs: int
     failed: int
     detections: int
@@ -76,8 +85,9 @@ class ActivityReader:
         try:
             if self._connection.closed:
                 self._connection = self._connect()
+            asked = {"seconds": seconds, "least": LEAST_SECONDS}
             with self._connection.cursor(row_factory=class_row(Activity)) as cursor:
-                return cursor.execute(_ACTIVITY, {"seconds": seconds}).fetchall()
+                return cursor.execute(_ACTIVITY, asked).fetchall()
         except psycopg.Error as error:
             self._connection.close()
             raise HistoryUnavailableError(str(error).strip()) from error

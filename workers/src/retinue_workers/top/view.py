@@ -14,8 +14,9 @@ from rich.text import Text
 from retinue_workers.top.backlog import Backlog
 
 WINDOW_SECONDS = 60.0
-"""What rates are averaged over."""
+"""What rates are averaged over, or less where the pool began later."""
 
+_LONGEST_NAME = 30  # what is longer is cut off where the terminal is narrow
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -27,7 +28,7 @@ class View:
         width: How many snapshots the line of rates shows.
     """
 
-    def __init__(self, queue: str | None, *, width: int = 60) -> None:
+    def __init__(self, queue: str | None, *, width: int = 50) -> None:
         """Nothing was seen yet."""
         self._queue = queue
         self._rates: deque[float] = deque(maxlen=width)
@@ -42,7 +43,7 @@ class View:
             activity: Of the last ``WINDOW_SECONDS``.
             complaint: What did not answer.
         """
-        rate = max((each.runs for each in activity), default=0) / WINDOW_SECONDS
+        rate = max((each.runs / each.seconds for each in activity), default=0.0)
         self._rates.append(rate)
         lines: list[RenderableType] = []
         if backlog is not None:
@@ -53,6 +54,10 @@ class View:
             )
         )
         lines.append(_table(activity))
+        if activity:
+            lines.append(
+                Text(f"runs of the last {WINDOW_SECONDS:.0f} s; found: detections an image", "dim")
+            )
         if complaint:
             lines.append(Text(complaint, style="yellow"))
         return Group(*lines)
@@ -70,7 +75,8 @@ def _queue_line(name: str, backlog: Backlog, rate: float) -> Text:
     line = Text.assemble(
         ("queue  ", "dim"),
         (name, "bold"),
-        f"   waiting {backlog.waiting + backlog.delayed:,}   in flight {backlog.in_flight:,}   ",
+        f"\n       waiting {backlog.waiting + backlog.delayed:,}   "
+        f"in flight {backlog.in_flight:,}   ",
     )
     if backlog.dead is None:
         line.append("no dead-letter queue", "yellow")
@@ -79,26 +85,29 @@ def _queue_line(name: str, backlog: Backlog, rate: float) -> Text:
     left = backlog.waiting + backlog.delayed + backlog.in_flight
     if left and rate:
         line.append(f"   done in about {timedelta(seconds=round(left / rate))}")
+    elif left:
+        line.append("   nothing is being done", "yellow")
     return line
 
 
 def _table(activity: Sequence[Activity]) -> RenderableType:
     if not activity:
         return Text(f"no run was recorded in the last {WINDOW_SECONDS:.0f} seconds", style="dim")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("detector")
-    for name in ("runs/s", "failed", "found/image", "p50 ms", "p95 ms", "$/hour"):
-        table.add_column(name, justify="right")
-    table.add_column("most failures")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    longest = min(_LONGEST_NAME, max(len(each.detector) for each in activity))
+    table.add_column("detector", no_wrap=True, min_width=longest)
+    for name in ("runs/s", "found", "p50 ms", "p95 ms", "$/hour", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("mostly", overflow="fold")
     for each in activity:
         table.add_row(
             Text(each.detector),
-            f"{each.runs / WINDOW_SECONDS:,.1f}",
-            Text(f"{each.failed / each.runs:.1%}", style="red" if each.failed else ""),
+            f"{each.runs / each.seconds:,.1f}",
             f"{each.detections / each.runs:,.1f}",
             f"{each.p50_ms:,.0f}",
             f"{each.p95_ms:,.0f}",
-            f"{float(each.price_usd) * 3_600 / WINDOW_SECONDS:,.2f}",
+            f"{float(each.price_usd) * 3_600 / each.seconds:,.2f}",
+            Text(f"{each.failed / each.runs:.1%}", style="red" if each.failed else ""),
             Text(each.commonest_error or "", style="red"),
         )
     return table
