@@ -48,12 +48,14 @@ class Command:
         return [row["key"] for row in self.rows("SELECT DISTINCT key FROM images ORDER BY 1")]
 
     def dump(self) -> str:
-        """Every row of every table, as text."""
+        """Every row of every table, and what the planner remembers of them, as text."""
         tables = self.rows(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND "
             "relnamespace = 'public'::regnamespace"
         )
-        return json.dumps([self.rows(f"SELECT * FROM {t['relname']}") for t in tables], default=str)
+        everything = [self.rows(f"SELECT * FROM {t['relname']}") for t in tables]
+        everything.append(self.rows("SELECT * FROM pg_stats WHERE schemaname = 'public'"))
+        return json.dumps(everything, default=str)
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def forget(history_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 
 @pytest.fixture
-def filled(history: History, image: Make, run: Make) -> dict[str, ImageRecord]:
+def filled(history_url: str, history: History, image: Make, run: Make) -> dict[str, ImageRecord]:
     """Two images of Ann's, one of them in two versions, and two others with something in common."""
     images = {
         "a1": image("ann/a.jpg", version="v1"),
@@ -84,6 +86,8 @@ def filled(history: History, image: Make, run: Make) -> dict[str, ImageRecord]:
         runs.append(run(each, detector="f", error_code="x"))
     removed = [RemovedObject("photos", "ann/b.jpg", "v1", "20", each.uploaded_at)]
     history.record(list(images.values()), runs, removed)
+    with psycopg.connect(history_url) as connection:
+        connection.execute("ANALYZE")
     return images
 
 
@@ -132,6 +136,49 @@ def test_every_trace_goes_and_others_stay(
     assert erasure["removed"]["runs"] == 3 * erasure["removed"]["images"]
     assert "was forgotten on" in forget(*arguments, "--yes")
     assert len(forget.rows("SELECT 1 FROM erasures")) == 1
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        ("--prefix", "s3://photos/ann/"),
+        ("--prefix", "s3://photos"),
+        ("--image", "s3://photos/ann/b.jpg"),
+        ("--image", "ann/b.jpg"),
+    ],
+)
+def test_the_photo_that_a_face_was_taken_from_loses_its_name(
+    forget: Command, filled: dict[str, ImageRecord], subject: tuple[str, ...]
+) -> None:
+    """The person, and the consent, stay: ``--person`` forgets those."""
+    assert filled
+    with psycopg.connect(forget.url) as connection:
+        connection.execute(
+            "INSERT INTO people (external_image_id, region, collection_id, name, consent)"
+            " VALUES ('p', 'eu-west-1', 'staff', 'Ann', 'form 7')"
+        )
+        connection.execute(
+            "INSERT INTO faces (face_id, person_id, consent, photo)"
+            " SELECT face, person_id, 'form 7', photo FROM people, (VALUES"
+            " ('1', 's3://photos/ann/b.jpg'), ('2', 's3://others/x.jpg'), ('3', 'b.jpg')"
+            ") AS taken (face, photo)"
+        )
+        connection.execute("ANALYZE faces")
+    forget(*subject, "--yes")
+    photos = forget.rows("SELECT photo FROM faces ORDER BY face_id")
+    assert [row["photo"] for row in photos] == ["forgotten", "s3://others/x.jpg", "b.jpg"]
+    assert "ann/b.jpg" not in forget.dump()
+
+
+def test_a_history_of_one_image_leaves_nothing_in_the_statistics(
+    forget: Command, filled: dict[str, ImageRecord]
+) -> None:
+    assert filled
+    assert "Secret" in forget.dump()
+    for bucket in ("photos", "others"):
+        forget("--prefix", f"s3://{bucket}", "--yes")
+    said = forget.dump()
+    assert not [word for word in ("Secret", "Cat", "Animal", "jpg", "photos") if word in said]
 
 
 def test_one_version_is_forgotten_by_its_id(

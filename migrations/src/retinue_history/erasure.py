@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, text
 
 from retinue_history.faults import translated
 from retinue_history.label_pruning import prune_labels
+from retinue_history.samples import PEOPLE, renew_history_samples, renew_samples
 from retinue_history.settling import shut_out_writers
 
 BATCH_ROWS = 1_000
@@ -251,6 +252,7 @@ class Erasures:
         while number := self._one_batch(erasure_id, "", _DELETE_COUNTS, names):
             yield number
         yield from prune_labels(self._engine)
+        renew_history_samples(self._engine)
 
     def add(self, erasure_id: int, **removed: int) -> None:
         """Count what was removed elsewhere, such as ``face_vectors=3``."""
@@ -266,6 +268,7 @@ class Erasures:
             people = connection.execute(_DELETE_PEOPLE, parameters).rowcount
             add_removed(connection, erasure_id, "faces", faces)
             add_removed(connection, erasure_id, "people", people)
+            renew_samples(connection, PEOPLE)
             return close_erasure(connection, erasure_id)
 
     def _one_batch(self, erasure_id: int, what: str, statement: Any, names: Names) -> int:

@@ -21,6 +21,7 @@ from retinue_history.errors import HistoryUnavailableError
 from retinue_history.faults import clashed, translated
 from retinue_history.image_deletion import delete_images
 from retinue_history.label_pruning import prune_labels
+from retinue_history.samples import PEOPLE, renew_history_samples, renew_samples
 from retinue_history.selection import ImageName
 from retinue_history.settling import shut_out_writers
 
@@ -211,6 +212,8 @@ class ImageErasures:
     ) -> Iterator[Mapping[str, int]]:
         """Delete images with all that hangs on them, then removals, then labels that are left over.
 
+        At last, photos that faces were taken from lose their names, and the planner its samples.
+
         Yields:
             How many of each were deleted, after each commit.
 
@@ -225,11 +228,32 @@ class ImageErasures:
                 yield {"removals": removals}
         for number in prune_labels(self._engine):
             yield {"labels": number}
+        self._blank_photos(subject)
+        renew_history_samples(self._engine)
 
     def close(self, erasure_id: int) -> Erasure:
         """Note that everything is done."""
         with translated(), self._engine.begin() as connection:
             return close_erasure(connection, erasure_id)
+
+    def _blank_photos(self, subject: ImageSubject) -> None:
+        """A person's consent stays on record, without the name of the photo it was given for."""
+        if subject.kind == "image":
+            return  # photos are named by their object, not by its version
+        with translated(), self._engine.begin() as connection:
+            blanked = connection.execute(
+                text(f"""
+                    UPDATE faces SET photo = 'forgotten' FROM (
+                        SELECT face_id, split_part(photo, '/', 3) AS bucket,
+                            substr(photo, length(split_part(photo, '/', 3)) + 7) AS key
+                        FROM faces WHERE starts_with(photo, 's3://')
+                    ) AS named
+                    WHERE named.face_id = faces.face_id AND {subject.condition("named")}
+                """),  # noqa: S608 - ours
+                subject.parameters,
+            )
+            if blanked.rowcount:
+                renew_samples(connection, PEOPLE)
 
     def lift(self, subject: ImageSubject) -> bool:
         """Let images that were forgotten be recorded again; brings none back by itself.
