@@ -97,6 +97,8 @@ def test_a_page_of_images_goes_through_their_runs(filled: Engine, image: Make) -
     nodes = plan(filled, sql, ids=wanted)
     assert used(nodes, "run_id_ordinal")
     assert any(used(nodes, name) for name in ("ix_runs_latest", "uq_runs_"))
+    # Each image is met once, and not once for each detection.
+    assert any(node.get("Relation Name") == "images" and "ANY" in str(node) for node in nodes)
 
 
 def test_labels_of_a_kind_are_found_by_the_index(filled: Engine) -> None:
