@@ -1,17 +1,18 @@
 """The SQS queue of a pool."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+from retinue_aws import JsonCalls
 from retinue_sdk import ConfigurationError
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
-    from types_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef, MessageTypeDef
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +114,8 @@ class SqsQueue:
             QueueUnavailableError: The queue did not answer.
         """
         self._client = client
-        self._polling_client = polling_client or client
+        self._calls = JsonCalls(client)
+        self._polls = self._calls if polling_client is None else JsonCalls(polling_client)
         self._url = url
         self._wait_seconds = wait_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
@@ -127,56 +129,35 @@ class SqsQueue:
     def receive(self, limit: int) -> list[Message]:
         """Long-poll once for up to ``limit`` messages (1–10)."""
         try:
-            answer = self._polling_client.receive_message(
-                QueueUrl=self._url,
-                MaxNumberOfMessages=limit,
-                WaitTimeSeconds=self._wait_seconds,
-                VisibilityTimeout=self._visibility_timeout_seconds,
-                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+            answer = self._polls.call(
+                "ReceiveMessage",
+                {
+                    "QueueUrl": self._url,
+                    "MaxNumberOfMessages": limit,
+                    "WaitTimeSeconds": self._wait_seconds,
+                    "VisibilityTimeout": self._visibility_timeout_seconds,
+                    "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SentTimestamp"],
+                },
             )
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
             raise QueueUnavailableError(f"cannot receive from {self._url}: {error}") from error
-        return [_message(message) for message in answer.get("Messages", ())]
+        return [_message(message) for message in answer.body.get("Messages") or ()]
 
     def delete(self, messages: Sequence[Message]) -> None:
         """Delete messages, ten a call."""
-
-        def call(batch: Sequence[Message]) -> "Sequence[BatchResultErrorEntryTypeDef]":
-            answer = self._client.delete_message_batch(
-                QueueUrl=self._url,
-                Entries=[
-                    {"Id": str(number), "ReceiptHandle": message.receipt_handle}
-                    for number, message in enumerate(batch)
-                ],
-            )
-            return answer.get("Failed", ())
-
-        self._for_each_ten(messages, call, f"{self._url} does not delete")
+        self._for_each_ten("DeleteMessageBatch", messages, {}, f"{self._url} does not delete")
 
     def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
         """Hide messages for ``seconds`` (0–43,200), ten a call."""
-
-        def call(batch: Sequence[Message]) -> "Sequence[BatchResultErrorEntryTypeDef]":
-            answer = self._client.change_message_visibility_batch(
-                QueueUrl=self._url,
-                Entries=[
-                    {
-                        "Id": str(number),
-                        "ReceiptHandle": message.receipt_handle,
-                        "VisibilityTimeout": seconds,
-                    }
-                    for number, message in enumerate(batch)
-                ],
-            )
-            return answer.get("Failed", ())
-
-        self._for_each_ten(messages, call, f"cannot change visibility on {self._url}")
+        self._for_each_ten(
+            "ChangeMessageVisibilityBatch",
+            messages,
+            {"VisibilityTimeout": seconds},
+            f"cannot change visibility on {self._url}",
+        )
 
     def _for_each_ten(
-        self,
-        messages: Sequence[Message],
-        call: "Callable[[Sequence[Message]], Sequence[BatchResultErrorEntryTypeDef]]",
-        complaint: str,
+        self, operation: str, messages: Sequence[Message], wanted: Mapping[str, Any], complaint: str
     ) -> None:
         """Call with ten messages at a time; ten that fail keep no others from their turn.
 
@@ -188,18 +169,30 @@ class SqsQueue:
         for start in range(0, len(messages), BATCH):
             batch = messages[start : start + BATCH]
             try:
-                failed = call(batch)
+                answer = self._calls.call(
+                    operation,
+                    {
+                        "QueueUrl": self._url,
+                        "Entries": [
+                            {"Id": str(number), "ReceiptHandle": message.receipt_handle, **wanted}
+                            for number, message in enumerate(batch)
+                        ],
+                    },
+                )
             except ClientError as error:  # throttled, perhaps: the next call may be let through
                 left += batch
                 reason = str(error)
-            except BotoCoreError as error:  # nobody answers: another call would only take as long
+            except (
+                BotoCoreError,
+                ResponseParserError,
+            ) as error:  # nobody answers: another call would only take as long
                 left += messages[start:]
                 reason = str(error)
                 break
             else:
-                for entry in failed:
+                for entry in answer.body.get("Failed") or ():
                     said = f"{entry['Code']} {entry.get('Message', '')}".strip()
-                    if entry["SenderFault"]:  # its handle is no good any more, and will not be
+                    if entry.get("SenderFault"):  # its handle is no good any more, and will not be
                         log.info("receipt_expired", reason=said)
                     else:
                         left.append(batch[int(entry["Id"])])
@@ -225,7 +218,7 @@ class SqsQueue:
         return int(json.loads(policy)["maxReceiveCount"]) if policy else None
 
 
-def _message(received: "MessageTypeDef") -> Message:
+def _message(received: Mapping[str, Any]) -> Message:
     attributes = received["Attributes"]
     sent_ms = attributes.get("SentTimestamp")
     return Message(

@@ -1,16 +1,15 @@
 """Calling AWS: clients, one attempt a call, and the answer as it came."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore import xform_name
 from botocore.config import Config
+from retinue_aws import Answer, JsonCalls
 from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
 
 from retinue_rekognition.errors import CredentialsError, explained
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from types_boto3_rekognition import RekognitionClient
     from types_boto3_s3 import S3Client
 
-_BODY = "RetinueBody"
-"""Where the answer's bytes travel, from botocore's event to the caller."""
-
 
 @dataclass(slots=True)
 class _Clients:
@@ -31,7 +27,18 @@ class _Clients:
 
     session: boto3.Session
     rekognition: "RekognitionClient"
+    calls: JsonCalls
     s3: "S3Client | None" = None
+    _members: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def members(self, operation: str) -> frozenset[str]:
+        """The fields that an answer may have, as far as botocore knows them."""
+        found = self._members.get(operation)
+        if found is None:
+            shape = self.rekognition.meta.service_model.operation_model(operation).output_shape
+            found = frozenset(shape.members) if shape is not None else frozenset()
+            self._members[operation] = found
+        return found
 
 
 class Api:
@@ -72,6 +79,7 @@ class Api:
         with self._lock:
             clients, self._clients = self._clients, None
         if clients is not None:
+            clients.calls.close()
             clients.rekognition.close()
             if clients.s3 is not None:
                 clients.s3.close()
@@ -91,16 +99,14 @@ class Api:
             DetectorError: It failed; the class says what to do next.
             ConfigurationError: It can never work.
         """
-        client = self._connected().rekognition
+        clients = self._connected()
         try:
             with self._paced(operation), explained(operation):
-                answer = getattr(client, xform_name(operation))(**parameters)
+                answer = clients.calls.call(operation, parameters)
         except CredentialsError:
-            self._forget(client)
+            self._forget(clients)
             raise
-        known = client.meta.service_model.operation_model(operation).output_shape
-        members = frozenset(known.members) if known is not None else frozenset()
-        return _whole(operation, answer, members)
+        return _whole(operation, answer, clients.members(operation))
 
     def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
         """Why Rekognition could not read an object: S3 is asked.
@@ -128,8 +134,7 @@ class Api:
             client = session.client(
                 "rekognition", config=self._config(), endpoint_url=self._options.endpoint_url
             )
-        client.meta.events.register("after-call.rekognition", _keep_body)
-        return _Clients(session, client)
+        return _Clients(session, client, JsonCalls(client))
 
     def _s3(self) -> "S3Client":
         clients = self._connected()
@@ -151,10 +156,10 @@ class Api:
             user_agent_extra="retinue",
         )
 
-    def _forget(self, client: "RekognitionClient") -> None:
+    def _forget(self, clients: _Clients) -> None:
         """Look credentials up anew next time, unless another thread has done so already."""
         with self._lock:
-            if self._clients is not None and self._clients.rekognition is client:
+            if self._clients is clients:
                 self._clients = None
 
 
@@ -178,21 +183,12 @@ def find_region(wanted: str | None) -> str:
     return region
 
 
-def _keep_body(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
-    """Put the answer's bytes beside what botocore made of it: it drops what it does not know."""
-    parsed.setdefault("ResponseMetadata", {})[_BODY] = http_response.content
-
-
-def _whole(operation: str, answer: dict[str, Any], members: frozenset[str]) -> dict[str, Any]:
+def _whole(operation: str, answer: Answer, members: frozenset[str]) -> dict[str, Any]:
     """The answer from its own bytes."""
-    metadata = answer.get("ResponseMetadata", {})
-    try:
-        body = json.loads(metadata.get(_BODY) or b"{}")
-    except ValueError as error:
-        raise RetriableError(f"{operation}: the answer is not JSON: {error}") from error
-    if not isinstance(body, dict) or not members & body.keys():
+    body = answer.body
+    if not members & body.keys():
         # A proxy's page, or an answer cut off: it must not pass for "nothing found".
         raise RetriableError(f"{operation}: this is no answer: {str(body)[:200]}")
-    if "RequestId" in metadata:
-        body["ResponseMetadata"] = {"RequestId": metadata["RequestId"]}
+    if answer.request_id:
+        body["ResponseMetadata"] = {"RequestId": answer.request_id}
     return body

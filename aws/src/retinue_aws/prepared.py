@@ -1,0 +1,127 @@
+"""What botocore would send, learned from botocore itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import get_ident
+from typing import Any, Protocol
+
+from botocore import xform_name
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
+from botocore.client import BaseClient
+from botocore.compat import HTTPHeaders
+
+_OF_ONE_CALL = frozenset(
+    {
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+        "authorization",
+        "content-length",
+        "x-amz-date",
+        "x-amz-security-token",
+    }
+)
+"""Headers that belong to one call alone."""
+
+
+class Signer(Protocol):
+    """botocore's ``RequestSigner``, as far as it is used here."""
+
+    def get_auth_instance(
+        self, signing_name: str, region_name: str, signature_version: str
+    ) -> SigV4Auth:
+        """What signs a request, with the credentials of this moment, renewed if need be."""
+
+
+class UnsupportedCallError(ValueError):
+    """botocore does not send this call as JSON in a POST, signed with Signature Version 4."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCall:
+    """An operation as botocore sends it, all but its parameters and its signature.
+
+    Attributes:
+        url: Where to: botocore has chosen the endpoint (region, FIPS, dual stack, one of your own).
+        headers: What goes with each call.
+        signer: Signs by the client's own credentials.
+        signing: Service, region and version to sign for.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    signer: Signer
+    signing: tuple[str, str, str]
+
+    def signed_headers(self, body: bytes) -> Mapping[str, str]:
+        """All headers of a call with this body.
+
+        Raises:
+            BotoCoreError: There are no credentials, or they cannot be renewed.
+        """
+        request = AWSRequest("POST", self.url, headers=self.headers, data=body)
+        self.signer.get_auth_instance(*self.signing).add_auth(request)
+        return dict(request.headers.items())
+
+
+def prepare(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -> PreparedCall:
+    """Have botocore make a call, and keep what it would have sent; nothing is sent.
+
+    Args:
+        client: A boto3 client.
+        operation: The operation's name in the API, such as ``ReceiveMessage``.
+        parameters: Parameters that botocore finds valid.
+
+    Raises:
+        BotoCoreError: botocore would not send it: a wrong parameter, no credentials, no region.
+        UnsupportedCallError: It would be sent in another way than those that are known here.
+    """
+    here = get_ident()
+    signed: dict[str, Any] = {}
+    sent: list[AWSPreparedRequest] = []
+
+    def keep_signer(**event: Any) -> None:
+        if get_ident() == here:
+            signed.update(event)
+
+    def keep_request(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        if get_ident() != here:
+            return None  # another thread's call, which is to be sent
+        sent.append(request)
+        return AWSResponse(request.url, 200, HTTPHeaders(), _Nothing())
+
+    events: Any = client.meta.events
+    service = client.meta.service_model.service_id.hyphenize()
+    events.register(f"before-sign.{service}.{operation}", keep_signer)
+    events.register_first(f"before-send.{service}.{operation}", keep_request)
+    try:
+        getattr(client, xform_name(operation))(**parameters)
+    finally:
+        events.unregister(f"before-sign.{service}.{operation}", keep_signer)
+        events.unregister(f"before-send.{service}.{operation}", keep_request)
+    (request,) = sent
+    headers = {name: _text(value) for name, value in request.headers.items()}
+    if not (
+        request.method == "POST"
+        and headers.get("Content-Type", "").startswith("application/x-amz-json")
+        and headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256 ")
+    ):
+        raise UnsupportedCallError(f"{service}.{operation} is not a JSON call of AWS")
+    return PreparedCall(
+        request.url,
+        {name: value for name, value in headers.items() if name.lower() not in _OF_ONE_CALL},
+        signed["request_signer"],
+        (signed["signing_name"], signed["region_name"], signed["signature_version"]),
+    )
+
+
+class _Nothing:
+    """An answer's body, without anything in it that an operation could miss."""
+
+    def stream(self) -> list[bytes]:
+        """The whole body."""
+        return [b"{}"]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
