@@ -1,9 +1,9 @@
-"""SQS for benchmarks: standard queues over its JSON protocol, fast enough not to be what is measured.
+"""SQS for benchmarks: its JSON protocol, fast enough not to be what is measured.
 
-``python -m benchmarks.queue_service`` prints its address. What a worker relies on it does as SQS does
-(``tests/contract/test_queue.py`` runs the worker's contract on it): visibility timeouts, receive
-counts, receipt handles, long polls, dead letters. ``GET /seen`` tells how often each operation was
-called, how many messages were deleted, and when the first receive came.
+``python -m benchmarks.queue_service`` prints its address. What a worker relies on it does as SQS
+does (``tests/contract/test_queue.py`` runs the worker's contract on it): visibility timeouts,
+receive counts, receipt handles, long polls, dead letters. ``GET /seen`` tells how often each
+operation was called, how many messages were deleted, and when the first receive came.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ LONGEST_BATCH = 10
 _numbers = count(1)
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """What SQS answers in place of a result."""
 
     def __init__(self, code: str, query_code: str) -> None:
@@ -115,7 +115,7 @@ class Service:
                 return self._receive(self._queue(parameters), parameters)
             handler: Callable[[Mapping[str, Any]], Any] = getattr(self, f"on_{operation}")
             return _answered(handler(parameters))
-        except Refusal as refusal:
+        except RefusedError as refusal:
             return _refused(refusal)
 
     def on_CreateQueue(self, asked: Mapping[str, Any]) -> Any:  # noqa: N802
@@ -191,7 +191,7 @@ class Service:
         try:
             return self.queues[name]
         except KeyError:
-            raise Refusal(
+            raise RefusedError(
                 "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"
             ) from None
 
@@ -280,7 +280,7 @@ def _answered(answer: Any) -> Answer:
     return Answer(json.dumps(answer).encode(), media_type=MEDIA_TYPE)
 
 
-def _refused(refusal: Refusal) -> Answer:
+def _refused(refusal: RefusedError) -> Answer:
     body = {"__type": f"com.amazonaws.sqs#{refusal.code}", "message": refusal.code}
     return Answer(
         json.dumps(body).encode(),

@@ -6,10 +6,11 @@ One suite for both, so that what is tested in memory holds on the wire.
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from benchmarks.process import service
 from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
 from hypothesis import HealthCheck, given, settings
@@ -92,12 +93,20 @@ def sqs_case(client: "SQSClient", max_receive_count: int | None) -> Case:
 Make = Callable[..., Case]
 
 
-@pytest.fixture(params=["memory", "sqs"])
+@pytest.fixture(scope="session")
+def quick_sqs() -> Iterator[Endpoint]:
+    """The benchmarks' own SQS."""
+    with service("queue_service") as url:
+        yield Endpoint(url)
+
+
+@pytest.fixture(params=["memory", "sqs", "benchmark"])
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes a fresh queue of either kind."""
     if request.param == "memory":
         return lambda max_receive_count=3: memory_case(max_receive_count)
-    client = request.getfixturevalue("aws").client("sqs")
+    endpoint = "aws" if request.param == "sqs" else "quick_sqs"
+    client = request.getfixturevalue(endpoint).client("sqs")
     return lambda max_receive_count=3: sqs_case(client, max_receive_count)
 
 

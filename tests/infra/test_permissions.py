@@ -9,11 +9,13 @@ from typing import Any
 import boto3
 import botocore.session
 import pytest
+from aws_calls.server import serving
 from botocore.awsrequest import AWSResponse
 from infra.terraform import resources, source
 from retinue_eventbridge.options import PublisherOptions
 from retinue_eventbridge.publisher import Publisher
 from retinue_sdk import ImageLimits, ImageReference
+from retinue_workers.laptop import Endpoint
 from retinue_workers.object_store import ObjectStore
 from retinue_workers.plugins import Plugins
 from retinue_workers.queue import Message, SqsQueue
@@ -68,12 +70,16 @@ def recorded(service: str, bodies: dict[str, bytes]) -> tuple[Any, set[str]]:
 @pytest.fixture(scope="session")
 def called() -> set[str]:
     """What the worker's own code calls, all of it."""
-    sqs, of_sqs = recorded("sqs", {})
-    queue = SqsQueue(sqs, "https://sqs.test/1/q", wait_seconds=0, visibility_timeout_seconds=30)
-    messages = [Message("id", "handle", "body", 1)]
-    queue.receive(10)
-    queue.delete(messages)
-    queue.change_visibility(messages, 0)
+    with serving() as sqs:  # its calls leave boto3, so they are seen on the wire
+        client = Endpoint(sqs.url).client("sqs")
+        url = f"{sqs.url}/1/q"
+        queue = SqsQueue(client, url, wait_seconds=0, visibility_timeout_seconds=30)
+        messages = [Message("id", "handle", "body", 1)]
+        queue.receive(10)
+        queue.delete(messages)
+        queue.change_visibility(messages, 0)
+        names = [one.headers["x-amz-target"].rpartition(".")[2] for one in sqs.requests]
+    of_sqs = {f"sqs:{BATCH.sub('', name)}" for name in names}
 
     s3, of_s3 = recorded("s3", {"GetObject": b"image", "HeadObject": b""})
     store = ObjectStore(s3, ImageLimits())

@@ -139,7 +139,8 @@ class JsonCalls:
             "body": answer.body,
         }
         parsed: Any = self._errors.parse(response, None)
-        code = parsed.get("Error", {}).get("Code")
+        told = parsed.get("Error", {})
+        code = told.get("QueryErrorCode") or told.get("Code")
         kind: Any = self._client.exceptions.from_code(code)
         refusal: ClientError = kind(parsed, operation)
         return refusal

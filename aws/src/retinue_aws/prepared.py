@@ -76,6 +76,9 @@ def prepare(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -
         BotoCoreError: botocore would not send it: a wrong parameter, no credentials, no region.
         UnsupportedCallError: It would be sent in another way than those that are known here.
     """
+    model = client.meta.service_model
+    if "jsonVersion" not in model.metadata:
+        raise UnsupportedCallError(f"{model.service_name} does not speak JSON")
     here = get_ident()
     signed: dict[str, Any] = {}
     sent: list[AWSPreparedRequest] = []
@@ -91,7 +94,7 @@ def prepare(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -
         return AWSResponse(request.url, 200, HTTPHeaders(), _Nothing())
 
     events: Any = client.meta.events
-    service = client.meta.service_model.service_id.hyphenize()
+    service = model.service_id.hyphenize()
     events.register(f"before-sign.{service}.{operation}", keep_signer)
     events.register_first(f"before-send.{service}.{operation}", keep_request)
     try:
@@ -101,12 +104,8 @@ def prepare(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -
         events.unregister(f"before-send.{service}.{operation}", keep_request)
     (request,) = sent
     headers = {name: _text(value) for name, value in request.headers.items()}
-    if not (
-        request.method == "POST"
-        and headers.get("Content-Type", "").startswith("application/x-amz-json")
-        and headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256 ")
-    ):
-        raise UnsupportedCallError(f"{service}.{operation} is not a JSON call of AWS")
+    if not headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256 "):
+        raise UnsupportedCallError(f"{operation} is not signed with Signature Version 4")
     return PreparedCall(
         request.url,
         {name: value for name, value in headers.items() if name.lower() not in _OF_ONE_CALL},

@@ -177,7 +177,8 @@ class Transport:
         """What botocore would raise."""
         code, text = cast("tuple[int, str]", error.args)
         if code == pycurl.E_OPERATION_TIMEDOUT:
-            connected = curl.getinfo(pycurl.PRETRANSFER_TIME) > 0
+            secure = self._url.startswith("https:")
+            connected = curl.getinfo(pycurl.APPCONNECT_TIME if secure else pycurl.CONNECT_TIME)
             kind = ReadTimeoutError if connected else ConnectTimeoutError
             return kind(endpoint_url=self._url, error=text)
         if code in _PROXY or (code in _UNREACHABLE and self._route.proxy_url):
