@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import psycopg
 from fakes.events import created
 from retinue_workers.laptop import Endpoint
 
@@ -24,6 +25,17 @@ WARM = 0.15
 END = 0.95
 """At which part the measurement ends: towards the end there is nothing left to keep busy with."""
 PATIENCE_SECONDS = 300.0
+
+BASELINE_TABLES = """
+    CREATE TABLE plain_images (
+        key text PRIMARY KEY, uploaded_at timestamptz, raw_response jsonb
+    );
+    CREATE TABLE plain_labels (
+        key text, number integer, label text, confidence double precision, box jsonb,
+        PRIMARY KEY (key, number)
+    );
+"""
+"""Tables of the baselines, beside the history's own."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +124,8 @@ def site(server_url: str, latency_ms: float) -> Iterator[Site]:
         service("label_service", str(latency_ms)) as labels,
         database(server_url) as url,
     ):
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(BASELINE_TABLES)
         queue_url = call_sqs(sqs, "CreateQueue", QueueName=QUEUE)["QueueUrl"]
         yield Site(sqs, labels, queue_url, url)
 

@@ -112,3 +112,16 @@ def test_a_stop_does_not_wait_for_those_that_hang(logged: list[dict[str, Any]]) 
 
 def test_it_can_stop_without_having_begun() -> None:
     Observers(lambda _: None).stop(1)
+
+
+def test_a_plugin_that_has_nothing_to_do_is_told_of_no_run() -> None:
+    from importlib.metadata import EntryPoint
+
+    from retinue_workers.plugins import Plugins
+
+    idle = Plugins((EntryPoint("eventbridge", "retinue_eventbridge.plugin", "retinue"),))
+    idle.starting({})
+    assert not idle.observed
+    fakes = Plugins((EntryPoint("fakes", "fakes.plugin", "retinue"),))
+    fakes.starting({})
+    assert fakes.observed

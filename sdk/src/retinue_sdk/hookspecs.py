@@ -60,13 +60,15 @@ def retinue_filter_detections(
 
 
 @hookspec
-def retinue_worker_starting(options: "Mapping[str, Json] | None") -> None:
+def retinue_worker_starting(options: "Mapping[str, Json] | None") -> "bool | None":
     """Get ready, with the plugin's own options from ``RETINUE_PLUGIN_OPTIONS``.
 
     Called by the worker once, before its detectors start, and by nothing else: neither
     ``retinue plugins`` nor a detector's own process calls it. ``options`` is ``None`` where the
-    setting does not name the plugin. If it raises, the worker refuses to start; raise
-    ``ConfigurationError`` to say which option is wrong, and which values are allowed.
+    setting does not name the plugin. Return ``False`` to have nothing to do in this worker: the
+    plugin is told of no run then, which spares the worker a part of its time. If it raises, the
+    worker refuses to start; raise ``ConfigurationError`` to say which option is wrong, and which
+    values are allowed.
     """
 
 

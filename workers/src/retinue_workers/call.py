@@ -61,6 +61,8 @@ class Calls:
         self._running: set[Call] = set()
         self._hung: set[Call] = set()
         self._busy = 0
+        self._watched_until = -math.inf
+        self._draining = False
         self._closed = False
         self._here = local()
 
@@ -85,7 +87,8 @@ class Calls:
                 now = time.monotonic()
                 call.started += now - began
                 call.deadline = now + rest
-                self._changed.notify_all()
+                if call.deadline < self._watched_until:
+                    self._changed.notify_all()
 
     @contextmanager
     def busy(self) -> Iterator[bool]:
@@ -98,7 +101,8 @@ class Calls:
         finally:
             with self._changed:
                 self._busy -= 1
-                self._changed.notify_all()
+                if self._draining:
+                    self._changed.notify_all()
 
     def begin(self, call: Call) -> bool:
         """Count a call as running; ``False`` if none may begin any more."""
@@ -107,7 +111,8 @@ class Calls:
                 return False
             self._running.add(call)
             self._here.call = call
-            self._changed.notify_all()
+            if call.deadline < self._watched_until:
+                self._changed.notify_all()
             return True
 
     def end(self, call: Call) -> bool:
@@ -129,9 +134,10 @@ class Calls:
                     self._running -= late
                     self._hung |= late
                     return list(late)
-                nearest = min((call.deadline for call in self._running), default=None)
-                rest = math.inf if nearest is None else nearest - now
-                self._changed.wait(None if rest == math.inf else rest)
+                nearest = min((call.deadline for call in self._running), default=math.inf)
+                # Who begins a call wakes this thread only if it would sleep too long.
+                self._watched_until = nearest
+                self._changed.wait(None if nearest == math.inf else nearest - now)
             return []
 
     def close(self) -> None:
@@ -150,6 +156,7 @@ class Calls:
             The calls given up.
         """
         with self._changed:
+            self._draining = True
             self._changed.wait_for(
                 lambda: self._busy == len(self._hung),
                 timeout=max(0.0, deadline - time.monotonic()),

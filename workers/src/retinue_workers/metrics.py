@@ -5,7 +5,7 @@ codes, never keys or ids, so that the number of series stays small.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -19,6 +19,9 @@ DETECT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """Bounds of commit times in seconds."""
+
+
+MetricT = TypeVar("MetricT", Counter, Histogram)
 
 
 class Metrics:
@@ -35,6 +38,7 @@ class Metrics:
     def __init__(self, *, in_flight: Callable[[], int], open_causes: Callable[[], int]) -> None:
         """Begin at zero."""
         self.registry = registry = CollectorRegistry()
+        self._known: dict[tuple[object, tuple[str, ...]], object] = {}
         self._received = Counter(
             "retinue_messages_received", "Messages received", registry=registry
         )
@@ -98,11 +102,19 @@ class Metrics:
         """Runs are in the history that were not there before."""
         for run in runs:
             detector = run.key.detector
-            self._runs.labels(detector, run.outcome, run.error_code or "").inc()
-            self._detect.labels(detector).observe(run.duration_ms / 1_000)
+            self._labelled(self._runs, detector, run.outcome, run.error_code or "").inc()
+            self._labelled(self._detect, detector).observe(run.duration_ms / 1_000)
             if run.billed_units:
-                self._units.labels(detector).inc(float(run.billed_units))
-                self._price.labels(detector).inc(float(run.price_usd))
+                self._labelled(self._units, detector).inc(float(run.billed_units))
+                self._labelled(self._price, detector).inc(float(run.price_usd))
+
+    def _labelled(self, metric: MetricT, *labels: str) -> MetricT:
+        """``metric.labels(*labels)``, which looks at each label anew, remembered."""
+        key = (metric, labels)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = metric.labels(*labels)
+        return cast("MetricT", found)
 
     def commit_took(self, seconds: float) -> None:
         """A transaction ended well."""

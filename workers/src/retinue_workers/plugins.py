@@ -85,6 +85,7 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self.registrations: dict[str, Registration] = {}
         self._sources: dict[str, str] = {}
+        self._idle: set[str] = set()
         self.problems: list[str] = []
         self.contested: dict[str, str] = {}
         for source in installed_plugins(points):
@@ -125,13 +126,22 @@ class Plugins:
             "\n".join([f"{unknown}; there are: {self._names()}", *self.problems])
         )
 
+    @property
+    def observed(self) -> bool:
+        """Whether anybody wants to be told of finished runs."""
+        return bool(self._observers())
+
     def notify(self, run: Run) -> None:
         """Tell every observer of a finished run; one that raises does not silence the others."""
-        for implementation in self._manager.hook.retinue_run_finished.get_hookimpls():
+        for implementation in self._observers():
             try:
                 _call(implementation, run=run)
             except BaseException:  # even SystemExit must not silence the others
                 log.exception("observer_failed", plugin=implementation.plugin_name)
+
+    def _observers(self) -> list[pluggy.HookImpl]:
+        implementations = self._manager.hook.retinue_run_finished.get_hookimpls()
+        return [found for found in implementations if found.plugin_name not in self._idle]
 
     def filters(self) -> list[Filter]:
         """The plugins that filter detections, by name."""
@@ -162,7 +172,8 @@ class Plugins:
             )
         for taker in takers:
             try:
-                _call(taker, options=options.get(taker.plugin_name))
+                if _call(taker, options=options.get(taker.plugin_name)) is False:
+                    self._idle.add(taker.plugin_name)
             except (Exception, SystemExit) as error:
                 text = str(error) if isinstance(error, RetinueError) else describe(error)
                 raise ConfigurationError(

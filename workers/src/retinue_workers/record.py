@@ -54,9 +54,8 @@ def success(
             f"{len(findings.detections):,} detections; the limit is {max_detections:,}"
         )
     findings = _checked(findings, model_version)
-    size_bytes = _json_bytes(findings.raw_response, "the raw response") + sum(
-        _json_bytes(detection.attributes, "a detection's attributes")
-        for detection in findings.detections
+    size_bytes = _json_bytes(findings.raw_response, "the raw response") + _json_bytes(
+        [detection.attributes for detection in findings.detections], "a detection's attributes"
     )
     if size_bytes > max_response_bytes:
         raise InvalidResultError(
@@ -140,7 +139,7 @@ def _checked(findings: Findings, model_version: str | None) -> Findings:
 def _detection(found: object) -> Detection:
     if not isinstance(found, Detection):
         raise TypeError(f"a {type(found).__name__} is no Detection")
-    return replace(found, box=_box(found.box))
+    return Detection(found.kind, found.label, found.confidence, _box(found.box), found.attributes)
 
 
 def _box(box: object) -> BoundingBox | None:
@@ -148,7 +147,7 @@ def _box(box: object) -> BoundingBox | None:
         return None
     if not isinstance(box, BoundingBox):
         raise TypeError(f"a {type(box).__name__} is no BoundingBox")
-    return replace(box)
+    return BoundingBox(box.left, box.top, box.width, box.height)
 
 
 def _text(text: str | None) -> str | None:
@@ -185,11 +184,11 @@ def _json_bytes(value: object, what: str) -> int:
         InvalidResultError: It is not JSON that PostgreSQL can hold.
     """
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain)
-        size_bytes = len(text.encode())
+        text = _encode(value)
+        size_bytes = len(text) if text.isascii() else len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
         raise InvalidResultError(f"{what} cannot be stored as JSON: {error}") from error
-    if _NUL.search(text):
+    if "\\u0000" in text and _NUL.search(text):
         raise InvalidResultError(f"{what} contains NUL, which PostgreSQL cannot hold")
     return size_bytes
 
@@ -199,6 +198,9 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not a JSON type")
+
+
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, default=_plain).encode
 
 
 def storable(text: str) -> str:

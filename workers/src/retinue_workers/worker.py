@@ -313,6 +313,7 @@ class Worker:
         references = {
             sighting.record.image_id: sighting.reference for sighting in delivery.sightings
         }
+        observed = self._plugins.observed
         for run_id, run in runs.items():
             reference = references[run.key.image_id]
             if run.outcome == "skipped":
@@ -343,7 +344,8 @@ class Worker:
                     else {}
                 ),
             )
-            self._observers.put(as_run(run, reference))
+            if observed:
+                self._observers.put(as_run(run, reference))
 
 
 def _pacer(detectors: Sequence[AnyDetector], history: History) -> SharedPacer | None:

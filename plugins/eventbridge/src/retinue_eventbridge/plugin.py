@@ -31,10 +31,10 @@ class _State:
 
 
 @hookimpl
-def retinue_worker_starting(options: Mapping[str, Json] | None) -> None:
+def retinue_worker_starting(options: Mapping[str, Json] | None) -> bool:
     """Begin to publish, if the settings have options for this plugin; ``{}`` will do."""
     if options is None:
-        return
+        return False
     try:
         chosen = PublisherOptions.model_validate(dict(options))
     except ValidationError as error:
@@ -54,6 +54,7 @@ def retinue_worker_starting(options: Mapping[str, Json] | None) -> None:
         raise ConfigurationError(f"cannot reach EventBridge: {error}") from error
     _State.bus = chosen.bus
     _State.publisher = Publisher(client, chosen)
+    return True
 
 
 @hookimpl

@@ -1,6 +1,7 @@
 """Answers of a service as JSON that every database stores."""
 
 import base64
+import json
 import math
 from datetime import date, datetime
 from typing import Any
@@ -11,11 +12,27 @@ _REPLACEMENT = "\ufffd"
 
 
 def clean(value: Any) -> Json:
-    """The same value without what JSON or Postgres cannot hold.
+    """The same value without what JSON or Postgres cannot hold; itself, if nothing is amiss.
 
     NaN and infinities become ``None``, NUL and unpaired surrogates U+FFFD, dates ISO 8601 text,
     bytes base64, and what is unknown its text.
     """
+    return value if _is_clean(value) else _cleaned(value)
+
+
+def _is_clean(value: Any) -> bool:
+    """Whether it is surely fine: as nearly every answer is, and quickly found out."""
+    try:
+        text = _encode(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return "\\u0000" not in text and "\\ud" not in text
+
+
+_encode = json.JSONEncoder(allow_nan=False).encode
+
+
+def _cleaned(value: Any) -> Json:
     match value:
         case None | bool() | int():
             return value
@@ -24,9 +41,9 @@ def clean(value: Any) -> Json:
         case str():
             return clean_text(value)
         case dict():
-            return {clean_text(str(key)): clean(item) for key, item in value.items()}
+            return {clean_text(str(key)): _cleaned(item) for key, item in value.items()}
         case list() | tuple():
-            return [clean(item) for item in value]
+            return [_cleaned(item) for item in value]
         case datetime() | date():
             return value.isoformat()
         case bytes() | bytearray():
