@@ -18,11 +18,8 @@ def image_python() -> Path:
     name = hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
     place = user_cache_path("retinue", appauthor=False) / f"image-{name}"
     environment = os.environ | {"UV_PROJECT_ENVIRONMENT": str(place)}
-    _run(
-        [*_uv(), "sync", "--frozen", "--no-default-groups", "--only-group", "image"]
-        + ["--compile-bytecode", "--quiet", "--python", sys.executable],
-        environment,
-    )
+    what = ["--no-default-groups", "--only-group", "image", "--python", sys.executable]
+    _run([*_uv(), "sync", "--frozen", "--compile-bytecode", "--quiet", *what], environment)
     return place / "bin" / "python"
 
 
