@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+import psutil
 import psycopg
 from retinue_history import (
     DetectionRecord,
@@ -35,7 +36,8 @@ class Rate:
     Attributes:
         name: How many images a commit.
         images_per_second: By ``History.record``.
-        client_cpu_ms: What this process spends on an image, making the records included.
+        client_cpu_ms: What this process works for an image, making the records included.
+        server_cpu_ms: What the server's process for the connection works for it.
         target: How many a second there should be.
         baseline: How the others go in.
         baseline_images_per_second: How many of them a second.
@@ -45,6 +47,7 @@ class Rate:
     name: str
     images_per_second: float
     client_cpu_ms: float
+    server_cpu_ms: float
     target: int
     baseline: str
     baseline_images_per_second: float
@@ -62,6 +65,8 @@ def measure_writes(connection: psycopg.Connection, url: str, *, seconds: float =
     connection.execute("SELECT add_detections_months(0)")
     engine = create_history_engine(url, application_name="bench", pool_size=1)
     history = History(engine)
+    with engine.connect() as pooled:
+        backend = psutil.Process(pooled.connection.driver_connection.info.backend_pid)
 
     def ours(batch: Batch) -> None:
         history.record(*batch)
@@ -79,15 +84,16 @@ def measure_writes(connection: psycopg.Connection, url: str, *, seconds: float =
             ("one image a commit", 1, 800, "row by row", lambda batch: _row_by_row(plain, batch)),
         ):
             rounds = [
-                (_round(ours, size, seconds), _round(theirs, size, seconds)) for _ in range(_ROUNDS)
+                (_round(ours, size, seconds, backend), _round(theirs, size, seconds, backend))
+                for _ in range(_ROUNDS)
             ]
-            (rate, cpu), (base, _) = (
+            (rate, client, server), (base, _, _) = (
                 sorted(one)[_ROUNDS // 2] for one in zip(*rounds, strict=True)
             )
             rates.append(
                 Rate(
-                    name, round(rate), round(cpu, 3), target, baseline, round(base),
-                    round(rate / base, 1),
+                    name, round(rate), round(client, 3), round(server, 3), target, baseline,
+                    round(base), round(rate / base, 1),
                 )
             )  # fmt: skip
     engine.dispose()
@@ -111,18 +117,31 @@ def syncs_a_second(seconds: float = 2.0) -> int:
     return round(count / seconds)
 
 
-def _round(write: Callable[[Batch], None], size: int, seconds: float) -> tuple[float, float]:
-    """Images a second, and milliseconds of this process's CPU for each."""
+def server_cpu_ms(connection: psycopg.Connection) -> float:
+    """What the server's process for a connection has worked until now; it is on this machine."""
+    return _cpu_ms(psutil.Process(connection.info.backend_pid))
+
+
+def _cpu_ms(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return (times.user + times.system) * 1000
+
+
+def _round(
+    write: Callable[[Batch], None], size: int, seconds: float, backend: psutil.Process
+) -> tuple[float, float, float]:
+    """Images a second; milliseconds of this process's CPU for each, and of the server's."""
     name = f"bench/{time.time_ns()}"
     for number in range(8):  # the connection, and the plans that are kept
         write(_batch(f"{name}/warm/{number}", size))
-    count, began, cpu = 0, time.monotonic(), time.process_time()
+    count, began, cpu, server = 0, time.monotonic(), time.process_time(), _cpu_ms(backend)
     while time.monotonic() - began < seconds:
         write(_batch(f"{name}/{count}", size))
         count += size
     return (
         count / (time.monotonic() - began),
         (time.process_time() - cpu) * 1000 / count,
+        (_cpu_ms(backend) - server) / count,
     )
 
 

@@ -9,7 +9,12 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.sql.schema import SchemaItem
 
-from retinue_history import label_tables, model_tables, people_tables  # noqa: F401 - they declare tables
+from retinue_history import (  # noqa: F401 - they declare tables
+    label_tables,
+    model_tables,
+    people_tables,
+    quota_tables,
+)
 from retinue_history.engine import create_history_engine
 from retinue_history.tables import metadata
 
