@@ -97,6 +97,28 @@ def test_a_connection_that_broke_while_it_lay_idle_is_replaced(
     history.record([image("other")])
 
 
+def test_one_broken_connection_makes_the_others_suspect(
+    history_url: str, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that restarts breaks all of them just after they worked: one error, not one each."""
+    monkeypatch.setattr("retinue_history.engine._SURELY_ALIVE_SECONDS", 1000.0)
+    engine = create_history_engine(history_url, application_name="doomed", pool_size=3)
+    history = History(engine)
+    pooled = [engine.raw_connection() for _ in range(3)]
+    for one in pooled:
+        one.close()
+    with psycopg.connect(history_url) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'doomed'"
+        )
+    with pytest.raises(HistoryUnavailableError):
+        history.record([image()])
+    for number in range(5):
+        history.record([image(f"{number}.jpg")])
+    engine.dispose()
+
+
 def test_a_session_that_is_ended_while_it_records(
     history_url: str, worker_engine: Engine, image: Make, run: Make
 ) -> None:

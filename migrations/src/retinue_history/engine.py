@@ -106,8 +106,16 @@ def create_history_engine(
 def _notice_broken_connections(engine: Engine) -> None:
     """Try connections that lay idle before they are used, and replace those that are broken.
 
-    SQLAlchemy's own pre-ping asks every time, which is a trip to the database for each commit.
+    SQLAlchemy's own pre-ping asks every time, which is a trip to the database for each commit. Once
+    one was found to be broken, those that were used before are tried however short ago that was.
     """
+    broken_at = 0.0
+
+    @event.listens_for(engine, "invalidate")
+    def _distrust(connection: object, record: object, error: object) -> None:
+        nonlocal broken_at
+        del connection, record, error
+        broken_at = time.monotonic()
 
     @event.listens_for(engine, "checkin")
     def _remember(connection: object, record: Any) -> None:
@@ -118,7 +126,7 @@ def _notice_broken_connections(engine: Engine) -> None:
     def _try(connection: Any, record: Any, proxy: object) -> None:
         del proxy
         used_at = record.info.get("used_at")
-        if used_at is None or time.monotonic() - used_at < _SURELY_ALIVE_SECONDS:
+        if used_at is None or used_at > max(broken_at, time.monotonic() - _SURELY_ALIVE_SECONDS):
             return
         try:
             if not engine.dialect.do_ping(connection):

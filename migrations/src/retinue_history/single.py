@@ -28,7 +28,6 @@ def single_statements(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
     except psycopg.Error as error:
         if connection.closed:
             pooled.invalidate(error)
-            engine.dispose()  # the others are probably broken, too
         else:
             connection.autocommit = False
         raise
