@@ -54,6 +54,11 @@ class View:
             )
         )
         lines.append(_table(activity))
+        lines.extend(
+            Text(f"{each.detector}: most fail with {each.commonest_error}", style="red")
+            for each in activity
+            if each.commonest_error
+        )
         if activity:
             lines.append(
                 Text(f"runs of the last {WINDOW_SECONDS:.0f} s; found: detections an image", "dim")
@@ -98,7 +103,6 @@ def _table(activity: Sequence[Activity]) -> RenderableType:
     table.add_column("detector", no_wrap=True, min_width=longest)
     for name in ("runs/s", "found", "p50 ms", "p95 ms", "$/hour", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("mostly", overflow="fold")
     for each in activity:
         table.add_row(
             Text(each.detector),
@@ -108,6 +112,5 @@ def _table(activity: Sequence[Activity]) -> RenderableType:
             f"{each.p95_ms:,.0f}",
             f"{float(each.price_usd) * 3_600 / each.seconds:,.2f}",
             Text(f"{each.failed / each.runs:.1%}", style="red" if each.failed else ""),
-            Text(each.commonest_error or "", style="red"),
         )
     return table
