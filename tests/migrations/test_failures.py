@@ -1,19 +1,20 @@
 """Which images a replay chooses."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from retinue_history import (
     Failures,
     History,
+    KnownImages,
     QueryError,
     RemovedObject,
     failed_images,
     failure_causes,
-    known_images,
     missing_images,
 )
 
@@ -86,6 +87,11 @@ def test_a_condition_cannot_break_out(url: str, condition: str) -> None:
     assert keys(url) == [("dog.jpg", ["faces", "labels"])]
 
 
+def test_a_condition_that_names_no_column_is_refused_in_its_own_words(url: str) -> None:
+    with pytest.raises(QueryError, match='column "nonsense" does not exist'):
+        keys(url, condition="nonsense = 1")
+
+
 def test_causes_are_counted(url: str) -> None:
     causes = failure_causes(url, Failures())
     assert [(c.detector, c.error_code, c.images, c.attempts, c.example) for c in causes] == [
@@ -108,4 +114,25 @@ def test_what_was_never_tried_or_not_to_the_end_is_missing(url: str) -> None:
 
 def test_known_images(url: str, image: Make) -> None:
     cat, new = image("cat.jpg").image_id, image("new.jpg").image_id
-    assert known_images(url, [cat, new]) == {cat}
+    with closing(KnownImages(url)) as known:
+        assert known.among([cat, new]) == {cat}
+        assert known.among([]) == set()
+        known.close()
+        assert known.among([cat]) == {cat}, "it connects again"
+
+
+def test_pages_of_a_backfill_are_asked_about_on_one_connection(url: str) -> None:
+    with closing(KnownImages(url)) as known, psycopg.connect(url, autocommit=True) as watch:
+
+        def connections() -> list[int]:
+            rows = watch.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'retinue backfill' "
+                "AND datname = current_database()"
+            )
+            return [pid for (pid,) in rows]
+
+        known.among([])
+        first = connections()
+        known.among([])
+        assert connections() == first
+        assert len(first) == 1

@@ -4,10 +4,14 @@ import csv
 import gzip
 import io
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import orc
 from retinue_sdk import ConfigurationError, ImageReference
 from retinue_workers.redrive.inventory import Inventory
 from retinue_workers.redrive.listing import Bucket, Filter, Listed, Page, Source
@@ -66,8 +70,6 @@ def test_a_bucket_that_is_not_there_is_told(s3: "S3Client") -> None:
 
 
 def test_archived_objects_are_left_out_with_the_reason() -> None:
-    from datetime import UTC, datetime
-
     listed = Listed("b", "a.jpg", None, '"e"', 1, datetime(2026, 1, 1, tzinfo=UTC), "GLACIER")
     page: Page = Filter().page("p", [listed])
     assert page.requests == []
@@ -110,6 +112,56 @@ def test_an_inventory_is_read(s3: "S3Client", bucket: str) -> None:
     assert found == [ImageReference("photos", key, "v1", "e1") for key in wanted]
 
 
+@pytest.mark.parametrize("form", ["Parquet", "ORC"])
+def test_an_inventory_in_columns_is_read(
+    s3: "S3Client", bucket: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the S3 User Guide describes it: names in snake case, keys as they are."""
+    monkeypatch.setattr("retinue_workers.redrive.inventory.PAGE_ROWS", 2)
+    keys = [*KEYS, "old.jpg", "gone.jpg"]
+    when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    columns: dict[str, list[Any]] = {
+        "bucket": ["photos"] * len(keys),
+        "key": keys,
+        "version_id": ["v1"] * len(keys),
+        "is_latest": [key != "old.jpg" for key in keys],
+        "is_delete_marker": [key == "gone.jpg" for key in keys],
+        "size": [7] * (len(keys) - 1) + [None],
+        "last_modified_date": [when] * len(keys),
+        "e_tag": ["e1"] * len(keys),
+        "replication_status": [None] * len(keys),
+    }
+    data = pa.BufferOutputStream()
+    if form == "Parquet":
+        types = {"last_modified_date": pa.timestamp("ms", "UTC"), "size": pa.int64()}
+        pq.write_table(pa.table({n: pa.array(v, types.get(n)) for n, v in columns.items()}), data)
+    else:
+        table = pa.table({n: v for n, v in columns.items() if n != "replication_status"})
+        orc.write_table(table, data)
+    s3.put_object(Bucket=bucket, Key="it", Body=data.getvalue().to_pybytes())
+    manifest = report(s3, bucket, fileFormat=form, fileSchema="…", files=[{"key": "it"}])
+    source = Inventory(s3, bucket, manifest)
+    wanted = [key for key in KEYS if key != "notes.txt"]
+    pages = list(source.pages())
+    requests = [request for page in pages for request in page.requests]
+    assert [request.reference for request in requests] == [
+        ImageReference("photos", key, "v1", "e1") for key in wanted
+    ]
+    assert {(request.created_at, request.size_bytes) for request in requests} == {(when, 7)}
+    assert len(references(source, pages[0].position)) == len(wanted) - 2
+
+
+def test_an_inventory_in_columns_without_what_is_needed_is_told(
+    s3: "S3Client", bucket: str
+) -> None:
+    data = pa.BufferOutputStream()
+    pq.write_table(pa.table({"bucket": ["photos"], "key": ["a.jpg"], "size": [1]}), data)
+    s3.put_object(Bucket=bucket, Key="it", Body=data.getvalue().to_pybytes())
+    manifest = report(s3, bucket, fileFormat="Parquet", fileSchema="…", files=[{"key": "it"}])
+    with pytest.raises(ConfigurationError, match="lacks LastModifiedDate, ETag"):
+        list(Inventory(s3, bucket, manifest).pages())
+
+
 def test_an_inventory_goes_on_after_a_page(
     s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,9 +178,10 @@ def test_an_inventory_goes_on_after_a_page(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fileFormat": "ORC"}, "with the output format CSV"),
+        ({"fileFormat": "ORC"}, "cannot be read"),
+        ({"fileFormat": "XML"}, "can be CSV, ORC, Parquet"),
         ({"fileSchema": "Bucket, Key"}, "lacks Size, LastModifiedDate, ETag"),
-        ({"files": None, "fileFormat": "Parquet"}, "output format CSV"),
+        ({"files": [{"key": "inventory/none"}]}, "cannot read"),
     ],
 )
 def test_an_inventory_that_cannot_be_read_is_told(

@@ -149,10 +149,10 @@ def test_a_stop_while_the_database_hangs_hands_all_back(memory_rig: Rig) -> None
         memory_rig.upload(key)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("retinue_workers.worker.COMMIT_SECONDS", 0.3)
-        patch.setattr(history, "record", lambda *_: release.wait(20))
+        patch.setattr(history, "record", lambda *_: release.wait(60))
         with memory_rig.running({"echo": {}}):
             eventually(lambda: memory_rig.queue.hidden() == 25)
-            patch.setattr(history, "settled", lambda *_: release.wait(20))
+            patch.setattr(history, "settled", lambda *_: release.wait(60))
             memory_rig.upload("one-more.jpg")
             eventually(lambda: memory_rig.queue.hidden() == 26)
     assert memory_rig.queue.visible() == 26

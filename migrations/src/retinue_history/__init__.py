@@ -29,7 +29,6 @@ from retinue_history.failures import (
     ReplayImage,
     failed_images,
     failure_causes,
-    known_images,
     missing_images,
 )
 from retinue_history.ground_truth import (
@@ -40,6 +39,7 @@ from retinue_history.ground_truth import (
 )
 from retinue_history.history import History
 from retinue_history.image_erasure import ImageErasures, ImageSubject, ImageTraces
+from retinue_history.known_images import KnownImages
 from retinue_history.logins import create_iam_logins
 from retinue_history.maintenance import Retention, maintain
 from retinue_history.migrate import (
@@ -107,6 +107,7 @@ __all__ = [
     "IndexedFace",
     "KeptModel",
     "KnownImage",
+    "KnownImages",
     "ModelLedger",
     "ModelSession",
     "MonthTotals",
@@ -143,7 +144,6 @@ __all__ = [
     "image_rows",
     "images_by_id",
     "images_by_name",
-    "known_images",
     "maintain",
     "missing_images",
     "month_of",

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, LiteralString
+from typing import LiteralString
 
-import psycopg
 from psycopg.rows import class_row
 from sqlalchemy import URL
 
-from retinue_history.engine import connect
-from retinue_history.errors import HistoryUnavailableError
+from retinue_history.standing import StandingConnection
 
 LEAST_SECONDS = 5.0
 """The shortest time that a rate is told of: less says nothing."""
@@ -73,8 +71,7 @@ class ActivityReader:
     """
 
     def __init__(self, url: str | URL) -> None:
-        self._url = url
-        self._connection = self._connect()
+        self._standing = StandingConnection(url, "retinue top")
 
     def last(self, seconds: float) -> list[Activity]:
         """What was recorded in the last ``seconds``, by detector.
@@ -82,19 +79,9 @@ class ActivityReader:
         Raises:
             HistoryUnavailableError: The database does not answer now; asking again may help.
         """
-        try:
-            if self._connection.closed:
-                self._connection = self._connect()
-            asked = {"seconds": seconds, "least": LEAST_SECONDS}
-            with self._connection.cursor(row_factory=class_row(Activity)) as cursor:
-                return cursor.execute(_ACTIVITY, asked).fetchall()
-        except psycopg.Error as error:
-            self._connection.close()
-            raise HistoryUnavailableError(str(error).strip()) from error
+        asked = {"seconds": seconds, "least": LEAST_SECONDS}
+        return self._standing.ask(_ACTIVITY, asked, class_row(Activity))
 
     def close(self) -> None:
         """Let the connection go."""
-        self._connection.close()
-
-    def _connect(self) -> psycopg.Connection[Any]:
-        return connect(self._url, "retinue top", autocommit=True)
+        self._standing.close()

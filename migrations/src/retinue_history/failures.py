@@ -1,21 +1,18 @@
 """Which images to ask for again: those whose runs failed, or were never made."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
-import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
 from sqlalchemy import URL
 
-from retinue_history.engine import connect
-from retinue_history.errors import HistoryUnavailableError, QueryError
+from retinue_history.errors import HistorySchemaError, QueryError
+from retinue_history.reading import snapshot
 
-_ROWS_AT_ONCE = 2_000
+RowT = TypeVar("RowT")
 
 # A failure that a later success of the same detector made up for, in another version or with other
 # options, needs no more. What is deleted cannot be looked at.
@@ -94,12 +91,6 @@ _CAUSES: LiteralString = """
     WHERE ({condition})
     GROUP BY detector, error_code
     ORDER BY images DESC, detector, error_code
-"""
-
-_KNOWN: LiteralString = """
-    SELECT asked.image_id
-    FROM unnest(%(ids)s::uuid[]) AS asked (image_id)
-    WHERE EXISTS (SELECT FROM runs WHERE runs.image_id = asked.image_id)
 """
 
 
@@ -189,7 +180,8 @@ def failure_causes(url: str | URL, failures: Failures) -> list[Cause]:
         HistoryUnavailableError: The database cannot answer now.
     """
     question = _with_condition(_CAUSES, failures)
-    return list(_ask(url, Cause, question, _parameters(failures)))
+    conditional = failures.condition is not None
+    return list(_ask(url, Cause, question, _parameters(failures), conditional=conditional))
 
 
 def failed_images(url: str | URL, failures: Failures) -> Iterator[ReplayImage]:
@@ -200,7 +192,8 @@ def failed_images(url: str | URL, failures: Failures) -> Iterator[ReplayImage]:
         HistoryUnavailableError: The database cannot answer now.
     """
     question = _with_condition(_OF_FAILED, failures)
-    return _ask(url, ReplayImage, question, _parameters(failures))
+    conditional = failures.condition is not None
+    return _ask(url, ReplayImage, question, _parameters(failures), conditional=conditional)
 
 
 def missing_images(
@@ -223,23 +216,6 @@ def missing_images(
     return _ask(url, ReplayImage, question, _parameters(failures) | asked)
 
 
-def known_images(url: str | URL, image_ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these images the history has any run of.
-
-    Raises:
-        HistoryUnavailableError: The database cannot answer now.
-    """
-    rows: Iterator[_Known] = _ask(
-        url, _Known, sql.Composed([sql.SQL(_KNOWN)]), {"ids": [*image_ids]}
-    )
-    return {row.image_id for row in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    image_id: UUID
-
-
 def _parameters(failures: Failures) -> dict[str, Any]:
     return {
         "detector": failures.detector,
@@ -260,16 +236,20 @@ def _with_condition(question: LiteralString, failures: Failures) -> sql.Composed
 
 
 def _ask(
-    url: str | URL, row: type[Any], question: sql.Composed, parameters: dict[str, Any]
-) -> Iterator[Any]:
-    """Rows as they come, in a read-only transaction, without holding them all."""
-    with closing(connect(url, "retinue replay")) as connection:
-        connection.read_only = True
+    url: str | URL,
+    row: Callable[..., RowT],
+    question: sql.Composed,
+    parameters: dict[str, Any],
+    *,
+    conditional: bool = False,
+) -> Iterator[RowT]:
+    """Rows as they come, of one moment, without holding them all."""
+    with snapshot(url, "retinue replay") as history:
         try:
-            with connection.cursor("failures", row_factory=class_row(row)) as cursor:
-                cursor.itersize = _ROWS_AT_ONCE
-                yield from cursor.execute(question, parameters)
-        except psycopg.OperationalError as error:
-            raise HistoryUnavailableError(str(error)) from error
-        except psycopg.Error as error:
-            raise QueryError(error.diag.message_primary or str(error)) from error
+            for values in history.rows(question, parameters):
+                yield row(*values)
+        except HistorySchemaError as error:
+            if not conditional:
+                raise
+            # Most likely it is the condition that names what there is not.
+            raise QueryError(str(error.__cause__).strip()) from error

@@ -1,7 +1,7 @@
 """Reading much of the history at once: one snapshot, row by row, in constant memory."""
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias, cast
 
@@ -11,7 +11,7 @@ from psycopg.abc import Buffer
 from sqlalchemy import URL
 
 from retinue_history.engine import connect
-from retinue_history.errors import HistoryError, HistorySchemaError, HistoryUnavailableError
+from retinue_history.errors import HistorySchemaError, HistoryUnavailableError, QueryError
 
 Query: TypeAlias = sql.SQL | sql.Composed
 
@@ -31,15 +31,22 @@ class Snapshot:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
-    def rows(self, query: Query) -> Generator[tuple[Any, ...]]:
+    def rows(
+        self, query: Query, parameters: Mapping[str, Any] | None = None
+    ) -> Generator[tuple[Any, ...]]:
         """Rows of a query, fetched as they are wanted.
+
+        Args:
+            query: What to select.
+            parameters: Its parameters; without any, percent signs in it are its own.
 
         Raises:
             HistoryUnavailableError: The database cannot answer.
+            QueryError: It refuses the query.
         """
         with _translated(), self._connection.cursor(name="retinue") as cursor:
             cursor.itersize = FETCH_ROWS
-            cursor.execute(query)
+            cursor.execute(query, parameters)
             yield from cursor
 
     def copy(self, query: Query, options: Query) -> Generator[Buffer]:
@@ -69,18 +76,19 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(url: str | URL) -> Iterator[Snapshot]:
+def snapshot(url: str | URL, application_name: str = "retinue export") -> Iterator[Snapshot]:
     """Read the history as it is now, however long that takes and whatever is recorded meanwhile.
 
     Args:
         url: The database; the login need only be a reader.
+        application_name: What the server lists it under.
 
     Raises:
         HistoryUnavailableError: The database cannot be reached.
         HistorySchemaError: It is not migrated.
         ValueError: The URL makes no sense.
     """
-    with connect(url, "retinue export") as connection:
+    with connect(url, application_name) as connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with _translated():
@@ -106,4 +114,4 @@ def _translated() -> Iterator[None]:
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise HistoryUnavailableError(str(error).strip()) from error
     except psycopg.Error as error:
-        raise HistoryError(str(error).strip()) from error
+        raise QueryError(str(error).strip()) from error

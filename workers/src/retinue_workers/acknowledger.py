@@ -22,9 +22,9 @@ FAILURES = 3
 class Acknowledger:
     """Owes SQS an answer about each message, and tries until it is taken.
 
-    Until then a message stays in flight, and so hidden: a delete that fails costs no receive, and
-    what was recorded does not end in the dead-letter queue because SQS was busy. Not safe to use
-    from several threads.
+    Until it is deleted a message stays in flight, and so hidden: a delete that fails costs no
+    receive, and what was recorded does not end in the dead-letter queue because SQS was busy. Not
+    safe to use from several threads.
 
     Args:
         queue: Where messages are deleted, or handed back.
@@ -90,6 +90,7 @@ class Acknowledger:
             if seconds is None:
                 self._queue.delete(messages)
             else:
+                self._in_flight.remove(messages)  # no heartbeat may hide them again
                 self._queue.change_visibility(messages, seconds)
         except QueueUnavailableError as error:
             return set(error.messages or messages), str(error)

@@ -54,7 +54,7 @@ class Heartbeat:
         """Beat no more."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=1.0)  # it may be in the middle of a call
+            self._thread.join(timeout=0.2)  # it may be in the middle of a call
 
     def _beat(self) -> None:
         # A tick of half the interval extends each message before 1.5 intervals have passed, which

@@ -38,8 +38,9 @@ from retinue_workers.task_protection import TaskProtection
 
 log = structlog.get_logger(__name__)
 
-COMMIT_SECONDS = 5.0
-"""What a stop leaves the committer after the detectors have had their grace."""
+COMMIT_SECONDS = 4.0
+"""What a stop leaves the committer after the detectors have had their grace; and a second more to
+hand back what it could not commit."""
 
 GIVE_BACK_SECONDS = 0.5
 """What a stop leaves the pacer to give its shares back; they expire by themselves."""
@@ -237,12 +238,11 @@ class Worker:
 
         def work() -> None:
             left = self._in_flight.messages()
+            self._in_flight.remove(left)  # no heartbeat may hide them again
             try:
                 self._queue.change_visibility(left, 0)
             except QueueUnavailableError as error:
                 log.warning("not_handed_back", messages=len(left), reason=str(error))
-            else:
-                self._in_flight.remove(left)
 
         thread = Thread(target=work, name="hand-back", daemon=True)
         thread.start()

@@ -1,19 +1,20 @@
 """``retinue backfill``."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
 import click
-from retinue_history import known_images
+from retinue_history import KnownImages
 
 from retinue_workers.cli.database import reader_url
-from retinue_workers.cli.failure_options import split_uri
 from retinue_workers.cli.progress import progress
+from retinue_workers.cli.s3_uri_type import S3UriType
 from retinue_workers.redrive.backfill import Backfill, Count, Estimate
+from retinue_workers.s3_uri import S3Uri
 from retinue_workers.settings import Settings
 
 STATE = Path(".retinue")
@@ -21,10 +22,10 @@ STATE = Path(".retinue")
 
 
 @click.command(short_help="Ask for the images that a bucket already holds.")
-@click.argument("uri", metavar="S3_URI")
+@click.argument("uri", type=S3UriType(), metavar="S3_URI")
 @click.option(
     "--inventory",
-    metavar="S3_URI",
+    type=S3UriType(),
     help="List them from this manifest.json of S3 Inventory instead of the bucket.",
 )
 @click.option("--all-files", is_flag=True, help="Whatever the keys end with, not only images.")
@@ -36,9 +37,9 @@ STATE = Path(".retinue")
 @click.option("--yes", is_flag=True, help="Do not ask before sending.")
 @click.option("--dry-run", is_flag=True, help="Only count and estimate.")
 def backfill(
-    uri: str,
+    uri: S3Uri,
     *,
-    inventory: str | None,
+    inventory: S3Uri | None,
     all_files: bool,
     again: bool,
     per_second: float | None,
@@ -60,15 +61,14 @@ def backfill(
 
     settings = Settings.load()
     queue_url = settings.require_queue_url()
-    bucket, prefix = split_uri(uri)
     clients = make_clients(connections=THREADS)
     chosen = Filter(all_files)
     source: Source
     if inventory is None:
-        source = Bucket(clients.s3, bucket, prefix, chosen)
+        source = Bucket(clients.s3, uri.bucket, uri.key, chosen)
     else:
-        source = Inventory(clients.s3, *split_uri(inventory), prefix, chosen)
-    checkpoint = Checkpoint.of(STATE, uri, inventory, queue_url, all_files, again)
+        source = Inventory(clients.s3, inventory.bucket, inventory.key, uri.key, chosen)
+    checkpoint = Checkpoint.of(STATE, str(uri), str(inventory), queue_url, all_files, again)
     if restart:
         checkpoint.clear()
     elif checkpoint.position is not None:
@@ -98,8 +98,8 @@ def _known(settings: Settings, *, again: bool) -> Iterator[Callable[[list[UUID]]
     if again:
         yield _nothing
         return
-    with reader_url(settings) as url:
-        yield lambda ids: known_images(url, ids)
+    with reader_url(settings) as url, closing(KnownImages(url)) as known:
+        yield known.among
 
 
 def _nothing(image_ids: list[UUID]) -> set[UUID]:
@@ -128,7 +128,7 @@ def _estimate(settings: Settings, images: int, per_second: float | None) -> Esti
     return Estimate.of(images, per_second=min(known, default=None), usd_per_image=usd)
 
 
-def _print_count(uri: str, count: Count, estimate: Estimate) -> None:
+def _print_count(uri: S3Uri, count: Count, estimate: Estimate) -> None:
     click.echo(f"{uri}: {count.images:,} images to ask for, {count.size_bytes / 1e9:,.2f} GB")
     for reason, number in count.left_out.most_common():
         if number:

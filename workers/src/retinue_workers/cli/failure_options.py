@@ -1,12 +1,13 @@
 """The options that choose failed runs, the same for the commands that list and replay them."""
 
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from retinue_workers.cli.moment import Moment
+from retinue_workers.cli.s3_uri_type import S3UriType
+from retinue_workers.s3_uri import S3Uri
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,7 +22,7 @@ def failure_options(command: F) -> F:
             click.option("--until", type=Moment(), help="Only before then."),
             click.option(
                 "--prefix",
-                metavar="S3_URI",
+                type=S3UriType(),
                 callback=_split,
                 expose_value=False,
                 help="Only images under s3://bucket/prefix.",
@@ -38,21 +39,8 @@ def failure_options(command: F) -> F:
     return command
 
 
-def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+def _split(ctx: click.Context, param: click.Parameter, value: S3Uri | None) -> None:
     """The bucket and the prefix, as parameters of their own."""
-    bucket, prefix = (None, "") if value is None else split_uri(value, param, ctx)
-    ctx.params["bucket"], ctx.params["prefix"] = bucket, prefix
-
-
-def split_uri(
-    uri: str, param: click.Parameter | None = None, ctx: click.Context | None = None
-) -> tuple[str, str]:
-    """The bucket and the rest of an ``s3://bucket/prefix`` URI.
-
-    Raises:
-        click.BadParameter: It is none.
-    """
-    parts = re.fullmatch(r"s3://([^/]+)(?:/(.*))?", uri, re.DOTALL)
-    if parts is None:
-        raise click.BadParameter(f"{uri!r} is not s3://bucket/prefix", ctx, param)
-    return parts[1], parts[2] or ""
+    del param
+    ctx.params["bucket"] = None if value is None else value.bucket
+    ctx.params["prefix"] = "" if value is None else value.key

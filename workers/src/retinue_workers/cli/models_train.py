@@ -138,14 +138,14 @@ def _begin(
     every_seconds: float,
 ) -> None:
     """Check, ask, prepare, train, follow."""
-    from retinue_workers.training.data import split_uri
+    from retinue_workers.s3_uri import S3Uri
     from retinue_workers.training.prepare import prepare
 
     try:
-        bucket, prefix = split_uri(output)
+        place = S3Uri.parse(output)
     except ValueError as error:
         raise ConfigurationError(f"--output: {error}") from error
-    prefix = f"{prefix}{project}/"
+    bucket, prefix = place.bucket, f"{place.folder}{project}/"
     s3 = _s3()
     learned, tested = (
         None if one is None else _images(s3, one, home, f"s3://{bucket}/{prefix}images/")

@@ -10,6 +10,7 @@ from PIL import Image as PillowImage
 from retinue_sdk import BoundingBox, Image, ImageLimits, InvalidImageError, Pixels
 
 from retinue_workers.people.errors import FacesError
+from retinue_workers.s3_uri import S3Uri
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -103,12 +104,15 @@ def _from_s3(uri: str, s3: "S3Client | None") -> bytes:
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not bucket or not key:
+    try:
+        place = S3Uri.parse(uri)
+    except ValueError as error:
+        raise FacesError(str(error)) from error
+    if not place.key:
         raise FacesError(f"{uri} names no object: write s3://bucket/key")
     try:
         client: Any = s3 or boto3.client("s3")
-        data: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        data: bytes = client.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
     except (BotoCoreError, ClientError) as error:
         raise FacesError(f"{uri} cannot be read: {error}") from error
     return data

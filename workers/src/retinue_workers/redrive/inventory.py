@@ -1,24 +1,22 @@
 """What a bucket holds, as an S3 Inventory report says: no listing of a hundred million keys.
 
 The report's form is that of "Amazon S3 Inventory" in the S3 User Guide: a ``manifest.json`` names
-gzipped CSV files without headers, their columns in ``fileSchema``, keys form-encoded.
+files and says their format.
 """
 
 import csv
-import gzip
-import io
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote_plus
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from retinue_sdk import ConfigurationError
 
+from retinue_workers.redrive.inventory_files import Row, Rows, reader
 from retinue_workers.redrive.listing import Filter, Listed, Page
 
 if TYPE_CHECKING:
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
 
 PAGE_ROWS = 1_000
 """Rows of a page, as many as keys in a page of a listing."""
-
-NEEDED = ("Bucket", "Key", "Size", "LastModifiedDate", "ETag")
-"""Columns without which no image can be identified."""
 
 _POSITION = re.compile(r"(\d+):(\d+)")
 
@@ -62,38 +57,33 @@ class Inventory:
             raise ConfigurationError(f"{after!r} is no position in an inventory")
         first_file, first_row = int(position[1]), int(position[2])
         manifest = self._manifest()
-        columns = [name.strip() for name in manifest["fileSchema"].split(",")]
-        if missing := [name for name in NEEDED if name not in columns]:
-            raise ConfigurationError(
-                f"the inventory lacks {', '.join(missing)}: configure it with these fields"
-            )
+        rows_of = reader(manifest["fileFormat"], manifest["fileSchema"])
         for number, file in enumerate(manifest["files"][first_file:], first_file):
             row = first_row if number == first_file else 0
-            lines = islice(self._lines(file["key"]), row, None)
-            while rows := list(islice(lines, PAGE_ROWS)):
+            left = islice(self._rows(file["key"], rows_of), row, None)
+            while rows := list(islice(left, PAGE_ROWS)):
                 row += len(rows)
-                listed = [self._listed(dict(zip(columns, line, strict=False))) for line in rows]
+                listed = [self._listed(one) for one in rows]
                 yield self.chosen.page(f"{number}:{row}", [found for found in listed if found])
 
     def _manifest(self) -> Any:
         where = f"s3://{self.bucket}/{self.manifest_key}"
         try:
             manifest = json.loads(self._open(self.manifest_key).read())
-            form = manifest["fileFormat"]
-            manifest["fileSchema"], manifest["files"]
+            manifest["fileFormat"], manifest["fileSchema"], manifest["files"]
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(f"{where} is no manifest of S3 Inventory: {error}") from error
-        if form != "CSV":
-            raise ConfigurationError(
-                f"{where} lists {form} files: configure the inventory with the output format CSV"
-            )
         return manifest
 
-    def _lines(self, key: str) -> Iterator[list[str]]:
+    def _rows(self, key: str, rows_of: Rows) -> Iterator[Row]:
+        """The rows of one file, which is fetched as a whole: Parquet and ORC begin at the end."""
         try:
-            with gzip.open(cast("Any", self._open(key)), "rb") as unpacked:
-                yield from csv.reader(io.TextIOWrapper(unpacked, "utf-8", newline=""))
-        except (OSError, EOFError, ValueError, csv.Error, BotoCoreError) as error:
+            with TemporaryFile() as copy:
+                for part in self._open(key).iter_chunks(2**20):
+                    copy.write(part)
+                copy.seek(0)
+                yield from rows_of(cast("BinaryIO", copy))
+        except (OSError, EOFError, ValueError, KeyError, csv.Error, BotoCoreError) as error:
             raise ConfigurationError(f"s3://{self.bucket}/{key} cannot be read: {error}") from error
 
     def _open(self, key: str) -> Any:
@@ -102,21 +92,18 @@ class Inventory:
         except (BotoCoreError, ClientError) as error:
             raise ConfigurationError(f"cannot read s3://{self.bucket}/{key}: {error}") from error
 
-    def _listed(self, row: dict[str, str]) -> Listed | None:
+    def _listed(self, row: Row) -> Listed | None:
         """The object in a row; ``None`` if it is not the newest version or not asked for."""
-        key = unquote_plus(row["Key"])
-        old = row.get("IsLatest", "true") == "false" or row.get("IsDeleteMarker") == "true"
-        if old or not key.startswith(self.prefix):
+        if not row["is_latest"] or row["is_delete_marker"]:
             return None
-        try:
-            return Listed(
-                row["Bucket"],
-                key,
-                row.get("VersionId"),
-                row["ETag"],
-                int(row["Size"] or 0),
-                datetime.fromisoformat(row["LastModifiedDate"]),
-                row.get("StorageClass"),
-            )
-        except (KeyError, ValueError) as error:
-            raise ConfigurationError(f"a row of the inventory cannot be read: {error}") from error
+        if not row["key"].startswith(self.prefix):
+            return None
+        return Listed(
+            row["bucket"],
+            row["key"],
+            row.get("version_id"),
+            row["e_tag"],
+            row["size"],
+            row["last_modified_date"],
+            row.get("storage_class"),
+        )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retinue_workers.ground_truth import AnnotatedImage, Annotations
+from retinue_workers.s3_uri import S3Uri
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -46,18 +47,6 @@ class TrainingImage:
         return f"s3://{self.bucket}/{self.key}"
 
 
-def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and prefix; the prefix is empty or ends with a slash.
-
-    Raises:
-        ValueError: It names no bucket.
-    """
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    if not uri.startswith("s3://") or not bucket:
-        raise ValueError(f"{uri!r} names no bucket: write s3://bucket/prefix/")
-    return bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
-
-
 def from_annotations(annotations: Annotations, home: str | None) -> list[TrainingImage]:
     """The images of a COCO file or a manifest.
 
@@ -73,10 +62,11 @@ def from_annotations(annotations: Annotations, home: str | None) -> list[Trainin
 
 def _annotated(image: AnnotatedImage, home: str | None) -> TrainingImage:
     if image.uri is not None:
-        bucket, _, key = image.uri.removeprefix("s3://").partition("/")
+        place = S3Uri.parse(image.uri)
+        bucket, key = place.bucket, place.key
     elif home is not None:
-        bucket, prefix = split_uri(home)
-        key = prefix + image.name
+        place = S3Uri.parse(home)
+        bucket, key = place.bucket, place.folder + image.name
     else:
         raise ValueError(
             f"{image.name} has no s3:// URI in coco_url: say where the images lie with --images "
@@ -90,18 +80,21 @@ def from_truth(truth: "Truth") -> list[TrainingImage]:
     """What runs of the history say: people's annotations, or a detector's findings."""
     images = []
     for one in truth.images.values():
-        bucket, _, key = one.name.removeprefix("s3://").partition("/")
+        place = S3Uri.parse(one.name)
         items = [(item.label, item.bbox_px) for item in one.items]
-        images.append(TrainingImage(bucket, key, items, one.size_px))
+        images.append(TrainingImage(place.bucket, place.key, items, one.size_px))
     return images
 
 
 def from_folder(folder: Path, home: str) -> list[TrainingImage]:
     """Files in a folder for each label, to be uploaded below ``home``."""
-    bucket, prefix = split_uri(home)
+    place = S3Uri.parse(home)
     return [
         TrainingImage(
-            bucket, f"{prefix}{path.parent.name}/{path.name}", [(path.parent.name, None)], path=path
+            place.bucket,
+            f"{place.folder}{path.parent.name}/{path.name}",
+            [(path.parent.name, None)],
+            path=path,
         )
         for path in sorted(folder.glob("*/*"))
         if path.suffix.lower() in SUFFIXES
@@ -114,7 +107,8 @@ def from_bucket(s3: "S3Client", uri: str) -> list[TrainingImage]:
     Raises:
         ClientError: S3 refuses.
     """
-    bucket, prefix = split_uri(uri)
+    place = S3Uri.parse(uri)
+    bucket, prefix = place.bucket, place.folder
     found = []
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for one in page.get("Contents", ()):
