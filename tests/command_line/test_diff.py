@@ -22,7 +22,7 @@ def test_two_versions(cli: Cli, seed: Any, photos: Photos) -> None:
     said = cli("diff", "objects@1", "objects@2").stdout
     lines = [" ".join(line.split()) for line in said.splitlines()]
     assert "2 images seen by both sides; 2 only by the first, 0 only by the second" in lines
-    assert "0 detections kept, 3 gained, 1 lost; 2 images gained or lost something" in lines
+    assert "0 detections kept, 3 gained, 1 lost; images that gained or lost: 2" in lines
     assert "cat 0 2 0" in lines
     assert "− dog 0.60" in lines
     assert "+ cat 0.90" in lines

@@ -177,7 +177,7 @@ def _print(seen: "Overlap", labels: Labels, changed: int, most: list[list["Diffe
     )
     console.print(
         f"[bold]{total['kept']:,}[/] detections kept, [green]{total['gained']:,} gained[/], "
-        f"[red]{total['lost']:,} lost[/]; {changed:,} images gained or lost something"
+        f"[red]{total['lost']:,} lost[/]; images that gained or lost: {changed:,}"
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("label", overflow="fold")
