@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from retinue_history import upgrade
@@ -79,16 +80,16 @@ def questions(until: datetime, images: int) -> list[Question]:
     def label(numbers: random.Random) -> str:
         return numbers.choice([f"object {n:02}" for n in range(80)])
 
-    def of_images(count: int) -> Callable[[random.Random], tuple[Any, ...]]:
-        return lambda numbers: ([image_id(numbers.randrange(images)) for _ in range(count)],)
+    def an_image(numbers: random.Random) -> UUID:
+        return image_id(numbers.randrange(images))
 
     shown = "s3_uri, detector, kind, label, confidence, box_left, box_top, box_width, box_height"
-    latest = f"SELECT image_id, {shown} FROM latest_detections WHERE image_id = ANY (%s)"
+    latest = f"SELECT image_id, {shown} FROM latest_detections WHERE image_id ="
     newest = (
         f"SELECT h.image_id, {shown} FROM detection_history AS h "
         "JOIN (SELECT DISTINCT ON (image_id, detector) "
         "run_id FROM runs WHERE outcome = 'succeeded' ORDER BY image_id, detector, "
-        "started_at DESC) AS new USING (run_id) WHERE h.image_id = ANY (%s)"
+        "started_at DESC) AS new USING (run_id) WHERE h.image_id ="
     )
     return [
         Question(
@@ -136,17 +137,17 @@ def questions(until: datetime, images: int) -> list[Question]:
         ),
         Question(
             "latest detections of one image",
-            latest,
-            of_images(1),
+            f"{latest} %s",
+            lambda numbers: (an_image(numbers),),
             2,
-            ("DISTINCT ON over runs", newest),
+            ("DISTINCT ON over runs", f"{newest} %s"),
         ),
         Question(
             "latest detections of 100 images",
-            latest,
-            of_images(100),
+            f"{latest} ANY (%s)",
+            lambda numbers: ([an_image(numbers) for _ in range(100)],),
             10,
-            ("DISTINCT ON over runs", newest),
+            ("DISTINCT ON over runs", f"{newest} ANY (%s)"),
         ),
         Question(
             "labels by prefix",
