@@ -1,5 +1,6 @@
 """``retinue backfill``, ``failures`` and ``replay`` with a real worker between them."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -93,6 +94,53 @@ def test_a_bucket_is_backfilled_and_what_failed_is_replayed(
     tell("replay", "--yes")
     tell("replay", "--yes")  # asked twice, it is one request
     work_off(pool, 3 * IMAGES, count)
+
+
+def test_a_backfill_that_is_killed_goes_on_where_it_was(
+    tell: Callable[..., str], pool: Pool, s3: "S3Client", bucket: str
+) -> None:
+    """kill -9, three times, in the midst of sending; in the end SQS has every image."""
+    keys = [f"{number:05}.jpg" for number in range(5_500)]
+    rows = "".join(f'"{bucket}","{key}","7","2026-01-02T03:04:05.000Z","e1"\n' for key in keys)
+    manifest = {
+        "fileFormat": "CSV",
+        "fileSchema": "Bucket, Key, Size, LastModifiedDate, ETag",
+        "files": [{"key": "1.csv.gz"}],
+    }
+    s3.put_object(Bucket=bucket, Key="1.csv.gz", Body=gzip.compress(rows.encode()))
+    s3.put_object(Bucket=bucket, Key="manifest.json", Body=json.dumps(manifest).encode())
+    arguments = ("backfill", f"s3://{bucket}/", "--inventory", f"s3://{bucket}/manifest.json")
+
+    def waiting() -> int:
+        told = pool.sqs.get_queue_attributes(
+            QueueUrl=pool.url, AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        return int(told["Attributes"]["ApproximateNumberOfMessages"])
+
+    kills = 0
+    while kills < 3:
+        before = waiting()
+        with subprocess.Popen(
+            [
+                Path(sys.executable).with_name("retinue"),
+                *arguments,
+                "--yes",
+                "--per-second",
+                "1500",
+            ],
+            stdout=subprocess.DEVNULL,
+        ) as command:
+            eventually(lambda before=before: waiting() > before + 1_200, within_seconds=60)
+            command.kill()
+        kills += 1
+    assert "goes on after" in tell(*arguments, "--yes")
+    asked = [
+        record["s3"]["object"]["key"]
+        for body in pool.bodies()
+        for record in json.loads(body)["Records"]
+    ]
+    assert set(asked) == set(keys)
+    assert len(asked) <= len(keys) + kills * 1_000, "no more than a page is asked for twice a kill"
 
 
 def test_dead_letters_are_told_and_moved_back(tell: Callable[..., str], pool: Pool) -> None:
