@@ -203,7 +203,7 @@ def test_no_half_written_file(cli: Cli, photos: Photos, tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_history(cli: Cli, history_url: str, engine: Any) -> None:
-    """Forty thousand rows pass through, and few of them are held."""
+    """Forty thousand rows pass through, half of them words of their own, and few are held."""
     import tracemalloc
 
     with engine.begin() as connection:
@@ -226,7 +226,9 @@ def test_memory_does_not_grow_with_the_history(cli: Cli, history_url: str, engin
             """
             INSERT INTO detections (run_id, image_id, ordinal, kind, label, confidence, box_left,
                 box_top, box_width, box_height, detected_at)
-            SELECT run_id, image_id, n, 'label', 'l' || n, 0.5, 0.1, 0.1, 0.5, 0.5, started_at
+            SELECT run_id, image_id, n, CASE WHEN n > 50 THEN 'text' ELSE 'label' END,
+                CASE WHEN n > 50 THEN 'read ' || run_id || ' ' ELSE 'l' END || n,
+                0.5, 0.1, 0.1, 0.5, 0.5, started_at
             FROM runs CROSS JOIN generate_series(1, 100) AS n
             """
         )
@@ -235,6 +237,11 @@ def test_memory_does_not_grow_with_the_history(cli: Cli, history_url: str, engin
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert Path("out").stat().st_size > 6_000_000
+    whole = json.loads(Path("out").read_text("utf-8"))
+    assert [one["name"] for one in whole["categories"] if one["supercategory"] == "text"] == [
+        "text"
+    ]
+    assert "read 1 51" in {one.get("retinue_text") for one in whole["annotations"]}
     assert peak_bytes < 4 * 2**20
 
 

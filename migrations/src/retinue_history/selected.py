@@ -74,6 +74,12 @@ def _newest_of(selection: Selection, side: Side) -> sql.Composed:
 
 
 CATEGORIES = sql.SQL(
-    'SELECT DISTINCT kind COLLATE "C", label COLLATE "C" FROM detections ORDER BY 1, 2'
+    """SELECT kind COLLATE "C", label COLLATE "C" FROM labels
+UNION ALL SELECT 'text', 'text' WHERE EXISTS (SELECT FROM label_counts WHERE kind = 'text')
+ORDER BY 1, 2"""
 )
-"""Every kind and label of the whole history, in an order that no server's locale changes."""
+"""Every kind and label of the whole history, in an order that no server's locale changes.
+
+Words that were read in images are one label, ``text``: nearly each is a label of its own. Labels of
+more than about a thousand bytes are missing.
+"""

@@ -8,6 +8,9 @@ from pathlib import Path
 from retinue_history import CATEGORIES, Snapshot
 from retinue_sdk import ConfigurationError
 
+TEXT = "text"
+"""The kind of what was read in an image, and the category of all that was."""
+
 
 @dataclass(frozen=True, slots=True)
 class Category:
@@ -28,7 +31,8 @@ class Categories:
     """A number for every kind and label in the whole history, not only in what is selected.
 
     So two exports of one history agree, whatever each selects. To agree with an older export or a
-    data set too, give its categories; labels that are not among them are numbered after them.
+    data set too, give its categories; labels that are not among them are numbered after them. What
+    was read in an image (kind ``text``) is in the category ``text``, whatever it says.
 
     Args:
         names: Every kind and label, in a fixed order.
@@ -42,12 +46,9 @@ class Categories:
         exact = {(one.group, one.name): one.number for one in self._all}
         by_name = {("label", one.name): one.number for one in self._all}
         self._numbers = by_name | exact
-        following = max((one.number for one in self._all), default=0)
+        self._last = max((one.number for one in self._all), default=0)
         for kind, label in names:
-            if (kind, label) not in self._numbers:
-                following += 1
-                self._numbers[kind, label] = following
-                self._all.append(Category(following, label, kind))
+            self.number(kind, label)
 
     @classmethod
     def of(cls, snapshot: Snapshot, earlier: Path | None = None) -> "Categories":
@@ -64,8 +65,18 @@ class Categories:
         return cls(snapshot.rows(CATEGORIES), given)
 
     def number(self, kind: str, label: str) -> int:
-        """The number of a kind and label."""
-        return self._numbers[kind, label]
+        """The number of a kind and label; a new one, if it has none yet."""
+        named = (kind, self.name(kind, label))
+        if named not in self._numbers:
+            self._last += 1
+            self._numbers[named] = self._last
+            self._all.append(Category(self._last, named[1], kind))
+        return self._numbers[named]
+
+    @staticmethod
+    def name(kind: str, label: str) -> str:
+        """What the category of a kind and label is called."""
+        return TEXT if kind == TEXT else label
 
     def __iter__(self) -> Iterator[Category]:
         """All of them, in the order of their numbers."""

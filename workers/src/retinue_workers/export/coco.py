@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from retinue_history import Selection, Snapshot
 from retinue_sdk import BoundingBox
 
-from retinue_workers.export.categories import Categories
+from retinue_workers.export.categories import TEXT, Categories
 from retinue_workers.export.images import SelectedDetection, SelectedImage, selected_images
 from retinue_workers.export.outcome import Advance, Written
 from retinue_workers.export.sizes import Sizes
@@ -34,6 +34,8 @@ def write_coco(
     Images that were looked at without a finding are there too: a data set needs them. What has no
     box in the image, or is in an image of unknown size, cannot be expressed; it is left out, and
     counted.
+
+    What was read in an image is in the category ``text``; ``retinue_text`` says what it was.
 
     The ids of images and annotations are numbers, as pycocotools wants them, and mean nothing
     outside the file; ours are in ``retinue_image_id`` and ``retinue_run_id``.
@@ -121,6 +123,7 @@ def _annotation(
         for name, value in detection.attributes.items()
         if detection.imported and name != "id" and not name.startswith("retinue_")
     }
+    read = {"retinue_text": detection.label} if detection.kind == TEXT else {}
     return {
         "area": round(bbox[2] * bbox[3], 3),
         "iscrowd": 0,
@@ -132,4 +135,5 @@ def _annotation(
         "score": detection.confidence,
         "retinue_run_id": detection.run_id,
         "retinue_detector": detection.detector,
+        **read,
     }

@@ -85,7 +85,7 @@ def _boxes(
             written.left_out["detection whose box covers nothing of the image"] += 1
             continue
         number = categories.number(detection.kind, detection.label)
-        class_map[str(number)] = detection.label
+        class_map[str(number)] = categories.name(detection.kind, detection.label)
         objects.append({"confidence": detection.confidence})
         annotations.append(
             {
