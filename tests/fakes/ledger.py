@@ -92,6 +92,8 @@ class MemoryLedger:
         name = {"running": "running_at", "stopping": "stop_requested_at", "stopped": "stopped_at"}
         if getattr(session, name[what]) is None:
             setattr(session, name[what], self.clock())
+        if what == "stopped":
+            self.rows[model] = replace(self.rows[model], stopped_at=self.clock())
         session.stop_reason = session.stop_reason or reason
         return True
 

@@ -31,6 +31,9 @@ POISON_RECEIVES = 5
 POISON_SECONDS = 31.0
 """1 + 2 + 4 + 8 + 16 seconds: the waits between its receives (``verdict.redrive_seconds``)."""
 
+IN_FLIGHT_SECONDS = 2.0
+"""How long an image is in flight that needs to wait for no other."""
+
 START = 1_700_002_800.0
 """A full hour, at which virtual time begins."""
 
@@ -154,6 +157,7 @@ class World:
         self.keepers: dict[str, Keeper] = {}
         self.fuses: dict[str, Fuse] = {}
         self.gates: dict[str, str | None] = {}
+        self.in_flight: list[float] = []  # when each image arrived that was just answered
         self._made = 0
 
     def worker(self, steps: int | None = None) -> str:
@@ -182,7 +186,7 @@ class World:
         """What the queue holds."""
         return Backlog(
             len(self.waiting) + sum(done is None for done in self.bad),
-            sum(done is not None for done in self.bad),
+            sum(done is not None for done in self.bad) + len(self.in_flight),
         )
 
     def step(self, seconds: float = TICK_SECONDS) -> None:
@@ -236,6 +240,7 @@ class World:
         """Workers whose gate is open receive; the model's units limit what they get done."""
         now, version = self.clock.now, self.versions.get(self.arn)
         self.bad = [done for done in self.bad if done is None or done > now]
+        self.in_flight = []
         if not any(reason is None for reason in self.gates.values()):
             return
         if version.status != "RUNNING":
@@ -243,7 +248,10 @@ class World:
             return
         self.bad = [now + POISON_SECONDS if done is None else done for done in self.bad]
         for _ in range(min(len(self.waiting), int(self.rate * seconds * version.min_units))):
-            self.delays.append(now - self.waiting.popleft())
+            arrived = self.waiting.popleft()
+            self.delays.append(now - arrived)
+            if now - arrived < IN_FLIGHT_SECONDS:
+                self.in_flight.append(arrived)
 
 
 def trickle(hours: float, every_seconds: float) -> list[float]:

@@ -9,7 +9,7 @@ from retinue_workers.models.backlog import Backlog
 from retinue_workers.models.keeper import LEASE_SECONDS, TICK_SECONDS
 from retinue_workers.models.policy import ModelPolicy
 
-AT_ONCE = ModelPolicy()
+AT_ONCE = ModelPolicy(rest_seconds=0, quiet_seconds=120)
 REAP_EVERY = 900.0
 
 
@@ -45,6 +45,74 @@ def test_messages_in_flight_keep_it_running() -> None:
     assert world.status == "RUNNING"
     world.run(400)
     assert world.status == "STOPPED"
+
+
+def test_after_a_stop_it_rests_and_messages_wait_together() -> None:
+    world = World(ModelPolicy(rest_seconds=2_400), arrivals=[0.0, 1_000.0, 1_500.0, 3_000.0])
+    name = world.worker()
+    world.run(900)
+    assert world.status == "STOPPED", "the first starts it at once, since it had rested"
+    [first] = world.ledger.all_sessions
+    world.run(300)
+    assert "stopped: 1 message waits; the model rests for" in str(world.gates[name])
+    world.run(4_000)
+    assert world.status == "STOPPED"
+    _, second = world.ledger.all_sessions
+    assert first.stopped_at is not None
+    assert second.requested_at - first.stopped_at == pytest.approx(2_400, abs=TICK_SECONDS)
+    assert len(world.delays) == 4
+
+
+def test_a_worker_that_is_new_knows_how_long_the_model_has_rested() -> None:
+    world = World(ModelPolicy(rest_seconds=2_400), arrivals=[0.0, 1_000.0])
+    name = world.worker()
+    world.run(900)
+    world.kill(name)
+    world.worker()
+    world.run(1_500)
+    assert len(world.ledger.all_sessions) == 1
+    world.run(1_500)
+    assert len(world.ledger.all_sessions) == 2
+
+
+def test_much_work_starts_a_model_that_rests() -> None:
+    policy = ModelPolicy(rest_seconds=2_400, urgent_backlog=100)
+    world = World(policy, arrivals=[0.0, *[1_000.0] * 100])
+    world.worker()
+    world.run(1_020)
+    assert world.status == "STARTING"
+
+
+def test_somebody_who_wants_it_need_not_wait_until_it_has_rested() -> None:
+    world = World(ModelPolicy(rest_seconds=2_400), arrivals=[0.0])
+    world.worker()
+    world.run(900)
+    world.ledger.keep(world.arn, START + 3_600)
+    world.run(10)
+    assert world.status == "STARTING"
+
+
+@pytest.mark.parametrize("every_seconds", [2.0, 10.0, 20.0])
+def test_images_that_trickle_in_do_not_keep_it_running(every_seconds: float) -> None:
+    count = int(7_200 / every_seconds)
+    world = World(ModelPolicy(), arrivals=[number * every_seconds for number in range(count)])
+    world.worker()
+    world.run(7_200)
+    sessions = world.ledger.all_sessions
+    assert len(sessions) == 3
+    assert sessions[0].stop_reason == "it idled for 180 s more than it worked"
+    assert world.usd < 4
+    world.run(7_200)
+    assert len(world.delays) == count
+    assert world.status == "STOPPED"
+
+
+def test_a_stream_that_keeps_it_busy_keeps_it_running() -> None:
+    world = World(ModelPolicy(), arrivals=[number / 4 for number in range(4 * 7_200)])
+    world.worker()
+    world.run(7_200)
+    assert world.status == "RUNNING"
+    assert len(world.ledger.all_sessions) == 1
 
 
 def test_few_messages_wait_until_they_are_many_or_old() -> None:
@@ -166,7 +234,7 @@ def test_a_crash_at_every_step_leaves_no_model_running(replaced: bool) -> None:
     """The worker dies before and after each call that its keeper makes, wherever that is."""
     steps = 0
     while True:
-        world = World(ModelPolicy(quiet_seconds=30), arrivals=[0.0])
+        world = World(ModelPolicy(quiet_seconds=30, rest_seconds=0), arrivals=[0.0])
         world.versions.start_seconds, world.versions.stop_seconds = 60, 20
         name = world.worker(steps)
         world.run(240)

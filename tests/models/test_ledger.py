@@ -92,7 +92,9 @@ def test_one_open_session_a_model(ledger: Ledger) -> None:
     assert not ledger.begin_session("arn", token, **SESSION)
     assert ledger.mark_session("arn", token, "running")
     assert ledger.mark_session("arn", token, "stopping", "quiet")
+    assert ledger.held("a").stopped_at is None
     assert ledger.mark_session("arn", token, "stopped", "STOPPED")
+    assert ledger.held("a").stopped_at == pytest.approx(time.time(), abs=60)
     assert not ledger.mark_session("arn", token, "stopped")
     assert ledger.begin_session("arn", token, **SESSION)
 
@@ -129,7 +131,7 @@ def test_a_session_has_a_price(history_url: str) -> None:
 def test_the_keeper_on_postgres(history_url: str) -> None:
     """The same keeper and reaper on the real ledger; its leases go by the database's clock."""
     engine = create_history_engine(history_url)
-    world = World(ModelPolicy(), arrivals=[0.0])
+    world = World(ModelPolicy(quiet_seconds=120), arrivals=[0.0])
     world.ledger = ModelLedger(engine)
     name = world.worker()
     world.run(640)

@@ -28,6 +28,7 @@ class KeptModel:
         failures: Starts that failed, one after the other.
         not_before: When it may be started again; ``None``: now.
         keep_until: Until when it shall run without work; ``None``: it need not.
+        stopped_at: When it was last seen to be stopped; ``None``: it never ran.
     """
 
     model: str
@@ -42,6 +43,7 @@ class KeptModel:
     failures: int = 0
     not_before: float | None = None
     keep_until: float | None = None
+    stopped_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,9 @@ _KEPT = """
         CASE WHEN expires_at > clock_timestamp() THEN holder END AS holder, token, status, reason,
         serving, extract(epoch FROM waiting_since)::float8 AS waiting_since, failures,
         extract(epoch FROM not_before)::float8 AS not_before,
-        extract(epoch FROM keep_until)::float8 AS keep_until
+        extract(epoch FROM keep_until)::float8 AS keep_until,
+        (SELECT extract(epoch FROM max(stopped_at))::float8 FROM model_sessions
+            WHERE model_sessions.model = models.model) AS stopped_at
     FROM models
 """
 

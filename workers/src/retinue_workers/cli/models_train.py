@@ -258,8 +258,8 @@ def _estimate(
     from retinue_workers.training import limits
     from retinue_workers.training.data import has_boxes
 
-    labels = {label for image in learned for label, _ in image.items}
-    boxes = sum(box is not None for image in learned for _, box in image.items)
+    labels = {one.label for image in learned for one in image.items}
+    boxes = sum(one.box is not None for image in learned for one in image.items)
     what = f"{boxes:,} boxes" if has_boxes(learned) else "labels of whole images"
     click.echo(
         f"{project} {version}: {len(learned):,} images"

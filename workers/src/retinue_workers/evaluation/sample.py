@@ -61,11 +61,13 @@ class TrueImage:
         name: For messages.
         size_px: Width and height, if they are known.
         items: What is there.
+        human: Whether people said so.
     """
 
     name: str
     size_px: tuple[int, int] | None
     items: list[Item]
+    human: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ def truth_of_file(
             one.image.uri or one.image.name,
             one.size_px,
             [_annotated(annotation) for annotation in one.image.annotations],
+            one.image.human,
         )
         for one in matched
     }
@@ -51,6 +52,7 @@ def truth_of_history(snapshot: Snapshot, side: Side, selection: Selection) -> Tr
             image.reference.uri,
             image.size_px,
             [item_of(one, one.label, image.size_px) for one in image.detections],
+            image.human,
         )
         for image in selected_images(snapshot, selection, side)
     }

@@ -58,6 +58,13 @@ class SelectedImage:
     imported: bool
     detections: list[SelectedDetection] = field(default_factory=list)
 
+    @property
+    def human(self) -> bool:
+        """Whether people said what is in it: all of it was imported, and from people's work."""
+        return self.imported and all(
+            one.attributes.get("human_annotated") is not False for one in self.detections
+        )
+
 
 def selected_images(
     snapshot: Snapshot, selection: Selection, side: Side | None = None

@@ -40,7 +40,7 @@ def write_manifest(
 ) -> Written:
     """One line an image, in one of the two forms.
 
-    ``human-annotated`` is yes exactly where every run was imported from annotations. With boxes,
+    ``human-annotated`` is yes exactly where all was imported from what people annotated. With boxes,
     an image without findings is a background image, which Custom Labels takes; without boxes, it
     would say nothing, so it is left out, and counted.
 
@@ -137,7 +137,7 @@ def _labels(image: SelectedImage, written: Written) -> dict[str, Any] | None:
 
 def _origin(image: SelectedImage) -> dict[str, str]:
     return {
-        "human-annotated": "yes" if image.imported else "no",
+        "human-annotated": "yes" if image.human else "no",
         "creation-date": image.looked_at.strftime("%Y-%m-%dT%H:%M:%S"),
         "job-name": JOB_NAME,
     }

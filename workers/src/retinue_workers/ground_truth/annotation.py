@@ -39,6 +39,7 @@ class AnnotatedImage:
         uri: Its ``s3://`` URI, if the file gives one.
         size_px: Width and height, if the file gives them.
         annotations: None means that people looked and found nothing.
+        human: Whether people said so; a manifest can hold what a machine found.
     """
 
     name: str
@@ -46,6 +47,7 @@ class AnnotatedImage:
     uri: str | None
     size_px: tuple[int, int] | None
     annotations: list[Annotation] = field(default_factory=list)
+    human: bool = True
 
 
 def is_text(value: object) -> bool:

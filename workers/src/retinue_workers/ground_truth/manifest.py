@@ -22,6 +22,9 @@ BOXES = "groundtruth/object-detection"
 LABEL = "groundtruth/image-classification"
 LABELS = "groundtruth/image-classification-multilabel"
 
+PASSED_OVER = frozenset({"groundtruth/label-verification"})
+"""What reviewers thought of another attribute: nothing that is in the image."""
+
 _METADATA = "-metadata"
 
 
@@ -77,12 +80,12 @@ def _annotate(
 ) -> None:
     """Read every label attribute of a line: those that have metadata beside them."""
     known = False
-    for name, metadata in entry.items():
-        value = entry.get(name.removesuffix(_METADATA))
-        if not name.endswith(_METADATA) or not isinstance(metadata, dict) or value is None:
-            continue
+    for value, metadata in _attributes(entry):
         known = True
+        image.human = image.human and metadata.get("human-annotated", "yes") != "no"
         match metadata.get("type"):
+            case str(kind) if kind in PASSED_OVER:
+                continue
             case str(kind) if kind == BOXES:
                 _boxes(image, value, metadata, number, labels, problems)
             case str(kind) if kind == LABEL:
@@ -94,6 +97,19 @@ def _annotate(
                 problems.add("line whose annotations are of no known type", f"{number}: {other}")
     if not known:
         problems.add("line without annotations and their metadata", number)
+
+
+def _attributes(entry: dict[str, Any]) -> list[tuple[object, dict[str, Any]]]:
+    """Label attributes with their metadata; boxes that were adjusted replace those before them."""
+    found: list[tuple[object, dict[str, Any]]] = []
+    for name, metadata in entry.items():
+        value = entry.get(name.removesuffix(_METADATA))
+        if not name.endswith(_METADATA) or not isinstance(metadata, dict) or value is None:
+            continue
+        if metadata.get("type") == BOXES and "adjustment-status" in metadata:
+            found = [one for one in found if one[1].get("type") != BOXES]
+        found.append((value, metadata))
+    return found
 
 
 def _label(name: object, where: object, labels: set[str], problems: Problems) -> str | None:
@@ -141,7 +157,6 @@ def _boxes(
     labels: set[str],
     problems: Problems,
 ) -> None:
-    names = _class_map(metadata, number, labels, problems)
     try:
         [size] = value["image_size"]  # type: ignore[index]
         width, height = size["width"], size["height"]
@@ -153,6 +168,8 @@ def _boxes(
         problems.add("image whose width or height is no positive whole number", f"line {number}")
         return
     image.size_px = width, height
+    none = not given and "class-map" not in metadata  # a background image needs no names
+    names = {} if none else _class_map(metadata, number, labels, problems)
     objects = metadata.get("objects")
     for place, one in enumerate(given):
         where = f"line {number}, box {place + 1}"

@@ -12,6 +12,9 @@ BATCH = 500
 
 KIND = "label"
 
+BY_PEOPLE = "human_annotated"
+"""Attribute of an imported detection that no person made: it is false then."""
+
 
 def make_runs(
     matched: Sequence[Matched],
@@ -48,7 +51,9 @@ def _detections(matched: Matched) -> Iterator[DetectionRecord]:
             label=annotation.label,
             confidence=annotation.confidence,
             box=_box(annotation.bbox_px, matched.size_px),
-            attributes=annotation.attributes,
+            attributes=annotation.attributes
+            if matched.image.human
+            else {**annotation.attributes, BY_PEOPLE: False},
         )
 
 

@@ -1,5 +1,6 @@
 """Keeping one model: start it when work waits, stop it when none does, and tell the others."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,7 @@ from retinue_sdk import (
 
 from retinue_workers.models.backlog import Backlog
 from retinue_workers.models.policy import CLOSING_SECONDS, ModelPolicy
+from retinue_workers.models.use import Use
 from retinue_workers.queue import QueueUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -131,10 +133,9 @@ class Keeper:
         self._options = options
         self._holder = holder
         self._token = 0
-        self._quiet_since: float | None = None
         self._requested_at: float | None = None
-        self._worked = False
         self._hosted = False
+        self._use = Use()
 
     def tick(self) -> None:
         """Look at the model and the queue, and do what is due."""
@@ -154,8 +155,8 @@ class Keeper:
             self._gate(None if kept.serving else f"{kept.status}: {kept.reason}")
             return
         if kept.token != self._token:  # new to it: what was seen before holds no more
-            self._token, self._quiet_since, self._requested_at = kept.token, None, None
-            self._worked = self._hosted = False
+            self._token, self._requested_at, self._hosted = kept.token, None, False
+            self._use = Use()
         try:
             self._act(kept)
         except (QueueUnavailableError, HistoryError, DetectorError) as error:
@@ -213,23 +214,22 @@ class Keeper:
             self._mark("running")
             self._hosted = True
         self._requested_at = None
-        blocked = self._blocked()
-        wanted = kept.keep_until is not None and now < kept.keep_until
-        if wanted or (backlog.total and blocked is None):
-            self._quiet_since, self._worked = None, self._worked or bool(backlog.total)
-            view.serving = True
-            return
-        if self._quiet_since is None:
-            self._quiet_since = now
-        if self._worked or not backlog.total:  # it came up, and what waited was worked off
+        blocked, use = self._blocked(), self._use
+        working = bool(backlog.total) and blocked is None
+        if kept.keep_until is not None and now < kept.keep_until:
+            use.want(now, working)
+        else:
+            use.see(now, backlog, self._policy, working)
+        if use.worked or not backlog.total:  # it came up, and what waited was worked off
             view.failures, view.not_before = 0, None
-        quiet_seconds = now - self._quiet_since
-        if quiet_seconds < self._policy.quiet_seconds - CLOSING_SECONDS:
+        closing_at = use.closing_at(self._policy)
+        if closing_at is None or now < closing_at:
             view.serving = True
             return
-        why = blocked or f"the queue has been empty for {quiet_seconds:.0f} s"
+        why = blocked or use.why_stop(now, self._policy)
         view.reason = f"stopping: {why}"
-        if quiet_seconds >= self._policy.quiet_seconds and not kept.serving:
+        at_work = bool(backlog.in_flight) and blocked is None
+        if now >= closing_at + CLOSING_SECONDS and not kept.serving and not at_work:
             if not self._mark("stopping", why):  # a session is open, so the lease is lost
                 return
             log.info("model_stop", model=self._model.name, reason=why)
@@ -238,7 +238,7 @@ class Keeper:
     def _while_stopped(
         self, kept: KeptModel, view: _View, status: ModelStatus, backlog: Backlog, now: float
     ) -> None:
-        self._quiet_since, self._hosted = None, False
+        self._use, self._hosted = Use(), False
         if self._requested_at is not None and status.state is ModelState.STOPPED:
             if now - self._requested_at < SETTLE_SECONDS:
                 view.reason = "a start was requested, and does not show yet"
@@ -256,10 +256,12 @@ class Keeper:
         blocked = self._blocked()
         wanted = kept.keep_until is not None and now < kept.keep_until
         waited = 0.0 if view.waiting_since is None else now - view.waiting_since
+        stopped_at = now if ended else kept.stopped_at
+        rested = math.inf if stopped_at is None else now - stopped_at
         why = "somebody wants it to run" if wanted else None
-        why = why or self._policy.why_start(backlog, waited, now)
+        why = why or self._policy.why_start(backlog, waited, rested, now)
         if why is None:
-            view.reason = self._policy.why_wait(backlog, now)
+            view.reason = self._policy.why_wait(backlog, rested, now)
         elif blocked is not None:
             view.reason = f"not started: {blocked}"
         elif view.not_before is not None and now < view.not_before:

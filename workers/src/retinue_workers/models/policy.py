@@ -41,8 +41,22 @@ class Window(BaseModel):
         return next(CronSim(self.cron, before)) <= moment
 
 
+IDLE_QUIETS = 3
+"""A model that has idled so many times ``quiet_seconds`` more than it worked is stopped although
+images still trickle in: they wait together for the next start."""
+
+TRICKLE_MESSAGES = 2
+"""So few messages in a queue are a trickle, for which the model mostly idles: an image is in flight
+for about a second, and a unit takes several images a second."""
+
+
 class ModelPolicy(BaseModel):
-    """When a detector's model runs. The defaults start it at once and stop it soon."""
+    """When a detector's model runs.
+
+    By default a message starts it at once if it has rested; what comes in the first 40 minutes
+    after a stop waits together. So it costs no more than a third of the time, however images come,
+    unless there is work for it.
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True
@@ -54,10 +68,17 @@ class ModelPolicy(BaseModel):
     oldest_seconds: Annotated[float, Field(ge=0)] | None = None
     """Start when messages have waited so long, however few; never by age if not set."""
 
+    rest_seconds: Annotated[float, Field(ge=0, le=86_400)] = 2_400.0
+    """After a stop, start no sooner than this: starting and stopping cost about 12 minutes of the
+    model each time, whether one image waits or a thousand."""
+
+    urgent_backlog: Annotated[int, Field(ge=1)] = 5_000
+    """Start in spite of ``rest_seconds`` when so many messages wait."""
+
     windows: tuple[Window, ...] = ()
     """Start only in these; always if there are none."""
 
-    quiet_seconds: Annotated[float, Field(ge=CLOSING_SECONDS, le=86_400)] = 120.0
+    quiet_seconds: Annotated[float, Field(ge=CLOSING_SECONDS, le=86_400)] = 60.0
     """Stop when the queue has been empty, in flight included, for so long."""
 
     min_units: Annotated[int, Field(ge=1, le=100)] = 1
@@ -82,25 +103,33 @@ class ModelPolicy(BaseModel):
             )
         return self
 
-    def why_start(self, backlog: Backlog, waited_seconds: float, now: float) -> str | None:
+    def why_start(
+        self, backlog: Backlog, waited_seconds: float, rested_seconds: float, now: float
+    ) -> str | None:
         """Why the model is to be started now; ``None`` if it is not."""
-        if not backlog.visible or not self._is_time(now):
+        if not backlog.visible or not self._is_time(now) or self._rests(backlog, rested_seconds):
             return None
         if backlog.visible >= self.backlog:
-            return f"{backlog.visible} messages wait"
+            return _wait(backlog.visible)
         if self.oldest_seconds is not None and waited_seconds >= self.oldest_seconds:
             return f"messages have waited {waited_seconds:.0f} s"
         return None
 
-    def why_wait(self, backlog: Backlog, now: float) -> str:
+    def why_wait(self, backlog: Backlog, rested_seconds: float, now: float) -> str:
         """Why the model is not started now."""
         if not backlog.visible:
             return "stopped: no message waits for it"
+        waiting = f"stopped: {_wait(backlog.visible)}"
         if not self._is_time(now):
-            return f"stopped: {backlog.visible} messages wait for the next window"
-        return (
-            f"stopped: {backlog.visible} messages wait; it starts when there are {self.backlog}"
-            + (f" or after {self.oldest_seconds:g} s" if self.oldest_seconds is not None else "")
+            return f"{waiting} for the next window"
+        if self._rests(backlog, rested_seconds):
+            left = math.ceil((self.rest_seconds - rested_seconds) / 60)
+            return (
+                f"{waiting}; the model rests for {left} more min, "
+                f"or until there are {self.urgent_backlog:,}"
+            )
+        return f"{waiting}; it starts when there are {self.backlog:,}" + (
+            f" or after {self.oldest_seconds:g} s" if self.oldest_seconds is not None else ""
         )
 
     def units(self, backlog: Backlog) -> int:
@@ -108,5 +137,25 @@ class ModelPolicy(BaseModel):
         wanted = math.ceil(backlog.total / self.images_per_unit)
         return max(self.min_units, min(self.max_units, wanted))
 
+    @property
+    def idle_seconds(self) -> float:
+        """How much more than it works a model may idle before it is stopped."""
+        return IDLE_QUIETS * self.quiet_seconds
+
+    def is_trickle(self, backlog: Backlog) -> bool:
+        """Whether there is too little work for the model to be worth its price."""
+        return backlog.total <= TRICKLE_MESSAGES and self.rest_seconds > 0
+
+    def is_urgent(self, backlog: Backlog) -> bool:
+        """Whether there is more work than a start costs."""
+        return backlog.visible >= self.urgent_backlog
+
+    def _rests(self, backlog: Backlog, rested_seconds: float) -> bool:
+        return rested_seconds < self.rest_seconds and not self.is_urgent(backlog)
+
     def _is_time(self, now: float) -> bool:
         return not self.windows or any(window.is_open(now) for window in self.windows)
+
+
+def _wait(messages: int) -> str:
+    return "1 message waits" if messages == 1 else f"{messages:,} messages wait"

@@ -114,7 +114,7 @@ def advice(images: Sequence[TrainingImage]) -> list[str]:
     found = []
     if len(images) < limits.ADVISED_IMAGES:
         found.append(f"{len(images)} images are few: AWS advises at least {limits.ADVISED_IMAGES}")
-    number = Counter(label for image in images for label in {label for label, _ in image.items})
+    number = Counter(label for image in images for label in {one.label for one in image.items})
     rare = sorted(label for label, images_of in number.items() if images_of < 2)
     if rare:
         found.append(
@@ -136,7 +136,7 @@ def _try(read: Read, image: TrainingImage) -> Facts | OSError:
 
 def _counts(images: Sequence[TrainingImage], problems: Problems) -> None:
     boxes = has_boxes(images)
-    labels = {label for image in images for label, _ in image.items}
+    labels = {one.label for image in images for one in image.items}
     least = 1 if boxes else limits.MIN_LABELS_OF_IMAGES
     if len(labels) < least:
         problems.add(f"data set with fewer than {least} labels", f"{len(labels)}")
@@ -174,7 +174,7 @@ def _image(image: TrainingImage, told: Facts, problems: Problems) -> None:
 
 
 def _items(image: TrainingImage, boxes: bool, problems: Problems) -> None:
-    labels = {label for label, _ in image.items}
+    labels = {one.label for one in image.items}
     for label in labels:
         if not label.strip() or len(label) > 255 or not label.isprintable():
             problems.add("label that is no printable text of 1 to 255 characters", image.uri)
@@ -186,7 +186,7 @@ def _items(image: TrainingImage, boxes: bool, problems: Problems) -> None:
         return
     if len(image.items) > limits.MAX_BOXES_OF_IMAGE:
         problems.add(f"image with more than {limits.MAX_BOXES_OF_IMAGE} boxes", image.uri)
-    for label, box in image.items:
+    for label, box, _ in image.items:
         if box is None:
             problems.add("label without a box among labels with boxes", f"{image.uri}: {label}")
         elif image.size_px is not None:

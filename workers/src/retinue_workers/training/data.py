@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from retinue_workers.ground_truth import AnnotatedImage, Annotations
 from retinue_workers.s3_uri import S3Uri
@@ -23,6 +23,14 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 JOB_NAME = "retinue-train"
 
 
+class Thing(NamedTuple):
+    """Something in an image: its label, its box in pixels if that is known, and how sure it is."""
+
+    label: str
+    box: Box | None
+    confidence: float = 1.0
+
+
 @dataclass(slots=True)
 class TrainingImage:
     """One image to learn from.
@@ -30,14 +38,16 @@ class TrainingImage:
     Attributes:
         bucket: Where it lies, or will.
         key: Its key.
-        items: What is in it: labels, each with its box in pixels or none.
+        items: What is in it.
+        human: Whether people said so.
         size_px: Width and height, if they are told.
         path: Its file, if it has to be uploaded first.
     """
 
     bucket: str
     key: str
-    items: list[tuple[str, Box | None]] = field(default_factory=list)
+    items: list[Thing] = field(default_factory=list)
+    human: bool = True
     size_px: tuple[int, int] | None = None
     path: Path | None = None
 
@@ -72,8 +82,8 @@ def _annotated(image: AnnotatedImage, home: str | None) -> TrainingImage:
             f"{image.name} has no s3:// URI in coco_url: say where the images lie with --images "
             "s3://bucket/prefix/"
         )
-    items = [(one.label, one.bbox_px) for one in image.annotations]
-    return TrainingImage(bucket, key, items, image.size_px)
+    items = [Thing(one.label, one.bbox_px, one.confidence) for one in image.annotations]
+    return TrainingImage(bucket, key, items, image.human, image.size_px)
 
 
 def from_truth(truth: "Truth") -> list[TrainingImage]:
@@ -81,8 +91,8 @@ def from_truth(truth: "Truth") -> list[TrainingImage]:
     images = []
     for one in truth.images.values():
         place = S3Uri.parse(one.name)
-        items = [(item.label, item.bbox_px) for item in one.items]
-        images.append(TrainingImage(place.bucket, place.key, items, one.size_px))
+        items = [Thing(item.label, item.bbox_px, item.confidence) for item in one.items]
+        images.append(TrainingImage(place.bucket, place.key, items, one.human, one.size_px))
     return images
 
 
@@ -93,7 +103,7 @@ def from_folder(folder: Path, home: str) -> list[TrainingImage]:
         TrainingImage(
             place.bucket,
             f"{place.folder}{path.parent.name}/{path.name}",
-            [(path.parent.name, None)],
+            [Thing(path.parent.name, None)],
             path=path,
         )
         for path in sorted(folder.glob("*/*"))
@@ -114,26 +124,27 @@ def from_bucket(s3: "S3Client", uri: str) -> list[TrainingImage]:
         for one in page.get("Contents", ()):
             label, slash, name = one["Key"].removeprefix(prefix).partition("/")
             if slash and "/" not in name and Path(name).suffix.lower() in SUFFIXES:
-                found.append(TrainingImage(bucket, one["Key"], [(label, None)]))
+                found.append(TrainingImage(bucket, one["Key"], [Thing(label, None)]))
     return found
 
 
 def has_boxes(images: Sequence[TrainingImage]) -> bool:
     """Whether any of them says where something is."""
-    return any(box is not None for image in images for _, box in image.items)
+    return any(box is not None for image in images for _, box, _ in image.items)
 
 
 def manifest(images: Sequence[TrainingImage]) -> Iterator[bytes]:
     """The images as lines of a manifest; each image's size is known by now."""
     boxes = has_boxes(images)
-    labels = sorted({label for image in images for label, _ in image.items})
+    labels = sorted({one.label for image in images for one in image.items})
     numbers = {label: number for number, label in enumerate(labels)}
-    origin = {
-        "human-annotated": "yes",
-        "creation-date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-        "job-name": JOB_NAME,
-    }
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     for image in images:
+        origin = {
+            "human-annotated": "yes" if image.human else "no",
+            "creation-date": at,
+            "job-name": JOB_NAME,
+        }
         line: dict[str, Any] = {"source-ref": image.uri}
         line |= _boxes(image, numbers, origin) if boxes else _labels(image, numbers, origin)
         yield json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
@@ -147,11 +158,12 @@ def whole_px(box: Box) -> tuple[int, int, int, int]:
 
 def _boxes(image: TrainingImage, numbers: dict[str, int], origin: dict[str, str]) -> dict[str, Any]:
     width, height = image.size_px or (0, 0)
-    annotations = []
-    for label, box in image.items:
+    annotations, objects = [], []
+    for label, box, confidence in image.items:
         if box is not None:
             left, top, right, bottom = whole_px(box)
             right, bottom = min(right, width), min(bottom, height)
+            objects.append({"confidence": confidence})
             annotations.append(
                 {
                     "class_id": numbers[label],
@@ -161,14 +173,14 @@ def _boxes(image: TrainingImage, numbers: dict[str, int], origin: dict[str, str]
                     "height": bottom - top,
                 }
             )
-    used = {label for label, _ in image.items}
+    used = {one.label for one in image.items}
     return {
         "bounding-box": {
             "image_size": [{"width": width, "height": height, "depth": 3}],
             "annotations": annotations,
         },
         "bounding-box-metadata": {
-            "objects": [{"confidence": 1} for _ in annotations],
+            "objects": objects,
             "class-map": {str(numbers[label]): label for label in sorted(used)},
             "type": "groundtruth/object-detection",
             **origin,
@@ -180,11 +192,14 @@ def _labels(
     image: TrainingImage, numbers: dict[str, int], origin: dict[str, str]
 ) -> dict[str, Any]:
     line: dict[str, Any] = {}
-    for label in sorted({label for label, _ in image.items}):
+    surest: dict[str, float] = {}
+    for label, _, confidence in image.items:
+        surest[label] = max(surest.get(label, 0.0), confidence)
+    for label, confidence in sorted(surest.items()):
         # By number: a label can have any length, and any character.
         line[f"label-{numbers[label]}"] = 1
         line[f"label-{numbers[label]}-metadata"] = {
-            "confidence": 1,
+            "confidence": confidence,
             "class-name": label,
             "type": "groundtruth/image-classification",
             **origin,

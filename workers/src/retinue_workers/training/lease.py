@@ -1,0 +1,136 @@
+"""The keeper's lease of a model, for as long as a person's command acts for it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any
+
+import structlog
+from retinue_history import HistoryError
+from retinue_sdk import ManagedModel
+
+from retinue_workers.models.keeper import LEASE_SECONDS, Ledger
+from retinue_workers.training.errors import TrainingError
+
+log = structlog.get_logger(__name__)
+
+TRY_SECONDS = 5.0
+"""How often a lease that somebody else has is tried again."""
+
+PATIENCE_SECONDS = 2 * LEASE_SECONDS
+"""How long it is waited for: that of a worker that died ends in half of this."""
+
+
+class HeldModel:
+    """A model whose lease is held: no keeper and no reaper acts for it meanwhile.
+
+    Every write is fenced by the lease's token, as a keeper's.
+    """
+
+    def __init__(self, model: ManagedModel, ledger: Ledger, token: int) -> None:
+        self._model = model
+        self._ledger = ledger
+        self._token = token
+
+    def begin(self, units: int, reason: str) -> None:
+        """Write down that it is about to be hosted; its minutes count from here.
+
+        Raises:
+            TrainingError: The lease was lost.
+        """
+        price = self._model.usd_per_unit_minute
+        begun = self._ledger.begin_session(
+            self._model.name, self._token, units=units, usd_per_unit_minute=price, reason=reason
+        )
+        if not begun and not self._note("STARTING", serving=False):
+            raise TrainingError(f"the lease of {self._model.name} was lost to another keeper")
+
+    def running(self) -> None:
+        """Write down that it runs: workers that are switched to it may receive at once."""
+        self._ledger.mark_session(self._model.name, self._token, "running")
+        self._note("RUNNING", serving=True)
+
+    def stopping(self, reason: str) -> None:
+        """Write down that its stop is about to be requested; nothing is received for it."""
+        self._note("RUNNING", serving=False)
+        self._ledger.mark_session(self._model.name, self._token, "stopping", reason)
+
+    def stopped(self, reason: str) -> None:
+        """Write down that it is stopped: its minutes end here."""
+        self._ledger.mark_session(self._model.name, self._token, "stopped", reason)
+        self._note("STOPPED", serving=False)
+
+    def _note(self, status: str, *, serving: bool) -> bool:
+        return self._ledger.note(
+            self._model.name,
+            self._token,
+            status=status,
+            reason="" if serving else "a promotion is under way",
+            serving=serving,
+            waiting_since=None,
+            failures=0,
+            not_before=None,
+        )
+
+
+class Leases:
+    """Takes leases of models.
+
+    Args:
+        ledger: Leases and sessions.
+        detector: The detector that asks the models.
+        holder: What tells this command from every keeper.
+        sleep: Waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        detector: str,
+        holder: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._ledger = ledger
+        self._detector = detector
+        self._holder = holder
+        self._sleep = sleep
+
+    @contextmanager
+    def hold(self, model: ManagedModel, options: Mapping[str, Any]) -> Iterator[HeldModel]:
+        """Hold a model's lease, renewed in the background, until the block ends.
+
+        Raises:
+            TrainingError: Somebody else keeps having it.
+        """
+        waited = 0.0
+        while (kept := self._take(model, options)).holder != self._holder:
+            if waited >= PATIENCE_SECONDS:
+                raise TrainingError(f"{model.name} is kept by {kept.holder}")
+            self._sleep(TRY_SECONDS)
+            waited += TRY_SECONDS
+        over = Event()
+        renewing = Thread(target=self._renew, args=(model, options, over), daemon=True)
+        renewing.start()
+        try:
+            yield HeldModel(model, self._ledger, kept.token)
+        finally:
+            over.set()
+            renewing.join()
+            self._ledger.release(model.name, self._holder)
+
+    def _take(self, model: ManagedModel, options: Mapping[str, Any]) -> Any:
+        return self._ledger.hold(
+            model.name,
+            detector=self._detector,
+            options=options,
+            holder=self._holder,
+            lease_seconds=LEASE_SECONDS,
+        )
+
+    def _renew(self, model: ManagedModel, options: Mapping[str, Any], over: Event) -> None:
+        while not over.wait(LEASE_SECONDS / 3):
+            try:
+                self._take(model, options)
+            except HistoryError as error:  # the next turn may succeed before the lease ends
+                log.warning("lease_not_renewed", model=model.name, reason=str(error))
