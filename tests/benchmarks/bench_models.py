@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
+from fakes.model_crashes import CrashRun, crash_run
 from fakes.model_world import World, trickle
 from fakes.reference_machine import LEAN, PUBLISHED, ReferenceMachine
 from retinue_workers.models.policy import ModelPolicy
@@ -46,6 +47,8 @@ class Outcome:
     """What a trace came to.
 
     Attributes:
+        usd: Dollars, if minutes cost from the request of a start to the end of the stop.
+        usd_running: Dollars, if they cost only while the status is RUNNING.
         p95_minutes: Of the time from a message's arrival to its answer; ``None`` without images.
         unanswered: Images that were not answered in the end.
     """
@@ -54,6 +57,7 @@ class Outcome:
     images_per_second: float
     who: str
     usd: float
+    usd_running: float
     p95_minutes: float | None
     images: int
     unanswered: int
@@ -85,31 +89,34 @@ def compare(trace: Trace, rate: float) -> list[Outcome]:
     for name, waits in (("reference", PUBLISHED), ("lean", LEAN)):
         reference = ReferenceMachine(trace.arrivals, trace.poison, rate, waits)
         reference.run(trace.seconds + TAIL)
-        found.append(_outcome(trace, rate, name, reference.usd, reference.delays))
+        found.append(_outcome(trace, rate, name, reference))
     for name, policy in POLICIES.items():
         world = World(policy, trace.arrivals, trace.poison, rate)
         world.worker()
         world.run(trace.seconds + TAIL)
         assert world.received_while_down == 0
-        found.append(_outcome(trace, rate, name, world.usd, world.delays))
+        found.append(_outcome(trace, rate, name, world))
     return found
 
 
-def _outcome(trace: Trace, rate: float, who: str, usd: float, delays: Sequence[float]) -> Outcome:
-    count = len(trace.arrivals)
-    return Outcome(trace.name, rate, who, round(usd, 4), p95(delays), count, count - len(delays))
+def _outcome(trace: Trace, rate: float, who: str, ran: World | ReferenceMachine) -> Outcome:
+    count, versions = len(trace.arrivals), ran.versions
+    around = versions.get(ran.arn).starts * (versions.start_seconds + versions.stop_seconds)
+    running = (versions.billed_unit_seconds(ran.arn) - around) / 3_600 * 4
+    left = count - len(ran.delays)
+    return Outcome(
+        trace.name, rate, who, round(ran.usd, 4), round(running, 4), p95(ran.delays), count, left
+    )
 
 
-def crashes(runs: int) -> float:
-    """Seconds leaked in so many runs with random crashes; see tests/models."""
-    from models.test_keeper import leaked_seconds
-
-    leaked = 0.0
+def crashes(runs: int) -> list[CrashRun]:
+    """So many runs with random crashes, by seeds from 0 on."""
+    found = []
     for seed in range(runs):
-        leaked += leaked_seconds(seed)
+        found.append(crash_run(seed))
         if (seed + 1) % 100 == 0:
             sys.stderr.write(f"{seed + 1} of {runs} runs with crashes\n")
-    return leaked
+    return found
 
 
 def tell(line: str) -> None:
@@ -126,8 +133,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/models.json"))
     chosen = parser.parse_args()
     outcomes: list[Outcome] = []
-    tell(f"{'trace':36}{'images/s':>9}  {'who':10}{'$':>9}{'p95 min':>9}{'left':>6}")
-    for rate in (5.0, 10.0):
+    tell(f"{'trace':36}{'images/s':>9}  {'who':10}{'$':>9}{'RUNNING':>9}{'p95 min':>9}{'left':>6}")
+    for rate in (5.0, 7.0, 10.0):
         for trace in traces():
             if rate != 5.0 and not trace.name.startswith("one-off"):
                 continue
@@ -135,16 +142,21 @@ def main() -> None:
                 outcomes.append(one)
                 wait = "" if one.p95_minutes is None else f"{one.p95_minutes:.1f}"
                 tell(
-                    f"{one.trace:36}{rate:>9g}  {one.who:10}{one.usd:>9.2f}{wait:>9}"
-                    f"{one.unanswered:>6}"
+                    f"{one.trace:36}{rate:>9g}  {one.who:10}{one.usd:>9.2f}"
+                    f"{one.usd_running:>9.2f}{wait:>9}{one.unanswered:>6}"
                 )
-    leaked = crashes(chosen.crash_runs)
-    tell(f"{chosen.crash_runs} runs with random crashes: {leaked / 60:.1f} leaked model-minutes")
+    runs = crashes(chosen.crash_runs)
+    total = {name: sum(getattr(run, name) for run in runs) for name in asdict(runs[0])}
+    tell(
+        f"{len(runs)} runs: {total['deaths']} workers died, {total['reaped']} models were reaped; "
+        f"of {total['hosted_seconds'] / 60:.0f} model-minutes {total['leaked_seconds'] / 60:.1f} "
+        "were leaked"
+    )
     chosen.output.parent.mkdir(parents=True, exist_ok=True)
     told = {
         "outcomes": [asdict(one) for one in outcomes],
-        "crash_runs": chosen.crash_runs,
-        "leaked_minutes": leaked / 60,
+        "crash_runs": len(runs),
+        "crashes": total,
     }
     chosen.output.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 

@@ -26,15 +26,16 @@ SIZE_PX = (640, 480)
 class Seed:
     """Writes images and runs."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, bucket: str = "photos") -> None:
         self._history = History(engine)
+        self._bucket = bucket
         self._hours = 0
 
     def image(
         self, key: str, *, size_px: tuple[int, int] | None = SIZE_PX, **fields: Any
     ) -> ImageReference:
         """Record an image."""
-        reference = ImageReference("photos", key, version_id=fields.pop("version", "v1"))
+        reference = ImageReference(self._bucket, key, version_id=fields.pop("version", "v1"))
         record = ImageRecord(
             reference.image_id,
             reference.bucket,

@@ -1,8 +1,7 @@
 """The model keeper on a virtual clock: when it starts and stops, and what no crash can do."""
 
-import random
-
 import pytest
+from fakes.model_crashes import crash_run
 from fakes.model_world import START, World
 from retinue_rekognition.custom_model import STATES
 from retinue_workers.models.backlog import Backlog
@@ -10,7 +9,6 @@ from retinue_workers.models.keeper import LEASE_SECONDS, TICK_SECONDS
 from retinue_workers.models.policy import ModelPolicy
 
 AT_ONCE = ModelPolicy(rest_seconds=0, quiet_seconds=120)
-REAP_EVERY = 900.0
 
 
 def test_it_runs_while_there_is_work_and_not_before_or_after() -> None:
@@ -257,33 +255,12 @@ def test_a_crash_at_every_step_leaves_no_model_running(replaced: bool) -> None:
 
 
 def test_random_crashes_leak_nothing_beyond_the_reapers_bound() -> None:
-    for seed in range(20):
-        assert leaked_seconds(seed) == 0.0
+    runs = [crash_run(seed) for seed in range(20)]
+    assert sum(run.leaked_seconds for run in runs) == 0
+    assert sum(run.deaths for run in runs) > 20
+    assert any(run.reaped for run in runs), "nothing was left running: the test shows nothing"
+    assert runs[0] == crash_run(0), "the same seed, the same run"
 
 
-def leaked_seconds(seed: int) -> float:
-    """Seconds that a model ran although nobody had kept it for longer than the bound.
-
-    The bound: a lease, the reaper's interval, and one more interval for a model that was starting.
-    """
-    chance = random.Random(seed)
-    arrivals = [chance.uniform(0, 2 * 3_600) for _ in range(chance.randint(1, 20))]
-    world = World(ModelPolicy(quiet_seconds=60), arrivals=arrivals)
-    world.versions.start_seconds = chance.uniform(60, 900)
-    for _ in range(chance.randint(1, 2)):
-        world.worker(chance.randint(1, 4_000))
-    bound = LEASE_SECONDS + REAP_EVERY + max(REAP_EVERY, world.versions.start_seconds + REAP_EVERY)
-    leaked, next_reap, kept_at = 0.0, START + chance.uniform(0, REAP_EVERY), START
-
-    while world.clock.now < START + 4 * 3_600:
-        world.step()
-        if world.keepers:
-            kept_at = world.clock.now
-        elif chance.random() < 0.001:
-            world.worker(chance.randint(1, 4_000))
-        if world.clock.now >= next_reap:
-            world.reap()
-            next_reap += REAP_EVERY
-        if world.status == "RUNNING" and world.clock.now - kept_at > bound:
-            leaked += TICK_SECONDS
-    return leaked
+def test_without_a_reaper_the_same_crashes_leak() -> None:
+    assert sum(crash_run(seed, reaper=False).leaked_seconds for seed in range(20)) > 3_600

@@ -105,3 +105,16 @@ def cli(
         return result
 
     return run
+
+
+@pytest.fixture
+def history(history_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A history, and credentials for the stand-in, in the environment."""
+    for name, value in {
+        "RETINUE_DATABASE_URL": history_url,
+        "AWS_ACCESS_KEY_ID": "AKIATEST",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return history_url

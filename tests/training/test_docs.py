@@ -16,8 +16,13 @@ PAGE = Path(__file__).parents[2] / "docs/custom-labels-training.md"
 
 
 def test_the_commands_work(
-    cli: Callable[..., Result], bucket: tuple[Any, str], endpoint: Endpoint, clock: Clock
+    cli: Callable[..., Result],
+    bucket: tuple[Any, str],
+    endpoint: Endpoint,
+    clock: Clock,
+    history: str,
 ) -> None:
+    del history
     s3, name = bucket
     for number in range(6):
         s3.put_object(Bucket=name, Key=f"{number}.jpg", Body=picture())

@@ -32,7 +32,7 @@ def models() -> None:
 def status() -> None:
     """Show each model: what it is, who keeps it, and why it does not serve."""
     settings = Settings.load()
-    with _ledger(settings) as ledger:
+    with open_ledger(settings) as ledger:
         kept = ledger.models()
         known = {one.model for one in kept}
         for one in kept:
@@ -52,7 +52,7 @@ def start(minutes: int) -> None:
     A worker that keeps the model starts it at its next look. After the minutes it stops as always.
     """
     settings = Settings.load()
-    with _ledger(settings) as ledger:
+    with open_ledger(settings) as ledger:
         for name, model in _required(settings):
             if not ledger.keep(model.name, time.time() + minutes * 60):
                 raise ConfigurationError(
@@ -66,7 +66,7 @@ def start(minutes: int) -> None:
 def stop() -> None:
     """Stop the configured models now. A worker starts one again if work waits for it."""
     settings = Settings.load()
-    with _ledger(settings) as ledger:
+    with open_ledger(settings) as ledger:
         for _, model in _required(settings):
             ledger.keep(model.name, None)
             try:
@@ -93,7 +93,7 @@ def reap_command(patterns: Sequence[str]) -> None:
     """Stop models that run while no worker keeps them. Run it on a schedule."""
     settings = Settings.load()
     plugins = Plugins(folder=settings.plugins_dir)
-    with _ledger(settings) as ledger:
+    with open_ledger(settings) as ledger:
         found = list(_configured(settings))
         try:
             for registration in plugins.registrations.values():
@@ -122,7 +122,7 @@ def reap_command(patterns: Sequence[str]) -> None:
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
 def cost(limit: int) -> None:
     """Show each time that a model was hosted, the latest first, with its price."""
-    with _ledger(Settings.load()) as ledger:
+    with open_ledger(Settings.load()) as ledger:
         sessions = ledger.sessions(limit=limit)
     for session in sessions:
         click.echo(_line(session))
@@ -131,7 +131,8 @@ def cost(limit: int) -> None:
 
 
 @contextmanager
-def _ledger(settings: Settings) -> Iterator[ModelLedger]:
+def open_ledger(settings: Settings) -> Iterator[ModelLedger]:
+    """Leases and sessions, in the history of the settings."""
     url = settings.require_database_url()
     engine = create_history_engine(
         url, application_name="retinue models", password=password_source(settings, url)

@@ -1,9 +1,22 @@
 """``retinue models promote``."""
 
+import os
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from retinue_sdk import ManagedModel
+
+    from retinue_workers.training.lease import Leases
+
+DETECTOR = "rekognition-custom-labels"
+"""The detector that asks Custom Labels."""
 
 
 @click.command(short_help="Switch a pool to another model version, blue/green.")
@@ -45,8 +58,8 @@ def promote(
 
     The version that the pool uses now is the one of the same project that --config names. If the
     new one does not start, or --apply fails, everything is put back, applied, and the new version
-    is stopped. Both versions run for a while, so two have to fit into the account's quota. For
-    example:
+    is stopped. Both versions run for a while, so two have to fit into the account's quota. Their
+    leases and minutes are in the history, so RETINUE_DATABASE_URL must be set. For example:
 
     retinue models promote arn:aws:rekognition:… --config prod.tfvars --apply "make deploy"
     """
@@ -78,7 +91,30 @@ def promote(
         click.echo(f"{blue.name} ({blue.status}) → {green.name} ({green.status})")
         if not yes:
             click.confirm("Both run for a while, and are billed. Switch?", abort=True)
-        switch(service, blue, green, pool, click.echo, units=units)
+        with _leases() as held:
+            switch(service, blue, green, pool, held, click.echo, units=units)
     except TrainingError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"the pool uses {green.name}; {blue.name} is stopped")
+
+
+@contextmanager
+def _leases() -> "Iterator[Leases]":
+    from retinue_sdk import ConfigurationError
+
+    from retinue_workers.cli.models import open_ledger
+    from retinue_workers.plugins import Plugins
+    from retinue_workers.settings import Settings
+    from retinue_workers.training.lease import Leases
+
+    settings = Settings.load()
+    plugins = Plugins(folder=settings.plugins_dir)
+
+    def make(version_arn: str) -> "ManagedModel":
+        [detector] = plugins.make({DETECTOR: {"project_version_arn": version_arn}})
+        if detector.managed_model is None:
+            raise ConfigurationError(f"{DETECTOR} has no model")
+        return detector.managed_model
+
+    with open_ledger(settings) as ledger:
+        yield Leases(ledger, make, DETECTOR, f"promotion:{socket.gethostname()}:{os.getpid()}")

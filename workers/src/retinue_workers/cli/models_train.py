@@ -32,6 +32,12 @@ HISTORY = "history:"
     "label; or history:RUNS, with RUNS as in `retinue diff`.",
 )
 @click.option(
+    "--corrections",
+    metavar="RUNS",
+    help="Runs that count instead of --from history:… wherever both looked at an image, such as "
+    "ground-truth for what people corrected.",
+)
+@click.option(
     "--test",
     "test_source",
     metavar="SOURCE",
@@ -65,6 +71,7 @@ def train(
     *,
     project: str,
     source: str | None,
+    corrections: str | None,
     test_source: str | None,
     output: str | None,
     home: str | None,
@@ -84,6 +91,8 @@ def train(
     \b
     retinue models train parts --from parts.json --output s3://my-bucket/training/
     retinue models train birds --from history:ground-truth --output s3://my-bucket/training/
+    retinue models train birds --from history:onnx-objects --corrections ground-truth \\
+        --output s3://my-bucket/training/
     """  # noqa: D301 - click reads a backspace, not a backslash
     from retinue_workers.training.errors import TrainingError
     from retinue_workers.training.service import CustomLabels, make_client
@@ -103,6 +112,7 @@ def train(
             service,
             project,
             (source, test_source),
+            corrections,
             output,
             home,
             version or datetime.now(UTC).strftime("%Y%m%d-%H%M"),
@@ -128,6 +138,7 @@ def _begin(
     service: "CustomLabels",
     project: str,
     sources: tuple[str, str | None],
+    corrections: str | None,
     output: str,
     home: str | None,
     version: str,
@@ -147,12 +158,12 @@ def _begin(
         raise ConfigurationError(f"--output: {error}") from error
     bucket, prefix = place.bucket, f"{place.folder}{project}/"
     s3 = _s3()
-    learned, tested = (
-        None if one is None else _images(s3, one, home, f"s3://{bucket}/{prefix}images/")
-        for one in sources
-    )
-    if learned is None:
-        raise AssertionError("--from is given")
+    uploads = f"s3://{bucket}/{prefix}images/"
+    source, test_source = sources
+    learned = _images(s3, source, home, uploads)
+    if corrections is not None:
+        learned = _correct(source, learned, corrections)
+    tested = None if test_source is None else _images(s3, test_source, home, uploads)
     _check(s3, learned, tested)
     _estimate(project, version, learned, tested)
     if dry_run:
@@ -176,6 +187,20 @@ def _s3() -> "S3Client":
     from retinue_workers.aws import make_clients
 
     return make_clients(connections=16).s3
+
+
+def _correct(source: str, found: "list[TrainingImage]", runs: str) -> "list[TrainingImage]":
+    """What these runs say, where they say anything, and otherwise what was found.
+
+    Raises:
+        ConfigurationError: What would be corrected is no history, or there are no such runs.
+    """
+    if not source.startswith(HISTORY):
+        raise ConfigurationError(
+            f"--corrections corrects what is in the history: give --from {HISTORY}RUNS with it"
+        )
+    corrected = {image.uri: image for image in _from_history(runs)}
+    return [corrected.pop(image.uri, image) for image in found] + list(corrected.values())
 
 
 def _images(s3: "S3Client", source: str, home: str | None, uploads: str) -> "list[TrainingImage]":
@@ -260,6 +285,12 @@ def _estimate(
 
     labels = {one.label for image in learned for one in image.items}
     boxes = sum(one.box is not None for image in learned for one in image.items)
+    machine = sum(not image.human for image in learned)
+    if machine:
+        click.echo(
+            f"note: what {machine:,} of {len(learned):,} images show was found by a machine and "
+            "confirmed by nobody; the manifest says so"
+        )
     what = f"{boxes:,} boxes" if has_boxes(learned) else "labels of whole images"
     click.echo(
         f"{project} {version}: {len(learned):,} images"

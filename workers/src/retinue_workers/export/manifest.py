@@ -40,9 +40,9 @@ def write_manifest(
 ) -> Written:
     """One line an image, in one of the two forms.
 
-    ``human-annotated`` is yes exactly where all was imported from what people annotated. With boxes,
-    an image without findings is a background image, which Custom Labels takes; without boxes, it
-    would say nothing, so it is left out, and counted.
+    ``human-annotated`` is yes exactly where all was imported from what people annotated. With
+    boxes, an image without findings is a background image, which Custom Labels takes; without
+    boxes, it would say nothing, so it is left out, and counted.
 
     Raises:
         HistoryUnavailableError: The database stopped answering.

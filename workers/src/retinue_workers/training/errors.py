@@ -3,3 +3,7 @@
 
 class TrainingError(Exception):
     """Rekognition or S3 refuses or does not answer, or a training failed."""
+
+
+class LeaseError(TrainingError):
+    """Somebody else keeps the model."""

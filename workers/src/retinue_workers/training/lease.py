@@ -1,17 +1,16 @@
 """The keeper's lease of a model, for as long as a person's command acts for it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
-from typing import Any
 
 import structlog
-from retinue_history import HistoryError
+from retinue_history import HistoryError, KeptModel
 from retinue_sdk import ManagedModel
 
 from retinue_workers.models.keeper import LEASE_SECONDS, Ledger
-from retinue_workers.training.errors import TrainingError
+from retinue_workers.training.errors import LeaseError
 
 log = structlog.get_logger(__name__)
 
@@ -37,14 +36,14 @@ class HeldModel:
         """Write down that it is about to be hosted; its minutes count from here.
 
         Raises:
-            TrainingError: The lease was lost.
+            LeaseError: The lease was lost.
         """
         price = self._model.usd_per_unit_minute
         begun = self._ledger.begin_session(
             self._model.name, self._token, units=units, usd_per_unit_minute=price, reason=reason
         )
         if not begun and not self._note("STARTING", serving=False):
-            raise TrainingError(f"the lease of {self._model.name} was lost to another keeper")
+            raise LeaseError(f"the lease of {self._model.name} was lost to another keeper")
 
     def running(self) -> None:
         """Write down that it runs: workers that are switched to it may receive at once."""
@@ -79,6 +78,7 @@ class Leases:
 
     Args:
         ledger: Leases and sessions.
+        make: Makes a model by the ARN of its version.
         detector: The detector that asks the models.
         holder: What tells this command from every keeper.
         sleep: Waits for so many seconds.
@@ -87,50 +87,52 @@ class Leases:
     def __init__(
         self,
         ledger: Ledger,
+        make: Callable[[str], ManagedModel],
         detector: str,
         holder: str,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._ledger = ledger
+        self._make = make
         self._detector = detector
         self._holder = holder
         self._sleep = sleep
 
     @contextmanager
-    def hold(self, model: ManagedModel, options: Mapping[str, Any]) -> Iterator[HeldModel]:
-        """Hold a model's lease, renewed in the background, until the block ends.
+    def hold(self, version_arn: str) -> Iterator[HeldModel]:
+        """Hold a version's lease, renewed in the background, until the block ends.
 
         Raises:
-            TrainingError: Somebody else keeps having it.
+            LeaseError: Somebody else keeps having it.
         """
         waited = 0.0
-        while (kept := self._take(model, options)).holder != self._holder:
+        while (kept := self._take(version_arn)).holder != self._holder:
             if waited >= PATIENCE_SECONDS:
-                raise TrainingError(f"{model.name} is kept by {kept.holder}")
+                raise LeaseError(f"{version_arn} is kept by {kept.holder}")
             self._sleep(TRY_SECONDS)
             waited += TRY_SECONDS
         over = Event()
-        renewing = Thread(target=self._renew, args=(model, options, over), daemon=True)
+        renewing = Thread(target=self._renew, args=(version_arn, over), daemon=True)
         renewing.start()
         try:
-            yield HeldModel(model, self._ledger, kept.token)
+            yield HeldModel(self._make(version_arn), self._ledger, kept.token)
         finally:
             over.set()
             renewing.join()
-            self._ledger.release(model.name, self._holder)
+            self._ledger.release(version_arn, self._holder)
 
-    def _take(self, model: ManagedModel, options: Mapping[str, Any]) -> Any:
+    def _take(self, version_arn: str) -> KeptModel:
         return self._ledger.hold(
-            model.name,
+            version_arn,
             detector=self._detector,
-            options=options,
+            options={"project_version_arn": version_arn},
             holder=self._holder,
             lease_seconds=LEASE_SECONDS,
         )
 
-    def _renew(self, model: ManagedModel, options: Mapping[str, Any], over: Event) -> None:
+    def _renew(self, version_arn: str, over: Event) -> None:
         while not over.wait(LEASE_SECONDS / 3):
             try:
-                self._take(model, options)
+                self._take(version_arn)
             except HistoryError as error:  # the next turn may succeed before the lease ends
-                log.warning("lease_not_renewed", model=model.name, reason=str(error))
+                log.warning("lease_not_renewed", model=version_arn, reason=str(error))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from retinue_sdk import ConfigurationError
 
-from retinue_workers.training.errors import TrainingError
+from retinue_workers.training.errors import LeaseError, TrainingError
+from retinue_workers.training.lease import HeldModel, Leases
 from retinue_workers.training.service import CustomLabels, ModelVersion
 
 START_SECONDS = 3_600.0
@@ -107,6 +108,7 @@ def promote(
     old: ModelVersion,
     new: ModelVersion,
     pool: Pool,
+    leases: Leases,
     tell: Tell,
     *,
     units: int = 1,
@@ -115,23 +117,55 @@ def promote(
     """Start the new version, switch the pool to it, and stop the old one.
 
     Whatever fails before the switch has taken effect is undone: the file is as it was and in
-    effect, and the new version is stopped, if it was started here.
+    effect, and the new version is stopped, if it was started here. The new version's lease is held
+    meanwhile, so that no reaper stops it before a worker keeps it, and its minutes are on record.
 
     Raises:
         TrainingError: It failed and was undone, or could not be undone; the message says which.
     """
+    try:
+        with leases.hold(new.arn) as green:
+            _switch(service, old, new, pool, green, tell, units, sleep)
+    except LeaseError as error:
+        raise TrainingError(f"{error}\nNothing was switched") from error
+    if service.describe(old.arn).status not in ("RUNNING", "STARTING"):
+        return
+    tell(f"stopping {old.name}")
+    try:
+        with leases.hold(old.arn) as blue:
+            _stop(service, old.arn, blue, f"{new.name} took over", sleep)
+    except LeaseError as error:
+        raise TrainingError(
+            f"The pool uses {new.name}, but {error}, which therefore runs on, and is billed. A "
+            "worker still asks it: see to that; then it is stopped when its queue is quiet, or by "
+            "`retinue models reap`"
+        ) from error
+
+
+def _switch(
+    service: CustomLabels,
+    old: ModelVersion,
+    new: ModelVersion,
+    pool: Pool,
+    green: HeldModel,
+    tell: Tell,
+    units: int,
+    sleep: Callable[[float], None],
+) -> None:
     started = False
     try:
+        green.begin(units, f"to take over from {old.name}")
         if new.status != "RUNNING":
             if new.status != "STARTING":
                 # What fails from here on may have taken effect: then it has to be stopped too.
                 started = True
-                tell(f"starting {new.name} with {units} inference units")
+                tell(f"starting {new.name} with {_units(units)}")
                 _start(service, new.arn, units)
             _wait(service, new.arn, tell, sleep)
+        green.running()
         tell(f"switching {pool.file} to {new.name}")
     except (Exception, KeyboardInterrupt) as error:
-        _stop_again(service, new, started, tell, sleep)
+        _stop_again(service, new, green, started, tell, sleep)
         raise TrainingError(f"{_said(error)}\nNothing was switched") from error
     try:
         pool.switch(old.arn, new.arn)
@@ -145,11 +179,12 @@ def promote(
                 f"Both versions were left running, and are billed: {old.arn} and {new.arn}. "
                 f"See to {pool.file}, apply it, and stop the other one"
             ) from error
-        _stop_again(service, new, started, tell, sleep)
+        _stop_again(service, new, green, started, tell, sleep)
         raise TrainingError(f"{_said(error)}\nThe pool uses {old.name} again") from error
-    if service.describe(old.arn).status in ("RUNNING", "STARTING"):
-        tell(f"stopping {old.name}")
-        _stop(service, old.arn, sleep)
+
+
+def _units(units: int) -> str:
+    return "1 inference unit" if units == 1 else f"{units} inference units"
 
 
 def _start(service: CustomLabels, arn: str, units: int) -> None:
@@ -181,6 +216,7 @@ def _wait(service: CustomLabels, arn: str, tell: Tell, sleep: Callable[[float], 
 def _stop_again(
     service: CustomLabels,
     version: ModelVersion,
+    held: HeldModel,
     started: bool,
     tell: Tell,
     sleep: Callable[[float], None],
@@ -191,16 +227,32 @@ def _stop_again(
     try:
         if service.describe(version.arn).status in ("RUNNING", "STARTING"):
             tell(f"stopping {version.name} again")
-            _stop(service, version.arn, sleep)
+            _stop(service, version.arn, held, "the promotion failed", sleep)
+        else:
+            held.stopped("the promotion failed")
     except TrainingError as error:
         tell(f"{version.name} may still run, and be billed ({error}): see `retinue models status`")
 
 
-def _stop(service: CustomLabels, arn: str, sleep: Callable[[float], None]) -> None:
-    """Stop a version; one that is still starting cannot be stopped yet, so that is waited for."""
-    waited = 0.0
-    while service.describe(arn).status == "STARTING" and waited < START_SECONDS:
-        sleep(LOOK_SECONDS)
-        waited += LOOK_SECONDS
+def _stop(
+    service: CustomLabels, arn: str, held: HeldModel, why: str, sleep: Callable[[float], None]
+) -> None:
+    """Stop a version, and wait for it; one that is still starting cannot be stopped before."""
+    _wait_while(service, arn, "STARTING", sleep)
+    held.stopping(why)
     if service.describe(arn).status == "RUNNING":
         service.stop(arn)
+    _wait_while(service, arn, "STOPPING", sleep)
+    told = service.describe(arn).status
+    if told in ("STARTING", "RUNNING", "STOPPING"):
+        raise TrainingError(f"{arn} is still {told}")
+    held.stopped(why)
+
+
+def _wait_while(
+    service: CustomLabels, arn: str, status: str, sleep: Callable[[float], None]
+) -> None:
+    waited = 0.0
+    while service.describe(arn).status == status and waited < START_SECONDS:
+        sleep(LOOK_SECONDS)
+        waited += LOOK_SECONDS
