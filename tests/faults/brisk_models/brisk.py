@@ -1,0 +1,20 @@
+"""Loaded by a worker, makes its keepers look, lease and close within seconds."""
+
+from typing import Any
+
+from retinue_workers.models import keeper, keepers, reaper, use
+
+
+class BriskKeeper(keeper.Keeper):
+    """A keeper whose model needs to be quiet for two seconds only, below what settings allow."""
+
+    def __init__(self, *arguments: Any, policy: Any, **named: Any) -> None:
+        brisk = policy.model_copy(update={"quiet_seconds": 2.0})
+        super().__init__(*arguments, policy=brisk, **named)
+
+
+keeper.LEASE_SECONDS = 3.0
+keepers.TICK_SECONDS = 0.2
+keepers.Keeper = BriskKeeper  # type: ignore[misc]
+use.CLOSING_SECONDS = keeper.CLOSING_SECONDS = 1.0
+reaper.REAP_SECONDS = 3.0
