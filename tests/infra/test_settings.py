@@ -8,6 +8,7 @@ import pytest
 from infra.terraform import resources, source
 from retinue_history.logins import IAM_LOGINS
 from retinue_workers.cli.commands import retinue
+from retinue_workers.models.policy import ModelPolicy
 from retinue_workers.plugins import Plugins
 from retinue_workers.settings import PREFIX, STOP_SECONDS, Settings
 from retinue_workers.sign_in import password_source
@@ -15,9 +16,6 @@ from sqlalchemy import make_url
 
 NOT_OURS = {"AWS_REGION", "TMPDIR"}
 """Variables that boto3 and Python read."""
-
-NOT_BUILT_YET = {"models"}
-"""Commands that a task definition names and that are still to come; off in every environment."""
 
 KEEP = {"keep_detections_months", "keep_raw_responses_days", "keep_deleted_images_days"}
 """Settings of `retinue maintain`."""
@@ -125,9 +123,28 @@ def test_everyone_else_signs_in_by_iam(
 
 def test_commands_exist(containers: dict[str, Any]) -> None:
     named = {container["command"][0] for container in containers.values()}
-    assert named - set(retinue.commands) <= NOT_BUILT_YET
-    for environment in ("dev", "production"):
-        assert "model_project_arns" not in source(f"environments/{environment}/terraform.tfvars")
+    assert named <= set(retinue.commands)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "modules/pool/config.tf",
+        "modules/stack/pools.tf",
+        "environments/dev/pools.tf",
+        "environments/production/pools.tf",
+    ],
+)
+def test_models_have_the_fields_and_defaults_of_the_settings(path: str) -> None:
+    [models] = re.findall(
+        r"models = optional\(map\(object\(\{(.*?)\}\)\), \{\}\)", source(path), re.DOTALL
+    )
+    given = dict(re.findall(r"^\s+(\w+)\s+= optional\(\w+(?:, (\d+))?", models, re.MULTILINE))
+    assert given.keys() == ModelPolicy.model_fields.keys()
+    policy = ModelPolicy()
+    for name, default in given.items():
+        if default:
+            assert getattr(policy, name) == float(default), name
 
 
 @pytest.mark.parametrize("pool", ["labels", "faces"])
