@@ -65,7 +65,7 @@ def test_the_reaper_needs_the_database_alone(run: Run, cloud: Endpoint, history_
     assert "idle: " in run("reap").output
     cost = run("cost").output
     assert "found by the reaper" in cost
-    assert "1 sessions, $" in cost
+    assert "1 session, $" in cost
     assert kept.token == 1
     engine.dispose()
 

@@ -1,7 +1,9 @@
 """Loaded by a worker, makes its keepers look, lease and close within seconds."""
 
+from collections.abc import Callable
 from typing import Any
 
+from retinue_sdk import hookimpl
 from retinue_workers.models import keeper, keepers, reaper, use
 
 
@@ -18,3 +20,8 @@ keepers.TICK_SECONDS = 0.2
 keepers.Keeper = BriskKeeper  # type: ignore[misc]
 use.CLOSING_SECONDS = keeper.CLOSING_SECONDS = 1.0
 reaper.REAP_SECONDS = 3.0
+
+
+@hookimpl
+def retinue_register_detectors(register: Callable[[Any], None]) -> None:
+    """None: a plugin has to have a hook."""

@@ -22,6 +22,9 @@ from retinue_workers.plugins import Plugins
 from retinue_workers.settings import Settings
 from retinue_workers.sign_in import password_source
 
+_COLUMNS = "{:16}  {:>8}  {:>10}  {:20}  {}"
+"""Of `retinue models cost`."""
+
 
 @click.group("models", short_help="Models that cost money while they run: status, start, stop, …")
 def models() -> None:
@@ -30,18 +33,22 @@ def models() -> None:
 
 @models.command()
 def status() -> None:
-    """Show each model: what it is, who keeps it, and why it does not serve."""
+    """Show each model: what it is, who keeps it, what it has cost by now, why it does not serve."""
     settings = Settings.load()
     with open_ledger(settings) as ledger:
         kept = ledger.models()
-        known = {one.model for one in kept}
+        hosted = {one.model: one for one in ledger.sessions(only_open=True)}
         for one in kept:
-            _tell(one, _describe(_make(settings, one)))
-        for name, model in _configured(settings):
-            if model.name not in known:
-                _tell(KeptModel(model.name, name, {}, None, 0), _describe(model))
-    if not kept:
-        click.echo("no worker has kept a model yet")
+            _tell(one, _describe(_make(settings, one)), hosted.get(one.model))
+        known = {one.model for one in kept}
+        others = [(name, model) for name, model in _configured(settings) if model.name not in known]
+        for name, model in others:
+            _tell(KeptModel(model.name, name, {}, None, 0), _describe(model), None)
+    if not kept and not others:
+        click.echo(
+            "no model is known: name one in RETINUE_DETECTORS, or start a worker whose "
+            "RETINUE_MODELS has it kept"
+        )
 
 
 @models.command()
@@ -74,6 +81,11 @@ def stop() -> None:
                 if told.state is ModelState.RUNNING:
                     model.stop()
                     click.echo(f"{model.name} is stopping")
+                elif told.state is ModelState.STARTING:
+                    click.echo(
+                        f"{model.name} cannot be stopped while it is starting: try again when it "
+                        "runs. It is billed meanwhile"
+                    )
                 else:
                     click.echo(f"{model.name} does not run: {told}")
             except DetectorError as error:
@@ -124,10 +136,13 @@ def cost(limit: int) -> None:
     """Show each time that a model was hosted, the latest first, with its price."""
     with open_ledger(Settings.load()) as ledger:
         sessions = ledger.sessions(limit=limit)
+    if sessions:
+        click.echo(_COLUMNS.format("started, UTC", "unit min", "US dollars", "model", "why"))
     for session in sessions:
         click.echo(_line(session))
     total = sum((session.price_usd for session in sessions), Decimal(0))
-    click.echo(f"{len(sessions)} sessions, ${total:.2f}")
+    number = "1 session" if len(sessions) == 1 else f"{len(sessions):,} sessions"
+    click.echo(f"{number}, ${total:,.2f}")
 
 
 @contextmanager
@@ -179,17 +194,37 @@ def _describe(model: ManagedModel | None) -> str:
         return f"cannot be asked: {error}"
 
 
-def _tell(kept: KeptModel, told: str) -> None:
+def _tell(kept: KeptModel, told: str, hosted: ModelSession | None) -> None:
     click.echo(f"{kept.model}\n  detector {kept.detector}; {told}")
+    if hosted is not None:
+        click.echo(
+            f"  billed since {_moment(hosted.requested_at)} UTC: {_units(hosted.units)}, "
+            f"${hosted.price_usd:,.2f} by now; started because {hosted.start_reason}"
+        )
     click.echo(f"  kept by {kept.holder or 'nobody'}{'; serving' if kept.serving else ''}")
+    if kept.keep_until is not None and kept.keep_until > time.time():
+        click.echo(f"  to run until {_moment(kept.keep_until)} UTC, work or not")
+    if kept.failures:
+        click.echo(f"  starts that failed in a row: {kept.failures}")
     if kept.reason:
         click.echo(f"  {kept.reason}")
 
 
 def _line(session: ModelSession) -> str:
-    at = datetime.fromtimestamp(session.requested_at, UTC)
-    end = "running" if session.stopped_at is None else session.stop_reason or "stopped"
-    return (
-        f"{at:%Y-%m-%d %H:%M} UTC  {session.units} units  {session.unit_minutes:.1f} unit minutes  "
-        f"${session.price_usd:.2f}  {session.model.split('/')[-2]}: {session.start_reason}; {end}"
+    project, version = session.model.split("/")[1:4:2]
+    end = "until now" if session.stopped_at is None else session.stop_reason or "stopped"
+    return _COLUMNS.format(
+        _moment(session.requested_at),
+        f"{session.unit_minutes:,.1f}",
+        f"{session.price_usd:,.2f}",
+        f"{project}/{version}",
+        f"{session.start_reason} → {end}",
     )
+
+
+def _moment(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
+
+
+def _units(units: int) -> str:
+    return "1 unit" if units == 1 else f"{units} units"

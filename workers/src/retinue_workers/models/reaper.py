@@ -4,13 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
 from retinue_history import KeptModel
 from retinue_sdk import ConfigurationError, DetectorError, ManagedModel, ModelState
 
 from retinue_workers.models.keeper import Ledger
-
-log = structlog.get_logger(__name__)
 
 REAP_SECONDS = 60.0
 """How long the reaper has a model's lease at most, so that no keeper acts at the same time."""
@@ -87,7 +84,6 @@ def _safely(
     try:
         return _one(ledger, kept, make, holder, now)
     except (DetectorError, ConfigurationError) as error:
-        log.error("model_not_reaped", model=kept.model, reason=str(error))
         return Reaped(kept.model, "failed", str(error))
 
 
@@ -128,7 +124,6 @@ def _one(
                 why = "it ran, and no worker kept it"
                 ledger.mark_session(kept.model, mine.token, "stopping", f"reaped: {why}")
                 model.stop()
-                log.warning("model_reaped", model=kept.model)
                 return Reaped(kept.model, "stopped", why)
             case ModelState.STARTING | ModelState.STOPPING:
                 return Reaped(kept.model, "later", f"it cannot be stopped while it is {status}")
