@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -235,3 +236,10 @@ def _walk(module: Mapping[str, Any], kind: str) -> Iterator[tuple[str, dict[str,
 def source(path: str) -> str:
     """The text of a file of infra/."""
     return (INFRA / path).read_text(encoding="utf-8")
+
+
+def last_line(path: str) -> str:
+    """What a scheduled task must print for its alarm to know that it finished."""
+    found = re.search(r'^  last_line += "(.*)"$', source(path), re.MULTILINE)
+    assert found is not None
+    return found[1]

@@ -28,6 +28,8 @@ IMPLIED = {
 }
 """Actions that no call shows, and why they are needed."""
 
+POOLS = ("cascade", "labels", "faces", "objects")
+
 BATCH = re.compile(r"Batch$")
 """SQS has no actions for batches: the single ones allow them."""
 
@@ -167,14 +169,29 @@ def test_tags_and_events_are_allowed_where_they_are_asked_for(
     ]
 
 
+def test_what_a_worker_may_do_the_network_lets_through(
+    stack: dict[str, Any], allowed: Callable[[str], dict[str, list[str]]]
+) -> None:
+    actions = {action for pool in POOLS for action in allowed(pool)}
+    endpoints = resources(stack, "aws_vpc_endpoint").values()
+    [storage] = [values for values in endpoints if values["vpc_endpoint_type"] == "Gateway"]
+    images, _ = json.loads(storage["policy"])["Statement"]
+    assert {action for action in actions if action.startswith("s3:")} == set(images["Action"])
+
+    reached = {
+        values["service_name"].split(".", 3)[-1]
+        for values in endpoints
+        if values["vpc_endpoint_type"] == "Interface"
+    }
+    services = {action.split(":")[0] for action in actions if action not in IMPLIED}
+    assert services - {"s3"} <= reached
+
+
 def test_only_operations_on_an_image_are_allowed_everywhere(
     allowed: Callable[[str], dict[str, list[str]]],
 ) -> None:
     everywhere = {
-        action
-        for pool in ("cascade", "labels", "faces", "objects")
-        for action, places in allowed(pool).items()
-        if "*" in places
+        action for pool in POOLS for action, places in allowed(pool).items() if "*" in places
     }
     assert everywhere == {
         "rekognition:DetectLabels",
@@ -191,6 +208,30 @@ def test_a_worker_may_sign_in_as_one_login_and_protect_tasks_of_its_cluster(
         assert login.endswith("/retinue_worker")
         [tasks] = allowed(pool)["ecs:UpdateTaskProtection"]
         assert re.fullmatch(r"arn:aws:ecs:[a-z0-9-]+:\d{12}:task/[\w-]+/\*", tasks)
+
+
+def test_each_task_signs_in_as_its_own_login(stack: dict[str, Any]) -> None:
+    logins = {}
+    for address, values in resources(stack, "aws_iam_role_policy").items():
+        for statement in json.loads(values["policy"])["Statement"]:
+            if "rds-db:connect" in statement["Action"]:
+                [login] = statement["Resource"]
+                logins[address.removesuffix(".aws_iam_role_policy.task")] = login.split("/")[-1]
+    assert logins == {
+        **{f'module.pool["{pool}"]': "retinue_worker" for pool in POOLS},
+        "module.model_reaper[0]": "retinue_worker",
+        "module.migrations": "retinue_analyst",
+    }
+
+
+def test_whoever_reads_a_password_is_an_owner(stack: dict[str, Any]) -> None:
+    readers = {
+        address.split(".module.task")[0]
+        for address, values in resources(stack, "aws_iam_role_policy").items()
+        for statement in json.loads(values["policy"])["Statement"]
+        if "secretsmanager:GetSecretValue" in statement["Action"]
+    }
+    assert readers == {"module.migrations", "module.maintenance"}
 
 
 def test_no_role_may_do_every_action(stack: dict[str, Any]) -> None:

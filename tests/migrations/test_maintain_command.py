@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner
+from infra.terraform import last_line
 from retinue_history import Charge, DetectionRecord, History, RemovedObject
 from retinue_history.maintenance import months_before
 from retinue_workers.cli.commands import retinue
@@ -70,7 +71,8 @@ def test_the_settings_say_how_long(
     assert rows(history_url, f"SELECT 1 FROM labels WHERE label = 'Seen {gone:%d.%m.}'") == []
     # What was paid is paid.
     assert rows(history_url, "SELECT * FROM monthly_spending ORDER BY month") == spent
-    assert maintain() == ["nothing to do"]
+    assert maintain() == ["nothing to do", last_line("modules/maintenance/main.tf")]
+    assert maintain("--dry-run") == ["nothing to do"]
 
 
 def test_two_at_once_are_told(history_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

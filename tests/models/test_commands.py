@@ -1,10 +1,12 @@
 """``retinue models`` against the endpoint and a database."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
 from click.testing import CliRunner, Result
+from infra.terraform import last_line, source
 from retinue_history import ModelLedger, create_history_engine
 from retinue_rekognition.endpoint import Endpoint
 from retinue_workers.cli.commands import retinue
@@ -40,6 +42,16 @@ def run(cloud: Endpoint, history_url: str, monkeypatch: pytest.MonkeyPatch) -> R
     return call
 
 
+def idle_models(output: str) -> int:
+    """What the alarm on a model that ran for nothing would count in the reaper's log."""
+    module = source("modules/model_reaper/main.tf")
+    pattern = re.search(r'^  pattern += "(.*)"$', module, re.MULTILINE)
+    assert pattern is not None
+    phrases = re.findall(r'\?\\"(.+?)\\"', pattern[1])  # one of them is enough
+    assert len(phrases) == 2
+    return sum(any(phrase in line for phrase in phrases) for line in output.splitlines())
+
+
 def test_the_reaper_needs_the_database_alone(run: Run, cloud: Endpoint, history_url: str) -> None:
     versions = cloud.operations.versions
     arn = versions.add("birds", "v1").arn
@@ -53,14 +65,17 @@ def test_the_reaper_needs_the_database_alone(run: Run, cloud: Endpoint, history_
         lease_seconds=30,
     )
     versions.start(arn, 1)
-    assert "kept: " in run("reap").output
+    kept_running = run("reap").output
+    assert "kept: " in kept_running
+    assert idle_models(kept_running) == 0
     assert versions.get(arn).status == "RUNNING"
     with engine.begin() as connection:
         connection.execute(text("UPDATE models SET expires_at = now() - interval '1 second'"))
     assert "nobody" in run("status").output
     reaped = run("reap")
     assert reaped.exit_code == 0, reaped.output
-    assert "stopped: " in reaped.output
+    assert f"stopped: {arn}" in reaped.output
+    assert idle_models(reaped.output) == 1
     assert versions.get(arn).status == "STOPPED"
     assert "idle: " in run("reap").output
     cost = run("cost").output
@@ -75,10 +90,19 @@ def test_the_reaper_finds_strangers_by_pattern(run: Run, cloud: Endpoint) -> Non
     birds, bees = versions.add("birds", "v1").arn, versions.add("bees", "v1").arn
     versions.start(birds, 1)
     versions.start(bees, 1)
-    assert run("reap").output == "no model is known\n"
+    assert run("reap").output == "models looked at: 0\n"
     assert "stopped: " in run("reap", "--models", "*:project/birds/*").output
     assert versions.get(birds).status == "STOPPED"
     assert versions.get(bees).status == "RUNNING"
+
+
+def test_the_reaper_may_do_what_it_calls_and_nothing_else(run: Run, cloud: Endpoint) -> None:
+    versions = cloud.operations.versions
+    versions.start(versions.add("birds", "v1").arn, 1)
+    cloud.calls.clear()
+    assert "stopped: " in run("reap", "--models", "*:project/birds/*").output
+    module = source("modules/model_reaper/main.tf")
+    assert set(cloud.calls) == set(re.findall(r'"rekognition:(\w+)"', module))
 
 
 def test_a_model_that_cannot_be_asked_is_told(run: Run, cloud: Endpoint, history_url: str) -> None:
@@ -89,6 +113,8 @@ def test_a_model_that_cannot_be_asked_is_told(run: Run, cloud: Endpoint, history
     told = run("reap")
     assert told.exit_code == 1
     assert "no plugin has the detector nobody" in told.output
+    assert idle_models(told.output) == 1
+    assert last_line("modules/model_reaper/main.tf") in told.output
 
 
 def test_start_and_stop_by_hand(

@@ -45,15 +45,16 @@ resource "aws_iam_policy" "analyst" {
       Sid      = "SignIn"
       Effect   = "Allow"
       Action   = "rds-db:connect"
-      Resource = "${local.login_arn_prefix}/retinue_analyst"
+      Resource = "${local.login_arn_prefix}/${local.analyst}"
     }]
   })
 }
 
 # `retinue migrate` makes the logins retinue_worker and retinue_analyst.
 locals {
-  worker = "retinue_worker"
-  place  = "${aws_db_instance.this.address}:${aws_db_instance.this.port}/${local.name}?sslmode=verify-full&sslrootcert=${var.certificate_bundle}"
+  worker  = "retinue_worker"
+  analyst = "retinue_analyst"
+  place   = "${aws_db_instance.this.address}:${aws_db_instance.this.port}/${local.name}?sslmode=verify-full&sslrootcert=${var.certificate_bundle}"
 
   login_arn_prefix = join(":", [
     "arn", data.aws_partition.current.partition, "rds-db", data.aws_region.current.name,

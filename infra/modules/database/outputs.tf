@@ -14,6 +14,14 @@ output "worker" {
   }
 }
 
+output "analyst" {
+  description = "The way in for whoever asks questions: the URL with the login that may only read, and the ARN on which rds-db:connect lets them sign in."
+  value = {
+    url       = "postgresql://${local.analyst}@${local.place}"
+    login_arn = "${local.login_arn_prefix}/${local.analyst}"
+  }
+}
+
 output "identifier" {
   description = "Identifier of the instance."
   value       = aws_db_instance.this.identifier

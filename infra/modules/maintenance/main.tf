@@ -1,8 +1,6 @@
 # Runs `retinue maintain` once a day, as the tables' owner: the partitions of the coming months are
 # made, and what is past its time is dropped. Nobody else drops anything.
 
-data "aws_caller_identity" "current" {}
-
 module "task" {
   source = "../task"
 
@@ -28,79 +26,18 @@ module "task" {
   }
 }
 
-resource "aws_scheduler_schedule" "this" {
-  name                = "${var.name}-maintenance"
-  description         = "Makes the coming months, and drops what is past its time"
-  schedule_expression = "cron(${var.at.minute} ${var.at.hour} * * ? *)"
-  kms_key_arn         = var.key_arn
+module "schedule" {
+  source = "../schedule"
 
-  flexible_time_window {
-    mode = "OFF"
-  }
-
-  target {
-    arn      = var.cluster_arn
-    role_arn = aws_iam_role.scheduler.arn
-
-    ecs_parameters {
-      task_definition_arn = module.task.definition_arn
-      launch_type         = "FARGATE"
-      task_count          = 1
-
-      network_configuration {
-        assign_public_ip = false
-        subnets          = var.network.subnet_ids
-        security_groups  = [var.network.security_group_id]
-      }
-    }
-
-    retry_policy {
-      maximum_event_age_in_seconds = 3600
-      maximum_retry_attempts       = 3
-    }
-  }
-}
-
-resource "aws_iam_role" "scheduler" {
-  name_prefix = "${substr(var.name, 0, 25)}-sched-"
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Principal = { Service = "scheduler.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
-    }]
-  })
-}
-
-resource "aws_iam_role_policy" "scheduler" {
-  name = "run-the-task"
-  role = aws_iam_role.scheduler.id
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid       = "RunTheTask"
-        Effect    = "Allow"
-        Action    = ["ecs:RunTask"]
-        Resource  = [module.task.definition_arn]
-        Condition = { ArnEquals = { "ecs:cluster" = var.cluster_arn } }
-      },
-      {
-        Sid       = "GiveItItsRoles"
-        Effect    = "Allow"
-        Action    = ["iam:PassRole"]
-        Resource  = [module.task.task_role.arn, module.task.execution_role_arn]
-        Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
-      },
-      {
-        Sid      = "DecryptTheSchedule"
-        Effect   = "Allow"
-        Action   = ["kms:Decrypt"]
-        Resource = [var.key_arn]
-      },
-    ]
-  })
+  name            = var.name
+  purpose         = "maintenance"
+  description     = "Makes the coming months, and drops what is past its time"
+  expression      = "cron(${var.at.minute} ${var.at.hour} * * ? *)"
+  overdue_hours   = 49 # one day may fail: months are made well ahead
+  last_line       = "maintenance is done"
+  task            = module.task.scheduled
+  cluster_arn     = var.cluster_arn
+  network         = var.network
+  key_arn         = var.key_arn
+  alarm_topic_arn = var.alarm_topic_arn
 }

@@ -1,5 +1,6 @@
 # A task that runs once for each deployment: `retinue migrate`. Terraform describes it; `outputs.run`
-# is what to give to `aws ecs run-task`.
+# is what to give to `aws ecs run-task`. `make smoke` runs it with another command, `retinue query`,
+# and RETINUE_DATABASE_AUTH=iam: nobody outside the network reaches the database.
 
 module "task" {
   source = "../task"
@@ -11,9 +12,27 @@ module "task" {
   key_arn            = var.key_arn
   log_retention_days = var.log_retention_days
 
-  environment = { RETINUE_DATABASE_URL = var.database.url }
+  environment = {
+    RETINUE_DATABASE_URL       = var.database.url
+    RETINUE_QUERY_DATABASE_URL = var.analyst.url
+  }
   secrets = {
     PGUSER     = "${var.database.secret_arn}:username::"
     PGPASSWORD = "${var.database.secret_arn}:password::"
   }
+}
+
+resource "aws_iam_role_policy" "task" {
+  name = "ask"
+  role = module.task.task_role.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "SignInAsAnalyst"
+      Effect   = "Allow"
+      Action   = ["rds-db:connect"]
+      Resource = [var.analyst.login_arn]
+    }]
+  })
 }

@@ -11,6 +11,10 @@ variables {
     url        = "postgresql://host:5432/retinue?sslmode=verify-full"
     secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef"
   }
+  analyst = {
+    url       = "postgresql://retinue_analyst@host:5432/retinue?sslmode=verify-full"
+    login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_analyst"
+  }
   key_arn = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 }
 
@@ -36,4 +40,14 @@ run "refuses_a_connection_in_the_clear" {
   }
 
   expect_failures = [var.database]
+}
+
+run "refuses_an_analyst_of_every_database" {
+  command = plan
+
+  variables {
+    analyst = { url = "postgresql://host:5432/retinue", login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:*/*" }
+  }
+
+  expect_failures = [var.analyst]
 }

@@ -65,6 +65,24 @@ variable "database" {
   }
 }
 
+variable "analyst" {
+  description = "The login that may only read: the history's URL with it, and the ARN on which it may sign in."
+  type = object({
+    url       = string
+    login_arn = string
+  })
+
+  validation {
+    condition     = startswith(var.analyst.url, "postgresql://") && strcontains(var.analyst.url, "@") && strcontains(var.analyst.url, "sslmode=verify-full")
+    error_message = "analyst.url must be a postgresql:// URL with a login that checks the server's certificate (sslmode=verify-full)."
+  }
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:rds-db:[a-z0-9-]+:[0-9]{12}:dbuser:[^/*]+/[^/*]+$", var.analyst.login_arn))
+    error_message = "analyst.login_arn must name one login of one database: arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE/LOGIN."
+  }
+}
+
 variable "key_arn" {
   description = "ARN of the KMS key that encrypts the log and the secret."
   type        = string

@@ -2,6 +2,14 @@
 # whatever became of the workers that started them.
 
 data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  account_id = data.aws_caller_identity.current.account_id
+  partition  = data.aws_partition.current.partition
+  region     = data.aws_region.current.name
+}
 
 module "task" {
   source = "../task"
@@ -29,8 +37,16 @@ resource "aws_iam_role_policy" "task" {
       {
         Sid      = "StopModels"
         Effect   = "Allow"
-        Action   = ["rekognition:DescribeProjectVersions", "rekognition:StopProjectVersion"]
+        Action   = ["rekognition:StopProjectVersion"]
         Resource = var.project_arns
+      },
+      {
+        # Versions tell whether they match, so it looks at every project's; being refused one would
+        # end the search.
+        Sid      = "LookAtModels"
+        Effect   = "Allow"
+        Action   = ["rekognition:DescribeProjectVersions"]
+        Resource = [join(":", ["arn", local.partition, "rekognition", local.region, local.account_id, "project/*"])]
       },
       {
         Sid      = "FindProjects"
@@ -48,79 +64,47 @@ resource "aws_iam_role_policy" "task" {
   })
 }
 
-resource "aws_scheduler_schedule" "this" {
-  name                = "${var.name}-model-reaper"
-  description         = "Stops models that run without work"
-  schedule_expression = "rate(${var.every_minutes} minutes)"
-  kms_key_arn         = var.key_arn
+module "schedule" {
+  source = "../schedule"
 
-  flexible_time_window {
-    mode = "OFF"
-  }
+  name            = var.name
+  purpose         = "model-reaper"
+  description     = "Stops models that run without work"
+  expression      = "rate(${var.every_minutes} minutes)"
+  overdue_hours   = 2
+  last_line       = "models looked at"
+  task            = module.task.scheduled
+  cluster_arn     = var.cluster_arn
+  network         = var.network
+  key_arn         = var.key_arn
+  alarm_topic_arn = var.alarm_topic_arn
+}
 
-  target {
-    arn      = var.cluster_arn
-    role_arn = aws_iam_role.scheduler.arn
+# Workers stop their models themselves. One that the reaper had to stop, or could not look at, cost
+# money for nothing; its worker died, or somebody started the model by hand.
+resource "aws_cloudwatch_log_metric_filter" "idle" {
+  name           = "idle_models"
+  log_group_name = module.task.log_group_name
+  pattern        = "?\"stopped: \" ?\"failed: \""
 
-    ecs_parameters {
-      task_definition_arn = module.task.definition_arn
-      launch_type         = "FARGATE"
-      task_count          = 1
-
-      network_configuration {
-        assign_public_ip = false
-        subnets          = var.network.subnet_ids
-        security_groups  = [var.network.security_group_id]
-      }
-    }
-
-    retry_policy {
-      maximum_event_age_in_seconds = 300
-      maximum_retry_attempts       = 3
-    }
+  metric_transformation {
+    namespace = "Retinue/${module.schedule.name}"
+    name      = "idle_models"
+    value     = "1"
+    unit      = "Count"
   }
 }
 
-resource "aws_iam_role" "scheduler" {
-  name_prefix = "${substr(var.name, 0, 25)}-sched-"
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Principal = { Service = "scheduler.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id } }
-    }]
-  })
-}
-
-resource "aws_iam_role_policy" "scheduler" {
-  name = "run-the-task"
-  role = aws_iam_role.scheduler.id
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid       = "RunTheTask"
-        Effect    = "Allow"
-        Action    = ["ecs:RunTask"]
-        Resource  = [module.task.definition_arn]
-        Condition = { ArnEquals = { "ecs:cluster" = var.cluster_arn } }
-      },
-      {
-        Sid       = "GiveItItsRoles"
-        Effect    = "Allow"
-        Action    = ["iam:PassRole"]
-        Resource  = [module.task.task_role.arn, module.task.execution_role_arn]
-        Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
-      },
-      {
-        Sid      = "DecryptTheSchedule"
-        Effect   = "Allow"
-        Action   = ["kms:Decrypt"]
-        Resource = [var.key_arn]
-      },
-    ]
-  })
+resource "aws_cloudwatch_metric_alarm" "idle" {
+  alarm_name          = "${var.name}-idle-model"
+  alarm_description   = "A Custom Labels model ran although no worker kept it: about $4 an hour. The reaper's log says whether it could stop it."
+  namespace           = aws_cloudwatch_log_metric_filter.idle.metric_transformation[0].namespace
+  metric_name         = aws_cloudwatch_log_metric_filter.idle.metric_transformation[0].name
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
 }

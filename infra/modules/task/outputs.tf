@@ -22,3 +22,13 @@ output "log_group_name" {
   description = "Name of the log group."
   value       = aws_cloudwatch_log_group.this.name
 }
+
+output "scheduled" {
+  description = "What modules/schedule wants to know of a task."
+  value = {
+    definition_arn     = aws_ecs_task_definition.this.arn
+    role_arn           = aws_iam_role.task.arn
+    execution_role_arn = aws_iam_role.execution.arn
+    log_group_name     = aws_cloudwatch_log_group.this.name
+  }
+}

@@ -1,0 +1,121 @@
+# Runs a task on a schedule, and tells people when it has not finished for too long, whatever the
+# cause: an image that is gone, a role, a database away, a bug.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  name = "${var.name}-${var.purpose}"
+}
+
+resource "aws_scheduler_schedule" "this" {
+  name                = local.name
+  description         = var.description
+  schedule_expression = var.expression
+  kms_key_arn         = var.key_arn
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = var.cluster_arn
+    role_arn = aws_iam_role.scheduler.arn
+
+    ecs_parameters {
+      task_definition_arn = var.task.definition_arn
+      launch_type         = "FARGATE"
+      task_count          = 1
+
+      network_configuration {
+        assign_public_ip = false
+        subnets          = var.network.subnet_ids
+        security_groups  = [var.network.security_group_id]
+      }
+    }
+
+    retry_policy {
+      maximum_event_age_in_seconds = 300
+      maximum_retry_attempts       = 3
+    }
+  }
+}
+
+resource "aws_iam_role" "scheduler" {
+  name_prefix = "${substr(var.name, 0, 25)}-sched-"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "scheduler.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = { StringEquals = {
+        "aws:SourceAccount" = data.aws_caller_identity.current.account_id
+        "aws:SourceArn" = join(":", [
+          "arn", data.aws_partition.current.partition, "scheduler", data.aws_region.current.name,
+          data.aws_caller_identity.current.account_id, "schedule-group/default",
+        ])
+      } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "scheduler" {
+  name = "run-the-task"
+  role = aws_iam_role.scheduler.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "RunTheTask"
+        Effect    = "Allow"
+        Action    = ["ecs:RunTask"]
+        Resource  = [var.task.definition_arn]
+        Condition = { ArnEquals = { "ecs:cluster" = var.cluster_arn } }
+      },
+      {
+        Sid       = "GiveItItsRoles"
+        Effect    = "Allow"
+        Action    = ["iam:PassRole"]
+        Resource  = [var.task.role_arn, var.task.execution_role_arn]
+        Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
+      },
+      {
+        Sid      = "DecryptTheSchedule"
+        Effect   = "Allow"
+        Action   = ["kms:Decrypt"]
+        Resource = [var.key_arn]
+      },
+    ]
+  })
+}
+
+resource "aws_cloudwatch_log_metric_filter" "finished" {
+  name           = "finished"
+  log_group_name = var.task.log_group_name
+  pattern        = "\"${var.last_line}\""
+
+  metric_transformation {
+    namespace = "Retinue/${local.name}"
+    name      = "finished"
+    value     = "1"
+    unit      = "Count"
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "overdue" {
+  alarm_name          = "${var.name}-${var.purpose}-overdue"
+  alarm_description   = "The task has not finished for ${var.overdue_hours} hours. Its log, or else EventBridge Scheduler and ECS, say why. In a new environment: it has not run yet."
+  namespace           = aws_cloudwatch_log_metric_filter.finished.metric_transformation[0].namespace
+  metric_name         = aws_cloudwatch_log_metric_filter.finished.metric_transformation[0].name
+  statistic           = "Sum"
+  period              = 3600
+  evaluation_periods  = var.overdue_hours
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  treat_missing_data  = "breaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+}
