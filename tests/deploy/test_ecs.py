@@ -35,9 +35,13 @@ def test_a_task_says_what_it_printed_though_its_log_comes_late() -> None:
 
 def test_a_task_takes_another_command() -> None:
     ecs = FakeEcs()
-    tasks(ecs, FakeLogs(["[]"])).run(MIGRATE, ["query", "select 1"])
+    tasks(ecs, FakeLogs(["[]"])).run(MIGRATE, ["query", "select 1"], {"NAME": "value"})
     [override] = ecs.asked[0]["overrides"]["containerOverrides"]
-    assert override == {"name": "retinue", "command": ["query", "select 1"]}
+    assert override == {
+        "name": "retinue",
+        "command": ["query", "select 1"],
+        "environment": [{"name": "NAME", "value": "value"}],
+    }
 
 
 def test_a_task_that_fails_shows_the_end_of_its_log() -> None:

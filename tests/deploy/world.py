@@ -127,7 +127,13 @@ class Cloud:
 class _Tasks:
     cloud: Cloud
 
-    def run(self, parameters: Mapping[str, Any], command: Sequence[str] | None = None) -> str:
+    def run(
+        self,
+        parameters: Mapping[str, Any],
+        command: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        del command, environment
         tag = str(parameters["taskDefinition"])
         with self.cloud.call("migrate"):
             if tag in self.cloud.broken:

@@ -1,6 +1,8 @@
 """The environment `dev`, unchanged, applied to whatever stands in for AWS."""
 
 import json
+import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,11 @@ ENVIRONMENT = "environments/dev"
 BOOTSTRAP = "bootstrap"
 REGION = "us-east-1"
 TAG = "1.0.0"
+
+_LONG = re.compile(
+    r"^(\S+: (?:Creation|Destruction) complete after .*(?:\dm|[3-9]\ds))", re.MULTILINE
+)
+"""What took half a minute or more, and is worth a line."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -83,6 +90,8 @@ class Deployment:
         more = [] if command in ("show", "state", "output") else ["-no-color"]
         done = self._terraform.run(directory, command, *more, *arguments, timeout_seconds=900)
         assert done.returncode == 0, f"terraform {command}:\n{done.stdout[-4_000:]}{done.stderr}"
+        for line in _LONG.findall(done.stdout):
+            sys.stdout.write(f"\n  {line}")
         return done.stdout
 
 

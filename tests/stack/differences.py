@@ -57,9 +57,11 @@ INVENTED: tuple[Difference, ...] = (
     _alarm("database", "dimensions", "ok_actions", "period", "statistic"),
     _alarm("dead_letters", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("failure_rate", "ok_actions", "treat_missing_data"),
+    _alarm("overdue", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("queue_age", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("receiving_stopped", "period", "statistic", "treat_missing_data"),
     _alarm("sleep", "treat_missing_data"),
+    _alarm("throttling", "ok_actions", "treat_missing_data"),
     _alarm("wake", "treat_missing_data"),
     Difference(
         "aws_db_instance.this",
@@ -119,9 +121,11 @@ INVENTED: tuple[Difference, ...] = (
         "aws_cloudwatch_metric_alarm.database",
         "aws_cloudwatch_metric_alarm.dead_letters",
         "aws_cloudwatch_metric_alarm.failure_rate",
+        "aws_cloudwatch_metric_alarm.overdue",
         "aws_cloudwatch_metric_alarm.queue_age",
         "aws_cloudwatch_metric_alarm.receiving_stopped",
         "aws_cloudwatch_metric_alarm.sleep",
+        "aws_cloudwatch_metric_alarm.throttling",
         "aws_cloudwatch_metric_alarm.wake",
     ),
 )

@@ -42,6 +42,9 @@ PORTS = {
     Layer.QUEUE_ATTRIBUTES: 4573,
 }
 
+NOBODY = "http://127.0.0.1:9"
+"""Where nothing listens."""
+
 LACKING = {
     Layer.DATABASES: Emulator.MINISTACK,
     Layer.PREFIX_LISTS: Emulator.MINISTACK,
@@ -60,6 +63,7 @@ TABLE: dict[str, tuple[Emulator, Emulator, Layer]] = {
     "kms": (LOCALSTACK, MINISTACK, Layer.NONE),
     "logs": (LOCALSTACK, MINISTACK, Layer.NONE),
     "s3": (LOCALSTACK, MINISTACK, Layer.NONE),
+    "scheduler": (LOCALSTACK, MINISTACK, Layer.NONE),
     "secretsmanager": (LOCALSTACK, MINISTACK, Layer.NONE),
     "sns": (LOCALSTACK, MINISTACK, Layer.NONE),
     "sqs": (LOCALSTACK, MINISTACK, Layer.QUEUE_ATTRIBUTES),
@@ -137,9 +141,12 @@ def endpoint(service: str, stack: Stack, *, behind: bool = False) -> str:
 
 
 def variables(stack: Stack) -> dict[str, str]:
-    """``AWS_ENDPOINT_URL_…`` for each service: Terraform, boto3 and the AWS CLI all read them."""
+    """``AWS_ENDPOINT_URL_…`` for each service: Terraform, boto3 and the AWS CLI all read them.
+
+    A service that the table lacks is refused at once, not looked for on the internet.
+    """
     session = Session()
-    named = {}
+    named = {"AWS_ENDPOINT_URL": NOBODY}
     for service in TABLE:
         identity = session.get_service_model(service).service_id
         name = str(identity).replace(" ", "_").replace("-", "_").upper()

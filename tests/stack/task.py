@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +44,22 @@ class TaskDefinition:
         assert python == "python"
         return subprocess.run([sys.executable, *arguments], check=False).returncode == 0
 
-    def start(self, added: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    def start(
+        self, added: Mapping[str, str], log: Path, command: Sequence[str] | None = None
+    ) -> "subprocess.Popen[bytes]":
         """Start it.
 
         Args:
-            added: Variables that ECS itself adds (credentials, its agent), and where AWS is. No
-                variable of the definition may be among them.
+            added: Variables that ECS itself adds (credentials, its agent), those of RunTask's
+                overrides, and where AWS is. No variable of the definition may be among them.
             log: Receives what it says.
+            command: RunTask's instead of the definition's.
         """
         replaced = set(added) & set(self.environment)
         assert not replaced, f"{replaced} would not be what Terraform registered"
         with log.open("wb") as output:
             return subprocess.Popen(
-                [PROGRAM, *self.command],
+                [PROGRAM, *(command or self.command)],
                 env={**self.environment, **added},
                 cwd=os.sep,  # where a container starts
                 stdout=output,

@@ -1,10 +1,13 @@
 """The table of services: what it must hold, and what follows from it."""
 
+import re
 from pathlib import Path
 
 import pytest
+from infra.terraform import INFRA
 from stack.services import (
     LACKING,
+    NOBODY,
     TABLE,
     Emulator,
     Layer,
@@ -18,6 +21,23 @@ from stack.services import (
 
 UNANSWERED = {"rds", "ecs", "ecr", "application-autoscaling"}
 """What LocalStack's community edition answers with 501."""
+
+BEGINNINGS = {
+    "application-autoscaling": ("appautoscaling",),
+    "cloudwatch": ("cloudwatch_metric_alarm", "cloudwatch_dashboard"),
+    "ec2": (
+        *("vpc", "subnet", "route", "security_group", "default_security_group", "flow_log"),
+        *("availability_zones", "launch_template", "region", "partition"),
+    ),
+    "logs": ("cloudwatch_log",),
+    "rds": ("db_",),
+    "secretsmanager": ("db_instance",),  # where RDS keeps the owner's password
+    "sts": ("caller_identity",),
+}
+"""How resource types of Terraform begin, where not with the service's own name."""
+
+NOT_IN_DEV = {"autoscaling_group", "budgets_budget"}
+"""What `dev` makes only for pools with a GPU, or for a budget."""
 
 
 def test_localstack_serves_everything_it_can() -> None:
@@ -58,8 +78,27 @@ def test_terraform_is_told_by_its_own_names() -> None:
     named = variables(Stack.LOCALSTACK)
     assert named["AWS_ENDPOINT_URL_SECRETS_MANAGER"] == endpoint("secretsmanager", Stack.LOCALSTACK)
     assert "AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING" in named
-    assert len(named) == len(TABLE)
+    assert len(named) == len(TABLE) + 1
+    assert named["AWS_ENDPOINT_URL"] == NOBODY
     assert all(address.startswith("http://127.0.0.1:") for address in named.values())
+
+
+def test_the_table_has_every_service_that_the_terraform_uses() -> None:
+    kinds = {
+        kind
+        for path in INFRA.rglob("*.tf")
+        for kind in re.findall(
+            r'^(?:resource|data) "aws_(\w+)"', path.read_text("utf-8"), re.MULTILINE
+        )
+    }
+    used = {service for kind in kinds for service in TABLE if _is_of(kind, service)}
+    assert {kind for kind in kinds if not any(_is_of(kind, s) for s in TABLE)} == NOT_IN_DEV
+    assert set(TABLE) - used == {"rekognition"}
+
+
+def _is_of(kind: str, service: str) -> bool:
+    """Whether a resource type of Terraform is made by a service."""
+    return kind.startswith(BEGINNINGS.get(service, (service,)))
 
 
 def test_every_layer_makes_up_for_one_emulator() -> None:

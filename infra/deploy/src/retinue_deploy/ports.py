@@ -69,7 +69,12 @@ class Stack(Protocol):
 class Tasks(Protocol):
     """One-off tasks in ECS."""
 
-    def run(self, parameters: Mapping[str, Any], command: Sequence[str] | None = None) -> str:
+    def run(
+        self,
+        parameters: Mapping[str, Any],
+        command: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
         """Run a task to its end; what it printed."""
 
 

@@ -17,6 +17,9 @@ TIMEOUT_SECONDS = 1_200.0
 """Longest wait for a worker. A pool that sleeps wakes within minutes; CloudWatch tells of a queue
 that slept for hours up to 15 minutes late."""
 
+_AS_ANALYST = {"RETINUE_DATABASE_AUTH": "iam"}
+"""The migrations' task signs in as the owner, by a password. It may ask as the analyst, by IAM."""
+
 _POLL_SECONDS = 10.0
 _TELL_SECONDS = 60.0
 
@@ -129,7 +132,7 @@ class ImageSmoke:
             "select detector, outcome, error_code, error_message from runs "  # noqa: S608 - a UUID
             f"where image_id = '{uuid.UUID(image_id)}'"
         )
-        said = self._tasks.run(migrate, ["query", question, "--format", "json"])
+        said = self._tasks.run(migrate, ["query", question, "--format", "json"], _AS_ANALYST)
         runs: list[dict[str, Any]] = json.loads(said[said.index("[") :]) if "[" in said else []
         if not runs:
             raise DeployError(

@@ -40,12 +40,18 @@ class EcsTasks:
         self._say = say
         self._sleep = sleep
 
-    def run(self, parameters: Mapping[str, Any], command: Sequence[str] | None = None) -> str:
+    def run(
+        self,
+        parameters: Mapping[str, Any],
+        command: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
         """Run a task to its end.
 
         Args:
             parameters: Of RunTask.
             command: Arguments of ``retinue`` instead of the task definition's.
+            environment: Variables besides the task definition's, where the command is another.
 
         Returns:
             What it printed.
@@ -55,8 +61,15 @@ class EcsTasks:
         """
         asked: dict[str, Any] = {**parameters, "startedBy": "make deploy"}
         if command is not None:
-            overrides = [{"name": _CONTAINER, "command": list(command)}]
-            asked["overrides"] = {"containerOverrides": overrides}
+            variables = [
+                {"name": name, "value": value} for name, value in (environment or {}).items()
+            ]
+            container = {
+                "name": _CONTAINER,
+                "command": list(command),
+                "environment": variables,
+            }
+            asked["overrides"] = {"containerOverrides": [container]}
         started = self._ecs.run_task(**asked)
         if started.get("failures"):
             reasons = ", ".join(str(failure.get("reason")) for failure in started["failures"])
