@@ -15,7 +15,7 @@ TAG_OPTION = $(if $(IMAGE_TAG),--image-tag '$(IMAGE_TAG)')
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-faults test-aws test-stack bench check lint format types boundaries docs serve-docs lock clean \
-	deploy plan image smoke status logs destroy base test-image
+	deploy plan image smoke status logs destroy base certificates test-image
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -39,7 +39,7 @@ test-aws: .venv/for-development ## run the Rekognition tests against AWS: needs 
 bench: .venv/for-development ## measure, into benchmarks/*.json: BENCHMARKS='pacing history' for some
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCHMARKS)
 
-check: .venv/for-development lint types boundaries test ## all that CI runs: lint, types, boundaries, tests
+check: .venv/for-development lint types boundaries test ## lint, types, boundaries, tests; CI runs test-stack, too
 
 lint: .venv/for-development ## check style and format
 	$(BIN)/ruff check .
@@ -96,6 +96,9 @@ destroy: .venv/for-development ## destroy an environment and all that is in it
 
 base: .venv/for-development ## pin the container image's base to what the registry has today
 	@$(DEPLOY) base
+
+certificates: .venv/for-development ## compare RDS's certificate authorities with AWS's, and take AWS's
+	@$(DEPLOY) certificates
 
 clean: ## remove the environment, the site and the laptop's history (.venv, .site, .retinue)
 	rm -rf .venv .site .retinue

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from retinue_deploy import cost, source
+from retinue_deploy import certificates, cost, source
 from retinue_deploy.account import Account
 from retinue_deploy.base import newest_base, pin_base
 from retinue_deploy.bootstrap import Bootstrap, state_bucket_name
@@ -281,6 +281,18 @@ def base_command() -> None:
     dockerfile = Path.cwd() / "infra/image/Dockerfile"
     before, after = pin_base(dockerfile, newest_base)
     click.echo("the base is up to date" if before == after else f"{before}\n→ {after}")
+
+
+@retinue_deploy.command("certificates")
+def certificates_command() -> None:
+    """Compare RDS's certificate authorities with AWS's own copy, and take AWS's."""
+    new, gone = certificates.renew(Path.cwd() / certificates.BUNDLE, certificates.aws_bundle)
+    if not new and not gone:
+        click.echo(f"{certificates.BUNDLE} has the very certificates that AWS gives out")
+    else:
+        click.echo(
+            f"{certificates.BUNDLE} is AWS's now: {new} certificates are new, {gone} are gone"
+        )
 
 
 def _bucket_of(environment: Environment) -> str | None:
