@@ -24,6 +24,10 @@ class SignedIn(Account):
             raise DeployError("no valid AWS credentials")
         return self._account_id
 
+    def regions_with(self, service: str) -> list[str]:
+        assert service == "rekognition"
+        return ["eu-west-1", "us-east-1"]
+
     def fargate_vcpus(self) -> float | None:
         return 6.0
 
@@ -92,3 +96,30 @@ def test_the_environment_may_fix_region_and_account(folder: Path) -> None:
 def test_what_is_no_region(folder: Path, region: str) -> None:
     [problem] = look(folder, region=region).problems
     assert "region" in problem
+
+
+def test_rekognition_must_be_in_the_region(folder: Path) -> None:
+    tfvars = folder / "terraform.tfvars"
+    tfvars.write_text("pools = { x = { detectors = {\n rekognition-labels = {}\n} } }\n")
+    assert look(folder).problems == []
+    [problem] = look(folder, region="eu-north-1").problems
+    assert "is in eu-west-1, us-east-1" in problem
+    tfvars.write_text("pools = { x = { detectors = { onnx-objects = {} } } } # not rekognition-x\n")
+    assert look(folder, region="eu-north-1").problems == []
+
+
+def test_where_rekognition_is() -> None:
+    assert "eu-west-1" in Account("eu-north-1").regions_with("rekognition")
+    assert Account("us-gov-east-1").regions_with("rekognition") == ["us-gov-west-1"]
+    assert "eu-west-1" in Account("xx-west-9").regions_with("rekognition")
+
+
+def test_a_region_that_does_not_answer_is_not_taken_for_bad_credentials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
+    monkeypatch.setattr("retinue_deploy.account.ATTEMPTS", 1)
+    with pytest.raises(DeployError, match=r"AWS does not answer in xx-west-9.*such a region"):
+        Account("xx-west-9").identity()

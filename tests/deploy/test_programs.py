@@ -165,3 +165,15 @@ def test_the_base_is_pinned_anew_and_nothing_else_changes(tmp_path: Path) -> Non
     copy.write_text("FROM scratch", encoding="utf-8")
     with pytest.raises(DeployError, match="no line ARG BASE"):
         pin_base(copy, ask)
+
+
+def test_a_long_program_shows_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retinue_deploy.programs.TELL_SECONDS", 0.0)
+    shown = io.StringIO()
+    journal = Journal(tmp_path / "logs", "deploy", shown)
+    place = script(tmp_path / "bin", "slow", "echo still at it; echo")
+    assert Programs(journal).run([place / "slow"], folder=tmp_path) == "still at it\n\n"
+    assert shown.getvalue() == "  … still at it\n"
+    assert journal.path.read_text("utf-8").count("still at it") == 1

@@ -5,13 +5,21 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    UnknownRegionError,
+)
 
 from retinue_deploy.errors import DeployError
 
 FARGATE_VCPU_QUOTA = ("fargate", "L-3032A538")
 """Service Quotas' code for "Fargate On-Demand vCPU resource count"
 (https://docs.aws.amazon.com/general/latest/gr/ecs-service.html)."""
+
+ATTEMPTS = 6
+"""How often a call is made at most, before AWS counts as too busy."""
 
 
 class Account:
@@ -38,22 +46,36 @@ class Account:
         """A client that tries again by itself when AWS is busy."""
         return self._session.client(
             service,  # type: ignore[call-overload]  # any service, by its name
-            config=Config(retries={"mode": "standard", "total_max_attempts": 6}),
+            config=Config(retries={"mode": "standard", "total_max_attempts": ATTEMPTS}),
         )
 
     def identity(self) -> str:
         """The account's id (STS GetCallerIdentity, which nobody can be denied).
 
         Raises:
-            DeployError: There are no credentials, or they are not valid (any more).
+            DeployError: There are no credentials, or they are not valid (any more); or AWS cannot
+                be reached.
         """
         try:
             return str(self.client("sts").get_caller_identity()["Account"])
+        except EndpointConnectionError as error:
+            raise DeployError(
+                f"AWS does not answer in {self.region}: {error}. Is there such a region, and is "
+                "there a network?"
+            ) from error
         except (BotoCoreError, ClientError) as error:
             raise DeployError(
                 f"no valid AWS credentials: {error}. Sign in (`aws sso login`, `aws configure`, or "
                 "AWS_PROFILE=…), and run again."
             ) from error
+
+    def regions_with(self, service: str) -> list[str]:
+        """The regions of our part of AWS where a service is, as far as this boto3 knows."""
+        try:
+            partition = self._session.get_partition_for_region(str(self.region))
+        except UnknownRegionError:
+            partition = "aws"
+        return self._session.get_available_regions(service, partition_name=partition)
 
     def fargate_vcpus(self) -> float | None:
         """How many vCPUs Fargate may run here at once; none if we may not ask."""

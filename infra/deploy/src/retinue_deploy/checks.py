@@ -109,6 +109,13 @@ def _check_account(
         elif not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", findings.region):
             findings.problems.append(f"{findings.region!r} is no AWS region: such as eu-west-1")
             return
+        elif _asks_rekognition(folder) and findings.region not in (
+            known := account.regions_with("rekognition")
+        ):
+            findings.problems.append(
+                f"{folder.name}/terraform.tfvars has detectors of Rekognition, which is not in "
+                f"{findings.region} as far as boto3 knows. It is in {', '.join(known)}"
+            )
         findings.account_id = account.identity()
     except DeployError as error:
         findings.problems.append(str(error))
@@ -125,6 +132,12 @@ def _check_account(
             "cannot see Fargate's quota (servicequotas:GetServiceQuota): if tasks do not start, "
             "look there"
         )
+
+
+def _asks_rekognition(folder: Path) -> bool:
+    """Whether a pool has a detector of Rekognition's, as far as plain text tells."""
+    text = (folder / "terraform.tfvars").read_text(encoding="utf-8")
+    return re.search(r"^[^#]*\brekognition-\w", text, re.MULTILINE) is not None
 
 
 def installed_terraform() -> tuple[int, int] | None:

@@ -44,10 +44,11 @@ class Journal:
             raise
         self.say(f"✓ {title}  ({_duration(time.monotonic() - began)})")
 
-    def say(self, line: str) -> None:
-        """Print a line, and note it."""
+    def say(self, line: str, *, noted: bool = True) -> None:
+        """Print a line, and note it unless it is noted already."""
         print(line, file=self._out, flush=True)
-        self.note(line)
+        if noted:
+            self.note(line)
 
     def note(self, text: str) -> None:
         """Write to the file alone."""

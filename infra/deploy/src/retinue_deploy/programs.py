@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from retinue_deploy.errors import ProgramError
 from retinue_deploy.journal import Journal
 
 _TAIL_LINES = 25
+_LINE_WIDTH = 120
+
+TELL_SECONDS = 30.0
+"""How often a long command's last line is shown. Terraform has one every ten seconds."""
 
 
 class Programs:
@@ -78,11 +83,14 @@ class Programs:
         return said
 
     def _follow(self, process: "subprocess.Popen[str]") -> str:
-        """Note each line as it comes, so that the log shows how far a long command is."""
+        """Note each line as it comes, and say one now and then: it shows how far one is."""
         if process.stdin is not None:
             process.stdin.close()
-        lines = []
+        lines, said_at = [], time.monotonic()
         for line in process.stdout or ():
             self._journal.note(line)
             lines.append(line)
+            if line.strip() and time.monotonic() - said_at >= TELL_SECONDS:
+                said_at = time.monotonic()
+                self._journal.say(f"  … {line.strip()}"[:_LINE_WIDTH], noted=False)
         return "".join(lines)
