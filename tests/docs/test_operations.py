@@ -18,9 +18,18 @@ NAMED = re.compile(
 )
 
 
+PURPOSE = re.compile(r"^  purpose += \"([a-z-]+)\"$", re.MULTILINE)
+
+
 def alarms(modules: Path) -> set[str]:
     """What follows the environment's and the pool's name in the name of each alarm."""
     found: set[str] = set()
+    purposes = {
+        name
+        for file in modules.glob("*/main.tf")
+        for name in PURPOSE.findall(file.read_text("utf-8"))
+    }
+    assert len(purposes) == 2
     for file in modules.glob("*/*.tf"):
         text = file.read_text("utf-8")
         names = ALARM.findall(text)
@@ -34,6 +43,8 @@ def alarms(modules: Path) -> set[str]:
                 keys = re.findall(r"^    (\w+) = \{", each[1], re.MULTILINE)
                 assert keys
                 found |= {name.replace("${each.key}", key) for key in keys}
+            elif "${var.purpose}" in name:
+                found |= {name.replace("${var.purpose}", purpose) for purpose in purposes}
             else:
                 found.add(name)
         found |= set(BUDGET.findall(text))

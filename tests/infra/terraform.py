@@ -77,6 +77,10 @@ class Terraform:
         folder: An empty folder to work in.
         variables: More environment variables, such as where an emulator of AWS is.
 
+    Attributes:
+        infra: The copy.
+        environment: All environment variables.
+
     Raises:
         TerraformMissingError: It is not installed, or not its AWS provider and no registry answers.
     """
@@ -93,12 +97,12 @@ class Terraform:
         )
         self._init_lock = Lock()  # the plugin cache is not safe for two at once
         # No AWS_… variable of the user's gets through: nothing here may reach an account.
-        self._environment = {
+        self.environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AWS_", "TF_"))
         } | {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
-        self._environment |= variables or {}
+        self.environment |= variables or {}
         self._choose_source(folder)
 
     def _choose_source(self, folder: Path) -> None:
@@ -106,7 +110,7 @@ class Terraform:
         own = os.environ.get("TF_CLI_CONFIG_FILE")
         mirror = find_mirror()
         if own and Path(own).is_file():
-            self._environment["TF_CLI_CONFIG_FILE"] = own
+            self.environment["TF_CLI_CONFIG_FILE"] = own
         elif mirror is not None:
             config = folder / "terraform.rc"
             config.write_text(
@@ -114,11 +118,11 @@ class Terraform:
                 f"    path = {json.dumps(str(mirror))}\n  }}\n}}\n",
                 encoding="utf-8",
             )
-            self._environment["TF_CLI_CONFIG_FILE"] = str(config)
+            self.environment["TF_CLI_CONFIG_FILE"] = str(config)
         else:
             downloads = Path(os.environ.get("TF_PLUGIN_CACHE_DIR", folder / "plugins"))
             downloads.mkdir(parents=True, exist_ok=True)
-            self._environment["TF_PLUGIN_CACHE_DIR"] = str(downloads)
+            self.environment["TF_PLUGIN_CACHE_DIR"] = str(downloads)
 
     def run(
         self, directory: str, *arguments: str, timeout_seconds: float = 300
@@ -127,7 +131,7 @@ class Terraform:
         return subprocess.run(
             [self._program, *arguments],
             cwd=self.infra / directory,
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=timeout_seconds,

@@ -33,8 +33,9 @@ def test_a_migration_has_all_it_needs_before_there_is_a_service(
     first, whole = environments[name]["migrations_first"], environments[name][name]
     assert "aws_ecs_service" not in kinds(first)
     assert "aws_ecs_service" in kinds(whole)
-    for kind in ("aws_vpc_endpoint", "aws_db_instance", "aws_vpc_security_group_egress_rule",
-                 "aws_vpc_security_group_ingress_rule", "aws_route_table_association"):  # fmt: skip
+    for kind in ("aws_ecs_cluster", "aws_vpc_endpoint", "aws_db_instance",
+                 "aws_vpc_security_group_egress_rule", "aws_vpc_security_group_ingress_rule",
+                 "aws_route_table_association"):  # fmt: skip
         assert set(resources(first, kind)) == set(resources(whole, kind)), kind
     [definition] = resources(first, "aws_ecs_task_definition")
     assert definition.startswith("module.stack.module.migrations.")

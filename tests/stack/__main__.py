@@ -46,7 +46,7 @@ def main() -> int:
 
 def pytest() -> list[str]:
     """The command that runs the test."""
-    chosen_tests = ["-p", "no:cacheprovider", "-x", "-s", "-v", "--durations=8", "--timeout=900"]
+    chosen_tests = ["-p", "no:cacheprovider", "-x", "-s", "-v", "--durations=8", "--timeout=1800"]
     return [
         sys.executable,
         "-m",

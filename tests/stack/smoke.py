@@ -42,7 +42,7 @@ class LocalTasks:
         log = self._folder / "task.log"
         process = task.start({**self._added, **(environment or {})}, log, command)
         try:
-            assert process.wait(60) == 0, log.read_text()
+            assert process.wait(300) == 0, log.read_text()
         except subprocess.TimeoutExpired:
             process.kill()
             raise

@@ -26,7 +26,7 @@ def test_the_migrations_task_makes_the_tables(applied: Cloud) -> None:
     run = json.loads(applied.deployment.output()["migrate"])
     task = definition(applied, run["taskDefinition"])
     log = applied.folder / "migrations.log"
-    assert task.start(applied.added, log).wait(60) == 0, log.read_text()
+    assert task.start(applied.added, log).wait(300) == 0, log.read_text()
     assert set(applied.gate.entered) == {"retinue_owner"}
 
 
@@ -47,14 +47,14 @@ def test_photographs_become_rows(applied: Cloud, history: Any) -> None:
             assert worker.poll() is None, log.read_text()
             return len(history("SELECT 1 FROM runs")) >= 2 * len(keys)
 
-        eventually(done, within_seconds=90, what="a run of each detector on each photograph")
+        eventually(done, within_seconds=300, what="a run of each detector on each photograph")
         assert task.is_well()
         tasks = LocalTasks(lambda arn: definition(applied, arn), applied.added, applied.folder)
         looked = smoke(applied.client, tasks, log).check(output, json.loads(output["migrate"]))
         assert looked.startswith("2 runs by rekognition-faces, rekognition-labels")
         assert applied.gate.entered[-1] == "retinue_analyst"
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(60) == 0, log.read_text()
+        assert worker.wait(120) == 0, log.read_text()
     finally:
         worker.kill()
         worker.wait()

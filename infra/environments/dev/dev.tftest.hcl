@@ -16,10 +16,16 @@ run "migrations_first" {
 
   plan_options {
     target = [
+      module.stack.aws_ecs_cluster.this,
       module.stack.module.network,
       module.stack.module.database,
       module.stack.module.migrations,
     ]
+  }
+
+  assert {
+    condition     = jsondecode(output.migrate).cluster == "retinue-dev"
+    error_message = "the migrations' task must be known before there is a service"
   }
 }
 

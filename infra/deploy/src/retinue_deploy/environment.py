@@ -13,12 +13,14 @@ from retinue_deploy.terraform import Terraform
 PLAN_FILE = "retinue.tfplan"
 
 MIGRATION_TARGETS = (
+    "module.stack.aws_ecs_cluster.this",
     "module.stack.module.network",
     "module.stack.module.database",
     "module.stack.module.migrations",
 )
-"""What a migration needs: the database, the way from task to it, to the registry and the log. No
-service is among them or among what they depend on."""
+"""What a migration needs: a cluster to run in, the database, the way from the task to it, to the
+registry and the log. No service is among them or among what they depend on. Terraform leaves out an
+output of which it is not told to make everything."""
 
 _ANY_TAG = {"image_tag": "not-yet-built"}
 

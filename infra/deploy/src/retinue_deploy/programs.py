@@ -21,10 +21,12 @@ class Programs:
 
     Args:
         journal: Gets the command and all output. What goes in by stdin is in no log.
+        environment: Variables of every program.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, environment: Mapping[str, str] = os.environ) -> None:
         self._journal = journal
+        self._environment = environment
 
     def run(
         self,
@@ -40,7 +42,7 @@ class Programs:
         Args:
             command: Program and arguments. Never a secret: others can read them.
             folder: Where it runs.
-            environment: Variables on top of ours.
+            environment: Variables on top of those.
             secret: What it reads from stdin.
             quiet: Keep stdout out of the journal (it is data for us).
 
@@ -54,7 +56,7 @@ class Programs:
         with subprocess.Popen(  # noqa: S603 - no shell; the programs are named in this package
             list(map(str, command)),
             cwd=folder,
-            env={**os.environ, **(environment or {})},
+            env={**self._environment, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if quiet else subprocess.STDOUT,
