@@ -283,3 +283,22 @@ class ShortS3:
 def test_a_short_body_is_noticed_by_ourselves() -> None:
     with pytest.raises(RetriableError, match="7 of 500 bytes"):
         store(cast("S3Client", ShortS3())).fetch(ImageReference("b", "a.jpg", etag=ETAG))
+
+
+def test_a_refusal_of_all_that_ends_while_it_is_looked_into_blames_no_object() -> None:
+    s3 = MemoryS3()
+    s3.create_bucket(Bucket="b")
+    for key in ("known.jpg", "a.jpg"):
+        s3.put_object(Bucket="b", Key=key, Body=DATA)
+    one = store(cast("S3Client", s3))
+    assert one.fetch(ImageReference("b", "known.jpg", etag=ETAG)) == DATA
+    refusals = iter([True])
+
+    def fault(bucket: str, key: str) -> None:
+        if next(refusals, False):
+            raise client_error("AccessDenied", 403)
+
+    s3.fault = fault
+    with pytest.raises(RetriableError, match="and now does not"):
+        one.fetch(ImageReference("b", "a.jpg", etag=ETAG))
+    assert one.fetch(ImageReference("b", "a.jpg", etag=ETAG)) == DATA

@@ -4,7 +4,8 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from contextlib import suppress
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -18,6 +19,21 @@ def _as_json(entry: dict[str, Any], default: Callable[[Any], Any]) -> str:
 
 
 _encode = json.JSONEncoder().encode
+
+
+class _Forgiving:
+    """A stream that loses what cannot be written: a full disk or a closed pipe stops no worker."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def configure(log_format: Literal["console", "json"], *, level: int = logging.INFO) -> None:
@@ -41,7 +57,7 @@ def configure(log_format: Literal["console", "json"], *, level: int = logging.IN
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Forgiving(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

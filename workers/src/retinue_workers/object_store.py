@@ -149,6 +149,9 @@ class ObjectStore:
             yield
         except ClientError as error:
             if _code(error) in _FORBIDDEN and self._others_readable(what, reference):
+                # Asked again after the other, lest the refusal of all ended between the two.
+                if self._may(what, reference):
+                    raise RetriableError(f"S3 refused {reference.uri}, and now does not") from error
                 raise InvalidImageError(
                     f"S3 refuses {reference.uri}, and lets the worker read other objects: the "
                     f"object's policy, owner or key keeps it out ({needed} are needed)",
@@ -165,13 +168,15 @@ class ObjectStore:
     def _others_readable(self, what: str, refused: ImageReference) -> bool:
         """Whether S3 still lets us have what it let us have last: then one object is to blame."""
         known = self._readable.get(what)
-        if known is None or known == refused:
-            return False
+        return known is not None and known != refused and self._may(what, known)
+
+    def _may(self, what: str, reference: ImageReference) -> bool:
+        """Whether S3 lets us have it now."""
         try:
             if what == _TAGS:
-                self._client.get_object_tagging(**_named(known))
+                self._client.get_object_tagging(**_named(reference))
             else:  # a byte of it, since HEAD does not ask the object's key
-                answer: Any = self._client.get_object(**_named(known), Range="bytes=0-0")
+                answer: Any = self._client.get_object(**_named(reference), Range="bytes=0-0")
                 answer["Body"].close()
         except (ClientError, BotoCoreError, OSError):
             return False

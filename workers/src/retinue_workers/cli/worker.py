@@ -1,5 +1,6 @@
 """``retinue worker``."""
 
+import os
 import signal
 import sys
 import threading
@@ -48,7 +49,10 @@ def worker(plugins_dir: Path | None) -> None:
         composed.start()
         stopping.wait()
         composed.stop()
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:  # metrics that nobody can take are lost; Python would end with a code of 120
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
