@@ -42,6 +42,9 @@ def test_a_worker_counts_what_it_does(rig: Rig) -> None:
     assert found["retinue_commit_seconds_count"] >= 1
     assert found["retinue_messages_in_flight"] == 0
     assert found["retinue_receiving_stopped"] == 0
+    assert found["retinue_queue_age_seconds"] >= 0
+    assert found["retinue_billed_units_total echo"] == 5
+    assert found["retinue_price_usd_total echo"] == pytest.approx(0.01)
 
 
 def test_retries_and_the_open_breaker_are_seen(rig: Rig) -> None:
@@ -54,6 +57,25 @@ def test_retries_and_the_open_breaker_are_seen(rig: Rig) -> None:
         assert values(worker)["retinue_messages_in_flight"] == 1
         assert worker.pulse.state()[0]
         assert "waits for detector hostile-not-ready" in worker.pulse.state()[1]
+
+
+def test_cloudwatch_is_told_all_that_prometheus_is(rig: Rig) -> None:
+    for number in range(3):
+        rig.upload(f"{number}.jpg")
+    chosen = {"echo": {}, "hostile-invalid-image": {}}
+    with rig.running(chosen, prices={"echo": Decimal("0.002")}) as worker:
+        rig.wait_until_empty()
+        worker.metrics.retried("echo", throttled=True)
+        worker.metrics.retried("echo", throttled=False)
+        prometheus = values(worker)
+        told = [json.loads(line) for line in EmbeddedMetrics(worker.metrics.registry, "R").lines(0)]
+    assert prometheus["retinue_retries_total echo yes"] == 1
+    about = [line["_aws"]["CloudWatchMetrics"][0]["Metrics"] for line in told]
+    names = {metric["Name"] for metrics in about for metric in metrics}
+    assert {f"retinue_{name}" for name in names} == {series.split()[0] for series in prometheus}
+    (failed,) = (line for line in told if line.get("outcome") == "failed")
+    assert failed["runs_total"] == 3
+    assert failed["error_code"]
 
 
 @pytest.fixture
