@@ -132,7 +132,7 @@ def _table(result: "Evaluation") -> "Table":
         box=box.SIMPLE_HEAD, show_footer=True, collapse_padding=True, pad_edge=False
     )
     total, boxes = result.total, result.form == "boxes"
-    table.add_column("label", footer="all labels", overflow="fold")
+    table.add_column("label", footer="all", overflow="fold")
     for name, value in (
         ("there", f"{total.truths:,}"),
         ("found", f"{total.found:,}"),
