@@ -98,18 +98,15 @@ class Scene:
     def trap(self, step: str) -> None:
         """Have the endpoint kill the worker while it waits for an answer."""
         what, _, when = step.partition(", ")
-        owner, name = {
-            "start asked for": (self.versions, "start"),
-            "stop asked for": (self.versions, "stop"),
-            "image asked for": (self.versions, "get"),
-            "image answered": (self.versions, "get"),
-        }.get(what, (None, ""))
-        if owner is None:
+        operation = {
+            "start asked for": "StartProjectVersion",
+            "stop asked for": "StopProjectVersion",
+            "image asked for": "DetectCustomLabels",
+            "image answered": "DetectCustomLabels",
+        }.get(what)
+        if operation is None:
             return
-        if what.startswith("image"):
-            known = self.cloud.operations.projects._models.known
-            owner, name = known, "DetectCustomLabels"
-        before = owner[name] if isinstance(owner, dict) else getattr(owner, name)
+        before = self.cloud.operations.known[operation]
 
         def trapped(*arguments: Any, **named: Any) -> Any:
             if self.doomed is None or self.doomed.poll() is not None:
@@ -121,10 +118,7 @@ class Scene:
             self.kill()
             return answer
 
-        if isinstance(owner, dict):
-            owner[name] = trapped
-        else:
-            setattr(owner, name, trapped)
+        self.cloud.operations.known[operation] = trapped
 
     def reap(self) -> str:
         """``retinue models reap``, as the infrastructure runs it."""
