@@ -243,6 +243,8 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
         def _forward(self, service: str, body: bytes) -> _Answer:
             """Ask the service; once more if an idle connection turns out to be closed."""
             headers = dict(self.headers.items())
+            if "Content-Length" in self.headers:  # some entries may have been taken out
+                headers["Content-Length"] = str(len(body))
             for fresh in (False, True):
                 connection = None if fresh else self._connections.get(service)
                 reused = connection is not None
