@@ -15,6 +15,7 @@ from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import NoCredentialsError, ParamValidationError
 from retinue_aws import JsonCalls
 from retinue_aws.prepared import UnsupportedCallError, prepare
+from retinue_aws.signing import Signing
 
 QUEUE = "http://sqs.eu-west-1.amazonaws.com/000000000000/photos"
 RECEIVE = {"QueueUrl": QUEUE, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
@@ -57,6 +58,17 @@ def test_each_call_has_a_body_and_a_signature_of_its_own(server: Server, make: M
     assert [json.loads(one.body)["MaxNumberOfMessages"] for one in server.requests] == [1, 2, 3]
     for request in server.requests:
         assert signature_fits(request, server.url + "/", Credentials("AKIDKEYS", "secret"))
+
+
+def test_where_our_signature_would_differ_botocore_signs(
+    server: Server, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert prepare(make(server.url), "ReceiveMessage", RECEIVE).signing is not None
+    monkeypatch.setattr(Signing, "authorize", lambda *_: {"Authorization": "AWS5"})
+    assert prepare(make(server.url), "ReceiveMessage", RECEIVE).signing is None
+    JsonCalls(make(server.url)).call("ReceiveMessage", RECEIVE)
+    (request,) = server.requests
+    assert signature_fits(request, server.url + "/", Credentials("AKIDKEYS", "secret"))
 
 
 def test_preparing_calls_nobody(server: Server, make: Make) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime  # type: ignore[import-untyped]  # it ships no type information
 from retinue_sdk import ConfigurationError
 
 Array = npt.NDArray[Any]
@@ -23,12 +22,20 @@ class NotANumberError(ArithmeticError):
     """The network answered with NaN or infinity."""
 
 
+def _runtime() -> Any:
+    """ONNX Runtime, imported when it is needed: a worker whose detectors do without has it spared."""
+    import onnxruntime  # type: ignore[import-untyped]  # it ships no type information
+
+    return onnxruntime
+
+
 def usable_providers(wanted: Sequence[str]) -> list[str]:
     """Those of the wanted execution providers that this ONNX Runtime contains.
 
     Raises:
         ConfigurationError: A name is unknown, or none of them is contained.
     """
+    onnxruntime = _runtime()
     known, installed = onnxruntime.get_all_providers(), onnxruntime.get_available_providers()
     unknown = [name for name in wanted if name not in known]
     if unknown:
@@ -68,6 +75,7 @@ class Session:
     """
 
     def __init__(self, model: bytes, *, providers: Sequence[str], threads: int = 0) -> None:
+        onnxruntime = _runtime()
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads
         settings.log_severity_level = 3  # errors; a warning about each fallen-back node is noise
