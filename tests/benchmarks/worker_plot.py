@@ -15,7 +15,7 @@ def plot(cpu_ms: Mapping[str, Sequence[float]], file: Path) -> None:
     axes = figure.subplots()
     names = list(reversed(cpu_ms))
     bars = axes.barh(names, [statistics.median(cpu_ms[name]) for name in names], color="#8fb3d9")
-    axes.bar_label(bars, fmt=" %.2f", padding=8)
+    axes.bar_label(bars, fmt="%.2f", label_type="center")
     for place, name in enumerate(names):
         axes.plot(cpu_ms[name], [place] * len(cpu_ms[name]), "o", color="#1f4e79", markersize=4)
     axes.set_xlabel("processor time an image, ms (median; dots are the rounds)")
