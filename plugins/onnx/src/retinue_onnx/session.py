@@ -23,7 +23,7 @@ class NotANumberError(ArithmeticError):
 
 
 def _runtime() -> Any:
-    """ONNX Runtime, imported when it is needed: a worker whose detectors do without has it spared."""
+    """ONNX Runtime, imported when it is needed; many a worker does without."""
     import onnxruntime  # type: ignore[import-untyped]  # it ships no type information
 
     return onnxruntime
