@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
+_FLOATS = {float}
+
 
 @dataclass(frozen=True, slots=True)
 class BoundingBox:
@@ -30,11 +32,13 @@ class BoundingBox:
 
     def __post_init__(self) -> None:
         """Refuse what is not a rectangle, and keep plain Python floats."""
-        for name in ("left", "top", "width", "height"):
-            value = float(getattr(self, name))
-            if not math.isfinite(value):
-                raise ValueError(f"a bounding box's {name} must be finite, not {value!r}")
-            object.__setattr__(self, name, value)
+        edges = (self.left, self.top, self.width, self.height)
+        if set(map(type, edges)) != _FLOATS or not all(map(math.isfinite, edges)):
+            for name in ("left", "top", "width", "height"):
+                value = float(getattr(self, name))
+                if not math.isfinite(value):
+                    raise ValueError(f"a bounding box's {name} must be finite, not {value!r}")
+                object.__setattr__(self, name, value)
         if self.width < 0 or self.height < 0:
             raise ValueError(
                 f"a bounding box cannot be {self.width} wide and {self.height} high: "

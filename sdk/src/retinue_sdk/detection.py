@@ -56,7 +56,8 @@ class Detection:
         confidence = float(self.confidence)
         if not 0.0 <= confidence <= 1.0:  # also refuses NaN
             raise ValueError(f"a detection's confidence must be 0 to 1, not {confidence!r}")
-        object.__setattr__(self, "confidence", confidence)
+        if type(self.confidence) is not float:
+            object.__setattr__(self, "confidence", confidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,25 +282,25 @@ def _detection(
         box: Where in the item its box is.
     """
     attributes = dict(item)
-    if name is not None:
-        label = _fitting(item.get(name)) or kind
-        if label == item.get(name):
-            del attributes[name]
+    label = _fitting(label if name is None else item.get(name)) or kind
+    if name is not None and label == item.get(name):
+        del attributes[name]
     percent = _number(_at(item, confidence))
     if percent is not None and 0 <= percent <= 100:
-        attributes = _without(attributes, confidence)
-    rectangle = bounding_box(_at(item, box))
-    if rectangle is not None and len(_at(item, box)) == 4:
-        attributes = _without(attributes, box)
-    return Detection(
-        kind, _fitting(label) or kind, min(max((percent or 0) / 100, 0), 1), rectangle, attributes
-    )
+        _drop(attributes, confidence)
+    edges = _at(item, box)
+    rectangle = bounding_box(edges)
+    if rectangle is not None and len(edges) == 4:
+        _drop(attributes, box)
+    return Detection(kind, label, min(max((percent or 0) / 100, 0), 1), rectangle, attributes)
 
 
 def _fitting(name: Any) -> str:
     """A name as a label: cut to what the history keeps; empty if it is none."""
     if not isinstance(name, str):
         return ""
+    if name.isascii() and "\0" not in name and len(name) <= MAX_LABEL_BYTES:
+        return name  # as nearly all are
     return clean_text(name).encode()[:MAX_LABEL_BYTES].decode(errors="ignore")
 
 
@@ -321,12 +321,13 @@ def _at(item: Any, path: tuple[str, ...]) -> Any:
     return item
 
 
-def _without(item: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """The item without what is at the end of the path."""
-    key, *rest = path
-    if rest:
-        return item | {key: _without(item[key], tuple(rest))}
-    return _rest(item, key)
+def _drop(item: dict[str, Any], path: tuple[str, ...]) -> None:
+    """Take out what is at the end of the path; objects on the way there are copied first."""
+    *way, last = path
+    for key in way:
+        inner = item[key] = dict(item[key])
+        item = inner
+    del item[last]
 
 
 def _rest(item: Item, key: str) -> dict[str, Any]:
