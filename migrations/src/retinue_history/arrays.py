@@ -131,6 +131,11 @@ def _plain(value: object) -> dict[str, JSON]:
     raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
+# What contains itself ends in a RecursionError all the same, without a look at each object.
 _encoder = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+    check_circular=False,
+    ensure_ascii=False,
+    allow_nan=False,
+    separators=(",", ":"),
+    default=_plain,
 )

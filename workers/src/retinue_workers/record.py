@@ -200,7 +200,10 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
-_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, default=_plain).encode
+# What contains itself ends in a RecursionError all the same, without a look at each object.
+_encode = json.JSONEncoder(
+    check_circular=False, allow_nan=False, ensure_ascii=False, default=_plain
+).encode
 
 
 def storable(text: str) -> str:

@@ -29,7 +29,7 @@ def _is_clean(value: Any) -> bool:
     return "\\u0000" not in text and "\\ud" not in text
 
 
-_encode = json.JSONEncoder(allow_nan=False).encode
+_encode = json.JSONEncoder(check_circular=False, allow_nan=False).encode
 
 
 def _cleaned(value: Any) -> Json:
