@@ -1,7 +1,8 @@
 """First the commit, then the delete; and what cannot be committed harms nobody else."""
 
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -9,11 +10,12 @@ from fakes.deliveries import message, run, sighting
 from fakes.history import MemoryHistory
 from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
-from retinue_history import HistoryDataError, HistoryError, RunRecord
+from retinue_history import AttemptKey, HistoryDataError, HistoryError, RunRecord
 from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.committer import GROUP, Committer
 from retinue_workers.delivery import Delivery
 from retinue_workers.in_flight import InFlight
+from retinue_workers.queue import BATCH, Message
 
 
 class Setup:
@@ -270,3 +272,45 @@ def test_a_delivery_knows_the_size_of_what_was_decoded() -> None:
     first, second = delivery.images()
     assert (first.width_px, first.height_px) == (640, 480)
     assert (second.width_px, second.height_px) == (None, None)
+
+
+def test_deletes_wait_for_company_while_more_is_to_be_committed(setup: Setup) -> None:
+    """Ten deletes cost the same call as one."""
+    deleted: list[int] = []
+    real = setup.queue.delete
+
+    def delete(messages: Sequence[Message]) -> None:
+        deleted.append(len(messages))
+        real(messages)
+
+    setup.queue.delete = delete  # type: ignore[method-assign]
+    number = 2 * GROUP + 57
+    setup.commit(*(setup.delivery(run(f"{n}.jpg"), key=f"{n}.jpg") for n in range(number)))
+    assert setup.queue.empty()
+    assert sum(deleted) == number
+    assert sum(-(-size // BATCH) for size in deleted) == -(-number // BATCH)
+
+
+def test_what_waits_for_company_is_deleted_when_the_worker_stops(setup: Setup) -> None:
+    """However few they are, and even if the history is away for those that would join them."""
+    recorded, put = threading.Event(), threading.Event()
+    real = setup.history.record
+
+    def record(*rows: Any) -> dict[AttemptKey, int]:
+        new = real(*rows)
+        setup.history.away = True
+        recorded.set()
+        assert put.wait(10)
+        return new
+
+    setup.history.record = record  # type: ignore[method-assign]
+    done, lost = setup.delivery(run("a.jpg")), setup.delivery(run("b.jpg"), key="b.jpg")
+    setup.committer.put(done)
+    setup.committer.start()
+    assert recorded.wait(10)
+    setup.committer.put(lost)
+    put.set()
+    setup.committer.stop(0.2)
+    assert len(setup.flight) == 0
+    assert f"delete {done.message.message_id}" in setup.journal
+    assert f"hide {lost.message.message_id} 0" in setup.journal

@@ -8,7 +8,7 @@ import structlog
 from retinue_workers.backoff import backoff_seconds
 from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.in_flight import InFlight
-from retinue_workers.queue import Message, Queue, QueueUnavailableError
+from retinue_workers.queue import BATCH, Message, Queue, QueueUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -54,20 +54,31 @@ class Acknowledger:
         """Delete the message, or hand it back: visible again after ``hand_back_seconds``."""
         self._owed[message] = hand_back_seconds
 
-    def work(self) -> None:
-        """Try once, for all messages; what does not work stays owed."""
+    def work(self, *, full_batches: bool = False) -> None:
+        """Try once, for all messages; what does not work stays owed.
+
+        Args:
+            full_batches: Delete only as many as fill their calls; the others wait for company.
+        """
         reason = ""
+        failed = False
         by_seconds: defaultdict[int | None, list[Message]] = defaultdict(list)
         for message, seconds in self._owed.items():
             by_seconds[seconds].append(message)
+        if full_batches and None in by_seconds:
+            full = len(by_seconds[None]) // BATCH * BATCH
+            del by_seconds[None][full:]
         for seconds, messages in by_seconds.items():
+            if not messages:
+                continue
             left, why = self._try(messages, seconds)
             reason = reason or why
+            failed = failed or bool(left)
             done = [message for message in messages if message not in left]
             for message in done:
                 del self._owed[message]
             self._in_flight.remove(done)
-        if not self._owed:
+        if not failed:
             self._failures = 0
             self._not_before = 0.0
             self._breaker.reset(CAUSE)

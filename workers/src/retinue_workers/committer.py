@@ -106,7 +106,10 @@ class Committer:
                     break  # commit what comes meanwhile
                 if self._stopping.wait(min(rest, LAST_TRIES_SECONDS)):
                     return False
-            self._acknowledger.work()
+            company = group is not None and not self._waiting.empty()
+            self._acknowledger.work(full_batches=company)
+            if company:  # deliveries that wait are committed first, and fill the next call
+                break
         return group is not None
 
     def _take(self) -> list[Delivery] | None:
