@@ -1,5 +1,6 @@
 """``retinue worker``."""
 
+import gc
 import os
 import signal
 import sys
@@ -47,6 +48,7 @@ def worker(plugins_dir: Path | None) -> None:
         return
     with exporting(composed, settings):
         composed.start()
+        gc.freeze()  # what the start made stays: no use in searching it for garbage ever again
         stopping.wait()
         composed.stop()
     try:
