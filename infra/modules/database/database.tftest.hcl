@@ -39,6 +39,13 @@ run "database" {
   }
 
   assert {
+    condition = !anytrue([for parameter in aws_db_parameter_group.this.parameter :
+      startswith(parameter.name, "log_min_duration") && parameter.value != "-1" || parameter.name == "log_statement"
+    ])
+    error_message = "no statement may be logged with its values, which tell of people"
+  }
+
+  assert {
     condition     = aws_db_parameter_group.this.family == "postgres17"
     error_message = "the parameter group must be the version's"
   }
