@@ -3,12 +3,9 @@
 import json
 import os
 import ssl
-import sys
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,8 @@ from infra.terraform import Terraform
 from retinue_rekognition.endpoint import Endpoint
 from retinue_rekognition.endpoint.images import s3_source
 from sqlalchemy import make_url
-from stack.deployment import REGION, TAG, Deployment
+from stack.deployment import REGION, Deployment
+from stack.ecs import LocalServices, LocalTasks, smoke_test
 from stack.emulator import ACCOUNT, Emulators
 from stack.gate import Gate, token_is_good
 from stack.layers import Databases, LayerServer, PrefixLists, QueueAttributes, ScalingTags
@@ -38,6 +36,7 @@ from stack.services import (
     layer_of,
     variables,
 )
+from stack.task import TaskDefinition
 
 SECRET_KEY = "test"
 TASK_KEYS = ("AKIATASKROLE00000000", "the task role's secret")
@@ -59,6 +58,8 @@ class Cloud:
         gate: RDS's front door.
         added: Variables that a task is given besides those of its definition.
         folder: For logs.
+        outputs: Where everything is, once it is deployed.
+        services: The running workers, once it is deployed.
     """
 
     stack: Stack
@@ -68,6 +69,8 @@ class Cloud:
     gate: Gate
     added: dict[str, str]
     folder: Path
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    services: LocalServices | None = None
 
 
 @pytest.fixture(scope="session")
@@ -110,9 +113,11 @@ def cloud(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 "AWS_EC2_METADATA_DISABLED": "true",
                 # With fewer, a connection that an emulator drops ends the apply.
                 "AWS_MAX_ATTEMPTS": "8",
+                # The state's bucket has no name of its own in DNS here.
+                "TF_CLI_ARGS_init": "-backend-config=use_path_style=true",
             },
         )
-        deployment = Deployment(terraform, ACCOUNT)
+        deployment = Deployment(terraform, ACCOUNT, client, folder)
         added = addresses | agent.variables
         yield Cloud(stack, client, deployment, agent, gate, added, folder)
 
@@ -195,48 +200,15 @@ def history(postgres_server: str) -> Iterator[Callable[[str], list[Any]]]:
 
 
 @pytest.fixture(scope="session")
-def applied(cloud: Cloud) -> Cloud:
-    """The environment, applied."""
-    with ThreadPoolExecutor(1) as pool:
-        with _timed("bootstrap, as far as the environment needs it"):
-            bootstrap = pool.submit(cloud.deployment.bootstrap)
-            while not (_push_image(cloud) and _has_bucket(cloud)):
-                if bootstrap.done():
-                    bootstrap.result()
-                time.sleep(0.5)
-        with _timed("init"):
-            cloud.deployment.init()
-        with _timed("apply"):
-            cloud.deployment.apply()
-        bootstrap.result()  # its lifecycle rule takes a minute, most of which has passed
-    return cloud
+def deployed(cloud: Cloud) -> Iterator[Cloud]:
+    """The environment, deployed as `make deploy` does it, with the pools' workers running."""
 
+    def definition(arn: str) -> TaskDefinition:
+        return TaskDefinition(cloud.client("ecs"), cloud.client("secretsmanager"), arn)
 
-def _push_image(cloud: Cloud) -> bool:
-    """Have the tag in the registry, if the registry is there."""
-    registry = cloud.client("ecr")
-    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
-    try:
-        registry.put_image(
-            repositoryName="retinue", imageTag=TAG, imageManifest=json.dumps(manifest)
-        )
-    except registry.exceptions.RepositoryNotFoundException:
-        return False
-    except registry.exceptions.ImageAlreadyExistsException:
-        return True
-    return True
-
-
-def _has_bucket(cloud: Cloud) -> bool:
-    """Whether the bucket for the state is there, with versions, which come last of what matters."""
-    storage = cloud.client("s3")
-    names = [bucket["Name"] for bucket in storage.list_buckets()["Buckets"]]
-    return cloud.deployment.state_bucket in names
-
-
-@contextmanager
-def _timed(what: str) -> Iterator[None]:
-    """Say how long something took (pytest runs with ``-s``)."""
-    began = time.monotonic()
-    yield
-    sys.stdout.write(f"\n{what}: {time.monotonic() - began:.0f} s\n")
+    tasks = LocalTasks(definition, cloud.added, cloud.folder)
+    services = LocalServices(definition, cloud.added, cloud.folder)
+    smoke = smoke_test(cloud.client, tasks, services.log)
+    with closing(services):
+        done = cloud.deployment.deploy(tasks, services, smoke)
+        yield replace(cloud, outputs=done.outputs, services=services)

@@ -1,22 +1,28 @@
-"""The environment `dev`, unchanged, applied to whatever stands in for AWS."""
+"""The environment `dev`, unchanged, deployed to whatever stands in for AWS."""
 
 import json
-import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from infra.terraform import Terraform
+from retinue_deploy import terraform as program
+from retinue_deploy.bootstrap import Bootstrap, state_bucket_name
+from retinue_deploy.bucket import purge
+from retinue_deploy.cli import REPOSITORY
+from retinue_deploy.deployment import Deployed, World, deploy
+from retinue_deploy.environment import Environment
+from retinue_deploy.journal import Journal
+from retinue_deploy.ports import Services, Smoke, Tasks
+from retinue_deploy.programs import Programs
+from retinue_deploy.registry import Registry
 
 ENVIRONMENT = "environments/dev"
 BOOTSTRAP = "bootstrap"
 REGION = "us-east-1"
 TAG = "1.0.0"
-
-_LONG = re.compile(
-    r"^(\S+: (?:Creation|Destruction) complete after .*(?:\dm|[3-9]\ds))", re.MULTILINE
-)
-"""What took half a minute or more, and is worth a line."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,69 +35,80 @@ class Change:
 
 
 class Deployment:
-    """Runs Terraform as `make deploy` does.
+    """`make deploy` and `make destroy`, with Terraform in a copy of infra/.
 
     Args:
-        terraform: Runs it; its variables say where AWS is.
+        terraform: The copy, and the variables by which Terraform finds AWS.
         account: Account id of the emulators.
+        client: Makes a boto3 client of a service.
+        folder: For logs.
     """
 
-    def __init__(self, terraform: Terraform, account: str) -> None:
+    def __init__(
+        self, terraform: Terraform, account: str, client: Callable[[str], Any], folder: Path
+    ) -> None:
         self._terraform = terraform
-        self.state_bucket = f"retinue-state-{account}-{REGION}"
-
-    def bootstrap(self) -> None:
-        """Make the bucket for the state, and the registry."""
-        self._run(BOOTSTRAP, "init")
-        self._run(BOOTSTRAP, "apply", "-auto-approve", f"-var=region={REGION}")
-
-    def init(self) -> None:
-        """Prepare the environment, with its state in the bucket."""
-        self._run(
-            ENVIRONMENT,
-            "init",
-            f"-backend-config=bucket={self.state_bucket}",
-            f"-backend-config=region={REGION}",
-            # The state's bucket has no name of its own in DNS here.
-            "-backend-config=use_path_style=true",
+        self._client = client
+        self._journal = Journal(folder / "deploy", "deploy-dev", sys.stdout)
+        programs = Programs(self._journal, terraform.environment)
+        self.state_bucket = state_bucket_name(account, REGION)
+        variables = {"region": REGION}
+        self.environment = Environment(
+            program.Terraform(programs, terraform.infra / ENVIRONMENT, variables)
+        )
+        self._bootstrap = Bootstrap(
+            program.Terraform(programs, terraform.infra / BOOTSTRAP, variables),
+            client("s3"),
+            client("ecr"),
+            bucket=self.state_bucket,
+            account_id=account,
+            repository=REPOSITORY,
         )
 
-    def apply(self) -> None:
-        """Plan and apply."""
-        self._run(ENVIRONMENT, "apply", "-auto-approve", *self._variables)
+    def deploy(self, tasks: Tasks, services: Services, smoke: Smoke) -> Deployed:
+        """What `make deploy IMAGE_TAG=…` does, with ECS's part played by others.
+
+        Args:
+            tasks: Runs one-off tasks.
+            services: Sees to it that the services run.
+            smoke: Follows one image.
+        """
+        registry = Registry(self._client("ecr"), REPOSITORY, None, "")
+        world = World(self, registry, self.environment, tasks, services, smoke)
+        return deploy(world, self._journal, lambda: TAG, TAG)
+
+    def ensure(self) -> None:
+        """Make the state's bucket and the registry, with an image in it, and use that state."""
+        self._bootstrap.ensure()
+        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
+        self._client("ecr").put_image(
+            repositoryName=REPOSITORY, imageTag=TAG, imageManifest=json.dumps(manifest)
+        )
+        self.environment.connect(self.state_bucket, REGION)
 
     def destroy(self) -> None:
-        """Destroy everything but what bootstrap made."""
-        self._run(ENVIRONMENT, "destroy", "-auto-approve", *self._variables)
+        """What `make destroy` does: destroy everything but what bootstrap made."""
+        purge(self._client("s3"), str(self.environment.outputs()["bucket_name"]))
+        with self._journal.step("destroy"):
+            self.environment.destroy()
 
     def addresses(self) -> list[str]:
         """Everything in the state."""
-        return self._run(ENVIRONMENT, "state", "list").split()
-
-    def output(self) -> dict[str, Any]:
-        """The environment's outputs."""
-        return dict(json.loads(self._run(ENVIRONMENT, "output", "-json", "stack")))
+        return self._run("state", "list").split()
 
     def changes(self) -> set[Change]:
         """What the next apply would change."""
-        self._run(ENVIRONMENT, "plan", "-out=next.tfplan", *self._variables)
-        plan = json.loads(self._run(ENVIRONMENT, "show", "-json", "next.tfplan"))
+        self._run("plan", "-out=next.tfplan", f"-var=region={REGION}", f"-var=image_tag={TAG}")
+        plan = json.loads(self._run("show", "-json", "next.tfplan"))
         return {
             change
             for resource in plan.get("resource_changes", ())
             for change in changes_of(resource["address"], resource["change"])
         }
 
-    @property
-    def _variables(self) -> list[str]:
-        return [f"-var=region={REGION}", f"-var=image_tag={TAG}"]
-
-    def _run(self, directory: str, command: str, *arguments: str) -> str:
-        more = [] if command in ("show", "state", "output") else ["-no-color"]
-        done = self._terraform.run(directory, command, *more, *arguments, timeout_seconds=900)
+    def _run(self, command: str, *arguments: str) -> str:
+        done = self._terraform.run(ENVIRONMENT, command, *arguments, timeout_seconds=900)
         assert done.returncode == 0, f"terraform {command}:\n{done.stdout[-4_000:]}{done.stderr}"
-        for line in _LONG.findall(done.stdout):
-            sys.stdout.write(f"\n  {line}")
         return done.stdout
 
 

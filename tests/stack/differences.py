@@ -70,12 +70,6 @@ INVENTED: tuple[Difference, ...] = (
         _FORGETS.format("DescribeDBInstances"),
     ),
     Difference(
-        "aws_db_instance.this",
-        frozenset({"backup_window"}),
-        BOTH,
-        "ministack keeps a backup window of its own, whatever CreateDBInstance asks for",
-    ),
-    Difference(
         "aws_ecs_service.this",
         frozenset({"availability_zone_rebalancing"}),
         BOTH,
@@ -105,15 +99,6 @@ INVENTED: tuple[Difference, ...] = (
         "LocalStack's DescribeVpcEndpoints does not answer with the policy",
         "aws_vpc_endpoint.interface",
         "aws_vpc_endpoint.s3",
-    ),
-    *_of_localstack(
-        {"description"},
-        "LocalStack's DescribeSecurityGroupRules does not answer with descriptions",
-        "aws_vpc_security_group_egress_rule.clients",
-        "aws_vpc_security_group_egress_rule.worker_to_endpoints",
-        "aws_vpc_security_group_egress_rule.worker_to_s3",
-        "aws_vpc_security_group_ingress_rule.clients",
-        "aws_vpc_security_group_ingress_rule.endpoints_from_worker",
     ),
     *_of_localstack(
         {"tags_all"},

@@ -3,7 +3,6 @@
 The tests follow one another, in this order.
 """
 
-import json
 import signal
 from typing import Any
 
@@ -11,85 +10,63 @@ from fakes.waiting import eventually
 from retinue_workers.laptop.photographs import package_photographs
 from stack.conftest import Cloud
 from stack.differences import not_seen, unexplained
-from stack.smoke import LocalTasks, smoke
-from stack.task import TaskDefinition
+from stack.ecs import SMOKE_PREFIX
+
+DETECTORS = ("rekognition-faces", "rekognition-labels")
+"""Those of the pool in `dev`."""
 
 ODD_KEYS = ("a+b.jpg", "a photograph.jpg", "été/ñandú & co.jpg")
 """Keys that S3's events carry encoded."""
 
 
-def definition(cloud: Cloud, arn: str) -> TaskDefinition:
-    return TaskDefinition(cloud.client("ecs"), cloud.client("secretsmanager"), arn)
+def test_it_is_deployed_and_looked_at_one_image(deployed: Cloud, history: Any) -> None:
+    # The migrations came first, by the owner; then the worker, and the question of the analyst.
+    logins = list(dict.fromkeys(deployed.gate.entered))
+    assert logins == ["retinue_owner", "retinue_worker", "retinue_analyst"]
+    looked_at = "SELECT detector, outcome FROM runs JOIN images USING (image_id) ORDER BY 1"
+    assert history(looked_at) == [(detector, "succeeded") for detector in DETECTORS]
 
 
-def test_the_migrations_task_makes_the_tables(applied: Cloud) -> None:
-    run = json.loads(applied.deployment.output()["migrate"])
-    task = definition(applied, run["taskDefinition"])
-    log = applied.folder / "migrations.log"
-    assert task.start(applied.added, log).wait(300) == 0, log.read_text()
-    assert set(applied.gate.entered) == {"retinue_owner"}
-
-
-def test_photographs_become_rows(applied: Cloud, history: Any) -> None:
-    output = applied.deployment.output()
+def test_photographs_become_rows(deployed: Cloud, history: Any) -> None:
     photographs = package_photographs()
     keys = {photograph.key: photograph.path for photograph in photographs}
     keys |= dict.fromkeys(ODD_KEYS, next(p.path for p in photographs if p.path.suffix == ".jpg"))
-    task = definition(applied, output["pools"]["labels"]["task_definition_arn"])
-    log = applied.folder / "worker.log"
-    worker = task.start(applied.added, log)
-    try:
-        storage = applied.client("s3")
-        for key, path in keys.items():
-            storage.upload_file(str(path), output["bucket_name"], key)
-
-        def done() -> bool:
-            assert worker.poll() is None, log.read_text()
-            return len(history("SELECT 1 FROM runs")) >= 2 * len(keys)
-
-        eventually(done, within_seconds=300, what="a run of each detector on each photograph")
-        assert task.is_well()
-        tasks = LocalTasks(lambda arn: definition(applied, arn), applied.added, applied.folder)
-        looked = smoke(applied.client, tasks, log).check(output, json.loads(output["migrate"]))
-        assert looked.startswith("2 runs by rekognition-faces, rekognition-labels")
-        assert applied.gate.entered[-1] == "retinue_analyst"
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(120) == 0, log.read_text()
-    finally:
-        worker.kill()
-        worker.wait()
-    assert "retinue_worker" in applied.gate.entered
-    assert applied.agent.requests[0]["ProtectionEnabled"]
-    assert not applied.agent.protected
-    runs = history(
+    assert deployed.services is not None
+    [(service, worker)] = deployed.services.workers.items()
+    log = deployed.services.log(service)
+    storage = deployed.client("s3")
+    for key, path in keys.items():
+        storage.upload_file(str(path), deployed.outputs["bucket_name"], key)
+    runs = (
         "SELECT key, detector, outcome FROM runs JOIN images USING (image_id) "
-        "WHERE key NOT LIKE 'retinue-smoke/%' ORDER BY 1, 2"
+        f"WHERE key NOT LIKE '{SMOKE_PREFIX}%' ORDER BY 1, 2"
     )
-    assert runs == [
-        (key, detector, "succeeded")
-        for key in sorted(keys)
-        for detector in ("rekognition-faces", "rekognition-labels")
+
+    def done() -> bool:
+        assert worker.poll() is None, log.read_text()
+        return len(history(runs)) >= len(DETECTORS) * len(keys)
+
+    eventually(done, within_seconds=300, what="a run of each detector on each photograph")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(120) == 0, log.read_text()
+    assert deployed.agent.requests[0]["ProtectionEnabled"]
+    assert not deployed.agent.protected
+    assert history(runs) == [
+        (key, detector, "succeeded") for key in sorted(keys) for detector in DETECTORS
     ]
     assert history("SELECT 1 FROM detections LIMIT 1")
 
 
-def test_a_second_plan_shows_no_change(applied: Cloud) -> None:
-    changes = applied.deployment.changes()
-    assert unexplained(changes, applied.stack) == []
-    assert not_seen(changes, applied.stack) == []
+def test_a_second_plan_shows_no_change(deployed: Cloud) -> None:
+    changes = deployed.deployment.changes()
+    assert unexplained(changes, deployed.stack) == []
+    assert not_seen(changes, deployed.stack) == []
 
 
-def test_destroy_leaves_nothing(applied: Cloud) -> None:
-    # Emulators ignore `encoding-type=url` on ListObjectVersions, so the provider's own purge asks
-    # for ever for a key with a plus sign. AWS does not.
-    bucket = applied.deployment.output()["bucket_name"]
-    storage = applied.client("s3")
-    for page in storage.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        for version in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
-            storage.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
-    applied.deployment.destroy()
-    assert applied.deployment.addresses() == []
-    assert remains(applied) == {"buckets": [applied.deployment.state_bucket]}
+def test_destroy_leaves_nothing(deployed: Cloud) -> None:
+    deployed.deployment.destroy()
+    assert deployed.deployment.addresses() == []
+    assert remains(deployed) == {"buckets": [deployed.deployment.state_bucket]}
 
 
 def remains(cloud: Cloud) -> dict[str, list[str]]:
