@@ -75,4 +75,4 @@ def test_state_is_remote_and_locked(environment: str) -> None:
     words = re.sub(r"\s+", " ", backend[1])
     assert f'key = "retinue/{environment}.tfstate"' in words
     assert "use_lockfile = true" in words
-    assert "encrypt = true" in words
+    assert "encrypt" not in words, "it would ask S3 for its own key, and not for the bucket's"

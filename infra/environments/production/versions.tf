@@ -8,10 +8,10 @@ terraform {
     }
   }
 
-  # bootstrap/ makes the bucket; its name comes with `terraform init -backend-config=bucket=…`.
+  # bootstrap/ makes the bucket; its name comes with `terraform init -backend-config=bucket=…`. The
+  # bucket encrypts with bootstrap's key. `encrypt = true` would ask for S3's own key instead.
   backend "s3" {
     key          = "retinue/production.tfstate"
-    encrypt      = true
     use_lockfile = true
   }
 }
