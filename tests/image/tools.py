@@ -30,18 +30,31 @@ def ensure_tools() -> None:
     """
     if os.geteuid() != 0:
         raise ToolsMissingError("the image's tests make mounts: run them as root")
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    missing = _missing()
     if missing and os.environ.get("CI") and shutil.which("apt-get"):
-        for command in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-            run(
-                ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", *command],
-                DEBIAN_FRONTEND="noninteractive",
-            )
-        missing = [program for program in PROGRAMS if shutil.which(program) is None]
+        # apt-get waits for dpkg's lock but not for its own, and tests run side by side.
+        with FileLock(_cache() / "image-tools.lock", timeout=280):
+            for command in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
+                if _missing():
+                    run(
+                        ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", *command],
+                        DEBIAN_FRONTEND="noninteractive",
+                    )
+        missing = _missing()
     if missing:
         raise ToolsMissingError(
             f"{', '.join(missing)} not found: `apt-get install {' '.join(PACKAGES)}`"
         )
+
+
+def _missing() -> list[str]:
+    return [program for program in PROGRAMS if shutil.which(program) is None]
+
+
+def _cache() -> Path:
+    cache = user_cache_path("retinue", appauthor=False)
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
 
 
 def base_archive() -> Path:
@@ -49,8 +62,7 @@ def base_archive() -> Path:
 
     It stands in for the published base image, which only a registry has.
     """
-    cache = user_cache_path("retinue", appauthor=False)
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = _cache()
     archive = cache / f"image-base-{SUITE}-1.tar"
     with FileLock(cache / "image-base.lock", timeout=280):
         if not archive.exists():
