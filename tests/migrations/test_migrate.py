@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 from retinue_history import (
     HistorySchemaError,
     HistoryUnavailableError,
@@ -15,7 +16,8 @@ from retinue_history import (
     head_revision,
     upgrade,
 )
-from retinue_history.migrate import _LOCK
+from retinue_history.migrate import _LOCK, alembic_config
+from retinue_history.schema import known_revisions
 
 
 def test_several_processes_may_migrate_at_once(empty_database_url: str) -> None:
@@ -30,6 +32,12 @@ def test_an_engine_with_one_connection_is_enough(empty_database_url: str) -> Non
     upgrade(engine)
     check_schema(engine)
     engine.dispose()
+
+
+def test_revisions_are_known_as_alembic_knows_them() -> None:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    assert known_revisions()[::-1] == tuple(one.revision for one in scripts.walk_revisions())
+    assert scripts.get_current_head() == head_revision()
 
 
 def test_waiting_for_another_migration_ends(empty_database_url: str) -> None:

@@ -49,7 +49,7 @@ def live_images(monkeypatch: pytest.MonkeyPatch) -> LiveImages:
         live.watch(pixels)
         return pixels
 
-    monkeypatch.setattr("retinue_sdk.image.decode", decode)
+    monkeypatch.setattr("retinue_sdk.decode.decode", decode)
     return live
 
 

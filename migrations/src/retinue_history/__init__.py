@@ -42,13 +42,7 @@ from retinue_history.image_erasure import ImageErasures, ImageSubject, ImageTrac
 from retinue_history.known_images import KnownImages
 from retinue_history.logins import create_iam_logins
 from retinue_history.maintenance import Retention, maintain
-from retinue_history.migrate import (
-    check_schema,
-    current_revision,
-    downgrade,
-    head_revision,
-    upgrade,
-)
+from retinue_history.migrate import downgrade, upgrade
 from retinue_history.models import KeptModel, ModelLedger, ModelSession
 from retinue_history.pacing import QuotaLease, QuotaState, Renewal
 from retinue_history.people import Enrolment, IndexedFace, People, PersonBeingForgottenError
@@ -70,6 +64,7 @@ from retinue_history.records import (
     Seen,
     skip_event_id,
 )
+from retinue_history.schema import check_schema, current_revision, head_revision
 from retinue_history.selected import CATEGORIES, DETECTION_COLUMNS, detection_rows, image_rows
 from retinue_history.selection import ImageName, Selection
 from retinue_history.spending import MonthTotals, month_of

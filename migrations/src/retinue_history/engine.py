@@ -1,11 +1,12 @@
 """Connections to the history's database."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 
 from retinue_history.errors import HistoryUnavailableError
@@ -133,6 +134,21 @@ def _notice_broken_connections(engine: Engine) -> None:
                 raise DisconnectionError
         except psycopg.Error as error:
             raise DisconnectionError from error  # the pool tries another, or a new one
+
+
+@contextmanager
+def connected(database: Engine | URL | str) -> Iterator[Connection]:
+    """A connection of SQLAlchemy's for the length of a ``with`` block."""
+    if isinstance(database, Engine):
+        with database.connect() as connection:
+            yield connection
+        return
+    engine = create_history_engine(database, application_name="retinue migrate", pool_size=1)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def connect(

@@ -2,8 +2,8 @@
 
 from sqlalchemy import URL, Connection, Engine, text
 
+from retinue_history.engine import connected
 from retinue_history.faults import translated
-from retinue_history.migrate import connected
 
 IAM_LOGINS = {"retinue_worker": "retinue_writer", "retinue_analyst": "retinue_reader"}
 """Logins, and the role that each is a member of."""

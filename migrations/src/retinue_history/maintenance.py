@@ -18,7 +18,7 @@ from retinue_history import retention
 from retinue_history.errors import HistoryUnavailableError
 from retinue_history.faults import translated
 from retinue_history.label_pruning import prune_labels
-from retinue_history.migrate import check_schema
+from retinue_history.schema import check_schema
 
 MONTHS_AHEAD = 3
 """How many months get their partition before they begin. Daily maintenance may fail for so long."""

@@ -1,22 +1,23 @@
-"""Brings a database to the schema this code was written for."""
+"""Brings a database to the schema this code was written for.
 
-import logging
+Alembic is imported by whoever migrates; a worker only reads the revision (``schema.py``).
+"""
+
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, text
 
-from retinue_history.engine import create_history_engine
+from retinue_history.engine import connected
 from retinue_history.errors import HistorySchemaError, HistoryUnavailableError
 from retinue_history.faults import translated
+from retinue_history.schema import head_revision, known_revisions, revision_of
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _LOCK = 0x5245_5449_4E55_4501  # "RETINUE", 1: held while migrating
 _POLL_SECONDS = 0.2
@@ -43,6 +44,8 @@ def upgrade(
             says which to grant), or another process has been migrating for longer than
             ``lock_timeout_seconds``.
     """
+    from alembic import command
+
     with _alone(database, lock_timeout_seconds) as config:
         command.upgrade(config, revision)
 
@@ -63,56 +66,16 @@ def downgrade(
             says which to grant), or another process has been migrating for longer than
             ``lock_timeout_seconds``.
     """
+    from alembic import command
+
     with _alone(database, lock_timeout_seconds) as config:
         command.downgrade(config, revision)
 
 
-def head_revision() -> str:
-    """The revision this code was written for."""
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    if head is None:
-        raise HistorySchemaError("this installation of retinue-history has no revisions in it")
-    return head
-
-
-def current_revision(database: Engine | URL | str) -> str | None:
-    """The revision the database is at; ``None`` if it was never migrated.
-
-    Raises:
-        HistoryUnavailableError: The database cannot be reached.
-    """
-    with translated(), connected(database) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
-
-
-def check_schema(database: Engine | URL | str) -> None:
-    """Refuse a database whose schema is older than the one this code was written for.
-
-    A newer one is taken, and logged: schemas are expanded first, so the release before goes on to
-    read and write rightly on the new one (docs/keeping.md).
-
-    Raises:
-        HistorySchemaError: It is older, or holds no history; the message says what to do.
-        HistoryUnavailableError: It cannot be reached.
-    """
-    current, head = current_revision(database), head_revision()
-    if current == head:
-        return
-    if current is None:
-        raise HistorySchemaError("the database holds no Retinue history: run `retinue migrate`")
-    if current in _known_revisions():
-        raise HistorySchemaError(
-            f"the database is at revision {current}, this code needs {head}: run `retinue migrate`"
-        )
-    log.warning(
-        "the database is at revision %s, which is newer than this Retinue (%s): going on",
-        current,
-        head,
-    )
-
-
-def alembic_config() -> Config:
+def alembic_config() -> "Config":
     """Alembic's configuration, without a file: revisions and environment come from this package."""
+    from alembic.config import Config
+
     package = str(Path(__file__).parent).replace("%", "%%")
     config = Config()
     config.set_main_option("script_location", package)
@@ -122,7 +85,7 @@ def alembic_config() -> Config:
 
 
 @contextmanager
-def _alone(database: Engine | URL | str, lock_timeout_seconds: float) -> Iterator[Config]:
+def _alone(database: Engine | URL | str, lock_timeout_seconds: float) -> "Iterator[Config]":
     """Hold the migration lock for the length of a ``with`` block.
 
     Each revision opens its own transactions, so that a long one need not keep its locks.
@@ -160,29 +123,9 @@ def _take_lock(connection: Connection, timeout_seconds: float) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-@contextmanager
-def connected(database: Engine | URL | str) -> Iterator[Connection]:
-    """A connection for the length of a ``with`` block."""
-    if isinstance(database, Engine):
-        with database.connect() as connection:
-            yield connection
-        return
-    engine = create_history_engine(database, application_name="retinue migrate", pool_size=1)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def _known_revisions() -> set[str]:
-    scripts = ScriptDirectory.from_config(alembic_config())
-    return {script.revision for script in scripts.walk_revisions()}
-
-
 def _refuse_unknown_revision(connection: Connection) -> None:
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in _known_revisions():
+    current = revision_of(connection)
+    if current is not None and current not in known_revisions():
         raise HistorySchemaError(_newer(current))
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from retinue_onnx.candidates import Candidates
+from retinue_onnx.errors import NotANumberError
 from retinue_onnx.letterbox import letterbox, stretch
 from retinue_onnx.nanodet import expected_distances, grids
-from retinue_onnx.session import NotANumberError
 from retinue_onnx.suppression import overlaps, suppressed
 
 sides = st.integers(1, 700)

@@ -4,12 +4,15 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
-from retinue_sdk.decode import ImageLimits, Pixels, decode
 from retinue_sdk.errors import InvalidImageError
+from retinue_sdk.limits import ImageLimits
 from retinue_sdk.reference import ImageReference
+
+if TYPE_CHECKING:
+    from retinue_sdk.decode import Pixels
 
 
 class Image:
@@ -87,7 +90,7 @@ class Image:
         with self._lock:
             return self._read()
 
-    def pixels(self) -> Pixels:
+    def pixels(self) -> "Pixels":
         """The decoded image, fetched and decoded on first use.
 
         Returns:
@@ -103,6 +106,8 @@ class Image:
                 data = self._read()
                 if self._undecodable is not None:
                     raise self._undecodable
+                from retinue_sdk.decode import decode
+
                 try:
                     self._pixels = decode(data, self._limits)
                 except InvalidImageError as error:

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 from retinue_sdk import ImageLimits
-from retinue_sdk.decode import MAX_BYTES, MAX_PX, decode
+from retinue_sdk.decode import decode
+from retinue_sdk.limits import MAX_BYTES, MAX_PX
 from unit.sdk.pictures import LIMITS, chunk, is_close, photo, png, refusal, saved
 
 # Pillow warns of oddities in files. Outside tests a warning is no error, so neither is it here.

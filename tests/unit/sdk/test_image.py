@@ -116,7 +116,7 @@ def test_an_image_that_cannot_be_decoded_is_decoded_once_and_stays_readable(
         decoded.append(data)
         raise InvalidImageError("corrupt", code="corrupt_image")
 
-    monkeypatch.setattr("retinue_sdk.image.decode", decode)
+    monkeypatch.setattr("retinue_sdk.decode.decode", decode)
     store = Store(b"a format that only some service knows")
     image = Image(REFERENCE, store.load)
     for _ in range(2):
@@ -135,7 +135,7 @@ def test_running_out_of_memory_is_not_the_images_fault(monkeypatch: pytest.Monke
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("retinue_sdk.image.decode", decode)
+        patch.setattr("retinue_sdk.decode.decode", decode)
         with pytest.raises(MemoryError):
             image.pixels()
     assert image.pixels().shape == (2, 4, 3)

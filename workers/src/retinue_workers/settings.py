@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from retinue_sdk import ConfigurationError, Price, Tier
-from retinue_sdk.decode import MAX_BYTES, MAX_PX
+from retinue_sdk.limits import MAX_BYTES, MAX_PX
 
 from retinue_workers.isolation.terms import Isolation
 from retinue_workers.models.policy import ModelPolicy

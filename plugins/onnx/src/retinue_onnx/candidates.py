@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from retinue_onnx.session import NotANumberError
+from retinue_onnx.errors import NotANumberError
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]

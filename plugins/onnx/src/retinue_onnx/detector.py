@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-import numpy as np
 from retinue_sdk import (
     Capabilities,
     Detection,
@@ -19,16 +18,20 @@ from retinue_sdk import (
     Image,
     Input,
     InvalidImageError,
-    Pixels,
     Result,
 )
 
-from retinue_onnx.candidates import Candidates
-from retinue_onnx.layout import Layout
-from retinue_onnx.letterbox import Placement
+from retinue_onnx.errors import NotANumberError
 from retinue_onnx.model_file import ModelFile
 from retinue_onnx.options import OnnxOptions
-from retinue_onnx.session import NotANumberError, Session
+
+if TYPE_CHECKING:
+    from retinue_sdk import Pixels
+
+    from retinue_onnx.candidates import Candidates
+    from retinue_onnx.layout import Layout
+    from retinue_onnx.letterbox import Placement
+    from retinue_onnx.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -46,16 +49,16 @@ class Placed:
     """
 
     index: int
-    canvas: Pixels
-    placement: Placement
+    canvas: "Pixels"
+    placement: "Placement"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A network that is ready, and how to speak with it."""
 
-    session: Session
-    layout: Layout
+    session: "Session"
+    layout: "Layout"
 
 
 class OnnxDetector(Detector[OptionsT]):
@@ -97,6 +100,8 @@ class OnnxDetector(Detector[OptionsT]):
         Raises:
             ConfigurationError: The model or an execution provider cannot be used.
         """
+        from retinue_onnx.session import Session
+
         session = Session(
             self._file.read(), providers=self.options.providers, threads=self.options.threads
         )
@@ -142,7 +147,9 @@ class OnnxDetector(Detector[OptionsT]):
             for placed, candidates in zip(batch, found, strict=True)
         }
 
-    def _run(self, loaded: Loaded, batch: Sequence[Placed]) -> list[Candidates]:
+    def _run(self, loaded: Loaded, batch: Sequence[Placed]) -> list["Candidates"]:
+        import numpy as np
+
         canvases = np.stack([placed.canvas for placed in batch])
         missing = (loaded.session.batch or len(batch)) - len(batch)
         if missing:
@@ -150,7 +157,7 @@ class OnnxDetector(Detector[OptionsT]):
         outputs = loaded.session.run(loaded.layout.normalise(canvases))
         return loaded.layout.read(outputs, len(batch), self.options.threshold)
 
-    def _findings(self, loaded: Loaded, placed: Placed, candidates: Candidates) -> Findings:
+    def _findings(self, loaded: Loaded, placed: Placed, candidates: "Candidates") -> Findings:
         height, width = placed.canvas.shape[:2]
         return Findings(
             detections=tuple(self._detections(candidates, placed.placement)),
@@ -164,7 +171,7 @@ class OnnxDetector(Detector[OptionsT]):
         )
 
     @abstractmethod
-    def _layout(self, session: Session) -> Layout:
+    def _layout(self, session: "Session") -> "Layout":
         """How to speak with the network.
 
         Raises:
@@ -172,5 +179,5 @@ class OnnxDetector(Detector[OptionsT]):
         """
 
     @abstractmethod
-    def _detections(self, candidates: Candidates, placement: Placement) -> list[Detection]:
+    def _detections(self, candidates: "Candidates", placement: "Placement") -> list[Detection]:
         """What is reported, in the order of the candidates: best first."""

@@ -5,7 +5,7 @@ Their input is RGB, 0 to 1. Boxes are left, top, right, bottom in pixels of the 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from retinue_sdk import Pixels
@@ -13,9 +13,8 @@ from retinue_sdk import Pixels
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.layout import Canvases
 from retinue_onnx.letterbox import Placement, letterbox, stretch
+from retinue_onnx.options import Resize
 from retinue_onnx.session import Array, Batch
-
-Resize: TypeAlias = Literal["letterbox", "stretch"]
 
 LETTERBOX_GREY = 114
 """Grey level around a letterboxed image: what the YOLO family trains with (``letterbox`` in

@@ -1,18 +1,18 @@
 """The detector ``onnx-faces``: faces and their eyes, nose and corners of the mouth."""
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 from retinue_sdk import ConfigurationError, Detection
 
-from retinue_onnx.boxes import bounding_boxes
-from retinue_onnx.candidates import Candidates
-from retinue_onnx.centerface import CHANNELS, MULTIPLE_PX, STRIDE_PX, CenterFace
 from retinue_onnx.detector import OnnxDetector
-from retinue_onnx.layout import Layout
-from retinue_onnx.letterbox import Placement
 from retinue_onnx.options import OnnxOptions
-from retinue_onnx.session import Session
+
+if TYPE_CHECKING:
+    from retinue_onnx.candidates import Candidates
+    from retinue_onnx.layout import Layout
+    from retinue_onnx.letterbox import Placement
+    from retinue_onnx.session import Session
 
 LANDMARKS = ("eyeLeft", "eyeRight", "nose", "mouthLeft", "mouthRight")
 """Names of the landmarks in CenterFace's order, left and right as the viewer sees them; the words
@@ -37,7 +37,9 @@ class FaceDetector(OnnxDetector[FaceOptions]):
     version: ClassVar[str] = "1"
     bundled_model: ClassVar[str] = "centerface.onnx"
 
-    def _layout(self, session: Session) -> Layout:
+    def _layout(self, session: "Session") -> "Layout":
+        from retinue_onnx.centerface import CHANNELS, MULTIPLE_PX, STRIDE_PX, CenterFace
+
         height, width = session.height or MULTIPLE_PX, session.width or MULTIPLE_PX
         outputs = session.probe(height=height, width=width)
         rows, columns = height // STRIDE_PX, width // STRIDE_PX
@@ -54,7 +56,9 @@ class FaceDetector(OnnxDetector[FaceOptions]):
             )
         return CenterFace(self.options.max_side_px, session.height, session.width)
 
-    def _detections(self, candidates: Candidates, placement: Placement) -> list[Detection]:
+    def _detections(self, candidates: "Candidates", placement: "Placement") -> list[Detection]:
+        from retinue_onnx.boxes import bounding_boxes
+
         boxes = bounding_boxes(candidates, placement)
         points = placement.to_ratios(candidates.points).astype(float).tolist()
         return [

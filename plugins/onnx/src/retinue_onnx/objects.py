@@ -3,21 +3,20 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 from retinue_sdk import Detection, DetectorNotReadyError
 
-from retinue_onnx.boxes import bounding_boxes
-from retinue_onnx.candidates import Candidates
 from retinue_onnx.class_names import Names, chosen_names, coco_names, names_in_metadata
 from retinue_onnx.detector import OnnxDetector
-from retinue_onnx.end_to_end import Resize
-from retinue_onnx.layout import Layout
-from retinue_onnx.letterbox import Placement
-from retinue_onnx.options import OnnxOptions
-from retinue_onnx.recognition import recognised
-from retinue_onnx.session import Session
+from retinue_onnx.options import OnnxOptions, Resize
+
+if TYPE_CHECKING:
+    from retinue_onnx.candidates import Candidates
+    from retinue_onnx.layout import Layout
+    from retinue_onnx.letterbox import Placement
+    from retinue_onnx.session import Session
 
 
 class ObjectOptions(OnnxOptions):
@@ -61,7 +60,9 @@ class ObjectDetector(OnnxDetector[ObjectOptions]):
         names = "" if self.options.labels is None else json.dumps(self._names)
         return hashlib.sha256(f"{super().model_fingerprint()}\n{names}".encode()).hexdigest()
 
-    def _layout(self, session: Session) -> Layout:
+    def _layout(self, session: "Session") -> "Layout":
+        from retinue_onnx.recognition import recognised
+
         if self.options.labels is None:
             self._names = names_in_metadata(session.metadata) or coco_names()
         return recognised(
@@ -71,7 +72,9 @@ class ObjectDetector(OnnxDetector[ObjectOptions]):
             side_px=self.options.input_side_px,
         )
 
-    def _detections(self, candidates: Candidates, placement: Placement) -> list[Detection]:
+    def _detections(self, candidates: "Candidates", placement: "Placement") -> list[Detection]:
+        from retinue_onnx.boxes import bounding_boxes
+
         beyond = candidates.classes.max(initial=-1)
         if beyond >= len(self._names):
             raise DetectorNotReadyError(

@@ -1,10 +1,13 @@
 """What both detectors let the user set."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 from retinue_sdk import DetectorOptions, Operational
+
+Resize: TypeAlias = Literal["letterbox", "stretch"]
+"""How images get to the size of a network's input."""
 
 
 class OnnxOptions(DetectorOptions):

@@ -1,4 +1,8 @@
-"""The entry point: what this plugin offers to Retinue."""
+"""The entry point: what this plugin offers to Retinue.
+
+It is imported by every worker, whatever its detectors, so it imports neither NumPy nor ONNX Runtime
+nor what needs them: a detector does when it starts.
+"""
 
 from collections.abc import Callable
 

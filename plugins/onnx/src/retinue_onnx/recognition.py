@@ -9,12 +9,12 @@ from retinue_onnx.end_to_end import (
     EndToEnd,
     Queries,
     Reader,
-    Resize,
     batch_of_rows,
     numbered_rows,
 )
 from retinue_onnx.layout import Layout
 from retinue_onnx.nanodet import NanoDet, grids
+from retinue_onnx.options import Resize
 from retinue_onnx.session import Array, Session
 
 DYNAMIC_SIDE_PX = 640

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from retinue_sdk import ConfigurationError
 
+from retinue_onnx.errors import NotANumberError
+
 Array = npt.NDArray[Any]
 Batch = npt.NDArray[np.float32]
 """Images as a network takes them: shape (N, 3, height, width), dtype float32."""
@@ -16,10 +18,6 @@ SIZES_INPUT = "orig_target_sizes"
 (N, 2), int64 (``tools/export_onnx.py`` of lyuwenyu/RT-DETR)."""
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-
-
-class NotANumberError(ArithmeticError):
-    """The network answered with NaN or infinity."""
 
 
 def _runtime() -> Any:

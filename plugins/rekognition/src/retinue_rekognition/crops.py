@@ -1,11 +1,14 @@
 """Single faces, cut out of an image."""
 
+import math
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image as PillowImage
-from retinue_sdk import BoundingBox, Pixels
+from retinue_sdk import BoundingBox
+
+if TYPE_CHECKING:
+    from retinue_sdk import Pixels
 
 MIN_SIDE_PX = 160
 """Least side of a crop, in pixels: Rekognition refuses less than 80."""
@@ -36,7 +39,7 @@ class Crop:
         )
 
 
-def crop(pixels: Pixels, face: BoundingBox, *, margin: float) -> Crop | None:
+def crop(pixels: "Pixels", face: BoundingBox, *, margin: float) -> Crop | None:
     """Cut out a face.
 
     Args:
@@ -55,9 +58,12 @@ def crop(pixels: Pixels, face: BoundingBox, *, margin: float) -> Crop | None:
         face.height * (1 + 2 * margin),
     ).clipped()
     left, top = int(wide.left * width), int(wide.top * height)
-    right, bottom = int(np.ceil(wide.right * width)), int(np.ceil(wide.bottom * height))
+    right, bottom = math.ceil(wide.right * width), math.ceil(wide.bottom * height)
     if right - left < 1 or bottom - top < 1:
         return None
+    import numpy as np
+    from PIL import Image as PillowImage
+
     part = PillowImage.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
     scale = max(MIN_SIDE_PX / min(part.size), 1.0)
     scale = min(scale, MAX_SIDE_PX / max(part.size))

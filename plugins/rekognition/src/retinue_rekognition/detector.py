@@ -8,7 +8,6 @@ from io import BytesIO
 from threading import Lock
 from typing import Any, ClassVar, TypeVar
 
-from PIL import Image as PillowImage
 from retinue_sdk import (
     Capabilities,
     ConfigurationError,
@@ -228,6 +227,8 @@ class OneCallDetector(RekognitionDetector[OptionsT]):
 
 def control_image() -> bytes:
     """A picture that every operation accepts: 160 × 160 pixels, PNG."""
+    from PIL import Image as PillowImage
+
     file = BytesIO()
     PillowImage.linear_gradient("L").resize((160, 160)).convert("RGB").save(file, "PNG")
     return file.getvalue()

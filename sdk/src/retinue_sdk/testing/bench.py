@@ -6,11 +6,12 @@ from threading import Thread
 from types import TracebackType
 from typing import Self, TypeVar
 
-from retinue_sdk.decode import ImageLimits, Pixels
+from retinue_sdk.decode import Pixels
 from retinue_sdk.detection import Findings
 from retinue_sdk.detector import AnyDetector, Capabilities, Result
 from retinue_sdk.errors import ConfigurationError, DetectorError
 from retinue_sdk.image import Image
+from retinue_sdk.limits import ImageLimits
 from retinue_sdk.options import DetectorOptions
 from retinue_sdk.reference import ImageReference
 from retinue_sdk.testing.subject import Subject

@@ -1,9 +1,9 @@
 """Checks of what a detector makes of odd and broken images."""
 
-from retinue_sdk.decode import ImageLimits
 from retinue_sdk.detection import Findings
 from retinue_sdk.detector import Input, Result
 from retinue_sdk.errors import InvalidImageError
+from retinue_sdk.limits import ImageLimits
 from retinue_sdk.testing import pictures
 from retinue_sdk.testing.bench import Bench, CheckFailedError, WatchedImage
 from retinue_sdk.testing.check import Checks, NotApplicableError, Suite

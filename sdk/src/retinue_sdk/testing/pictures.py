@@ -6,7 +6,8 @@ from io import BytesIO
 from PIL import ExifTags, ImageDraw
 from PIL import Image as Pillow
 
-from retinue_sdk.decode import ImageLimits, decode
+from retinue_sdk.decode import decode
+from retinue_sdk.limits import ImageLimits
 
 _FROM_UPRIGHT = {
     1: None,

@@ -17,6 +17,8 @@ from retinue_history import (
 )
 from retinue_sdk import ConfigurationError, DetectorError, ManagedModel, ModelState
 
+from retinue_workers.cli.models_promote import promote
+from retinue_workers.cli.models_train import train
 from retinue_workers.models.reaper import reap
 from retinue_workers.plugins import Plugins
 from retinue_workers.settings import Settings
@@ -29,6 +31,10 @@ _COLUMNS = "{:16}  {:>8}  {:>10}  {:20}  {}"
 @click.group("models", short_help="Models that cost money while they run: status, start, stop, …")
 def models() -> None:
     """Models that workers start and stop (RETINUE_MODELS), and what each session cost."""
+
+
+models.add_command(train)
+models.add_command(promote)
 
 
 @models.command()

@@ -17,9 +17,8 @@ from functools import partial
 from itertools import islice
 from multiprocessing.connection import Connection
 from threading import Lock, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from retinue_sdk import (
     AnyDetector,
     ConfigurationError,
@@ -29,7 +28,6 @@ from retinue_sdk import (
     ImageLimits,
     ImageReference,
     InvalidImageError,
-    Pixels,
 )
 
 from retinue_workers.isolation.wire import (
@@ -41,6 +39,9 @@ from retinue_workers.isolation.wire import (
     pack,
     unpack,
 )
+
+if TYPE_CHECKING:
+    from retinue_sdk import Pixels
 
 OUT_OF_MEMORY = 71
 """Exit status of a process whose detector met ``MemoryError``: it may hold half of anything."""
@@ -88,7 +89,7 @@ class SentImage(Image):
         index: int,
         limits: ImageLimits,
         size_bytes: int | None,
-        pixels: Pixels | None,
+        pixels: "Pixels | None",
     ) -> None:
         """Keep the pixels, if they came along."""
         super().__init__(reference, partial(line.load, index), limits=limits, size_bytes=size_bytes)
@@ -215,6 +216,8 @@ def _packed(result: object) -> bytes:
 def _image(recipe: Recipe, line: Line, index: int, data: Message, frames: list[bytes]) -> SentImage:
     pixels: Pixels | None = None
     if data["shape"] is not None:
+        import numpy as np
+
         pixels = np.frombuffer(frames[index], dtype=np.uint8).reshape(data["shape"])
     reference = ImageReference(**data["reference"])
     return SentImage(reference, line, index, recipe.limits, data["size_bytes"], pixels)

@@ -15,7 +15,6 @@ from retinue_sdk import (
     Json,
     Result,
 )
-from retinue_sdk.decode import measure
 
 from retinue_workers.object_store import ObjectStore
 from retinue_workers.routing.decision import Facts
@@ -68,6 +67,8 @@ class ObjectFacts(Detector[DetectorOptions]):
             if self._tags:
                 answer["tags"] = self._store.tags(image.reference)
             if self._size_px:
+                from retinue_sdk.decode import measure
+
                 answer["size_px"] = measure(image.read(), self._store.limits)
         except DetectorError as error:
             return error

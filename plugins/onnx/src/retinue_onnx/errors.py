@@ -1,0 +1,5 @@
+"""What can go wrong with a network's answer."""
+
+
+class NotANumberError(ArithmeticError):
+    """The network answered with NaN or infinity."""

