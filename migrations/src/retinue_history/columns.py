@@ -50,6 +50,16 @@ def key_columns(keys: Collection[RunKey]) -> Columns:
     }
 
 
+def upload_columns(images: Collection[ImageRecord]) -> Columns:
+    """Which images, and when they were uploaded so."""
+    return {
+        "image_id": uuids(image.image_id for image in images),
+        "bucket": texts("bucket", [image.bucket for image in images]),
+        "key": texts("key", [image.key for image in images]),
+        "uploaded_at": times("uploaded_at", [image.uploaded_at for image in images]),
+    }
+
+
 def sighting_columns(
     images: Sequence[ImageRecord], removed: Sequence[RemovedObject]
 ) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from retinue_history.columns import (
     key_columns,
     run_columns,
     sighting_columns,
+    upload_columns,
 )
 from retinue_history.errors import HistoryUnavailableError
 from retinue_history.faults import clashed, translated
@@ -96,13 +97,11 @@ class History:
 
         Raises:
             HistoryUnavailableError: The database cannot answer now.
+            HistoryDataError: A text holds what Postgres cannot.
         """
         if not images:
             return set()
-        columns = {
-            name: [getattr(image, name) for image in images]
-            for name in ("image_id", "bucket", "key", "uploaded_at")
-        }
+        columns = upload_columns(images)
         with translated(), single_statements(self._engine) as connection:
             return {image_id for (image_id,) in connection.execute(statements.FORGOTTEN, columns)}
 
