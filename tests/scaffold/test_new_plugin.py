@@ -30,7 +30,7 @@ FILES = {
     "tests/test_conformance.py",
     "tests/test_detector.py",
 }
-RELEASED = ("retinue-sdk", "retinue-history", "retinue-workers")
+RELEASED = ("retinue-sdk", "retinue-aws", "retinue-history", "retinue-workers")
 
 Run = Callable[[Sequence[str | Path], Path], str]
 
