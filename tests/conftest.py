@@ -1,6 +1,7 @@
 """A real Postgres for every test that wants one."""
 
 import os
+import signal
 import tempfile
 import uuid
 import warnings
@@ -18,6 +19,10 @@ from sqlalchemy import make_url
 
 # platformdirs warns where there is none (a container), and here a warning is an error.
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+
+# What a shell starts in the background ignores Ctrl-C, and so would everything that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # How long an example takes is for the benchmarks to say: on a busy machine it says nothing.
