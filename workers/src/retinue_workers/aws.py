@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, NoRegionError
+from retinue_aws import new_session
 from retinue_sdk import ConfigurationError
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def make_clients(*, connections: int, receive_wait_seconds: int = 0) -> Clients:
     )
     try:
         # ECS sets AWS_REGION, as every other SDK reads it; boto3 knows AWS_DEFAULT_REGION alone.
-        session = boto3.session.Session(region_name=os.environ.get("AWS_REGION"))
+        session = boto3.session.Session(
+            region_name=os.environ.get("AWS_REGION"), botocore_session=new_session()
+        )
         sqs = cast("Any", session.client("sqs", config=config))
         return Clients(
             s3=cast("Any", session.client("s3", config=config)),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 from botocore.exceptions import BotoCoreError, NoRegionError
+from retinue_aws import new_session
 from retinue_history import HistoryUnavailableError
 from retinue_history.engine import history_url
 from retinue_sdk import ConfigurationError
@@ -45,7 +46,9 @@ def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
     _check(parsed)
     try:
         # ECS sets AWS_REGION, as every other SDK reads it; boto3 knows AWS_DEFAULT_REGION alone.
-        session = boto3.session.Session(region_name=os.environ.get("AWS_REGION"))
+        session = boto3.session.Session(
+            region_name=os.environ.get("AWS_REGION"), botocore_session=new_session()
+        )
         client = cast("Any", session.client("rds"))
     except NoRegionError as error:
         raise ConfigurationError("no AWS region is set: set AWS_REGION") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from retinue_aws import Answer, JsonCalls
+from retinue_aws import Answer, JsonCalls, new_session
 from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
 
 from retinue_rekognition.errors import CredentialsError, explained
@@ -126,7 +126,7 @@ class Api:
     def _connect(self) -> _Clients:
         with explained("boto3"):
             # A session of its own, so that a credentials file is read anew.
-            session = boto3.Session(region_name=self.region)
+            session = boto3.Session(region_name=self.region, botocore_session=new_session())
             if session.get_credentials() is None:
                 raise CredentialsError(
                     "there are no AWS credentials: give the worker a task role, or set AWS_PROFILE"
