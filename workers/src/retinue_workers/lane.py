@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
 from threading import Thread
 
 import structlog
@@ -28,6 +27,7 @@ from retinue_workers.isolation.errors import DetectorTimeoutError
 from retinue_workers.loader import prepare
 from retinue_workers.pacing.call_pacer import CallPacer
 from retinue_workers.pacing.pacer import SharedPacer
+from retinue_workers.run_records import RunRecords
 from retinue_workers.schedule import Schedule
 from retinue_workers.silence import HUNG_CALLS, PROBES_AN_IMAGE, Silence
 from retinue_workers.spending import Spending
@@ -116,7 +116,12 @@ class Lane:
             )
             spending.add(detector.name, self._capabilities)
         self._spending = spending
-        self._charge = partial(spending.charges, detector.name)
+        self._records = RunRecords(
+            detector,
+            spending,
+            max_detections=limits.max_detections,
+            max_response_bytes=limits.max_response_bytes,
+        )
         self._calls = Calls()
         self._pacer = pacer
         if pacer is not None and self._capabilities.quotas:
@@ -333,9 +338,12 @@ class Lane:
         )
         match verdict:
             case Succeed(findings):
-                self._settle(attempt, self._success(attempt, findings, started_at, duration_ms))
+                self._settle(
+                    attempt, self._records.success(attempt, findings, started_at, duration_ms)
+                )
             case Fail() as fail:
-                self._settle(attempt, self._failure(attempt, fail, started_at, duration_ms))
+                run = self._records.failure(attempt, fail, started_at, duration_ms)
+                self._settle(attempt, run)
             case Retry(after_seconds, reason, alone, throttled):
                 log.warning(
                     "retry",
@@ -361,37 +369,6 @@ class Lane:
                 self.put(attempt)
             case HandBack() as outcome:
                 self._settle(attempt, outcome)
-
-    def _success(
-        self, attempt: Attempt, findings: Findings, started_at: datetime, duration_ms: float
-    ) -> RunRecord:
-        """The run of a detector that looked; a failed one if what it says cannot be recorded."""
-        try:
-            return record.success(
-                attempt,
-                findings,
-                model_version=self.detector.model_version,
-                charge=self._charge,
-                started_at=started_at,
-                duration_ms=duration_ms,
-                max_detections=self._limits.max_detections,
-                max_response_bytes=self._limits.max_response_bytes,
-            )
-        except record.InvalidResultError as error:
-            reason = str(error)
-        except Exception as error:  # its model_version
-            log.exception("answer_unreadable", detector=self.name, kind="Findings")
-            reason = describe(error)
-        fail = Fail("invalid_result", reason, final=False)
-        return self._failure(attempt, fail, started_at, duration_ms)
-
-    def _failure(
-        self, attempt: Attempt, fail: Fail, started_at: datetime, duration_ms: float
-    ) -> RunRecord:
-        """The run of a detector that could not look."""
-        return record.failure(
-            attempt, fail, charge=self._charge, started_at=started_at, duration_ms=duration_ms
-        )
 
     def _watch(self) -> None:
         """Give up calls that exceed their time."""
@@ -424,7 +401,9 @@ class Lane:
                 self._park(attempt)
                 self.put(attempt)
             else:
-                self._settle(attempt, self._failure(attempt, fail, call.started_at, duration_ms))
+                self._settle(
+                    attempt, self._records.failure(attempt, fail, call.started_at, duration_ms)
+                )
 
 
 @contextmanager
