@@ -51,3 +51,17 @@ def test_an_api_only_worker_imports_no_model_picture_or_migration_library() -> N
     assert {"onnx-objects", "rekognition-labels"} <= set(detectors)
     assert "sqlalchemy" in modules
     assert {name.partition(".")[0] for name in modules} & NEEDLESS == set()
+
+
+def test_a_command_runs_with_the_garbage_collector_on() -> None:
+    script = """
+import gc, sys
+from retinue_workers import cli
+from retinue_workers.cli import migrate, commands
+
+migrate.migrate.callback = lambda: print(gc.isenabled())
+sys.argv = ["retinue", "migrate"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    assert done.stdout.split() == [b"True"]

@@ -1,5 +1,6 @@
 """The commands of ``retinue``, in the order of use."""
 
+import gc
 from importlib import import_module
 from typing import IO, Any
 
@@ -61,12 +62,13 @@ class _Commands(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
+        """Import a command; from then on there is garbage to collect, see ``main``."""
         del ctx
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(f"retinue_workers.cli.{module}"), name)
+        gc.enable()
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
