@@ -24,7 +24,7 @@ run: .venv/for-use ## detect what is in photographs: IMAGES=folder, DETECTORS=na
 	@$(BIN)/retinue run $(if $(DETECTORS),--detectors '$(DETECTORS)') -- $(if $(IMAGES),'$(IMAGES)')
 
 test: .venv/for-development ## run every test
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadgroup -m 'not alone and not long'
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadscope -m 'not alone and not long'
 	$(BIN)/pytest -m alone
 
 test-faults: .venv/for-development ## break what a worker depends on: SCHEDULES=100, or those of a SEED alone

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from psycopg import sql
 from retinue_history import upgrade
 from retinue_workers.laptop import Emulator, Endpoint, LaptopError, State
 from sqlalchemy import make_url
+from xdist.scheduler import LoadScopeScheduling
 
 # platformdirs warns where there is none (a container), and here a warning is an error.
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
@@ -31,18 +33,24 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
-TOGETHER = frozenset({"infra"})
+TOGETHER = frozenset({"tests/image", "tests/infra"})
 """Folders of tests that share something dear to make, so that one process runs all of them."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay in one process when several run side by side: those of a file."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            folder = item.path.relative_to(here).parts[0]
-            group = folder if folder in TOGETHER else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
+class FileScheduling(LoadScopeScheduling):
+    """Gives all tests of a file to one process, and those of some folders."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """The scope of a test: what runs in one process."""
+        path = Path(nodeid.partition("::")[0])
+        folder = "/".join(path.parts[:2])
+        return folder if folder in TOGETHER else str(path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
+    """How tests are handed out where several run side by side."""
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

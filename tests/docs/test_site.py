@@ -38,7 +38,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.xdist_group("site")
 def test_a_reader_fetches_nothing_from_elsewhere(site: Path) -> None:
     pages = sorted(site.rglob("*.html"))
     assert len(pages) > 40
@@ -54,7 +53,6 @@ def test_a_reader_fetches_nothing_from_elsewhere(site: Path) -> None:
     assert "javascripts/iframe-worker.js" in home
 
 
-@pytest.mark.xdist_group("site")
 def test_every_page_of_the_documentation_is_found_by_the_search(
     site: Path, pages: dict[str, str]
 ) -> None:
@@ -69,7 +67,6 @@ def test_every_page_of_the_documentation_is_found_by_the_search(
     assert (site / "search/search_index.js").is_file()  # for reading from files, without a server
 
 
-@pytest.mark.xdist_group("site")
 @pytest.mark.parametrize(
     ("page", "module"),
     [("sdk", retinue_sdk), ("testing", retinue_sdk.testing)],
@@ -85,7 +82,6 @@ def test_the_reference_has_every_public_name(site: Path, page: str, module: Any)
     assert page != "sdk" or "@hookimpl" in text
 
 
-@pytest.mark.xdist_group("site")
 def test_the_reference_has_every_command(site: Path) -> None:
     text = (site / "reference/commands.html").read_text("utf-8")
     assert "Sentinel" not in text  # Click's own word for "not given" is none for readers
