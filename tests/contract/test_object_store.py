@@ -58,7 +58,7 @@ def versioned(s3: "S3Client", bucket: str) -> str:
 
 
 def store(s3: "S3Client", max_bytes: int = 1_000) -> ObjectStore:
-    return ObjectStore(s3, ImageLimits(max_bytes=max_bytes))
+    return ObjectStore(lambda: s3, ImageLimits(max_bytes=max_bytes))
 
 
 def put(s3: "S3Client", bucket: str, key: str, data: bytes = DATA) -> ImageReference:

@@ -71,7 +71,7 @@ class Rig:
             plugins=self.plugins,
             detectors=self.detectors,
             queue=self.queue,
-            store=ObjectStore(cast("S3Client", self.s3), image_limits(chosen)),
+            store=ObjectStore(lambda: cast("S3Client", self.s3), image_limits(chosen)),
             history=self.history,
         )
 

@@ -84,7 +84,7 @@ def called() -> set[str]:
     of_sqs = {f"sqs:{BATCH.sub('', name)}" for name in names}
 
     s3, of_s3 = recorded("s3", {"GetObject": b"image", "HeadObject": b""})
-    store = ObjectStore(s3, ImageLimits())
+    store = ObjectStore(lambda: s3, ImageLimits())
     for version_id in (None, "v"):
         reference = ImageReference("bucket", "key", version_id=version_id, etag="e")
         store.fetch(reference)
@@ -96,7 +96,7 @@ def called() -> set[str]:
 def on_request() -> set[str]:
     """What it calls only where a route or a plugin asks for it."""
     s3, of_s3 = recorded("s3", {"GetObjectTagging": b"<Tagging><TagSet/></Tagging>"})
-    store = ObjectStore(s3, ImageLimits())
+    store = ObjectStore(lambda: s3, ImageLimits())
     for version_id in (None, "v"):
         store.tags(ImageReference("bucket", "key", version_id=version_id, etag="e"))
     events, of_events = recorded("events", {})

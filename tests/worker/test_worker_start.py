@@ -7,6 +7,7 @@ from fakes.plugin import Gate, LeavesAtStart
 from fakes.rig import Rig
 from fakes.waiting import eventually, worker_threads
 from retinue_sdk import ConfigurationError
+from retinue_workers.object_store import ObjectStore
 
 
 @pytest.mark.parametrize(
@@ -81,3 +82,14 @@ def test_a_start_tells_the_history_what_the_fingerprints_stand_for(memory_rig: R
     gate = memory_rig.detectors[0]
     assert (told.detector, told.fingerprint) == ("gate", gate.fingerprint())
     assert told.options == gate.options.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(("detector", "made"), [("echo", False), ("pixels", True), ("bytes", True)])
+def test_a_client_of_s3_is_made_at_the_start_if_a_detector_needs_one(
+    memory_rig: Rig, monkeypatch: pytest.MonkeyPatch, detector: str, made: bool
+) -> None:
+    connected: list[ObjectStore] = []
+    monkeypatch.setattr(ObjectStore, "connect", lambda store: connected.append(store))
+    with memory_rig.running({detector: {}}) as worker:
+        del worker
+    assert bool(connected) is made

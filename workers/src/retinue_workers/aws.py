@@ -1,6 +1,7 @@
 """AWS clients, made one way."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,9 +23,15 @@ black hole is over after some 20 seconds, well within the visibility timeout tha
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """The AWS services that a worker itself talks to."""
+    """The AWS services that a worker itself talks to.
 
-    s3: "S3Client"
+    Attributes:
+        s3: Makes a client of S3; raises ``ConfigurationError`` if it cannot be.
+        sqs: For all calls but long polls.
+        polling_sqs: For long polls.
+    """
+
+    s3: "Callable[[], S3Client]"
     sqs: "SQSClient"
     polling_sqs: "SQSClient"
 
@@ -63,7 +70,7 @@ def make_clients(*, connections: int, receive_wait_seconds: int = 0) -> Clients:
         )
         sqs = cast("Any", session.client("sqs", config=config))
         return Clients(
-            s3=cast("Any", session.client("s3", config=config)),
+            s3=lambda: _s3(session, config),
             sqs=sqs,
             polling_sqs=cast("Any", session.client("sqs", config=polling))
             if receive_wait_seconds
@@ -73,3 +80,11 @@ def make_clients(*, connections: int, receive_wait_seconds: int = 0) -> Clients:
         raise ConfigurationError("no AWS region is set: set AWS_REGION") from error
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"the AWS configuration cannot be used: {error}") from error
+
+
+def _s3(session: boto3.session.Session, config: Config) -> "S3Client":
+    try:
+        client: S3Client = cast("Any", session).client("s3", config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(f"the AWS configuration cannot be used: {error}") from error
+    return client

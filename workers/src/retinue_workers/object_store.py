@@ -1,9 +1,9 @@
 """Fetching images from S3."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
-from threading import Timer
+from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import (
@@ -59,15 +59,29 @@ class ObjectStore:
     """Reads image versions out of S3, within limits.
 
     Args:
-        client: A boto3 S3 client.
+        make_client: Makes a boto3 S3 client, when one is first needed: detectors that work by
+            reference need none, and it is the largest of AWS's clients.
         limits: How large an image may be.
     """
 
-    def __init__(self, client: "S3Client", limits: ImageLimits) -> None:
+    def __init__(self, make_client: "Callable[[], S3Client]", limits: ImageLimits) -> None:
         """Fetch nothing yet."""
-        self._client = client
+        self._make_client = make_client
+        self._made: S3Client | None = None
+        self._making = Lock()
         self.limits = limits
         self._readable: dict[str, ImageReference] = {}
+
+    def connect(self) -> "S3Client":
+        """The client, made on first use; a worker that will need it makes it at its start.
+
+        Raises:
+            ConfigurationError: AWS's configuration cannot be used.
+        """
+        with self._making:
+            if self._made is None:
+                self._made = self._make_client()
+            return self._made
 
     def image(self, reference: ImageReference, size_bytes: int | None) -> Image:
         """An image of which nothing is fetched yet."""
@@ -90,7 +104,7 @@ class ObjectStore:
             RetriableError: S3 did not answer.
         """
         with self._explaining(_READ, reference, _MAY_READ):
-            answer: Any = self._client.get_object(**_named(reference))
+            answer: Any = self.connect().get_object(**_named(reference))
             with closing(answer["Body"]) as body:  # also unread, lest the connection stay taken
                 _check_etag(answer, reference)
                 return self._read(body, answer["ContentLength"], reference)
@@ -102,7 +116,7 @@ class ObjectStore:
             DetectorError: As ``fetch`` raises it.
         """
         with self._explaining(_READ, reference, _MAY_READ):
-            answer: Any = self._client.head_object(**_named(reference))
+            answer: Any = self.connect().head_object(**_named(reference))
             _check_etag(answer, reference)
         metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
         return answer.get("ContentType", ""), metadata
@@ -117,7 +131,7 @@ class ObjectStore:
         """
         needed = "s3:GetObjectTagging, s3:GetObjectVersionTagging and s3:ListBucket"
         with self._explaining(_TAGS, reference, needed):
-            answer: Any = self._client.get_object_tagging(**_named(reference))
+            answer: Any = self.connect().get_object_tagging(**_named(reference))
         return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     def _read(self, body: Any, size_bytes: int, reference: ImageReference) -> bytes:
@@ -174,9 +188,9 @@ class ObjectStore:
         """Whether S3 lets us have it now."""
         try:
             if what == _TAGS:
-                self._client.get_object_tagging(**_named(reference))
+                self.connect().get_object_tagging(**_named(reference))
             else:  # a byte of it, since HEAD does not ask the object's key
-                answer: Any = self._client.get_object(**_named(reference), Range="bytes=0-0")
+                answer: Any = self.connect().get_object(**_named(reference), Range="bytes=0-0")
                 answer["Body"].close()
         except (ClientError, BotoCoreError, OSError):
             return False

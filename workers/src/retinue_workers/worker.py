@@ -7,7 +7,7 @@ from threading import Thread
 
 import structlog
 from retinue_history import ConfigurationRecord, History, HistoryError, RunRecord
-from retinue_sdk import AnyDetector, ImageLimits
+from retinue_sdk import AnyDetector, ImageLimits, Input
 
 from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.committer import Committer
@@ -119,6 +119,7 @@ class Worker:
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
         self._plugins = plugins
+        self._store = store
         self._protection = TaskProtection.of_this_task(self._in_flight)
         self._observers = Observers(plugins.notify)
         self._spending = Spending(
@@ -186,6 +187,8 @@ class Worker:
         self._spending.start()
         self._keepers.start()
         try:
+            if any(lane.input is not Input.REFERENCE for lane in self._lanes):
+                self._store.connect()
             for lane in self._lanes:
                 lane.start()
         except BaseException:

@@ -23,7 +23,7 @@ class CheckBucket:
         Raises:
             ConfigurationError: No region is set.
         """
-        self._client: Any = make_clients(connections=2).s3
+        self._client: Any = make_clients(connections=2).s3()
         self._bucket = bucket
         self._prefix = prefix
         self._numbers = count()

@@ -65,9 +65,9 @@ def backfill(
     chosen = Filter(all_files)
     source: Source
     if inventory is None:
-        source = Bucket(clients.s3, uri.bucket, uri.key, chosen)
+        source = Bucket(clients.s3(), uri.bucket, uri.key, chosen)
     else:
-        source = Inventory(clients.s3, inventory.bucket, inventory.key, uri.key, chosen)
+        source = Inventory(clients.s3(), inventory.bucket, inventory.key, uri.key, chosen)
     checkpoint = Checkpoint.of(STATE, str(uri), str(inventory), queue_url, all_files, again)
     if restart:
         checkpoint.clear()

@@ -186,7 +186,7 @@ def _s3() -> "S3Client":
     """S3, where Rekognition reads: AWS, or what AWS_ENDPOINT_URL names."""
     from retinue_workers.aws import make_clients
 
-    return make_clients(connections=16).s3
+    return make_clients(connections=16).s3()
 
 
 def _correct(source: str, found: "list[TrainingImage]", runs: str) -> "list[TrainingImage]":

@@ -22,7 +22,7 @@ def s3_client(settings: Settings) -> "S3Client":
     if settings.database_url is not None or settings.query_database_url is not None:
         from retinue_workers.aws import make_clients
 
-        return make_clients(connections=4).s3
+        return make_clients(connections=4).s3()
     from retinue_workers.laptop.endpoint import named_endpoint
 
     endpoint = named_endpoint()

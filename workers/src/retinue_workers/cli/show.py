@@ -76,7 +76,7 @@ def _bytes(
         except OSError as error:
             raise ConfigurationError(f"cannot read {source}: {error}") from error
     try:
-        return ObjectStore(s3_client(settings), limits).fetch(found.reference)
+        return ObjectStore(lambda: s3_client(settings), limits).fetch(found.reference)
     except (ConfigurationError, DetectorError):
         data = _package_photograph(found)
         if data is None:

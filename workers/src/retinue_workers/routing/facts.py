@@ -55,6 +55,10 @@ class ObjectFacts(Detector[DetectorOptions]):
             Input.BYTES if self._size_px else Input.REFERENCE, max_concurrency=CONCURRENCY
         )
 
+    def start(self) -> None:
+        """Make the client of S3."""
+        self._store.connect()
+
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
         """Ask about each image."""
         return [self._ask(image) for image in images]
