@@ -38,6 +38,5 @@ def maintain_command(dry_run: bool) -> None:
     if not done:
         click.echo("nothing to do")
     if not dry_run:
-        click.echo(
-            "maintenance is done"
-        )  # an alarm waits for this line (infra/modules/maintenance)
+        # An alarm waits for this line (infra/modules/maintenance).
+        click.echo("maintenance is done")

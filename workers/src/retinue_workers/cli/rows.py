@@ -56,67 +56,67 @@ def print_rows(
 def _print_for_people(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     from rich.console import Console
 
-    widths = _widths(columns, rows)
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = _widths(columns, cells)
     readable = [min(READABLE_CELLS, width) for width in widths]
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=sum(widths) + PADDING_CELLS * (len(widths) + 1))
     if rows and sum(readable) + PADDING_CELLS * len(readable) > console.width:
-        _print_blocks(console, columns, rows)
+        _print_blocks(console, columns, cells)
     else:
-        _print_table(console, columns, rows, readable)
+        numeric = [bool(rows) and _is_numeric(number, rows) for number in range(len(columns))]
+        _print_table(console, columns, cells, readable, numeric)
     console.print(f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
 
 
 def _print_table(
     console: "Console",
     columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
+    cells: Sequence[Sequence[str]],
     readable: Sequence[int],
+    numeric: Sequence[bool],
 ) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
-    for number, name in enumerate(columns):
-        numeric = all(isinstance(row[number], int | float | Decimal | None) for row in rows)
+    for name, least, right in zip(columns, readable, numeric, strict=True):
         table.add_column(
-            Text(name),
-            justify="right" if numeric and rows else "left",
-            overflow="fold",
-            min_width=readable[number],
+            Text(name), justify="right" if right else "left", overflow="fold", min_width=least
         )
-    for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+    for row in cells:
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
 def _print_blocks(
-    console: "Console", columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    console: "Console", columns: Sequence[str], cells: Sequence[Sequence[str]]
 ) -> None:
     from rich.rule import Rule
     from rich.table import Table
     from rich.text import Text
 
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(cells, 1):
         console.print(Rule(f"row {number:,}", align="left", style="dim"))
         block = Table.grid(padding=(0, 2))
         block.add_column(style="bold")
         block.add_column(overflow="fold")
-        for name, value in zip(columns, row, strict=True):
-            block.add_row(Text(name), Text(_cell(value)))
+        for name, cell in zip(columns, row, strict=True):
+            block.add_row(Text(name), Text(cell))
         console.print(block)
 
 
-def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[int]:
+def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
     """The widest of each column's cells and its name, in characters of a terminal."""
     from rich.cells import cell_len
 
-    return [
-        max([cell_len(name), *(cell_len(_cell(row[number])) for row in rows)])
-        for number, name in enumerate(columns)
-    ]
+    return [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+
+
+def _is_numeric(number: int, rows: Sequence[Sequence[Any]]) -> bool:
+    return all(isinstance(row[number], int | float | Decimal | None) for row in rows)
 
 
 def _cell(value: Any) -> str:
