@@ -75,8 +75,8 @@ class EmulatorEnvironment:
         return self.python
 
     def _make(self) -> None:
-        for remains in (self.directory, *self._cache.glob(".draft-*")):
-            shutil.rmtree(remains, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self._remove_drafts()
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self._cache))
         try:
             environment = draft / "environment"
@@ -87,6 +87,12 @@ class EmulatorEnvironment:
             )
             environment.rename(self.directory)
         finally:
+            # Again: the uv of an attempt that was killed outlives it, and may have written anew.
+            self._remove_drafts()
+
+    def _remove_drafts(self) -> None:
+        """Remove what attempts left; whoever holds the lock knows that none goes on."""
+        for draft in self._cache.glob(".draft-*"):
             shutil.rmtree(draft, ignore_errors=True)
 
     def _uv(self, *arguments: str | Path) -> None:
