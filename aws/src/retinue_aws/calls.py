@@ -15,6 +15,7 @@ from botocore.parsers import ResponseParserError, create_parser
 from botocore.session import Session
 from botocore.utils import get_environ_proxies
 
+from retinue_aws.json_text import read_json
 from retinue_aws.prepared import PreparedCall, prepare
 from retinue_aws.transport import HttpAnswer, Route, Transport, proxy_for
 
@@ -154,7 +155,7 @@ def _passes(status: int, refusal: ClientError) -> bool:
 
 def _read(operation: str, answer: HttpAnswer) -> Answer:
     try:
-        body = json.loads(answer.body) if answer.body else {}
+        body = read_json(answer.body) if answer.body else {}
     except ValueError as error:
         raise ResponseParserError(f"{operation}: the answer is not JSON: {error}") from error
     if not isinstance(body, dict):
