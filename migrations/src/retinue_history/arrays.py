@@ -8,7 +8,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from uuid import UUID
+
+import orjson
 
 from retinue_history.errors import HistoryDataError
 from retinue_history.records import JSON
@@ -76,13 +79,23 @@ def jsons(field: str, values: Iterable[JSON | Mapping[str, JSON]]) -> str:
 
 
 def json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
-    """One value as JSON.
+    """One value as JSON. UUIDs become texts and enums their values, though they are no JSON.
 
     Raises:
         HistoryDataError: It is no JSON, or holds a lone surrogate.
     """
     if value == {}:
         return "{}"  # what most detections have
+    try:
+        quickly = orjson.dumps(value, None, _PLAIN)
+    except TypeError:  # or merely something that is beyond orjson
+        return _json_text(field, value)
+    # orjson writes NaN as null.
+    return _json_text(field, value) if b"null" in quickly else quickly.decode()
+
+
+def _json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
+    """As ``json_text``, by Python's own encoder, which takes ten times as long."""
     try:
         encoded = _encoder.encode(value)
         if not encoded.isascii():
@@ -124,10 +137,14 @@ def _is_unicode(value: str) -> bool:
     return True
 
 
-def _plain(value: object) -> dict[str, JSON]:
-    """What ``json`` does not know: mappings that are no ``dict``, such as read-only views."""
+def _plain(value: object) -> object:
+    """What ``json`` does not know: mappings that are no ``dict``, and what orjson writes anyway."""
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
     raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
@@ -138,4 +155,10 @@ _encoder = json.JSONEncoder(
     allow_nan=False,
     separators=(",", ":"),
     default=_plain,
+)
+
+_PLAIN = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
