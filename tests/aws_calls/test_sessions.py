@@ -1,15 +1,12 @@
 """Sessions that share what is the same for all, and nothing else."""
 
-import boto3
 import pytest
 from retinue_aws import new_session
 
 
 def test_what_describes_a_service_is_read_once() -> None:
     descriptions = [
-        boto3.Session(region_name="eu-west-1", botocore_session=new_session())
-        ._session.get_component("data_loader")
-        .load_service_model("sqs", "service-2")
+        new_session("eu-west-1").get_component("data_loader").load_service_model("sqs", "service-2")
         for _ in range(2)
     ]
     assert descriptions[0] is descriptions[1]
@@ -20,7 +17,7 @@ def test_credentials_are_each_sessions_own(monkeypatch: pytest.MonkeyPatch) -> N
     for key in ("first", "second"):
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
-        credentials = boto3.Session(botocore_session=new_session()).get_credentials()
+        credentials = new_session().get_credentials()
         assert credentials is not None
         keys.append(credentials.access_key)
     assert keys == ["first", "second"]
@@ -30,5 +27,13 @@ def test_a_folder_of_descriptions_of_ones_own_is_looked_into(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_DATA_PATH", "/descriptions/of/mine")
-    loader = boto3.Session(botocore_session=new_session())._session.get_component("data_loader")
+    loader = new_session().get_component("data_loader")
     assert "/descriptions/of/mine" in loader.search_paths
+
+
+def test_clients_call_the_region_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+    regions = [
+        new_session(region).create_client("sqs").meta.region_name for region in ("us-east-2", None)
+    ]
+    assert regions == ["us-east-2", "eu-west-3"]

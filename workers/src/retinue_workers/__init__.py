@@ -1,1 +1,11 @@
 """Retinue's worker and command line: consume, pace, detect, persist."""
+
+import sys
+
+# structlog imports rich, where it is installed, for a way to draw tracebacks that is not ours: 4 MB
+# of every worker. The commands that draw with rich import it themselves.
+if "rich" not in sys.modules:
+    sys.modules["rich"] = None  # type: ignore[assignment]  # how Python spells "cannot be imported"
+    import structlog  # noqa: F401
+
+    del sys.modules["rich"]

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, NoRegionError
+from botocore.session import Session
 from retinue_aws import new_session
 from retinue_sdk import ConfigurationError
 
@@ -37,7 +37,7 @@ class Clients:
 
 
 def make_clients(*, connections: int, receive_wait_seconds: int = 0) -> Clients:
-    """Make clients from boto3's own configuration (variables, profile, or the task's role).
+    """Make clients from AWS's own configuration (variables, profile, or the task's role).
 
     Long polls have a client of their own, whose patience outlasts a poll, so that a quiet queue is
     no error; and whose calls are made once, since the consumer polls again anyway.
@@ -64,15 +64,13 @@ def make_clients(*, connections: int, receive_wait_seconds: int = 0) -> Clients:
         )
     )
     try:
-        # ECS sets AWS_REGION, as every other SDK reads it; boto3 knows AWS_DEFAULT_REGION alone.
-        session = boto3.session.Session(
-            region_name=os.environ.get("AWS_REGION"), botocore_session=new_session()
-        )
-        sqs = cast("Any", session.client("sqs", config=config))
+        # ECS sets AWS_REGION, as every other SDK reads it; botocore knows AWS_DEFAULT_REGION alone.
+        session = new_session(os.environ.get("AWS_REGION"))
+        sqs = cast("Any", session.create_client("sqs", config=config))
         return Clients(
             s3=lambda: _s3(session, config),
             sqs=sqs,
-            polling_sqs=cast("Any", session.client("sqs", config=polling))
+            polling_sqs=cast("Any", session.create_client("sqs", config=polling))
             if receive_wait_seconds
             else sqs,
         )
@@ -82,9 +80,9 @@ def make_clients(*, connections: int, receive_wait_seconds: int = 0) -> Clients:
         raise ConfigurationError(f"the AWS configuration cannot be used: {error}") from error
 
 
-def _s3(session: boto3.session.Session, config: Config) -> "S3Client":
+def _s3(session: Session, config: Config) -> "S3Client":
     try:
-        client: S3Client = cast("Any", session).client("s3", config=config)
+        client: S3Client = cast("Any", session).create_client("s3", config=config)
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"the AWS configuration cannot be used: {error}") from error
     return client

@@ -18,7 +18,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from retinue_sdk import ConfigurationError, Price, Tier
 from retinue_sdk.limits import MAX_BYTES, MAX_PX
 
@@ -54,14 +53,14 @@ class TierPrice(BaseModel):
     """US dollars per billed unit."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """A worker's settings, read from environment variables once, where the program is put together.
 
     AWS itself (region, credentials, endpoint) is set through boto3's own variables and roles.
     """
 
-    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
     )
 
     queue_url: str | None = Field(default=None, min_length=1)
@@ -80,29 +79,27 @@ class Settings(BaseSettings):
     query_database_url: SecretStr | None = None
     """PostgreSQL URL for ``retinue query``: a user who may only read."""
 
-    detectors: Annotated[dict[str, dict[str, JsonValue]], NoDecode] = Field(default_factory=dict)
+    detectors: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
     """Detectors to apply, as JSON: ``{"name": {"option": value}}``."""
 
-    prices: Annotated[dict[str, tuple[TierPrice, ...]], NoDecode] = Field(default_factory=dict)
+    prices: dict[str, tuple[TierPrice, ...]] = Field(default_factory=dict)
     """US dollars per billed unit by detector, as JSON; goes before the detector's own price. A
     number, or tiers: ``[{"up_to_units": 1000000, "usd": 0.001}, {"usd": 0.0008}]``."""
 
-    monthly_budgets_usd: Annotated[dict[str, Usd], NoDecode] = Field(default_factory=dict)
+    monthly_budgets_usd: dict[str, Usd] = Field(default_factory=dict)
     """Most US dollars a month (UTC) by detector, as JSON: when it is spent, nothing is received."""
 
-    routes: Annotated[dict[str, Route], NoDecode] = Field(default_factory=dict)
+    routes: dict[str, Route] = Field(default_factory=dict)
     """Which images a detector is given, as JSON: ``{"name": {"key": "uploads/*"}}``; routing.md."""
 
-    isolated: Annotated[dict[str, Isolation], NoDecode] = Field(default_factory=dict)
+    isolated: dict[str, Isolation] = Field(default_factory=dict)
     """Detectors to run in processes of their own, as JSON: ``{"name": {}}``; see isolation.md."""
 
-    models: Annotated[dict[str, ModelPolicy], NoDecode] = Field(default_factory=dict)
+    models: dict[str, ModelPolicy] = Field(default_factory=dict)
     """Detectors whose model the worker starts and stops, as JSON with the policy of each:
     ``{"name": {}}``; see custom-labels.md."""
 
-    plugin_options: Annotated[dict[str, dict[str, JsonValue]], NoDecode] = Field(
-        default_factory=dict
-    )
+    plugin_options: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
     """Options of plugins that are no detectors, as JSON: ``{"plugin": {"option": value}}``."""
 
     plugins_dir: Path | None = None
@@ -193,7 +190,7 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _parse_json(cls, value: object) -> object:
-        """Read JSON here and not in pydantic-settings, whose complaint names no variable."""
+        """Read JSON, which is how a variable holds what is more than one value."""
         if not isinstance(value, str):
             return value
         try:
@@ -275,8 +272,10 @@ class Settings(BaseSettings):
             ConfigurationError: A variable is unknown or has a bad value; names each and says why.
         """
         check_names(os.environ)
+        variables = {name: PREFIX + name.upper() for name in cls.model_fields}
+        found = {name: os.environ[one] for name, one in variables.items() if one in os.environ}
         try:
-            return cls(**given)
+            return cls(**(found | given))
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from error
 

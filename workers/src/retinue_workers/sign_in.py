@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 from botocore.exceptions import BotoCoreError, NoRegionError
 from retinue_aws import new_session
 from retinue_history import HistoryUnavailableError
@@ -45,11 +44,8 @@ def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
         raise ConfigurationError(f"RETINUE_DATABASE_URL: {error}") from error
     _check(parsed)
     try:
-        # ECS sets AWS_REGION, as every other SDK reads it; boto3 knows AWS_DEFAULT_REGION alone.
-        session = boto3.session.Session(
-            region_name=os.environ.get("AWS_REGION"), botocore_session=new_session()
-        )
-        client = cast("Any", session.client("rds"))
+        # ECS sets AWS_REGION, as every other SDK reads it; botocore knows AWS_DEFAULT_REGION alone.
+        client = cast("Any", new_session(os.environ.get("AWS_REGION")).create_client("rds"))
     except NoRegionError as error:
         raise ConfigurationError("no AWS region is set: set AWS_REGION") from error
     except (BotoCoreError, ValueError) as error:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from threading import Thread
+from typing import TYPE_CHECKING
 
 import structlog
 from retinue_history import ConfigurationRecord, History, HistoryError, RunRecord
@@ -17,7 +18,6 @@ from retinue_workers.filtering import filtered
 from retinue_workers.health import Pulse
 from retinue_workers.heartbeat import Heartbeat
 from retinue_workers.in_flight import InFlight
-from retinue_workers.isolation.detector import IsolatedDetector, isolate
 from retinue_workers.lane import Lane, LaneLimits, Settle, refusing
 from retinue_workers.loader import Loader
 from retinue_workers.metrics import Metrics
@@ -35,6 +35,9 @@ from retinue_workers.settings import Settings
 from retinue_workers.settlement import Settlement
 from retinue_workers.spending import Spending
 from retinue_workers.task_protection import TaskProtection
+
+if TYPE_CHECKING:
+    from retinue_workers.isolation.detector import IsolatedDetector
 
 log = structlog.get_logger(__name__)
 
@@ -281,6 +284,9 @@ class Worker:
         terms = settings.isolated.get(detector.name)
         if terms is None:
             return detector
+        # Not at the top: processes take 2 MB of modules, and most workers start none.
+        from retinue_workers.isolation.detector import isolate
+
         isolated = isolate(
             detector,
             terms,

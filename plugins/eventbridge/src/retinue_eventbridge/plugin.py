@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from botocore.session import Session
 from pydantic import ValidationError
 from retinue_sdk import ConfigurationError, Json, Run, hookimpl
 
@@ -45,10 +46,11 @@ def retinue_worker_starting(options: Mapping[str, Json] | None) -> bool:
         allowed = ", ".join(PublisherOptions.model_fields)
         raise ConfigurationError(f"{problems} (its options: {allowed})") from error
     try:
-        # ECS sets AWS_REGION, as every other SDK reads it; boto3 knows AWS_DEFAULT_REGION alone.
+        # ECS sets AWS_REGION, as every other SDK reads it; botocore knows AWS_DEFAULT_REGION alone.
         region = chosen.region or os.environ.get("AWS_REGION")
-        client = boto3.session.Session(region_name=region).client(
-            "events", endpoint_url=chosen.endpoint_url, config=_CONFIG
+        session: Any = Session()
+        client = session.create_client(
+            "events", region_name=region, endpoint_url=chosen.endpoint_url, config=_CONFIG
         )
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"cannot reach EventBridge: {error}") from error

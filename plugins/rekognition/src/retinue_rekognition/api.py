@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 from botocore.config import Config
+from botocore.session import Session
 from retinue_aws import Answer, JsonCalls, new_session
 from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class _Clients:
     """Clients of one session. S3 is asked only when something is wrong, so its client waits."""
 
-    session: boto3.Session
+    session: Session
     rekognition: "RekognitionClient"
     calls: JsonCalls
     s3: "S3Client | None" = None
@@ -126,12 +126,12 @@ class Api:
     def _connect(self) -> _Clients:
         with explained("boto3"):
             # A session of its own, so that a credentials file is read anew.
-            session = boto3.Session(region_name=self.region, botocore_session=new_session())
+            session: Any = new_session(self.region)
             if session.get_credentials() is None:
                 raise CredentialsError(
                     "there are no AWS credentials: give the worker a task role, or set AWS_PROFILE"
                 )
-            client = session.client(
+            client = session.create_client(
                 "rekognition", config=self._config(), endpoint_url=self._options.endpoint_url
             )
         return _Clients(session, client, JsonCalls(client))
@@ -140,7 +140,7 @@ class Api:
         clients = self._connected()
         with self._lock, explained("boto3"):
             if clients.s3 is None:
-                clients.s3 = clients.session.client(
+                clients.s3 = cast("Any", clients.session).create_client(
                     "s3", config=self._config(), endpoint_url=self._options.s3_endpoint_url
                 )
             return clients.s3
@@ -171,10 +171,10 @@ def find_region(wanted: str | None) -> str:
     """
     if wanted:
         return wanted
-    region = os.environ.get("AWS_REGION")  # boto3 reads AWS_DEFAULT_REGION alone
+    region = os.environ.get("AWS_REGION")  # botocore reads AWS_DEFAULT_REGION alone
     if not region:
         with explained("boto3"):
-            region = boto3.Session().region_name
+            region = new_session().get_config_variable("region")
     if not region:
         raise ConfigurationError(
             "option region: no AWS region is known; set it, or AWS_REGION, to the bucket's region, "

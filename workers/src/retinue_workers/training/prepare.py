@@ -98,15 +98,20 @@ def _same(
 
 
 def _upload(s3: "S3Client", images: Sequence[TrainingImage], tell: Tell) -> None:
-    files = [image for image in images if image.path is not None]
+    files = [(image.path, image) for image in images if image.path is not None]
     if not files:
         return
     tell(f"uploading {len(files):,} images")
-    for image in files:
+    for path, image in files:
         try:
-            s3.upload_file(str(image.path), image.bucket, image.key)
+            _put(s3, path, image.bucket, image.key)
         except (ClientError, BotoCoreError, OSError) as error:
-            raise TrainingError(f"{image.path} cannot be uploaded: {error}") from error
+            raise TrainingError(f"{path} cannot be uploaded: {error}") from error
+
+
+def _put(s3: "S3Client", path: Path, bucket: str, key: str) -> None:
+    with path.open("rb") as file:
+        s3.put_object(Bucket=bucket, Key=key, Body=file)
 
 
 def _dataset(
@@ -130,7 +135,7 @@ def _dataset(
             raise ConfigurationError("the manifest is larger than 1 GB: train with fewer images")
         key = f"{prefix}manifests/{digest.hexdigest()[:16]}.manifest"
         try:
-            s3.upload_file(str(path), bucket, key)
+            _put(s3, path, bucket, key)
         except (ClientError, BotoCoreError, OSError) as error:
             raise TrainingError(
                 f"the manifest cannot be put to s3://{bucket}/{key}: {error}"
