@@ -1,15 +1,13 @@
 """From a detector's answer to the rows of the history."""
 
-import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias
 
 from retinue_history import Charge, DetectionRecord, RunRecord
-from retinue_sdk import BoundingBox, Detection, DetectorError, Findings
+from retinue_sdk import BoundingBox, Detection, DetectorError, Findings, json_value
 
 from retinue_workers.attempt import Attempt
 from retinue_workers.verdict import Fail
@@ -22,9 +20,6 @@ _DIGITS = 12
 
 Bill: TypeAlias = Callable[[Decimal, datetime], tuple[Charge, ...]]
 """Told billed units and when they were billed: what they cost, by price group."""
-
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-"""NUL as JSON writes it, which a backslash followed by ``u0000`` is not."""
 
 
 class InvalidResultError(Exception):
@@ -54,9 +49,7 @@ def success(
             f"{len(findings.detections):,} detections; the limit is {max_detections:,}"
         )
     findings = _checked(findings, model_version)
-    size_bytes = _json_bytes(findings.raw_response, "the raw response") + _json_bytes(
-        [detection.attributes for detection in findings.detections], "a detection's attributes"
-    )
+    size_bytes = _size_bytes(findings)
     if size_bytes > max_response_bytes:
         raise InvalidResultError(
             f"{size_bytes:,} bytes of response and attributes; the limit is {max_response_bytes:,}"
@@ -177,33 +170,23 @@ def _edges(box: BoundingBox) -> tuple[float, float, float, float]:
     return (box.left, box.top, box.width, box.height)
 
 
-def _json_bytes(value: object, what: str) -> int:
-    """The size of ``value`` as JSON.
+def _size_bytes(findings: Findings) -> int:
+    """The size of what else was said, as JSON.
 
     Raises:
         InvalidResultError: It is not JSON that PostgreSQL can hold.
     """
-    try:
-        text = _encode(value)
-        size_bytes = len(text) if text.isascii() else len(text.encode())
-    except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
-        raise InvalidResultError(f"{what} cannot be stored as JSON: {error}") from error
-    if "\\u0000" in text and _NUL.search(text):
-        raise InvalidResultError(f"{what} contains NUL, which PostgreSQL cannot hold")
+    attributes = [detection.attributes for detection in findings.detections]
+    size_bytes = 0
+    for what, value in (
+        ("the raw response", findings.raw_response),
+        ("a detection's attributes", attributes),
+    ):
+        try:
+            size_bytes += len(json_value.encoded(value))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidResultError(f"{what} cannot be stored as JSON: {error}") from error
     return size_bytes
-
-
-def _plain(value: object) -> object:
-    """What ``json`` does not know and the SDK allows: mappings that are no ``dict``."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is not a JSON type")
-
-
-# What contains itself ends in a RecursionError all the same, without a look at each object.
-_encode = json.JSONEncoder(
-    check_circular=False, allow_nan=False, ensure_ascii=False, default=_plain
-).encode
 
 
 def storable(text: str) -> str:

@@ -1,12 +1,12 @@
 """Answers of a service as JSON that every database stores."""
 
 import base64
-import json
 import math
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from retinue_sdk import Json
+from retinue_sdk import Json, json_value
 
 _REPLACEMENT = "\ufffd"
 
@@ -23,13 +23,10 @@ def clean(value: Any) -> Json:
 def _is_clean(value: Any) -> bool:
     """Whether it is surely fine: as nearly every answer is, and quickly found out."""
     try:
-        text = _encode(value)
+        json_value.encoded(value)
     except (TypeError, ValueError, RecursionError):
         return False
-    return "\\u0000" not in text and "\\ud" not in text
-
-
-_encode = json.JSONEncoder(check_circular=False, allow_nan=False).encode
+    return True
 
 
 def _cleaned(value: Any) -> Json:
@@ -40,7 +37,7 @@ def _cleaned(value: Any) -> Json:
             return value if math.isfinite(value) else None
         case str():
             return clean_text(value)
-        case dict():
+        case Mapping():
             return {clean_text(str(key)): _cleaned(item) for key, item in value.items()}
         case list() | tuple():
             return [_cleaned(item) for item in value]

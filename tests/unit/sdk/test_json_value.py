@@ -1,0 +1,146 @@
+"""What the history can keep as JSON: found out quickly, and as Python's own encoder has it."""
+
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from retinue_sdk.json_value import encoded
+
+
+class Colour(Enum):
+    RED = "red"
+    NONE = None
+
+
+class Size(IntEnum):
+    LARGE = 3
+
+
+class Word(StrEnum):
+    HELLO = "hello"
+
+
+class Pair(NamedTuple):
+    left: int
+    right: int
+
+
+def plainly(value: Any) -> Any:
+    """The value that JSON gives back, by the standard library alone; refused, if it is none."""
+    try:
+        text = json.dumps(
+            value, allow_nan=False, check_circular=False, ensure_ascii=False, default=_plain
+        )
+        back = json.loads(text)
+        for part in _texts(back):
+            if "\0" in part:
+                return "refused"
+            part.encode()
+    except (TypeError, ValueError, RecursionError):
+        return "refused"
+    return back
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        yield from value
+        yield from _texts(list(value.values()))
+
+
+def kept(value: Any) -> Any:
+    """What is read back of the encoded value."""
+    try:
+        return json.loads(encoded(value))
+    except (TypeError, ValueError, RecursionError):
+        return "refused"
+
+
+texts = st.text(st.characters()) | st.sampled_from(["\0", "\ud800", "\\u0000", "\\\0", "null"])
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | texts
+    | st.sampled_from([*Colour, *Size, *Word, Pair(1, 2), UUID(int=7), datetime.now(UTC)])
+    | st.sampled_from([1j, b"x", bytearray(b"x"), Decimal(1), frozenset({1}), ..., 2**64]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(
+            texts | st.sampled_from([1, None, Size.LARGE, Word.HELLO]), inner, max_size=4
+        )
+        | st.dictionaries(texts, inner, max_size=2).map(MappingProxyType)
+        | st.dictionaries(texts, inner, max_size=2).map(OrderedDict)
+    ),
+)
+
+
+def nested(depth: int) -> list[Any]:
+    """A list in a list in a list."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@given(values)
+@example(nested(300))
+@example([2**64 - 1, -(2**63), 10**400, 1e-7, 5e-324, 1e308])
+@example([None, math.nan])
+@example({"a": None, "null": ["nullify"]})
+@example("\\\\u0000 \ud83d\ude00")
+@example("\u2028 \x1f \x7f \U0001f600 é")
+def test_it_is_what_pythons_own_encoder_makes_of_it(value: Any) -> None:
+    assert repr(kept(value)) == repr(plainly(value))
+
+
+@pytest.mark.parametrize(
+    "value", [Colour.RED, UUID(int=7), datetime.now(UTC), datetime.now(UTC).date(), Decimal(1)]
+)
+def test_what_only_looks_like_json_to_some_is_refused(value: Any) -> None:
+    for wrapped in (value, [value], {"a": {"b": value}}, [None, value]):
+        with pytest.raises(TypeError):
+            encoded(wrapped)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [("a\0", "NUL"), (math.inf, "range"), ("\ud800", "surr")]
+)
+def test_a_refusal_says_why(value: Any, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        encoded({"a": [value]})
+
+
+def test_endless_nesting_is_refused() -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    for endless in (nested(100_000), circle):
+        with pytest.raises(RecursionError):
+            encoded(endless)
+
+
+def test_it_has_no_blanks_and_is_utf_8() -> None:
+    assert encoded({"é": [1, None, 2.5]}) == '{"é":[1,null,2.5]}'.encode()
+    assert encoded({"é": [1, 2.5]}) == '{"é":[1,2.5]}'.encode()
