@@ -49,20 +49,18 @@ def labels(response: Item) -> Findings:
     answer = _cleaned(response)
     found: list[Detection] = []
     for label in _items(answer, "Labels"):
-        instances = [
-            instance
-            for instance in _items(label, "Instances")
-            if bounding_box(instance.get("BoundingBox")) is not None
-        ]
-        left_over = dict(label)
-        if instances == label.get("Instances"):
-            del left_over["Instances"]
+        instances = label.get("Instances")
+        shared = {key: label[key] for key in _OF_THE_LABEL if key in label} if instances else {}
+        placed = []
+        for instance in items(instances):
+            item = {"Name": label.get("Name"), **shared, **instance}
+            detection = _detection("label", item, name="Name")
+            if detection.box is not None:
+                placed.append(detection)
+        whole = isinstance(instances, list) and len(placed) == len(instances)
+        left_over = _rest(label, "Instances") if whole else label
         found.append(_detection("label", left_over, name="Name"))
-        shared = {key: label[key] for key in _OF_THE_LABEL if key in label}
-        found += (
-            _detection("label", {"Name": label.get("Name"), **shared, **instance}, name="Name")
-            for instance in instances
-        )
+        found += placed
     properties = answer.get("ImageProperties")
     if isinstance(properties, dict):
         found.append(Detection("image_properties", "ImageProperties", 1.0, attributes=properties))
@@ -94,7 +92,7 @@ def text(response: Item) -> Findings:
     """
     answer = _cleaned(response)
     found = [
-        _detection("text", item, name="DetectedText", box=("Geometry", "BoundingBox"))
+        _detection("text", item, name="DetectedText", box_in="Geometry")
         for item in _items(answer, "TextDetections")
     ]
     return _findings(answer, found)
@@ -108,8 +106,8 @@ def celebrities(response: Item) -> Findings:
             "celebrity",
             item,
             name="Name",
-            confidence=("MatchConfidence",),
-            box=("Face", "BoundingBox"),
+            confidence="MatchConfidence",
+            box_in="Face",
         )
         for item in _items(answer, "CelebrityFaces")
     ]
@@ -124,7 +122,7 @@ def custom_labels(response: Item) -> Findings:
     """
     answer = _cleaned(response)
     found = [
-        _detection("custom_label", item, name="Name", box=("Geometry", "BoundingBox"))
+        _detection("custom_label", item, name="Name", box_in="Geometry")
         for item in _items(answer, "CustomLabels")
     ]
     return _findings(answer, found, billed_units=0)
@@ -174,8 +172,8 @@ def compared_faces(response: Item, *, person: str, billed_units: int = 1) -> Fin
             "face_match",
             item,
             label=person,
-            confidence=("Similarity",),
-            box=("Face", "BoundingBox"),
+            confidence="Similarity",
+            box_in="Face",
         )
         for item in _items(answer, "FaceMatches")
     ]
@@ -209,7 +207,7 @@ def searched_faces(
                 "face_match",
                 match,
                 label=name,
-                confidence=("Similarity",),
+                confidence="Similarity",
             )
             found.append(
                 Detection(same.kind, same.label, same.confidence, here.box, same.attributes)
@@ -242,8 +240,10 @@ def bounding_box(value: Any) -> BoundingBox | None:
     """AWS's BoundingBox; ``None`` if an edge is missing or it is no rectangle."""
     if not isinstance(value, dict):
         return None
-    edges = [_number(value.get(key)) for key in ("Left", "Top", "Width", "Height")]
-    left, top, width, height = edges
+    left = _number(value.get("Left"))
+    top = _number(value.get("Top"))
+    width = _number(value.get("Width"))
+    height = _number(value.get("Height"))
     if left is None or top is None or width is None or height is None:
         return None
     return BoundingBox(left, top, width, height) if width >= 0 and height >= 0 else None
@@ -268,8 +268,8 @@ def _detection(
     *,
     name: str | None = None,
     label: str = "",
-    confidence: tuple[str, ...] = ("Confidence",),
-    box: tuple[str, ...] = ("BoundingBox",),
+    confidence: str = "Confidence",
+    box_in: str | None = None,
 ) -> Detection:
     """One finding.
 
@@ -278,21 +278,28 @@ def _detection(
         item: What AWS tells of it; all of it becomes attributes, but what fits into columns.
         name: The field that is its label.
         label: Its label, where no field is.
-        confidence: Where in the item its confidence is.
-        box: Where in the item its box is.
+        confidence: The field that is its confidence.
+        box_in: The field whose BoundingBox is its box, if that is not the item's own.
     """
     attributes = dict(item)
-    label = _fitting(label if name is None else item.get(name)) or kind
-    if name is not None and label == item.get(name):
+    called = label if name is None else item.get(name)
+    label = _fitting(called) or kind
+    if name is not None and label == called:
         del attributes[name]
-    percent = _number(_at(item, confidence))
-    if percent is not None and 0 <= percent <= 100:
-        _drop(attributes, confidence)
-    edges = _at(item, box)
-    rectangle = bounding_box(edges)
-    if rectangle is not None and len(edges) == 4:
-        _drop(attributes, box)
-    return Detection(kind, label, min(max((percent or 0) / 100, 0), 1), rectangle, attributes)
+    percent = _number(item.get(confidence))
+    if percent is None:
+        percent = 0.0
+    elif 0 <= percent <= 100:
+        del attributes[confidence]
+    place: Any = item if box_in is None else item.get(box_in)
+    edges: Any = place.get("BoundingBox") if isinstance(place, dict) else None
+    box = None if edges is None else bounding_box(edges)
+    if box is not None and len(edges) == 4:
+        if box_in is None:
+            del attributes["BoundingBox"]
+        else:
+            attributes[box_in] = _rest(place, "BoundingBox")
+    return Detection(kind, label, min(max(0.0, percent / 100), 1.0), box, attributes)
 
 
 def _fitting(name: Any) -> str:
@@ -306,6 +313,8 @@ def _fitting(name: Any) -> str:
 
 def _number(value: Any) -> float | None:
     """A JSON number; a huge one, or none at all, is ``None``."""
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -314,25 +323,11 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _at(item: Any, path: tuple[str, ...]) -> Any:
-    """What is at the end of a path of keys; ``None`` if it breaks off."""
-    for key in path:
-        item = item.get(key) if isinstance(item, dict) else None
-    return item
-
-
-def _drop(item: dict[str, Any], path: tuple[str, ...]) -> None:
-    """Take out what is at the end of the path; objects on the way there are copied first."""
-    *way, last = path
-    for key in way:
-        inner = item[key] = dict(item[key])
-        item = inner
-    del item[last]
-
-
 def _rest(item: Item, key: str) -> dict[str, Any]:
     """The item without one key."""
-    return {other: value for other, value in item.items() if other != key}
+    rest = dict(item)
+    rest.pop(key, None)
+    return rest
 
 
 def _items(item: Item, key: str) -> list[dict[str, Any]]:
