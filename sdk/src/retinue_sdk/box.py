@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-_FLOATS = {float}
-
 
 @dataclass(frozen=True, slots=True)
 class BoundingBox:
@@ -32,8 +30,12 @@ class BoundingBox:
 
     def __post_init__(self) -> None:
         """Refuse what is not a rectangle, and keep plain Python floats."""
-        edges = (self.left, self.top, self.width, self.height)
-        if set(map(type, edges)) != _FLOATS or not all(map(math.isfinite, edges)):
+        left, top, width, height = self.left, self.top, self.width, self.height
+        # A sum is finite only if all of it is; where it overflows, the slow way finds nothing.
+        if not (
+            type(left) is type(top) is type(width) is type(height) is float
+            and math.isfinite(left + top + width + height)
+        ):
             for name in ("left", "top", "width", "height"):
                 value = float(getattr(self, name))
                 if not math.isfinite(value):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from retinue_sdk.box import BoundingBox
 from retinue_sdk.json_value import Json
@@ -12,6 +13,12 @@ MAX_LABEL_BYTES = 2_048
 """Longest label that the history keeps, in bytes of UTF-8: labels are indexed."""
 
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+@lru_cache
+def _is_kind(kind: str) -> bool:
+    """Whether it may be a kind; there are few, and many detections of each."""
+    return _KIND.fullmatch(kind) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +48,15 @@ class Detection:
 
     def __post_init__(self) -> None:
         """Refuse a finding that no database could store and no person could read."""
-        if not _KIND.fullmatch(self.kind):
+        if not _is_kind(self.kind):
             raise ValueError(f"a detection's kind must be snake_case, not {self.kind!r}")
+        label = self.label
         try:
-            size_bytes = len(self.label.encode())
+            size_bytes = len(label) if label.isascii() else len(label.encode())
         except UnicodeEncodeError as error:
-            raise ValueError(f"a detection's label is not valid text: {self.label!r}") from error
-        if "\0" in self.label:
-            raise ValueError(f"a detection's label cannot contain NUL: {self.label!r}")
+            raise ValueError(f"a detection's label is not valid text: {label!r}") from error
+        if "\0" in label:
+            raise ValueError(f"a detection's label cannot contain NUL: {label!r}")
         if not 0 < size_bytes <= MAX_LABEL_BYTES:
             raise ValueError(
                 f"a detection's label must have 1 to {MAX_LABEL_BYTES} bytes, not {size_bytes}"
