@@ -50,6 +50,8 @@ detections = st.lists(
         kind=st.sampled_from(["label", "text"]),
         label=st.sampled_from(["Cat", "Dog", "☃", "x" * 2048]),
         confidence=st.floats(0, 1),
+        box=st.none(),
+        attributes=st.just({}),
     ),
     max_size=6,
 )

@@ -5,10 +5,11 @@ surrogates, which Postgres cannot hold. ``History.record`` checks both.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 JSON: TypeAlias = (
@@ -78,9 +79,8 @@ class ImageRecord:
     missing_since: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionRecord:
-    """One finding of a run.
+class DetectionRecord(NamedTuple):
+    """One finding of a run. A tuple, since there are many: it is made in a third of the time.
 
     Attributes:
         kind: What sort of finding it is: label, face, text, …
@@ -94,7 +94,7 @@ class DetectionRecord:
     label: str
     confidence: float
     box: Box | None = None
-    attributes: Mapping[str, JSON] = field(default_factory=dict)
+    attributes: Mapping[str, JSON] = MappingProxyType({})
 
 
 MAX_LABEL_BYTES = 2048

@@ -1,7 +1,6 @@
 """From a detector's answer to the rows of the history."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias
@@ -48,13 +47,13 @@ def success(
         raise InvalidResultError(
             f"{len(findings.detections):,} detections; the limit is {max_detections:,}"
         )
-    findings = _checked(findings, model_version)
-    size_bytes = _size_bytes(findings)
+    detections, version, units = _checked(findings, model_version)
+    size_bytes = _size_bytes(findings.raw_response, [found.attributes for found in detections])
     if size_bytes > max_response_bytes:
         raise InvalidResultError(
             f"{size_bytes:,} bytes of response and attributes; the limit is {max_response_bytes:,}"
         )
-    units = findings.billed_units + attempt.billed_units
+    units += attempt.billed_units
     charges = charge(units, started_at)
     return RunRecord(
         key=attempt.key,
@@ -63,20 +62,11 @@ def success(
         final=True,
         started_at=started_at,
         duration_ms=duration_ms,
-        model_version=findings.model_version,
+        model_version=version,
         billed_units=units,
         price_usd=sum((one.price_usd for one in charges), Decimal(0)),
         raw_response=findings.raw_response,
-        detections=tuple(
-            DetectionRecord(
-                kind=detection.kind,
-                label=detection.label,
-                confidence=detection.confidence,
-                box=None if detection.box is None else _edges(detection.box),
-                attributes=detection.attributes,
-            )
-            for detection in findings.detections
-        ),
+        detections=detections,
         charges=charges,
     )
 
@@ -106,8 +96,10 @@ def failure(
     )
 
 
-def _checked(findings: Findings, model_version: str | None) -> Findings:
-    """The findings built anew, so that the SDK's rules hold even where a plugin got past them.
+def _checked(
+    findings: Findings, model_version: str | None
+) -> tuple[tuple[DetectionRecord, ...], str | None, Decimal]:
+    """Detections, model version and bill, with the SDK's rules asked again.
 
     Nobody checks a plugin's types, and what slips through here fails in the database, where it
     takes the runs of well-behaved detectors with it.
@@ -116,31 +108,39 @@ def _checked(findings: Findings, model_version: str | None) -> Findings:
         InvalidResultError: They break the rules.
     """
     try:
-        checked = replace(
-            findings,
-            detections=tuple(_detection(found) for found in findings.detections),
-            model_version=_text(findings.model_version or model_version),
-        )
-        _check_bill(checked.billed_units)
+        detections = tuple([_detection(found) for found in findings.detections])
+        version = _text(findings.model_version or model_version)
+        units = Findings(billed_units=findings.billed_units).billed_units
+        _check_bill(units)
     except Exception as error:
         raise InvalidResultError(
             f"the findings cannot be recorded: {type(error).__name__}: {error}"
         ) from error
-    return checked
+    return detections, version, units
 
 
-def _detection(found: object) -> Detection:
-    if not isinstance(found, Detection):
+def _detection(found: object) -> DetectionRecord:
+    if type(found) is Detection:
+        found.__post_init__()  # its rules, without building it anew
+    elif isinstance(found, Detection):
+        found = Detection(found.kind, found.label, found.confidence, found.box, found.attributes)
+    else:
         raise TypeError(f"a {type(found).__name__} is no Detection")
-    return Detection(found.kind, found.label, found.confidence, _box(found.box), found.attributes)
+    return DetectionRecord(
+        found.kind, found.label, found.confidence, _edges(found.box), found.attributes
+    )
 
 
-def _box(box: object) -> BoundingBox | None:
+def _edges(box: object) -> tuple[float, float, float, float] | None:
     if box is None:
         return None
-    if not isinstance(box, BoundingBox):
+    if type(box) is BoundingBox:
+        box.__post_init__()
+    elif isinstance(box, BoundingBox):
+        box = BoundingBox(box.left, box.top, box.width, box.height)
+    else:
         raise TypeError(f"a {type(box).__name__} is no BoundingBox")
-    return BoundingBox(box.left, box.top, box.width, box.height)
+    return (box.left, box.top, box.width, box.height)
 
 
 def _text(text: str | None) -> str | None:
@@ -166,20 +166,15 @@ def _check_bill(units: Decimal) -> None:
         raise ValueError(f"{units} billed units are beyond all measure")
 
 
-def _edges(box: BoundingBox) -> tuple[float, float, float, float]:
-    return (box.left, box.top, box.width, box.height)
-
-
-def _size_bytes(findings: Findings) -> int:
+def _size_bytes(raw_response: object, attributes: Sequence[object]) -> int:
     """The size of what else was said, as JSON.
 
     Raises:
         InvalidResultError: It is not JSON that PostgreSQL can hold.
     """
-    attributes = [detection.attributes for detection in findings.detections]
     size_bytes = 0
     for what, value in (
-        ("the raw response", findings.raw_response),
+        ("the raw response", raw_response),
         ("a detection's attributes", attributes),
     ):
         try:
