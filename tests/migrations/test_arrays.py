@@ -43,7 +43,7 @@ def test_texts(read: Read, values: list[str | None]) -> None:
 
 
 @given(
-    st.lists(st.none() | st.floats(allow_nan=False), max_size=5),
+    st.lists(st.none() | st.floats() | st.integers(-(2**53), 2**53) | st.booleans(), max_size=5),
     st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), max_size=5),
     st.lists(st.none() | st.decimals(allow_nan=False, allow_infinity=False, places=6), max_size=5),
     st.lists(st.booleans(), max_size=5),
@@ -52,11 +52,18 @@ def test_texts(read: Read, values: list[str | None]) -> None:
 def test_numbers_booleans_and_ids(
     read: Read, floats: Any, integers: Any, decimals: Any, booleans: Any, ids: list[UUID]
 ) -> None:
-    assert read(arrays.floats(floats), "double precision") == floats
+    expected = [None if value is None else float(value) for value in floats]
+    assert repr(read(arrays.floats(floats), "double precision")) == repr(expected)
     assert read(arrays.integers(integers), "bigint") == integers
     assert read(arrays.decimals(decimals), "numeric") == decimals
     assert read(arrays.booleans(booleans), "boolean") == booleans
     assert read(arrays.uuids(ids), "uuid") == ids
+
+
+def test_a_number_that_a_column_cannot_hold_is_for_postgres_to_refuse(read: Read) -> None:
+    assert read(arrays.integers([2**64, None]), "numeric") == [2**64, None]
+    with pytest.raises(psycopg.DataError, match="out of range"):
+        read(arrays.integers([2**64]), "bigint")
 
 
 @given(st.lists(st.datetimes(FIRST, LAST, timezones=ZONES), max_size=5))

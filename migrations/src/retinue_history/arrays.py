@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from types import NoneType
 from uuid import UUID
 
 import orjson
@@ -23,7 +24,9 @@ def texts(field: str, values: Sequence[str | None]) -> str:
     Raises:
         HistoryDataError: One holds NUL or a lone surrogate.
     """
-    literal = _array(["NULL" if value is None else _quoted(value) for value in values])
+    literal = _simple(values) or _array(
+        ["NULL" if value is None else _quoted(value) for value in values]
+    )
     if "\0" in literal or not (literal.isascii() or _is_unicode(literal)):
         for value in values:
             _refuse_unholdable(field, value)
@@ -40,14 +43,18 @@ def booleans(values: Iterable[bool]) -> str:
     return _array(["t" if value else "f" for value in values])
 
 
-def integers(values: Iterable[int | None]) -> str:
+def integers(values: Sequence[int | None]) -> str:
     """An ``int[]`` or ``bigint[]``."""
-    return _array(["NULL" if value is None else str(value) for value in values])
+    return _numbers(values, _INTEGERS) or _array(
+        ["NULL" if value is None else str(value) for value in values]
+    )
 
 
-def floats(values: Iterable[float | None]) -> str:
-    """A ``double precision[]``; ``repr`` has all digits."""
-    return _array(["NULL" if value is None else repr(float(value)) for value in values])
+def floats(values: Sequence[float | None]) -> str:
+    """A ``double precision[]``, with all digits."""
+    return _numbers(values, _FLOATS) or _array(
+        ["NULL" if value is None else repr(float(value)) for value in values]
+    )
 
 
 def decimals(values: Iterable[Decimal | None]) -> str:
@@ -73,9 +80,9 @@ def jsons(field: str, values: Iterable[JSON | Mapping[str, JSON]]) -> str:
     Raises:
         HistoryDataError: One is no JSON, or holds a lone surrogate.
     """
-    return _array(
-        ["NULL" if value is None else _quoted(json_text(field, value)) for value in values]
-    )
+    written = [None if value is None else json_text(field, value) for value in values]
+    # JSON has its control characters escaped already, so its own quoting of a text is Postgres's.
+    return _braced(orjson.dumps(written))
 
 
 def json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
@@ -112,6 +119,35 @@ def _json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
 
 def _array(elements: list[str]) -> str:
     return "{" + ",".join(elements) + "}"
+
+
+def _braced(values: bytes) -> str:
+    """An array of JSON as one of Postgres, which takes ``null`` in lower case, too."""
+    return "{" + values[1:-1].decode() + "}"
+
+
+_INTEGERS: frozenset[type] = frozenset({int, NoneType})
+_FLOATS: frozenset[type] = frozenset({float, NoneType})
+
+
+def _numbers(values: Sequence[float | None], kinds: frozenset[type]) -> str | None:
+    """Numbers in a fifth of the time; ``None`` if one is NaN or of another kind than these."""
+    if not kinds.issuperset(map(type, values)):
+        return None
+    try:
+        literal = orjson.dumps(values)
+    except TypeError:  # an integer beyond 64 bits
+        return None
+    return _braced(literal) if literal.count(b"null") == values.count(None) else None
+
+
+def _simple(values: Sequence[str | None]) -> str | None:
+    """Texts in a fifth of the time; ``None`` if there is a NULL, or anything to be escaped."""
+    try:
+        literal = '{"' + '","'.join(values) + '"}'  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return literal if literal.count('"') == 2 * len(values) and "\\" not in literal else None
 
 
 def _quoted(value: str) -> str:

@@ -89,9 +89,9 @@ def sighting_columns(
         texts("version", [image.version for image in images]),
         booleans(image.versioned for image in images),
         texts("etag", [image.etag for image in images]),
-        integers(image.size_bytes for image in images),
-        integers(image.width_px for image in images),
-        integers(image.height_px for image in images),
+        integers([image.size_bytes for image in images]),
+        integers([image.width_px for image in images]),
+        integers([image.height_px for image in images]),
         times("uploaded_at", [image.uploaded_at for image in images]),
         texts("sequencer", [image.sequencer for image in images]),
         texts("bucket", [one.bucket for one in gone]),
@@ -114,8 +114,8 @@ def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         texts("error_message", [run.error_message for run in runs]),
         texts("model_version", [run.model_version for run in runs]),
         times("started_at", [run.started_at for run in runs]),
-        floats(run.duration_ms for run in runs),
-        integers(len(run.detections) for run in runs),
+        floats([run.duration_ms for run in runs]),
+        integers([len(run.detections) for run in runs]),
         decimals(run.billed_units for run in runs),
         decimals(run.price_usd for run in runs),
         jsons("raw_response", (run.raw_response for run in runs)),
@@ -130,19 +130,19 @@ def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
     labels = [detection.label for detection in found]
     literal = texts("label", labels)  # refuses what has no UTF-8 at all
     for label in labels:
-        if not 0 < len(label.encode()) <= MAX_LABEL_BYTES:
+        size_bytes = len(label) if label.isascii() else len(label.encode())
+        if not 0 < size_bytes <= MAX_LABEL_BYTES:
             raise HistoryDataError(
-                f"a label must have 1 to {MAX_LABEL_BYTES:,} bytes of UTF-8, "
-                f"not {len(label.encode()):,}"
+                f"a label must have 1 to {MAX_LABEL_BYTES:,} bytes of UTF-8, not {size_bytes:,}"
             )
     boxes = [_NO_BOX if detection.box is None else detection.box for detection in found]
     return (
-        integers(number for number, run in enumerate(runs, start=1) for _ in run.detections),
-        integers(ordinal for run in runs for ordinal in range(len(run.detections))),
+        integers([number for number, run in enumerate(runs, start=1) for _ in run.detections]),
+        integers([ordinal for run in runs for ordinal in range(len(run.detections))]),
         texts("kind", [detection.kind for detection in found]),
         literal,
-        floats(detection.confidence for detection in found),
-        *(floats(box[side] for box in boxes) for side in range(4)),
+        floats([detection.confidence for detection in found]),
+        *(floats([box[side] for box in boxes]) for side in range(4)),
         jsons("attributes", (detection.attributes for detection in found)),
     )
 
@@ -154,7 +154,7 @@ def _charge_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         for charge in run.charges
     ]
     return (
-        integers(number for number, _, _ in charged),
+        integers([number for number, _, _ in charged]),
         texts("month", [month for _, month, _ in charged]),
         texts("price_group", [charge.price_group for _, _, charge in charged]),
         decimals(charge.billed_units for _, _, charge in charged),
