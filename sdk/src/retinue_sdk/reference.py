@@ -28,16 +28,17 @@ class ImageReference:
 
     def __post_init__(self) -> None:
         """Refuse what names no image."""
-        if not self.bucket or not self.key:
+        bucket, key, version = self.bucket, self.key, self.version
+        if not bucket or not key:
             raise ValueError("an image needs a bucket and a key")
-        if not (self.version_id or self.etag):
+        if not version:
             raise ValueError("an image needs a version id or an ETag")
-        if any("\n" in part for part in (self.bucket, self.version)):
+        if "\n" in bucket or "\n" in version:
             raise ValueError("a bucket or version cannot contain a newline")
-        if any("\0" in part for part in (self.bucket, self.key, self.version)):
+        if "\0" in bucket or "\0" in key or "\0" in version:
             raise ValueError("a bucket, key or version cannot contain NUL")
         try:
-            f"{self.bucket}{self.key}{self.version}".encode()
+            f"{bucket}{key}{version}".encode()
         except UnicodeEncodeError as error:
             raise ValueError("a bucket, key or version must be valid Unicode") from error
 

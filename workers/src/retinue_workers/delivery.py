@@ -1,6 +1,6 @@
 """One received message on its way through the worker."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Lock
@@ -90,13 +90,16 @@ class Delivery:
     def images(self) -> list[ImageRecord]:
         """The images as known now: with their size if somebody decoded them, or as gone."""
         gone = {run.key.image_id for run in self.runs if run.error_code in GONE}
-        now = datetime.now(UTC)
         return [
-            replace(
-                record,
-                width_px=size[0] if (size := self._sizes_px.get(record.image_id)) else None,
-                height_px=size[1] if size else None,
-                missing_since=now if record.image_id in gone else None,
-            )
-            for record in (sighting.record for sighting in self.sightings)
+            self._known(sighting.record, gone) if gone or self._sizes_px else sighting.record
+            for sighting in self.sightings
         ]
+
+    def _known(self, record: ImageRecord, gone: Set[UUID]) -> ImageRecord:
+        width_px, height_px = self._sizes_px.get(record.image_id, (None, None))
+        return replace(
+            record,
+            width_px=width_px,
+            height_px=height_px,
+            missing_since=datetime.now(UTC) if record.image_id in gone else None,
+        )

@@ -13,7 +13,6 @@ A record of the first form may hold a field of our own, ``retinue``: it asks for
 Only the fields that are used are required, so newer event versions and S3's look-alikes work too.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Self, TypeAlias
 from urllib.parse import unquote_plus
 
+from retinue_aws import read_json
 from retinue_history import REPLAY
 from retinue_sdk import ImageReference, RetinueError
 
@@ -165,7 +165,8 @@ def parse(body: str) -> ParsedBody:
     if len(problems) > MAX_PROBLEMS:
         rest = len(problems) - MAX_PROBLEMS
         problems = [*problems[:MAX_PROBLEMS], f"{rest} more records could not be understood"]
-    return ParsedBody(tuple(dict.fromkeys(events)), tuple(problems))
+    once = dict.fromkeys(events) if len(events) > 1 else events
+    return ParsedBody(tuple(once), tuple(problems))
 
 
 def _unwrapped(body: str) -> Mapping[str, object]:
@@ -173,7 +174,7 @@ def _unwrapped(body: str) -> Mapping[str, object]:
     text, what = body, "the message"
     for _ in range(_MAX_WRAPPINGS):
         try:
-            message = json.loads(text)
+            message = read_json(text)
         except RecursionError as error:
             raise MalformedEventError(f"{what} is nested too deeply to be an event") from error
         except ValueError as error:  # not JSON, or a number of thousands of digits
@@ -282,8 +283,7 @@ def _event(
     return ObjectCreated(reference, size_bytes, sequencer, event_time)
 
 
-@dataclass(frozen=True, slots=True)
-class _Object:
+class _Object(NamedTuple):
     """A JSON object, and where in the message it stands."""
 
     fields: Mapping[str, object]
@@ -370,7 +370,7 @@ class _Object:
     def _storable(self, name: str, value: str, max_bytes: int) -> str:
         """``value`` if a database can keep it."""
         try:
-            size_bytes = len(value.encode())
+            size_bytes = len(value) if value.isascii() else len(value.encode())
         except UnicodeEncodeError as error:
             raise MalformedEventError(
                 f"{self.path(name)} is not valid Unicode: {_quoted(value)}"
