@@ -1,12 +1,14 @@
 """What ECS collects: one JSON object a line, whatever is logged, by whomever."""
 
 import json
+import math
 import subprocess
 import sys
 from typing import Any
+from uuid import UUID
 
 SCRIPT = """
-import logging, sys, threading
+import logging, sys, threading, uuid
 import structlog
 from retinue_workers.log import configure
 
@@ -14,6 +16,7 @@ configure(sys.argv[1])
 log = structlog.get_logger("retinue_workers.test")
 log.info("plain", image="a b", count=3)
 log.warning("odd", text="nul \\0 newline \\n surrogate \\ud800 emoji \\U0001F408", data={1: {2, 3}})
+log.info("numbers", none=None, huge=2**70, ratio=float("nan"), id=uuid.UUID(int=7))
 log.debug("not shown")
 try:
     raise ValueError("line one\\nline two")
@@ -49,11 +52,14 @@ def test_every_line_is_a_json_object() -> None:
     entries: list[dict[str, Any]] = [json.loads(line) for line in lines("json")]
     assert all({"event", "level", "timestamp"} <= set(entry) for entry in entries)
     events = [entry["event"] for entry in entries]
-    assert events[:5] == ["plain", "odd", "bug", "from elsewhere", "its bug"]
-    assert events[5:] == ["many"] * 200 + ["once"]
-    plain, odd, bug, foreign, foreign_bug = entries[:5]
+    assert events[:6] == ["plain", "odd", "numbers", "bug", "from elsewhere", "its bug"]
+    assert events[6:] == ["many"] * 200 + ["once"]
+    plain, odd, numbers, bug, foreign, foreign_bug = entries[:6]
     assert (plain["image"], plain["count"], plain["level"]) == ("a b", 3, "info")
     assert odd["text"] == "nul \0 newline \n surrogate \ud800 emoji \U0001f408"
+    assert (numbers["none"], numbers["huge"]) == (None, 2**70)
+    assert math.isnan(numbers["ratio"])
+    assert f"{UUID(int=7)}" in numbers["id"]
     assert "ValueError: line one\nline two" in bug["exception"]
     assert foreign["level"] == "error"
     assert "KeyError" in foreign_bug["exception"]

@@ -7,18 +7,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal, TextIO, cast
 
+import orjson
 import structlog
 
 
 def _as_json(entry: dict[str, Any], default: Callable[[Any], Any]) -> str:
-    """As ``json.dumps``; an encoder of its own is made only for what plain JSON is not."""
+    """As ``json.dumps`` would, which is called where orjson might write something else."""
     try:
-        return _encode(entry)
-    except (TypeError, ValueError):
+        line = orjson.dumps(entry, None, _PLAIN)
+    except TypeError:
         return json.dumps(entry, default=default)
+    if b"null" in line or not line.isascii():  # perhaps NaN; perhaps what the stream cannot write
+        return json.dumps(entry, default=default)
+    return line.decode()
 
 
-_encode = json.JSONEncoder().encode
+_PLAIN = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
 
 
 class _Forgiving:
