@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from botocore.credentials import ReadOnlyCredentials
@@ -59,14 +60,27 @@ class Signing:
         asked = f"POST\n{place.path or '/'}\n\n{lines}\n{names}\n{_sha256(body)}"
         scope = f"{moment[:8]}/{self.region}/{self.service}/aws4_request"
         text = f"{ALGORITHM}\n{moment}\n{scope}\n{_sha256(asked.encode())}"
-        key = f"AWS4{credentials.secret_key}".encode()
-        for part in (moment[:8], self.region, self.service, "aws4_request", text):
-            key = hmac.digest(key, part.encode(), "sha256")
+        key = _key(credentials.secret_key, moment[:8], self.region, self.service)
         added["Authorization"] = (
             f"{ALGORITHM} Credential={credentials.access_key}/{scope}, "
-            f"SignedHeaders={names}, Signature={key.hex()}"
+            f"SignedHeaders={names}, Signature={_mac(key, text).hex()}"
         )
         return added
+
+
+@lru_cache(maxsize=8)
+def _key(secret_key: str, day: str, region: str, service: str) -> bytes:
+    """The key to sign with, which holds for a day."""
+    key = f"AWS4{secret_key}".encode()
+    for part in (day, region, service, "aws4_request"):
+        key = _mac(key, part)
+    return key
+
+
+def _mac(key: bytes, text: str) -> bytes:
+    # hmac.digest() would let go of the interpreter's lock for it, and where threads wait for that
+    # it comes back only after one of them had its turn.
+    return hmac.new(key, text.encode(), "sha256").digest()
 
 
 def _sha256(data: bytes) -> str:
