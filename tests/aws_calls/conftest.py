@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import boto3
@@ -9,8 +10,11 @@ import botocore.session
 import pytest
 from aws_calls.server import Server, serving
 from botocore.config import Config
+from retinue_aws import Answer, JsonCalls
 
 Make = Callable[..., Any]
+QUEUE = "http://sqs.eu-west-1.amazonaws.com/000000000000/photos"
+RECEIVE = {"QueueUrl": QUEUE, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +50,24 @@ def make() -> Make:
         return session.client(service, endpoint_url=url, config=Config(**settings))
 
     return client
+
+
+Ask = Callable[[JsonCalls], Answer]
+
+
+@pytest.fixture(params=["call", "send"])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    """Receives messages: by waiting for the answer, or beside other calls."""
+    if request.param == "call":
+        return lambda calls: calls.call("ReceiveMessage", RECEIVE)
+
+    def send(calls: JsonCalls) -> Answer:
+        told: SimpleQueue[Answer | Exception] = SimpleQueue()
+        calls.send("ReceiveMessage", RECEIVE, told.put)
+        answer = told.get(timeout=30)
+        calls.close()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return send

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 import trustme
-from aws_calls.conftest import Make
+from aws_calls.conftest import QUEUE, RECEIVE, Ask, Make
 from aws_calls.server import Reply, Server, serving
-from aws_calls.test_requests import QUEUE, RECEIVE
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -49,11 +48,11 @@ def raised(call: Any) -> ClientError:
 
 
 @pytest.mark.parametrize("reply", REFUSALS.values(), ids=REFUSALS.keys())
-def test_a_refusal_is_botocores(server: Server, make: Make, reply: Reply) -> None:
+def test_a_refusal_is_botocores(server: Server, make: Make, ask: Ask, reply: Reply) -> None:
     client = make(server.url)
     server.replies.extend([reply, reply])
     theirs = raised(lambda: client.receive_message(**RECEIVE))
-    ours = raised(lambda: JsonCalls(client).call("ReceiveMessage", RECEIVE))
+    ours = raised(lambda: ask(JsonCalls(client)))
     assert type(ours) is type(theirs)
     assert ours.response["Error"] == theirs.response["Error"]
     told, said = (error.response["ResponseMetadata"] for error in (ours, theirs))
@@ -61,19 +60,19 @@ def test_a_refusal_is_botocores(server: Server, make: Make, reply: Reply) -> Non
     assert told["HTTPHeaders"].get("retry-after") == said["HTTPHeaders"].get("retry-after")
 
 
-def test_an_answer_is_kept_whole(server: Server, make: Make) -> None:
+def test_an_answer_is_kept_whole(server: Server, make: Make, ask: Ask) -> None:
     body = {"Messages": [], "FieldOfNextYear": {"a": [1]}}
     server.replies.append(Reply(body=json.dumps(body).encode(), headers={"x-amzn-RequestId": "r1"}))
-    answer = JsonCalls(make(server.url)).call("ReceiveMessage", RECEIVE)
+    answer = ask(JsonCalls(make(server.url)))
     assert answer.body == body
     assert answer.request_id == "r1"
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b'{"Messages": ['])
-def test_what_is_no_answer_is_no_success(server: Server, make: Make, body: bytes) -> None:
+def test_what_is_no_answer_is_no_success(server: Server, make: Make, ask: Ask, body: bytes) -> None:
     server.replies.append(Reply(body=body))
     with pytest.raises(ResponseParserError):
-        JsonCalls(make(server.url)).call("ReceiveMessage", RECEIVE)
+        ask(JsonCalls(make(server.url)))
 
 
 @pytest.mark.parametrize(
@@ -99,13 +98,13 @@ def test_calls_are_repeated_as_the_client_is_set(
 
 
 def test_a_single_attempt_is_one_request_even_on_a_connection_that_is_used_again(
-    server: Server, make: Make
+    server: Server, make: Make, ask: Ask
 ) -> None:
     calls = JsonCalls(make(server.url))
-    calls.call("ReceiveMessage", RECEIVE)
+    ask(calls)
     server.replies.append(Reply(None))
     with pytest.raises(ConnectionClosedError):
-        calls.call("ReceiveMessage", RECEIVE)
+        ask(calls)
     assert len(server.requests) == 2
 
 
@@ -118,12 +117,12 @@ def test_connections_are_used_again(server: Server, make: Make) -> None:
     calls.close()
 
 
-def test_an_answer_that_takes_too_long(server: Server, make: Make) -> None:
+def test_an_answer_that_takes_too_long(server: Server, make: Make, ask: Ask) -> None:
     calls = JsonCalls(make(server.url, connect_timeout=0.1, read_timeout=0.2))
     released = threading.Event()
     server.replies.append(Reply(before=lambda: released.wait(10)))
     with pytest.raises(ReadTimeoutError):
-        calls.call("ReceiveMessage", RECEIVE)
+        ask(calls)
     released.set()
 
 
@@ -134,47 +133,47 @@ def mute() -> Iterator[str]:
         yield f"https://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_a_connection_that_does_not_come_about(make: Make, mute: str) -> None:
+def test_a_connection_that_does_not_come_about(make: Make, ask: Ask, mute: str) -> None:
     calls = JsonCalls(make(mute, connect_timeout=0.2, read_timeout=30))
     with pytest.raises(ConnectTimeoutError):
-        calls.call("ReceiveMessage", RECEIVE)
+        ask(calls)
 
 
-def test_nobody_there(make: Make) -> None:
+def test_nobody_there(make: Make, ask: Ask) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(EndpointConnectionError, match=str(port)):
-        JsonCalls(make(f"http://127.0.0.1:{port}")).call("ReceiveMessage", RECEIVE)
+        ask(JsonCalls(make(f"http://127.0.0.1:{port}")))
 
 
 def test_a_proxy_is_used_and_its_exceptions_too(
-    server: Server, make: Make, monkeypatch: pytest.MonkeyPatch
+    server: Server, make: Make, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        JsonCalls(make("http://sqs.example")).call("ReceiveMessage", RECEIVE)
+        ask(JsonCalls(make("http://sqs.example")))
         assert [one.target for one in proxy.requests] == ["http://sqs.example/"]
         monkeypatch.setenv("NO_PROXY", "localhost")
-        JsonCalls(make(server.url)).call("ReceiveMessage", RECEIVE)
+        ask(JsonCalls(make(server.url)))
         assert (len(proxy.requests), len(server.requests)) == (1, 1)
 
 
 def test_https_goes_through_a_proxy_by_a_tunnel(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         with pytest.raises(ProxyConnectionError):  # which this proxy does not dig
-            JsonCalls(make("https://sqs.example")).call("ReceiveMessage", RECEIVE)
+            ask(JsonCalls(make("https://sqs.example")))
         assert [(one.method, one.target) for one in proxy.requests] == [
             ("CONNECT", "sqs.example:443")
         ]
 
 
-def test_a_proxy_that_is_away(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_is_away(make: Make, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://user:hush@127.0.0.1:9")
     with pytest.raises(ProxyConnectionError) as caught:
-        JsonCalls(make("http://sqs.example")).call("ReceiveMessage", RECEIVE)
+        ask(JsonCalls(make("http://sqs.example")))
     assert "hush" not in str(caught.value)
 
 
@@ -191,9 +190,9 @@ def secure(authority: trustme.CA) -> Iterator[Server]:
         yield told
 
 
-def test_a_stranger_is_not_trusted(secure: Server, make: Make) -> None:
+def test_a_stranger_is_not_trusted(secure: Server, make: Make, ask: Ask) -> None:
     with pytest.raises(SSLError):
-        JsonCalls(make(secure.url)).call("ReceiveMessage", RECEIVE)
+        ask(JsonCalls(make(secure.url)))
     assert secure.requests == []
 
 
@@ -212,10 +211,10 @@ def test_a_bundle_of_your_own_is_trusted(
 
 
 def test_a_name_that_is_not_in_the_certificate_is_not_trusted(
-    secure: Server, authority: trustme.CA, make: Make, tmp_path: Path
+    secure: Server, authority: trustme.CA, make: Make, ask: Ask, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle.pem"
     authority.cert_pem.write_to_path(str(bundle))
     calls = JsonCalls(make(secure.url.replace("localhost", "127.0.0.1")), ca_bundle=str(bundle))
     with pytest.raises(SSLError):
-        calls.call("ReceiveMessage", RECEIVE)
+        ask(calls)

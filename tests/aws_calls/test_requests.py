@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from aws_calls.conftest import Make
+from aws_calls.conftest import QUEUE, RECEIVE, Make
 from aws_calls.server import Request, Server
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -17,8 +17,6 @@ from retinue_aws import JsonCalls
 from retinue_aws.prepared import UnsupportedCallError, prepare
 from retinue_aws.signing import Signing
 
-QUEUE = "http://sqs.eu-west-1.amazonaws.com/000000000000/photos"
-RECEIVE = {"QueueUrl": QUEUE, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
 OF_ONE_CALL = {"authorization", "x-amz-date", "amz-sdk-invocation-id", "amz-sdk-request"}
 
 

@@ -4,110 +4,31 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from fakes.deliveries import attempt
 from fakes.history import MemoryHistory
+from fakes.lanes import Scripted, ScriptedFuture, Setup, fine
 from fakes.waiting import eventually
 from retinue_history import RunRecord
 from retinue_sdk import (
-    Capabilities,
     ConfigurationError,
-    Detector,
+    DetectorError,
     DetectorNotReadyError,
-    DetectorOptions,
     Findings,
     Image,
-    Input,
     InvalidImageError,
     Result,
     RetriableError,
 )
-from retinue_workers.attempt import Attempt
 from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.call import Call, Calls
 from retinue_workers.lane import Lane, LaneLimits
-from retinue_workers.settings import TierPrice
 from retinue_workers.spending import Spending
-from retinue_workers.verdict import HandBack
-
-
-class Scripted(Detector[DetectorOptions]):
-    """Does what the test says; notes whatever must not happen."""
-
-    name: ClassVar[str] = "scripted"
-    version: ClassVar[str] = "1"
-
-    def __init__(self, script: Callable[[Sequence[Image]], Any], **capabilities: Any) -> None:
-        super().__init__(DetectorOptions())
-        self._script = script
-        self._capabilities = Capabilities(Input.REFERENCE, **capabilities)
-        self._lock = threading.Lock()
-        self.inside = 0
-        self.most_inside = 0
-        self.closed = 0
-        self.misuse: list[str] = []
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
-
-    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        with self._lock:
-            self.inside += 1
-            self.most_inside = max(self.most_inside, self.inside)
-            if self.closed:
-                self.misuse.append("detect after close")
-        try:
-            answer: Sequence[Result] = self._script(images)
-            return answer
-        finally:
-            with self._lock:
-                self.inside -= 1
-
-    def close(self) -> None:
-        with self._lock:
-            if self.inside:
-                self.misuse.append("closed while at work")
-            self.closed += 1
-
-
-class Setup:
-    def __init__(self) -> None:
-        self.breaker = CircuitBreaker()
-        self.settled: list[tuple[Attempt, RunRecord | HandBack]] = []
-        self.lanes: list[Lane] = []
-
-    def lane(
-        self,
-        script: Callable[[Sequence[Image]], Any],
-        *,
-        timeout: float = 20,
-        window: float = 20,
-        **capabilities: Any,
-    ) -> tuple[Lane, Scripted]:
-        detector = Scripted(script, **capabilities)
-        lane = Lane(
-            detector,
-            spending=Spending(
-                MemoryHistory(), self.breaker, prices={"scripted": (TierPrice(usd=Decimal(1)),)}
-            ),
-            limits=LaneLimits(timeout, window, 100, 10_000),
-            breaker=self.breaker,
-            settle=lambda one, outcome: self.settled.append((one, outcome)),
-        )
-        self.lanes.append(lane)
-        lane.start()
-        return lane, detector
-
-    def codes(self) -> list[str]:
-        return [
-            outcome.error_code or "ok" if isinstance(outcome, RunRecord) else "back"
-            for _, outcome in self.settled
-        ]
 
 
 @pytest.fixture
@@ -118,25 +39,30 @@ def setup() -> Iterator[Setup]:
         lane.stop(time.monotonic())
 
 
-def fine(images: Sequence[Image]) -> list[Result]:
-    return [Findings(billed_units=Decimal(1)) for _ in images]
+@pytest.fixture(params=[Scripted, ScriptedFuture], ids=["detect", "submit"])
+def either(request: pytest.FixtureRequest) -> Iterator[Setup]:
+    """With either kind of detector."""
+    setup = Setup(request.param)
+    yield setup
+    for lane in setup.lanes:
+        lane.stop(time.monotonic())
 
 
-def test_as_many_calls_at_once_as_it_can_take(setup: Setup) -> None:
+def test_as_many_calls_at_once_as_it_can_take(either: Setup) -> None:
     gate = threading.Event()
 
     def wait(images: Sequence[Image]) -> list[Result]:
         gate.wait(10)
         return fine(images)
 
-    lane, detector = setup.lane(wait, max_concurrency=3)
+    lane, detector = either.lane(wait, max_concurrency=3)
     for _ in range(10):
         lane.put(attempt())
     eventually(lambda: detector.inside == 3)
     gate.set()
-    eventually(lambda: len(setup.settled) == 10)
+    eventually(lambda: len(either.settled) == 10)
     assert detector.most_inside == 3
-    run = setup.settled[0][1]
+    run = either.settled[0][1]
     assert isinstance(run, RunRecord)
     assert run.price_usd == 1
 
@@ -169,16 +95,16 @@ def test_a_hung_call_is_given_up_once_and_its_late_answer_ignored(setup: Setup) 
     assert detector.misuse == []
 
 
-def test_while_a_call_hangs_the_detector_is_not_closed_and_nobody_waits(setup: Setup) -> None:
+def test_while_a_call_hangs_the_detector_is_not_closed_and_nobody_waits(either: Setup) -> None:
     gate = threading.Event()
 
     def hang(images: Sequence[Image]) -> list[Result]:
         gate.wait(10)
         return fine(images)
 
-    lane, detector = setup.lane(hang, timeout=0.05)
+    lane, detector = either.lane(hang, timeout=0.05)
     lane.put(attempt())
-    eventually(lambda: setup.codes() == ["detector_timeout"])
+    eventually(lambda: either.codes() == ["detector_timeout"])
     began = time.monotonic()
     lane.stop(time.monotonic() + 10)
     assert time.monotonic() - began < 5
@@ -186,31 +112,31 @@ def test_while_a_call_hangs_the_detector_is_not_closed_and_nobody_waits(setup: S
     gate.set()
 
 
-def test_a_stop_hands_back_what_waits_and_what_comes_later(setup: Setup) -> None:
+def test_a_stop_hands_back_what_waits_and_what_comes_later(either: Setup) -> None:
     gate = threading.Event()
 
     def wait(images: Sequence[Image]) -> list[Result]:
         gate.wait(10)
         return fine(images)
 
-    lane, detector = setup.lane(wait)
+    lane, detector = either.lane(wait)
     for _ in range(3):
         lane.put(attempt())
     lane.put(attempt(), time.monotonic() + 1_000)
     eventually(lambda: detector.inside == 1)
     lane.hand_back()
-    assert setup.codes() == ["back"] * 3
+    assert either.codes() == ["back"] * 3
     lane.put(attempt())
-    assert setup.codes() == ["back"] * 4
+    assert either.codes() == ["back"] * 4
     gate.set()
     lane.stop(time.monotonic() + 10)
-    assert sorted(setup.codes()) == ["back"] * 4 + ["ok"]
+    assert sorted(either.codes()) == ["back"] * 4 + ["ok"]
     assert detector.closed == 1
 
 
 @pytest.mark.parametrize("moment", range(8))
 def test_a_stop_at_any_moment_settles_all_once_and_closes_under_nobody(
-    setup: Setup, moment: int
+    either: Setup, moment: int
 ) -> None:
     chance = random.Random(moment)
 
@@ -223,7 +149,7 @@ def test_a_stop_at_any_moment_settles_all_once_and_closes_under_nobody(
         ]
         return [chance.choice(answers) for _ in images]
 
-    lane, detector = setup.lane(moody, max_batch_size=3, max_concurrency=4)
+    lane, detector = either.lane(moody, max_batch_size=3, max_concurrency=4)
     attempts = [attempt(f"{n}.jpg") for n in range(200)]
 
     def feed() -> None:
@@ -235,13 +161,13 @@ def test_a_stop_at_any_moment_settles_all_once_and_closes_under_nobody(
     time.sleep(moment * 0.004)
     lane.stop(time.monotonic() + 10)
     feeding.join(10)
-    assert Counter(id(one) for one, _ in setup.settled) == Counter(map(id, attempts))
+    assert Counter(id(one) for one, _ in either.settled) == Counter(map(id, attempts))
     assert detector.closed == 1
     assert detector.misuse == []
 
 
 def test_not_ready_pauses_and_only_the_detectors_own_answer_ends_it(
-    setup: Setup, logged: list[dict[str, Any]]
+    either: Setup, logged: list[dict[str, Any]]
 ) -> None:
     answers: list[Any] = [DetectorNotReadyError("stopped", retry_after_seconds=0.05)] * 3
 
@@ -250,15 +176,15 @@ def test_not_ready_pauses_and_only_the_detectors_own_answer_ends_it(
             raise answers.pop()
         return fine(images)
 
-    lane, _ = setup.lane(get_ready)
+    lane, _ = either.lane(get_ready)
     lane.put(attempt())
-    eventually(lambda: setup.breaker.causes() == {"detector scripted": "stopped"})
-    eventually(lambda: setup.codes() == ["ok"])
-    assert setup.breaker.causes() == {}
+    eventually(lambda: either.breaker.causes() == {"detector scripted": "stopped"})
+    eventually(lambda: either.codes() == ["ok"])
+    assert either.breaker.causes() == {}
     assert [entry["event"] for entry in logged].count("receiving_stopped") == 1
 
 
-def test_the_retry_window_begins_with_the_first_retriable_error(setup: Setup) -> None:
+def test_the_retry_window_begins_with_the_first_retriable_error(either: Setup) -> None:
     """Not when the message came: it may have waited for a detector that was not ready."""
     answers: list[Any] = [
         DetectorNotReadyError("stopped", retry_after_seconds=0.5),
@@ -269,24 +195,24 @@ def test_the_retry_window_begins_with_the_first_retriable_error(setup: Setup) ->
     def get_ready(images: Sequence[Image]) -> list[Result]:
         return [answers.pop(0) if answers else Findings()]
 
-    lane, _ = setup.lane(get_ready, window=0.3)
+    lane, _ = either.lane(get_ready, window=0.3)
     lane.put(attempt())
-    eventually(lambda: setup.settled)
-    assert setup.codes() == ["ok"]
+    eventually(lambda: either.settled)
+    assert either.codes() == ["ok"]
 
 
-def test_the_images_of_a_batch_are_let_go_before_the_next_one(setup: Setup) -> None:
+def test_the_images_of_a_batch_are_let_go_before_the_next_one(either: Setup) -> None:
     import weakref
 
-    lane, _ = setup.lane(fine, max_batch_size=4)
+    lane, _ = either.lane(fine, max_batch_size=4)
     held = []
     for _ in range(4):
         one = attempt()
         held.append(weakref.ref(one.image))
         lane.put(one)
         del one
-    eventually(lambda: len(setup.settled) == 4)
-    setup.settled.clear()
+    eventually(lambda: len(either.settled) == 4)
+    either.settled.clear()
     eventually(lambda: not any(reference() for reference in held))
 
 
@@ -304,6 +230,184 @@ def test_a_detector_that_cannot_say_what_it_needs_is_named(member: str) -> None:
             breaker=CircuitBreaker(),
             settle=lambda *_: None,
         )
+
+
+# What is submitted, and answered later.
+
+
+class Promises(ScriptedFuture):
+    """Gives out futures that the test itself settles."""
+
+    def __init__(self, *arguments: Any, **capabilities: Any) -> None:
+        super().__init__(*arguments, **capabilities)
+        self.promised: list[Future[Any]] = []
+
+    def submit(self, image: Image) -> Future[Result]:
+        self._script([image])
+        self.promised.append(Future())
+        return self.promised[-1]
+
+
+@pytest.fixture
+def promising() -> Iterator[Setup]:
+    setup = Setup(Promises)
+    yield setup
+    for lane in setup.lanes:
+        lane.stop(time.monotonic())
+
+
+def test_images_under_way_take_no_thread_each(promising: Setup) -> None:
+    before = threading.active_count()
+    lane, detector = promising.lane(fine, max_concurrency=100)
+    assert isinstance(detector, Promises)
+    for _ in range(120):
+        lane.put(attempt())
+    eventually(lambda: len(detector.promised) == 100)
+    assert threading.active_count() <= before + 3
+    for promise in detector.promised:
+        promise.set_result(Findings())
+    eventually(lambda: len(detector.promised) == 120)
+    for promise in detector.promised[100:]:
+        promise.set_result(Findings())
+    eventually(lambda: len(promising.settled) == 120)
+
+
+def test_a_future_that_never_comes_is_given_up_and_makes_room(promising: Setup) -> None:
+    lane, detector = promising.lane(fine, timeout=0.1)
+    assert isinstance(detector, Promises)
+    lane.put(attempt("a.jpg"))
+    eventually(lambda: promising.codes() == ["detector_timeout"])
+    lane.put(attempt("b.jpg"))
+    eventually(lambda: len(detector.promised) == 2)
+    detector.promised[1].set_result(Findings())
+    eventually(lambda: promising.codes() == ["detector_timeout", "ok"])
+    detector.promised[0].set_result(Findings())  # too late: nobody listens, and it makes no room
+    lane.put(attempt("c.jpg"))
+    lane.put(attempt("d.jpg"))
+    eventually(lambda: len(detector.promised) == 3)
+    time.sleep(0.02)
+    assert len(detector.promised) == 3
+    detector.promised[2].set_result(Findings())
+    eventually(lambda: len(detector.promised) == 4)
+    detector.promised[3].set_result(Findings())
+    lane.stop(time.monotonic() + 10)
+    assert promising.codes() == ["detector_timeout", "ok", "ok", "ok"]
+    assert detector.closed == 1
+
+
+def test_a_submit_that_hangs_is_given_up_and_a_fresh_thread_goes_on(promising: Setup) -> None:
+    gate = threading.Event()
+    first = [True]
+
+    def hang_once(images: Sequence[Image]) -> None:
+        if first.pop() if first else False:
+            gate.wait(10)
+
+    lane, detector = promising.lane(hang_once, timeout=0.1)
+    assert isinstance(detector, Promises)
+    lane.put(attempt("a.jpg"))
+    eventually(lambda: promising.codes() == ["detector_timeout"])
+    for key in ("b.jpg", "c.jpg"):
+        lane.put(attempt(key))
+        eventually(lambda: detector.promised)
+        detector.promised.pop().set_result(Findings())
+    eventually(lambda: promising.codes() == ["detector_timeout", "ok", "ok"])
+    gate.set()
+    eventually(lambda: detector.promised)
+    detector.promised.pop().set_result(Findings())
+    lane.put(attempt("d.jpg"))
+    eventually(lambda: detector.promised)
+    detector.promised.pop().set_result(Findings())
+    eventually(lambda: len(promising.settled) == 4)
+    lane.stop(time.monotonic() + 10)
+    assert detector.closed == 1
+
+
+def test_a_stop_waits_for_what_is_under_way_and_then_gives_it_up(promising: Setup) -> None:
+    lane, detector = promising.lane(fine, max_concurrency=2)
+    assert isinstance(detector, Promises)
+    for _ in range(3):
+        lane.put(attempt())
+    eventually(lambda: len(detector.promised) == 2)
+    threading.Timer(0.05, detector.promised[0].set_result, [Findings()]).start()
+    lane.stop(time.monotonic() + 0.3)
+    assert sorted(promising.codes()) == ["back", "back", "ok"]
+    assert detector.closed == 0  # it may still be at work
+    detector.promised[1].set_result(Findings())
+    assert len(promising.settled) == 3
+
+
+def test_without_money_nothing_is_submitted(promising: Setup) -> None:
+    lane, detector = promising.lane(fine, budget=Decimal(1))
+    assert isinstance(detector, Promises)
+    lane.put(attempt("a.jpg"))
+    lane.put(attempt("b.jpg"))
+    eventually(lambda: detector.promised)
+    detector.promised[0].set_result(Findings(billed_units=Decimal(1)))
+    eventually(lambda: "budget scripted" in promising.breaker.causes())
+    assert len(detector.promised) == 1
+    lane.stop(time.monotonic() + 10)
+    assert promising.codes() == ["ok", "back"]
+
+
+def _cancelled() -> Future[Any]:
+    future: Future[Any] = Future()
+    future.cancel()
+    return future
+
+
+def _done(answer: object) -> Future[Any]:
+    future: Future[Any] = Future()
+    if isinstance(answer, BaseException) and not isinstance(answer, DetectorError):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+    return future
+
+
+@pytest.mark.parametrize(
+    ("future", "code"),
+    [
+        (_done(Findings()), "ok"),
+        (_done(InvalidImageError("blank", code="blank")), "blank"),
+        (_done([Findings()]), "invalid_result"),
+        (_done(None), "invalid_result"),
+        (Findings(), "invalid_result"),
+        (None, "invalid_result"),
+        (_done(ZeroDivisionError()), "back"),
+        (_done(SystemExit()), "back"),
+        (_cancelled(), "back"),
+    ],
+    ids=repr,
+)
+def test_whatever_a_future_brings_the_lane_goes_on(
+    future: object, code: str, logged: list[dict[str, Any]]
+) -> None:
+    class Careless(ScriptedFuture):
+        def submit(self, image: Image) -> Future[Result]:
+            return future if image.reference.key == "bad.jpg" else _done(Findings())  # type: ignore[return-value]
+
+    setup = Setup(Careless)
+    lane, detector = setup.lane(fine)
+    lane.put(attempt("bad.jpg"))
+    lane.put(attempt("good.jpg"))
+    eventually(lambda: len(setup.settled) == 2)
+    lane.stop(time.monotonic() + 10)
+    assert setup.codes() == [code, "ok"]
+    assert detector.closed == 1
+    raised = [one for one in logged if one["event"] == "detector_raised"]
+    assert len(raised) == (code == "back")
+
+
+def test_what_submit_raises_is_the_answer(setup: Setup) -> None:
+    def fail(images: Sequence[Image]) -> None:
+        raise InvalidImageError("blank", code="blank")
+
+    setup = Setup(Promises)
+    lane, _ = setup.lane(fail)
+    lane.put(attempt())
+    eventually(lambda: setup.codes() == ["blank"])
+    lane.stop(time.monotonic() + 10)
 
 
 # The calls under way.

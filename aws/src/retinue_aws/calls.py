@@ -3,14 +3,19 @@
 import json
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import random
 from threading import Lock
 from typing import Any
 
 from botocore.client import BaseClient
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004
+    HTTPClientError,
+)
 from botocore.parsers import ResponseParserError, create_parser
 from botocore.session import Session
 from botocore.utils import get_environ_proxies
@@ -90,16 +95,50 @@ class JsonCalls:
                 if last:
                     raise
             else:
-                if answer.status == 200:
-                    return _read(operation, answer)
-                refusal = self._refusal(operation, answer)
-                if last or not _passes(answer.status, refusal):
-                    raise refusal
+                try:
+                    return self._told(operation, answer)
+                except ClientError as refusal:
+                    if last or not _passes(answer.status, refusal):
+                        raise
             time.sleep(random() * 2 ** (attempt - 1))  # noqa: S311 - as botocore's standard mode
         raise AssertionError("unreachable")
 
+    def send(
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        done: Callable[[Answer | Exception], None],
+    ) -> None:
+        """Call an operation once, beside others that are under way.
+
+        Args:
+            operation: Its name in the API, such as ``DetectLabels``.
+            parameters: Its parameters, in the API's own words; bytes are sent in base64.
+            done: Told the answer, or what ``call`` would raise, once. That is on a thread which
+                it must not keep waiting: answers to other calls come on the same.
+
+        Raises:
+            BotoCoreError: It cannot be sent: no credentials, or botocore refuses a parameter.
+            UnsupportedCallError: It is no JSON call signed with Signature Version 4.
+        """
+        prepared, transport = self._prepared.get(operation) or self._prepare(operation, parameters)
+        body = _encode(parameters).encode()
+
+        def read(answer: HttpAnswer | BotoCoreError) -> None:
+            if isinstance(answer, BotoCoreError):
+                done(answer)
+                return
+            told: Answer | Exception
+            try:
+                told = self._told(operation, answer)
+            except (ClientError, ResponseParserError) as error:
+                told = error
+            done(told)
+
+        transport.send(prepared.signed_headers(body), body, read)
+
     def close(self) -> None:
-        """Close connections."""
+        """Close connections; those of calls that are under way when they have ended."""
         with self._lock:
             for transport in self._transports.values():
                 transport.close()
@@ -131,6 +170,17 @@ class JsonCalls:
             keep_alive=bool(config.tcp_keepalive),
             connections=config.max_pool_connections,
         )
+
+    def _told(self, operation: str, answer: HttpAnswer) -> Answer:
+        """What an answer says.
+
+        Raises:
+            ClientError: AWS refuses.
+            ResponseParserError: It is no JSON object.
+        """
+        if answer.status != 200:
+            raise self._refusal(operation, answer)
+        return _read(operation, answer)
 
     def _refusal(self, operation: str, answer: HttpAnswer) -> ClientError:
         """The error that botocore would raise for an answer."""

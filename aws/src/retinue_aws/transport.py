@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, cast
@@ -20,6 +20,8 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.httpsession import get_cert_path, mask_proxy_url
+
+from retinue_aws.loop import CallLoop
 
 SLOWEST_BYTES_PER_SECOND = 65_536
 """How slowly a large request may go out before its call is given up."""
@@ -105,17 +107,78 @@ class Transport:
         self._url = url
         self._route = route
         self._idle: deque[pycurl.Curl] = deque()
+        self._unused: deque[pycurl.Curl] = deque()
+        self._loop = CallLoop(route.connections)
 
     def post(self, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
-        """Send a request once.
+        """Send a request once, and wait for the answer.
 
         Raises:
             BotoCoreError: There is no answer; of the class that botocore would raise.
         """
+        curl = self._taken(self._idle)  # the one used last: its connection is surely alive
+        head = self._load(curl, headers, body)
         try:
-            curl = self._idle.pop()  # the one used last: its connection is surely alive
+            answer = curl.perform_rb()
+        except pycurl.error as error:
+            raised = self._explained(curl, *cast("tuple[int, str]", error.args))
+            curl.close()
+            raise raised from error
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
+        self._put_back(curl, self._idle)
+        return HttpAnswer(status, head, answer)
+
+    def send(
+        self,
+        headers: Mapping[str, str],
+        body: bytes,
+        done: Callable[[HttpAnswer | BotoCoreError], None],
+    ) -> None:
+        """Send a request once, beside others that are under way.
+
+        Args:
+            headers: Its headers.
+            body: Its body.
+            done: Told the answer, or why there is none, on a thread that it must not keep waiting.
+        """
+        curl = self._taken(self._unused)
+        head = self._load(curl, headers, body)
+        answer = BytesIO()
+        curl.setopt(pycurl.WRITEDATA, answer)
+
+        def ended(error: tuple[int, str] | None) -> None:
+            if error is not None:
+                raised = self._explained(curl, *error)
+                curl.close()
+                done(raised)
+                return
+            status = curl.getinfo(pycurl.RESPONSE_CODE)
+            self._put_back(curl, self._unused)
+            done(HttpAnswer(status, head, answer.getvalue()))
+
+        self._loop.send(curl, ended)
+
+    def close(self) -> None:
+        """Close the connections that are not in use, and those in use as soon as they are not."""
+        self._loop.close()
+        for handles in (self._idle, self._unused):
+            while handles:
+                handles.pop().close()
+
+    def _taken(self, handles: deque[pycurl.Curl]) -> pycurl.Curl:
+        try:
+            return handles.pop()
         except IndexError:
-            curl = self._open()
+            return self._open()
+
+    def _put_back(self, curl: pycurl.Curl, handles: deque[pycurl.Curl]) -> None:
+        if len(handles) < self._route.connections:
+            handles.append(curl)
+        else:
+            curl.close()
+
+    def _load(self, curl: pycurl.Curl, headers: Mapping[str, str], body: bytes) -> list[bytes]:
+        """Give a request to a handle; returns where its answer's header lines will be."""
         head: list[bytes] = []
         route = self._route
         patience_seconds = (
@@ -123,31 +186,15 @@ class Transport:
             + route.read_timeout_seconds
             + len(body) // SLOWEST_BYTES_PER_SECOND
         )
-        try:
-            lines = [f"{name}: {value}" for name, value in headers.items()]
-            curl.setopt(pycurl.HTTPHEADER, [*lines, "Expect:"])  # ask nobody before sending
-            curl.setopt(pycurl.POSTFIELDSIZE, len(body))
-            # What is read cannot be read again. Given as a whole, curl would send it anew when a
-            # connection is closed under it, and the service might have done its work by then.
-            curl.setopt(pycurl.READFUNCTION, BytesIO(body).read)
-            curl.setopt(pycurl.HEADERFUNCTION, head.append)
-            curl.setopt(pycurl.TIMEOUT_MS, math.ceil(patience_seconds * 1_000))
-            answer = curl.perform_rb()
-        except pycurl.error as error:
-            raised = self._explained(curl, error)
-            curl.close()
-            raise raised from error
-        status = curl.getinfo(pycurl.RESPONSE_CODE)
-        if len(self._idle) < route.connections:
-            self._idle.append(curl)
-        else:
-            curl.close()
-        return HttpAnswer(status, head, answer)
-
-    def close(self) -> None:
-        """Close the connections that are not in use."""
-        while self._idle:
-            self._idle.pop().close()
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        curl.setopt(pycurl.HTTPHEADER, [*lines, "Expect:"])  # ask nobody before sending
+        curl.setopt(pycurl.POSTFIELDSIZE, len(body))
+        # What is read cannot be read again. Given as a whole, curl would send it anew when a
+        # connection is closed under it, and the service might have done its work by then.
+        curl.setopt(pycurl.READFUNCTION, BytesIO(body).read)
+        curl.setopt(pycurl.HEADERFUNCTION, head.append)
+        curl.setopt(pycurl.TIMEOUT_MS, math.ceil(patience_seconds * 1_000))
+        return head
 
     def _open(self) -> pycurl.Curl:
         route = self._route
@@ -173,9 +220,8 @@ class Transport:
                 curl.setopt(pycurl.SSLCERT, certificate)
         return curl
 
-    def _explained(self, curl: pycurl.Curl, error: pycurl.error) -> BotoCoreError:
+    def _explained(self, curl: pycurl.Curl, code: int, text: str) -> BotoCoreError:
         """What botocore would raise."""
-        code, text = cast("tuple[int, str]", error.args)
         if code == pycurl.E_OPERATION_TIMEDOUT:
             secure = self._url.startswith("https:")
             connected = curl.getinfo(pycurl.APPCONNECT_TIME if secure else pycurl.CONNECT_TIME)
@@ -187,7 +233,7 @@ class Transport:
         if code in _UNREACHABLE:
             return EndpointConnectionError(endpoint_url=self._url, error=text)
         if code in _TLS:
-            return SSLError(endpoint_url=self._url, error=error)
+            return SSLError(endpoint_url=self._url, error=pycurl.error(code, text))
         if code in _CLOSED:
             return ConnectionClosedError(endpoint_url=self._url, error=text)
         return HTTPClientError(error=text)

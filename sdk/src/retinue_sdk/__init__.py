@@ -13,13 +13,14 @@ from retinue_sdk.errors import (
     RetinueError,
     RetriableError,
 )
+from retinue_sdk.future_detector import FutureDetector
 from retinue_sdk.hookspecs import hookimpl
 from retinue_sdk.image import Image
 from retinue_sdk.json_value import Json
 from retinue_sdk.limits import ImageLimits
 from retinue_sdk.managed_model import COSTLY, ManagedModel, ModelState, ModelStatus
 from retinue_sdk.options import DetectorOptions, Operational
-from retinue_sdk.pacing import LocalPacer, Pacer, Turn
+from retinue_sdk.pacing import LocalPacer, Paced, Pacer, Turn
 from retinue_sdk.price import Price, Tier
 from retinue_sdk.reference import ImageReference
 from retinue_sdk.run import Run
@@ -50,6 +51,7 @@ __all__ = [
     "DetectorNotReadyError",
     "DetectorOptions",
     "Findings",
+    "FutureDetector",
     "Image",
     "ImageLimits",
     "ImageReference",
@@ -61,6 +63,7 @@ __all__ = [
     "ModelState",
     "ModelStatus",
     "Operational",
+    "Paced",
     "Pacer",
     "Pixels",
     "Price",

@@ -4,19 +4,18 @@ import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
 
 from retinue_sdk.detection import Findings
-from retinue_sdk.errors import DetectorError, RetriableError
+from retinue_sdk.errors import DetectorError
 from retinue_sdk.image import Image
 from retinue_sdk.managed_model import ManagedModel
 from retinue_sdk.options import DetectorOptions
-from retinue_sdk.pacing import LocalPacer, Pacer
+from retinue_sdk.pacing import LocalPacer, Paced, Pacer
 from retinue_sdk.price import Price
 from retinue_sdk.stand_in import StandIn
 
@@ -48,7 +47,8 @@ class Capabilities:
         max_batch_size: Most images in one call of ``detect``; 1 or more. The worker sends what is
             ready and never waits to fill a batch.
         max_concurrency: How many calls of ``detect`` may run at once, each on a thread of its own;
-            1 or more, and more than 1 only if ``detect`` is thread-safe.
+            1 or more, and more than 1 only if ``detect`` is thread-safe. Of a ``FutureDetector``:
+            how many images may be under way, without a thread for each.
         requests_per_second: Most calls of ``detect`` a second; ``None`` for no limit.
         usd_per_unit: Price of one billed unit in US dollars, 0 or more; a price in the settings
             goes before it. For a price that changes with the month's units, give ``prices``.
@@ -207,8 +207,7 @@ class Detector(ABC, Generic[OptionsT]):
     def pacer(self, pacer: Pacer) -> None:
         self._pacer = pacer
 
-    @contextmanager
-    def paced(self, quota: str) -> Iterator[None]:
+    def paced(self, quota: str) -> Paced:
         """Wait until a call that counts against ``quota`` may be made; then make it inside.
 
         How it ends tells about the quota: a ``RetriableError(throttled=True)`` that leaves the
@@ -222,18 +221,7 @@ class Detector(ABC, Generic[OptionsT]):
             RetriableError: The worker stops.
             ValueError: The capabilities do not name the quota.
         """
-        turn = self.pacer.wait(quota)
-        try:
-            yield
-        except RetriableError as error:
-            if error.throttled:
-                turn.throttled()
-            raise
-        except DetectorError:
-            turn.accepted()
-            raise
-        else:
-            turn.accepted()
+        return Paced(self.pacer, quota)
 
     def fingerprint(self) -> str:
         """32 hex digits for the run key: the options and the model they name."""

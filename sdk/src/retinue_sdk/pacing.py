@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Condition, Lock
 from typing import Protocol, TypeVar
 
-from retinue_sdk.errors import RetriableError
+from retinue_sdk.errors import DetectorError, RetriableError
 
 HEADROOM = 0.98
 """Part of a quota that is used, so that a call that is a little late or early breaks no limit."""
@@ -148,17 +148,18 @@ class Slots:
         self.waiting = 0
         self.taken = 0
 
-    def take(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+    def take(self, cancelled: Callable[[], bool] = lambda: False, *, crowd: int = 1) -> None:
         """Return when the next call may be made.
 
         Args:
             cancelled: Asked at the beginning and after ``wake`` whether to go on waiting.
+            crowd: How many would make a call if they could, where one waits for all of them.
 
         Raises:
             StoppedError: No call is made any more.
         """
         with self._changed:
-            self.waiting += 1
+            self.waiting += crowd
         try:
             with self._turn, self._changed:
                 while (rest := self.due() - self._clock()) > 0 and not cancelled():
@@ -168,7 +169,7 @@ class Slots:
                 self.grant()
         finally:
             with self._changed:
-                self.waiting -= 1
+                self.waiting -= crowd
 
     def due(self) -> float:
         """When the next call may be made, on the clock.
@@ -245,6 +246,39 @@ class Pacer(Protocol):
             StoppedError: The worker stops.
             ValueError: The detector's capabilities do not name this quota.
         """
+
+
+class Paced:
+    """A call at its turn, as a block: entered when it may be made, and told how it ended.
+
+    A ``RetriableError(throttled=True)`` that leaves the block slows the next calls down, any other
+    one says nothing, and everything else is an answer. It may be left on another thread.
+
+    Args:
+        pacer: Who paces.
+        quota: What the call counts against.
+    """
+
+    __slots__ = ("_pacer", "_quota", "_turn")
+
+    def __init__(self, pacer: Pacer, quota: str) -> None:
+        """Wait for nothing yet."""
+        self._pacer = pacer
+        self._quota = quota
+
+    def __enter__(self) -> None:
+        """Wait for the turn."""
+        self._turn = self._pacer.wait(self._quota)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        """Tell how it went."""
+        if isinstance(error, RetriableError):
+            if error.throttled:
+                self._turn.throttled()
+        elif error is None or isinstance(error, DetectorError):
+            self._turn.accepted()
 
 
 QuotaT = TypeVar("QuotaT")

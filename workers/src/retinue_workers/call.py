@@ -3,14 +3,24 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from threading import Condition, local
+from typing import Any, cast
 
 import structlog
-from retinue_sdk import AnyDetector, ConfigurationError, DetectorError, Findings, Image
+from retinue_sdk import (
+    AnyDetector,
+    ConfigurationError,
+    DetectorError,
+    Findings,
+    FutureDetector,
+    Image,
+    Result,
+)
 
 from retinue_workers.attempt import Attempt
 
@@ -31,6 +41,7 @@ class Call:
         started: When it began, on the same clock.
         started_at: When it began, in UTC.
         turns: How many calls of its service it was allowed to make.
+        submitted: Whether ``submit`` has returned, where that is what was called.
     """
 
     attempts: list[Attempt]
@@ -38,6 +49,7 @@ class Call:
     started: float = field(default_factory=time.monotonic)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     turns: int = 0
+    submitted: bool = False
 
     def duration_ms(self) -> float:
         """Milliseconds that the call took without waiting, shared out evenly over its images."""
@@ -125,6 +137,13 @@ class Calls:
             self._running.remove(call)
             return True
 
+    def submitted(self, call: Call) -> bool:
+        """The thread that began a call has submitted it; whether it was not given up meanwhile."""
+        with self._changed:
+            self._here.call = None
+            call.submitted = call in self._running or call not in self._hung
+            return call.submitted
+
     def overdue(self) -> list[Call]:
         """Wait for calls to exceed their time, and give them up; none at all after ``close``."""
         with self._changed:
@@ -177,21 +196,50 @@ def detect(detector: AnyDetector, images: Sequence[Image]) -> Sequence[Findings 
     try:
         # One more than wanted tells that there are too many, even if they never end.
         results: list[object] = list(islice(detector.detect(images), len(images) + 1))
-    except (DetectorError, ConfigurationError) as error:
-        return [error] * len(images)
-    except BaseException as error:  # even SystemExit must not take the thread down
-        log.exception("detector_raised", detector=detector.name, images=len(images))
-        return [error] * len(images)
+    except BaseException as error:  # noqa: BLE001 - even SystemExit must not take the thread down
+        return [_raised(detector, error, len(images))] * len(images)
     if len(results) != len(images):
         number = len(results) if len(results) < len(images) else "more"
         wrong = MisansweredError(f"detect returned {number} results for {len(images)} images")
         log.error("detector_misbehaved", detector=detector.name, reason=str(wrong))
         return [wrong] * len(images)
-    return [
-        result
-        if isinstance(result, Findings | DetectorError)
-        else MisansweredError(
-            f"detect returned a {type(result).__name__}, not Findings or DetectorError"
-        )
-        for result in results
-    ]
+    return [_answer("detect returned", result) for result in results]
+
+
+def submit(detector: AnyDetector, image: Image) -> "Future[Result]":
+    """A future of the answer for an image, whatever the detector does."""
+    failed: Future[Result] = Future()
+    try:
+        future: object = cast("FutureDetector[Any]", detector).submit(image)
+    except BaseException as error:  # noqa: BLE001 - as above
+        failed.set_exception(error)
+        return failed
+    if isinstance(future, Future):
+        return future
+    wrong = f"submit returned a {type(future).__name__}, not a Future"
+    failed.set_exception(MisansweredError(wrong))
+    return failed
+
+
+def outcome(detector: AnyDetector, future: "Future[Result]") -> Findings | BaseException:
+    """The answer that a future has, which is done."""
+    try:
+        return _answer("the future was of", future.result(0))
+    except BaseException as error:  # noqa: BLE001 - as above; CancelledError is one
+        return _raised(detector, error, 1)
+
+
+def _raised(detector: AnyDetector, error: BaseException, images: int) -> BaseException:
+    """What was raised, as an answer."""
+    if isinstance(error, MisansweredError):
+        log.error("detector_misbehaved", detector=detector.name, reason=str(error))
+    elif not isinstance(error, DetectorError | ConfigurationError):
+        log.error("detector_raised", detector=detector.name, images=images, exc_info=error)
+    return error
+
+
+def _answer(what: str, result: object) -> Findings | BaseException:
+    """What was returned, if it is an answer."""
+    if isinstance(result, Findings | DetectorError):
+        return result
+    return MisansweredError(f"{what} a {type(result).__name__}, not Findings or DetectorError")

@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import structlog
@@ -13,6 +15,7 @@ from retinue_sdk import (
     Detection,
     Detector,
     Findings,
+    FutureDetector,
     Image,
     ImageReference,
     InvalidImageError,
@@ -106,6 +109,31 @@ class FilteredDetector(Detector[Any]):
         return replace(findings, detections=detections, raw_response=None)
 
 
+class FilteredFutureDetector(FilteredDetector, FutureDetector[Any]):
+    """The same for a detector whose answers are futures."""
+
+    def submit(self, image: Image) -> "Future[Result]":
+        """Have the detector look, and filter what it finds. What is no future passes as it is."""
+        own: object = cast("FutureDetector[Any]", self._own).submit(image)
+        if not isinstance(own, Future):
+            return cast("Future[Result]", own)
+        filtered: Future[Result] = Future()
+        own.add_done_callback(partial(self._pass_on, image.reference, filtered))
+        return filtered
+
+    def _pass_on(
+        self, image: ImageReference, filtered: "Future[Result]", own: "Future[Any]"
+    ) -> None:
+        try:
+            result = own.result(0)
+        except BaseException as error:  # noqa: BLE001 - the lane looks at it
+            filtered.set_exception(error)
+            return
+        if isinstance(result, Findings):
+            result = self._filtered(image, result)
+        filtered.set_result(result)
+
+
 def _checked(kept: object) -> tuple[Detection, ...]:
     """What a filter returned, if it is detections.
 
@@ -126,5 +154,6 @@ def filtered(detector: AnyDetector, filters: Sequence[Filter]) -> AnyDetector:
     if not filters:
         return detector
     described = {"name": detector.name, "version": detector.version}
-    kind = cast("type[FilteredDetector]", type("Filtered", (FilteredDetector,), described))
+    base = FilteredFutureDetector if isinstance(detector, FutureDetector) else FilteredDetector
+    kind = cast("type[FilteredDetector]", type("Filtered", (base,), described))
     return kind(detector, filters)

@@ -2,51 +2,42 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from threading import Thread
+from functools import partial
+from threading import Semaphore, Thread
 
 import structlog
-from retinue_history import RunRecord
 from retinue_sdk import (
     AnyDetector,
     ConfigurationError,
     DetectorNotReadyError,
-    Findings,
+    FutureDetector,
     Input,
-    InvalidImageError,
+    Result,
 )
 
-from retinue_workers import record
+from retinue_workers.answers import Answers, Settle
 from retinue_workers.attempt import Attempt
 from retinue_workers.breaker import CircuitBreaker
-from retinue_workers.call import Call, Calls, detect
-from retinue_workers.isolation.errors import DetectorTimeoutError
+from retinue_workers.call import Call, Calls, detect, outcome, submit
 from retinue_workers.loader import prepare
 from retinue_workers.pacing.call_pacer import CallPacer
 from retinue_workers.pacing.pacer import SharedPacer
 from retinue_workers.run_records import RunRecords
 from retinue_workers.schedule import Schedule
-from retinue_workers.silence import HUNG_CALLS, PROBES_AN_IMAGE, Silence
 from retinue_workers.spending import Spending
 from retinue_workers.verdict import (
     PROBE_SECONDS,
-    Fail,
     HandBack,
-    Pause,
-    Retry,
-    Succeed,
     describe,
-    judge,
     probe_seconds,
 )
 
 log = structlog.get_logger(__name__)
-
-Settle = Callable[[Attempt, RunRecord | HandBack], None]
-"""What a lane calls, once for each attempt, when it is done with it."""
 
 CLOSE_SECONDS = 1.0
 """How long a detector may take to close, beyond what is left of the worker's grace."""
@@ -70,7 +61,8 @@ class Lane:
 
     Batches are whatever waits when the detector is free, up to its largest batch: full under load,
     and no image waits for company. A call that exceeds its time is abandoned with its thread (it
-    cannot be killed) and a fresh thread takes over.
+    cannot be killed) and a fresh thread takes over. Of a ``FutureDetector`` one thread submits the
+    images, and what an answer asks for is done on the thread that it comes on.
 
     Args:
         detector: The detector, made but not started.
@@ -103,26 +95,37 @@ class Lane:
         self._limits = limits
         self._breaker = breaker
         self._settle = settle
-        self._retried = retried
-        self._park = park
-        self._silence = Silence()
         self._cause = f"detector {detector.name}"
         with refusing(detector):
             self.fingerprint = detector.fingerprint()
             self._capabilities = detector.capabilities
             self._schedule = Schedule(
-                max_batch_size=self._capabilities.max_batch_size,
+                max_batch_size=1
+                if isinstance(detector, FutureDetector)
+                else self._capabilities.max_batch_size,
                 requests_per_second=self._capabilities.requests_per_second,
             )
             spending.add(detector.name, self._capabilities)
         self._spending = spending
-        self._records = RunRecords(
+        self._answers = Answers(
             detector,
-            spending,
-            max_detections=limits.max_detections,
-            max_response_bytes=limits.max_response_bytes,
+            records=RunRecords(
+                detector,
+                spending,
+                max_detections=limits.max_detections,
+                max_response_bytes=limits.max_response_bytes,
+            ),
+            schedule=self._schedule,
+            breaker=breaker,
+            detector_timeout_seconds=limits.detector_timeout_seconds,
+            retry_window_seconds=limits.retry_window_seconds,
+            put=self.put,
+            settle=settle,
+            retried=retried,
+            park=park,
         )
         self._calls = Calls()
+        self._room = Semaphore(self._capabilities.max_concurrency)  # for images that are submitted
         self._pacer = pacer
         if pacer is not None and self._capabilities.quotas:
             detector.pacer = CallPacer(pacer, self._calls)
@@ -172,6 +175,7 @@ class Lane:
         for attempt in self._schedule.close():
             self._settle(attempt, STOPPING)
         self._calls.close()
+        self._room.release(self._capabilities.max_concurrency)  # whoever waits for some shall end
         if self._pacer is not None:
             self._pacer.wake()
 
@@ -237,8 +241,11 @@ class Lane:
                 return
 
     def _run_threads(self) -> None:
-        for _ in range(self._capabilities.max_concurrency):
-            self._thread(self._work, "work")
+        if isinstance(self.detector, FutureDetector):
+            self._thread(self._submit_all, "submit")
+        else:
+            for _ in range(self._capabilities.max_concurrency):
+                self._thread(self._work, "work")
         self._thread(self._watch, "watch")
 
     def _thread(self, target: Callable[[], None], role: str) -> Thread:
@@ -262,113 +269,56 @@ class Lane:
         with self._spending.call(self.name, len(batch)) as affordable:
             if affordable:
                 return self._call(batch)
+        self._postpone(batch)
+        return True
+
+    def _postpone(self, batch: Sequence[Attempt]) -> None:
+        """Wait until there is money again."""
         self._schedule.pause(time.monotonic() + PROBE_SECONDS)
         for attempt in batch:
             self.put(attempt)
-        return True
 
     def _call(self, batch: list[Attempt]) -> bool:
         """As ``_serve``, where money does not matter."""
         with self._calls.busy() as may:
-            ready = self._readied(batch) if may else batch
-            if not ready:
-                if self._silence.fallen:  # nobody asked the detector: let another image do it
-                    self._schedule.probe(time.monotonic())
+            call = self._begun(batch, may)
+            if call is None:
                 return bool(batch)
-            call = Call(ready, time.monotonic() + self._limits.detector_timeout_seconds)
-            if not self._calls.begin(call):
-                for attempt in ready:
-                    self._settle(attempt, STOPPING)
-                return False
-            results = detect(self.detector, [attempt.image for attempt in ready])
+            results = detect(self.detector, [attempt.image for attempt in call.attempts])
             duration_ms = call.duration_ms()
             if not self._calls.end(call):
                 return False
-        if any(isinstance(result, DetectorTimeoutError) for result in results):
-            self._hung(call, duration_ms)  # in a process of its own, which was killed
-            return True
-        if self._silence.broken():
-            self._schedule.resume()
-            self._breaker.reset(self._cause)
-        if any(isinstance(result, Findings | InvalidImageError) for result in results):
-            self._breaker.reset(self._cause)
-        size = len(ready)
-        for attempt, result in zip(ready, results, strict=True):
-            self._answer(
-                attempt,
-                result,
-                batch_size=size,
-                started_at=call.started_at,
-                duration_ms=duration_ms,
-            )
+        self._answers.take(call, results, duration_ms)
         return True
+
+    def _begun(self, batch: Sequence[Attempt], may: bool) -> Call | None:
+        """A call about those images that can be had; ``None`` if there are none, or none may."""
+        ready = self._readied(batch) if may else list(batch)
+        if not ready:
+            if self._answers.silent:  # nobody asked the detector: let another image do it
+                self._schedule.probe(time.monotonic())
+            return None
+        call = Call(ready, time.monotonic() + self._limits.detector_timeout_seconds)
+        if self._calls.begin(call):
+            return call
+        for attempt in ready:
+            self._settle(attempt, STOPPING)
+        return None
 
     def _readied(self, batch: Sequence[Attempt]) -> list[Attempt]:
         """Have the images at hand; what cannot be had is answered, and left out."""
         ready = []
         for attempt in batch:
             attempt.tries += 1
-            now = datetime.now(UTC)
             error = prepare(attempt.image, self.input)
             if error is None:
                 ready.append(attempt)
             else:
-                self._answer(attempt, error, batch_size=1, started_at=now, duration_ms=0.0)
+                now = datetime.now(UTC)
+                self._answers.take_one(
+                    attempt, error, batch_size=1, started_at=now, duration_ms=0.0
+                )
         return ready
-
-    def _answer(
-        self,
-        attempt: Attempt,
-        answer: Findings | BaseException,
-        *,
-        batch_size: int,
-        started_at: datetime,
-        duration_ms: float,
-    ) -> None:
-        """Do what the answer asks for."""
-        now = time.monotonic()
-        attempt.billed_units += record.bill_of(answer)
-        since = attempt.retrying_since
-        verdict = judge(
-            answer,
-            attempt,
-            retrying_seconds=0.0 if since is None else now - since,
-            batch_size=batch_size,
-            retry_window_seconds=self._limits.retry_window_seconds,
-        )
-        match verdict:
-            case Succeed(findings):
-                self._settle(
-                    attempt, self._records.success(attempt, findings, started_at, duration_ms)
-                )
-            case Fail() as fail:
-                run = self._records.failure(attempt, fail, started_at, duration_ms)
-                self._settle(attempt, run)
-            case Retry(after_seconds, reason, alone, throttled):
-                log.warning(
-                    "retry",
-                    detector=self.name,
-                    image_id=str(attempt.image.image_id),
-                    receive_count=attempt.delivery.message.receive_count,
-                    tries=attempt.tries,
-                    after_seconds=round(after_seconds, 3),
-                    reason=reason,
-                )
-                self._retried(throttled)
-                attempt.alone = alone or attempt.alone
-                if attempt.retrying_since is None:
-                    attempt.retrying_since = now
-                if after_seconds:
-                    self._park(attempt)
-                self.put(attempt, now + after_seconds)
-            case Pause(after_seconds, reason):
-                self._breaker.trip(self._cause, reason)
-                self._schedule.pause(now + after_seconds)
-                attempt.retrying_since = None
-                self._park(attempt)
-                self.put(attempt)
-            case HandBack() as outcome:
-                self._settle(attempt, outcome)
 
     def _watch(self) -> None:
         """Give up calls that exceed their time."""
@@ -378,32 +328,43 @@ class Lane:
 
     def _give_up(self, call: Call) -> None:
         """Answer for a call that hung, and put a fresh thread in the place of its own."""
-        self._hung(call, call.duration_ms())
-        self._thread(self._work, "work")
+        self._answers.hung(call, call.duration_ms())
+        if not isinstance(self.detector, FutureDetector):
+            self._thread(self._work, "work")
+            return
+        if not call.submitted:
+            self._thread(self._submit_all, "submit")
+        self._room.release()
 
-    def _hung(self, call: Call, duration_ms: float) -> None:
-        """Blame the images of a call without an answer; or the detector, if it gives none to any.
+    def _submit_all(self) -> None:
+        """Submit image after image, as far as there is room, until the lane stops or one hung."""
+        while self._room.acquire() and self._submit(self._schedule.take()):
+            pass
 
-        Then the breaker opens, the images are kept, and one of those in flight after the other is
-        tried, alone, until the detector answers.
-        """
-        seconds = self._limits.detector_timeout_seconds
-        log.error("detector_timed_out", detector=self.name, image_ids=call.image_ids())
-        silent = self._silence.hung({attempt.image.image_id for attempt in call.attempts})
-        if silent:
-            reason = f"no answer within {seconds:g} s, to {HUNG_CALLS} calls in a row and any since"
-            self._breaker.trip(self._cause, reason)
-            self._schedule.probe(time.monotonic() + self._silence.probe_seconds())
-        fail = Fail("detector_timeout", f"no answer within {seconds:g} s", final=False)
-        for attempt in call.attempts:
-            attempt.probes += silent
-            if silent and attempt.probes <= PROBES_AN_IMAGE:
-                self._park(attempt)
-                self.put(attempt)
-            else:
-                self._settle(
-                    attempt, self._records.failure(attempt, fail, call.started_at, duration_ms)
-                )
+    def _submit(self, batch: list[Attempt]) -> bool:
+        """Submit an image; as ``_serve``, but for the answer, which comes by itself."""
+        with ExitStack() as until_begun:
+            if not until_begun.enter_context(self._spending.call(self.name, len(batch))):
+                self._postpone(batch)
+                self._room.release()
+                return True
+            call = self._begun(batch, until_begun.enter_context(self._calls.busy()))
+            if call is None:
+                self._room.release()
+                return bool(batch)
+            until_answered = until_begun.pop_all()
+        future = submit(self.detector, call.attempts[0].image)
+        going_on = self._calls.submitted(call)
+        future.add_done_callback(partial(self._answered, call, until_answered))
+        return going_on
+
+    def _answered(self, call: Call, until_answered: ExitStack, future: "Future[Result]") -> None:
+        """The answer to an image that was submitted is there."""
+        with until_answered:
+            duration_ms = call.duration_ms()
+            if self._calls.end(call):
+                self._room.release()
+                self._answers.take(call, [outcome(self.detector, future)], duration_ms)
 
 
 @contextmanager

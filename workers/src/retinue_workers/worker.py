@@ -10,6 +10,7 @@ import structlog
 from retinue_history import ConfigurationRecord, History, HistoryError, RunRecord
 from retinue_sdk import AnyDetector, ImageLimits, Input
 
+from retinue_workers.answers import Settle
 from retinue_workers.breaker import CircuitBreaker
 from retinue_workers.committer import Committer
 from retinue_workers.consumer import Consumer
@@ -18,7 +19,7 @@ from retinue_workers.filtering import filtered
 from retinue_workers.health import Pulse
 from retinue_workers.heartbeat import Heartbeat
 from retinue_workers.in_flight import InFlight
-from retinue_workers.lane import Lane, LaneLimits, Settle, refusing
+from retinue_workers.lane import Lane, LaneLimits, refusing
 from retinue_workers.loader import Loader
 from retinue_workers.metrics import Metrics
 from retinue_workers.models.backlog import Backlog

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.config import Config
 from botocore.session import Session
 from retinue_aws import Answer, JsonCalls, new_session
-from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
+from retinue_sdk import (
+    ConfigurationError,
+    DetectorError,
+    ImageReference,
+    RetinueError,
+    RetriableError,
+)
 
 from retinue_rekognition.errors import CredentialsError, explained
 from retinue_rekognition.options import RekognitionOptions
@@ -107,6 +113,50 @@ class Api:
             self._forget(clients)
             raise
         return _whole(operation, answer, clients.members(operation))
+
+    def send(
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        done: Callable[[dict[str, Any] | RetinueError], None],
+    ) -> None:
+        """Wait for the operation's pace, then call it once beside others that are under way.
+
+        Args:
+            operation: As for ``call``.
+            parameters: As for ``call``.
+            done: Told what ``call`` would return or raise, once, on a thread that other answers
+                come on as well: it must not be kept waiting.
+
+        Raises:
+            DetectorError: It could not be sent; the class says what to do next.
+            ConfigurationError: It can never work.
+        """
+        clients = self._connected()
+        turn = ExitStack()
+
+        def told(answer: Answer | Exception) -> None:
+            outcome: dict[str, Any] | RetinueError
+            try:
+                with turn, explained(operation):
+                    if isinstance(answer, Exception):
+                        raise answer
+                outcome = _whole(operation, answer, clients.members(operation))
+            except RetinueError as error:
+                if isinstance(error, CredentialsError):
+                    self._forget(clients)
+                outcome = error
+            done(outcome)
+
+        turn.enter_context(self._paced(operation))
+        try:
+            with explained(operation):
+                clients.calls.send(operation, parameters, told)
+        except BaseException as error:
+            turn.__exit__(type(error), error, error.__traceback__)
+            if isinstance(error, CredentialsError):
+                self._forget(clients)
+            raise
 
     def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
         """Why Rekognition could not read an object: S3 is asked.

@@ -18,8 +18,8 @@ from retinue_sdk import (
 from retinue_rekognition import convert
 from retinue_rekognition.api import Api, find_region
 from retinue_rekognition.custom_model import CustomModel, model_status, projects, versions
-from retinue_rekognition.detector import OneCallDetector
 from retinue_rekognition.image_parameter import MAX_SENT_BYTES
+from retinue_rekognition.one_call import OneCallDetector
 from retinue_rekognition.options import Ratio, RekognitionOptions, percent
 from retinue_rekognition.version_arn import PATTERN, VersionArn
 

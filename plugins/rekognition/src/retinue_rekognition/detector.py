@@ -1,8 +1,6 @@
 """What all detectors of this plugin do alike."""
 
 import time
-from abc import abstractmethod
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from io import BytesIO
 from threading import Lock
@@ -10,21 +8,18 @@ from typing import Any, ClassVar, TypeVar
 
 from retinue_sdk import (
     Capabilities,
-    ConfigurationError,
     Detector,
     DetectorError,
     DetectorNotReadyError,
-    Findings,
-    Image,
     ImageReference,
     Input,
-    Result,
+    RetinueError,
     StandIn,
 )
 
 from retinue_rekognition.api import Api, find_region
-from retinue_rekognition.errors import RejectedError, UnreadableObjectError
-from retinue_rekognition.image_parameter import MAX_SENT_BYTES, image_parameter
+from retinue_rekognition.errors import RejectedError
+from retinue_rekognition.image_parameter import MAX_SENT_BYTES
 from retinue_rekognition.options import RekognitionOptions
 from retinue_rekognition.prices import price
 from retinue_rekognition.quotas import default_requests_per_second, quota
@@ -139,48 +134,11 @@ class RekognitionDetector(Detector[OptionsT]):
         if api is not None:
             api.close()
 
-    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Ask Rekognition about each image."""
-        return [self._answer(image) for image in images]
-
-    def _answer(self, image: Image) -> Result:
-        try:
-            try:
-                return self.look(image)
-            except UnreadableObjectError as error:
-                raise self.why_unreadable(image.reference, str(error)) from error
-        except DetectorError as error:
-            return error
-        except ConfigurationError as error:  # it came too late to refuse the start
-            return DetectorNotReadyError(str(error))
-
-    @abstractmethod
-    def look(self, image: Image) -> Findings:
-        """Ask about one image.
-
-        Raises:
-            DetectorError: It could not be looked at.
-        """
-
-    def ask(self, image: Image, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Call an operation with the image.
-
-        Raises:
-            DetectorError: It failed. A rejected parameter is blamed on the image only after a good
-                image was accepted with the same options.
-        """
-        sent = image_parameter(image, self.options.send, max_sent_bytes=self.max_sent_bytes)
-        try:
-            return self.api.call(operation, {**parameters, "Image": sent})
-        except RejectedError as error:
-            self._check_options(operation, parameters, error)
-            raise
-
     def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
         """Why Rekognition could not read the image from S3."""
         return self.api.why_unreadable(reference, complaint)
 
-    def _check_options(
+    def check_options(
         self, operation: str, parameters: dict[str, Any], complaint: DetectorError
     ) -> None:
         """Make sure that it is the image that Rekognition rejects, and not an option.
@@ -206,23 +164,11 @@ class RekognitionDetector(Detector[OptionsT]):
             self._options_fine_until = time.monotonic() + CONTROL_SECONDS
 
 
-class OneCallDetector(RekognitionDetector[OptionsT]):
-    """A detector that calls one operation for each image.
-
-    Subclasses name the operation and say what its parameters are and what its answer means.
-    """
-
-    @abstractmethod
-    def parameters(self) -> dict[str, Any]:
-        """The request's parameters besides the image."""
-
-    @abstractmethod
-    def findings(self, response: dict[str, Any]) -> Findings:
-        """What the operation's answer means."""
-
-    def look(self, image: Image) -> Findings:
-        """Call the operation, and convert its answer."""
-        return self.findings(self.ask(image, self.operation, self.parameters()))
+def as_result(error: RetinueError) -> DetectorError:
+    """An error as the answer for an image."""
+    if isinstance(error, DetectorError):
+        return error
+    return DetectorNotReadyError(str(error))  # ConfigurationError: too late to refuse the start
 
 
 def control_image() -> bytes:

@@ -17,9 +17,9 @@ from retinue_sdk import (
 )
 
 from retinue_rekognition import convert
-from retinue_rekognition.detector import RekognitionDetector
 from retinue_rekognition.errors import RejectedError, UnreadableObjectError
 from retinue_rekognition.image_parameter import image_parameter
+from retinue_rekognition.many_calls import ManyCallsDetector
 from retinue_rekognition.options import QualityFilter, Ratio, RekognitionOptions, percent
 from retinue_rekognition.s3 import ANY_ETAG
 
@@ -41,7 +41,7 @@ class FaceCompareOptions(RekognitionOptions):
     """How good a face must be to be compared."""
 
 
-class FaceCompareDetector(RekognitionDetector[FaceCompareOptions]):
+class FaceCompareDetector(ManyCallsDetector[FaceCompareOptions]):
     """Compares up to 100 faces with the reference's, by CompareFaces."""
 
     name: ClassVar[str] = "rekognition-face-compare"

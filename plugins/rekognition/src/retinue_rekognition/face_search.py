@@ -22,9 +22,9 @@ from retinue_rekognition.collection import (
     temporary_since,
 )
 from retinue_rekognition.crops import crop
-from retinue_rekognition.detector import RekognitionDetector
 from retinue_rekognition.errors import RejectedError
 from retinue_rekognition.image_parameter import image_parameter
+from retinue_rekognition.many_calls import ManyCallsDetector
 from retinue_rekognition.options import QualityFilter, Ratio, RekognitionOptions, percent
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class _Answers:
         self.billed_units += "Error" not in answer
 
 
-class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
+class FaceSearchDetector(ManyCallsDetector[FaceSearchOptions]):
     """Searches every face in a collection, and can add the unknown ones to it."""
 
     name: ClassVar[str] = "rekognition-face-search"
