@@ -83,6 +83,11 @@ class Calls:
         """Whether no call may begin any more."""
         return self._closed
 
+    @property
+    def running(self) -> int:
+        """How many calls have begun and not ended, those aside that hang."""
+        return len(self._running)
+
     @contextmanager
     def suspended(self) -> Iterator[Call | None]:
         """Stop the clock of the call that this thread is at, if it is at one, and yield it."""

@@ -128,7 +128,8 @@ class Lane:
         self._room = Semaphore(self._capabilities.max_concurrency)  # for images that are submitted
         self._pacer = pacer
         if pacer is not None and self._capabilities.quotas:
-            detector.pacer = CallPacer(pacer, self._calls)
+            crowd = self._crowd if isinstance(detector, FutureDetector) else lambda: 1
+            detector.pacer = CallPacer(pacer, self._calls, crowd)
         self._open = False
 
     @property
@@ -357,6 +358,12 @@ class Lane:
         going_on = self._calls.submitted(call)
         future.add_done_callback(partial(self._answered, call, until_answered))
         return going_on
+
+    def _crowd(self) -> int:
+        """How many images would be submitted if they could, the one at hand included."""
+        return 1 + min(
+            self._schedule.ready, self._capabilities.max_concurrency - self._calls.running
+        )
 
     def _answered(self, call: Call, until_answered: ExitStack, future: "Future[Result]") -> None:
         """The answer to an image that was submitted is there."""

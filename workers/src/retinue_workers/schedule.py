@@ -36,6 +36,11 @@ class Schedule:
         self._closed = False
         self._probing = False
 
+    @property
+    def ready(self) -> int:
+        """How many attempts could be handed out, but for pace and pauses."""
+        return len(self._ready)
+
     def put(self, attempt: Attempt, due: float = 0.0) -> bool:
         """Add an attempt, not to be handed out before ``due``.
 

@@ -71,21 +71,24 @@ class SharedPacer:
         for quota in self.quotas.values():
             quota.slots.wake()
 
-    def wait(self, quota: str, cancelled: Callable[[], bool] = lambda: False) -> Turn:
+    def wait(
+        self, quota: str, cancelled: Callable[[], bool] = lambda: False, *, crowd: int = 1
+    ) -> Turn:
         """Return when a call may be made.
 
         Args:
             quota: Which quota it counts against.
             cancelled: Asked after ``wake`` whether to go on waiting.
+            crowd: How many calls would be made if they could, where one waits for all of them.
 
         Raises:
             StoppedError: It was cancelled.
             ValueError: No detector of this worker named the quota.
         """
         shared = known(self.quotas, quota)
-        if shared.wants():
+        if shared.wants(crowd):
             self._hurry()
-        shared.slots.take(cancelled)
+        shared.slots.take(cancelled, crowd=crowd)
         return _SharedTurn(shared, shared.called(), self._hurry)
 
     def renew(self) -> None:

@@ -69,13 +69,14 @@ class SharedQuota:
         """Whether nobody wants a call, and has not for a while."""
         return not self.slots.waiting and self._clock() - self._used_at >= IDLE_SECONDS
 
-    def wants(self) -> bool:
-        """Note that somebody wants a call; whether the lease should be renewed for it at once."""
+    def wants(self, crowd: int = 1) -> bool:
+        """Note that so many want a call; whether the lease should be renewed for it at once."""
         now = self._used_at = self._clock()
         if not self._expired and now - self._renewed_at > LEASE_SECONDS:
             self._expired = True
             self._pace()
-        return self._share == 0.0 or (self.slots.waiting > 0 and self._demand < self._share)
+        waiting = self.slots.waiting + crowd > 1
+        return self._share == 0.0 or (waiting and self._demand < self._share)
 
     def called(self) -> int:
         """Count a call that is made now; which estimate it is made under."""
