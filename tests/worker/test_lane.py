@@ -368,17 +368,16 @@ def _done(answer: object) -> Future[Any]:
 @pytest.mark.parametrize(
     ("future", "code"),
     [
-        (_done(Findings()), "ok"),
-        (_done(InvalidImageError("blank", code="blank")), "blank"),
-        (_done([Findings()]), "invalid_result"),
-        (_done(None), "invalid_result"),
-        (Findings(), "invalid_result"),
-        (None, "invalid_result"),
-        (_done(ZeroDivisionError()), "back"),
-        (_done(SystemExit()), "back"),
-        (_cancelled(), "back"),
+        pytest.param(_done(Findings()), "ok", id="findings"),
+        pytest.param(_done(InvalidImageError("blank", code="blank")), "blank", id="an error"),
+        pytest.param(_done([Findings()]), "invalid_result", id="a list"),
+        pytest.param(_done(None), "invalid_result", id="nothing"),
+        pytest.param(Findings(), "invalid_result", id="no future"),
+        pytest.param(None, "invalid_result", id="None"),
+        pytest.param(_done(ZeroDivisionError()), "back", id="a bug"),
+        pytest.param(_done(SystemExit()), "back", id="an exit"),
+        pytest.param(_cancelled(), "back", id="cancelled"),
     ],
-    ids=repr,
 )
 def test_whatever_a_future_brings_the_lane_goes_on(
     future: object, code: str, logged: list[dict[str, Any]]
