@@ -19,30 +19,30 @@ def threads() -> int:
 
 
 def test_calls_under_way_share_a_thread(server: Server, make: Make) -> None:
-    calls, told, gate = JsonCalls(make(server.url)), Told(), Event()
+    calls, told, gate, before = JsonCalls(make(server.url)), Told(), Event(), threads()
     server.replies.extend(Reply(before=lambda: gate.wait(10)) for _ in range(30))
     for _ in range(30):
         calls.send("ReceiveMessage", RECEIVE, told.put)
     eventually(lambda: len(server.requests) == 30)
-    assert threads() == 1
+    assert threads() == before + 1
     assert told.empty()
     gate.set()
     assert [type(told.get(timeout=10)) for _ in range(30)] == [Answer] * 30
     calls.close()
-    eventually(lambda: not threads())
+    eventually(lambda: threads() == before)
 
 
 def test_a_close_waits_for_what_is_under_way_and_what_comes_later_starts_anew(
     server: Server, make: Make
 ) -> None:
-    calls, told, gate = JsonCalls(make(server.url)), Told(), Event()
+    calls, told, gate, before = JsonCalls(make(server.url)), Told(), Event(), threads()
     server.replies.append(Reply(before=lambda: gate.wait(10)))
     calls.send("ReceiveMessage", RECEIVE, told.put)
     eventually(lambda: server.requests)
     calls.close()
     gate.set()
     assert isinstance(told.get(timeout=10), Answer)
-    eventually(lambda: not threads())
+    eventually(lambda: threads() == before)
     calls.send("ReceiveMessage", RECEIVE, told.put)
     assert isinstance(told.get(timeout=10), Answer)
     calls.close()
