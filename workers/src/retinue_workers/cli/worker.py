@@ -23,7 +23,6 @@ from retinue_workers.health import HealthServer
 from retinue_workers.settings import Settings
 from retinue_workers.worker import Worker
 
-
 GARBAGE = 10_000
 """How many new containers there are when Python looks for circles among them. An answer is some
 150, nearly all of them gone before, in no circle; Python's own 700 would be every fifth image."""
