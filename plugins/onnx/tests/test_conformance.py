@@ -9,11 +9,21 @@ from PIL import Image as Pillow
 from retinue_onnx.faces import FaceDetector
 from retinue_onnx.objects import ObjectDetector
 from retinue_sdk import AnyDetector
-from retinue_sdk.testing import BaseBatches, BaseDetector, BasePixels, Subject
+from retinue_sdk.testing import (
+    BaseBatches,
+    BaseConcurrent,
+    BaseDetector,
+    BasePixels,
+    Subject,
+)
 
 MEMORY_IMAGES = 100
 """1,000 images take half a minute; a tenth of them shows a leak of 53 kB an image, and the least
 decoded photograph here has 500 kB. `retinue plugins check` shows all 1,000."""
+
+
+BOTH = {"max_batch_size": 8, "max_concurrency": 2}
+"""As on a GPU, and as on a CPU of two cores."""
 
 
 @pytest.fixture(params=[ObjectDetector, FaceDetector], ids=lambda detector: str(detector.name))
@@ -21,7 +31,7 @@ def subject(request: pytest.FixtureRequest, photograph_path: Callable[[str], Pat
     detector: type[AnyDetector] = request.param
     names = ("astronaut.png", "coffee.png", "grace_hopper.jpg")
     photographs = [smaller(photograph_path(name)) for name in names]
-    return Subject(detector, photographs=photographs, memory_images=MEMORY_IMAGES)
+    return Subject(detector, BOTH, photographs=photographs, memory_images=MEMORY_IMAGES)
 
 
 def smaller(path: Path) -> bytes:
@@ -41,4 +51,8 @@ class TestPixels(BasePixels):
 
 
 class TestBatches(BaseBatches):
+    pass
+
+
+class TestConcurrent(BaseConcurrent):
     pass

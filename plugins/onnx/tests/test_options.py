@@ -141,7 +141,9 @@ def test_another_file_at_the_same_path_is_another_model(tmp_path: Path) -> None:
 
 def test_operational_options_do_not_make_images_new() -> None:
     usual = ObjectDetector(ObjectOptions()).fingerprint()
-    other = ObjectOptions(providers=("CPUExecutionProvider",), max_batch_size=2, threads=1)
+    other = ObjectOptions(
+        providers=("CPUExecutionProvider",), max_batch_size=2, max_concurrency=3, threads=1
+    )
     assert ObjectDetector(other).fingerprint() == usual
     assert ObjectDetector(ObjectOptions(threshold=0.5)).fingerprint() != usual
 

@@ -172,6 +172,15 @@ def test_a_fixed_batch_is_filled_up(user_model: UserModel, picture: Callable[...
     assert [len(r.detections) for r in results if isinstance(r, Findings)] == [1] * 5
 
 
+@pytest.mark.parametrize(("images", "said"), [(1, True), (2, False)])
+def test_a_fixed_batch_that_is_never_full_is_told(
+    user_model: UserModel, caplog: pytest.LogCaptureFixture, images: int, said: bool
+) -> None:
+    path = user_model({"output0": np.repeat(rows(), 2, axis=0)}, shape=(2, 3, 64, 64))
+    started(path, max_batch_size=images)
+    assert ("set the option max_batch_size to 2" in caplog.text) == said
+
+
 def test_an_open_size_is_filled_in(user_model: UserModel, picture: Callable[..., Image]) -> None:
     path = user_model({"output0": rows()}, shape=("N", 3, "H", "W"))
     for side_px in (None, 320):

@@ -59,7 +59,7 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
     limits.check_bytes(len(data))
     with _explaining(limits), PillowImage.open(BytesIO(data), formats=FORMATS) as file:
         limits.check_pixels(*file.size)
-        pixels = np.array(_displayed(file))
+        pixels = np.asarray(_displayed(file))  # of a copy that Pillow makes anyway
     pixels.setflags(write=False)
     return pixels
 
@@ -120,7 +120,7 @@ def _displayed(file: PillowImage.Image) -> PillowImage.Image:
         rgba = image.convert("RGBA")
         white = PillowImage.new("RGBA", rgba.size, "white")
         return PillowImage.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def _upright(file: PillowImage.Image) -> PillowImage.Image:

@@ -62,8 +62,6 @@ class Price:
             if limit > at:
                 total += (limit - at) * tier.usd
                 at = limit
-            if at >= end:
-                break
         return total
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from retinue_sdk import (
@@ -24,6 +25,7 @@ from retinue_sdk import (
 from retinue_onnx.errors import NotANumberError
 from retinue_onnx.model_file import ModelFile
 from retinue_onnx.options import OnnxOptions
+from retinue_onnx.parallelism import Parallelism, parallelism
 
 if TYPE_CHECKING:
     from retinue_sdk import Pixels
@@ -82,8 +84,20 @@ class OnnxDetector(Detector[OptionsT]):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Pixels, in batches, one batch at a time: ONNX Runtime spreads each over the cores."""
-        return Capabilities(input=Input.PIXELS, max_batch_size=self.options.max_batch_size)
+        """Pixels; how many at once depends on the options and on where the network runs.
+
+        Raises:
+            ConfigurationError: An execution provider cannot be used.
+        """
+        return Capabilities(
+            input=Input.PIXELS,
+            max_batch_size=self._parallelism.images,
+            max_concurrency=self._parallelism.calls,
+        )
+
+    @cached_property
+    def _parallelism(self) -> Parallelism:
+        return parallelism(self.options)
 
     @property
     def model_version(self) -> str:
@@ -103,8 +117,14 @@ class OnnxDetector(Detector[OptionsT]):
         from retinue_onnx.session import Session
 
         session = Session(
-            self._file.read(), providers=self.options.providers, threads=self.options.threads
+            self._file.read(), providers=self.options.providers, threads=self._parallelism.threads
         )
+        if (session.batch or 1) > self._parallelism.images:
+            logger.warning(
+                "%s: the model takes %d images at once and is given at most %d: set the option "
+                "max_batch_size to %d",
+                *(self.name, session.batch, self._parallelism.images, session.batch),
+            )
         self._loaded = Loaded(session, self._layout(session))
         layout, provider = self._loaded.layout.name, session.provider
         logger.info("%s runs %s (%s) on %s", self.name, self._file.version, layout, provider)
@@ -127,7 +147,7 @@ class OnnxDetector(Detector[OptionsT]):
                 results[index] = error
             else:
                 batches[placed.canvas.shape].append(placed)
-        most = loaded.session.batch or self.options.max_batch_size
+        most = loaded.session.batch or self._parallelism.images
         for batch in batches.values():
             for first in range(0, len(batch), most):
                 results |= self._look(loaded, batch[first : first + most])

@@ -143,14 +143,16 @@ class NanoDet:
     def _read_one(self, heads: list[tuple[Floats, Floats]], threshold: float) -> Candidates:
         boxes, scores, classes = [], [], []
         for grid, (grid_scores, bins) in zip(self.grids, heads, strict=True):
-            cells, cell_classes = np.nonzero(grid_scores >= threshold)
+            # Found in one row, which is several times faster than in rows and columns.
+            found = np.flatnonzero(grid_scores >= threshold)
+            cells, cell_classes = np.divmod(found, grid_scores.shape[1])
             boxes.append(grid.boxes(cells, expected_distances(bins[cells])))
             scores.append(grid_scores[cells, cell_classes])
             classes.append(cell_classes)
-        found = Candidates.of(
+        candidates = Candidates.of(
             np.concatenate(boxes), np.concatenate(scores), np.concatenate(classes)
         )
-        return suppressed(found, max_iou=MAX_IOU)
+        return suppressed(candidates, max_iou=MAX_IOU)
 
 
 def expected_distances(bins: Floats) -> Floats:

@@ -26,8 +26,12 @@ class OnnxOptions(DetectorOptions):
     """ONNX Runtime execution providers in order of preference; those that are not installed are
     passed over."""
 
-    max_batch_size: Annotated[int, Field(ge=1, le=256), Operational()] = 8
-    """Most images that go through the network at once."""
+    max_concurrency: Annotated[int | None, Field(ge=1, le=256), Operational()] = None
+    """Calls of the network at the same time; left out, one on a GPU, and on a CPU one for each
+    core, up to 8."""
+
+    max_batch_size: Annotated[int | None, Field(ge=1, le=256), Operational()] = None
+    """Most images that go through the network at once; left out, 8 on a GPU and 1 on a CPU."""
 
     threads: Annotated[int, Field(ge=0, le=1024), Operational()] = 0
-    """Threads for one operator of the network on the CPU; 0 is one for each core."""
+    """Threads for one operator of the network on the CPU; 0 divides the cores among the calls."""

@@ -57,7 +57,7 @@ class Session:
     Args:
         model: The whole ONNX file; weights in a second file are not supported.
         providers: Execution providers in order of preference.
-        threads: Threads for one operator; 0 for one a core.
+        threads: Threads for one operator on the CPU; 0 for one a core.
 
     Attributes:
         provider: The execution provider that ONNX Runtime really gave the session.
@@ -76,6 +76,9 @@ class Session:
         onnxruntime = _runtime()
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads
+        # A thread that has nothing to do would go on asking for work, and take its core from those
+        # that fetch and decode the next images.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         settings.log_severity_level = 3  # errors; a warning about each fallen-back node is noise
         usable = usable_providers(providers)
         try:
