@@ -25,6 +25,8 @@ WARM = 0.15
 END = 0.95
 """At which part the measurement ends: towards the end there is nothing left to keep busy with."""
 PATIENCE_SECONDS = 300.0
+LOOK_SECONDS = 0.1
+"""How often it is looked how far the contender is; each look takes a millisecond from it."""
 
 BASELINE_TABLES = """
     CREATE TABLE plain_images (
@@ -216,6 +218,6 @@ def _until(process: MeasuredProcess, place: Site, deleted: float) -> Any:
         seen = ask(f"{place.sqs}/seen")
         if seen["deleted"] >= deleted:
             return seen
-        process.cpu_seconds()  # which says so if it has ended
-        time.sleep(0.02)
+        process.check()
+        time.sleep(LOOK_SECONDS)
     raise TimeoutError(f"{seen['deleted']} of {deleted:.0f} images after {PATIENCE_SECONDS:.0f} s")

@@ -19,6 +19,7 @@ class Answer:
     status: bytes = b"200 OK"
     media_type: bytes = b"application/x-amz-json-1.1"
     delay_seconds: float = 0.0
+    etag: bytes = b"-"
 
 
 Handler = Callable[[bytes, Headers, bytes], "Answer | Awaitable[Answer]"]
@@ -80,9 +81,9 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         if not self._transport.is_closing():
             self._transport.write(
-                b"HTTP/1.1 %b\r\nContent-Type: %b\r\nx-amzn-RequestId: 0\r\n"
+                b"HTTP/1.1 %b\r\nContent-Type: %b\r\nx-amzn-RequestId: 0\r\nETag: %b\r\n"
                 b"Content-Length: %d\r\n\r\n%b"
-                % (answer.status, answer.media_type, len(answer.body), answer.body)
+                % (answer.status, answer.media_type, answer.etag, len(answer.body), answer.body)
             )
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from fakes.events import created
 from PIL import Image
-from retinue_workers.laptop import Emulator, State
 
 from benchmarks.backlog import Site, drain
 from benchmarks.environments import image_python
-from benchmarks.process import TESTS
+from benchmarks.object_service import file_name
+from benchmarks.process import TESTS, service
 
 BUCKET = "photos"
 SIDE_PX = 416
@@ -26,7 +26,7 @@ SIDE_PX = 416
 
 @dataclass(frozen=True)
 class LocalRetinue:
-    """The worker with ``onnx-objects``, its images in the emulator's S3."""
+    """The worker with ``onnx-objects``, which fetches its images from S3."""
 
     s3: str
     pictures: Mapping[str, bytes]
@@ -51,18 +51,30 @@ class LocalRetinue:
         return [created(key, bucket=BUCKET, etag=etag, size=size) for key, etag, size in described]
 
 
-def rates(images: int, server_url: str) -> tuple[float, float]:
-    """Images a second of the worker, and of the bare loop, over the same photographs."""
+@dataclass(frozen=True)
+class Rates:
+    """Images a second over the same photographs.
+
+    Attributes:
+        ours: Of the worker, with all that is around it.
+        one_by_one: Of the loop with one image at a time, each on all cores.
+        each_core: Of the loop with an image for each core.
+    """
+
+    ours: float
+    one_by_one: float
+    each_core: float
+
+
+def rates(images: int, server_url: str) -> Rates:
+    """Measure the worker, then both loops."""
     pictures = photographs(images)
     with tempfile.TemporaryDirectory() as folder:
-        with Emulator(State(Path(folder, ".retinue"))) as emulator:
-            s3 = emulator.endpoint.client("s3")
-            s3.create_bucket(Bucket=BUCKET)
-            for key, data in pictures.items():
-                s3.put_object(Bucket=BUCKET, Key=key, Body=data)
-            contender = LocalRetinue(emulator.endpoint.url, pictures)
-            drained = drain(contender, images, 0, server_url)
-        return drained.images_per_second, _bare(pictures, Path(folder, "files"))
+        for key, data in pictures.items():
+            Path(folder, file_name(key)).write_bytes(data)
+        with service("object_service", folder) as s3:
+            drained = drain(LocalRetinue(s3, pictures), images, 0, server_url)
+        return Rates(drained.images_per_second, *_bare(folder))
 
 
 def photographs(number: int) -> dict[str, bytes]:
@@ -83,16 +95,14 @@ def photographs(number: int) -> dict[str, bytes]:
     return made
 
 
-def _bare(pictures: Mapping[str, bytes], folder: Path) -> float:
-    folder.mkdir()
-    for key, data in pictures.items():
-        (folder / key.replace("/", "-")).write_bytes(data)
+def _bare(folder: str) -> tuple[float, float]:
     model = next(Path(str(files("retinue_onnx"))).glob("models/nanodet*.onnx"))
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bare_loop", str(model), str(folder), str(SIDE_PX)],
+        [sys.executable, "-m", "benchmarks.bare_loop", str(model), folder, str(SIDE_PX)],
         cwd=TESTS,
         capture_output=True,
         text=True,
         check=True,
     )
-    return float(done.stdout)
+    one_by_one, each_core = (float(line.rpartition(":")[2]) for line in done.stdout.splitlines())
+    return one_by_one, each_core

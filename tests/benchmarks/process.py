@@ -32,8 +32,8 @@ class MeasuredProcess:
             )
         self._observed = psutil.Process(self._process.pid)
 
-    def cpu_seconds(self) -> float:
-        """Processor time of it and its children until now, in seconds.
+    def check(self) -> None:
+        """Make sure that it runs.
 
         Raises:
             RuntimeError: It has ended; the message has the end of its output.
@@ -41,6 +41,14 @@ class MeasuredProcess:
         if self._process.poll() is not None:
             tail = self.log.read_text(errors="replace")[-3_000:]
             raise RuntimeError(f"it ended with exit code {self._process.returncode}:\n{tail}")
+
+    def cpu_seconds(self) -> float:
+        """Processor time of it and its children until now, in seconds.
+
+        Raises:
+            RuntimeError: It has ended; the message has the end of its output.
+        """
+        self.check()
         times = [one.cpu_times() for one in self._family()]
         return sum(time.user + time.system for time in times)
 
