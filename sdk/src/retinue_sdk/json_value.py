@@ -26,7 +26,7 @@ def encoded(value: object) -> bytes:
     text = _quickly(value)
     if text is None:
         text = _slowly(value).encode()
-    if b"\\u0000" in text and _NUL.search(text):
+    if b"\\" in text and b"\\u0000" in text and _NUL.search(text):  # the quickest question first
         raise ValueError("it contains NUL, which PostgreSQL cannot hold")
     return text
 

@@ -172,16 +172,19 @@ def _size_bytes(raw_response: object, attributes: Sequence[object]) -> int:
     Raises:
         InvalidResultError: It is not JSON that PostgreSQL can hold.
     """
-    size_bytes = 0
-    for what, value in (
-        ("the raw response", raw_response),
-        ("a detection's attributes", attributes),
-    ):
-        try:
-            size_bytes += len(json_value.encoded(value))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidResultError(f"{what} cannot be stored as JSON: {error}") from error
-    return size_bytes
+    try:
+        return len(json_value.encoded((raw_response, attributes)))
+    except (TypeError, ValueError, RecursionError):  # which of the two?
+        return _size_of(raw_response, "the raw response") + _size_of(
+            attributes, "a detection's attributes"
+        )
+
+
+def _size_of(value: object, what: str) -> int:
+    try:
+        return len(json_value.encoded(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidResultError(f"{what} cannot be stored as JSON: {error}") from error
 
 
 def storable(text: str) -> str:
