@@ -81,11 +81,11 @@ def test_calls_under_way_count_and_a_new_month_begins_anew() -> None:
     bill = Spending(history, breaker, budgets={"echo": Decimal("0.02")})
     bill.add("echo", costing(GROUP))
     bill.start()
-    with bill.call("echo", 1) as first, bill.call("echo", 1) as second:
-        assert first
-        assert second
-        with bill.call("echo", 1) as third:
-            assert not third
+    first, second = bill.set_aside("echo", 1), bill.set_aside("echo", 1)
+    assert first == second == Decimal("0.01")
+    assert bill.set_aside("echo", 1) is None
+    bill.take_back("echo", first)
+    bill.take_back("echo", second)
     [reason] = breaker.causes().values()
     assert "detector echo" in reason
     assert "$0.02 for " in reason
@@ -136,8 +136,7 @@ def test_what_goes_wrong_while_the_month_is_read_ends_no_thread() -> None:
 
     bill = Spending(Broken(), CircuitBreaker(), budgets={"echo": Decimal(1)})
     bill.add("echo", costing(GROUP))
-    with bill.call("echo", 1) as fits:
-        assert fits
+    assert bill.set_aside("echo", 1) is not None
 
 
 def test_several_workers_keep_to_a_budget_and_go_on_when_it_allows(

@@ -9,6 +9,7 @@ from random import random
 from threading import Lock
 from typing import Any
 
+import orjson
 from botocore.client import BaseClient
 from botocore.exceptions import (
     BotoCoreError,
@@ -217,10 +218,29 @@ def _read(operation: str, answer: HttpAnswer) -> Answer:
     return Answer(body, request_id)
 
 
+def _encode(parameters: Mapping[str, Any]) -> str:
+    """Parameters as JSON; bytes are sent in base64.
+
+    Raises:
+        TypeError: A value is of a type that no parameter has.
+        ValueError: A number is not finite.
+    """
+    try:
+        text = orjson.dumps(parameters, _blob, _PLAIN)
+    except TypeError:  # or merely something that is beyond orjson
+        return _slowly(parameters)
+    return _slowly(parameters) if b"null" in text else text.decode()  # NaN would be null
+
+
 def _blob(value: object) -> str:
     if isinstance(value, bytes | bytearray):
         return b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} is no parameter of AWS")
 
 
-_encode = json.JSONEncoder(default=_blob, separators=(",", ":"), allow_nan=False).encode
+_PLAIN = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+_slowly = json.JSONEncoder(default=_blob, separators=(",", ":"), allow_nan=False).encode

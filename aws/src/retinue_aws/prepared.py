@@ -1,8 +1,8 @@
 """What botocore would send, learned from botocore itself."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from threading import get_ident
 from typing import Any, Protocol
 
@@ -72,7 +72,7 @@ class PreparedCall:
             request = AWSRequest("POST", self.url, headers=self.headers, data=body)
             signer.add_auth(request)
             return dict(request.headers.items())
-        moment = datetime.now(UTC).strftime(SIGV4_TIMESTAMP)
+        moment = time.strftime(SIGV4_TIMESTAMP, time.gmtime())
         return {**self.headers, **self.signing.authorize(signer.credentials, moment, body)}
 
 

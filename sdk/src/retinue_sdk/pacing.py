@@ -252,7 +252,8 @@ class Paced:
     """A call at its turn, as a block: entered when it may be made, and told how it ended.
 
     A ``RetriableError(throttled=True)`` that leaves the block slows the next calls down, any other
-    one says nothing, and everything else is an answer. It may be left on another thread.
+    one says nothing, and everything else is an answer. Where a block does not fit, because the
+    answer comes on another thread, call ``begin`` and ``ended``.
 
     Args:
         pacer: Who paces.
@@ -268,16 +269,30 @@ class Paced:
 
     def __enter__(self) -> None:
         """Wait for the turn."""
-        self._turn = self._pacer.wait(self._quota)
+        self.begin()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
         """Tell how it went."""
-        if isinstance(error, RetriableError):
+        self.ended(error)
+
+    def begin(self) -> None:
+        """As entering the block, where the call's end is told by ``ended``.
+
+        Raises:
+            StoppedError: The worker stops.
+        """
+        self._turn = self._pacer.wait(self._quota)
+
+    def ended(self, error: BaseException | None = None) -> None:
+        """The call has ended, well or with an error; on whatever thread."""
+        if error is None:
+            self._turn.accepted()
+        elif isinstance(error, RetriableError):
             if error.throttled:
                 self._turn.throttled()
-        elif error is None or isinstance(error, DetectorError):
+        elif isinstance(error, DetectorError):
             self._turn.accepted()
 
 

@@ -62,6 +62,8 @@ class Price:
             if limit > at:
                 total += (limit - at) * tier.usd
                 at = limit
+            if at >= end:
+                break
         return total
 
 

@@ -110,16 +110,24 @@ class Calls:
     @contextmanager
     def busy(self) -> Iterator[bool]:
         """Say that a thread is at the detector, or about to be; yields whether it still may."""
-        with self._changed:
-            self._busy += 1
-            may = not self._closed
+        may = self.enter()
         try:
             yield may
         finally:
-            with self._changed:
-                self._busy -= 1
-                if self._draining:
-                    self._changed.notify_all()
+            self.leave()
+
+    def enter(self) -> bool:
+        """As ``busy``, until ``leave``, on whatever thread."""
+        with self._changed:
+            self._busy += 1
+            return not self._closed
+
+    def leave(self) -> None:
+        """What ``enter`` began is over."""
+        with self._changed:
+            self._busy -= 1
+            if self._draining:
+                self._changed.notify_all()
 
     def begin(self, call: Call) -> bool:
         """Count a call as running; ``False`` if none may begin any more."""

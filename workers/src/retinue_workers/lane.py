@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -267,11 +267,14 @@ class Lane:
             ``False`` if there was nothing to do, the lane stops, or the call took so long that it
             was given up meanwhile.
         """
-        with self._spending.call(self.name, len(batch)) as affordable:
-            if affordable:
-                return self._call(batch)
-        self._postpone(batch)
-        return True
+        aside = self._spending.set_aside(self.name, len(batch))
+        if aside is None:
+            self._postpone(batch)
+            return True
+        try:
+            return self._call(batch)
+        finally:
+            self._spending.take_back(self.name, aside)
 
     def _postpone(self, batch: Sequence[Attempt]) -> None:
         """Wait until there is money again."""
@@ -344,19 +347,19 @@ class Lane:
 
     def _submit(self, batch: list[Attempt]) -> bool:
         """Submit an image; as ``_serve``, but for the answer, which comes by itself."""
-        with ExitStack() as until_begun:
-            if not until_begun.enter_context(self._spending.call(self.name, len(batch))):
-                self._postpone(batch)
-                self._room.release()
-                return True
-            call = self._begun(batch, until_begun.enter_context(self._calls.busy()))
-            if call is None:
-                self._room.release()
-                return bool(batch)
-            until_answered = until_begun.pop_all()
+        aside = self._spending.set_aside(self.name, len(batch))
+        if aside is None:
+            self._postpone(batch)
+            self._room.release()
+            return True
+        call = self._begun(batch, self._calls.enter())
+        if call is None:
+            self._leave(aside)
+            self._room.release()
+            return bool(batch)
         future = submit(self.detector, call.attempts[0].image)
         going_on = self._calls.submitted(call)
-        future.add_done_callback(partial(self._answered, call, until_answered))
+        future.add_done_callback(partial(self._answered, call, aside))
         return going_on
 
     def _crowd(self) -> int:
@@ -365,13 +368,20 @@ class Lane:
             self._schedule.ready, self._capabilities.max_concurrency - self._calls.running
         )
 
-    def _answered(self, call: Call, until_answered: ExitStack, future: "Future[Result]") -> None:
+    def _answered(self, call: Call, aside: Decimal, future: "Future[Result]") -> None:
         """The answer to an image that was submitted is there."""
-        with until_answered:
+        try:
             duration_ms = call.duration_ms()
             if self._calls.end(call):
                 self._room.release()
                 self._answers.take(call, [outcome(self.detector, future)], duration_ms)
+        finally:
+            self._leave(aside)
+
+    def _leave(self, aside: Decimal) -> None:
+        """Nothing of what ``_submit`` began is left."""
+        self._calls.leave()
+        self._spending.take_back(self.name, aside)
 
 
 @contextmanager

@@ -36,12 +36,15 @@ class _Forgiving:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        with suppress(OSError, ValueError):
+        with _LOST:
             self._stream.write(text)
 
     def flush(self) -> None:
-        with suppress(OSError, ValueError):
+        with _LOST:
             self._stream.flush()
+
+
+_LOST = suppress(OSError, ValueError)  # one for all: it holds nothing
 
 
 def configure(log_format: Literal["console", "json"], *, level: int = logging.INFO) -> None:

@@ -1,7 +1,6 @@
 """What runs cost by tier, and whether a detector's monthly budget allows another call."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from threading import Event, Lock, Thread
@@ -33,6 +32,8 @@ FRESH_SECONDS = 0.5
 """Age of the totals up to which they decide about a call of a detector with a budget. Besides what
 others have in flight, it is what they spend in this time by which a budget can be exceeded."""
 
+
+NOTHING = Decimal(0)
 
 KeyT = TypeVar("KeyT")
 
@@ -170,21 +171,20 @@ class Spending:
                 for run in runs:
                     self._closed.add(month_of(run.started_at), run.key.detector, run.charges)
 
-    @contextmanager
-    def call(self, detector: str, images: int) -> Iterator[bool]:
-        """Set aside what a call will cost, until its runs are charged at the end of the block.
+    def set_aside(self, detector: str, images: int) -> Decimal | None:
+        """Set aside what a call will cost, until ``take_back``, when its runs are charged.
 
         Args:
             detector: Whose call.
             images: How many images it is about.
 
-        Yields:
-            Whether the budget allows the call; if it does not, receiving is stopped.
+        Returns:
+            How much, in US dollars; ``None`` if the budget does not allow the call, so that
+            receiving is stopped.
         """
         budget = self._budgets.get(detector)
         if budget is None or not images:
-            yield True
-            return
+            return NOTHING
         if monotonic() - self._read_at > FRESH_SECONDS:
             self._look()
         with self._lock:
@@ -192,15 +192,16 @@ class Spending:
             fits = self._bill(detector) + aside <= budget
             if fits:
                 _add(self._under_way, detector, aside)
-        if not fits:
-            self._stop_receiving(detector)
-            yield False
-            return
-        try:
-            yield True
-        finally:
+        if fits:
+            return aside
+        self._stop_receiving(detector)
+        return None
+
+    def take_back(self, detector: str, usd: Decimal) -> None:
+        """A call has ended: what was set aside for it is charged, or was not spent."""
+        if usd:
             with self._lock:
-                _add(self._under_way, detector, -aside)
+                _add(self._under_way, detector, -usd)
 
     def spent_usd(self) -> dict[str, tuple[Decimal, Decimal]]:
         """For each detector with a budget: what this month has cost as far as known, and it."""

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
@@ -14,11 +13,13 @@ from retinue_sdk import (
     ConfigurationError,
     DetectorError,
     ImageReference,
+    Paced,
     RetinueError,
     RetriableError,
+    Turn,
 )
 
-from retinue_rekognition.errors import CredentialsError, explained
+from retinue_rekognition.errors import BOTOCORES, CredentialsError, explained, meaning
 from retinue_rekognition.options import RekognitionOptions
 from retinue_rekognition.s3 import why_unreadable
 
@@ -47,6 +48,24 @@ class _Clients:
         return found
 
 
+class AtOnce:
+    """A pacer for calls that count against no quota: each may be made at once."""
+
+    def wait(self, quota: str) -> Turn:
+        """Return at once."""
+        del quota
+        return self
+
+    def throttled(self) -> None:
+        """Slow nothing down."""
+
+    def accepted(self) -> None:
+        """Take note of nothing."""
+
+
+AT_ONCE = AtOnce()
+
+
 class Api:
     """Rekognition in one region. Safe to use from several threads.
 
@@ -62,7 +81,7 @@ class Api:
         self,
         options: RekognitionOptions,
         region: str,
-        paced: Callable[[str], AbstractContextManager[object]] = nullcontext,
+        paced: Callable[[str], Paced] = lambda operation: Paced(AT_ONCE, operation),
     ) -> None:
         """Open nothing yet."""
         self._paced = paced
@@ -133,30 +152,36 @@ class Api:
             ConfigurationError: It can never work.
         """
         clients = self._connected()
-        turn = ExitStack()
+        turn = self._paced(operation)
+        turn.begin()
 
         def told(answer: Answer | Exception) -> None:
+            if isinstance(answer, Exception):
+                done(self._failed(clients, operation, turn, answer))
+                return
+            turn.ended()
             outcome: dict[str, Any] | RetinueError
             try:
-                with turn, explained(operation):
-                    if isinstance(answer, Exception):
-                        raise answer
                 outcome = _whole(operation, answer, clients.members(operation))
-            except RetinueError as error:
-                if isinstance(error, CredentialsError):
-                    self._forget(clients)
+            except RetriableError as error:
                 outcome = error
             done(outcome)
 
-        turn.enter_context(self._paced(operation))
         try:
-            with explained(operation):
-                clients.calls.send(operation, parameters, told)
-        except BaseException as error:
-            turn.__exit__(type(error), error, error.__traceback__)
-            if isinstance(error, CredentialsError):
-                self._forget(clients)
-            raise
+            clients.calls.send(operation, parameters, told)
+        except BOTOCORES as error:
+            raise self._failed(clients, operation, turn, error) from error
+
+    def _failed(
+        self, clients: _Clients, operation: str, turn: Paced, error: Exception
+    ) -> RetinueError:
+        """A call went wrong: the error that says what to do next."""
+        meant = meaning(error, operation)
+        turn.ended(meant)
+        if isinstance(meant, CredentialsError):
+            self._forget(clients)
+        meant.__cause__ = error
+        return meant
 
     def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
         """Why Rekognition could not read an object: S3 is asked.

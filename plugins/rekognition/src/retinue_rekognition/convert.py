@@ -13,7 +13,7 @@ The rules, the same for every operation:
 - The whole answer is the run's raw response.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -35,6 +35,7 @@ _VERSIONS = (
     "ProtectiveEquipmentModelVersion",
     "FaceModelVersion",
 )
+_ANY_VERSION = frozenset(_VERSIONS)
 
 
 def labels(response: Item) -> Findings:
@@ -217,18 +218,17 @@ def searched_faces(
 
 def model_version(answer: Any) -> str | None:
     """The model version anywhere in the answers; ``None`` where the API tells none."""
-    match answer:
-        case dict():
+    if isinstance(answer, dict):
+        if not _ANY_VERSION.isdisjoint(answer):
             for key in _VERSIONS:
                 version = answer.get(key)
                 if isinstance(version, str) and version:
                     return version
-            inner: Iterator[Any] = iter(answer.values())
-        case list():
-            inner = iter(answer)
-        case _:
-            return None
-    return next((found for found in map(model_version, inner) if found), None)
+        answer = answer.values()
+    for inner in answer:
+        if isinstance(inner, dict | list) and (version := model_version(inner)):
+            return version
+    return None
 
 
 def items(value: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """What all detectors of this plugin do alike."""
 
 import time
-from contextlib import AbstractContextManager
 from io import BytesIO
 from threading import Lock
 from typing import Any, ClassVar, TypeVar
@@ -13,6 +12,7 @@ from retinue_sdk import (
     DetectorNotReadyError,
     ImageReference,
     Input,
+    Paced,
     RetinueError,
     StandIn,
 )
@@ -98,7 +98,7 @@ class RekognitionDetector(Detector[OptionsT]):
         """What each billed image is billed for, by the names of the price table."""
         return (self.operation,)
 
-    def paced_operation(self, operation: str) -> AbstractContextManager[None]:
+    def paced_operation(self, operation: str) -> Paced:
         """Wait until an operation may be called; then call it inside."""
         return self.paced(self._quota(operation))
 

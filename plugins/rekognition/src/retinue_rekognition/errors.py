@@ -178,20 +178,29 @@ _MISCONFIGURED = (
 )
 
 
+BOTOCORES = (aws.ClientError, aws.BotoCoreError, ResponseParserError, OSError)
+"""What botocore raises, and libcurl in its place."""
+
+
 @contextmanager
 def explained(operation: str) -> Iterator[None]:
     """Turn what botocore raises into errors that say what to do next."""
     try:
         yield
-    except aws.ClientError as error:
-        raise explain(error, operation) from error
-    except _WITHOUT_CREDENTIALS as error:
-        raise CredentialsError(f"{operation}: no AWS credentials: {error}") from error
-    except _MISCONFIGURED as error:
-        raise ConfigurationError(f"{operation} cannot be called: {error}") from error
-    except (aws.BotoCoreError, ResponseParserError, OSError) as error:
-        # Connections refused or reset, timeouts, TLS, DNS, an answer cut off.
-        raise RetriableError(f"{operation}: no answer from AWS: {error}") from error
+    except BOTOCORES as error:
+        raise meaning(error, operation) from error
+
+
+def meaning(error: Exception, operation: str) -> RetinueError:
+    """What an error of botocore's says about what to do next."""
+    if isinstance(error, aws.ClientError):
+        return explain(error, operation)
+    if isinstance(error, _WITHOUT_CREDENTIALS):
+        return CredentialsError(f"{operation}: no AWS credentials: {error}")
+    if isinstance(error, _MISCONFIGURED):
+        return ConfigurationError(f"{operation} cannot be called: {error}")
+    # Connections refused or reset, timeouts, TLS, DNS, an answer cut off.
+    return RetriableError(f"{operation}: no answer from AWS: {error}")
 
 
 def explain(error: aws.ClientError, operation: str) -> RetinueError:

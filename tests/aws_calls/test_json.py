@@ -1,14 +1,15 @@
-"""What AWS sends is read as Python's own parser reads it."""
+"""What AWS sends is read, and what it is sent is written, as Python's own JSON would have it."""
 
 import json
 import math
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from retinue_aws import read_json
+from retinue_aws import calls, read_json
 
 texts = st.text(st.characters())  # with NUL and unpaired surrogates
 values = st.recursive(
@@ -48,3 +49,24 @@ def test_what_is_no_json_is_refused_where_python_refuses_it(text: bytes | str) -
 @pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**300])
 def test_integers_that_no_service_has_are_read_as_floats(number: int) -> None:
     assert math.isclose(read_json(str(number)), number)
+
+
+parameters = st.recursive(
+    values | st.binary() | st.integers() | st.sampled_from([datetime.now(UTC), 1j, {1}]),
+    lambda inner: st.lists(inner) | st.dictionaries(texts | st.integers(), inner),
+)
+
+
+def written(write: Any, value: Any) -> Any:
+    """What a service would read of it."""
+    try:
+        return repr(json.loads(write(value)))
+    except (TypeError, ValueError) as error:
+        return "TypeError" if isinstance(error, TypeError) else "ValueError"
+
+
+@given(parameters)
+@example({"Image": {"Bytes": b"\xff\x00"}, "None": None})
+@example([None, math.nan])
+def test_parameters_are_written_as_python_writes_them(value: Any) -> None:
+    assert written(calls._encode, value) == written(calls._slowly, value)
