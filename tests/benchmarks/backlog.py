@@ -183,12 +183,12 @@ def event_bodies(number: int) -> list[str]:
 
 
 def _watch(process: MeasuredProcess, place: Site, images: int) -> Drained:
-    first = _until(process, place, images * WARM)
+    first = until_deleted(process, place, images * WARM)
     cpu, began, deleted = process.cpu_seconds(), time.monotonic(), first["deleted"]
-    last = _until(process, place, images * END)
+    last = until_deleted(process, place, images * END)
     cpu_seconds, seconds = process.cpu_seconds() - cpu, time.monotonic() - began
     resident_bytes = process.resident_bytes()
-    end = _until(process, place, images)
+    end = until_deleted(process, place, images)
     calls = {
         operation: number
         for operation, number in end["calls"].items()
@@ -212,7 +212,8 @@ def _watch(process: MeasuredProcess, place: Site, images: int) -> Drained:
     )
 
 
-def _until(process: MeasuredProcess, place: Site, deleted: float) -> Any:
+def until_deleted(process: MeasuredProcess, place: Site, deleted: float) -> Any:
+    """Wait until so many messages are deleted; what the queue has seen by then."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         seen = ask(f"{place.sqs}/seen")

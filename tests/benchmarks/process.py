@@ -32,6 +32,11 @@ class MeasuredProcess:
             )
         self._observed = psutil.Process(self._process.pid)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def check(self) -> None:
         """Make sure that it runs.
 
