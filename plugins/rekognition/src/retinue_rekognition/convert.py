@@ -291,6 +291,8 @@ def _detection(
         percent = 0.0
     elif 0 <= percent <= 100:
         del attributes[confidence]
+    else:
+        percent = min(max(0.0, percent), 100.0)
     place: Any = item if box_in is None else item.get(box_in)
     edges: Any = place.get("BoundingBox") if isinstance(place, dict) else None
     box = None if edges is None else bounding_box(edges)
@@ -299,7 +301,7 @@ def _detection(
             del attributes["BoundingBox"]
         else:
             attributes[box_in] = _rest(place, "BoundingBox")
-    return Detection(kind, label, min(max(0.0, percent / 100), 1.0), box, attributes)
+    return Detection(kind, label, abs(percent) / 100, box, attributes)  # -0.0 is nothing, too
 
 
 def _fitting(name: Any) -> str:

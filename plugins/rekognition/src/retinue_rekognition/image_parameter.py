@@ -27,6 +27,8 @@ UNSUPPORTED_SUFFIXES = {
 }
 """Formats that Rekognition cannot read, by the key's suffix. What has none of these is sent."""
 
+_USUAL_ENDINGS = (".jpg", ".jpeg", ".JPG", ".png")  # which need no closer look
+
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 
