@@ -2,11 +2,13 @@
 
 import random
 from collections import Counter
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from redrive.conftest import Pool
+from retinue_aws import Answer, JsonCalls
 from retinue_workers.queue import QueueUnavailableError
 from retinue_workers.redrive.sender import Sender
 
@@ -19,49 +21,50 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retinue_workers.backoff.BASE_SECONDS", 0.001)
 
 
-class Unreliable:
+class Unreliable(JsonCalls):
     """SQS that does not answer, or takes only some, in a share of the calls."""
 
     def __init__(self, sqs: "SQSClient", share: float, seed: int = 7) -> None:
-        self._sqs = sqs
+        super().__init__(sqs)
         self._share = share
         self._random = random.Random(seed)
 
-    def send_message_batch(self, *, QueueUrl: str, Entries: list[Any]) -> Any:  # noqa: N803
+    def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
         if self._random.random() < self._share:
-            raise EndpointConnectionError(endpoint_url=QueueUrl)
-        refused = [entry for entry in Entries if self._random.random() < self._share]
-        taken = [entry for entry in Entries if entry not in refused]
+            raise EndpointConnectionError(endpoint_url=parameters["QueueUrl"])
+        entries = parameters["Entries"]
+        refused = [entry for entry in entries if self._random.random() < self._share]
+        taken = [entry for entry in entries if entry not in refused]
         if taken:
-            self._sqs.send_message_batch(QueueUrl=QueueUrl, Entries=taken)
+            super().call(operation, {**parameters, "Entries": taken})
         failed = [
             {"Id": entry["Id"], "Code": "InternalError", "SenderFault": False} for entry in refused
         ]
-        return {"Successful": [], "Failed": failed}
+        return Answer({"Successful": [], "Failed": failed}, "")
 
 
 def test_every_message_is_taken_once(pool: Pool) -> None:
     bodies = [f"message {number}" for number in range(1_234)]
-    assert sum(Sender(pool.sqs, pool.url).send(bodies)) == len(bodies)
+    assert sum(Sender(JsonCalls(pool.sqs), pool.url).send(bodies)) == len(bodies)
     assert Counter(pool.bodies()) == Counter(bodies)
 
 
 def test_what_is_refused_is_sent_again_and_nothing_else(pool: Pool) -> None:
     bodies = [f"message {number}" for number in range(300)]
-    flaky = cast("SQSClient", Unreliable(pool.sqs, 0.05))
+    flaky = Unreliable(pool.sqs, 0.05)
     assert sum(Sender(flaky, pool.url).send(bodies)) == len(bodies)
     assert Counter(pool.bodies()) == Counter(bodies)
 
 
-def test_a_queue_that_takes_nothing_is_told() -> None:
-    gone = cast("SQSClient", Unreliable(cast("SQSClient", None), 1.0))
+def test_a_queue_that_takes_nothing_is_told(pool: Pool) -> None:
+    gone = Unreliable(pool.sqs, 1.0)
     with pytest.raises(QueueUnavailableError, match="does not take messages: Could not connect"):
         list(Sender(gone, "http://127.0.0.1:9/queue").send(["a"]))
 
 
 def test_large_messages_go_alone(pool: Pool) -> None:
     bodies = [str(number) * 60_000 for number in range(1, 9)]
-    assert sum(Sender(pool.sqs, pool.url).send(bodies)) == len(bodies)
+    assert sum(Sender(JsonCalls(pool.sqs), pool.url).send(bodies)) == len(bodies)
     assert sorted(pool.bodies()) == sorted(bodies)
 
 
@@ -69,5 +72,5 @@ def test_the_pace_is_kept(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("retinue_workers.redrive.sender.time.sleep", slept.append)
     monkeypatch.setattr("retinue_workers.redrive.sender.time.monotonic", lambda: 100.0)
-    list(Sender(pool.sqs, pool.url, per_second=5).send(["x"] * 30))
+    list(Sender(JsonCalls(pool.sqs), pool.url, per_second=5).send(["x"] * 30))
     assert slept == [0.0, 2.0, 4.0]

@@ -53,6 +53,8 @@ def backfill(
     detectors of RETINUE_DETECTORS will take and what they will cost. Killed midway, the same
     command goes on where it was.
     """
+    from retinue_aws import JsonCalls
+
     from retinue_workers.aws import make_clients
     from retinue_workers.redrive.checkpoint import Checkpoint
     from retinue_workers.redrive.inventory import Inventory
@@ -85,8 +87,9 @@ def backfill(
         if not yes:
             click.confirm(f"send {count.images:,} messages to {queue_url}?", abort=True)
         sent = 0
+        sender = Sender(JsonCalls(clients.sqs), queue_url, per_second=per_second)
         with progress("messages sent", count.images) as advance:
-            for number in filling.send(Sender(clients.sqs, queue_url, per_second=per_second)):
+            for number in filling.send(sender):
                 sent += number
                 advance(number)
     click.echo(f"sent {sent:,} messages")

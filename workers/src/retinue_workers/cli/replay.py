@@ -74,9 +74,11 @@ def replay(
             click.echo(f"would ask for {images:,} images again; --yes does it")
             return
         queue_url = settings.require_queue_url()
+        from retinue_aws import JsonCalls
+
         from retinue_workers.redrive.sender import Sender
 
-        sender = Sender(_sqs(), queue_url, per_second=per_second)
+        sender = Sender(JsonCalls(_sqs()), queue_url, per_second=per_second)
         sent = 0
         with progress("images", images) as advance:
             for number in sender.send(_body(image) for image in find()):

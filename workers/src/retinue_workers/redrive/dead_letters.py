@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+from retinue_aws import JsonCalls
 from retinue_sdk import ConfigurationError
 
 from retinue_workers.event import MalformedEventError, parse
@@ -70,7 +71,7 @@ class DeadLetters:
     def __init__(self, client: "SQSClient", queue_url: str) -> None:
         """Find it."""
         self._client = client
-        self._sender = Sender(client, queue_url)
+        self._sender = Sender(JsonCalls(client), queue_url)
         # To ask for the queue checks that it exists, and says so in the user's words.
         SqsQueue(client, queue_url, wait_seconds=0, visibility_timeout_seconds=HIDDEN_SECONDS)
         try:

@@ -4,18 +4,16 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+from retinue_aws import JsonCalls
 
 from retinue_workers.backoff import backoff_seconds
 from retinue_workers.queue import BATCH, QueueUnavailableError
 
-if TYPE_CHECKING:
-    from types_boto3_sqs import SQSClient
-
 THREADS = 8
-"""Calls at once: SQS answers in some 10 ms, and signing a call keeps a core busy for about one."""
+"""Calls at once: SQS answers in some 10 ms."""
 
 MAX_TRIES = 6
 """How often a message is sent before it is given up; the waits between add up to half a minute."""
@@ -28,14 +26,14 @@ class Sender:
     """Sends messages to one queue.
 
     Args:
-        client: A boto3 SQS client, made for at least ``THREADS`` connections.
+        calls: Calls of SQS, by a client that was made for at least ``THREADS`` connections.
         url: The queue's URL.
         per_second: Most messages a second; ``None`` for as fast as it goes.
     """
 
-    def __init__(self, client: "SQSClient", url: str, *, per_second: float | None = None) -> None:
+    def __init__(self, calls: JsonCalls, url: str, *, per_second: float | None = None) -> None:
         """Send nothing yet."""
-        self._client = client
+        self._calls = calls
         self._url = url
         self._per_second = per_second
 
@@ -85,15 +83,19 @@ class Sender:
     def _try(self, batch: list[str]) -> tuple[list[str], str]:
         """Those that were not taken, and why."""
         try:
-            answer = self._client.send_message_batch(
-                QueueUrl=self._url,
-                Entries=[
-                    {"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)
-                ],
+            answer = self._calls.call(
+                "SendMessageBatch",
+                {
+                    "QueueUrl": self._url,
+                    "Entries": [
+                        {"Id": str(number), "MessageBody": body}
+                        for number, body in enumerate(batch)
+                    ],
+                },
             )
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
             return batch, str(error)
-        failed = answer.get("Failed", [])
+        failed = answer.body.get("Failed", [])
         reason = "; ".join(f"{entry['Code']} {entry.get('Message', '')}" for entry in failed[:1])
         return [batch[int(entry["Id"])] for entry in failed], reason
 
