@@ -17,6 +17,7 @@ NEEDLESS = {
     "multiprocessing",
     "numpy",
     "onnxruntime",
+    "packaging",
     "pandas",
     "pyarrow",
     "pycocotools",

@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,8 +13,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 from retinue_sdk import AnyDetector, ConfigurationError, Detector, hookimpl
 
 ENTRY_POINT_GROUP = "retinue"
@@ -21,6 +20,8 @@ ENTRY_POINT_GROUP = "retinue"
 
 SDK = "retinue-sdk"
 """The distribution whose version plugins are written for."""
+
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +116,32 @@ def _check_sdk_version(point: EntryPoint) -> None:
     """
     if point.dist is None:
         return
+    versions = [text for text in point.dist.requires or () if _names_sdk_version(text)]
+    if not versions:
+        return
+    # Not at the top: the plugins that come with Retinue name no version, and it is a megabyte.
+    from packaging.requirements import InvalidRequirement, Requirement
+
     installed = importlib.metadata.version(SDK)
-    for text in point.dist.requires or ():
+    for text in versions:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue  # the installer's business
-        if canonicalize_name(requirement.name) != SDK:
-            continue
         if not requirement.specifier.contains(installed, prereleases=True):
             raise ConfigurationError(
                 f"plugin {point.name} of {point.dist.name} {point.dist.version} was written for "
                 f"{SDK} {requirement.specifier}, and {installed} is installed: install a version "
                 f"of {point.dist.name} for it, or uninstall {point.dist.name}"
             )
+
+
+def _names_sdk_version(requirement: str) -> bool:
+    """Whether it is about the SDK, and not by its name alone."""
+    name = _DISTRIBUTION.match(requirement)
+    if name is None or name.end() == len(requirement):
+        return False
+    return re.sub(r"[-_.]+", "-", name[0]).lower() == SDK  # as PEP 503 compares names
 
 
 def _load_file(path: Path) -> ModuleType:

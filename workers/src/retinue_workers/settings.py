@@ -44,7 +44,7 @@ Usd: TypeAlias = Annotated[Decimal, Field(ge=0, le=1_000_000)]
 class TierPrice(BaseModel):
     """A price that holds up to a number of units a month."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     up_to_units: Annotated[int, Field(ge=1)] | None = None
     """Units a month up to which it holds; left out in the last tier."""

@@ -9,7 +9,7 @@ class PublisherOptions(BaseModel):
     """Options of the plugin ``eventbridge``, under its name in ``RETINUE_PLUGIN_OPTIONS``."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True
+        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
     )
 
     bus: str = Field(default="default", min_length=1, max_length=1_600)

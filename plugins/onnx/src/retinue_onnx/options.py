@@ -1,9 +1,9 @@
 """What both detectors let the user set."""
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from retinue_sdk import DetectorOptions, Operational
 
 Resize: TypeAlias = Literal["letterbox", "stretch"]
@@ -12,6 +12,9 @@ Resize: TypeAlias = Literal["letterbox", "stretch"]
 
 class OnnxOptions(DetectorOptions):
     """Options of every detector that runs on ONNX Runtime."""
+
+    # Validators are made when they are first used: every worker imports this plugin.
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
 
     model: Path | None = None
     """ONNX file to use instead of the one that comes with this plugin."""

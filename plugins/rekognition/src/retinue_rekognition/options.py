@@ -1,8 +1,8 @@
 """What can be set about every detector of this plugin."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from retinue_sdk import DetectorOptions, Operational
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -14,6 +14,10 @@ QualityFilter = Literal["NONE", "AUTO", "LOW", "MEDIUM", "HIGH"]
 
 class RekognitionOptions(DetectorOptions):
     """Where and how Rekognition is called. None of this changes what it finds."""
+
+    # Validators are made when they are first used: every worker imports all of this plugin's
+    # detectors, and wants one.
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
 
     region: Annotated[str | None, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-\d+$"), Operational()] = None
     """AWS region; it must be the bucket's own. By default the one that boto3 finds."""

@@ -12,7 +12,7 @@ class Isolation(BaseModel):
     """What a detector's process may take."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True
+        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
     )
 
     max_memory_bytes: int | None = Field(default=None, ge=MIN_MEMORY_BYTES)

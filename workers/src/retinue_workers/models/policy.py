@@ -17,7 +17,7 @@ before may still bring messages, and other workers look every few seconds."""
 class Window(BaseModel):
     """A time in which a model may be started."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     cron: str
     """When it opens, in UTC: minute, hour, day, month, weekday, as cron has them."""
@@ -59,7 +59,7 @@ class ModelPolicy(BaseModel):
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True
+        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
     )
 
     backlog: Annotated[int, Field(ge=1)] = 1

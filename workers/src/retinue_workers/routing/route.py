@@ -29,7 +29,7 @@ class Found(BaseModel):
     """What another detector of the pool must have found in the image."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True
+        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
     )
 
     detector: str = Field(min_length=1)
@@ -61,7 +61,7 @@ class Route(BaseModel):
     """Conditions for an image to be given to a detector; all that are given must hold."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True
+        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
     )
 
     bucket: Patterns | None = None
