@@ -195,7 +195,8 @@ class ImageErasures:
             SELECT
                 (SELECT count(*) FROM doomed),
                 (SELECT count(*) FROM runs JOIN doomed USING (image_id)),
-                (SELECT count(*) FROM detections JOIN doomed USING (image_id)),
+                (SELECT count(*) FROM doomed JOIN runs USING (image_id) JOIN detections
+                ON detections.run_id = runs.run_id AND detections.detected_at = runs.started_at),
                 (SELECT count(*) FROM removals
                 WHERE {subject.condition("removals")} AND {_STALE_REMOVAL}),
                 (SELECT coalesce(array_agg(DISTINCT bucket), '{{}}')

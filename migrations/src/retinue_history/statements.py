@@ -47,7 +47,7 @@ FORGOTTEN = """
     )
 """
 
-# The functions are in revision 0009: there, Postgres plans their statements once a connection.
+# The functions are in revision 0013: there, Postgres plans their statements once a connection.
 # They have fifty parameters together: psycopg parses a statement with more each time it is sent.
 _IMAGES = f"record_images({', '.join(['%s'] * 18)})"
 _RUNS = f"record_runs({', '.join(['%s'] * 32)})"

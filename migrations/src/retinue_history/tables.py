@@ -355,7 +355,6 @@ detections = Table(
         text("detected_at DESC"),
         postgresql_include=["confidence", "image_id"],
     ),
-    Index(None, "image_id"),
     Index(
         "ix_detections_faces_named",
         text("faces_named(attributes)"),
