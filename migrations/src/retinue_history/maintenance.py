@@ -185,5 +185,7 @@ def _alone(engine: Engine) -> Iterator[Connection]:
                 raise HistoryUnavailableError("somebody else is maintaining this database")
         try:
             yield connection
+            with connection.begin():  # the server may take its time to see that the session is over
+                connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
         finally:
-            connection.invalidate()
+            connection.invalidate()  # which releases it even where the connection is beyond use
