@@ -37,6 +37,7 @@ class Play:
                 "max_concurrency": schedule.concurrency,
             },
             "weigh": {"max_concurrency": min(schedule.concurrency, 4)},
+            "weigh-later": {"max_concurrency": schedule.concurrency},
         }
         self.killed = 0
 

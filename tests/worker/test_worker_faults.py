@@ -132,8 +132,8 @@ def test_a_delete_that_fails_is_made_again_and_costs_no_receive(
 
 def test_messages_that_reappear_stop_the_receiving(make_rig: MakeRig, logged: list[Any]) -> None:
     """Who may not extend a visibility timeout would receive, again and again, what it works on."""
-    # Received again and again, it would be dead after six seconds. On a busy machine it may reappear
-    # a moment before that is noticed, once.
+    # Received again and again, it would be dead after six seconds. On a busy machine it may
+    # reappear once, a moment before that is noticed.
     rig = make_rig(MemoryQueue(visibility_timeout_seconds=2, max_receive_count=3))
     rig.queue.refuse_extensions = 1_000
     rig.upload("a.jpg")

@@ -1,6 +1,9 @@
-"""A plugin of one file: a detector that reads the bytes of an image from S3."""
+"""A plugin of one file: detectors that read the bytes of an image from S3."""
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Future
+from threading import Thread
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -10,6 +13,7 @@ from retinue_sdk import (
     Detector,
     DetectorOptions,
     Findings,
+    FutureDetector,
     Image,
     Input,
     Operational,
@@ -43,7 +47,37 @@ class Weigh(Detector[WeighOptions]):
         ]
 
 
+class WeighLater(FutureDetector[WeighOptions]):
+    """The same, and the answer comes a little later."""
+
+    name: ClassVar[str] = "weigh-later"
+    version: ClassVar[str] = "1"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Bytes."""
+        return Capabilities(Input.BYTES, max_concurrency=self.options.max_concurrency)
+
+    def start(self) -> None:
+        """Run a loop."""
+        self._loop = asyncio.new_event_loop()
+        Thread(target=self._loop.run_forever, name="weigh-later", daemon=True).start()
+
+    def submit(self, image: Image) -> Future[Result]:
+        """Begin to weigh."""
+        return asyncio.run_coroutine_threadsafe(self._weigh(len(image.read())), self._loop)
+
+    async def _weigh(self, size_bytes: int) -> Result:
+        await asyncio.sleep(0.02)
+        return Findings((Detection("size", f"{size_bytes} bytes", 1.0),))
+
+    def close(self) -> None:
+        """End the loop."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+
 @hookimpl
 def retinue_register_detectors(register):  # type: ignore[no-untyped-def]  # as authors write it
-    """Register the detector."""
+    """Register the detectors."""
     register(Weigh)
+    register(WeighLater)
