@@ -35,8 +35,8 @@ def parallelism(options: OnnxOptions) -> Parallelism:
 
     On a CPU that is an image for each core: two cores took 23 ms an image with two calls of one
     thread, and 28 ms or more with one call of two threads, of which one waits while an image is
-    decoded or an operator has nothing to divide. Batches save nothing there. A GPU wants batches. Which of
-    the two it is, ONNX Runtime's installed providers say: no session is made yet.
+    decoded or an operator has nothing to divide. Batches save nothing there. A GPU wants batches.
+    Which of the two it is, ONNX Runtime's installed providers say: no session is made yet.
 
     Raises:
         ConfigurationError: A provider is unknown, or none of them is installed.
