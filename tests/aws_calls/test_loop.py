@@ -1,5 +1,6 @@
 """Many calls at once: one thread, each told once, and connections that are used again."""
 
+import os
 import threading
 from queue import SimpleQueue
 from threading import Event
@@ -7,7 +8,7 @@ from threading import Event
 import pytest
 from aws_calls.conftest import RECEIVE, Make
 from aws_calls.server import Reply, Server
-from botocore.exceptions import ConnectionClosedError, NoCredentialsError
+from botocore.exceptions import ConnectionClosedError, HTTPClientError, NoCredentialsError
 from fakes.waiting import eventually
 from retinue_aws import Answer, JsonCalls
 
@@ -109,3 +110,23 @@ def test_what_cannot_be_sent_is_raised_and_told_to_nobody(server: Server, make: 
         calls.send("ReceiveMessage", RECEIVE, told.put)
     assert told.empty()
     assert server.requests == []
+
+
+def test_a_loop_that_breaks_tells_everybody_and_begins_anew(
+    server: Server, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, told, gate = JsonCalls(make(server.url)), Told(), Event()
+    server.replies.append(Reply(before=lambda: gate.wait(10)))
+    calls.send("ReceiveMessage", RECEIVE, told.put)
+    eventually(lambda: server.requests)
+    with monkeypatch.context() as broken:
+        broken.setattr("retinue_aws.loop._Round.add", lambda *_: os.close(-1))
+        calls.send("ReceiveMessage", RECEIVE, told.put)
+        for _ in range(2):
+            error = told.get(timeout=10)
+            assert isinstance(error, HTTPClientError)
+            assert "Bad file descriptor" in str(error)
+    gate.set()
+    calls.send("ReceiveMessage", RECEIVE, told.put)
+    assert isinstance(told.get(timeout=10), Answer)
+    calls.close()

@@ -75,23 +75,41 @@ class CallLoop:
                 self._round.wake()
 
     def _run(self, round_: "_Round") -> None:
-        while True:
+        try:
+            while self._turn(round_):
+                pass
+        except Exception as error:  # out of memory or of descriptors: it may pass
+            log.exception("calls are given up")
             with self._lock:
-                new = list(self._new)
+                given_up = list(self._under_way.values())
+                self._under_way.clear()
                 self._new.clear()
-                if self._closing and not self._under_way:
-                    self._round = None
-                    round_.close()
-                    return
-                round_.rest(not new)
-            for curl in new:
-                round_.add(curl)
-            for curl, error in round_.work():
-                ended = self._under_way.pop(curl)
-                try:
-                    ended(error)
-                except BaseException:  # whatever it is, it must not end the thread
-                    log.exception("the end of a call could not be told")
+                self._round = None
+            for ended in given_up:
+                _tell(ended, (pycurl.E_FAILED_INIT, f"{type(error).__name__}: {error}"))
+
+    def _turn(self, round_: "_Round") -> bool:
+        """Begin what is new and tell what has ended; ``False`` if that was all."""
+        with self._lock:
+            new = list(self._new)
+            self._new.clear()
+            if self._closing and not self._under_way:
+                self._round = None
+                round_.close()
+                return False
+            round_.rest(not new)
+        for curl in new:
+            round_.add(curl)
+        for curl, error in round_.work():
+            _tell(self._under_way.pop(curl), error)
+        return True
+
+
+def _tell(ended: Ended, error: tuple[int, str] | None) -> None:
+    try:
+        ended(error)
+    except BaseException:  # whatever it is, it must not end the thread
+        log.exception("the end of a call could not be told")
 
 
 class _Round:
