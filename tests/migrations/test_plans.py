@@ -91,6 +91,14 @@ def test_the_latest_detections_of_an_image_read_its_month_alone(
     assert months_read(nodes) == {f"detections_{month:%Y_%m}"}
 
 
+def test_the_history_of_an_image_goes_through_its_runs(filled: Engine, image: Make) -> None:
+    """Detections have no index by image."""
+    wanted = image("20.jpg").image_id
+    nodes = plan(filled, "SELECT * FROM detection_history WHERE image_id = :id", id=wanted)
+    assert used(nodes, "run_id_ordinal")
+    assert any(used(nodes, name) for name in ("ix_runs_latest", "uq_runs_"))
+
+
 def test_a_page_of_images_goes_through_their_runs(filled: Engine, image: Make) -> None:
     wanted = [image(f"{number}.jpg").image_id for number in range(5)]
     sql = "SELECT * FROM latest_detections WHERE image_id = ANY (:ids)"

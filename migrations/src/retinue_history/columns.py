@@ -30,6 +30,7 @@ Columns: TypeAlias = Mapping[str, str]
 
 _STRIPES = 1024  # bounds the locks of one transaction, however many images it records
 _NO_BOX = (None, None, None, None)
+_NO_REMOVALS = _NO_CHARGES = ("{}",) * 5  # what most commits have
 
 
 def attempt_columns(attempts: Collection[tuple[RunKey, str]]) -> Columns:
@@ -94,6 +95,12 @@ def sighting_columns(
         integers([image.height_px for image in images]),
         times("uploaded_at", [image.uploaded_at for image in images]),
         texts("sequencer", [image.sequencer for image in images]),
+        *(_removal_columns(gone) if gone else _NO_REMOVALS),
+    )
+
+
+def _removal_columns(gone: Sequence[RemovedObject]) -> tuple[str, ...]:
+    return (
         texts("bucket", [one.bucket for one in gone]),
         texts("key", [one.key for one in gone]),
         texts("version", [one.version for one in gone]),
@@ -153,6 +160,8 @@ def _charge_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         for number, run in enumerate(runs, start=1)
         for charge in run.charges
     ]
+    if not charged:
+        return _NO_CHARGES
     return (
         integers([number for number, _, _ in charged]),
         texts("month", [month for _, month, _ in charged]),

@@ -270,7 +270,7 @@ END $$;
 CREATE OR REPLACE FUNCTION count_added_labels() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     -- The plan is made once, perhaps while runs is nearly empty: it must not read all of it later.
-    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+    SET enable_seqscan = off
 AS $$
 DECLARE
     stray boolean;
@@ -290,7 +290,11 @@ BEGIN
                 AND added.attributes ?| ARRAY['Parents', 'parents', 'ParentName', 'supercategory']
             ) AS wider
         FROM added
-        LEFT JOIN runs ON runs.run_id = added.run_id AND runs.started_at = added.detected_at
+        LEFT JOIN LATERAL (
+            SELECT detector, detector_version, model_version FROM runs
+            WHERE runs.run_id = added.run_id AND runs.started_at = added.detected_at
+            LIMIT 1  -- keeps it a look into the index for each
+        ) AS runs ON true
         GROUP BY 1, 2, 3, 4, 5, 6
     ), counted AS (
         INSERT INTO label_counts AS known (
