@@ -61,7 +61,8 @@ class WeighLater(FutureDetector[WeighOptions]):
     def start(self) -> None:
         """Run a loop."""
         self._loop = asyncio.new_event_loop()
-        Thread(target=self._loop.run_forever, name="weigh-later", daemon=True).start()
+        self._thread = Thread(target=self._loop.run_forever, name="weigh-later", daemon=True)
+        self._thread.start()
 
     def submit(self, image: Image) -> Future[Result]:
         """Begin to weigh."""
@@ -74,6 +75,8 @@ class WeighLater(FutureDetector[WeighOptions]):
     def close(self) -> None:
         """End the loop."""
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 @hookimpl
