@@ -1,9 +1,10 @@
 """The worker under load, against what one would write without it, and against its limits.
 
-``python -m benchmarks.bench_worker`` (from tests/) prints a table, and writes
-benchmarks/worker.json and docs/worker-load.svg. Worker, baselines and services are processes of
-their own; PostgreSQL is the embedded one, and processor time is that of the worker, or of the
-baseline, alone. Rounds alternate, and the table has their medians::
+``python -m benchmarks.bench_worker`` (from tests/) prints the figures, and writes them to
+benchmarks/worker.json, to benchmarks/worker.md as docs/performance.md shows them, and as a plot to
+worker-load.svg in benchmarks/ and docs/. Worker, baselines and services are processes of their own;
+PostgreSQL is the embedded one, and processor time is that of the worker, or of the baseline, alone.
+Rounds alternate, and the table has their medians::
 
     PYTHONPATH=tests nice -n -10 python -m benchmarks.bench_worker [--rounds 3] [--only ROW]
 """
@@ -13,9 +14,10 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.backlog import Contender, Drained, drain
 from benchmarks.contenders import Boto3Threads, Celery, Retinue
@@ -153,6 +155,20 @@ def local(rounds: int, scale: float, server_url: str) -> list[Figure]:
     ]
 
 
+def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """The figures as docs/performance.md shows them; no more digits than rounds agree on."""
+    rows = ["| figure | target | median | rounds |", "|---|---|---|---|"]
+    for name, one in figures.items():
+        rounds = ", ".join(_shown(value) for value in one["rounds"])
+        rows.append(f"| {name} | {one['target']} | {_shown(one['median'])} | {rounds} |")
+    return "\n".join(rows) + "\n"
+
+
+def _shown(value: float) -> str:
+    """With three digits, or two after the point."""
+    return f"{value:.3f}" if value < 1 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
 def say(text: str) -> None:
     """Tell how it goes."""
     sys.stdout.write(text + "\n")
@@ -169,7 +185,7 @@ def main() -> None:
     wanted = chosen.only or ROWS
     file = ROOT / "benchmarks" / "worker.json"
     before = json.loads(file.read_text()) if chosen.only and file.exists() else {}
-    figures: dict[str, object] = before.get("figures", {})
+    figures: dict[str, Any] = before.get("figures", {})
     costs: dict[str, list[float]] = before.get("cpu_ms", {})
     measures: dict[str, Callable[[int, float, str], list[Figure]]] = {
         "latency": latency,
@@ -194,8 +210,10 @@ def main() -> None:
         json.dumps({"figures": figures, "cpu_ms": costs}, indent=1, ensure_ascii=False) + "\n",
         encoding="utf-8",
     )
+    file.with_suffix(".md").write_text(table(figures), encoding="utf-8")
     if costs:
-        plot(costs, ROOT / "docs" / "worker-load.svg")
+        for folder in ("benchmarks", "docs"):
+            plot(costs, ROOT / folder / "worker-load.svg")
 
 
 if __name__ == "__main__":

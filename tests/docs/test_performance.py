@@ -1,0 +1,32 @@
+"""The page on speed shows the figures that the benchmarks wrote, and no others."""
+
+import json
+from pathlib import Path
+
+import pytest
+from benchmarks.bench_worker import table
+
+
+@pytest.fixture
+def page(root: Path) -> str:
+    return (root / "docs" / "performance.md").read_text("utf-8")
+
+
+def test_the_worker(root: Path, page: str) -> None:
+    written = json.loads((root / "benchmarks" / "worker.json").read_text("utf-8"))
+    shown = table(written["figures"])
+    assert (root / "benchmarks" / "worker.md").read_text("utf-8") == shown
+    assert shown in page
+    plots = {(root / folder / "worker-load.svg").read_bytes() for folder in ("benchmarks", "docs")}
+    assert len(plots) == 1
+
+
+def test_the_history(root: Path, page: str) -> None:
+    written = json.loads((root / "benchmarks" / "history.json").read_text("utf-8"))
+    for one in written["questions"]:
+        worked = f"{one['server_cpu_ms']:.2f} | {one['target_ms']}"
+        assert f"| {one['name']} | {one['p50_ms']:.1f} | {one['p95_ms']:.1f} | {worked} |" in page
+    for one in written["writes"]:
+        name = one["name"].replace("100", "a hundred")
+        assert f"| {name} | {one['images_per_second']:,} | {one['target']:,} |" in page
+    assert f"did {written['fdatasync_a_second']:,} syncs a second" in page
