@@ -10,6 +10,8 @@ from fakes.plugin import Gate, LeavesAtStart
 from fakes.queue import MemoryQueue
 from fakes.rig import MakeRig, Rig, keys
 from fakes.waiting import eventually
+from retinue_history import RunRecord
+from retinue_workers.delivery import Delivery
 
 
 def gate_of(rig: Rig) -> Gate:
@@ -17,7 +19,17 @@ def gate_of(rig: Rig) -> Gate:
     return gate
 
 
-def test_a_stop_lets_running_calls_finish_and_hands_the_rest_back_at_once(rig: Rig) -> None:
+def test_a_stop_lets_running_calls_finish_and_hands_the_rest_back_at_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, settled = Delivery.settle, []
+
+    def noted(delivery: Delivery, run: RunRecord | None, *rest: Any) -> bool:
+        last = settle(delivery, run, *rest)
+        settled.append(None if run is None else run.key.detector)
+        return last
+
+    monkeypatch.setattr(Delivery, "settle", noted)
     for key in keys(12):
         rig.upload(key)
     worker = rig.worker({"gate": {}, "echo": {}})
@@ -25,6 +37,7 @@ def test_a_stop_lets_running_calls_finish_and_hands_the_rest_back_at_once(rig: R
     gate = gate_of(rig)
     assert gate.entered.wait(10)
     eventually(lambda: rig.queue.hidden() == 12)
+    eventually(lambda: settled.count("echo") == 12)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
     # Handed back while the call still runs.
