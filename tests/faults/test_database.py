@@ -155,7 +155,12 @@ def test_a_failover_loses_and_doubles_nothing(
     site.start()
     site.upload(60)
     site.until(lambda: site.done() > 5)
-    fail_over(site.database, standby, lambda: site.until(lambda: site.said("receiving_stopped")))
+
+    def notice() -> None:
+        site.upload(5)  # the worker may be through with the others by now
+        site.until(lambda: site.said("receiving_stopped"))
+
+    fail_over(site.database, standby, notice)
     site.upload(20)
     site.until_empty()
     site.stop()
