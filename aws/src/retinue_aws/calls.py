@@ -86,7 +86,7 @@ class JsonCalls:
             UnsupportedCallError: It is no JSON call signed with Signature Version 4.
         """
         prepared, transport = self._prepared.get(operation) or self._prepare(operation, parameters)
-        body = _encode(parameters).encode()
+        body = _encode(parameters)
         for attempt in range(1, self._attempts + 1):
             last = attempt == self._attempts
             headers = prepared.signed_headers(body)
@@ -123,7 +123,7 @@ class JsonCalls:
             UnsupportedCallError: It is no JSON call signed with Signature Version 4.
         """
         prepared, transport = self._prepared.get(operation) or self._prepare(operation, parameters)
-        body = _encode(parameters).encode()
+        body = _encode(parameters)
 
         def read(answer: HttpAnswer | BotoCoreError) -> None:
             if isinstance(answer, BotoCoreError):
@@ -218,7 +218,7 @@ def _read(operation: str, answer: HttpAnswer) -> Answer:
     return Answer(body, request_id)
 
 
-def _encode(parameters: Mapping[str, Any]) -> str:
+def _encode(parameters: Mapping[str, Any]) -> bytes:
     """Parameters as JSON; bytes are sent in base64.
 
     Raises:
@@ -229,7 +229,7 @@ def _encode(parameters: Mapping[str, Any]) -> str:
         text = orjson.dumps(parameters, _blob, _PLAIN)
     except TypeError:  # or merely something that is beyond orjson
         return _slowly(parameters)
-    return _slowly(parameters) if b"null" in text else text.decode()  # NaN would be null
+    return _slowly(parameters) if b"null" in text else text  # NaN would be null
 
 
 def _blob(value: object) -> str:
@@ -243,4 +243,9 @@ _PLAIN = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
-_slowly = json.JSONEncoder(default=_blob, separators=(",", ":"), allow_nan=False).encode
+_encoder = json.JSONEncoder(default=_blob, separators=(",", ":"), allow_nan=False)
+
+
+def _slowly(parameters: Mapping[str, Any]) -> bytes:
+    """As ``_encode``, by Python's own encoder."""
+    return _encoder.encode(parameters).encode()
