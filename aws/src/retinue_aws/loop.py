@@ -5,6 +5,7 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock, Thread
 from time import monotonic
 from typing import Any, TypeAlias
@@ -81,11 +82,14 @@ class CallLoop:
         except Exception as error:  # out of memory or of descriptors: it may pass
             log.exception("calls are given up")
             with self._lock:
-                given_up = list(self._under_way.values())
+                given_up = dict(self._under_way)
                 self._under_way.clear()
                 self._new.clear()
                 self._round = None
-            for ended in given_up:
+            for curl in given_up:
+                round_.drop(curl)
+            round_.close()
+            for ended in given_up.values():
                 _tell(ended, (pycurl.E_FAILED_INIT, f"{type(error).__name__}: {error}"))
 
     def _turn(self, round_: "_Round") -> bool:
@@ -142,6 +146,11 @@ class _Round:
     def add(self, curl: pycurl.Curl) -> None:
         """Begin a call."""
         self._multi.add_handle(curl)
+
+    def drop(self, curl: pycurl.Curl) -> None:
+        """Let go of a call, whether it has begun or not."""
+        with suppress(pycurl.error):
+            self._multi.remove_handle(curl)
 
     def work(self) -> list[tuple[pycurl.Curl, tuple[int, str] | None]]:
         """Wait until something happens, see to it, and tell which calls ended, and how."""
