@@ -221,16 +221,16 @@ def detect(detector: AnyDetector, images: Sequence[Image]) -> Sequence[Findings 
 
 def submit(detector: AnyDetector, image: Image) -> "Future[Result]":
     """A future of the answer for an image, whatever the detector does."""
-    failed: Future[Result] = Future()
     try:
         future: object = cast("FutureDetector[Any]", detector).submit(image)
     except BaseException as error:  # noqa: BLE001 - as above
-        failed.set_exception(error)
-        return failed
-    if isinstance(future, Future):
-        return future
-    wrong = f"submit returned a {type(future).__name__}, not a Future"
-    failed.set_exception(MisansweredError(wrong))
+        wrong = error
+    else:
+        if isinstance(future, Future):
+            return future
+        wrong = MisansweredError(f"submit returned a {type(future).__name__}, not a Future")
+    failed: Future[Result] = Future()
+    failed.set_exception(wrong)
     return failed
 
 

@@ -1,7 +1,7 @@
 """Detectors that call one operation for each image."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from threading import Thread
@@ -35,10 +35,6 @@ class OneCallDetector(RekognitionDetector[OptionsT], FutureDetector[OptionsT]):
     @abstractmethod
     def findings(self, response: dict[str, Any]) -> Findings:
         """What the operation's answer means."""
-
-    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Ask Rekognition about all of the images at once."""
-        return FutureDetector.detect(self, images)
 
     def submit(self, image: Image) -> Future[Result]:
         """Ask Rekognition about an image."""
