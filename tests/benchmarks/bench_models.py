@@ -18,7 +18,7 @@ import structlog
 from fakes.model_crashes import CrashRun, crash_run
 from fakes.model_world import World, trickle
 from fakes.reference_machine import LEAN, PUBLISHED, ReferenceMachine
-from retinue_workers.models.policy import ModelPolicy
+from retinue_workers.settings.hosted_models import ModelPolicy
 
 DAY = 86_400.0
 TAIL = 3 * 3_600.0

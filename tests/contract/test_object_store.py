@@ -26,8 +26,8 @@ from retinue_sdk import (
     InvalidImageError,
     RetriableError,
 )
+from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.laptop import Endpoint
-from retinue_workers.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -257,7 +257,7 @@ def test_half_an_object_is_no_corrupt_image(sent: bytes) -> None:
 
 def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """No wait for the next byte is long, and all of them together never end."""
-    monkeypatch.setattr("retinue_workers.object_store.LONGEST_READ_SECONDS", 0.5)
+    monkeypatch.setattr("retinue_workers.intake.s3.LONGEST_READ_SECONDS", 0.5)
     with breaking_server(b"half of", announced=10**9, drips=True) as url:
         client: Any = Endpoint(url).client("s3")
         with pytest.raises(RetriableError, match=r"S3 (did not answer|sent)"):

@@ -19,8 +19,8 @@ from retinue_history import (
     run_query,
 )
 from retinue_sdk import ConfigurationError
-from retinue_workers.settings import Settings
-from retinue_workers.sign_in import password_source, signed_in
+from retinue_workers.recording.db_auth import password_source, signed_in
+from retinue_workers.settings.settings import Settings
 from sqlalchemy import make_url, text
 from stack.gate import Gate, token_is_good
 

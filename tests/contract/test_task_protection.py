@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from fakes.ecs_agent import EcsAgent
 from fakes.waiting import eventually
-from retinue_workers import task_protection
-from retinue_workers.in_flight import InFlight
-from retinue_workers.queue import Message
-from retinue_workers.task_protection import (
+from retinue_workers.intake.in_flight import InFlight
+from retinue_workers.intake.sqs import Message
+from retinue_workers.ops import task_protection
+from retinue_workers.ops.task_protection import (
     EXPIRES_MINUTES,
     IDLE_SECONDS,
     LONGEST_SECONDS,

@@ -8,7 +8,7 @@ import pluggy
 import pytest
 from fakes import deliveries
 from retinue_sdk import ConfigurationError, Detection, ImageReference, Run, hookspecs
-from retinue_workers.observe import as_run
+from retinue_workers.recording.observers import as_run
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from retinue_workers.metrics import Metrics
+from retinue_workers.ops.metrics import Metrics
 
 ROW = re.compile(r"^\| `(retinue_\w+)` \|([^|]*)\|", re.MULTILINE)
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from retinue_workers.settings import PREFIX, Settings
+from retinue_workers.settings.settings import PREFIX, Settings
 from retinue_workers.settings_page import settings_page
 
 VARIABLE = re.compile(rf"\b{PREFIX}[A-Z_]+\b")

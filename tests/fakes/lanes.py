@@ -18,11 +18,11 @@ from retinue_sdk import (
     Result,
 )
 from retinue_workers.attempt import Attempt
-from retinue_workers.breaker import CircuitBreaker
-from retinue_workers.lane import Lane, LaneLimits
-from retinue_workers.settings import TierPrice
-from retinue_workers.spending import Spending
-from retinue_workers.verdict import HandBack
+from retinue_workers.detectors.retry_policy import HandBack
+from retinue_workers.detectors.runner import Lane, LaneLimits
+from retinue_workers.limits.budget import Spending
+from retinue_workers.limits.receive_gate import CircuitBreaker
+from retinue_workers.settings.settings import TierPrice
 
 from fakes.history import MemoryHistory
 

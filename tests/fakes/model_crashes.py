@@ -3,8 +3,8 @@
 import random
 from dataclasses import dataclass
 
-from retinue_workers.models.keeper import LEASE_SECONDS, TICK_SECONDS
-from retinue_workers.models.policy import ModelPolicy
+from retinue_workers.hosted_models.controller import LEASE_SECONDS, TICK_SECONDS
+from retinue_workers.settings.hosted_models import ModelPolicy
 
 from fakes.model_world import START, World
 

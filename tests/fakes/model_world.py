@@ -15,10 +15,10 @@ from retinue_rekognition.custom_model import model_status
 from retinue_rekognition.endpoint.faults import AwsError
 from retinue_rekognition.endpoint.versions import Versions
 from retinue_sdk import DetectorNotReadyError, ModelStatus, RetriableError
-from retinue_workers.models.backlog import Backlog
-from retinue_workers.models.keeper import TICK_SECONDS, Keeper
-from retinue_workers.models.policy import ModelPolicy
-from retinue_workers.models.reaper import Reaped, reap
+from retinue_workers.hosted_models.controller import TICK_SECONDS, Keeper
+from retinue_workers.hosted_models.queue_depth import Backlog
+from retinue_workers.hosted_models.reaper import Reaped, reap
+from retinue_workers.settings.hosted_models import ModelPolicy
 
 from fakes.ledger import MemoryLedger
 

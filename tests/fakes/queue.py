@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from threading import Condition
 
-from retinue_workers.queue import BATCH, Message, QueueUnavailableError
+from retinue_workers.intake.sqs import BATCH, Message, QueueUnavailableError
 
 MAX_VISIBILITY_SECONDS = 43_200
 

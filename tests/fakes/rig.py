@@ -9,9 +9,9 @@ import psycopg
 from psycopg.rows import dict_row
 from retinue_history import History
 from retinue_sdk import AnyDetector
-from retinue_workers.object_store import ObjectStore
+from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.plugins import Plugins
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 from retinue_workers.worker import Worker, image_limits
 
 from fakes.events import BUCKET, created

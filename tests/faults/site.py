@@ -21,7 +21,7 @@ from faults.proxy import Proxy
 from PIL import Image
 from psycopg.rows import dict_row
 from retinue_workers.laptop import Endpoint
-from retinue_workers.settings import STOP_SECONDS
+from retinue_workers.settings.settings import STOP_SECONDS
 
 PLUGINS = Path(__file__).with_name("plugins")
 DATA = b"the bytes of an image"

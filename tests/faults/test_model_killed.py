@@ -17,8 +17,8 @@ import pytest
 from faults.site import Site
 from retinue_rekognition.endpoint import Endpoint, StoredObject
 from retinue_rekognition.endpoint.versions import HOSTED
+from retinue_workers.hosted_models.controller import LEASE_SECONDS
 from retinue_workers.laptop import Endpoint as Aws
-from retinue_workers.models.keeper import LEASE_SECONDS
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 

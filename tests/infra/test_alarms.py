@@ -5,8 +5,8 @@ import json
 import re
 
 from infra.terraform import source
-from retinue_workers.embedded_metrics import EmbeddedMetrics
-from retinue_workers.metrics import Metrics
+from retinue_workers.ops.emf import EmbeddedMetrics
+from retinue_workers.ops.metrics import Metrics
 
 
 def test_throttled_calls_are_told_as_the_filter_expects() -> None:

@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from infra.terraform import resources, source
 from retinue_history.logins import IAM_LOGINS
 from retinue_workers.cli.commands import retinue
-from retinue_workers.models.policy import ModelPolicy
 from retinue_workers.plugins import Plugins
-from retinue_workers.settings import PREFIX, STOP_SECONDS, Settings
-from retinue_workers.sign_in import password_source
+from retinue_workers.recording.db_auth import password_source
+from retinue_workers.settings.hosted_models import ModelPolicy
+from retinue_workers.settings.settings import PREFIX, STOP_SECONDS, Settings
 from sqlalchemy import make_url
 
 NOT_OURS = {"AWS_REGION", "TMPDIR"}
@@ -189,7 +189,7 @@ def test_the_worker_stops_before_ecs_kills_it(containers: dict[str, Any], pool: 
 def test_ecs_asks_where_the_worker_answers(containers: dict[str, Any], pool: str) -> None:
     container = containers[f"retinue-test-{pool}"]
     *command, port = container["healthCheck"]["command"]
-    assert command == ["CMD", "python", "-m", "retinue_workers.health"]
+    assert command == ["CMD", "python", "-m", "retinue_workers.ops.health"]
     assert port == variables(container)["RETINUE_HEALTH_PORT"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from fakes.ledger import MemoryLedger
 from fakes.model_world import World
 from retinue_history import ModelLedger, create_history_engine
-from retinue_workers.models.policy import ModelPolicy
+from retinue_workers.settings.hosted_models import ModelPolicy
 from sqlalchemy import text
 
 NOTE: dict[str, Any] = {

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 from retinue_sdk import ImageReference
-from retinue_workers.event import ObjectCreated, parse
+from retinue_workers.intake.s3_event import ObjectCreated, parse
 from retinue_workers.redrive.message import Request
 
 names = st.text(

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from redrive.conftest import Pool
 from retinue_aws import Answer, JsonCalls
-from retinue_workers.queue import QueueUnavailableError
+from retinue_workers.intake.sqs import QueueUnavailableError
 from retinue_workers.redrive.sender import Sender
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retinue_workers.backoff.BASE_SECONDS", 0.001)
+    monkeypatch.setattr("retinue_workers.limits.backoff.BASE_SECONDS", 0.001)
 
 
 class Unreliable(JsonCalls):

@@ -8,7 +8,7 @@ from fakes.rig import Rig, keys
 from fakes.waiting import eventually
 from retinue_history import History, create_history_engine
 from retinue_rekognition.endpoint import Endpoint, Failure
-from retinue_workers import verdict
+from retinue_workers.detectors import retry_policy
 from retinue_workers.plugins import Plugins
 
 POINT = EntryPoint("rekognition", "retinue_rekognition.plugin", "retinue")
@@ -16,8 +16,8 @@ POINT = EntryPoint("rekognition", "retinue_rekognition.plugin", "retinue")
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retinue_workers.backoff.BASE_SECONDS", 0.02)
-    monkeypatch.setattr(verdict, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr("retinue_workers.limits.backoff.BASE_SECONDS", 0.02)
+    monkeypatch.setattr(retry_policy, "PROBE_SECONDS", 0.1)
 
 
 @pytest.fixture

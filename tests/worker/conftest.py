@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backoff that a test need not wait for."""
-    monkeypatch.setattr("retinue_workers.backoff.BASE_SECONDS", 0.02)
+    monkeypatch.setattr("retinue_workers.limits.backoff.BASE_SECONDS", 0.02)
 
 
 @pytest.fixture(autouse=True)

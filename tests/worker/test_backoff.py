@@ -3,7 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from retinue_workers.backoff import BASE_SECONDS, CAP_SECONDS, LONGEST_SECONDS, backoff_seconds
+from retinue_workers.limits.backoff import (
+    BASE_SECONDS,
+    CAP_SECONDS,
+    LONGEST_SECONDS,
+    backoff_seconds,
+)
 
 
 @given(attempt=st.integers(0, 10**9))

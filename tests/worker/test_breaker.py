@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fakes.waiting import eventually
-from retinue_workers.breaker import CircuitBreaker
+from retinue_workers.limits.receive_gate import CircuitBreaker
 
 
 def test_it_is_open_as_long_as_there_is_a_cause() -> None:

@@ -11,11 +11,11 @@ from fakes.history import MemoryHistory
 from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
 from retinue_history import AttemptKey, HistoryDataError, HistoryError, RunRecord
-from retinue_workers.breaker import CircuitBreaker
-from retinue_workers.committer import GROUP, Committer
-from retinue_workers.delivery import Delivery
-from retinue_workers.in_flight import InFlight
-from retinue_workers.queue import BATCH, Message
+from retinue_workers.intake.in_flight import InFlight
+from retinue_workers.intake.sqs import BATCH, Message
+from retinue_workers.limits.receive_gate import CircuitBreaker
+from retinue_workers.recording.committer import GROUP, Committer
+from retinue_workers.work import Delivery
 
 
 class Setup:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
-from retinue_workers.breaker import CircuitBreaker
-from retinue_workers.consumer import Consumer
-from retinue_workers.in_flight import InFlight
-from retinue_workers.queue import Message
+from retinue_workers.intake.in_flight import InFlight
+from retinue_workers.intake.receiver import Consumer
+from retinue_workers.intake.sqs import Message
+from retinue_workers.limits.receive_gate import CircuitBreaker
 
 
 class Setup:

@@ -19,7 +19,7 @@ from retinue_sdk import (
     InvalidImageError,
     hookimpl,
 )
-from retinue_workers.filtering import filtered
+from retinue_workers.detectors.filters import filtered
 from retinue_workers.plugins import Filter, Plugins
 
 

@@ -11,7 +11,7 @@ import pytest
 from fakes.queue import Clock
 from fakes.rig import Rig
 from fakes.waiting import eventually
-from retinue_workers.health import HealthServer, Pulse, ask
+from retinue_workers.ops.health import HealthServer, Pulse, ask
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def test_it_is_asked_over_http() -> None:
 def test_the_container_asks_by_a_command() -> None:
     clock = Clock()
     with served(Pulse(10, dict, clock)) as port:
-        command = [sys.executable, "-m", "retinue_workers.health", str(port)]
+        command = [sys.executable, "-m", "retinue_workers.ops.health", str(port)]
         assert subprocess.run(command, check=True, capture_output=True).stdout == b"well\n"
         clock.advance(11)
         assert subprocess.run(command, check=False, capture_output=True).returncode == 1

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
-from retinue_workers.breaker import CircuitBreaker
-from retinue_workers.heartbeat import Heartbeat
-from retinue_workers.in_flight import InFlight
-from retinue_workers.queue import Queue
+from retinue_workers.intake.heartbeat import Heartbeat
+from retinue_workers.intake.in_flight import InFlight
+from retinue_workers.intake.sqs import Queue
+from retinue_workers.limits.receive_gate import CircuitBreaker
 
 
 @pytest.fixture

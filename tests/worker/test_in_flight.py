@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fakes.deliveries import message
-from retinue_workers.in_flight import InFlight
-from retinue_workers.queue import Message
+from retinue_workers.intake.in_flight import InFlight
+from retinue_workers.intake.sqs import Message
 
 
 class Time:
@@ -19,7 +19,7 @@ class Time:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
     clock = Time()
-    monkeypatch.setattr("retinue_workers.in_flight.time", clock)
+    monkeypatch.setattr("retinue_workers.intake.in_flight.time", clock)
     return clock
 
 

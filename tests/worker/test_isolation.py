@@ -17,9 +17,9 @@ from fakes.rig import MakeRig, Rig, hurried, keys
 from fakes.waiting import eventually
 from PIL import Image as PillowImage
 from retinue_sdk import Capabilities, ConfigurationError, Findings, Image, ImageLimits, Input
-from retinue_workers.isolation.detector import IsolatedDetector, isolate
-from retinue_workers.isolation.terms import Isolation
+from retinue_workers.detectors.isolation.proxy import IsolatedDetector, isolate
 from retinue_workers.plugins import Plugins
+from retinue_workers.settings.isolation import Isolation
 
 
 def children() -> list[psutil.Process]:
@@ -246,8 +246,8 @@ from fakes.rig import Rig
 from fakes.history import MemoryHistory
 from retinue_hostile.crashes import Crashes, CrashesOptions
 from retinue_sdk import Image, ImageLimits
-from retinue_workers.isolation.detector import isolate
-from retinue_workers.isolation.terms import Isolation
+from retinue_workers.detectors.isolation.proxy import isolate
+from retinue_workers.settings.isolation import Isolation
 from retinue_workers.plugins import Plugins
 detector = isolate(Crashes(CrashesOptions(how="hang-in-c", seconds=120)), Isolation(),
                    limits=ImageLimits(), timeout_seconds=120, max_answer_bytes=1000)
@@ -274,7 +274,7 @@ def test_a_process_dies_with_a_worker_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_terms_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from retinue_workers.settings import Settings
+    from retinue_workers.settings.settings import Settings
 
     monkeypatch.setenv("RETINUE_DETECTORS", '{"a": {}}')
     for value, says in (

@@ -25,10 +25,10 @@ from retinue_sdk import (
     Result,
     RetriableError,
 )
-from retinue_workers.breaker import CircuitBreaker
-from retinue_workers.call import Call, Calls
-from retinue_workers.lane import Lane, LaneLimits
-from retinue_workers.spending import Spending
+from retinue_workers.detectors.calls import Call, Calls
+from retinue_workers.detectors.runner import Lane, LaneLimits
+from retinue_workers.limits.budget import Spending
+from retinue_workers.limits.receive_gate import CircuitBreaker
 
 
 @pytest.fixture

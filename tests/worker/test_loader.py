@@ -9,8 +9,8 @@ import pytest
 from fakes.deliveries import attempt
 from fakes.waiting import eventually
 from retinue_sdk import Image, ImageReference, Input, InvalidImageError, RetriableError
-from retinue_workers.loader import Loader
-from retinue_workers.settlement import Settlement
+from retinue_workers.dispatch.completion import Settlement
+from retinue_workers.intake.prefetch import Loader
 
 NUMBERS = iter(range(10**9))
 

@@ -10,7 +10,7 @@ from uuid import UUID
 SCRIPT = """
 import logging, sys, threading, uuid
 import structlog
-from retinue_workers.log import configure
+from retinue_workers.ops.logs import configure
 
 configure(sys.argv[1])
 log = structlog.get_logger("retinue_workers.test")

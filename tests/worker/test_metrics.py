@@ -9,7 +9,7 @@ import pytest
 from fakes.rig import Rig
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from retinue_workers.embedded_metrics import EmbeddedMetrics
+from retinue_workers.ops.emf import EmbeddedMetrics
 from retinue_workers.worker import Worker
 
 

@@ -8,8 +8,7 @@ from fakes.deliveries import run
 from fakes.waiting import eventually
 from retinue_history import DetectionRecord
 from retinue_sdk import BoundingBox, ImageReference, Run
-from retinue_workers import observe
-from retinue_workers.observe import Observers, as_run
+from retinue_workers.recording.observers import Observers, as_run
 
 REFERENCE = ImageReference("photos", "a.jpg", etag="e")
 
@@ -45,7 +44,7 @@ def test_all_are_told_in_order_before_it_stops() -> None:
 
 
 def test_slow_observers_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observe, "MOST_WAITING", 2)
+    monkeypatch.setattr("retinue_workers.recording.observers.MOST_WAITING", 2)
     told: list[Run] = []
     room = threading.Semaphore(0)
 
@@ -73,8 +72,8 @@ def test_slow_observers_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_observers_that_hang_are_left_behind_and_caught_up_with(
     monkeypatch: pytest.MonkeyPatch, logged: list[dict[str, Any]]
 ) -> None:
-    monkeypatch.setattr(observe, "MOST_WAITING", 2)
-    monkeypatch.setattr(observe, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("retinue_workers.recording.observers.MOST_WAITING", 2)
+    monkeypatch.setattr("retinue_workers.recording.observers.PATIENCE_SECONDS", 0.05)
     told: list[Run] = []
     gate = threading.Event()
 

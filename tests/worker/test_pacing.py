@@ -20,10 +20,10 @@ from retinue_history import (
     create_history_engine,
 )
 from retinue_sdk.pacing import StoppedError
-from retinue_workers.pacing import pacer as pacer_module
-from retinue_workers.pacing.pacer import SharedPacer
-from retinue_workers.pacing.quota import SharedQuota
-from retinue_workers.pacing.shares import fair, share, turn
+from retinue_workers.limits.rate_limits import shared_limiter as pacer_module
+from retinue_workers.limits.rate_limits.fair_share import fair, share, turn
+from retinue_workers.limits.rate_limits.quota import SharedQuota
+from retinue_workers.limits.rate_limits.shared_limiter import SharedPacer
 
 RATES = st.floats(0.01, 1_000)
 LEASES = st.lists(
@@ -252,7 +252,7 @@ def test_a_worker_that_stops_gives_everything_back(history: History, history_url
 KILLED = """
 import sys, time
 from retinue_history import History, create_history_engine
-from retinue_workers.pacing.pacer import SharedPacer
+from retinue_workers.limits.rate_limits.shared_limiter import SharedPacer
 pacer = SharedPacer({"service": 50.0}, History(create_history_engine(sys.argv[1])))
 pacer.start()
 while True:

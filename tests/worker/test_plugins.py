@@ -22,8 +22,8 @@ from retinue_sdk import (
     Run,
     hookimpl,
 )
-from retinue_workers.observe import as_run
 from retinue_workers.plugins import Plugins
+from retinue_workers.recording.observers import as_run
 
 Install = Callable[..., EntryPoint]
 

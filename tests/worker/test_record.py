@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from retinue_history import Charge, History, HistoryError, ImageRecord, RunRecord
 from retinue_sdk import BoundingBox, Detection, Findings
-from retinue_workers import record
-from retinue_workers.record import InvalidResultError
-from retinue_workers.verdict import Fail
+from retinue_workers.detectors import run_record
+from retinue_workers.detectors.retry_policy import Fail
+from retinue_workers.detectors.run_record import InvalidResultError
 
 
 def charge(units: Decimal, at: datetime) -> tuple[Charge, ...]:
@@ -33,7 +33,7 @@ def success(findings: Findings, **changes: Any) -> RunRecord:
         "max_detections": 10,
         "max_response_bytes": 1_000,
     }
-    return record.success(attempt(), findings, **(arguments | changes))
+    return run_record.success(attempt(), findings, **(arguments | changes))
 
 
 def dog(**fields: Any) -> Detection:
@@ -187,7 +187,7 @@ def test_integers_as_confidence_become_numbers() -> None:
 
 
 def test_a_failure_keeps_what_can_be_kept() -> None:
-    run = record.failure(
+    run = run_record.failure(
         attempt(),
         Fail("c\0de \ud800" + "x" * 200, "m\0 \udfff" + "x" * 9_000, final=True),
         charge=charge,
@@ -197,8 +197,8 @@ def test_a_failure_keeps_what_can_be_kept() -> None:
     assert (run.outcome, run.final, run.detections) == ("failed", True, ())
     assert run.error_code == "c\N{REPLACEMENT CHARACTER}de ?" + "x" * 94
     assert run.error_message is not None
-    assert len(run.error_message) == record.MAX_MESSAGE_CHARACTERS
-    empty = record.failure(
+    assert len(run.error_message) == run_record.MAX_MESSAGE_CHARACTERS
+    empty = run_record.failure(
         attempt(), Fail("", "", final=False), charge=charge, started_at=NOW, duration_ms=0.0
     )
     assert (empty.error_code, empty.error_message) == ("?", "?")
@@ -209,7 +209,7 @@ def test_a_failure_keeps_what_can_be_kept() -> None:
 )
 @example("\ud800", "\0")
 def test_whatever_an_error_says_can_be_stored(code: str, message: str) -> None:
-    run = record.failure(
+    run = run_record.failure(
         attempt(), Fail(code, message, final=False), charge=charge, started_at=NOW, duration_ms=0
     )
     for text in (run.error_code, run.error_message):
@@ -273,7 +273,7 @@ def test_what_is_let_through_the_database_takes(
     findings = bent(Findings((detection,), response, version), billed_units=units)
     about = attempt(f"{event}.jpg")
     try:
-        run = record.success(
+        run = run_record.success(
             about,
             findings,
             model_version=None,

@@ -12,7 +12,7 @@ from fakes.waiting import eventually
 from PIL import Image as PillowImage
 from retinue_sdk import ConfigurationError, ImageReference
 from retinue_workers.redrive.message import Request
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 PRICED = {"hostile-slow": {"seconds": 0}}
 """A detector to be routed; ``echo`` finds a label made of the key, and goes before it."""

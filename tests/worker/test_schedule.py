@@ -11,7 +11,7 @@ from fakes.waiting import eventually
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from retinue_workers.attempt import Attempt
-from retinue_workers.schedule import Schedule
+from retinue_workers.detectors.batch_queue import Schedule
 
 
 class Time:
@@ -27,7 +27,7 @@ class Time:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
     clock = Time()
-    monkeypatch.setattr("retinue_workers.schedule.time", clock)
+    monkeypatch.setattr("retinue_workers.detectors.batch_queue.time", clock)
     return clock
 
 
@@ -228,7 +228,7 @@ def test_nothing_is_lost_and_nothing_doubled(
 ) -> None:
     clock = Time()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("retinue_workers.schedule.time", clock)
+        patch.setattr("retinue_workers.detectors.batch_queue.time", clock)
         lane = schedule(batch, pace)
         put: list[Attempt] = []
         due: dict[int, float] = {}

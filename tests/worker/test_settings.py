@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from retinue_sdk import ConfigurationError
-from retinue_workers.settings import Settings, TierPrice, check_names
+from retinue_workers.settings.settings import Settings, TierPrice, check_names
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ from fakes.deliveries import attempt
 from fakes.object_store import client_error
 from fakes.rig import Rig, keys
 from fakes.waiting import eventually
-from retinue_workers.schedule import Schedule
-from retinue_workers.silence import HUNG_CALLS, LONGEST_PROBE_SECONDS, Silence
+from retinue_workers.detectors.batch_queue import Schedule
+from retinue_workers.detectors.hang_detector import HUNG_CALLS, LONGEST_PROBE_SECONDS, Silence
 
 
 def test_one_image_never_blames_the_detector() -> None:

@@ -13,10 +13,11 @@ from fakes.waiting import eventually
 from retinue_history import History, MonthTotals, create_history_engine, month_of
 from retinue_sdk import Capabilities, ConfigurationError, Input, Price, Tier
 from retinue_sdk.price import tiered
-from retinue_workers import lane, spending
-from retinue_workers.breaker import CircuitBreaker
-from retinue_workers.settings import TierPrice
-from retinue_workers.spending import Spending
+from retinue_workers.detectors import runner
+from retinue_workers.limits import budget
+from retinue_workers.limits.budget import Spending
+from retinue_workers.limits.receive_gate import CircuitBreaker
+from retinue_workers.settings.settings import TierPrice
 
 CENT = {"echo": 0.01}
 GROUP = tiered([100], ["0.01", "0.005"], "images")
@@ -107,9 +108,9 @@ def test_calls_under_way_count_and_a_new_month_begins_anew() -> None:
 
 @pytest.fixture
 def rig(history_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    monkeypatch.setattr(spending, "READ_SECONDS", 0.1)
-    monkeypatch.setattr(spending, "FRESH_SECONDS", 0.0)
-    monkeypatch.setattr(lane, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(budget, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(budget, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "PROBE_SECONDS", 0.1)
     engine = create_history_engine(history_url, pool_size=20)
     yield Rig(History(engine), url=history_url)
     engine.dispose()

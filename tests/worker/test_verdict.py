@@ -13,8 +13,7 @@ from retinue_sdk import (
     InvalidImageError,
     RetriableError,
 )
-from retinue_workers.backoff import LONGEST_SECONDS
-from retinue_workers.verdict import (
+from retinue_workers.detectors.retry_policy import (
     PROBE_SECONDS,
     Fail,
     HandBack,
@@ -25,6 +24,7 @@ from retinue_workers.verdict import (
     judge,
     redrive_seconds,
 )
+from retinue_workers.limits.backoff import LONGEST_SECONDS
 
 WINDOW = 300.0
 

@@ -11,7 +11,7 @@ from fakes.rig import MakeRig, Rig, hurried, keys
 from fakes.waiting import eventually
 from retinue_history import History
 from retinue_sdk import Run
-from retinue_workers import verdict
+from retinue_workers.detectors import retry_policy
 
 
 def test_while_a_detector_is_not_ready_nothing_is_received_and_no_count_is_burned(
@@ -50,7 +50,7 @@ def test_an_object_that_alone_is_refused_fails_alone(
     memory_rig: Rig, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
 ) -> None:
     """S3 still gives out others, corrupt as they are: so nothing is wrong with the rights."""
-    monkeypatch.setattr(verdict, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(retry_policy, "PROBE_SECONDS", 0.2)
 
     def fault(bucket: str, key: str) -> None:
         if key.startswith("refused"):

@@ -10,7 +10,7 @@ from fakes.waiting import eventually, worker_threads
 from PIL import Image as Pillow
 from retinue_hostile.plugin import FAILING
 from retinue_sdk import AnyDetector
-from retinue_workers.silence import HUNG_CALLS
+from retinue_workers.detectors.hang_detector import HUNG_CALLS
 
 # What each hostile detector must come to, for each of three images.
 HOSTILE: list[tuple[str, dict[str, Any], str]] = [

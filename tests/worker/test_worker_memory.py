@@ -115,7 +115,7 @@ def test_an_image_that_cannot_be_decoded_is_let_go_without_the_garbage_collector
             super().__init__(*arguments, **options)
             images.append(weakref.ref(self))
 
-    monkeypatch.setattr("retinue_workers.object_store.Image", Watched)
+    monkeypatch.setattr("retinue_workers.intake.s3.Image", Watched)
     for key in keys(20):
         memory_rig.upload(key, b"no image")
     gc.collect()

@@ -7,7 +7,7 @@ from fakes.plugin import Gate, LeavesAtStart
 from fakes.rig import Rig
 from fakes.waiting import eventually, worker_threads
 from retinue_sdk import ConfigurationError
-from retinue_workers.object_store import ObjectStore
+from retinue_workers.intake.s3 import ObjectStore
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_start_that_leaves_while_not_ready_is_tried_again(memory_rig: Rig) -> 
     memory_rig.upload("a.jpg")
     worker = memory_rig.worker({"leaves-at-start": {"exits_at": 2, "ready_at": 4}})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("retinue_workers.lane.PROBE_SECONDS", 0.05)
+        patch.setattr("retinue_workers.detectors.runner.PROBE_SECONDS", 0.05)
         worker.start()
         try:
             memory_rig.wait_until_empty()

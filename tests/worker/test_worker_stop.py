@@ -11,7 +11,7 @@ from fakes.queue import MemoryQueue
 from fakes.rig import MakeRig, Rig, keys
 from fakes.waiting import eventually
 from retinue_history import RunRecord
-from retinue_workers.delivery import Delivery
+from retinue_workers.work import Delivery
 
 
 def gate_of(rig: Rig) -> Gate:
@@ -182,7 +182,7 @@ def test_a_detector_that_hangs_in_close_keeps_nobody_from_their_commit(
     memory_rig.detectors[0].close = lambda: release.wait(20)  # type: ignore[method-assign]
     memory_rig.wait_until_empty()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("retinue_workers.lane.CLOSE_SECONDS", 0.1)
+        patch.setattr("retinue_workers.detectors.runner.CLOSE_SECONDS", 0.1)
         worker.stop()
     assert any(entry["event"] == "detector_close_hangs" for entry in logged)
     assert logged[-1]["event"] == "stopped"

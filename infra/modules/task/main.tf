@@ -46,7 +46,7 @@ locals {
     var.health_port != null ? {
       # ECS replaces a task that fails it; a worker that waits for AWS or the database passes.
       healthCheck = {
-        command     = ["CMD", "python", "-m", "retinue_workers.health", tostring(var.health_port)]
+        command     = ["CMD", "python", "-m", "retinue_workers.ops.health", tostring(var.health_port)]
         interval    = 30
         timeout     = 10
         retries     = 3

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from retinue_sdk import hookimpl
-from retinue_workers.models import keeper, keepers, reaper, use
+from retinue_workers.hosted_models import controller, controllers, idle_tracker, reaper
 
 
-class BriskKeeper(keeper.Keeper):
+class BriskKeeper(controller.Keeper):
     """A keeper whose model needs to be quiet for two seconds only, below what settings allow."""
 
     def __init__(self, *arguments: Any, policy: Any, **named: Any) -> None:
@@ -15,10 +15,10 @@ class BriskKeeper(keeper.Keeper):
         super().__init__(*arguments, policy=brisk, **named)
 
 
-keeper.LEASE_SECONDS = 3.0
-keepers.TICK_SECONDS = 0.2
-keepers.Keeper = BriskKeeper  # type: ignore[misc]
-use.CLOSING_SECONDS = keeper.CLOSING_SECONDS = 1.0
+controller.LEASE_SECONDS = 3.0
+controllers.TICK_SECONDS = 0.2
+controllers.Keeper = BriskKeeper  # type: ignore[misc]
+idle_tracker.CLOSING_SECONDS = controller.CLOSING_SECONDS = 1.0
 reaper.REAP_SECONDS = 3.0
 
 

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from retinue_workers.event import (
+from retinue_workers.intake.s3_event import (
     ObjectCreated,
     ObjectRemoved,
     parse,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from retinue_sdk import ImageReference
-from retinue_workers.event import (
+from retinue_workers.intake.s3_event import (
     ObjectCreated,
     ObjectRemoved,
     ParsedBody,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from retinue_sdk import ImageReference
-from retinue_workers.event import (
+from retinue_workers.intake.s3_event import (
     MalformedEventError,
     ObjectCreated,
     ParsedBody,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from retinue_sdk import ImageReference, RetinueError
-from retinue_workers.event import (
+from retinue_workers.intake.s3_event import (
     MAX_PROBLEMS,
     MalformedEventError,
     ObjectCreated,

@@ -6,7 +6,7 @@ from decimal import Decimal
 from retinue_history import RunKey
 from retinue_sdk import Image
 
-from retinue_workers.delivery import Delivery
+from retinue_workers.work import Delivery
 
 
 @dataclass(eq=False, slots=True)

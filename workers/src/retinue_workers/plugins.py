@@ -14,6 +14,7 @@ from pydantic import JsonValue, ValidationError
 from retinue_sdk import AnyDetector, ConfigurationError, RetinueError, Run, hookspecs
 from retinue_sdk.detector import detector_class
 
+from retinue_workers.detectors.retry_policy import describe
 from retinue_workers.plugin_source import (
     PluginSource,
     folder_plugins,
@@ -21,7 +22,6 @@ from retinue_workers.plugin_source import (
     remedy,
     told,
 )
-from retinue_workers.verdict import describe
 
 log = structlog.get_logger(__name__)
 

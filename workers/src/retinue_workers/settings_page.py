@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from retinue_workers.settings import PREFIX, Settings
+from retinue_workers.settings.settings import PREFIX, Settings
 
 _HEAD = """\
 # Settings

@@ -10,35 +10,35 @@ import structlog
 from retinue_history import ConfigurationRecord, History, HistoryError, RunRecord
 from retinue_sdk import AnyDetector, ImageLimits, Input
 
-from retinue_workers.answers import Settle
-from retinue_workers.breaker import CircuitBreaker
-from retinue_workers.committer import Committer
-from retinue_workers.consumer import Consumer
-from retinue_workers.delivery import Delivery
-from retinue_workers.filtering import filtered
-from retinue_workers.health import Pulse
-from retinue_workers.heartbeat import Heartbeat
-from retinue_workers.in_flight import InFlight
-from retinue_workers.lane import Lane, LaneLimits, refusing
-from retinue_workers.loader import Loader
-from retinue_workers.metrics import Metrics
-from retinue_workers.models.backlog import Backlog
-from retinue_workers.models.keeper import Ledger
-from retinue_workers.models.keepers import Keepers
-from retinue_workers.object_store import ObjectStore
-from retinue_workers.observe import Observers, as_run
-from retinue_workers.pacing.pacer import SharedPacer
-from retinue_workers.pipeline import Pipeline
+from retinue_workers.detectors.filters import filtered
+from retinue_workers.detectors.results import Settle
+from retinue_workers.detectors.runner import Lane, LaneLimits, refusing
+from retinue_workers.dispatch.completion import Settlement
+from retinue_workers.dispatch.dispatcher import Pipeline
+from retinue_workers.dispatch.routing.router import Router
+from retinue_workers.hosted_models.controller import Ledger
+from retinue_workers.hosted_models.controllers import Keepers
+from retinue_workers.hosted_models.queue_depth import Backlog
+from retinue_workers.intake.heartbeat import Heartbeat
+from retinue_workers.intake.in_flight import InFlight
+from retinue_workers.intake.prefetch import Loader
+from retinue_workers.intake.receiver import Consumer
+from retinue_workers.intake.s3 import ObjectStore
+from retinue_workers.intake.sqs import Message, Queue, QueueUnavailableError
+from retinue_workers.limits.budget import Spending
+from retinue_workers.limits.rate_limits.shared_limiter import SharedPacer
+from retinue_workers.limits.receive_gate import CircuitBreaker
+from retinue_workers.ops.health import Pulse
+from retinue_workers.ops.metrics import Metrics
+from retinue_workers.ops.task_protection import TaskProtection
 from retinue_workers.plugins import Plugins
-from retinue_workers.queue import Message, Queue, QueueUnavailableError
-from retinue_workers.routing.router import Router
-from retinue_workers.settings import Settings
-from retinue_workers.settlement import Settlement
-from retinue_workers.spending import Spending
-from retinue_workers.task_protection import TaskProtection
+from retinue_workers.recording.committer import Committer
+from retinue_workers.recording.observers import Observers, as_run
+from retinue_workers.settings.settings import Settings
+from retinue_workers.work import Delivery
 
 if TYPE_CHECKING:
-    from retinue_workers.isolation.detector import IsolatedDetector
+    from retinue_workers.detectors.isolation.proxy import IsolatedDetector
 
 log = structlog.get_logger(__name__)
 
@@ -286,7 +286,7 @@ class Worker:
         if terms is None:
             return detector
         # Not at the top: processes take 2 MB of modules, and most workers start none.
-        from retinue_workers.isolation.detector import isolate
+        from retinue_workers.detectors.isolation.proxy import isolate
 
         isolated = isolate(
             detector,

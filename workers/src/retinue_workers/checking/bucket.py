@@ -6,7 +6,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from retinue_sdk import ConfigurationError, ImageReference
 
-from retinue_workers.aws import make_clients
+from retinue_workers.intake.clients import make_clients
 
 
 class CheckBucket:

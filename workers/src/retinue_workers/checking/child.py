@@ -14,7 +14,7 @@ from retinue_sdk.testing import CHECKS, Subject, run_checks
 
 from retinue_workers.checking.bucket import CheckBucket
 from retinue_workers.checking.order import Alive, Message, Opened, Order, Refused
-from retinue_workers.isolation.child import die_with
+from retinue_workers.detectors.isolation.child import die_with
 from retinue_workers.plugins import Plugins
 
 ALIVE_SECONDS = 1.0

@@ -13,7 +13,7 @@ from retinue_sdk.testing import CHECKS, Check, CheckResult, Report
 
 from retinue_workers.checking import child
 from retinue_workers.checking.order import Message, Opened, Order, Refused
-from retinue_workers.isolation.process import how_it_ended
+from retinue_workers.detectors.isolation.process import how_it_ended
 
 SILENCE_SECONDS = 20.0
 """How long a process may say nothing beyond the longest call, in seconds; it speaks each second,

@@ -15,7 +15,7 @@ from retinue_workers.cli.progress import progress
 from retinue_workers.cli.s3_uri_type import S3UriType
 from retinue_workers.redrive.backfill import Backfill, Count, Estimate
 from retinue_workers.s3_uri import S3Uri
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 STATE = Path(".retinue")
 """Where it is kept how far a backfill has come: the folder in which it was begun."""
@@ -55,7 +55,7 @@ def backfill(
     """
     from retinue_aws import JsonCalls
 
-    from retinue_workers.aws import make_clients
+    from retinue_workers.intake.clients import make_clients
     from retinue_workers.redrive.checkpoint import Checkpoint
     from retinue_workers.redrive.inventory import Inventory
     from retinue_workers.redrive.listing import Bucket, Filter, Source
@@ -115,8 +115,8 @@ def _estimate(settings: Settings, images: int, per_second: float | None) -> Esti
 
     An image is taken for one call and one unit, and the month for a new one.
     """
+    from retinue_workers.limits.budget import prices_of
     from retinue_workers.plugins import Plugins
-    from retinue_workers.spending import prices_of
 
     known = [] if per_second is None else [per_second]
     usd = Decimal(0)

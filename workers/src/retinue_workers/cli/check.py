@@ -12,7 +12,7 @@ from retinue_sdk import ConfigurationError
 
 from retinue_workers.cli.json_option import json_options
 from retinue_workers.cli.plugins_dir import given, plugins_dir_option
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
 

@@ -8,8 +8,8 @@ import click
 from retinue_history import HistoryError
 from retinue_sdk import ConfigurationError
 
+from retinue_workers.intake.sqs import QueueUnavailableError
 from retinue_workers.people.errors import FacesError
-from retinue_workers.queue import QueueUnavailableError
 
 _COMMANDS = {
     "run": "run:run",

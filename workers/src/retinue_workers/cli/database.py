@@ -8,8 +8,8 @@ from retinue_sdk import ConfigurationError
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
-from retinue_workers.settings import Settings
-from retinue_workers.sign_in import signed_in
+from retinue_workers.recording.db_auth import signed_in
+from retinue_workers.settings.settings import Settings
 
 READER = "retinue_reader"
 """The role that the migrations make for analysts: it may read, and nothing else."""

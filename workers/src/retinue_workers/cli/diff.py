@@ -14,7 +14,7 @@ import click
 
 from retinue_workers.cli.database import reader_url
 from retinue_workers.cli.progress import progress
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 if TYPE_CHECKING:
     from retinue_history import Difference, Overlap, Side

@@ -15,7 +15,7 @@ from retinue_workers.people.external_id import name_of
 from retinue_workers.people.forget import Subject
 from retinue_workers.people.photo import load
 from retinue_workers.people.service import FaceService
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 region_option = click.option(
     "--region", metavar="REGION", help="AWS region.  [default: as AWS's own tools find it]"

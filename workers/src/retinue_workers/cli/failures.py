@@ -10,7 +10,7 @@ from retinue_history import Cause, Failures, failure_causes
 from retinue_workers.cli.database import reader_url
 from retinue_workers.cli.failure_options import failure_options
 from retinue_workers.redrive.dead_letters import DeadLetterCause, DeadLetters
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 
 @click.command(short_help="Tell which runs failed, and what lies in the dead-letter queue.")
@@ -35,7 +35,7 @@ def failures(*, look_at: int, as_json: bool, **selected: Any) -> None:
     letters: list[DeadLetterCause] = []
     waiting = None
     if settings.queue_url is not None:
-        from retinue_workers.aws import make_clients
+        from retinue_workers.intake.clients import make_clients
 
         dead = DeadLetters(make_clients(connections=1).sqs, settings.queue_url)
         waiting = dead.count()

@@ -3,7 +3,7 @@
 import click
 
 from retinue_workers.cli.database import owner_engine
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 
 @click.command(short_help="Remove every trace of an image, a prefix or a person.")

@@ -8,7 +8,7 @@ from retinue_sdk import ConfigurationError
 
 from retinue_workers.cli.database import owner_url
 from retinue_workers.cli.progress import progress
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 MAX_NAME = 200
 """Longest name or version, in characters: an index entry holds both."""

@@ -4,7 +4,7 @@ import click
 from retinue_history import Retention, create_history_engine, maintain
 
 from retinue_workers.cli.database import owner_url
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 
 @click.command("maintain", short_help="Make room for new months; drop what is past its time.")

@@ -4,7 +4,7 @@ import click
 from retinue_history import create_iam_logins, current_revision, head_revision, upgrade
 
 from retinue_workers.cli.database import owner_url
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 
 @click.command(short_help="Create or update the history's tables and views.")

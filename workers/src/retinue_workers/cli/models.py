@@ -19,10 +19,10 @@ from retinue_sdk import ConfigurationError, DetectorError, ManagedModel, ModelSt
 
 from retinue_workers.cli.models_promote import promote
 from retinue_workers.cli.models_train import train
-from retinue_workers.models.reaper import reap
+from retinue_workers.hosted_models.reaper import reap
 from retinue_workers.plugins import Plugins
-from retinue_workers.settings import Settings
-from retinue_workers.sign_in import password_source
+from retinue_workers.recording.db_auth import password_source
+from retinue_workers.settings.settings import Settings
 
 _COLUMNS = "{:16}  {:>8}  {:>10}  {:20}  {}"
 """Of `retinue models cost`."""

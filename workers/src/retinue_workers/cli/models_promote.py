@@ -104,7 +104,7 @@ def _leases() -> "Iterator[Leases]":
 
     from retinue_workers.cli.models import open_ledger
     from retinue_workers.plugins import Plugins
-    from retinue_workers.settings import Settings
+    from retinue_workers.settings.settings import Settings
     from retinue_workers.training.lease import Leases
 
     settings = Settings.load()

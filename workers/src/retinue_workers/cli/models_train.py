@@ -11,7 +11,7 @@ import click
 from retinue_sdk import ConfigurationError
 
 from retinue_workers.cli.progress import progress
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -184,7 +184,7 @@ def _begin(
 
 def _s3() -> "S3Client":
     """S3, where Rekognition reads: AWS, or what AWS_ENDPOINT_URL names."""
-    from retinue_workers.aws import make_clients
+    from retinue_workers.intake.clients import make_clients
 
     return make_clients(connections=16).s3()
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from retinue_sdk import ConfigurationError
 
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -20,7 +20,7 @@ def s3_client(settings: Settings) -> "S3Client":
         ConfigurationError: The emulator has ended, or boto3 is not configured.
     """
     if settings.database_url is not None or settings.query_database_url is not None:
-        from retinue_workers.aws import make_clients
+        from retinue_workers.intake.clients import make_clients
 
         return make_clients(connections=4).s3()
     from retinue_workers.laptop.endpoint import named_endpoint

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from retinue_workers.plugins import Plugins
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ from retinue_history import run_query
 
 from retinue_workers.cli.database import reader_url
 from retinue_workers.cli.rows import Format, print_rows
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 
 @click.command(short_help="Ask the detection history in SQL.")

@@ -16,7 +16,7 @@ from retinue_sdk import ConfigurationError, ImageReference
 from retinue_workers.cli.database import reader_url
 from retinue_workers.cli.failure_options import failure_options
 from retinue_workers.cli.progress import progress
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -134,7 +134,7 @@ def _body(image: ReplayImage) -> str:
 
 
 def _sqs() -> "SQSClient":
-    from retinue_workers.aws import make_clients
+    from retinue_workers.intake.clients import make_clients
     from retinue_workers.redrive.sender import THREADS
 
     return make_clients(connections=THREADS).sqs

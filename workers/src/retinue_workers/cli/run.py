@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from retinue_sdk import ConfigurationError
 
 from retinue_workers.cli.plugins_dir import given, plugins_dir_option
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
 """What looks at the photographs unless the user says otherwise: both run on this machine."""

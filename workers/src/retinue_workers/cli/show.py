@@ -10,7 +10,7 @@ from retinue_sdk import ConfigurationError, DetectorError, ImageLimits
 
 from retinue_workers.cli.database import reader_url
 from retinue_workers.cli.selection import Image
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 if TYPE_CHECKING:
     from retinue_workers.shown import ShownImage
@@ -67,7 +67,7 @@ def _bytes(
 ) -> bytes:
     """The image's file: the one that is named, one that comes with the laptop, or from S3."""
     from retinue_workers.cli.objects import s3_client
-    from retinue_workers.object_store import ObjectStore
+    from retinue_workers.intake.s3 import ObjectStore
 
     if source is not None:
         try:

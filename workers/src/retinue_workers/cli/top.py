@@ -5,7 +5,7 @@ import time
 import click
 
 from retinue_workers.cli.database import reader_url
-from retinue_workers.settings import Settings
+from retinue_workers.settings.settings import Settings
 
 
 @click.command(short_help="Watch a pool at work.")
@@ -27,8 +27,8 @@ def top(*, every_seconds: float, once: bool) -> None:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
-    from retinue_workers.aws import make_clients
-    from retinue_workers.queue import QueueUnavailableError
+    from retinue_workers.intake.clients import make_clients
+    from retinue_workers.intake.sqs import QueueUnavailableError
     from retinue_workers.top.backlog import Backlog
     from retinue_workers.top.view import WINDOW_SECONDS, View
 

@@ -15,12 +15,12 @@ import structlog
 from prometheus_client import generate_latest
 from retinue_sdk import ConfigurationError
 
-from retinue_workers import log as logs
+from retinue_workers.bootstrap import compose
 from retinue_workers.cli.plugins_dir import given, plugins_dir_option
-from retinue_workers.compose import compose
-from retinue_workers.embedded_metrics import EmbeddedMetrics
-from retinue_workers.health import HealthServer
-from retinue_workers.settings import Settings
+from retinue_workers.ops import logs
+from retinue_workers.ops.emf import EmbeddedMetrics
+from retinue_workers.ops.health import HealthServer
+from retinue_workers.settings.settings import Settings
 from retinue_workers.worker import Worker
 
 GARBAGE = 10_000

@@ -11,8 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from retinue_aws import JsonCalls
 from retinue_sdk import ConfigurationError
 
-from retinue_workers.event import MalformedEventError, parse
-from retinue_workers.queue import BATCH, Message, QueueUnavailableError, SqsQueue
+from retinue_workers.intake.s3_event import MalformedEventError, parse
+from retinue_workers.intake.sqs import BATCH, Message, QueueUnavailableError, SqsQueue
 from retinue_workers.redrive.sender import Sender
 
 if TYPE_CHECKING:

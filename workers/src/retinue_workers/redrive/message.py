@@ -1,7 +1,7 @@
 """The message that asks for an image: S3's own form, written by us.
 
-A worker reads it like any other (``event.py``). The field ``retinue`` beside S3's says what S3 has
-no word for: which detectors are asked for, and what tells this request from others.
+A worker reads it like any other (``s3_event.py``). The field ``retinue`` beside S3's says what S3
+has no word for: which detectors are asked for, and what tells this request from others.
 """
 
 import json

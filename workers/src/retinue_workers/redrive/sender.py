@@ -9,8 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from retinue_aws import JsonCalls
 
-from retinue_workers.backoff import backoff_seconds
-from retinue_workers.queue import BATCH, QueueUnavailableError
+from retinue_workers.intake.sqs import BATCH, QueueUnavailableError
+from retinue_workers.limits.backoff import backoff_seconds
 
 THREADS = 8
 """Calls at once: SQS answers in some 10 ms."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from retinue_workers.queue import QueueUnavailableError
+from retinue_workers.intake.sqs import QueueUnavailableError
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient

@@ -9,7 +9,7 @@ import structlog
 from retinue_history import HistoryError, KeptModel
 from retinue_sdk import ManagedModel
 
-from retinue_workers.models.keeper import LEASE_SECONDS, Ledger
+from retinue_workers.hosted_models.controller import LEASE_SECONDS, Ledger
 from retinue_workers.training.errors import LeaseError
 
 log = structlog.get_logger(__name__)

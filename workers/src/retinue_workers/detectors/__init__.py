@@ -1,0 +1,1 @@
+"""Run one detector: batches, concurrency, deadlines, retries, and its results as runs."""

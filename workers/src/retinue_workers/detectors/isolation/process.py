@@ -1,0 +1,207 @@
+"""One process of a detector, as the worker sees it."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from threading import Lock
+
+import structlog
+from retinue_sdk import DetectorError, Findings, Image, InvalidImageError
+
+from retinue_workers.detectors.isolation import child
+from retinue_workers.detectors.isolation.errors import DetectorCrashedError
+from retinue_workers.detectors.isolation.protocol import (
+    Message,
+    answer_of,
+    error_data,
+    error_of,
+    pack,
+    reference_data,
+    unpack,
+)
+
+log = structlog.get_logger(__name__)
+
+MAX_MESSAGE_BYTES = 2**20
+"""Longest message of a process but for its answers, in bytes."""
+
+JOIN_SECONDS = 5.0
+"""How long a process that was killed is waited for; the kernel ends it within milliseconds."""
+
+_spawn = multiprocessing.get_context("spawn")
+_starting = Lock()  # multiprocessing keeps a list of its processes, and not under a lock
+
+
+class DetectorProcess:
+    """A process with a detector in it. One thread at a time talks to it; any may kill it.
+
+    Args:
+        name: The detector's name.
+        recipe: How to make the detector.
+
+    Attributes:
+        model_version: What the detector said last about its model.
+        process_id: The process's id.
+        cause: Why it was killed; ``None`` if it was not, or not by us.
+    """
+
+    def __init__(self, name: str, recipe: "child.Recipe") -> None:
+        """Start the process; ``ready`` tells when its detector has started.
+
+        The process is killed when the calling *thread* ends: Linux takes a parent's death by
+        threads.
+        """
+        self.name = name
+        self.model_version: str | None = None
+        self._ready = False
+        self.cause: str | None = None
+        self._connection, theirs = _spawn.Pipe()
+        self._process = _spawn.Process(
+            target=child.main, args=(recipe, theirs, os.getpid()), name=name, daemon=True
+        )
+        with _starting:
+            self._process.start()
+        theirs.close()
+        self.process_id = self._process.pid
+
+    def ready(self, patience_seconds: float | None) -> bool:
+        """Wait until the detector has started; ``False`` if that takes longer.
+
+        Raises:
+            DetectorCrashedError: The process ended.
+            RetinueError: The detector's ``start`` raised it.
+        """
+        if self._ready:
+            return True
+        with self._explaining():
+            if not self._connection.poll(patience_seconds):
+                return False
+            message = self._hear()
+        if "error" in message:
+            if "traceback" in message:
+                log.error("detector_start_failed", detector=self.name, why=message["traceback"])
+            raise error_of(message["error"])
+        self.model_version = message["model_version"]
+        self._ready = True
+        return True
+
+    def detect(
+        self, images: Sequence[Image], *, with_pixels: bool, max_bytes: int
+    ) -> list[Findings | DetectorError]:
+        """Have the detector look at images.
+
+        Args:
+            images: Which.
+            with_pixels: Whether to send their pixels along.
+            max_bytes: Most bytes of answers.
+
+        Raises:
+            DetectorCrashedError: The process ended.
+        """
+        pixels = [image.pixels() for image in images] if with_pixels else []
+        with self._explaining():
+            self._send(
+                {
+                    "detect": [
+                        {
+                            "reference": reference_data(image.reference),
+                            "size_bytes": image.size_bytes,
+                            "shape": pixels[index].shape if with_pixels else None,
+                        }
+                        for index, image in enumerate(images)
+                    ],
+                    "max_bytes": max_bytes,
+                    "frames": len(pixels),
+                }
+            )
+            for array in pixels:
+                self._connection.send_bytes(array.data.cast("B"))
+            while "load" in (message := self._hear()):
+                self._load(images, message["load"])
+            frames = [self._connection.recv_bytes(max_bytes) for _ in images]
+        self.model_version = message["model_version"]
+        if "traceback" in message:
+            log.error("detector_raised", detector=self.name, why=message["traceback"])
+        return [_read(frame) for frame in frames]
+
+    def close(self, patience_seconds: float) -> None:
+        """Let the detector close, and end the process; kill it if that takes too long."""
+        with suppress(OSError, ValueError):
+            self._send({"close": True})
+            self._process.join(patience_seconds)
+        self.kill("the worker stops")
+
+    def kill(self, cause: str) -> None:
+        """End the process now, whatever it is doing, and leave no zombie."""
+        self.cause = self.cause or cause
+        with suppress(ValueError):  # killed and forgotten before
+            self._process.kill()
+            self._process.join(JOIN_SECONDS)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.is_alive()
+
+    def _load(self, images: Sequence[Image], index: int) -> None:
+        """Send the bytes of an image, or why they cannot be had."""
+        try:
+            data = images[index].read()
+        except Exception as error:  # noqa: BLE001 - the detector is to know
+            self._send({"error": error_data(error)})
+        else:
+            self._send({"frames": 1})
+            self._connection.send_bytes(data)
+
+    def _send(self, message: Message) -> None:
+        self._connection.send_bytes(pack(message))
+
+    def _hear(self) -> Message:
+        return unpack(self._connection.recv_bytes(MAX_MESSAGE_BYTES))
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Turn the ways in which a line breaks into the reason why."""
+        try:
+            yield
+        except (EOFError, OSError, ValueError, KeyError, RecursionError) as error:
+            raise DetectorCrashedError(
+                f"the process of {self.name} is gone: {self.explain()}"
+            ) from error
+
+    def explain(self) -> str:
+        """Why the process is over, for people; kills it if it is not."""
+        if self.cause is None:
+            self._process.join(1.0)  # its end of the line closes a moment before it ends
+        status = self._process.exitcode
+        if self.cause is None and status is None:
+            self.kill("it said what nobody understands")
+        if self.cause is not None:
+            return self.cause
+        return how_it_ended(status)
+
+
+def how_it_ended(status: int | None) -> str:
+    """How a process ended, for people, by its exit status; negative for a signal."""
+    if status == child.OUT_OF_MEMORY:
+        return "it ran out of memory"
+    if status is not None and status < 0:
+        with suppress(ValueError):
+            its = signal.Signals(-status).name
+            hint = " (out of memory?)" if -status == signal.SIGKILL else ""
+            return f"it was ended by {its}{hint}"
+    return f"it exited with status {status}"
+
+
+def _read(frame: bytes) -> Findings | DetectorError:
+    """One answer, checked: the process may have run wild before it gave it."""
+    try:
+        answer = answer_of(unpack(frame))
+    except Exception as error:  # noqa: BLE001 - any value of any type can be in it
+        reason = f"the findings cannot be read: {type(error).__name__}: {error}"
+        return InvalidImageError(reason, code="invalid_result", final=False)
+    if isinstance(answer, Findings | DetectorError):
+        return answer
+    raise answer

@@ -1,0 +1,1 @@
+"""Turn one message into its tasks, and its tasks into results."""

@@ -1,0 +1,186 @@
+"""Whether a detector is to look at an image: decided from what is known so far."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import TypeAlias
+
+from retinue_history import ImageRecord, Seen
+
+from retinue_workers.settings.routes import Found, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What S3 and the file's header say about an image, as far as they were asked.
+
+    Attributes:
+        content_type: The object's Content-Type.
+        metadata: User metadata, its names in lower case.
+        tags: Object tags.
+        size_px: Width and height as displayed, in pixels.
+    """
+
+    content_type: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    size_px: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A detector's findings cannot be known; ``reason`` says why."""
+
+    reason: str
+
+
+Findings: TypeAlias = Sequence[Seen] | Unknown
+"""What another detector found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """All conditions hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A condition does not hold: ``code`` says which for programs, ``reason`` for people."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForFindings:
+    """Another detector has not answered yet."""
+
+    detector: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForFacts:
+    """S3, or the file's header, must be asked."""
+
+
+Decision: TypeAlias = Admit | Skip | WaitForFindings | WaitForFacts
+
+
+def decide(
+    route: Route, image: ImageRecord, findings: Mapping[str, Findings], facts: Facts | None
+) -> Decision:
+    """Decide at the least cost: what the event says, then findings, then what S3 must be asked.
+
+    Args:
+        route: The conditions.
+        image: What the event says.
+        findings: By detector, as far as they are there.
+        facts: ``None`` until they are there.
+    """
+    if skip := next(_by_event(route, image), None):
+        return skip
+    waiting: Decision | None = None
+    for found in route.found:
+        if found.detector not in findings:
+            waiting = waiting or WaitForFindings(found.detector)
+        elif unmet := _by_findings(found, findings[found.detector]):
+            return unmet
+    if waiting is not None:
+        return waiting
+    if not (route.needs_head or route.needs_tags or route.needs_size_px):
+        return Admit()
+    if facts is None:
+        return WaitForFacts()
+    return next(_by_facts(route, facts), None) or Admit()
+
+
+def matches(text: str, patterns: Sequence[str]) -> bool:
+    """Whether one of the patterns matches the whole text; case counts."""
+    return any(fnmatchcase(text, pattern) for pattern in patterns)
+
+
+def _by_event(route: Route, image: ImageRecord) -> Iterator[Skip]:
+    if route.bucket and not matches(image.bucket, route.bucket):
+        yield Skip(
+            code="skipped_by_bucket", reason=_unlike("the bucket", image.bucket, route.bucket)
+        )
+    if route.key and not matches(image.key, route.key):
+        yield Skip(code="skipped_by_key", reason=_unlike("the key", image.key, route.key))
+    if route.extension:
+        extension = PurePosixPath(image.key).suffix.removeprefix(".").lower()
+        wanted = [pattern.removeprefix(".").lower() for pattern in route.extension]
+        if not matches(extension, wanted):
+            yield Skip(
+                code="skipped_by_extension", reason=_unlike("the extension", extension, wanted)
+            )
+    size = image.size_bytes
+    if size is not None and (
+        reason := _outside("the file", size, "bytes", route.min_size_bytes, route.max_size_bytes)
+    ):
+        yield Skip(code="skipped_by_size", reason=reason)
+
+
+def _by_facts(route: Route, facts: Facts) -> Iterator[Skip]:
+    if route.content_type and not matches(facts.content_type, route.content_type):
+        reason = _unlike("the content type", facts.content_type, route.content_type)
+        yield Skip(code="skipped_by_content_type", reason=reason)
+    if problem := _unlike_named("metadata", facts.metadata, route.metadata or {}):
+        yield Skip(code="skipped_by_metadata", reason=problem)
+    if problem := _unlike_named("tag", facts.tags, route.tags or {}):
+        yield Skip(code="skipped_by_tags", reason=problem)
+    if facts.size_px is not None:
+        width, height = facts.size_px
+        problem = _outside(
+            "the width", width, "px", route.min_width_px, route.max_width_px
+        ) or _outside("the height", height, "px", route.min_height_px, route.max_height_px)
+        if problem:
+            yield Skip(code="skipped_by_pixels", reason=problem)
+
+
+def _by_findings(wanted: Found, findings: Findings) -> Skip | None:
+    if isinstance(findings, Unknown):
+        if wanted.if_unknown == "run":
+            return None
+        return Skip(code="skipped_unknown", reason=findings.reason)
+    number = sum(
+        seen.confidence >= wanted.min_confidence
+        and (wanted.label is None or matches(seen.label, wanted.label))
+        and (wanted.kind is None or matches(seen.kind, wanted.kind))
+        for seen in findings
+    )
+    if number >= wanted.min_count:
+        return None
+    what = " of kind ".join(
+        " or ".join(patterns)
+        for patterns in (wanted.label or ("anything",), wanted.kind)
+        if patterns
+    )
+    return Skip(
+        code="skipped_by_findings",
+        reason=f"{wanted.detector} found {what} with confidence {wanted.min_confidence:g} or more "
+        f"{number} times; {wanted.min_count} needed",
+    )
+
+
+def _unlike(what: str, text: str, patterns: Sequence[str]) -> str:
+    return f"{what} {text!r} does not match {' or '.join(patterns)}"
+
+
+def _unlike_named(
+    what: str, values: Mapping[str, str], wanted: Mapping[str, Sequence[str]]
+) -> str | None:
+    for name, patterns in wanted.items():
+        if name not in values:
+            return f"there is no {what} {name}"
+        if not matches(values[name], patterns):
+            return _unlike(f"the {what} {name}", values[name], patterns)
+    return None
+
+
+def _outside(what: str, number: int, unit: str, least: int | None, most: int | None) -> str | None:
+    if least is not None and number < least:
+        return f"{what} has {number:,} {unit}; {least:,} or more needed"
+    if most is not None and number > most:
+        return f"{what} has {number:,} {unit}; {most:,} or fewer needed"
+    return None

@@ -1,0 +1,62 @@
+"""How much a running model is used, and when that is too little."""
+
+from dataclasses import dataclass
+
+from retinue_workers.hosted_models.queue_depth import Backlog
+from retinue_workers.settings.hosted_models import CLOSING_SECONDS, ModelPolicy
+
+
+@dataclass(slots=True)
+class Use:
+    """What one keeper has seen of a model since it runs. Times are seconds since the epoch.
+
+    Attributes:
+        worked: Whether there was any work yet.
+    """
+
+    worked: bool = False
+    _quiet_since: float | None = None
+    _idled_out_at: float | None = None
+    _idle_seconds: float = 0.0
+    _seen_at: float | None = None
+
+    def see(self, now: float, backlog: Backlog, policy: ModelPolicy, working: bool) -> None:
+        """Count what has passed since the last look as work, or as idling."""
+        passed = 0.0 if self._seen_at is None else now - self._seen_at
+        self._seen_at = now
+        self.worked = self.worked or working
+        if not working:
+            self._quiet_since = now if self._quiet_since is None else self._quiet_since
+        else:
+            self._quiet_since = None
+        if not working or policy.is_trickle(backlog):
+            self._idle_seconds += passed
+        else:
+            self._idle_seconds = max(0.0, self._idle_seconds - passed)
+        if policy.is_urgent(backlog):
+            self._idle_seconds, self._idled_out_at = 0.0, None
+        elif self._idled_out_at is None and self._idle_seconds >= policy.idle_seconds:
+            self._idled_out_at = now
+
+    def want(self, now: float, working: bool) -> None:
+        """It is to run, used or not."""
+        self.worked = self.worked or working
+        self._quiet_since = self._idled_out_at = None
+        self._idle_seconds, self._seen_at = 0.0, now
+
+    def closing_at(self, policy: ModelPolicy) -> float | None:
+        """From when on nothing is received, so that it can be stopped; ``None`` while it works.
+
+        An image that arrives calls that off, unless the model has idled too much by then.
+        """
+        if self._idled_out_at is not None:
+            return self._idled_out_at
+        if self._quiet_since is not None:
+            return self._quiet_since + policy.quiet_seconds - CLOSING_SECONDS
+        return None
+
+    def why_stop(self, now: float, policy: ModelPolicy) -> str:
+        """Why it is stopped."""
+        if self._quiet_since is not None:
+            return f"the queue has been empty for {now - self._quiet_since:.0f} s"
+        return f"it idled for {policy.idle_seconds:.0f} s more than it worked"

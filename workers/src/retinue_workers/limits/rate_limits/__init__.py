@@ -1,0 +1,1 @@
+"""Share a quota among the workers that use it."""

@@ -1,0 +1,1 @@
+"""Show an operator how the worker is: health, metrics, logs and ECS task protection."""

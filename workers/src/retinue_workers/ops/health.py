@@ -1,0 +1,142 @@
+"""Whether the worker is well: one question, over HTTP, with the metrics beside it.
+
+``python -m retinue_workers.ops.health PORT`` asks; it is what a container's health check runs, and
+imports next to nothing, since it runs every half minute.
+"""
+
+import http.client
+import sys
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+ANSWER_SECONDS = 5.0
+"""How long a health check waits for the answer, and a client may take for its question."""
+
+
+class Pulse:
+    """When the worker last got on.
+
+    A worker gets on when a receive brings messages, or none while it holds none; and when a
+    delivery is done. One that does neither for longer than any detection may take is stuck, unless
+    it says itself what it is waiting for: an open circuit breaker is no illness of the worker.
+
+    Args:
+        limit_seconds: How long it may take to get on.
+        waiting_for: Tells what the breaker is open for: cause to reason; empty if it is closed.
+        clock: The time in seconds.
+    """
+
+    def __init__(
+        self,
+        limit_seconds: float,
+        waiting_for: Callable[[], dict[str, str]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin well."""
+        self._limit_seconds = limit_seconds
+        self._waiting_for = waiting_for
+        self._clock = clock
+        self._last = clock()
+
+    def beat(self) -> None:
+        """It got on."""
+        self._last = self._clock()
+
+    def state(self) -> tuple[bool, str]:
+        """Whether it is well, and a line for people."""
+        causes = self._waiting_for()
+        if causes:
+            self.beat()  # once the cause is gone, the time begins anew
+            return True, "; ".join(f"waits for {cause}: {why}" for cause, why in causes.items())
+        still = self._clock() - self._last
+        if still > self._limit_seconds:
+            return False, f"stuck: nothing received or done for {still:.0f} s"
+        return True, "well"
+
+
+class HealthServer:
+    """Answers ``/health`` (200 or 503) and ``/metrics`` (Prometheus' text format).
+
+    Args:
+        port: TCP port, on every interface: Prometheus asks from outside; 0 chooses a free one.
+        state: Whether the worker is well, and a line for people.
+        metrics: The metrics as text.
+
+    Raises:
+        OSError: The port is taken.
+    """
+
+    def __init__(
+        self, port: int, state: Callable[[], tuple[bool, str]], metrics: Callable[[], bytes]
+    ) -> None:
+        """Bind the port; answer nothing yet."""
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = ANSWER_SECONDS
+
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if path == "/health":
+                    well, words = state()
+                    status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+                    self._answer(status, words.encode() + b"\n")
+                elif path == "/metrics":
+                    self._answer(HTTPStatus.OK, metrics())
+                else:
+                    self._answer(HTTPStatus.NOT_FOUND, b"ask /health or /metrics\n")
+
+            def _answer(self, status: HTTPStatus, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
+                """Say nothing: it is asked twice a minute."""
+
+        self._server = ThreadingHTTPServer(("", port), Handler)
+        self._server.daemon_threads = True
+        self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that it is bound to."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Answer from now on, on threads of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join(timeout=1.0)
+        self._server.server_close()
+
+
+def ask(port: int) -> tuple[bool, str]:
+    """Ask a worker on this machine whether it is well.
+
+    Returns:
+        Whether it is, and what it says; or that it does not answer.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        return answer.status == HTTPStatus.OK, answer.read().decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        return False, f"no answer on port {port}: {error}"
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    is_well, said = ask(int(sys.argv[1]))
+    sys.stdout.write(said + "\n")
+    sys.exit(0 if is_well else 1)

@@ -1,0 +1,125 @@
+"""What a worker counts and times, in Prometheus' terms; two exporters read it.
+
+``retinue_`` begins every name, units end them. Labels are few on purpose: detectors and error
+codes, never keys or ids, so that the number of series stays small.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from retinue_workers.intake.sqs import Message
+
+if TYPE_CHECKING:
+    from retinue_history import RunRecord
+
+DETECT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Bounds of detection times in seconds: from a small local model to the default timeout."""
+
+COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+"""Bounds of commit times in seconds."""
+
+
+MetricT = TypeVar("MetricT", Counter, Histogram)
+
+
+class Metrics:
+    """One worker's metrics.
+
+    Args:
+        in_flight: Tells how many messages are received and not yet deleted.
+        open_causes: Tells how many causes keep the circuit breaker open.
+
+    Attributes:
+        registry: All of them, as exporters read them.
+    """
+
+    def __init__(self, *, in_flight: Callable[[], int], open_causes: Callable[[], int]) -> None:
+        """Begin at zero."""
+        self.registry = registry = CollectorRegistry()
+        self._known: dict[tuple[object, tuple[str, ...]], object] = {}
+        self._received = Counter(
+            "retinue_messages_received", "Messages received", registry=registry
+        )
+        self._age = Gauge(
+            "retinue_queue_age_seconds",
+            "Age of the oldest message of the last receive when it came; 0 if it brought none",
+            registry=registry,
+        )
+        self._runs = Counter(
+            "retinue_runs",
+            "Runs recorded; error_code is empty for those that succeeded",
+            ["detector", "outcome", "error_code"],
+            registry=registry,
+        )
+        self._units = Counter(
+            "retinue_billed_units", "Units that providers bill", ["detector"], registry=registry
+        )
+        self._price = Counter(
+            "retinue_price_usd", "What runs cost, in US dollars", ["detector"], registry=registry
+        )
+        self._retries = Counter(
+            "retinue_retries",
+            "Attempts that are made again inside the worker",
+            ["detector", "throttled"],
+            registry=registry,
+        )
+        self._detect = Histogram(
+            "retinue_detect_seconds",
+            "Time of a detector for one image, in seconds",
+            ["detector"],
+            buckets=DETECT_BUCKETS,
+            registry=registry,
+        )
+        self._commit = Histogram(
+            "retinue_commit_seconds",
+            "Time of a transaction of the history, in seconds",
+            buckets=COMMIT_BUCKETS,
+            registry=registry,
+        )
+        Gauge(
+            "retinue_messages_in_flight", "Received and not yet deleted", registry=registry
+        ).set_function(in_flight)
+        Gauge(
+            "retinue_receiving_stopped",
+            "How many causes keep the worker from receiving; 0 if it receives",
+            registry=registry,
+        ).set_function(open_causes)
+
+    def received(self, messages: Sequence[Message], now: float) -> None:
+        """A receive came back, with messages or without.
+
+        Args:
+            messages: What it brought.
+            now: The time, in seconds since the epoch.
+        """
+        self._received.inc(len(messages))
+        sent = [message.sent_at for message in messages if message.sent_at is not None]
+        self._age.set(max(0.0, now - min(sent)) if sent else 0.0)
+
+    def committed(self, runs: "Sequence[RunRecord]") -> None:
+        """Runs are in the history that were not there before."""
+        for run in runs:
+            detector = run.key.detector
+            self._labelled(self._runs, detector, run.outcome, run.error_code or "").inc()
+            self._labelled(self._detect, detector).observe(run.duration_ms / 1_000)
+            if run.billed_units:
+                self._labelled(self._units, detector).inc(float(run.billed_units))
+                self._labelled(self._price, detector).inc(float(run.price_usd))
+
+    def _labelled(self, metric: MetricT, *labels: str) -> MetricT:
+        """``metric.labels(*labels)``, which looks at each label anew, remembered."""
+        key = (metric, labels)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = metric.labels(*labels)
+        return cast("MetricT", found)
+
+    def commit_took(self, seconds: float) -> None:
+        """A transaction ended well."""
+        self._commit.observe(seconds)
+
+    def retried(self, detector: str, throttled: bool) -> None:
+        """An attempt will be made again."""
+        self._retries.labels(detector, "yes" if throttled else "no").inc()

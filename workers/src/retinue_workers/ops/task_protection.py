@@ -1,0 +1,151 @@
+"""Asking ECS to leave this task alone while it works, when it shrinks a service."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from threading import Event, Thread
+from typing import Self
+from urllib.parse import urlsplit
+
+import structlog
+
+from retinue_workers.intake.in_flight import InFlight
+
+log = structlog.get_logger(__name__)
+
+AGENT_VARIABLE = "ECS_AGENT_URI"
+"""Where the ECS agent answers for this task; ECS sets it in every container."""
+
+EXPIRES_MINUTES = 5
+"""How long a protection lasts, should this process end without lifting it. ECS allows 1–2,880."""
+
+RENEW_SECONDS = EXPIRES_MINUTES * 60 / 2
+"""How long after the last success protection is asked for again."""
+
+RETRY_SECONDS = 30.0
+"""How long after a failure it is asked for again."""
+
+IDLE_SECONDS = 5.0
+"""How long nothing has to be in flight before the protection is lifted: queues come in waves."""
+
+LONGEST_SECONDS = 30 * 60
+"""How long a task that is never idle stays protected in one go.
+
+ECS waits with a deployment, too, until the old tasks are no longer protected. A busy worker would
+never let one through.
+"""
+
+PAUSE_SECONDS = 2 * 60
+"""How long such a task is then left unprotected, for ECS to stop it if it wants to."""
+
+_TIMEOUT_SECONDS = 5
+_TICK_SECONDS = 1.0
+_LONGEST_ANSWER_BYTES = 10_000
+
+
+class TaskProtection:
+    """Protects the task while messages are in flight, on a thread of its own.
+
+    It is a courtesy, and no promise depends on it: a task that is stopped hands its messages back.
+    Failures are logged, and asked again later.
+
+    The agent's endpoint is described in the ECS developer guide, "Task scale-in protection
+    endpoint".
+
+    Args:
+        agent_uri: The value of ``ECS_AGENT_URI``.
+        in_flight: The messages that are worked on.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self, agent_uri: str, in_flight: InFlight, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._address = urlsplit(agent_uri)
+        self._in_flight = in_flight
+        self._clock = clock
+        self._since: float | None = None
+        self._busy_at = self._not_before = self._renew_at = float("-inf")
+        self._stopping = Event()
+        self._thread = Thread(target=self._watch, name="task-protection", daemon=True)
+
+    @classmethod
+    def of_this_task(cls, in_flight: InFlight) -> Self | None:
+        """The protection of the ECS task that this process is in; none outside ECS."""
+        uri = os.environ.get(AGENT_VARIABLE)
+        return cls(uri, in_flight) if uri else None
+
+    def start(self) -> None:
+        """Watch from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more. The protection is lifted, as the task is about to end."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=1.0)  # it may be in the middle of a call
+
+    def _watch(self) -> None:
+        while not self._stopping.is_set():
+            if self._since is None and self._clock() >= self._not_before:
+                self._in_flight.wait_for_any(_TICK_SECONDS)
+            else:
+                self._stopping.wait(_TICK_SECONDS)
+            self.tick()
+        if self._since is not None:
+            self._lift()
+
+    def tick(self) -> None:
+        """Protect, renew or lift, as the messages in flight demand at this moment."""
+        now = self._clock()
+        busy = len(self._in_flight) > 0
+        if busy:
+            self._busy_at = now
+        if self._since is None:
+            if busy and now >= self._not_before and self._protect(now):
+                self._since = now
+        elif now - self._busy_at >= IDLE_SECONDS:
+            self._lift()
+        elif now - self._since >= LONGEST_SECONDS:
+            self._not_before = now + PAUSE_SECONDS
+            self._lift()
+        elif now >= self._renew_at:
+            self._protect(now)
+
+    def _protect(self, now: float) -> bool:
+        """Ask for protection, for the first time or again."""
+        done = self._ask({"ProtectionEnabled": True, "ExpiresInMinutes": EXPIRES_MINUTES})
+        self._renew_at = now + (RENEW_SECONDS if done else RETRY_SECONDS)
+        if not done:
+            self._not_before = now + RETRY_SECONDS
+        return done
+
+    def _lift(self) -> None:
+        """Ask for no protection. If that fails, what there is expires by itself."""
+        self._since = None
+        self._ask({"ProtectionEnabled": False})
+
+    def _ask(self, state: dict[str, bool | int]) -> bool:
+        """Tell the agent; whether it agreed."""
+        connection = HTTPConnection(  # heeds no proxy, which could not reach the agent
+            self._address.hostname or "", self._address.port, timeout=_TIMEOUT_SECONDS
+        )
+        path = f"{self._address.path.rstrip('/')}/task-protection/v1/state"
+        try:
+            connection.request("PUT", path, json.dumps(state), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = response.read(_LONGEST_ANSWER_BYTES)
+            agreed = response.status == HTTPStatus.OK and "protection" in json.loads(answer)
+            problem = f"{response.status} {answer.decode(errors='replace')}"
+        except (OSError, HTTPException, ValueError) as error:
+            agreed, problem = False, f"{type(error).__name__}: {error}"
+        finally:
+            connection.close()
+        if agreed:
+            log.debug("task_protection", **state)
+        else:
+            log.warning("task_protection_failed", wanted=state, reason=problem)
+        return agreed

@@ -1,1 +1,0 @@
-"""Pacing: a quota is divided among the workers that use it."""

@@ -1,0 +1,1 @@
+"""Commit results in groups, and tell observers what was committed."""

@@ -1,0 +1,100 @@
+"""How to sign in to the history's database: by the URL's own password, or by IAM."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import BotoCoreError, NoRegionError
+from retinue_aws import new_session
+from retinue_history import HistoryUnavailableError
+from retinue_history.engine import history_url
+from retinue_sdk import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from retinue_workers.settings.settings import Settings
+
+_PORT = 5432
+"""PostgreSQL's own, which RDS uses unless told otherwise."""
+
+
+def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
+    """What to ask for a password at each new connection.
+
+    A token of IAM opens connections for 15 minutes, and none of those that are open is closed when
+    it expires. Signing one is arithmetic: it calls nobody, unless the credentials must be renewed.
+    See the RDS user guide, "IAM database authentication".
+
+    Args:
+        settings: They say how to sign in.
+        url: Of the database.
+
+    Returns:
+        The source; none where the URL, or libpq's own variables, hold the password.
+
+    Raises:
+        ConfigurationError: IAM is wanted, and the URL or AWS's configuration does not allow it.
+    """
+    if settings.database_auth == "password":
+        return None
+    try:
+        parsed = history_url(url)
+    except ValueError as error:
+        raise ConfigurationError(f"RETINUE_DATABASE_URL: {error}") from error
+    _check(parsed)
+    try:
+        # ECS sets AWS_REGION, as every other SDK reads it; botocore knows AWS_DEFAULT_REGION alone.
+        client = cast("Any", new_session(os.environ.get("AWS_REGION")).create_client("rds"))
+    except NoRegionError as error:
+        raise ConfigurationError("no AWS region is set: set AWS_REGION") from error
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(f"the AWS configuration cannot be used: {error}") from error
+
+    def token() -> str:
+        try:
+            return str(
+                client.generate_db_auth_token(
+                    DBHostname=parsed.host,
+                    Port=parsed.port or _PORT,
+                    DBUsername=parsed.username,
+                )
+            )
+        except BotoCoreError as error:  # no credentials just now; they may come back
+            raise HistoryUnavailableError(
+                f"cannot sign in to the database by IAM: {error}"
+            ) from error
+
+    return token
+
+
+def signed_in(settings: "Settings", url: str) -> str:
+    """The URL with a password in it that is good for a connection made soon.
+
+    Raises:
+        ConfigurationError: IAM is wanted, and the URL or AWS's configuration does not allow it.
+        HistoryUnavailableError: There are no AWS credentials.
+    """
+    source = password_source(settings, url)
+    if source is None:
+        return url
+    return history_url(url).set(password=source()).render_as_string(hide_password=False)
+
+
+def _check(url: "URL") -> None:
+    """Refuse a URL that IAM cannot sign in to, or that would show the token to a stranger."""
+    problem = None
+    if not url.host:
+        problem = "names no host"
+    elif not url.username:
+        problem = "names no login"
+    elif url.password:
+        problem = "holds a password"
+    elif url.query.get("sslmode") != "verify-full":
+        problem = "does not check the server's certificate"
+    if problem:
+        raise ConfigurationError(
+            f"the database URL {problem}, and RETINUE_DATABASE_AUTH=iam wants "
+            "postgresql://LOGIN@HOST:5432/DATABASE?sslmode=verify-full&sslrootcert=FILE, where "
+            "FILE has RDS's certificates"
+        )

@@ -1,0 +1,1 @@
+"""Define everything a user can set, in environment variables and JSON."""
