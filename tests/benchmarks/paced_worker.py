@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint
 import structlog
 from fakes.rig import Rig, keys
 from retinue_history import History, create_history_engine
-from retinue_workers.plugins import Plugins
+from retinue_sdk.plugins.manager import Plugins
 
 POINT = EntryPoint("rekognition", "retinue_rekognition.plugin", "retinue")
 BACKLOG = 200

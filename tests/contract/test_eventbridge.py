@@ -20,8 +20,8 @@ from retinue_eventbridge.event import MAX_ENTRY_BYTES, entry, entry_bytes
 from retinue_eventbridge.options import PublisherOptions
 from retinue_eventbridge.publisher import Publisher
 from retinue_sdk import BoundingBox, ConfigurationError, Detection, ImageReference, Run
+from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.laptop import Endpoint
-from retinue_workers.plugins import Plugins
 
 RUN = Run(
     image=ImageReference("photos", "a.jpg", etag="e"),

@@ -16,8 +16,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as Pillow
 from retinue_sdk import AnyDetector, InvalidImageError, RetriableError
+from retinue_sdk.plugins.manager import Plugins
 from retinue_sdk.testing import Fault, Report, Subject, run_checks
-from retinue_workers.plugins import Plugins
 
 FILE = re.compile(r"^`(\w+\.py)`$")
 NOT_RUN = {"torch_objects.py", "hugging_face_objects.py"}

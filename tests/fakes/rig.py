@@ -9,8 +9,8 @@ import psycopg
 from psycopg.rows import dict_row
 from retinue_history import History
 from retinue_sdk import AnyDetector
+from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.intake.s3 import ObjectStore
-from retinue_workers.plugins import Plugins
 from retinue_workers.settings.settings import Settings
 from retinue_workers.worker import Worker, image_limits
 

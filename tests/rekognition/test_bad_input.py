@@ -15,8 +15,8 @@ from rekognition.conftest import BOB, TWO_FACES, painting
 from retinue_history import History, create_history_engine
 from retinue_rekognition.endpoint import Endpoint, Failure, StoredObject
 from retinue_sdk import ConfigurationError
+from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.detectors import retry_policy
-from retinue_workers.plugins import Plugins
 
 POINT = EntryPoint("rekognition", "retinue_rekognition.plugin", "retinue")
 

@@ -8,8 +8,8 @@ from fakes.rig import Rig, keys
 from fakes.waiting import eventually
 from retinue_history import History, create_history_engine
 from retinue_rekognition.endpoint import Endpoint, Failure
+from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.detectors import retry_policy
-from retinue_workers.plugins import Plugins
 
 POINT = EntryPoint("rekognition", "retinue_rekognition.plugin", "retinue")
 

@@ -19,8 +19,8 @@ from retinue_sdk import (
     InvalidImageError,
     hookimpl,
 )
+from retinue_sdk.plugins.manager import Filter, Plugins
 from retinue_workers.detectors.filters import filtered
-from retinue_workers.plugins import Filter, Plugins
 
 
 @pytest.fixture

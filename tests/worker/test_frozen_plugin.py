@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes.rig import Rig
-from retinue_workers.plugins import Plugins
+from retinue_sdk.plugins.manager import Plugins
 
 FROZEN = Path(__file__).parents[1] / "compatibility/frozen_0_1/frozen_plugin.py"
 SHA256 = "c0cf9ae2d0c4cb93d2065540766503f3f17070e8524ad572a2d48d53d9e280b3"

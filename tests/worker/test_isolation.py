@@ -17,8 +17,8 @@ from fakes.rig import MakeRig, Rig, hurried, keys
 from fakes.waiting import eventually
 from PIL import Image as PillowImage
 from retinue_sdk import Capabilities, ConfigurationError, Findings, Image, ImageLimits, Input
+from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.detectors.isolation.proxy import IsolatedDetector, isolate
-from retinue_workers.plugins import Plugins
 from retinue_workers.settings.isolation import Isolation
 
 
@@ -248,7 +248,7 @@ from retinue_hostile.crashes import Crashes, CrashesOptions
 from retinue_sdk import Image, ImageLimits
 from retinue_workers.detectors.isolation.proxy import isolate
 from retinue_workers.settings.isolation import Isolation
-from retinue_workers.plugins import Plugins
+from retinue_sdk.plugins.manager import Plugins
 detector = isolate(Crashes(CrashesOptions(how="hang-in-c", seconds=120)), Isolation(),
                    limits=ImageLimits(), timeout_seconds=120, max_answer_bytes=1000)
 detector.start()

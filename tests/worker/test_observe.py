@@ -116,7 +116,7 @@ def test_it_can_stop_without_having_begun() -> None:
 def test_a_plugin_that_has_nothing_to_do_is_told_of_no_run() -> None:
     from importlib.metadata import EntryPoint
 
-    from retinue_workers.plugins import Plugins
+    from retinue_sdk.plugins.manager import Plugins
 
     idle = Plugins((EntryPoint("eventbridge", "retinue_eventbridge.plugin", "retinue"),))
     idle.starting({})

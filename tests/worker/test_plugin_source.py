@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fakes.plugin import Pixels
 from retinue_sdk import ConfigurationError, Findings, Image
-from retinue_workers.plugins import Plugins
+from retinue_sdk.plugins.manager import Plugins
 
 GOOD = EntryPoint("fakes", "fakes.plugin", "retinue")
 

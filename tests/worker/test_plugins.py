@@ -22,7 +22,7 @@ from retinue_sdk import (
     Run,
     hookimpl,
 )
-from retinue_workers.plugins import Plugins
+from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.recording.observers import as_run
 
 Install = Callable[..., EntryPoint]

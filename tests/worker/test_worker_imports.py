@@ -33,7 +33,7 @@ import json, sys
 from importlib.metadata import entry_points
 
 from retinue_workers.cli.commands import retinue
-from retinue_workers.plugins import Plugins
+from retinue_sdk.plugins.manager import Plugins
 
 retinue.get_command(None, "worker")
 shipped = {"retinue-onnx", "retinue-rekognition", "retinue-eventbridge"}

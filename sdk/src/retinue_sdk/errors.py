@@ -139,3 +139,11 @@ class InvalidImageError(DetectorError):
         super().__init__(message, billed_units=billed_units)
         self.code = code
         self.final = final
+
+
+def format_error(error: BaseException) -> str:
+    """Return an error's class and text, even if a plugin's class cannot be turned into text."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - its own text cannot be had
+        return type(error).__name__

@@ -13,6 +13,7 @@ from retinue_history import (
     create_history_engine,
 )
 from retinue_sdk import ConfigurationError
+from retinue_sdk.plugins.manager import Plugins
 from sqlalchemy import Engine
 
 from retinue_workers.hosted_models.queue_depth import Backlog
@@ -20,7 +21,6 @@ from retinue_workers.intake.clients import make_clients
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.sqs import QueueUnavailableError, SqsQueue
 from retinue_workers.limits.backoff import backoff_seconds
-from retinue_workers.plugins import Plugins
 from retinue_workers.recording.db_auth import password_source
 from retinue_workers.settings.settings import Settings
 from retinue_workers.worker import Worker, image_limits

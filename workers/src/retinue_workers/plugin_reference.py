@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from retinue_sdk import hookspecs
+from retinue_sdk.plugins.manager import Plugins
 
 from retinue_workers.cli.detector_sheet import bounds, describe, kind
-from retinue_workers.plugins import Plugins
 
 DISTRIBUTIONS = ("retinue-onnx", "retinue-rekognition")
 """The plugins that come with Retinue."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from retinue_history import ConfigurationRecord, History, HistoryError, RunRecord
 from retinue_sdk import AnyDetector, ImageLimits, Input
+from retinue_sdk.plugins.manager import Plugins
 
 from retinue_workers.detectors.filters import filtered
 from retinue_workers.detectors.results import Settle
@@ -31,7 +32,6 @@ from retinue_workers.limits.receive_gate import CircuitBreaker
 from retinue_workers.ops.health import Pulse
 from retinue_workers.ops.metrics import Metrics
 from retinue_workers.ops.task_protection import TaskProtection
-from retinue_workers.plugins import Plugins
 from retinue_workers.recording.committer import Committer
 from retinue_workers.recording.observers import Observers, as_run
 from retinue_workers.settings.settings import Settings

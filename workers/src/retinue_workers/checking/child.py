@@ -10,12 +10,12 @@ from multiprocessing.connection import Connection
 from threading import Lock, Thread
 
 from retinue_sdk import AnyDetector, ConfigurationError, Input
+from retinue_sdk.plugins.manager import Plugins
 from retinue_sdk.testing import CHECKS, Subject, run_checks
 
 from retinue_workers.checking.bucket import CheckBucket
 from retinue_workers.checking.order import Alive, Message, Opened, Order, Refused
 from retinue_workers.detectors.isolation.child import die_with
-from retinue_workers.plugins import Plugins
 
 ALIVE_SECONDS = 1.0
 """How often the process says that it runs Python."""

@@ -115,8 +115,9 @@ def _estimate(settings: Settings, images: int, per_second: float | None) -> Esti
 
     An image is taken for one call and one unit, and the month for a new one.
     """
+    from retinue_sdk.plugins.manager import Plugins
+
     from retinue_workers.limits.budget import prices_of
-    from retinue_workers.plugins import Plugins
 
     known = [] if per_second is None else [per_second]
     usd = Decimal(0)

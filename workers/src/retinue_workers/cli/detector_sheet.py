@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from retinue_sdk import ConfigurationError, Operational
-
-from retinue_workers.plugins import Plugins, Registration
+from retinue_sdk.plugins.manager import Plugins, Registration
 
 
 def describe(registration: Registration) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from retinue_history import (
     create_history_engine,
 )
 from retinue_sdk import ConfigurationError, DetectorError, ManagedModel, ModelState
+from retinue_sdk.plugins.manager import Plugins
 
 from retinue_workers.cli.models_promote import promote
 from retinue_workers.cli.models_train import train
 from retinue_workers.hosted_models.reaper import reap
-from retinue_workers.plugins import Plugins
 from retinue_workers.recording.db_auth import password_source
 from retinue_workers.settings.settings import Settings
 

@@ -101,9 +101,9 @@ def promote(
 @contextmanager
 def _leases() -> "Iterator[Leases]":
     from retinue_sdk import ConfigurationError
+    from retinue_sdk.plugins.manager import Plugins
 
     from retinue_workers.cli.models import open_ledger
-    from retinue_workers.plugins import Plugins
     from retinue_workers.settings.settings import Settings
     from retinue_workers.training.lease import Leases
 

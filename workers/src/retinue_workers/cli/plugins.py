@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from retinue_sdk.plugins.manager import Plugins
 
 from retinue_workers.cli.check import check
 from retinue_workers.cli.detector_sheet import capabilities, describe, option_lines
 from retinue_workers.cli.json_option import json_options
 from retinue_workers.cli.plugins_dir import installed_plugins, plugins_dir_option
-from retinue_workers.plugins import Plugins
 
 
 class _DetectorsAsCommands(click.Group):

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from retinue_sdk.plugins.manager import Plugins
 
-from retinue_workers.plugins import Plugins
 from retinue_workers.settings.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])

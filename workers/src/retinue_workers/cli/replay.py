@@ -106,7 +106,7 @@ def _replay_dead_letters(settings: Settings, *, yes: bool) -> None:
 
 def _keys(settings: Settings) -> list[tuple[str, str, str]]:
     """Name, version and fingerprint of the detectors as they are set; none of them is started."""
-    from retinue_workers.plugins import Plugins
+    from retinue_sdk.plugins.manager import Plugins
 
     if not settings.detectors:
         raise ConfigurationError("RETINUE_DETECTORS is not set: name the detectors of the pool")

@@ -22,9 +22,8 @@ from retinue_sdk import (
     Pacer,
     Result,
 )
-
-from retinue_workers.detectors.retry_policy import describe
-from retinue_workers.plugins import Filter
+from retinue_sdk.errors import format_error
+from retinue_sdk.plugins.manager import Filter
 
 log = structlog.get_logger(__name__)
 
@@ -102,7 +101,7 @@ class FilteredDetector(Detector[Any]):
             except BaseException as error:  # even SystemExit must not take the thread down
                 log.exception("filter_failed", detector=self.name, filter=one.source)
                 return InvalidImageError(
-                    f"{one.source}: {describe(error)}", code="filter_failed", final=False
+                    f"{one.source}: {format_error(error)}", code="filter_failed", final=False
                 )
         if not touched:
             return findings

@@ -11,6 +11,7 @@ from retinue_sdk import (
     InvalidImageError,
     RetriableError,
 )
+from retinue_sdk.errors import format_error
 
 from retinue_workers.attempt import Attempt
 from retinue_workers.detectors.calls import MisansweredError
@@ -92,7 +93,7 @@ def judge(
         return _judge(answer, attempt, retrying_seconds, batch_size, retry_window_seconds)
     except Exception as error:  # an exception class of a plugin's own, and not well made
         log.exception("answer_unreadable", kind=type(answer).__name__)
-        wrong = TypeError(f"a {type(answer).__name__} that cannot be read: {describe(error)}")
+        wrong = TypeError(f"a {type(answer).__name__} that cannot be read: {format_error(error)}")
         return _judge(wrong, attempt, retrying_seconds, batch_size, retry_window_seconds)
 
 
@@ -118,13 +119,13 @@ def _judge(
         case RetriableError():
             return _give_up("retries_exhausted", str(answer), attempt)
         case _ if batch_size > 1:  # one image of the batch is to blame: find out which
-            return Retry(0.0, describe(answer), alone=True)
+            return Retry(0.0, format_error(answer), alone=True)
         case MisansweredError():  # it would say the same next time
             return Fail("invalid_result", str(answer), final=False)
         case DetectorCrashedError():
             return _give_up("detector_crashed", str(answer), attempt)
         case _:
-            return _give_up("unexpected_error", describe(answer), attempt)
+            return _give_up("unexpected_error", format_error(answer), attempt)
 
 
 def _give_up(code: str, message: str, attempt: Attempt) -> Verdict:
@@ -143,11 +144,3 @@ def probe_seconds(error: DetectorNotReadyError) -> float:
     """How long to wait before a detector that is not ready is tried again."""
     wait = error.retry_after_seconds
     return PROBE_SECONDS if wait is None else bounded(wait)
-
-
-def describe(error: BaseException) -> str:
-    """An error's class and text, whatever a plugin made of them."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - its own text cannot be had
-        return type(error).__name__

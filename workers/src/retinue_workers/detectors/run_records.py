@@ -6,10 +6,11 @@ from functools import partial
 import structlog
 from retinue_history import RunRecord
 from retinue_sdk import AnyDetector, Findings
+from retinue_sdk.errors import format_error
 
 from retinue_workers.attempt import Attempt
 from retinue_workers.detectors import run_record
-from retinue_workers.detectors.retry_policy import Fail, describe
+from retinue_workers.detectors.retry_policy import Fail
 from retinue_workers.limits.budget import Spending
 
 log = structlog.get_logger(__name__)
@@ -57,7 +58,7 @@ class RunRecords:
             reason = str(error)
         except Exception as error:  # its model_version
             log.exception("answer_unreadable", detector=self._detector.name, kind="Findings")
-            reason = describe(error)
+            reason = format_error(error)
         fail = Fail("invalid_result", reason, final=False)
         return self.failure(attempt, fail, started_at, duration_ms)
 

@@ -19,6 +19,7 @@ from retinue_sdk import (
     Input,
     Result,
 )
+from retinue_sdk.errors import format_error
 
 from retinue_workers.attempt import Attempt
 from retinue_workers.detectors.batch_queue import Schedule
@@ -28,7 +29,6 @@ from retinue_workers.detectors.results import Answers, Settle
 from retinue_workers.detectors.retry_policy import (
     PROBE_SECONDS,
     HandBack,
-    describe,
     probe_seconds,
 )
 from retinue_workers.detectors.run_records import RunRecords
@@ -234,7 +234,7 @@ class Lane:
                     ready = self._start_detector()
                 except BaseException as error:  # was not ready before; keep the messages, say why
                     log.exception("detector_start_failed", detector=self.name)
-                    self._breaker.trip(self._cause, describe(error))
+                    self._breaker.trip(self._cause, format_error(error))
                     self._schedule.pause(time.monotonic() + PROBE_SECONDS)
                     continue
             if ready:
@@ -394,5 +394,5 @@ def refusing(detector: AnyDetector) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         log.exception("detector_cannot_start", detector=detector.name)
         raise ConfigurationError(
-            f"detector {detector.name} cannot start: {describe(error)}"
+            f"detector {detector.name} cannot start: {format_error(error)}"
         ) from error

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import JsonValue
 from retinue_history import create_history_engine, upgrade
 from retinue_sdk import AnyDetector, ImageReference, InvalidImageError
+from retinue_sdk.plugins.manager import Plugins
 from rich.console import Console
 from rich.markup import escape
 from sqlalchemy import Engine, text
@@ -41,7 +42,6 @@ from retinue_workers.laptop.watch import watch
 from retinue_workers.laptop.wiring import Wiring, is_empty, wire
 from retinue_workers.laptop.worker_process import WorkerProcess
 from retinue_workers.pictures import draw
-from retinue_workers.plugins import Plugins
 
 BUCKET = "retinue-images"
 """The emulated bucket; topic and queues are named after it."""

@@ -11,11 +11,11 @@ from threading import Thread
 import pluggy
 import structlog
 from pydantic import JsonValue, ValidationError
+
 from retinue_sdk import AnyDetector, ConfigurationError, RetinueError, Run, hookspecs
 from retinue_sdk.detector import detector_class
-
-from retinue_workers.detectors.retry_policy import describe
-from retinue_workers.plugin_source import (
+from retinue_sdk.errors import format_error
+from retinue_sdk.plugins.sources import (
     PluginSource,
     folder_plugins,
     installed_plugins,
@@ -174,7 +174,7 @@ class Plugins:
                 if _call(taker, options=options.get(taker.plugin_name)) is False:
                     self._idle.add(taker.plugin_name)
             except (Exception, SystemExit) as error:
-                text = str(error) if isinstance(error, RetinueError) else describe(error)
+                text = str(error) if isinstance(error, RetinueError) else format_error(error)
                 raise ConfigurationError(
                     f"RETINUE_PLUGIN_OPTIONS: plugin {taker.plugin_name}: {text}"
                 ) from error

@@ -1,0 +1,1 @@
+"""Find plugins, load them, and make the detectors that the settings name."""
