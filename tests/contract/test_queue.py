@@ -16,8 +16,9 @@ from fakes.waiting import eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_sdk import ConfigurationError
-from retinue_workers.intake.sqs import Message, Queue, QueueUnavailableError, SqsQueue
+from retinue_workers.intake.sqs import Queue, QueueUnavailableError, SqsQueue
 from retinue_workers.laptop import Endpoint
+from retinue_workers.work import Message
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient

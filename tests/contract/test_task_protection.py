@@ -6,7 +6,6 @@ import pytest
 from fakes.ecs_agent import EcsAgent
 from fakes.waiting import eventually
 from retinue_workers.intake.in_flight import InFlight
-from retinue_workers.intake.sqs import Message
 from retinue_workers.ops import task_protection
 from retinue_workers.ops.task_protection import (
     EXPIRES_MINUTES,
@@ -17,6 +16,7 @@ from retinue_workers.ops.task_protection import (
     RETRY_SECONDS,
     TaskProtection,
 )
+from retinue_workers.work import Message
 
 PROTECT = {"ProtectionEnabled": True, "ExpiresInMinutes": EXPIRES_MINUTES}
 LIFT = {"ProtectionEnabled": False}

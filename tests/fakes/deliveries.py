@@ -6,8 +6,7 @@ from itertools import count
 from retinue_history import ImageRecord, RunKey, RunRecord
 from retinue_sdk import Image, ImageReference
 from retinue_workers.attempt import Attempt
-from retinue_workers.intake.sqs import Message
-from retinue_workers.work import Delivery, Sighting
+from retinue_workers.work import Delivery, Message, Sighting
 
 NOW = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
 _numbers = count(1)

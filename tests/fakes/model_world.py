@@ -16,9 +16,9 @@ from retinue_rekognition.endpoint.faults import AwsError
 from retinue_rekognition.endpoint.versions import Versions
 from retinue_sdk import DetectorNotReadyError, ModelStatus, RetriableError
 from retinue_workers.hosted_models.controller import TICK_SECONDS, Keeper
-from retinue_workers.hosted_models.queue_depth import Backlog
 from retinue_workers.hosted_models.reaper import Reaped, reap
 from retinue_workers.settings.hosted_models import ModelPolicy
+from retinue_workers.work import Backlog
 
 from fakes.ledger import MemoryLedger
 

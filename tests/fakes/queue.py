@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import count
 from threading import Condition
 
-from retinue_workers.intake.sqs import BATCH, Message, QueueUnavailableError
+from retinue_workers.intake.sqs import BATCH, QueueUnavailableError
+from retinue_workers.work import Message
 
 MAX_VISIBILITY_SECONDS = 43_200
 

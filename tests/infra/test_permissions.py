@@ -17,8 +17,9 @@ from retinue_eventbridge.publisher import Publisher
 from retinue_sdk import ImageLimits, ImageReference
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.intake.s3 import ObjectStore
-from retinue_workers.intake.sqs import Message, SqsQueue
+from retinue_workers.intake.sqs import SqsQueue
 from retinue_workers.laptop import Endpoint
+from retinue_workers.work import Message
 
 IMPLIED = {
     "s3:ListBucket": "without it S3 answers 403 for an object that is missing",

@@ -5,8 +5,8 @@ from fakes.model_crashes import crash_run
 from fakes.model_world import START, World
 from retinue_rekognition.custom_model import STATES
 from retinue_workers.hosted_models.controller import LEASE_SECONDS, TICK_SECONDS
-from retinue_workers.hosted_models.queue_depth import Backlog
 from retinue_workers.settings.hosted_models import ModelPolicy
+from retinue_workers.work import Backlog
 
 AT_ONCE = ModelPolicy(rest_seconds=0, quiet_seconds=120)
 

@@ -12,10 +12,10 @@ from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
 from retinue_history import AttemptKey, HistoryDataError, HistoryError, RunRecord
 from retinue_workers.intake.in_flight import InFlight
-from retinue_workers.intake.sqs import BATCH, Message
+from retinue_workers.intake.sqs import BATCH
 from retinue_workers.limits.receive_gate import CircuitBreaker
 from retinue_workers.recording.committer import GROUP, Committer
-from retinue_workers.work import Delivery
+from retinue_workers.work import Delivery, Message
 
 
 class Setup:

@@ -9,8 +9,8 @@ from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
 from retinue_workers.intake.in_flight import InFlight
 from retinue_workers.intake.receiver import Consumer
-from retinue_workers.intake.sqs import Message
 from retinue_workers.limits.receive_gate import CircuitBreaker
+from retinue_workers.work import Message
 
 
 class Setup:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fakes.deliveries import message
 from retinue_workers.intake.in_flight import InFlight
-from retinue_workers.intake.sqs import Message
+from retinue_workers.work import Message
 
 
 class Time:

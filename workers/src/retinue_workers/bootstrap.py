@@ -16,7 +16,7 @@ from retinue_sdk import ConfigurationError
 from retinue_sdk.plugins.manager import Plugins
 from sqlalchemy import Engine
 
-from retinue_workers.hosted_models.queue_depth import Backlog
+from retinue_workers.hosted_models.queue_depth import read_backlog
 from retinue_workers.intake.clients import make_clients
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.sqs import QueueUnavailableError, SqsQueue
@@ -78,7 +78,7 @@ def compose(settings: Settings, stopping: Event) -> Worker | None:
         store=ObjectStore(clients.s3, image_limits(settings)),
         history=History(engine),
         ledger=ModelLedger(engine),
-        look=lambda: Backlog.of(clients.sqs, queue_url),
+        look=lambda: read_backlog(clients.sqs, queue_url),
     )
 
 

@@ -1,4 +1,4 @@
-"""One received message on its way through the worker."""
+"""The values that are passed along in the worker: a message, its delivery, a queue's backlog."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -9,10 +9,45 @@ from uuid import UUID
 from retinue_history import ImageRecord, RemovedObject, RunRecord
 from retinue_sdk import ImageReference
 
-from retinue_workers.intake.sqs import Message
-
 GONE = frozenset({"bucket_not_found", "object_not_found", "object_replaced"})
 """Error codes that say: this version of the object is not in S3 any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One receipt of one message.
+
+    Attributes:
+        message_id: The message's id, the same at every receive.
+        receipt_handle: What this receive is deleted or extended by.
+        body: The text that was sent.
+        receive_count: How often the message has been received, this time included; 1 or more.
+        sent_at: When it was sent, in seconds since the epoch; ``None`` if the queue does not say.
+    """
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    receive_count: int
+    sent_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a queue holds.
+
+    Attributes:
+        visible: Messages that wait, those that are delayed included.
+        in_flight: Messages received and not deleted yet, by any worker.
+    """
+
+    visible: int
+    in_flight: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.visible + self.in_flight
 
 
 @dataclass(frozen=True, slots=True)

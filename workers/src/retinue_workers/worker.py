@@ -19,13 +19,12 @@ from retinue_workers.dispatch.dispatcher import Pipeline
 from retinue_workers.dispatch.routing.router import Router
 from retinue_workers.hosted_models.controller import Ledger
 from retinue_workers.hosted_models.controllers import Keepers
-from retinue_workers.hosted_models.queue_depth import Backlog
 from retinue_workers.intake.heartbeat import Heartbeat
 from retinue_workers.intake.in_flight import InFlight
 from retinue_workers.intake.prefetch import Loader
 from retinue_workers.intake.receiver import Consumer
 from retinue_workers.intake.s3 import ObjectStore
-from retinue_workers.intake.sqs import Message, Queue, QueueUnavailableError
+from retinue_workers.intake.sqs import Queue, QueueUnavailableError
 from retinue_workers.limits.budget import Spending
 from retinue_workers.limits.rate_limits.shared_limiter import SharedPacer
 from retinue_workers.limits.receive_gate import CircuitBreaker
@@ -35,7 +34,7 @@ from retinue_workers.ops.task_protection import TaskProtection
 from retinue_workers.recording.committer import Committer
 from retinue_workers.recording.observers import Observers, as_run
 from retinue_workers.settings.settings import Settings
-from retinue_workers.work import Delivery
+from retinue_workers.work import Backlog, Delivery, Message
 
 if TYPE_CHECKING:
     from retinue_workers.detectors.isolation.proxy import IsolatedDetector

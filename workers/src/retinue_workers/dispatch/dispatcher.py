@@ -23,10 +23,9 @@ from retinue_workers.dispatch.routing.router import Router
 from retinue_workers.intake.prefetch import Loader
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.s3_event import MalformedEventError, ObjectCreated, ObjectRemoved, parse
-from retinue_workers.intake.sqs import Message
 from retinue_workers.limits.receive_gate import CircuitBreaker
 from retinue_workers.limits.retry import ask_patiently
-from retinue_workers.work import Delivery, Sighting
+from retinue_workers.work import Delivery, Message, Sighting
 
 log = structlog.get_logger(__name__)
 

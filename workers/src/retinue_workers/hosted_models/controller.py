@@ -18,9 +18,9 @@ from retinue_sdk import (
 )
 
 from retinue_workers.hosted_models.idle_tracker import Use
-from retinue_workers.hosted_models.queue_depth import Backlog
 from retinue_workers.intake.sqs import QueueUnavailableError
 from retinue_workers.settings.hosted_models import CLOSING_SECONDS, ModelPolicy
+from retinue_workers.work import Backlog
 
 log = structlog.get_logger(__name__)
 

@@ -12,9 +12,9 @@ import structlog
 from retinue_sdk import AnyDetector, ConfigurationError
 
 from retinue_workers.hosted_models.controller import TICK_SECONDS, Keeper, Ledger
-from retinue_workers.hosted_models.queue_depth import Backlog
 from retinue_workers.limits.receive_gate import CircuitBreaker
 from retinue_workers.settings.hosted_models import ModelPolicy
+from retinue_workers.work import Backlog
 
 log = structlog.get_logger(__name__)
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from retinue_workers.hosted_models.queue_depth import Backlog
 from retinue_workers.settings.hosted_models import CLOSING_SECONDS, ModelPolicy
+from retinue_workers.work import Backlog
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from threading import Condition
 
-from retinue_workers.intake.sqs import Message
+from retinue_workers.work import Message
 
 
 class InFlight:

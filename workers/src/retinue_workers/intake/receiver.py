@@ -6,9 +6,10 @@ from threading import Event, Thread
 import structlog
 
 from retinue_workers.intake.in_flight import InFlight
-from retinue_workers.intake.sqs import BATCH, Message, Queue, QueueUnavailableError
+from retinue_workers.intake.sqs import BATCH, Queue, QueueUnavailableError
 from retinue_workers.limits.backoff import backoff_seconds
 from retinue_workers.limits.receive_gate import CircuitBreaker
+from retinue_workers.work import Message
 
 log = structlog.get_logger(__name__)
 

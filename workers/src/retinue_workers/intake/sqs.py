@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -10,6 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from retinue_aws import JsonCalls
 from retinue_sdk import ConfigurationError
+
+from retinue_workers.work import Message
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -20,25 +21,6 @@ BATCH = 10
 """Most messages in one SQS call."""
 
 _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One receipt of one message.
-
-    Attributes:
-        message_id: The message's id, the same at every receive.
-        receipt_handle: What this receive is deleted or extended by.
-        body: The text that was sent.
-        receive_count: How often the message has been received, this time included; 1 or more.
-        sent_at: When it was sent, in seconds since the epoch; ``None`` if the queue does not say.
-    """
-
-    message_id: str
-    receipt_handle: str
-    body: str
-    receive_count: int
-    sent_at: float | None = None
 
 
 class QueueUnavailableError(Exception):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from retinue_workers.intake.sqs import Message
+from retinue_workers.work import Message
 
 if TYPE_CHECKING:
     from retinue_history import RunRecord

@@ -12,8 +12,9 @@ from retinue_aws import JsonCalls
 from retinue_sdk import ConfigurationError
 
 from retinue_workers.intake.s3_event import MalformedEventError, parse
-from retinue_workers.intake.sqs import BATCH, Message, QueueUnavailableError, SqsQueue
+from retinue_workers.intake.sqs import BATCH, QueueUnavailableError, SqsQueue
 from retinue_workers.redrive.sender import Sender
+from retinue_workers.work import Message
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from retinue_workers.hosted_models.queue_depth import Backlog
+from retinue_workers.work import Backlog
 
 CLOSING_SECONDS = 30.0
 """How long nothing is received before a model is stopped: a long poll of 20 seconds that began
