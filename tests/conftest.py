@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import sql
+from retinue_cli.local import Emulator, Endpoint, LaptopError, State
 from retinue_history import upgrade
-from retinue_workers.laptop import Emulator, Endpoint, LaptopError, State
 from sqlalchemy import make_url
 from xdist.scheduler import LoadScopeScheduling
 

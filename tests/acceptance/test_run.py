@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from acceptance.command_line import RETINUE, CommandLine
 from PIL import Image
+from retinue_cli.local import Emulator, State
 from retinue_sdk import ImageReference
-from retinue_workers.laptop import Emulator, State
 
 WaitUntil = Callable[[Callable[[], bool]], None]
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import psycopg
 from fakes.events import created
-from retinue_workers.laptop import Endpoint
+from retinue_cli.local import Endpoint
 
 from benchmarks.database import database
 from benchmarks.process import MeasuredProcess, service

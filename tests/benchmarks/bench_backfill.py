@@ -28,10 +28,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retinue_cli.local import EmbeddedPostgres, Emulator, Endpoint, State
+from retinue_cli.replay.inventory import Inventory
+from retinue_cli.replay.sender import THREADS
 from retinue_history import upgrade
-from retinue_workers.laptop import EmbeddedPostgres, Emulator, Endpoint, State
-from retinue_workers.redrive.inventory import Inventory
-from retinue_workers.redrive.sender import THREADS
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -79,7 +79,7 @@ def backfill(environment: dict[str, str], folder: Path) -> float:
     began = time.monotonic()
     subprocess.run(
         [
-            *(sys.executable, "-m", "retinue_workers", "backfill", f"s3://{BUCKET}/", "--yes"),
+            *(sys.executable, "-m", "retinue_cli", "backfill", f"s3://{BUCKET}/", "--yes"),
             *("--inventory", f"s3://{REPORTS}/manifest.json"),
         ],
         env=environment,

@@ -25,7 +25,7 @@ class Retinue:
     name: str = "Retinue"
 
     def command(self) -> Sequence[str]:
-        return [str(image_python()), "-m", "retinue_workers", "worker"]
+        return [str(image_python()), "-m", "retinue_workers"]
 
     def environment(self, site: Site) -> Mapping[str, str]:
         options = {"max_concurrency": self.calls, "requests_per_second": 100_000}

@@ -33,7 +33,7 @@ class LocalRetinue:
     name: str = "Retinue, onnx-objects"
 
     def command(self) -> Sequence[str]:
-        return [str(image_python()), "-m", "retinue_workers", "worker"]
+        return [str(image_python()), "-m", "retinue_workers"]
 
     def environment(self, site: Site) -> Mapping[str, str]:
         return {

@@ -7,6 +7,7 @@ from typing import Any
 
 import click.testing
 import pytest
+from retinue_cli.app import retinue
 from retinue_history import (
     DetectionRecord,
     History,
@@ -16,7 +17,6 @@ from retinue_history import (
     create_history_engine,
 )
 from retinue_sdk import ImageReference
-from retinue_workers.cli.commands import retinue
 from sqlalchemy import Engine
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -14,9 +14,9 @@ import pytest
 from click.testing import Result
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from retinue_cli.data.export import destination, parquet, write_csv
 from retinue_history import DETECTION_COLUMNS, Selection, snapshot
 from retinue_sdk import ImageReference
-from retinue_workers.export import destination, parquet, write_csv
 
 Cli = Callable[..., Result]
 Photos = dict[str, ImageReference]

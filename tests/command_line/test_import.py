@@ -13,12 +13,12 @@ import pytest
 from click.testing import Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from retinue_cli.data.export import write_coco
+from retinue_cli.data.export.categories import Categories
+from retinue_cli.data.export.sizes import Sizes
+from retinue_cli.data.ground_truth import Annotations, Problems, make_runs, match
 from retinue_history import Selection, record_annotations, snapshot
 from retinue_sdk import ImageReference
-from retinue_workers.export import write_coco
-from retinue_workers.export.categories import Categories
-from retinue_workers.export.sizes import Sizes
-from retinue_workers.ground_truth import Annotations, Problems, make_runs, match
 from sqlalchemy import Engine, text
 
 Cli = Callable[..., Result]

@@ -10,9 +10,9 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from click.testing import Result
 from PIL import Image
+from retinue_cli.data.export.sizes import size_of
+from retinue_cli.options import s3_client
 from retinue_sdk import ImageReference
-from retinue_workers.cli import objects
-from retinue_workers.export.sizes import size_of
 
 Cli = Callable[..., Result]
 Photos = dict[str, ImageReference]
@@ -24,7 +24,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Stubber:
     client = boto3.client(
         "s3", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
     )
-    monkeypatch.setattr(objects, "s3_client", lambda settings: client)
+    monkeypatch.setattr(s3_client, "s3_client", lambda settings: client)
     stubber = Stubber(client)
     stubber.activate()
     return stubber

@@ -15,13 +15,13 @@ from fakes.events import BUCKET
 from fakes.history import MemoryHistory
 from fakes.rig import POINTS, Rig
 from fakes.waiting import eventually
+from retinue_cli.local import Endpoint
 from retinue_eventbridge import publisher as publishing
 from retinue_eventbridge.event import MAX_ENTRY_BYTES, entry, entry_bytes
 from retinue_eventbridge.options import PublisherOptions
 from retinue_eventbridge.publisher import Publisher
 from retinue_sdk import BoundingBox, ConfigurationError, Detection, ImageReference, Run
 from retinue_sdk.plugins.manager import Plugins
-from retinue_workers.laptop import Endpoint
 
 RUN = Run(
     image=ImageReference("photos", "a.jpg", etag="e"),

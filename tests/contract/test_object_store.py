@@ -18,6 +18,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 from fakes.object_store import MemoryS3, client_error
+from retinue_cli.local import Endpoint
 from retinue_sdk import (
     DetectorError,
     DetectorNotReadyError,
@@ -27,7 +28,6 @@ from retinue_sdk import (
     RetriableError,
 )
 from retinue_workers.intake.s3 import ObjectStore
-from retinue_workers.laptop import Endpoint
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -15,9 +15,9 @@ from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from retinue_cli.local import Endpoint
 from retinue_sdk import ConfigurationError
 from retinue_workers.intake.sqs import Queue, QueueUnavailableError, SqsQueue
-from retinue_workers.laptop import Endpoint
 from retinue_workers.work import Message
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from fakes.waiting import eventually
+from retinue_cli.local import LaptopError
+from retinue_cli.local.emulator_environment import EmulatorEnvironment
+from retinue_cli.local.endpoint import Endpoint
 from retinue_deploy.account import Account
 from retinue_deploy.bootstrap import STATE_KEY, Bootstrap
 from retinue_deploy.bucket import purge
 from retinue_deploy.errors import DeployError
 from retinue_deploy.registry import Registry
-from retinue_workers.laptop import LaptopError
-from retinue_workers.laptop.emulator_environment import EmulatorEnvironment
-from retinue_workers.laptop.endpoint import Endpoint
 
 ACCOUNT = "000000000000"
 

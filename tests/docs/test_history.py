@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from retinue_cli.local import package_photographs
 from retinue_history import (
     DetectionRecord,
     History,
@@ -18,7 +19,6 @@ from retinue_history import (
     create_history_engine,
 )
 from retinue_sdk import ImageReference
-from retinue_workers.laptop import package_photographs
 
 PAGE = "docs/history.md"
 Run = Callable[[Sequence[str], Path, Mapping[str, str]], str]

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import uv
-from retinue_workers.laptop import LaptopError
-from retinue_workers.laptop.emulator_environment import EmulatorEnvironment
+from retinue_cli.local import LaptopError
+from retinue_cli.local.emulator_environment import EmulatorEnvironment
 
 PAGE = "docs/plugins.md"
 FILE = re.compile(r"^`(my-plugins/[\w./-]+)`$")
-PROGRAMS = {"pytest": "pytest", "retinue": "retinue_workers"}
+PROGRAMS = {"pytest": "pytest", "retinue": "retinue_cli"}
 
 
 @pytest.fixture

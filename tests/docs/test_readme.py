@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from retinue_workers.laptop import Emulator, LaptopError, State, package_photographs
-from retinue_workers.laptop.emulator_environment import EmulatorEnvironment
+from retinue_cli.local import Emulator, LaptopError, State, package_photographs
+from retinue_cli.local.emulator_environment import EmulatorEnvironment
 
 PAGE = "README.md"
 Run = Callable[[Sequence[str], Path, Mapping[str, str]], str]

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from retinue_cli.faces.service import IAM_ACTIONS
 from retinue_rekognition.options import RekognitionOptions
 from retinue_rekognition.plugin import DETECTORS
-from retinue_workers.people.service import IAM_ACTIONS
 
 PAGE = "plugins/rekognition/README.md"
 SHARED = set(RekognitionOptions.model_fields)
@@ -51,7 +51,7 @@ def test_the_operators_policy_is_what_the_commands_call(root: Path, blocks: list
 
 
 def test_every_command_is_listed(root: Path) -> None:
-    from retinue_workers.cli.faces import faces
+    from retinue_cli.commands.faces import faces
 
     text = (root / "docs/faces.md").read_text("utf-8")
     assert set(re.findall(r"^retinue faces (\w+) .*$|^retinue faces (\w+)$", text, re.MULTILINE))

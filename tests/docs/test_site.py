@@ -12,7 +12,7 @@ import click
 import pytest
 import retinue_sdk
 import retinue_sdk.testing
-from retinue_workers.cli.commands import retinue
+from retinue_cli.app import retinue
 
 OUTSIDE = re.compile(
     r"<(?:script|img|iframe)[^>]*\bsrc=\"?(?:https?:)?//[^\s\">]+"

@@ -7,7 +7,7 @@ import pytest
 from faults.database import Database
 from faults.proxy import Proxy
 from faults.site import Site
-from retinue_workers.laptop import Endpoint
+from retinue_cli.local import Endpoint
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import psycopg
 from psycopg import sql
+from retinue_cli.local.postgres import EmbeddedPostgres
+from retinue_cli.local.state import State
 from retinue_history import upgrade
-from retinue_workers.laptop.postgres import EmbeddedPostgres
-from retinue_workers.laptop.state import State
 from sqlalchemy import make_url
 
 WORKER = "faulted_worker"

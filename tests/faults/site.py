@@ -20,7 +20,7 @@ from faults.database import Database
 from faults.proxy import Proxy
 from PIL import Image
 from psycopg.rows import dict_row
-from retinue_workers.laptop import Endpoint
+from retinue_cli.local import Endpoint
 from retinue_workers.settings.settings import STOP_SECONDS
 
 PLUGINS = Path(__file__).with_name("plugins")
@@ -178,7 +178,7 @@ class Site:
         }
         with (output or self.log).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "retinue_workers", "worker"],
+                [sys.executable, "-m", "retinue_workers"],
                 env=Endpoint(self.proxy.url).environment(environment)
                 | BRISK
                 | {

@@ -12,11 +12,11 @@ from fakes.events import created, removed
 from faults.clock import Clock, compiler
 from faults.proxy import Breakage, Weather
 from faults.site import DATA, Site
+from retinue_cli.local import Endpoint
+from retinue_cli.local.fake_service import StandInProcess
+from retinue_cli.local.processes import Processes
+from retinue_cli.local.state import State
 from retinue_sdk.plugins.manager import Plugins
-from retinue_workers.laptop import Endpoint
-from retinue_workers.laptop.processes import Processes
-from retinue_workers.laptop.stand_in_process import StandInProcess
-from retinue_workers.laptop.state import State
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 

@@ -13,9 +13,9 @@ from faults.database import Database
 from faults.proxy import Breakage, Weather
 from faults.site import Site
 from faults.steps import afflicted
-from retinue_workers.laptop.postgres import EmbeddedPostgres
-from retinue_workers.laptop.postgres_install import PostgresInstall
-from retinue_workers.laptop.state import State
+from retinue_cli.local.postgres import EmbeddedPostgres
+from retinue_cli.local.postgres_install import PostgresInstall
+from retinue_cli.local.state import State
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 from faults.site import Site
+from retinue_cli.local import Endpoint as Aws
 from retinue_rekognition.endpoint import Endpoint, StoredObject
 from retinue_rekognition.endpoint.versions import HOSTED
 from retinue_workers.hosted_models.controller import LEASE_SECONDS
-from retinue_workers.laptop import Endpoint as Aws
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -124,7 +124,7 @@ class Scene:
         """``retinue models reap``, as the infrastructure runs it."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RETINUE_")}
         answer = subprocess.run(
-            [sys.executable, "-m", "retinue_workers", "models", "reap"],
+            [sys.executable, "-m", "retinue_cli", "models", "reap"],
             env=environment
             | self.variables
             | {

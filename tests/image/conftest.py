@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from image.container import Image
 from image.tools import ToolsMissingError, base_archive, ensure_tools, run
-from retinue_workers.laptop import Emulator, LaptopError, State
-from retinue_workers.laptop.endpoint import Endpoint
+from retinue_cli.local import Emulator, LaptopError, State
+from retinue_cli.local.endpoint import Endpoint
 
 ROOT = Path(__file__).parents[2]
 INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL", "UV_HTTP_TIMEOUT",

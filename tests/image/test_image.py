@@ -14,10 +14,10 @@ import pytest
 from fakes.waiting import eventually
 from image.container import Image, log_lines, terminate
 from image.relay import relay
-from retinue_workers.laptop import package_photographs
-from retinue_workers.laptop.endpoint import Endpoint
-from retinue_workers.laptop.upload import upload
-from retinue_workers.laptop.wiring import is_empty, wire
+from retinue_cli.local import package_photographs
+from retinue_cli.local.endpoint import Endpoint
+from retinue_cli.local.resources import is_empty, wire
+from retinue_cli.local.upload import upload
 from sqlalchemy import make_url
 
 pytestmark = pytest.mark.timeout(600)

@@ -12,13 +12,13 @@ import pytest
 from aws_calls.server import serving
 from botocore.awsrequest import AWSResponse
 from infra.terraform import resources, source
+from retinue_cli.local import Endpoint
 from retinue_eventbridge.options import PublisherOptions
 from retinue_eventbridge.publisher import Publisher
 from retinue_sdk import ImageLimits, ImageReference
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.sqs import SqsQueue
-from retinue_workers.laptop import Endpoint
 from retinue_workers.work import Message
 
 IMPLIED = {

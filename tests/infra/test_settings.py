@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from infra.terraform import resources, source
+from retinue_cli.app import retinue
 from retinue_history.logins import IAM_LOGINS
 from retinue_sdk.plugins.manager import Plugins
-from retinue_workers.cli.commands import retinue
 from retinue_workers.recording.db_auth import password_source
 from retinue_workers.settings.hosted_models import ModelPolicy
 from retinue_workers.settings.settings import PREFIX, STOP_SECONDS, Settings

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from retinue_workers.laptop import Emulator, Endpoint, LaptopError, State
-from retinue_workers.laptop.emulator_environment import EmulatorEnvironment
+from retinue_cli.local import Emulator, Endpoint, LaptopError, State
+from retinue_cli.local.emulator_environment import EmulatorEnvironment
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def script() -> Callable[[Path, str], AbstractContextManager["Script"]]:
 _PRELUDE = """
 import sys, time
 from pathlib import Path
-from retinue_workers.laptop import EmbeddedPostgres, Emulator, LaptopError, Processes, State
+from retinue_cli.local import EmbeddedPostgres, Emulator, LaptopError, Processes, State
 state = State(Path(sys.argv[1]))
 def say(what):
     print(what, flush=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 import psutil
 import pytest
-from retinue_workers.laptop import Emulator, LaptopError, Processes, State, emulator
-from retinue_workers.laptop import emulator_environment as module
-from retinue_workers.laptop.emulator_environment import EmulatorEnvironment
+from retinue_cli.local import Emulator, LaptopError, Processes, State, emulator
+from retinue_cli.local import emulator_environment as module
+from retinue_cli.local.emulator_environment import EmulatorEnvironment
 
 Start = Callable[[Path, str], AbstractContextManager[Any]]
 
@@ -81,7 +81,7 @@ def test_one_that_dies_shows_its_log(state: State, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("emulator_environment")  # says whether it can be had, and fills uv's cache
 def test_an_installation_killed_midway_is_not_trusted(tmp_path: Path, script: Start) -> None:
     install = f"""
-from retinue_workers.laptop.emulator_environment import EmulatorEnvironment
+from retinue_cli.local.emulator_environment import EmulatorEnvironment
 EmulatorEnvironment(Path({str(tmp_path)!r})).ensure(lambda: say('installing'))"""
     with script(tmp_path, install) as run:
         assert run.hear() == "installing"

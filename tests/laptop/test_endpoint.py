@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 import pytest
-from retinue_workers.laptop import Endpoint, LaptopError, named_endpoint
+from retinue_cli.local import Endpoint, LaptopError, named_endpoint
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import signal
 import sys
 
 import pytest
-from retinue_workers.laptop.interruption import Interruption
+from retinue_cli.local.signals import Interruption
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from retinue_workers.laptop import (
+from retinue_cli.local import (
     LaptopError,
     Photograph,
     folder_photographs,
@@ -32,7 +32,7 @@ def keys(folder: Path) -> list[str]:
 
 def test_the_packages_photographs_are_found_without_importing_them() -> None:
     program = (
-        "import sys; from retinue_workers.laptop import package_photographs;"
+        "import sys; from retinue_cli.local import package_photographs;"
         "print(len(package_photographs()),"
         " {'skimage', 'sklearn', 'matplotlib', 'scipy'} & set(sys.modules))"
     )

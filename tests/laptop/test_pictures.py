@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from retinue_cli.local import LabelledBox, draw
 from retinue_sdk import InvalidImageError
-from retinue_workers.laptop import LabelledBox, draw
 
 RATIOS = st.floats(-2, 2)
 BOXES = st.builds(

@@ -11,8 +11,8 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
-from retinue_workers.laptop import EmbeddedPostgres, LaptopError, State
-from retinue_workers.laptop.postgres_install import PostgresInstall
+from retinue_cli.local import EmbeddedPostgres, LaptopError, State
+from retinue_cli.local.postgres_install import PostgresInstall
 from sqlalchemy import create_engine, text
 
 Start = Callable[[Path, str], AbstractContextManager[Any]]

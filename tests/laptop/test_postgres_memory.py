@@ -3,8 +3,8 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from retinue_workers.laptop import postgres_memory
-from retinue_workers.laptop.postgres_memory import memory_options
+from retinue_cli.local import postgres_memory
+from retinue_cli.local.postgres_memory import memory_options
 
 
 def megabytes(options: list[str], name: str) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
-from retinue_workers.laptop import LaptopError, Processes, State
-from retinue_workers.laptop.processes import uninterrupted
+from retinue_cli.local import LaptopError, Processes, State
+from retinue_cli.local.processes import uninterrupted
 
 Start = Callable[[Path, str], AbstractContextManager[Any]]
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
+from retinue_cli.local import Endpoint, LaptopError, Processes, State
+from retinue_cli.local.fake_service import StandInProcess, needed, warning
 from retinue_sdk import StandIn
-from retinue_workers.laptop import Endpoint, LaptopError, Processes, State
-from retinue_workers.laptop.stand_in_process import StandInProcess, needed, warning
 
 ONE = StandIn("A Service", "retinue_rekognition.endpoint", "AWS_ENDPOINT_URL_A", "url", "It lies.")
 NOWHERE = Endpoint("http://127.0.0.1:9")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from retinue_workers.laptop import LaptopError, State
+from retinue_cli.local import LaptopError, State
 
 Start = Callable[[Path, str], AbstractContextManager[Any]]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote_plus
 
 import pytest
-from retinue_workers.laptop import Endpoint, LaptopError, Photograph, Upload, upload, wire
+from retinue_cli.local import Endpoint, LaptopError, Photograph, Upload, upload, wire
 
 KEYS = [
     "plain.jpg",

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from fakes.waiting import eventually
 from psycopg.rows import dict_row
+from retinue_cli.app import retinue
 from retinue_history import (
     DetectionRecord,
     History,
@@ -19,7 +20,6 @@ from retinue_history import (
     RemovedObject,
     create_history_engine,
 )
-from retinue_workers.cli.commands import retinue
 from sqlalchemy import Engine
 
 Make = Callable[..., Any]

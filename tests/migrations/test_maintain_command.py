@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from infra.terraform import last_line
+from retinue_cli.app import retinue
 from retinue_history import Charge, DetectionRecord, History, RemovedObject
 from retinue_history.maintenance import months_before
-from retinue_workers.cli.commands import retinue
 
 Make = Callable[..., Any]
 

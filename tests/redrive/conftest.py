@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from retinue_workers.laptop import Endpoint
+from retinue_cli.local import Endpoint
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
+from retinue_cli.replay.backfill import KNOWN, Backfill, Count, Estimate
+from retinue_cli.replay.checkpoint import Checkpoint
+from retinue_cli.replay.listing import Page
+from retinue_cli.replay.message import Request
+from retinue_cli.replay.sender import Sender
 from retinue_sdk import ImageReference
-from retinue_workers.redrive.backfill import KNOWN, Backfill, Count, Estimate
-from retinue_workers.redrive.checkpoint import Checkpoint
-from retinue_workers.redrive.listing import Page
-from retinue_workers.redrive.message import Request
-from retinue_workers.redrive.sender import Sender
 
 PAGE = 3
 

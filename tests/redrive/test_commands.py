@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 from fakes.waiting import eventually
 from redrive.conftest import Pool
-from retinue_workers.cli.commands import retinue
-from retinue_workers.laptop import Endpoint
+from retinue_cli.app import retinue
+from retinue_cli.local import Endpoint
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -3,8 +3,8 @@
 import pytest
 from fakes.events import created
 from redrive.conftest import Pool
+from retinue_cli.replay.dead_letters import UNRECORDED, DeadLetters, Moved
 from retinue_sdk import ConfigurationError
-from retinue_workers.redrive.dead_letters import UNRECORDED, DeadLetters, Moved
 
 
 def bury(pool: Pool, *bodies: str) -> None:

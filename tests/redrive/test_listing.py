@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import orc
+from retinue_cli.replay.inventory import Inventory
+from retinue_cli.replay.listing import Bucket, Filter, Listed, Page, Source
 from retinue_sdk import ConfigurationError, ImageReference
-from retinue_workers.redrive.inventory import Inventory
-from retinue_workers.redrive.listing import Bucket, Filter, Listed, Page, Source
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -117,7 +117,7 @@ def test_an_inventory_in_columns_is_read(
     s3: "S3Client", bucket: str, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the S3 User Guide describes it: names in snake case, keys as they are."""
-    monkeypatch.setattr("retinue_workers.redrive.inventory.PAGE_ROWS", 2)
+    monkeypatch.setattr("retinue_cli.replay.inventory.PAGE_ROWS", 2)
     keys = [*KEYS, "old.jpg", "gone.jpg"]
     when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     columns: dict[str, list[Any]] = {
@@ -165,7 +165,7 @@ def test_an_inventory_in_columns_without_what_is_needed_is_told(
 def test_an_inventory_goes_on_after_a_page(
     s3: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retinue_workers.redrive.inventory.PAGE_ROWS", 2)
+    monkeypatch.setattr("retinue_cli.replay.inventory.PAGE_ROWS", 2)
     manifest = report(s3, bucket, [row(f"{n}.jpg") for n in range(5)], [row("5.jpg")])
     source = Inventory(s3, bucket, manifest)
     pages = list(source.pages())

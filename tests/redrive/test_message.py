@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from retinue_cli.replay.message import Request
 from retinue_sdk import ImageReference
 from retinue_workers.intake.s3_event import ObjectCreated, parse
-from retinue_workers.redrive.message import Request
 
 names = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=300

@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from redrive.conftest import Pool
 from retinue_aws import Answer, JsonCalls
+from retinue_cli.replay.sender import Sender
 from retinue_workers.intake.sqs import QueueUnavailableError
-from retinue_workers.redrive.sender import Sender
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -70,7 +70,7 @@ def test_large_messages_go_alone(pool: Pool) -> None:
 
 def test_the_pace_is_kept(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("retinue_workers.redrive.sender.time.sleep", slept.append)
-    monkeypatch.setattr("retinue_workers.redrive.sender.time.monotonic", lambda: 100.0)
+    monkeypatch.setattr("retinue_cli.replay.sender.time.sleep", slept.append)
+    monkeypatch.setattr("retinue_cli.replay.sender.time.monotonic", lambda: 100.0)
     list(Sender(JsonCalls(pool.sqs), pool.url, per_second=5).send(["x"] * 30))
     assert slept == [0.0, 2.0, 4.0]

@@ -15,6 +15,12 @@ import pytest
 from PIL import Image as Pillow
 from rekognition import aws_account
 from rekognition.conftest import ANN, BUCKET, Store, painting
+from retinue_cli.faces.enrol import choose, enrol
+from retinue_cli.faces.errors import FacesError, NoSuchCollectionError
+from retinue_cli.faces.external_id import name_of
+from retinue_cli.faces.forget import Forgetting, Subject
+from retinue_cli.faces.photo import load
+from retinue_cli.faces.service import FaceService
 from retinue_history import Erasures, People, create_history_engine
 from retinue_rekognition.celebrities import CelebrityDetector
 from retinue_rekognition.endpoint import Endpoint, StoredObject
@@ -34,12 +40,6 @@ from retinue_sdk import (
     ImageReference,
     InvalidImageError,
 )
-from retinue_workers.people.enrol import choose, enrol
-from retinue_workers.people.errors import FacesError, NoSuchCollectionError
-from retinue_workers.people.external_id import name_of
-from retinue_workers.people.forget import Forgetting, Subject
-from retinue_workers.people.photo import load
-from retinue_workers.people.service import FaceService
 from skimage import data
 
 with_aws = pytest.mark.skipif(not aws_account.wanted(), reason="`make test-aws` asks AWS itself")

@@ -7,8 +7,8 @@ import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from retinue_workers.people.errors import FacesError
-from retinue_workers.people.external_id import external_image_id, name_of, plain_name
+from retinue_cli.faces.errors import FacesError
+from retinue_cli.faces.external_id import external_image_id, name_of, plain_name
 
 SHAPE = botocore.session.get_session().get_service_model("rekognition").shape_for("ExternalImageId")
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=400).filter(

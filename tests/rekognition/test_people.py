@@ -14,12 +14,12 @@ from fakes.rig import Rig
 from fakes.waiting import eventually
 from psycopg.rows import dict_row
 from rekognition.conftest import ANN, BOB, EVE, painting
+from retinue_cli.app import retinue as retinue_command
+from retinue_cli.faces import forget as forgetting
+from retinue_cli.faces.service import IAM_ACTIONS
 from retinue_history import Erasures, History, Names, create_history_engine
 from retinue_rekognition.endpoint import Endpoint, Failure
 from retinue_sdk.plugins.manager import Plugins
-from retinue_workers.cli.commands import retinue as retinue_command
-from retinue_workers.people import forget as forgetting
-from retinue_workers.people.service import IAM_ACTIONS
 from sqlalchemy import Engine
 
 POINT = EntryPoint("rekognition", "retinue_rekognition.plugin", "retinue")

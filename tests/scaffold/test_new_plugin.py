@@ -14,10 +14,10 @@ import psycopg
 import pytest
 import uv
 from PIL import Image as Pillow
+from retinue_cli.local import Emulator, LaptopError, Photograph, State, upload, wire
+from retinue_cli.local.emulator_environment import EmulatorEnvironment
+from retinue_cli.plugin_dev.scaffold import TEMPLATE, Names, write_plugin
 from retinue_sdk import ConfigurationError
-from retinue_workers.laptop import Emulator, LaptopError, Photograph, State, upload, wire
-from retinue_workers.laptop.emulator_environment import EmulatorEnvironment
-from retinue_workers.scaffold import TEMPLATE, Names, write_plugin
 
 ROOT = Path(__file__).parents[2]
 FILES = {
@@ -30,7 +30,7 @@ FILES = {
     "tests/test_conformance.py",
     "tests/test_detector.py",
 }
-RELEASED = ("retinue-sdk", "retinue-aws", "retinue-history", "retinue-workers")
+RELEASED = ("retinue-sdk", "retinue-aws", "retinue-history", "retinue-workers", "retinue-cli")
 
 Run = Callable[[Sequence[str | Path], Path], str]
 
@@ -112,7 +112,7 @@ def test_its_tests_pass_beside_the_released_wheels(
     said = run([python, "-m", "pytest", "-p", "no:cacheprovider", "-q"], plugin)
     assert "passed" in said
     report = folder / "report.json"
-    retinue = [python, "-m", "retinue_workers"]
+    retinue = [python, "-m", "retinue_cli"]
     check = ["plugins", "check", "acme-logos", "--memory-images", "50", "--json", report]
     said = run([*retinue, *check], folder)
     assert "acme-logos passes" in said
@@ -145,7 +145,7 @@ def test_a_worker_runs_it(python: Path, folder: Path, history_url: str) -> None:
             "RETINUE_DETECTORS": '{"acme-logos": {"min_contrast": 0.5}}',
             "RETINUE_RECEIVE_WAIT_SECONDS": "1",
         }
-        command = [python, "-m", "retinue_workers", "worker"]
+        command = [python, "-m", "retinue_workers"]
         with subprocess.Popen(command, env=variables, cwd=folder) as worker:
             try:
                 rows = committed(history_url, worker)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 from platformdirs import user_cache_path
-from retinue_workers.laptop.emulator_environment import EmulatorEnvironment
+from retinue_cli.local.emulator_environment import EmulatorEnvironment
 from stack.services import Emulator
 from uv import find_uv_bin
 

@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from fakes.waiting import eventually
-from retinue_workers.laptop.photographs import package_photographs
+from retinue_cli.local.photographs import package_photographs
 from stack.conftest import Cloud
 from stack.differences import not_seen, unexplained
 from stack.ecs import SMOKE_PREFIX

@@ -10,10 +10,10 @@ import boto3
 import click.testing
 import pytest
 from PIL import Image
+from retinue_cli.app import retinue
+from retinue_cli.local import Endpoint as Aws
+from retinue_cli.training.service import CustomLabels
 from retinue_rekognition.endpoint import Endpoint, StoredObject
-from retinue_workers.cli.commands import retinue
-from retinue_workers.laptop import Endpoint as Aws
-from retinue_workers.training.service import CustomLabels
 
 
 class Clock:

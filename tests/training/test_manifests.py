@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from retinue_workers.ground_truth import AnnotatedImage, Annotations, Problems
-from retinue_workers.training.data import from_annotations, manifest
+from retinue_cli.data.ground_truth import AnnotatedImage, Annotations, Problems
+from retinue_cli.training.data import from_annotations, manifest
 
 FILES = Path(__file__).parent / "manifests"
 

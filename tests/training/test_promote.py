@@ -85,7 +85,7 @@ def test_no_reaper_and_no_keeper_acts_meanwhile(
     cli: Cli, endpoint: Endpoint, pool: tuple[str, str], ledger: ModelLedger
 ) -> None:
     _, new = pool
-    reap = f"{sys.executable} -m retinue_workers models reap --models '*/version/v2/*' > reaped"
+    reap = f"{sys.executable} -m retinue_cli models reap --models '*/version/v2/*' > reaped"
     promote(cli, new, apply=reap)
     assert f"kept: {new}: kept by promotion:" in Path("reaped").read_text("utf-8")
     assert statuses(endpoint, new) == ["RUNNING"]
@@ -99,7 +99,7 @@ def test_a_worker_that_keeps_a_version_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old, new = pool
-    monkeypatch.setattr("retinue_workers.training.lease.PATIENCE_SECONDS", 0)
+    monkeypatch.setattr("retinue_cli.training.lease.PATIENCE_SECONDS", 0)
     ledger.hold(new, detector=DETECTOR, options={}, holder="worker 7", lease_seconds=600)
     said = promote(cli, new, exit_code=1)
     assert "is kept by worker 7" in said

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from retinue_cli.data.ground_truth import Annotations, Problems
+from retinue_cli.training.errors import TrainingError
+from retinue_cli.training.follow import follow
+from retinue_cli.training.service import CustomLabels
 from retinue_rekognition.endpoint import Endpoint, Failure
-from retinue_workers.ground_truth import Annotations, Problems
-from retinue_workers.training.errors import TrainingError
-from retinue_workers.training.follow import follow
-from retinue_workers.training.service import CustomLabels
 from training.conftest import Clock, picture
 
 Cli = Callable[..., Result]

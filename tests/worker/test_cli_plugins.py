@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image as Pillow
+from retinue_cli.app import retinue
+from retinue_cli.local import Endpoint
+from retinue_cli.plugin_dev.check.process import check_detector
+from retinue_cli.plugin_dev.check.request import Order
 from retinue_sdk.testing import CHECKS
-from retinue_workers.checking.order import Order
-from retinue_workers.checking.process import check_detector
-from retinue_workers.cli.commands import retinue
-from retinue_workers.laptop import Endpoint
 
 Invoke = Callable[..., Result]
 

@@ -10,8 +10,8 @@ from fakes.plugin import Gate
 from fakes.rig import MakeRig, Rig, hurried
 from fakes.waiting import eventually
 from PIL import Image as PillowImage
+from retinue_cli.replay.message import Request
 from retinue_sdk import ConfigurationError, ImageReference
-from retinue_workers.redrive.message import Request
 from retinue_workers.settings.settings import Settings
 
 PRICED = {"hostile-slow": {"seconds": 0}}

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
+from retinue_cli.output.top.queue_depth import Backlog
+from retinue_cli.output.top.view import View, sparkline
 from retinue_history import Activity
-from retinue_workers.top.backlog import Backlog
-from retinue_workers.top.view import View, sparkline
 from rich.console import Console
 
 

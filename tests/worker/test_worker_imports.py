@@ -32,7 +32,7 @@ STARTS = """
 import json, sys
 from importlib.metadata import entry_points
 
-from retinue_workers.cli.commands import retinue
+from retinue_cli.app import retinue
 from retinue_sdk.plugins.manager import Plugins
 
 retinue.get_command(None, "worker")
@@ -63,12 +63,12 @@ def test_an_api_only_worker_imports_nothing_that_is_for_others() -> None:
 def test_a_command_runs_with_the_garbage_collector_on() -> None:
     script = """
 import gc, sys
-from retinue_workers import cli
-from retinue_workers.cli import migrate, commands
+import retinue_cli
+from retinue_cli.commands import migrate
 
 migrate.migrate.callback = lambda: print(gc.isenabled())
 sys.argv = ["retinue", "migrate"]
-cli.main()
+retinue_cli.main()
 """
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
     assert done.stdout.split() == [b"True"]

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from fakes.events import BUCKET, created, removed, sequencer
 from fakes.rig import Rig
+from retinue_cli.replay.message import Request
 from retinue_sdk import ImageReference, Run
-from retinue_workers.redrive.message import Request
 
 CHOSEN = {"echo": {}, "hostile-invalid-image": {}}
 

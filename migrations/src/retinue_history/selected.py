@@ -37,7 +37,7 @@ def image_rows(selection: Selection, side: Side | None = None) -> sql.Composed:
     """One row a detection, and one with nulls for a run without any; the rows of an image together.
 
     A run that found nothing counts: its image was looked at. The columns are those that
-    ``SelectedImage`` and ``SelectedDetection`` of ``retinue_workers.export`` have, in their order.
+    ``SelectedImage`` and ``SelectedDetection`` of ``retinue_cli.data.export`` have, in their order.
 
     Args:
         selection: Which part of the history.

@@ -1,4 +1,4 @@
-"""Retinue's worker and command line: consume, pace, detect, persist."""
+"""Retinue's worker: consume a queue, run detectors within their limits, record the results."""
 
 import sys
 

@@ -9,10 +9,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from retinue_cli.output.detector_sheet import bounds, describe, kind
 from retinue_sdk import hookspecs
 from retinue_sdk.plugins.manager import Plugins
-
-from retinue_workers.cli.detector_sheet import bounds, describe, kind
 
 DISTRIBUTIONS = ("retinue-onnx", "retinue-rekognition")
 """The plugins that come with Retinue."""

@@ -1,0 +1,1 @@
+"""The commands of ``retinue``, one module each."""

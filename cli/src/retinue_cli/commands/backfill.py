@@ -1,0 +1,146 @@
+"""``retinue backfill``."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import click
+from retinue_history import KnownImages
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.options.database import reader_url
+from retinue_cli.options.s3_uri import S3Uri
+from retinue_cli.options.s3_uri_type import S3UriType
+from retinue_cli.output.progress import progress
+from retinue_cli.replay.backfill import Backfill, Count, Estimate
+
+STATE = Path(".retinue")
+"""Where it is kept how far a backfill has come: the folder in which it was begun."""
+
+
+@click.command(short_help="Ask for the images that a bucket already holds.")
+@click.argument("uri", type=S3UriType(), metavar="S3_URI")
+@click.option(
+    "--inventory",
+    type=S3UriType(),
+    help="List them from this manifest.json of S3 Inventory instead of the bucket.",
+)
+@click.option("--all-files", is_flag=True, help="Whatever the keys end with, not only images.")
+@click.option("--again", is_flag=True, help="Also images that the history has runs of.")
+@click.option(
+    "--per-second", type=click.FloatRange(0, min_open=True), help="Most messages a second."
+)
+@click.option("--restart", is_flag=True, help="Begin anew, even if it was interrupted before.")
+@click.option("--yes", is_flag=True, help="Do not ask before sending.")
+@click.option("--dry-run", is_flag=True, help="Only count and estimate.")
+def backfill(
+    uri: S3Uri,
+    *,
+    inventory: S3Uri | None,
+    all_files: bool,
+    again: bool,
+    per_second: float | None,
+    restart: bool,
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    """Ask for the images under s3://bucket/prefix, as if they had just been uploaded.
+
+    They go into the queue of RETINUE_QUEUE_URL. First they are counted, and it is said how long the
+    detectors of RETINUE_DETECTORS will take and what they will cost. Killed midway, the same
+    command goes on where it was.
+    """
+    from retinue_aws import JsonCalls
+    from retinue_workers.intake.clients import make_clients
+
+    from retinue_cli.replay.checkpoint import Checkpoint
+    from retinue_cli.replay.inventory import Inventory
+    from retinue_cli.replay.listing import Bucket, Filter, Source
+    from retinue_cli.replay.sender import THREADS, Sender
+
+    settings = Settings.load()
+    queue_url = settings.require_queue_url()
+    clients = make_clients(connections=THREADS)
+    chosen = Filter(all_files)
+    source: Source
+    if inventory is None:
+        source = Bucket(clients.s3(), uri.bucket, uri.key, chosen)
+    else:
+        source = Inventory(clients.s3(), inventory.bucket, inventory.key, uri.key, chosen)
+    checkpoint = Checkpoint.of(STATE, str(uri), str(inventory), queue_url, all_files, again)
+    if restart:
+        checkpoint.clear()
+    elif checkpoint.position is not None:
+        click.echo(f"goes on after {checkpoint.sent:,} messages sent before; --restart begins anew")
+    with _known(settings, again=again) as known:
+        filling = Backfill(source, known, checkpoint)
+        count = Count()
+        with progress("objects listed") as advance:
+            for number in filling.count(count):
+                advance(number)
+        _print_count(uri, count, _estimate(settings, count.images, per_second))
+        if dry_run or not count.images:
+            return
+        if not yes:
+            click.confirm(f"send {count.images:,} messages to {queue_url}?", abort=True)
+        sent = 0
+        sender = Sender(JsonCalls(clients.sqs), queue_url, per_second=per_second)
+        with progress("messages sent", count.images) as advance:
+            for number in filling.send(sender):
+                sent += number
+                advance(number)
+    click.echo(f"sent {sent:,} messages")
+
+
+@contextmanager
+def _known(settings: Settings, *, again: bool) -> Iterator[Callable[[list[UUID]], set[UUID]]]:
+    """Asks the history which images it has runs of."""
+    if again:
+        yield _nothing
+        return
+    with reader_url(settings) as url, closing(KnownImages(url)) as known:
+        yield known.among
+
+
+def _nothing(image_ids: list[UUID]) -> set[UUID]:
+    del image_ids
+    return set()
+
+
+def _estimate(settings: Settings, images: int, per_second: float | None) -> Estimate:
+    """What the detectors take, by their own pace and price; they are made, not started.
+
+    An image is taken for one call and one unit, and the month for a new one.
+    """
+    from retinue_sdk.plugins.manager import Plugins
+    from retinue_workers.limits.budget import prices_of
+
+    known = [] if per_second is None else [per_second]
+    usd = Decimal(0)
+    for each in Plugins(folder=settings.plugins_dir).make(settings.detectors):
+        its = each.capabilities
+        if its.requests_per_second is not None:
+            known.append(its.requests_per_second)
+        if its.quotas:
+            known.append(max(its.quotas.values()))
+        for price in prices_of(each.name, its, settings.prices.get(each.name)):
+            usd += price.usd(Decimal(images)) / max(images, 1)
+    return Estimate.of(images, per_second=min(known, default=None), usd_per_image=usd)
+
+
+def _print_count(uri: S3Uri, count: Count, estimate: Estimate) -> None:
+    click.echo(f"{uri}: {count.images:,} images to ask for, {count.size_bytes / 1e9:,.2f} GB")
+    for reason, number in count.left_out.most_common():
+        if number:
+            click.echo(f"  left out: {number:,} {reason}")
+    if estimate.seconds is None:
+        click.echo("  takes as long as your workers need: no detector has a pace of its own")
+    else:
+        hours = estimate.seconds / 3_600
+        short = timedelta(seconds=round(estimate.seconds))
+        about = f"{hours:,.1f} hours" if hours >= 1 else str(short)
+        click.echo(f"  takes at least {about}")
+    click.echo(f"  detectors cost about ${estimate.usd:,.2f}, one billed unit an image")

@@ -1,0 +1,125 @@
+"""``retinue plugins check``."""
+
+import json
+import sys
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+from retinue_sdk import ConfigurationError
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.options.json_option import json_options
+from retinue_cli.options.plugins_dir import given, plugins_dir_option
+
+_COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
+
+
+@click.command(short_help="Check that a detector keeps the rules.")
+@click.argument("detector")
+@json_options
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path, exists=True),
+    help="A photograph, or a folder of them, in which it finds something.  [default: drawn ones]",
+)
+@click.option(
+    "--bucket",
+    help="An S3 bucket to lend pictures to, for a service that reads S3 itself; one whose uploads "
+    "nobody is told of. They are deleted at the end.",
+)
+@click.option(
+    "--timeout-seconds",
+    type=click.FloatRange(min=0.1),
+    default=60.0,
+    show_default=True,
+    help="Longest call of the detector.",
+)
+@click.option(
+    "--memory-images",
+    type=click.IntRange(min=0),
+    help="Images of the memory check.  [default: 1000; 0 for a detector with a price]",
+)
+@click.option(
+    "--json",
+    "report_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write the report as JSON.",
+)
+@plugins_dir_option
+@click.pass_obj
+def check(
+    folder: Path | None,
+    *,
+    detector: str,
+    options: dict[str, Any],
+    images: Path | None,
+    bucket: str | None,
+    timeout_seconds: float,
+    memory_images: int | None,
+    report_path: Path | None,
+    plugins_dir: Path | None,
+) -> None:
+    """Check that a DETECTOR keeps the rules; the exit code is 0 if it does, and 1 if not.
+
+    These are the checks that the test classes of retinue_sdk.testing make; docs/checks.md explains
+    each. They run in a process of their own, so that a crash or a hang is told too. A detector that
+    asks a service with a price calls it some two hundred times.
+    """
+    from retinue_sdk.testing import CheckResult
+
+    from retinue_cli.plugin_dev.check.bucket import CheckBucket
+    from retinue_cli.plugin_dev.check.process import check_detector
+    from retinue_cli.plugin_dev.check.request import Opened, Order
+
+    chosen = plugins_dir or folder
+    order = Order(
+        detector,
+        options,
+        Settings.load(**given(plugins_dir=chosen)).plugins_dir,
+        () if images is None else _photographs(images),
+        timeout_seconds,
+        memory_images,
+        bucket,
+        f"retinue-plugins-check/{uuid.uuid4()}/",
+    )
+
+    def begin(opened: Opened) -> None:
+        if opened.unread:
+            click.echo(
+                f"{detector} works by reference, and the pictures are not in S3. If its service "
+                "reads them there, give --bucket BUCKET\n"
+            )
+
+    def tell(result: CheckResult) -> None:
+        outcome = click.style(f"{result.outcome:8}", fg=_COLOURS[result.outcome])
+        click.echo(f"{outcome}{result.id:28}{result.seconds:6.1f} s")
+        for line in result.message.removeprefix(f"{result.id}: ").splitlines():
+            click.echo(f"        {line}")
+
+    with ExitStack() as stack:
+        if bucket is not None:
+            lent = CheckBucket(bucket, order.prefix)
+            lent.try_out()
+            stack.callback(lent.clear)
+        report = check_detector(order, opened=begin, told=tell)
+    if report_path is not None:
+        text = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
+        report_path.write_text(f"{text}\n", encoding="utf-8")
+    count = len(report.failures)
+    passed = sum(result.outcome == "passed" for result in report.results)
+    if count:
+        click.echo(f"\n{detector} fails {count} of {len(report.results)} checks")
+        sys.exit(1)
+    click.echo(f"\n{detector} passes: {passed} checks, {len(report.results) - passed} not for it")
+
+
+def _photographs(images: Path) -> tuple[bytes, ...]:
+    """The first few photographs of a folder, or one."""
+    files = [images] if images.is_file() else sorted(images.iterdir())
+    wanted = [file for file in files if file.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    if not wanted:
+        raise ConfigurationError(f"{images} has no .jpg and no .png file: give another --images")
+    return tuple(file.read_bytes() for file in wanted[:4])

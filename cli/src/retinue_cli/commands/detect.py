@@ -1,0 +1,99 @@
+"""``retinue try``."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from retinue_sdk import AnyDetector, DetectorError, Findings, Image, InvalidImageError, RetinueError
+
+from retinue_cli.options.json_option import json_options
+from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
+
+
+@click.command("try", short_help="Show photographs to one detector, without queue or database.")
+@click.argument("detector")
+@click.argument(
+    "photographs",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+@json_options
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".retinue/try"),
+    show_default=True,
+    help="Where to save the photographs with boxes.",
+)
+@plugins_dir_option
+def try_detector(
+    *,
+    detector: str,
+    photographs: tuple[Path, ...],
+    options: dict[str, Any],
+    pictures: Path,
+    plugins_dir: Path | None,
+) -> None:
+    """Show PHOTOGRAPHS to one DETECTOR, print what it finds, and save pictures with boxes.
+
+    Nothing is recorded. The exit code is 1 if some photograph could not be looked at.
+    """
+    [made] = installed_plugins(plugins_dir).make({detector: options})
+    try:
+        made.start()
+        failures = sum(not _show(made, path, pictures) for path in photographs)
+    except RetinueError as error:
+        raise click.ClickException(f"detector {detector}: {error}") from error
+    finally:
+        made.close()
+    sys.exit(1 if failures else 0)
+
+
+def _show(detector: AnyDetector, path: Path, pictures: Path) -> bool:
+    """One photograph; tells whether it could be looked at."""
+    click.echo(click.style(path.name, bold=True))
+    image = Image.from_file(path)
+    try:
+        [result] = detector.detect([image])
+    except DetectorError as error:
+        result = error
+    if not isinstance(result, Findings):
+        code = f" ({result.code})" if isinstance(result, InvalidImageError) else ""
+        click.echo(f"  {click.style(type(result).__name__, fg='red')}{code}: {result}")
+        return False
+    if not result.detections:
+        click.echo("  nothing found")
+    for found in result.detections:
+        click.echo(f"  {found.confidence:6.1%}  {found.label}  ({found.kind})")
+        if found.box is not None:
+            edges = ("left", "top", "width", "height")
+            where = ", ".join(f"{edge} {getattr(found.box, edge):.3f}" for edge in edges)
+            click.echo(f"          {where}")
+    if any(found.box is not None for found in result.detections):
+        click.echo(f"  picture: {_draw(path, result, pictures)}")
+    return True
+
+
+def _draw(path: Path, findings: Findings, pictures: Path) -> Path:
+    """Save the photograph with its boxes."""
+    # Here, because only a picture with boxes needs Pillow's fonts.
+    from retinue_cli.output.draw import LabelledBox, draw
+
+    boxes = [
+        LabelledBox(
+            label=found.label,
+            confidence=found.confidence,
+            left=found.box.left,
+            top=found.box.top,
+            width=found.box.width,
+            height=found.box.height,
+            kind=found.kind,
+        )
+        for found in findings.detections
+        if found.box is not None
+    ]
+    destination = pictures / f"{path.name}.jpg"
+    draw(path, boxes, destination)
+    return destination

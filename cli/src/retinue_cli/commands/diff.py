@@ -1,0 +1,263 @@
+"""``retinue diff``."""
+
+import heapq
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.options.database import reader_url
+from retinue_cli.output.progress import progress
+
+if TYPE_CHECKING:
+    from retinue_history import Difference, Overlap, Side
+
+SHOWN_LABELS = 40
+"""Most labels in the summary; --json and --sql have all."""
+
+
+class Runs(click.ParamType["Side"]):
+    """One side of the comparison."""
+
+    name = "runs"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Side":
+        """Read a run id, or detector, version, model and fingerprint."""
+        from retinue_history import Side
+
+        try:
+            return value if isinstance(value, Side) else Side.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of the detections of one label."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    shift: float = 0.0
+    iou: float = 0.0
+    boxes: int = 0
+
+    def add(self, one: "Difference") -> None:
+        self.changes[one.change] += 1
+        self.shift += _shift(one) or 0.0
+        if one.iou is not None:
+            self.iou += one.iou
+            self.boxes += 1
+
+    def as_json(self) -> dict[str, Any]:
+        kept = self.changes["kept"]
+        return {
+            "kept": kept,
+            "gained": self.changes["gained"],
+            "lost": self.changes["lost"],
+            "mean_confidence_shift": self.shift / kept if kept else None,
+            "mean_iou": self.iou / self.boxes if self.boxes else None,
+        }
+
+
+Labels = dict[tuple[str, str], _Tally]
+_Changed = tuple[int, float, UUID, list["Difference"]]
+
+
+@click.command(short_help="Compare two runs, versions, models or detectors.")
+@click.argument("before", type=Runs())
+@click.argument("after", type=Runs())
+@click.option(
+    "--min-iou",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="How much two boxes must overlap to show the same thing.",
+)
+@click.option(
+    "--images",
+    "shown",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="How many of the images that changed most to show.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print every change as JSON for programs.")
+@click.option("--sql", "as_sql", is_flag=True, help="Print the query instead of asking it.")
+def diff(
+    *, before: "Side", after: "Side", min_iou: float, shown: int, as_json: bool, as_sql: bool
+) -> None:
+    """Compare what two sides found in the images that both saw.
+
+    A side is a run id, or DETECTOR, DETECTOR@VERSION, with ,model=VERSION or
+    ,fingerprint=BEGINNING after it. On each image its newest successful run counts. For example:
+
+    \b
+    retinue diff 17 42
+    retinue diff onnx-objects@1 onnx-objects@2
+    retinue diff rekognition-labels,model=2.0 rekognition-labels,model=3.0
+    retinue diff ground-truth onnx-objects
+    """  # noqa: D301 - click reads a backspace, not a backslash
+    from retinue_history import compare, comparison_sql, overlap, snapshot
+
+    if as_sql:
+        click.echo(comparison_sql(before, after, min_iou=min_iou).as_string())
+        return
+    with reader_url(Settings.load()) as url, snapshot(url) as history:
+        seen = overlap(history, before, after)
+        if not seen.both:
+            raise click.ClickException(
+                "no image was seen by both sides: "
+                f"{seen.only_before:,} by the first alone, {seen.only_after:,} by the second alone"
+            )
+        labels: Labels = {}
+        with progress("images", seen.both) as advance:
+            images = _by_image(compare(history, before, after, min_iou=min_iou), labels)
+            if as_json:
+                _print_json(seen, labels, images, advance)
+                return
+            changed, most = _most_changed(images, shown, advance)
+    _print(seen, labels, changed, most)
+
+
+def _shift(one: "Difference") -> float | None:
+    if one.confidence_before is None or one.confidence_after is None:
+        return None
+    return one.confidence_after - one.confidence_before
+
+
+def _by_image(differences: Iterable["Difference"], labels: Labels) -> Iterator[list["Difference"]]:
+    """Image by image, counting the labels in passing."""
+    for _, group in groupby(differences, key=lambda one: one.image_id):
+        image = list(group)
+        for one in image:
+            labels.setdefault((one.kind, one.label), _Tally()).add(one)
+        yield image
+
+
+def _most_changed(
+    images: Iterable[list["Difference"]], number: int, advance: Any
+) -> tuple[int, list[list["Difference"]]]:
+    """How many images have gained or lost something, and the few that changed most."""
+    changed, most = 0, list[_Changed]()
+    for image in images:
+        advance(1)
+        moved = sum(one.change != "kept" for one in image)
+        changed += moved > 0
+        shift = sum(abs(_shift(one) or 0.0) for one in image)
+        if moved or shift:
+            entry = moved, shift, image[0].image_id, image
+            if len(most) < number:
+                heapq.heappush(most, entry)
+            elif number:
+                heapq.heappushpop(most, entry)
+    return changed, [entry[3] for entry in sorted(most, reverse=True)]
+
+
+def _print(seen: "Overlap", labels: Labels, changed: int, most: list[list["Difference"]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=10_000)
+    total = sum((tally.changes for tally in labels.values()), Counter[str]())
+    console.print(
+        f"[bold]{seen.both:,}[/] images seen by both sides; {seen.only_before:,} only by the "
+        f"first, {seen.only_after:,} only by the second"
+    )
+    console.print(
+        f"[bold]{total['kept']:,}[/] detections kept, [green]{total['gained']:,} gained[/], "
+        f"[red]{total['lost']:,} lost[/]; images that gained or lost: {changed:,}"
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("label", overflow="fold")
+    for name in ("kept", "gained", "lost", "confidence shift", "IoU"):
+        table.add_column(name, justify="right")
+    ordered = sorted(labels.items(), key=lambda item: (-_moved(item[1]), item[0][1], item[0][0]))
+    for (_, label), tally in ordered[:SHOWN_LABELS]:
+        said = tally.as_json()
+        shift, iou = said["mean_confidence_shift"], said["mean_iou"]
+        table.add_row(
+            Text(_printable(label)),
+            f"{said['kept']:,}",
+            Text(f"{said['gained']:,}", style="green" if said["gained"] else ""),
+            Text(f"{said['lost']:,}", style="red" if said["lost"] else ""),
+            "" if shift is None else f"{shift:+.3f}",
+            "" if iou is None else f"{iou:.2f}",
+        )
+    if labels:
+        console.print(table)
+    if len(ordered) > SHOWN_LABELS:
+        console.print(f"… and {len(ordered) - SHOWN_LABELS:,} more labels: --json has them all\n")
+    if most:
+        console.print("[bold]Changed most[/]")
+    for image in most:
+        console.print(Text(f"\n{_printable(image[0].s3_uri)}", style="bold"), soft_wrap=True)
+        for one in image:
+            console.print(_line(one), soft_wrap=True)
+
+
+def _line(one: "Difference") -> Any:
+    from rich.text import Text
+
+    signs = {"gained": ("+", "green"), "lost": ("−", "red"), "kept": (" ", "dim")}
+    sign, style = signs[one.change]
+    before, after = one.confidence_before, one.confidence_after
+    confidence = " → ".join(f"{value:.2f}" for value in (before, after) if value is not None)
+    overlap = "" if one.iou is None else f"  IoU {one.iou:.2f}"
+    return Text(f"  {sign} {_printable(one.label)}  {confidence}{overlap}", style=style)
+
+
+def _printable(text: str) -> str:
+    """Without what could move a terminal's cursor."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _moved(tally: _Tally) -> int:
+    return tally.changes["gained"] + tally.changes["lost"]
+
+
+def _print_json(
+    seen: "Overlap", labels: Labels, images: Iterable[list["Difference"]], advance: Any
+) -> None:
+    """One object, written as it comes: the images that changed first, the summary at the end."""
+    out = sys.stdout
+    out.write('{"images": [')
+    for number, image in enumerate(images):
+        advance(1)
+        entry = {
+            "image_id": str(image[0].image_id),
+            "s3_uri": image[0].s3_uri,
+            "detections": [
+                {
+                    "change": one.change,
+                    "kind": one.kind,
+                    "label": one.label,
+                    "confidence_before": one.confidence_before,
+                    "confidence_after": one.confidence_after,
+                    "iou": one.iou,
+                }
+                for one in image
+            ],
+        }
+        out.write(("," if number else "") + "\n" + json.dumps(entry, ensure_ascii=False))
+    summary = {
+        "images_seen_by_both": seen.both,
+        "images_only_before": seen.only_before,
+        "images_only_after": seen.only_after,
+        "labels": [
+            {"kind": kind, "label": label, **tally.as_json()}
+            for (kind, label), tally in sorted(labels.items())
+        ],
+    }
+    out.write(f'\n], "summary": {json.dumps(summary, ensure_ascii=False, indent=1)}}}\n')

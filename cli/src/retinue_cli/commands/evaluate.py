@@ -1,0 +1,220 @@
+"""``retinue evaluate``."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from retinue_sdk import ConfigurationError
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.commands.diff import Runs
+from retinue_cli.options.database import reader_url
+from retinue_cli.options.selection import image_options, selection
+from retinue_cli.output.progress import progress
+
+if TYPE_CHECKING:
+    from retinue_history import Selection, Side, Snapshot
+
+    from retinue_cli.data.evaluation.gather import Gathered
+    from retinue_cli.data.evaluation.sample import Truth
+
+
+@click.command(short_help="Score a detector against ground truth.")
+@click.argument("detector", type=Runs())
+@click.option(
+    "--ground-truth",
+    default="ground-truth",
+    show_default=True,
+    metavar="FILE|RUNS",
+    help="A COCO file or a manifest; or runs of the history, as DETECTOR is given.",
+)
+@click.option("--bucket", help="Look for a file's images in this bucket alone.")
+@click.option(
+    "--form",
+    type=click.Choice(["boxes", "labels"]),
+    help="Compare where things are, or what is in the image as a whole.  "
+    "[default: boxes if both sides have any]",
+)
+@click.option("--kind", help="Only detections of this kind: label, face, text, …")
+@click.option("--label", "labels", multiple=True, help="Only this true label; repeatable.")
+@click.option(
+    "--map",
+    "mapped",
+    multiple=True,
+    metavar="TRUTH=DETECTOR",
+    help="The detector's label that means one of the ground truth; repeatable. Labels that differ "
+    "in capitals alone are the same already.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="How sure a finding must be to count for precision, recall and F1.",
+)
+@click.option(
+    "--iou",
+    type=click.Choice([f"{percent / 100:g}" for percent in range(50, 100, 5)]),
+    default="0.5",
+    show_default=True,
+    help="How much boxes must overlap, for precision, recall and F1.",
+)
+@click.option(
+    "--curves",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the precision–recall curves into this PNG.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON for programs.")
+@image_options
+def evaluate(
+    *,
+    detector: "Side",
+    ground_truth: str,
+    bucket: str | None,
+    form: str | None,
+    kind: str | None,
+    labels: tuple[str, ...],
+    mapped: tuple[str, ...],
+    threshold: float,
+    iou: str,
+    curves: Path | None,
+    as_json: bool,
+    **selected: Any,
+) -> None:
+    """Score what a detector found against what is really there.
+
+    DETECTOR names runs as in `retinue diff`: a name, name@VERSION, with ,model=VERSION after it if
+    need be. Of each image the newest successful run counts. For example:
+
+    \b
+    retinue evaluate onnx-objects
+    retinue evaluate rekognition-labels --ground-truth truth.json --map car=Vehicle
+    retinue evaluate rekognition-custom-labels --ground-truth test.manifest --curves pr.png
+    """  # noqa: D301 - click reads a backspace, not a backslash
+    try:
+        from retinue_cli.data.evaluation.score import evaluate as measure
+    except ImportError as error:
+        raise ConfigurationError(
+            "evaluating needs pycocotools: pip install 'retinue-cli[evaluate]'"
+        ) from error
+    from retinue_history import snapshot
+
+    from retinue_cli.data.evaluation.gather import gather
+    from retinue_cli.data.evaluation.names import Names
+    from retinue_cli.data.evaluation.sample import Form
+    from retinue_cli.output import evaluation_table as told
+
+    what = replace(selection(selected), latest=False)
+    title = f"{_name(detector)} against {ground_truth}"
+    with reader_url(Settings.load()) as url, snapshot(url) as history:
+        truth = _truth(url, history, ground_truth, bucket, what)
+        names = Names(truth.labels, _meanings(mapped))
+        with progress("images", len(truth.images)) as advance:
+            gathered = gather(
+                history,
+                truth,
+                detector,
+                what,
+                names=names,
+                form=None if form is None else Form(form),
+                kind=kind,
+                only=labels,
+                advance=advance,
+            )
+    _refuse_nothing(gathered, ground_truth)
+    result = measure(
+        gathered.samples, gathered.labels, form=gathered.form, iou=float(iou), threshold=threshold
+    )
+    if curves is not None:
+        from retinue_cli.data.evaluation.curves import draw_curves
+
+        try:
+            draw_curves(result, title, curves)
+        except OSError as error:
+            raise click.ClickException(f"cannot write {curves}: {error}") from error
+    if as_json:
+        click.echo(json.dumps(told.as_json(result, gathered, truth), ensure_ascii=False))
+        return
+    told.print_table(title, result, gathered, truth)
+    if curves is not None:
+        click.echo(f"precision–recall curves: {curves}")
+
+
+def _truth(
+    url: str, history: "Snapshot", ground_truth: str, bucket: str | None, what: "Selection"
+) -> "Truth":
+    """The ground truth: a file if there is one of that name, else runs."""
+    from retinue_history import Side
+
+    from retinue_cli.data.evaluation.truth import truth_of_file, truth_of_history
+    from retinue_cli.data.ground_truth import Annotations, Problems
+
+    path = Path(ground_truth)
+    if not path.is_file():
+        try:
+            side = Side.parse(ground_truth)
+        except ValueError as error:
+            raise ConfigurationError(f"--ground-truth: no such file, and {error}") from error
+        # Ground truth may have been imported at any time: only the images are selected.
+        truth = truth_of_history(history, side, replace(what, since=None, until=None))
+        if not truth.images:
+            raise ConfigurationError(
+                f"--ground-truth {ground_truth}: there is no such file, and the history has no "
+                "successful runs of that name; `retinue import` brings annotations into it"
+            )
+        return truth
+    problems = Problems()
+    try:
+        annotations = Annotations.read(path, problems)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(str(error)) from error
+    with _engine(url) as engine:
+        truth = truth_of_file(engine, annotations, problems, bucket=bucket)
+    if problems:
+        raise ConfigurationError(f"{path} cannot be used as ground truth\n{problems}")
+    return truth
+
+
+@contextmanager
+def _engine(url: str) -> Iterator[Any]:
+    from retinue_history import create_history_engine
+
+    engine = create_history_engine(url, application_name="retinue evaluate")
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _meanings(mapped: tuple[str, ...]) -> dict[str, str]:
+    """Labels of the detector with those of the ground truth."""
+    meanings: dict[str, str] = {}
+    for one in mapped:
+        truth, _, found = one.partition("=")
+        if not truth or not found:
+            raise click.BadParameter(f"{one!r} is not TRUTH=DETECTOR", param_hint="--map")
+        if meanings.setdefault(found, truth) != truth:
+            raise click.BadParameter(f"{found!r} is given two meanings", param_hint="--map")
+    return meanings
+
+
+def _name(side: "Side") -> str:
+    parts = [
+        str(side.run_id) if side.run_id is not None else side.detector or "",
+        f"@{side.detector_version}" if side.detector_version else "",
+        f",model={side.model_version}" if side.model_version else "",
+        f",fingerprint={side.fingerprint}" if side.fingerprint else "",
+    ]
+    return "".join(parts)
+
+
+def _refuse_nothing(gathered: "Gathered", ground_truth: str) -> None:
+    if not any(sample.truth for sample in gathered.samples):
+        raise ConfigurationError(
+            f"{ground_truth} says of none of the {len(gathered.samples):,} images that both have "
+            "what is in it: there is nothing to score against"
+        )

@@ -1,0 +1,144 @@
+"""``retinue export``."""
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+import click
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.options.database import reader_url
+from retinue_cli.options.selection import selection, selection_options
+from retinue_cli.output.progress import progress
+
+if TYPE_CHECKING:
+    from retinue_history import Selection, Snapshot
+
+    from retinue_cli.data.export import Advance, Written
+
+    Write: TypeAlias = Callable[["Snapshot", "Selection", BinaryIO, "Advance"], "Written"]
+
+FORMATS = ("parquet", "csv", "jsonl", "coco", "custom-labels-manifest")
+
+
+@click.command(short_help="Write detections to a file that other tools open.")
+@click.argument("out", metavar="OUT")
+@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="The format.")
+@selection_options
+@click.option(
+    "--form",
+    type=click.Choice(["boxes", "labels"]),
+    default="boxes",
+    show_default=True,
+    help="For a manifest: where things are, or what is in the image as a whole.",
+)
+@click.option(
+    "--categories",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="For COCO and manifests: keep the category ids of this COCO file.",
+)
+@click.option(
+    "--read-sizes",
+    is_flag=True,
+    help="For COCO and boxes: read sizes that the history does not know from S3.",
+)
+def export(
+    *,
+    out: str,
+    format_: str,
+    form: str,
+    categories: Path | None,
+    read_sizes: bool,
+    **selected: Any,
+) -> None:
+    """Write detections to OUT, or to standard output if it is -.
+
+    Streams in constant memory, and the file gets its name only when it is complete. CSV, JSON lines
+    and Parquet have one row a detection; COCO and the manifest for Rekognition Custom Labels have
+    images, with those in which nothing was found. For example:
+
+    retinue export --format coco --detector onnx-objects --min-confidence 0.5 detections.json
+    """
+    from retinue_history import detection_rows, snapshot
+
+    from retinue_cli.data.export import destination
+
+    if format_ == "parquet" and out == "-" and sys.stdout.isatty():
+        raise click.UsageError("Parquet is binary and would garble the terminal: name a file")
+    what = selection(selected)
+    began = time.monotonic()
+    settings = Settings.load()
+    try:
+        with reader_url(settings) as url, snapshot(url) as history:
+            write = _writer(history, settings, format_, form, categories, read_sizes=read_sizes)
+            about = history.estimate(detection_rows(what))
+            with destination(out) as file, progress("detections", about) as advance:
+                written = write(history, what, file, advance)
+    except BrokenPipeError:  # whoever read standard output has had enough
+        sys.stderr.close()
+        sys.exit(141)
+    except OSError as error:
+        raise click.ClickException(f"cannot write {out}: {error}") from error
+    _tell(written, out, time.monotonic() - began, read_sizes=read_sizes)
+
+
+def _writer(
+    history: "Snapshot",
+    settings: Settings,
+    format_: str,
+    form: str,
+    earlier: Path | None,
+    *,
+    read_sizes: bool,
+) -> "Write":
+    """The function that writes a format, with what it needs besides."""
+    from retinue_cli.data import export as formats
+    from retinue_cli.data.export.categories import Categories
+    from retinue_cli.data.export.sizes import Sizes, read_from_s3
+
+    match format_:
+        case "csv":
+            return formats.write_csv
+        case "jsonl":
+            return formats.write_jsonl
+        case "parquet":
+            return formats.write_parquet
+    categories = Categories.of(history, earlier)
+    sizes = Sizes()
+    if read_sizes:
+        from retinue_cli.options.s3_client import s3_client
+
+        sizes = Sizes(functools.partial(read_from_s3, s3_client(settings)))
+    if format_ == "coco":
+        return functools.partial(formats.write_coco, categories=categories, sizes=sizes)
+    return functools.partial(
+        formats.write_manifest, categories=categories, sizes=sizes, form=formats.Form(form)
+    )
+
+
+def _tell(written: "Written", out: str, seconds: float, *, read_sizes: bool) -> None:
+    """What was written and what was not, on standard error."""
+    images = "" if written.images is None else f" in {_count(written.images, 'image')}"
+    if written.empty:
+        images += f" ({written.empty:,} without any)"
+    where = "" if out == "-" else f" to {out}"
+    click.echo(
+        f"wrote {_count(written.detections, 'detection')}{images}{where} in {seconds:.1f} s",
+        err=True,
+    )
+    for reason, number in written.left_out.items():
+        if number:
+            noun, _, rest = reason.partition(" ")
+            click.echo(f"left out: {_count(number, noun)} {rest}", err=True)
+    if written.left_out["image of unknown size"] and not read_sizes:
+        click.echo(
+            "Detectors that download nothing leave the size unknown; --read-sizes asks S3 for it.",
+            err=True,
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,219 @@
+"""``retinue faces``."""
+
+import sys
+from collections.abc import Callable
+
+import click
+from retinue_history import People
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.commands.forget_person import forget_person
+from retinue_cli.faces import enrol as enrolling
+from retinue_cli.faces.errors import FacesError
+from retinue_cli.faces.external_id import name_of
+from retinue_cli.faces.forget import Subject
+from retinue_cli.faces.photo import load
+from retinue_cli.faces.service import FaceService
+from retinue_cli.options.database import owner_engine
+from retinue_cli.options.region import region_of
+
+region_option = click.option(
+    "--region", metavar="REGION", help="AWS region.  [default: as AWS's own tools find it]"
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group(short_help="Know people's faces: create, index, search, forget.")
+def faces() -> None:
+    """Face collections of Amazon Rekognition, and the people in them.
+
+    Face vectors are biometric data: read docs/faces.md first. AWS is found as by AWS's own tools
+    (AWS_PROFILE, AWS_REGION); AWS_ENDPOINT_URL_REKOGNITION names another endpoint. Needs the
+    history's owner, as `retinue migrate` does: workers and analysts may not see who people are.
+    """
+
+
+@faces.command()
+@click.argument("collection")
+@region_option
+def create(collection: str, region: str | None) -> None:
+    """Make an empty collection."""
+    service = FaceService(region_of(region))
+    version = service.create(collection)
+    click.echo(f"made the collection {collection} in {service.region}, face model {version}")
+
+
+@faces.command("list")
+@click.argument("collection", required=False)
+@region_option
+def list_(collection: str | None, region: str | None) -> None:
+    """List the collections, or the people in one."""
+    service = FaceService(region_of(region))
+    if collection is None:
+        names = list(service.collections())
+        for name in names:
+            click.echo(f"{name}  {service.face_count(name):,} faces")
+        if not names:
+            click.echo(f"there is no collection in {service.region}; `retinue faces create` one")
+        return
+    stored: dict[str | None, int] = {}
+    for face in service.faces(collection):
+        stored[face.external_image_id] = stored.get(face.external_image_id, 0) + 1
+    with owner_engine(Settings.load(), "retinue faces") as engine:
+        known = {
+            one.external_image_id: one
+            for one, _ in People(engine).of_collection(service.region, collection)
+        }
+    for external_id, person in known.items():
+        count = stored.pop(external_id, 0)
+        click.echo(f"{person.name}  {count:,} faces  {external_id}  consent: {person.consent}")
+    for other, count in sorted(stored.items(), key=lambda item: str(item[0])):
+        click.echo(f"(not enrolled here)  {count:,} faces  {other or 'no external image id'}")
+    if not known and not stored:
+        click.echo(f"nobody is in {collection}")
+
+
+@faces.command()
+@click.argument("collection")
+@click.argument("person")
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO…")
+@click.option(
+    "--consent",
+    required=True,
+    metavar="REFERENCE",
+    help="What allows you to keep this person's face: a form's number, a contract, a ticket.",
+)
+@click.option(
+    "--face",
+    "number",
+    type=click.IntRange(min=1),
+    help="Which face, counted from the left, where a photo has several.",
+)
+@region_option
+def index(
+    collection: str,
+    person: str,
+    photos: tuple[str, ...],
+    consent: str,
+    number: int | None,
+    region: str | None,
+) -> None:
+    """Put a person's face into a collection, from photos: files, or s3://bucket/key.
+
+    One face of each photo is stored, under the person's name, together with the consent.
+    """
+    service = FaceService(region_of(region))
+    enrolling.checked_consent(consent)
+    # All photos are looked at first: a refusal leaves nothing half done.
+    chosen = [enrolling.choose(service, load(place), number) for place in photos]
+    with owner_engine(Settings.load(), "retinue faces") as engine:
+        stored = enrolling.enrol(
+            service, People(engine), collection, person, consent, chosen, click.echo
+        )
+    click.echo(f"{person}: {stored} of {len(photos)} photos are in {collection}")
+    if stored < len(photos):
+        sys.exit(1)
+
+
+@faces.command()
+@click.argument("collection")
+@click.argument("photo")
+@click.option(
+    "--min-similarity",
+    type=click.FloatRange(0, 1),
+    default=0.8,
+    show_default=True,
+    help="Least similarity, 0 to 1.",
+)
+@region_option
+def search(collection: str, photo: str, min_similarity: float, region: str | None) -> None:
+    """Say who is in a photo. Nothing is stored."""
+    service = FaceService(region_of(region))
+    loaded = load(photo)
+    boxes = service.detect(loaded.data)
+    if not boxes:
+        click.echo(f"there is no face in {loaded.name}")
+        service.face_count(collection)  # and is there a collection?
+        return
+    for position, box in enumerate(boxes, start=1):
+        data = loaded.data if len(boxes) == 1 else enrolling.cut_out(loaded, box, boxes)[0]
+        matches = service.search(collection, data, min_similarity)
+        if not matches:
+            click.echo(f"face {position}: nobody known")
+        for match in matches:
+            external_id = match.face.external_image_id or ""
+            name = name_of(external_id) or external_id or "(no external image id)"
+            click.echo(f"face {position}: {name}  {match.similarity:.3f}  {match.face.face_id}")
+
+
+@faces.command()
+@click.argument("person", required=False)
+@click.option("--external-image-id", metavar="ID", help="In place of PERSON: an id of your own.")
+@click.option("--face-id", metavar="ID", help="In place of PERSON: one face vector.")
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    metavar="COLLECTION",
+    help="Look into this collection too, although nobody of that name was enrolled there with "
+    "this history. May be repeated.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@yes_option
+@region_option
+def forget(
+    person: str | None,
+    external_image_id: str | None,
+    face_id: str | None,
+    collections: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    region: str | None,
+) -> None:
+    """Remove a person from all collections and from the history.
+
+    Face vectors, detections that name the person, the parts of raw responses that do, and the
+    person's own rows. Safe to repeat, and to go on with after it was interrupted. It does not
+    remove photos, backups or logs: docs/faces.md. `retinue forget --person` does the same, and
+    `retinue forget --image` and `--prefix` forget images.
+    """
+    subject = _subject(person, external_image_id, face_id)
+    also = [(region_of(region), name) for name in collections]
+    with owner_engine(Settings.load(), "retinue faces") as engine:
+        forget_person(engine, subject, also, dry_run=dry_run, yes=yes)
+
+
+@faces.command()
+@click.argument("collection")
+@click.option("--with-people", is_flag=True, help="Even if people are in it.")
+@yes_option
+@region_option
+def delete(collection: str, with_people: bool, yes: bool, region: str | None) -> None:
+    """Delete a collection. Detections in the history stay; `forget` removes those of a person."""
+    service = FaceService(region_of(region))
+    with owner_engine(Settings.load(), "retinue faces") as engine:
+        people = People(engine)
+        enrolled = people.of_collection(service.region, collection)
+        count = service.face_count(collection)
+        if (enrolled or count) and not with_people:
+            raise FacesError(
+                f"{len(enrolled)} people and {count:,} faces are in {collection}. Forget the "
+                "people one by one, which also removes their detections, or say --with-people"
+            )
+        if not yes:
+            click.confirm(f"Delete {collection} with {count:,} faces for good?", abort=True)
+        service.delete(collection)
+        gone = people.drop_collection(service.region, collection)
+    click.echo(f"deleted {collection} with {count:,} faces and {gone} enrolments")
+
+
+def _subject(person: str | None, external_image_id: str | None, face_id: str | None) -> Subject:
+    ways: list[tuple[str | None, Callable[[str], Subject]]] = [
+        (person, Subject.person),
+        (external_image_id, Subject.external_image),
+        (face_id, Subject.face),
+    ]
+    given = [make(name) for name, make in ways if name is not None]
+    if len(given) != 1:
+        raise click.UsageError("say whom: PERSON, or --external-image-id, or --face-id")
+    return given[0]

@@ -1,0 +1,92 @@
+"""``retinue forget``."""
+
+import click
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.options.database import owner_engine
+
+
+@click.command(short_help="Remove every trace of an image, a prefix or a person.")
+@click.option(
+    "--image",
+    metavar="ID|URI|KEY",
+    help="An image by its id, all versions of an object by s3://bucket/key, or by its key in "
+    "whatever bucket.",
+)
+@click.option("--prefix", metavar="S3_URI", help="All objects under s3://bucket/prefix.")
+@click.option("--person", metavar="NAME", help="A person: as `retinue faces forget` does.")
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    metavar="COLLECTION",
+    help="With --person: look into this face collection too. May be repeated.",
+)
+@click.option("--region", metavar="REGION", help="With --collection: its AWS region.")
+@click.option(
+    "--lift", is_flag=True, help="Let images that were forgotten be recorded again; restores none."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget(
+    *,
+    image: str | None,
+    prefix: str | None,
+    person: str | None,
+    collections: tuple[str, ...],
+    region: str | None,
+    lift: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Remove every trace of an image, of all under a prefix, or of a person from the history.
+
+    Detections, runs with their raw responses, images, removals, and what was derived from them. It
+    is verified, and noted without naming anybody. What was uploaded until now is not recorded
+    again, whoever asks for it: no worker, replay or backfill; what is uploaded later is. Safe to
+    repeat, and to go on with after it was interrupted. Objects in S3, backups and logs stay:
+    docs/keeping.md.
+    """
+    if sum(each is not None for each in (image, prefix, person)) != 1:
+        raise click.UsageError("say what: --image, --prefix or --person, and one of them")
+    if person is None and (collections or region):
+        raise click.UsageError("--collection and --region go with --person")
+    settings = Settings.load()
+    if person is not None:
+        if lift:
+            raise click.UsageError("a person who consents again is enrolled: `retinue faces index`")
+        _forget_person(settings, person, collections, region, dry_run=dry_run, yes=yes)
+        return
+    from retinue_history import ImageSubject
+
+    from retinue_cli.commands import forget_images
+
+    try:
+        # One of the two is given, as was seen above.
+        subject = ImageSubject.image(image or "") if prefix is None else ImageSubject.prefix(prefix)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with owner_engine(settings, "retinue forget") as engine:
+        if lift:
+            forget_images.lift(engine, subject)
+        else:
+            forget_images.forget_images(engine, subject, dry_run=dry_run, yes=yes)
+
+
+def _forget_person(
+    settings: Settings,
+    person: str,
+    collections: tuple[str, ...],
+    region: str | None,
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    from retinue_cli.commands.forget_person import forget_person
+    from retinue_cli.faces.forget import Subject
+    from retinue_cli.options.region import region_of
+
+    subject = Subject.person(person)
+    also = [(region_of(region), name) for name in collections]
+    with owner_engine(settings, "retinue forget") as engine:
+        forget_person(engine, subject, also, dry_run=dry_run, yes=yes)

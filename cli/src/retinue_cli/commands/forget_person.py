@@ -1,0 +1,67 @@
+"""Forgetting a person: `retinue faces forget`, and `retinue forget --person`."""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+
+import click
+from retinue_history import Erasures, People
+from sqlalchemy import Engine
+
+from retinue_cli.faces.errors import FacesError
+from retinue_cli.faces.forget import Findings, Forgetting, Place, Subject, described
+from retinue_cli.faces.service import FaceService
+
+
+def forget_person(
+    engine: Engine, subject: Subject, also: Sequence[Place], *, dry_run: bool, yes: bool
+) -> None:
+    """Say what there is of somebody, ask, remove it, and say what was removed.
+
+    Args:
+        engine: The history, as its owner.
+        subject: Whom to forget.
+        also: Collections to look into, besides those where the person is known to be.
+        dry_run: Only say what there is.
+        yes: Do not ask.
+
+    Raises:
+        FacesError: Nobody is known so, a collection cannot be read or changed, or something keeps
+            bringing the person back.
+        HistoryUnavailableError: The database is away.
+    """
+    erasures = Erasures(engine)
+    forgetting = Forgetting(People(engine), erasures, cache(FaceService))
+    found = forgetting.find(subject, also)
+    last = erasures.last(subject.kind, subject.key)
+    unfinished = last is not None and last.completed_at is None
+    if found.nothing and not unfinished:
+        if last is None:
+            raise FacesError(
+                f"nobody is known as {subject.key}: check the spelling (`retinue faces list "
+                "COLLECTION`), and name with --collection where else to look"
+            )
+        click.echo(f"{subject.key} was forgotten on {last.completed_at}; nothing is left")
+        return
+    click.echo(_plan(subject, found, unfinished=unfinished))
+    if dry_run:
+        click.echo("nothing was removed: this was a dry run")
+        return
+    if not yes:
+        click.confirm("Remove all of it? This cannot be undone", abort=True)
+    done = forgetting.forget(subject, found, also, click.echo)
+    click.echo(f"forgot {subject.key}: {described(done.removed) or 'nothing was left'}")
+    click.echo(f"erasure {done.erasure_id}: {json.dumps(dict(done.removed))}")
+
+
+def _plan(subject: Subject, found: Findings, *, unfinished: bool) -> str:
+    lines = [f"{subject.key}:"]
+    if unfinished:
+        lines.append("  (an erasure was begun and interrupted; this goes on with it)")
+    for (region, collection), face_ids in found.vectors.items():
+        lines.append(f"  {collection} in {region}: {len(face_ids):,} face vectors")
+    lines.append(
+        f"  history: {found.detections:,} detections, parts of {found.runs:,} raw responses"
+    )
+    lines.append(f"  history: {found.enrolments:,} enrolments with their consent")
+    return "\n".join(lines)

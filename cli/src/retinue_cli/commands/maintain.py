@@ -1,0 +1,42 @@
+"""``retinue maintain``."""
+
+import click
+from retinue_history import Retention, create_history_engine, maintain
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.options.database import owner_url
+
+
+@click.command("maintain", short_help="Make room for new months; drop what is past its time.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+def maintain_command(dry_run: bool) -> None:
+    """Make the history's coming months, and drop what is past its time.
+
+    RETINUE_KEEP_DETECTIONS_MONTHS, RETINUE_KEEP_RAW_RESPONSES_DAYS and
+    RETINUE_KEEP_DELETED_IMAGES_DAYS say how long things are kept. Run it once a day, as the tables'
+    owner; it is safe to repeat, and workers go on meanwhile. Daily counts of labels outlive their
+    detections.
+    """
+    settings = Settings.load()
+    keep = Retention(
+        detections_months=settings.keep_detections_months,
+        raw_responses_days=settings.keep_raw_responses_days,
+        deleted_images_days=settings.keep_deleted_images_days,
+    )
+    done: list[str] = []
+
+    def tell(line: str) -> None:
+        done.append(line)
+        click.echo(line)
+
+    with owner_url(settings) as url:
+        engine = create_history_engine(url, application_name="retinue maintain", pool_size=2)
+        try:
+            maintain(engine, keep, dry_run=dry_run, tell=tell)
+        finally:
+            engine.dispose()
+    if not done:
+        click.echo("nothing to do")
+    if not dry_run:
+        # An alarm waits for this line (infra/modules/maintenance).
+        click.echo("maintenance is done")

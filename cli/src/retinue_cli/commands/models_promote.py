@@ -1,0 +1,120 @@
+"""``retinue models promote``."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from retinue_sdk import ManagedModel
+
+    from retinue_cli.training.lease import Leases
+
+DETECTOR = "rekognition-custom-labels"
+"""The detector that asks Custom Labels."""
+
+
+@click.command(short_help="Switch a pool to another model version, blue/green.")
+@click.argument("new", metavar="VERSION_ARN")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="The file that tells the pool its version's ARN: Terraform variables, an env file, …",
+)
+@click.option(
+    "--apply",
+    "command",
+    metavar="COMMAND",
+    required=True,
+    help="Makes a change of that file take effect and returns when it has, such as `make deploy`.",
+)
+@click.option(
+    "--units",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Inference units to start it with.",
+)
+@click.option("--lower-f1", is_flag=True, help="Even if the new version's F1 is lower.")
+@click.option("--region", metavar="REGION", help="AWS region.  [default: as AWS's tools find it]")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def promote(
+    *,
+    new: str,
+    config: Path,
+    command: str,
+    units: int,
+    lower_f1: bool,
+    region: str | None,
+    yes: bool,
+) -> None:
+    """Start VERSION_ARN, switch a pool to it, and stop the version that the pool used.
+
+    The version that the pool uses now is the one of the same project that --config names. If the
+    new one does not start, or --apply fails, everything is put back, applied, and the new version
+    is stopped. Both versions run for a while, so two have to fit into the account's quota. Their
+    leases and minutes are in the history, so RETINUE_DATABASE_URL must be set. For example:
+
+    retinue models promote arn:aws:rekognition:… --config prod.tfvars --apply "make deploy"
+    """
+    from retinue_sdk import ConfigurationError
+
+    from retinue_cli.training.errors import TrainingError
+    from retinue_cli.training.promote import Pool, compare
+    from retinue_cli.training.promote import promote as switch
+    from retinue_cli.training.service import CustomLabels, make_client
+
+    def apply() -> None:
+        try:
+            subprocess.run(command, shell=True, check=True)  # noqa: S602 - the operator's own
+        except subprocess.CalledProcessError as error:
+            raise TrainingError(f"`{command}` ended with {error.returncode}") from error
+
+    parts = new.split("/")
+    if len(parts) != 5 or parts[2] != "version":
+        raise ConfigurationError(f"{new!r} is no ARN of a model version")
+    service = CustomLabels(make_client(region))
+    pool = Pool(config, apply)
+    try:
+        current = pool.current(parts[1])
+        if current == new:
+            raise ConfigurationError(f"{config} names {new} already")
+        green, blue = service.describe(new), service.describe(current)
+        if not lower_f1:
+            compare(blue, green)
+        click.echo(f"{blue.name} ({blue.status}) → {green.name} ({green.status})")
+        if not yes:
+            click.confirm("Both run for a while, and are billed. Switch?", abort=True)
+        with _leases() as held:
+            switch(service, blue, green, pool, held, click.echo, units=units)
+    except TrainingError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"the pool uses {green.name}; {blue.name} is stopped")
+
+
+@contextmanager
+def _leases() -> "Iterator[Leases]":
+    from retinue_sdk import ConfigurationError
+    from retinue_sdk.plugins.manager import Plugins
+    from retinue_workers.settings.settings import Settings
+
+    from retinue_cli.commands.models import open_ledger
+    from retinue_cli.training.lease import Leases
+
+    settings = Settings.load()
+    plugins = Plugins(folder=settings.plugins_dir)
+
+    def make(version_arn: str) -> "ManagedModel":
+        [detector] = plugins.make({DETECTOR: {"project_version_arn": version_arn}})
+        if detector.managed_model is None:
+            raise ConfigurationError(f"{DETECTOR} has no model")
+        return detector.managed_model
+
+    with open_ledger(settings) as ledger:
+        yield Leases(ledger, make, DETECTOR, f"promotion:{socket.gethostname()}:{os.getpid()}")

@@ -1,0 +1,354 @@
+"""``retinue models train``."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from retinue_sdk import ConfigurationError
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.output.progress import progress
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+    from retinue_cli.training.data import TrainingImage
+    from retinue_cli.training.service import CustomLabels, ModelVersion
+
+HISTORY = "history:"
+
+
+@click.command(short_help="Train a Custom Labels model.")
+@click.argument("project")
+@click.option(
+    "--from",
+    "source",
+    metavar="SOURCE",
+    help="A COCO file or manifest; a folder (or s3://bucket/prefix/) with a folder for each "
+    "label; or history:RUNS, with RUNS as in `retinue diff`.",
+)
+@click.option(
+    "--corrections",
+    metavar="RUNS",
+    help="Runs that count instead of --from history:… wherever both looked at an image, such as "
+    "ground-truth for what people corrected.",
+)
+@click.option(
+    "--test",
+    "test_source",
+    metavar="SOURCE",
+    help="What to test with.  [default: a fifth of --from]",
+)
+@click.option(
+    "--output",
+    metavar="s3://BUCKET/PREFIX",
+    help="Where manifests, uploaded images and the results of training go.",
+)
+@click.option(
+    "--images",
+    "home",
+    metavar="s3://BUCKET/PREFIX",
+    help="Where the images of a COCO file lie that gives no s3:// URIs.",
+)
+@click.option("--version", help="The version's name.  [default: the time, such as 20260131-1200]")
+@click.option("--replace-datasets", is_flag=True, help="Delete datasets of other images.")
+@click.option("--region", metavar="REGION", help="AWS region.  [default: as AWS's tools find it]")
+@click.option("--dry-run", is_flag=True, help="Check the data and show the estimate, no more.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--poll",
+    "every_seconds",
+    type=click.FloatRange(0.01, 600),
+    default=60.0,
+    show_default=True,
+    help="Seconds between two looks at the training.",
+)
+def train(
+    *,
+    project: str,
+    source: str | None,
+    corrections: str | None,
+    test_source: str | None,
+    output: str | None,
+    home: str | None,
+    version: str | None,
+    replace_datasets: bool,
+    region: str | None,
+    dry_run: bool,
+    yes: bool,
+    every_seconds: float,
+) -> None:
+    """Train a version of the Custom Labels model PROJECT, and follow it to the end.
+
+    The data is checked first: nothing is made, and nothing costs money, before all of it is right
+    and you have said yes. Ctrl-C ends the following, not the training; the same command again
+    follows it further. For example:
+
+    \b
+    retinue models train parts --from parts.json --output s3://my-bucket/training/
+    retinue models train birds --from history:ground-truth --output s3://my-bucket/training/
+    retinue models train birds --from history:onnx-objects --corrections ground-truth \\
+        --output s3://my-bucket/training/
+    """  # noqa: D301 - click reads a backspace, not a backslash
+    from retinue_cli.training.errors import TrainingError
+    from retinue_cli.training.service import CustomLabels, make_client
+
+    service = CustomLabels(make_client(region))
+    try:
+        running = None if dry_run else _running(service, project, version)
+        if running is not None:
+            click.echo(f"{running.arn} was begun before; following it")
+            _follow(service, running, every_seconds)
+            return
+        if source is None or output is None:
+            raise click.UsageError(
+                f"no training of {project} is under way; to begin one, give --from and --output"
+            )
+        _begin(
+            service,
+            project,
+            (source, test_source),
+            corrections,
+            output,
+            home,
+            version or datetime.now(UTC).strftime("%Y%m%d-%H%M"),
+            replace=replace_datasets,
+            dry_run=dry_run,
+            yes=yes,
+            every_seconds=every_seconds,
+        )
+    except TrainingError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _running(service: "CustomLabels", project: str, version: str | None) -> "ModelVersion | None":
+    """The version that is being trained, or that has the name that was given."""
+    arn = service.project(project)
+    for one in [] if arn is None else service.versions(arn, version):
+        if version is not None or one.status == "TRAINING_IN_PROGRESS":
+            return one
+    return None
+
+
+def _begin(
+    service: "CustomLabels",
+    project: str,
+    sources: tuple[str, str | None],
+    corrections: str | None,
+    output: str,
+    home: str | None,
+    version: str,
+    *,
+    replace: bool,
+    dry_run: bool,
+    yes: bool,
+    every_seconds: float,
+) -> None:
+    """Check, ask, prepare, train, follow."""
+    from retinue_cli.options.s3_uri import S3Uri
+    from retinue_cli.training.prepare import prepare
+
+    try:
+        place = S3Uri.parse(output)
+    except ValueError as error:
+        raise ConfigurationError(f"--output: {error}") from error
+    bucket, prefix = place.bucket, f"{place.folder}{project}/"
+    s3 = _s3()
+    uploads = f"s3://{bucket}/{prefix}images/"
+    source, test_source = sources
+    learned = _images(s3, source, home, uploads)
+    if corrections is not None:
+        learned = _correct(source, learned, corrections)
+    tested = None if test_source is None else _images(s3, test_source, home, uploads)
+    _check(s3, learned, tested)
+    _estimate(project, version, learned, tested)
+    if dry_run:
+        click.echo("nothing was made: this was --dry-run")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigurationError("nobody is there to be asked: give --yes to begin")
+        click.confirm("Begin?", abort=True)
+    arn = prepare(
+        service, s3, project, learned, tested, (bucket, prefix), click.echo, replace=replace
+    )
+    service.train(arn, version, bucket, f"{prefix}{version}/")
+    [begun] = service.versions(arn, version)
+    click.echo(f"training {begun.arn}")
+    _follow(service, begun, every_seconds)
+
+
+def _s3() -> "S3Client":
+    """S3, where Rekognition reads: AWS, or what AWS_ENDPOINT_URL names."""
+    from retinue_workers.intake.clients import make_clients
+
+    return make_clients(connections=16).s3()
+
+
+def _correct(source: str, found: "list[TrainingImage]", runs: str) -> "list[TrainingImage]":
+    """What these runs say, where they say anything, and otherwise what was found.
+
+    Raises:
+        ConfigurationError: What would be corrected is no history, or there are no such runs.
+    """
+    if not source.startswith(HISTORY):
+        raise ConfigurationError(
+            f"--corrections corrects what is in the history: give --from {HISTORY}RUNS with it"
+        )
+    corrected = {image.uri: image for image in _from_history(runs)}
+    return [corrected.pop(image.uri, image) for image in found] + list(corrected.values())
+
+
+def _images(s3: "S3Client", source: str, home: str | None, uploads: str) -> "list[TrainingImage]":
+    """The images of a source.
+
+    Raises:
+        ConfigurationError: It is none, or something is wrong with it.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from retinue_cli.data.ground_truth import Annotations, Problems
+    from retinue_cli.training import data
+
+    if source.startswith(HISTORY):
+        return _from_history(source.removeprefix(HISTORY))
+    problems = Problems()
+    try:
+        if source.startswith("s3://"):
+            found = data.from_bucket(s3, source)
+        elif Path(source).is_dir():
+            found = data.from_folder(Path(source), uploads)
+        else:
+            annotations = Annotations.read(Path(source), problems)
+            if problems:
+                raise ConfigurationError(f"{source} cannot be used\n{problems}")
+            found = data.from_annotations(annotations, home)
+    except (OSError, ValueError, ClientError, BotoCoreError) as error:
+        raise ConfigurationError(f"{source} cannot be used: {error}") from error
+    if not found:
+        raise ConfigurationError(
+            f"{source} holds no images; a folder needs a folder for each label in it"
+        )
+    return found
+
+
+def _from_history(runs: str) -> "list[TrainingImage]":
+    from retinue_history import Selection, Side, snapshot
+
+    from retinue_cli.data.evaluation.truth import truth_of_history
+    from retinue_cli.options.database import reader_url
+    from retinue_cli.training.data import from_truth
+
+    try:
+        side = Side.parse(runs)
+    except ValueError as error:
+        raise ConfigurationError(f"--from {HISTORY}{runs}: {error}") from error
+    with reader_url(Settings.load()) as url, snapshot(url) as history:
+        found = from_truth(truth_of_history(history, side, Selection(latest=False)))
+    if not found:
+        raise ConfigurationError(f"the history has no successful runs of {runs}")
+    return found
+
+
+def _check(
+    s3: "S3Client", learned: "list[TrainingImage]", tested: "list[TrainingImage] | None"
+) -> None:
+    from retinue_cli.data.ground_truth import Problems
+    from retinue_cli.training.check import advice, check, reader
+
+    problems = Problems()
+    with progress("images", len(learned) + len(tested or ())) as advance:
+        for images in (learned, tested):
+            if images is not None:
+                check(images, reader(s3), problems, advance=advance)
+    both = {one.uri for one in learned} & {one.uri for one in tested or ()}
+    for uri in sorted(both):
+        problems.add("image that is both learned from and tested with", uri)
+    if problems:
+        raise ConfigurationError(f"nothing was made, and nothing costs money\n{problems}")
+    for line in advice(learned):
+        click.echo(f"note: {line}")
+
+
+def _estimate(
+    project: str,
+    version: str,
+    learned: "list[TrainingImage]",
+    tested: "list[TrainingImage] | None",
+) -> None:
+    from retinue_cli.training import limits
+    from retinue_cli.training.data import has_boxes
+
+    labels = {one.label for image in learned for one in image.items}
+    boxes = sum(one.box is not None for image in learned for one in image.items)
+    machine = sum(not image.human for image in learned)
+    if machine:
+        click.echo(
+            f"note: what {machine:,} of {len(learned):,} images show was found by a machine and "
+            "confirmed by nobody; the manifest says so"
+        )
+    what = f"{boxes:,} boxes" if has_boxes(learned) else "labels of whole images"
+    click.echo(
+        f"{project} {version}: {len(learned):,} images"
+        + (f" and {len(tested):,} to test with" if tested is not None else "")
+        + f", {len(labels):,} labels, {what}"
+    )
+    least, most = (limits.USD_PER_HOUR * int(hours * 2) / 2 for hours in limits.HOURS)
+    click.echo(
+        f"estimate: ${limits.USD_PER_HOUR} an hour of training (us-east-1, "
+        f"{limits.PRICE_AS_OF}); from 30 minutes to 24 hours, so ${least:.2f} to ${most:.2f}, more "
+        "where several machines work at once. The model costs nothing more until it is started."
+    )
+
+
+def _follow(service: "CustomLabels", begun: "ModelVersion", every_seconds: float) -> None:
+    from retinue_cli.training import limits
+    from retinue_cli.training.follow import follow
+
+    project_arn = service.project(begun.project)
+    if project_arn is None:
+        raise ConfigurationError(f"the project {begun.project} is gone")
+    with _status_line() as show:
+        version = follow(
+            service,
+            project_arn,
+            begun.name,
+            lambda one, seconds: show(f"{one.status} for {_duration(seconds)}"),
+            every_seconds=every_seconds,
+        )
+    click.echo(f"{version.arn}: {version.status}")
+    if version.f1 is not None:
+        click.echo(f"F1 {version.f1:.3f}; the whole evaluation: {version.summary}")
+    if version.billed_seconds is not None:
+        usd = limits.USD_PER_HOUR * version.billed_seconds / 3_600
+        click.echo(f"billed: {_duration(version.billed_seconds)}, about ${usd:.2f}")
+    click.echo(f"use it: retinue models promote {version.arn} --config FILE --apply COMMAND")
+
+
+@contextmanager
+def _status_line() -> Iterator[Any]:
+    """One line on standard error that changes; in a log, a line whenever the hour changes."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True).status("…") as status:
+            yield status.update
+        return
+    last: list[str] = []
+
+    def show(text: str) -> None:
+        hour = text.partition(" min")[0].rpartition(" h")[0]
+        if last[:1] != [hour]:
+            last[:] = [hour]
+            click.echo(text, err=True)
+
+    yield show
+
+
+def _duration(seconds: float) -> str:
+    minutes = max(int(seconds), 0) // 60
+    return f"{minutes // 60} h {minutes % 60:02} min"

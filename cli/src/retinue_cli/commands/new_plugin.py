@@ -1,0 +1,34 @@
+"""``retinue new-plugin``."""
+
+from pathlib import Path
+
+import click
+
+from retinue_cli.plugin_dev.scaffold import Names, write_plugin
+
+
+@click.command("new-plugin", short_help="Write a plugin that works, to begin with.")
+@click.argument("name")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("my-plugins"),
+    show_default=True,
+    help="Where to make its folder.",
+)
+def new_plugin(name: str, directory: Path) -> None:
+    """Write a plugin with a detector NAME that works already: code, options, tests, README.
+
+    NAME is lower-case words joined by hyphens, such as acme-logos. Nothing is overwritten.
+    """
+    folder = directory / name
+    files = write_plugin(Names.of(name), folder)
+    for path in files:
+        click.echo(f"  {path}")
+    click.echo(
+        f"\n{folder} has a plugin with the detector {name}. Next:\n"
+        f"  uv pip install -e '{folder}[dev]'\n"
+        f"  pytest {folder}\n"
+        f"  retinue plugins check {name}\n"
+        f"  retinue run --detectors {name}"
+    )

@@ -1,0 +1,119 @@
+"""``retinue plugins``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from retinue_sdk.plugins.manager import Plugins
+
+from retinue_cli.commands.check import check
+from retinue_cli.options.json_option import json_options
+from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
+from retinue_cli.output.detector_sheet import capabilities, describe, option_lines
+
+
+class _DetectorsAsCommands(click.Group):
+    """Takes a word that is no command for a detector's name, and shows that detector."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """``plugins NAME`` is ``plugins show NAME``."""
+        if args and args[0] not in self.commands:
+            return show.name, show, args
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_DetectorsAsCommands,
+    invoke_without_command=True,
+    short_help="List the installed detectors; show one; check one.",
+    subcommand_metavar="[DETECTOR | check DETECTOR]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@plugins_dir_option
+@click.pass_context
+def plugins(ctx: click.Context, *, as_json: bool, plugins_dir: Path | None) -> None:
+    """List the installed detectors; with a DETECTOR, show all about it; with check, try it.
+
+    A plugin that cannot be used is told with the reason, and the exit code is then 1.
+    """
+    ctx.obj = plugins_dir
+    if ctx.invoked_subcommand is not None:
+        return
+    found = installed_plugins(plugins_dir)
+    if as_json:
+        described = [describe(one) for _, one in sorted(found.registrations.items())]
+        click.echo(json.dumps(described, indent=2))
+    else:
+        _list(found)
+    problems = [*found.problems, *found.contested.values()]
+    for problem in problems:
+        click.echo(f"{click.style('unusable:', fg='red', bold=True)} {problem}", err=True)
+    if problems:
+        sys.exit(1)
+
+
+def _list(found: Plugins) -> None:
+    if not found.registrations:
+        click.echo("no plugin is installed; retinue-onnx has local detectors")
+        return
+    for name, registration in sorted(found.registrations.items()):
+        sheet = describe(registration)
+        click.echo(
+            f"{click.style(name, bold=True)} {registration.detector.version}"
+            f"  ({registration.distribution} {registration.distribution_version})"
+        )
+        click.echo(f"  {sheet['summary']}")
+        if sheet["options"]:
+            click.echo(f"  options: {', '.join(sheet['options'])}")
+        click.echo()
+    click.echo("retinue plugins DETECTOR tells all about one of them")
+
+
+@click.command(short_help="Show all about one detector.")
+@click.argument("detector")
+@json_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@plugins_dir_option
+@click.pass_obj
+def show(
+    folder: Path | None,
+    *,
+    detector: str,
+    options: dict[str, Any],
+    as_json: bool,
+    plugins_dir: Path | None,
+) -> None:
+    """Show a detector's options, with types, ranges and defaults, and its capabilities."""
+    found = installed_plugins(plugins_dir or folder)
+    registration = found.find(detector)
+    sheet = describe(registration)
+    sheet["capabilities"] = capabilities(found, detector, options)
+    if as_json:
+        click.echo(json.dumps(sheet, indent=2))
+        return
+    click.echo(
+        f"{click.style(detector, bold=True)} {sheet['version']}, of "
+        f"{sheet['distribution']} {sheet['distribution_version']}"
+    )
+    click.echo(f"{sheet['summary']}\n")
+    click.echo(click.style("Options", bold=True))
+    for line in option_lines(sheet["options"]):
+        click.echo(line)
+    click.echo("  none\n" if not sheet["options"] else "")
+    if any(option["operational"] for option in sheet["options"].values()):
+        click.echo("An operational option does not change what is found: images are not new to it.")
+        click.echo()
+    click.echo(click.style("Capabilities", bold=True))
+    declared = sheet["capabilities"]
+    if isinstance(declared, str):
+        click.echo(f"  not known with these options: {declared}")
+        return
+    for name, value in declared.items():
+        click.echo(f"  {name} = {'no limit' if value is None else value}")
+
+
+plugins.add_command(check)

@@ -1,0 +1,67 @@
+"""``retinue top``."""
+
+import time
+
+import click
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.options.database import reader_url
+
+
+@click.command(short_help="Watch a pool at work.")
+@click.option(
+    "--every",
+    "every_seconds",
+    type=click.FloatRange(min=0.2),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks.",
+)
+@click.option("--once", is_flag=True, help="Look once, print, and end.")
+def top(*, every_seconds: float, once: bool) -> None:
+    """Watch a pool at work: its queue, its rate, what fails, what it costs. Ctrl-C ends it.
+
+    The queue is that of RETINUE_QUEUE_URL; the rest is what all workers record in the history.
+    """
+    from retinue_history import Activity, ActivityReader, HistoryUnavailableError
+    from retinue_workers.intake.clients import make_clients
+    from retinue_workers.intake.sqs import QueueUnavailableError
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+    from retinue_cli.output.top.queue_depth import Backlog
+    from retinue_cli.output.top.view import WINDOW_SECONDS, View
+
+    settings = Settings.load()
+    url = settings.queue_url
+    client = None if url is None else make_clients(connections=1).sqs
+    console = Console(highlight=False)
+    view = View(None if url is None else url.rpartition("/")[2])
+    with reader_url(settings) as database_url:
+        reader = ActivityReader(database_url)
+
+        def look() -> RenderableType:
+            backlog, activity, complaints = None, list[Activity](), []
+            try:
+                if client is not None and url is not None:
+                    backlog = Backlog.of(client, url)
+            except QueueUnavailableError as error:
+                complaints.append(str(error))
+            try:
+                activity = reader.last(WINDOW_SECONDS)
+            except HistoryUnavailableError as error:
+                complaints.append(f"the history does not answer: {error}")
+            return view.draw(backlog, activity, "\n".join(complaints))
+
+        try:
+            if once:
+                console.print(look())
+                return
+            with Live(look(), console=console, auto_refresh=False, screen=True) as live:
+                while True:
+                    time.sleep(every_seconds)
+                    live.update(look(), refresh=True)
+        except KeyboardInterrupt:
+            return
+        finally:
+            reader.close()

@@ -1,0 +1,1 @@
+"""Move labelled data in and out of the history: evaluation, exports, imported ground truth."""

@@ -1,0 +1,1 @@
+"""Measure how right a detector is: its detections against ground truth, with COCO's measures."""

@@ -1,0 +1,94 @@
+"""Ground truth, from a file or from the history."""
+
+from typing import Any
+
+from retinue_history import Selection, Side, Snapshot
+from retinue_sdk import BoundingBox
+from sqlalchemy import Engine
+
+from retinue_cli.data.evaluation.sample import Box, Item, TrueImage, Truth
+from retinue_cli.data.export.images import SelectedDetection, selected_images
+from retinue_cli.data.ground_truth import Annotation, Annotations, Problems, match
+
+DIGITS = 9
+"""Decimals of a pixel that count: boxes are kept as ratios, and 0.1 × 640 has to be 64 again."""
+
+
+def truth_of_file(
+    engine: Engine, annotations: Annotations, problems: Problems, *, bucket: str | None = None
+) -> Truth:
+    """Ground truth from a file, for those of its images that the history knows.
+
+    Args:
+        engine: The history; a reader will do.
+        annotations: The file.
+        problems: Told what is wrong, as when it is imported.
+        bucket: Look for the images in this bucket alone.
+
+    Raises:
+        HistoryUnavailableError: The database cannot answer.
+    """
+    matched, unknown = match(engine, annotations, problems, bucket=bucket, skip_unknown=True)
+    images = {
+        one.image_id: TrueImage(
+            one.image.uri or one.image.name,
+            one.size_px,
+            [_annotated(annotation) for annotation in one.image.annotations],
+            one.image.human,
+        )
+        for one in matched
+    }
+    return Truth(images, annotations.labels, unknown)
+
+
+def truth_of_history(snapshot: Snapshot, side: Side, selection: Selection) -> Truth:
+    """Ground truth that was imported, or what any detector found.
+
+    Raises:
+        HistoryUnavailableError: The database stopped answering.
+    """
+    images = {
+        image.image_id: TrueImage(
+            image.reference.uri,
+            image.size_px,
+            [item_of(one, one.label, image.size_px) for one in image.detections],
+            image.human,
+        )
+        for image in selected_images(snapshot, selection, side)
+    }
+    labels = {item.label for image in images.values() for item in image.items}
+    return Truth(images, frozenset(labels))
+
+
+def _annotated(annotation: Annotation) -> Item:
+    return _with(annotation.label, annotation.bbox_px, annotation.confidence, annotation.attributes)
+
+
+def item_of(detection: SelectedDetection, label: str, size_px: tuple[int, int] | None) -> Item:
+    """A detection as an item of this label."""
+    bbox = None if detection.box is None or size_px is None else _in_px(detection.box, size_px)
+    # What a detector keeps as attributes means other things than what COCO calls so.
+    attributes = detection.attributes if detection.imported else {}
+    return _with(label, bbox, detection.confidence, attributes)
+
+
+def _with(label: str, bbox: Box | None, confidence: float, attributes: dict[str, Any]) -> Item:
+    area = attributes.get("area")
+    number = isinstance(area, int | float) and not isinstance(area, bool)
+    return Item(
+        label,
+        bbox,
+        confidence,
+        crowd=attributes.get("iscrowd") in (1, True),
+        area_px=area if number else None,
+    )
+
+
+def _in_px(box: BoundingBox, size_px: tuple[int, int]) -> Box:
+    width, height = size_px
+    return (
+        round(box.left * width, DIGITS),
+        round(box.top * height, DIGITS),
+        round(box.width * width, DIGITS),
+        round(box.height * height, DIGITS),
+    )

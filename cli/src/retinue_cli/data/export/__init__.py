@@ -1,0 +1,24 @@
+"""Write the history to files that other tools open.
+
+Everything streams: memory does not grow with the number of detections, only with the number of
+different labels.
+"""
+
+from retinue_cli.data.export.coco import write_coco
+from retinue_cli.data.export.destination import destination
+from retinue_cli.data.export.manifest import Form, write_manifest
+from retinue_cli.data.export.outcome import Advance, Written
+from retinue_cli.data.export.parquet import write_parquet
+from retinue_cli.data.export.text import write_csv, write_jsonl
+
+__all__ = [
+    "Advance",
+    "Form",
+    "Written",
+    "destination",
+    "write_coco",
+    "write_csv",
+    "write_jsonl",
+    "write_manifest",
+    "write_parquet",
+]

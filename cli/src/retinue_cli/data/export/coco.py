@@ -1,0 +1,139 @@
+"""Detections as a COCO data set: what pycocotools and most training programs read."""
+
+import json
+import shutil
+import tempfile
+from typing import Any, BinaryIO
+
+from retinue_history import Selection, Snapshot
+from retinue_sdk import BoundingBox
+
+from retinue_cli.data.export.categories import TEXT, Categories
+from retinue_cli.data.export.images import SelectedDetection, SelectedImage, selected_images
+from retinue_cli.data.export.outcome import Advance, Written
+from retinue_cli.data.export.sizes import Sizes
+
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+_SPOOL_BYTES = 8 * 2**20
+"""How much of the list of images is held in memory; more goes to a temporary file."""
+
+
+def write_coco(
+    snapshot: Snapshot,
+    selection: Selection,
+    file: BinaryIO,
+    advance: Advance,
+    *,
+    categories: Categories,
+    sizes: Sizes,
+) -> Written:
+    """Images, annotations and categories, in COCO's object detection format.
+
+    Boxes are left, top, width and height in pixels of the image as displayed, cut at its border.
+    Images that were looked at without a finding are there too: a data set needs them. What has no
+    box in the image, or is in an image of unknown size, cannot be expressed; it is left out, and
+    counted.
+
+    What was read in an image is in the category ``text``; ``retinue_text`` says what it was.
+
+    The ids of images and annotations are numbers, as pycocotools wants them, and mean nothing
+    outside the file; ours are in ``retinue_image_id`` and ``retinue_run_id``.
+
+    Raises:
+        HistoryUnavailableError: The database stopped answering.
+        OSError: The file cannot be written.
+    """
+    written = Written(images=0)
+    number = 0
+    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
+        # Annotations go straight into the file and images beside it, as both come from one query.
+        file.write(b'{"info":{"description":"exported from a Retinue history"},"annotations":[')
+        for image in selected_images(snapshot, selection):
+            advance(max(len(image.detections), 1))
+            size_px = sizes.of(image)
+            if size_px is None:
+                written.left_out["image of unknown size"] += 1
+                written.left_out["detection in an image of unknown size"] += len(image.detections)
+                continue
+            number += 1
+            spool.write(_line(_image(number, image, size_px), first=number == 1))
+            before = written.detections
+            for detection in image.detections:
+                if detection.box is None:
+                    written.left_out["detection without a box"] += 1
+                    continue
+                bbox = _bbox(detection.box, size_px)
+                if bbox is None:
+                    written.left_out["detection whose box covers nothing of the image"] += 1
+                    continue
+                written.detections += 1
+                category = categories.number(detection.kind, detection.label)
+                entry = _annotation(written.detections, number, category, detection, bbox)
+                file.write(_line(entry, first=written.detections == 1))
+            written.empty += written.detections == before
+        file.write(b'\n],"images":[')
+        spool.seek(0)
+        shutil.copyfileobj(spool, file)
+    file.write(b'\n],"categories":[')
+    for place, one in enumerate(categories):
+        entry = {"id": one.number, "name": one.name, "supercategory": one.group}
+        file.write(_line(entry, first=place == 0))
+    file.write(b"\n]}\n")
+    written.images = number
+    return written
+
+
+def _line(entry: dict[str, Any], *, first: bool) -> bytes:
+    return f"{'' if first else ','}\n{_JSON.encode(entry)}".encode()
+
+
+def _image(number: int, image: SelectedImage, size_px: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "id": number,
+        "file_name": image.reference.key,
+        "width": size_px[0],
+        "height": size_px[1],
+        "coco_url": image.reference.uri,
+        "retinue_image_id": str(image.image_id),
+    }
+
+
+def _bbox(box: BoundingBox, size_px: tuple[int, int]) -> list[float] | None:
+    """The visible part of a box in pixels; none if there is none."""
+    visible = box.clipped()
+    if visible.area <= 0:
+        return None
+    width, height = size_px
+    # A thousandth of a pixel is finer than any detector, and 64.00000000000001 reads badly.
+    return [
+        round(visible.left * width, 3),
+        round(visible.top * height, 3),
+        round(visible.width * width, 3),
+        round(visible.height * height, 3),
+    ]
+
+
+def _annotation(
+    number: int, image: int, category: int, detection: SelectedDetection, bbox: list[float]
+) -> dict[str, Any]:
+    # What came from a COCO file goes back as it came; a detector's attributes mean other things.
+    kept = {
+        name: value
+        for name, value in detection.attributes.items()
+        if detection.imported and name != "id" and not name.startswith("retinue_")
+    }
+    read = {"retinue_text": detection.label} if detection.kind == TEXT else {}
+    return {
+        "area": round(bbox[2] * bbox[3], 3),
+        "iscrowd": 0,
+        **kept,
+        "id": number,
+        "image_id": image,
+        "category_id": category,
+        "bbox": bbox,
+        "score": detection.confidence,
+        "retinue_run_id": detection.run_id,
+        "retinue_detector": detection.detector,
+        **read,
+    }

@@ -1,0 +1,143 @@
+"""Detections as a manifest for training Amazon Rekognition Custom Labels.
+
+The formats are those of SageMaker Ground Truth's output, one JSON object a line and image:
+https://docs.aws.amazon.com/rekognition/latest/customlabels-dg/md-create-manifest-file.html
+"""
+
+import json
+from enum import StrEnum
+from typing import Any, BinaryIO
+
+from retinue_history import Selection, Snapshot
+
+from retinue_cli.data.export.categories import Categories
+from retinue_cli.data.export.images import SelectedImage, selected_images
+from retinue_cli.data.export.outcome import Advance, Written
+from retinue_cli.data.export.sizes import Sizes
+
+JOB_NAME = "retinue-export"
+
+
+class Form(StrEnum):
+    """What the manifest says of an image."""
+
+    BOXES = "boxes"
+    """Where each thing is (object localization)."""
+
+    LABELS = "labels"
+    """What is in it as a whole (image-level labels)."""
+
+
+def write_manifest(
+    snapshot: Snapshot,
+    selection: Selection,
+    file: BinaryIO,
+    advance: Advance,
+    *,
+    categories: Categories,
+    sizes: Sizes,
+    form: Form,
+) -> Written:
+    """One line an image, in one of the two forms.
+
+    ``human-annotated`` is yes exactly where all was imported from what people annotated. With
+    boxes, an image without findings is a background image, which Custom Labels takes; without
+    boxes, it would say nothing, so it is left out, and counted.
+
+    Raises:
+        HistoryUnavailableError: The database stopped answering.
+        OSError: The file cannot be written.
+    """
+    written = Written(images=0)
+    images = 0
+    for image in selected_images(snapshot, selection):
+        advance(max(len(image.detections), 1))
+        if form is Form.BOXES:
+            line = _boxes(image, categories, sizes, written)
+        else:
+            line = _labels(image, written)
+        if line is not None:
+            images += 1
+            file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+    written.images = images
+    return written
+
+
+def _boxes(
+    image: SelectedImage, categories: Categories, sizes: Sizes, written: Written
+) -> dict[str, Any] | None:
+    size_px = sizes.of(image)
+    if size_px is None:
+        written.left_out["image of unknown size"] += 1
+        written.left_out["detection in an image of unknown size"] += len(image.detections)
+        return None
+    width, height = size_px
+    annotations, objects, class_map = [], [], {}
+    for detection in image.detections:
+        if detection.box is None:
+            written.left_out["detection without a box"] += 1
+            continue
+        # Custom Labels wants whole pixels inside the image.
+        visible = detection.box.clipped()
+        left, top = round(visible.left * width), round(visible.top * height)
+        right, bottom = round(visible.right * width), round(visible.bottom * height)
+        if right <= left or bottom <= top:
+            written.left_out["detection whose box covers nothing of the image"] += 1
+            continue
+        number = categories.number(detection.kind, detection.label)
+        class_map[str(number)] = categories.name(detection.kind, detection.label)
+        objects.append({"confidence": detection.confidence})
+        annotations.append(
+            {
+                "class_id": number,
+                "left": left,
+                "top": top,
+                "width": right - left,
+                "height": bottom - top,
+            }
+        )
+    written.detections += len(annotations)
+    written.empty += not annotations
+    return {
+        "source-ref": image.reference.uri,
+        "bounding-box": {
+            "image_size": [{"width": width, "height": height, "depth": 3}],
+            "annotations": annotations,
+        },
+        "bounding-box-metadata": {
+            "objects": objects,
+            "class-map": class_map,
+            "type": "groundtruth/object-detection",
+            **_origin(image),
+        },
+    }
+
+
+def _labels(image: SelectedImage, written: Written) -> dict[str, Any] | None:
+    """Each label once, as sure as its surest detection."""
+    surest: dict[str, float] = {}
+    for detection in image.detections:
+        surest[detection.label] = max(surest.get(detection.label, 0.0), detection.confidence)
+    if not surest:
+        written.left_out["image without a label"] += 1
+        return None
+    written.detections += len(image.detections)
+    line: dict[str, Any] = {"source-ref": image.reference.uri}
+    for place, (label, confidence) in enumerate(sorted(surest.items()), start=1):
+        # Numbered: a label can have any length, and any character.
+        line[f"label-{place}"] = 1
+        line[f"label-{place}-metadata"] = {
+            "confidence": confidence,
+            "class-name": label,
+            "type": "groundtruth/image-classification",
+            **_origin(image),
+        }
+    return line
+
+
+def _origin(image: SelectedImage) -> dict[str, str]:
+    return {
+        "human-annotated": "yes" if image.human else "no",
+        "creation-date": image.looked_at.strftime("%Y-%m-%dT%H:%M:%S"),
+        "job-name": JOB_NAME,
+    }

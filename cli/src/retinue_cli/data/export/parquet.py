@@ -1,0 +1,79 @@
+"""Detections as Parquet."""
+
+from collections.abc import Iterable
+from io import BytesIO
+from itertools import islice
+from typing import Any, BinaryIO
+
+from psycopg import sql
+from psycopg.abc import Buffer
+from retinue_history import DETECTION_COLUMNS, Selection, Snapshot, detection_rows
+from retinue_sdk import ConfigurationError
+
+from retinue_cli.data.export.outcome import Advance, Written
+
+ROWS_PER_GROUP = 65_536
+"""Rows of a row group. They are what is held in memory: some 25 MB of CSV."""
+
+
+def write_parquet(
+    snapshot: Snapshot, selection: Selection, file: BinaryIO, advance: Advance
+) -> Written:
+    """One row a detection, in row groups of ``ROWS_PER_GROUP``.
+
+    ``attributes`` is JSON as text, ``image_id`` text, and times are microseconds in UTC.
+
+    Raises:
+        ConfigurationError: pyarrow is not installed.
+        HistoryUnavailableError: The database stopped answering.
+        OSError: The file cannot be written.
+    """
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped]
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Parquet needs the extra `parquet`: install retinue-cli[parquet] ({error})"
+        ) from error
+    schema = _schema(pa)
+    # Postgres writes CSV and Arrow reads it, both in C: many times faster than rows in Python.
+    blocks = snapshot.copy(detection_rows(selection), sql.SQL("FORMAT csv"))
+    written = Written()
+    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        while group := list(islice(blocks, ROWS_PER_GROUP)):
+            writer.write_table(_table(schema, group))
+            written.detections += len(group)
+            advance(len(group))
+    return written
+
+
+def _schema(pa: Any) -> Any:
+    """The type of each column."""
+    text = pa.string()
+    whole = {"detection_id": pa.int64(), "run_id": pa.int64()}
+    types = {
+        **whole,
+        **dict.fromkeys(("width_px", "height_px", "ordinal"), pa.int32()),
+        **dict.fromkeys(
+            ("confidence", "box_left", "box_top", "box_width", "box_height"), pa.float64()
+        ),
+        **dict.fromkeys(("detected_at", "uploaded_at", "deleted_at"), pa.timestamp("us", tz="UTC")),
+    }
+    return pa.schema([(name, types.get(name, text)) for name in DETECTION_COLUMNS])
+
+
+def _table(schema: Any, lines: Iterable[Buffer]) -> Any:
+    """Lines of CSV as a table."""
+    from pyarrow import csv
+
+    return csv.read_csv(
+        BytesIO(b"".join(lines)),
+        read_options=csv.ReadOptions(column_names=schema.names, use_threads=False),
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types=schema,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,  # "" is an empty text, nothing at all is null
+        ),
+    )

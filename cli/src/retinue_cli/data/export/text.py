@@ -1,0 +1,50 @@
+"""Detections as CSV and as JSON lines: written by Postgres, passed on as they come."""
+
+from typing import BinaryIO
+
+from psycopg import sql
+from retinue_history import Selection, Snapshot, detection_rows
+
+from retinue_cli.data.export.outcome import Advance, Written
+
+
+def write_csv(
+    snapshot: Snapshot, selection: Selection, file: BinaryIO, advance: Advance
+) -> Written:
+    """One line a detection, after a line with the columns' names. Null is empty; ``""`` is text.
+
+    Raises:
+        HistoryUnavailableError: The database stopped answering.
+        OSError: The file cannot be written.
+    """
+    blocks = snapshot.copy(detection_rows(selection), sql.SQL("FORMAT csv, HEADER"))
+    file.write(next(blocks))
+    written = Written()
+    for block in blocks:
+        file.write(block)
+        written.detections += 1
+        advance(1)
+    return written
+
+
+def write_jsonl(
+    snapshot: Snapshot, selection: Selection, file: BinaryIO, advance: Advance
+) -> Written:
+    """One JSON object a detection.
+
+    Raises:
+        HistoryUnavailableError: The database stopped answering.
+        OSError: The file cannot be written.
+    """
+    rows = sql.SQL("SELECT row_to_json(selected) FROM ({}) AS selected").format(
+        detection_rows(selection)
+    )
+    # CSV of one column, with a quote and a delimiter that cannot occur: JSON escapes both. The
+    # text format would double every backslash.
+    plain = sql.SQL(r"FORMAT csv, QUOTE e'\x01', DELIMITER e'\x02'")
+    written = Written()
+    for block in snapshot.copy(rows, plain):
+        file.write(block)
+        written.detections += 1
+        advance(1)
+    return written

@@ -1,0 +1,17 @@
+"""Bring annotations that people made elsewhere into the history as runs."""
+
+from retinue_cli.data.ground_truth.annotation import AnnotatedImage, Annotation
+from retinue_cli.data.ground_truth.annotations import Annotations
+from retinue_cli.data.ground_truth.match import Matched, match
+from retinue_cli.data.ground_truth.problems import Problems
+from retinue_cli.data.ground_truth.runs import make_runs
+
+__all__ = [
+    "AnnotatedImage",
+    "Annotation",
+    "Annotations",
+    "Matched",
+    "Problems",
+    "make_runs",
+    "match",
+]

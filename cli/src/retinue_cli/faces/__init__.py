@@ -1,0 +1,1 @@
+"""Enrol and forget people in face collections: ``retinue faces``; it imports no plugin."""

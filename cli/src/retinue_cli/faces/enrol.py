@@ -1,0 +1,166 @@
+"""Enrolling a person: consent first, then one face of each photo."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from retinue_history import Enrolment, HistoryDataError, IndexedFace, People
+from retinue_sdk import BoundingBox
+
+from retinue_cli.faces.errors import FacesError
+from retinue_cli.faces.external_id import external_image_id, plain_name
+from retinue_cli.faces.photo import Photo
+from retinue_cli.faces.service import FaceService
+
+MARGINS = (0.5, 0.2, 0.05)
+"""How much around a face is kept when it is cut out: the first that holds no larger face."""
+
+SAME_FACE_IOU = 0.3
+"""Overlap from which the face that was stored is the one that was meant."""
+
+MAX_CONSENT_LENGTH = 500
+"""Longest reference of a consent, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One face of a photo, and what is sent to have it alone.
+
+    Attributes:
+        photo: The photo's name.
+        data: The photo, or the part with the face.
+        box: Where the face is in ``data``.
+    """
+
+    photo: str
+    data: bytes
+    box: BoundingBox
+
+
+def choose(service: FaceService, photo: Photo, number: int | None) -> Chosen:
+    """Find the face to enrol.
+
+    Args:
+        service: Finds the faces.
+        photo: The photo.
+        number: Which one, counted from 1 and from the left; needed where there are several.
+
+    Raises:
+        FacesError: There is none, or several and no number, or fewer.
+    """
+    boxes = service.detect(photo.data)
+    if not boxes:
+        raise FacesError(f"there is no face in {photo.name}")
+    if number is None and len(boxes) > 1:
+        listed = "\n".join(f"  --face {n}: {_where(box)}" for n, box in enumerate(boxes, start=1))
+        raise FacesError(
+            f"there are {len(boxes)} faces in {photo.name}. Say which is the person's, counted "
+            f"from the left:\n{listed}"
+        )
+    if number is not None and number > len(boxes):
+        raise FacesError(f"there is no face {number} in {photo.name}: it has {len(boxes)}")
+    chosen = boxes[(number or 1) - 1]
+    if len(boxes) == 1:
+        return Chosen(photo.name, photo.data, chosen)
+    return Chosen(photo.name, *cut_out(photo, chosen, boxes))
+
+
+def cut_out(
+    photo: Photo, face: BoundingBox, faces: Sequence[BoundingBox]
+) -> tuple[bytes, BoundingBox]:
+    """The part of a photo in which a face is the largest, and the face's box in it."""
+    for margin in MARGINS:
+        data, box = photo.part(face, margin)
+        around = BoundingBox(
+            face.left - margin * face.width,
+            face.top - margin * face.height,
+            face.width * (1 + 2 * margin),
+            face.height * (1 + 2 * margin),
+        )
+        others = [other for other in faces if other != face and other.area >= face.area]
+        if not any(around.iou(other) > 0 for other in others):
+            break
+    return data, box
+
+
+def enrol(
+    service: FaceService,
+    people: People,
+    collection_id: str,
+    name: str,
+    consent: str,
+    chosen: Sequence[Chosen],
+    told: Callable[[str], None],
+) -> int:
+    """Store the faces of a person.
+
+    The person and the consent are recorded before anything is stored, so whatever a crash leaves in
+    the collection is found when the person is forgotten.
+
+    Args:
+        service: Stores the faces.
+        people: Records whose they are.
+        collection_id: Where.
+        name: The person's name.
+        consent: What allows it.
+        chosen: The faces.
+        told: Hears of each photo.
+
+    Returns:
+        How many faces were stored.
+
+    Raises:
+        FacesError: The service refuses, or stored another face than was meant (which is undone).
+        PersonBeingForgottenError: The person's erasure is not finished.
+    """
+    name, external_id = plain_name(name), external_image_id(name)
+    person = Enrolment(external_id, service.region, collection_id, name, checked_consent(consent))
+    service.face_count(collection_id)  # there is such a collection
+    person_id = people.enrol(person)
+    stored = 0
+    for one in chosen:
+        indexed = service.index(collection_id, one.data, external_id)
+        face = indexed.face
+        if face is None:
+            reasons = ", ".join(indexed.reasons) or "no reason given"
+            told(f"{one.photo}: not stored, the service says {reasons}")
+            continue
+        if face.box is not None and face.box.iou(one.box) < SAME_FACE_IOU:
+            service.delete_faces(collection_id, [face.face_id])
+            raise FacesError(
+                f"{one.photo}: the service took another face than the one meant, and it was "
+                "deleted again. Cut the photo to the person"
+            )
+        record = IndexedFace(face.face_id, one.photo, person.consent, indexed.model_version)
+        try:
+            people.add_face(person_id, record)
+        except HistoryDataError as error:
+            service.delete_faces(collection_id, [face.face_id])
+            raise FacesError(
+                f"{name} was forgotten meanwhile; the face of {one.photo} was deleted again"
+            ) from error
+        stored += 1
+        told(f"{one.photo}: face {face.face_id}")
+    return stored
+
+
+def checked_consent(consent: str) -> str:
+    """The reference of a consent.
+
+    Raises:
+        FacesError: It says nothing, or too much.
+    """
+    text = consent.strip()
+    if not text or len(text) > MAX_CONSENT_LENGTH:
+        raise FacesError(
+            "--consent must say what allows you to keep this person's face vectors, in at most "
+            f"{MAX_CONSENT_LENGTH} characters: a form's number, a contract, a ticket"
+        )
+    return text
+
+
+def _where(box: BoundingBox) -> str:
+    """Where a face is, for people."""
+    return (
+        f"{box.left:.0%} from the left, {box.top:.0%} from the top, {box.width:.0%} wide, "
+        f"{box.height:.0%} high"
+    )

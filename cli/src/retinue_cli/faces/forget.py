@@ -1,0 +1,222 @@
+"""Forgetting somebody: face vectors in collections, and everything in the history that names them.
+
+Each step can be repeated, and what finds the rest goes last; so after a crash, or a Ctrl-C, the
+same command goes on where it was. ``retinue_history.erasure`` says why no worker brings the person
+back.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from retinue_history import Erasure, Erasures, Names, People
+
+from retinue_cli.faces.errors import FacesError, NoSuchCollectionError
+from retinue_cli.faces.external_id import external_image_id, plain_name
+from retinue_cli.faces.service import FaceService
+
+ROUNDS = 5
+"""How often what is left is looked for and removed, before something must be putting it back."""
+
+Place = tuple[str, str]
+"""A collection: its region and its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who or what is forgotten.
+
+    Attributes:
+        kind: ``person``, ``external_image_id`` or ``face_id``.
+        key: The person's name, or the id.
+        external_ids: External image ids of the subject's faces.
+        face_ids: Face ids of the subject, as far as the operator names them.
+        labels: What detections of matches call the subject besides.
+    """
+
+    kind: str
+    key: str
+    external_ids: frozenset[str] = frozenset()
+    face_ids: frozenset[str] = frozenset()
+    labels: frozenset[str] = frozenset()
+
+    @classmethod
+    def person(cls, name: str) -> "Subject":
+        """A person by name.
+
+        Raises:
+            FacesError: That cannot be a name.
+        """
+        name, external_id = plain_name(name), external_image_id(name)
+        return cls("person", name, frozenset({external_id}), labels=frozenset({name}))
+
+    @classmethod
+    def external_image(cls, external_id: str) -> "Subject":
+        """All faces with one external image id, whoever gave it."""
+        return cls("external_image_id", external_id, frozenset({external_id}))
+
+    @classmethod
+    def face(cls, face_id: str) -> "Subject":
+        """One face."""
+        return cls("face_id", face_id, face_ids=frozenset({face_id}))
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What there is to remove.
+
+    Attributes:
+        vectors: Face ids by collection; collections without any are left out.
+        missing: Collections that do not exist any more.
+        enrolments: In how many collections the person is enrolled.
+        detections: Detections that name the subject.
+        runs: Runs whose raw response names the subject.
+        counted: Rows of the daily counts and of the word list that name the subject.
+        names: Everything that names the subject, the faces found included.
+    """
+
+    vectors: Mapping[Place, frozenset[str]]
+    missing: tuple[Place, ...]
+    enrolments: int
+    detections: int
+    runs: int
+    counted: int
+    names: Names
+
+    @property
+    def vector_count(self) -> int:
+        """How many face vectors there are."""
+        return sum(map(len, self.vectors.values()))
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to remove."""
+        return not (self.enrolments or self.traces)
+
+    @property
+    def traces(self) -> bool:
+        """Whether anything but the record of who is enrolled tells of the subject."""
+        return bool(self.vector_count or self.detections or self.runs or self.counted)
+
+
+class Forgetting:
+    """Finds, removes and verifies.
+
+    Args:
+        people: Who is enrolled where.
+        erasures: Removes from the history.
+        service: Gives the collections of a region.
+    """
+
+    def __init__(
+        self, people: People, erasures: Erasures, service: Callable[[str], FaceService]
+    ) -> None:
+        """Look at nothing yet."""
+        self._people = people
+        self._erasures = erasures
+        self._service = service
+
+    def find(
+        self, subject: Subject, also: Iterable[Place] = (), known: frozenset[str] = frozenset()
+    ) -> Findings:
+        """What there is of a subject; changes nothing.
+
+        Args:
+            subject: Whom to look for.
+            also: Collections to look into, besides those where the subject is known to be.
+            known: Ids that were found before, and may be in the history still.
+
+        Raises:
+            FacesError: A collection cannot be read.
+        """
+        enrolments = self._people.enrolments(sorted(subject.external_ids))
+        if subject.face_ids:
+            enrolments += self._people.enrolments_of_faces(sorted(subject.face_ids))
+        places = {(one.region, one.collection_id) for one in enrolments} | set(also)
+        vectors: dict[Place, frozenset[str]] = {}
+        missing: list[Place] = []
+        for place in sorted(places):
+            try:
+                found = self._vectors(place, subject)
+            except NoSuchCollectionError:
+                missing.append(place)
+                continue
+            if found:
+                vectors[place] = found
+        ids = subject.external_ids | subject.face_ids | known
+        ids |= self._people.face_ids(sorted(subject.external_ids))
+        names = Names(ids.union(*vectors.values()), subject.labels)
+        detections, runs = self._erasures.count(names)
+        own = enrolments if subject.kind != "face_id" else []
+        counted = self._erasures.counted(names)
+        return Findings(vectors, tuple(missing), len(own), detections, runs, counted, names)
+
+    def forget(
+        self,
+        subject: Subject,
+        found: Findings,
+        also: Iterable[Place] = (),
+        told: Callable[[str], None] = lambda _: None,
+    ) -> Erasure:
+        """Remove everything, verify that it is gone, and record that.
+
+        Args:
+            subject: Whom to forget.
+            found: From ``find``.
+            also: As for ``find``.
+            told: Hears what is being done.
+
+        Returns:
+            The completed erasure, with what was removed: by this call and by those that were
+            interrupted before it.
+
+        Raises:
+            FacesError: The service refuses, or something keeps bringing the subject back. What was
+                removed stays so; the same command goes on.
+            HistoryUnavailableError: The database is away; as above.
+        """
+        also = tuple(also)
+        for place in found.missing:
+            told(f"{place[1]} in {place[0]}: there is no such collection any more")
+        for _ in range(ROUNDS):
+            # Committed before anything is removed: the faces' ids are in it.
+            erasure_id = self._erasures.open(subject.kind, subject.key, found.names)
+            self._erasures.settle()
+            for (region, collection_id), face_ids in found.vectors.items():
+                told(f"{collection_id} in {region}: deleting {len(face_ids):,} face vectors")
+                gone = self._service(region).delete_faces(collection_id, sorted(face_ids))
+                self._erasures.add(erasure_id, face_vectors=gone)
+            removed = 0
+            for number in self._erasures.erase(erasure_id, found.names):
+                removed += number
+                told(f"history: {removed:,} rows")
+            names = found.names
+            found = self.find(subject, also, names.ids)
+            if not found.traces:
+                told("verified: nothing is left in the collections and the history")
+                return self._erasures.close(erasure_id, names)
+        raise FacesError(
+            f"something brings {subject.key} back: is somebody indexing at the same time? Stop it, "
+            "and run this command again"
+        )
+
+    def _vectors(self, place: Place, subject: Subject) -> frozenset[str]:
+        region, collection_id = place
+        return frozenset(
+            face.face_id
+            for face in self._service(region).faces(collection_id)
+            if face.face_id in subject.face_ids or face.external_image_id in subject.external_ids
+        )
+
+
+def described(removed: Mapping[str, int]) -> str:
+    """Counts for people: ``3 face vectors, 12 detections``."""
+    said = {
+        "face_vectors": "face vectors",
+        "detections": "detections",
+        "runs": "parts of raw responses",
+        "people": "enrolments",
+        "faces": "records of faces",
+    }
+    counts = Counter(removed)
+    return ", ".join(f"{counts[key]:,} {name}" for key, name in said.items() if counts[key])

@@ -1,0 +1,252 @@
+"""Amazon Rekognition's face collections in one region."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+from retinue_sdk import BoundingBox
+
+from retinue_cli.faces.errors import FacesError, NoSuchCollectionError
+
+if TYPE_CHECKING:
+    from types_boto3_rekognition import RekognitionClient
+
+PAGE = 4_096
+"""Most faces that ListFaces tells and DeleteFaces deletes at once (their models' limits)."""
+
+ATTEMPTS = 8
+"""Attempts of one call: DeleteFaces has a quota of 5 a second, and workers use it too."""
+
+IAM_ACTIONS = frozenset(
+    {
+        "rekognition:CreateCollection",
+        "rekognition:DeleteCollection",
+        "rekognition:DeleteFaces",
+        "rekognition:DescribeCollection",
+        "rekognition:DetectFaces",
+        "rekognition:IndexFaces",
+        "rekognition:ListCollections",
+        "rekognition:ListFaces",
+        "rekognition:SearchFacesByImage",
+    }
+)
+"""What an operator who runs all of ``retinue faces`` must be allowed; docs/faces.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFace:
+    """A face vector of a collection.
+
+    Attributes:
+        face_id: Its id.
+        external_image_id: Whose it is, if that was told.
+        box: Where it was in the photo it was taken from.
+    """
+
+    face_id: str
+    external_image_id: str | None
+    box: BoundingBox | None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A stored face that is like the one that was searched.
+
+    Attributes:
+        similarity: How much, 0 to 1.
+        face: The stored face.
+    """
+
+    similarity: float
+    face: StoredFace
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What became of a photo's largest face.
+
+    Attributes:
+        face: The stored face; ``None`` if it was not stored.
+        reasons: Why not, in the service's words.
+        model_version: The face model's version.
+    """
+
+    face: StoredFace | None
+    reasons: tuple[str, ...]
+    model_version: str | None
+
+
+class FaceService:
+    """Calls Rekognition in one region.
+
+    Args:
+        region: The region.
+        client: A boto3 client for it; made from boto3's own settings by default.
+    """
+
+    def __init__(self, region: str, client: "RekognitionClient | None" = None) -> None:
+        """Connect on first use."""
+        self.region = region
+        self._client: Any = client if client is not None else _client(region)
+
+    def create(self, collection_id: str) -> str | None:
+        """Make a collection.
+
+        Returns:
+            The face model's version.
+
+        Raises:
+            FacesError: It exists already, or cannot be made.
+        """
+        answer = self._call("create_collection", CollectionId=collection_id)
+        return cast("str | None", answer.get("FaceModelVersion"))
+
+    def collections(self) -> Iterator[str]:
+        """The ids of all collections of the account in this region."""
+        for page in self._pages("list_collections"):
+            yield from page.get("CollectionIds", ())
+
+    def face_count(self, collection_id: str) -> int:
+        """How many faces a collection has.
+
+        Raises:
+            NoSuchCollectionError: It does not exist.
+        """
+        return int(self._call("describe_collection", CollectionId=collection_id)["FaceCount"])
+
+    def faces(self, collection_id: str) -> Iterator[StoredFace]:
+        """Every face of a collection.
+
+        Raises:
+            NoSuchCollectionError: It does not exist.
+        """
+        for page in self._pages("list_faces", CollectionId=collection_id, MaxResults=PAGE):
+            yield from map(_stored, page.get("Faces", ()))
+
+    def detect(self, photo: bytes) -> list[BoundingBox]:
+        """Where faces are in a photo, from left to right."""
+        answer = self._call("detect_faces", Image={"Bytes": photo})
+        boxes = [_box(face.get("BoundingBox")) for face in answer.get("FaceDetails", ())]
+        return sorted((box for box in boxes if box), key=lambda box: (box.left, box.top))
+
+    def index(self, collection_id: str, photo: bytes, external_image_id: str) -> Indexed:
+        """Store the photo's largest face.
+
+        Raises:
+            NoSuchCollectionError: There is no such collection.
+        """
+        answer = self._call(
+            "index_faces",
+            CollectionId=collection_id,
+            Image={"Bytes": photo},
+            ExternalImageId=external_image_id,
+            MaxFaces=1,
+            QualityFilter="AUTO",
+        )
+        stored = [_stored(record["Face"]) for record in answer.get("FaceRecords", ())]
+        reasons = [r for left_out in answer.get("UnindexedFaces", ()) for r in left_out["Reasons"]]
+        version = answer.get("FaceModelVersion")
+        return Indexed(stored[0] if stored else None, tuple(reasons), version)
+
+    def search(self, collection_id: str, photo: bytes, min_similarity: float) -> list[Match]:
+        """Stored faces like the photo's largest, the most similar first.
+
+        Raises:
+            NoSuchCollectionError: There is no such collection.
+        """
+        answer = self._call(
+            "search_faces_by_image",
+            CollectionId=collection_id,
+            Image={"Bytes": photo},
+            FaceMatchThreshold=round(min_similarity * 100, 4),
+            QualityFilter="NONE",
+        )
+        return [
+            Match(match["Similarity"] / 100, _stored(match["Face"]))
+            for match in answer.get("FaceMatches", ())
+        ]
+
+    def delete_faces(self, collection_id: str, face_ids: Sequence[str]) -> int:
+        """Delete faces; those that are not there are no error.
+
+        Returns:
+            How many were deleted.
+
+        Raises:
+            NoSuchCollectionError: There is no such collection.
+        """
+        gone = 0
+        for start in range(0, len(face_ids), PAGE):
+            batch = list(face_ids[start : start + PAGE])
+            answer = self._call("delete_faces", CollectionId=collection_id, FaceIds=batch)
+            gone += len(answer.get("DeletedFaces", ()))
+        return gone
+
+    def delete(self, collection_id: str) -> None:
+        """Delete a collection with every face in it.
+
+        Raises:
+            NoSuchCollectionError: It does not exist.
+        """
+        self._call("delete_collection", CollectionId=collection_id)
+
+    def _call(self, method: str, **parameters: Any) -> Mapping[str, Any]:
+        with _told(self.region, parameters.get("CollectionId")):
+            answer: Mapping[str, Any] = getattr(self._client, method)(**parameters)
+        return answer
+
+    def _pages(self, method: str, **parameters: Any) -> Iterator[Mapping[str, Any]]:
+        """Page after page. What is deleted meanwhile must not make a page start too far on."""
+        page = self._call(method, **parameters)
+        yield page
+        while token := page.get("NextToken"):
+            page = self._call(method, **parameters, NextToken=token)
+            yield page
+
+
+@contextmanager
+def _told(region: str, collection_id: str | None) -> Iterator[None]:
+    """What botocore raises, for the person at the terminal."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "ResourceNotFoundException":
+            raise NoSuchCollectionError(
+                f"there is no collection {collection_id!r} in {region}: `retinue faces list` shows "
+                "those that exist, `retinue faces create` makes one"
+            ) from error
+        if code == "ResourceAlreadyExistsException":
+            raise FacesError(f"the collection {collection_id!r} exists in {region}") from error
+        raise FacesError(f"Amazon Rekognition in {region} refuses: {error}") from error
+    except BotoCoreError as error:
+        raise FacesError(
+            f"Amazon Rekognition in {region} cannot be asked: {error}. Check AWS_PROFILE or your "
+            "credentials, and AWS_REGION"
+        ) from error
+
+
+def _client(region: str) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    with _told(region, None):
+        return boto3.session.Session(region_name=region).client(
+            "rekognition",
+            config=Config(retries={"total_max_attempts": ATTEMPTS, "mode": "standard"}),
+        )
+
+
+def _stored(face: Mapping[str, Any]) -> StoredFace:
+    return StoredFace(
+        str(face["FaceId"]), face.get("ExternalImageId"), _box(face.get("BoundingBox"))
+    )
+
+
+def _box(box: Mapping[str, float] | None) -> BoundingBox | None:
+    if not box:
+        return None
+    edges = [box.get(edge, 0.0) for edge in ("Left", "Top", "Width", "Height")]
+    return BoundingBox(edges[0], edges[1], max(edges[2], 0.0), max(edges[3], 0.0))

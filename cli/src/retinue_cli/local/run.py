@@ -1,0 +1,264 @@
+"""The main job on a laptop: photographs in, detections out, SQL on top."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import UUID
+
+from pydantic import JsonValue
+from retinue_history import create_history_engine, upgrade
+from retinue_sdk import AnyDetector, ImageReference, InvalidImageError
+from retinue_sdk.plugins.manager import Plugins
+from rich.console import Console
+from rich.markup import escape
+from sqlalchemy import Engine, text
+
+from retinue_cli.local.emulator import Emulator
+from retinue_cli.local.endpoint import REGION, Endpoint, named_endpoint
+from retinue_cli.local.fake_service import StandInProcess, needed, warning
+from retinue_cli.local.findings import outcomes
+from retinue_cli.local.photographs import (
+    Photograph,
+    folder_photographs,
+    package_photographs,
+)
+from retinue_cli.local.postgres import EmbeddedPostgres
+from retinue_cli.local.processes import Processes
+from retinue_cli.local.progress import DetectorKey, Done, Progress
+from retinue_cli.local.report import (
+    Result,
+    print_failures,
+    print_next,
+    print_table,
+    print_totals,
+)
+from retinue_cli.local.resources import Wiring, is_empty, wire
+from retinue_cli.local.signals import Interruption
+from retinue_cli.local.state import State
+from retinue_cli.local.upload import Upload, upload
+from retinue_cli.local.watch import watch
+from retinue_cli.local.worker_process import WorkerProcess
+from retinue_cli.output.draw import draw
+
+BUCKET = "retinue-images"
+"""The emulated bucket; topic and queues are named after it."""
+
+EXIT_INCOMPLETE = 1
+"""Exit code when some image has no outcome."""
+
+
+def run(
+    images: Path | None,
+    detectors: Mapping[str, Mapping[str, JsonValue]],
+    console: Console,
+    *,
+    plugins_dir: Path | None = None,
+) -> int:
+    """Have detectors look at photographs, the way it happens in the cloud.
+
+    Args:
+        images: A folder (searched recursively) or a file; ``None`` for photographs that come with
+            installed packages.
+        detectors: Detector names with their options.
+        console: Where to print.
+        plugins_dir: A folder of plugins that are one file each.
+
+    Returns:
+        The exit code: 0, or 1 if some image has no outcome, or could not be uploaded.
+
+    Raises:
+        LaptopError: Something on this machine keeps it from working; the message says what to do.
+        ConfigurationError: A detector or an option does not exist.
+        KeyboardInterrupt: The user stopped it. Everything it started has ended by then.
+    """
+    began = time.monotonic()
+    os.environ["AWS_REGION"] = REGION  # where the emulator is; no profile need say one
+    # A wrong option is told before anything is started.
+    made = Plugins(folder=plugins_dir).make(detectors)
+    keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
+    photographs = _photographs(images, console)
+    state = State.find()
+    with Interruption() as interruption, ExitStack() as stack:
+        try:
+            stack.enter_context(state.lock())
+            processes = Processes(state)
+            for name in processes.end_leftovers():
+                console.print(f"[dim]ended {name}, left over from a run that was killed[/]")
+            with console.status("starting PostgreSQL"):
+                postgres = stack.enter_context(EmbeddedPostgres(state))
+                upgrade(postgres.url())
+            with console.status("starting S3, SNS and SQS (the first run installs them)"):
+                endpoint = _endpoint(stack, state, processes)
+                wiring = wire(endpoint, BUCKET)
+            stand_ins = needed(made, detectors)
+            warnings = [warning(each, names) for each, names in stand_ins.items()]
+            variables = {}
+            for each in stand_ins:
+                with console.status(f"starting a stand-in for {each.service}"):
+                    process = StandInProcess(each, state, processes, endpoint)
+                    variables[each.variable] = stack.enter_context(process).url
+            engine = create_history_engine(postgres.url(), application_name="retinue run")
+            stack.callback(engine.dispose)
+            worker = stack.enter_context(
+                WorkerProcess(
+                    state,
+                    processes,
+                    endpoint=endpoint,
+                    queue_url=wiring.queue_url,
+                    database_url=postgres.url(),
+                    detectors=detectors,
+                    variables=variables,
+                    plugins_dir=plugins_dir,
+                )
+            )
+            _announce(console, endpoint, made)
+            _warn(console, warnings)
+            uploads, done, complete = _process(
+                console, engine, endpoint, wiring, worker, keys, photographs, interruption
+            )
+            seconds = time.monotonic() - began
+            uploaded = {_image_id(one): one.photograph for one in uploads if one.error is None}
+            results = _results(engine, uploaded, keys)
+            pictures = _draw(console, state, results, interruption)
+        finally:
+            interruption.ignore()
+    for one in uploads:
+        if one.error is not None:
+            console.print(f"[red]not uploaded:[/] {escape(one.photograph.key)}: {one.error}")
+    print_table(console, results)
+    print_totals(console, results, done, seconds)
+    _warn(console, warnings)
+    print_failures(console, results, state.logs / "worker.log")
+    print_next(console, pictures)
+    if not complete:
+        console.print(
+            f"\n[red]Some images have no outcome.[/] The reason is in {state.logs / 'worker.log'}"
+        )
+    return 0 if complete and len(uploaded) == len(uploads) else EXIT_INCOMPLETE
+
+
+def _photographs(images: Path | None, console: Console) -> Sequence[Photograph]:
+    """What to look at, and a word on what is passed over."""
+    if images is None:
+        return package_photographs()
+    found = folder_photographs(images)
+    for file in found.skipped:
+        console.print(f"[yellow]skipped[/] {escape(ascii(str(file.path)))}: {file.reason}")
+    if found.others:
+        console.print(f"[dim]passed over, being no images by their names: {found.others:,}[/]")
+    return found.photographs
+
+
+def _endpoint(stack: ExitStack, state: State, processes: Processes) -> Endpoint:
+    """The LocalStack that the user names, or an emulator for as long as the run lasts."""
+    named = named_endpoint()
+    if named is not None:
+        named.check()
+        return named
+    return stack.enter_context(Emulator(state, processes)).endpoint
+
+
+def _announce(console: Console, endpoint: Endpoint, detectors: Sequence[AnyDetector]) -> None:
+    names = ", ".join(f"{detector.name} {detector.version}" for detector in detectors)
+    console.print(f"[dim]S3, SNS, SQS at {endpoint.url}; detectors: {names}[/]")
+
+
+def _warn(console: Console, warnings: Sequence[str]) -> None:
+    for each in warnings:
+        console.print(f"[bold yellow]{escape(each)}[/]")
+
+
+def _process(
+    console: Console,
+    engine: Engine,
+    endpoint: Endpoint,
+    wiring: Wiring,
+    worker: WorkerProcess,
+    keys: Sequence[DetectorKey],
+    photographs: Sequence[Photograph],
+    interruption: Interruption,
+) -> tuple[list[Upload], Done, bool]:
+    """Upload the photographs and wait for their outcomes.
+
+    Returns:
+        The uploads, how many runs have an outcome, and whether that is all of them.
+    """
+    with engine.connect() as connection:
+        since = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    progress = Progress(engine, keys, since)
+    with watch(console, total_images=len(photographs), detectors=len(keys)) as view:
+
+        def uploaded(one: Upload) -> None:
+            del one
+            interruption.check()
+            view.uploaded()
+
+        def check() -> None:
+            interruption.check()
+            worker.check()
+
+        uploads = upload(endpoint, wiring.bucket, photographs, uploaded)
+        image_ids = {_image_id(one) for one in uploads if one.error is None}
+        total = len(image_ids) * len(keys)
+        done, complete = view.follow(
+            lambda: progress.done(image_ids),
+            total,
+            check=check,
+            complaint=worker.complaint,
+            is_idle=lambda: is_empty(endpoint, wiring),
+        )
+    return uploads, done, complete
+
+
+def _image_id(one: Upload) -> UUID:
+    return ImageReference(BUCKET, one.photograph.key, etag=one.etag).image_id
+
+
+def _results(
+    engine: Engine, uploaded: Mapping[UUID, Photograph], keys: Sequence[DetectorKey]
+) -> list[Result]:
+    """What the history says of each photograph, in the order of their keys."""
+    found = outcomes(engine, uploaded, keys)
+    return [
+        Result(
+            photograph,
+            tuple(
+                found[image_id, key.detector] for key in keys if (image_id, key.detector) in found
+            ),
+        )
+        for image_id, photograph in uploaded.items()
+    ]
+
+
+def _draw(
+    console: Console, state: State, results: Sequence[Result], interruption: Interruption
+) -> Path | None:
+    """Draw the boxes; the folder, or ``None`` if there was nothing to draw."""
+    looked_at = [
+        result
+        for result in results
+        if any(outcome.error_code is None for outcome in result.outcomes)
+    ]
+
+    def draw_one(result: Result) -> str | None:
+        interruption.check()
+        boxes = [
+            finding.box
+            for outcome in result.outcomes
+            for finding in outcome.findings
+            if finding.box is not None
+        ]
+        try:
+            draw(result.photograph.path, boxes, state.pictures / f"{result.photograph.key}.jpg")
+        except (OSError, InvalidImageError) as error:  # gone, not decodable, or the name too long
+            return f"[yellow]no picture of[/] {escape(result.photograph.key)}: {error}"
+        return None
+
+    with console.status("drawing the boxes"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        problems = [problem for problem in pool.map(draw_one, looked_at) if problem]
+    for problem in problems:
+        console.print(problem)
+    return state.pictures if len(problems) < len(looked_at) else None

@@ -1,0 +1,131 @@
+"""The ``.retinue`` folder, where a laptop keeps everything between two runs."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from retinue_cli.local.errors import LaptopError
+
+NAME = ".retinue"
+
+ENDING_SECONDS = 3.0
+"""How long to wait for another run that is about to end."""
+
+
+class State:
+    """The folders and files of ``.retinue``. Nothing is created before ``prepare``.
+
+    Args:
+        directory: The folder itself, not the one that contains it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        # A chain of symlinks or a later chdir must not turn one folder into two.
+        self.directory = directory.expanduser().resolve()
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Self:
+        """The nearest ``.retinue`` at or above ``start``, as git finds ``.git``.
+
+        Another user's folder is passed over: it could be a trap in ``/tmp``, and Postgres would
+        refuse it.
+
+        Args:
+            start: Where to begin; the current directory when omitted.
+
+        Returns:
+            The folder found, or the one that ``prepare`` will make in ``start``.
+        """
+        start = (start or Path.cwd()).resolve()
+        for parent in (start, *start.parents):
+            if _is_ours(parent / NAME):
+                return cls(parent / NAME)
+        return cls(start / NAME)
+
+    @property
+    def postgres(self) -> Path:
+        """Postgres: its data directory, log and locks."""
+        return self.directory / "postgres"
+
+    @property
+    def emulator(self) -> Path:
+        """Scratch space of the AWS emulator."""
+        return self.directory / "emulator"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of the programs that run in the background."""
+        return self.directory / "logs"
+
+    @property
+    def pictures(self) -> Path:
+        """Photographs with the detections drawn on them."""
+        return self.directory / "pictures"
+
+    @property
+    def processes(self) -> Path:
+        """The register of running child processes."""
+        return self.directory / "processes.json"
+
+    def prepare(self) -> None:
+        """Create the folders.
+
+        Raises:
+            LaptopError: They cannot be created or written.
+        """
+        try:
+            for folder in (self.postgres, self.emulator, self.logs, self.pictures):
+                folder.mkdir(parents=True, exist_ok=True)
+            ignore = self.directory / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")  # nobody should commit a database
+        except OSError as error:
+            raise LaptopError(
+                f"cannot write to {self.directory}: {error.strerror or error}. "
+                "Choose another folder, or make this one writable."
+            ) from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for one ``retinue run``. The kernel releases it however the run ends.
+
+        Raises:
+            LaptopError: Another run holds it.
+        """
+        self.prepare()
+        holder = self.directory / "run.pid"
+        lock = FileLock(self.directory / "run.lock", timeout=ENDING_SECONDS)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise LaptopError(_held_message(self.directory, holder)) from None
+        try:
+            holder.write_text(f"{os.getpid()}\n", encoding="utf-8")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def _is_ours(directory: Path) -> bool:
+    """Whether it is a folder of the current user; root may use anyone's, as in a container."""
+    try:
+        owner = directory.stat().st_uid
+        return directory.is_dir() and os.geteuid() in (0, owner)
+    except OSError:
+        return False
+
+
+def _held_message(directory: Path, holder: Path) -> str:
+    try:
+        pid = int(holder.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # between taking the lock and writing the pid
+        return f"another `retinue run` is using {directory}. Stop it first."
+    return (
+        f"another `retinue run` (pid {pid}) is using {directory}. Stop it with Ctrl-C in its "
+        f"terminal or `kill {pid}`, or run in another folder."
+    )

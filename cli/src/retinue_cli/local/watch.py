@@ -1,0 +1,116 @@
+"""The live view of a run: a progress bar, and a word when nothing moves."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as Bar,
+)
+
+from retinue_cli.local.progress import Done
+
+POLL_SECONDS = 0.1
+STALLED_SECONDS = 10.0
+"""How long nothing may move before the worker's latest complaint is shown."""
+
+IDLE_POLLS = 5
+"""How often in a row the queue must be empty before what has no outcome is given up."""
+
+
+class Watch:
+    """Shows how far a run has come.
+
+    Args:
+        bar: The progress bar, being shown.
+        uploads: Its line for uploads.
+        runs: Its line for runs.
+    """
+
+    def __init__(self, bar: Bar, uploads: TaskID, runs: TaskID) -> None:
+        """Begin at zero."""
+        self._bar = bar
+        self._uploads = uploads
+        self._runs = runs
+
+    def uploaded(self) -> None:
+        """One more photograph was uploaded."""
+        self._bar.advance(self._uploads)
+
+    def follow(
+        self,
+        ask: Callable[[], Done],
+        total: int,
+        *,
+        check: Callable[[], None],
+        complaint: Callable[[], str | None],
+        is_idle: Callable[[], bool],
+    ) -> tuple[Done, bool]:
+        """Wait until all runs have an outcome, or none can be expected any more.
+
+        Args:
+            ask: Tells how many have one.
+            total: How many should.
+            check: Called now and then; raises if waiting makes no sense any more.
+            complaint: What is wrong, as far as the worker knows; shown when nothing moves.
+            is_idle: Whether no message waits or is being worked on.
+
+        Returns:
+            How many runs have an outcome, and whether that is all.
+        """
+        self._bar.update(self._runs, total=total)
+        moved, before, idle = time.monotonic(), -1, 0
+        while True:
+            asked = time.monotonic()
+            done = ask()
+            took = time.monotonic() - asked
+            self._bar.update(self._runs, completed=done.total)
+            if done.total >= total:
+                return done, True
+            check()
+            if done.total != before:
+                moved, before, idle = time.monotonic(), done.total, 0
+                self._bar.update(self._runs, note="")
+            elif time.monotonic() - moved > STALLED_SECONDS:
+                self._bar.update(self._runs, note=complaint() or "waiting for the worker")
+            if time.monotonic() - moved > 1.0:
+                idle = idle + 1 if is_idle() else 0
+                if idle >= IDLE_POLLS:
+                    return done, False
+            time.sleep(max(POLL_SECONDS, took * 4))  # asking must not slow the worker down
+
+
+@contextmanager
+def watch(console: Console, *, total_images: int, detectors: int) -> Iterator[Watch]:
+    """Show a progress bar while inside.
+
+    Args:
+        console: Where.
+        total_images: How many photographs there are.
+        detectors: How many detectors look at each.
+    """
+    with Bar(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="yellow"),
+        console=console,
+    ) as bar:
+        yield Watch(
+            bar,
+            bar.add_task("uploading images", total=total_images, note=""),
+            bar.add_task("running detectors", total=total_images * detectors, note=""),
+        )

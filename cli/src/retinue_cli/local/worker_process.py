@@ -1,0 +1,117 @@
+"""The worker of a run: the very program that ECS runs, as a child process."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import JsonValue
+
+from retinue_cli.local.endpoint import Endpoint
+from retinue_cli.local.errors import LaptopError
+from retinue_cli.local.log_file import LogFile
+from retinue_cli.local.processes import Processes
+from retinue_cli.local.state import State
+
+GRACE_SECONDS = 0.7
+"""How long detectors may finish when a run is stopped: Ctrl-C promises an end in two seconds."""
+
+END_SECONDS = 10.0
+"""How long the worker may take to stop when its work is done: it may still tell observers."""
+
+
+class WorkerProcess:
+    """A context manager: ``retinue worker`` consumes the queue inside.
+
+    Args:
+        state: Where its log goes.
+        processes: Registers the process.
+        endpoint: Its AWS.
+        queue_url: Its queue.
+        database_url: Its history.
+        detectors: Its detectors with their options.
+        variables: More environment variables, such as where stand-ins are.
+        plugins_dir: Its folder of plugins that are one file each.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        processes: Processes,
+        *,
+        endpoint: Endpoint,
+        queue_url: str,
+        database_url: str,
+        detectors: Mapping[str, Mapping[str, JsonValue]],
+        variables: Mapping[str, str] | None = None,
+        plugins_dir: Path | None = None,
+    ) -> None:
+        """Start nothing yet."""
+        self._processes = processes
+        self._log = LogFile(state.logs / "worker.log")
+        self._environment = endpoint.environment(os.environ) | {
+            "RETINUE_QUEUE_URL": queue_url,
+            "RETINUE_DATABASE_URL": database_url,
+            "RETINUE_DETECTORS": json.dumps(detectors),
+            "RETINUE_RECEIVE_WAIT_SECONDS": "1",
+            "RETINUE_SHUTDOWN_GRACE_SECONDS": str(GRACE_SECONDS),
+            "RETINUE_LOG_FORMAT": "json",
+            **(variables or {}),
+        }
+        if plugins_dir is not None:
+            self._environment["RETINUE_PLUGINS_DIR"] = str(plugins_dir.resolve())
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Start it.
+
+        Raises:
+            LaptopError: It cannot be started.
+        """
+        self._log.begin()
+        self._process = self._processes.start(
+            "the worker",
+            [sys.executable, "-m", "retinue_workers"],
+            environment=self._environment,
+            log=self._log.path,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop it gracefully; soon, if somebody or something interrupts the run."""
+        if self._process is not None:
+            grace_seconds = END_SECONDS if kind is None else GRACE_SECONDS + 0.3
+            self._processes.stop(self._process, grace_seconds)
+
+    def check(self) -> None:
+        """See whether it still runs.
+
+        Raises:
+            LaptopError: It ended; the message has the end of its log.
+        """
+        if self._process is not None and (code := self._process.poll()) is not None:
+            raise LaptopError(
+                f"the worker ended with exit code {code}. The end of {self._log.path}:\n"
+                f"{self._log.tail()}"
+            )
+
+    def complaint(self) -> str | None:
+        """The worker's latest warning or error, in its own words; ``None`` if it has none."""
+        for line in reversed(self._log.tail(lines=50).splitlines()):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and entry.get("level") in ("warning", "error"):
+                reason = entry.get("reason") or entry.get("problem") or entry.get("error") or ""
+                return f"{entry.get('event')}: {reason}"
+        return None

@@ -1,0 +1,1 @@
+"""Parse the options and arguments that several commands share."""

@@ -1,0 +1,120 @@
+"""Which database a command means: the one that the settings name, or the laptop's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from retinue_history import HistoryError, check_reader, check_schema, create_history_engine
+from retinue_sdk import ConfigurationError
+from retinue_workers.recording.db_auth import signed_in
+from retinue_workers.settings.settings import Settings
+from sqlalchemy import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError
+
+READER = "retinue_reader"
+"""The role that the migrations make for analysts: it may read, and nothing else."""
+
+LONG_SECONDS = 600.0
+"""Longest statement of an owner's command: a person may be in a million detections."""
+
+
+@contextmanager
+def owner_url(settings: Settings) -> Iterator[str]:
+    """The URL of the database's owner; the embedded server runs while it is in use.
+
+    Raises:
+        ConfigurationError: No database is set and there is none on this laptop.
+    """
+    if settings.database_url is not None:
+        yield signed_in(settings, settings.database_url.get_secret_value())
+        return
+    with _embedded("postgres") as url:
+        yield url
+
+
+@contextmanager
+def owner_engine(settings: Settings, name: str) -> Iterator[Engine]:
+    """The history as its owner, for statements that may take long.
+
+    Args:
+        settings: They say which database.
+        name: What the server calls the connection.
+
+    Raises:
+        ConfigurationError: No database is set and there is none on this laptop.
+        HistoryError: It is away, or not migrated.
+    """
+    with owner_url(settings) as url:
+        engine = create_history_engine(
+            url, application_name=name, pool_size=2, statement_timeout_seconds=LONG_SECONDS
+        )
+        try:
+            check_schema(engine)
+            yield engine
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def reader_url(settings: Settings) -> Iterator[str]:
+    """The URL for reading; the embedded server runs while it is in use.
+
+    Where only the worker's own URL is set, the same server is asked to let in ``retinue_reader``.
+    A role taken on after logging in as somebody else could be laid down again by the query itself.
+
+    Raises:
+        ConfigurationError: No database is set and there is none on this laptop; or only the
+            worker's is, and its server does not let in ``retinue_reader`` without a password.
+    """
+    if settings.query_database_url is not None:
+        yield signed_in(settings, settings.query_database_url.get_secret_value())
+        return
+    if settings.database_url is not None:
+        yield _as_reader(settings.database_url.get_secret_value())
+        return
+    with _embedded(READER) as url:
+        yield url
+
+
+def _as_reader(url: str) -> str:
+    """The same database for ``retinue_reader``, if the server lets it in by itself."""
+    try:
+        owner = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            "RETINUE_DATABASE_URL cannot be read; write postgresql://user@host:5432/database"
+        ) from None
+    hidden = {"user", "password", "options"}  # libpq takes them from here too
+    query = {name: value for name, value in owner.query.items() if name not in hidden}
+    address = URL.create(
+        owner.drivername, READER, None, owner.host, owner.port, owner.database, query
+    )
+    reader = address.render_as_string(hide_password=False)
+    try:
+        check_reader(reader)
+    except (HistoryError, ValueError) as error:
+        raise ConfigurationError(
+            f"RETINUE_QUERY_DATABASE_URL is not set, and {READER} cannot be used on the server of "
+            f"RETINUE_DATABASE_URL: {error}\nGive RETINUE_QUERY_DATABASE_URL the URL of a login "
+            f"that may only read (GRANT {READER} TO …)"
+        ) from error
+    return reader
+
+
+@contextmanager
+def _embedded(user: str) -> Iterator[str]:
+    """The laptop's database, started if it is not running, stopped if nobody else uses it."""
+    try:
+        from retinue_cli.local.postgres import EmbeddedPostgres
+        from retinue_cli.local.state import State
+    except ImportError as error:  # a slim installation, as in the container
+        raise ConfigurationError(
+            "RETINUE_DATABASE_URL is not set: give the PostgreSQL URL of the history"
+        ) from error
+    state = State.find()
+    if not (state.postgres / "data").exists():
+        raise ConfigurationError(
+            f"there is no history under {state.directory}: make one with `make run`, or set "
+            "RETINUE_DATABASE_URL"
+        )
+    with EmbeddedPostgres(state) as postgres:
+        yield postgres.url(user=user)

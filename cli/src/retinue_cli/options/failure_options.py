@@ -1,0 +1,46 @@
+"""The options that choose failed runs, the same for the commands that list and replay them."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from retinue_cli.options.s3_uri import S3Uri
+from retinue_cli.options.s3_uri_type import S3UriType
+from retinue_cli.options.timestamp import Moment
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def failure_options(command: F) -> F:
+    """Give a command the options; it takes them as ``**selected`` for ``Failures``."""
+    for option in reversed(
+        (
+            click.option("--detector", help="Only runs of this detector."),
+            click.option("--error-code", help="Only runs that failed so; docs/errors.md."),
+            click.option("--since", type=Moment(), help="Only from then on: 2026-01-31, or 7d."),
+            click.option("--until", type=Moment(), help="Only before then."),
+            click.option(
+                "--prefix",
+                type=S3UriType(),
+                callback=_split,
+                expose_value=False,
+                help="Only images under s3://bucket/prefix.",
+            ),
+            click.option(
+                "--where",
+                "condition",
+                metavar="SQL",
+                help="Only runs for which this holds, over the columns of failed_runs.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _split(ctx: click.Context, param: click.Parameter, value: S3Uri | None) -> None:
+    """The bucket and the prefix, as parameters of their own."""
+    del param
+    ctx.params["bucket"] = None if value is None else value.bucket
+    ctx.params["prefix"] = "" if value is None else value.key

@@ -1,0 +1,24 @@
+"""An ``s3://`` URI, as an argument or an option of a command."""
+
+from typing import Any
+
+import click
+
+from retinue_cli.options.s3_uri import S3Uri
+
+
+class S3UriType(click.ParamType[S3Uri]):
+    """``s3://bucket/prefix``."""
+
+    name = "S3_URI"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> S3Uri:
+        """Read it."""
+        if isinstance(value, S3Uri):
+            return value
+        try:
+            return S3Uri.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)

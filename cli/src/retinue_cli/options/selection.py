@@ -1,0 +1,90 @@
+"""The options that select a part of the history; every command that selects has the same ones."""
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from retinue_history import ImageName, Selection
+
+from retinue_cli.options.timestamp import Moment
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Image(click.ParamType[ImageName]):
+    """An image as people name it."""
+
+    name = "image"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ImageName:
+        """Read an id, a URI or a key."""
+        if isinstance(value, ImageName):
+            return value
+        try:
+            return ImageName.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Prefix(click.ParamType[str]):
+    """What a key begins with."""
+
+    name = "prefix"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse an ``s3://`` URI without a bucket."""
+        if re.match(r"s3://(/|$)", value):
+            self.fail(f"{value!r} names no bucket: write s3://bucket/prefix", param, ctx)
+        return str(value)
+
+
+_OPTIONS = (
+    click.option(
+        "--latest/--all",
+        "latest",
+        default=True,
+        show_default=True,
+        help="What each detector found last in images that still exist, or everything ever found.",
+    ),
+    click.option("--since", type=Moment(), help="Only runs from then on: 2026-01-31, or 7d ago."),
+    click.option("--until", type=Moment(), help="Only runs before then."),
+    click.option("--detector", "detectors", multiple=True, help="Only this detector; repeatable."),
+    click.option("--label", "labels", multiple=True, help="Only this label; repeatable."),
+    click.option(
+        "--min-confidence", type=click.FloatRange(0, 1), help="Only detections at least this sure."
+    ),
+    click.option("--prefix", type=Prefix(), help="Only keys that begin so; or s3://bucket/prefix."),
+    click.option(
+        "--image",
+        "images",
+        type=Image(),
+        multiple=True,
+        help="Only this image: its id, s3://bucket/key, or key; repeatable.",
+    ),
+)
+
+
+_OF_IMAGES = tuple(_OPTIONS[place] for place in (1, 2, 6, 7))
+"""Those that select images and times, and nothing of what was found."""
+
+
+def selection_options(command: F) -> F:
+    """Give a command the options; it takes them as ``**selected`` for ``Selection``."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def image_options(command: F) -> F:
+    """Give a command the options that select images and times, taken as ``**selected`` too."""
+    for option in reversed(_OF_IMAGES):
+        command = option(command)
+    return command
+
+
+def selection(selected: dict[str, Any]) -> Selection:
+    """What the options select."""
+    return Selection(**selected)

@@ -1,0 +1,1 @@
+"""Print results: tables, charts, pictures and progress."""

@@ -1,0 +1,187 @@
+"""An evaluation as people and as programs read it."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from retinue_cli.data.evaluation.gather import Gathered
+    from retinue_cli.data.evaluation.sample import Truth
+    from retinue_cli.data.evaluation.score import Evaluation, LabelScore
+
+MATRIX_LABELS = 8
+"""Most labels whose confusion is shown as a matrix; of more, the most frequent mistakes."""
+
+SHOWN_LABELS = 40
+"""Most labels in the table, those with the most truths; --json has all."""
+
+SHOWN_MISTAKES = 10
+
+
+def as_json(result: "Evaluation", gathered: "Gathered", truth: "Truth") -> dict[str, Any]:
+    """Everything."""
+    small, medium, large = result.ap_by_size
+    confusion = result.confusion
+    return {
+        "form": str(result.form),
+        "images": {
+            "compared": result.images,
+            "not_seen_by_the_detector": gathered.not_seen,
+            "not_in_the_history": truth.unknown,
+        },
+        "iou": result.iou,
+        "threshold": result.threshold,
+        "overall": _score(result.total)
+        | {
+            "macro_f1": result.macro_f1,
+            "ap_small": small,
+            "ap_medium": medium,
+            "ap_large": large,
+        },
+        "labels": {
+            one.label: _score(one)
+            | {
+                "best_f1": one.best_f1,
+                "best_threshold": one.best_threshold,
+                "precision_at_101_recalls": list(one.curve),
+            }
+            for one in result.labels
+        },
+        "confusion": {
+            "there": [*confusion.labels, None],
+            "found": [*confusion.labels, None],
+            "counts": confusion.matrix(),
+        },
+        "left_out": dict(gathered.left_out),
+        "labels_unknown_to_the_ground_truth": dict(gathered.foreign.most_common()),
+    }
+
+
+def _score(one: "LabelScore") -> dict[str, Any]:
+    return {
+        "truths": one.truths,
+        "found": one.found,
+        "right": one.right,
+        "precision": one.precision,
+        "recall": one.recall,
+        "f1": one.f1,
+        "ap50": one.ap50,
+        "ap": one.ap,
+    }
+
+
+def print_table(title: str, result: "Evaluation", gathered: "Gathered", truth: "Truth") -> None:
+    """Labels, confusion, and what was left out."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    click.echo(f"{title}: {_count(result.images, 'image')} by {result.form}")
+    for line in _apart(gathered, truth):
+        click.echo(line)
+    console.print(_table(result))
+    click.echo(
+        f"precision, recall and F1 count findings at least {result.threshold:g} sure"
+        + (f" that overlap by {result.iou:g}" if result.form == "boxes" else "")
+        + "; AP counts all, by pycocotools"
+    )
+    if len(result.confusion.labels) <= MATRIX_LABELS:
+        console.print(_matrix(result))
+        return
+    mistakes = result.confusion.mistakes()
+    for there, found, number in mistakes[:SHOWN_MISTAKES]:
+        click.echo(f"{number:,} × {there} taken for {found}")
+    if len(mistakes) > SHOWN_MISTAKES:
+        click.echo(f"and {len(mistakes) - SHOWN_MISTAKES:,} more pairs (--json has all)")
+
+
+def _apart(gathered: "Gathered", truth: "Truth") -> list[str]:
+    """What was not compared."""
+    lines = []
+    if gathered.not_seen:
+        lines.append(
+            f"not compared: {_count(gathered.not_seen, 'image')} of the ground truth without a "
+            "successful run of the detector"
+        )
+    if truth.unknown:
+        lines.append(
+            f"not compared: {_count(truth.unknown, 'image')} of the ground truth that the history "
+            "does not know"
+        )
+    for what, number in gathered.left_out.items():
+        noun, _, rest = what.partition(" ")
+        lines.append(f"not compared: {_count(number, noun)} {rest}")
+    if gathered.foreign:
+        names = ", ".join(
+            f"{label} ({number:,})" for label, number in gathered.foreign.most_common(5)
+        )
+        more = ", …" if len(gathered.foreign) > 5 else ""
+        lines.append(
+            f"not compared: {_count(gathered.foreign.total(), 'detection')} with labels that the "
+            f"ground truth does not know: {names}{more}; --map says what they mean"
+        )
+    return lines
+
+
+def _table(result: "Evaluation") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(  # narrow, for 80 columns
+        box=box.SIMPLE_HEAD, show_footer=True, collapse_padding=True, pad_edge=False
+    )
+    total, boxes = result.total, result.form == "boxes"
+    table.add_column("label", footer="all", overflow="fold")
+    for name, value in (
+        ("there", f"{total.truths:,}"),
+        ("found", f"{total.found:,}"),
+        ("precision", _ratio(total.precision)),
+        ("recall", _ratio(total.recall)),
+        ("F1", _ratio(total.f1)),
+        *([("AP50", _ratio(total.ap50)), ("AP50:95", _ratio(total.ap))] if boxes else
+          [("AP", _ratio(total.ap))]),
+        ("best F1", ""),
+        ("at", ""),
+    ):  # fmt: skip
+        table.add_column(name, footer=value, justify="right")
+    shown = sorted(
+        (one for one in result.labels if one.truths or one.found),
+        key=lambda one: (-one.truths, one.label),
+    )
+    for one in shown[:SHOWN_LABELS]:
+        table.add_row(
+            one.label,
+            f"{one.truths:,}",
+            f"{one.found:,}",
+            *(_ratio(value) for value in (one.precision, one.recall, one.f1)),
+            *((_ratio(one.ap50), _ratio(one.ap)) if boxes else (_ratio(one.ap),)),
+            _ratio(one.best_f1),
+            "–" if one.best_threshold is None else f"{one.best_threshold:.2f}",
+        )
+    if len(shown) > SHOWN_LABELS:
+        table.caption = f"{len(shown) - SHOWN_LABELS:,} more labels; --json has all"
+    return table
+
+
+def _matrix(result: "Evaluation") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    confusion = result.confusion
+    table = Table(box=box.SIMPLE_HEAD, title="taken for", title_justify="left")
+    table.add_column("there")
+    names = [*confusion.labels, "nothing"]
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    for name, row in zip(names, confusion.matrix(), strict=True):
+        table.add_row(name, *(f"{number:,}" if number else "·" for number in row))
+    return table
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

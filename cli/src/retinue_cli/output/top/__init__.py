@@ -1,0 +1,1 @@
+"""Draw a live view of a pool: ``retinue top``."""

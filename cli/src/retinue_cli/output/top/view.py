@@ -1,0 +1,116 @@
+"""What the live view shows, as something that rich can draw."""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from datetime import timedelta
+
+from retinue_history import Activity
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from retinue_cli.output.top.queue_depth import Backlog
+
+WINDOW_SECONDS = 60.0
+"""What rates are averaged over, or less where the pool began later."""
+
+_LONGEST_NAME = 30  # what is longer is cut off where the terminal is narrow
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+class View:
+    """Draws snapshots, with a line of how the rate went.
+
+    Args:
+        queue: The queue's name; ``None`` if none is watched.
+        width: How many snapshots the line of rates shows.
+    """
+
+    def __init__(self, queue: str | None, *, width: int = 50) -> None:
+        """Nothing was seen yet."""
+        self._queue = queue
+        self._rates: deque[float] = deque(maxlen=width)
+
+    def draw(
+        self, backlog: Backlog | None, activity: Sequence[Activity], complaint: str = ""
+    ) -> RenderableType:
+        """One snapshot.
+
+        Args:
+            backlog: The queue's; ``None`` if none is watched.
+            activity: Of the last ``WINDOW_SECONDS``.
+            complaint: What did not answer.
+        """
+        rate = max((each.runs / each.seconds for each in activity), default=0.0)
+        self._rates.append(rate)
+        lines: list[RenderableType] = []
+        if backlog is not None:
+            lines.append(_queue_line(self._queue or "", backlog, rate))
+        lines.append(
+            Text.assemble(
+                ("rate   ", "dim"), f"{rate:,.1f} images/s  ", (sparkline(self._rates), "cyan")
+            )
+        )
+        lines.append(_table(activity))
+        lines.extend(
+            Text(f"{each.detector}: most fail with {each.commonest_error}", style="red")
+            for each in activity
+            if each.commonest_error
+        )
+        if activity:
+            lines.append(
+                Text(f"runs of the last {WINDOW_SECONDS:.0f} s; found: detections an image", "dim")
+            )
+        if complaint:
+            lines.append(Text(complaint, style="yellow"))
+        return Group(*lines)
+
+
+def sparkline(values: Sequence[float] | deque[float]) -> str:
+    """Bars of one character each, the highest for the greatest value; blanks for zeros."""
+    most = max(values, default=0.0)
+    if most <= 0:
+        return _BARS[0] * len(values)
+    return "".join(_BARS[math.ceil(value / most * (len(_BARS) - 1))] for value in values)
+
+
+def _queue_line(name: str, backlog: Backlog, rate: float) -> Text:
+    line = Text.assemble(
+        ("queue  ", "dim"),
+        (name, "bold"),
+        f"\n       waiting {backlog.waiting + backlog.delayed:,}   "
+        f"in flight {backlog.in_flight:,}   ",
+    )
+    if backlog.dead is None:
+        line.append("no dead-letter queue", "yellow")
+    else:
+        line.append(f"dead {backlog.dead:,}", "red bold" if backlog.dead else "")
+    left = backlog.waiting + backlog.delayed + backlog.in_flight
+    if left and rate:
+        line.append(f"   done in about {timedelta(seconds=round(left / rate))}")
+    elif left:
+        line.append("   nothing is being done", "yellow")
+    return line
+
+
+def _table(activity: Sequence[Activity]) -> RenderableType:
+    if not activity:
+        return Text(f"no run was recorded in the last {WINDOW_SECONDS:.0f} seconds", style="dim")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    longest = min(_LONGEST_NAME, max(len(each.detector) for each in activity))
+    table.add_column("detector", no_wrap=True, min_width=longest)
+    for name in ("runs/s", "found", "p50 ms", "p95 ms", "$/hour", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in activity:
+        table.add_row(
+            Text(each.detector),
+            f"{each.runs / each.seconds:,.1f}",
+            f"{each.detections / each.runs:,.1f}",
+            f"{each.p50_ms:,.0f}",
+            f"{each.p95_ms:,.0f}",
+            f"{float(each.price_usd) * 3_600 / each.seconds:,.2f}",
+            Text(f"{each.failed / each.runs:.1%}", style="red" if each.failed else ""),
+        )
+    return table

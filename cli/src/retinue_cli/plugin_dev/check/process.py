@@ -1,0 +1,134 @@
+"""Checks a detector in processes of its own: whatever it does to one, there is a report."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+
+from retinue_sdk import ConfigurationError
+from retinue_sdk.testing import CHECKS, Check, CheckResult, Report
+from retinue_workers.detectors.isolation.process import how_it_ended
+
+from retinue_cli.plugin_dev.check import child
+from retinue_cli.plugin_dev.check.request import Message, Opened, Order, Refused
+
+SILENCE_SECONDS = 20.0
+"""How long a process may say nothing beyond the longest call, in seconds; it speaks each second,
+unless native code keeps Python's lock."""
+
+LOADING_SECONDS = 120.0
+"""How long a process may be silent at first: it starts Python and imports Retinue."""
+
+MAX_LOST = 3
+"""How many checks in a row a detector may hang or crash in; the others are then not tried."""
+
+_LOADING = (
+    "the process that loads the plugins and makes {name} is gone: {why}; what is printed above "
+    "tells which plugin it was in"
+)
+
+_GONE = "the detector took its process with it"
+
+_spawn = multiprocessing.get_context("spawn")
+
+
+def check_detector(
+    order: Order,
+    *,
+    opened: Callable[[Opened], None],
+    told: Callable[[CheckResult], None],
+    silence_seconds: float = SILENCE_SECONDS,
+) -> Report:
+    """Apply every check; after one that the process does not survive, the next gets another.
+
+    Args:
+        order: What to check.
+        opened: Hears once that the detector is made.
+        told: Hears of each result as soon as there is one.
+        silence_seconds: How long a process may be silent beyond the longest call.
+
+    Raises:
+        ConfigurationError: The detector cannot be made; says why.
+    """
+    results: list[CheckResult] = []
+    first: Opened | None = None
+
+    def keep(result: CheckResult) -> None:
+        results.append(result)
+        told(result)
+
+    while len(results) < len(CHECKS) and not _hopeless(results, order):
+        began = time.monotonic()
+        for message in _heard(order, len(results), order.timeout_seconds + silence_seconds):
+            match message:
+                case Refused(reason):
+                    raise ConfigurationError(reason)
+                case Opened() if first is None:
+                    first = message
+                    opened(message)
+                case CheckResult():
+                    keep(message)
+                    began = time.monotonic()
+                case str() if first is None:
+                    raise ConfigurationError(_LOADING.format(name=order.detector, why=message))
+                case str() if len(results) < len(CHECKS) and not _hopeless(results, order):
+                    keep(_failed(CHECKS[len(results)], message, time.monotonic() - began))
+            if _hopeless(results, order):
+                break
+    for check in CHECKS[len(results) :]:
+        why = f"not tried: the {MAX_LOST} checks before it hung or crashed"
+        keep(CheckResult(check.id, check.meaning, "skipped", why, 0.0))
+    return Report(order.detector, first.version if first else "unknown", tuple(results))
+
+
+def _heard(order: Order, first: int, patience_seconds: float) -> Iterator[Message | str]:
+    """What a process tells; at last a text, how it ended."""
+    with _process(order, first) as (connection, process):
+        try:
+            patience = max(patience_seconds, LOADING_SECONDS)
+            while connection.poll(patience):
+                yield connection.recv()
+                patience = patience_seconds
+        except (EOFError, OSError):
+            process.join(patience_seconds)
+            yield how_it_ended(process.exitcode)
+        else:
+            yield f"it was silent for {patience:g} seconds: native code keeps Python's lock"
+
+
+@contextmanager
+def _process(order: Order, first: int) -> Iterator[tuple[Connection, SpawnProcess]]:
+    """A process that applies the checks from number ``first`` on; killed at the end."""
+    ours, theirs = _spawn.Pipe(duplex=False)
+    process = _spawn.Process(target=child.main, args=(order, first, theirs, os.getpid()))
+    process.start()
+    theirs.close()
+    try:
+        yield ours, process
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+
+
+def _failed(check: Check, why: str, seconds: float) -> CheckResult:
+    message = (
+        f"{check.id}: {_GONE}: {why}\n"
+        f"  expected: {check.meaning}\n"
+        "  remedy: find the crash with what is printed above; or run the detector isolated, so "
+        "that it takes no worker with it (docs/isolation.md)"
+    )
+    return CheckResult(check.id, check.meaning, "failed", message, seconds)
+
+
+def _hopeless(results: Sequence[CheckResult], order: Order) -> bool:
+    """Whether the last checks all hung or crashed, so that the others would as well."""
+    last = results[-MAX_LOST:]
+    return len(last) == MAX_LOST and all(
+        result.outcome == "failed"
+        and (_GONE in result.message or result.seconds >= order.timeout_seconds)
+        for result in last
+    )

@@ -1,0 +1,109 @@
+"""What a bucket holds, as an S3 Inventory report says: no listing of a hundred million keys.
+
+The report's form is that of "Amazon S3 Inventory" in the S3 User Guide: a ``manifest.json`` names
+files and says their format.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+from retinue_sdk import ConfigurationError
+
+from retinue_cli.replay.inventory_files import Row, Rows, reader
+from retinue_cli.replay.listing import Filter, Listed, Page
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+PAGE_ROWS = 1_000
+"""Rows of a page, as many as keys in a page of a listing."""
+
+_POSITION = re.compile(r"(\d+):(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """One report.
+
+    Attributes:
+        client: A boto3 S3 client.
+        bucket: The bucket in which the report lies.
+        manifest_key: Key of its ``manifest.json``.
+        prefix: What the listed keys begin with.
+        chosen: Which objects count.
+    """
+
+    client: "S3Client"
+    bucket: str
+    manifest_key: str
+    prefix: str = ""
+    chosen: Filter = field(default_factory=Filter)
+
+    def pages(self, after: str | None = None) -> Iterator[Page]:
+        """Up to ``PAGE_ROWS`` rows a page; the position is the file's number and the row's.
+
+        Raises:
+            ConfigurationError: The report cannot be read, or lacks a column.
+        """
+        position = _POSITION.fullmatch(after or "0:0")
+        if position is None:
+            raise ConfigurationError(f"{after!r} is no position in an inventory")
+        first_file, first_row = int(position[1]), int(position[2])
+        manifest = self._manifest()
+        rows_of = reader(manifest["fileFormat"], manifest["fileSchema"])
+        for number, file in enumerate(manifest["files"][first_file:], first_file):
+            row = first_row if number == first_file else 0
+            left = islice(self._rows(file["key"], rows_of), row, None)
+            while rows := list(islice(left, PAGE_ROWS)):
+                row += len(rows)
+                listed = [self._listed(one) for one in rows]
+                yield self.chosen.page(f"{number}:{row}", [found for found in listed if found])
+
+    def _manifest(self) -> Any:
+        where = f"s3://{self.bucket}/{self.manifest_key}"
+        try:
+            manifest = json.loads(self._open(self.manifest_key).read())
+            manifest["fileFormat"], manifest["fileSchema"], manifest["files"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"{where} is no manifest of S3 Inventory: {error}") from error
+        return manifest
+
+    def _rows(self, key: str, rows_of: Rows) -> Iterator[Row]:
+        """The rows of one file, which is fetched as a whole: Parquet and ORC begin at the end."""
+        try:
+            with TemporaryFile() as copy:
+                for part in self._open(key).iter_chunks(2**20):
+                    copy.write(part)
+                copy.seek(0)
+                yield from rows_of(cast("BinaryIO", copy))
+        except (OSError, EOFError, ValueError, KeyError, csv.Error, BotoCoreError) as error:
+            raise ConfigurationError(f"s3://{self.bucket}/{key} cannot be read: {error}") from error
+
+    def _open(self, key: str) -> Any:
+        try:
+            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+        except (BotoCoreError, ClientError) as error:
+            raise ConfigurationError(f"cannot read s3://{self.bucket}/{key}: {error}") from error
+
+    def _listed(self, row: Row) -> Listed | None:
+        """The object in a row; ``None`` if it is not the newest version or not asked for."""
+        if not row["is_latest"] or row["is_delete_marker"]:
+            return None
+        if not row["key"].startswith(self.prefix):
+            return None
+        return Listed(
+            row["bucket"],
+            row["key"],
+            row.get("version_id"),
+            row["e_tag"],
+            row["size"],
+            row["last_modified_date"],
+            row.get("storage_class"),
+        )

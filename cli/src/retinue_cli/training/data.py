@@ -1,0 +1,207 @@
+"""Training data, wherever it comes from: images with labels, perhaps with boxes."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from retinue_cli.data.ground_truth import AnnotatedImage, Annotations
+from retinue_cli.options.s3_uri import S3Uri
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+    from retinue_cli.data.evaluation.sample import Truth
+
+Box = tuple[float, float, float, float]
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+"""What counts as an image in a folder."""
+
+JOB_NAME = "retinue-train"
+
+
+class Thing(NamedTuple):
+    """Something in an image: its label, its box in pixels if that is known, and how sure it is."""
+
+    label: str
+    box: Box | None
+    confidence: float = 1.0
+
+
+@dataclass(slots=True)
+class TrainingImage:
+    """One image to learn from.
+
+    Attributes:
+        bucket: Where it lies, or will.
+        key: Its key.
+        items: What is in it.
+        human: Whether people said so.
+        size_px: Width and height, if they are told.
+        path: Its file, if it has to be uploaded first.
+    """
+
+    bucket: str
+    key: str
+    items: list[Thing] = field(default_factory=list)
+    human: bool = True
+    size_px: tuple[int, int] | None = None
+    path: Path | None = None
+
+    @property
+    def uri(self) -> str:
+        """As a manifest names it."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def from_annotations(annotations: Annotations, home: str | None) -> list[TrainingImage]:
+    """The images of a COCO file or a manifest.
+
+    Args:
+        annotations: The file.
+        home: ``s3://bucket/prefix/`` in which images without a URI of their own lie.
+
+    Raises:
+        ValueError: An image has no URI, and no home is given.
+    """
+    return [_annotated(image, home) for image in annotations.images if image.name]
+
+
+def _annotated(image: AnnotatedImage, home: str | None) -> TrainingImage:
+    if image.uri is not None:
+        place = S3Uri.parse(image.uri)
+        bucket, key = place.bucket, place.key
+    elif home is not None:
+        place = S3Uri.parse(home)
+        bucket, key = place.bucket, place.folder + image.name
+    else:
+        raise ValueError(
+            f"{image.name} has no s3:// URI in coco_url: say where the images lie with --images "
+            "s3://bucket/prefix/"
+        )
+    items = [Thing(one.label, one.bbox_px, one.confidence) for one in image.annotations]
+    return TrainingImage(bucket, key, items, image.human, image.size_px)
+
+
+def from_truth(truth: "Truth") -> list[TrainingImage]:
+    """What runs of the history say: people's annotations, or a detector's findings."""
+    images = []
+    for one in truth.images.values():
+        place = S3Uri.parse(one.name)
+        items = [Thing(item.label, item.bbox_px, item.confidence) for item in one.items]
+        images.append(TrainingImage(place.bucket, place.key, items, one.human, one.size_px))
+    return images
+
+
+def from_folder(folder: Path, home: str) -> list[TrainingImage]:
+    """Files in a folder for each label, to be uploaded below ``home``."""
+    place = S3Uri.parse(home)
+    return [
+        TrainingImage(
+            place.bucket,
+            f"{place.folder}{path.parent.name}/{path.name}",
+            [Thing(path.parent.name, None)],
+            path=path,
+        )
+        for path in sorted(folder.glob("*/*"))
+        if path.suffix.lower() in SUFFIXES
+    ]
+
+
+def from_bucket(s3: "S3Client", uri: str) -> list[TrainingImage]:
+    """Objects in a folder for each label.
+
+    Raises:
+        ClientError: S3 refuses.
+    """
+    place = S3Uri.parse(uri)
+    bucket, prefix = place.bucket, place.folder
+    found = []
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for one in page.get("Contents", ()):
+            label, slash, name = one["Key"].removeprefix(prefix).partition("/")
+            if slash and "/" not in name and Path(name).suffix.lower() in SUFFIXES:
+                found.append(TrainingImage(bucket, one["Key"], [Thing(label, None)]))
+    return found
+
+
+def has_boxes(images: Sequence[TrainingImage]) -> bool:
+    """Whether any of them says where something is."""
+    return any(box is not None for image in images for _, box, _ in image.items)
+
+
+def manifest(images: Sequence[TrainingImage]) -> Iterator[bytes]:
+    """The images as lines of a manifest; each image's size is known by now."""
+    boxes = has_boxes(images)
+    labels = sorted({one.label for image in images for one in image.items})
+    numbers = {label: number for number, label in enumerate(labels)}
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    for image in images:
+        origin = {
+            "human-annotated": "yes" if image.human else "no",
+            "creation-date": at,
+            "job-name": JOB_NAME,
+        }
+        line: dict[str, Any] = {"source-ref": image.uri}
+        line |= _boxes(image, numbers, origin) if boxes else _labels(image, numbers, origin)
+        yield json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def whole_px(box: Box) -> tuple[int, int, int, int]:
+    """A box in whole pixels, as Custom Labels wants it: left, top, right and bottom."""
+    left, top, width, height = box
+    return round(max(left, 0)), round(max(top, 0)), round(left + width), round(top + height)
+
+
+def _boxes(image: TrainingImage, numbers: dict[str, int], origin: dict[str, str]) -> dict[str, Any]:
+    width, height = image.size_px or (0, 0)
+    annotations, objects = [], []
+    for label, box, confidence in image.items:
+        if box is not None:
+            left, top, right, bottom = whole_px(box)
+            right, bottom = min(right, width), min(bottom, height)
+            objects.append({"confidence": confidence})
+            annotations.append(
+                {
+                    "class_id": numbers[label],
+                    "left": left,
+                    "top": top,
+                    "width": right - left,
+                    "height": bottom - top,
+                }
+            )
+    used = {one.label for one in image.items}
+    return {
+        "bounding-box": {
+            "image_size": [{"width": width, "height": height, "depth": 3}],
+            "annotations": annotations,
+        },
+        "bounding-box-metadata": {
+            "objects": objects,
+            "class-map": {str(numbers[label]): label for label in sorted(used)},
+            "type": "groundtruth/object-detection",
+            **origin,
+        },
+    }
+
+
+def _labels(
+    image: TrainingImage, numbers: dict[str, int], origin: dict[str, str]
+) -> dict[str, Any]:
+    line: dict[str, Any] = {}
+    surest: dict[str, float] = {}
+    for label, _, confidence in image.items:
+        surest[label] = max(surest.get(label, 0.0), confidence)
+    for label, confidence in sorted(surest.items()):
+        # By number: a label can have any length, and any character.
+        line[f"label-{numbers[label]}"] = 1
+        line[f"label-{numbers[label]}-metadata"] = {
+            "confidence": confidence,
+            "class-name": label,
+            "type": "groundtruth/image-classification",
+            **origin,
+        }
+    return line

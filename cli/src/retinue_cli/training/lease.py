@@ -1,0 +1,138 @@
+"""The keeper's lease of a model, for as long as a person's command acts for it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+import structlog
+from retinue_history import HistoryError, KeptModel
+from retinue_sdk import ManagedModel
+from retinue_workers.hosted_models.controller import LEASE_SECONDS, Ledger
+
+from retinue_cli.training.errors import LeaseError
+
+log = structlog.get_logger(__name__)
+
+TRY_SECONDS = 5.0
+"""How often a lease that somebody else has is tried again."""
+
+PATIENCE_SECONDS = 2 * LEASE_SECONDS
+"""How long it is waited for: that of a worker that died ends in half of this."""
+
+
+class HeldModel:
+    """A model whose lease is held: no keeper and no reaper acts for it meanwhile.
+
+    Every write is fenced by the lease's token, as a keeper's.
+    """
+
+    def __init__(self, model: ManagedModel, ledger: Ledger, token: int) -> None:
+        self._model = model
+        self._ledger = ledger
+        self._token = token
+
+    def begin(self, units: int, reason: str) -> None:
+        """Write down that it is about to be hosted; its minutes count from here.
+
+        Raises:
+            LeaseError: The lease was lost.
+        """
+        price = self._model.usd_per_unit_minute
+        begun = self._ledger.begin_session(
+            self._model.name, self._token, units=units, usd_per_unit_minute=price, reason=reason
+        )
+        if not begun and not self._note("STARTING", serving=False):
+            raise LeaseError(f"the lease of {self._model.name} was lost to another keeper")
+
+    def running(self) -> None:
+        """Write down that it runs: workers that are switched to it may receive at once."""
+        self._ledger.mark_session(self._model.name, self._token, "running")
+        self._note("RUNNING", serving=True)
+
+    def stopping(self, reason: str) -> None:
+        """Write down that its stop is about to be requested; nothing is received for it."""
+        self._note("RUNNING", serving=False)
+        self._ledger.mark_session(self._model.name, self._token, "stopping", reason)
+
+    def stopped(self, reason: str) -> None:
+        """Write down that it is stopped: its minutes end here."""
+        self._ledger.mark_session(self._model.name, self._token, "stopped", reason)
+        self._note("STOPPED", serving=False)
+
+    def _note(self, status: str, *, serving: bool) -> bool:
+        return self._ledger.note(
+            self._model.name,
+            self._token,
+            status=status,
+            reason="" if serving else "a promotion is under way",
+            serving=serving,
+            waiting_since=None,
+            failures=0,
+            not_before=None,
+        )
+
+
+class Leases:
+    """Takes leases of models.
+
+    Args:
+        ledger: Leases and sessions.
+        make: Makes a model by the ARN of its version.
+        detector: The detector that asks the models.
+        holder: What tells this command from every keeper.
+        sleep: Waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        make: Callable[[str], ManagedModel],
+        detector: str,
+        holder: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._ledger = ledger
+        self._make = make
+        self._detector = detector
+        self._holder = holder
+        self._sleep = sleep
+
+    @contextmanager
+    def hold(self, version_arn: str) -> Iterator[HeldModel]:
+        """Hold a version's lease, renewed in the background, until the block ends.
+
+        Raises:
+            LeaseError: Somebody else keeps having it.
+        """
+        waited = 0.0
+        while (kept := self._take(version_arn)).holder != self._holder:
+            if waited >= PATIENCE_SECONDS:
+                raise LeaseError(f"{version_arn} is kept by {kept.holder}")
+            self._sleep(TRY_SECONDS)
+            waited += TRY_SECONDS
+        over = Event()
+        renewing = Thread(target=self._renew, args=(version_arn, over), daemon=True)
+        renewing.start()
+        try:
+            yield HeldModel(self._make(version_arn), self._ledger, kept.token)
+        finally:
+            over.set()
+            renewing.join()
+            self._ledger.release(version_arn, self._holder)
+
+    def _take(self, version_arn: str) -> KeptModel:
+        return self._ledger.hold(
+            version_arn,
+            detector=self._detector,
+            options={"project_version_arn": version_arn},
+            holder=self._holder,
+            lease_seconds=LEASE_SECONDS,
+        )
+
+    def _renew(self, version_arn: str, over: Event) -> None:
+        while not over.wait(LEASE_SECONDS / 3):
+            try:
+                self._take(version_arn)
+            except HistoryError as error:  # the next turn may succeed before the lease ends
+                log.warning("lease_not_renewed", model=version_arn, reason=str(error))

@@ -1,0 +1,144 @@
+"""A project with its datasets, ready to be trained."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+from retinue_sdk import ConfigurationError
+
+from retinue_cli.training import limits
+from retinue_cli.training.data import TrainingImage, manifest
+from retinue_cli.training.errors import TrainingError
+from retinue_cli.training.service import CustomLabels, Kind
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+Tell = Callable[[str], None]
+
+
+def prepare(
+    service: CustomLabels,
+    s3: "S3Client",
+    project: str,
+    train: Sequence[TrainingImage],
+    test: Sequence[TrainingImage] | None,
+    output: tuple[str, str],
+    tell: Tell,
+    *,
+    replace: bool = False,
+) -> str:
+    """Make the project and its datasets, as far as they are not there yet.
+
+    Datasets with exactly these images, which an interrupted attempt left behind, are used as they
+    are; others are only replaced if that is wanted.
+
+    Args:
+        service: Custom Labels.
+        s3: S3.
+        project: The project's name.
+        train: What to learn from.
+        test: What to test with; a fifth of ``train`` if it is none.
+        output: Bucket and prefix for manifests.
+        tell: Told what is being done.
+        replace: Delete datasets of other images.
+
+    Returns:
+        The project's ARN.
+
+    Raises:
+        ConfigurationError: The project has other datasets.
+        TrainingError: The service or S3 refuses.
+    """
+    arn = service.project(project)
+    if arn is None:
+        tell(f"making the project {project}")
+        arn = service.make_project(project)
+    there = service.datasets(project)
+    if there and _same(service, there, train, test):
+        tell("the project's datasets hold these images already")
+    elif there:
+        if not replace:
+            raise ConfigurationError(
+                f"the project {project} has datasets of other images; --replace-datasets deletes "
+                "them (models that were trained with them stay)"
+            )
+        for dataset in there.values():
+            tell(f"deleting {dataset}")
+            service.delete_dataset(dataset)
+        there = {}
+    _upload(s3, [*train, *(test or ())], tell)
+    if "TRAIN" not in there:
+        _dataset(service, s3, arn, "TRAIN", train, output, tell)
+    if "TEST" not in there and test is not None:
+        _dataset(service, s3, arn, "TEST", test, output, tell)
+    elif "TEST" not in there:
+        tell("putting a fifth of the images aside to test with")
+        service.make_dataset(arn, "TEST", None)
+    there = service.datasets(project)
+    if test is None and not service.images_of(there["TEST"]):
+        service.distribute(there["TRAIN"], there["TEST"])
+    return arn
+
+
+def _same(
+    service: CustomLabels,
+    there: dict[str, str],
+    train: Sequence[TrainingImage],
+    test: Sequence[TrainingImage] | None,
+) -> bool:
+    found = {kind: service.images_of(dataset) for kind, dataset in there.items()}
+    wanted, tested = {one.uri for one in train}, {one.uri for one in test or ()}
+    if test is None:
+        return found.get("TRAIN", set()) | found.get("TEST", set()) == wanted
+    return found.get("TRAIN") == wanted and found.get("TEST", tested) == tested
+
+
+def _upload(s3: "S3Client", images: Sequence[TrainingImage], tell: Tell) -> None:
+    files = [(image.path, image) for image in images if image.path is not None]
+    if not files:
+        return
+    tell(f"uploading {len(files):,} images")
+    for path, image in files:
+        try:
+            _put(s3, path, image.bucket, image.key)
+        except (ClientError, BotoCoreError, OSError) as error:
+            raise TrainingError(f"{path} cannot be uploaded: {error}") from error
+
+
+def _put(s3: "S3Client", path: Path, bucket: str, key: str) -> None:
+    with path.open("rb") as file:
+        s3.put_object(Bucket=bucket, Key=key, Body=file)
+
+
+def _dataset(
+    service: CustomLabels,
+    s3: "S3Client",
+    project_arn: str,
+    kind: Kind,
+    images: Sequence[TrainingImage],
+    output: tuple[str, str],
+    tell: Tell,
+) -> None:
+    bucket, prefix = output
+    digest = hashlib.sha256()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "manifest"
+        with path.open("wb") as file:
+            for line in manifest(images):
+                digest.update(line)
+                file.write(line)
+        if path.stat().st_size > limits.MAX_MANIFEST_BYTES:
+            raise ConfigurationError("the manifest is larger than 1 GB: train with fewer images")
+        key = f"{prefix}manifests/{digest.hexdigest()[:16]}.manifest"
+        try:
+            _put(s3, path, bucket, key)
+        except (ClientError, BotoCoreError, OSError) as error:
+            raise TrainingError(
+                f"the manifest cannot be put to s3://{bucket}/{key}: {error}"
+            ) from error
+    tell(f"making the {kind} dataset of {len(images):,} images")
+    service.make_dataset(project_arn, kind, (bucket, key))

@@ -1,0 +1,258 @@
+"""One model version takes over from another, without a moment in which none answers."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retinue_sdk import ConfigurationError
+
+from retinue_cli.training.errors import LeaseError, TrainingError
+from retinue_cli.training.lease import HeldModel, Leases
+from retinue_cli.training.service import CustomLabels, ModelVersion
+
+START_SECONDS = 3_600.0
+"""How long a start may take before it is given up; users report up to 30 minutes."""
+
+LOOK_SECONDS = 15.0
+
+_ARN = re.compile(r"arn:[\w-]+:rekognition:[\w-]+:\d{12}:project/[\w.-]+/version/[\w.-]+/\d+")
+
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Pool:
+    """Where a pool learns which model it asks: a file, and what makes a change of it take effect.
+
+    Attributes:
+        file: The file: Terraform variables, settings, any text that holds the version's ARN.
+        apply: Makes it take effect, such as a deployment.
+
+    Raises:
+        TrainingError: From ``apply``, if that fails.
+    """
+
+    file: Path
+    apply: Callable[[], None]
+    _before: str = field(default="", init=False)
+
+    def current(self, project: str) -> str:
+        """The one ARN of a version of this project in the file.
+
+        Raises:
+            ConfigurationError: There is none, or more than one.
+        """
+        found = sorted(arn for arn in set(_arns(self._read())) if arn.split("/")[1] == project)
+        if len(found) != 1:
+            raise ConfigurationError(
+                f"{self.file} names {len(found)} versions of the project {project}; it must name "
+                "exactly the one that the pool uses now"
+            )
+        return found[0]
+
+    def switch(self, old: str, new: str) -> None:
+        """Write the new ARN in place of the old one, and make it take effect."""
+        self._before = self._read()
+        self._write(self._before.replace(old, new))
+        self.apply()
+
+    def restore(self) -> None:
+        """As it was before the switch."""
+        self._write(self._before)
+        self.apply()
+
+    def _read(self) -> str:
+        try:
+            return self.file.read_text("utf-8")
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{self.file} cannot be read: {error}") from error
+
+    def _write(self, text: str) -> None:
+        draft = self.file.with_name(f".{self.file.name}.draft")
+        try:
+            draft.write_text(text, "utf-8")
+            draft.chmod(self.file.stat().st_mode & 0o777)
+            draft.replace(self.file)
+        except OSError as error:
+            raise TrainingError(f"{self.file} cannot be written: {error}") from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or "interrupted"
+
+
+def _arns(text: str) -> list[str]:
+    return [match[0] for match in _ARN.finditer(text)]
+
+
+def compare(old: ModelVersion, new: ModelVersion) -> None:
+    """Refuse a version that is not as good as the one it takes over from.
+
+    Raises:
+        ConfigurationError: Its F1 is lower, or unknown.
+    """
+    if new.f1 is None or (old.f1 is not None and new.f1 < old.f1):
+        shown = [("unknown" if one.f1 is None else f"{one.f1:.3f}") for one in (new, old)]
+        raise ConfigurationError(
+            f"the F1 of {new.name} is {shown[0]}, that of {old.name} is {shown[1]}; nothing was "
+            "changed. --lower-f1 promotes it all the same"
+        )
+
+
+def promote(
+    service: CustomLabels,
+    old: ModelVersion,
+    new: ModelVersion,
+    pool: Pool,
+    leases: Leases,
+    tell: Tell,
+    *,
+    units: int = 1,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Start the new version, switch the pool to it, and stop the old one.
+
+    Whatever fails before the switch has taken effect is undone: the file is as it was and in
+    effect, and the new version is stopped, if it was started here. The new version's lease is held
+    meanwhile, so that no reaper stops it before a worker keeps it, and its minutes are on record.
+
+    Raises:
+        TrainingError: It failed and was undone, or could not be undone; the message says which.
+    """
+    try:
+        with leases.hold(new.arn) as green:
+            _switch(service, old, new, pool, green, tell, units, sleep)
+    except LeaseError as error:
+        raise TrainingError(f"{error}\nNothing was switched") from error
+    if service.describe(old.arn).status not in ("RUNNING", "STARTING"):
+        return
+    tell(f"stopping {old.name}")
+    try:
+        with leases.hold(old.arn) as blue:
+            _stop(service, old.arn, blue, f"{new.name} took over", sleep)
+    except LeaseError as error:
+        raise TrainingError(
+            f"The pool uses {new.name}, but {error}, which therefore runs on, and is billed. A "
+            "worker still asks it: see to that; then it is stopped when its queue is quiet, or by "
+            "`retinue models reap`"
+        ) from error
+
+
+def _switch(
+    service: CustomLabels,
+    old: ModelVersion,
+    new: ModelVersion,
+    pool: Pool,
+    green: HeldModel,
+    tell: Tell,
+    units: int,
+    sleep: Callable[[float], None],
+) -> None:
+    started = False
+    try:
+        green.begin(units, f"to take over from {old.name}")
+        if new.status != "RUNNING":
+            if new.status != "STARTING":
+                # What fails from here on may have taken effect: then it has to be stopped too.
+                started = True
+                tell(f"starting {new.name} with {_units(units)}")
+                _start(service, new.arn, units)
+            _wait(service, new.arn, tell, sleep)
+        green.running()
+        tell(f"switching {pool.file} to {new.name}")
+    except (Exception, KeyboardInterrupt) as error:
+        _stop_again(service, new, green, started, tell, sleep)
+        raise TrainingError(f"{_said(error)}\nNothing was switched") from error
+    try:
+        pool.switch(old.arn, new.arn)
+    except (Exception, KeyboardInterrupt) as error:
+        tell("that failed; going back")
+        try:
+            pool.restore()
+        except TrainingError as again:
+            raise TrainingError(
+                f"{_said(error)}\nGoing back failed too: {again}\n"
+                f"Both versions were left running, and are billed: {old.arn} and {new.arn}. "
+                f"See to {pool.file}, apply it, and stop the other one"
+            ) from error
+        _stop_again(service, new, green, started, tell, sleep)
+        raise TrainingError(f"{_said(error)}\nThe pool uses {old.name} again") from error
+
+
+def _units(units: int) -> str:
+    return "1 inference unit" if units == 1 else f"{units} inference units"
+
+
+def _start(service: CustomLabels, arn: str, units: int) -> None:
+    """Start a version; a start whose answer was lost may have taken effect, and then counts."""
+    try:
+        service.start(arn, units)
+    except TrainingError:
+        if service.describe(arn).status not in ("STARTING", "RUNNING"):
+            raise
+
+
+def _wait(service: CustomLabels, arn: str, tell: Tell, sleep: Callable[[float], None]) -> None:
+    waited = 0.0
+    while True:
+        version = service.describe(arn)
+        if version.status == "RUNNING":
+            return
+        if version.status != "STARTING" or waited >= START_SECONDS:
+            raise TrainingError(
+                f"{version.name} does not run: {version.status}: {version.message}"
+                + (f" after {waited / 60:.0f} minutes" if version.status == "STARTING" else "")
+            )
+        if waited % 60 == 0:
+            tell(f"{version.name} is starting ({waited / 60:.0f} min)")
+        sleep(LOOK_SECONDS)
+        waited += LOOK_SECONDS
+
+
+def _stop_again(
+    service: CustomLabels,
+    version: ModelVersion,
+    held: HeldModel,
+    started: bool,
+    tell: Tell,
+    sleep: Callable[[float], None],
+) -> None:
+    """Stop what was started here, if it runs."""
+    if not started:
+        return
+    try:
+        if service.describe(version.arn).status in ("RUNNING", "STARTING"):
+            tell(f"stopping {version.name} again")
+            _stop(service, version.arn, held, "the promotion failed", sleep)
+        else:
+            held.stopped("the promotion failed")
+    except TrainingError as error:
+        tell(f"{version.name} may still run, and be billed ({error}): see `retinue models status`")
+
+
+def _stop(
+    service: CustomLabels, arn: str, held: HeldModel, why: str, sleep: Callable[[float], None]
+) -> None:
+    """Stop a version, and wait for it; one that is still starting cannot be stopped before."""
+    _wait_while(service, arn, "STARTING", sleep)
+    held.stopping(why)
+    if service.describe(arn).status == "RUNNING":
+        service.stop(arn)
+    _wait_while(service, arn, "STOPPING", sleep)
+    told = service.describe(arn).status
+    if told in ("STARTING", "RUNNING", "STOPPING"):
+        raise TrainingError(f"{arn} is still {told}")
+    held.stopped(why)
+
+
+def _wait_while(
+    service: CustomLabels, arn: str, status: str, sleep: Callable[[float], None]
+) -> None:
+    waited = 0.0
+    while service.describe(arn).status == status and waited < START_SECONDS:
+        sleep(LOOK_SECONDS)
+        waited += LOOK_SECONDS

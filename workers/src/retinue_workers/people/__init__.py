@@ -1,1 +1,0 @@
-"""People in face collections: ``retinue faces``. Talks to Amazon Rekognition; knows no plugin."""

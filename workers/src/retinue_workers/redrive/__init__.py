@@ -1,1 +1,0 @@
-"""Asking for images again, or for the first time: failed runs, dead letters, whole buckets."""
