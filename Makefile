@@ -59,11 +59,11 @@ boundaries: .venv/for-development ## check who may import whom
 	$(BIN)/lint-imports
 
 docs: .venv/for-development ## build the documentation as a site, with warnings as errors
-	$(BUILD_DOCS) build --quiet --config-file website/mkdocs.yml
+	$(BUILD_DOCS) build --strict --config-file docs/site/mkdocs.yml
 	@echo "built: .site/index.html. To read while you write: make serve-docs"
 
 serve-docs: .venv/for-development ## show the documentation on http://127.0.0.1:8000, renewed as you write
-	$(BUILD_DOCS) serve --config-file website/mkdocs.yml --watch README.md
+	$(BUILD_DOCS) serve --config-file docs/site/mkdocs.yml --watch README.md
 
 lock: .venv/for-development ## choose versions anew and install them
 	$(BIN)/uv lock --upgrade

@@ -14,7 +14,7 @@ BUDGET = re.compile(
 )
 HEADING = re.compile(r"^### NAME(?:-POOL)?-([a-z-]+)$", re.MULTILINE)
 NAMED = re.compile(
-    r"`((?:docs|infra|migrations|plugins|sdk|tests|website|workers)/[\w./-]+|uv\.lock)`"
+    r"`((?:aws|cli|docs|infra|migrations|plugins|sdk|tests|workers)/[\w./-]+|uv\.lock)`"
 )
 
 
@@ -77,11 +77,14 @@ def test_every_threat_has_an_answer_a_place_and_what_remains(root: Path) -> None
 
 def test_the_tables_of_costs_are_the_price_files(root: Path) -> None:
     printed = subprocess.run(
-        [sys.executable, root / "website/cost_page.py"], capture_output=True, text=True, check=True
+        [sys.executable, root / "docs/generators/cost_page.py"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     page = (root / "docs/cost.md").read_text("utf-8")
     assert "10,000 images" in printed
-    assert printed.strip() in page, "renew it: .venv/bin/python website/cost_page.py"
+    assert printed.strip() in page, "renew it: .venv/bin/python docs/generators/cost_page.py"
 
 
 def test_the_costs_at_rest_are_those_of_the_page_on_deploying(root: Path) -> None:

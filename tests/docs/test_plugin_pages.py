@@ -3,20 +3,20 @@
 import inspect
 from pathlib import Path
 
+from generators.checks_page import checks_page
+from generators.plugin_reference import reference_page
 from retinue_sdk import hookspecs
-from retinue_sdk.testing.checks_page import checks_page
-from retinue_workers.plugin_reference import reference_page
 
 
 def test_the_checks_are_up_to_date(root: Path) -> None:
     page = (root / "docs/checks.md").read_text(encoding="utf-8")
-    renew = "renew it: .venv/bin/python -m retinue_sdk.testing.checks_page > docs/checks.md"
+    renew = "renew it: .venv/bin/python docs/generators/checks_page.py > docs/checks.md"
     assert page == checks_page(), renew
 
 
 def test_hooks_and_options_are_up_to_date(root: Path) -> None:
     page = (root / "docs/plugin-reference.md").read_text(encoding="utf-8")
-    renew = "renew it: .venv/bin/python -m retinue_workers.plugin_reference"
+    renew = "renew it: .venv/bin/python docs/generators/plugin_reference.py"
     assert page == reference_page(), f"{renew} > docs/plugin-reference.md"
 
 

@@ -3,15 +3,15 @@
 import re
 from pathlib import Path
 
+from generators.settings_page import settings_page
 from retinue_workers.settings.settings import PREFIX, Settings
-from retinue_workers.settings_page import settings_page
 
 VARIABLE = re.compile(rf"\b{PREFIX}[A-Z_]+\b")
 
 
 def test_the_page_is_up_to_date(root: Path) -> None:
     page = (root / "docs/settings.md").read_text(encoding="utf-8")
-    renew = "renew it: .venv/bin/python -m retinue_workers.settings_page > docs/settings.md"
+    renew = "renew it: .venv/bin/python docs/generators/settings_page.py > docs/settings.md"
     assert page == settings_page(), renew
 
 

@@ -25,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as ``make docs`` does: with warnings as errors."""
     folder = tmp_path_factory.mktemp("site")
     program = Path(sys.executable).with_name("mkdocs")
-    config = Path(__file__).parents[2] / "website/mkdocs.yml"
+    config = Path(__file__).parents[2] / "docs/site/mkdocs.yml"
     done = subprocess.run(
         [program, "build", "--strict", "--config-file", config, "--site-dir", folder],
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},

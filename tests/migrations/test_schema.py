@@ -7,12 +7,12 @@ from uuid import UUID
 import psycopg
 import pytest
 from alembic import command
+from generators.schema_page import schema_page
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history import current_revision, downgrade, head_revision, upgrade
 from retinue_history.catalog import functions, relations
 from retinue_history.migrate import alembic_config
-from retinue_history.schema_page import schema_page
 from sqlalchemy import Engine, text
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def test_everything_has_a_comment(engine: Engine) -> None:
 def test_the_schema_page_is_current(history_url: str) -> None:
     page = (ROOT / "docs" / "schema.md").read_text(encoding="utf-8")
     assert page == schema_page(history_url), (
-        "print it anew: python -m retinue_history.schema_page URL > docs/schema.md"
+        "print it anew: python docs/generators/schema_page.py URL > docs/schema.md"
     )
 
 

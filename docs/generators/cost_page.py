@@ -1,4 +1,4 @@
-"""Prints the tables of docs/cost.md: ``python website/cost_page.py``. A test compares."""
+"""Prints the tables of docs/cost.md: ``python docs/generators/cost_page.py``. A test compares."""
 
 import sys
 from collections.abc import Iterator, Mapping

@@ -1,6 +1,6 @@
 """Renders docs/checks.md from the checks.
 
-``python -m retinue_sdk.testing.checks_page`` prints it.
+``python docs/generators/checks_page.py`` prints it.
 """
 
 import sys
@@ -12,7 +12,7 @@ from retinue_sdk.testing.checks import CHECKS
 _HEAD = """\
 # The checks that a detector passes
 
-Printed from the checks by `python -m retinue_sdk.testing.checks_page`; a test compares.
+Printed from the checks by `python docs/generators/checks_page.py`; a test compares.
 
 There is one implementation of each check. pytest makes it when you subclass the test classes of
 `retinue_sdk.testing` ([Write a detector](plugins.md) shows how), and `retinue plugins check NAME`

@@ -13,7 +13,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 BROUGHT = {
     "README.md": "start.md",
@@ -21,9 +21,6 @@ BROUGHT = {
     "plugins/eventbridge/README.md": "plugins/eventbridge.md",
     "plugins/onnx/README.md": "plugins/onnx.md",
     "plugins/rekognition/README.md": "plugins/rekognition.md",
-    "website/reference/commands.md": "reference/commands.md",
-    "website/reference/sdk.md": "reference/sdk.md",
-    "website/reference/testing.md": "reference/testing.md",
 }
 """Pages outside of docs/, by their path in the repository: their address in the site."""
 

@@ -1,22 +1,21 @@
 """Renders docs/schema.md from a migrated database's own comments.
 
-``python -m retinue_history.schema_page postgresql://…`` prints it.
+``python docs/generators/schema_page.py postgresql://…`` prints it.
 """
 
 import re
 import sys
 from collections.abc import Iterator
 
-from sqlalchemy import URL
-
 from retinue_history.catalog import Relation, functions, relations
 from retinue_history.engine import create_history_engine
 from retinue_history.faults import translated
+from sqlalchemy import URL
 
 _HEAD = """\
 # The schema
 
-Printed from a migrated database by `python -m retinue_history.schema_page`; a test compares.
+Printed from a migrated database by `python docs/generators/schema_page.py`; a test compares.
 
 The views are the public interface: they keep their names and columns when tables change. Analysts
 read through the role `retinue_reader` (views and tables, read only, 30 s a statement); workers
@@ -102,5 +101,5 @@ def _section(relation: Relation) -> Iterator[str]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit("usage: python -m retinue_history.schema_page postgresql://…")
+        raise SystemExit("usage: python docs/generators/schema_page.py postgresql://…")
     sys.stdout.write(schema_page(sys.argv[1]))

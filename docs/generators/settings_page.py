@@ -1,6 +1,6 @@
 """Renders docs/settings.md from the settings model.
 
-``python -m retinue_workers.settings_page`` prints it.
+``python docs/generators/settings_page.py`` prints it.
 """
 
 import json
@@ -13,7 +13,7 @@ from retinue_workers.settings.settings import PREFIX, Settings
 _HEAD = """\
 # Settings
 
-Printed from the settings model by `python -m retinue_workers.settings_page`; a test compares.
+Printed from the settings model by `python docs/generators/settings_page.py`; a test compares.
 
 A worker reads its settings from environment variables, once, when it starts. A variable that begins
 with `{prefix}` and is not on this page is an error, and so is a value outside its range: the worker

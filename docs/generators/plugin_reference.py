@@ -1,6 +1,6 @@
 """Renders docs/plugin-reference.md from the hooks and the installed detectors.
 
-``python -m retinue_workers.plugin_reference`` prints it.
+``python docs/generators/plugin_reference.py`` prints it.
 """
 
 import inspect
@@ -19,7 +19,7 @@ DISTRIBUTIONS = ("retinue-onnx", "retinue-rekognition")
 _HEAD = """\
 # Hooks and options
 
-Printed from the code by `python -m retinue_workers.plugin_reference`; a test compares.
+Printed from the code by `python docs/generators/plugin_reference.py`; a test compares.
 
 ## Hooks
 
