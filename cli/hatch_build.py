@@ -1,4 +1,4 @@
-"""Copy the plugin template, which lies outside this project, into wheels and source distributions."""
+"""Include the plugin template, which lies outside this project, in what is built."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ TEMPLATE = "retinue_cli/plugin_dev/template"
 
 
 class TemplateHook(BuildHookInterface):
-    """Includes ``plugins/_template``. A source distribution holds it already; a checkout reads it."""
+    """Includes ``plugins/_template``, except in editable installs."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Name what to include."""

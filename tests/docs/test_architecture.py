@@ -8,7 +8,7 @@ FILE = re.compile(r"`((?:[a-z_]+/)*[a-z_]+\.py)`")
 
 def test_files_exist(root: Path) -> None:
     page = (root / "docs/architecture.md").read_text("utf-8")
-    sources = [root / part / "src" for part in ("sdk", "aws", "migrations", "workers")]
+    sources = [root / part / "src" for part in ("sdk", "aws", "migrations", "workers", "cli")]
     named = set(FILE.findall(page))
     assert named
     missing = {name for name in named if not any(list(s.rglob(name)) for s in sources)}
