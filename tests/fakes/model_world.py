@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from retinue_rekognition.custom_model import model_status
-from retinue_rekognition.endpoint.faults import AwsError
-from retinue_rekognition.endpoint.versions import Versions
+from retinue_rekognition_emulator.faults import AwsError
+from retinue_rekognition_emulator.versions import Versions
 from retinue_sdk import DetectorNotReadyError, ModelStatus, RetriableError
 from retinue_workers.hosted_models.controller import TICK_SECONDS, Keeper
 from retinue_workers.hosted_models.reaper import Reaped, reap

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from retinue_rekognition.endpoint.versions import Versions
+from retinue_rekognition_emulator.versions import Versions
 
 from fakes.model_world import IMAGES_PER_SECOND, START, Clock
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from faults.site import Site
 from retinue_cli.local import Endpoint as Aws
-from retinue_rekognition.endpoint import Endpoint, StoredObject
-from retinue_rekognition.endpoint.versions import HOSTED
+from retinue_rekognition_emulator import Endpoint, StoredObject
+from retinue_rekognition_emulator.versions import HOSTED
 from retinue_workers.hosted_models.controller import LEASE_SECONDS
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]

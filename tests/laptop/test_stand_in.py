@@ -8,7 +8,7 @@ from retinue_cli.local import Endpoint, LaptopError, Processes, State
 from retinue_cli.local.fake_service import StandInProcess, needed, warning
 from retinue_sdk import StandIn
 
-ONE = StandIn("A Service", "retinue_rekognition.endpoint", "AWS_ENDPOINT_URL_A", "url", "It lies.")
+ONE = StandIn("A Service", "retinue_rekognition_emulator", "AWS_ENDPOINT_URL_A", "url", "It lies.")
 NOWHERE = Endpoint("http://127.0.0.1:9")
 
 

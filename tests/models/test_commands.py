@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from infra.terraform import last_line, source
 from retinue_cli.app import retinue
 from retinue_history import ModelLedger, create_history_engine
-from retinue_rekognition.endpoint import Endpoint
+from retinue_rekognition_emulator import Endpoint
 from sqlalchemy import text
 
 Run = Callable[..., Result]

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from PIL import Image as Pillow
-from retinue_rekognition.endpoint import Endpoint, StoredObject
+from retinue_rekognition_emulator import Endpoint, StoredObject
 from retinue_sdk import Detector, Image, ImageReference
 
 BUCKET = "retinue-tests"

@@ -13,7 +13,7 @@ from fakes.waiting import eventually
 from PIL import Image as Pillow
 from rekognition.conftest import BOB, TWO_FACES, painting
 from retinue_history import History, create_history_engine
-from retinue_rekognition.endpoint import Endpoint, Failure, StoredObject
+from retinue_rekognition_emulator import Endpoint, Failure, StoredObject
 from retinue_sdk import ConfigurationError
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.detectors import retry_policy

@@ -10,7 +10,7 @@ import pytest
 from fakes.rig import Rig
 from retinue_cli.local import package_photographs
 from retinue_history import History, create_history_engine, run_query
-from retinue_rekognition.endpoint import Endpoint
+from retinue_rekognition_emulator import Endpoint
 from retinue_sdk.plugins.manager import Plugins
 
 PAGE = Path(__file__).parents[2] / "docs" / "routing.md"

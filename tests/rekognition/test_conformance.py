@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from rekognition.conftest import ANN, BOB, BUCKET, EVE, Store, painting
-from retinue_rekognition.endpoint import Endpoint, Failure, StoredObject
 from retinue_rekognition.labels import LabelDetector
 from retinue_rekognition.plugin import DETECTORS
+from retinue_rekognition_emulator import Endpoint, Failure, StoredObject
 from retinue_sdk import (
     DetectorError,
     DetectorNotReadyError,

@@ -23,7 +23,6 @@ from retinue_cli.faces.photo import load
 from retinue_cli.faces.service import FaceService
 from retinue_history import Erasures, People, create_history_engine
 from retinue_rekognition.celebrities import CelebrityDetector
-from retinue_rekognition.endpoint import Endpoint, StoredObject
 from retinue_rekognition.face_compare import FaceCompareDetector
 from retinue_rekognition.face_search import FaceSearchDetector
 from retinue_rekognition.faces import FaceDetector
@@ -32,6 +31,7 @@ from retinue_rekognition.moderation import ModerationDetector
 from retinue_rekognition.prices import TIERS
 from retinue_rekognition.protective_equipment import ProtectiveEquipmentDetector
 from retinue_rekognition.text import TextDetector
+from retinue_rekognition_emulator import Endpoint, StoredObject
 from retinue_sdk import (
     Detector,
     DetectorNotReadyError,

@@ -11,7 +11,7 @@ from botocore.model import Shape
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_rekognition import convert
-from retinue_rekognition.endpoint.model import operation_model
+from retinue_rekognition_emulator.model import operation_model
 from retinue_sdk import Findings
 
 

@@ -8,10 +8,10 @@ import pytest
 from retinue_rekognition import convert
 from retinue_rekognition.custom_labels import CustomLabelsDetector, CustomLabelsOptions
 from retinue_rekognition.custom_model import STATES
-from retinue_rekognition.endpoint import Endpoint, Failure
-from retinue_rekognition.endpoint.model import service_model
-from retinue_rekognition.endpoint.versions import Versions
 from retinue_rekognition.version_arn import VersionArn
+from retinue_rekognition_emulator import Endpoint, Failure
+from retinue_rekognition_emulator.model import service_model
+from retinue_rekognition_emulator.versions import Versions
 from retinue_sdk import (
     BoundingBox,
     ConfigurationError,

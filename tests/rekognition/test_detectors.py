@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from rekognition.conftest import TWO_FACES, Store
 from retinue_rekognition.celebrities import CelebrityDetector
 from retinue_rekognition.custom_labels import CustomLabelsDetector, CustomLabelsOptions
-from retinue_rekognition.endpoint import Endpoint, StoredObject
 from retinue_rekognition.face_compare import FaceCompareDetector
 from retinue_rekognition.face_search import FaceSearchDetector
 from retinue_rekognition.faces import FaceDetector
@@ -23,6 +22,7 @@ from retinue_rekognition.prices import TIERS
 from retinue_rekognition.protective_equipment import ProtectiveEquipmentDetector
 from retinue_rekognition.quotas import DEFAULTS
 from retinue_rekognition.text import TextDetector
+from retinue_rekognition_emulator import Endpoint, StoredObject
 from retinue_sdk import ConfigurationError, Detector, Findings, Image, Input, InvalidImageError
 from retinue_sdk.detector import detector_class
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from rekognition.conftest import BUCKET
-from retinue_rekognition.endpoint import Endpoint
 from retinue_rekognition.labels import LabelDetector
+from retinue_rekognition_emulator import Endpoint
 from retinue_sdk import Detector, Findings, Image
 
 Make = Callable[..., Detector]
@@ -84,7 +84,7 @@ def test_an_unsigned_request_is_refused(endpoint: Endpoint) -> None:
 
 def test_it_runs_as_a_program() -> None:
     program = subprocess.Popen(
-        [sys.executable, "-m", "retinue_rekognition.endpoint", "--port", "0", "--without-s3"],
+        [sys.executable, "-m", "retinue_rekognition_emulator", "--port", "0", "--without-s3"],
         env={"PATH": ""},
         stdout=subprocess.PIPE,
         text=True,

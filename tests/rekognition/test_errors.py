@@ -8,13 +8,13 @@ import pytest
 from botocore import exceptions as aws
 from botocore.exceptions import ClientError
 from rekognition.conftest import BUCKET, painting, referenced
-from retinue_rekognition.endpoint import Endpoint, Failure
-from retinue_rekognition.endpoint.model import operation_model, service_model
 from retinue_rekognition.errors import REJECTED, RULES, TOO_LARGE, UNSUPPORTED, explain, explained
 from retinue_rekognition.faces import FaceDetector
 from retinue_rekognition.labels import LabelDetector
 from retinue_rekognition.plugin import DETECTORS
 from retinue_rekognition.s3 import why_unreadable
+from retinue_rekognition_emulator import Endpoint, Failure
+from retinue_rekognition_emulator.model import operation_model, service_model
 from retinue_sdk import (
     ConfigurationError,
     Detector,

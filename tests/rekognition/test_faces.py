@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rekognition.conftest import ANN, BOB, BUCKET, EVE, TWO_FACES, Store, painting
 from retinue_rekognition import collection
-from retinue_rekognition.endpoint import Endpoint, Failure, StoredObject
 from retinue_rekognition.face_compare import FaceCompareDetector, FaceCompareOptions
 from retinue_rekognition.face_search import FaceSearchDetector, FaceSearchOptions
+from retinue_rekognition_emulator import Endpoint, Failure, StoredObject
 from retinue_sdk import (
     ConfigurationError,
     Detector,

@@ -18,7 +18,7 @@ from retinue_cli.app import retinue as retinue_command
 from retinue_cli.faces import forget as forgetting
 from retinue_cli.faces.service import IAM_ACTIONS
 from retinue_history import Erasures, History, Names, create_history_engine
-from retinue_rekognition.endpoint import Endpoint, Failure
+from retinue_rekognition_emulator import Endpoint, Failure
 from retinue_sdk.plugins.manager import Plugins
 from sqlalchemy import Engine
 
@@ -85,7 +85,7 @@ def engine(history_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def worked(cloud: Cloud, engine: Engine, store: dict[str, Any]) -> Callable[..., Rig]:
     """Enrols Ann and Bob, and lets a real worker look for them in a picture of both."""
-    from retinue_rekognition.endpoint import StoredObject
+    from retinue_rekognition_emulator import StoredObject
 
     def work(keys: tuple[str, ...] = ("both.png",), bucket: str = "images") -> Rig:
         cloud("index", "staff", "Ann Lee", cloud.photo("ann.png", ANN_ALONE), "--consent", "form 7")
@@ -382,7 +382,7 @@ def test_a_collection_with_people_is_not_deleted_by_mistake(
 
 
 def test_matches_of_a_comparison_are_forgotten_by_name(cloud: Cloud, engine: Engine) -> None:
-    from retinue_rekognition.endpoint import StoredObject
+    from retinue_rekognition_emulator import StoredObject
 
     options = {
         "endpoint_url": cloud.endpoint.url,

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, HTTPClientError
 from rekognition.conftest import BUCKET
-from retinue_rekognition.endpoint import Endpoint, Failure
-from retinue_rekognition.endpoint.versions import Versions
+from retinue_rekognition_emulator import Endpoint, Failure
+from retinue_rekognition_emulator.versions import Versions
 
 
 class Clock:

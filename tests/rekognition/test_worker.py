@@ -7,7 +7,7 @@ import pytest
 from fakes.rig import Rig, keys
 from fakes.waiting import eventually
 from retinue_history import History, create_history_engine
-from retinue_rekognition.endpoint import Endpoint, Failure
+from retinue_rekognition_emulator import Endpoint, Failure
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.detectors import retry_policy
 

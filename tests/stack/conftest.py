@@ -16,8 +16,8 @@ from boto3.session import Session
 from botocore.config import Config
 from fakes.ecs_agent import EcsAgent
 from infra.terraform import Terraform
-from retinue_rekognition.endpoint import Endpoint
-from retinue_rekognition.endpoint.images import s3_source
+from retinue_rekognition_emulator import Endpoint
+from retinue_rekognition_emulator.images import s3_source
 from sqlalchemy import make_url
 from stack.deployment import REGION, Deployment
 from stack.ecs import LocalServices, LocalTasks, smoke_test

@@ -13,7 +13,7 @@ from PIL import Image
 from retinue_cli.app import retinue
 from retinue_cli.local import Endpoint as Aws
 from retinue_cli.training.service import CustomLabels
-from retinue_rekognition.endpoint import Endpoint, StoredObject
+from retinue_rekognition_emulator import Endpoint, StoredObject
 
 
 class Clock:

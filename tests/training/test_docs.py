@@ -8,7 +8,7 @@ from typing import Any
 
 from click.testing import Result
 from retinue_cli.training.service import IAM_ACTIONS
-from retinue_rekognition.endpoint import Endpoint
+from retinue_rekognition_emulator import Endpoint
 from training.conftest import Clock, picture
 from training.test_train import coco
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 from command_line.conftest import Seed
 from retinue_history import create_history_engine
-from retinue_rekognition.endpoint import Endpoint
+from retinue_rekognition_emulator import Endpoint
 from training.conftest import picture
 
 Cli = Callable[..., Result]

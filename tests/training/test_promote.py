@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 from retinue_history import ModelLedger, create_history_engine
-from retinue_rekognition.endpoint import Endpoint, Failure
-from retinue_rekognition.endpoint.training import Trained
+from retinue_rekognition_emulator import Endpoint, Failure
+from retinue_rekognition_emulator.training import Trained
 
 Cli = Callable[..., Result]
 DETECTOR = "rekognition-custom-labels"

@@ -12,7 +12,7 @@ from retinue_cli.data.ground_truth import Annotations, Problems
 from retinue_cli.training.errors import TrainingError
 from retinue_cli.training.follow import follow
 from retinue_cli.training.service import CustomLabels
-from retinue_rekognition.endpoint import Endpoint, Failure
+from retinue_rekognition_emulator import Endpoint, Failure
 from training.conftest import Clock, picture
 
 Cli = Callable[..., Result]

@@ -43,7 +43,7 @@ class StandInProcess:
         self.stand_in = stand_in
         self.url = ""
         self._processes = processes
-        self._log = LogFile(state.logs / f"{stand_in.module.rpartition('.')[0]}.log")
+        self._log = LogFile(state.logs / f"{stand_in.module}.log")
         self._environment = endpoint.environment(os.environ)
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -28,14 +28,14 @@ OptionsT = TypeVar("OptionsT", bound=RekognitionOptions)
 
 STAND_IN = StandIn(
     service="Amazon Rekognition",
-    module="retinue_rekognition.endpoint",
+    module="retinue_rekognition_emulator",
     variable="AWS_ENDPOINT_URL_REKOGNITION",
     option="endpoint_url",
     honesty="It recognises nothing: labels, faces, names and confidences are invented, always the "
     "same for the same photograph. Only colours, brightness, sharpness and the places of boxes "
     "come from the pixels. Prices are what Amazon would bill.",
 )
-"""The endpoint of this package, which needs no account."""
+"""The emulator of retinue-rekognition-emulator, which needs no account."""
 
 CONTROL_SECONDS = 600.0
 """How long it is believed that the options are fine, after a good image was accepted."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import RLock
 
-from retinue_rekognition.endpoint.faults import AwsError
+from retinue_rekognition_emulator.faults import AwsError
 
 ACCOUNT = "123456789012"
 """The account that this endpoint's ARNs name."""

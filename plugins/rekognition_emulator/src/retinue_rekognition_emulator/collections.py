@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
-from retinue_rekognition.endpoint.faults import AwsError
-from retinue_rekognition.endpoint.images import Face, Seen
+from retinue_rekognition_emulator.faults import AwsError
+from retinue_rekognition_emulator.images import Face, Seen
 
 FACE_MODEL_VERSION = "7.0"
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from retinue_rekognition.endpoint.collections import FACE_MODEL_VERSION, Collections, similarity
-from retinue_rekognition.endpoint.faults import AwsError
-from retinue_rekognition.endpoint.images import Face, Seen, Source, look
-from retinue_rekognition.endpoint.training_operations import TrainingOperations
-from retinue_rekognition.endpoint.version_operations import VersionOperations
-from retinue_rekognition.endpoint.versions import Versions
+from retinue_rekognition_emulator.collections import FACE_MODEL_VERSION, Collections, similarity
+from retinue_rekognition_emulator.faults import AwsError
+from retinue_rekognition_emulator.images import Face, Seen, Source, look
+from retinue_rekognition_emulator.training_operations import TrainingOperations
+from retinue_rekognition_emulator.version_operations import VersionOperations
+from retinue_rekognition_emulator.versions import Versions
 
 Answer = dict[str, Any]
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from retinue_rekognition.endpoint.datasets import Dataset, Datasets, labels_of, wrong
-from retinue_rekognition.endpoint.faults import AwsError
-from retinue_rekognition.endpoint.images import UNREADABLE, Source
-from retinue_rekognition.endpoint.training import Training
-from retinue_rekognition.endpoint.version_operations import Answer, VersionOperations
+from retinue_rekognition_emulator.datasets import Dataset, Datasets, labels_of, wrong
+from retinue_rekognition_emulator.faults import AwsError
+from retinue_rekognition_emulator.images import UNREADABLE, Source
+from retinue_rekognition_emulator.training import Training
+from retinue_rekognition_emulator.version_operations import Answer, VersionOperations
 
 MAX_MANIFEST_BYTES = 2**30
 """Largest manifest ("Guidelines and quotas in Amazon Rekognition Custom Labels")."""

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
-from retinue_rekognition.endpoint.faults import AwsError
-from retinue_rekognition.endpoint.measure import Measured, measure
+from retinue_rekognition_emulator.faults import AwsError
+from retinue_rekognition_emulator.measure import Measured, measure
 
 UNREADABLE = (
     "Unable to get object metadata from S3. Check object key, region and/or access permissions."

@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from retinue_rekognition.endpoint.faults import AwsError, Failure, Faults
-from retinue_rekognition.endpoint.images import Source
-from retinue_rekognition.endpoint.model import decoded, operation_model, violations
-from retinue_rekognition.endpoint.operations import Operations
+from retinue_rekognition_emulator.faults import AwsError, Failure, Faults
+from retinue_rekognition_emulator.images import Source
+from retinue_rekognition_emulator.model import decoded, operation_model, violations
+from retinue_rekognition_emulator.operations import Operations
 
 TARGET_PREFIX = "RekognitionService."
 CONTENT_TYPE = "application/x-amz-json-1.1"

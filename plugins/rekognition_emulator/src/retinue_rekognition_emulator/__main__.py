@@ -1,18 +1,18 @@
-"""The endpoint as a program."""
+"""The emulator as a program."""
 
 import argparse
 import signal
 import sys
 import threading
 
-from retinue_rekognition.endpoint.images import s3_source
-from retinue_rekognition.endpoint.server import Endpoint
+from retinue_rekognition_emulator.images import s3_source
+from retinue_rekognition_emulator.server import Endpoint
 
 
 def main() -> None:
     """Serve until a signal comes."""
     parser = argparse.ArgumentParser(
-        prog="python -m retinue_rekognition.endpoint", description=__doc__
+        prog="python -m retinue_rekognition_emulator", description=__doc__
     )
     parser.add_argument("--port", type=int, default=8700, help="on 127.0.0.1; 0 for a free one")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="time that a call takes")

@@ -5,9 +5,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from retinue_rekognition.endpoint.datasets import Datasets, has_boxes, labels_of, wrong
-from retinue_rekognition.endpoint.faults import AwsError
-from retinue_rekognition.endpoint.versions import HOSTED, Project, Version, Versions
+from retinue_rekognition_emulator.datasets import Datasets, has_boxes, labels_of, wrong
+from retinue_rekognition_emulator.faults import AwsError
+from retinue_rekognition_emulator.versions import HOSTED, Project, Version, Versions
 
 INVALID_SHARE = 0.2
 """Training fails if more than this share of the lines is wrong; "Understanding training and testing

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from retinue_rekognition.endpoint.faults import AwsError
-from retinue_rekognition.endpoint.versions import Project, Versions
+from retinue_rekognition_emulator.faults import AwsError
+from retinue_rekognition_emulator.versions import Project, Versions
 
 TEST_SHARE = 5
 """One entry of so many goes to the test dataset when entries are distributed: AWS takes 20 %."""

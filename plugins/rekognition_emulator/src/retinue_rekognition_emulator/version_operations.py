@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from retinue_rekognition.endpoint.faults import AwsError
-from retinue_rekognition.endpoint.images import Seen, Source, look
-from retinue_rekognition.endpoint.versions import HOSTED, Project, Version, Versions
+from retinue_rekognition_emulator.faults import AwsError
+from retinue_rekognition_emulator.images import Seen, Source, look
+from retinue_rekognition_emulator.versions import HOSTED, Project, Version, Versions
 
 Answer = dict[str, Any]
 
