@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -11,18 +10,16 @@ import click
 from retinue_history import (
     HistoryUnavailableError,
     KeptModel,
-    ModelLedger,
     ModelSession,
-    create_history_engine,
 )
 from retinue_sdk import ConfigurationError, DetectorError, ManagedModel, ModelState
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.hosted_models.reaper import reap
-from retinue_workers.recording.db_auth import password_source
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.commands.models_promote import promote
 from retinue_cli.commands.models_train import train
+from retinue_cli.options.model_ledger import open_ledger
 
 _COLUMNS = "{:16}  {:>8}  {:>10}  {:20}  {}"
 """Of `retinue models cost`."""
@@ -149,19 +146,6 @@ def cost(limit: int) -> None:
     total = sum((session.price_usd for session in sessions), Decimal(0))
     number = "1 session" if len(sessions) == 1 else f"{len(sessions):,} sessions"
     click.echo(f"{number}, ${total:,.2f}")
-
-
-@contextmanager
-def open_ledger(settings: Settings) -> Iterator[ModelLedger]:
-    """Leases and sessions, in the history of the settings."""
-    url = settings.require_database_url()
-    engine = create_history_engine(
-        url, application_name="retinue models", password=password_source(settings, url)
-    )
-    try:
-        yield ModelLedger(engine)
-    finally:
-        engine.dispose()
 
 
 def _configured(settings: Settings) -> Iterator[tuple[str, ManagedModel]]:

@@ -104,7 +104,7 @@ def _leases() -> "Iterator[Leases]":
     from retinue_sdk.plugins.manager import Plugins
     from retinue_workers.settings.settings import Settings
 
-    from retinue_cli.commands.models import open_ledger
+    from retinue_cli.options.model_ledger import open_ledger
     from retinue_cli.training.lease import Leases
 
     settings = Settings.load()
