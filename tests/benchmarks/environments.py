@@ -14,7 +14,7 @@ CELERY = ("celery[sqs]==5.7.0", "boto3==1.44.5", "psycopg[binary]>=3.2")
 """Celery with its SQS transport, which brings pycurl."""
 
 
-OURS = ("sdk", "aws", "history", "workers", "onnx", "rekognition", "eventbridge")
+OURS = ("sdk", "aws", "history", "workers", "cli", "onnx", "rekognition", "eventbridge")
 """Our own packages in the container image."""
 
 

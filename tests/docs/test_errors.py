@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-SOURCES = ("sdk/src", "workers/src", "plugins/onnx/src", "plugins/rekognition/src")
+SOURCES = ("sdk/src", "workers/src", "cli/src", "plugins/onnx/src", "plugins/rekognition/src")
 FIRST_ARGUMENT = {"Fail", "_give_up"}
 """Callables whose first argument is an error code; elsewhere codes are given by name."""
 

@@ -66,7 +66,16 @@ def test_it_runs_as_a_number_that_is_not_root(image: Image) -> None:
 def test_it_holds_what_the_lock_says_and_nothing_else(image: Image) -> None:
     ours = {
         f"retinue_{name}"
-        for name in ("sdk", "aws", "history", "workers", "onnx", "rekognition", "eventbridge")
+        for name in (
+            "sdk",
+            "aws",
+            "history",
+            "workers",
+            "cli",
+            "onnx",
+            "rekognition",
+            "eventbridge",
+        )
     }
     found = installed(image)
     assert ours <= found

@@ -31,7 +31,10 @@ GARBAGE = 10_000
 150, nearly all of them gone before, in no circle; Python's own 700 would be every fifth image."""
 
 
-@click.command(short_help="Consume the queue until told to stop.")
+@click.command(
+    short_help="Consume the queue until told to stop.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--plugins-dir",
     metavar="FOLDER",

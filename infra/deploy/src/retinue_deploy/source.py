@@ -7,7 +7,7 @@ from pathlib import Path
 from retinue_deploy.errors import DeployError
 
 CONTEXT = ("pyproject.toml", "uv.lock", ".dockerignore", "sdk", "aws", "migrations", "workers",
-           "plugins", "infra/image")  # fmt: skip
+           "cli", "plugins", "infra/image")  # fmt: skip
 """What goes into the image; other changes need no new one."""
 
 
