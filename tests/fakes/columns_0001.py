@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from retinue_history.errors import HistoryDataError
-from retinue_history.records import (
+from retinue_history.db.errors import HistoryDataError
+from retinue_history.recording.records import (
     JSON,
     MAX_LABEL_BYTES,
     DetectionRecord,

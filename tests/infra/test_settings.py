@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from infra.terraform import resources, source
-from retinue_history.logins import IAM_LOGINS
+from retinue_history.schema.logins import IAM_LOGINS
 from retinue_workers.cli.commands import retinue
 from retinue_workers.models.policy import ModelPolicy
 from retinue_workers.plugins import Plugins

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg.rows import scalar_row
-from retinue_history import HistoryDataError, arrays
+from retinue_history import HistoryDataError
+from retinue_history.db import pg_arrays
 
 Read = Callable[[str, str], Any]
 
@@ -39,7 +40,7 @@ def read(postgres_server: str) -> Iterator[Read]:
 
 @given(st.lists(st.none() | TEXT, max_size=5))
 def test_texts(read: Read, values: list[str | None]) -> None:
-    assert read(arrays.texts("label", values), "text") == values
+    assert read(pg_arrays.texts("label", values), "text") == values
 
 
 @given(
@@ -53,22 +54,22 @@ def test_numbers_booleans_and_ids(
     read: Read, floats: Any, integers: Any, decimals: Any, booleans: Any, ids: list[UUID]
 ) -> None:
     expected = [None if value is None else float(value) for value in floats]
-    assert repr(read(arrays.floats(floats), "double precision")) == repr(expected)
-    assert read(arrays.integers(integers), "bigint") == integers
-    assert read(arrays.decimals(decimals), "numeric") == decimals
-    assert read(arrays.booleans(booleans), "boolean") == booleans
-    assert read(arrays.uuids(ids), "uuid") == ids
+    assert repr(read(pg_arrays.floats(floats), "double precision")) == repr(expected)
+    assert read(pg_arrays.integers(integers), "bigint") == integers
+    assert read(pg_arrays.decimals(decimals), "numeric") == decimals
+    assert read(pg_arrays.booleans(booleans), "boolean") == booleans
+    assert read(pg_arrays.uuids(ids), "uuid") == ids
 
 
 def test_a_number_that_a_column_cannot_hold_is_for_postgres_to_refuse(read: Read) -> None:
-    assert read(arrays.integers([2**64, None]), "numeric") == [2**64, None]
+    assert read(pg_arrays.integers([2**64, None]), "numeric") == [2**64, None]
     with pytest.raises(psycopg.DataError, match="out of range"):
-        read(arrays.integers([2**64]), "bigint")
+        read(pg_arrays.integers([2**64]), "bigint")
 
 
 @given(st.lists(st.datetimes(FIRST, LAST, timezones=ZONES), max_size=5))
 def test_times(read: Read, values: list[datetime]) -> None:
-    assert read(arrays.times("started_at", values), "timestamptz") == values
+    assert read(pg_arrays.times("started_at", values), "timestamptz") == values
 
 
 @given(
@@ -81,8 +82,8 @@ def test_times(read: Read, values: list[datetime]) -> None:
     )
 )
 def test_json(read: Read, values: list[Any]) -> None:
-    assert read(arrays.jsons("attributes", values), "jsonb") == json.loads(json.dumps(values))
-    assert read(arrays.jsons("raw_response", [None, *values]), "jsonb")[0] is None
+    assert read(pg_arrays.jsons("attributes", values), "jsonb") == json.loads(json.dumps(values))
+    assert read(pg_arrays.jsons("raw_response", [None, *values]), "jsonb")[0] is None
 
 
 class Colour(Enum):
@@ -133,7 +134,7 @@ def written(write: Callable[[str, Any], str], value: Any) -> str:
 @example(Colour.NONE)
 @example("\\u0000 \0 \ud83d\ude00 \u2028 \x7f")
 def test_the_fast_encoder_writes_what_pythons_own_does_and_refuses_the_same(value: Any) -> None:
-    assert written(arrays.json_text, value) == written(arrays._json_text, value)
+    assert written(pg_arrays.json_text, value) == written(pg_arrays._json_text, value)
 
 
 @pytest.mark.parametrize(
@@ -141,13 +142,13 @@ def test_the_fast_encoder_writes_what_pythons_own_does_and_refuses_the_same(valu
     [(UUID(int=7), f'"{UUID(int=7)}"'), (Colour.RED, '"red"'), (Size.LARGE, "3")],
 )
 def test_ids_and_enums_are_written_though_they_are_no_json(value: Any, text: str) -> None:
-    assert arrays.json_text("attributes", [value]) == f"[{text}]"
-    assert arrays.json_text("attributes", [value, None]) == f"[{text},null]"
+    assert pg_arrays.json_text("attributes", [value]) == f"[{text}]"
+    assert pg_arrays.json_text("attributes", [value, None]) == f"[{text},null]"
 
 
 @pytest.mark.parametrize(("bad", "why"), [("a\0", "NUL"), ("\ud800", "surrogate")])
 def test_what_postgres_cannot_hold_is_refused_by_name(bad: str, why: str) -> None:
     with pytest.raises(HistoryDataError, match=rf"label .* contains .*{why}"):
-        arrays.texts("label", ["fine", None, bad])
+        pg_arrays.texts("label", ["fine", None, bad])
     with pytest.raises(HistoryDataError, match=r"started_at .* has no time zone"):
-        arrays.times("started_at", [datetime.now(UTC), datetime(2026, 1, 1)])  # noqa: DTZ001
+        pg_arrays.times("started_at", [datetime.now(UTC), datetime(2026, 1, 1)])  # noqa: DTZ001

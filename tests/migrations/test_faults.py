@@ -85,7 +85,7 @@ def test_a_read_only_database_as_after_a_failover(
 def test_a_connection_that_broke_while_it_lay_idle_is_replaced(
     history_url: str, worker_engine: Engine, image: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retinue_history.engine._SURELY_ALIVE_SECONDS", 0.0)
+    monkeypatch.setattr("retinue_history.db.engine._SURELY_ALIVE_SECONDS", 0.0)
     history = History(worker_engine)
     history.record([image()])
     with psycopg.connect(history_url, autocommit=True) as admin:
@@ -101,7 +101,7 @@ def test_one_broken_connection_makes_the_others_suspect(
     history_url: str, image: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that restarts breaks all of them just after they worked: one error, not one each."""
-    monkeypatch.setattr("retinue_history.engine._SURELY_ALIVE_SECONDS", 1000.0)
+    monkeypatch.setattr("retinue_history.db.engine._SURELY_ALIVE_SECONDS", 1000.0)
     engine = create_history_engine(history_url, application_name="doomed", pool_size=3)
     history = History(engine)
     pooled = [engine.raw_connection() for _ in range(3)]

@@ -242,7 +242,7 @@ def test_forgetting_goes_on_after_a_crash(
     after: bool,
 ) -> None:
     assert filled
-    monkeypatch.setattr("retinue_history.image_erasure.BATCH_IMAGES", 1)
+    monkeypatch.setattr("retinue_history.privacy.image_erasure.BATCH_IMAGES", 1)
     real = getattr(ImageErasures, step)
 
     def crash(*arguments: Any) -> Any:
@@ -316,7 +316,7 @@ def test_images_are_deleted_by_index(
     forget: Command, engine: Engine, filled: dict[str, ImageRecord]
 ) -> None:
     """A batch must not read the whole of a table, however old the statistics are."""
-    from retinue_history import image_deletion
+    from retinue_history.privacy import image_deletion
 
     assert engine
     ids = f"'{{{filled['b'].image_id}}}'"

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from infra.terraform import last_line
 from retinue_history import Charge, DetectionRecord, History, RemovedObject
-from retinue_history.maintenance import months_before
+from retinue_history.upkeep.maintenance import months_before
 from retinue_workers.cli.commands import retinue
 
 Make = Callable[..., Any]
@@ -76,7 +76,7 @@ def test_the_settings_say_how_long(
 
 
 def test_two_at_once_are_told(history_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from retinue_history.maintenance import _LOCK
+    from retinue_history.upkeep.maintenance import _LOCK
 
     monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
     with psycopg.connect(history_url) as other:
@@ -87,9 +87,10 @@ def test_two_at_once_are_told(history_url: str, monkeypatch: pytest.MonkeyPatch)
 def test_workers_write_while_somebody_maintains(
     history: History, history_url: str, image: Make, run: Make
 ) -> None:
-    from retinue_history import maintenance, settling
+    from retinue_history.privacy import write_barrier
+    from retinue_history.upkeep import maintenance
 
-    assert maintenance._LOCK != settling.LOCK
+    assert maintenance._LOCK != write_barrier.LOCK
     with psycopg.connect(history_url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [maintenance._LOCK])
         seen = image("meanwhile.jpg")

@@ -13,7 +13,7 @@ from retinue_history import (
     Retention,
     maintain,
 )
-from retinue_history.maintenance import MONTHS_AHEAD, months_before
+from retinue_history.upkeep.maintenance import MONTHS_AHEAD, months_before
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
@@ -129,7 +129,7 @@ def test_counts_of_several_workers_are_merged(engine: Engine, ages: list[datetim
 
 
 def test_two_do_not_maintain_at_once(engine: Engine, history_url: str) -> None:
-    from retinue_history.maintenance import _LOCK
+    from retinue_history.upkeep.maintenance import _LOCK
 
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})

@@ -16,8 +16,8 @@ from retinue_history import (
     head_revision,
     upgrade,
 )
-from retinue_history.migrate import _LOCK, alembic_config
-from retinue_history.schema import known_revisions
+from retinue_history.schema.migrate import _LOCK, alembic_config
+from retinue_history.schema.version import known_revisions
 
 
 def test_several_processes_may_migrate_at_once(empty_database_url: str) -> None:

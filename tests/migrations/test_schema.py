@@ -10,8 +10,8 @@ from alembic import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history import current_revision, downgrade, head_revision, upgrade
-from retinue_history.catalog import functions, relations
-from retinue_history.migrate import alembic_config
+from retinue_history.schema.introspect import functions, relations
+from retinue_history.schema.migrate import alembic_config
 from retinue_history.schema_page import schema_page
 from sqlalchemy import Engine, text
 

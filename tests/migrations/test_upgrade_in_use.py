@@ -21,10 +21,10 @@ from retinue_history import (
     current_revision,
     downgrade,
     head_revision,
-    revising,
     upgrade,
 )
-from retinue_history.migrate import alembic_config
+from retinue_history.schema import online_ddl
+from retinue_history.schema.migrate import alembic_config
 from sqlalchemy import Engine, event
 
 Make = Callable[..., Any]
@@ -213,7 +213,7 @@ def test_later_revisions_go_on_where_they_stopped(
     upgrade(url, "0001")
     fill(url, image, run, 10)
     upgrade(url, "0003")
-    real, read = revising.patiently, Path.read_text
+    real, read = online_ddl.patiently, Path.read_text
 
     def not_the_second(statements: str) -> None:
         if "ATTACH PARTITION" in statements:
@@ -230,7 +230,7 @@ def test_later_revisions_go_on_where_they_stopped(
     attached: list[str] = []
     unreadable: list[str] = []
     with monkeypatch.context() as patched:
-        patched.setattr(revising, "patiently", not_the_second)
+        patched.setattr(online_ddl, "patiently", not_the_second)
         with pytest.raises(KeyboardInterrupt):
             upgrade(url)
     assert (current_revision(url), len(attached)) == ("0003", 2)

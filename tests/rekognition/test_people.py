@@ -424,7 +424,7 @@ def test_workers_may_not_delete(history_url: str) -> None:
 
 def test_names_are_found_by_index(cloud: Cloud, engine: Engine) -> None:
     """With everything else forbidden to the planner, an index must be able to answer."""
-    from retinue_history import erasure
+    from retinue_history.privacy import erasure
 
     with psycopg.connect(cloud.url) as connection:
         connection.execute("SET enable_seqscan = off")

@@ -12,7 +12,7 @@ from fakes.rig import Rig
 from fakes.waiting import eventually, worker_threads
 from psycopg import sql
 from retinue_history import History, create_history_engine
-from retinue_history.quota_tables import metadata
+from retinue_history.schema.quota_tables import metadata
 from retinue_sdk import Run
 from sqlalchemy import make_url
 from structlog.testing import capture_logs

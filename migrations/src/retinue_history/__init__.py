@@ -4,9 +4,8 @@ Everything public is here: ``History`` for workers, ``run_query`` for analysts, 
 ``check_schema`` for whoever deploys. The views are the public interface in SQL; docs/schema.md.
 """
 
-from retinue_history.activity import Activity, ActivityReader
-from retinue_history.comparison import (
-    DEFAULT_IOU,
+from retinue_history.analysis.activity import Activity, ActivityReader
+from retinue_history.analysis.comparison import (
     Difference,
     Overlap,
     Side,
@@ -14,16 +13,14 @@ from retinue_history.comparison import (
     comparison_sql,
     overlap,
 )
-from retinue_history.engine import create_history_engine
-from retinue_history.erasure import Erasure, Erasures, Names
-from retinue_history.errors import (
-    HistoryDataError,
-    HistoryError,
-    HistorySchemaError,
-    HistoryUnavailableError,
-    QueryError,
+from retinue_history.analysis.existing_runs import KnownImages
+from retinue_history.analysis.exported_rows import (
+    CATEGORIES,
+    DETECTION_COLUMNS,
+    detection_rows,
+    image_rows,
 )
-from retinue_history.failures import (
+from retinue_history.analysis.failures import (
     Cause,
     Failures,
     ReplayImage,
@@ -31,29 +28,34 @@ from retinue_history.failures import (
     failure_causes,
     missing_images,
 )
-from retinue_history.ground_truth import (
+from retinue_history.analysis.ground_truth import (
     KnownImage,
     images_by_id,
     images_by_name,
     record_annotations,
 )
-from retinue_history.history import History
-from retinue_history.image_erasure import ImageErasures, ImageSubject, ImageTraces
-from retinue_history.known_images import KnownImages
-from retinue_history.logins import create_iam_logins
-from retinue_history.maintenance import Retention, maintain
-from retinue_history.migrate import downgrade, upgrade
-from retinue_history.models import KeptModel, ModelLedger, ModelSession
-from retinue_history.pacing import QuotaLease, QuotaState, Renewal
-from retinue_history.people import Enrolment, IndexedFace, People, PersonBeingForgottenError
-from retinue_history.query import QueryResult, check_reader, run_query
-from retinue_history.reading import Snapshot, snapshot
-from retinue_history.records import (
-    JSON,
+from retinue_history.analysis.query import check_reader, run_query
+from retinue_history.analysis.selection import ImageName, Selection
+from retinue_history.db.engine import create_history_engine
+from retinue_history.db.errors import (
+    HistoryDataError,
+    HistoryError,
+    HistorySchemaError,
+    HistoryUnavailableError,
+    QueryError,
+)
+from retinue_history.db.pg_arrays import JSON
+from retinue_history.db.snapshot import Snapshot, snapshot
+from retinue_history.privacy.erasure import Erasure, Erasures, Names
+from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject, ImageTraces
+from retinue_history.privacy.people import Enrolment, IndexedFace, People
+from retinue_history.recording.history import History
+from retinue_history.recording.hosted_models import KeptModel, ModelLedger, ModelSession
+from retinue_history.recording.quotas import QuotaLease, QuotaState, Renewal
+from retinue_history.recording.records import (
     MAX_LABEL_BYTES,
     REPLAY,
     AttemptKey,
-    Box,
     Charge,
     ConfigurationRecord,
     DetectionRecord,
@@ -64,14 +66,14 @@ from retinue_history.records import (
     Seen,
     skip_event_id,
 )
-from retinue_history.schema import check_schema, current_revision, head_revision
-from retinue_history.selected import CATEGORIES, DETECTION_COLUMNS, detection_rows, image_rows
-from retinue_history.selection import ImageName, Selection
-from retinue_history.spending import MonthTotals, month_of
+from retinue_history.recording.spending import MonthTotals, month_of
+from retinue_history.schema.logins import create_iam_logins
+from retinue_history.schema.migrate import downgrade, upgrade
+from retinue_history.schema.version import check_schema, current_revision, head_revision
+from retinue_history.upkeep.maintenance import Retention, maintain
 
 __all__ = [
     "CATEGORIES",
-    "DEFAULT_IOU",
     "DETECTION_COLUMNS",
     "JSON",
     "MAX_LABEL_BYTES",
@@ -79,7 +81,6 @@ __all__ = [
     "Activity",
     "ActivityReader",
     "AttemptKey",
-    "Box",
     "Cause",
     "Charge",
     "ConfigurationRecord",
@@ -109,9 +110,7 @@ __all__ = [
     "Names",
     "Overlap",
     "People",
-    "PersonBeingForgottenError",
     "QueryError",
-    "QueryResult",
     "QuotaLease",
     "QuotaState",
     "RemovedObject",

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from sqlalchemy import URL
 
-from retinue_history.catalog import Relation, functions, relations
-from retinue_history.engine import create_history_engine
-from retinue_history.faults import translated
+from retinue_history.db.engine import create_history_engine
+from retinue_history.db.error_mapping import translated
+from retinue_history.schema.introspect import Relation, functions, relations
 
 _HEAD = """\
 # The schema

@@ -1,8 +1,8 @@
 """Forgetting somebody: face vectors in collections, and everything in the history that names them.
 
 Each step can be repeated, and what finds the rest goes last; so after a crash, or a Ctrl-C, the
-same command goes on where it was. ``retinue_history.erasure`` says why no worker brings the person
-back.
+same command goes on where it was. ``retinue_history.privacy.erasure`` says why no worker brings the
+person back.
 """
 
 from collections import Counter

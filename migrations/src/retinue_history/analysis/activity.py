@@ -1,0 +1,87 @@
+"""What was recorded lately, by detector: for a live view."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import LiteralString
+
+from psycopg.rows import class_row
+from sqlalchemy import URL
+
+from retinue_history.db.persistent import StandingConnection
+
+LEAST_SECONDS = 5.0
+"""The shortest time that a rate is told of: less says nothing."""
+
+_ACTIVITY: LiteralString = """
+    SELECT
+        detector,
+        least(
+            %(seconds)s, greatest(%(least)s, extract(epoch FROM now() - min(recorded_at)))
+        )::float8 AS seconds,
+        count(*) AS runs,
+        count(*) FILTER (WHERE outcome = 'failed') AS failed,
+        coalesce(sum(detection_count), 0) AS detections,
+        coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms), 0) AS p50_ms,
+        coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ms), 0) AS p95_ms,
+        coalesce(sum(price_usd), 0) AS price_usd,
+        mode() WITHIN GROUP (ORDER BY error_code) AS commonest_error
+    FROM runs
+    WHERE recorded_at > now() - make_interval(secs => %(seconds)s) AND outcome <> 'skipped'
+    GROUP BY detector
+    ORDER BY detector
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What one detector did within some time.
+
+    Attributes:
+        detector: Its name.
+        seconds: How long it has been at it within that time, so that a rate is right from the
+            beginning.
+        runs: How many runs were recorded.
+        failed: How many of them failed.
+        detections: How many detections they made.
+        p50_ms: Half of them took no longer, in milliseconds.
+        p95_ms: 95 % of them took no longer.
+        price_usd: What they cost, in US dollars.
+        commonest_error: The error code of most failures; ``None`` if there were none.
+    """
+
+    detector: str
+    seconds: float
+    runs: int
+    failed: int
+    detections: int
+    p50_ms: float
+    p95_ms: float
+    price_usd: Decimal
+    commonest_error: str | None
+
+
+class ActivityReader:
+    """Asks again and again, on one connection.
+
+    Args:
+        url: The database; the login need only be a reader.
+
+    Raises:
+        HistoryUnavailableError: It cannot be reached.
+    """
+
+    def __init__(self, url: str | URL) -> None:
+        self._standing = StandingConnection(url, "retinue top")
+
+    def last(self, seconds: float) -> list[Activity]:
+        """What was recorded in the last ``seconds``, by detector.
+
+        Raises:
+            HistoryUnavailableError: The database does not answer now; asking again may help.
+        """
+        asked = {"seconds": seconds, "least": LEAST_SECONDS}
+        return self._standing.ask(_ACTIVITY, asked, class_row(Activity))
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._standing.close()

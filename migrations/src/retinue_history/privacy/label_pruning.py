@@ -1,0 +1,102 @@
+"""Labels that nothing is called any more: out of the counts, the word list and the hierarchy.
+
+Triggers count deleted detections down, and leave a row that says zero; it still says the label.
+What is not counted on any day, not even in a month whose detections were dropped, is known no
+longer.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from retinue_history.db.error_mapping import translated
+from retinue_history.privacy.write_barrier import shut_out_writers
+
+BATCH_ROWS = 500
+"""Rows of one transaction. Writers wait meanwhile: each row is one probe of an index."""
+
+_ZEROS = text("""
+    SELECT day, series FROM label_counts GROUP BY day, series
+    HAVING sum(detections) = 0 AND sum(confidence_ppm) = 0
+""")
+
+_DELETE_ZEROS = text("""
+    DELETE FROM label_counts AS gone USING (
+        SELECT day, series
+        FROM unnest(CAST(:first AS date[]), CAST(:second AS uuid[])) AS asked (day, series)
+        JOIN label_counts USING (day, series)
+        GROUP BY day, series
+        HAVING sum(detections) = 0 AND sum(confidence_ppm) = 0
+    ) AS zero
+    WHERE gone.day = zero.day AND gone.series = zero.series
+""")
+
+# Only so far can a label be in the word list at all (revision 0002).
+_LOST = """
+    NOT EXISTS (
+        SELECT FROM label_counts WHERE label_counts.label = labels.label
+            AND label_counts.kind = labels.kind
+    )
+"""
+
+_LOST_LABELS = text(f"SELECT label, kind FROM labels WHERE {_LOST}")  # noqa: S608 - ours
+
+_DELETE_LABELS = text(f"""
+    DELETE FROM labels
+    USING unnest(CAST(:first AS text[]), CAST(:second AS text[])) AS asked (label, kind)
+    WHERE labels.label = asked.label AND labels.kind = asked.kind AND {_LOST}
+""")  # noqa: S608 - ours
+
+_UNSAID = """
+    NOT EXISTS (SELECT FROM label_counts WHERE label_counts.label = label_parents.label)
+    -- The texts that were read are counted without what they say.
+    AND NOT EXISTS (
+        SELECT FROM detections
+        WHERE detections.label = label_parents.label AND detections.kind = 'text'
+    )
+"""
+
+_LOST_PARENTS = text(f"SELECT label, parent FROM label_parents WHERE {_UNSAID}")  # noqa: S608 - ours
+
+_DELETE_PARENTS = text(f"""
+    DELETE FROM label_parents
+    USING unnest(CAST(:first AS text[]), CAST(:second AS text[])) AS asked (label, parent)
+    WHERE label_parents.label = asked.label AND label_parents.parent = asked.parent AND {_UNSAID}
+""")  # noqa: S608 - ours
+
+_STEPS = (
+    (_ZEROS, _DELETE_ZEROS),
+    (_LOST_LABELS, _DELETE_LABELS),
+    (_LOST_PARENTS, _DELETE_PARENTS),
+)
+
+
+def prune_labels(engine: Engine) -> Iterator[int]:
+    """Remove what is counted as zero, and then labels that are not counted.
+
+    What is in question is looked for first, beside the writers; they wait only while a batch of it
+    is looked at again and deleted.
+
+    Args:
+        engine: The database, as the tables' owner.
+
+    Yields:
+        How many rows each transaction removed.
+
+    Raises:
+        HistoryUnavailableError: The database is away; what was committed stays removed.
+    """
+    for question, deletion in _STEPS:
+        with translated(), engine.connect() as connection:
+            found = connection.execute(question).all()
+        for start in range(0, len(found), BATCH_ROWS):
+            if number := _delete(engine, deletion, found[start : start + BATCH_ROWS]):
+                yield number
+
+
+def _delete(engine: Engine, deletion: Any, rows: Sequence[Any]) -> int:
+    parameters = {"first": [row[0] for row in rows], "second": [row[1] for row in rows]}
+    with translated(), engine.begin() as connection:
+        shut_out_writers(connection)
+        return connection.execute(deletion, parameters).rowcount

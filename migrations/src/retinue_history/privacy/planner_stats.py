@@ -1,0 +1,61 @@
+"""The planner's samples: they hold values of rows that are gone, and `pg_stats` shows them."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, Engine, text
+
+from retinue_history.db.error_mapping import translated
+
+HISTORY = ("images", "removals", "runs", "detections", "labels", "label_parents", "label_counts")
+PEOPLE = ("people", "faces")
+
+_SAMPLED = text("""
+    SELECT DISTINCT sampled.oid::regclass::text, stats.tablename
+    FROM pg_stats AS stats
+    JOIN pg_class AS relation ON relation.relname = stats.tablename
+        AND relation.relnamespace = stats.schemaname::regnamespace
+    LEFT JOIN pg_index AS indexed ON indexed.indexrelid = relation.oid
+    JOIN pg_class AS sampled ON sampled.oid = coalesce(indexed.indrelid, relation.oid)
+    WHERE stats.schemaname = current_schema()
+""")
+
+_CLEAR = text("""
+    SELECT pg_clear_attribute_stats(schemaname, tablename, attname, inherited)
+    FROM pg_stats
+    WHERE schemaname = current_schema() AND tablename = :relation
+""")
+
+_CLEARS_SINCE = (18,)
+
+
+def renew_samples(connection: Connection, tables: Iterable[str]) -> None:
+    """Sample tables anew, so that nothing of what was deleted is left in the statistics.
+
+    An empty table keeps its old samples when it is analyzed. Theirs are cleared, which PostgreSQL
+    has a function for since 18; before, they stay until the table has rows again.
+
+    Args:
+        connection: The tables' owner's. In a transaction, what that has deleted is gone already.
+        tables: Their names.
+    """
+    for table in tables:
+        connection.execute(text(f"ANALYZE {table}"))
+    if (connection.dialect.server_version_info or ()) < _CLEARS_SINCE:
+        return
+    for table, relation in connection.execute(_SAMPLED).all():
+        if not connection.scalar(text(f"SELECT EXISTS (SELECT FROM {table})")):  # noqa: S608 - ours
+            connection.execute(_CLEAR, {"relation": relation})
+
+
+def renew_history_samples(engine: Engine) -> None:
+    """The same for all that detectors found, a table at a time.
+
+    Args:
+        engine: The database, as the tables' owner.
+
+    Raises:
+        HistoryUnavailableError: The database is away.
+    """
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with translated(), autocommit.connect() as connection:
+        renew_samples(connection, HISTORY)

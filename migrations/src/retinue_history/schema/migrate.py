@@ -1,0 +1,136 @@
+"""Brings a database to the schema this code was written for.
+
+Alembic is imported by whoever migrates; a worker only reads the revision (``schema.py``).
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, Connection, Engine, text
+
+from retinue_history.db.engine import connected
+from retinue_history.db.error_mapping import translated
+from retinue_history.db.errors import HistorySchemaError, HistoryUnavailableError
+from retinue_history.schema.version import head_revision, known_revisions, revision_of
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_LOCK = 0x5245_5449_4E55_4501  # "RETINUE", 1: held while migrating
+_POLL_SECONDS = 0.2
+
+
+def upgrade(
+    database: Engine | URL | str, revision: str = "head", *, lock_timeout_seconds: float = 300.0
+) -> None:
+    """Migrate up, revision by revision. Does nothing on a database that is already there.
+
+    A revision that is interrupted is taken up again where it stopped. Workers may go on writing.
+
+    Safe to call from many processes at once: the first migrates while the others wait.
+
+    Args:
+        database: Its engine or URL. The user needs CREATE on the schema, and CREATEROLE unless the
+            roles ``retinue_writer`` and ``retinue_reader`` exist.
+        revision: Where to go; the newest by default.
+        lock_timeout_seconds: How long to wait for another process that is migrating.
+
+    Raises:
+        HistorySchemaError: The database is at a revision that this code does not know.
+        HistoryUnavailableError: The database cannot be reached, the user lacks a right (the message
+            says which to grant), or another process has been migrating for longer than
+            ``lock_timeout_seconds``.
+    """
+    from alembic import command
+
+    with _alone(database, lock_timeout_seconds) as config:
+        command.upgrade(config, revision)
+
+
+def downgrade(
+    database: Engine | URL | str, revision: str, *, lock_timeout_seconds: float = 300.0
+) -> None:
+    """Migrate down, revision by revision. ``"base"`` DROPS THE WHOLE HISTORY.
+
+    Args:
+        database: Its engine or URL.
+        revision: Where to go.
+        lock_timeout_seconds: How long to wait for another process that is migrating.
+
+    Raises:
+        HistorySchemaError: The database is at a revision that this code does not know.
+        HistoryUnavailableError: The database cannot be reached, the user lacks a right (the message
+            says which to grant), or another process has been migrating for longer than
+            ``lock_timeout_seconds``.
+    """
+    from alembic import command
+
+    with _alone(database, lock_timeout_seconds) as config:
+        command.downgrade(config, revision)
+
+
+def alembic_config() -> "Config":
+    """Alembic's configuration, without a file: revisions and environment come from this package."""
+    from alembic.config import Config
+
+    package = str(Path(__file__).parent).replace("%", "%%")
+    config = Config()
+    config.set_main_option("script_location", package)
+    config.set_main_option("version_locations", f"{package}/revisions")
+    config.set_main_option("path_separator", "newline")
+    return config
+
+
+@contextmanager
+def _alone(database: Engine | URL | str, lock_timeout_seconds: float) -> "Iterator[Config]":
+    """Hold the migration lock for the length of a ``with`` block.
+
+    Each revision opens its own transactions, so that a long one need not keep its locks.
+    """
+    with translated(), connected(database) as connection:
+        _take_lock(connection, lock_timeout_seconds)
+        try:
+            with connection.begin():
+                # A migration may take longer than any statement of a worker should.
+                connection.execute(text("SET statement_timeout = 0"))
+                _refuse_unknown_revision(connection)
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            yield config
+        finally:
+            # Closing the session releases the lock even where the connection is beyond use.
+            connection.invalidate()
+
+
+def _take_lock(connection: Connection, timeout_seconds: float) -> None:
+    """Take the lock for the session, so that a revision may commit in between.
+
+    It is polled for: a process that waits inside the server holds a snapshot, and would deadlock
+    with a CREATE INDEX CONCURRENTLY in the revision it waits for.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        with connection.begin():
+            if connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
+                return
+        if time.monotonic() > deadline:
+            raise HistoryUnavailableError(
+                f"another process has been migrating this database for {timeout_seconds:g} s"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _refuse_unknown_revision(connection: Connection) -> None:
+    current = revision_of(connection)
+    if current is not None and current not in known_revisions():
+        raise HistorySchemaError(_newer(current))
+
+
+def _newer(current: str) -> str:
+    return (
+        f"the database is at revision {current}, which this version of Retinue does not know: "
+        f"update Retinue (it knows up to {head_revision()})"
+    )
