@@ -2,19 +2,15 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from retinue_history import (
     DetectionRecord,
     History,
     HistoryDataError,
     Seen,
-    downgrade,
     skip_event_id,
-    upgrade,
 )
 from sqlalchemy import Engine, text
 
@@ -107,18 +103,3 @@ def test_the_database_refuses_a_skip_that_is_none(
     cat = image("cat")
     with pytest.raises(HistoryDataError):
         history.record([cat], [run(cat, **{**SKIPPED, "avoided_usd": Decimal(0), **wrong})])
-
-
-def test_the_revision_may_end_halfway_and_leaves_valid_checks(empty_database_url: str) -> None:
-    url = empty_database_url
-    upgrade(url, "0005")
-    downgrade(url, "0005-1")
-    revisions = Path(upgrade.__code__.co_filename).parent / "revisions"
-    with psycopg.connect(url) as connection:  # what a crash before the validation leaves
-        connection.execute((revisions / "r0005_up.sql").read_text(encoding="utf-8"))
-    upgrade(url, "0005")
-    with psycopg.connect(url) as connection:
-        assert connection.execute(
-            "SELECT count(*) FILTER (WHERE NOT convalidated), count(*) > 5 FROM pg_constraint"
-            " WHERE conrelid = 'runs'::regclass"
-        ).fetchall() == [(0, True)]

@@ -68,7 +68,7 @@ from retinue_history.recording.records import (
 )
 from retinue_history.recording.spending import MonthTotals, month_of
 from retinue_history.schema.logins import create_iam_logins
-from retinue_history.schema.migrate import downgrade, upgrade
+from retinue_history.schema.migrate import upgrade
 from retinue_history.schema.version import check_schema, current_revision, head_revision
 from retinue_history.upkeep.maintenance import Retention, maintain
 
@@ -131,7 +131,6 @@ __all__ = [
     "create_iam_logins",
     "current_revision",
     "detection_rows",
-    "downgrade",
     "failed_images",
     "failure_causes",
     "head_revision",

@@ -10,12 +10,6 @@ from sqlalchemy import Connection
 from sqlalchemy.sql.schema import SchemaItem
 
 from retinue_history.db.engine import create_history_engine
-from retinue_history.schema import (  # noqa: F401 - they declare tables
-    label_tables,
-    model_tables,
-    people_tables,
-    quota_tables,
-)
 from retinue_history.schema.tables import metadata
 
 

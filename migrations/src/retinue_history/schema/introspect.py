@@ -75,7 +75,7 @@ _INDEXES = text("""
     FROM pg_index
     WHERE indrelid = CAST(:oid AS oid)
         AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype <> 'f')
-    ORDER BY indexrelid
+    ORDER BY indexrelid::regclass::text
 """)
 
 _REFERENCES = text("""

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, text
 from retinue_history.db.engine import connected
 from retinue_history.db.error_mapping import translated
 from retinue_history.db.errors import HistorySchemaError, HistoryUnavailableError
-from retinue_history.schema.version import head_revision, known_revisions, revision_of
+from retinue_history.schema.version import REVISIONS, head_revision, known_revisions, revision_of
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -50,37 +50,14 @@ def upgrade(
         command.upgrade(config, revision)
 
 
-def downgrade(
-    database: Engine | URL | str, revision: str, *, lock_timeout_seconds: float = 300.0
-) -> None:
-    """Migrate down, revision by revision. ``"base"`` DROPS THE WHOLE HISTORY.
-
-    Args:
-        database: Its engine or URL.
-        revision: Where to go.
-        lock_timeout_seconds: How long to wait for another process that is migrating.
-
-    Raises:
-        HistorySchemaError: The database is at a revision that this code does not know.
-        HistoryUnavailableError: The database cannot be reached, the user lacks a right (the message
-            says which to grant), or another process has been migrating for longer than
-            ``lock_timeout_seconds``.
-    """
-    from alembic import command
-
-    with _alone(database, lock_timeout_seconds) as config:
-        command.downgrade(config, revision)
-
-
 def alembic_config() -> "Config":
     """Alembic's configuration, without a file: revisions and environment come from this package."""
     from alembic.config import Config
 
-    package = str(Path(__file__).parent).replace("%", "%%")
     config = Config()
-    config.set_main_option("script_location", package)
-    config.set_main_option("version_locations", f"{package}/revisions")
     config.set_main_option("path_separator", "newline")
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("version_locations", "\n".join(map(str, REVISIONS)).replace("%", "%%"))
     return config
 
 

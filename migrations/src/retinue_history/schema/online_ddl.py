@@ -1,67 +1,50 @@
-"""What revisions are made of: steps that lock nobody out for long, and may be done again.
+"""Change the schema while workers write: the steps that later revisions are made of.
 
-A lock that cannot be had at once is given up and tried for again, since everybody else queues
-behind whoever waits for one. Each step is a transaction of its own, or none where Postgres wants it
-so; a revision opens ``op.get_context().autocommit_block()`` around its steps.
+A lock that isn't free within a second is given up and requested again, because every other session
+queues behind one that waits for a lock. Each step is a transaction of its own, or none where
+Postgres requires that, and can be repeated. A revision runs its steps inside
+``op.get_context().autocommit_block()``.
 """
 
 import time
-from pathlib import Path
 
 from alembic import op
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 LOCK_TIMEOUT = "1s"
-"""Longest that others may have to queue behind a step that waits for a lock."""
+"""Longest time that other sessions may queue behind a step that waits for a lock."""
 
 _TRIES = 300
 _LOCK_NOT_AVAILABLE = "55P03"
-_REVISIONS = Path(__file__).parent / "revisions"
 
 
-def sql(revision: str, part: str) -> str:
-    """The text of a file beside a revision, such as ``r0002_tables.sql``."""
-    return (_REVISIONS / f"r{revision}_{part}.sql").read_text(encoding="utf-8")
-
-
-def step(revision: str, *parts: str) -> None:
-    """Run files as one transaction: Postgres takes several statements sent at once for one."""
-    patiently("\n".join(sql(revision, part) for part in parts))
-
-
-def patiently(statements: str) -> None:
-    """Run statements as one transaction, again and again while a lock cannot be had in time.
+def with_lock_retry(statements: str) -> None:
+    """Run statements as one transaction, and again while a lock isn't free in time.
 
     Raises:
-        OperationalError: It could not be had in all of five minutes or more.
+        OperationalError: A lock wasn't free in all of five minutes.
     """
     for attempt in range(_TRIES):
         try:
+            # Postgres runs several statements in one message as one transaction.
             op.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{statements}")
         except OperationalError as error:
-            waited_too_long = getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
-            if not waited_too_long or attempt == _TRIES - 1:
+            timed_out = getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
+            if not timed_out or attempt == _TRIES - 1:
                 raise
             time.sleep(0.5)
         else:
             return
 
 
-def exists(relation: str) -> bool:
-    """Whether there is a table, view or index of that name."""
-    return bool(
-        op.get_bind().scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": relation})
-    )
-
-
-def build(name: str, what: str, on: str) -> None:
-    """Create an index while writers go on; one that an interruption left half built is dropped.
+def create_index(name: str, on: str, *, unique: bool = False) -> None:
+    """Create an index while writers go on. Replace one that an interruption left invalid.
 
     Args:
-        name: What it is called.
-        what: ``INDEX`` or ``UNIQUE INDEX``.
-        on: The table, and what follows it.
+        name: The index's name.
+        on: The table and what follows it: method, columns, condition.
+        unique: Whether it's a unique index.
     """
     invalid = text(
         "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(:name) "
@@ -69,23 +52,24 @@ def build(name: str, what: str, on: str) -> None:
     )
     if op.get_bind().scalar(invalid, {"name": name}):
         op.execute(f"DROP INDEX CONCURRENTLY {name}")
-    op.execute(f"CREATE {what} CONCURRENTLY IF NOT EXISTS {name} ON {on}")
+    kind = "UNIQUE INDEX" if unique else "INDEX"
+    op.execute(f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} ON {on}")
 
 
-def build_on_partitions(name: str, table: str, what: str) -> None:
+def create_index_on_partitions(name: str, table: str, definition: str) -> None:
     """Create an index of a partitioned table while writers go on.
 
-    Postgres builds none ``CONCURRENTLY`` on such a table. So the table's own is made without its
-    partitions, which takes a moment; theirs are built one by one, and attached to it. It is valid
-    with the last of them. A partition that is made meanwhile gets its index at once.
+    Postgres can't do that ``CONCURRENTLY`` for the whole table. So the table's own index is created
+    without its partitions, which takes a moment. Then each partition's index is built and attached.
+    The table's index becomes valid with the last one. A partition that is added meanwhile gets its
+    index immediately.
 
     Args:
-        name: What it is called.
+        name: The index's name.
         table: The partitioned table.
-        what: What follows the table's name: method, columns, condition.
+        definition: What follows the table's name: method, columns, condition.
     """
-    if not exists(name):
-        patiently(f"CREATE INDEX {name} ON ONLY {table} {what}")
+    with_lock_retry(f"CREATE INDEX IF NOT EXISTS {name} ON ONLY {table} {definition}")
     without = text("""
         SELECT child.relname
         FROM pg_inherits AS partition
@@ -100,5 +84,5 @@ def build_on_partitions(name: str, table: str, what: str) -> None:
     """)
     for partition in list(op.get_bind().scalars(without, {"table": table, "name": name})):
         part = f"{name}_of{partition.removeprefix(table)}"
-        build(part, "INDEX", f"{partition} {what}")
-        patiently(f"ALTER INDEX {name} ATTACH PARTITION {part}")
+        create_index(part, f"{partition} {definition}")
+        with_lock_retry(f"ALTER INDEX {name} ATTACH PARTITION {part}")

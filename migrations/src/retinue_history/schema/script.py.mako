@@ -16,7 +16,3 @@ def upgrade() -> None:
     """TODO: say what changes and whether it rewrites or locks a table."""
     ${upgrades if upgrades else "pass"}
 
-
-def downgrade() -> None:
-    """Undo it."""
-    ${downgrades if downgrades else "pass"}

@@ -12,7 +12,8 @@ from retinue_history.db.errors import HistorySchemaError
 
 log = logging.getLogger(__name__)
 
-_REVISIONS = Path(__file__).parent / "revisions"
+REVISIONS = [Path(__file__).parent / "revisions"]
+"""The folders that hold revisions."""
 
 
 def head_revision() -> str:
@@ -30,7 +31,8 @@ def known_revisions() -> tuple[str, ...]:
     Each follows the one numbered before it, and its file begins with its number: Alembic, which
     would read them all, need not be imported to know them.
     """
-    return tuple(sorted(path.name[1:5] for path in _REVISIONS.glob("r[0-9][0-9][0-9][0-9]_*.py")))
+    pattern = "r[0-9][0-9][0-9][0-9]_*.py"
+    return tuple(sorted(path.name[1:5] for folder in REVISIONS for path in folder.glob(pattern)))
 
 
 def current_revision(database: Engine | URL | str) -> str | None:

@@ -1,0 +1,81 @@
+CREATE TABLE detections_other PARTITION OF detections DEFAULT;
+
+CREATE FUNCTION detections_partitions() RETURNS TABLE (
+    partition text, starts timestamptz, ends timestamptz
+)
+    LANGUAGE sql STABLE
+AS $$
+    SELECT
+        child.relname::text,
+        coalesce(
+            substring(bound FROM 'FROM \(''([^'']+)''\)')::timestamptz, '-infinity'
+        ),
+        coalesce(
+            substring(bound FROM 'TO \(''([^'']+)''\)')::timestamptz, 'infinity'
+        )
+    FROM pg_inherits
+    JOIN pg_class AS child ON child.oid = inhrelid,
+    LATERAL pg_get_expr(child.relpartbound, child.oid) AS bound
+    WHERE inhparent = 'detections'::regclass AND bound <> 'DEFAULT'
+    ORDER BY 2
+$$;
+
+COMMENT ON FUNCTION detections_partitions() IS
+    'The partitions of detections and the time that each is for; without detections_other, which '
+    'takes what fits into none';
+
+CREATE FUNCTION missing_detections_months(ahead integer) RETURNS TABLE (
+    partition text, starts timestamptz, ends timestamptz
+)
+    LANGUAGE sql STABLE
+AS $$
+    SELECT
+        to_char(month, '"detections_"YYYY_MM'), timezone('UTC', month),
+        timezone('UTC', month + interval '1 month')
+    FROM (
+        SELECT date_trunc('month', timezone('UTC', now())) + make_interval(months => number)
+        FROM generate_series(0, ahead) AS number
+        UNION
+        SELECT date_trunc('month', timezone('UTC', detected_at)) FROM detections_other
+    ) AS wanted (month)
+    WHERE NOT EXISTS (
+        SELECT FROM detections_partitions() AS known
+        WHERE timezone('UTC', month) >= known.starts AND timezone('UTC', month) < known.ends
+    )
+    ORDER BY month
+$$;
+
+COMMENT ON FUNCTION missing_detections_months(integer) IS
+    'The partitions that are missing from this month to so many months ahead, and those for the '
+    'months of what is in detections_other';
+
+CREATE FUNCTION add_detections_months(ahead integer) RETURNS SETOF text
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    month record;
+BEGIN
+    FOR month IN SELECT * FROM missing_detections_months(ahead) LOOP
+        -- Made aside and attached: a table that is created as a partition locks readers out.
+        EXECUTE format(
+            'CREATE TABLE %I (LIKE detections INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+            month.partition
+        );
+        EXECUTE format(
+            'WITH moved AS (DELETE FROM detections_other WHERE detected_at >= %L '
+            'AND detected_at < %L RETURNING *) INSERT INTO %I SELECT * FROM moved',
+            month.starts, month.ends, month.partition
+        );
+        EXECUTE format(
+            'ALTER TABLE detections ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+            month.partition, month.starts, month.ends
+        );
+        RETURN NEXT month.partition;
+    END LOOP;
+END $$;
+
+COMMENT ON FUNCTION add_detections_months(integer) IS
+    'Makes the partitions that missing_detections_months() names, and moves into them what is in '
+    'detections_other; returns their names';
+
+SELECT add_detections_months(3);
