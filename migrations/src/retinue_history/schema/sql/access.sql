@@ -33,15 +33,14 @@ GRANT USAGE ON SEQUENCE
     removals_removal_id_seq, runs_run_id_seq, detections_detection_id_seq TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON quota_leases TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE ON quotas, monthly_spending, models, model_sessions TO retinue_writer;
-GRANT SELECT ON label_counts, label_counts_backlog, labels, label_parents TO retinue_writer;
+GRANT SELECT ON label_counts, labels, label_parents TO retinue_writer;
 GRANT EXECUTE ON FUNCTION forgotten_images(uuid[], text[], text[], timestamptz[])
     TO retinue_writer;
 
 -- Analysts may read the tables too; only the views are promised to stay as they are.
 GRANT SELECT ON
-    images, removals, runs, detections, detector_configurations, label_counts,
-    label_counts_backlog, labels, label_parents, quotas, quota_leases, monthly_spending, models,
-    model_sessions, erasures
+    images, removals, runs, detections, detector_configurations, label_counts, labels,
+    label_parents, quotas, quota_leases, monthly_spending, models, model_sessions, erasures
     TO retinue_reader;
 
 GRANT SELECT ON

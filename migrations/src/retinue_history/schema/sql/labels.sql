@@ -160,12 +160,7 @@ CREATE FUNCTION count_removed_labels() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
-DECLARE
-    uncounted_to bigint;
 BEGIN
-    -- While an upgrade counts what was there before, it decides what of that still is. The lock
-    -- makes one of us wait for the other, and the later one sees what the earlier has done.
-    SELECT up_to_detection_id INTO uncounted_to FROM label_counts_backlog FOR SHARE;
     INSERT INTO label_counts AS known (
         day, series, shard, detector, detector_version, model_version, kind, label,
         detections, confidence_ppm
@@ -183,7 +178,6 @@ BEGIN
             sum((removed.confidence * 1000000)::bigint)::bigint AS confidence_ppm
         FROM removed
         JOIN runs ON runs.run_id = removed.run_id
-        WHERE removed.detection_id > coalesce(uncounted_to, -1)
         GROUP BY 1, 2, 3, 4, 5, 6
     ) AS grouped
     ORDER BY day, series

@@ -57,14 +57,6 @@ label_counts = Table(
     postgresql_with={"fillfactor": 70},
 )
 
-label_counts_backlog = Table(
-    "label_counts_backlog",
-    metadata,
-    Column("up_to_detection_id", BigInteger, nullable=False, comment="The last of them"),
-    comment="Detections from before label_counts that are not in it yet. Has a row while an "
-    "upgrade counts them, and none otherwise",
-)
-
 labels = Table(
     "labels",
     metadata,
