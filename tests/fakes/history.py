@@ -56,7 +56,7 @@ class MemoryHistory(History):
                     run.key == key
                     and (
                         run.outcome == "succeeded"
-                        or (run.final and not event_id.startswith(REPLAY))
+                        or (not run.retryable and not event_id.startswith(REPLAY))
                         or run.event_id == event_id
                     )
                     for run in self.runs

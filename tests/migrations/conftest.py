@@ -80,7 +80,7 @@ def run() -> Callable[..., RunRecord]:
         key = RunKey(image.image_id, detector, detector_version, fingerprint)
         fields = {
             "outcome": "failed" if failed else "succeeded",
-            "final": not failed,
+            "retryable": failed,
             "started_at": _NOON,
             "duration_ms": 12.5,
             "error_message": "it failed" if failed else None,

@@ -32,7 +32,7 @@ def url(history: History, history_url: str, image: Make, run: Make) -> str:
             run(cat),
             run(dog, error_code="throttled"),
             run(dog, "event 2", error_code="throttled"),
-            run(dog, detector="faces", error_code="corrupt_image", final=True),
+            run(dog, detector="faces", error_code="corrupt_image", retryable=False),
             run(cow, error_code="throttled"),
             run(cow, fingerprint="other options", started_at=later),
             run(fox, error_code="throttled"),
@@ -63,7 +63,7 @@ def test_what_nothing_made_up_for_is_chosen(url: str) -> None:
         ({"bucket": "photos", "prefix": "do"}, ["faces", "labels"]),
         ({"bucket": "others"}, None),
         ({"prefix": "cat"}, None),
-        ({"condition": "final AND error_message LIKE '%failed%'"}, ["faces"]),
+        ({"condition": "NOT retryable AND error_message LIKE '%failed%'"}, ["faces"]),
         ({"condition": "false OR detector = 'labels' OR false"}, ["labels"]),
     ],
 )

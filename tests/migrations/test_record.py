@@ -123,7 +123,7 @@ def test_settled(history: History, image: Make, run: Make) -> None:
     cat, dog, new = image("cat"), image("dog"), image("new")
     success = run(cat, "e1")
     retriable = run(cat, "e1", detector="faces", error_code="throttled")
-    bad_image = run(dog, "e1", error_code="corrupt", final=True)
+    bad_image = run(dog, "e1", error_code="corrupt", retryable=False)
     history.record([cat, dog], [success, retriable, bad_image])
 
     def settled(*attempts: tuple[RunRecord, str]) -> set[RunKey]:
@@ -206,7 +206,7 @@ def test_sightings_of_one_image_are_merged(history: History, engine: Engine, ima
         ({"price_usd": Decimal("NaN")}, "ck_runs_price_usd"),
         ({"outcome": "maybe"}, "ck_runs_"),
         ({"outcome": "failed"}, "ck_runs_error_unless_succeeded"),
-        ({"final": False}, "ck_runs_success_is_final"),
+        ({"retryable": True}, "ck_runs_retryable"),
     ],
 )
 def test_what_postgres_cannot_hold_is_refused_whole(

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 Make = Callable[..., Any]
 SKIPPED = {
     "outcome": "skipped",
-    "final": False,
+    "retryable": True,
     "error_code": "skipped_by_key",
     "error_message": "why",
 }
@@ -93,7 +93,7 @@ def test_a_run_that_found_nothing_is_seen_as_such(history: History, image: Make,
         {"avoided_usd": None},
         {"avoided_usd": Decimal(-1)},
         {"avoided_usd": Decimal("NaN")},
-        {"final": True},
+        {"retryable": False},
         {"error_message": None},
     ],
 )

@@ -102,7 +102,7 @@ class FilteredDetector(Detector[Any]):
             except BaseException as error:  # even SystemExit must not take the thread down
                 log.exception("filter_failed", detector=self.name, filter=one.source)
                 return InvalidImageError(
-                    f"{one.source}: {describe(error)}", code="filter_failed", final=False
+                    f"{one.source}: {describe(error)}", code="filter_failed", retryable=True
                 )
         if not touched:
             return findings

@@ -61,14 +61,14 @@ _OF_MISSING: LiteralString = """
     CROSS JOIN unnest(%(detectors)s::text[], %(versions)s::text[], %(fingerprints)s::text[])
         AS wanted (detector, detector_version, fingerprint)
     LEFT JOIN LATERAL (
-        SELECT max(runs.run_id) AS run_id, bool_or(runs.final) AS final
+        SELECT max(runs.run_id) AS run_id, bool_and(runs.retryable) AS retryable
         FROM runs
         WHERE runs.image_id = images.image_id
             AND runs.detector = wanted.detector
             AND runs.detector_version = wanted.detector_version
             AND runs.fingerprint = wanted.fingerprint
     ) AS tried ON true
-    WHERE tried.final IS NOT TRUE
+    WHERE tried.retryable IS NOT FALSE
         AND images.deleted_at IS NULL
         AND (%(since)s::timestamptz IS NULL OR images.uploaded_at >= %(since)s)
         AND (%(until)s::timestamptz IS NULL OR images.uploaded_at < %(until)s)
@@ -199,7 +199,9 @@ def failed_images(url: str | URL, failures: Failures) -> Iterator[ReplayImage]:
 def missing_images(
     url: str | URL, keys: Sequence[tuple[str, str, str]], failures: Failures
 ) -> Iterator[ReplayImage]:
-    """The images that lack a final run under some run key, each once, in order of their ids.
+    """Yield the images to which some run key has not been applied for good, in order of their ids.
+
+    A key is done with an image once it succeeded, or failed in a way that isn't retryable.
 
     Args:
         url: The database.

@@ -116,7 +116,7 @@ def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         *keys.values(),
         texts("event_id", [run.event_id for run in runs]),
         texts("outcome", [run.outcome for run in runs]),
-        booleans(run.final for run in runs),
+        booleans(run.retryable for run in runs),
         texts("error_code", [run.error_code for run in runs]),
         texts("error_message", [run.error_message for run in runs]),
         texts("model_version", [run.model_version for run in runs]),

@@ -122,8 +122,8 @@ class RunRecord:
         event_id: What caused this attempt: the S3 event's sequencer, or the id of a replay.
         outcome: ``"succeeded"``, ``"failed"`` or ``"skipped"``. Give a skip an event id of its own
             (``skip_event_id``), so that it never stands in the way of an attempt.
-        final: Whether trying again on the same image cannot change the outcome: always for a
-            success, never for a skip, and for a failure when the image itself is to blame.
+        retryable: Whether another attempt at the same image can end differently: never for a
+            success, always for a skip, and for a failure unless the image itself is to blame.
         started_at: When the detector was called, or the route decided against it.
         duration_ms: How long it took, in milliseconds; at least 0.
         error_code: Why it failed or was skipped, for programs; set unless it succeeded.
@@ -140,7 +140,7 @@ class RunRecord:
     key: RunKey
     event_id: str
     outcome: str
-    final: bool
+    retryable: bool
     started_at: datetime
     duration_ms: float
     error_code: str | None = None

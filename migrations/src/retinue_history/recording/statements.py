@@ -19,7 +19,7 @@ SETTLED = """
             AND runs.fingerprint = asked.fingerprint
             AND (
                 runs.outcome = 'succeeded'
-                OR (runs.final AND NOT starts_with(asked.event_id, 'replay:'))
+                OR (NOT runs.retryable AND NOT starts_with(asked.event_id, 'replay:'))
                 OR runs.event_id = asked.event_id
             )
     ))

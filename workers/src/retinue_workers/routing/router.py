@@ -206,7 +206,7 @@ def skipped(attempt: Attempt, skip: Skip, *, avoided_usd: Decimal) -> RunRecord:
         key=attempt.key,
         event_id=skip_event_id(attempt.event_id),
         outcome="skipped",
-        final=False,
+        retryable=True,
         started_at=datetime.now(UTC),
         duration_ms=0.0,
         error_code=skip.code,

@@ -201,7 +201,7 @@ COMMENT ON FUNCTION those_inserted(bigint[]) IS
 -- take the rows' locks in the same order and cannot deadlock.
 CREATE FUNCTION record_runs(
     image_ids uuid[], detectors text[], detector_versions text[], fingerprints text[],
-    event_ids text[], outcomes text[], finals boolean[], error_codes text[],
+    event_ids text[], outcomes text[], retryables boolean[], error_codes text[],
     error_messages text[], model_versions text[], started_ats timestamptz[],
     durations_ms double precision[], detection_counts int[], billed_units numeric[],
     prices_usd numeric[], raw_responses jsonb[], avoided_usds numeric[],
@@ -227,14 +227,14 @@ BEGIN
     -- Without a conflict target: neither the same attempt twice nor a second success may be
     -- inserted.
     INSERT INTO runs (
-        run_id, image_id, detector, detector_version, fingerprint, event_id, outcome, final,
+        run_id, image_id, detector, detector_version, fingerprint, event_id, outcome, retryable,
         error_code, error_message, model_version, started_at, duration_ms, detection_count,
         billed_units, price_usd, raw_response, avoided_usd
     )
     OVERRIDING SYSTEM VALUE
     SELECT
         kept[n], image_ids[n], detectors[n], detector_versions[n], fingerprints[n], event_ids[n],
-        outcomes[n], finals[n], error_codes[n], error_messages[n], model_versions[n],
+        outcomes[n], retryables[n], error_codes[n], error_messages[n], model_versions[n],
         started_ats[n], durations_ms[n], detection_counts[n], billed_units[n],
         prices_usd[n], raw_responses[n], avoided_usds[n]
     FROM generate_series(1, cardinality(event_ids)) AS n

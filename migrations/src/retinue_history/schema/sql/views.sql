@@ -129,7 +129,7 @@ SELECT
     runs.event_id,
     runs.error_code,
     runs.error_message,
-    runs.final,
+    runs.retryable,
     runs.started_at,
     images.deleted_at
 FROM runs
@@ -483,7 +483,7 @@ BEGIN
                 'or the id of a replay'),
             ('error_code', 'Why it failed, for programs'),
             ('error_message', 'Why it failed, for people'),
-            ('final', 'Whether trying again on the same image cannot change the outcome'),
+            ('retryable', 'Whether another attempt at the same image can end differently'),
             ('started_at', 'When the detector was called'),
             ('ordinal', 'Position in the detector''s answer, from 0'),
             ('kind', 'What sort of finding it is: label, face, text, …'),

@@ -175,11 +175,11 @@ runs = Table(
         "was not called); found nothing is succeeded",
     ),
     Column(
-        "final",
+        "retryable",
         Boolean,
         nullable=False,
-        comment="Whether trying again on the same image cannot change the outcome: "
-        "a success, or the image itself is bad",
+        comment="Whether another attempt at the same image can end differently: "
+        "false for a success, and for a failure that is the image's own fault",
     ),
     Column(
         "error_code",
@@ -224,8 +224,9 @@ runs = Table(
     UniqueConstraint("image_id", "detector", "detector_version", "fingerprint", "event_id"),
     CheckConstraint("outcome IN ('succeeded', 'failed', 'skipped')", name="outcome"),
     CheckConstraint(
-        "CASE outcome WHEN 'succeeded' THEN final WHEN 'skipped' THEN NOT final ELSE true END",
-        name="success_is_final",
+        "CASE outcome WHEN 'succeeded' THEN NOT retryable WHEN 'skipped' THEN retryable "
+        "ELSE true END",
+        name="retryable",
     ),
     CheckConstraint(
         "num_nulls(error_code, error_message) = CASE outcome WHEN 'succeeded' THEN 2 ELSE 0 END",
