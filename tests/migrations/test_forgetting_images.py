@@ -79,7 +79,7 @@ def filled(history_url: str, history: History, image: Make, run: Make) -> dict[s
         secret = () if name in {"cat", "elsewhere"} else (SECRET, READ)
         raw = {"answer": "Secret"} if secret else {}
         runs.append(run(each, detections=(CAT, *secret), raw_response=raw))
-        skip = {"outcome": "skipped", "avoided_usd": 0, "retryable": True}
+        skip = {"outcome": "skipped", "saved_usd": 0, "retryable": True}
         runs.append(
             run(each, "e/skipped", detector="s", error_code="x", **{**skip, "error_message": "no"})
         )

@@ -43,7 +43,7 @@ def test_the_settings_say_how_long(
         paid = {"price_usd": Decimal(1), "charges": (Charge("g", Decimal(1), Decimal(1)),)}
         raw = {"SearchedFaceId": "x", "SearchFaces": []}
         runs.append(run(each, started_at=when, detections=found, raw_response=raw, **paid))
-        skip: dict[str, Any] = {"outcome": "skipped", "avoided_usd": Decimal(1), "retryable": True}
+        skip: dict[str, Any] = {"outcome": "skipped", "saved_usd": Decimal(1), "retryable": True}
         told = {"error_code": "x", "error_message": "no"}
         runs.append(run(each, "e/skipped", detector="s", started_at=when, **skip, **told))
     removed = [RemovedObject("photos", images[gone].key, "v1", "20", gone)]

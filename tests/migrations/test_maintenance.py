@@ -51,12 +51,12 @@ def ages(history: History, image: Make, run: Make) -> list[datetime]:
 def test_months_are_made_ahead_and_rows_that_wait_get_theirs(
     engine: Engine, ages: list[datetime]
 ) -> None:
-    assert value(engine, "SELECT count(*) FROM detections_other") == 8
+    assert value(engine, "SELECT count(*) FROM detections_default") == 8
     wanted = sorted(map(name, ages[1:]))
     assert told(engine, FOR_EVER, dry_run=True) == [f"would add {month}" for month in wanted]
     assert told(engine, FOR_EVER) == [f"added {month}" for month in wanted]
     assert told(engine, FOR_EVER) == []
-    assert value(engine, "SELECT count(*) FROM detections_other") == 0
+    assert value(engine, "SELECT count(*) FROM detections_default") == 0
     assert value(engine, "SELECT count(*) FROM detection_history") == 10
     assert value(engine, "SELECT sum(detections) FROM label_counts_daily") == 10
     ahead = months_before(datetime.now(UTC), -MONTHS_AHEAD)

@@ -33,7 +33,7 @@ def test_a_skip_settles_nothing_and_is_recorded_once(
     history: History, engine: Engine, image: Make, run: Make
 ) -> None:
     cat = image("cat")
-    skip = run(cat, skip_event_id("e1"), **SKIPPED, avoided_usd=Decimal("0.001"))
+    skip = run(cat, skip_event_id("e1"), **SKIPPED, saved_usd=Decimal("0.001"))
     assert set(history.record([cat], [skip])) == {(skip.key, skip.event_id)}
     assert history.record([cat], [skip]) == {}
     assert history.settled([(skip.key, "e1")]) == set()
@@ -54,7 +54,7 @@ def test_views_about_runs_count_no_skips(
     cat = image("cat")
     found = (DetectionRecord("label", "Cat", 0.9),)
     failed = run(cat, "e2", detector="faces", error_code="x")
-    skip = {**SKIPPED, "avoided_usd": Decimal(1)}
+    skip = {**SKIPPED, "saved_usd": Decimal(1)}
     skips = [
         run(cat, skip_event_id("e1"), **skip),
         run(cat, skip_event_id("e1"), detector="text", **skip),
@@ -90,9 +90,9 @@ def test_a_run_that_found_nothing_is_seen_as_such(history: History, image: Make,
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"avoided_usd": None},
-        {"avoided_usd": Decimal(-1)},
-        {"avoided_usd": Decimal("NaN")},
+        {"saved_usd": None},
+        {"saved_usd": Decimal(-1)},
+        {"saved_usd": Decimal("NaN")},
         {"retryable": False},
         {"error_message": None},
     ],
@@ -102,4 +102,4 @@ def test_the_database_refuses_a_skip_that_is_none(
 ) -> None:
     cat = image("cat")
     with pytest.raises(HistoryDataError):
-        history.record([cat], [run(cat, **{**SKIPPED, "avoided_usd": Decimal(0), **wrong})])
+        history.record([cat], [run(cat, **{**SKIPPED, "saved_usd": Decimal(0), **wrong})])

@@ -126,7 +126,7 @@ def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         decimals(run.billed_units for run in runs),
         decimals(run.price_usd for run in runs),
         jsons("raw_response", (run.raw_response for run in runs)),
-        decimals(run.avoided_usd for run in runs),
+        decimals(run.saved_usd for run in runs),
         *_detection_columns(runs),
         *_charge_columns(runs),
     )

@@ -133,7 +133,7 @@ class RunRecord:
         price_usd: What they cost, in US dollars; at least 0.
         raw_response: The detector's unprocessed answer, if it is to be kept.
         detections: What was found, in the detector's own order; may be empty.
-        avoided_usd: What a skip saved, in US dollars; at least 0, and set exactly for a skip.
+        saved_usd: What a skip saved, in US dollars; at least 0, and set exactly for a skip.
         charges: What to add to ``monthly_spending`` if the run is new; together ``price_usd``.
     """
 
@@ -150,7 +150,7 @@ class RunRecord:
     price_usd: Decimal = Decimal(0)
     raw_response: JSON = None
     detections: tuple[DetectionRecord, ...] = ()
-    avoided_usd: Decimal | None = None
+    saved_usd: Decimal | None = None
     charges: tuple[Charge, ...] = ()
 
 

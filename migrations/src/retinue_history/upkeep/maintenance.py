@@ -118,7 +118,7 @@ def _drop_months(
         partitions = connection.execute(
             text(
                 "SELECT partition, ends <= :before FROM detections_partitions() "
-                "WHERE starts < :before UNION ALL SELECT 'detections_other', false"
+                "WHERE starts < :before UNION ALL SELECT 'detections_default', false"
             ),
             {"before": before},
         ).all()

@@ -179,7 +179,7 @@ class Router:
         match decision:
             case Skip() as skip:
                 self._places.pop(attempt, None)  # the junction knows already
-                self._settle(attempt, skipped(attempt, skip, avoided_usd=lane.usd_per_unit))
+                self._settle(attempt, skipped(attempt, skip, saved_usd=lane.usd_per_unit))
             case WaitForFacts():
                 image = (
                     attempt.image
@@ -200,7 +200,7 @@ class Router:
                 )
 
 
-def skipped(attempt: Attempt, skip: Skip, *, avoided_usd: Decimal) -> RunRecord:
+def skipped(attempt: Attempt, skip: Skip, *, saved_usd: Decimal) -> RunRecord:
     """The row that says that a detector was not given an image, why, and what that saved."""
     return RunRecord(
         key=attempt.key,
@@ -211,5 +211,5 @@ def skipped(attempt: Attempt, skip: Skip, *, avoided_usd: Decimal) -> RunRecord:
         duration_ms=0.0,
         error_code=skip.code,
         error_message=storable(skip.reason)[:MAX_MESSAGE_CHARACTERS],
-        avoided_usd=avoided_usd,
+        saved_usd=saved_usd,
     )

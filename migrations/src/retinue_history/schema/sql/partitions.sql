@@ -1,4 +1,4 @@
-CREATE TABLE detections_other PARTITION OF detections DEFAULT;
+CREATE TABLE detections_default PARTITION OF detections DEFAULT;
 
 CREATE FUNCTION detections_partitions() RETURNS TABLE (
     partition text, starts timestamptz, ends timestamptz
@@ -21,7 +21,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION detections_partitions() IS
-    'The partitions of detections and the time that each is for; without detections_other, which '
+    'The partitions of detections and the time that each is for; without detections_default, which '
     'takes what fits into none';
 
 CREATE FUNCTION missing_detections_months(ahead integer) RETURNS TABLE (
@@ -36,7 +36,7 @@ AS $$
         SELECT date_trunc('month', timezone('UTC', now())) + make_interval(months => number)
         FROM generate_series(0, ahead) AS number
         UNION
-        SELECT date_trunc('month', timezone('UTC', detected_at)) FROM detections_other
+        SELECT date_trunc('month', timezone('UTC', detected_at)) FROM detections_default
     ) AS wanted (month)
     WHERE NOT EXISTS (
         SELECT FROM detections_partitions() AS known
@@ -47,7 +47,7 @@ $$;
 
 COMMENT ON FUNCTION missing_detections_months(integer) IS
     'The partitions that are missing from this month to so many months ahead, and those for the '
-    'months of what is in detections_other';
+    'months of what is in detections_default';
 
 CREATE FUNCTION add_detections_months(ahead integer) RETURNS SETOF text
     LANGUAGE plpgsql
@@ -62,7 +62,7 @@ BEGIN
             month.partition
         );
         EXECUTE format(
-            'WITH moved AS (DELETE FROM detections_other WHERE detected_at >= %L '
+            'WITH moved AS (DELETE FROM detections_default WHERE detected_at >= %L '
             'AND detected_at < %L RETURNING *) INSERT INTO %I SELECT * FROM moved',
             month.starts, month.ends, month.partition
         );
@@ -76,6 +76,6 @@ END $$;
 
 COMMENT ON FUNCTION add_detections_months(integer) IS
     'Makes the partitions that missing_detections_months() names, and moves into them what is in '
-    'detections_other; returns their names';
+    'detections_default; returns their names';
 
 SELECT add_detections_months(3);

@@ -204,7 +204,7 @@ CREATE FUNCTION record_runs(
     event_ids text[], outcomes text[], retryables boolean[], error_codes text[],
     error_messages text[], model_versions text[], started_ats timestamptz[],
     durations_ms double precision[], detection_counts int[], billed_units numeric[],
-    prices_usd numeric[], raw_responses jsonb[], avoided_usds numeric[],
+    prices_usd numeric[], raw_responses jsonb[], saved_usds numeric[],
     of_runs int[], ordinals int[], kinds text[], labels text[], confidences double precision[],
     lefts double precision[], tops double precision[], widths double precision[],
     heights double precision[], attributes jsonb[],
@@ -229,14 +229,14 @@ BEGIN
     INSERT INTO runs (
         run_id, image_id, detector, detector_version, fingerprint, event_id, outcome, retryable,
         error_code, error_message, model_version, started_at, duration_ms, detection_count,
-        billed_units, price_usd, raw_response, avoided_usd
+        billed_units, price_usd, raw_response, saved_usd
     )
     OVERRIDING SYSTEM VALUE
     SELECT
         kept[n], image_ids[n], detectors[n], detector_versions[n], fingerprints[n], event_ids[n],
         outcomes[n], retryables[n], error_codes[n], error_messages[n], model_versions[n],
         started_ats[n], durations_ms[n], detection_counts[n], billed_units[n],
-        prices_usd[n], raw_responses[n], avoided_usds[n]
+        prices_usd[n], raw_responses[n], saved_usds[n]
     FROM generate_series(1, cardinality(event_ids)) AS n
     ORDER BY
         image_ids[n], detectors[n], detector_versions[n], fingerprints[n], outcomes[n] DESC,

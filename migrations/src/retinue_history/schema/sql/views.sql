@@ -157,7 +157,7 @@ SELECT
     sum(runs.billed_units) AS billed_units,
     sum(runs.price_usd) AS price_usd,
     count(*) FILTER (WHERE runs.outcome = 'skipped') AS skipped_runs,
-    coalesce(sum(runs.avoided_usd), 0) AS avoided_usd
+    coalesce(sum(runs.saved_usd), 0) AS saved_usd
 FROM runs
 GROUP BY runs.detector, (runs.started_at AT TIME ZONE 'UTC')::date;
 
@@ -170,7 +170,7 @@ COMMENT ON COLUMN run_costs.failed_runs IS 'How many of them failed';
 COMMENT ON COLUMN run_costs.billed_units IS 'Units that the provider bills for them';
 COMMENT ON COLUMN run_costs.price_usd IS 'What they cost, in US dollars';
 COMMENT ON COLUMN run_costs.skipped_runs IS 'How many images a route kept from the detector';
-COMMENT ON COLUMN run_costs.avoided_usd IS
+COMMENT ON COLUMN run_costs.saved_usd IS
     'The saving, in US dollars: for each skip the price of one billed unit as it was then. An '
     'estimate: where a call bills several units, or none, the truth differs';
 
@@ -382,7 +382,7 @@ SELECT
     runs.event_id,
     runs.error_code AS reason_code,
     runs.error_message AS reason,
-    runs.avoided_usd,
+    runs.saved_usd,
     runs.started_at AS skipped_at,
     images.deleted_at
 FROM runs
@@ -414,7 +414,7 @@ COMMENT ON COLUMN skipped_runs.fingerprint IS
 COMMENT ON COLUMN skipped_runs.event_id IS 'The event that was decided about, and /skipped';
 COMMENT ON COLUMN skipped_runs.reason_code IS 'Which condition did not hold, for programs';
 COMMENT ON COLUMN skipped_runs.reason IS 'Which condition did not hold, for people';
-COMMENT ON COLUMN skipped_runs.avoided_usd IS
+COMMENT ON COLUMN skipped_runs.saved_usd IS
     'What one billed unit would have cost, in US dollars';
 COMMENT ON COLUMN skipped_runs.skipped_at IS 'When the route decided';
 COMMENT ON COLUMN skipped_runs.deleted_at IS

@@ -217,7 +217,7 @@ runs = Table(
         "null: it is whole",
     ),
     Column(
-        "avoided_usd",
+        "saved_usd",
         Numeric,
         comment="What one billed unit would have cost, in US dollars; null unless skipped",
     ),
@@ -234,9 +234,9 @@ runs = Table(
     ),
     CheckConstraint(
         "CASE outcome WHEN 'skipped' "
-        "THEN coalesce(avoided_usd >= 0 AND avoided_usd < 'Infinity', false) "
-        "ELSE avoided_usd IS NULL END",
-        name="avoided_usd",
+        "THEN coalesce(saved_usd >= 0 AND saved_usd < 'Infinity', false) "
+        "ELSE saved_usd IS NULL END",
+        name="saved_usd",
     ),
     CheckConstraint("duration_ms >= 0 AND duration_ms < 'Infinity'", name="duration_ms"),
     CheckConstraint("detection_count >= 0", name="detection_count"),
