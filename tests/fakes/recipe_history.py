@@ -55,7 +55,7 @@ def erase(engine: Engine) -> None:
     erasures = ImageErasures(engine)
     subject = ImageSubject.prefix("s3://photos/ann/")
     erasure_id, until = erasures.open(subject)
-    erasures.settle()
+    erasures.wait_for_writers()
     for _ in erasures.erase(erasure_id, subject, until):
         pass
     erasures.close(erasure_id)

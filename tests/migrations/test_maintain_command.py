@@ -81,7 +81,7 @@ def test_two_at_once_are_told(history_url: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
     with psycopg.connect(history_url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-        assert "somebody else is maintaining" in "\n".join(maintain(code=1))
+        assert "another process is maintaining" in "\n".join(maintain(code=1))
 
 
 def test_workers_write_while_somebody_maintains(

@@ -133,7 +133,7 @@ def test_two_do_not_maintain_at_once(engine: Engine, history_url: str) -> None:
 
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
-        with pytest.raises(HistoryUnavailableError, match="somebody else is maintaining"):
+        with pytest.raises(HistoryUnavailableError, match="another process is maintaining"):
             told(engine, FOR_EVER)
 
 

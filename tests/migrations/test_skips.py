@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from retinue_history import (
     DetectionRecord,
+    DetectionSummary,
     History,
     HistoryDataError,
-    Seen,
     skip_event_id,
 )
 from sqlalchemy import Engine, text
@@ -36,14 +36,14 @@ def test_a_skip_settles_nothing_and_is_recorded_once(
     skip = run(cat, skip_event_id("e1"), **SKIPPED, saved_usd=Decimal("0.001"))
     assert set(history.record([cat], [skip])) == {(skip.key, skip.event_id)}
     assert history.record([cat], [skip]) == {}
-    assert history.settled([(skip.key, "e1")]) == set()
-    assert history.seen([skip.key]) == {}
+    assert history.done([(skip.key, "e1")]) == set()
+    assert history.summaries([skip.key]) == {}
 
     done = run(cat, "e1", detections=(DetectionRecord("label", "cat", 0.5),))
     assert set(history.record([cat], [done])) == {(done.key, done.event_id)}
     assert outcomes(engine) == [("e1/skipped", "skipped"), ("e1", "succeeded")]
-    assert history.settled([(skip.key, "e1")]) == {skip.key}
-    assert history.seen([skip.key]) == {skip.key: [Seen("label", "cat", 0.5)]}
+    assert history.done([(skip.key, "e1")]) == {skip.key}
+    assert history.summaries([skip.key]) == {skip.key: [DetectionSummary("label", "cat", 0.5)]}
     with engine.connect() as connection:
         assert connection.execute(text("SELECT * FROM skipped_runs")).all() == []
 
@@ -84,7 +84,7 @@ def test_a_run_that_found_nothing_is_seen_as_such(history: History, image: Make,
     cat = image("cat")
     nothing, failed = run(cat), run(cat, detector="faces", error_code="x")
     history.record([cat], [nothing, failed])
-    assert history.seen([nothing.key, failed.key]) == {nothing.key: []}
+    assert history.summaries([nothing.key, failed.key]) == {nothing.key: []}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from fakes.rig import Rig
 from fakes.waiting import eventually
 from psycopg.rows import dict_row
 from rekognition.conftest import ANN, BOB, EVE, painting
-from retinue_history import Erasures, History, Names, create_history_engine
+from retinue_history import Erasures, History, PersonNames, create_history_engine
 from retinue_rekognition.endpoint import Endpoint, Failure
 from retinue_workers.cli.commands import retinue as retinue_command
 from retinue_workers.people import forget as forgetting
@@ -215,7 +215,7 @@ def test_a_person_is_forgotten_everywhere_and_others_stay(
     ("step", "after"),
     [
         ("open", True),
-        ("settle", True),
+        ("wait_for_writers", True),
         ("add", False),  # the vectors are gone, and nothing else is
         ("erase", True),
         ("close", False),
@@ -443,7 +443,7 @@ def test_the_audit_tells_no_names(cloud: Cloud, worked: Callable[..., Rig], engi
     guesses = {hashlib.sha256(name.encode()).digest() for name in ("Ann Lee", "person:Ann_Lee")}
     assert len(digests) == 3  # the name, the external image id, the face id
     assert not digests & guesses
-    assert Erasures(engine).count(Names(frozenset({"person:Ann_Lee"}))) == (0, 0)
+    assert Erasures(engine).count(PersonNames(frozenset({"person:Ann_Lee"}))) == (0, 0)
 
 
 def test_the_calls_are_those_that_an_operator_is_allowed(cloud: Cloud) -> None:

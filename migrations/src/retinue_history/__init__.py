@@ -1,7 +1,7 @@
 """Retinue's detection history: tables, views, migrations, reads and writes.
 
 Everything public is here: ``History`` for workers, ``run_query`` for analysts, ``upgrade`` and
-``check_schema`` for whoever deploys. The views are the public interface in SQL; docs/schema.md.
+``check_schema`` for deployment. In SQL, the views are the public interface; see docs/schema.md.
 """
 
 from retinue_history.analysis.activity import Activity, ActivityReader
@@ -13,7 +13,7 @@ from retinue_history.analysis.comparison import (
     comparison_sql,
     overlap,
 )
-from retinue_history.analysis.existing_runs import KnownImages
+from retinue_history.analysis.existing_runs import ExistingRuns
 from retinue_history.analysis.exported_rows import (
     CATEGORIES,
     DETECTION_COLUMNS,
@@ -46,24 +46,23 @@ from retinue_history.db.errors import (
 )
 from retinue_history.db.pg_arrays import JSON
 from retinue_history.db.snapshot import Snapshot, snapshot
-from retinue_history.privacy.erasure import Erasure, Erasures, Names
+from retinue_history.privacy.erasure import Erasure, Erasures, PersonNames
 from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject, ImageTraces
 from retinue_history.privacy.people import Enrolment, IndexedFace, People
 from retinue_history.recording.history import History
 from retinue_history.recording.hosted_models import KeptModel, ModelLedger, ModelSession
 from retinue_history.recording.quotas import QuotaLease, QuotaState, Renewal
 from retinue_history.recording.records import (
-    MAX_LABEL_BYTES,
     REPLAY,
-    AttemptKey,
     Charge,
     ConfigurationRecord,
     DetectionRecord,
+    DetectionSummary,
     ImageRecord,
     RemovedObject,
     RunKey,
     RunRecord,
-    Seen,
+    TaskKey,
     skip_event_id,
 )
 from retinue_history.recording.spending import MonthTotals, month_of
@@ -76,19 +75,19 @@ __all__ = [
     "CATEGORIES",
     "DETECTION_COLUMNS",
     "JSON",
-    "MAX_LABEL_BYTES",
     "REPLAY",
     "Activity",
     "ActivityReader",
-    "AttemptKey",
     "Cause",
     "Charge",
     "ConfigurationRecord",
     "DetectionRecord",
+    "DetectionSummary",
     "Difference",
     "Enrolment",
     "Erasure",
     "Erasures",
+    "ExistingRuns",
     "Failures",
     "History",
     "HistoryDataError",
@@ -103,13 +102,12 @@ __all__ = [
     "IndexedFace",
     "KeptModel",
     "KnownImage",
-    "KnownImages",
     "ModelLedger",
     "ModelSession",
     "MonthTotals",
-    "Names",
     "Overlap",
     "People",
+    "PersonNames",
     "QueryError",
     "QuotaLease",
     "QuotaState",
@@ -119,10 +117,10 @@ __all__ = [
     "Retention",
     "RunKey",
     "RunRecord",
-    "Seen",
     "Selection",
     "Side",
     "Snapshot",
+    "TaskKey",
     "check_reader",
     "check_schema",
     "compare",

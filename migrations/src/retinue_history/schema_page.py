@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from sqlalchemy import URL
 
 from retinue_history.db.engine import create_history_engine
-from retinue_history.db.error_mapping import translated
+from retinue_history.db.error_mapping import map_errors
 from retinue_history.schema.introspect import Relation, functions, relations
 
 _HEAD = """\
@@ -35,7 +35,7 @@ def schema_page(url: str | URL) -> str:
     """
     engine = create_history_engine(url, application_name="retinue schema page", pool_size=1)
     try:
-        with translated(), engine.connect() as connection:
+        with map_errors(), engine.connect() as connection:
             found = relations(connection)
             known_functions = functions(connection)
     finally:

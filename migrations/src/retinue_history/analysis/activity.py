@@ -7,7 +7,7 @@ from typing import LiteralString
 from psycopg.rows import class_row
 from sqlalchemy import URL
 
-from retinue_history.db.persistent import StandingConnection
+from retinue_history.db.persistent import PersistentConnection
 
 LEAST_SECONDS = 5.0
 """The shortest time that a rate is told of: less says nothing."""
@@ -71,7 +71,7 @@ class ActivityReader:
     """
 
     def __init__(self, url: str | URL) -> None:
-        self._standing = StandingConnection(url, "retinue top")
+        self._connection = PersistentConnection(url, "retinue top")
 
     def last(self, seconds: float) -> list[Activity]:
         """What was recorded in the last ``seconds``, by detector.
@@ -80,8 +80,8 @@ class ActivityReader:
             HistoryUnavailableError: The database does not answer now; asking again may help.
         """
         asked = {"seconds": seconds, "least": LEAST_SECONDS}
-        return self._standing.ask(_ACTIVITY, asked, class_row(Activity))
+        return self._connection.fetch(_ACTIVITY, asked, class_row(Activity))
 
     def close(self) -> None:
         """Let the connection go."""
-        self._standing.close()
+        self._connection.close()

@@ -1,4 +1,4 @@
-"""Which images the history has runs of: asked for one page of a backfill after the other."""
+"""Which images already have runs: a backfill asks page by page."""
 
 from collections.abc import Sequence
 from typing import LiteralString
@@ -7,36 +7,36 @@ from uuid import UUID
 from psycopg.rows import scalar_row
 from sqlalchemy import URL
 
-from retinue_history.db.persistent import StandingConnection
+from retinue_history.db.persistent import PersistentConnection
 
-_KNOWN: LiteralString = """
+_WITH_RUNS: LiteralString = """
     SELECT asked.image_id
     FROM unnest(%(ids)s::uuid[]) AS asked (image_id)
     WHERE EXISTS (SELECT FROM runs WHERE runs.image_id = asked.image_id)
 """
 
 
-class KnownImages:
-    """Asks again and again, on one connection.
+class ExistingRuns:
+    """Looks up which images have runs, on one connection.
 
     Args:
-        url: The database; the login need only be a reader.
+        url: The database; the login can be a reader.
 
     Raises:
-        HistoryUnavailableError: It cannot be reached.
+        HistoryUnavailableError: The database can't be reached.
     """
 
     def __init__(self, url: str | URL) -> None:
-        self._standing = StandingConnection(url, "retinue backfill")
+        self._connection = PersistentConnection(url, "retinue backfill")
 
     def among(self, image_ids: Sequence[UUID]) -> set[UUID]:
-        """Which of these images the history has any run of.
+        """Return those of these images that have any run.
 
         Raises:
-            HistoryUnavailableError: The database does not answer now; asking again may help.
+            HistoryUnavailableError: The database doesn't answer now; a retry may help.
         """
-        return set(self._standing.ask(_KNOWN, {"ids": [*image_ids]}, scalar_row))
+        return set(self._connection.fetch(_WITH_RUNS, {"ids": [*image_ids]}, scalar_row))
 
     def close(self) -> None:
-        """Let the connection go."""
-        self._standing.close()
+        """Close the connection."""
+        self._connection.close()

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 
 @contextmanager
-def single_statements(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
+def autocommit_connection(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
     """A connection of the engine's pool, in autocommit.
 
     The worker's hot statements go through psycopg itself: no trips to begin and to commit, and none

@@ -21,13 +21,13 @@ _REFUSED = {"42501"}  # insufficient privilege
 _DATA_CLASSES = {"21", "22", "23", "54"}  # cardinality, data, integrity, program limit (index row)
 
 
-def clashed(error: psycopg.Error | DBAPIError) -> bool:
+def is_conflict(error: psycopg.Error | DBAPIError) -> bool:
     """Whether a transaction lost against another one, and is worth a second try at once."""
     return _sqlstate(error.orig if isinstance(error, DBAPIError) else error) in _CLASHED
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def map_errors() -> Iterator[None]:
     """Turn errors of SQLAlchemy and psycopg in a ``with`` block into ``HistoryError``."""
     try:
         yield

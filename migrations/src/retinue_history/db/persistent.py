@@ -1,4 +1,4 @@
-"""A connection that stays open for questions that are asked again and again."""
+"""A connection that stays open between queries, for programs that repeat a query."""
 
 from typing import Any, LiteralString
 
@@ -10,15 +10,15 @@ from retinue_history.db.engine import connect
 from retinue_history.db.errors import HistoryUnavailableError
 
 
-class StandingConnection:
-    """Asks on one connection, each question in a transaction of its own; opens it anew if it broke.
+class PersistentConnection:
+    """Runs each query in a transaction of its own, and reconnects after the connection broke.
 
     Args:
-        url: The database; the login need only be a reader.
-        application_name: What the server lists it under.
+        url: The database; the login can be a reader.
+        application_name: Shown in ``pg_stat_activity``.
 
     Raises:
-        HistoryUnavailableError: It cannot be reached.
+        HistoryUnavailableError: The database can't be reached.
     """
 
     def __init__(self, url: str | URL, application_name: str) -> None:
@@ -26,25 +26,25 @@ class StandingConnection:
         self._application_name = application_name
         self._connection = self._connect()
 
-    def ask(
-        self, question: LiteralString, parameters: dict[str, Any], row: BaseRowFactory[Any]
+    def fetch(
+        self, query: LiteralString, parameters: dict[str, Any], row: BaseRowFactory[Any]
     ) -> list[Any]:
-        """All rows of an answer.
+        """Return all rows of a query.
 
         Raises:
-            HistoryUnavailableError: The database does not answer now; asking again may help.
+            HistoryUnavailableError: The database doesn't answer now; a retry may help.
         """
         try:
             if self._connection.closed:
                 self._connection = self._connect()
             with self._connection.cursor(row_factory=row) as cursor:
-                return cursor.execute(question, parameters).fetchall()
+                return cursor.execute(query, parameters).fetchall()
         except psycopg.Error as error:
             self._connection.close()
             raise HistoryUnavailableError(str(error).strip()) from error
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self._connection.close()
 
     def _connect(self) -> psycopg.Connection[Any]:

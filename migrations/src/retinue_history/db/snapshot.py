@@ -44,7 +44,7 @@ class Snapshot:
             HistoryUnavailableError: The database cannot answer.
             QueryError: It refuses the query.
         """
-        with _translated(), self._connection.cursor(name="retinue") as cursor:
+        with _map_errors(), self._connection.cursor(name="retinue") as cursor:
             cursor.itersize = FETCH_ROWS
             cursor.execute(query, parameters)
             yield from cursor
@@ -60,12 +60,12 @@ class Snapshot:
             HistoryUnavailableError: The database cannot answer.
         """
         statement = sql.SQL("COPY ({}) TO STDOUT WITH ({})").format(query, options)
-        with _translated(), self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+        with _map_errors(), self._connection.cursor() as cursor, cursor.copy(statement) as copy:
             yield from copy
 
     def one(self, query: Query) -> tuple[Any, ...]:
         """The single row of a query."""
-        with _translated():
+        with _map_errors():
             return cast("tuple[Any, ...]", self._connection.execute(query).fetchone())
 
     def estimate(self, query: Query) -> int:
@@ -91,7 +91,7 @@ def snapshot(url: str | URL, application_name: str = "retinue export") -> Iterat
     with connect(url, application_name) as connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        with _translated():
+        with _map_errors():
             # A reader's queries are cut off after 30 seconds; this is no question of the moment.
             connection.execute("SET LOCAL statement_timeout = 0")
             # Numbers and times that read the same everywhere, whatever the server's settings.
@@ -106,7 +106,7 @@ def snapshot(url: str | URL, application_name: str = "retinue export") -> Iterat
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _map_errors() -> Iterator[None]:
     try:
         yield
     except _NOT_MIGRATED as error:

@@ -3,7 +3,7 @@
 The order makes it sound while workers write, and resumable after a crash at any point:
 
 1. ``open`` records that it was asked for and forbids the names; triggers keep new rows out.
-2. ``settle`` waits until every transaction that began before has ended.
+2. ``wait_for_writers`` waits until every transaction that began before has ended.
 3. ``erase`` deletes in small transactions, each of which counts what it removed.
 4. ``close`` deletes the person's own rows, and says in the same transaction that it is done.
 
@@ -18,17 +18,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from retinue_history.db.error_mapping import translated
+from retinue_history.db.error_mapping import map_errors
 from retinue_history.privacy.label_pruning import prune_labels
-from retinue_history.privacy.planner_stats import PEOPLE, renew_history_samples, renew_samples
-from retinue_history.privacy.write_barrier import shut_out_writers
+from retinue_history.privacy.planner_stats import PEOPLE, refresh_history_stats, refresh_stats
+from retinue_history.privacy.write_barrier import exclude_writers
 
 BATCH_ROWS = 1_000
 """Most rows of one transaction, so that workers hardly notice."""
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class PersonNames:
     """What names somebody.
 
     Attributes:
@@ -188,11 +188,11 @@ class Erasures:
 
     def last(self, kind: str, subject: str) -> Erasure | None:
         """The last erasure of a subject; ``None`` if it was never asked for."""
-        with translated(), self._engine.connect() as connection:
+        with map_errors(), self._engine.connect() as connection:
             row = connection.execute(_LAST, {"kind": kind, "subject": subject}).one_or_none()
         return None if row is None else Erasure(*row)
 
-    def open(self, kind: str, subject: str, names: Names) -> int:
+    def open(self, kind: str, subject: str, names: PersonNames) -> int:
         """Begin an erasure, or go on with the one that was not finished, and forbid the names.
 
         Args:
@@ -203,7 +203,7 @@ class Erasures:
         Returns:
             The erasure's number.
         """
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             erasure_id = self.begin(connection, kind, subject)
             connection.execute(_FORBID, {"erasure_id": erasure_id, **names.parameters()})
             return erasure_id
@@ -217,27 +217,27 @@ class Erasures:
         """
         return int(connection.scalar(_OPEN, {"kind": kind, "subject": subject}))
 
-    def settle(self) -> None:
+    def wait_for_writers(self) -> None:
         """Wait until everybody who may not have seen the forbidden names has committed.
 
         Raises:
             HistoryUnavailableError: A transaction of a worker went on for too long.
         """
-        with translated(), self._engine.begin() as connection:
-            shut_out_writers(connection)
+        with map_errors(), self._engine.begin() as connection:
+            exclude_writers(connection)
 
-    def count(self, names: Names) -> tuple[int, int]:
+    def count(self, names: PersonNames) -> tuple[int, int]:
         """How many detections name them, and how many raw responses."""
-        with translated(), self._engine.connect() as connection:
+        with map_errors(), self._engine.connect() as connection:
             detections, runs = connection.execute(_COUNT, names.parameters()).one()
         return detections, runs
 
-    def counted(self, names: Names) -> int:
+    def counted(self, names: PersonNames) -> int:
         """How many rows of the daily counts and the word list name them."""
-        with translated(), self._engine.connect() as connection:
+        with map_errors(), self._engine.connect() as connection:
             return int(connection.execute(_COUNTED, names.parameters()).scalar_one())
 
-    def erase(self, erasure_id: int, names: Names) -> Iterable[int]:
+    def erase(self, erasure_id: int, names: PersonNames) -> Iterable[int]:
         """Delete detections, cut raw responses, and take the names out of what was counted.
 
         Yields:
@@ -252,28 +252,28 @@ class Erasures:
         while number := self._one_batch(erasure_id, "", _DELETE_COUNTS, names):
             yield number
         yield from prune_labels(self._engine)
-        renew_history_samples(self._engine)
+        refresh_history_stats(self._engine)
 
     def add(self, erasure_id: int, **removed: int) -> None:
         """Count what was removed elsewhere, such as ``face_vectors=3``."""
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             for what, number in removed.items():
                 add_removed(connection, erasure_id, what, number)
 
-    def close(self, erasure_id: int, names: Names) -> Erasure:
+    def close(self, erasure_id: int, names: PersonNames) -> Erasure:
         """Delete the rows about the person, and note that everything is done."""
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             parameters = names.parameters()
             faces = connection.execute(_DELETE_FACES, parameters).rowcount
             people = connection.execute(_DELETE_PEOPLE, parameters).rowcount
             add_removed(connection, erasure_id, "faces", faces)
             add_removed(connection, erasure_id, "people", people)
-            renew_samples(connection, PEOPLE)
+            refresh_stats(connection, PEOPLE)
             return close_erasure(connection, erasure_id)
 
-    def _one_batch(self, erasure_id: int, what: str, statement: Any, names: Names) -> int:
+    def _one_batch(self, erasure_id: int, what: str, statement: Any, names: PersonNames) -> int:
         parameters = {**names.parameters(), "rows": BATCH_ROWS}
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             done = connection.execute(statement, parameters)
             number = int(done.scalar_one()) if done.returns_rows else done.rowcount
             if what:

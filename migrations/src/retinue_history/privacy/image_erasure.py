@@ -17,13 +17,13 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from retinue_history.analysis.selection import ImageName
-from retinue_history.db.error_mapping import clashed, translated
+from retinue_history.db.error_mapping import is_conflict, map_errors
 from retinue_history.db.errors import HistoryUnavailableError
 from retinue_history.privacy.erasure import Erasure, Erasures, add_removed, close_erasure
 from retinue_history.privacy.image_deletion import delete_images
 from retinue_history.privacy.label_pruning import prune_labels
-from retinue_history.privacy.planner_stats import PEOPLE, renew_history_samples, renew_samples
-from retinue_history.privacy.write_barrier import shut_out_writers
+from retinue_history.privacy.planner_stats import PEOPLE, refresh_history_stats, refresh_stats
+from retinue_history.privacy.write_barrier import exclude_writers
 
 BATCH_IMAGES = 500
 """Most images of one transaction, with their runs and detections: a tenth of a second or so."""
@@ -121,8 +121,8 @@ class ImageTraces:
     buckets: tuple[str, ...]
 
     @property
-    def nothing(self) -> bool:
-        """Whether there is nothing."""
+    def is_empty(self) -> bool:
+        """Return whether the history holds nothing of the subject."""
         return not (self.images or self.removals)
 
 
@@ -167,21 +167,21 @@ class ImageErasures:
         Returns:
             The erasure's number, and until when uploads are forgotten: now.
         """
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             erasure_id = Erasures.begin(connection, subject.kind, subject.name)
             until: datetime = connection.execute(
                 _FORBID, {**subject.parameters, "erasure_id": erasure_id}
             ).scalar_one()
         return erasure_id, until
 
-    def settle(self) -> None:
+    def wait_for_writers(self) -> None:
         """Wait until everybody who may not have seen that it is forbidden has committed.
 
         Raises:
             HistoryUnavailableError: A transaction of a worker went on for too long.
         """
-        with translated(), self._engine.begin() as connection:
-            shut_out_writers(connection)
+        with map_errors(), self._engine.begin() as connection:
+            exclude_writers(connection)
 
     def count(self, subject: ImageSubject, until: datetime | None = None) -> ImageTraces:
         """What there is of a subject.
@@ -202,7 +202,7 @@ class ImageErasures:
                 (SELECT coalesce(array_agg(DISTINCT bucket), '{{}}')
                 FROM images JOIN doomed USING (image_id))
         """)  # noqa: S608 - ours
-        with translated(), self._engine.connect() as connection:
+        with map_errors(), self._engine.connect() as connection:
             images, runs, detections, removals, buckets = connection.execute(
                 question, _given(subject, until)
             ).one()
@@ -221,7 +221,7 @@ class ImageErasures:
         Raises:
             HistoryUnavailableError: The database is away; what was committed stays erased.
         """
-        with translated(), self._engine.connect() as connection:
+        with map_errors(), self._engine.connect() as connection:
             total = _gather(connection, subject, until)
             for start in range(0, total, BATCH_IMAGES):
                 yield _one_batch(connection, erasure_id, start)
@@ -230,18 +230,18 @@ class ImageErasures:
         for number in prune_labels(self._engine):
             yield {"labels": number}
         self._blank_photos(subject)
-        renew_history_samples(self._engine)
+        refresh_history_stats(self._engine)
 
     def close(self, erasure_id: int) -> Erasure:
         """Note that everything is done."""
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             return close_erasure(connection, erasure_id)
 
     def _blank_photos(self, subject: ImageSubject) -> None:
         """A person's consent stays on record, without the name of the photo it was given for."""
         if subject.kind == "image":
             return  # photos are named by their object, not by its version
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             blanked = connection.execute(
                 text(f"""
                     UPDATE faces SET photo = 'forgotten' FROM (
@@ -254,7 +254,7 @@ class ImageErasures:
                 subject.parameters,
             )
             if blanked.rowcount:
-                renew_samples(connection, PEOPLE)
+                refresh_stats(connection, PEOPLE)
 
     def lift(self, subject: ImageSubject) -> bool:
         """Let images that were forgotten be recorded again; brings none back by itself.
@@ -262,7 +262,7 @@ class ImageErasures:
         Returns:
             Whether that was forbidden.
         """
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             return connection.execute(_LIFT, subject.parameters).rowcount > 0
 
 
@@ -303,7 +303,7 @@ def _one_batch(connection: Connection, erasure_id: int, start: int) -> Mapping[s
                     add_removed(connection, erasure_id, what, number)
                 return removed
         except DBAPIError as error:
-            if not clashed(error):
+            if not is_conflict(error):
                 raise
     raise HistoryUnavailableError(
         f"a deletion clashed with others {_ATTEMPTS} times in a row: run the same command again"

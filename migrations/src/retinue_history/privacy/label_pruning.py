@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retinue_history.db.error_mapping import translated
-from retinue_history.privacy.write_barrier import shut_out_writers
+from retinue_history.db.error_mapping import map_errors
+from retinue_history.privacy.write_barrier import exclude_writers
 
 BATCH_ROWS = 500
 """Rows of one transaction. Writers wait meanwhile: each row is one probe of an index."""
@@ -88,7 +88,7 @@ def prune_labels(engine: Engine) -> Iterator[int]:
         HistoryUnavailableError: The database is away; what was committed stays removed.
     """
     for question, deletion in _STEPS:
-        with translated(), engine.connect() as connection:
+        with map_errors(), engine.connect() as connection:
             found = connection.execute(question).all()
         for start in range(0, len(found), BATCH_ROWS):
             if number := _delete(engine, deletion, found[start : start + BATCH_ROWS]):
@@ -97,6 +97,6 @@ def prune_labels(engine: Engine) -> Iterator[int]:
 
 def _delete(engine: Engine, deletion: Any, rows: Sequence[Any]) -> int:
     parameters = {"first": [row[0] for row in rows], "second": [row[1] for row in rows]}
-    with translated(), engine.begin() as connection:
-        shut_out_writers(connection)
+    with map_errors(), engine.begin() as connection:
+        exclude_writers(connection)
         return connection.execute(deletion, parameters).rowcount

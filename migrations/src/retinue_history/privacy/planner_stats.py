@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, Engine, text
 
-from retinue_history.db.error_mapping import translated
+from retinue_history.db.error_mapping import map_errors
 
 HISTORY = ("images", "removals", "runs", "detections", "labels", "label_parents", "label_counts")
 PEOPLE = ("people", "faces")
@@ -28,7 +28,7 @@ _CLEAR = text("""
 _CLEARS_SINCE = (18,)
 
 
-def renew_samples(connection: Connection, tables: Iterable[str]) -> None:
+def refresh_stats(connection: Connection, tables: Iterable[str]) -> None:
     """Sample tables anew, so that nothing of what was deleted is left in the statistics.
 
     An empty table keeps its old samples when it is analyzed. Theirs are cleared, which PostgreSQL
@@ -47,7 +47,7 @@ def renew_samples(connection: Connection, tables: Iterable[str]) -> None:
             connection.execute(_CLEAR, {"relation": relation})
 
 
-def renew_history_samples(engine: Engine) -> None:
+def refresh_history_stats(engine: Engine) -> None:
     """The same for all that detectors found, a table at a time.
 
     Args:
@@ -57,5 +57,5 @@ def renew_history_samples(engine: Engine) -> None:
         HistoryUnavailableError: The database is away.
     """
     autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-    with translated(), autocommit.connect() as connection:
-        renew_samples(connection, HISTORY)
+    with map_errors(), autocommit.connect() as connection:
+        refresh_stats(connection, HISTORY)

@@ -1,42 +1,36 @@
-"""Waiting until every writer has committed who may not have seen what an erasure forbids."""
-
-import time
+"""A barrier for writers: an erasure waits until none is left that didn't see what it forbids."""
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from retinue_history.db.errors import HistoryUnavailableError
+from retinue_history.db.lock_retry import LOCK_TIMEOUT, retry_on_lock_timeout, timed_out
 
 LOCK = 5928237158326682882
-"""The advisory lock that the triggers of revisions 0004 and 0006 share: "RETINU", 2."""
+"""The advisory lock that each writing transaction shares, in triggers: "RETINU", 2."""
 
 TRIES = 300
-"""Times a second or more: longer than any transaction of a worker, and than most imports."""
-
-_LOCK_NOT_AVAILABLE = "55P03"
+"""Tries of a second or more: longer than any transaction of a worker, and than most imports."""
 
 
-def shut_out_writers(connection: Connection) -> None:
-    """Be the only one with this lock until the transaction ends; it must be a short one.
-
-    New writers queue behind whoever waits for it. So it is given up after a second, and tried for
-    again.
+def exclude_writers(connection: Connection) -> None:
+    """Hold the writers' lock alone until the transaction ends. Keep that transaction short.
 
     Raises:
-        HistoryUnavailableError: A transaction of somebody else went on for too long.
+        HistoryUnavailableError: Another transaction was writing for too long.
     """
-    connection.execute(text("SET LOCAL lock_timeout = '1s'"))
-    for _ in range(TRIES):
-        try:
-            with connection.begin_nested():
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-        except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-                raise
-            time.sleep(0.2)
-        else:
-            return
-    raise HistoryUnavailableError(
-        "a transaction on this database has been writing for minutes (an import?): nothing can be "
-        "forgotten before it ends. Run the same command again then"
-    )
+    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+
+    def lock() -> None:
+        with connection.begin_nested():
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+
+    try:
+        retry_on_lock_timeout(lock, tries=TRIES, pause_seconds=0.2)
+    except OperationalError as error:
+        if not timed_out(error):
+            raise
+        raise HistoryUnavailableError(
+            "another transaction has been writing to this database for minutes (an import?). "
+            "Nothing can be erased before it ends: run the same command again then"
+        ) from error

@@ -1,10 +1,9 @@
-"""Records turned into columns: the arrays that ``statements.py`` takes, in its order."""
+"""Turn records into columns: the arrays that ``statements.py`` takes, in its order."""
 
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from retinue_history.db.errors import HistoryDataError
 from retinue_history.db.pg_arrays import (
     booleans,
     decimals,
@@ -16,33 +15,33 @@ from retinue_history.db.pg_arrays import (
     uuids,
 )
 from retinue_history.recording.records import (
-    MAX_LABEL_BYTES,
     ConfigurationRecord,
     ImageRecord,
     RemovedObject,
     RunKey,
     RunRecord,
+    TaskKey,
 )
 from retinue_history.recording.spending import month_of
 
 Columns: TypeAlias = Mapping[str, str]
 """Array literals by the names of a statement's parameters."""
 
-_STRIPES = 1024  # bounds the locks of one transaction, however many images it records
+_STRIPES = 1024  # limits the locks of one transaction, however many images it records
 _NO_BOX = (None, None, None, None)
 _NO_REMOVALS = _NO_CHARGES = ("{}",) * 5  # what most commits have
 
 
-def attempt_columns(attempts: Collection[tuple[RunKey, str]]) -> Columns:
-    """Run keys with the events that ask for them."""
+def task_columns(tasks: Collection[TaskKey]) -> Columns:
+    """Return run keys with the events that ask for them."""
     return {
-        **key_columns([key for key, _ in attempts]),
-        "event_id": texts("event_id", [event_id for _, event_id in attempts]),
+        **key_columns([key for key, _ in tasks]),
+        "event_id": texts("event_id", [event_id for _, event_id in tasks]),
     }
 
 
 def key_columns(keys: Collection[RunKey]) -> Columns:
-    """Run keys alone."""
+    """Return run keys alone."""
     return {
         "image_id": uuids(key.image_id for key in keys),
         "detector": texts("detector", [key.detector for key in keys]),
@@ -52,7 +51,7 @@ def key_columns(keys: Collection[RunKey]) -> Columns:
 
 
 def upload_columns(images: Collection[ImageRecord]) -> Columns:
-    """Which images, and when they were uploaded so."""
+    """Return which images, and when they were uploaded."""
     return {
         "image_id": uuids(image.image_id for image in images),
         "bucket": texts("bucket", [image.bucket for image in images]),
@@ -61,13 +60,13 @@ def upload_columns(images: Collection[ImageRecord]) -> Columns:
     }
 
 
-def sighting_columns(
+def image_columns(
     images: Sequence[ImageRecord], removed: Sequence[RemovedObject]
 ) -> tuple[str, ...]:
-    """The arguments of ``record_images()``.
+    """Return the arguments of ``record_images()``.
 
-    A missing image is as good as a removal of that version which came right after the event that
-    the worker was working on.
+    An image that the worker found missing counts as a removal of that version, right after the
+    event that the worker was processing.
     """
     gone = [
         *removed,
@@ -77,7 +76,7 @@ def sighting_columns(
             if (since := image.missing_since) is not None
         ),
     ]
-    # What was removed, or may have taken another's place.
+    # Removals, and images that may have replaced another.
     disputed = [
         *((one.bucket, one.key) for one in gone),
         *((image.bucket, image.key) for image in images if not image.versioned),
@@ -110,7 +109,7 @@ def _removal_columns(gone: Sequence[RemovedObject]) -> tuple[str, ...]:
 
 
 def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
-    """The arguments of ``record_runs()``: runs, their detections, and their charges."""
+    """Return the arguments of ``record_runs()``: runs, their detections, and their charges."""
     keys = key_columns([run.key for run in runs])
     return (
         *keys.values(),
@@ -134,20 +133,12 @@ def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
 
 def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
     found = [detection for run in runs for detection in run.detections]
-    labels = [detection.label for detection in found]
-    literal = texts("label", labels)  # refuses what has no UTF-8 at all
-    for label in labels:
-        size_bytes = len(label) if label.isascii() else len(label.encode())
-        if not 0 < size_bytes <= MAX_LABEL_BYTES:
-            raise HistoryDataError(
-                f"a label must have 1 to {MAX_LABEL_BYTES:,} bytes of UTF-8, not {size_bytes:,}"
-            )
     boxes = [_NO_BOX if detection.box is None else detection.box for detection in found]
     return (
         integers([number for number, run in enumerate(runs, start=1) for _ in run.detections]),
         integers([ordinal for run in runs for ordinal in range(len(run.detections))]),
         texts("kind", [detection.kind for detection in found]),
-        literal,
+        texts("label", [detection.label for detection in found]),
         floats([detection.confidence for detection in found]),
         *(floats([box[side] for box in boxes]) for side in range(4)),
         jsons("attributes", (detection.attributes for detection in found)),
@@ -172,7 +163,7 @@ def _charge_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
 
 
 def configuration_columns(configurations: Collection[ConfigurationRecord]) -> Columns:
-    """Which options the fingerprints stand for."""
+    """Return which options the fingerprints stand for."""
     return {
         "detector": texts("detector", [told.detector for told in configurations]),
         "detector_version": texts(
@@ -184,10 +175,10 @@ def configuration_columns(configurations: Collection[ConfigurationRecord]) -> Co
 
 
 def _locks(keys: Iterable[tuple[str, str]], disputed: Iterable[tuple[str, str]]) -> tuple[str, str]:
-    """The locks to take, in the order in which everybody takes them.
+    """Return the locks to take, in the order in which all workers take them.
 
-    A creation of a new version shares its key's lock with others like it. A removal, and a creation
-    in an unversioned bucket, which removes what was there, must be alone with the key.
+    A creation of a new version shares its key's lock with other creations. A removal takes it
+    exclusively. So does a creation in an unversioned bucket, which replaces what was there.
     """
     exclusive = {
         **dict.fromkeys(map(_stripe, keys), False),
@@ -198,5 +189,5 @@ def _locks(keys: Iterable[tuple[str, str]], disputed: Iterable[tuple[str, str]])
 
 
 def _stripe(name: tuple[str, str]) -> int:
-    # A name that has no UTF-8 is refused later, with the name of the field.
+    # A name that is not valid Unicode is refused later, with the name of the field.
     return zlib.crc32("/".join(name).encode(errors="replace")) % _STRIPES

@@ -1,4 +1,4 @@
-"""Reads and writes of the worker: what is settled, and recording what happened."""
+"""What workers ask and record: which run keys are done, and what happened to each image."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -8,27 +8,27 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import Connection, Engine
 
-from retinue_history.db.autocommit import single_statements
-from retinue_history.db.error_mapping import clashed, translated
+from retinue_history.db.autocommit import autocommit_connection
+from retinue_history.db.error_mapping import is_conflict, map_errors
 from retinue_history.db.errors import HistoryUnavailableError
 from retinue_history.recording import statements
 from retinue_history.recording.columns import (
-    attempt_columns,
     configuration_columns,
+    image_columns,
     key_columns,
     run_columns,
-    sighting_columns,
+    task_columns,
     upload_columns,
 )
 from retinue_history.recording.quotas import Renewal, renew_leases
 from retinue_history.recording.records import (
-    AttemptKey,
     ConfigurationRecord,
+    DetectionSummary,
     ImageRecord,
     RemovedObject,
     RunKey,
     RunRecord,
-    Seen,
+    TaskKey,
 )
 from retinue_history.recording.spending import MonthTotals, read_totals
 
@@ -36,7 +36,7 @@ _ATTEMPTS = 5
 
 
 class History:
-    """The detection history of one database. Threads may share it; it holds no state but the pool.
+    """The detection history of one database. Threads can share it; its only state is the pool.
 
     Args:
         engine: From ``create_history_engine``. The login should be a member of ``retinue_writer``.
@@ -45,119 +45,114 @@ class History:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def settled(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
-        """Tell which run keys need no work. One round trip, however many are asked for.
+    def done(self, tasks: Collection[TaskKey]) -> set[RunKey]:
+        """Return the run keys that need no work, in one round trip.
+
+        A key is done if it has a run that isn't retryable (a success, or the image itself is bad),
+        or a run of any outcome for the same event (a redelivery). A replay, whose event id begins
+        with ``REPLAY``, also retries a bad image. A key that comes with several events is done only
+        if it is for each of them.
 
         Args:
-            attempts: Run keys, each with the id of the event that asks for it.
-
-        Returns:
-            The keys that have a final run (a success, or the image itself is bad), or a run of any
-            outcome for the same event (a redelivery). For a replay (its id begins with ``REPLAY``)
-            a bad image settles nothing. A key asked for with several events is settled only if it
-            is for each of them.
+            tasks: Run keys, each with the id of the event that asks for it.
 
         Raises:
-            HistoryUnavailableError: The database cannot answer now.
-            HistoryDataError: A text holds what Postgres cannot.
+            HistoryUnavailableError: The database can't answer now.
+            HistoryDataError: Postgres can't hold one of the texts.
         """
-        if not attempts:
+        if not tasks:
             return set()
-        columns = attempt_columns(attempts)
-        with translated(), single_statements(self._engine) as connection:
-            return {RunKey(*row) for row in connection.execute(statements.SETTLED, columns)}
+        columns = task_columns(tasks)
+        with map_errors(), autocommit_connection(self._engine) as connection:
+            return {RunKey(*row) for row in connection.execute(statements.DONE, columns)}
 
-    def seen(self, keys: Collection[RunKey]) -> dict[RunKey, list[Seen]]:
-        """Tell what the successful runs of these keys found; keys without one are left out.
+    def summaries(self, keys: Collection[RunKey]) -> dict[RunKey, list[DetectionSummary]]:
+        """Return what the successful runs of these keys found, in one round trip.
 
-        Args:
-            keys: Run keys; one round trip, however many.
+        Keys without a successful run are left out.
 
         Raises:
-            HistoryUnavailableError: The database cannot answer now.
+            HistoryUnavailableError: The database can't answer now.
         """
         if not keys:
             return {}
         columns = key_columns(set(keys))
-        found: dict[RunKey, list[Seen]] = {}
-        with translated(), single_statements(self._engine) as connection:
-            for *key, kind, label, confidence in connection.execute(statements.SEEN, columns):
-                seen = found.setdefault(RunKey(*key), [])
+        found: dict[RunKey, list[DetectionSummary]] = {}
+        with map_errors(), autocommit_connection(self._engine) as connection:
+            for *key, kind, label, confidence in connection.execute(statements.SUMMARIES, columns):
+                summaries = found.setdefault(RunKey(*key), [])
                 if kind is not None:
-                    seen.append(Seen(kind, label, confidence))
+                    summaries.append(DetectionSummary(kind, label, confidence))
         return found
 
-    def forgotten(self, images: Collection[ImageRecord]) -> set[UUID]:
-        """Tell which images were forgotten on request after they were uploaded so.
+    def erased(self, images: Collection[ImageRecord]) -> set[UUID]:
+        """Return which images were erased on request after this upload, in one round trip.
 
-        Nothing about them is recorded in any case. Who asks first spares the detectors their work.
-
-        Args:
-            images: Sightings; one round trip, however many.
+        The database refuses to record them in any case. Asking first saves the detectors' work.
 
         Raises:
-            HistoryUnavailableError: The database cannot answer now.
-            HistoryDataError: A text holds what Postgres cannot.
+            HistoryUnavailableError: The database can't answer now.
+            HistoryDataError: Postgres can't hold one of the texts.
         """
         if not images:
             return set()
         columns = upload_columns(images)
-        with translated(), single_statements(self._engine) as connection:
-            return {image_id for (image_id,) in connection.execute(statements.FORGOTTEN, columns)}
+        with map_errors(), autocommit_connection(self._engine) as connection:
+            return {image_id for (image_id,) in connection.execute(statements.ERASED, columns)}
 
     def record(
         self,
         images: Sequence[ImageRecord],
         runs: Sequence[RunRecord] = (),
         removed: Sequence[RemovedObject] = (),
-    ) -> dict[AttemptKey, int]:
-        """Record sightings, runs and removals in one transaction: all of it or nothing.
+    ) -> dict[TaskKey, int]:
+        """Record images, runs and removals in one transaction.
 
-        Doing it again changes nothing, so after an error recording the same again is always safe.
-        The order of the arguments' rows, and of the calls, does not matter: S3's sequencers decide
-        what came last, and event times where one is missing.
+        Idempotent: after an error, recording the same again is always safe. Neither the order of
+        rows nor the order of calls matters. S3's sequencers decide what came last, and event times
+        where a sequencer is missing.
 
         Args:
-            images: Sightings; one image may occur several times.
-            runs: Attempts, with their detections. Each needs its image, here or recorded before. Of
-                several with the same run key and event the first counts.
-            removed: What S3 says was removed, whether its creation was recorded yet or not.
+            images: What events said of images; one image can occur several times.
+            runs: Runs with their detections. Each needs its image, here or recorded before. Of
+                several with the same run key and event, the first counts.
+            removed: What S3 says was removed, whether or not its creation was recorded yet.
 
         Returns:
-            The run ids of the runs that were inserted; not of those recorded before (a redelivery),
-            or whose key has succeeded already (another worker was faster).
+            The ids of the runs that were inserted. Runs that were recorded before (a redelivery),
+            and runs whose key has succeeded already (another worker was faster), are left out.
 
         Raises:
-            HistoryUnavailableError: The database cannot take rows now: hold the messages.
-            HistoryDataError: It never can take these.
+            HistoryUnavailableError: The database can't take rows now: keep the messages.
+            HistoryDataError: It can never take these rows.
         """
-        attempts = _attempts(runs)
-        statement, arguments = _recording(images, removed, attempts)
+        by_task = _by_task(runs)
+        statement, arguments = _recording(images, removed, list(by_task.values()))
         if not statement:
             return {}
         for attempt in range(1, _ATTEMPTS + 1):
-            with translated():
+            with map_errors():
                 try:
-                    with single_statements(self._engine) as connection:
+                    with autocommit_connection(self._engine) as connection:
                         row = connection.execute(statement, arguments).fetchone()
-                        return _new(attempts, row)
+                        return _inserted(by_task, row)
                 except psycopg.Error as error:
-                    if not clashed(error):
+                    if not is_conflict(error):
                         raise
             time.sleep(0.02 * attempt)
         raise HistoryUnavailableError(
-            f"the transaction clashed with others {_ATTEMPTS} times in a row"
+            f"the transaction conflicted with others {_ATTEMPTS} times in a row"
         )
 
     def record_configurations(self, configurations: Collection[ConfigurationRecord]) -> None:
-        """Remember which options fingerprints stand for. What is known already stays as it is.
+        """Record which options fingerprints stand for. Known fingerprints stay as they are.
 
         Raises:
-            HistoryUnavailableError: The database cannot take rows now.
-            HistoryDataError: It never can take these.
+            HistoryUnavailableError: The database can't take rows now.
+            HistoryDataError: It can never take these rows.
         """
         columns = configuration_columns(configurations)
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             connection.execute(statements.SAVE_CONFIGURATIONS, columns)
 
     def renew_leases(
@@ -170,76 +165,73 @@ class History:
         """Renew a worker's leases of quotas, all or none, in a short transaction.
 
         Args:
-            worker: What tells the worker from all others.
-            lease_seconds: How long the leases hold from now on, by the database's clock.
+            worker: The worker's unique id.
+            lease_seconds: How long the leases last from now on, by the database's clock.
             renewals: What to do about each quota.
-            released: Quotas that the worker gives back.
+            released: Quotas whose leases the worker gives back.
 
         Raises:
-            HistoryUnavailableError: The database cannot answer now.
+            HistoryUnavailableError: The database can't answer now.
         """
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             renew_leases(connection, worker, lease_seconds, renewals, released)
 
     def month_totals(
         self, month: date, detectors: Collection[str], groups: Collection[str]
     ) -> MonthTotals:
-        """What a month has cost until now, by what is committed. One round trip.
+        """Return what a month has cost until now, by what is committed. One round trip.
 
         Args:
             month: Its first day.
-            detectors: Detectors whose dollars are asked for.
-            groups: Price groups whose units are asked for.
+            detectors: Detectors whose dollars to return.
+            groups: Price groups whose units to return.
 
         Raises:
-            HistoryUnavailableError: The database cannot answer now.
+            HistoryUnavailableError: The database can't answer now.
         """
-        with translated(), self._engine.connect() as connection:
+        with map_errors(), self._engine.connect() as connection:
             return read_totals(connection, month, detectors, groups)
 
 
-def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> dict[AttemptKey, int]:
-    """Insert runs with their detections as part of a transaction; their images must be there.
+def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> dict[TaskKey, int]:
+    """Insert runs with their detections in an open transaction; their images must exist.
 
     Returns:
-        The run ids of the runs that are new.
+        The ids of the runs that are new.
     """
-    attempts = _attempts(runs)
-    if not attempts:
+    by_task = _by_task(runs)
+    if not by_task:
         return {}
-    arguments = run_columns(list(attempts.values()))
-    return _new(attempts, connection.exec_driver_sql(statements.RECORD_RUNS, arguments).fetchone())
+    arguments = run_columns(list(by_task.values()))
+    return _inserted(
+        by_task, connection.exec_driver_sql(statements.RECORD_RUNS, arguments).fetchone()
+    )
 
 
-def _attempts(runs: Sequence[RunRecord]) -> dict[AttemptKey, RunRecord]:
-    """The runs by what tells them apart; of several, the first."""
-    attempts: dict[AttemptKey, RunRecord] = {}
+def _by_task(runs: Sequence[RunRecord]) -> dict[TaskKey, RunRecord]:
+    """Return the runs by task; of several for one task, the first."""
+    by_task: dict[TaskKey, RunRecord] = {}
     for run in runs:
-        attempts.setdefault((run.key, run.event_id), run)
-    return attempts
+        by_task.setdefault((run.key, run.event_id), run)
+    return by_task
 
 
 def _recording(
-    images: Sequence[ImageRecord],
-    removed: Sequence[RemovedObject],
-    attempts: Mapping[AttemptKey, RunRecord],
+    images: Sequence[ImageRecord], removed: Sequence[RemovedObject], runs: Sequence[RunRecord]
 ) -> tuple[str, tuple[str, ...]]:
-    """The statement that records these, with its arguments; an empty one if there is nothing."""
-    runs = list(attempts.values())
+    """Return the statement that records these, and its arguments; empty if there is nothing."""
     if not (images or removed):
         return (statements.RECORD_RUNS, run_columns(runs)) if runs else ("", ())
-    seen = sighting_columns(images, removed)
+    columns = image_columns(images, removed)
     if not runs:
-        return statements.RECORD_IMAGES, seen
-    return statements.RECORD_IMAGES_AND_RUNS, seen + run_columns(runs)
+        return statements.RECORD_IMAGES, columns
+    return statements.RECORD_IMAGES_AND_RUNS, columns + run_columns(runs)
 
 
-def _new(
-    attempts: Mapping[AttemptKey, RunRecord], row: Sequence[Sequence[int | None]] | None
-) -> dict[AttemptKey, int]:
-    run_ids = row[0] if row and attempts else ()
+def _inserted(
+    by_task: Mapping[TaskKey, RunRecord], row: Sequence[Sequence[int | None]] | None
+) -> dict[TaskKey, int]:
+    run_ids = row[0] if row and by_task else ()
     return {
-        attempt: run_id
-        for attempt, run_id in zip(attempts, run_ids, strict=True)
-        if run_id is not None
+        task: run_id for task, run_id in zip(by_task, run_ids, strict=True) if run_id is not None
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retinue_history.db.error_mapping import translated
+from retinue_history.db.error_mapping import map_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class ModelLedger:
             "holder": holder,
             "lease_seconds": lease_seconds,
         }
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             connection.execute(_HOLD, given)
             return _kept(connection.execute(_LOOK, {"model": model}).one())
 
@@ -259,7 +259,7 @@ class ModelLedger:
 
     def models(self) -> list[KeptModel]:
         """All models that were ever kept."""
-        with translated(), self._engine.connect() as connection:
+        with map_errors(), self._engine.connect() as connection:
             return [_kept(row) for row in connection.execute(_ALL)]
 
     def sessions(
@@ -267,11 +267,11 @@ class ModelLedger:
     ) -> Sequence[ModelSession]:
         """Sessions, the latest first."""
         given = {"model": model, "open": only_open, "limit": limit}
-        with translated(), self._engine.connect() as connection:
+        with map_errors(), self._engine.connect() as connection:
             return [ModelSession(*row) for row in connection.execute(_SESSIONS, given)]
 
     def _changed(self, statement: Any, given: Mapping[str, Any]) -> bool:
-        with translated(), self._engine.begin() as connection:
+        with map_errors(), self._engine.begin() as connection:
             return bool(connection.execute(statement, given).rowcount)
 
 

@@ -1,7 +1,7 @@
-"""What the history stores and is asked about: plain values, no behaviour.
+"""The records that the history stores and returns: plain values without behaviour.
 
-Every ``datetime`` must be aware (carry a time zone); every text must be free of NUL and of lone
-surrogates, which Postgres cannot hold. ``History.record`` checks both.
+Every ``datetime`` must have a time zone. No text may contain NUL or a lone surrogate, because
+Postgres can't hold them. ``History.record`` checks both.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, width, height: ratios of the image as displayed; may lie outside [0, 1]."""
 
 REPLAY = "replay:"
-"""What the event id of a replay begins with; no event id of S3 does."""
+"""The prefix of a replay's event id; no event id of S3 begins so."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """What succeeds once: one detector, in one version and configuration, on one image.
+    """The idempotency key: one detector, in one version and configuration, on one image.
 
     Attributes:
         image_id: The image's id, as the SQL function ``image_id`` computes it.
@@ -38,13 +38,13 @@ class RunKey:
     fingerprint: str
 
 
-AttemptKey: TypeAlias = tuple[RunKey, str]
-"""A run key, and the id of the event that asked for it: what tells runs apart."""
+TaskKey: TypeAlias = tuple[RunKey, str]
+"""A run key and the id of the event that asks for it. It identifies a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One sighting of an image: one version of one S3 object.
+    """What one event says of an image: one version of one S3 object.
 
     Attributes:
         image_id: ``image_id(bucket, key, version)``; the database refuses any other.
@@ -56,10 +56,10 @@ class ImageRecord:
         sequencer: The S3 event's sequencer; ``None`` where there was no event.
         etag: The object's ETag without quotes, if known.
         size_bytes: The object's size, if known; at least 0.
-        width_px: Width as displayed (after EXIF orientation); ``None`` until somebody decoded it.
+        width_px: Width as displayed (after EXIF orientation); ``None`` until a detector decoded it.
         height_px: Height as displayed; set exactly when ``width_px`` is.
-        missing_since: When the worker was told by S3 that the object is gone. The image then counts
-            as deleted until an event with a greater sequencer says that it was created again.
+        missing_since: When S3 told the worker that the object is gone. The image then counts as
+            deleted until an event with a greater sequencer says that it was created again.
     """
 
     image_id: UUID
@@ -77,11 +77,11 @@ class ImageRecord:
 
 
 class DetectionRecord(NamedTuple):
-    """One finding of a run. A tuple, since there are many: it is made in a third of the time.
+    """One finding of a run. A tuple, because it takes a third of a dataclass's time to create.
 
     Attributes:
         kind: What sort of finding it is: label, face, text, …
-        label: What was found; 1 to ``MAX_LABEL_BYTES`` bytes of UTF-8.
+        label: What was found; 1 to 2,048 bytes of UTF-8.
         confidence: 0 to 1.
         box: Where, if the detector says where; width and height are at least 0, all are finite.
         attributes: Whatever else the detector says about it.
@@ -92,10 +92,6 @@ class DetectionRecord(NamedTuple):
     confidence: float
     box: Box | None = None
     attributes: Mapping[str, JSON] = MappingProxyType({})
-
-
-MAX_LABEL_BYTES = 2048
-"""Longest label: an index entry takes 2,704 bytes, and the label shares it with three columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +117,7 @@ class RunRecord:
         key: Which detector on which image.
         event_id: What caused this attempt: the S3 event's sequencer, or the id of a replay.
         outcome: ``"succeeded"``, ``"failed"`` or ``"skipped"``. Give a skip an event id of its own
-            (``skip_event_id``), so that it never stands in the way of an attempt.
+            (``skip_event_id``), so that it never blocks an attempt.
         retryable: Whether another attempt at the same image can end differently: never for a
             success, always for a skip, and for a failure unless the image itself is to blame.
         started_at: When the detector was called, or the route decided against it.
@@ -133,7 +129,7 @@ class RunRecord:
         price_usd: What they cost, in US dollars; at least 0.
         raw_response: The detector's unprocessed answer, if it is to be kept.
         detections: What was found, in the detector's own order; may be empty.
-        saved_usd: What a skip saved, in US dollars; at least 0, and set exactly for a skip.
+        saved_usd: What a skip saved, in US dollars; at least 0, and set only for a skip.
         charges: What to add to ``monthly_spending`` if the run is new; together ``price_usd``.
     """
 
@@ -155,13 +151,13 @@ class RunRecord:
 
 
 def skip_event_id(event_id: str) -> str:
-    """The event id under which a skip is recorded: the event's, and ``/skipped``."""
+    """Return the event id under which a skip is recorded: the event's, plus ``/skipped``."""
     return f"{event_id}/skipped"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A detection of an earlier run, as far as a route asks for it.
+class DetectionSummary:
+    """The part of an earlier run's detection that a route asks for.
 
     Attributes:
         kind: What sort of finding it is.
@@ -197,7 +193,7 @@ class RemovedObject:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationRecord:
-    """Which options a fingerprint stands for.
+    """The options that a fingerprint stands for.
 
     Attributes:
         detector: The detector's name.

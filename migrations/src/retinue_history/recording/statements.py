@@ -1,10 +1,10 @@
-"""The SQL that ``history.py`` sends. Each takes arrays, one per column: many rows, one trip."""
+"""The SQL that ``history.py`` sends. Each statement takes arrays, one a column."""
 
 from sqlalchemy import text
 
-# A key that was asked for with several events is settled when it is for each of them. A replay asks
-# again even for an image that was found to be bad: somebody wants to know whether it still is.
-SETTLED = """
+# A key that comes with several events is done if it is for each of them. A replay retries even an
+# image that was found to be bad.
+DONE = """
     SELECT image_id, detector, detector_version, fingerprint
     FROM unnest(
         %(image_id)s::uuid[], %(detector)s::text[], %(detector_version)s::text[],
@@ -25,8 +25,8 @@ SETTLED = """
     ))
 """
 
-# The successful run of each key, with what it found; one row with nulls where that is nothing.
-SEEN = """
+# The successful run of each key with what it found: one row with nulls if it found nothing.
+SUMMARIES = """
     SELECT
         runs.image_id, runs.detector, runs.detector_version, runs.fingerprint,
         detections.kind, detections.label, detections.confidence
@@ -41,23 +41,23 @@ SEEN = """
     ORDER BY runs.run_id, detections.ordinal
 """
 
-FORGOTTEN = """
+ERASED = """
     SELECT forgotten_images(
         %(image_id)s::uuid[], %(bucket)s::text[], %(key)s::text[], %(uploaded_at)s::timestamptz[]
     )
 """
 
-# The functions are in revision 0013: there, Postgres plans their statements once a connection.
-# They have fifty parameters together: psycopg parses a statement with more each time it is sent.
+# The functions are in schema/sql/recording.sql, so that Postgres plans their statements once a
+# connection. Together they have fifty parameters: psycopg caches no parse of more.
 _IMAGES = f"record_images({', '.join(['%s'] * 18)})"
 _RUNS = f"record_runs({', '.join(['%s'] * 32)})"
 
 RECORD_IMAGES = f"SELECT {_IMAGES}"
 RECORD_RUNS = f"SELECT {_RUNS}"
 
-# One statement is a transaction, in one trip. The images come first: a row of the one is what the
-# other is called for.
-RECORD_IMAGES_AND_RUNS = f"WITH seen AS MATERIALIZED (SELECT {_IMAGES}) SELECT {_RUNS} FROM seen"  # noqa: S608 - %s alone
+# One statement is one transaction, in one round trip. The images come first: the second function is
+# called for the row of the first.
+RECORD_IMAGES_AND_RUNS = f"WITH first AS MATERIALIZED (SELECT {_IMAGES}) SELECT {_RUNS} FROM first"  # noqa: S608 - %s alone
 
 SAVE_CONFIGURATIONS = text("""
     INSERT INTO detector_configurations (detector, detector_version, fingerprint, options)
@@ -65,7 +65,7 @@ SAVE_CONFIGURATIONS = text("""
     FROM unnest(
         CAST(:detector AS text[]), CAST(:detector_version AS text[]), CAST(:fingerprint AS text[]),
         CAST(:options AS jsonb[])
-    ) AS told (detector, detector_version, fingerprint, options)
+    ) AS given (detector, detector_version, fingerprint, options)
     ORDER BY detector, detector_version, fingerprint
     ON CONFLICT DO NOTHING
 """)

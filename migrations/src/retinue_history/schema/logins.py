@@ -3,7 +3,7 @@
 from sqlalchemy import URL, Connection, Engine, text
 
 from retinue_history.db.engine import connected
-from retinue_history.db.error_mapping import translated
+from retinue_history.db.error_mapping import map_errors
 
 IAM_LOGINS = {"retinue_worker": "retinue_writer", "retinue_analyst": "retinue_reader"}
 """Logins, and the role that each is a member of."""
@@ -27,7 +27,7 @@ def create_iam_logins(database: Engine | URL | str) -> list[str]:
     Raises:
         HistoryUnavailableError: The database cannot be reached, or the user lacks a right.
     """
-    with translated(), connected(database) as connection, connection.begin():
+    with map_errors(), connected(database) as connection, connection.begin():
         if not _exists(connection, "rds_iam"):
             return []
         # Roles belong to the cluster: another database of it may be making them right now.

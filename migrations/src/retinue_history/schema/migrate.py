@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL, Connection, Engine, text
 
 from retinue_history.db.engine import connected
-from retinue_history.db.error_mapping import translated
+from retinue_history.db.error_mapping import map_errors
 from retinue_history.db.errors import HistorySchemaError, HistoryUnavailableError
 from retinue_history.schema.version import REVISIONS, head_revision, known_revisions, revision_of
 
@@ -67,7 +67,7 @@ def _alone(database: Engine | URL | str, lock_timeout_seconds: float) -> "Iterat
 
     Each revision opens its own transactions, so that a long one need not keep its locks.
     """
-    with translated(), connected(database) as connection:
+    with map_errors(), connected(database) as connection:
         _take_lock(connection, lock_timeout_seconds)
         try:
             with connection.begin():

@@ -6,17 +6,12 @@ Postgres requires that, and can be repeated. A revision runs its steps inside
 ``op.get_context().autocommit_block()``.
 """
 
-import time
-
 from alembic import op
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
-LOCK_TIMEOUT = "1s"
-"""Longest time that other sessions may queue behind a step that waits for a lock."""
+from retinue_history.db.lock_retry import LOCK_TIMEOUT, retry_on_lock_timeout
 
 _TRIES = 300
-_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def with_lock_retry(statements: str) -> None:
@@ -25,17 +20,9 @@ def with_lock_retry(statements: str) -> None:
     Raises:
         OperationalError: A lock wasn't free in all of five minutes.
     """
-    for attempt in range(_TRIES):
-        try:
-            # Postgres runs several statements in one message as one transaction.
-            op.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{statements}")
-        except OperationalError as error:
-            timed_out = getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
-            if not timed_out or attempt == _TRIES - 1:
-                raise
-            time.sleep(0.5)
-        else:
-            return
+    # Postgres runs several statements in one message as one transaction.
+    transaction = f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{statements}"
+    retry_on_lock_timeout(lambda: op.execute(transaction), tries=_TRIES)
 
 
 def create_index(name: str, on: str, *, unique: bool = False) -> None:

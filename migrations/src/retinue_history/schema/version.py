@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine, text
 
 from retinue_history.db.engine import connected
-from retinue_history.db.error_mapping import translated
+from retinue_history.db.error_mapping import map_errors
 from retinue_history.db.errors import HistorySchemaError
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def current_revision(database: Engine | URL | str) -> str | None:
     Raises:
         HistoryUnavailableError: The database cannot be reached.
     """
-    with translated(), connected(database) as connection:
+    with map_errors(), connected(database) as connection:
         return revision_of(connection)
 
 

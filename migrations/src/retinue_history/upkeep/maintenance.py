@@ -1,10 +1,9 @@
-"""What a history needs now and then: months made ahead, and what is past its time dropped.
+"""Maintain a history: add months ahead of time, and delete what is past its retention.
 
-Every step works in short transactions and may be interrupted and done again. None makes others
-wait: a lock that cannot be had within a second is given up and tried for again.
+Every step runs in short transactions, and can be interrupted and repeated. None blocks others: a
+lock that isn't free within a second is given up and requested again.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,32 +11,32 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
 
-from retinue_history.db.error_mapping import translated
+from retinue_history.db.error_mapping import map_errors
 from retinue_history.db.errors import HistoryUnavailableError
+from retinue_history.db.lock_retry import LOCK_TIMEOUT, retry_on_lock_timeout
 from retinue_history.privacy.label_pruning import prune_labels
 from retinue_history.schema.version import check_schema
 from retinue_history.upkeep import retention
 
 MONTHS_AHEAD = 3
-"""How many months get their partition before they begin. Daily maintenance may fail for so long."""
+"""Months whose partitions exist before they begin. Maintenance can fail for that long."""
 
-_LOCK = 0x5245_5449_4E55_4503  # "RETINU", 3: held while maintaining; 2 is that of erasures
-_LOCK_NOT_AVAILABLE = "55P03"
+_LOCK = 0x5245_5449_4E55_4503  # "RETINU", 3: held during maintenance; 2 is that of erasures
 _TRIES = 60
+_LOCK_RUNS = "LOCK TABLE runs IN ACCESS EXCLUSIVE MODE"
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long things are kept.
+    """How long to keep what; ``None`` keeps it forever.
 
     Attributes:
-        detections_months: Whole months of detections kept beside the current one; ``None`` for
-            ever. Runs, and the daily counts of labels, stay.
-        raw_responses_days: Days that the detectors' raw responses are kept; ``None`` for ever.
-        deleted_images_days: Days after its removal from S3 that an image is kept with its runs and
-            detections; ``None`` for ever.
+        detections_months: Whole months of detections to keep beside the current one. Runs and the
+            daily counts of labels are always kept.
+        raw_responses_days: Days to keep the detectors' raw responses.
+        deleted_images_days: Days to keep an image with its runs and detections after its removal
+            from S3.
     """
 
     detections_months: int | None = None
@@ -52,22 +51,22 @@ def maintain(
     dry_run: bool = False,
     tell: Callable[[str], None],
 ) -> None:
-    """Bring the history up to date with its policy. Doing it again changes nothing.
+    """Add partitions and apply the retention. Idempotent.
 
     Args:
         engine: The database, as the tables' owner.
-        keep: The policy.
-        dry_run: Only tell what would be done.
-        tell: Called with a line for each thing that was done, or would be.
+        keep: The retention.
+        dry_run: Only report what would be done.
+        tell: Called with one line for each thing that was done, or would be.
 
     Raises:
         HistorySchemaError: The database is not migrated.
-        HistoryUnavailableError: It cannot be reached, the login is not the owner, somebody else is
+        HistoryUnavailableError: It can't be reached, the login isn't the owner, another process is
             maintaining it, or a table was in use for too long.
     """
     check_schema(engine)
     now = datetime.now(UTC)
-    with translated(), _alone(engine) as connection:
+    with map_errors(), _alone(engine) as connection:
         _add_months(connection, dry_run, tell)
         if keep.detections_months is not None:
             _drop_months(connection, months_before(now, keep.detections_months), dry_run, tell)
@@ -85,12 +84,12 @@ def maintain(
         for _ in prune_labels(engine):  # of what was purged
             pass
         with connection.begin():
-            # Autovacuum looks at partitions alone; the planner wants to know the whole as well.
+            # Autovacuum analyzes only partitions; the planner also needs statistics of the whole.
             connection.execute(text("ANALYZE detections"))
 
 
 def months_before(moment: datetime, months: int) -> datetime:
-    """The beginning of the month, in UTC, that is so many months before a moment's own."""
+    """Return the start of the month, in UTC, that is ``months`` before the one of ``moment``."""
     count = moment.year * 12 + moment.month - 1 - months
     return datetime(count // 12, count % 12 + 1, 1, tzinfo=UTC)
 
@@ -106,14 +105,14 @@ def _add_months(connection: Connection, dry_run: bool, tell: Callable[[str], Non
             {"ahead": MONTHS_AHEAD},
         )
     if missing:
-        for name in _patiently(connection, query, {"ahead": MONTHS_AHEAD}):
+        for name in _with_lock_retry(connection, query, {"ahead": MONTHS_AHEAD}):
             tell(f"{'would add' if dry_run else 'added'} {name}")
 
 
 def _drop_months(
     connection: Connection, before: datetime, dry_run: bool, tell: Callable[[str], None]
 ) -> None:
-    """Drop the months that are over, and delete what older partitions share with kept months."""
+    """Drop months that are past, and delete old rows from partitions that also hold newer ones."""
     with connection.begin():
         partitions = connection.execute(
             text(
@@ -129,8 +128,8 @@ def _drop_months(
             )
             continue
         if not dry_run:
-            # In the order in which writers take the locks.
-            _patiently(connection, f"LOCK TABLE runs IN ACCESS EXCLUSIVE MODE; DROP TABLE {name}")
+            # Lock in the order in which writers do.
+            _with_lock_retry(connection, f"{_LOCK_RUNS}; DROP TABLE {name}")
         tell(f"{'would drop' if dry_run else 'dropped'} {name}")
 
 
@@ -141,7 +140,7 @@ def _in_batches(
     dry_run: bool,
     tell: Callable[[str], None],
 ) -> None:
-    """Do a step until there is nothing left to do."""
+    """Repeat a step until it finds nothing more."""
     if dry_run:
         with connection.begin():
             done = connection.scalar(text(step.count), given) or 0
@@ -159,33 +158,31 @@ def _in_batches(
         tell(f"{'would have ' if dry_run else ''}{step.what.format(f'{done:,}')}")
 
 
-def _patiently(connection: Connection, sql: str, given: dict[str, Any] | None = None) -> list[Any]:
-    """Run a transaction, again while a lock cannot be had within a second."""
-    for attempt in range(_TRIES):
-        try:
-            with connection.begin():
-                connection.execute(text("SET LOCAL lock_timeout = '1s'"))
-                result = connection.execute(text(sql), given or {})
-                return list(result.scalars()) if result.returns_rows else []
-        except OperationalError as error:
-            waited_too_long = getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
-            if not waited_too_long or attempt == _TRIES - 1:
-                raise
-            time.sleep(0.5)
-    return []
+def _with_lock_retry(
+    connection: Connection, sql: str, given: dict[str, Any] | None = None
+) -> list[Any]:
+    """Run a transaction, and again while a lock isn't free within a second."""
+
+    def transaction() -> list[Any]:
+        with connection.begin():
+            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+            result = connection.execute(text(sql), given or {})
+            return list(result.scalars()) if result.returns_rows else []
+
+    return retry_on_lock_timeout(transaction, tries=_TRIES)
 
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[Connection]:
-    """A connection that holds the maintenance lock until it is closed."""
+    """Open a connection that holds the maintenance lock until it is closed."""
     with engine.connect() as connection:
         with connection.begin():
             connection.execute(text("SET statement_timeout = 0"))
             if not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
-                raise HistoryUnavailableError("somebody else is maintaining this database")
+                raise HistoryUnavailableError("another process is maintaining this database")
         try:
             yield connection
-            with connection.begin():  # the server may take its time to see that the session is over
+            with connection.begin():  # the server may notice late that the session ended
                 connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
         finally:
-            connection.invalidate()  # which releases it even where the connection is beyond use
+            connection.invalidate()  # releases the lock even if the connection is broken

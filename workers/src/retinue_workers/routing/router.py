@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Protocol
 
-from retinue_history import RunKey, RunRecord, Seen, skip_event_id
+from retinue_history import DetectionSummary, RunKey, RunRecord, skip_event_id
 from retinue_sdk import Input
 
 from retinue_workers.attempt import Attempt
@@ -113,7 +113,7 @@ class Router:
         sighting: Sighting,
         held: Sequence[tuple[Attempt, bool]],
         at_work: Sequence[Attempt],
-        earlier: Mapping[str, Sequence[Seen] | None],
+        earlier: Mapping[str, Sequence[DetectionSummary] | None],
     ) -> Callable[[], None]:
         """Take the attempts about one image; call what is returned to have them decided.
 
