@@ -42,7 +42,7 @@ SUMMARIES = """
 """
 
 ERASED = """
-    SELECT forgotten_images(
+    SELECT find_erased_images(
         %(image_id)s::uuid[], %(bucket)s::text[], %(key)s::text[], %(uploaded_at)s::timestamptz[]
     )
 """

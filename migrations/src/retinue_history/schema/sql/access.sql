@@ -1,5 +1,7 @@
--- Roles belong to the cluster, not to the database: another database of it may have made them
--- already, or may be making them right now. Their settings are left alone then.
+-- Who may do what.
+
+-- Roles belong to the cluster. Another database may have created them already, or be creating them now.
+-- Then their settings stay as they are.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'retinue_writer') THEN
@@ -17,7 +19,7 @@ BEGIN
         END;
     END IF;
 EXCEPTION WHEN insufficient_privilege THEN
-    RAISE EXCEPTION 'the user % may not create the roles retinue_writer and retinue_reader',
+    RAISE EXCEPTION 'user % may not create the roles retinue_writer and retinue_reader',
         current_user
         USING ERRCODE = 'insufficient_privilege',
         HINT = format(
@@ -26,7 +28,7 @@ EXCEPTION WHEN insufficient_privilege THEN
         );
 END $$;
 
--- The worker's login is made a member: GRANT retinue_writer TO ….
+-- A worker's login must be a member: GRANT retinue_writer TO ….
 GRANT SELECT, INSERT, UPDATE ON images, removals, runs, detections TO retinue_writer;
 GRANT SELECT, INSERT ON detector_configurations TO retinue_writer;
 GRANT USAGE ON SEQUENCE
@@ -34,10 +36,10 @@ GRANT USAGE ON SEQUENCE
 GRANT SELECT, INSERT, UPDATE, DELETE ON quota_leases TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE ON quotas, monthly_spending, models, model_sessions TO retinue_writer;
 GRANT SELECT ON label_counts, labels, label_parents TO retinue_writer;
-GRANT EXECUTE ON FUNCTION forgotten_images(uuid[], text[], text[], timestamptz[])
+GRANT EXECUTE ON FUNCTION find_erased_images(uuid[], text[], text[], timestamptz[])
     TO retinue_writer;
 
--- Analysts may read the tables too; only the views are promised to stay as they are.
+-- Analysts may read the tables too, but only the views are stable.
 GRANT SELECT ON
     images, removals, runs, detections, detector_configurations, label_counts, labels,
     label_parents, quotas, quota_leases, monthly_spending, models, model_sessions, erasures
@@ -52,9 +54,9 @@ GRANT SELECT ON
 COMMENT ON TABLE alembic_version IS 'Which revision the schema is at';
 COMMENT ON COLUMN alembic_version.version_num IS 'The revision; written by Alembic';
 
--- Without rights on any table, a login can still write large objects and the log, fill the disk with
--- temporary tables, and hold the locks that workers wait for. Postgres grants that to PUBLIC. Only a
--- superuser can revoke the functions (on RDS nobody can), and only the database's owner the tables.
+-- Postgres lets every login write large objects and to the log, fill the disk with temporary tables,
+-- and hold the locks that workers wait for. Only a superuser can revoke the functions (on RDS no one
+-- can), and only the database's owner can revoke temporary tables.
 DO $$
 DECLARE
     open_to_all record;
@@ -71,7 +73,7 @@ BEGIN
             EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', open_to_all.signature);
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO retinue_writer', open_to_all.signature);
         END LOOP;
-        -- What sorts and joins of one session may put on the disk; no session can raise it.
+        -- The disk space for sorts and joins of one session. A session can't raise it.
         EXECUTE format(
             'ALTER ROLE retinue_reader IN DATABASE %I SET temp_file_limit = %L',
             current_database(), '4GB'

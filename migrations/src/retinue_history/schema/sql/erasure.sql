@@ -1,4 +1,6 @@
--- Two random UUIDs: 244 bits of the server's strong randomness, without an extension.
+-- Erasure on request: what was erased is known by salted digests, and triggers keep it out.
+
+-- Two random UUIDs are 244 bits of strong randomness, without an extension.
 INSERT INTO erasure_salt (salt) VALUES (uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
 
 CREATE FUNCTION erasure_digest(name text) RETURNS bytea
@@ -6,13 +8,13 @@ CREATE FUNCTION erasure_digest(name text) RETURNS bytea
     RETURN sha256((SELECT salt FROM erasure_salt) || convert_to(name, 'UTF8'));
 
 COMMENT ON FUNCTION erasure_digest(text) IS
-    'A name as erasures and erased_names keep it: whoever knows the name and owns the database can '
-    'look it up, and nobody can read it';
+    'The salted digest of a name in erasures and erased_names. Only the database''s owner can '
+    'look up a name, and no one can read it';
 
--- These run with the owner's rights: a worker need not see who was forgotten. Each holds a lock,
--- shared with all writers, until its transaction ends. An erasure writes its names, commits, and
--- takes that lock alone for a moment: whatever was written by those who did not see the names is
--- committed by then, and found by the deletion that follows.
+-- The triggers run with the owner's rights, because workers may not see who was erased. Each shares a
+-- lock with all writers until its transaction ends. An erasure writes its names, commits, and then
+-- takes that lock exclusively for a moment. What transactions wrote without seeing the names is
+-- committed by then, and the deletion that follows finds it.
 CREATE FUNCTION withhold_erased_response() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
 AS $$
@@ -21,14 +23,14 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(5928237158326682882);
     IF NOT EXISTS (SELECT FROM erased_names) THEN
-        RETURN NEW; -- the usual case, made quick
+        RETURN NEW;  -- the usual case
     END IF;
-    -- Materialized, so that a digest is made once a name, and looked up by the index.
-    WITH told AS MATERIALIZED (
+    -- Materialized, so that each digest is computed once and looked up by the index.
+    WITH named AS MATERIALIZED (
         SELECT name, erasure_digest(name) AS digest
         FROM unnest(faces_named(NEW.raw_response)) AS name
     )
-    SELECT array_agg(name) INTO erased FROM told JOIN erased_names USING (digest);
+    SELECT array_agg(name) INTO erased FROM named JOIN erased_names USING (digest);
     IF erased IS NOT NULL THEN
         NEW.raw_response := without_faces(NEW.raw_response, erased);
         NEW.erased_at := now();
@@ -37,7 +39,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION withhold_erased_response() IS
-    'Keeps forgotten people out of new runs'' raw responses';
+    'Keeps erased people out of the raw responses of new runs';
 
 CREATE FUNCTION withhold_erased_detection() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -54,17 +56,17 @@ BEGIN
     IF NEW.kind = 'face_match' THEN
         names := names || NEW.label;
     END IF;
-    WITH told AS MATERIALIZED (
+    WITH named AS MATERIALIZED (
         SELECT erasure_digest(name) AS digest FROM unnest(names) AS name
     )
-    SELECT EXISTS (SELECT FROM told JOIN erased_names USING (digest)) INTO erased;
+    SELECT EXISTS (SELECT FROM named JOIN erased_names USING (digest)) INTO erased;
     IF NOT erased THEN
         RETURN NEW;
     END IF;
     UPDATE runs
     SET detection_count = detection_count - 1,
         erased_at = now(),
-        -- Where no id names the person, the run looked for that person alone: CompareFaces.
+        -- Without an id of the person, the run searched for that person only: CompareFaces.
         raw_response = CASE jsonb_typeof(raw_response)
             WHEN 'object' THEN raw_response - ARRAY['SourceImageFace', 'FaceMatches']
             ELSE raw_response
@@ -74,7 +76,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION withhold_erased_detection() IS
-    'Keeps forgotten people out of new detections';
+    'Keeps erased people out of new detections';
 
 CREATE FUNCTION erased_until(image_bucket text, image_key text, image uuid) RETURNS timestamptz
     LANGUAGE sql STABLE
@@ -88,32 +90,32 @@ CREATE FUNCTION erased_until(image_bucket text, image_key text, image uuid) RETU
                 erasure_digest('key:' || image_key)
             ] || ARRAY(
                 SELECT erasure_digest(
-                    'prefix:s3://' || image_bucket || '/' || left(image_key, told.prefix_length)
+                    'prefix:s3://' || image_bucket || '/' || left(image_key, known.prefix_length)
                 )
                 FROM (
                     SELECT DISTINCT prefix_length FROM erased_images
                     WHERE prefix_length IS NOT NULL
-                ) AS told
-                WHERE told.prefix_length <= char_length(image_key)
+                ) AS known
+                WHERE known.prefix_length <= char_length(image_key)
             )
         )
     );
 
 COMMENT ON FUNCTION erased_until(text, text, uuid) IS
-    'Until when uploads of this image were forgotten; null if they never were';
+    'The time up to which uploads of this image are erased; null if none are';
 
 CREATE FUNCTION await_erasures() RETURNS trigger
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    -- An expression, where PERFORM would start a statement.
+    -- An expression costs less than a PERFORM, which starts a statement.
     shared text := pg_advisory_xact_lock_shared(5928237158326682882);
 BEGIN
     RETURN NULL;
 END $$;
 
 COMMENT ON FUNCTION await_erasures() IS
-    'Lets an erasure wait until this transaction has ended';
+    'Makes an erasure wait until this transaction has ended';
 
 CREATE FUNCTION withhold_erased_image() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -122,13 +124,13 @@ DECLARE
     erased timestamptz;
 BEGIN
     IF NOT EXISTS (SELECT FROM erased_images) THEN
-        RETURN NEW; -- the usual case, made quick
+        RETURN NEW;  -- the usual case
     END IF;
     erased := erased_until(NEW.bucket, NEW.key, NEW.image_id);
     IF NEW.last_uploaded_at <= erased THEN
         RETURN NULL;
     END IF;
-    -- The same bytes came again: of the upload before, nothing is told.
+    -- The same bytes were uploaded again. The earlier upload must leave no trace.
     IF NEW.uploaded_at <= erased THEN
         NEW.uploaded_at := NEW.last_uploaded_at;
     END IF;
@@ -136,27 +138,27 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION withhold_erased_image() IS
-    'Keeps forgotten images out of images';
+    'Keeps erased images out of images';
 
 CREATE FUNCTION withhold_run_of_erased_image() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
 AS $$
 DECLARE
-    seen images;
+    image images;
 BEGIN
     IF NOT EXISTS (SELECT FROM erased_images) THEN
         RETURN NEW;
     END IF;
-    SELECT * INTO seen FROM images WHERE images.image_id = NEW.image_id;
-    -- Withheld a moment ago, in this transaction; or still there, and about to be deleted.
-    IF NOT FOUND OR seen.last_uploaded_at <= erased_until(seen.bucket, seen.key, seen.image_id) THEN
+    SELECT * INTO image FROM images WHERE images.image_id = NEW.image_id;
+    -- Withheld earlier in this transaction, or still there and about to be deleted.
+    IF NOT FOUND OR image.last_uploaded_at <= erased_until(image.bucket, image.key, image.image_id) THEN
         RETURN NULL;
     END IF;
     RETURN NEW;
 END $$;
 
 COMMENT ON FUNCTION withhold_run_of_erased_image() IS
-    'Keeps runs of forgotten images out of runs';
+    'Keeps runs of erased images out of runs';
 
 CREATE FUNCTION withhold_removal_of_erased_image() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -167,7 +169,7 @@ BEGIN
             NEW.bucket, NEW.key,
             CASE WHEN NEW.version <> '' THEN image_id(NEW.bucket, NEW.key, NEW.version) END
         ) IS NOT NULL
-        -- Where the object was uploaded again, its removal is news about that.
+        -- If the object was uploaded again, the removal concerns that upload.
         AND NOT EXISTS (SELECT FROM images WHERE images.bucket = NEW.bucket AND images.key = NEW.key)
     THEN
         RETURN NULL;
@@ -176,9 +178,9 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION withhold_removal_of_erased_image() IS
-    'Keeps the names of forgotten objects out of removals, when they are removed from S3 at last';
+    'Keeps the names of erased objects out of removals, when they are removed from S3 later';
 
-CREATE FUNCTION forgotten_images(
+CREATE FUNCTION find_erased_images(
     asked uuid[], asked_buckets text[], asked_keys text[], asked_uploads timestamptz[]
 ) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -194,10 +196,10 @@ BEGIN
     WHERE one.uploaded_at <= erased_until(one.bucket, one.key, one.image_id);
 END $$;
 
-COMMENT ON FUNCTION forgotten_images(uuid[], text[], text[], timestamptz[]) IS
-    'Which of these images were forgotten after these uploads: nobody need look at them';
+COMMENT ON FUNCTION find_erased_images(uuid[], text[], text[], timestamptz[]) IS
+    'Those of these images that were erased after these uploads; detectors can skip them';
 
--- A function with its owner's rights must not look for its tables where others can put some.
+-- A function with its owner's rights must not find tables that another user created.
 DO $$
 DECLARE
     name text;
@@ -205,7 +207,7 @@ BEGIN
     FOREACH name IN ARRAY ARRAY[
         'withhold_erased_response()', 'withhold_erased_detection()', 'withhold_erased_image()',
         'withhold_run_of_erased_image()', 'withhold_removal_of_erased_image()',
-        'forgotten_images(uuid[], text[], text[], timestamptz[])'
+        'find_erased_images(uuid[], text[], text[], timestamptz[])'
     ] LOOP
         EXECUTE format(
             'ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', name, current_schema()
@@ -216,7 +218,7 @@ END $$;
 
 REVOKE ALL ON FUNCTION erasure_digest(text), erased_until(text, text, uuid) FROM PUBLIC;
 
--- The conditions cost next to nothing, and spare all other detectors the functions and the indexes.
+-- The conditions are cheap. They save all other detectors the function calls and index lookups.
 CREATE TRIGGER withhold_erased BEFORE INSERT ON runs
     FOR EACH ROW
     WHEN (NEW.raw_response ?| ARRAY[
@@ -229,7 +231,7 @@ CREATE TRIGGER withhold_erased BEFORE INSERT ON detections
     WHEN (NEW.kind = 'face_match' OR NEW.attributes ?| ARRAY['Face', 'FaceId', 'UserId'])
     EXECUTE FUNCTION withhold_erased_detection();
 
--- In the order in which writers take the tables' locks.
+-- In the order in which writers lock the tables.
 CREATE TRIGGER await_erasures BEFORE INSERT ON images
     FOR EACH STATEMENT EXECUTE FUNCTION await_erasures();
 CREATE TRIGGER withhold_erased_image BEFORE INSERT ON images

@@ -1,3 +1,5 @@
+-- Which faces an answer of Amazon Rekognition names. Indexes of tables call faces_named().
+
 CREATE FUNCTION faces_named(answer jsonb) RETURNS text[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN (
@@ -46,5 +48,5 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION without_faces(jsonb, text[]) IS
-    'An answer of Amazon Rekognition without the entries that name one of these ids: an element of '
-    'a list is left out, anything else becomes null';
+    'An answer of Amazon Rekognition without the entries that name one of these ids. List elements '
+    'are removed; anything else becomes null';

@@ -1,14 +1,16 @@
--- Words are searched by parts of them. A trusted extension: the owner of the database may create it,
--- and RDS, Debian and the embedded server all ship it.
+-- What identifies an image and orders its events. Tables refer to these functions.
+
+-- For searching words by parts of them. A trusted extension: the database's owner may create it. RDS,
+-- Debian and the embedded server all ship it.
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 
--- convert_to is declared stable. A function in SQL that calls it, and says of itself that it is
--- immutable, cannot become a part of the statement around it: each call starts one of its own.
+-- In PL/pgSQL, because Postgres can't inline an immutable SQL function that calls convert_to, which is
+-- only stable. Each call would start a statement of its own.
 CREATE FUNCTION image_id(bucket text, key text, version text) RETURNS uuid
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
-    -- Bucket and version cannot contain a newline, so the text is unambiguous.
+    -- Bucket and version can't contain a newline, so the text is unambiguous.
     digest bytea := sha256(convert_to(bucket || E'\n' || version || E'\n' || key, 'UTF8'));
 BEGIN
     -- A UUIDv8 (RFC 9562) from the first 16 bytes of SHA-256.
@@ -29,8 +31,8 @@ CREATE FUNCTION sequencer_rank(sequencer text) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 BEGIN
-    -- S3 says: pad the shorter with zeros on the right, then compare as text. Without the zeros on
-    -- the right the comparison is the same, and needs no second operand; bytes need no collation.
+    -- S3's rule: pad the shorter with zeros on the right, then compare as text. Stripping the zeros
+    -- gives the same order and needs one operand. Bytes compare without a collation.
     RETURN convert_to(rtrim(upper(sequencer), '0'), 'UTF8');
 END $$;
 

@@ -1,7 +1,9 @@
+-- Labels: their hierarchy, and the daily counts that triggers of detections keep.
+
 CREATE FUNCTION label_is(ancestor text) RETURNS text[]
-    -- Dear, so that the planner asks once for an index rather than for each row.
+    -- A high cost makes the planner call it once for an index scan, not once for each row.
     LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 100000
-    -- UNION, not UNION ALL: a circle of parents ends where it closes.
+    -- UNION, not UNION ALL, ends a cycle of parents.
     RETURN (
         WITH RECURSIVE narrower (label) AS (
             SELECT ancestor
@@ -16,32 +18,32 @@ CREATE FUNCTION label_is(ancestor text) RETURNS text[]
     );
 
 COMMENT ON FUNCTION label_is(text) IS
-    'The label and everything that is a kind of it: WHERE label = ANY (label_is(''Vehicle'')). '
-    'Upper and lower case do not matter';
+    'The label and all narrower labels: WHERE label = ANY (label_is(''Vehicle'')). '
+    'Case-insensitive';
 
 CREATE FUNCTION label_is(label text, ancestor text) RETURNS boolean
-    -- Not strict, so that the planner puts the comparison in its place and finds the index.
+    -- Not strict, so that the planner can inline it and use the index.
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN label = ANY (label_is(ancestor));
 
 COMMENT ON FUNCTION label_is(text, text) IS
-    'Whether a label is, or is a kind of, another: WHERE label_is(label, ''Vehicle'')';
+    'Whether a label equals another or is a kind of it: WHERE label_is(label, ''Vehicle'')';
 
 CREATE FUNCTION label_parents_in(attributes jsonb) RETURNS SETOF text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE ROWS 3
     BEGIN ATOMIC
         SELECT DISTINCT parent
         FROM (
-            SELECT CASE jsonb_typeof(told)
-                WHEN 'object' THEN coalesce(told ->> 'Name', told ->> 'name')
-                WHEN 'string' THEN told #>> '{}'
+            SELECT CASE jsonb_typeof(value)
+                WHEN 'object' THEN coalesce(value ->> 'Name', value ->> 'name')
+                WHEN 'string' THEN value #>> '{}'
             END
             FROM (
                 SELECT jsonb_path_query(attributes, '$.Parents[*]')
                 UNION ALL SELECT jsonb_path_query(attributes, '$.parents[*]')
                 UNION ALL SELECT jsonb_path_query(attributes, '$.ParentName')
                 UNION ALL SELECT jsonb_path_query(attributes, '$.supercategory')
-            ) AS everything (told)
+            ) AS everything (value)
         ) AS names (parent)
         WHERE octet_length(parent) BETWEEN 1 AND 500;
     END;
@@ -54,8 +56,8 @@ CREATE FUNCTION label_series(
     kind text, label text, detector text, detector_version text, model_version text
 ) RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
-    -- Five texts may be longer than an index entry. Written as a JSON array, two different lists
-    -- are never the same text.
+    -- A digest, because five texts can be longer than an index entry. As a JSON array, two different
+    -- lists never have the same text.
     RETURN encode(
         substr(
             sha256(convert_to(
@@ -68,15 +70,15 @@ CREATE FUNCTION label_series(
     )::uuid;
 
 COMMENT ON FUNCTION label_series(text, text, text, text, text) IS
-    'What is counted together in label_counts, as 16 bytes';
+    'The key of what label_counts counts together: a digest of the five texts';
 
--- The triggers run with the rights of the tables' owner: a writer may add detections, and nobody
--- may change a count by hand. Each works on all rows of a statement at once. Texts that were read
--- are counted together, without what they say: nearly every one is a label of its own.
+-- The triggers run with the rights of the tables' owner: a writer can add detections, but can't change
+-- a count. Each trigger handles all rows of a statement. Recognized texts are counted together,
+-- without their content, because nearly every text is a label of its own.
 
 CREATE FUNCTION count_added_labels() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    -- The plan is made once, perhaps while runs is nearly empty: it must not read all of it later.
+    -- A plan made while runs is nearly empty must not scan all of it later.
     SET enable_seqscan = off
 AS $$
 DECLARE
@@ -85,7 +87,7 @@ DECLARE
     new_labels text[];
     new_kinds text[];
 BEGIN
-    -- Sorted, so that two transactions take the rows in the same order and cannot deadlock.
+    -- Sorted, so that two transactions lock the rows in the same order and can't deadlock.
     WITH grouped AS MATERIALIZED (
         SELECT
             (added.detected_at AT TIME ZONE 'UTC')::date AS day, runs.detector,
@@ -100,7 +102,7 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT detector, detector_version, model_version FROM runs
             WHERE runs.run_id = added.run_id AND runs.started_at = added.detected_at
-            LIMIT 1  -- keeps it a look into the index for each
+            LIMIT 1  -- makes it an index lookup for each row
         ) AS runs ON true
         GROUP BY 1, 2, 3, 4, 5, 6
     ), counted AS (
@@ -118,7 +120,7 @@ BEGIN
         ON CONFLICT (day, series, shard) DO UPDATE SET
             detections = known.detections + excluded.detections,
             confidence_ppm = known.confidence_ppm + excluded.confidence_ppm
-        -- A row that was inserted, not updated, has no xmax: only then may the label be new.
+        -- An inserted row has no xmax, an updated one has. Only an inserted row can have a new label.
         RETURNING kind, label, known.xmax = 0
             AND kind <> 'text' AND octet_length(label) + octet_length(kind) <= 1000 AS is_new
     ), learned AS (
@@ -130,9 +132,9 @@ BEGIN
     INTO stray, wider, new_labels, new_kinds
     FROM checked, learned;
     IF stray THEN
-        RAISE EXCEPTION 'a detection''s detected_at is not the started_at of its run'
+        RAISE EXCEPTION 'detected_at of a detection differs from started_at of its run'
             USING ERRCODE = 'check_violation',
-            HINT = 'views look up a run''s detections by both';
+            HINT = 'Views look up a run''s detections by both.';
     END IF;
     IF new_labels IS NOT NULL THEN
         INSERT INTO labels (label, kind)
@@ -154,7 +156,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION count_added_labels() IS
-    'Counts detections into label_counts, and learns labels and their parents from them';
+    'Adds detections to label_counts, and their labels to labels and label_parents';
 
 CREATE FUNCTION count_removed_labels() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -188,9 +190,9 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION count_removed_labels() IS
-    'Takes deleted detections out of label_counts';
+    'Subtracts deleted detections from label_counts';
 
-CREATE FUNCTION forget_label_counts() RETURNS trigger
+CREATE FUNCTION clear_label_counts() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
 AS $$
 BEGIN
@@ -198,7 +200,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-COMMENT ON FUNCTION forget_label_counts() IS
+COMMENT ON FUNCTION clear_label_counts() IS
     'Empties label_counts when detections is truncated';
 
 CREATE FUNCTION delete_detections_of_run() RETURNS trigger
@@ -210,27 +212,27 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION delete_detections_of_run() IS
-    'Deletes a run''s detections while the run can still be asked what they were counted as';
+    'Deletes a run''s detections before the run, which tells what they were counted as';
 
 CREATE FUNCTION refuse_changed_run() RETURNS trigger
     LANGUAGE plpgsql
 AS $$
 BEGIN
-    RAISE EXCEPTION 'a run is a fact: its image, detector, versions and time cannot change'
+    RAISE EXCEPTION 'the image, detector, versions and time of a run cannot change'
         USING ERRCODE = 'check_violation',
-        HINT = 'record another run, or delete this one';
+        HINT = 'Record another run, or delete this one.';
 END $$;
 
 COMMENT ON FUNCTION refuse_changed_run() IS
-    'Keeps the counts right, which are kept by these columns of runs';
+    'Protects the columns of runs by which detections were counted';
 
--- Who calls them may have tables of the same names in a schema of their own; these mean ours.
+-- A caller's search_path must not redirect these functions to other tables of the same names.
 DO $$
 DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY[
-        'count_added_labels', 'count_removed_labels', 'forget_label_counts',
+        'count_added_labels', 'count_removed_labels', 'clear_label_counts',
         'delete_detections_of_run'
     ] LOOP
         EXECUTE format(
@@ -252,7 +254,7 @@ CREATE TRIGGER count_updated_to AFTER UPDATE ON detections
     REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION count_added_labels();
 CREATE TRIGGER count_truncated AFTER TRUNCATE ON detections
-    FOR EACH STATEMENT EXECUTE FUNCTION forget_label_counts();
+    FOR EACH STATEMENT EXECUTE FUNCTION clear_label_counts();
 CREATE TRIGGER delete_detections BEFORE DELETE ON runs
     FOR EACH ROW EXECUTE FUNCTION delete_detections_of_run();
 CREATE TRIGGER refuse_change

@@ -1,3 +1,5 @@
+-- detections has a partition for each month, and a default one for rows whose month has none yet.
+
 CREATE TABLE detections_default PARTITION OF detections DEFAULT;
 
 CREATE FUNCTION detections_partitions() RETURNS TABLE (
@@ -21,8 +23,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION detections_partitions() IS
-    'The partitions of detections and the time that each is for; without detections_default, which '
-    'takes what fits into none';
+    'The partitions of detections with the time range of each, without detections_default';
 
 CREATE FUNCTION missing_detections_months(ahead integer) RETURNS TABLE (
     partition text, starts timestamptz, ends timestamptz
@@ -46,8 +47,8 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION missing_detections_months(integer) IS
-    'The partitions that are missing from this month to so many months ahead, and those for the '
-    'months of what is in detections_default';
+    'The missing partitions for this month and so many months ahead, and for the rows in '
+    'detections_default';
 
 CREATE FUNCTION add_detections_months(ahead integer) RETURNS SETOF text
     LANGUAGE plpgsql
@@ -56,7 +57,7 @@ DECLARE
     month record;
 BEGIN
     FOR month IN SELECT * FROM missing_detections_months(ahead) LOOP
-        -- Made aside and attached: a table that is created as a partition locks readers out.
+        -- Created apart and then attached: CREATE TABLE … PARTITION OF would block readers.
         EXECUTE format(
             'CREATE TABLE %I (LIKE detections INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
             month.partition
@@ -75,7 +76,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION add_detections_months(integer) IS
-    'Makes the partitions that missing_detections_months() names, and moves into them what is in '
-    'detections_default; returns their names';
+    'Creates the partitions that missing_detections_months() lists, moves rows into them from '
+    'detections_default, and returns their names';
 
 SELECT add_detections_months(3);

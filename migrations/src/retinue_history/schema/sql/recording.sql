@@ -1,9 +1,12 @@
+-- What workers record, in one call. Postgres plans the statements of a function once a connection;
+-- planning them took longer than running them.
+
 -- An image is deleted by each removal that came after its last creation and, in an unversioned
--- bucket, by each other image that was put in its place. The outcome follows from what is known, not
--- from the order in which it came to be known.
-CREATE FUNCTION judge_images(image_ids uuid[], buckets text[], keys text[]) RETURNS void
+-- bucket, by each other image that replaced it. The result depends on the rows that exist, not on the
+-- order in which they were recorded.
+CREATE FUNCTION update_deleted_at(image_ids uuid[], buckets text[], keys text[]) RETURNS void
     LANGUAGE plpgsql
-    -- The plan is made once, perhaps while images is nearly empty: it must not read all of it later.
+    -- A plan made while images is nearly empty must not scan all of it later.
     SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 BEGIN
@@ -36,20 +39,20 @@ BEGIN
             SELECT unnest(image_ids)
             UNION
             SELECT images.image_id
-            FROM unnest(buckets, keys) AS told (bucket, key)
-            JOIN images ON images.bucket = told.bucket AND images.key = told.key
+            FROM unnest(buckets, keys) AS given (bucket, key)
+            JOIN images ON images.bucket = given.bucket AND images.key = given.key
         )
     ) AS judged
     WHERE images.image_id = judged.image_id
         AND images.deleted_at IS DISTINCT FROM judged.deleted_at;
 END $$;
 
-COMMENT ON FUNCTION judge_images(uuid[], text[], text[]) IS
-    'Sets deleted_at of these images, and of all images of these keys, from what is known';
+COMMENT ON FUNCTION update_deleted_at(uuid[], text[], text[]) IS
+    'Computes deleted_at of these images, and of all images of these keys, from what is recorded';
 
--- Sightings of one image are merged, here and with the row that exists, by functions that do not
--- care for order: the earliest, the latest, the first that is known. DO UPDATE locks the row even
--- where its WHERE finds nothing to change, and then writes nothing.
+-- Several records of one image are merged with each other and with the existing row. Every rule is
+-- independent of their order: the earliest, the latest, the first known value. Where DO UPDATE's
+-- WHERE finds nothing to change, it locks the row and writes nothing.
 CREATE FUNCTION record_images(
     stripes int[], exclusive boolean[], image_ids uuid[], buckets text[], keys text[],
     versions text[], are_versioned boolean[], etags text[], sizes_bytes bigint[],
@@ -58,7 +61,7 @@ CREATE FUNCTION record_images(
     removed_sequencers text[], removed_ats timestamptz[]
 ) RETURNS void
     LANGUAGE plpgsql
-    -- Planned perhaps while removals is nearly empty: it must not read all of it later.
+    -- A plan made while removals is nearly empty must not scan all of it later.
     SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
 DECLARE
@@ -66,9 +69,9 @@ DECLARE
     added bigint;
     disputed boolean := cardinality(removed_keys) > 0 OR false = ANY (are_versioned);
 BEGIN
-    -- A removal must see every creation of its key that was committed before it, and the other way
-    -- round; snapshots alone do not give that, and each statement here has its own. Creations share
-    -- a lock, removals have it to themselves.
+    -- A removal must see every creation of its key that was committed before it, and vice versa.
+    -- Snapshots alone don't guarantee that, and each statement here has its own. Creations share a
+    -- lock, removals take it exclusively.
     FOR place IN 1 .. cardinality(stripes) LOOP
         IF exclusive[place] THEN
             locked := pg_advisory_xact_lock(1380275273, stripes[place]);  -- "RETI"
@@ -77,7 +80,7 @@ BEGIN
         END IF;
     END LOOP;
 
-    -- Most images are new, and go in as they are.
+    -- Most images are new and are inserted as they are.
     INSERT INTO images (
         image_id, bucket, key, version, versioned, etag, size_bytes, width_px, height_px,
         uploaded_at, last_uploaded_at, sequencer
@@ -90,7 +93,7 @@ BEGIN
     ON CONFLICT (image_id) DO NOTHING;
     GET DIAGNOSTICS added = ROW_COUNT;
 
-    -- What is told of the others, and of one that occurs twice, is added to what is known.
+    -- The others, and an image that occurs twice, are merged into the existing rows.
     IF added < cardinality(image_ids) THEN
         INSERT INTO images AS known (
             image_id, bucket, key, version, versioned, etag, size_bytes, width_px, height_px,
@@ -106,7 +109,7 @@ BEGIN
         FROM unnest(
             image_ids, buckets, keys, versions, are_versioned, etags, sizes_bytes, widths_px,
             heights_px, uploaded_ats, sequencers
-        ) AS seen (
+        ) AS given (
             image_id, bucket, key, version, versioned, etag, size_bytes, width_px, height_px,
             uploaded_at, sequencer
         )
@@ -138,41 +141,41 @@ BEGIN
         SELECT bucket, key, version, sequencer, removed_at
         FROM unnest(
             removed_buckets, removed_keys, removed_versions, removed_sequencers, removed_ats
-        ) AS told (bucket, key, version, sequencer, removed_at)
+        ) AS given (bucket, key, version, sequencer, removed_at)
         ORDER BY bucket, key, version, sequencer, removed_at
         ON CONFLICT DO NOTHING;
     END IF;
 
-    -- Whatever was removed, or may have taken another's place. Most images are neither.
+    -- Only removals, and images that may have replaced another, can change deleted_at. Most do neither.
     IF NOT disputed THEN
         disputed := EXISTS (
-            SELECT FROM unnest(buckets, keys) AS seen (bucket, key)
+            SELECT FROM unnest(buckets, keys) AS given (bucket, key)
             CROSS JOIN LATERAL (
                 SELECT FROM removals
-                WHERE removals.bucket = seen.bucket AND removals.key = seen.key
-                LIMIT 1  -- keeps it a look into the index for each
+                WHERE removals.bucket = given.bucket AND removals.key = given.key
+                LIMIT 1  -- makes it an index lookup for each row
             ) AS removed
         );
     END IF;
     IF NOT disputed AND added < cardinality(image_ids) THEN
         disputed := EXISTS (
-            SELECT FROM unnest(image_ids) AS seen (image_id)
+            SELECT FROM unnest(image_ids) AS given (image_id)
             CROSS JOIN LATERAL (
                 SELECT FROM images
-                WHERE images.image_id = seen.image_id AND deleted_at IS NOT NULL
+                WHERE images.image_id = given.image_id AND deleted_at IS NOT NULL
                 LIMIT 1
             ) AS deleted
         );
     END IF;
     IF disputed THEN
-        PERFORM judge_images(
+        PERFORM update_deleted_at(
             image_ids,
             removed_buckets || ARRAY(
-                SELECT bucket FROM unnest(buckets, are_versioned) AS seen (bucket, versioned)
+                SELECT bucket FROM unnest(buckets, are_versioned) AS given (bucket, versioned)
                 WHERE NOT versioned
             ),
             removed_keys || ARRAY(
-                SELECT key FROM unnest(keys, are_versioned) AS seen (key, versioned)
+                SELECT key FROM unnest(keys, are_versioned) AS given (key, versioned)
                 WHERE NOT versioned
             )
         );
@@ -182,11 +185,11 @@ END $$;
 COMMENT ON FUNCTION record_images(
     int[], boolean[], uuid[], text[], text[], text[], boolean[], text[], bigint[], int[], int[],
     timestamptz[], text[], text[], text[], text[], text[], timestamptz[]
-) IS 'Records sightings and removals; rows are columns of arrays';
+) IS 'Records images and removals, given as one array a column';
 
-CREATE FUNCTION those_inserted(given bigint[]) RETURNS bigint[]
+CREATE FUNCTION existing_run_ids(given bigint[]) RETURNS bigint[]
     LANGUAGE sql STABLE
-    -- A look into the index for each, however small the table was when this was planned.
+    -- An index lookup for each id, however small the table was when this was planned.
     SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
     BEGIN ATOMIC
         SELECT array_agg(runs.run_id ORDER BY number)
@@ -194,11 +197,11 @@ CREATE FUNCTION those_inserted(given bigint[]) RETURNS bigint[]
         LEFT JOIN runs ON runs.run_id = one.run_id;
     END;
 
-COMMENT ON FUNCTION those_inserted(bigint[]) IS
-    'The run ids that there are of these, and null in the place of each other';
+COMMENT ON FUNCTION existing_run_ids(bigint[]) IS
+    'These run ids, with null in place of those that do not exist';
 
--- Rows are sorted by their key before they are written, so that two workers with overlapping rows
--- take the rows' locks in the same order and cannot deadlock.
+-- Rows are sorted by their key before they are written, so that two workers with overlapping rows lock
+-- them in the same order and can't deadlock.
 CREATE FUNCTION record_runs(
     image_ids uuid[], detectors text[], detector_versions text[], fingerprints text[],
     event_ids text[], outcomes text[], retryables boolean[], error_codes text[],
@@ -219,13 +222,13 @@ DECLARE
     kept bigint[];
     added bigint;
 BEGIN
-    -- Given out beforehand, so that a row that is there tells which of ours it was.
+    -- Ids are assigned first, so that an id that exists afterwards tells which run was inserted.
     FOR run IN 1 .. cardinality(event_ids) LOOP
         kept[run] := nextval('runs_run_id_seq');
     END LOOP;
 
-    -- Without a conflict target: neither the same attempt twice nor a second success may be
-    -- inserted.
+    -- Without a conflict target, because two constraints apply: one run an event, and one success a
+    -- run key.
     INSERT INTO runs (
         run_id, image_id, detector, detector_version, fingerprint, event_id, outcome, retryable,
         error_code, error_message, model_version, started_at, duration_ms, detection_count,
@@ -246,7 +249,7 @@ BEGIN
     IF added = 0 THEN
         RETURN array_fill(NULL::bigint, ARRAY[cardinality(event_ids)]);
     ELSIF added < cardinality(kept) THEN
-        kept := those_inserted(kept);
+        kept := existing_run_ids(kept);
     END IF;
 
     IF cardinality(of_runs) > 0 THEN
@@ -262,14 +265,14 @@ BEGIN
         WHERE kept[of_runs[n]] IS NOT NULL;
     END IF;
 
-    -- After everything else, since all workers add to the same rows: the locks are short.
+    -- Last, because all workers add to the same rows and should hold their locks briefly.
     IF cardinality(charged_runs) > 0 THEN
         INSERT INTO monthly_spending AS known (
             month, detector, price_group, billed_units, price_usd
         )
         SELECT month, detectors[of_run], price_group, sum(billed_units), sum(price_usd)
         FROM unnest(charged_runs, charged_months, charged_groups, charged_units, charged_usds)
-            AS told (of_run, month, price_group, billed_units, price_usd)
+            AS given (of_run, month, price_group, billed_units, price_usd)
         WHERE kept[of_run] IS NOT NULL
         GROUP BY 1, 2, 3
         ORDER BY 1, 2, 3
@@ -286,6 +289,6 @@ COMMENT ON FUNCTION record_runs(
     int[], int[], text[], text[], double precision[], double precision[], double precision[],
     double precision[], double precision[], jsonb[], int[], date[], text[], numeric[], numeric[]
 ) IS
-    'Records runs with their detections and charges; rows are columns of arrays, and of_runs and '
-    'charged_runs say which run, from 1. Returns the run ids in the order of the runs, null for '
-    'those that were known';
+    'Records runs with their detections and charges, given as one array a column. of_runs and '
+    'charged_runs are positions of runs, from 1. Returns the run ids in the order of the runs, null '
+    'for those that were recorded before';

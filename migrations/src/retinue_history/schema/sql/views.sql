@@ -1,20 +1,22 @@
+-- The views are the public interface: their names and columns are stable.
+
 CREATE FUNCTION box_area(a box) RETURNS double precision
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN area(a);
 
 COMMENT ON FUNCTION box_area(box) IS
-    'The area of a view''s box as a share of the image, 0 to 1 where the box lies inside it; times '
-    'width_px and height_px of the image, it is in square pixels';
+    'The area of a view''s box as a share of the image. Multiply by width_px and height_px for '
+    'square pixels';
 
 CREATE FUNCTION iou(a box, b box) RETURNS double precision
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    -- The boxes' common area over the area that either covers; a # b is null where they are apart.
+    -- The common area of the boxes over the area that either covers. a # b is null if they are disjoint.
     RETURN coalesce(
         area(a # b) / nullif(area(a) + area(b) - area(a # b), 0), 0
     );
 
 COMMENT ON FUNCTION iou(box, box) IS
-    'Intersection over union of two boxes of one image: 0 if they are apart, 1 if they are equal';
+    'Intersection over union of two boxes of one image: 0 if they are disjoint, 1 if equal';
 
 CREATE VIEW detection_history AS
 SELECT
@@ -56,14 +58,13 @@ JOIN runs ON runs.run_id = detections.run_id
 JOIN images ON images.image_id = runs.image_id;
 
 COMMENT ON VIEW detection_history IS
-    'Every detection ever made, with its image and detector; several runs of one image all count';
+    'Every detection of every run, with its image and detector';
 
--- An anti-join, where DISTINCT ON would read better: a condition on the image, the label or the
--- time then reaches the tables' indexes instead of filtering the newest runs of all images.
--- A run's detections have the time of the run, which tells in which month to look for them. Said with
--- an equals sign, the planner would take it for a second coincidence, and expect next to no rows.
--- The id that is shown, and asked for, is the image's own rather than the run's. Whoever asks for a page
--- of images then meets each image once, and not once for each detection.
+-- An anti-join instead of DISTINCT ON, so that a condition on the image, the label or the time reaches
+-- the tables' indexes. With DISTINCT ON, the newest runs of all images would be computed first.
+-- The time of a run tells in which partition its detections are. BETWEEN, because the planner takes an
+-- equals sign for a second independent condition and expects next to no rows.
+-- The image_id is that of images, so that a page of images is read image by image.
 CREATE VIEW latest_detections AS
 SELECT
     detections.detection_id,
@@ -145,8 +146,8 @@ WHERE runs.outcome = 'failed'
     );
 
 COMMENT ON VIEW failed_runs IS
-    'Failed runs whose run key (image, detector, detector version, fingerprint) has not succeeded: '
-    'what `retinue replay` can select. One row per attempt';
+    'Failed runs whose run key (image, detector, detector version, fingerprint) has not succeeded. '
+    '`retinue replay` selects from it. One row per attempt';
 
 CREATE VIEW run_costs AS
 SELECT
@@ -162,17 +163,6 @@ FROM runs
 GROUP BY runs.detector, (runs.started_at AT TIME ZONE 'UTC')::date;
 
 COMMENT ON VIEW run_costs IS 'What each detector cost on each day, and what its route saved';
-
-COMMENT ON COLUMN run_costs.detector IS 'The detector''s name';
-COMMENT ON COLUMN run_costs.day IS 'The day in UTC on which the runs started';
-COMMENT ON COLUMN run_costs.runs IS 'How many runs, failed ones included';
-COMMENT ON COLUMN run_costs.failed_runs IS 'How many of them failed';
-COMMENT ON COLUMN run_costs.billed_units IS 'Units that the provider bills for them';
-COMMENT ON COLUMN run_costs.price_usd IS 'What they cost, in US dollars';
-COMMENT ON COLUMN run_costs.skipped_runs IS 'How many images a route kept from the detector';
-COMMENT ON COLUMN run_costs.saved_usd IS
-    'The saving, in US dollars: for each skip the price of one billed unit as it was then. An '
-    'estimate: where a call bills several units, or none, the truth differs';
 
 CREATE VIEW latest_runs AS
 SELECT
@@ -209,7 +199,7 @@ WHERE runs.outcome = 'succeeded'
 
 COMMENT ON VIEW latest_runs IS
     'The newest successful run of each detector on each image that still exists; a detection_count '
-    'of 0 says that it looked and found nothing';
+    'of 0 means that it found nothing';
 
 CREATE VIEW image_labels AS
 SELECT
@@ -245,8 +235,8 @@ CROSS JOIN LATERAL (
 WHERE images.deleted_at IS NULL AND looked.detectors IS NOT NULL;
 
 COMMENT ON VIEW image_labels IS
-    'One row per image that still exists and that some detector could look at, with all labels of '
-    'its latest runs. To find images by label, ask latest_detections, which has an index';
+    'One row per image that still exists and has a successful run, with all labels of its latest '
+    'runs. To find images by label, query latest_detections, which has an index';
 
 CREATE VIEW label_counts_daily AS
 SELECT
@@ -258,9 +248,9 @@ GROUP BY day, detector, detector_version, model_version, kind, label
 HAVING sum(detections) > 0;
 
 COMMENT ON VIEW label_counts_daily IS
-    'How many detections of each label each model made on each day: exact at any moment, and kept '
-    'when `retinue maintain` drops a month of detections. Texts that were read (kind text) are '
-    'counted together, with an empty label';
+    'How many detections of each label each model made on each day. Always exact, and kept when '
+    '`retinue maintain` drops a month of detections. Recognized texts (kind text) are counted '
+    'together, with an empty label';
 
 CREATE VIEW drift AS
 SELECT
@@ -291,8 +281,8 @@ JOIN (
     AND made.model_version IS NOT DISTINCT FROM found.model_version;
 
 COMMENT ON VIEW drift IS
-    'How often, and how surely, each model found each label in each week: a model that changes, or '
-    'pictures that do, show here';
+    'How often, and with what confidence, each model found each label in each week. A change of the '
+    'model or of the images shows here';
 
 CREATE VIEW detector_versions AS
 SELECT
@@ -315,10 +305,9 @@ LEFT JOIN detector_configurations AS configured
     AND configured.fingerprint = made.fingerprint;
 
 COMMENT ON VIEW detector_versions IS
-    'Every detector, version, set of options and model that made runs, and when';
+    'Every detector, version, set of options and model version that made runs, and when';
 
--- Boxes match if each is the other's best, with an IoU of 0.5 or more: the usual measure (PASCAL
--- VOC), one to one.
+-- Boxes match if each is the other's best and their IoU is 0.5 or more, as in PASCAL VOC.
 CREATE VIEW detector_agreement AS
 SELECT
     a.image_id, a.bucket, a.key, a.version, a.s3_uri, a.detector AS detector_a,
@@ -365,8 +354,8 @@ LEFT JOIN LATERAL (
 ) AS matched ON said.boxes_a > 0 AND said.boxes_b > 0;
 
 COMMENT ON VIEW detector_agreement IS
-    'What two detectors found in the same image, label by label: both, or only one of them, and how '
-    'many boxes are the same. From their latest runs; ask with conditions on image or detectors';
+    'What two detectors found in the same image, label by label, and how many boxes match. Compares '
+    'their latest runs; query it with conditions on the image or the detectors';
 
 CREATE VIEW skipped_runs AS
 SELECT
@@ -400,26 +389,6 @@ WHERE runs.outcome = 'skipped'
 COMMENT ON VIEW skipped_runs IS
     'Images that a route kept from a detector, and why, unless the run key (image, detector, '
     'detector version, fingerprint) succeeded before or since. One row per event';
-COMMENT ON COLUMN skipped_runs.run_id IS 'Row number';
-COMMENT ON COLUMN skipped_runs.image_id IS 'image_id(bucket, key, version)';
-COMMENT ON COLUMN skipped_runs.bucket IS 'The S3 bucket''s name';
-COMMENT ON COLUMN skipped_runs.key IS 'The S3 object''s key, decoded';
-COMMENT ON COLUMN skipped_runs.version IS
-    'The S3 version id, or the ETag where the bucket is unversioned';
-COMMENT ON COLUMN skipped_runs.s3_uri IS 's3://bucket/key; does not tell versions apart';
-COMMENT ON COLUMN skipped_runs.detector IS 'The detector''s name';
-COMMENT ON COLUMN skipped_runs.detector_version IS 'The detector''s version';
-COMMENT ON COLUMN skipped_runs.fingerprint IS
-    'Digest of the detector''s options and of the model they name';
-COMMENT ON COLUMN skipped_runs.event_id IS 'The event that was decided about, and /skipped';
-COMMENT ON COLUMN skipped_runs.reason_code IS 'Which condition did not hold, for programs';
-COMMENT ON COLUMN skipped_runs.reason IS 'Which condition did not hold, for people';
-COMMENT ON COLUMN skipped_runs.saved_usd IS
-    'What one billed unit would have cost, in US dollars';
-COMMENT ON COLUMN skipped_runs.skipped_at IS 'When the route decided';
-COMMENT ON COLUMN skipped_runs.deleted_at IS
-    'When the image was removed or found missing; null while it exists';
-
 CREATE VIEW model_costs AS
 SELECT
     session_id, model, detector, units, requested_at, running_at, stop_requested_at, stopped_at,
@@ -431,56 +400,36 @@ SELECT
 FROM model_sessions;
 
 COMMENT ON VIEW model_costs IS
-    'Inference-unit minutes and US dollars of each time that a model was hosted, until now';
-COMMENT ON COLUMN model_costs.session_id IS 'The session''s number';
-COMMENT ON COLUMN model_costs.model IS 'The provider''s name for the model';
-COMMENT ON COLUMN model_costs.detector IS 'The detector that asks it';
-COMMENT ON COLUMN model_costs.units IS 'Inference units';
-COMMENT ON COLUMN model_costs.requested_at IS 'When the start was requested';
-COMMENT ON COLUMN model_costs.running_at IS 'When it was seen to run first';
-COMMENT ON COLUMN model_costs.stop_requested_at IS 'When the stop was requested';
-COMMENT ON COLUMN model_costs.stopped_at IS 'When it was seen to be stopped; null while it is not';
-COMMENT ON COLUMN model_costs.start_reason IS 'Why it was started';
-COMMENT ON COLUMN model_costs.stop_reason IS 'Why it was stopped, or ended';
-COMMENT ON COLUMN model_costs.unit_minutes IS
-    'Inference-unit minutes from the request to the end: never less than the provider bills';
-COMMENT ON COLUMN model_costs.price_usd IS 'What they cost, in US dollars';
+    'Inference-unit minutes and cost of each session in which a model was hosted';
 
-COMMENT ON COLUMN latest_runs.size_bytes IS
-    'The object''s size in bytes; null if not known';
-COMMENT ON COLUMN latest_runs.width_px IS
-    'The image''s width in pixels as displayed; null if not known';
-COMMENT ON COLUMN latest_runs.height_px IS
-    'The image''s height in pixels as displayed; null if not known';
-COMMENT ON COLUMN image_labels.size_bytes IS
-    'The object''s size in bytes; null if not known';
-COMMENT ON COLUMN image_labels.width_px IS
-    'The image''s width in pixels as displayed; null if not known';
-COMMENT ON COLUMN image_labels.height_px IS
-    'The image''s height in pixels as displayed; null if not known';
+-- The comments of columns that differ from the common ones below.
+COMMENT ON COLUMN run_costs.runs IS 'How many runs, including failed ones';
+COMMENT ON COLUMN run_costs.saved_usd IS
+    'What skips saved, in US dollars: for each the price of one billed unit at that time. An '
+    'estimate, because a call can bill several units or none';
+COMMENT ON COLUMN skipped_runs.event_id IS 'The event that the route decided about, plus /skipped';
 COMMENT ON COLUMN detector_agreement.label IS 'The label, in lower case';
 
--- The columns that views take over from tables take over their comments too, said here once.
 DO $$
 DECLARE
     view_column record;
 BEGIN
     FOR view_column IN
-        SELECT v.relname AS view_name, a.attname AS column_name, said.comment
+        SELECT v.relname AS view_name, a.attname AS column_name, common.comment
         FROM (VALUES
             ('detection_id', 'The detection''s row number'),
-            ('run_id', 'The run that made it'),
+            ('run_id', 'The run''s row number'),
             ('image_id', 'image_id(bucket, key, version)'),
             ('bucket', 'The S3 bucket''s name'),
             ('key', 'The S3 object''s key, decoded'),
             ('version', 'The S3 version id, or the ETag where the bucket is unversioned'),
-            ('s3_uri', 's3://bucket/key; does not tell versions apart'),
+            ('s3_uri', 's3://bucket/key; the same for all versions of the object'),
             ('detector', 'The detector''s name'),
             ('detector_version', 'The detector''s version'),
             ('fingerprint', 'Digest of the detector''s options and of the model they name'),
             ('model_version', 'The model''s version as the detector reports it'),
-            ('event_id', 'What caused the attempt: the S3 event''s sequencer, '
-                'or the id of a replay'),
+            ('event_id', 'What caused the attempt: the S3 event''s sequencer, or the id of a '
+                'replay'),
             ('error_code', 'Why it failed, for programs'),
             ('error_message', 'Why it failed, for people'),
             ('retryable', 'Whether another attempt at the same image can end differently'),
@@ -491,83 +440,66 @@ BEGIN
             ('confidence', 'How sure the detector is, 0 to 1'),
             ('box_left', 'Left edge of the bounding box as a ratio of the displayed image''s '
                 'width; may lie outside 0 to 1; null if the detector does not say where'),
-            ('box_top', 'Top edge as a ratio of the displayed image''s height; '
-                'may lie outside 0 to 1'),
+            ('box_top', 'Top edge as a ratio of the displayed image''s height; may lie outside '
+                '0 to 1'),
             ('box_width', 'Width as a ratio of the displayed image''s width'),
             ('box_height', 'Height as a ratio of the displayed image''s height'),
-            ('attributes', 'Whatever else the detector says about it'),
+            ('attributes', 'Everything else that the detector returned'),
             ('detected_at', 'When the detector was called'),
             ('uploaded_at', 'When S3 first created the image (event time)'),
-            ('deleted_at', 'When the image was removed or found missing; null while it exists')
-        ) AS said (column_name, comment)
-        JOIN pg_attribute AS a ON a.attname = said.column_name
-        JOIN pg_class AS v ON v.oid = a.attrelid
-        WHERE v.oid IN (
-            'detection_history'::regclass, 'latest_detections'::regclass, 'failed_runs'::regclass
-        )
-    LOOP
-        EXECUTE format(
-            'COMMENT ON COLUMN %I.%I IS %L',
-            view_column.view_name, view_column.column_name, view_column.comment
-        );
-    END LOOP;
-END $$;
-
-DO $$
-DECLARE
-    view_column record;
-BEGIN
-    FOR view_column IN
-        SELECT v.relname AS view_name, a.attname AS column_name, said.comment
-        FROM (VALUES
-            ('run_id', 'The run''s row number'),
-            ('image_id', 'image_id(bucket, key, version)'),
-            ('bucket', 'The S3 bucket''s name'),
-            ('key', 'The S3 object''s key, decoded'),
-            ('version', 'The S3 version id, or the ETag where the bucket is unversioned'),
-            ('s3_uri', 's3://bucket/key; does not tell versions apart'),
-            ('detector', 'The detector''s name'),
-            ('detector_version', 'The detector''s version'),
-            ('fingerprint', 'Digest of the detector''s options and of the model they name'),
-            ('model_version', 'The model''s version as the detector reports it'),
-            ('started_at', 'When the detector was called'),
+            ('deleted_at', 'When the image was removed or found missing; null while it exists'),
             ('duration_ms', 'How long it took, in milliseconds'),
-            ('detection_count', 'How many detections it made; 0: looked and found nothing'),
-            ('billed_units', 'Units that the provider bills for it'),
-            ('price_usd', 'What they cost, in US dollars'),
-            ('kind', 'What sort of finding it is: label, face, text, …'),
-            ('label', 'What was found'),
-            ('uploaded_at', 'When S3 first created the image (event time)'),
+            ('detection_count', 'How many detections it made; 0 means that it found nothing'),
+            ('billed_units', 'Units billed by the provider'),
+            ('price_usd', 'The cost, in US dollars'),
             ('box', 'The bounding box as Postgres'' own type, in ratios of the displayed image: '
                 'iou(a.box, b.box), box_area(box); null if the detector does not say where'),
             ('width_px', 'The image''s width in pixels as displayed; null if not known'),
             ('height_px', 'The image''s height in pixels as displayed; null if not known'),
             ('box_width_px', 'The box''s width in pixels; null where box or size is not known'),
             ('box_height_px', 'The box''s height in pixels; null where box or size is not known'),
-            ('detectors', 'The detectors that could look at it, by name'),
-            ('labels', 'What was found, by name; empty if they looked and found nothing'),
+            ('detectors', 'Names of the detectors that ran successfully'),
+            ('labels', 'What was found, by name; empty if nothing was'),
             ('confidences', 'Each label with its highest confidence: confidences ->> ''Cat'''),
             ('day', 'The day in UTC on which the runs started'),
             ('week', 'The Monday of the week in UTC in which the runs started'),
             ('detections', 'How many detections'),
-            ('mean_confidence', 'Their mean confidence, 0 to 1, each taken to six places'),
-            ('runs', 'How many runs; in drift, successful ones, that found it or not'),
+            ('mean_confidence', 'Their mean confidence, 0 to 1, with six digits each'),
+            ('runs', 'How many runs; in drift, all successful ones'),
             ('failed_runs', 'How many of them failed'),
             ('detections_per_run', 'How often the label was found in a run, on average'),
-            ('options', 'The detector''s options, secrets as asterisks; null if no worker told'),
+            ('options', 'The detector''s options, with secrets masked; null if no worker '
+                'recorded them'),
             ('first_run_at', 'When the first of them started'),
             ('last_run_at', 'When the last of them started'),
             ('detector_a', 'One detector''s name, the first in alphabetical order'),
             ('detector_b', 'The other detector''s name'),
             ('detections_a', 'How often a found the label in the image'),
-            ('detections_b', 'How often b found it'),
-            ('boxes_a', 'How many of a''s have a box'),
-            ('boxes_b', 'How many of b''s have a box'),
-            ('matched_boxes', 'How many boxes are the same: an IoU of 0.5 or more, one to one'),
-            ('mean_iou', 'The mean IoU of those; null if there are none'),
-            ('found_by', 'both, only a, or only b')
-        ) AS said (column_name, comment)
-        JOIN pg_attribute AS a ON a.attname = said.column_name
+            ('detections_b', 'How often b found the label in the image'),
+            ('boxes_a', 'How many of a''s detections have a box'),
+            ('boxes_b', 'How many of b''s detections have a box'),
+            ('matched_boxes', 'How many boxes match one to one with an IoU of 0.5 or more'),
+            ('mean_iou', 'The mean IoU of the matched boxes; null if there are none'),
+            ('found_by', 'both, only a, or only b'),
+            ('size_bytes', 'The object''s size in bytes; null if not known'),
+            ('reason_code', 'Which condition did not hold, for programs'),
+            ('reason', 'Which condition did not hold, for people'),
+            ('skipped_at', 'When the route decided'),
+            ('session_id', 'The session''s row number'),
+            ('model', 'The provider''s name for the model'),
+            ('units', 'Inference units'),
+            ('requested_at', 'When the start was requested'),
+            ('running_at', 'When it was first seen running'),
+            ('stop_requested_at', 'When the stop was requested'),
+            ('stopped_at', 'When it was seen stopped; null until then'),
+            ('start_reason', 'Why it was started'),
+            ('stop_reason', 'Why it was stopped, or ended'),
+            ('unit_minutes', 'Inference-unit minutes from the request to the end: never less '
+                'than the provider bills'),
+            ('skipped_runs', 'How many images a route kept from the detector'),
+            ('saved_usd', 'What a billed unit would have cost, in US dollars')
+        ) AS common (column_name, comment)
+        JOIN pg_attribute AS a ON a.attname = common.column_name
         JOIN pg_class AS v ON v.oid = a.attrelid
         WHERE v.relkind = 'v' AND v.relnamespace = current_schema()::regnamespace
             AND col_description(v.oid, a.attnum) IS NULL

@@ -1,7 +1,4 @@
-"""The tables about models that are started and stopped, as the newest revision leaves them.
-
-They share the metadata of ``tables.py``, which knows no models.
-"""
+"""Models that are started and stopped on demand, and what hosting them cost."""
 
 from sqlalchemy import (
     BigInteger,
@@ -30,15 +27,15 @@ models = Table(
         JSONB,
         nullable=False,
         server_default=text("'{}'"),
-        comment="That detector's options, by which anybody can find the model",
+        comment="That detector's options, which identify the model",
     ),
-    Column("holder", Text, comment="The keeper that acts for it; null if none"),
+    Column("holder", Text, comment="The controller that holds the lease; null if none"),
     Column(
         "token",
         BigInteger,
         nullable=False,
         server_default=text("0"),
-        comment="Goes up with each new holder: a former one can write no more",
+        comment="Increases with each new holder, so that a former one can't write",
     ),
     Column("expires_at", timestamp, comment="When the lease ends unless it is renewed"),
     Column(
@@ -46,7 +43,7 @@ models = Table(
         Text,
         nullable=False,
         server_default=text("'unknown'"),
-        comment="The model's status as its keeper saw it last",
+        comment="The model's status as its controller last saw it",
     ),
     Column(
         "reason",
@@ -65,19 +62,19 @@ models = Table(
     Column(
         "waiting_since",
         timestamp,
-        comment="Since when messages have waited for it; null if none do",
+        comment="Since when messages are waiting for it; null if none are",
     ),
     Column(
         "failures",
         Integer,
         nullable=False,
         server_default=text("0"),
-        comment="Starts that failed, one after the other",
+        comment="Consecutive failed starts",
     ),
     Column("not_before", timestamp, comment="When it may be started again after a failure"),
-    Column("keep_until", timestamp, comment="Until when somebody wants it to run without work"),
+    Column("keep_until", timestamp, comment="Until when it was asked to run without work"),
     comment="Models that are started when work waits and stopped when none is left, "
-    "and who keeps each",
+    "and who controls each",
 )
 
 model_sessions = Table(
@@ -105,14 +102,14 @@ model_sessions = Table(
         timestamp,
         nullable=False,
         server_default=text("clock_timestamp()"),
-        comment="When the start was requested; minutes count from here",
+        comment="When the start was requested; billing counts from here",
     ),
-    Column("running_at", timestamp, comment="When it was seen to run first"),
+    Column("running_at", timestamp, comment="When it was first seen running"),
     Column("stop_requested_at", timestamp, comment="When the stop was requested"),
     Column(
         "stopped_at",
         timestamp,
-        comment="When it was seen to be stopped; null while it is not",
+        comment="When it was seen stopped; null until then",
     ),
     Column("start_reason", Text, nullable=False, comment="Why it was started"),
     Column("stop_reason", Text, comment="Why it was stopped, or ended"),
@@ -125,5 +122,5 @@ model_sessions = Table(
         postgresql_where=text("stopped_at IS NULL"),
     ),
     Index("ix_model_sessions_requested", "requested_at"),
-    comment="Each time that a model was hosted: written before its start is requested",
+    comment="One row per session of hosting; written before the start is requested",
 )

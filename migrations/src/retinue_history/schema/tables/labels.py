@@ -1,4 +1,4 @@
-"""The tables that triggers keep: labels counted, known, and what is a kind of what."""
+"""The tables that triggers keep: daily label counts, known labels, and their hierarchy."""
 
 from sqlalchemy import (
     BigInteger,
@@ -25,7 +25,7 @@ label_counts = Table(
         Integer,
         primary_key=True,
         autoincrement=False,
-        comment="One of several rows that are to be added up",
+        comment="One of several rows to add up",
     ),
     Column("detector", Text, nullable=False, comment="The detector's name"),
     Column("detector_version", Text, nullable=False, comment="The detector's version"),
@@ -35,15 +35,14 @@ label_counts = Table(
         "label",
         Text,
         nullable=False,
-        comment="What was found; empty for texts that were read (kind text), which are counted "
-        "together",
+        comment="What was found; empty for recognized texts (kind text), counted together",
     ),
     Column(
         "detections",
         BigInteger,
         nullable=False,
-        comment="How many, of this shard; less than 0 where another shard counted what this one "
-        "took away",
+        comment="How many, in this shard; negative where another shard counted what this one "
+        "subtracted",
     ),
     Column(
         "confidence_ppm",
@@ -76,7 +75,7 @@ labels = Table(
         postgresql_ops={"label": "gin_trgm_ops"},
     ),
     comment="Every label ever found, up to 1,000 bytes long, for searching by a part or a prefix. "
-    "Texts that were read (kind text) are searched in detection_history",
+    "Recognized texts (kind text) are searched in detection_history",
 )
 
 label_parents = Table(
@@ -85,6 +84,5 @@ label_parents = Table(
     Column("label", Text, primary_key=True, comment="The narrower label, such as Car"),
     Column("parent", Text, primary_key=True, comment="The wider label, such as Vehicle"),
     Index("ix_label_parents_parent", text("lower(parent)")),
-    comment="Which label is a kind of which, as the attributes of detections told; label_is() "
-    "reads it",
+    comment="Which label is a kind of which, from attributes of detections; label_is() reads it",
 )

@@ -1,7 +1,4 @@
-"""The tables about people in face collections and about erasures, as of the newest revision.
-
-They share the metadata of ``tables.py``, which knows no people.
-"""
+"""People in face collections, and erasures."""
 
 from sqlalchemy import (
     BigInteger,
@@ -30,8 +27,7 @@ people = Table(
         "external_image_id",
         Text,
         nullable=False,
-        comment="What the person is called in the collection and in detections: "
-        "derived from the name",
+        comment="The person's id in the collection and in detections, derived from the name",
     ),
     Column("region", Text, nullable=False, comment="The collection's AWS region"),
     Column("collection_id", Text, nullable=False, comment="The collection's id"),
@@ -40,7 +36,7 @@ people = Table(
         "consent",
         Text,
         nullable=False,
-        comment="What allows us to keep this person's face vectors: the reference given last",
+        comment="The consent to keep this person's face vectors: the latest reference",
     ),
     Column(
         "enrolled_at",
@@ -52,7 +48,7 @@ people = Table(
     UniqueConstraint("external_image_id", "region", "collection_id"),
     CheckConstraint("name <> ''", name="name"),
     CheckConstraint(r"consent ~ '\S'", name="consent"),
-    comment="One row per person and face collection; docs/faces.md. For the owner's eyes alone",
+    comment="One row per person and face collection; docs/faces.md. Only the owner can read it",
 )
 
 faces = Table(
@@ -67,9 +63,9 @@ faces = Table(
         "photo",
         Text,
         nullable=False,
-        comment="The photo it was taken from: a file's name, or an S3 URI",
+        comment="The photo of the face: a file's name, or an S3 URI",
     ),
-    Column("model_version", Text, comment="The face model's version, as the service tells it"),
+    Column("model_version", Text, comment="The face model's version, as the service reports it"),
     Column(
         "indexed_at",
         timestamp,
@@ -89,15 +85,14 @@ erasures = Table(
         "subject_kind",
         Text,
         nullable=False,
-        comment="What kind of thing was erased: person, external_image_id, face_id, image, object, "
+        comment="The kind of subject: person, external_image_id, face_id, image, object, "
         "key, prefix",
     ),
     Column(
         "subject_digest",
         LargeBinary,
         nullable=False,
-        comment="erasure_digest(kind:subject): tells whether a subject that you name was erased, "
-        "and no more",
+        comment="erasure_digest(kind:subject), to look up whether a given subject was erased",
     ),
     Column(
         "removed",
@@ -111,13 +106,12 @@ erasures = Table(
         timestamp,
         nullable=False,
         server_default=func.now(),
-        comment="When it was begun",
+        comment="When it began",
     ),
     Column(
         "completed_at",
         timestamp,
-        comment="When everything was removed and that was verified; "
-        "null: unfinished, ask for it again",
+        comment="When the removal was complete and verified; null if unfinished: request it again",
     ),
     CheckConstraint("subject_kind <> ''", name="subject_kind"),
     CheckConstraint("octet_length(subject_digest) = 32", name="subject_digest"),
@@ -129,7 +123,7 @@ erasures = Table(
         unique=True,
         postgresql_where=text("completed_at IS NULL"),
     ),
-    comment="What was erased on request, and that it was; holds no personal data",
+    comment="What was erased on request; holds no personal data",
 )
 
 erased_names = Table(
@@ -148,8 +142,8 @@ erased_names = Table(
         comment="The erasure that forbids it",
     ),
     CheckConstraint("octet_length(digest) = 32", name="digest"),
-    comment="What nothing may be recorded under any more: a worker that was looking at an image "
-    "while its person was forgotten must not bring the person back",
+    comment="Names under which nothing may be recorded: a worker that was processing an image "
+    "while its person was erased must not record the person again",
 )
 
 erased_images = Table(
@@ -165,13 +159,13 @@ erased_images = Table(
     Column(
         "prefix_length",
         Integer,
-        comment="How many characters of a key the prefix has; null for anything else",
+        comment="Length of the prefix in characters; null for other subjects",
     ),
     Column(
         "erased_until",
         timestamp,
         nullable=False,
-        comment="When it was last asked for: what was uploaded later is new, and is recorded",
+        comment="When the erasure was last requested; later uploads are new and are recorded",
     ),
     Column(
         "erasure_id",
@@ -186,8 +180,7 @@ erased_images = Table(
         "prefix_length",
         postgresql_where=text("prefix_length IS NOT NULL"),
     ),
-    comment="Which images may not be recorded any more: neither a worker that was looking at one "
-    "while it was forgotten, nor a replay, nor a backfill brings it back",
+    comment="Images that may not be recorded: no worker, replay or backfill brings them back",
 )
 
 erasure_salt = Table(
@@ -197,8 +190,8 @@ erasure_salt = Table(
         "salt",
         LargeBinary,
         primary_key=True,
-        comment="Random bytes, made once for this database; for the owner's eyes alone",
+        comment="Random bytes, generated once for this database; only the owner can read them",
     ),
     CheckConstraint("octet_length(salt) >= 32", name="salt"),
-    comment="One row: what keeps others from guessing the names behind the digests",
+    comment="One row: the salt that keeps others from guessing the names behind the digests",
 )

@@ -1,4 +1,4 @@
-"""The tables that workers share their quotas and budgets by."""
+"""The quotas and budgets that workers share."""
 
 from sqlalchemy import (
     BigInteger,
@@ -53,7 +53,7 @@ quotas = Table(
         comment="How many of them were throttled",
     ),
     CheckConstraint("limit_rps > 0 AND limit_rps < 'Infinity'", name="limit_rps"),
-    comment="What providers allow, as throttling taught it: one row per quota that workers share",
+    comment="The rates that providers allow, learned from throttling: one row per shared quota",
 )
 
 quota_leases = Table(
@@ -64,7 +64,7 @@ quota_leases = Table(
         "worker",
         Text,
         primary_key=True,
-        comment="The worker, by an id that it gives itself at its start",
+        comment="The worker's id, generated when it starts",
     ),
     Column("demand_rps", Double, nullable=False, comment="Requests a second that it could make"),
     Column("share_rps", Double, nullable=False, comment="Requests a second that it may make"),
@@ -72,14 +72,14 @@ quota_leases = Table(
         "expires_at",
         timestamp,
         nullable=False,
-        comment="When the lease ends unless it is renewed: a dead worker gives its share back",
+        comment="When the lease ends unless renewed, so that a dead worker's share becomes free",
     ),
     Column(
         "slot_at",
         timestamp,
         nullable=False,
         server_default=func.now(),
-        comment="When one of its requests is due; the others are evenly spaced before and after it",
+        comment="When one of its requests is due; the others are evenly spaced around it",
     ),
     comment="Which worker may use how much of a quota, for the next seconds",
 )

@@ -1,8 +1,4 @@
-"""The tables, as the newest revision leaves them.
-
-``alembic check`` holds this module and the revisions together. Functions, views and roles are
-written as SQL in the revisions, which Alembic does not compare.
-"""
+"""Images, removals, runs, detections, and the configurations of detectors."""
 
 from sqlalchemy import (
     BigInteger,
@@ -120,7 +116,7 @@ removals = Table(
         "sequencer",
         Text,
         comment="The S3 sequencer of the removal, or of the event whose object was found missing; "
-        "null if there was none, and the time decides",
+        "null if there is none and the time decides",
     ),
     Column(
         "removed_at",
@@ -138,8 +134,8 @@ removals = Table(
     UniqueConstraint(
         "bucket", "key", "version", "sequencer", "removed_at", postgresql_nulls_not_distinct=True
     ),
-    comment="Every removal that S3 told of or a worker ran into, kept because it may arrive "
-    "before the creation it undoes",
+    comment="Every removal that S3 reported or a worker noticed, kept because it can arrive before "
+    "the creation that it undoes",
 )
 
 runs = Table(
@@ -165,14 +161,14 @@ runs = Table(
         Text,
         nullable=False,
         comment="What caused this attempt: the S3 event's sequencer, or the id of a replay. "
-        "A skip's ends with /skipped, so that it never stands in the way of an attempt",
+        "A skip's ends with /skipped, so that it never blocks an attempt",
     ),
     Column(
         "outcome",
         Text,
         nullable=False,
-        comment="succeeded, failed, or skipped (the route decided against it, and the detector "
-        "was not called); found nothing is succeeded",
+        comment="succeeded (also if nothing was found), failed, or skipped (the route decided "
+        "against it and the detector was not called)",
     ),
     Column(
         "retryable",
@@ -213,8 +209,8 @@ runs = Table(
     Column(
         "erased_at",
         timestamp,
-        comment="When parts of it were last erased because they named a forgotten person; "
-        "null: it is whole",
+        comment="When parts of it were last erased because they named an erased person; "
+        "null if it is whole",
     ),
     Column(
         "saved_usd",
@@ -240,7 +236,7 @@ runs = Table(
     ),
     CheckConstraint("duration_ms >= 0 AND duration_ms < 'Infinity'", name="duration_ms"),
     CheckConstraint("detection_count >= 0", name="detection_count"),
-    # NaN compares as the greatest number, and would poison every sum.
+    # NaN compares as the greatest number, and would make every sum NaN.
     CheckConstraint("billed_units >= 0 AND billed_units < 'Infinity'", name="billed_units"),
     CheckConstraint("price_usd >= 0 AND price_usd < 'Infinity'", name="price_usd"),
     Index(
@@ -291,9 +287,7 @@ detections = Table(
         "image_id", Uuid, nullable=False, comment="The image; the run's, repeated for its index"
     ),
     Column("ordinal", Integer, nullable=False, comment="Position in the detector's answer, from 0"),
-    Column(
-        "kind", Text, nullable=False, comment="What sort of finding it is: label, face, text, …"
-    ),
+    Column("kind", Text, nullable=False, comment="The kind of finding: label, face, text, …"),
     Column("label", Text, nullable=False, comment="What was found"),
     Column("confidence", Double, nullable=False, comment="How sure the detector is, 0 to 1"),
     Column(
@@ -314,7 +308,7 @@ detections = Table(
         JSONB,
         nullable=False,
         server_default=text("'{}'"),
-        comment="Whatever else the detector says about it",
+        comment="Everything else that the detector returned",
     ),
     Column(
         "detected_at",
@@ -329,7 +323,7 @@ detections = Table(
     CheckConstraint(
         "num_nulls(box_left, box_top, box_width, box_height) IN (0, 4)", name="whole_box"
     ),
-    # Strict comparisons with infinity keep NaN out too, which compares as the greatest number.
+    # Strict comparisons with infinity also exclude NaN, which compares as the greatest number.
     CheckConstraint(
         "box_left > '-Infinity' AND box_left < 'Infinity' "
         "AND box_top > '-Infinity' AND box_top < 'Infinity' "
@@ -371,9 +365,7 @@ detector_configurations = Table(
         primary_key=True,
         comment="Digest of the detector's options and of the model they name, as in runs",
     ),
-    Column(
-        "options", JSONB, nullable=False, comment="The detector's options; secrets are asterisks"
-    ),
+    Column("options", JSONB, nullable=False, comment="The detector's options; secrets are masked"),
     Column(
         "first_seen_at",
         timestamp,
@@ -381,5 +373,5 @@ detector_configurations = Table(
         server_default=func.now(),
         comment="When a worker first started with them",
     ),
-    comment="Which options a fingerprint stands for: written by workers when they start",
+    comment="The options that each fingerprint stands for; workers write them when they start",
 )
