@@ -1,4 +1,4 @@
-"""What was recorded lately, by detector: for a live view."""
+"""What was recorded in the last seconds, by detector: for a live view."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,7 +10,7 @@ from sqlalchemy import URL
 from retinue_history.db.persistent import PersistentConnection
 
 LEAST_SECONDS = 5.0
-"""The shortest time that a rate is told of: less says nothing."""
+"""The shortest time over which a rate is computed."""
 
 _ACTIVITY: LiteralString = """
     SELECT
@@ -34,19 +34,18 @@ _ACTIVITY: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What one detector did within some time.
+    """What one detector did in a period.
 
     Attributes:
         detector: Its name.
-        seconds: How long it has been at it within that time, so that a rate is right from the
-            beginning.
+        seconds: How much of the period it was active, so that rates are correct from the start.
         runs: How many runs were recorded.
         failed: How many of them failed.
         detections: How many detections they made.
-        p50_ms: Half of them took no longer, in milliseconds.
-        p95_ms: 95 % of them took no longer.
-        price_usd: What they cost, in US dollars.
-        commonest_error: The error code of most failures; ``None`` if there were none.
+        p50_ms: The median duration, in milliseconds.
+        p95_ms: The 95th percentile of the duration, in milliseconds.
+        price_usd: The cost, in US dollars.
+        commonest_error: The most frequent error code; ``None`` without failures.
     """
 
     detector: str
@@ -61,27 +60,27 @@ class Activity:
 
 
 class ActivityReader:
-    """Asks again and again, on one connection.
+    """Queries recent activity repeatedly, on one connection.
 
     Args:
-        url: The database; the login need only be a reader.
+        url: The database; the login can be a reader.
 
     Raises:
-        HistoryUnavailableError: It cannot be reached.
+        HistoryUnavailableError: It can't be reached.
     """
 
     def __init__(self, url: str | URL) -> None:
         self._connection = PersistentConnection(url, "retinue top")
 
     def last(self, seconds: float) -> list[Activity]:
-        """What was recorded in the last ``seconds``, by detector.
+        """Return what was recorded in the last ``seconds``, by detector.
 
         Raises:
-            HistoryUnavailableError: The database does not answer now; asking again may help.
+            HistoryUnavailableError: The database doesn't answer now; a retry may help.
         """
         asked = {"seconds": seconds, "least": LEAST_SECONDS}
         return self._connection.fetch(_ACTIVITY, asked, class_row(Activity))
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self._connection.close()

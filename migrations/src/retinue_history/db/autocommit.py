@@ -1,4 +1,4 @@
-"""One statement that is a transaction by itself: one trip to the database."""
+"""Connections in autocommit mode: each statement is a transaction, in one round trip."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ from sqlalchemy import Engine
 
 @contextmanager
 def autocommit_connection(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
-    """A connection of the engine's pool, in autocommit.
+    """Take a psycopg connection from the engine's pool, in autocommit mode.
 
-    The worker's hot statements go through psycopg itself: no trips to begin and to commit, and none
-    of what SQLAlchemy does around a statement, which takes longer than psycopg does for it.
+    The worker's hot statements bypass SQLAlchemy, whose work around a statement costs more than
+    psycopg's own, and save the round trips to begin and to commit.
 
     Raises:
-        psycopg.Error: The statement's; or no connection can be made.
+        psycopg.Error: The statement failed, or the database can't be reached.
         sqlalchemy.exc.TimeoutError: No connection became free.
     """
     pooled = engine.raw_connection()

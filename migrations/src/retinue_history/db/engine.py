@@ -12,11 +12,11 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 from retinue_history.db.errors import HistoryUnavailableError
 
 _SURELY_ALIVE_SECONDS = 1.0
-"""A connection that worked this short a time ago is used without asking whether it still does."""
+"""A connection that was used this recently is not tested before use."""
 
 
 def history_url(url: str | URL) -> URL:
-    """Parse a database URL and settle on the driver.
+    """Parse a database URL and set the driver.
 
     Args:
         url: ``postgresql://…``, ``postgres://…`` or ``postgresql+psycopg://…``.
@@ -25,8 +25,8 @@ def history_url(url: str | URL) -> URL:
         The same address with the psycopg 3 driver.
 
     Raises:
-        ValueError: It is no URL, or names another database or driver. The message does not repeat
-            the URL, which may hold a password.
+        ValueError: It is not a URL, or names another database or driver. The message does not
+            repeat the URL, which can hold a password.
     """
     try:
         parsed = make_url(url)
@@ -51,20 +51,20 @@ def create_history_engine(
     statement_timeout_seconds: float = 30.0,
     password: Callable[[], str] | None = None,
 ) -> Engine:
-    """Make an engine that notices a database away within seconds.
+    """Create an engine that notices within seconds that the database is away.
 
-    Connects on first use, not now.
+    It connects on first use.
 
     Args:
         url: ``postgresql://…`` or ``postgresql+psycopg://…``; query parameters are libpq's.
         application_name: Shown in ``pg_stat_activity``.
-        pool_size: Most connections at once; at least 1. Give each worker thread one.
+        pool_size: Most connections, at least 1: one for each worker thread.
         pool_timeout_seconds: How long to wait for a free one before ``HistoryUnavailableError``.
         connect_timeout_seconds: How long to wait for a new connection; at least 2, says libpq.
-        statement_timeout_seconds: Longest a statement may take, waiting for locks included; 0 for
-            no limit. Left to the server where the URL sets ``options`` itself.
-        password: Asked for the password at each new connection, so that a rotated secret or a
-            short-lived IAM token works without a restart. The URL's own is used if not given.
+        statement_timeout_seconds: Longest time for a statement, including waits for locks; 0 for no
+            limit. If the URL sets ``options`` itself, the server's setting applies.
+        password: Called for the password at each new connection, so that a rotated secret or a
+            short-lived IAM token works without a restart. By default, the URL's own.
 
     Raises:
         ValueError: The URL names another database or driver.
@@ -73,8 +73,8 @@ def create_history_engine(
     connect_args: dict[str, Any] = {
         "application_name": application_name,
         "connect_timeout": connect_timeout_seconds,
-        # A failed-over database leaves connections that say nothing: find out in about a minute
-        # when idle, and in half a minute when something was sent.
+        # A failover can leave silent connections. Detect them in about a minute when idle, and in
+        # half a minute after something was sent.
         "keepalives": 1,
         "keepalives_idle": 30,
         "keepalives_interval": 10,
@@ -105,10 +105,10 @@ def create_history_engine(
 
 
 def _notice_broken_connections(engine: Engine) -> None:
-    """Try connections that lay idle before they are used, and replace those that are broken.
+    """Test idle connections before use, and replace broken ones.
 
-    SQLAlchemy's own pre-ping asks every time, which is a trip to the database for each commit. Once
-    one was found to be broken, those that were used before are tried however short ago that was.
+    SQLAlchemy's own pre-ping tests every time, which is a round trip for each commit. After one
+    connection was found broken, all that were last used before are tested.
     """
     broken_at = 0.0
 
@@ -138,7 +138,7 @@ def _notice_broken_connections(engine: Engine) -> None:
 
 @contextmanager
 def connected(database: Engine | URL | str) -> Iterator[Connection]:
-    """A connection of SQLAlchemy's for the length of a ``with`` block."""
+    """Open a SQLAlchemy connection for a ``with`` block."""
     if isinstance(database, Engine):
         with database.connect() as connection:
             yield connection
@@ -154,16 +154,16 @@ def connected(database: Engine | URL | str) -> Iterator[Connection]:
 def connect(
     url: str | URL, application_name: str, *, autocommit: bool = False
 ) -> psycopg.Connection[Any]:
-    """A connection of its own, for whoever reads beside the worker.
+    """Open a psycopg connection outside any pool.
 
     Args:
         url: The database; ``postgresql://…``.
-        application_name: What the server lists it under.
+        application_name: Shown in ``pg_stat_activity``.
         autocommit: Whether each statement is a transaction.
 
     Raises:
         HistoryUnavailableError: The database cannot be reached.
-        ValueError: The URL makes no sense.
+        ValueError: The URL is invalid.
     """
     address = history_url(url).set(drivername="postgresql")
     try:

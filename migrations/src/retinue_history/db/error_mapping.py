@@ -1,4 +1,4 @@
-"""What a database error means: wait, migrate, or blame the records."""
+"""Map database errors to the package's errors: wait, migrate, or blame the records."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +15,15 @@ from retinue_history.db.errors import (
 )
 
 # SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html
-_CLASHED = {"40001", "40P01"}  # serialization failure, deadlock
+_CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock
 _NOT_MIGRATED = {"42P01", "42703", "42883", "3F000"}  # no such table, column, function, schema
 _REFUSED = {"42501"}  # insufficient privilege
 _DATA_CLASSES = {"21", "22", "23", "54"}  # cardinality, data, integrity, program limit (index row)
 
 
 def is_conflict(error: psycopg.Error | DBAPIError) -> bool:
-    """Whether a transaction lost against another one, and is worth a second try at once."""
-    return _sqlstate(error.orig if isinstance(error, DBAPIError) else error) in _CLASHED
+    """Return whether a transaction conflicted with another, so that a retry can succeed."""
+    return _sqlstate(error.orig if isinstance(error, DBAPIError) else error) in _CONFLICTS
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def map_errors() -> Iterator[None]:
 
 
 def _meaning(error: BaseException | None) -> HistoryError:
-    """The error to raise instead. Decided by SQLSTATE first: psycopg's classes are coarser."""
+    """Return the error to raise instead, by SQLSTATE first: psycopg's classes are coarser."""
     state = _sqlstate(error)
     message = _message(error)
     if state in _NOT_MIGRATED:
@@ -63,7 +63,7 @@ def _sqlstate(error: BaseException | None) -> str:
 
 
 def _message(error: BaseException | None) -> str:
-    """Postgres' message without the statement and its parameters, which can be megabytes."""
+    """Return Postgres' message without the statement and its parameters, which can be megabytes."""
     if not isinstance(error, psycopg.Error):
         return str(error)
     diagnosis = error.diag

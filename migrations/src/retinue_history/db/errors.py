@@ -1,13 +1,13 @@
-"""What can go wrong with the history, by what to do next.
+"""The errors of the history, by what to do next.
 
 ::
 
     RuntimeError
      └── HistoryError                    anything below
-          ├── HistoryUnavailableError    nothing can be recorded now: hold the messages, try again
-          │    └── HistorySchemaError    ... until someone migrates (or updates Retinue)
-          ├── HistoryDataError           Postgres cannot hold these records, ever
-          └── QueryError                 an analyst's SQL was refused: where and why
+          ├── HistoryUnavailableError    nothing can be recorded now: keep the messages, retry
+          │    └── HistorySchemaError    ... until the database is migrated, or Retinue updated
+          ├── HistoryDataError           Postgres can never hold these records
+          └── QueryError                 an analyst's SQL was refused
 
 Catch ``HistoryUnavailableError`` to wait and ``HistoryDataError`` to blame the records. A
 ``HistoryError`` that is neither is a bug in Retinue.
@@ -19,7 +19,7 @@ class HistoryError(RuntimeError):
 
 
 class HistoryUnavailableError(HistoryError):
-    """The database cannot answer or take rows now; the records are not to blame.
+    """The database can't answer or take rows now; the records are not to blame.
 
     It is unreachable, restarting, read-only after a failover, out of connections or disk, or it
     refuses the login or a permission. Nothing of the call was recorded, unless the connection
@@ -28,17 +28,17 @@ class HistoryUnavailableError(HistoryError):
 
 
 class HistorySchemaError(HistoryUnavailableError):
-    """The database is not at the revision this code was written for; ``retinue migrate`` mends it.
+    """The database is older than this code; run ``retinue migrate``.
 
-    An unavailable history too, because a worker that meets it while working (someone migrated
-    down, or restored an old snapshot) should wait like for a database away.
+    It counts as unavailable, because a worker that runs into it (an old snapshot was restored)
+    should wait.
     """
 
 
 class HistoryDataError(HistoryError):
     """Postgres cannot hold these records: NUL or a lone surrogate in a text, a value out of range.
 
-    Nothing of the call was recorded. Recording the images one by one finds the culprit.
+    Nothing of the call was recorded. Record the images one by one to find the bad one.
     """
 
 

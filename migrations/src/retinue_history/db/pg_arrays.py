@@ -1,7 +1,7 @@
-"""Lists turned into Postgres array literals: one text per column, however many rows.
+"""Turn lists into Postgres array literals: one text a column, for any number of rows.
 
-psycopg would ask of each element how to write it, which costs more than the rest of a commit. What
-Postgres cannot hold is refused here, with the name of the field, before anything is sent.
+psycopg would adapt each element separately, which costs more than the rest of a commit. Values that
+Postgres can't hold are refused here, with the name of the field, before anything is sent.
 """
 
 import json
@@ -24,7 +24,7 @@ JSON: TypeAlias = (
 
 
 def texts(field: str, values: Sequence[str | None]) -> str:
-    """A ``text[]``.
+    """Return a ``text[]``.
 
     Raises:
         HistoryDataError: One holds NUL or a lone surrogate.
@@ -39,36 +39,36 @@ def texts(field: str, values: Sequence[str | None]) -> str:
 
 
 def uuids(values: Iterable[UUID]) -> str:
-    """A ``uuid[]``."""
+    """Return a ``uuid[]``."""
     return _array([value.hex for value in values])
 
 
 def booleans(values: Iterable[bool]) -> str:
-    """A ``boolean[]``."""
+    """Return a ``boolean[]``."""
     return _array(["t" if value else "f" for value in values])
 
 
 def integers(values: Sequence[int | None]) -> str:
-    """An ``int[]`` or ``bigint[]``."""
+    """Return an ``int[]`` or ``bigint[]``."""
     return _numbers(values, _INTEGERS) or _array(
         ["NULL" if value is None else str(value) for value in values]
     )
 
 
 def floats(values: Sequence[float | None]) -> str:
-    """A ``double precision[]``, with all digits."""
+    """Return a ``double precision[]``, with all digits."""
     return _numbers(values, _FLOATS) or _array(
         ["NULL" if value is None else repr(float(value)) for value in values]
     )
 
 
 def decimals(values: Iterable[Decimal | None]) -> str:
-    """A ``numeric[]``."""
+    """Return a ``numeric[]``."""
     return _array(["NULL" if value is None else str(Decimal(value)) for value in values])
 
 
 def times(field: str, values: Sequence[datetime]) -> str:
-    """A ``timestamptz[]``.
+    """Return a ``timestamptz[]``.
 
     Raises:
         HistoryDataError: One has no time zone.
@@ -80,34 +80,34 @@ def times(field: str, values: Sequence[datetime]) -> str:
 
 
 def jsons(field: str, values: Iterable[JSON | Mapping[str, JSON]]) -> str:
-    """A ``jsonb[]``; ``None`` becomes SQL's null.
+    """Return a ``jsonb[]``; ``None`` becomes SQL's null.
 
     Raises:
-        HistoryDataError: One is no JSON, or holds a lone surrogate.
+        HistoryDataError: One isn't JSON, or holds a lone surrogate.
     """
     written = [None if value is None else json_text(field, value) for value in values]
-    # JSON has its control characters escaped already, so its own quoting of a text is Postgres's.
+    # In JSON, control characters are escaped, so JSON quotes a text just like a Postgres array.
     return _braced(orjson.dumps(written))
 
 
 def json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
-    """One value as JSON. UUIDs become texts and enums their values, though they are no JSON.
+    """Return a value as JSON text. UUIDs become texts, and enums their values.
 
     Raises:
-        HistoryDataError: It is no JSON, or holds a lone surrogate.
+        HistoryDataError: It isn't JSON, or holds a lone surrogate.
     """
     if value == {}:
-        return "{}"  # what most detections have
+        return "{}"  # the most frequent value
     try:
         quickly = orjson.dumps(value, None, _PLAIN)
-    except TypeError:  # or merely something that is beyond orjson
+    except TypeError:  # not JSON, or beyond orjson
         return _json_text(field, value)
     # orjson writes NaN as null.
     return _json_text(field, value) if b"null" in quickly else quickly.decode()
 
 
 def _json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
-    """As ``json_text``, by Python's own encoder, which takes ten times as long."""
+    """Encode with Python's own encoder, which takes ten times as long as orjson."""
     try:
         encoded = _encoder.encode(value)
         if not encoded.isascii():
@@ -118,7 +118,7 @@ def _json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
         ) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise HistoryDataError(f"{field} cannot be written as JSON: {error}") from error
-    # NUL is escaped by now; Postgres refuses that by itself, and says so.
+    # NUL is escaped by now; Postgres refuses it with a clear message.
     return encoded
 
 
@@ -127,7 +127,7 @@ def _array(elements: list[str]) -> str:
 
 
 def _braced(values: bytes) -> str:
-    """An array of JSON as one of Postgres, which takes ``null`` in lower case, too."""
+    """Return a JSON array as a Postgres array, where ``null`` may be in lower case."""
     return "{" + values[1:-1].decode() + "}"
 
 
@@ -136,7 +136,7 @@ _FLOATS: frozenset[type] = frozenset({float, NoneType})
 
 
 def _numbers(values: Sequence[float | None], kinds: frozenset[type]) -> str | None:
-    """Numbers in a fifth of the time; ``None`` if one is NaN or of another kind than these."""
+    """Return the array in a fifth of the time, or ``None`` if one is NaN or of another type."""
     if not kinds.issuperset(map(type, values)):
         return None
     try:
@@ -147,7 +147,7 @@ def _numbers(values: Sequence[float | None], kinds: frozenset[type]) -> str | No
 
 
 def _simple(values: Sequence[str | None]) -> str | None:
-    """Texts in a fifth of the time; ``None`` if there is a NULL, or anything to be escaped."""
+    """Return the array in a fifth of the time, or ``None`` if there is a NULL or an escape."""
     try:
         literal = '{"' + '","'.join(values) + '"}'  # type: ignore[arg-type]
     except TypeError:
@@ -179,7 +179,7 @@ def _is_unicode(value: str) -> bool:
 
 
 def _plain(value: object) -> object:
-    """What ``json`` does not know: mappings that are no ``dict``, and what orjson writes anyway."""
+    """Convert what ``json`` can't encode: mappings other than ``dict``, UUIDs and enums."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, UUID):
@@ -189,7 +189,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
-# What contains itself ends in a RecursionError all the same, without a look at each object.
+# A value that contains itself ends in a RecursionError even without check_circular.
 _encoder = json.JSONEncoder(
     check_circular=False,
     ensure_ascii=False,

@@ -1,4 +1,4 @@
-"""Reading much of the history at once: one snapshot, row by row, in constant memory."""
+"""Read large parts of the history from one snapshot, row by row, in constant memory."""
 
 import json
 from collections.abc import Generator, Iterator, Mapping
@@ -16,7 +16,7 @@ from retinue_history.db.errors import HistorySchemaError, HistoryUnavailableErro
 Query: TypeAlias = sql.SQL | sql.Composed
 
 FETCH_ROWS = 2_000
-"""Rows that a cursor fetches at once: bounds its memory, and hides the round trip."""
+"""Rows that a cursor fetches in one round trip; limits its memory."""
 
 _NOT_MIGRATED = (
     psycopg.errors.UndefinedTable,
@@ -26,7 +26,7 @@ _NOT_MIGRATED = (
 
 
 class Snapshot:
-    """One moment of the history, for as many questions as it takes; made by ``snapshot``."""
+    """The history at one moment, for any number of queries; made by ``snapshot``."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
@@ -34,15 +34,15 @@ class Snapshot:
     def rows(
         self, query: Query, parameters: Mapping[str, Any] | None = None
     ) -> Generator[tuple[Any, ...]]:
-        """Rows of a query, fetched as they are wanted.
+        """Yield the rows of a query as they are needed.
 
         Args:
             query: What to select.
-            parameters: Its parameters; without any, percent signs in it are its own.
+            parameters: Its parameters; without any, percent signs in it are literal.
 
         Raises:
-            HistoryUnavailableError: The database cannot answer.
-            QueryError: It refuses the query.
+            HistoryUnavailableError: The database can't answer.
+            QueryError: The query was refused.
         """
         with _map_errors(), self._connection.cursor(name="retinue") as cursor:
             cursor.itersize = FETCH_ROWS
@@ -50,11 +50,11 @@ class Snapshot:
             yield from cursor
 
     def copy(self, query: Query, options: Query) -> Generator[Buffer]:
-        """A query's rows as COPY writes them, about one row at a time.
+        """Yield a query's rows in COPY's format, about one row at a time.
 
         Args:
             query: What to select.
-            options: What stands in the parentheses after ``WITH``, such as ``FORMAT csv``.
+            options: The options of COPY, such as ``FORMAT csv``.
 
         Raises:
             HistoryUnavailableError: The database cannot answer.
@@ -64,12 +64,12 @@ class Snapshot:
             yield from copy
 
     def one(self, query: Query) -> tuple[Any, ...]:
-        """The single row of a query."""
+        """Return the single row of a query."""
         with _map_errors():
             return cast("tuple[Any, ...]", self._connection.execute(query).fetchone())
 
     def estimate(self, query: Query) -> int:
-        """About how many rows a query will have, as the planner guesses; costs nothing."""
+        """Return the planner's estimate of how many rows a query has."""
         [[plan]] = self.one(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(query))
         plan = json.loads(plan) if isinstance(plan, str) else plan
         return int(plan["Plan"]["Plan Rows"])
@@ -77,32 +77,32 @@ class Snapshot:
 
 @contextmanager
 def snapshot(url: str | URL, application_name: str = "retinue export") -> Iterator[Snapshot]:
-    """Read the history as it is now, however long that takes and whatever is recorded meanwhile.
+    """Open a snapshot of the history, which later writes don't change.
 
     Args:
-        url: The database; the login need only be a reader.
-        application_name: What the server lists it under.
+        url: The database; the login can be a reader.
+        application_name: Shown in ``pg_stat_activity``.
 
     Raises:
         HistoryUnavailableError: The database cannot be reached.
         HistorySchemaError: It is not migrated.
-        ValueError: The URL makes no sense.
+        ValueError: The URL is invalid.
     """
     with connect(url, application_name) as connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with _map_errors():
-            # A reader's queries are cut off after 30 seconds; this is no question of the moment.
+            # A reader's statements time out after 30 seconds; a snapshot can take longer.
             connection.execute("SET LOCAL statement_timeout = 0")
-            # Numbers and times that read the same everywhere, whatever the server's settings.
+            # The same text for numbers and times, whatever the server's settings.
             connection.execute("SET LOCAL TimeZone = 'UTC'")
             connection.execute("SET LOCAL DateStyle = 'ISO'")
-            connection.execute("SELECT 1")  # the first query is what fixes the moment
+            connection.execute("SELECT 1")  # the first query takes the snapshot
         try:
             yield Snapshot(connection)
         finally:
             if not connection.closed:
-                connection.close()  # also in the midst of a COPY, which a rollback would read on
+                connection.close()  # even during a COPY, which a rollback would read to its end
 
 
 @contextmanager

@@ -1,14 +1,13 @@
-"""Erasing what names somebody: detections, parts of raw responses, and the person's own rows.
+"""Erase what names a person: detections, parts of raw responses, and the person's own rows.
 
-The order makes it sound while workers write, and resumable after a crash at any point:
+This order is correct while workers write, and can be resumed after a crash at any point:
 
-1. ``open`` records that it was asked for and forbids the names; triggers keep new rows out.
+1. ``open`` records the request and forbids the names; triggers keep new rows out.
 2. ``wait_for_writers`` waits until every transaction that began before has ended.
 3. ``erase`` deletes in small transactions, each of which counts what it removed.
-4. ``close`` deletes the person's own rows, and says in the same transaction that it is done.
+4. ``close`` deletes the person's own rows and marks the erasure complete, in one transaction.
 
-Whoever begins again continues the erasure that is open. The rows that are needed to find everything
-go last.
+Opening an unfinished erasure again continues it. The rows that lead to everything else go last.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,23 +23,23 @@ from retinue_history.privacy.planner_stats import PEOPLE, refresh_history_stats,
 from retinue_history.privacy.write_barrier import exclude_writers
 
 BATCH_ROWS = 1_000
-"""Most rows of one transaction, so that workers hardly notice."""
+"""Most rows of one transaction, so that it is short."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonNames:
-    """What names somebody.
+    """What names a person.
 
     Attributes:
-        ids: Face ids and external image ids: as they stand in attributes and raw responses.
-        labels: What matches are called besides, in detections of kind ``face_match``.
+        ids: Face ids and external image ids, as in attributes and raw responses.
+        labels: Further labels of detections of kind ``face_match``.
     """
 
     ids: frozenset[str]
     labels: frozenset[str] = field(default_factory=frozenset)
 
     def parameters(self) -> dict[str, Any]:
-        """As parameters of the statements below."""
+        """Return the parameters of the statements below."""
         return {"ids": sorted(self.ids), "labels": sorted(self.ids | self.labels)}
 
 
@@ -51,8 +50,8 @@ class Erasure:
     Attributes:
         erasure_id: Its number.
         removed: How many of each were removed.
-        requested_at: When it was begun.
-        completed_at: When it was verified to be complete; ``None`` if it is not.
+        requested_at: When it began.
+        completed_at: When it was verified as complete; ``None`` until then.
     """
 
     erasure_id: int
@@ -96,7 +95,7 @@ _DELETE_DETECTIONS = text(f"""
         UPDATE runs
         SET detection_count = detection_count - touched.detections,
             erased_at = now(),
-            -- Where no id names the person, the run looked for that person alone: CompareFaces.
+            -- Without an id of the person, the run searched for that person only: CompareFaces.
             raw_response = CASE jsonb_typeof(raw_response)
                 WHEN 'object' THEN raw_response - ARRAY['SourceImageFace', 'FaceMatches']
                 ELSE raw_response
@@ -113,7 +112,7 @@ _CUT_RUNS = text(f"""
     WHERE run_id IN ({_NAMING_RUNS} LIMIT :rows)
 """)  # noqa: S608 - the parts are the constants above
 
-# A month that was dropped keeps its counts, and they keep the name.
+# A dropped month keeps its counts, which contain the name.
 _COUNTED = text("""
     SELECT
         (SELECT count(*) FROM label_counts
@@ -179,29 +178,29 @@ class Erasures:
     """The erasures of one database.
 
     Args:
-        engine: From ``create_history_engine``; the login must own the tables. Give it a statement
-            timeout that suits a long history.
+        engine: From ``create_history_engine``; the login must own the tables. Set a statement
+            timeout long enough for a large history.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def last(self, kind: str, subject: str) -> Erasure | None:
-        """The last erasure of a subject; ``None`` if it was never asked for."""
+        """Return the last erasure of a subject; ``None`` if none was requested."""
         with map_errors(), self._engine.connect() as connection:
             row = connection.execute(_LAST, {"kind": kind, "subject": subject}).one_or_none()
         return None if row is None else Erasure(*row)
 
     def open(self, kind: str, subject: str, names: PersonNames) -> int:
-        """Begin an erasure, or go on with the one that was not finished, and forbid the names.
+        """Begin an erasure, or continue an unfinished one, and forbid the names.
 
         Args:
-            kind: What kind of thing the subject is, such as ``person``.
-            subject: What it is called; kept as a digest alone.
-            names: Nothing that names one of these is recorded from now on.
+            kind: The kind of subject, such as ``person``.
+            subject: Its name; only a digest is stored.
+            names: From now on, nothing with one of these names is recorded.
 
         Returns:
-            The erasure's number.
+            The erasure's id.
         """
         with map_errors(), self._engine.begin() as connection:
             erasure_id = self.begin(connection, kind, subject)
@@ -210,41 +209,41 @@ class Erasures:
 
     @staticmethod
     def begin(connection: Connection, kind: str, subject: str) -> int:
-        """Record that an erasure was asked for, or find the one that is not finished.
+        """Record the request, or find the unfinished erasure.
 
         Returns:
-            Its number.
+            The erasure's id.
         """
         return int(connection.scalar(_OPEN, {"kind": kind, "subject": subject}))
 
     def wait_for_writers(self) -> None:
-        """Wait until everybody who may not have seen the forbidden names has committed.
+        """Wait until every transaction has ended that may not have seen the forbidden names.
 
         Raises:
-            HistoryUnavailableError: A transaction of a worker went on for too long.
+            HistoryUnavailableError: A transaction of a worker took too long.
         """
         with map_errors(), self._engine.begin() as connection:
             exclude_writers(connection)
 
     def count(self, names: PersonNames) -> tuple[int, int]:
-        """How many detections name them, and how many raw responses."""
+        """Return how many detections and how many raw responses contain the names."""
         with map_errors(), self._engine.connect() as connection:
             detections, runs = connection.execute(_COUNT, names.parameters()).one()
         return detections, runs
 
     def counted(self, names: PersonNames) -> int:
-        """How many rows of the daily counts and the word list name them."""
+        """Return how many rows of the daily counts and the list of labels contain the names."""
         with map_errors(), self._engine.connect() as connection:
             return int(connection.execute(_COUNTED, names.parameters()).scalar_one())
 
     def erase(self, erasure_id: int, names: PersonNames) -> Iterable[int]:
-        """Delete detections, cut raw responses, and take the names out of what was counted.
+        """Delete detections, and remove the names from raw responses and counts.
 
         Yields:
             The number of rows after each commit.
 
         Raises:
-            HistoryUnavailableError: The database is away; what was committed stays erased.
+            HistoryUnavailableError: The database can't answer; what was committed stays erased.
         """
         for what, statement in (("detections", _DELETE_DETECTIONS), ("runs", _CUT_RUNS)):
             while number := self._one_batch(erasure_id, what, statement, names):
@@ -255,13 +254,13 @@ class Erasures:
         refresh_history_stats(self._engine)
 
     def add(self, erasure_id: int, **removed: int) -> None:
-        """Count what was removed elsewhere, such as ``face_vectors=3``."""
+        """Record what was removed elsewhere, such as ``face_vectors=3``."""
         with map_errors(), self._engine.begin() as connection:
             for what, number in removed.items():
                 add_removed(connection, erasure_id, what, number)
 
     def close(self, erasure_id: int, names: PersonNames) -> Erasure:
-        """Delete the rows about the person, and note that everything is done."""
+        """Delete the person's own rows and mark the erasure complete."""
         with map_errors(), self._engine.begin() as connection:
             parameters = names.parameters()
             faces = connection.execute(_DELETE_FACES, parameters).rowcount
@@ -282,10 +281,10 @@ class Erasures:
 
 
 def add_removed(connection: Connection, erasure_id: int, what: str, number: int) -> None:
-    """Count what was removed, as part of a transaction."""
+    """Record what was removed, in an open transaction."""
     connection.execute(_ADD, {"erasure_id": erasure_id, "what": what, "number": number})
 
 
 def close_erasure(connection: Connection, erasure_id: int) -> Erasure:
-    """Note that an erasure is complete, as part of a transaction."""
+    """Mark an erasure complete, in an open transaction."""
     return Erasure(*connection.execute(_CLOSE, {"erasure_id": erasure_id}).one())

@@ -1,18 +1,18 @@
-"""Deleting images with everything that hangs on them, quickly and with the counts kept right."""
+"""Delete images with their runs and detections, while triggers keep the counts correct."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-# Whoever sees the image come back waits for its lock, and then writes it anew.
+# A worker that records the image again waits for its lock, and then inserts it again.
 _LOCK = text("""
     SELECT image_id FROM images WHERE image_id = ANY(CAST(:ids AS uuid[]))
     ORDER BY image_id FOR UPDATE
 """)
 
-# In one statement, and while the runs are there that say what they were counted as: counting down
-# takes place once for a statement. A run's time says in which month its detections are.
+# One statement, because triggers count once a statement, and before the runs, which tell what the
+# detections were counted as. A run's time tells in which partition its detections are.
 _DETECTIONS = text("""
     DELETE FROM detections USING runs
     WHERE runs.image_id = ANY(CAST(:ids AS uuid[]))
@@ -36,9 +36,9 @@ _IMAGES = text("DELETE FROM images WHERE image_id = ANY(CAST(:ids AS uuid[]))")
 
 
 def delete_images(connection: Connection, image_ids: Sequence[UUID]) -> Mapping[str, int]:
-    """Delete images, their runs, detections and removals, as part of a transaction.
+    """Delete images with their runs, detections and removals, in an open transaction.
 
-    What S3 told of an object's removal stays while another version of the object does.
+    A removal of an object stays as long as another version of the object does.
 
     Args:
         connection: In a transaction, as the tables' owner.
@@ -48,7 +48,7 @@ def delete_images(connection: Connection, image_ids: Sequence[UUID]) -> Mapping[
         How many ``detections``, ``runs``, ``removals`` and ``images`` were deleted.
     """
     given = {"ids": list(image_ids)}
-    # Statistics of a partition may be old; without this, all of it might be read.
+    # The statistics of a partition can be outdated; without this, all of it might be scanned.
     for way in ("hashjoin", "mergejoin", "seqscan"):
         connection.execute(text(f"SET LOCAL enable_{way} = off"))
     connection.execute(_LOCK, given)

@@ -1,10 +1,10 @@
-"""Forgetting images: everything that the history holds of one, of an object, or under a prefix.
+"""Erase images: everything that the history holds of one image, of an object, or under a prefix.
 
-As sound, and as resumable, as ``erasure.py`` is for people, and by the same steps: forbid and
-commit, wait for those who may not have seen it, delete in small transactions, verify, and say that
-it is done. An image's row goes last in its own transaction, so whatever is left can still be found.
+The steps are those of ``erasure.py``: forbid and commit, wait for writers that may not have seen
+it, delete in small transactions, verify, and mark the erasure complete. An image's row is deleted
+last in its transaction, so that what is left can still be found.
 
-The audit row knows a digest of the subject, counts and times. Objects in S3 are not touched.
+The audit row holds a digest of the subject, counts and times. Objects in S3 stay.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,22 +26,22 @@ from retinue_history.privacy.planner_stats import PEOPLE, refresh_history_stats,
 from retinue_history.privacy.write_barrier import exclude_writers
 
 BATCH_IMAGES = 500
-"""Most images of one transaction, with their runs and detections: a tenth of a second or so."""
+"""Most images of one transaction, with their runs and detections: about 0.1 s."""
 
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSubject:
-    """Which images are forgotten.
+    """Which images to erase.
 
     Attributes:
         kind: ``image`` (one version of an object), ``object`` (all versions), ``key`` (an object's
-            key, in whatever bucket) or ``prefix`` (all keys of a bucket that begin so).
-        name: What it is called: an image id, ``s3://bucket/key``, a key, or ``s3://bucket/prefix``.
-        image_id: The image's id, if it is one.
-        bucket: The bucket, if it is named.
-        key: The key, or what it begins with; empty for a whole bucket.
+            key, in any bucket) or ``prefix`` (all keys of a bucket with that prefix).
+        name: An image id, ``s3://bucket/key``, a key, or ``s3://bucket/prefix``.
+        image_id: The image's id, for an image.
+        bucket: The bucket, if given.
+        key: The key or its prefix; empty for a whole bucket.
     """
 
     kind: Literal["image", "object", "key", "prefix"]
@@ -52,10 +52,10 @@ class ImageSubject:
 
     @classmethod
     def image(cls, told: str) -> "ImageSubject":
-        """An image by its id, an object by its URI, or objects by their key.
+        """Parse an image id, an object's URI, or a key.
 
         Raises:
-            ValueError: It names none.
+            ValueError: It is none of these.
         """
         found = ImageName.parse(told)
         if found.image_id is not None:
@@ -67,10 +67,10 @@ class ImageSubject:
 
     @classmethod
     def prefix(cls, told: str) -> "ImageSubject":
-        """All objects under ``s3://bucket/prefix``; of the whole bucket, if that ends there.
+        """Parse ``s3://bucket/prefix``, or ``s3://bucket/`` for a whole bucket.
 
         Raises:
-            ValueError: It names no bucket.
+            ValueError: The bucket is missing.
         """
         bucket, _, prefix = told.removeprefix("s3://").partition("/")
         if not told.startswith("s3://") or not bucket:
@@ -79,7 +79,7 @@ class ImageSubject:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """As parameters of the statements below."""
+        """Return the parameters of the statements below."""
         return {
             "kind": self.kind,
             "subject": self.name,
@@ -90,7 +90,7 @@ class ImageSubject:
         }
 
     def condition(self, table: str) -> str:
-        """SQL over the columns of ``images`` or ``removals``, which goes by that name."""
+        """Return SQL over the columns of ``images`` or ``removals``."""
         if self.kind == "image":
             if table == "images":
                 return "images.image_id = CAST(:image_id AS uuid)"
@@ -109,8 +109,8 @@ class ImageTraces:
     Attributes:
         images: Images.
         runs: Runs of them, skips included, with their raw responses.
-        detections: What those found, as far as its months were not dropped.
-        removals: What S3 told about the removal of the objects.
+        detections: Their detections, except those of dropped months.
+        removals: Recorded removals of the objects.
         buckets: The buckets of the images.
     """
 
@@ -147,25 +147,25 @@ _STALE_REMOVAL = """
 
 
 class ImageErasures:
-    """Forgets images of one database.
+    """Erases images of one database.
 
     Args:
-        engine: From ``create_history_engine``; the login must own the tables. Give it a statement
-            timeout that suits a long history.
+        engine: From ``create_history_engine``; the login must own the tables. Set a statement
+            timeout long enough for a large history.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def last(self, subject: ImageSubject) -> Erasure | None:
-        """The last erasure of a subject; ``None`` if it was never asked for."""
+        """Return the last erasure of a subject; ``None`` if none was requested."""
         return Erasures(self._engine).last(subject.kind, subject.name)
 
     def open(self, subject: ImageSubject) -> tuple[int, datetime]:
-        """Begin an erasure, or go on with the one that was not finished, and forbid the images.
+        """Begin an erasure, or continue an unfinished one, and forbid the images.
 
         Returns:
-            The erasure's number, and until when uploads are forgotten: now.
+            The erasure's id, and the time up to which uploads are erased: now.
         """
         with map_errors(), self._engine.begin() as connection:
             erasure_id = Erasures.begin(connection, subject.kind, subject.name)
@@ -175,20 +175,20 @@ class ImageErasures:
         return erasure_id, until
 
     def wait_for_writers(self) -> None:
-        """Wait until everybody who may not have seen that it is forbidden has committed.
+        """Wait until every transaction has ended that may not have seen what is forbidden.
 
         Raises:
-            HistoryUnavailableError: A transaction of a worker went on for too long.
+            HistoryUnavailableError: A transaction of a worker took too long.
         """
         with map_errors(), self._engine.begin() as connection:
             exclude_writers(connection)
 
     def count(self, subject: ImageSubject, until: datetime | None = None) -> ImageTraces:
-        """What there is of a subject.
+        """Count what the history holds of a subject.
 
         Args:
             subject: Which images.
-            until: Only what was uploaded so far; now, if it is not given.
+            until: Only uploads up to this time; now by default.
         """
         question = text(f"""
             WITH doomed AS MATERIALIZED (SELECT image_id FROM images WHERE {_doomed(subject)})
@@ -211,15 +211,15 @@ class ImageErasures:
     def erase(
         self, erasure_id: int, subject: ImageSubject, until: datetime
     ) -> Iterator[Mapping[str, int]]:
-        """Delete images with all that hangs on them, then removals, then labels that are left over.
+        """Delete images with their runs and detections, then removals, then unused labels.
 
-        At last, photos that faces were taken from lose their names, and the planner its samples.
+        Finally, remove the names of erased photos from enrolled faces, and refresh the statistics.
 
         Yields:
             How many of each were deleted, after each commit.
 
         Raises:
-            HistoryUnavailableError: The database is away; what was committed stays erased.
+            HistoryUnavailableError: The database can't answer; what was committed stays erased.
         """
         with map_errors(), self._engine.connect() as connection:
             total = _gather(connection, subject, until)
@@ -233,14 +233,14 @@ class ImageErasures:
         refresh_history_stats(self._engine)
 
     def close(self, erasure_id: int) -> Erasure:
-        """Note that everything is done."""
+        """Mark the erasure complete."""
         with map_errors(), self._engine.begin() as connection:
             return close_erasure(connection, erasure_id)
 
     def _blank_photos(self, subject: ImageSubject) -> None:
-        """A person's consent stays on record, without the name of the photo it was given for."""
+        """Keep a person's consent on record, without the name of the photo."""
         if subject.kind == "image":
-            return  # photos are named by their object, not by its version
+            return  # a photo is named by its object, not by its version
         with map_errors(), self._engine.begin() as connection:
             blanked = connection.execute(
                 text(f"""
@@ -257,10 +257,10 @@ class ImageErasures:
                 refresh_stats(connection, PEOPLE)
 
     def lift(self, subject: ImageSubject) -> bool:
-        """Let images that were forgotten be recorded again; brings none back by itself.
+        """Allow erased images to be recorded again. This restores nothing.
 
         Returns:
-            Whether that was forbidden.
+            Whether the images were forbidden.
         """
         with map_errors(), self._engine.begin() as connection:
             return connection.execute(_LIFT, subject.parameters).rowcount > 0
@@ -275,7 +275,7 @@ def _given(subject: ImageSubject, until: datetime | None) -> dict[str, Any]:
 
 
 def _gather(connection: Connection, subject: ImageSubject, until: datetime) -> int:
-    """Write down for this session which images are to go, numbered from 1; looks for them once."""
+    """Store the ids of the images to delete in a temporary table, numbered from 1."""
     with connection.begin():
         connection.execute(text("DROP TABLE IF EXISTS pg_temp.doomed_images"))
         connection.execute(
@@ -290,7 +290,7 @@ def _gather(connection: Connection, subject: ImageSubject, until: datetime) -> i
 
 
 def _one_batch(connection: Connection, erasure_id: int, start: int) -> Mapping[str, int]:
-    """Delete some images in a transaction; a deadlock with somebody is another try."""
+    """Delete a batch of images in a transaction; retry after a deadlock."""
     some = text(
         "SELECT image_id FROM pg_temp.doomed_images WHERE number > :start AND number <= :end"
     )
@@ -306,14 +306,14 @@ def _one_batch(connection: Connection, erasure_id: int, start: int) -> Mapping[s
             if not is_conflict(error):
                 raise
     raise HistoryUnavailableError(
-        f"a deletion clashed with others {_ATTEMPTS} times in a row: run the same command again"
+        f"a deletion conflicted with others {_ATTEMPTS} times in a row: run the same command again"
     )
 
 
 def _delete_removals(
     connection: Connection, erasure_id: int, subject: ImageSubject, until: datetime
 ) -> int:
-    """Delete what S3 told of the objects' removal, without an image that it is about."""
+    """Delete removals of the objects that concern no remaining image."""
     some = text(f"""
         DELETE FROM removals WHERE removal_id = ANY (ARRAY(
             SELECT removal_id FROM removals

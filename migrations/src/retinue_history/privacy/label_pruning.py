@@ -1,8 +1,7 @@
-"""Labels that nothing is called any more: out of the counts, the word list and the hierarchy.
+"""Remove unused labels from the counts, the list of labels and the hierarchy.
 
-Triggers count deleted detections down, and leave a row that says zero; it still says the label.
-What is not counted on any day, not even in a month whose detections were dropped, is known no
-longer.
+Triggers subtract deleted detections and can leave a count of zero, which still names the label. A
+label that isn't counted on any day, not even in a month whose detections were dropped, is removed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from retinue_history.db.error_mapping import map_errors
 from retinue_history.privacy.write_barrier import exclude_writers
 
 BATCH_ROWS = 500
-"""Rows of one transaction. Writers wait meanwhile: each row is one probe of an index."""
+"""Rows of one transaction. Writers wait meanwhile; each row is one index lookup."""
 
 _ZEROS = text("""
     SELECT day, series FROM label_counts GROUP BY day, series
@@ -32,7 +31,6 @@ _DELETE_ZEROS = text("""
     WHERE gone.day = zero.day AND gone.series = zero.series
 """)
 
-# Only so far can a label be in the word list at all (revision 0002).
 _LOST = """
     NOT EXISTS (
         SELECT FROM label_counts WHERE label_counts.label = labels.label
@@ -50,7 +48,7 @@ _DELETE_LABELS = text(f"""
 
 _UNSAID = """
     NOT EXISTS (SELECT FROM label_counts WHERE label_counts.label = label_parents.label)
-    -- The texts that were read are counted without what they say.
+    -- Recognized texts are counted without their content.
     AND NOT EXISTS (
         SELECT FROM detections
         WHERE detections.label = label_parents.label AND detections.kind = 'text'
@@ -73,10 +71,10 @@ _STEPS = (
 
 
 def prune_labels(engine: Engine) -> Iterator[int]:
-    """Remove what is counted as zero, and then labels that are not counted.
+    """Remove counts of zero, and then labels that aren't counted.
 
-    What is in question is looked for first, beside the writers; they wait only while a batch of it
-    is looked at again and deleted.
+    Candidates are found while writers go on. Writers wait only while a batch is checked again and
+    deleted.
 
     Args:
         engine: The database, as the tables' owner.
@@ -85,7 +83,7 @@ def prune_labels(engine: Engine) -> Iterator[int]:
         How many rows each transaction removed.
 
     Raises:
-        HistoryUnavailableError: The database is away; what was committed stays removed.
+        HistoryUnavailableError: The database can't answer; what was committed stays removed.
     """
     for question, deletion in _STEPS:
         with map_errors(), engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""The planner's samples: they hold values of rows that are gone, and `pg_stats` shows them."""
+"""The planner's statistics hold values of deleted rows, which ``pg_stats`` shows: refresh them."""
 
 from collections.abc import Iterable
 
@@ -29,14 +29,14 @@ _CLEARS_SINCE = (18,)
 
 
 def refresh_stats(connection: Connection, tables: Iterable[str]) -> None:
-    """Sample tables anew, so that nothing of what was deleted is left in the statistics.
+    """Refresh the statistics of tables, so that they hold no value of a deleted row.
 
-    An empty table keeps its old samples when it is analyzed. Theirs are cleared, which PostgreSQL
-    has a function for since 18; before, they stay until the table has rows again.
+    ANALYZE leaves the statistics of an empty table unchanged. PostgreSQL 18 and later can clear
+    them. Before, they stay until the table has rows again.
 
     Args:
-        connection: The tables' owner's. In a transaction, what that has deleted is gone already.
-        tables: Their names.
+        connection: Of the tables' owner. Rows that its transaction has deleted don't count.
+        tables: The tables' names.
     """
     for table in tables:
         connection.execute(text(f"ANALYZE {table}"))
@@ -48,13 +48,13 @@ def refresh_stats(connection: Connection, tables: Iterable[str]) -> None:
 
 
 def refresh_history_stats(engine: Engine) -> None:
-    """The same for all that detectors found, a table at a time.
+    """Refresh the statistics of everything that detectors found, one table a transaction.
 
     Args:
         engine: The database, as the tables' owner.
 
     Raises:
-        HistoryUnavailableError: The database is away.
+        HistoryUnavailableError: The database can't answer.
     """
     autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
     with map_errors(), autocommit.connect() as connection:

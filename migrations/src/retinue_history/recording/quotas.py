@@ -1,4 +1,4 @@
-"""How workers share what a provider allows an account: one row a quota, one lease a worker."""
+"""How workers share a provider's rate limits: one row a quota, one lease a worker."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True, slots=True)
 class QuotaState:
-    """What all workers know of a quota.
+    """The shared state of a quota.
 
     Attributes:
         limit_rps: Requests a second at which throttling was met; ``None`` if never.
@@ -33,9 +33,9 @@ class QuotaLease:
     Attributes:
         demand_rps: Requests a second that the worker could make.
         share_rps: Requests a second that it may make.
-        slot_seconds: When one of its evenly spaced requests is due, in seconds from now; below 0
-            if it was before.
-        worker: Who holds it.
+        slot_seconds: When one of its evenly spaced requests is due, in seconds from now; negative
+            if it is past.
+        worker: The worker's id.
     """
 
     demand_rps: float
@@ -45,10 +45,10 @@ class QuotaLease:
 
 
 Renewal: TypeAlias = Callable[[QuotaState, Sequence[QuotaLease]], tuple[QuotaState, QuotaLease]]
-"""Given a quota and the others' leases that are in force: what the quota is now, and one's own
-lease. Called while the quota's row is locked, so it must not wait for anything."""
+"""Takes a quota and the valid leases of other workers, and returns the new state of the quota and
+the worker's own lease. Called while the quota's row is locked, so it must not wait."""
 
-# Written only where a quota is new; a plain INSERT would write a dead row each time.
+# Inserts only new quotas; a plain INSERT would leave a dead row each time.
 _ADD = text("""
     INSERT INTO quotas (quota)
     SELECT wanted FROM unnest(CAST(:quota AS text[])) AS wanted
@@ -127,11 +127,11 @@ def renew_leases(
     """Renew a worker's leases in the transaction of ``connection``.
 
     Args:
-        connection: In a transaction, which should end at once.
-        worker: What tells the worker from all others.
-        lease_seconds: How long the leases hold, by the database's clock.
+        connection: In a transaction, which should end right after.
+        worker: The worker's unique id.
+        lease_seconds: How long the leases last, by the database's clock.
         renewals: What to do about each quota.
-        released: Quotas that the worker gives back.
+        released: Quotas whose leases the worker gives back.
     """
     quotas = sorted(renewals)
     if quotas:
@@ -147,7 +147,7 @@ def renew_leases(
             states.append(state)
             leases.append(lease)
         known = [row.quota for row in rows]
-        connection.execute(  # at once: slot_seconds count from when the others' leases were read
+        connection.execute(  # right away: slot_seconds count from when the others' leases were read
             _LEASE,
             {
                 "quota": known,

@@ -1,4 +1,4 @@
-"""What was billed in a month: counted as runs are committed, so that nobody has to add them up."""
+"""What was billed in a month: totals that each commit updates."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 
 def month_of(moment: datetime) -> date:
-    """The first day of the month, in UTC, in which ``moment`` lies."""
+    """Return the first day of the month, in UTC, of a moment."""
     return moment.astimezone(UTC).date().replace(day=1)
 
 
@@ -40,7 +40,7 @@ _TOTALS = text("""
 def read_totals(
     connection: Connection, month: date, detectors: Collection[str], groups: Collection[str]
 ) -> MonthTotals:
-    """What a month has cost until now, for these detectors and price groups."""
+    """Return what a month has cost until now, for these detectors and price groups."""
     rows = connection.execute(
         _TOTALS, {"month": month, "detector": sorted(detectors), "price_group": sorted(groups)}
     )

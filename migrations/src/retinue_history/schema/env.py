@@ -1,4 +1,4 @@
-"""Alembic's environment: runs revisions on the connection that ``migrate.py`` hands over.
+"""Alembic's environment: run revisions on the connection that ``migrate.py`` passes.
 
 Developers reach it through ``migrations/alembic.ini`` as well::
 
@@ -16,7 +16,7 @@ from retinue_history.schema.tables import metadata
 def _is_declared_here(
     item: SchemaItem, name: str | None, type_: str, reflected: bool, compare_to: SchemaItem | None
 ) -> bool:
-    """Leave out partitions, which ``retinue maintain`` makes and drops."""
+    """Leave out partitions, which ``retinue maintain`` creates and drops."""
     del item, compare_to
     is_partition = (name or "").startswith("detections_")
     return not (type_ == "table" and reflected and is_partition)
@@ -37,14 +37,14 @@ def _run(connection: Connection) -> None:
 
 def _main() -> None:
     if context.is_offline_mode():
-        raise SystemExit("Retinue's revisions look at the database; they cannot run with --sql")
-    handed_over = context.config.attributes.get("connection")
-    if handed_over is not None:
-        _run(handed_over)
+        raise SystemExit("Retinue's revisions query the database and cannot run with --sql")
+    given = context.config.attributes.get("connection")
+    if given is not None:
+        _run(given)
         return
     url = context.get_x_argument(as_dictionary=True).get("url")
     if not url:
-        raise SystemExit("say which database: alembic -x url=postgresql://user@host/database …")
+        raise SystemExit("give the database: alembic -x url=postgresql://user@host/database …")
     engine = create_history_engine(url, application_name="alembic")
     with engine.connect() as connection:
         _run(connection)

@@ -1,4 +1,4 @@
-"""What a database says about its own schema: relations, columns, comments, functions, roles."""
+"""Read the schema from a database's catalog: relations, columns, comments, functions."""
 
 from dataclasses import dataclass
 
@@ -62,7 +62,7 @@ _COLUMNS = text("""
     ORDER BY attnum
 """)
 
-# Since version 18 a NOT NULL is a constraint too; it is told with the column.
+# Since version 18, NOT NULL is a constraint too; the column already shows it.
 _CONSTRAINTS = text(r"""
     SELECT regexp_replace(pg_get_constraintdef(oid, true), '\s+', ' ', 'g')
     FROM pg_constraint
@@ -105,13 +105,13 @@ _FUNCTIONS = text("""
 
 
 def relations(connection: Connection) -> list[Relation]:
-    """The tables and views of the current schema, in the order of their creation."""
+    """Return the tables and views of the current schema, in the order of their creation."""
     rows = connection.execute(_RELATIONS).all()
     return [_relation(connection, *row) for row in rows]
 
 
 def functions(connection: Connection) -> list[FunctionDescription]:
-    """The functions of the current schema, by name."""
+    """Return the functions of the current schema, by name."""
     return [FunctionDescription(*row) for row in connection.execute(_FUNCTIONS)]
 
 

@@ -1,4 +1,4 @@
-"""Logins for workers and analysts who sign in by IAM, on RDS."""
+"""Create the logins of workers and analysts that use IAM authentication on RDS."""
 
 from sqlalchemy import URL, Connection, Engine, text
 
@@ -6,31 +6,31 @@ from retinue_history.db.engine import connected
 from retinue_history.db.error_mapping import map_errors
 
 IAM_LOGINS = {"retinue_worker": "retinue_writer", "retinue_analyst": "retinue_reader"}
-"""Logins, and the role that each is a member of."""
+"""Each login and its role."""
 
 _ANALYST_SETTINGS = ("default_transaction_read_only = on", "statement_timeout = '30s'")
-"""What retinue_reader has; a login does not inherit settings, only rights."""
+"""The settings of retinue_reader; a login inherits only rights, not settings."""
 
 
 def create_iam_logins(database: Engine | URL | str) -> list[str]:
-    """Make the logins where the server has RDS's role ``rds_iam``; elsewhere do nothing.
+    """Create the logins if the server has RDS's role ``rds_iam``. Idempotent.
 
-    RDS lets members of that role in by a token of IAM, and not by a password. Safe to repeat.
+    Members of that role authenticate with an IAM token instead of a password.
 
     Args:
-        database: Its engine or URL, migrated. The user needs CREATEROLE, and must have made
+        database: Its engine or URL, migrated. The user needs CREATEROLE, and must have created
             ``retinue_writer`` and ``retinue_reader`` or have ADMIN on them.
 
     Returns:
-        The logins that are there now; none where the server is not RDS.
+        The logins that exist now; none if the server isn't RDS.
 
     Raises:
-        HistoryUnavailableError: The database cannot be reached, or the user lacks a right.
+        HistoryUnavailableError: The database can't be reached, or the user lacks a right.
     """
     with map_errors(), connected(database) as connection, connection.begin():
         if not _exists(connection, "rds_iam"):
             return []
-        # Roles belong to the cluster: another database of it may be making them right now.
+        # Roles belong to the cluster: another database may be creating them now.
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('retinue logins'))"))
         for login, role in IAM_LOGINS.items():
             if not _exists(connection, login):

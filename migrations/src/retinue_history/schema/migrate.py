@@ -1,6 +1,6 @@
-"""Brings a database to the schema this code was written for.
+"""Migrate a database to the schema that this code needs.
 
-Alembic is imported by whoever migrates; a worker only reads the revision (``schema.py``).
+Alembic is imported only to migrate; a worker only reads the revision (``version.py``).
 """
 
 import time
@@ -26,20 +26,19 @@ _POLL_SECONDS = 0.2
 def upgrade(
     database: Engine | URL | str, revision: str = "head", *, lock_timeout_seconds: float = 300.0
 ) -> None:
-    """Migrate up, revision by revision. Does nothing on a database that is already there.
+    """Migrate up, revision by revision. Does nothing if the database is already there.
 
-    A revision that is interrupted is taken up again where it stopped. Workers may go on writing.
-
-    Safe to call from many processes at once: the first migrates while the others wait.
+    Workers can go on writing. The next call resumes an interrupted revision. Several processes may
+    call this at the same time: the first migrates while the others wait.
 
     Args:
         database: Its engine or URL. The user needs CREATE on the schema, and CREATEROLE unless the
             roles ``retinue_writer`` and ``retinue_reader`` exist.
-        revision: Where to go; the newest by default.
+        revision: The target; the newest by default.
         lock_timeout_seconds: How long to wait for another process that is migrating.
 
     Raises:
-        HistorySchemaError: The database is at a revision that this code does not know.
+        HistorySchemaError: This code does not know the revision of the database.
         HistoryUnavailableError: The database cannot be reached, the user lacks a right (the message
             says which to grant), or another process has been migrating for longer than
             ``lock_timeout_seconds``.
@@ -51,7 +50,7 @@ def upgrade(
 
 
 def alembic_config() -> "Config":
-    """Alembic's configuration, without a file: revisions and environment come from this package."""
+    """Return Alembic's configuration: revisions and environment come from this package."""
     from alembic.config import Config
 
     config = Config()
@@ -63,30 +62,30 @@ def alembic_config() -> "Config":
 
 @contextmanager
 def _alone(database: Engine | URL | str, lock_timeout_seconds: float) -> "Iterator[Config]":
-    """Hold the migration lock for the length of a ``with`` block.
+    """Hold the migration lock for a ``with`` block.
 
-    Each revision opens its own transactions, so that a long one need not keep its locks.
+    Each revision opens its own transactions, so that a long one can release its locks.
     """
     with map_errors(), connected(database) as connection:
         _take_lock(connection, lock_timeout_seconds)
         try:
             with connection.begin():
-                # A migration may take longer than any statement of a worker should.
+                # A migration can take longer than a statement of a worker should.
                 connection.execute(text("SET statement_timeout = 0"))
                 _refuse_unknown_revision(connection)
             config = alembic_config()
             config.attributes["connection"] = connection
             yield config
         finally:
-            # Closing the session releases the lock even where the connection is beyond use.
+            # Closing the session releases the lock even if the connection is broken.
             connection.invalidate()
 
 
 def _take_lock(connection: Connection, timeout_seconds: float) -> None:
-    """Take the lock for the session, so that a revision may commit in between.
+    """Take the lock for the session, so that a revision can commit in between.
 
-    It is polled for: a process that waits inside the server holds a snapshot, and would deadlock
-    with a CREATE INDEX CONCURRENTLY in the revision it waits for.
+    Poll for it: a process that waits in the server holds a snapshot, and would deadlock with a
+    CREATE INDEX CONCURRENTLY of the revision that it waits for.
     """
     deadline = time.monotonic() + timeout_seconds
     while True:

@@ -1,4 +1,4 @@
-"""Which schema a database has, and which one this code was written for."""
+"""Compare the revision of a database with the one that this code needs."""
 
 import logging
 from functools import cache
@@ -17,7 +17,7 @@ REVISIONS = [Path(__file__).parent / "revisions"]
 
 
 def head_revision() -> str:
-    """The revision this code was written for."""
+    """Return the revision that this code needs."""
     known = known_revisions()
     if not known:
         raise HistorySchemaError("this installation of retinue-history has no revisions in it")
@@ -26,17 +26,16 @@ def head_revision() -> str:
 
 @cache
 def known_revisions() -> tuple[str, ...]:
-    """All revisions, the oldest first.
+    """Return all revisions, the oldest first.
 
-    Each follows the one numbered before it, and its file begins with its number: Alembic, which
-    would read them all, need not be imported to know them.
+    They are read from file names, so that a worker need not import Alembic.
     """
     pattern = "r[0-9][0-9][0-9][0-9]_*.py"
     return tuple(sorted(path.name[1:5] for folder in REVISIONS for path in folder.glob(pattern)))
 
 
 def current_revision(database: Engine | URL | str) -> str | None:
-    """The revision the database is at; ``None`` if it was never migrated.
+    """Return the revision of a database; ``None`` if it was never migrated.
 
     Raises:
         HistoryUnavailableError: The database cannot be reached.
@@ -46,7 +45,7 @@ def current_revision(database: Engine | URL | str) -> str | None:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """The revision that Alembic wrote down; ``None`` if it never did."""
+    """Return the revision that Alembic recorded; ``None`` if it never did."""
     if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return None
     found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -54,14 +53,14 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def check_schema(database: Engine | URL | str) -> None:
-    """Refuse a database whose schema is older than the one this code was written for.
+    """Refuse a database whose schema is older than this code needs.
 
-    A newer one is taken, and logged: schemas are expanded first, so the release before goes on to
-    read and write rightly on the new one (docs/keeping.md).
+    A newer schema is accepted and logged: schemas are expanded before workers are replaced, so the
+    previous release works on the new one (docs/keeping.md).
 
     Raises:
-        HistorySchemaError: It is older, or holds no history; the message says what to do.
-        HistoryUnavailableError: It cannot be reached.
+        HistorySchemaError: It is older or holds no history; the message says what to do.
+        HistoryUnavailableError: It can't be reached.
     """
     current, head = current_revision(database), head_revision()
     if current == head:

@@ -1,4 +1,4 @@
-"""The SQL of retention. Each step takes a bounded batch, so that no transaction is long."""
+"""The SQL of retention, in batches, so that no transaction is long."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from sqlalchemy import text
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something done in batches.
+    """A step that runs in batches.
 
     Attributes:
-        what: What was done, with a place for how many.
-        count: Counts what is to be done.
+        what: What was done, with a placeholder for how many.
+        count: Counts what would be done.
         statements: One batch, in one transaction; the last one's row count is the batch's size.
     """
 
@@ -36,8 +36,8 @@ RAW_RESPONSES = Step(
     ),
 )
 
-# The image's lock makes a worker that sees it come back wait, and then find it gone and write it
-# anew. Detections go while their runs still say what they were counted as.
+# A worker that records the image again waits for its lock, and then inserts it again. Detections
+# are deleted before their runs, which tell what they were counted as.
 DELETED_IMAGES = Step(
     "purged {} deleted images",
     "SELECT count(*) FROM images WHERE deleted_at < :before",
@@ -60,7 +60,7 @@ DELETED_IMAGES = Step(
     ),
 )
 
-# SQS keeps a message for 14 days at most: after that no creation can arrive that a removal undoes.
+# SQS keeps a message for at most 14 days. After that, no creation can arrive that a removal undoes.
 OLD_REMOVALS = Step(
     "purged {} removals of images that are gone",
     """
@@ -105,13 +105,13 @@ MERGE_COUNTS = text("""
         detections = known.detections + excluded.detections,
         confidence_ppm = known.confidence_ppm + excluded.confidence_ppm
 """)
-"""Adds up the shards of days that are over, so that readers have less to add."""
+"""Merges the shards of past days, so that readers have less to add."""
 
 
 def old_detections(partition: str) -> Step:
-    """Deletes the old rows of a partition that holds younger ones too; daily counts stay.
+    """Delete the old rows of a partition that also holds newer ones; daily counts stay.
 
-    The table of the partition is named, and not ``detections``, whose triggers would count.
+    It names the partition instead of ``detections``, whose triggers would change the counts.
 
     Args:
         partition: Its name, from ``detections_partitions()``.
