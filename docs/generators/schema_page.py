@@ -7,9 +7,9 @@ import re
 import sys
 from collections.abc import Iterator
 
-from retinue_history.catalog import Relation, functions, relations
-from retinue_history.engine import create_history_engine
-from retinue_history.faults import translated
+from retinue_history.db.engine import create_history_engine
+from retinue_history.db.error_mapping import map_errors
+from retinue_history.schema.introspect import Relation, functions, relations
 from sqlalchemy import URL
 
 _HEAD = """\
@@ -34,7 +34,7 @@ def schema_page(url: str | URL) -> str:
     """
     engine = create_history_engine(url, application_name="retinue schema page", pool_size=1)
     try:
-        with translated(), engine.connect() as connection:
+        with map_errors(), engine.connect() as connection:
             found = relations(connection)
             known_functions = functions(connection)
     finally:

@@ -94,13 +94,13 @@ def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandL
     shown = retinue("run", str(folder)).stdout
     assert "11 images, 22 runs" in shown
     assert "10 failed runs" in shown
-    failed = retinue.query("select distinct key, error_code, final from failed_runs order by 1")
+    failed = retinue.query("select distinct key, error_code, retryable from failed_runs order by 1")
     assert failed == [
-        {"key": "bomb.png", "error_code": "too_many_pixels", "final": True},
-        {"key": "empty.jpg", "error_code": "empty_file", "final": True},
-        {"key": "garbage.jpg", "error_code": "unsupported_format", "final": True},
-        {"key": "text.png", "error_code": "unsupported_format", "final": True},
-        {"key": "truncated.jpg", "error_code": "corrupt_image", "final": True},
+        {"key": "bomb.png", "error_code": "too_many_pixels", "retryable": False},
+        {"key": "empty.jpg", "error_code": "empty_file", "retryable": False},
+        {"key": "garbage.jpg", "error_code": "unsupported_format", "retryable": False},
+        {"key": "text.png", "error_code": "unsupported_format", "retryable": False},
+        {"key": "truncated.jpg", "error_code": "corrupt_image", "retryable": False},
     ]
     assert "No new detection" in retinue("run", str(folder)).stdout
 

@@ -59,9 +59,9 @@ _IMAGES = (
     "height_px)"
 )
 _RUNS = (
-    "runs (run_id, image_id, detector, detector_version, fingerprint, event_id, outcome, final, "
-    "error_code, error_message, model_version, started_at, duration_ms, detection_count, "
-    "billed_units, price_usd)"
+    "runs (run_id, image_id, detector, detector_version, fingerprint, event_id, outcome, "
+    "retryable, error_code, error_message, model_version, started_at, duration_ms, "
+    "detection_count, billed_units, price_usd)"
 )
 _DETECTIONS = (
     "detections (detection_id, run_id, image_id, ordinal, kind, label, confidence, box_left, "
@@ -180,7 +180,7 @@ class _Rows:
             failed = chance < 0.002
             found = 0 if failed else max(0, round(self._random.gauss(model.per_image, 1.5)))
             version = "1" if number < of * 2 // 3 else "2"
-            tail = "failed\tf\ttimeout\tno answer" if failed else "succeeded\tt\t\\N\t\\N"
+            tail = "failed\tt\ttimeout\tno answer" if failed else "succeeded\tf\t\\N\t\\N"
             self.runs.append(
                 f"{self.run_id}\t{name}\t{model.detector}\t{version}\tf{version}\te{number}\t"
                 f"{tail}\tm{version}\t{started_at}\t25\t{found}\t1\t0.001\n"

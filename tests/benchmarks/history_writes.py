@@ -156,7 +156,7 @@ def _batch(name: str, size: int) -> Batch:
             RunKey(image.image_id, "objects", "2", "f2"),
             "bench",
             "succeeded",
-            True,
+            False,
             now,
             12.0,
             model_version="m2",
@@ -187,12 +187,12 @@ def _row_by_row(connection: psycopg.Connection, batch: Batch) -> None:
         )  # fmt: skip
         row = connection.execute(
             "INSERT INTO runs (image_id, detector, detector_version, fingerprint, event_id, "
-            "outcome, final, model_version, started_at, duration_ms, detection_count, "
+            "outcome, retryable, model_version, started_at, duration_ms, detection_count, "
             "billed_units, price_usd) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0) "
             "ON CONFLICT DO NOTHING RETURNING run_id",
             (
                 image.image_id, run.key.detector, run.key.detector_version, run.key.fingerprint,
-                run.event_id, run.outcome, run.final, run.model_version, run.started_at,
+                run.event_id, run.outcome, run.retryable, run.model_version, run.started_at,
                 run.duration_ms, len(run.detections),
             ),
         ).fetchone()  # fmt: skip
@@ -231,7 +231,7 @@ _RUNS = Table(
             "detector", "detector_version", "fingerprint", "event_id", "outcome", "model_version",
         )
     ),
-    Column("final", Boolean),
+    Column("retryable", Boolean),
     Column("started_at", DateTime(timezone=True)),
     Column("duration_ms", Double),
     Column("detection_count", Integer),
@@ -276,7 +276,7 @@ def _multi_values(engine: Engine, batch: Batch) -> None:
                     "image_id": run.key.image_id, "detector": run.key.detector,
                     "detector_version": run.key.detector_version,
                     "fingerprint": run.key.fingerprint, "event_id": run.event_id,
-                    "outcome": run.outcome, "final": run.final,
+                    "outcome": run.outcome, "retryable": run.retryable,
                     "model_version": run.model_version, "started_at": run.started_at,
                     "duration_ms": run.duration_ms, "detection_count": len(run.detections),
                     "billed_units": run.billed_units, "price_usd": run.price_usd,

@@ -66,7 +66,7 @@ class Seed:
             RunKey(image.image_id, detector, version, fingerprint),
             event_id=f"event {self._hours}",
             outcome="failed" if failed else "succeeded",
-            final=True,
+            retryable=False,
             started_at=NOON + timedelta(hours=self._hours),
             duration_ms=1.0,
             error_code="corrupt_image" if failed else None,

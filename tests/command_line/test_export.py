@@ -218,8 +218,8 @@ def test_memory_does_not_grow_with_the_history(cli: Cli, history_url: str, engin
         connection.exec_driver_sql(
             """
             INSERT INTO runs (image_id, detector, detector_version, fingerprint, event_id, outcome,
-                final, started_at, duration_ms, detection_count, billed_units, price_usd)
-            SELECT image_id, 'd', '1', 'f', 'e', 'succeeded', true, now(), 1, 100, 0, 0 FROM images
+                retryable, started_at, duration_ms, detection_count, billed_units, price_usd)
+            SELECT image_id, 'd', '1', 'f', 'e', 'succeeded', false, now(), 1, 100, 0, 0 FROM images
             """
         )
         connection.exec_driver_sql(

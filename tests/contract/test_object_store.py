@@ -102,7 +102,7 @@ def test_an_older_version_survives_a_delete_marker(s3: "S3Client", versioned: st
     marker = s3.delete_object(Bucket=versioned, Key="a.jpg")
     assert store(s3).fetch(reference) == DATA
     error = refused(s3, ImageReference(versioned, "a.jpg", marker["VersionId"]))
-    assert (error.code, error.final) == ("object_not_found", False)
+    assert (error.code, error.retryable) == ("object_not_found", True)
 
 
 def test_a_version_that_is_gone(s3: "S3Client", versioned: str) -> None:
@@ -110,7 +110,7 @@ def test_a_version_that_is_gone(s3: "S3Client", versioned: str) -> None:
     put(s3, versioned, "a.jpg", b"another")
     s3.delete_object(Bucket=versioned, Key="a.jpg", VersionId=reference.version_id or "")
     error = refused(s3, reference)
-    assert (error.code, error.final) == ("object_not_found", False)
+    assert (error.code, error.retryable) == ("object_not_found", True)
     assert reference.uri in str(error)
 
 
@@ -118,7 +118,7 @@ def test_an_overwritten_object_is_not_taken_for_the_image(s3: "S3Client", bucket
     reference = put(s3, bucket, "a.jpg")
     put(s3, bucket, "a.jpg", b"")  # its size is of no interest
     error = refused(s3, reference)
-    assert (error.code, error.final) == ("object_replaced", False)
+    assert (error.code, error.retryable) == ("object_replaced", True)
     put(s3, bucket, "a.jpg")  # the same bytes again are the same image
     assert store(s3).fetch(reference) == DATA
 
@@ -127,26 +127,26 @@ def test_an_object_that_is_gone(s3: "S3Client", bucket: str) -> None:
     reference = put(s3, bucket, "a.jpg")
     s3.delete_object(Bucket=bucket, Key="a.jpg")
     error = refused(s3, reference)
-    assert (error.code, error.final) == ("object_not_found", False)
+    assert (error.code, error.retryable) == ("object_not_found", True)
 
 
 def test_a_bucket_that_is_gone(s3: "S3Client") -> None:
     error = refused(s3, ImageReference("no-such-bucket", "a.jpg", etag=ETAG))
-    assert (error.code, error.final) == ("bucket_not_found", False)
+    assert (error.code, error.retryable) == ("bucket_not_found", True)
     assert "no-such-bucket" in str(error)
 
 
 def test_an_object_that_is_too_large(s3: "S3Client", bucket: str) -> None:
     reference = put(s3, bucket, "a.jpg", b"x" * 101)
     error = refused(s3, reference, max_bytes=100)
-    assert (error.code, error.final) == ("too_many_bytes", True)
+    assert (error.code, error.retryable) == ("too_many_bytes", False)
     assert "101 bytes" in str(error)
     assert store(s3, max_bytes=101).fetch(reference) == b"x" * 101
 
 
 def test_an_empty_object(s3: "S3Client", bucket: str) -> None:
     error = refused(s3, put(s3, bucket, "a.jpg", b""))
-    assert (error.code, error.final) == ("empty_file", True)
+    assert (error.code, error.retryable) == ("empty_file", False)
 
 
 # Faults that only the stand-in has at will.

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-FILE = re.compile(r"`((?:[a-z_]+/)*[a-z_]+\.py)`")
+FILE = re.compile(r"`((?:[a-z_]+/)*[a-z0-9_]+\.(?:py|sql|toml|ini|json|html|tf|yml))`")
 
 
 def test_files_exist(root: Path) -> None:

@@ -43,7 +43,7 @@ def seeded_url(history_url: str) -> str:
                 RunKey(image.image_id, detector, "1", fingerprint),
                 event_id="1",
                 outcome="succeeded",
-                final=True,
+                retryable=False,
                 started_at=now,
                 duration_ms=1.0,
                 detections=(DetectionRecord("label", label, 0.7, (0.1, 0.1, 0.5, 0.5)),),

@@ -60,7 +60,7 @@ def run(
         key=attempt(key, detector=detector).key,
         event_id=event_id,
         outcome=outcome,
-        final=not failed,
+        retryable=failed,
         started_at=NOW,
         duration_ms=1.0,
         error_code="broken" if failed else None,

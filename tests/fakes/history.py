@@ -6,8 +6,8 @@ from uuid import UUID
 
 from retinue_history import (
     REPLAY,
-    AttemptKey,
     ConfigurationRecord,
+    DetectionSummary,
     History,
     HistoryDataError,
     HistoryUnavailableError,
@@ -15,7 +15,7 @@ from retinue_history import (
     RemovedObject,
     RunKey,
     RunRecord,
-    Seen,
+    TaskKey,
 )
 
 
@@ -30,7 +30,7 @@ class MemoryHistory(History):
         images: Sightings, in order.
         removed: Removals, in order.
         configurations: What fingerprints stand for, in order.
-        erased: Images that were forgotten on request.
+        erased_ids: Images that were erased on request.
     """
 
     def __init__(self, journal: list[str] | None = None) -> None:
@@ -41,12 +41,12 @@ class MemoryHistory(History):
         self.images: list[ImageRecord] = []
         self.removed: list[RemovedObject] = []
         self.configurations: list[ConfigurationRecord] = []
-        self.erased: set[UUID] = set()
+        self.erased_ids: set[UUID] = set()
         self.calls = 0
         self.journal = [] if journal is None else journal
         self._lock = Lock()
 
-    def settled(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
+    def done(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
         self._check()
         with self._lock:
             missing = {
@@ -56,7 +56,7 @@ class MemoryHistory(History):
                     run.key == key
                     and (
                         run.outcome == "succeeded"
-                        or (run.final and not event_id.startswith(REPLAY))
+                        or (not run.retryable and not event_id.startswith(REPLAY))
                         or run.event_id == event_id
                     )
                     for run in self.runs
@@ -64,25 +64,25 @@ class MemoryHistory(History):
             }
         return {key for key, _ in attempts} - missing
 
-    def seen(self, keys: Collection[RunKey]) -> dict[RunKey, list[Seen]]:
+    def summaries(self, keys: Collection[RunKey]) -> dict[RunKey, list[DetectionSummary]]:
         self._check()
         with self._lock:
             return {
-                run.key: [Seen(d.kind, d.label, d.confidence) for d in run.detections]
+                run.key: [DetectionSummary(d.kind, d.label, d.confidence) for d in run.detections]
                 for run in self.runs
                 if run.key in keys and run.outcome == "succeeded"
             }
 
-    def forgotten(self, images: Collection[ImageRecord]) -> set[UUID]:
+    def erased(self, images: Collection[ImageRecord]) -> set[UUID]:
         self._check()
-        return {image.image_id for image in images} & self.erased
+        return {image.image_id for image in images} & self.erased_ids
 
     def record(
         self,
         images: Sequence[ImageRecord],
         runs: Sequence[RunRecord] = (),
         removed: Sequence[RemovedObject] = (),
-    ) -> dict[AttemptKey, int]:
+    ) -> dict[TaskKey, int]:
         self._check()
         if self.broken is not None:
             raise self.broken
@@ -91,7 +91,7 @@ class MemoryHistory(History):
         with self._lock:
             self.images.extend(images)
             self.removed.extend(removed)
-            new: dict[AttemptKey, int] = {}
+            new: dict[TaskKey, int] = {}
             for run in sorted(runs, key=lambda run: (run.outcome != "succeeded", run.event_id)):
                 of_key = [other for other in self.runs if other.key == run.key]
                 repeated = any(other.event_id == run.event_id for other in of_key)
@@ -128,24 +128,24 @@ class FlakyHistory(History):
         self.lose_answers = 0
         self.refused = 0
 
-    def settled(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
+    def done(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
         self._check()
-        return self._real.settled(attempts)
+        return self._real.done(attempts)
 
-    def seen(self, keys: Collection[RunKey]) -> dict[RunKey, list[Seen]]:
+    def summaries(self, keys: Collection[RunKey]) -> dict[RunKey, list[DetectionSummary]]:
         self._check()
-        return self._real.seen(keys)
+        return self._real.summaries(keys)
 
-    def forgotten(self, images: Collection[ImageRecord]) -> set[UUID]:
+    def erased(self, images: Collection[ImageRecord]) -> set[UUID]:
         self._check()
-        return self._real.forgotten(images)
+        return self._real.erased(images)
 
     def record(
         self,
         images: Sequence[ImageRecord],
         runs: Sequence[RunRecord] = (),
         removed: Sequence[RemovedObject] = (),
-    ) -> dict[AttemptKey, int]:
+    ) -> dict[TaskKey, int]:
         self._check()
         recorded = self._real.record(images, runs, removed)
         if self.lose_answers > 0:

@@ -39,7 +39,9 @@ def seed(history: History) -> None:
     runs.append(_run(images[4], "words", "1", 4, (_text("NO PARKING"), _text("Main Street 12"))))
     runs.append(_run(images[5], "words", "1", 5, ()))
     runs.append(_failure(images[5], "words", "throttled", "too many requests", event_id="9"))
-    runs.append(_failure(images[9], "objects", "corrupt_image", "cannot be decoded", final=True))
+    runs.append(
+        _failure(images[9], "objects", "corrupt_image", "cannot be decoded", retryable=False)
+    )
     runs.append(_failure(images[8], "scenes", "throttled", "too many requests"))
     gone = RemovedObject("photos", images[8].key, None, "20", _MARCH + timedelta(days=20))
     history.record(images, runs, [gone])
@@ -53,7 +55,7 @@ def erase(engine: Engine) -> None:
     erasures = ImageErasures(engine)
     subject = ImageSubject.prefix("s3://photos/ann/")
     erasure_id, until = erasures.open(subject)
-    erasures.settle()
+    erasures.wait_for_writers()
     for _ in erasures.erase(erasure_id, subject, until):
         pass
     erasures.close(erasure_id)
@@ -117,7 +119,7 @@ def _run(
         RunKey(image.image_id, detector, version, f"f{version}"),
         "10",
         "succeeded",
-        True,
+        False,
         image.uploaded_at + timedelta(hours=hours),
         20.0 + hours,
         model_version=f"m{version}",
@@ -133,14 +135,14 @@ def _failure(
     code: str,
     message: str,
     *,
-    final: bool = False,
+    retryable: bool = True,
     event_id: str = "10",
 ) -> RunRecord:
     return RunRecord(
         RunKey(image.image_id, detector, "1", "f1"),
         event_id,
         "failed",
-        final,
+        retryable,
         image.uploaded_at + timedelta(minutes=1),
         5.0,
         error_code=code,

@@ -78,13 +78,13 @@ def test_one_image_that_is_refused_fails_alone(site: Site) -> None:
     site.until_empty()
     site.stop()
     rows = site.rows(
-        "SELECT detector, outcome, error_code, final FROM runs JOIN images USING (image_id) "
+        "SELECT detector, outcome, error_code, retryable FROM runs JOIN images USING (image_id) "
         "WHERE key = %s ORDER BY detector",
         forbidden,
     )
-    assert [(row["detector"], row["error_code"], row["final"]) for row in rows] == [
-        ("echo", None, True),
-        ("weigh", "access_denied", False),
+    assert [(row["detector"], row["error_code"], row["retryable"]) for row in rows] == [
+        ("echo", None, False),
+        ("weigh", "access_denied", True),
     ]
     assert site.done() == 2 * len(site.sent)
     assert not site.said("receiving_stopped")

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from infra.terraform import resources, source
 from retinue_cli.app import retinue
-from retinue_history.logins import IAM_LOGINS
+from retinue_history.schema.logins import IAM_LOGINS
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.recording.db_auth import password_source
 from retinue_workers.settings.hosted_models import ModelPolicy

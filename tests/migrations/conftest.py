@@ -6,12 +6,14 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from retinue_history import History, ImageRecord, RunKey, RunRecord, create_history_engine
 from sqlalchemy import Engine
@@ -78,7 +80,7 @@ def run() -> Callable[..., RunRecord]:
         key = RunKey(image.image_id, detector, detector_version, fingerprint)
         fields = {
             "outcome": "failed" if failed else "succeeded",
-            "final": not failed,
+            "retryable": failed,
             "started_at": _NOON,
             "duration_ms": 12.5,
             "error_message": "it failed" if failed else None,
@@ -117,3 +119,13 @@ def postgres_15() -> Iterator[str]:
     yield f"postgresql://postgres@/postgres?host={folder}"
     call("pg_ctl", "-w", "-m", "immediate", "stop")
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def empty_postgres_15_url(postgres_15: str) -> Iterator[str]:
+    """URL of an empty database on that server. Dropped after the test."""
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_15, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield postgres_15.replace("/postgres?", f"/{name}?")
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

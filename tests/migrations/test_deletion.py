@@ -81,7 +81,7 @@ def test_a_missing_image_is_deleted_until_it_is_created_again(
 ) -> None:
     seen = image(sequencer="10")
     gone = replace(seen, missing_since=after(3))
-    history.record([gone], [run(seen, error_code="no_such_key", final=True)])
+    history.record([gone], [run(seen, error_code="no_such_key", retryable=False)])
     history.record([seen])  # another pool's worker, which was faster
     assert deleted(engine) == {"cat.jpg v1": after(3)}
     history.record([image(sequencer="11", uploaded_at=after(4))])

@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 from retinue_history import (
+    ExistingRuns,
     Failures,
     History,
-    KnownImages,
     QueryError,
     RemovedObject,
     failed_images,
@@ -32,7 +32,7 @@ def url(history: History, history_url: str, image: Make, run: Make) -> str:
             run(cat),
             run(dog, error_code="throttled"),
             run(dog, "event 2", error_code="throttled"),
-            run(dog, detector="faces", error_code="corrupt_image", final=True),
+            run(dog, detector="faces", error_code="corrupt_image", retryable=False),
             run(cow, error_code="throttled"),
             run(cow, fingerprint="other options", started_at=later),
             run(fox, error_code="throttled"),
@@ -63,7 +63,7 @@ def test_what_nothing_made_up_for_is_chosen(url: str) -> None:
         ({"bucket": "photos", "prefix": "do"}, ["faces", "labels"]),
         ({"bucket": "others"}, None),
         ({"prefix": "cat"}, None),
-        ({"condition": "final AND error_message LIKE '%failed%'"}, ["faces"]),
+        ({"condition": "NOT retryable AND error_message LIKE '%failed%'"}, ["faces"]),
         ({"condition": "false OR detector = 'labels' OR false"}, ["labels"]),
     ],
 )
@@ -114,7 +114,7 @@ def test_what_was_never_tried_or_not_to_the_end_is_missing(url: str) -> None:
 
 def test_known_images(url: str, image: Make) -> None:
     cat, new = image("cat.jpg").image_id, image("new.jpg").image_id
-    with closing(KnownImages(url)) as known:
+    with closing(ExistingRuns(url)) as known:
         assert known.among([cat, new]) == {cat}
         assert known.among([]) == set()
         known.close()
@@ -122,7 +122,7 @@ def test_known_images(url: str, image: Make) -> None:
 
 
 def test_pages_of_a_backfill_are_asked_about_on_one_connection(url: str) -> None:
-    with closing(KnownImages(url)) as known, psycopg.connect(url, autocommit=True) as watch:
+    with closing(ExistingRuns(url)) as known, psycopg.connect(url, autocommit=True) as watch:
 
         def connections() -> list[int]:
             rows = watch.execute(

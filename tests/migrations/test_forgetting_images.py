@@ -79,7 +79,7 @@ def filled(history_url: str, history: History, image: Make, run: Make) -> dict[s
         secret = () if name in {"cat", "elsewhere"} else (SECRET, READ)
         raw = {"answer": "Secret"} if secret else {}
         runs.append(run(each, detections=(CAT, *secret), raw_response=raw))
-        skip = {"outcome": "skipped", "avoided_usd": 0, "final": False}
+        skip = {"outcome": "skipped", "saved_usd": 0, "retryable": True}
         runs.append(
             run(each, "e/skipped", detector="s", error_code="x", **{**skip, "error_message": "no"})
         )
@@ -201,7 +201,7 @@ def test_what_was_uploaded_before_stays_out_and_later_is_new(
     subject = ("--image", names[by]) if by in names else ("--prefix", "s3://photos/ann/")
     forget(*subject, "--yes")
     # A worker that was at work, a redelivery, a replay, and S3's word that the object is gone.
-    assert history.forgotten([old, image("cat.jpg")]) == {old.image_id}
+    assert history.erased([old, image("cat.jpg")]) == {old.image_id}
     gone = RemovedObject("photos", "ann/b.jpg", old.version, "99", datetime.now(UTC))
     assert history.record([old], [run(old, "replay:1", detections=(SECRET,))], [gone]) == {}
     assert "b.jpg" not in forget.dump()
@@ -213,7 +213,7 @@ def test_what_was_uploaded_before_stays_out_and_later_is_new(
         sequencer="A0",
         uploaded_at=datetime.now(UTC) + timedelta(seconds=1),
     )
-    assert history.forgotten([new]) == set()
+    assert history.erased([new]) == set()
     assert history.record([old, new], [run(new, "event 2", detections=(CAT,))])
     [row] = forget.rows("SELECT uploaded_at, last_uploaded_at, deleted_at FROM images")
     assert (row["uploaded_at"], row["deleted_at"]) == (row["last_uploaded_at"], None)
@@ -232,7 +232,13 @@ def test_what_is_lifted_may_come_back(
 
 @pytest.mark.parametrize(
     ("step", "after"),
-    [("open", True), ("settle", True), ("erase", False), ("erase", True), ("close", False)],
+    [
+        ("open", True),
+        ("wait_for_writers", True),
+        ("erase", False),
+        ("erase", True),
+        ("close", False),
+    ],
 )
 def test_forgetting_goes_on_after_a_crash(
     forget: Command,
@@ -242,7 +248,7 @@ def test_forgetting_goes_on_after_a_crash(
     after: bool,
 ) -> None:
     assert filled
-    monkeypatch.setattr("retinue_history.image_erasure.BATCH_IMAGES", 1)
+    monkeypatch.setattr("retinue_history.privacy.image_erasure.BATCH_IMAGES", 1)
     real = getattr(ImageErasures, step)
 
     def crash(*arguments: Any) -> Any:
@@ -293,7 +299,7 @@ def test_a_worker_needs_no_right_to_see_what_was_forgotten(
     forget("--prefix", "s3://photos/ann/", "--yes")
     engine = create_history_engine(f"{forget.url}&options=-c%20role%3Dretinue_writer")
     writer = History(engine)
-    assert writer.forgotten([filled["b"]]) == {filled["b"].image_id}
+    assert writer.erased([filled["b"]]) == {filled["b"].image_id}
     assert writer.record([filled["b"]], [run(filled["b"], "again", detections=(CAT,))]) == {}
     engine.dispose()
     with psycopg.connect(forget.url) as connection:
@@ -316,7 +322,7 @@ def test_images_are_deleted_by_index(
     forget: Command, engine: Engine, filled: dict[str, ImageRecord]
 ) -> None:
     """A batch must not read the whole of a table, however old the statistics are."""
-    from retinue_history import image_deletion
+    from retinue_history.privacy import image_deletion
 
     assert engine
     ids = f"'{{{filled['b'].image_id}}}'"

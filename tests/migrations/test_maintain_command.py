@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from infra.terraform import last_line
 from retinue_cli.app import retinue
 from retinue_history import Charge, DetectionRecord, History, RemovedObject
-from retinue_history.maintenance import months_before
+from retinue_history.upkeep.maintenance import months_before
 
 Make = Callable[..., Any]
 
@@ -43,7 +43,7 @@ def test_the_settings_say_how_long(
         paid = {"price_usd": Decimal(1), "charges": (Charge("g", Decimal(1), Decimal(1)),)}
         raw = {"SearchedFaceId": "x", "SearchFaces": []}
         runs.append(run(each, started_at=when, detections=found, raw_response=raw, **paid))
-        skip: dict[str, Any] = {"outcome": "skipped", "avoided_usd": Decimal(1), "final": False}
+        skip: dict[str, Any] = {"outcome": "skipped", "saved_usd": Decimal(1), "retryable": True}
         told = {"error_code": "x", "error_message": "no"}
         runs.append(run(each, "e/skipped", detector="s", started_at=when, **skip, **told))
     removed = [RemovedObject("photos", images[gone].key, "v1", "20", gone)]
@@ -76,20 +76,21 @@ def test_the_settings_say_how_long(
 
 
 def test_two_at_once_are_told(history_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from retinue_history.maintenance import _LOCK
+    from retinue_history.upkeep.maintenance import _LOCK
 
     monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
     with psycopg.connect(history_url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-        assert "somebody else is maintaining" in "\n".join(maintain(code=1))
+        assert "another process is maintaining" in "\n".join(maintain(code=1))
 
 
 def test_workers_write_while_somebody_maintains(
     history: History, history_url: str, image: Make, run: Make
 ) -> None:
-    from retinue_history import maintenance, settling
+    from retinue_history.privacy import write_barrier
+    from retinue_history.upkeep import maintenance
 
-    assert maintenance._LOCK != settling.LOCK
+    assert maintenance._LOCK != write_barrier.LOCK
     with psycopg.connect(history_url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [maintenance._LOCK])
         seen = image("meanwhile.jpg")

@@ -13,7 +13,7 @@ from retinue_history import (
     Retention,
     maintain,
 )
-from retinue_history.maintenance import MONTHS_AHEAD, months_before
+from retinue_history.upkeep.maintenance import MONTHS_AHEAD, months_before
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
@@ -51,12 +51,12 @@ def ages(history: History, image: Make, run: Make) -> list[datetime]:
 def test_months_are_made_ahead_and_rows_that_wait_get_theirs(
     engine: Engine, ages: list[datetime]
 ) -> None:
-    assert value(engine, "SELECT count(*) FROM detections_other") == 8
+    assert value(engine, "SELECT count(*) FROM detections_default") == 8
     wanted = sorted(map(name, ages[1:]))
     assert told(engine, FOR_EVER, dry_run=True) == [f"would add {month}" for month in wanted]
     assert told(engine, FOR_EVER) == [f"added {month}" for month in wanted]
     assert told(engine, FOR_EVER) == []
-    assert value(engine, "SELECT count(*) FROM detections_other") == 0
+    assert value(engine, "SELECT count(*) FROM detections_default") == 0
     assert value(engine, "SELECT count(*) FROM detection_history") == 10
     assert value(engine, "SELECT sum(detections) FROM label_counts_daily") == 10
     ahead = months_before(datetime.now(UTC), -MONTHS_AHEAD)
@@ -129,11 +129,11 @@ def test_counts_of_several_workers_are_merged(engine: Engine, ages: list[datetim
 
 
 def test_two_do_not_maintain_at_once(engine: Engine, history_url: str) -> None:
-    from retinue_history.maintenance import _LOCK
+    from retinue_history.upkeep.maintenance import _LOCK
 
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
-        with pytest.raises(HistoryUnavailableError, match="somebody else is maintaining"):
+        with pytest.raises(HistoryUnavailableError, match="another process is maintaining"):
             told(engine, FOR_EVER)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from retinue_history import DetectionRecord, History, create_history_engine, maintain
-from retinue_history.maintenance import Retention
+from retinue_history.upkeep.maintenance import Retention
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]

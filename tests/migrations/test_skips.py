@@ -2,26 +2,22 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from retinue_history import (
     DetectionRecord,
+    DetectionSummary,
     History,
     HistoryDataError,
-    Seen,
-    downgrade,
     skip_event_id,
-    upgrade,
 )
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
 SKIPPED = {
     "outcome": "skipped",
-    "final": False,
+    "retryable": True,
     "error_code": "skipped_by_key",
     "error_message": "why",
 }
@@ -37,17 +33,17 @@ def test_a_skip_settles_nothing_and_is_recorded_once(
     history: History, engine: Engine, image: Make, run: Make
 ) -> None:
     cat = image("cat")
-    skip = run(cat, skip_event_id("e1"), **SKIPPED, avoided_usd=Decimal("0.001"))
+    skip = run(cat, skip_event_id("e1"), **SKIPPED, saved_usd=Decimal("0.001"))
     assert set(history.record([cat], [skip])) == {(skip.key, skip.event_id)}
     assert history.record([cat], [skip]) == {}
-    assert history.settled([(skip.key, "e1")]) == set()
-    assert history.seen([skip.key]) == {}
+    assert history.done([(skip.key, "e1")]) == set()
+    assert history.summaries([skip.key]) == {}
 
     done = run(cat, "e1", detections=(DetectionRecord("label", "cat", 0.5),))
     assert set(history.record([cat], [done])) == {(done.key, done.event_id)}
     assert outcomes(engine) == [("e1/skipped", "skipped"), ("e1", "succeeded")]
-    assert history.settled([(skip.key, "e1")]) == {skip.key}
-    assert history.seen([skip.key]) == {skip.key: [Seen("label", "cat", 0.5)]}
+    assert history.done([(skip.key, "e1")]) == {skip.key}
+    assert history.summaries([skip.key]) == {skip.key: [DetectionSummary("label", "cat", 0.5)]}
     with engine.connect() as connection:
         assert connection.execute(text("SELECT * FROM skipped_runs")).all() == []
 
@@ -58,7 +54,7 @@ def test_views_about_runs_count_no_skips(
     cat = image("cat")
     found = (DetectionRecord("label", "Cat", 0.9),)
     failed = run(cat, "e2", detector="faces", error_code="x")
-    skip = {**SKIPPED, "avoided_usd": Decimal(1)}
+    skip = {**SKIPPED, "saved_usd": Decimal(1)}
     skips = [
         run(cat, skip_event_id("e1"), **skip),
         run(cat, skip_event_id("e1"), detector="text", **skip),
@@ -88,16 +84,16 @@ def test_a_run_that_found_nothing_is_seen_as_such(history: History, image: Make,
     cat = image("cat")
     nothing, failed = run(cat), run(cat, detector="faces", error_code="x")
     history.record([cat], [nothing, failed])
-    assert history.seen([nothing.key, failed.key]) == {nothing.key: []}
+    assert history.summaries([nothing.key, failed.key]) == {nothing.key: []}
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"avoided_usd": None},
-        {"avoided_usd": Decimal(-1)},
-        {"avoided_usd": Decimal("NaN")},
-        {"final": True},
+        {"saved_usd": None},
+        {"saved_usd": Decimal(-1)},
+        {"saved_usd": Decimal("NaN")},
+        {"retryable": False},
         {"error_message": None},
     ],
 )
@@ -106,19 +102,4 @@ def test_the_database_refuses_a_skip_that_is_none(
 ) -> None:
     cat = image("cat")
     with pytest.raises(HistoryDataError):
-        history.record([cat], [run(cat, **{**SKIPPED, "avoided_usd": Decimal(0), **wrong})])
-
-
-def test_the_revision_may_end_halfway_and_leaves_valid_checks(empty_database_url: str) -> None:
-    url = empty_database_url
-    upgrade(url, "0005")
-    downgrade(url, "0005-1")
-    revisions = Path(upgrade.__code__.co_filename).parent / "revisions"
-    with psycopg.connect(url) as connection:  # what a crash before the validation leaves
-        connection.execute((revisions / "r0005_up.sql").read_text(encoding="utf-8"))
-    upgrade(url, "0005")
-    with psycopg.connect(url) as connection:
-        assert connection.execute(
-            "SELECT count(*) FILTER (WHERE NOT convalidated), count(*) > 5 FROM pg_constraint"
-            " WHERE conrelid = 'runs'::regclass"
-        ).fetchall() == [(0, True)]
+        history.record([cat], [run(cat, **{**SKIPPED, "saved_usd": Decimal(0), **wrong})])

@@ -70,16 +70,16 @@ def test_failed_runs_are_those_whose_key_has_not_succeeded(
         [cat, dog],
         [
             run(cat, "e1", error_code="throttled"),
-            run(dog, "e1", error_code="corrupt", error_message="not a JPEG", final=True),
+            run(dog, "e1", error_code="corrupt", error_message="not a JPEG", retryable=False),
             run(dog, "e1", error_code="timeout", fingerprint="g"),
         ],
     )
     history.record([], [run(cat, "e2"), run(dog, "e2", detector="faces")])
     query = text(
-        "SELECT key, error_code, error_message, final, fingerprint FROM failed_runs ORDER BY 2"
+        "SELECT key, error_code, error_message, retryable, fingerprint FROM failed_runs ORDER BY 2"
     )
     with engine.connect() as connection:
         assert [tuple(row) for row in connection.execute(query)] == [
-            ("dog", "corrupt", "not a JPEG", True, "f"),
-            ("dog", "timeout", "it failed", False, "g"),
+            ("dog", "corrupt", "not a JPEG", False, "f"),
+            ("dog", "timeout", "it failed", True, "g"),
         ]

@@ -165,7 +165,7 @@ def test_each_detector_looks(
 def test_what_is_missing_is_not_the_permission(service: Service) -> None:
     [answer] = service.detector(LabelDetector).detect([service.image("not there.jpg")])
     assert isinstance(answer, InvalidImageError)
-    assert (answer.code, answer.final) == ("object_not_found", False)
+    assert (answer.code, answer.retryable) == ("object_not_found", True)
 
 
 def test_what_is_no_image(service: Service) -> None:

@@ -184,7 +184,7 @@ def test_what_the_service_would_refuse_is_said_before_the_call(
 ) -> None:
     [answer] = made(FaceDetector).detect([referenced(key, size_bytes=size_bytes)])
     assert isinstance(answer, InvalidImageError)
-    assert (answer.code, answer.final) == (code, True)
+    assert (answer.code, answer.retryable) == (code, False)
     assert endpoint.calls.total() + endpoint.errors.total() == 0
 
 
@@ -242,7 +242,7 @@ def test_s3_is_asked_why(
     assert says in str(error)
     if isinstance(expected, str):
         assert isinstance(error, InvalidImageError)
-        assert (error.code, error.final) == (expected, False)
+        assert (error.code, error.retryable) == (expected, True)
     else:
         assert isinstance(error, expected)
     [call] = client.head_object.call_args_list
@@ -254,7 +254,7 @@ def test_s3_is_asked_over_the_wire(made: Make, endpoint: Endpoint, stored: Store
     detector = made(LabelDetector, s3_endpoint_url=endpoint.url)
     [gone] = detector.detect([referenced("not there+ü.jpg")])
     assert isinstance(gone, InvalidImageError)
-    assert (gone.code, gone.final) == ("object_not_found", False)
+    assert (gone.code, gone.retryable) == ("object_not_found", True)
     endpoint.faults.head_object_status = 403
     [forbidden] = detector.detect([referenced("not there.jpg")])
     assert isinstance(forbidden, DetectorNotReadyError)

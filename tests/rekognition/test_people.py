@@ -17,7 +17,7 @@ from rekognition.conftest import ANN, BOB, EVE, painting
 from retinue_cli.app import retinue as retinue_command
 from retinue_cli.faces import forget as forgetting
 from retinue_cli.faces.service import IAM_ACTIONS
-from retinue_history import Erasures, History, Names, create_history_engine
+from retinue_history import Erasures, History, PersonNames, create_history_engine
 from retinue_rekognition_emulator import Endpoint, Failure
 from retinue_sdk.plugins.manager import Plugins
 from sqlalchemy import Engine
@@ -215,7 +215,7 @@ def test_a_person_is_forgotten_everywhere_and_others_stay(
     ("step", "after"),
     [
         ("open", True),
-        ("settle", True),
+        ("wait_for_writers", True),
         ("add", False),  # the vectors are gone, and nothing else is
         ("erase", True),
         ("close", False),
@@ -424,7 +424,7 @@ def test_workers_may_not_delete(history_url: str) -> None:
 
 def test_names_are_found_by_index(cloud: Cloud, engine: Engine) -> None:
     """With everything else forbidden to the planner, an index must be able to answer."""
-    from retinue_history import erasure
+    from retinue_history.privacy import erasure
 
     with psycopg.connect(cloud.url) as connection:
         connection.execute("SET enable_seqscan = off")
@@ -443,7 +443,7 @@ def test_the_audit_tells_no_names(cloud: Cloud, worked: Callable[..., Rig], engi
     guesses = {hashlib.sha256(name.encode()).digest() for name in ("Ann Lee", "person:Ann_Lee")}
     assert len(digests) == 3  # the name, the external image id, the face id
     assert not digests & guesses
-    assert Erasures(engine).count(Names(frozenset({"person:Ann_Lee"}))) == (0, 0)
+    assert Erasures(engine).count(PersonNames(frozenset({"person:Ann_Lee"}))) == (0, 0)
 
 
 def test_the_calls_are_those_that_an_operator_is_allowed(cloud: Cloud) -> None:

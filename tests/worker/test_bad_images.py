@@ -134,9 +134,9 @@ def test_each_ends_as_it_should_and_the_worker_goes_on(
     unread = ["empty_file", "too_many_bytes"]
     assert rig.outcomes("bytes") == sorted(unread + ["succeeded"] * (len(files) - 1))
 
-    # The image itself is to blame: final, with words for people, and said in the log.
-    rows = rig.rows("SELECT final, error_message FROM runs WHERE outcome = 'failed'")
-    assert all(row["final"] and len(row["error_message"]) > 10 for row in rows)
+    # The image itself is to blame: not retryable, with words for people, and said in the log.
+    rows = rig.rows("SELECT retryable, error_message FROM runs WHERE outcome = 'failed'")
+    assert all(not row["retryable"] and len(row["error_message"]) > 10 for row in rows)
     said = {e["uri"] for e in logged if e["event"] == "run" and e["outcome"] == "failed"}
     assert said == {f"s3://photos/{key}" for key in FAILING}
     told = {(e["run_id"], e["image_id"]) for e in logged if e["event"] == "run"}

@@ -10,7 +10,7 @@ from fakes.deliveries import message, run, sighting
 from fakes.history import MemoryHistory
 from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
-from retinue_history import AttemptKey, HistoryDataError, HistoryError, RunRecord
+from retinue_history import HistoryDataError, HistoryError, RunRecord, TaskKey
 from retinue_workers.intake.in_flight import InFlight
 from retinue_workers.intake.sqs import BATCH
 from retinue_workers.limits.receive_gate import CircuitBreaker
@@ -296,7 +296,7 @@ def test_what_waits_for_company_is_deleted_when_the_worker_stops(setup: Setup) -
     recorded, put = threading.Event(), threading.Event()
     real = setup.history.record
 
-    def record(*rows: Any) -> dict[AttemptKey, int]:
+    def record(*rows: Any) -> dict[TaskKey, int]:
         new = real(*rows)
         setup.history.away = True
         recorded.set()

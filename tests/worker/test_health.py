@@ -41,7 +41,7 @@ def test_a_worker_that_stands_still_is_stuck() -> None:
     assert pulse.state() == (True, "well")
 
 
-@pytest.mark.parametrize("loop", ["record", "settled"])
+@pytest.mark.parametrize("loop", ["record", "done"])
 def test_a_loop_that_is_stuck_fails_the_check_of_its_worker(
     memory_rig: Rig, monkeypatch: pytest.MonkeyPatch, loop: str
 ) -> None:

@@ -57,7 +57,7 @@ def test_findings_become_a_run() -> None:
         ),
         model_version="v2",
     )
-    assert (run.outcome, run.final, run.model_version) == ("succeeded", True, "v3")
+    assert (run.outcome, run.retryable, run.model_version) == ("succeeded", False, "v3")
     assert (run.billed_units, run.price_usd) == (Decimal(2), Decimal("0.002"))
     assert run.raw_response == {"Labels": ["Dog"]}
     first, second = run.detections
@@ -189,17 +189,17 @@ def test_integers_as_confidence_become_numbers() -> None:
 def test_a_failure_keeps_what_can_be_kept() -> None:
     run = run_record.failure(
         attempt(),
-        Fail("c\0de \ud800" + "x" * 200, "m\0 \udfff" + "x" * 9_000, final=True),
+        Fail("c\0de \ud800" + "x" * 200, "m\0 \udfff" + "x" * 9_000, retryable=False),
         charge=charge,
         started_at=NOW,
         duration_ms=3.0,
     )
-    assert (run.outcome, run.final, run.detections) == ("failed", True, ())
+    assert (run.outcome, run.retryable, run.detections) == ("failed", False, ())
     assert run.error_code == "c\N{REPLACEMENT CHARACTER}de ?" + "x" * 94
     assert run.error_message is not None
     assert len(run.error_message) == run_record.MAX_MESSAGE_CHARACTERS
     empty = run_record.failure(
-        attempt(), Fail("", "", final=False), charge=charge, started_at=NOW, duration_ms=0.0
+        attempt(), Fail("", "", retryable=True), charge=charge, started_at=NOW, duration_ms=0.0
     )
     assert (empty.error_code, empty.error_message) == ("?", "?")
 
@@ -210,7 +210,7 @@ def test_a_failure_keeps_what_can_be_kept() -> None:
 @example("\ud800", "\0")
 def test_whatever_an_error_says_can_be_stored(code: str, message: str) -> None:
     run = run_record.failure(
-        attempt(), Fail(code, message, final=False), charge=charge, started_at=NOW, duration_ms=0
+        attempt(), Fail(code, message, retryable=True), charge=charge, started_at=NOW, duration_ms=0
     )
     for text in (run.error_code, run.error_message):
         assert text

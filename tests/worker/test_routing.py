@@ -90,7 +90,7 @@ def test_a_skip_is_a_row_with_its_reason_and_what_it_saved(rig: Rig) -> None:
     assert skips[0]["reason"] == "echo found tom with confidence 0 or more 0 times; 1 needed"
     [costs] = rig.rows("SELECT * FROM run_costs WHERE detector = 'hostile-slow'")
     assert (costs["runs"], costs["failed_runs"], costs["skipped_runs"]) == (1, 0, 2)
-    assert (float(costs["price_usd"]), float(costs["avoided_usd"])) == (0.001, 0.002)
+    assert (float(costs["price_usd"]), float(costs["saved_usd"])) == (0.001, 0.002)
     assert rig.rows("SELECT * FROM failed_runs") == []
     assert len(rig.rows("SELECT * FROM latest_detections WHERE detector = 'hostile-slow'")) == 1
 

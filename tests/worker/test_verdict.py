@@ -56,10 +56,10 @@ def test_findings_succeed(last: bool, batch: int) -> None:
 
 
 @every
-@pytest.mark.parametrize("final", [True, False])
-def test_an_invalid_image_fails_at_once(last: bool, batch: int, final: bool) -> None:
-    error = InvalidImageError("too dark", code="dark", final=final)
-    assert judged(error, last=last, batch=batch) == Fail("dark", "too dark", final)
+@pytest.mark.parametrize("retryable", [True, False])
+def test_an_invalid_image_fails_at_once(last: bool, batch: int, retryable: bool) -> None:
+    error = InvalidImageError("too dark", code="dark", retryable=retryable)
+    assert judged(error, last=last, batch=batch) == Fail("dark", "too dark", retryable)
 
 
 @every
@@ -91,7 +91,7 @@ def test_a_retriable_error_is_retried_within_the_window(last: bool, batch: int) 
 def test_a_retriable_error_without_end_is_handed_back_and_recorded_at_last() -> None:
     error = RetriableError("busy")
     assert judged(error, retrying=WINDOW, receive_count=3) == HandBack(4, "busy")
-    assert judged(error, retrying=WINDOW, last=True) == Fail("retries_exhausted", "busy", False)
+    assert judged(error, retrying=WINDOW, last=True) == Fail("retries_exhausted", "busy", True)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_bug_is_found_alone_then_handed_back_then_recorded(error: BaseExceptio
     for last in (False, True):
         assert judged(error, batch=2, last=last) == Retry(0.0, text, alone=True)
     assert judged(error, receive_count=2) == HandBack(2, text)
-    assert judged(error, last=True) == Fail("unexpected_error", text, False)
+    assert judged(error, last=True) == Fail("unexpected_error", text, True)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_an_error_that_cannot_be_read_is_a_bug(error: BaseException) -> None:
 
 def test_an_error_without_words_still_has_a_name() -> None:
     answer = judged(UnprintableError(), last=True)
-    assert answer == Fail("unexpected_error", "UnprintableError", False)
+    assert answer == Fail("unexpected_error", "UnprintableError", True)
 
 
 @pytest.mark.parametrize("wait", [float("nan"), float("inf"), 1e300])
@@ -179,5 +179,5 @@ def test_there_is_always_a_verdict_and_on_the_last_receive_nothing_is_handed_bac
     result = judged(answer, last=last, batch=batch, retrying=retrying, receive_count=receive_count)
     assert isinstance(result, Succeed | Fail | Retry | Pause | HandBack)
     assert not (last and isinstance(result, HandBack))
-    if isinstance(result, Fail) and result.final:
+    if isinstance(result, Fail) and not result.retryable:
         assert isinstance(answer, InvalidImageError)

@@ -165,7 +165,7 @@ def test_a_stop_while_the_database_hangs_hands_all_back(memory_rig: Rig) -> None
         patch.setattr(history, "record", lambda *_: release.wait(60))
         with memory_rig.running({"echo": {}}):
             eventually(lambda: memory_rig.queue.hidden() == 25)
-            patch.setattr(history, "settled", lambda *_: release.wait(60))
+            patch.setattr(history, "done", lambda *_: release.wait(60))
             memory_rig.upload("one-more.jpg")
             eventually(lambda: memory_rig.queue.hidden() == 26)
     assert memory_rig.queue.visible() == 26

@@ -1,12 +1,11 @@
 """Retinue's detection history: tables, views, migrations, reads and writes.
 
 Everything public is here: ``History`` for workers, ``run_query`` for analysts, ``upgrade`` and
-``check_schema`` for whoever deploys. The views are the public interface in SQL; docs/schema.md.
+``check_schema`` for deployment. In SQL, the views are the public interface; see docs/schema.md.
 """
 
-from retinue_history.activity import Activity, ActivityReader
-from retinue_history.comparison import (
-    DEFAULT_IOU,
+from retinue_history.analysis.activity import Activity, ActivityReader
+from retinue_history.analysis.comparison import (
     Difference,
     Overlap,
     Side,
@@ -14,16 +13,14 @@ from retinue_history.comparison import (
     comparison_sql,
     overlap,
 )
-from retinue_history.engine import create_history_engine
-from retinue_history.erasure import Erasure, Erasures, Names
-from retinue_history.errors import (
-    HistoryDataError,
-    HistoryError,
-    HistorySchemaError,
-    HistoryUnavailableError,
-    QueryError,
+from retinue_history.analysis.existing_runs import ExistingRuns
+from retinue_history.analysis.exported_rows import (
+    CATEGORIES,
+    DETECTION_COLUMNS,
+    detection_rows,
+    image_rows,
 )
-from retinue_history.failures import (
+from retinue_history.analysis.failures import (
     Cause,
     Failures,
     ReplayImage,
@@ -31,63 +28,66 @@ from retinue_history.failures import (
     failure_causes,
     missing_images,
 )
-from retinue_history.ground_truth import (
+from retinue_history.analysis.ground_truth import (
     KnownImage,
     images_by_id,
     images_by_name,
     record_annotations,
 )
-from retinue_history.history import History
-from retinue_history.image_erasure import ImageErasures, ImageSubject, ImageTraces
-from retinue_history.known_images import KnownImages
-from retinue_history.logins import create_iam_logins
-from retinue_history.maintenance import Retention, maintain
-from retinue_history.migrate import downgrade, upgrade
-from retinue_history.models import KeptModel, ModelLedger, ModelSession
-from retinue_history.pacing import QuotaLease, QuotaState, Renewal
-from retinue_history.people import Enrolment, IndexedFace, People, PersonBeingForgottenError
-from retinue_history.query import QueryResult, check_reader, run_query
-from retinue_history.reading import Snapshot, snapshot
-from retinue_history.records import (
-    JSON,
-    MAX_LABEL_BYTES,
+from retinue_history.analysis.query import check_reader, run_query
+from retinue_history.analysis.selection import ImageName, Selection
+from retinue_history.db.engine import create_history_engine
+from retinue_history.db.errors import (
+    HistoryDataError,
+    HistoryError,
+    HistorySchemaError,
+    HistoryUnavailableError,
+    QueryError,
+)
+from retinue_history.db.pg_arrays import JSON
+from retinue_history.db.snapshot import Snapshot, snapshot
+from retinue_history.privacy.erasure import Erasure, Erasures, PersonNames
+from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject, ImageTraces
+from retinue_history.privacy.people import Enrolment, IndexedFace, People
+from retinue_history.recording.history import History
+from retinue_history.recording.hosted_models import KeptModel, ModelLedger, ModelSession
+from retinue_history.recording.quotas import QuotaLease, QuotaState, Renewal
+from retinue_history.recording.records import (
     REPLAY,
-    AttemptKey,
-    Box,
     Charge,
     ConfigurationRecord,
     DetectionRecord,
+    DetectionSummary,
     ImageRecord,
     RemovedObject,
     RunKey,
     RunRecord,
-    Seen,
+    TaskKey,
     skip_event_id,
 )
-from retinue_history.schema import check_schema, current_revision, head_revision
-from retinue_history.selected import CATEGORIES, DETECTION_COLUMNS, detection_rows, image_rows
-from retinue_history.selection import ImageName, Selection
-from retinue_history.spending import MonthTotals, month_of
+from retinue_history.recording.spending import MonthTotals, month_of
+from retinue_history.schema.logins import create_iam_logins
+from retinue_history.schema.migrate import upgrade
+from retinue_history.schema.version import check_schema, current_revision, head_revision
+from retinue_history.upkeep.maintenance import Retention, maintain
 
 __all__ = [
     "CATEGORIES",
-    "DEFAULT_IOU",
     "DETECTION_COLUMNS",
     "JSON",
-    "MAX_LABEL_BYTES",
     "REPLAY",
     "Activity",
     "ActivityReader",
-    "AttemptKey",
-    "Box",
     "Cause",
     "Charge",
     "ConfigurationRecord",
     "DetectionRecord",
+    "DetectionSummary",
     "Difference",
     "Enrolment",
     "Erasure",
     "Erasures",
+    "ExistingRuns",
     "Failures",
     "History",
     "HistoryDataError",
@@ -102,16 +102,13 @@ __all__ = [
     "IndexedFace",
     "KeptModel",
     "KnownImage",
-    "KnownImages",
     "ModelLedger",
     "ModelSession",
     "MonthTotals",
-    "Names",
     "Overlap",
     "People",
-    "PersonBeingForgottenError",
+    "PersonNames",
     "QueryError",
-    "QueryResult",
     "QuotaLease",
     "QuotaState",
     "RemovedObject",
@@ -120,10 +117,10 @@ __all__ = [
     "Retention",
     "RunKey",
     "RunRecord",
-    "Seen",
     "Selection",
     "Side",
     "Snapshot",
+    "TaskKey",
     "check_reader",
     "check_schema",
     "compare",
@@ -132,7 +129,6 @@ __all__ = [
     "create_iam_logins",
     "current_revision",
     "detection_rows",
-    "downgrade",
     "failed_images",
     "failure_causes",
     "head_revision",

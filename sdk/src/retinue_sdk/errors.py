@@ -122,8 +122,8 @@ class InvalidImageError(DetectorError):
         message: What is wrong with the image, for the person who sent it.
         code: A stable identifier in snake_case, stored as the run's ``error_code``. The codes that
             Retinue itself uses are in ``docs/errors.md``.
-        final: Whether another upload of the very same bytes would fail the same way. ``False`` for
-            an image that is merely gone.
+        retryable: Whether another attempt at the same bytes can succeed, as for an image that is
+            merely gone. By default it can't.
         billed_units: What was billed all the same.
     """
 
@@ -132,13 +132,13 @@ class InvalidImageError(DetectorError):
         message: str | None = None,
         *,
         code: str = "invalid_image",
-        final: bool = True,
+        retryable: bool = False,
         billed_units: Decimal | int = Decimal(0),
     ) -> None:
         """Keep the code beside the message."""
         super().__init__(message, billed_units=billed_units)
         self.code = code
-        self.final = final
+        self.retryable = retryable
 
 
 def format_error(error: BaseException) -> str:

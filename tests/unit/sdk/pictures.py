@@ -41,7 +41,7 @@ def refusal(data: bytes, limits: ImageLimits = LIMITS) -> InvalidImageError:
     with pytest.raises(InvalidImageError) as caught:
         decode(data, limits)
     assert caught.value.code in CODES
-    assert caught.value.final
+    assert not caught.value.retryable
     assert str(caught.value)
     return caught.value
 

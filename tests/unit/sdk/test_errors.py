@@ -54,14 +54,14 @@ def test_a_wait_is_a_finite_number_of_seconds(
 
 def test_an_invalid_image_has_a_code() -> None:
     error = InvalidImageError()
-    assert (error.code, error.final) == ("invalid_image", True)
-    gone = InvalidImageError("gone", code="object_gone", final=False)
-    assert (str(gone), gone.code, gone.final) == ("gone", "object_gone", False)
+    assert (error.code, error.retryable) == ("invalid_image", False)
+    gone = InvalidImageError("gone", code="object_gone", retryable=True)
+    assert (str(gone), gone.code, gone.retryable) == ("gone", "object_gone", True)
 
 
 def test_errors_survive_pickling() -> None:
     # Between processes, as a detector with workers of its own sends them.
-    gone = pickle.loads(pickle.dumps(InvalidImageError("gone", code="object_gone", final=False)))
-    assert (str(gone), gone.code, gone.final) == ("gone", "object_gone", False)
+    gone = pickle.loads(pickle.dumps(InvalidImageError("gone", code="object_gone", retryable=True)))
+    assert (str(gone), gone.code, gone.retryable) == ("gone", "object_gone", True)
     busy = pickle.loads(pickle.dumps(RetriableError("busy", retry_after_seconds=3)))
     assert (str(busy), busy.retry_after_seconds) == ("busy", 3)

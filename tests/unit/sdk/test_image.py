@@ -84,7 +84,7 @@ def test_pixels_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("use", [Image.read, Image.pixels])
 def test_an_image_that_is_gone_is_not_fetched_again(use: Callable[[Image], object]) -> None:
-    gone = InvalidImageError("gone", code="object_gone", final=False)
+    gone = InvalidImageError("gone", code="object_gone", retryable=True)
     store = Store(gone, png())
     image = Image(REFERENCE, store.load)
     for _ in range(3):

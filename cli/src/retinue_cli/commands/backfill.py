@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import click
-from retinue_history import KnownImages
+from retinue_history import ExistingRuns
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
@@ -101,7 +101,7 @@ def _known(settings: Settings, *, again: bool) -> Iterator[Callable[[list[UUID]]
     if again:
         yield _nothing
         return
-    with reader_url(settings) as url, closing(KnownImages(url)) as known:
+    with reader_url(settings) as url, closing(ExistingRuns(url)) as known:
         yield known.among
 
 

@@ -33,7 +33,7 @@ def forget_images(engine: Engine, subject: ImageSubject, *, dry_run: bool, yes: 
     found = erasures.count(subject)
     last = erasures.last(subject)
     unfinished = last is not None and last.completed_at is None
-    if found.nothing and last is not None and not unfinished:
+    if found.is_empty and last is not None and not unfinished:
         click.echo(f"{subject.name} was forgotten on {last.completed_at}; nothing is left")
         return
     click.echo(_plan(subject, found, unfinished=unfinished))
@@ -69,12 +69,12 @@ def lift(engine: Engine, subject: ImageSubject) -> None:
 
 def _forget(erasures: ImageErasures, subject: ImageSubject, found: ImageTraces) -> Erasure:
     erasure_id, until = erasures.open(subject)
-    erasures.settle()
+    erasures.wait_for_writers()
     with progress("images", found.images) as advance:
         for _ in range(ROUNDS):
             for removed in erasures.erase(erasure_id, subject, until):
                 advance(removed.get("images", 0))
-            if erasures.count(subject, until).nothing:
+            if erasures.count(subject, until).is_empty:
                 break
         else:
             raise HistoryError(
@@ -95,7 +95,7 @@ def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool) -> str
     )
     if found.images and subject.bucket is None:
         lines.append(f"  in {', '.join(found.buckets)}")
-    if found.nothing:
+    if found.is_empty:
         lines.append("  nothing is known of it; it can be forbidden all the same")
     lines.append("  the objects in S3 stay, and what was uploaded until now is not recorded again")
     return "\n".join(lines)

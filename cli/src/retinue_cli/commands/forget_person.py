@@ -35,7 +35,7 @@ def forget_person(
     found = forgetting.find(subject, also)
     last = erasures.last(subject.kind, subject.key)
     unfinished = last is not None and last.completed_at is None
-    if found.nothing and not unfinished:
+    if found.is_empty and not unfinished:
         if last is None:
             raise FacesError(
                 f"nobody is known as {subject.key}: check the spelling (`retinue faces list "

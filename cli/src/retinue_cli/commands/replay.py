@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "--missing",
     is_flag=True,
     help="Instead of failed runs: images that the detectors of RETINUE_DETECTORS, as they are set "
-    "now, have no final run for.",
+    "now, are not done with.",
 )
 @click.option(
     "--dead-letters", is_flag=True, help="Instead of failed runs: what is in the dead-letter queue."

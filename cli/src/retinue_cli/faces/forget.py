@@ -1,15 +1,15 @@
 """Forgetting somebody: face vectors in collections, and everything in the history that names them.
 
 Each step can be repeated, and what finds the rest goes last; so after a crash, or a Ctrl-C, the
-same command goes on where it was. ``retinue_history.erasure`` says why no worker brings the person
-back.
+same command goes on where it was. ``retinue_history.privacy.erasure`` says why no worker brings the
+person back.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from retinue_history import Erasure, Erasures, Names, People
+from retinue_history import Erasure, Erasures, People, PersonNames
 
 from retinue_cli.faces.errors import FacesError, NoSuchCollectionError
 from retinue_cli.faces.external_id import external_image_id, plain_name
@@ -81,7 +81,7 @@ class Findings:
     detections: int
     runs: int
     counted: int
-    names: Names
+    names: PersonNames
 
     @property
     def vector_count(self) -> int:
@@ -89,7 +89,7 @@ class Findings:
         return sum(map(len, self.vectors.values()))
 
     @property
-    def nothing(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether there is nothing to remove."""
         return not (self.enrolments or self.traces)
 
@@ -145,7 +145,7 @@ class Forgetting:
                 vectors[place] = found
         ids = subject.external_ids | subject.face_ids | known
         ids |= self._people.face_ids(sorted(subject.external_ids))
-        names = Names(ids.union(*vectors.values()), subject.labels)
+        names = PersonNames(ids.union(*vectors.values()), subject.labels)
         detections, runs = self._erasures.count(names)
         own = enrolments if subject.kind != "face_id" else []
         counted = self._erasures.counted(names)
@@ -181,7 +181,7 @@ class Forgetting:
         for _ in range(ROUNDS):
             # Committed before anything is removed: the faces' ids are in it.
             erasure_id = self._erasures.open(subject.kind, subject.key, found.names)
-            self._erasures.settle()
+            self._erasures.wait_for_writers()
             for (region, collection_id), face_ids in found.vectors.items():
                 told(f"{collection_id} in {region}: deleting {len(face_ids):,} face vectors")
                 gone = self._service(region).delete_faces(collection_id, sorted(face_ids))

@@ -77,14 +77,14 @@ _DONE = text(
     SELECT count(*) FILTER (WHERE outcome.known) AS known,
            count(*) FILTER (WHERE NOT outcome.known) AS new
     FROM (
-        SELECT bool_or(runs.final AND runs.recorded_at < :since) AS known
+        SELECT bool_or(NOT runs.retryable AND runs.recorded_at < :since) AS known
         FROM runs
         JOIN unnest(CAST(:detector AS text[]), CAST(:version AS text[]),
                     CAST(:fingerprint AS text[])) AS wanted (detector, version, fingerprint)
             ON (runs.detector, runs.detector_version, runs.fingerprint)
                = (wanted.detector, wanted.version, wanted.fingerprint)
         WHERE runs.image_id = ANY(CAST(:image_id AS uuid[]))
-            AND (runs.final OR runs.recorded_at >= :since)
+            AND (NOT runs.retryable OR runs.recorded_at >= :since)
         GROUP BY runs.image_id, runs.detector, runs.detector_version, runs.fingerprint
     ) AS outcome
     """

@@ -239,7 +239,7 @@ class Hopeful(ConformingBase[ConformingOptions]):
     def answer(self, image: Image) -> Result:
         """Hope that a deleted image comes back."""
         result = super().answer(image)
-        if isinstance(result, InvalidImageError) and not result.final:
+        if isinstance(result, InvalidImageError) and result.retryable:
             return RetriableError(str(result))
         return result
 

@@ -81,7 +81,7 @@ class FaceCompareDetector(ManyCallsDetector[FaceCompareOptions]):
         try:
             self._check_reference()
         except InvalidImageError as error:
-            if error.final:
+            if not error.retryable:
                 raise ConfigurationError(f"option reference_image: {error}") from error
             raise DetectorNotReadyError(f"option reference_image: {error}") from error
         except RetriableError as error:

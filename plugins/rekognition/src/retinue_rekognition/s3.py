@@ -60,14 +60,14 @@ def why_unreadable(
         return InvalidImageError(
             f"{reference.uri} is archived and must be restored before it can be read",
             code="object_archived",
-            final=False,
+            retryable=True,
         )
     etag = str(answer.get("ETag", "")).strip('"')
     if not reference.version_id and reference.etag not in {ANY_ETAG, etag}:
         return InvalidImageError(
             f"{reference.uri} was overwritten before Rekognition read it",
             code="object_replaced",
-            final=False,
+            retryable=True,
         )
     return RetriableError(
         f"{complaint}. S3 lets this worker see {reference.uri}; if this goes on, the object's KMS "
@@ -87,13 +87,13 @@ def _refused(
         return _elsewhere(reference, bucket_region, region)
     if code == "NoSuchBucket":
         return InvalidImageError(
-            f"the bucket {reference.bucket} does not exist", code="bucket_not_found", final=False
+            f"the bucket {reference.bucket} does not exist", code="bucket_not_found", retryable=True
         )
     if code in _GONE or status in {404, 405}:
         return InvalidImageError(
             f"{reference.uri} (version {reference.version}) does not exist",
             code="object_not_found",
-            final=False,
+            retryable=True,
         )
     if status in {408, 429} or status >= 500:
         return RetriableError(f"{complaint}; and S3 answered {code} for {reference.uri}")

@@ -40,7 +40,7 @@ def retriable(bench: Bench) -> None:
 )
 def permanent(bench: Bench) -> None:
     """Trying again would not bring it back."""
-    _expect(bench, InvalidImageError("deleted meanwhile", code="object_not_found", final=False))
+    _expect(bench, InvalidImageError("deleted meanwhile", code="object_not_found", retryable=True))
 
 
 @CHECKS.add(

@@ -101,7 +101,7 @@ class FilteredDetector(Detector[Any]):
             except BaseException as error:  # even SystemExit must not take the thread down
                 log.exception("filter_failed", detector=self.name, filter=one.source)
                 return InvalidImageError(
-                    f"{one.source}: {format_error(error)}", code="filter_failed", final=False
+                    f"{one.source}: {format_error(error)}", code="filter_failed", retryable=True
                 )
         if not touched:
             return findings

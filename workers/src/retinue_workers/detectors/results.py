@@ -169,7 +169,7 @@ class Answers:
             reason = f"no answer within {seconds:g} s, to {HUNG_CALLS} calls in a row and any since"
             self._breaker.trip(self._cause, reason)
             self._schedule.probe(time.monotonic() + self._silence.probe_seconds())
-        fail = Fail("detector_timeout", f"no answer within {seconds:g} s", final=False)
+        fail = Fail("detector_timeout", f"no answer within {seconds:g} s", retryable=True)
         for attempt in call.attempts:
             attempt.probes += silent
             if silent and attempt.probes <= PROBES_AN_IMAGE:

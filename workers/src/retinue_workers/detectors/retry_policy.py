@@ -33,11 +33,11 @@ class Succeed:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Record a failed run. ``final``: trying this very image again cannot help."""
+    """Record a failed run. ``retryable``: another attempt at this image can succeed."""
 
     code: str
     message: str
-    final: bool
+    retryable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _judge(
         case Findings():
             return Succeed(answer)
         case InvalidImageError():
-            return Fail(str(answer.code), str(answer), bool(answer.final))
+            return Fail(str(answer.code), str(answer), bool(answer.retryable))
         case DetectorNotReadyError():
             return Pause(probe_seconds(answer), str(answer))
         case ConfigurationError():  # found out late: as systemic as a detector that is not ready
@@ -121,7 +121,7 @@ def _judge(
         case _ if batch_size > 1:  # one image of the batch is to blame: find out which
             return Retry(0.0, format_error(answer), alone=True)
         case MisansweredError():  # it would say the same next time
-            return Fail("invalid_result", str(answer), final=False)
+            return Fail("invalid_result", str(answer), retryable=True)
         case DetectorCrashedError():
             return _give_up("detector_crashed", str(answer), attempt)
         case _:
@@ -131,7 +131,7 @@ def _judge(
 def _give_up(code: str, message: str, attempt: Attempt) -> Verdict:
     """Leave the message for redrive; before it would be lost to sight, record the failure."""
     if attempt.delivery.last_receive:
-        return Fail(code, message, final=False)
+        return Fail(code, message, retryable=True)
     return HandBack(redrive_seconds(attempt.delivery.message.receive_count), message)
 
 

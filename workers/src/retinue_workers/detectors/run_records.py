@@ -59,7 +59,7 @@ class RunRecords:
         except Exception as error:  # its model_version
             log.exception("answer_unreadable", detector=self._detector.name, kind="Findings")
             reason = format_error(error)
-        fail = Fail("invalid_result", reason, final=False)
+        fail = Fail("invalid_result", reason, retryable=True)
         return self.failure(attempt, fail, started_at, duration_ms)
 
     def failure(

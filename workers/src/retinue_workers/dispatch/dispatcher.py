@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 import structlog
 from retinue_history import (
+    DetectionSummary,
     History,
     ImageRecord,
     RemovedObject,
     RunKey,
-    Seen,
 )
 from retinue_sdk import Image, Input
 
@@ -172,7 +172,7 @@ class Pipeline:
         if not asked:
             return set()
         return ask_patiently(
-            partial(self._history.settled, asked), breaker=self._breaker, stopping=self._stopping
+            partial(self._history.done, asked), breaker=self._breaker, stopping=self._stopping
         )
 
     def _not_forgotten(self, work: Mapping[int, list[_Task]]) -> Mapping[int, list[_Task]] | None:
@@ -184,7 +184,7 @@ class Pipeline:
             return work
         records = [tasks[0].sighting.record for tasks in work.values()]
         gone = ask_patiently(
-            partial(self._history.forgotten, records),
+            partial(self._history.erased, records),
             breaker=self._breaker,
             stopping=self._stopping,
         )
@@ -199,7 +199,7 @@ class Pipeline:
 
     def _earlier(
         self, work: Iterable[Sequence[_Task]]
-    ) -> Mapping[int, Mapping[str, Sequence[Seen] | None]] | None:
+    ) -> Mapping[int, Mapping[str, Sequence[DetectionSummary] | None]] | None:
         """What routes ask for and no attempt of now will tell: the findings of earlier runs.
 
         Returns:
@@ -217,19 +217,19 @@ class Pipeline:
         if not asked:
             return {}
         seen = ask_patiently(
-            partial(self._history.seen, [key for _, _, key in asked]),
+            partial(self._history.summaries, [key for _, _, key in asked]),
             breaker=self._breaker,
             stopping=self._stopping,
         )
         if seen is None:
             return None
-        earlier: dict[int, dict[str, Sequence[Seen] | None]] = {}
+        earlier: dict[int, dict[str, Sequence[DetectionSummary] | None]] = {}
         for sighting_id, name, key in asked:
             earlier.setdefault(sighting_id, {})[name] = seen.get(key)
         return earlier
 
     def _dispatch(
-        self, tasks: Sequence[_Task], earlier: Mapping[str, Sequence[Seen] | None]
+        self, tasks: Sequence[_Task], earlier: Mapping[str, Sequence[DetectionSummary] | None]
     ) -> None:
         """Send what is to be done about an image to the lanes, or to the router.
 

@@ -98,8 +98,8 @@ class ObjectStore:
         Raises:
             InvalidImageError: It is gone (``object_not_found``, ``bucket_not_found``), another
                 upload took its place (``object_replaced``), it is archived (``object_archived``),
-                S3 refuses it and no other (``access_denied``), it is empty, or too large. None of
-                the first five is final: a new upload is a new chance.
+                S3 refuses it and no other (``access_denied``), it is empty, or too large. The
+                first five are retryable: a new upload can succeed.
             DetectorNotReadyError: S3 refuses us; no image is to blame.
             RetriableError: S3 did not answer.
         """
@@ -170,7 +170,7 @@ class ObjectStore:
                     f"S3 refuses {reference.uri}, and lets the worker read other objects: the "
                     f"object's policy, owner or key keeps it out ({needed} are needed)",
                     code="access_denied",
-                    final=False,
+                    retryable=True,
                 ) from error
             raise _explain(error, reference, needed) from error
         except _WITHOUT_CREDENTIALS as error:
@@ -220,7 +220,7 @@ def _check_etag(answer: Any, reference: ImageReference) -> None:
             f"{reference.uri} was overwritten: its ETag is now {etag}, "
             f"the event's was {reference.etag}",
             code="object_replaced",
-            final=False,
+            retryable=True,
         )
 
 
@@ -233,19 +233,19 @@ def _explain(error: ClientError, reference: ImageReference, needed: str) -> Dete
     code = _code(error)
     if code == "NoSuchBucket":
         return InvalidImageError(
-            f"the bucket {reference.bucket} does not exist", code="bucket_not_found", final=False
+            f"the bucket {reference.bucket} does not exist", code="bucket_not_found", retryable=True
         )
     if code in _NOT_FOUND:
         return InvalidImageError(
             f"{reference.uri} (version {reference.version}) does not exist",
             code="object_not_found",
-            final=False,
+            retryable=True,
         )
     if code == "InvalidObjectState":
         return InvalidImageError(
             f"{reference.uri} is archived and must be restored before it can be read",
             code="object_archived",
-            final=False,
+            retryable=True,
         )
     if code in _REFUSED:
         return DetectorNotReadyError(

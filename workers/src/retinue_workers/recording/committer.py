@@ -8,12 +8,12 @@ from threading import Event, Thread
 
 import structlog
 from retinue_history import (
-    AttemptKey,
     History,
     HistoryError,
     ImageRecord,
     RemovedObject,
     RunRecord,
+    TaskKey,
 )
 
 from retinue_workers.detectors.retry_policy import redrive_seconds
@@ -163,7 +163,7 @@ class Committer:
             exc_info=None if isinstance(error, HistoryError) else error,  # anything else is a bug
         )
 
-    def _record(self, group: Sequence[Delivery]) -> dict[AttemptKey, int] | None:
+    def _record(self, group: Sequence[Delivery]) -> dict[TaskKey, int] | None:
         """Write the group, however long the history is away.
 
         Returns:
@@ -185,7 +185,7 @@ class Committer:
         images: Sequence[ImageRecord],
         runs: Sequence[RunRecord],
         removed: Sequence[RemovedObject],
-    ) -> dict[AttemptKey, int]:
+    ) -> dict[TaskKey, int]:
         """One transaction, timed."""
         began = time.monotonic()
         recorded = self._history.record(images, runs, removed)
@@ -193,7 +193,7 @@ class Committer:
         return recorded
 
 
-def _new(delivery: Delivery, recorded: dict[AttemptKey, int]) -> dict[int, RunRecord]:
+def _new(delivery: Delivery, recorded: dict[TaskKey, int]) -> dict[int, RunRecord]:
     """A delivery's runs that were inserted, taken out of ``recorded``.
 
     Where one event was delivered twice within a group, the first was inserted.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import BotoCoreError, NoRegionError
 from retinue_aws import new_session
 from retinue_history import HistoryUnavailableError
-from retinue_history.engine import history_url
+from retinue_history.db.engine import history_url
 from retinue_sdk import ConfigurationError
 
 if TYPE_CHECKING:

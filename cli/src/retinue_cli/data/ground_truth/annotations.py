@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from retinue_history import MAX_LABEL_BYTES
+from retinue_sdk.detection import MAX_LABEL_BYTES
 
 from retinue_cli.data.ground_truth.annotation import (
     AnnotatedImage,

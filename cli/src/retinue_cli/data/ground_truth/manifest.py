@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/rekognition/latest/customlabels-dg/md-create-manifes
 import json
 from typing import Any
 
-from retinue_history import MAX_LABEL_BYTES
+from retinue_sdk.detection import MAX_LABEL_BYTES
 
 from retinue_cli.data.ground_truth.annotation import (
     AnnotatedImage,

@@ -35,7 +35,7 @@ def make_runs(
                 RunKey(one.image_id, detector, version, fingerprint),
                 event_id=f"import:{fingerprint}",
                 outcome="succeeded",
-                final=True,
+                retryable=False,
                 started_at=imported_at,
                 duration_ms=0.0,
                 detections=tuple(_detections(one)),

@@ -196,7 +196,7 @@ def _answer(detector: AnyDetector, images: Sequence[Image], line: Line, max_byte
 
 
 def _refusal(reason: str) -> InvalidImageError:
-    return InvalidImageError(reason, code="invalid_result", final=False)
+    return InvalidImageError(reason, code="invalid_result", retryable=True)
 
 
 def _packed(result: object) -> bytes:

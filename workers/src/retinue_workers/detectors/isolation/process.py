@@ -201,7 +201,7 @@ def _read(frame: bytes) -> Findings | DetectorError:
         answer = answer_of(unpack(frame))
     except Exception as error:  # noqa: BLE001 - any value of any type can be in it
         reason = f"the findings cannot be read: {type(error).__name__}: {error}"
-        return InvalidImageError(reason, code="invalid_result", final=False)
+        return InvalidImageError(reason, code="invalid_result", retryable=True)
     if isinstance(answer, Findings | DetectorError):
         return answer
     raise answer

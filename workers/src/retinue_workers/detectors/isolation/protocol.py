@@ -123,7 +123,11 @@ def error_data(error: BaseException) -> Message:
     data: Message = {"kind": "other", "message": _text(error)}
     match error:
         case InvalidImageError():
-            data |= {"kind": "invalid_image", "code": str(error.code), "final": bool(error.final)}
+            data |= {
+                "kind": "invalid_image",
+                "code": str(error.code),
+                "retryable": bool(error.retryable),
+            }
         case DetectorNotReadyError():
             data |= {"kind": "not_ready", "after": error.retry_after_seconds}
         case RetriableError():
@@ -140,7 +144,9 @@ def error_of(data: Message) -> Exception:
     message = str(data["message"])
     match data["kind"]:
         case "invalid_image":
-            return InvalidImageError(message, code=str(data["code"]), final=bool(data["final"]))
+            return InvalidImageError(
+                message, code=str(data["code"]), retryable=bool(data["retryable"])
+            )
         case "not_ready":
             return DetectorNotReadyError(message, retry_after_seconds=data["after"])
         case "retriable":

@@ -145,7 +145,7 @@ class IsolatedDetector(Detector[Any]):
                 raise DetectorTimeoutError(
                     f"no answer within {self._timeout_seconds:g} s",
                     code="detector_timeout",
-                    final=False,
+                    retryable=True,
                 ) from error
             self._crashed(str(error))
             raise

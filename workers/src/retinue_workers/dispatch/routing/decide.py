@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import TypeAlias
 
-from retinue_history import ImageRecord, Seen
+from retinue_history import DetectionSummary, ImageRecord
 
 from retinue_workers.settings.routes import Found, Route
 
@@ -35,7 +35,7 @@ class Unknown:
     reason: str
 
 
-Findings: TypeAlias = Sequence[Seen] | Unknown
+Findings: TypeAlias = Sequence[DetectionSummary] | Unknown
 """What another detector found."""
 
 

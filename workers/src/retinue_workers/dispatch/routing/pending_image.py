@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-from retinue_history import ImageRecord, RunRecord, Seen
+from retinue_history import DetectionSummary, ImageRecord, RunRecord
 
 from retinue_workers.attempt import Attempt
 from retinue_workers.dispatch.routing.decide import (
@@ -121,12 +121,12 @@ class Junction:
 def findings_of(run: RunRecord) -> Findings:
     """What a run says to those that wait for it."""
     if run.outcome == "succeeded":
-        return [Seen(found.kind, found.label, found.confidence) for found in run.detections]
+        return [DetectionSummary(one.kind, one.label, one.confidence) for one in run.detections]
     return Unknown(f"{run.key.detector} failed ({run.error_code})")
 
 
 def known_findings(
-    detectors: Mapping[str, Sequence[Seen] | None],
+    detectors: Mapping[str, Sequence[DetectionSummary] | None],
 ) -> dict[str, Findings]:
     """What earlier runs say; ``None`` for a detector that has not succeeded."""
     return {

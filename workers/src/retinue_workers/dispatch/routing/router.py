@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Protocol
 
-from retinue_history import RunKey, RunRecord, Seen, skip_event_id
+from retinue_history import DetectionSummary, RunKey, RunRecord, skip_event_id
 from retinue_sdk import Input
 
 from retinue_workers.attempt import Attempt
@@ -113,7 +113,7 @@ class Router:
         sighting: Sighting,
         held: Sequence[tuple[Attempt, bool]],
         at_work: Sequence[Attempt],
-        earlier: Mapping[str, Sequence[Seen] | None],
+        earlier: Mapping[str, Sequence[DetectionSummary] | None],
     ) -> Callable[[], None]:
         """Take the attempts about one image; call what is returned to have them decided.
 
@@ -179,7 +179,7 @@ class Router:
         match decision:
             case Skip() as skip:
                 self._places.pop(attempt, None)  # the junction knows already
-                self._settle(attempt, skipped(attempt, skip, avoided_usd=lane.usd_per_unit))
+                self._settle(attempt, skipped(attempt, skip, saved_usd=lane.usd_per_unit))
             case WaitForFacts():
                 image = (
                     attempt.image
@@ -200,16 +200,16 @@ class Router:
                 )
 
 
-def skipped(attempt: Attempt, skip: Skip, *, avoided_usd: Decimal) -> RunRecord:
+def skipped(attempt: Attempt, skip: Skip, *, saved_usd: Decimal) -> RunRecord:
     """The row that says that a detector was not given an image, why, and what that saved."""
     return RunRecord(
         key=attempt.key,
         event_id=skip_event_id(attempt.event_id),
         outcome="skipped",
-        final=False,
+        retryable=True,
         started_at=datetime.now(UTC),
         duration_ms=0.0,
         error_code=skip.code,
         error_message=storable(skip.reason)[:MAX_MESSAGE_CHARACTERS],
-        avoided_usd=avoided_usd,
+        saved_usd=saved_usd,
     )

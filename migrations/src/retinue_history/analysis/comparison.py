@@ -1,0 +1,284 @@
+"""What changed between two looks at the same images: one SQL query, the only source of the answer.
+
+Within an image, detections are matched by kind and label, and by how much their boxes overlap: the
+pair with the greatest intersection over union first, then the next that is still free (greedy). The
+optimal assignment would differ only where boxes of one label crowd, and there no assignment is
+right. Where one of the two has no box, the label alone decides, after all pairs of boxes.
+"""
+
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg import sql
+
+from retinue_history.db.snapshot import Snapshot
+
+DEFAULT_IOU = 0.5
+"""Least intersection over union of boxes that show the same thing: that of PASCAL VOC's and COCO's
+AP50 (https://cocodataset.org/#detection-eval)."""
+
+Change = Literal["kept", "gained", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Which runs are on one side. On each image the newest successful one of them counts.
+
+    Attributes:
+        run_id: Exactly this run.
+        detector: The detector's name.
+        detector_version: The detector's version.
+        model_version: The model's version, as the detector reported it.
+        fingerprint: The fingerprint, or what it begins with.
+    """
+
+    run_id: int | None = None
+    detector: str | None = None
+    detector_version: str | None = None
+    model_version: str | None = None
+    fingerprint: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Side":
+        """Read ``RUN_ID`` or ``[DETECTOR][@VERSION][,model=VERSION][,fingerprint=BEGINNING]``.
+
+        Raises:
+            ValueError: It is neither.
+        """
+        if re.fullmatch(r"[0-9]{1,18}", text):
+            return cls(run_id=int(text))
+        name, *conditions = text.split(",")
+        detector, at, version = name.partition("@")
+        given = dict.fromkeys(("model", "fingerprint"), "")
+        for condition in conditions:
+            key, _, value = condition.partition("=")
+            if key not in given or given[key] or not value:
+                raise ValueError(_GRAMMAR.format(text))
+            given[key] = value
+        if (at and not version) or not any((detector, version, *given.values())):
+            raise ValueError(_GRAMMAR.format(text))
+        return cls(
+            detector=detector or None,
+            detector_version=version or None,
+            model_version=given["model"] or None,
+            fingerprint=given["fingerprint"] or None,
+        )
+
+    def condition(self) -> sql.Composed:
+        """SQL over the columns of ``runs``."""
+        exact = {
+            "run_id": self.run_id,
+            "detector": self.detector,
+            "detector_version": self.detector_version,
+            "model_version": self.model_version,
+        }
+        conditions = [sql.SQL("runs.outcome = 'succeeded'").format()]
+        conditions += [
+            sql.SQL("runs.{} = {}").format(sql.Identifier(name), sql.Literal(value))
+            for name, value in exact.items()
+            if value is not None
+        ]
+        if self.fingerprint is not None:
+            beginning = sql.Literal(self.fingerprint)
+            conditions.append(sql.SQL("starts_with(runs.fingerprint, {})").format(beginning))
+        return sql.SQL(" AND ").join(conditions)
+
+
+_GRAMMAR = (
+    "{!r} names no runs: give a run id, or DETECTOR, DETECTOR@VERSION, with ,model=VERSION or "
+    ",fingerprint=BEGINNING after it if need be"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What became of one detection.
+
+    Attributes:
+        image_id: The image.
+        s3_uri: Where it lies.
+        change: kept (on both sides), gained (only after) or lost (only before).
+        kind: The detection's kind.
+        label: Its label.
+        confidence_before: Its confidence before; none if gained.
+        confidence_after: Its confidence after; none if lost.
+        iou: How much the boxes overlap; none unless both sides have one.
+    """
+
+    image_id: UUID
+    s3_uri: str
+    change: Change
+    kind: str
+    label: str
+    confidence_before: float | None
+    confidence_after: float | None
+    iou: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """How many images each side saw.
+
+    Attributes:
+        both: Those that are compared.
+        only_before: Those that only the first side saw.
+        only_after: Those that only the second side saw.
+    """
+
+    both: int
+    only_before: int
+    only_after: int
+
+
+def comparison_sql(before: Side, after: Side, *, min_iou: float = DEFAULT_IOU) -> sql.Composed:
+    """The comparison as SQL that a reader may ask: one row a detection, images in order of id.
+
+    Args:
+        before: The first side.
+        after: The second side.
+        min_iou: Least intersection over union of boxes that show the same thing; above 0, to 1.
+    """
+    return sql.SQL(_COMPARISON).format(
+        before=before.condition(), after=after.condition(), min_iou=sql.Literal(min_iou)
+    )
+
+
+def compare(
+    snapshot: Snapshot, before: Side, after: Side, *, min_iou: float = DEFAULT_IOU
+) -> Generator[Difference]:
+    """What became of each detection in the images that both sides saw, image by image.
+
+    Raises:
+        HistoryUnavailableError: The database stopped answering.
+    """
+    for row in snapshot.rows(comparison_sql(before, after, min_iou=min_iou)):
+        yield Difference(*row)
+
+
+def overlap(snapshot: Snapshot, before: Side, after: Side) -> Overlap:
+    """How many images each side saw."""
+    row: tuple[Any, ...] = snapshot.one(
+        sql.SQL(_OVERLAP).format(before=before.condition(), after=after.condition())
+    )
+    return Overlap(*row)
+
+
+_OVERLAP = """SELECT
+    count(*) FILTER (WHERE before.image_id IS NOT NULL AND after.image_id IS NOT NULL),
+    count(*) FILTER (WHERE after.image_id IS NULL),
+    count(*) FILTER (WHERE before.image_id IS NULL)
+FROM (SELECT DISTINCT image_id FROM runs WHERE {before}) AS before
+FULL JOIN (SELECT DISTINCT image_id FROM runs WHERE {after}) AS after USING (image_id)"""
+
+# The recursion takes one pair a step, image by image; nothing grows with the number of images. A
+# detection has its run's time, which leads to the one partition by month that can have it.
+_COMPARISON = """WITH before AS (
+    SELECT DISTINCT ON (image_id) image_id, run_id, started_at
+    FROM runs
+    WHERE {before}
+    ORDER BY image_id, started_at DESC, run_id DESC
+), after AS (
+    SELECT DISTINCT ON (image_id) image_id, run_id, started_at
+    FROM runs
+    WHERE {after}
+    ORDER BY image_id, started_at DESC, run_id DESC
+), pairs AS (
+    SELECT
+        image_id,
+        before.run_id AS run_before,
+        before.started_at AS began_before,
+        after.run_id AS run_after,
+        after.started_at AS began_after
+    FROM before
+    JOIN after USING (image_id)
+)
+SELECT
+    pairs.image_id,
+    's3://' || images.bucket || '/' || images.key AS s3_uri,
+    change.change,
+    change.kind,
+    change.label,
+    change.confidence_before,
+    change.confidence_after,
+    change.iou
+FROM pairs
+JOIN images USING (image_id)
+CROSS JOIN LATERAL (
+    WITH RECURSIVE former AS MATERIALIZED (
+        SELECT *
+        FROM detections
+        WHERE run_id = pairs.run_before AND detected_at = pairs.began_before
+    ), later AS MATERIALIZED (
+        SELECT *
+        FROM detections
+        WHERE run_id = pairs.run_after AND detected_at = pairs.began_after
+    ), candidates AS MATERIALIZED (
+        SELECT
+            row_number() OVER (
+                ORDER BY overlap.iou DESC NULLS LAST,
+                    abs(former.confidence - later.confidence), former.ordinal, later.ordinal
+            ) AS place,
+            former.ordinal AS before,
+            later.ordinal AS after,
+            overlap.iou
+        FROM former
+        JOIN later USING (kind, label)
+        CROSS JOIN LATERAL (
+            SELECT
+                greatest(0, least(
+                    former.box_left + former.box_width, later.box_left + later.box_width
+                ) - greatest(former.box_left, later.box_left))
+                * greatest(0, least(
+                    former.box_top + former.box_height, later.box_top + later.box_height
+                ) - greatest(former.box_top, later.box_top)) AS shared
+            WHERE former.box_left IS NOT NULL AND later.box_left IS NOT NULL
+            UNION ALL
+            SELECT NULL WHERE former.box_left IS NULL OR later.box_left IS NULL
+        ) AS intersection
+        CROSS JOIN LATERAL (
+            SELECT coalesce(shared / nullif(former.box_width * former.box_height
+                + later.box_width * later.box_height - shared, 0),
+                CASE WHEN shared IS NOT NULL THEN 0 END) AS iou
+        ) AS overlap
+        WHERE overlap.iou IS NULL OR overlap.iou >= {min_iou}
+    ), matched AS (
+        SELECT 0::bigint AS place, '{{}}'::int[] AS befores, '{{}}'::int[] AS afters,
+            NULL::double precision AS iou
+        UNION ALL
+        SELECT following.place, befores || following.before, afters || following.after,
+            following.iou
+        FROM matched
+        CROSS JOIN LATERAL (
+            SELECT *
+            FROM candidates
+            WHERE candidates.place > matched.place
+                AND candidates.before <> ALL (befores)
+                AND candidates.after <> ALL (afters)
+            ORDER BY candidates.place
+            LIMIT 1
+        ) AS following
+    ), kept AS (
+        SELECT befores[cardinality(befores)] AS before, afters[cardinality(afters)] AS after, iou
+        FROM matched
+        WHERE place > 0
+    )
+    SELECT
+        CASE
+            WHEN former.ordinal IS NULL THEN 'gained'
+            WHEN later.ordinal IS NULL THEN 'lost'
+            ELSE 'kept'
+        END AS change,
+        coalesce(former.kind, later.kind) AS kind,
+        coalesce(former.label, later.label) AS label,
+        former.confidence AS confidence_before,
+        later.confidence AS confidence_after,
+        kept.iou
+    FROM kept
+    FULL JOIN former ON former.ordinal = kept.before
+    FULL JOIN later ON later.ordinal = kept.after
+) AS change
+ORDER BY pairs.image_id, change.change, change.label, change.confidence_before DESC,
+    change.confidence_after DESC"""

@@ -1,0 +1,85 @@
+"""What a selection gives: rows of detections, and images with what was found in them."""
+
+import dataclasses
+
+from psycopg import sql
+
+from retinue_history.analysis.comparison import Side
+from retinue_history.analysis.selection import Selection
+
+DETECTION_COLUMNS = (
+    "detection_id", "run_id", "image_id", "bucket", "key", "version", "s3_uri", "width_px",
+    "height_px", "detector", "detector_version", "fingerprint", "model_version", "ordinal", "kind",
+    "label", "confidence", "box_left", "box_top", "box_width", "box_height", "attributes",
+    "detected_at", "uploaded_at", "deleted_at",
+)  # fmt: skip
+"""The columns of ``detection_rows``, in order."""
+
+
+def detection_rows(selection: Selection) -> sql.Composed:
+    """One row a detection, in no particular order; the columns are ``DETECTION_COLUMNS``."""
+    return sql.SQL(
+        """SELECT
+    detections.detection_id, detections.run_id, runs.image_id, images.bucket, images.key,
+    images.version, 's3://' || images.bucket || '/' || images.key AS s3_uri, images.width_px,
+    images.height_px, runs.detector, runs.detector_version, runs.fingerprint, runs.model_version,
+    detections.ordinal, detections.kind, detections.label, detections.confidence,
+    detections.box_left, detections.box_top, detections.box_width, detections.box_height,
+    detections.attributes, detections.detected_at, images.uploaded_at, images.deleted_at
+FROM detections
+JOIN runs ON {detections}
+JOIN images ON images.image_id = runs.image_id
+WHERE {runs}"""
+    ).format(detections=selection.detection_condition(), runs=selection.run_condition())
+
+
+def image_rows(selection: Selection, side: Side | None = None) -> sql.Composed:
+    """One row a detection, and one with nulls for a run without any; the rows of an image together.
+
+    A run that found nothing counts: its image was looked at. The columns are those that
+    ``SelectedImage`` and ``SelectedDetection`` of ``retinue_cli.data.export`` have, in their order.
+
+    Args:
+        selection: Which part of the history.
+        side: Of each image, only the newest selected run of this side; the selection's ``latest``
+            then means nothing.
+    """
+    runs = selection.run_condition() if side is None else _newest_of(selection, side)
+    return sql.SQL(
+        """SELECT
+    images.image_id, images.bucket, images.key, images.version, images.versioned,
+    images.width_px, images.height_px,
+    runs.run_id, runs.detector, runs.started_at, starts_with(runs.event_id, 'import:'),
+    detections.kind, detections.label, detections.confidence, detections.box_left,
+    detections.box_top, detections.box_width, detections.box_height, detections.attributes
+FROM runs
+JOIN images ON images.image_id = runs.image_id
+LEFT JOIN detections ON {detections}
+WHERE {runs}
+ORDER BY images.image_id, runs.run_id, detections.ordinal"""
+    ).format(detections=selection.detection_condition(), runs=runs)
+
+
+def _newest_of(selection: Selection, side: Side) -> sql.Composed:
+    every = dataclasses.replace(selection, latest=False)
+    return sql.SQL(
+        """runs.run_id IN (
+    SELECT DISTINCT ON (runs.image_id) runs.run_id
+    FROM runs
+    JOIN images ON images.image_id = runs.image_id
+    WHERE {side} AND {selection}
+    ORDER BY runs.image_id, runs.started_at DESC, runs.run_id DESC
+)"""
+    ).format(side=side.condition(), selection=every.run_condition())
+
+
+CATEGORIES = sql.SQL(
+    """SELECT kind COLLATE "C", label COLLATE "C" FROM labels
+UNION ALL SELECT 'text', 'text' WHERE EXISTS (SELECT FROM label_counts WHERE kind = 'text')
+ORDER BY 1, 2"""
+)
+"""Every kind and label of the whole history, in an order that no server's locale changes.
+
+Words that were read in images are one label, ``text``: nearly each is a label of its own. Labels of
+more than about a thousand bytes are missing.
+"""

@@ -1,0 +1,147 @@
+"""Annotations made elsewhere become runs: all of them, or none."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Engine, text
+
+from retinue_history.db.error_mapping import map_errors
+from retinue_history.recording.history import save_run_records
+from retinue_history.recording.records import RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class KnownImage:
+    """An image of the history that goes by a name.
+
+    Attributes:
+        image_id: Its id.
+        bucket: The bucket's name.
+        key: The object's key.
+        width_px: Its width as displayed; none if nobody decoded it.
+        height_px: Its height.
+    """
+
+    image_id: UUID
+    bucket: str
+    key: str
+    width_px: int | None
+    height_px: int | None
+
+
+def images_by_name(
+    engine: Engine, names: Sequence[str], *, bucket: str | None = None
+) -> dict[str, list[KnownImage]]:
+    """Find the images that names stand for, among those that still exist.
+
+    A name is a whole key, the end of one after a ``/``, or an ``s3://`` URI. Of several versions of
+    one object, the last upload counts.
+
+    Args:
+        engine: The history.
+        names: What to look for.
+        bucket: Look in this bucket alone.
+
+    Returns:
+        For each name that is known, the images; one, unless the name is ambiguous.
+
+    Raises:
+        HistoryUnavailableError: The database cannot answer.
+        HistoryDataError: A name holds what no key can.
+    """
+    with map_errors(), engine.connect() as connection:
+        rows = connection.execute(_BY_NAME, {"name": list(names), "bucket": bucket})
+        found: dict[str, list[KnownImage]] = {}
+        for row in rows:
+            found.setdefault(row.name, []).append(KnownImage(*row[1:]))
+    return found
+
+
+def images_by_id(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, KnownImage]:
+    """Find images by their ids, whether they still exist or not.
+
+    Raises:
+        HistoryUnavailableError: The database cannot answer.
+    """
+    with map_errors(), engine.connect() as connection:
+        rows = connection.execute(_BY_ID, {"image_id": list(ids)})
+        return {row.image_id: KnownImage(*row) for row in rows}
+
+
+def record_annotations(
+    engine: Engine,
+    batches: Iterable[Sequence[RunRecord]],
+    sizes_px: dict[UUID, tuple[int, int]],
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Record runs of images that the history knows, in one transaction.
+
+    Args:
+        engine: The history; the login must be a writer.
+        batches: The runs, some hundred at a time.
+        sizes_px: Width and height of images, noted where the history does not know them yet.
+        advance: Told after each batch how many runs it had.
+
+    Returns:
+        How many runs are new. Those whose run key has succeeded already are not.
+
+    Raises:
+        HistoryUnavailableError: The database cannot take rows now. Nothing was recorded.
+        HistoryDataError: It never can take these. Nothing was recorded.
+    """
+    new = 0
+    with map_errors(), engine.begin() as connection:
+        ids = sorted(sizes_px)  # in the order in which everybody locks images
+        if ids:
+            connection.execute(
+                _SAVE_SIZES,
+                {
+                    "image_id": ids,
+                    "width_px": [sizes_px[one][0] for one in ids],
+                    "height_px": [sizes_px[one][1] for one in ids],
+                },
+            )
+        for batch in batches:
+            new += len(save_run_records(connection, batch))
+            advance(len(batch))
+    return new
+
+
+# Names are joined to keys by what comes after the last slash: a hash join serves any number.
+_BY_NAME = text("""
+    SELECT DISTINCT ON (wanted.name, images.bucket, images.key)
+        wanted.name, images.image_id, images.bucket, images.key, images.width_px, images.height_px
+    FROM (
+        SELECT DISTINCT
+            name,
+            substring(name FROM '^s3://([^/]+)/') AS bucket,
+            regexp_replace(name, '^s3://[^/]+/', '') AS key
+        FROM unnest(CAST(:name AS text[])) AS name
+    ) AS wanted
+    JOIN images
+        ON substring(images.key FROM '[^/]*$') = substring(wanted.key FROM '[^/]*$')
+        AND images.deleted_at IS NULL
+        AND CASE
+            WHEN wanted.bucket IS NULL
+            THEN right('/' || images.key, length(wanted.key) + 1) = '/' || wanted.key
+            ELSE images.key = wanted.key AND images.bucket = wanted.bucket
+        END
+        AND (CAST(:bucket AS text) IS NULL OR images.bucket = CAST(:bucket AS text))
+    ORDER BY wanted.name, images.bucket, images.key, images.last_uploaded_at DESC,
+        sequencer_rank(images.sequencer) DESC NULLS LAST
+""")
+
+_BY_ID = text("""
+    SELECT image_id, bucket, key, width_px, height_px
+    FROM images
+    WHERE image_id = ANY(CAST(:image_id AS uuid[]))
+""")
+
+_SAVE_SIZES = text("""
+    UPDATE images SET width_px = told.width_px, height_px = told.height_px
+    FROM unnest(CAST(:image_id AS uuid[]), CAST(:width_px AS int[]), CAST(:height_px AS int[]))
+        AS told (image_id, width_px, height_px)
+    WHERE images.image_id = told.image_id AND images.width_px IS NULL
+""")

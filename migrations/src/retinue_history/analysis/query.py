@@ -1,0 +1,212 @@
+"""An analyst's question: one statement, read only, a bounded answer."""
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, cast
+
+import psycopg
+from psycopg import generators
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
+from sqlalchemy import URL
+
+from retinue_history.db.engine import connect
+from retinue_history.db.errors import HistoryUnavailableError, QueryError
+
+DEFAULT_ROW_LIMIT = 1000
+DEFAULT_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """What a query returned.
+
+    Attributes:
+        columns: The columns' names, in order; not necessarily distinct.
+        rows: The rows, as Python values.
+        truncated: Whether there were more rows than the limit.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    truncated: bool
+
+
+def run_query(
+    url: str | URL,
+    sql: str,
+    *,
+    row_limit: int = DEFAULT_ROW_LIMIT,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+) -> QueryResult:
+    """Run one statement in a READ ONLY transaction that is rolled back.
+
+    The login must be one that can only read, such as ``retinue_reader``; any other is refused
+    before the statement is sent. Nothing less would do: a superuser can read files and run programs
+    in a read-only transaction, and whoever logged in as owner can undo ``SET ROLE`` and ``SET
+    SESSION AUTHORIZATION`` from inside the very statement they were meant to tame.
+
+    Only statements that return rows are run. ``DO`` returns none, and could catch the very error by
+    which the statement timeout ends it.
+
+    Args:
+        url: The database; ``postgresql://…``.
+        sql: One statement: SELECT, EXPLAIN, SHOW, … The server refuses several.
+        row_limit: Most rows to return, at least 1; no more than that is held in memory.
+        timeout_seconds: Longest it may take.
+
+    Raises:
+        QueryError: The database refused it; the message says why, where, and what might help.
+        HistoryUnavailableError: The database cannot be reached.
+        ValueError: The URL or the limit makes no sense.
+    """
+    if row_limit < 1:
+        raise ValueError(f"row_limit must be 1 or more, not {row_limit}")
+    with closing(connect(url, "retinue query")) as connection:
+        connection.read_only = True
+        try:
+            # Postgres lets a transaction become read-write only before its first query: this is it.
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, true)",
+                [str(round(timeout_seconds * 1000))],
+            )
+            _refuse_powers(connection)
+            return _ask(connection, sql, row_limit)
+        except UnicodeEncodeError as error:
+            raise QueryError("the query contains a lone surrogate, not valid Unicode") from error
+        except psycopg.Error as error:
+            if connection.broken:
+                raise HistoryUnavailableError(str(error)) from error
+            raise QueryError(_friendly(error, sql)) from error
+
+
+def check_reader(url: str | URL) -> None:
+    """See whether a login is let in, and can only read.
+
+    Raises:
+        QueryError: It could do more than read; the message says what.
+        HistoryUnavailableError: It is not let in, or the database cannot be reached.
+    """
+    with closing(connect(url, "retinue query")) as connection:
+        try:
+            _refuse_powers(connection)
+        except psycopg.Error as error:
+            raise HistoryUnavailableError(str(error)) from error
+
+
+def _refuse_powers(connection: psycopg.Connection[Any]) -> None:
+    found = connection.execute(_POWERS).fetchone()
+    if found is not None:
+        login, power = found
+        raise QueryError(
+            f"the login {login} could do more than read ({power}), so it may ask nothing here. "
+            "Set RETINUE_QUERY_DATABASE_URL to a login that is retinue_reader, or a member of it "
+            "and of nothing else"
+        )
+
+
+def _ask(connection: psycopg.Connection[Any], sql: str, row_limit: int) -> QueryResult:
+    columns = _columns(connection, sql)
+    cursor = connection.cursor()
+    rows: list[tuple[Any, ...]] = []
+    # stream() asks through the extended protocol, which takes one statement only, and fetches row
+    # by row; closing it early cancels the rest.
+    stream = cast("Generator[tuple[Any, ...]]", cursor.stream(sql))
+    with closing(stream):
+        for row in stream:
+            if len(rows) == row_limit:
+                return QueryResult(columns, rows, truncated=True)
+            rows.append(row)
+    return QueryResult(columns, rows, truncated=False)
+
+
+def _columns(connection: psycopg.Connection[Any], sql: str) -> tuple[str, ...]:
+    """The columns that a statement would return, asked of the server before it is run.
+
+    Raises:
+        QueryError: It returns none.
+        psycopg.Error: The server refuses the statement, or there are several.
+    """
+    server = connection.pgconn
+    server.send_prepare(b"", sql.encode())
+    _answer(connection)
+    server.send_describe_prepared(b"")
+    answer = _answer(connection)
+    if answer.nfields == 0:
+        raise QueryError(
+            "the statement returns no rows; ask with SELECT, VALUES, TABLE, EXPLAIN or SHOW"
+        )
+    return tuple((answer.fname(number) or b"").decode() for number in range(answer.nfields))
+
+
+def _answer(connection: psycopg.Connection[Any]) -> PGresult:
+    """The server's answer to what was sent; other threads run and Ctrl-C works meanwhile.
+
+    libpq's own functions that wait, which psycopg calls with the interpreter's lock held, allow
+    neither.
+
+    Raises:
+        psycopg.Error: The server refuses it.
+    """
+    answers: list[PGresult] = connection.wait(generators.execute(connection.pgconn))
+    [answer] = answers
+    if answer.status != ExecStatus.COMMAND_OK:
+        raise psycopg.errors.error_from_result(answer)
+    return answer
+
+
+_POWERS = r"""
+SELECT session_user, power
+FROM (
+    SELECT 'as ' || rolname || ' it is a superuser' AS power, 1 AS place
+    FROM pg_roles
+    WHERE rolsuper AND pg_has_role(session_user, oid, 'MEMBER')
+    UNION ALL
+    SELECT 'as ' || rolname || ' it may create roles or databases, replicate, or pass by row '
+        'security', 2
+    FROM pg_roles
+    WHERE (rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)
+        AND pg_has_role(session_user, oid, 'MEMBER')
+    UNION ALL
+    SELECT 'it is a member of ' || rolname, 3
+    FROM pg_roles
+    WHERE (rolname LIKE 'pg\_%' OR rolname LIKE 'rds%')
+        AND rolname NOT IN ('pg_read_all_data', 'pg_read_all_stats', 'pg_read_all_settings',
+            'pg_stat_scan_tables', 'pg_monitor', 'rds_iam')
+        AND pg_has_role(session_user, oid, 'MEMBER')
+    UNION ALL
+    SELECT 'as ' || roles.rolname || ' it may write to ' || tables.oid::regclass, 4
+    FROM pg_roles AS roles
+    JOIN pg_class AS tables
+        ON tables.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND tables.relnamespace NOT IN (
+            'pg_catalog'::regnamespace, 'information_schema'::regnamespace
+        )
+        AND tables.relpersistence <> 't'
+        AND has_table_privilege(roles.oid, tables.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+    WHERE pg_has_role(session_user, roles.oid, 'MEMBER')
+) AS powers
+ORDER BY place
+LIMIT 1
+"""
+# Every role that the login is a member of counts, whether it acts as that role or not: SET ROLE is
+# one function call away. The predefined roles that only read are allowed; rds_iam is how a login
+# with a short-lived token is marked on RDS.
+
+
+def _friendly(error: psycopg.Error, sql: str) -> str:
+    """Postgres' message, the line it points at with a caret, and its hint."""
+    said = error.diag
+    lines = [said.message_primary or str(error)]
+    if said.statement_position:
+        before = sql[: int(said.statement_position) - 1]
+        line = sql.splitlines()[before.count("\n")] if sql else ""
+        column = len(before) - (before.rfind("\n") + 1)
+        prefix = f"  line {before.count(chr(10)) + 1}: "
+        lines += [prefix + line, " " * (len(prefix) + column) + "^"]
+    if said.message_detail:
+        lines.append(f"Detail: {said.message_detail}")
+    if said.message_hint:
+        lines.append(f"Hint: {said.message_hint}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Connect to Postgres and turn its errors into the errors of this package."""

@@ -1,0 +1,60 @@
+"""Delete images with their runs and detections, while triggers keep the counts correct."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+# A worker that records the image again waits for its lock, and then inserts it again.
+_LOCK = text("""
+    SELECT image_id FROM images WHERE image_id = ANY(CAST(:ids AS uuid[]))
+    ORDER BY image_id FOR UPDATE
+""")
+
+# One statement, because triggers count once a statement, and before the runs, which tell what the
+# detections were counted as. A run's time tells in which partition its detections are.
+_DETECTIONS = text("""
+    DELETE FROM detections USING runs
+    WHERE runs.image_id = ANY(CAST(:ids AS uuid[]))
+        AND detections.run_id = runs.run_id AND detections.detected_at = runs.started_at
+""")
+
+_RUNS = text("DELETE FROM runs WHERE image_id = ANY(CAST(:ids AS uuid[]))")
+
+_REMOVALS = text("""
+    DELETE FROM removals USING images
+    WHERE images.image_id = ANY(CAST(:ids AS uuid[]))
+        AND removals.bucket = images.bucket AND removals.key = images.key
+        AND (removals.version = images.version OR NOT EXISTS (
+            SELECT FROM images AS other
+            WHERE other.bucket = images.bucket AND other.key = images.key
+                AND other.image_id <> ALL(CAST(:ids AS uuid[]))
+        ))
+""")
+
+_IMAGES = text("DELETE FROM images WHERE image_id = ANY(CAST(:ids AS uuid[]))")
+
+
+def delete_images(connection: Connection, image_ids: Sequence[UUID]) -> Mapping[str, int]:
+    """Delete images with their runs, detections and removals, in an open transaction.
+
+    A removal of an object stays as long as another version of the object does.
+
+    Args:
+        connection: In a transaction, as the tables' owner.
+        image_ids: A few hundred at most.
+
+    Returns:
+        How many ``detections``, ``runs``, ``removals`` and ``images`` were deleted.
+    """
+    given = {"ids": list(image_ids)}
+    # The statistics of a partition can be outdated; without this, all of it might be scanned.
+    for way in ("hashjoin", "mergejoin", "seqscan"):
+        connection.execute(text(f"SET LOCAL enable_{way} = off"))
+    connection.execute(_LOCK, given)
+    return {
+        "detections": connection.execute(_DETECTIONS, given).rowcount,
+        "runs": connection.execute(_RUNS, given).rowcount,
+        "removals": connection.execute(_REMOVALS, given).rowcount,
+        "images": connection.execute(_IMAGES, given).rowcount,
+    }

@@ -1,0 +1,209 @@
+"""People in face collections: who was enrolled, with whose consent, and which faces are theirs.
+
+For the database's owner: workers and analysts have no right to these tables.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.errors import HistoryError
+
+
+class PersonBeingForgottenError(HistoryError):
+    """The person's erasure was begun and is not finished: finish it first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A person in one collection.
+
+    Attributes:
+        external_image_id: What the person is called in the collection.
+        region: The collection's AWS region.
+        collection_id: The collection's id.
+        name: The person's name.
+        consent: What allows keeping this person's face vectors.
+    """
+
+    external_image_id: str
+    region: str
+    collection_id: str
+    name: str
+    consent: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedFace:
+    """A face vector of a person.
+
+    Attributes:
+        face_id: Rekognition's id of it.
+        photo: The photo it was taken from.
+        consent: The consent under which it was indexed.
+        model_version: The face model's version, if the service tells one.
+    """
+
+    face_id: str
+    photo: str
+    consent: str
+    model_version: str | None = None
+
+
+_BEING_FORGOTTEN = text("""
+    SELECT EXISTS (
+        SELECT FROM erasures
+        WHERE completed_at IS NULL
+            AND (subject_kind, subject_digest) IN (
+                ('person', erasure_digest('person:' || :name)),
+                ('external_image_id', erasure_digest('external_image_id:' || :external_image_id))
+            )
+    )
+""")
+
+_ENROL = text("""
+    INSERT INTO people (external_image_id, region, collection_id, name, consent)
+    VALUES (:external_image_id, :region, :collection_id, :name, :consent)
+    ON CONFLICT (external_image_id, region, collection_id)
+        DO UPDATE SET consent = excluded.consent
+    RETURNING person_id
+""")
+
+_LIFT = text("""
+    DELETE FROM erased_names
+    WHERE digest IN (
+        SELECT erasure_digest(name) FROM unnest(CAST(:names AS text[])) AS name
+    )
+""")
+
+_ADD_FACE = text("""
+    INSERT INTO faces (face_id, person_id, consent, photo, model_version)
+    VALUES (:face_id, :person_id, :consent, :photo, :model_version)
+    ON CONFLICT (face_id) DO UPDATE SET consent = excluded.consent
+""")
+
+_OF_COLLECTION = text("""
+    SELECT external_image_id, region, collection_id, name, people.consent, count(face_id) AS faces
+    FROM people LEFT JOIN faces USING (person_id)
+    WHERE region = :region AND collection_id = :collection_id
+    GROUP BY people.person_id, external_image_id, region, collection_id, name, people.consent
+    ORDER BY name, external_image_id
+""")
+
+_DROP_FACES = text("""
+    DELETE FROM faces USING people
+    WHERE faces.person_id = people.person_id
+        AND region = :region AND collection_id = :collection_id
+""")
+
+_DROP_PEOPLE = text("""
+    DELETE FROM people WHERE region = :region AND collection_id = :collection_id
+""")
+
+
+class People:
+    """The people of one database. Threads may share it.
+
+    Args:
+        engine: From ``create_history_engine``; the login must own the tables.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def enrol(self, person: Enrolment) -> int:
+        """Record a person and the consent, before any face is sent anywhere.
+
+        Whoever was forgotten and consents again is known again.
+
+        Returns:
+            The person's number, for ``add_face``.
+
+        Raises:
+            PersonBeingForgottenError: The person's erasure is not finished.
+            HistoryUnavailableError: The database is away, or the login is not the owner's.
+        """
+        names = [person.external_image_id, person.name]
+        values = {
+            "external_image_id": person.external_image_id,
+            "region": person.region,
+            "collection_id": person.collection_id,
+            "name": person.name,
+            "consent": person.consent,
+        }
+        with map_errors(), self._engine.begin() as connection:
+            if connection.scalar(_BEING_FORGOTTEN, values):
+                raise PersonBeingForgottenError(
+                    f"{person.name} is being forgotten, and that is not finished: run "
+                    "`retinue faces forget` for them again first"
+                )
+            connection.execute(_LIFT, {"names": names})
+            return int(connection.scalar(_ENROL, values))
+
+    def add_face(self, person_id: int, face: IndexedFace) -> None:
+        """Record a face vector that the service has stored.
+
+        Raises:
+            HistoryDataError: The person was forgotten in the meantime: delete the vector again.
+            HistoryUnavailableError: The database is away: the vector is known by its external
+                image id alone, which is enough to forget it.
+        """
+        with map_errors(), self._engine.begin() as connection:
+            connection.execute(
+                _ADD_FACE,
+                {
+                    "face_id": face.face_id,
+                    "person_id": person_id,
+                    "consent": face.consent,
+                    "photo": face.photo,
+                    "model_version": face.model_version,
+                },
+            )
+            connection.execute(_LIFT, {"names": [face.face_id]})
+
+    def of_collection(self, region: str, collection_id: str) -> list[tuple[Enrolment, int]]:
+        """Everybody in a collection, by name, each with the number of their recorded faces."""
+        where = {"region": region, "collection_id": collection_id}
+        with map_errors(), self._engine.connect() as connection:
+            rows = connection.execute(_OF_COLLECTION, where).all()
+        return [(Enrolment(*row[:5]), row.faces) for row in rows]
+
+    def enrolments(self, external_image_ids: Sequence[str]) -> list[Enrolment]:
+        """Where people are enrolled who are called so."""
+        return self._enrolments("external_image_id = ANY(:names)", external_image_ids)
+
+    def enrolments_of_faces(self, face_ids: Sequence[str]) -> list[Enrolment]:
+        """Whose faces these are, as far as that is recorded."""
+        return self._enrolments(
+            "person_id IN (SELECT person_id FROM faces WHERE face_id = ANY(:names))", face_ids
+        )
+
+    def face_ids(self, external_image_ids: Sequence[str]) -> set[str]:
+        """The recorded faces of people who are called so."""
+        query = text(
+            "SELECT face_id FROM faces JOIN people USING (person_id) "
+            "WHERE external_image_id = ANY(:names)"
+        )
+        with map_errors(), self._engine.connect() as connection:
+            return set(connection.scalars(query, {"names": list(external_image_ids)}))
+
+    def drop_collection(self, region: str, collection_id: str) -> int:
+        """Forget who was in a collection that is deleted; detections stay.
+
+        Returns:
+            How many people were in it.
+        """
+        where = {"region": region, "collection_id": collection_id}
+        with map_errors(), self._engine.begin() as connection:
+            connection.execute(_DROP_FACES, where)
+            return connection.execute(_DROP_PEOPLE, where).rowcount
+
+    def _enrolments(self, condition: str, names: Sequence[str]) -> list[Enrolment]:
+        query = text(
+            "SELECT external_image_id, region, collection_id, name, consent "  # noqa: S608 - ours
+            f"FROM people WHERE {condition} ORDER BY region, collection_id, external_image_id"
+        )
+        with map_errors(), self._engine.connect() as connection:
+            return [Enrolment(*row) for row in connection.execute(query, {"names": list(names)})]

@@ -1,0 +1,36 @@
+"""A barrier for writers: an erasure waits until none is left that didn't see what it forbids."""
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from retinue_history.db.errors import HistoryUnavailableError
+from retinue_history.db.lock_retry import LOCK_TIMEOUT, retry_on_lock_timeout, timed_out
+
+LOCK = 5928237158326682882
+"""The advisory lock that each writing transaction shares, in triggers: "RETINU", 2."""
+
+TRIES = 300
+"""Tries of a second or more: longer than any transaction of a worker, and than most imports."""
+
+
+def exclude_writers(connection: Connection) -> None:
+    """Hold the writers' lock alone until the transaction ends. Keep that transaction short.
+
+    Raises:
+        HistoryUnavailableError: Another transaction was writing for too long.
+    """
+    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+
+    def lock() -> None:
+        with connection.begin_nested():
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+
+    try:
+        retry_on_lock_timeout(lock, tries=TRIES, pause_seconds=0.2)
+    except OperationalError as error:
+        if not timed_out(error):
+            raise
+        raise HistoryUnavailableError(
+            "another transaction has been writing to this database for minutes (an import?). "
+            "Nothing can be erased before it ends: run the same command again then"
+        ) from error

@@ -1,0 +1,1 @@
+"""Record what workers did: images, runs, detections, spending, quotas, hosted models."""

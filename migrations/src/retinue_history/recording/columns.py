@@ -1,0 +1,193 @@
+"""Turn records into columns: the arrays that ``statements.py`` takes, in its order."""
+
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from retinue_history.db.pg_arrays import (
+    booleans,
+    decimals,
+    floats,
+    integers,
+    jsons,
+    texts,
+    times,
+    uuids,
+)
+from retinue_history.recording.records import (
+    ConfigurationRecord,
+    ImageRecord,
+    RemovedObject,
+    RunKey,
+    RunRecord,
+    TaskKey,
+)
+from retinue_history.recording.spending import month_of
+
+Columns: TypeAlias = Mapping[str, str]
+"""Array literals by the names of a statement's parameters."""
+
+_STRIPES = 1024  # limits the locks of one transaction, however many images it records
+_NO_BOX = (None, None, None, None)
+_NO_REMOVALS = _NO_CHARGES = ("{}",) * 5  # what most commits have
+
+
+def task_columns(tasks: Collection[TaskKey]) -> Columns:
+    """Return run keys with the events that ask for them."""
+    return {
+        **key_columns([key for key, _ in tasks]),
+        "event_id": texts("event_id", [event_id for _, event_id in tasks]),
+    }
+
+
+def key_columns(keys: Collection[RunKey]) -> Columns:
+    """Return run keys alone."""
+    return {
+        "image_id": uuids(key.image_id for key in keys),
+        "detector": texts("detector", [key.detector for key in keys]),
+        "detector_version": texts("detector_version", [key.detector_version for key in keys]),
+        "fingerprint": texts("fingerprint", [key.fingerprint for key in keys]),
+    }
+
+
+def upload_columns(images: Collection[ImageRecord]) -> Columns:
+    """Return which images, and when they were uploaded."""
+    return {
+        "image_id": uuids(image.image_id for image in images),
+        "bucket": texts("bucket", [image.bucket for image in images]),
+        "key": texts("key", [image.key for image in images]),
+        "uploaded_at": times("uploaded_at", [image.uploaded_at for image in images]),
+    }
+
+
+def image_columns(
+    images: Sequence[ImageRecord], removed: Sequence[RemovedObject]
+) -> tuple[str, ...]:
+    """Return the arguments of ``record_images()``.
+
+    An image that the worker found missing counts as a removal of that version, right after the
+    event that the worker was processing.
+    """
+    gone = [
+        *removed,
+        *(
+            RemovedObject(image.bucket, image.key, image.version, image.sequencer, since)
+            for image in images
+            if (since := image.missing_since) is not None
+        ),
+    ]
+    # Removals, and images that may have replaced another.
+    disputed = [
+        *((one.bucket, one.key) for one in gone),
+        *((image.bucket, image.key) for image in images if not image.versioned),
+    ]
+    return (
+        *_locks([(image.bucket, image.key) for image in images], disputed),
+        uuids(image.image_id for image in images),
+        texts("bucket", [image.bucket for image in images]),
+        texts("key", [image.key for image in images]),
+        texts("version", [image.version for image in images]),
+        booleans(image.versioned for image in images),
+        texts("etag", [image.etag for image in images]),
+        integers([image.size_bytes for image in images]),
+        integers([image.width_px for image in images]),
+        integers([image.height_px for image in images]),
+        times("uploaded_at", [image.uploaded_at for image in images]),
+        texts("sequencer", [image.sequencer for image in images]),
+        *(_removal_columns(gone) if gone else _NO_REMOVALS),
+    )
+
+
+def _removal_columns(gone: Sequence[RemovedObject]) -> tuple[str, ...]:
+    return (
+        texts("bucket", [one.bucket for one in gone]),
+        texts("key", [one.key for one in gone]),
+        texts("version", [one.version for one in gone]),
+        texts("sequencer", [one.sequencer for one in gone]),
+        times("removed_at", [one.removed_at for one in gone]),
+    )
+
+
+def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
+    """Return the arguments of ``record_runs()``: runs, their detections, and their charges."""
+    keys = key_columns([run.key for run in runs])
+    return (
+        *keys.values(),
+        texts("event_id", [run.event_id for run in runs]),
+        texts("outcome", [run.outcome for run in runs]),
+        booleans(run.retryable for run in runs),
+        texts("error_code", [run.error_code for run in runs]),
+        texts("error_message", [run.error_message for run in runs]),
+        texts("model_version", [run.model_version for run in runs]),
+        times("started_at", [run.started_at for run in runs]),
+        floats([run.duration_ms for run in runs]),
+        integers([len(run.detections) for run in runs]),
+        decimals(run.billed_units for run in runs),
+        decimals(run.price_usd for run in runs),
+        jsons("raw_response", (run.raw_response for run in runs)),
+        decimals(run.saved_usd for run in runs),
+        *_detection_columns(runs),
+        *_charge_columns(runs),
+    )
+
+
+def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
+    found = [detection for run in runs for detection in run.detections]
+    boxes = [_NO_BOX if detection.box is None else detection.box for detection in found]
+    return (
+        integers([number for number, run in enumerate(runs, start=1) for _ in run.detections]),
+        integers([ordinal for run in runs for ordinal in range(len(run.detections))]),
+        texts("kind", [detection.kind for detection in found]),
+        texts("label", [detection.label for detection in found]),
+        floats([detection.confidence for detection in found]),
+        *(floats([box[side] for box in boxes]) for side in range(4)),
+        jsons("attributes", (detection.attributes for detection in found)),
+    )
+
+
+def _charge_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
+    charged = [
+        (number, month_of(run.started_at).isoformat(), charge)
+        for number, run in enumerate(runs, start=1)
+        for charge in run.charges
+    ]
+    if not charged:
+        return _NO_CHARGES
+    return (
+        integers([number for number, _, _ in charged]),
+        texts("month", [month for _, month, _ in charged]),
+        texts("price_group", [charge.price_group for _, _, charge in charged]),
+        decimals(charge.billed_units for _, _, charge in charged),
+        decimals(charge.price_usd for _, _, charge in charged),
+    )
+
+
+def configuration_columns(configurations: Collection[ConfigurationRecord]) -> Columns:
+    """Return which options the fingerprints stand for."""
+    return {
+        "detector": texts("detector", [told.detector for told in configurations]),
+        "detector_version": texts(
+            "detector_version", [told.detector_version for told in configurations]
+        ),
+        "fingerprint": texts("fingerprint", [told.fingerprint for told in configurations]),
+        "options": jsons("options", (told.options for told in configurations)),
+    }
+
+
+def _locks(keys: Iterable[tuple[str, str]], disputed: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """Return the locks to take, in the order in which all workers take them.
+
+    A creation of a new version shares its key's lock with other creations. A removal takes it
+    exclusively. So does a creation in an unversioned bucket, which replaces what was there.
+    """
+    exclusive = {
+        **dict.fromkeys(map(_stripe, keys), False),
+        **dict.fromkeys(map(_stripe, disputed), True),
+    }
+    stripes = sorted(exclusive)
+    return integers(stripes), booleans(exclusive[stripe] for stripe in stripes)
+
+
+def _stripe(name: tuple[str, str]) -> int:
+    # A name that is not valid Unicode is refused later, with the name of the field.
+    return zlib.crc32("/".join(name).encode(errors="replace")) % _STRIPES

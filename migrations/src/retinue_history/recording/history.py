@@ -1,0 +1,237 @@
+"""What workers ask and record: which run keys are done, and what happened to each image."""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import Connection, Engine
+
+from retinue_history.db.autocommit import autocommit_connection
+from retinue_history.db.error_mapping import is_conflict, map_errors
+from retinue_history.db.errors import HistoryUnavailableError
+from retinue_history.recording import statements
+from retinue_history.recording.columns import (
+    configuration_columns,
+    image_columns,
+    key_columns,
+    run_columns,
+    task_columns,
+    upload_columns,
+)
+from retinue_history.recording.quotas import Renewal, renew_leases
+from retinue_history.recording.records import (
+    ConfigurationRecord,
+    DetectionSummary,
+    ImageRecord,
+    RemovedObject,
+    RunKey,
+    RunRecord,
+    TaskKey,
+)
+from retinue_history.recording.spending import MonthTotals, read_totals
+
+_ATTEMPTS = 5
+
+
+class History:
+    """The detection history of one database. Threads can share it; its only state is the pool.
+
+    Args:
+        engine: From ``create_history_engine``. The login should be a member of ``retinue_writer``.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def done(self, tasks: Collection[TaskKey]) -> set[RunKey]:
+        """Return the run keys that need no work, in one round trip.
+
+        A key is done if it has a run that isn't retryable (a success, or the image itself is bad),
+        or a run of any outcome for the same event (a redelivery). A replay, whose event id begins
+        with ``REPLAY``, also retries a bad image. A key that comes with several events is done only
+        if it is for each of them.
+
+        Args:
+            tasks: Run keys, each with the id of the event that asks for it.
+
+        Raises:
+            HistoryUnavailableError: The database can't answer now.
+            HistoryDataError: Postgres can't hold one of the texts.
+        """
+        if not tasks:
+            return set()
+        columns = task_columns(tasks)
+        with map_errors(), autocommit_connection(self._engine) as connection:
+            return {RunKey(*row) for row in connection.execute(statements.DONE, columns)}
+
+    def summaries(self, keys: Collection[RunKey]) -> dict[RunKey, list[DetectionSummary]]:
+        """Return what the successful runs of these keys found, in one round trip.
+
+        Keys without a successful run are left out.
+
+        Raises:
+            HistoryUnavailableError: The database can't answer now.
+        """
+        if not keys:
+            return {}
+        columns = key_columns(set(keys))
+        found: dict[RunKey, list[DetectionSummary]] = {}
+        with map_errors(), autocommit_connection(self._engine) as connection:
+            for *key, kind, label, confidence in connection.execute(statements.SUMMARIES, columns):
+                summaries = found.setdefault(RunKey(*key), [])
+                if kind is not None:
+                    summaries.append(DetectionSummary(kind, label, confidence))
+        return found
+
+    def erased(self, images: Collection[ImageRecord]) -> set[UUID]:
+        """Return which images were erased on request after this upload, in one round trip.
+
+        The database refuses to record them in any case. Asking first saves the detectors' work.
+
+        Raises:
+            HistoryUnavailableError: The database can't answer now.
+            HistoryDataError: Postgres can't hold one of the texts.
+        """
+        if not images:
+            return set()
+        columns = upload_columns(images)
+        with map_errors(), autocommit_connection(self._engine) as connection:
+            return {image_id for (image_id,) in connection.execute(statements.ERASED, columns)}
+
+    def record(
+        self,
+        images: Sequence[ImageRecord],
+        runs: Sequence[RunRecord] = (),
+        removed: Sequence[RemovedObject] = (),
+    ) -> dict[TaskKey, int]:
+        """Record images, runs and removals in one transaction.
+
+        Idempotent: after an error, recording the same again is always safe. Neither the order of
+        rows nor the order of calls matters. S3's sequencers decide what came last, and event times
+        where a sequencer is missing.
+
+        Args:
+            images: What events said of images; one image can occur several times.
+            runs: Runs with their detections. Each needs its image, here or recorded before. Of
+                several with the same run key and event, the first counts.
+            removed: What S3 says was removed, whether or not its creation was recorded yet.
+
+        Returns:
+            The ids of the runs that were inserted. Runs that were recorded before (a redelivery),
+            and runs whose key has succeeded already (another worker was faster), are left out.
+
+        Raises:
+            HistoryUnavailableError: The database can't take rows now: keep the messages.
+            HistoryDataError: It can never take these rows.
+        """
+        by_task = _by_task(runs)
+        statement, arguments = _recording(images, removed, list(by_task.values()))
+        if not statement:
+            return {}
+        for attempt in range(1, _ATTEMPTS + 1):
+            with map_errors():
+                try:
+                    with autocommit_connection(self._engine) as connection:
+                        row = connection.execute(statement, arguments).fetchone()
+                        return _inserted(by_task, row)
+                except psycopg.Error as error:
+                    if not is_conflict(error):
+                        raise
+            time.sleep(0.02 * attempt)
+        raise HistoryUnavailableError(
+            f"the transaction conflicted with others {_ATTEMPTS} times in a row"
+        )
+
+    def record_configurations(self, configurations: Collection[ConfigurationRecord]) -> None:
+        """Record which options fingerprints stand for. Known fingerprints stay as they are.
+
+        Raises:
+            HistoryUnavailableError: The database can't take rows now.
+            HistoryDataError: It can never take these rows.
+        """
+        columns = configuration_columns(configurations)
+        with map_errors(), self._engine.begin() as connection:
+            connection.execute(statements.SAVE_CONFIGURATIONS, columns)
+
+    def renew_leases(
+        self,
+        worker: str,
+        lease_seconds: float,
+        renewals: Mapping[str, Renewal],
+        released: Collection[str] = (),
+    ) -> None:
+        """Renew a worker's leases of quotas, all or none, in a short transaction.
+
+        Args:
+            worker: The worker's unique id.
+            lease_seconds: How long the leases last from now on, by the database's clock.
+            renewals: What to do about each quota.
+            released: Quotas whose leases the worker gives back.
+
+        Raises:
+            HistoryUnavailableError: The database can't answer now.
+        """
+        with map_errors(), self._engine.begin() as connection:
+            renew_leases(connection, worker, lease_seconds, renewals, released)
+
+    def month_totals(
+        self, month: date, detectors: Collection[str], groups: Collection[str]
+    ) -> MonthTotals:
+        """Return what a month has cost until now, by what is committed. One round trip.
+
+        Args:
+            month: Its first day.
+            detectors: Detectors whose dollars to return.
+            groups: Price groups whose units to return.
+
+        Raises:
+            HistoryUnavailableError: The database can't answer now.
+        """
+        with map_errors(), self._engine.connect() as connection:
+            return read_totals(connection, month, detectors, groups)
+
+
+def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> dict[TaskKey, int]:
+    """Insert runs with their detections in an open transaction; their images must exist.
+
+    Returns:
+        The ids of the runs that are new.
+    """
+    by_task = _by_task(runs)
+    if not by_task:
+        return {}
+    arguments = run_columns(list(by_task.values()))
+    return _inserted(
+        by_task, connection.exec_driver_sql(statements.RECORD_RUNS, arguments).fetchone()
+    )
+
+
+def _by_task(runs: Sequence[RunRecord]) -> dict[TaskKey, RunRecord]:
+    """Return the runs by task; of several for one task, the first."""
+    by_task: dict[TaskKey, RunRecord] = {}
+    for run in runs:
+        by_task.setdefault((run.key, run.event_id), run)
+    return by_task
+
+
+def _recording(
+    images: Sequence[ImageRecord], removed: Sequence[RemovedObject], runs: Sequence[RunRecord]
+) -> tuple[str, tuple[str, ...]]:
+    """Return the statement that records these, and its arguments; empty if there is nothing."""
+    if not (images or removed):
+        return (statements.RECORD_RUNS, run_columns(runs)) if runs else ("", ())
+    columns = image_columns(images, removed)
+    if not runs:
+        return statements.RECORD_IMAGES, columns
+    return statements.RECORD_IMAGES_AND_RUNS, columns + run_columns(runs)
+
+
+def _inserted(
+    by_task: Mapping[TaskKey, RunRecord], row: Sequence[Sequence[int | None]] | None
+) -> dict[TaskKey, int]:
+    run_ids = row[0] if row and by_task else ()
+    return {
+        task: run_id for task, run_id in zip(by_task, run_ids, strict=True) if run_id is not None
+    }

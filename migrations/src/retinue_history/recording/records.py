@@ -1,0 +1,208 @@
+"""The records that the history stores and returns: plain values without behaviour.
+
+Every ``datetime`` must have a time zone. No text may contain NUL or a lone surrogate, because
+Postgres can't hold them. ``History.record`` checks both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+from uuid import UUID
+
+from retinue_history.db.pg_arrays import JSON
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, width, height: ratios of the image as displayed; may lie outside [0, 1]."""
+
+REPLAY = "replay:"
+"""The prefix of a replay's event id; no event id of S3 begins so."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """The idempotency key: one detector, in one version and configuration, on one image.
+
+    Attributes:
+        image_id: The image's id, as the SQL function ``image_id`` computes it.
+        detector: The detector's name.
+        detector_version: The detector's version.
+        fingerprint: Digest of the detector's options and of the model they name.
+    """
+
+    image_id: UUID
+    detector: str
+    detector_version: str
+    fingerprint: str
+
+
+TaskKey: TypeAlias = tuple[RunKey, str]
+"""A run key and the id of the event that asks for it. It identifies a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """What one event says of an image: one version of one S3 object.
+
+    Attributes:
+        image_id: ``image_id(bucket, key, version)``; the database refuses any other.
+        bucket: The bucket's name.
+        key: The object's key, decoded; at most 1,024 bytes of UTF-8.
+        version: The version id, or the ETag where the bucket is unversioned; never empty.
+        versioned: Whether ``version`` is an S3 version id.
+        uploaded_at: When S3 says the object was created.
+        sequencer: The S3 event's sequencer; ``None`` where there was no event.
+        etag: The object's ETag without quotes, if known.
+        size_bytes: The object's size, if known; at least 0.
+        width_px: Width as displayed (after EXIF orientation); ``None`` until a detector decoded it.
+        height_px: Height as displayed; set exactly when ``width_px`` is.
+        missing_since: When S3 told the worker that the object is gone. The image then counts as
+            deleted until an event with a greater sequencer says that it was created again.
+    """
+
+    image_id: UUID
+    bucket: str
+    key: str
+    version: str
+    versioned: bool
+    uploaded_at: datetime
+    sequencer: str | None = None
+    etag: str | None = None
+    size_bytes: int | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    missing_since: datetime | None = None
+
+
+class DetectionRecord(NamedTuple):
+    """One finding of a run. A tuple, because it takes a third of a dataclass's time to create.
+
+    Attributes:
+        kind: What sort of finding it is: label, face, text, …
+        label: What was found; 1 to 2,048 bytes of UTF-8.
+        confidence: 0 to 1.
+        box: Where, if the detector says where; width and height are at least 0, all are finite.
+        attributes: Whatever else the detector says about it.
+    """
+
+    kind: str
+    label: str
+    confidence: float
+    box: Box | None = None
+    attributes: Mapping[str, JSON] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a run adds to a month's bill in one price group.
+
+    Attributes:
+        price_group: What the provider counts together to find the tier of its price.
+        billed_units: Units billed; at least 0.
+        price_usd: What they cost, in US dollars; at least 0.
+    """
+
+    price_group: str
+    billed_units: Decimal
+    price_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One attempt of one detector at one image.
+
+    Attributes:
+        key: Which detector on which image.
+        event_id: What caused this attempt: the S3 event's sequencer, or the id of a replay.
+        outcome: ``"succeeded"``, ``"failed"`` or ``"skipped"``. Give a skip an event id of its own
+            (``skip_event_id``), so that it never blocks an attempt.
+        retryable: Whether another attempt at the same image can end differently: never for a
+            success, always for a skip, and for a failure unless the image itself is to blame.
+        started_at: When the detector was called, or the route decided against it.
+        duration_ms: How long it took, in milliseconds; at least 0.
+        error_code: Why it failed or was skipped, for programs; set unless it succeeded.
+        error_message: Why it failed or was skipped, for people; set unless it succeeded.
+        model_version: What the detector reports as its model's version, if it does.
+        billed_units: How many units the provider bills for this run; at least 0.
+        price_usd: What they cost, in US dollars; at least 0.
+        raw_response: The detector's unprocessed answer, if it is to be kept.
+        detections: What was found, in the detector's own order; may be empty.
+        saved_usd: What a skip saved, in US dollars; at least 0, and set only for a skip.
+        charges: What to add to ``monthly_spending`` if the run is new; together ``price_usd``.
+    """
+
+    key: RunKey
+    event_id: str
+    outcome: str
+    retryable: bool
+    started_at: datetime
+    duration_ms: float
+    error_code: str | None = None
+    error_message: str | None = None
+    model_version: str | None = None
+    billed_units: Decimal = Decimal(0)
+    price_usd: Decimal = Decimal(0)
+    raw_response: JSON = None
+    detections: tuple[DetectionRecord, ...] = ()
+    saved_usd: Decimal | None = None
+    charges: tuple[Charge, ...] = ()
+
+
+def skip_event_id(event_id: str) -> str:
+    """Return the event id under which a skip is recorded: the event's, plus ``/skipped``."""
+    return f"{event_id}/skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionSummary:
+    """The part of an earlier run's detection that a route asks for.
+
+    Attributes:
+        kind: What sort of finding it is.
+        label: What was found.
+        confidence: 0 to 1.
+    """
+
+    kind: str
+    label: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedObject:
+    """S3 says that an object, or one version of it, was removed.
+
+    Attributes:
+        bucket: The bucket's name.
+        key: The object's key, decoded.
+        version: The version that was removed for good. ``None`` where the bucket is unversioned,
+            and for a delete marker: every image of the key created before it then counts as
+            deleted.
+        sequencer: The S3 event's sequencer; ``None`` if it has none, and ``removed_at`` decides.
+        removed_at: The S3 event's time.
+    """
+
+    bucket: str
+    key: str
+    version: str | None
+    sequencer: str | None
+    removed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationRecord:
+    """The options that a fingerprint stands for.
+
+    Attributes:
+        detector: The detector's name.
+        detector_version: The detector's version.
+        fingerprint: As in the run keys.
+        options: The options as JSON; no secret in them.
+    """
+
+    detector: str
+    detector_version: str
+    fingerprint: str
+    options: Mapping[str, JSON]

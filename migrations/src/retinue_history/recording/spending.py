@@ -1,0 +1,54 @@
+"""What was billed in a month: totals that each commit updates."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+
+def month_of(moment: datetime) -> date:
+    """Return the first day of the month, in UTC, of a moment."""
+    return moment.astimezone(UTC).date().replace(day=1)
+
+
+@dataclass(frozen=True, slots=True)
+class MonthTotals:
+    """What one month has cost until now.
+
+    Attributes:
+        month: Its first day.
+        units: Billed units by price group, of all detectors.
+        usd: US dollars by detector, of all price groups.
+    """
+
+    month: date
+    units: dict[str, Decimal]
+    usd: dict[str, Decimal]
+
+
+_TOTALS = text("""
+    SELECT detector, price_group, billed_units, price_usd
+    FROM monthly_spending
+    WHERE month = :month
+        AND (detector = ANY (CAST(:detector AS text[]))
+            OR price_group = ANY (CAST(:price_group AS text[])))
+""")
+
+
+def read_totals(
+    connection: Connection, month: date, detectors: Collection[str], groups: Collection[str]
+) -> MonthTotals:
+    """Return what a month has cost until now, for these detectors and price groups."""
+    rows = connection.execute(
+        _TOTALS, {"month": month, "detector": sorted(detectors), "price_group": sorted(groups)}
+    )
+    units = dict.fromkeys(groups, Decimal(0))
+    usd = dict.fromkeys(detectors, Decimal(0))
+    for detector, group, billed_units, price_usd in rows:
+        if group in units:
+            units[group] += billed_units
+        if detector in usd:
+            usd[detector] += price_usd
+    return MonthTotals(month, units, usd)

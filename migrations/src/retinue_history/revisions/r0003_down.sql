@@ -1,1 +1,0 @@
-DROP TABLE quota_leases, quotas, monthly_spending;

@@ -1,2 +1,0 @@
-DROP VIEW model_costs;
-DROP TABLE model_sessions, models;

@@ -1,0 +1,1 @@
+"""Declare the schema, migrate a database to it, and check which revision it is at."""

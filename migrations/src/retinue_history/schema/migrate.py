@@ -1,0 +1,112 @@
+"""Migrate a database to the schema that this code needs.
+
+Alembic is imported only to migrate; a worker only reads the revision (``version.py``).
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, Connection, Engine, text
+
+from retinue_history.db.engine import connected
+from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.errors import HistorySchemaError, HistoryUnavailableError
+from retinue_history.schema.version import REVISIONS, head_revision, known_revisions, revision_of
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_LOCK = 0x5245_5449_4E55_4501  # "RETINUE", 1: held while migrating
+_POLL_SECONDS = 0.2
+
+
+def upgrade(
+    database: Engine | URL | str, revision: str = "head", *, lock_timeout_seconds: float = 300.0
+) -> None:
+    """Migrate up, revision by revision. Does nothing if the database is already there.
+
+    Workers can go on writing. The next call resumes an interrupted revision. Several processes may
+    call this at the same time: the first migrates while the others wait.
+
+    Args:
+        database: Its engine or URL. The user needs CREATE on the schema, and CREATEROLE unless the
+            roles ``retinue_writer`` and ``retinue_reader`` exist.
+        revision: The target; the newest by default.
+        lock_timeout_seconds: How long to wait for another process that is migrating.
+
+    Raises:
+        HistorySchemaError: This code does not know the revision of the database.
+        HistoryUnavailableError: The database cannot be reached, the user lacks a right (the message
+            says which to grant), or another process has been migrating for longer than
+            ``lock_timeout_seconds``.
+    """
+    from alembic import command
+
+    with _alone(database, lock_timeout_seconds) as config:
+        command.upgrade(config, revision)
+
+
+def alembic_config() -> "Config":
+    """Return Alembic's configuration: revisions and environment come from this package."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("version_locations", "\n".join(map(str, REVISIONS)).replace("%", "%%"))
+    return config
+
+
+@contextmanager
+def _alone(database: Engine | URL | str, lock_timeout_seconds: float) -> "Iterator[Config]":
+    """Hold the migration lock for a ``with`` block.
+
+    Each revision opens its own transactions, so that a long one can release its locks.
+    """
+    with map_errors(), connected(database) as connection:
+        _take_lock(connection, lock_timeout_seconds)
+        try:
+            with connection.begin():
+                # A migration can take longer than a statement of a worker should.
+                connection.execute(text("SET statement_timeout = 0"))
+                _refuse_unknown_revision(connection)
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            yield config
+        finally:
+            # Closing the session releases the lock even if the connection is broken.
+            connection.invalidate()
+
+
+def _take_lock(connection: Connection, timeout_seconds: float) -> None:
+    """Take the lock for the session, so that a revision can commit in between.
+
+    Poll for it: a process that waits in the server holds a snapshot, and would deadlock with a
+    CREATE INDEX CONCURRENTLY of the revision that it waits for.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        with connection.begin():
+            if connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
+                return
+        if time.monotonic() > deadline:
+            raise HistoryUnavailableError(
+                f"another process has been migrating this database for {timeout_seconds:g} s"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _refuse_unknown_revision(connection: Connection) -> None:
+    current = revision_of(connection)
+    if current is not None and current not in known_revisions():
+        raise HistorySchemaError(_newer(current))
+
+
+def _newer(current: str) -> str:
+    return (
+        f"the database is at revision {current}, which this version of Retinue does not know: "
+        f"update Retinue (it knows up to {head_revision()})"
+    )

@@ -1,0 +1,86 @@
+-- Who may do what.
+
+-- Roles belong to the cluster. Another database may have created them already, or be creating them now.
+-- Then their settings stay as they are.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'retinue_writer') THEN
+        BEGIN
+            CREATE ROLE retinue_writer NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'retinue_reader') THEN
+        BEGIN
+            CREATE ROLE retinue_reader LOGIN;
+            ALTER ROLE retinue_reader SET default_transaction_read_only = on;
+            ALTER ROLE retinue_reader SET statement_timeout = '30s';
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'user % may not create the roles retinue_writer and retinue_reader',
+        current_user
+        USING ERRCODE = 'insufficient_privilege',
+        HINT = format(
+            'Let an administrator run ALTER ROLE %I CREATEROLE, or CREATE ROLE retinue_writer '
+            'NOLOGIN and CREATE ROLE retinue_reader LOGIN, and migrate again', current_user
+        );
+END $$;
+
+-- A worker's login must be a member: GRANT retinue_writer TO ….
+GRANT SELECT, INSERT, UPDATE ON images, removals, runs, detections TO retinue_writer;
+GRANT SELECT, INSERT ON detector_configurations TO retinue_writer;
+GRANT USAGE ON SEQUENCE
+    removals_removal_id_seq, runs_run_id_seq, detections_detection_id_seq TO retinue_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON quota_leases TO retinue_writer;
+GRANT SELECT, INSERT, UPDATE ON quotas, monthly_spending, models, model_sessions TO retinue_writer;
+GRANT SELECT ON label_counts, labels, label_parents TO retinue_writer;
+GRANT EXECUTE ON FUNCTION find_erased_images(uuid[], text[], text[], timestamptz[])
+    TO retinue_writer;
+
+-- Analysts may read the tables too, but only the views are stable.
+GRANT SELECT ON
+    images, removals, runs, detections, detector_configurations, label_counts, labels,
+    label_parents, quotas, quota_leases, monthly_spending, models, model_sessions, erasures
+    TO retinue_reader;
+
+GRANT SELECT ON
+    detection_history, latest_detections, failed_runs, run_costs, latest_runs, image_labels,
+    label_counts_daily, drift, detector_versions, detector_agreement, skipped_runs, model_costs,
+    alembic_version
+    TO retinue_writer, retinue_reader;
+
+COMMENT ON TABLE alembic_version IS 'Which revision the schema is at';
+COMMENT ON COLUMN alembic_version.version_num IS 'The revision; written by Alembic';
+
+-- Postgres lets every login write large objects and to the log, fill the disk with temporary tables,
+-- and hold the locks that workers wait for. Only a superuser can revoke the functions (on RDS no one
+-- can), and only the database's owner can revoke temporary tables.
+DO $$
+DECLARE
+    open_to_all record;
+BEGIN
+    IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        FOR open_to_all IN
+            SELECT oid::regprocedure AS signature
+            FROM pg_proc
+            WHERE pronamespace = 'pg_catalog'::regnamespace
+                AND (proname ~ '^pg_(try_)?advisory_' OR proname = 'pg_logical_emit_message'
+                    OR proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_open', 'lo_put',
+                        'lo_truncate', 'lo_truncate64', 'lo_unlink', 'lowrite'))
+        LOOP
+            EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', open_to_all.signature);
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO retinue_writer', open_to_all.signature);
+        END LOOP;
+        -- The disk space for sorts and joins of one session. A session can't raise it.
+        EXECUTE format(
+            'ALTER ROLE retinue_reader IN DATABASE %I SET temp_file_limit = %L',
+            current_database(), '4GB'
+        );
+    END IF;
+    IF pg_has_role((SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE') THEN
+        EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+        EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO retinue_writer', current_database());
+    END IF;
+END $$;

@@ -1,0 +1,512 @@
+-- The views are the public interface: their names and columns are stable.
+
+CREATE FUNCTION box_area(a box) RETURNS double precision
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN area(a);
+
+COMMENT ON FUNCTION box_area(box) IS
+    'The area of a view''s box as a share of the image. Multiply by width_px and height_px for '
+    'square pixels';
+
+CREATE FUNCTION iou(a box, b box) RETURNS double precision
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    -- The common area of the boxes over the area that either covers. a # b is null if they are disjoint.
+    RETURN coalesce(
+        area(a # b) / nullif(area(a) + area(b) - area(a # b), 0), 0
+    );
+
+COMMENT ON FUNCTION iou(box, box) IS
+    'Intersection over union of two boxes of one image: 0 if they are disjoint, 1 if equal';
+
+CREATE VIEW detection_history AS
+SELECT
+    detections.detection_id,
+    detections.run_id,
+    runs.image_id,
+    images.bucket,
+    images.key,
+    images.version,
+    's3://' || images.bucket || '/' || images.key AS s3_uri,
+    runs.detector,
+    runs.detector_version,
+    runs.fingerprint,
+    runs.model_version,
+    detections.ordinal,
+    detections.kind,
+    detections.label,
+    detections.confidence,
+    detections.box_left,
+    detections.box_top,
+    detections.box_width,
+    detections.box_height,
+    detections.attributes,
+    detections.detected_at,
+    images.uploaded_at,
+    images.deleted_at,
+    box(
+        point(detections.box_left, detections.box_top),
+        point(
+            detections.box_left + detections.box_width, detections.box_top + detections.box_height
+        )
+    ) AS box,
+    images.width_px,
+    images.height_px,
+    detections.box_width * images.width_px AS box_width_px,
+    detections.box_height * images.height_px AS box_height_px
+FROM detections
+JOIN runs ON runs.run_id = detections.run_id
+JOIN images ON images.image_id = runs.image_id;
+
+COMMENT ON VIEW detection_history IS
+    'Every detection of every run, with its image and detector';
+
+-- An anti-join instead of DISTINCT ON, so that a condition on the image, the label or the time reaches
+-- the tables' indexes. With DISTINCT ON, the newest runs of all images would be computed first.
+-- The time of a run tells in which partition its detections are. BETWEEN, because the planner takes an
+-- equals sign for a second independent condition and expects next to no rows.
+-- The image_id is that of images, so that a page of images is read image by image.
+CREATE VIEW latest_detections AS
+SELECT
+    detections.detection_id,
+    detections.run_id,
+    images.image_id,
+    images.bucket,
+    images.key,
+    images.version,
+    's3://' || images.bucket || '/' || images.key AS s3_uri,
+    runs.detector,
+    runs.detector_version,
+    runs.fingerprint,
+    runs.model_version,
+    detections.ordinal,
+    detections.kind,
+    detections.label,
+    detections.confidence,
+    detections.box_left,
+    detections.box_top,
+    detections.box_width,
+    detections.box_height,
+    detections.attributes,
+    detections.detected_at,
+    images.uploaded_at,
+    box(
+        point(detections.box_left, detections.box_top),
+        point(
+            detections.box_left + detections.box_width, detections.box_top + detections.box_height
+        )
+    ) AS box,
+    images.width_px,
+    images.height_px,
+    detections.box_width * images.width_px AS box_width_px,
+    detections.box_height * images.height_px AS box_height_px
+FROM detections
+JOIN runs ON runs.run_id = detections.run_id
+    AND detections.detected_at BETWEEN runs.started_at AND runs.started_at
+JOIN images ON images.image_id = runs.image_id
+WHERE runs.outcome = 'succeeded'
+    AND images.deleted_at IS NULL
+    AND NOT EXISTS (
+        SELECT FROM runs AS newer
+        WHERE newer.image_id = runs.image_id
+            AND newer.detector = runs.detector
+            AND newer.outcome = 'succeeded'
+            AND (newer.started_at, newer.run_id) > (runs.started_at, runs.run_id)
+    );
+
+COMMENT ON VIEW latest_detections IS
+    'What each detector found in its newest successful run on each image that still exists';
+
+CREATE VIEW failed_runs AS
+SELECT
+    runs.run_id,
+    runs.image_id,
+    images.bucket,
+    images.key,
+    images.version,
+    's3://' || images.bucket || '/' || images.key AS s3_uri,
+    runs.detector,
+    runs.detector_version,
+    runs.fingerprint,
+    runs.event_id,
+    runs.error_code,
+    runs.error_message,
+    runs.retryable,
+    runs.started_at,
+    images.deleted_at
+FROM runs
+JOIN images ON images.image_id = runs.image_id
+WHERE runs.outcome = 'failed'
+    AND NOT EXISTS (
+        SELECT FROM runs AS success
+        WHERE success.image_id = runs.image_id
+            AND success.detector = runs.detector
+            AND success.detector_version = runs.detector_version
+            AND success.fingerprint = runs.fingerprint
+            AND success.outcome = 'succeeded'
+    );
+
+COMMENT ON VIEW failed_runs IS
+    'Failed runs whose run key (image, detector, detector version, fingerprint) has not succeeded. '
+    '`retinue replay` selects from it. One row per attempt';
+
+CREATE VIEW run_costs AS
+SELECT
+    runs.detector,
+    (runs.started_at AT TIME ZONE 'UTC')::date AS day,
+    count(*) FILTER (WHERE runs.outcome <> 'skipped') AS runs,
+    count(*) FILTER (WHERE runs.outcome = 'failed') AS failed_runs,
+    sum(runs.billed_units) AS billed_units,
+    sum(runs.price_usd) AS price_usd,
+    count(*) FILTER (WHERE runs.outcome = 'skipped') AS skipped_runs,
+    coalesce(sum(runs.saved_usd), 0) AS saved_usd
+FROM runs
+GROUP BY runs.detector, (runs.started_at AT TIME ZONE 'UTC')::date;
+
+COMMENT ON VIEW run_costs IS 'What each detector cost on each day, and what its route saved';
+
+CREATE VIEW latest_runs AS
+SELECT
+    runs.run_id,
+    images.image_id,
+    images.bucket,
+    images.key,
+    images.version,
+    's3://' || images.bucket || '/' || images.key AS s3_uri,
+    runs.detector,
+    runs.detector_version,
+    runs.fingerprint,
+    runs.model_version,
+    runs.started_at,
+    runs.duration_ms,
+    runs.detection_count,
+    runs.billed_units,
+    runs.price_usd,
+    images.uploaded_at,
+    images.size_bytes,
+    images.width_px,
+    images.height_px
+FROM runs
+JOIN images ON images.image_id = runs.image_id
+WHERE runs.outcome = 'succeeded'
+    AND images.deleted_at IS NULL
+    AND NOT EXISTS (
+        SELECT FROM runs AS newer
+        WHERE newer.image_id = runs.image_id
+            AND newer.detector = runs.detector
+            AND newer.outcome = 'succeeded'
+            AND (newer.started_at, newer.run_id) > (runs.started_at, runs.run_id)
+    );
+
+COMMENT ON VIEW latest_runs IS
+    'The newest successful run of each detector on each image that still exists; a detection_count '
+    'of 0 means that it found nothing';
+
+CREATE VIEW image_labels AS
+SELECT
+    images.image_id,
+    images.bucket,
+    images.key,
+    images.version,
+    's3://' || images.bucket || '/' || images.key AS s3_uri,
+    images.uploaded_at,
+    looked.detectors,
+    coalesce(found.labels, '{}') AS labels,
+    coalesce(found.confidences, '{}') AS confidences,
+    images.size_bytes,
+    images.width_px,
+    images.height_px
+FROM images
+CROSS JOIN LATERAL (
+    SELECT array_agg(DISTINCT runs.detector) AS detectors
+    FROM runs
+    WHERE runs.image_id = images.image_id AND runs.outcome = 'succeeded'
+) AS looked
+CROSS JOIN LATERAL (
+    SELECT
+        array_agg(best.label ORDER BY best.label) AS labels,
+        jsonb_object_agg(best.label, best.confidence) AS confidences
+    FROM (
+        SELECT latest_detections.label, max(latest_detections.confidence) AS confidence
+        FROM latest_detections
+        WHERE latest_detections.image_id = images.image_id
+        GROUP BY latest_detections.label
+    ) AS best
+) AS found
+WHERE images.deleted_at IS NULL AND looked.detectors IS NOT NULL;
+
+COMMENT ON VIEW image_labels IS
+    'One row per image that still exists and has a successful run, with all labels of its latest '
+    'runs. To find images by label, query latest_detections, which has an index';
+
+CREATE VIEW label_counts_daily AS
+SELECT
+    day, detector, detector_version, model_version, kind, label,
+    sum(detections)::bigint AS detections,
+    sum(confidence_ppm) / 1000000.0 / sum(detections) AS mean_confidence
+FROM label_counts
+GROUP BY day, detector, detector_version, model_version, kind, label
+HAVING sum(detections) > 0;
+
+COMMENT ON VIEW label_counts_daily IS
+    'How many detections of each label each model made on each day. Always exact, and kept when '
+    '`retinue maintain` drops a month of detections. Recognized texts (kind text) are counted '
+    'together, with an empty label';
+
+CREATE VIEW drift AS
+SELECT
+    found.detector, found.detector_version, found.model_version, found.week, found.kind,
+    found.label, made.runs, found.detections,
+    found.detections::double precision / made.runs AS detections_per_run,
+    found.mean_confidence
+FROM (
+    SELECT
+        detector, detector_version, model_version, date_trunc('week', day::timestamp)::date AS week,
+        kind, label, sum(detections)::bigint AS detections,
+        sum(confidence_ppm) / 1000000.0 / sum(detections) AS mean_confidence
+    FROM label_counts
+    GROUP BY 1, 2, 3, 4, 5, 6
+    HAVING sum(detections) > 0
+) AS found
+JOIN (
+    SELECT
+        detector, detector_version, model_version,
+        date_trunc('week', started_at AT TIME ZONE 'UTC')::date AS week, count(*) AS runs
+    FROM runs
+    WHERE outcome = 'succeeded'
+    GROUP BY 1, 2, 3, 4
+) AS made
+    ON made.week = found.week
+    AND made.detector = found.detector
+    AND made.detector_version = found.detector_version
+    AND made.model_version IS NOT DISTINCT FROM found.model_version;
+
+COMMENT ON VIEW drift IS
+    'How often, and with what confidence, each model found each label in each week. A change of the '
+    'model or of the images shows here';
+
+CREATE VIEW detector_versions AS
+SELECT
+    made.detector, made.detector_version, made.fingerprint, made.model_version,
+    configured.options, made.runs, made.failed_runs, made.detections, made.first_run_at,
+    made.last_run_at
+FROM (
+    SELECT
+        detector, detector_version, fingerprint, model_version, count(*) AS runs,
+        count(*) FILTER (WHERE outcome = 'failed') AS failed_runs,
+        sum(detection_count) AS detections, min(started_at) AS first_run_at,
+        max(started_at) AS last_run_at
+    FROM runs
+    WHERE outcome <> 'skipped'
+    GROUP BY detector, detector_version, fingerprint, model_version
+) AS made
+LEFT JOIN detector_configurations AS configured
+    ON configured.detector = made.detector
+    AND configured.detector_version = made.detector_version
+    AND configured.fingerprint = made.fingerprint;
+
+COMMENT ON VIEW detector_versions IS
+    'Every detector, version, set of options and model version that made runs, and when';
+
+-- Boxes match if each is the other's best and their IoU is 0.5 or more, as in PASCAL VOC.
+CREATE VIEW detector_agreement AS
+SELECT
+    a.image_id, a.bucket, a.key, a.version, a.s3_uri, a.detector AS detector_a,
+    b.detector AS detector_b, said.label, said.detections_a, said.detections_b, said.boxes_a,
+    said.boxes_b, coalesce(matched.boxes, 0) AS matched_boxes, matched.mean_iou,
+    CASE
+        WHEN said.detections_b = 0 THEN 'only a'
+        WHEN said.detections_a = 0 THEN 'only b'
+        ELSE 'both'
+    END AS found_by
+FROM latest_runs AS a
+JOIN latest_runs AS b ON b.image_id = a.image_id AND b.detector > a.detector
+CROSS JOIN LATERAL (
+    SELECT
+        lower(label) AS label,
+        count(*) FILTER (WHERE run_id = a.run_id) AS detections_a,
+        count(*) FILTER (WHERE run_id = b.run_id) AS detections_b,
+        count(box_left) FILTER (WHERE run_id = a.run_id) AS boxes_a,
+        count(box_left) FILTER (WHERE run_id = b.run_id) AS boxes_b
+    FROM detections
+    WHERE (run_id = a.run_id AND detected_at = a.started_at)
+        OR (run_id = b.run_id AND detected_at = b.started_at)
+    GROUP BY lower(label)
+) AS said
+LEFT JOIN LATERAL (
+    SELECT count(*) AS boxes, avg(iou) AS mean_iou
+    FROM (
+        SELECT
+            iou(one.box, other.box) AS iou,
+            row_number() OVER (
+                PARTITION BY one.ordinal ORDER BY iou(one.box, other.box) DESC, other.ordinal
+            ) AS place_of_other,
+            row_number() OVER (
+                PARTITION BY other.ordinal ORDER BY iou(one.box, other.box) DESC, one.ordinal
+            ) AS place_of_one
+        FROM detection_history AS one
+        JOIN detection_history AS other ON lower(other.label) = lower(one.label)
+        WHERE one.run_id = a.run_id AND one.detected_at = a.started_at
+            AND other.run_id = b.run_id AND other.detected_at = b.started_at
+            AND lower(one.label) = said.label
+            AND iou(one.box, other.box) >= 0.5
+    ) AS pair
+    WHERE place_of_other = 1 AND place_of_one = 1
+) AS matched ON said.boxes_a > 0 AND said.boxes_b > 0;
+
+COMMENT ON VIEW detector_agreement IS
+    'What two detectors found in the same image, label by label, and how many boxes match. Compares '
+    'their latest runs; query it with conditions on the image or the detectors';
+
+CREATE VIEW skipped_runs AS
+SELECT
+    runs.run_id,
+    runs.image_id,
+    images.bucket,
+    images.key,
+    images.version,
+    's3://' || images.bucket || '/' || images.key AS s3_uri,
+    runs.detector,
+    runs.detector_version,
+    runs.fingerprint,
+    runs.event_id,
+    runs.error_code AS reason_code,
+    runs.error_message AS reason,
+    runs.saved_usd,
+    runs.started_at AS skipped_at,
+    images.deleted_at
+FROM runs
+JOIN images ON images.image_id = runs.image_id
+WHERE runs.outcome = 'skipped'
+    AND NOT EXISTS (
+        SELECT FROM runs AS success
+        WHERE success.image_id = runs.image_id
+            AND success.detector = runs.detector
+            AND success.detector_version = runs.detector_version
+            AND success.fingerprint = runs.fingerprint
+            AND success.outcome = 'succeeded'
+    );
+
+COMMENT ON VIEW skipped_runs IS
+    'Images that a route kept from a detector, and why, unless the run key (image, detector, '
+    'detector version, fingerprint) succeeded before or since. One row per event';
+CREATE VIEW model_costs AS
+SELECT
+    session_id, model, detector, units, requested_at, running_at, stop_requested_at, stopped_at,
+    start_reason, stop_reason,
+    (units * extract(epoch FROM coalesce(stopped_at, now()) - requested_at) / 60)::numeric
+        AS unit_minutes,
+    (units * extract(epoch FROM coalesce(stopped_at, now()) - requested_at) / 60)::numeric
+        * usd_per_unit_minute AS price_usd
+FROM model_sessions;
+
+COMMENT ON VIEW model_costs IS
+    'Inference-unit minutes and cost of each session in which a model was hosted';
+
+-- The comments of columns that differ from the common ones below.
+COMMENT ON COLUMN run_costs.runs IS 'How many runs, including failed ones';
+COMMENT ON COLUMN run_costs.saved_usd IS
+    'What skips saved, in US dollars: for each the price of one billed unit at that time. An '
+    'estimate, because a call can bill several units or none';
+COMMENT ON COLUMN skipped_runs.event_id IS 'The event that the route decided about, plus /skipped';
+COMMENT ON COLUMN detector_agreement.label IS 'The label, in lower case';
+
+DO $$
+DECLARE
+    view_column record;
+BEGIN
+    FOR view_column IN
+        SELECT v.relname AS view_name, a.attname AS column_name, common.comment
+        FROM (VALUES
+            ('detection_id', 'The detection''s row number'),
+            ('run_id', 'The run''s row number'),
+            ('image_id', 'image_id(bucket, key, version)'),
+            ('bucket', 'The S3 bucket''s name'),
+            ('key', 'The S3 object''s key, decoded'),
+            ('version', 'The S3 version id, or the ETag where the bucket is unversioned'),
+            ('s3_uri', 's3://bucket/key; the same for all versions of the object'),
+            ('detector', 'The detector''s name'),
+            ('detector_version', 'The detector''s version'),
+            ('fingerprint', 'Digest of the detector''s options and of the model they name'),
+            ('model_version', 'The model''s version as the detector reports it'),
+            ('event_id', 'What caused the attempt: the S3 event''s sequencer, or the id of a '
+                'replay'),
+            ('error_code', 'Why it failed, for programs'),
+            ('error_message', 'Why it failed, for people'),
+            ('retryable', 'Whether another attempt at the same image can end differently'),
+            ('started_at', 'When the detector was called'),
+            ('ordinal', 'Position in the detector''s answer, from 0'),
+            ('kind', 'What sort of finding it is: label, face, text, …'),
+            ('label', 'What was found'),
+            ('confidence', 'How sure the detector is, 0 to 1'),
+            ('box_left', 'Left edge of the bounding box as a ratio of the displayed image''s '
+                'width; may lie outside 0 to 1; null if the detector does not say where'),
+            ('box_top', 'Top edge as a ratio of the displayed image''s height; may lie outside '
+                '0 to 1'),
+            ('box_width', 'Width as a ratio of the displayed image''s width'),
+            ('box_height', 'Height as a ratio of the displayed image''s height'),
+            ('attributes', 'Everything else that the detector returned'),
+            ('detected_at', 'When the detector was called'),
+            ('uploaded_at', 'When S3 first created the image (event time)'),
+            ('deleted_at', 'When the image was removed or found missing; null while it exists'),
+            ('duration_ms', 'How long it took, in milliseconds'),
+            ('detection_count', 'How many detections it made; 0 means that it found nothing'),
+            ('billed_units', 'Units billed by the provider'),
+            ('price_usd', 'The cost, in US dollars'),
+            ('box', 'The bounding box as Postgres'' own type, in ratios of the displayed image: '
+                'iou(a.box, b.box), box_area(box); null if the detector does not say where'),
+            ('width_px', 'The image''s width in pixels as displayed; null if not known'),
+            ('height_px', 'The image''s height in pixels as displayed; null if not known'),
+            ('box_width_px', 'The box''s width in pixels; null where box or size is not known'),
+            ('box_height_px', 'The box''s height in pixels; null where box or size is not known'),
+            ('detectors', 'Names of the detectors that ran successfully'),
+            ('labels', 'What was found, by name; empty if nothing was'),
+            ('confidences', 'Each label with its highest confidence: confidences ->> ''Cat'''),
+            ('day', 'The day in UTC on which the runs started'),
+            ('week', 'The Monday of the week in UTC in which the runs started'),
+            ('detections', 'How many detections'),
+            ('mean_confidence', 'Their mean confidence, 0 to 1, with six digits each'),
+            ('runs', 'How many runs; in drift, all successful ones'),
+            ('failed_runs', 'How many of them failed'),
+            ('detections_per_run', 'How often the label was found in a run, on average'),
+            ('options', 'The detector''s options, with secrets masked; null if no worker '
+                'recorded them'),
+            ('first_run_at', 'When the first of them started'),
+            ('last_run_at', 'When the last of them started'),
+            ('detector_a', 'One detector''s name, the first in alphabetical order'),
+            ('detector_b', 'The other detector''s name'),
+            ('detections_a', 'How often a found the label in the image'),
+            ('detections_b', 'How often b found the label in the image'),
+            ('boxes_a', 'How many of a''s detections have a box'),
+            ('boxes_b', 'How many of b''s detections have a box'),
+            ('matched_boxes', 'How many boxes match one to one with an IoU of 0.5 or more'),
+            ('mean_iou', 'The mean IoU of the matched boxes; null if there are none'),
+            ('found_by', 'both, only a, or only b'),
+            ('size_bytes', 'The object''s size in bytes; null if not known'),
+            ('reason_code', 'Which condition did not hold, for programs'),
+            ('reason', 'Which condition did not hold, for people'),
+            ('skipped_at', 'When the route decided'),
+            ('session_id', 'The session''s row number'),
+            ('model', 'The provider''s name for the model'),
+            ('units', 'Inference units'),
+            ('requested_at', 'When the start was requested'),
+            ('running_at', 'When it was first seen running'),
+            ('stop_requested_at', 'When the stop was requested'),
+            ('stopped_at', 'When it was seen stopped; null until then'),
+            ('start_reason', 'Why it was started'),
+            ('stop_reason', 'Why it was stopped, or ended'),
+            ('unit_minutes', 'Inference-unit minutes from the request to the end: never less '
+                'than the provider bills'),
+            ('skipped_runs', 'How many images a route kept from the detector'),
+            ('saved_usd', 'What a billed unit would have cost, in US dollars')
+        ) AS common (column_name, comment)
+        JOIN pg_attribute AS a ON a.attname = common.column_name
+        JOIN pg_class AS v ON v.oid = a.attrelid
+        WHERE v.relkind = 'v' AND v.relnamespace = current_schema()::regnamespace
+            AND col_description(v.oid, a.attnum) IS NULL
+    LOOP
+        EXECUTE format(
+            'COMMENT ON COLUMN %I.%I IS %L',
+            view_column.view_name, view_column.column_name, view_column.comment
+        );
+    END LOOP;
+END $$;

@@ -1,0 +1,14 @@
+"""Declare every table, with its columns, constraints, indexes and comments, in SQLAlchemy."""
+
+from retinue_history.schema.tables.base import metadata
+
+# Imported for what they declare, in the order in which the tables are created.
+# isort: off
+import retinue_history.schema.tables.recording
+import retinue_history.schema.tables.labels
+import retinue_history.schema.tables.people
+import retinue_history.schema.tables.quotas
+import retinue_history.schema.tables.hosted_models  # noqa: F401
+# isort: on
+
+__all__ = ["metadata"]

@@ -1,0 +1,377 @@
+"""Images, removals, runs, detections, and the configurations of detectors."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from retinue_history.schema.tables.base import metadata, timestamp
+
+images = Table(
+    "images",
+    metadata,
+    Column(
+        "image_id",
+        Uuid,
+        primary_key=True,
+        comment="image_id(bucket, key, version): computable by anyone from the S3 identity",
+    ),
+    Column("bucket", Text, nullable=False, comment="The S3 bucket's name"),
+    Column("key", Text, nullable=False, comment="The S3 object's key, decoded"),
+    Column(
+        "version",
+        Text,
+        nullable=False,
+        comment="The S3 version id, or the ETag where the bucket is unversioned",
+    ),
+    Column(
+        "versioned",
+        Boolean,
+        nullable=False,
+        comment="Whether version is an S3 version id (not an ETag)",
+    ),
+    Column("etag", Text, comment="The object's ETag without quotes; null if not known"),
+    Column("size_bytes", BigInteger, comment="The object's size in bytes; null if not known"),
+    Column(
+        "width_px",
+        Integer,
+        comment="Width in pixels as displayed, after EXIF orientation; "
+        "null until a detector decoded it",
+    ),
+    Column(
+        "height_px",
+        Integer,
+        comment="Height in pixels as displayed, after EXIF orientation; "
+        "null until a detector decoded it",
+    ),
+    Column(
+        "uploaded_at",
+        timestamp,
+        nullable=False,
+        comment="When S3 first created this version (event time)",
+    ),
+    Column(
+        "last_uploaded_at",
+        timestamp,
+        nullable=False,
+        comment="When S3 last created it: later than uploaded_at if the same bytes came again "
+        "into an unversioned bucket",
+    ),
+    Column(
+        "sequencer",
+        Text,
+        comment="The highest S3 sequencer seen for this image's creation, by sequencer_rank()",
+    ),
+    Column(
+        "first_seen_at",
+        timestamp,
+        nullable=False,
+        server_default=func.now(),
+        comment="When this row was written",
+    ),
+    Column(
+        "deleted_at",
+        timestamp,
+        comment="When the object was removed, or found missing; null while it exists. "
+        "Follows from the removals, whatever order events arrive in",
+    ),
+    CheckConstraint("image_id = image_id(bucket, key, version)", name="image_id"),
+    CheckConstraint("version <> ''", name="version"),
+    CheckConstraint("size_bytes >= 0", name="size_bytes"),
+    CheckConstraint("num_nulls(width_px, height_px) IN (0, 2)", name="both_sides"),
+    CheckConstraint("width_px > 0 AND height_px > 0", name="sides_px"),
+    Index(None, "bucket", "key"),
+    Index(None, "uploaded_at"),
+    Index(None, "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+    comment="One row per image: one version of one S3 object",
+)
+
+removals = Table(
+    "removals",
+    metadata,
+    Column("removal_id", BigInteger, Identity(always=True), primary_key=True, comment="Row number"),
+    Column("bucket", Text, nullable=False, comment="The S3 bucket's name"),
+    Column("key", Text, nullable=False, comment="The S3 object's key, decoded"),
+    Column(
+        "version",
+        Text,
+        comment="The version that is gone, as in images.version; null: all created before",
+    ),
+    Column(
+        "sequencer",
+        Text,
+        comment="The S3 sequencer of the removal, or of the event whose object was found missing; "
+        "null if there is none and the time decides",
+    ),
+    Column(
+        "removed_at",
+        timestamp,
+        nullable=False,
+        comment="When S3 removed the object (event time), or when it was found missing",
+    ),
+    Column(
+        "recorded_at",
+        timestamp,
+        nullable=False,
+        server_default=func.now(),
+        comment="When this row was written",
+    ),
+    UniqueConstraint(
+        "bucket", "key", "version", "sequencer", "removed_at", postgresql_nulls_not_distinct=True
+    ),
+    comment="Every removal that S3 reported or a worker noticed, kept because it can arrive before "
+    "the creation that it undoes",
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", BigInteger, Identity(always=True), primary_key=True, comment="Row number"),
+    Column(
+        "image_id",
+        ForeignKey("images.image_id"),
+        nullable=False,
+        comment="The image that the detector was applied to",
+    ),
+    Column("detector", Text, nullable=False, comment="The detector's name"),
+    Column("detector_version", Text, nullable=False, comment="The detector's version"),
+    Column(
+        "fingerprint",
+        Text,
+        nullable=False,
+        comment="Digest of the detector's options and of the model they name",
+    ),
+    Column(
+        "event_id",
+        Text,
+        nullable=False,
+        comment="What caused this attempt: the S3 event's sequencer, or the id of a replay. "
+        "A skip's ends with /skipped, so that it never blocks an attempt",
+    ),
+    Column(
+        "outcome",
+        Text,
+        nullable=False,
+        comment="succeeded (also if nothing was found), failed, or skipped (the route decided "
+        "against it and the detector was not called)",
+    ),
+    Column(
+        "retryable",
+        Boolean,
+        nullable=False,
+        comment="Whether another attempt at the same image can end differently: "
+        "false for a success, and for a failure that is the image's own fault",
+    ),
+    Column(
+        "error_code",
+        Text,
+        comment="Why it failed or was skipped, for programs; null if it succeeded",
+    ),
+    Column(
+        "error_message",
+        Text,
+        comment="Why it failed or was skipped, for people; null if it succeeded",
+    ),
+    Column("model_version", Text, comment="The model's version as the detector reports it"),
+    Column(
+        "started_at",
+        timestamp,
+        nullable=False,
+        comment="When the detector was called, or the route decided against it",
+    ),
+    Column("duration_ms", Double, nullable=False, comment="How long it took, in milliseconds"),
+    Column("detection_count", Integer, nullable=False, comment="How many detections it made"),
+    Column("billed_units", Numeric, nullable=False, comment="Units that the provider bills for it"),
+    Column("price_usd", Numeric, nullable=False, comment="What they cost, in US dollars"),
+    Column("raw_response", JSONB, comment="The detector's unprocessed answer, where it is kept"),
+    Column(
+        "recorded_at",
+        timestamp,
+        nullable=False,
+        server_default=func.now(),
+        comment="When this row was written",
+    ),
+    Column(
+        "erased_at",
+        timestamp,
+        comment="When parts of it were last erased because they named an erased person; "
+        "null if it is whole",
+    ),
+    Column(
+        "saved_usd",
+        Numeric,
+        comment="What one billed unit would have cost, in US dollars; null unless skipped",
+    ),
+    UniqueConstraint("image_id", "detector", "detector_version", "fingerprint", "event_id"),
+    CheckConstraint("outcome IN ('succeeded', 'failed', 'skipped')", name="outcome"),
+    CheckConstraint(
+        "CASE outcome WHEN 'succeeded' THEN NOT retryable WHEN 'skipped' THEN retryable "
+        "ELSE true END",
+        name="retryable",
+    ),
+    CheckConstraint(
+        "num_nulls(error_code, error_message) = CASE outcome WHEN 'succeeded' THEN 2 ELSE 0 END",
+        name="error_unless_succeeded",
+    ),
+    CheckConstraint(
+        "CASE outcome WHEN 'skipped' "
+        "THEN coalesce(saved_usd >= 0 AND saved_usd < 'Infinity', false) "
+        "ELSE saved_usd IS NULL END",
+        name="saved_usd",
+    ),
+    CheckConstraint("duration_ms >= 0 AND duration_ms < 'Infinity'", name="duration_ms"),
+    CheckConstraint("detection_count >= 0", name="detection_count"),
+    # NaN compares as the greatest number, and would make every sum NaN.
+    CheckConstraint("billed_units >= 0 AND billed_units < 'Infinity'", name="billed_units"),
+    CheckConstraint("price_usd >= 0 AND price_usd < 'Infinity'", name="price_usd"),
+    Index(
+        "uq_runs_success",
+        "image_id",
+        "detector",
+        "detector_version",
+        "fingerprint",
+        unique=True,
+        postgresql_where=text("outcome = 'succeeded'"),
+    ),
+    Index(
+        "ix_runs_latest",
+        "image_id",
+        "detector",
+        text("started_at DESC"),
+        text("run_id DESC"),
+        postgresql_where=text("outcome = 'succeeded'"),
+    ),
+    Index("ix_runs_failed", "started_at", postgresql_where=text("outcome = 'failed'")),
+    Index("ix_runs_raw_response", "started_at", postgresql_where=text("raw_response IS NOT NULL")),
+    Index(
+        "ix_runs_faces_named",
+        text("faces_named(raw_response)"),
+        postgresql_using="gin",
+        postgresql_where=text(
+            "raw_response ?| ARRAY['SearchFacesByImage', 'SearchFaces', 'IndexFaces', "
+            "'SearchUsersByImage', 'SearchUsers']"
+        ),
+    ),
+    comment="One row per attempt of one detector at one image, and per skip. A run key (image, "
+    "detector, detector version, fingerprint) succeeds once; failed attempts stay",
+)
+
+detections = Table(
+    "detections",
+    metadata,
+    Column(
+        "detection_id", BigInteger, Identity(always=True), primary_key=True, comment="Row number"
+    ),
+    Column(
+        "run_id",
+        ForeignKey("runs.run_id", ondelete="CASCADE"),
+        nullable=False,
+        comment="The run that made it",
+    ),
+    Column(
+        "image_id", Uuid, nullable=False, comment="The image; the run's, repeated for its index"
+    ),
+    Column("ordinal", Integer, nullable=False, comment="Position in the detector's answer, from 0"),
+    Column("kind", Text, nullable=False, comment="The kind of finding: label, face, text, …"),
+    Column("label", Text, nullable=False, comment="What was found"),
+    Column("confidence", Double, nullable=False, comment="How sure the detector is, 0 to 1"),
+    Column(
+        "box_left",
+        Double,
+        comment="Left edge of the bounding box as a ratio of the displayed image's width; "
+        "may lie outside 0 to 1; null if the detector does not say where",
+    ),
+    Column(
+        "box_top",
+        Double,
+        comment="Top edge as a ratio of the displayed image's height; may lie outside 0 to 1",
+    ),
+    Column("box_width", Double, comment="Width as a ratio of the displayed image's width"),
+    Column("box_height", Double, comment="Height as a ratio of the displayed image's height"),
+    Column(
+        "attributes",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="Everything else that the detector returned",
+    ),
+    Column(
+        "detected_at",
+        timestamp,
+        primary_key=True,
+        comment="The run's started_at, repeated for its index and its partition",
+    ),
+    UniqueConstraint("run_id", "ordinal", "detected_at"),
+    CheckConstraint("ordinal >= 0", name="ordinal"),
+    CheckConstraint("octet_length(label) BETWEEN 1 AND 2048", name="label"),
+    CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence"),
+    CheckConstraint(
+        "num_nulls(box_left, box_top, box_width, box_height) IN (0, 4)", name="whole_box"
+    ),
+    # Strict comparisons with infinity also exclude NaN, which compares as the greatest number.
+    CheckConstraint(
+        "box_left > '-Infinity' AND box_left < 'Infinity' "
+        "AND box_top > '-Infinity' AND box_top < 'Infinity' "
+        "AND box_width >= 0 AND box_width < 'Infinity' "
+        "AND box_height >= 0 AND box_height < 'Infinity'",
+        name="box",
+    ),
+    Index(
+        "ix_detections_label",
+        "label",
+        text("detected_at DESC"),
+        postgresql_include=["confidence", "image_id"],
+    ),
+    Index(
+        "ix_detections_faces_named",
+        text("faces_named(attributes)"),
+        postgresql_using="gin",
+        postgresql_where=text("attributes ?| ARRAY['Face', 'FaceId', 'UserId']"),
+    ),
+    Index(
+        "ix_detections_text",
+        "label",
+        postgresql_using="gin",
+        postgresql_ops={"label": "gin_trgm_ops"},
+        postgresql_where=text("kind = 'text'"),
+    ),
+    comment="One row per finding of a run, in partitions by month of detected_at",
+    postgresql_partition_by="RANGE (detected_at)",
+)
+
+detector_configurations = Table(
+    "detector_configurations",
+    metadata,
+    Column("detector", Text, primary_key=True, comment="The detector's name"),
+    Column("detector_version", Text, primary_key=True, comment="The detector's version"),
+    Column(
+        "fingerprint",
+        Text,
+        primary_key=True,
+        comment="Digest of the detector's options and of the model they name, as in runs",
+    ),
+    Column("options", JSONB, nullable=False, comment="The detector's options; secrets are masked"),
+    Column(
+        "first_seen_at",
+        timestamp,
+        nullable=False,
+        server_default=func.now(),
+        comment="When a worker first started with them",
+    ),
+    comment="The options that each fingerprint stands for; workers write them when they start",
+)

@@ -1,0 +1,1 @@
+"""Maintain the history: add monthly partitions and delete what is past its retention."""

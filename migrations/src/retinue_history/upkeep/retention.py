@@ -1,0 +1,121 @@
+"""The SQL of retention, in batches, so that no transaction is long."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that runs in batches.
+
+    Attributes:
+        what: What was done, with a placeholder for how many.
+        count: Counts what would be done.
+        statements: One batch, in one transaction; the last one's row count is the batch's size.
+    """
+
+    what: str
+    count: str
+    statements: tuple[str, ...]
+
+
+RAW_RESPONSES = Step(
+    "forgot {} raw responses",
+    "SELECT count(*) FROM runs WHERE started_at < :before AND raw_response IS NOT NULL",
+    (
+        """
+        UPDATE runs SET raw_response = NULL
+        WHERE run_id = ANY (ARRAY(
+            SELECT run_id FROM runs
+            WHERE started_at < :before AND raw_response IS NOT NULL
+            ORDER BY started_at
+            LIMIT 2000
+        ))
+        """,
+    ),
+)
+
+# A worker that records the image again waits for its lock, and then inserts it again. Detections
+# are deleted before their runs, which tell what they were counted as.
+DELETED_IMAGES = Step(
+    "purged {} deleted images",
+    "SELECT count(*) FROM images WHERE deleted_at < :before",
+    (
+        "CREATE TEMPORARY TABLE purged (image_id uuid) ON COMMIT DROP",
+        """
+        INSERT INTO purged
+        SELECT image_id FROM images WHERE deleted_at < :before
+        ORDER BY image_id
+        LIMIT 500
+        FOR UPDATE
+        """,
+        """
+        DELETE FROM detections
+        USING purged JOIN runs USING (image_id)
+        WHERE detections.run_id = runs.run_id AND detections.detected_at = runs.started_at
+        """,
+        "DELETE FROM runs USING purged WHERE runs.image_id = purged.image_id",
+        "DELETE FROM images USING purged WHERE images.image_id = purged.image_id",
+    ),
+)
+
+# SQS keeps a message for at most 14 days. After that, no creation can arrive that a removal undoes.
+OLD_REMOVALS = Step(
+    "purged {} removals of images that are gone",
+    """
+    SELECT count(*) FROM removals
+    WHERE removed_at < least(:before, now() - interval '15 days')
+        AND NOT EXISTS (
+            SELECT FROM images
+            WHERE images.bucket = removals.bucket AND images.key = removals.key
+        )
+    """,
+    (
+        """
+        DELETE FROM removals
+        WHERE removal_id = ANY (ARRAY(
+            SELECT removal_id FROM removals
+            WHERE removed_at < least(:before, now() - interval '15 days')
+                AND NOT EXISTS (
+                    SELECT FROM images
+                    WHERE images.bucket = removals.bucket AND images.key = removals.key
+                )
+            LIMIT 10000
+        ))
+        """,
+    ),
+)
+
+MERGE_COUNTS = text("""
+    WITH apart AS (
+        DELETE FROM label_counts WHERE day < :before AND shard <> 0 RETURNING *
+    )
+    INSERT INTO label_counts AS known (
+        day, series, shard, detector, detector_version, model_version, kind, label, detections,
+        confidence_ppm
+    )
+    SELECT
+        day, series, 0, min(detector), min(detector_version), min(model_version), min(kind),
+        min(label), sum(detections), sum(confidence_ppm)
+    FROM apart
+    GROUP BY day, series
+    ORDER BY day, series
+    ON CONFLICT (day, series, shard) DO UPDATE SET
+        detections = known.detections + excluded.detections,
+        confidence_ppm = known.confidence_ppm + excluded.confidence_ppm
+""")
+"""Merges the shards of past days, so that readers have less to add."""
+
+
+def old_detections(partition: str) -> Step:
+    """Delete the old rows of a partition that also holds newer ones; daily counts stay.
+
+    It names the partition instead of ``detections``, whose triggers would change the counts.
+
+    Args:
+        partition: Its name, from ``detections_partitions()``.
+    """
+    old = f"FROM {partition} WHERE detected_at < :before"
+    batch = f"DELETE FROM {partition} WHERE ctid = ANY (ARRAY(SELECT ctid {old} LIMIT 20000))"  # noqa: S608 - from the catalog
+    return Step(f"deleted {{}} old detections from {partition}", f"SELECT count(*) {old}", (batch,))

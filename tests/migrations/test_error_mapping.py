@@ -1,0 +1,198 @@
+"""A database away holds the messages; it is never the image's fault."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from retinue_history import (
+    History,
+    HistorySchemaError,
+    HistoryUnavailableError,
+    create_history_engine,
+)
+from sqlalchemy import Engine, text
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def worker_login(postgres_server: str, history_url: str) -> Iterator[str]:
+    """A login that is a member of ``retinue_writer`` and nothing else."""
+    name = sql.Identifier(f"w{uuid4().hex}")
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        create = sql.SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT 1 IN ROLE retinue_writer")
+        connection.execute(create.format(name))
+        yield name._obj[0]
+        connection.execute(sql.SQL("DROP ROLE {}").format(name))
+
+
+@pytest.fixture
+def worker_engine(
+    history_url: str, worker_login: str, as_user: Callable[[str, str], str]
+) -> Iterator[Engine]:
+    """An engine with a worker's rights."""
+    engine = create_history_engine(
+        as_user(history_url, worker_login), application_name="the worker", pool_timeout_seconds=0.1
+    )
+    yield engine
+    engine.dispose()
+
+
+def test_an_unreachable_database(image: Make, run: Make) -> None:
+    history = History(create_history_engine("postgresql://u@/d?host=/nonexistent"))
+    with pytest.raises(HistoryUnavailableError, match="nonexistent"):
+        history.record([image()], [run(image())])
+    with pytest.raises(HistoryUnavailableError):
+        history.done([(run(image()).key, "e")])
+
+
+def test_a_writer_may_record(worker_engine: Engine, image: Make, run: Make) -> None:
+    history = History(worker_engine)
+    assert history.record([image(missing_since=image().uploaded_at)], [run(image())])
+    assert history.done([(run(image()).key, "e")])
+
+
+def test_no_connection_becomes_free(history_url: str, image: Make) -> None:
+    engine = create_history_engine(history_url, pool_size=1, pool_timeout_seconds=0.1)
+    with engine.connect(), pytest.raises(HistoryUnavailableError, match="became free"):
+        History(engine).record([image()])
+    engine.dispose()
+
+
+def test_too_many_connections(worker_engine: Engine, image: Make) -> None:
+    with (
+        worker_engine.connect(),
+        pytest.raises(HistoryUnavailableError, match="too many connections"),
+    ):
+        History(worker_engine).record([image()])
+
+
+def test_a_read_only_database_as_after_a_failover(
+    history_url: str, engine: Engine, history: History, image: Make
+) -> None:
+    name = sql.Identifier(str(engine.url.database))
+    with psycopg.connect(history_url, autocommit=True) as connection:
+        read_only = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+        connection.execute(read_only.format(name, "on"))
+        with pytest.raises(HistoryUnavailableError, match="read-only"):
+            history.record([image()])
+
+
+def test_a_connection_that_broke_while_it_lay_idle_is_replaced(
+    history_url: str, worker_engine: Engine, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retinue_history.db.engine._SURELY_ALIVE_SECONDS", 0.0)
+    history = History(worker_engine)
+    history.record([image()])
+    with psycopg.connect(history_url, autocommit=True) as admin:
+        ended = admin.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE application_name = 'the worker'"
+        ).fetchall()
+    assert ended == [(True,)]
+    history.record([image("other")])
+
+
+def test_one_broken_connection_makes_the_others_suspect(
+    history_url: str, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that restarts breaks all of them just after they worked: one error, not one each."""
+    monkeypatch.setattr("retinue_history.db.engine._SURELY_ALIVE_SECONDS", 1000.0)
+    engine = create_history_engine(history_url, application_name="doomed", pool_size=3)
+    history = History(engine)
+    pooled = [engine.raw_connection() for _ in range(3)]
+    for one in pooled:
+        one.close()
+    with psycopg.connect(history_url) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'doomed'"
+        )
+    with pytest.raises(HistoryUnavailableError):
+        history.record([image()])
+    for number in range(5):
+        history.record([image(f"{number}.jpg")])
+    engine.dispose()
+
+
+def test_a_session_that_is_ended_while_it_records(
+    history_url: str, worker_engine: Engine, image: Make, run: Make
+) -> None:
+    history = History(worker_engine)
+    history.record([image("other")])
+    with (
+        psycopg.connect(history_url, autocommit=True) as admin,
+        psycopg.connect(history_url) as blocker,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        blocker.execute("LOCK TABLE runs IN EXCLUSIVE MODE")
+        recording = pool.submit(history.record, [image()], [run(image())])
+        stop = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'the worker' AND wait_event_type = 'Lock'"
+        )
+        while not admin.execute(stop).fetchall():
+            pass
+        with pytest.raises(HistoryUnavailableError, match="terminating connection"):
+            recording.result()
+        blocker.rollback()
+        assert len(history.record([image()], [run(image())])) == 1
+
+
+def test_a_statement_that_takes_too_long(history_url: str, image: Make) -> None:
+    engine = create_history_engine(history_url, statement_timeout_seconds=0.1)
+    with psycopg.connect(history_url) as blocker:
+        blocker.execute("LOCK TABLE images IN EXCLUSIVE MODE")
+        with pytest.raises(HistoryUnavailableError, match="statement timeout"):
+            History(engine).record([image()])
+    engine.dispose()
+
+
+def test_a_deadlock_is_tried_again(
+    history_url: str, history: History, image: Make, run: Make
+) -> None:
+    history.record([image()])
+    with psycopg.connect(history_url) as stranger, ThreadPoolExecutor(1) as pool:
+        # A stranger takes the locks in the other order; the server ends one of the two.
+        stranger.execute("SET deadlock_timeout = '1h'")
+        stranger.execute("LOCK TABLE runs IN EXCLUSIVE MODE")
+        recording = pool.submit(history.record, [image(etag="e")], [run(image())])
+        with psycopg.connect(history_url, autocommit=True) as admin:
+            waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'runs'::regclass"
+            while not admin.execute(waiting).fetchall():
+                pass
+        stranger.execute("UPDATE images SET size_bytes = 1")
+        stranger.commit()
+        assert len(recording.result()) == 1
+
+
+def test_a_right_that_is_missing_or_a_table(
+    history_url: str, worker_engine: Engine, image: Make
+) -> None:
+    history = History(worker_engine)
+    with psycopg.connect(history_url, autocommit=True) as admin:
+        admin.execute("REVOKE INSERT ON images FROM retinue_writer")
+        with pytest.raises(HistoryUnavailableError, match="retinue_writer"):
+            history.record([image()])
+        admin.execute("ALTER TABLE images RENAME TO pictures")
+        with pytest.raises(HistorySchemaError, match="retinue migrate"):
+            history.record([image()])
+
+
+def test_a_password_is_asked_for_at_each_connection(history_url: str) -> None:
+    asked: list[str] = []
+
+    def ask() -> str:
+        asked.append("asked")
+        return "secret"
+
+    engine = create_history_engine(history_url, password=ask)
+    for _ in range(2):
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT 1")) == 1
+        engine.dispose()
+    assert asked == ["asked"] * 2

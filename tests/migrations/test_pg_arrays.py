@@ -1,0 +1,154 @@
+"""Whatever a record holds, Postgres reads the array literal as the same."""
+
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from psycopg.rows import scalar_row
+from retinue_history import HistoryDataError
+from retinue_history.db import pg_arrays
+
+Read = Callable[[str, str], Any]
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.sampled_from(
+    ["NULL", "null", "", '"', "\\", "{}", "a,b", " padded ", "\n"]
+)
+FIRST, LAST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001 - in any zone
+ZONES = st.integers(-840, 840).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@pytest.fixture(scope="module")
+def read(postgres_server: str) -> Iterator[Read]:
+    """Asks Postgres what a literal of a type means."""
+    with psycopg.connect(postgres_server, autocommit=True, row_factory=scalar_row) as connection:
+        yield lambda literal, kind: connection.execute(
+            f"SELECT CAST(%s AS {kind}[])",
+            (literal,),
+        ).fetchone()
+
+
+@given(st.lists(st.none() | TEXT, max_size=5))
+def test_texts(read: Read, values: list[str | None]) -> None:
+    assert read(pg_arrays.texts("label", values), "text") == values
+
+
+@given(
+    st.lists(st.none() | st.floats() | st.integers(-(2**53), 2**53) | st.booleans(), max_size=5),
+    st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), max_size=5),
+    st.lists(st.none() | st.decimals(allow_nan=False, allow_infinity=False, places=6), max_size=5),
+    st.lists(st.booleans(), max_size=5),
+    st.lists(st.uuids(), max_size=5),
+)
+def test_numbers_booleans_and_ids(
+    read: Read, floats: Any, integers: Any, decimals: Any, booleans: Any, ids: list[UUID]
+) -> None:
+    expected = [None if value is None else float(value) for value in floats]
+    assert repr(read(pg_arrays.floats(floats), "double precision")) == repr(expected)
+    assert read(pg_arrays.integers(integers), "bigint") == integers
+    assert read(pg_arrays.decimals(decimals), "numeric") == decimals
+    assert read(pg_arrays.booleans(booleans), "boolean") == booleans
+    assert read(pg_arrays.uuids(ids), "uuid") == ids
+
+
+def test_a_number_that_a_column_cannot_hold_is_for_postgres_to_refuse(read: Read) -> None:
+    assert read(pg_arrays.integers([2**64, None]), "numeric") == [2**64, None]
+    with pytest.raises(psycopg.DataError, match="out of range"):
+        read(pg_arrays.integers([2**64]), "bigint")
+
+
+@given(st.lists(st.datetimes(FIRST, LAST, timezones=ZONES), max_size=5))
+def test_times(read: Read, values: list[datetime]) -> None:
+    assert read(pg_arrays.times("started_at", values), "timestamptz") == values
+
+
+@given(
+    st.lists(
+        st.recursive(
+            st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+        ),
+        max_size=3,
+    )
+)
+def test_json(read: Read, values: list[Any]) -> None:
+    assert read(pg_arrays.jsons("attributes", values), "jsonb") == json.loads(json.dumps(values))
+    assert read(pg_arrays.jsons("raw_response", [None, *values]), "jsonb")[0] is None
+
+
+class Colour(Enum):
+    RED = "red"
+    NONE = None
+    PAIR = (1, 2)
+
+
+class Size(IntEnum):
+    LARGE = 3
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.uuids()
+    | st.sampled_from([*Colour, *Size, 1j, b"x", Decimal(1), datetime.now(UTC), "null", -(10**30)]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(st.characters()) | st.sampled_from([1, None, Size.LARGE]), inner)
+        | st.dictionaries(st.text(), inner).map(MappingProxyType)
+        | st.dictionaries(st.text(), inner).map(OrderedDict)
+    ),
+)
+
+
+def nested(depth: int) -> list[Any]:
+    """A list in a list in a list."""
+    return [nested(depth - 1)] if depth else []
+
+
+def written(write: Callable[[str, Any], str], value: Any) -> str:
+    """What an encoder makes of a value, for comparison, however it spells numbers."""
+    try:
+        return repr(json.loads(write("attributes", value)))
+    except HistoryDataError:
+        return "refused"
+
+
+@given(ANYTHING)
+@example(nested(300))
+@example({"a": 2**64 - 1, "b": -(2**63), "c": 1e-7, "d": -0.0, "e": 5e-324})
+@example([None, math.nan])
+@example(Colour.NONE)
+@example("\\u0000 \0 \ud83d\ude00 \u2028 \x7f")
+def test_the_fast_encoder_writes_what_pythons_own_does_and_refuses_the_same(value: Any) -> None:
+    assert written(pg_arrays.json_text, value) == written(pg_arrays._json_text, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(UUID(int=7), f'"{UUID(int=7)}"'), (Colour.RED, '"red"'), (Size.LARGE, "3")],
+)
+def test_ids_and_enums_are_written_though_they_are_no_json(value: Any, text: str) -> None:
+    assert pg_arrays.json_text("attributes", [value]) == f"[{text}]"
+    assert pg_arrays.json_text("attributes", [value, None]) == f"[{text},null]"
+
+
+@pytest.mark.parametrize(("bad", "why"), [("a\0", "NUL"), ("\ud800", "surrogate")])
+def test_what_postgres_cannot_hold_is_refused_by_name(bad: str, why: str) -> None:
+    with pytest.raises(HistoryDataError, match=rf"label .* contains .*{why}"):
+        pg_arrays.texts("label", ["fine", None, bad])
+    with pytest.raises(HistoryDataError, match=r"started_at .* has no time zone"):
+        pg_arrays.times("started_at", [datetime.now(UTC), datetime(2026, 1, 1)])  # noqa: DTZ001
