@@ -98,6 +98,6 @@ def test_the_drawing_is_what_the_terraform_says(root: Path) -> None:
     page = (root / "infra/README.md").read_text("utf-8")
     drawn = diagram()
     assert f"```mermaid\n{drawn}\n```" in page, "renew it: python -m retinue_deploy.diagram"
-    stack = (root / "infra/modules/stack/main.tf").read_text("utf-8")
-    for module in re.findall(r'^module "(\w+)"', stack, re.MULTILINE):
+    text = (root / "infra/main.tf").read_text("utf-8")
+    for module in re.findall(r'^module "(\w+)"', text, re.MULTILINE):
         assert f"    {module}[" in drawn

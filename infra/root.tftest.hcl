@@ -1,11 +1,11 @@
 mock_provider "aws" {
-  source = "../../testing"
+  source = "./testing"
 }
 
 variables {
-  name           = "retinue-test"
-  repository_arn = "arn:aws:ecr:eu-west-1:123456789012:repository/retinue"
-  images         = { cpu = "retinue:1.0.0", cuda = "retinue:1.0.0-cuda" }
+  environment = "test"
+  region      = "eu-west-1"
+  image_tag   = "1.0.0"
 
   pools = {
     labels = { detectors = { rekognition-labels = { min_confidence = 0.5 }, rekognition-text = {} } }
@@ -24,7 +24,7 @@ variables {
   }
 }
 
-run "stack" {
+run "everything" {
   command = apply
 
   variables {
@@ -34,7 +34,7 @@ run "stack" {
 
   assert {
     condition     = output.bucket_name != "" && local.bucket_name == "retinue-test-images-123456789012-eu-west-1"
-    error_message = "the bucket's name must be unique in the world"
+    error_message = "the bucket's name must be globally unique"
   }
 
   assert {
@@ -62,12 +62,11 @@ run "no_reaper_without_models" {
   command = plan
 
   variables {
-    pools  = { labels = { detectors = { rekognition-labels = {} } } }
-    images = { cpu = "retinue:1.0.0" }
+    pools = { labels = { detectors = { rekognition-labels = {} } } }
   }
 
   assert {
     condition     = length(module.model_reaper) == 0 && length(module.gpu_capacity) == 0
-    error_message = "nothing must be made that nobody asked for"
+    error_message = "optional parts must not be created unless they are asked for"
   }
 }

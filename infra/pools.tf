@@ -1,8 +1,8 @@
-# What an operator decides about each pool. The checks are in modules/pool/config.tf, and a test
-# holds this type to be the same in the stack, in its environments, and there.
+# What a pool can be given. This is the only declaration of its type and defaults: modules/pool gets
+# one value of the map as it is, and checks it (modules/pool/config.tf).
 
 variable "pools" {
-  description = "Pools by name: detectors with options, which images, size, scaling and time limits. infra/README.md explains each."
+  description = "Pools by name. A pool is a queue and a service of workers: its detectors with their options, which images it gets, its size, scaling and time limits. README.md describes each attribute."
   type = map(object({
     detectors           = map(map(string))
     prices              = optional(map(number), {})
