@@ -12,10 +12,19 @@ locals {
   bucket_name = coalesce(var.bucket_name, "${local.name}-images-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.name}")
   bucket_arn  = "arn:${data.aws_partition.current.partition}:s3:::${local.bucket_name}"
   gpu_pools   = { for name, pool in var.pools : name => pool if pool.gpu }
-  network     = { subnet_ids = module.network.subnet_ids, security_group_id = module.network.worker_security_group_id }
 
-  # The name comes from the capacity providers, so that services wait for them.
-  cluster = { arn = aws_ecs_cluster.this.arn, name = aws_ecs_cluster_capacity_providers.this.cluster_name }
+  network = { subnet_ids = module.network.subnet_ids, security_group_id = module.network.worker_security_group_id }
+
+  # Without the alarms' topic: it comes with the services, and migrations run before there are any.
+  task = {
+    name_prefix        = local.name
+    image              = module.image_reference.images.cpu
+    repository_arn     = module.image_reference.repository_arn
+    cluster            = { arn = aws_ecs_cluster.this.arn, name = aws_ecs_cluster.this.name }
+    network            = local.network
+    key_arn            = module.key.arn
+    log_retention_days = var.log_retention_days
+  }
 }
 
 module "image_reference" {
@@ -121,66 +130,47 @@ module "gpu_capacity" {
 module "migrations" {
   source = "./modules/migrations"
 
-  name               = local.name
-  image              = module.image_reference.images.cpu
-  repository_arn     = module.image_reference.repository_arn
-  cluster_name       = aws_ecs_cluster.this.name
-  network            = local.network
-  database           = module.database.owner
-  analyst            = module.database.analyst
-  key_arn            = module.key.arn
-  log_retention_days = var.log_retention_days
+  task     = local.task
+  database = module.database.owner
+  analyst  = module.database.analyst
 }
 
 module "maintenance" {
   source = "./modules/maintenance"
 
-  name               = local.name
-  image              = module.image_reference.images.cpu
-  repository_arn     = module.image_reference.repository_arn
-  cluster_arn        = aws_ecs_cluster.this.arn
-  network            = local.network
-  database           = module.database.owner
-  keep               = var.keep
-  key_arn            = module.key.arn
-  alarm_topic_arn    = module.observability.alarm_topic_arn
-  log_retention_days = var.log_retention_days
+  task            = local.task
+  database        = module.database.owner
+  keep            = var.keep
+  alarm_topic_arn = module.observability.alarm_topic_arn
 }
 
 module "pool" {
   source   = "./modules/pool"
   for_each = var.pools
 
-  name                  = local.name
+  # The cluster's name comes from the capacity providers, so that services wait for them.
+  task = merge(local.task, {
+    image   = each.value.gpu ? module.image_reference.images.cuda : local.task.image
+    cluster = merge(local.task.cluster, { name = aws_ecs_cluster_capacity_providers.this.cluster_name })
+  })
+
   pool_name             = each.key
   config                = each.value
-  image                 = each.value.gpu ? module.image_reference.images.cuda : module.image_reference.images.cpu
-  repository_arn        = module.image_reference.repository_arn
-  cluster               = local.cluster
   gpu_capacity_provider = each.value.gpu ? module.gpu_capacity[each.key].name : null
-  network               = local.network
   topic_arn             = module.image_bucket.topic_arn
   bucket_arn            = module.image_bucket.arn
   database              = module.database.worker
-  key_arn               = module.key.arn
   alarm_topic_arn       = module.observability.alarm_topic_arn
-  log_retention_days    = var.log_retention_days
 }
 
 module "model_reaper" {
   source = "./modules/model_reaper"
   count  = length(var.model_project_arns) > 0 ? 1 : 0
 
-  name               = local.name
-  image              = module.image_reference.images.cpu
-  repository_arn     = module.image_reference.repository_arn
-  cluster_arn        = aws_ecs_cluster.this.arn
-  network            = local.network
-  database           = module.database.worker
-  project_arns       = var.model_project_arns
-  key_arn            = module.key.arn
-  alarm_topic_arn    = module.observability.alarm_topic_arn
-  log_retention_days = var.log_retention_days
+  task            = local.task
+  database        = module.database.worker
+  project_arns    = var.model_project_arns
+  alarm_topic_arn = module.observability.alarm_topic_arn
 }
 
 module "observability" {

@@ -4,12 +4,9 @@
 module "task" {
   source = "../task"
 
-  name               = "${var.name}/maintenance"
-  image              = var.image
-  repository_arn     = var.repository_arn
-  command            = ["maintain"]
-  key_arn            = var.key_arn
-  log_retention_days = var.log_retention_days
+  task    = var.task
+  purpose = "maintenance"
+  command = ["maintain"]
 
   # What is kept for ever is not set.
   environment = merge(
@@ -29,15 +26,12 @@ module "task" {
 module "schedule" {
   source = "../schedule"
 
-  name            = var.name
+  task            = var.task
   purpose         = "maintenance"
   description     = "Makes the coming months, and drops what is past its time"
   expression      = "cron(${var.at.minute} ${var.at.hour} * * ? *)"
   overdue_hours   = 49 # one day may fail: months are made well ahead
   last_line       = "maintenance is done"
-  task            = module.task.scheduled
-  cluster_arn     = var.cluster_arn
-  network         = var.network
-  key_arn         = var.key_arn
+  definition      = module.task.definition
   alarm_topic_arn = var.alarm_topic_arn
 }

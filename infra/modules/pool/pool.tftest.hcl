@@ -21,19 +21,21 @@ mock_provider "aws" {
 }
 
 variables {
-  name            = "retinue-test"
   pool_name       = "labels"
-  image           = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/retinue:1.0.0"
-  repository_arn  = "arn:aws:ecr:eu-west-1:123456789012:repository/retinue"
-  cluster         = { arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test", name = "retinue-test" }
-  network         = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
   topic_arn       = "arn:aws:sns:eu-west-1:123456789012:retinue-test-images"
   bucket_arn      = "arn:aws:s3:::retinue-test-images"
-  key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
   database = {
     url       = "postgresql://host:5432/retinue?sslmode=verify-full"
     login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_worker"
+  }
+
+  task = {
+    name_prefix = "retinue-test"
+    image       = "retinue:1.0.0"
+    cluster     = { arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test", name = "retinue-test" }
+    network     = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+    key_arn     = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   }
 
   # A pool as the root's `pools` gives it, with the defaults filled in. Tests change what they are about.
@@ -89,7 +91,7 @@ run "queue" {
   }
 
   assert {
-    condition     = aws_sqs_queue.this.kms_master_key_id == var.key_arn && aws_sqs_queue.dead.kms_master_key_id == var.key_arn
+    condition     = aws_sqs_queue.this.kms_master_key_id == var.task.key_arn && aws_sqs_queue.dead.kms_master_key_id == var.task.key_arn
     error_message = "messages must be encrypted with our key"
   }
 
@@ -124,7 +126,7 @@ run "permissions" {
       TellMissingFromForbidden = "arn:aws:s3:::retinue-test-images"
       SignInToTheDatabase      = var.database.login_arn
       ProtectItsTask           = "arn:aws:ecs:eu-west-1:123456789012:task/retinue-test/*"
-      DecryptImagesAndMessages = var.key_arn
+      DecryptImagesAndMessages = var.task.key_arn
       AskRekognition           = "*"
     }
     error_message = "a worker may touch its queue, its bucket, its login, its key and tasks of its cluster"

@@ -7,6 +7,7 @@ module takes from another. infra/README.md holds the output, and a test compares
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 INFRA = Path(__file__).parents[3]
@@ -61,9 +62,8 @@ def diagram(root: Path = INFRA) -> str:
         services = ", ".join(sorted(_services(root / "modules" / name)))
         boxes[name] = f"<b>{name}</b>{many}" + (f"<br/>{services}" if services else "")
         taken = defaultdict(set)
-        for place in (body, *(shared.get(it, "") for it in re.findall(r"local\.(\w+)", body))):
-            for other, output in _REFERENCE.findall(place):
-                taken[other].add(output)
+        for other, output in _REFERENCE.findall(_with_locals(body, shared)):
+            taken[other].add(output)
         if "key" in taken:
             keyed.append(name)
         for other in sorted(taken.keys() - {name, "key"}):
@@ -75,6 +75,15 @@ def diagram(root: Path = INFRA) -> str:
     boxes["key"] = f"{boxes.pop('key')}<br/>encrypts for {', '.join(keyed)}"
     drawn = [f'    {name}["{label}"]' for name, label in boxes.items()]
     return "\n".join(["flowchart TB", *drawn, *arrows])
+
+
+def _with_locals(body: str, values: Mapping[str, str]) -> str:
+    """Return a module block followed by the local values that it uses, directly or not."""
+    text, seen = body, set[str]()
+    while used := set(re.findall(r"\blocal\.(\w+)", text)) & values.keys() - seen:
+        seen |= used
+        text += "".join(values[name] for name in sorted(used))
+    return text
 
 
 def _services(folder: Path) -> set[str]:
