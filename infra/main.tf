@@ -140,7 +140,7 @@ module "maintenance" {
 
   task            = local.task
   database        = module.database.owner
-  keep            = var.keep
+  retention       = var.retention
   alarm_topic_arn = module.observability.alarm_topic_arn
 }
 

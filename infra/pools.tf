@@ -33,8 +33,8 @@ variable "pools" {
         if_unknown     = optional(string)
       })), [])
     })), {})
-    isolated = optional(map(object({ max_memory_bytes = optional(number) })), {})
-    models = optional(map(object({
+    isolation = optional(map(object({ max_memory_bytes = optional(number) })), {})
+    hosted_models = optional(map(object({
       backlog         = optional(number, 1)
       oldest_seconds  = optional(number)
       windows         = optional(list(object({ cron = string, minutes = number })), [])

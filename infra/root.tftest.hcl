@@ -17,7 +17,7 @@ variables {
         tags  = { review = ["yes"] }
         found = [{ detector = "onnx-objects", label = ["person"], min_confidence = 0.5 }]
       } }
-      isolated      = { onnx-objects = {} }
+      isolation     = { onnx-objects = {} }
       event_bus_arn = "arn:aws:events:eu-west-1:123456789012:event-bus/retinue"
     }
     objects = { detectors = { onnx-objects = {} }, gpu = true, cpu = 3584, memory = 14000, spot_share = 1 }
@@ -29,7 +29,7 @@ run "everything" {
 
   variables {
     model_project_arns = ["arn:aws:rekognition:eu-west-1:123456789012:project/birds/*"]
-    keep               = { detections_months = 24, raw_responses_days = 90 }
+    retention          = { detections_months = 24, raw_responses_days = 90 }
   }
 
   assert {

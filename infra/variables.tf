@@ -127,7 +127,7 @@ variable "model_project_arns" {
   default     = []
 }
 
-variable "keep" {
+variable "retention" {
   description = "How long the history is kept: detections_months (whole months besides the current one), raw_responses_days, deleted_images_days (days after an image was removed from S3). Null keeps the first two without limit."
   type = object({
     detections_months   = optional(number)

@@ -77,8 +77,8 @@ def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPat
         ("MAX_IN_FLIGHT", "10001", "less than or equal to 10000"),
         ("MAX_IN_FLIGHT", "many", "valid integer"),
         ("MAX_IN_FLIGHT", "", "valid integer"),
-        ("RECEIVE_WAIT_SECONDS", "21", "less than or equal to 20"),
-        ("RECEIVE_WAIT_SECONDS", "-1", "greater than or equal to 0"),
+        ("WAIT_TIME_SECONDS", "21", "less than or equal to 20"),
+        ("WAIT_TIME_SECONDS", "-1", "greater than or equal to 0"),
         ("VISIBILITY_TIMEOUT_SECONDS", "43201", "less than or equal to 43200"),
         ("VISIBILITY_TIMEOUT_SECONDS", "1", "greater than or equal to 2"),
         ("HEARTBEAT_SECONDS", "0", "greater than or equal to 0.1"),
@@ -91,8 +91,8 @@ def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPat
         ("RETRY_WINDOW_SECONDS", "-1", "greater than or equal to 0"),
         ("RETRY_WINDOW_SECONDS", "inf", "less than or equal to 43200"),
         ("SHUTDOWN_GRACE_SECONDS", "inf", "less than or equal to 3600"),
-        ("LOADER_THREADS", "0", "greater than or equal to 1"),
-        ("LOADER_THREADS", "65", "less than or equal to 64"),
+        ("PREFETCH_THREADS", "0", "greater than or equal to 1"),
+        ("PREFETCH_THREADS", "65", "less than or equal to 64"),
         ("PREFETCH_IMAGES", "0", "greater than or equal to 1"),
         ("MAX_IMAGE_BYTES", "0", "greater than or equal to 1"),
         ("MAX_IMAGE_PX", "999999999", "less than or equal to 178956970"),
@@ -137,11 +137,11 @@ def test_a_bad_value_inside_json_is_located(
 
 
 def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = complaint(monkeypatch, MAX_IN_FLIGHT="1", LOADER_THREADS="0", DETECTORS="{")
+    text = complaint(monkeypatch, MAX_IN_FLIGHT="1", PREFETCH_THREADS="0", DETECTORS="{")
     assert sorted(line.partition(":")[0] for line in text.splitlines()) == [
         "RETINUE_DETECTORS",
-        "RETINUE_LOADER_THREADS",
         "RETINUE_MAX_IN_FLIGHT",
+        "RETINUE_PREFETCH_THREADS",
     ]
 
 

@@ -8,13 +8,13 @@ module "task" {
   purpose = "maintenance"
   command = ["maintain"]
 
-  # What is kept for ever is not set.
+  # An unset variable means no limit.
   environment = merge(
     { RETINUE_DATABASE_URL = var.database.url },
     { for name, value in {
-      RETINUE_KEEP_DETECTIONS_MONTHS   = var.keep.detections_months
-      RETINUE_KEEP_RAW_RESPONSES_DAYS  = var.keep.raw_responses_days
-      RETINUE_KEEP_DELETED_IMAGES_DAYS = var.keep.deleted_images_days
+      RETINUE_RETENTION_DETECTIONS_MONTHS   = var.retention.detections_months
+      RETINUE_RETENTION_RAW_RESPONSES_DAYS  = var.retention.raw_responses_days
+      RETINUE_RETENTION_DELETED_IMAGES_DAYS = var.retention.deleted_images_days
     } : name => tostring(value) if value != null },
   )
   secrets = {

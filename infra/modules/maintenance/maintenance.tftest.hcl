@@ -31,9 +31,9 @@ run "refuses_bad_input" {
   command = plan
 
   variables {
-    keep = { detections_months = 0 }
-    at   = { hour = 24, minute = 0 }
+    retention = { detections_months = 0 }
+    at        = { hour = 24, minute = 0 }
   }
 
-  expect_failures = [var.keep, var.at]
+  expect_failures = [var.retention, var.at]
 }

@@ -11,8 +11,8 @@ variable "task" {
   })
 }
 
-variable "keep" {
-  description = "How long things are kept: detections_months (whole months beside the current one), raw_responses_days, deleted_images_days (after an image was removed from S3). null keeps the first two for ever."
+variable "retention" {
+  description = "How long the history is kept: detections_months (whole months besides the current one), raw_responses_days, deleted_images_days (days after an image was removed from S3). Null keeps the first two without limit."
   type = object({
     detections_months   = optional(number)
     raw_responses_days  = optional(number)
@@ -21,13 +21,13 @@ variable "keep" {
   default = {}
 
   validation {
-    condition     = alltrue([for value in values(var.keep) : value == null ? true : value >= 0 && floor(value) == value])
-    error_message = "keep must hold whole numbers, 0 or more."
+    condition     = alltrue([for value in values(var.retention) : value == null ? true : value >= 0 && floor(value) == value])
+    error_message = "retention must hold whole numbers, 0 or more."
   }
 
   validation {
-    condition     = var.keep.detections_months == null ? true : var.keep.detections_months >= 1
-    error_message = "keep.detections_months must be 1 or more."
+    condition     = var.retention.detections_months == null ? true : var.retention.detections_months >= 1
+    error_message = "retention.detections_months must be 1 or more."
   }
 }
 

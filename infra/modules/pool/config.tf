@@ -27,10 +27,10 @@ variable "config" {
 
   validation {
     condition = alltrue([for name in concat(
-      keys(var.config.routes), keys(var.config.isolated), keys(var.config.models),
+      keys(var.config.routes), keys(var.config.isolation), keys(var.config.hosted_models),
       flatten([for route in values(var.config.routes) : [for found in route.found : found.detector]]),
     ) : contains(keys(var.config.detectors), name)])
-    error_message = "The pool ${var.pool_name}: routes, their found, isolated and models name detectors of the pool (${join(", ", keys(var.config.detectors))})."
+    error_message = "The pool ${var.pool_name}: routes, their found, isolation and hosted_models name detectors of the pool (${join(", ", keys(var.config.detectors))})."
   }
 
   validation {
@@ -115,10 +115,10 @@ variable "config" {
 
   validation {
     condition = alltrue([for name in keys(var.config.settings) : contains([
-      "loader_threads", "max_detections", "max_image_bytes", "max_image_px", "max_response_bytes",
-      "plugins_dir", "prefetch_images", "receive_wait_seconds", "retry_window_seconds",
+      "max_detections", "max_image_bytes", "max_image_px", "max_response_bytes", "plugins_dir",
+      "prefetch_images", "prefetch_threads", "retry_window_seconds", "wait_time_seconds",
     ], name)])
-    error_message = "The pool ${var.pool_name}: settings knows loader_threads, max_detections, max_image_bytes, max_image_px, max_response_bytes, plugins_dir, prefetch_images, receive_wait_seconds and retry_window_seconds; the other settings of a worker have an attribute of their own."
+    error_message = "The pool ${var.pool_name}: settings can set max_detections, max_image_bytes, max_image_px, max_response_bytes, plugins_dir, prefetch_images, prefetch_threads, retry_window_seconds and wait_time_seconds. The other settings of a worker have attributes of their own."
   }
 
   validation {

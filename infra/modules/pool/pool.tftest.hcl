@@ -47,8 +47,8 @@ variables {
     key_prefixes        = []
     key_suffixes        = []
     routes              = {}
-    isolated            = {}
-    models              = {}
+    isolation           = {}
+    hosted_models       = {}
     event_bus_arn       = null
 
     cpu                = 1024
@@ -202,7 +202,7 @@ run "never_asleep_on_spot_with_patterns" {
       key_prefixes = ["cameras/", "uploads/"]
       min          = 1
       spot_share   = 0.8
-      settings     = { loader_threads = "4" }
+      settings     = { prefetch_threads = "4" }
     })
   }
 
@@ -230,7 +230,7 @@ run "never_asleep_on_spot_with_patterns" {
   }
 
   assert {
-    condition     = local.environment.RETINUE_LOADER_THREADS == "4"
+    condition     = local.environment.RETINUE_PREFETCH_THREADS == "4"
     error_message = "further settings must be passed on"
   }
 

@@ -28,7 +28,7 @@ from retinue_workers.routing.route import Route, check_routes
 PREFIX = "RETINUE_"
 """What the environment variables' names begin with; the rest is the field's name in capitals."""
 
-MAX_RECEIVE_WAIT_SECONDS = 20
+MAX_WAIT_TIME_SECONDS = 20
 """Longest long poll that SQS allows (``WaitTimeSeconds`` of ReceiveMessage)."""
 
 MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200
@@ -92,10 +92,10 @@ class Settings(BaseModel):
     routes: dict[str, Route] = Field(default_factory=dict)
     """Which images a detector is given, as JSON: ``{"name": {"key": "uploads/*"}}``; routing.md."""
 
-    isolated: dict[str, Isolation] = Field(default_factory=dict)
+    isolation: dict[str, Isolation] = Field(default_factory=dict)
     """Detectors to run in processes of their own, as JSON: ``{"name": {}}``; see isolation.md."""
 
-    models: dict[str, ModelPolicy] = Field(default_factory=dict)
+    hosted_models: dict[str, ModelPolicy] = Field(default_factory=dict)
     """Detectors whose model the worker starts and stops, as JSON with the policy of each:
     ``{"name": {}}``; see custom-labels.md."""
 
@@ -108,7 +108,7 @@ class Settings(BaseModel):
     max_in_flight: int = Field(default=40, ge=10, le=10_000)
     """Most messages received and not yet deleted. SQS hands out at most ten at a time."""
 
-    receive_wait_seconds: int = Field(default=20, ge=0, le=MAX_RECEIVE_WAIT_SECONDS)
+    wait_time_seconds: int = Field(default=20, ge=0, le=MAX_WAIT_TIME_SECONDS)
     """How long one receive waits for a message (long polling). A stop waits for it to end."""
 
     visibility_timeout_seconds: int = Field(default=120, ge=2, le=MAX_VISIBILITY_TIMEOUT_SECONDS)
@@ -131,7 +131,7 @@ class Settings(BaseModel):
     stop_timeout_seconds: float = Field(default=30.0, ge=0, le=3_600)
     """How long after SIGTERM the worker will be killed: the ECS container's ``stopTimeout``."""
 
-    loader_threads: int = Field(default=2, ge=1, le=64)
+    prefetch_threads: int = Field(default=2, ge=1, le=64)
     """Threads that fetch and decode images ahead of the detectors."""
 
     prefetch_images: int = Field(default=8, ge=1, le=1_000)
@@ -155,13 +155,13 @@ class Settings(BaseModel):
     metrics_namespace: str | None = Field(default=None, min_length=1, max_length=255)
     """CloudWatch namespace: metrics go to standard output in the embedded metric format."""
 
-    keep_detections_months: int | None = Field(default=None, ge=1, le=1_200)
+    retention_detections_months: int | None = Field(default=None, ge=1, le=1_200)
     """Whole months of detections that ``retinue maintain`` keeps; all of them if not set."""
 
-    keep_raw_responses_days: int | None = Field(default=None, ge=0, le=36_500)
+    retention_raw_responses_days: int | None = Field(default=None, ge=0, le=36_500)
     """Days that ``retinue maintain`` keeps raw responses of detectors; for ever if not set."""
 
-    keep_deleted_images_days: int = Field(default=30, ge=0, le=36_500)
+    retention_deleted_images_days: int = Field(default=30, ge=0, le=36_500)
     """Days after which ``retinue maintain`` purges images that were removed from S3."""
 
     log_format: Literal["console", "json"] = "json"
@@ -183,8 +183,8 @@ class Settings(BaseModel):
         "prices",
         "monthly_budgets_usd",
         "routes",
-        "isolated",
-        "models",
+        "isolation",
+        "hosted_models",
         "plugin_options",
         mode="before",
     )
@@ -206,20 +206,20 @@ class Settings(BaseModel):
             check_routes(routes, info.data["detectors"])
         return routes
 
-    @field_validator("isolated", mode="after")
+    @field_validator("isolation", mode="after")
     @classmethod
-    def _check_isolated(
-        cls, isolated: dict[str, Isolation], info: ValidationInfo
+    def _check_isolation(
+        cls, isolation: dict[str, Isolation], info: ValidationInfo
     ) -> dict[str, Isolation]:
         """Refuse names of detectors that the worker does not have."""
-        for name in isolated:
-            if name not in info.data.get("detectors", isolated):
+        for name in isolation:
+            if name not in info.data.get("detectors", isolation):
                 raise ValueError(f"{name} is no detector of this worker")
-        return isolated
+        return isolation
 
-    @field_validator("models", mode="after")
+    @field_validator("hosted_models", mode="after")
     @classmethod
-    def _check_models(
+    def _check_hosted_models(
         cls, models: dict[str, ModelPolicy], info: ValidationInfo
     ) -> dict[str, ModelPolicy]:
         """Refuse names of detectors that the worker does not have."""
