@@ -447,6 +447,16 @@ run "refuses_an_unknown_setting" {
   expect_failures = [var.config]
 }
 
+run "refuses_a_log_without_the_lines_that_alarms_count" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { settings = { log_level = "warning" } })
+  }
+
+  expect_failures = [var.config]
+}
+
 run "refuses_a_failure_rate_of_nothing" {
   command = plan
 

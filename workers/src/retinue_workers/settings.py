@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -167,6 +169,9 @@ class Settings(BaseModel):
     log_format: Literal["console", "json"] = "json"
     """How log lines are written."""
 
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level that is logged. In AWS, alarms and ``make smoke`` count lines of ``info``."""
+
     @field_validator("prices", mode="before")
     @classmethod
     def _one_price(cls, value: object) -> object:
@@ -315,17 +320,63 @@ def as_tiers(tiers: Sequence[TierPrice], group: str) -> Price:
 
 
 def check_names(environment: Mapping[str, str]) -> None:
-    """Refuse environment variables that look like settings and are none (a typing error).
+    """Refuse environment variables that look like a mistyped setting.
+
+    Other variables pass, whatever they begin with. Kubernetes sets ``RETINUE_SERVICE_HOST`` and its
+    kin in every pod of a namespace that has a service called ``retinue``.
 
     Raises:
-        ConfigurationError: There is one; names it and the variables that exist.
+        ConfigurationError: Names each variable, and the setting that was probably meant.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
-    if unknown:
+    known = sorted(PREFIX + name.upper() for name in Settings.model_fields)
+    meant = {
+        name: setting
+        for name in sorted(environment.keys() - set(known))
+        if (setting := _meant(name, known)) is not None
+    }
+    if meant:
         raise ConfigurationError(
-            f"unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}"
+            "\n".join(
+                f"{name} isn't a setting: use {setting}, or unset it"
+                for name, setting in meant.items()
+            )
         )
+
+
+def _meant(name: str, known: Sequence[str]) -> str | None:
+    """Return the setting of which a variable's name is a near miss, or None."""
+    for setting in known:
+        if name.upper() == setting or _is_typo(name, setting):
+            return setting
+    if not name.startswith(PREFIX) or _OF_KUBERNETES.search(name):
+        return None
+    # Without the prefix, which would make all names alike.
+    settings = {setting.removeprefix(PREFIX): setting for setting in known}
+    close = get_close_matches(name.removeprefix(PREFIX), settings, n=1, cutoff=_SIMILARITY)
+    return settings[close[0]] if close else None
+
+
+def _is_typo(name: str, setting: str) -> bool:
+    """Whether one character was added, left out or replaced, or two neighbours swapped."""
+    differs = next((i for i, (a, b) in enumerate(zip(name, setting, strict=False)) if a != b), None)
+    if differs is None:  # one begins with the other
+        return abs(len(name) - len(setting)) <= 1
+    here, there = name[differs:], setting[differs:]
+    return (
+        here[1:] == there[1:]
+        or here[1:] == there
+        or here == there[1:]
+        or (here[:2] == there[1::-1] and here[2:] == there[2:])
+    )
+
+
+_SIMILARITY = 0.8
+"""Ratio of difflib from which two names are alike: VISIBILITY_TIMEOUT and ..._SECONDS are."""
+
+_OF_KUBERNETES = re.compile(
+    r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$"
+)
+"""Variables that Kubernetes sets for each service of a namespace."""
 
 
 def _explain(error: ValidationError) -> str:

@@ -37,7 +37,7 @@ def worker(plugins_dir: Path | None) -> None:
     gracefully: running detectors finish within the grace, the rest goes back to the queue.
     """
     settings = Settings.load(**given(plugins_dir=plugins_dir))
-    logs.configure(settings.log_format)
+    logs.configure(settings.log_format, settings.log_level)
     stopping = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
