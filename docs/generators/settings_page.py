@@ -15,14 +15,15 @@ _HEAD = """\
 
 Printed from the settings model by `python docs/generators/settings_page.py`; a test compares.
 
-A worker reads its settings from environment variables, once, when it starts. A variable that begins
-with `{prefix}` and is not on this page is an error, and so is a value outside its range: the worker
-does not start, and says which variable it is. JSON is written as in
+A worker reads its settings from environment variables, once, when it starts. It refuses to start
+with a value outside its range, or with a variable whose name is nearly that of a setting. The
+message names both. Other variables are ignored, such as those that Kubernetes sets for a service
+called `retinue` (`{prefix}SERVICE_HOST`). Write JSON as in
 `{prefix}DETECTORS='{{"onnx-objects": {{"threshold": 0.5}}}}'`.
 """
 
 _TAIL = """\
-## Two that belong together
+## Heartbeat and visibility timeout
 
 `{prefix}HEARTBEAT_SECONDS` must be at most half of `{prefix}VISIBILITY_TIMEOUT_SECONDS`. Otherwise
 a message could appear again in the queue while a detector still works for it.

@@ -7,6 +7,8 @@ from retinue_deploy.account import Account
 from retinue_deploy.checks import Findings, check
 from retinue_deploy.errors import DeployError
 
+NAMED = 'environment = "dev"\n'
+
 
 class SignedIn(Account):
     """An account that nobody has to sign in to."""
@@ -32,7 +34,7 @@ class SignedIn(Account):
         return 6.0
 
 
-def look(folder: Path, **given: object) -> Findings:
+def look(file: Path, **given: object) -> Findings:
     asked: dict[str, object] = {
         "region": "eu-west-1",
         "builds": True,
@@ -41,24 +43,26 @@ def look(folder: Path, **given: object) -> Findings:
         "builder": lambda: "podman",
         **given,
     }
-    return check(folder, **asked)  # type: ignore[arg-type]
+    return check(file, **asked)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "terraform.tfvars").write_text("", encoding="utf-8")
-    return tmp_path
+def dev(tmp_path: Path) -> Path:
+    """The tfvars file of an environment called dev."""
+    file = tmp_path / "dev.tfvars"
+    file.write_text(NAMED, encoding="utf-8")
+    return file
 
 
-def test_all_is_well(folder: Path) -> None:
-    findings = look(folder)
+def test_all_is_well(dev: Path) -> None:
+    findings = look(dev)
     assert findings == Findings([], [], "podman", "eu-west-1", "111122223333", 6.0)
     findings.raise_if_any()
 
 
-def test_everything_that_is_missing_is_said_at_once(folder: Path) -> None:
+def test_everything_that_is_missing_is_said_at_once(dev: Path) -> None:
     findings = look(
-        folder,
+        dev,
         region=None,
         terraform_version=lambda: None,
         builder=lambda: None,
@@ -71,41 +75,49 @@ def test_everything_that_is_missing_is_said_at_once(folder: Path) -> None:
         assert part in said
 
 
-def test_an_old_terraform_will_not_do(folder: Path) -> None:
-    assert look(folder, terraform_version=lambda: (1, 10)).problems == [
+def test_an_old_terraform_will_not_do(dev: Path) -> None:
+    assert look(dev, terraform_version=lambda: (1, 10)).problems == [
         "Terraform is 1.10: install 1.11 or newer"
     ]
 
 
-def test_an_image_that_is_there_needs_no_builder(folder: Path) -> None:
-    assert look(folder, builds=False, builder=lambda: None).problems == []
+def test_an_image_that_is_there_needs_no_builder(dev: Path) -> None:
+    assert look(dev, builds=False, builder=lambda: None).problems == []
 
 
-def test_the_environment_may_fix_region_and_account(folder: Path) -> None:
-    (folder / "terraform.tfvars").write_text(
-        'region = "eu-central-1"\naccount_id = "999999999999"\n', encoding="utf-8"
+def test_the_environment_may_fix_region_and_account(dev: Path) -> None:
+    dev.write_text(
+        NAMED + 'region = "eu-central-1"\naccount_id = "999999999999"\n', encoding="utf-8"
     )
-    [region, account] = look(folder).problems
+    [region, account] = look(dev).problems
     assert "REGION is eu-west-1" in region
     assert "for the account 111122223333" in account
-    findings = look(folder, region=None)
+    findings = look(dev, region=None)
     assert findings.region == "eu-central-1"
 
 
 @pytest.mark.parametrize("region", ["Ireland", "eu-west", "eu_west_1", ""])
-def test_what_is_no_region(folder: Path, region: str) -> None:
-    [problem] = look(folder, region=region).problems
+def test_what_is_no_region(dev: Path, region: str) -> None:
+    [problem] = look(dev, region=region).problems
     assert "region" in problem
 
 
-def test_rekognition_must_be_in_the_region(folder: Path) -> None:
-    tfvars = folder / "terraform.tfvars"
-    tfvars.write_text("pools = { x = { detectors = {\n rekognition-labels = {}\n} } }\n")
-    assert look(folder).problems == []
-    [problem] = look(folder, region="eu-north-1").problems
+@pytest.mark.parametrize("text", ["", 'environment = "production"\n', '# environment = "dev"\n'])
+def test_a_file_that_was_copied_must_name_its_own_environment(dev: Path, text: str) -> None:
+    dev.write_text(text, encoding="utf-8")
+    [problem] = look(dev).problems
+    assert 'it must be "dev"' in problem
+
+
+def test_rekognition_must_be_in_the_region(dev: Path) -> None:
+    dev.write_text(NAMED + "pools = { x = { detectors = {\n rekognition-labels = {}\n} } }\n")
+    assert look(dev).problems == []
+    [problem] = look(dev, region="eu-north-1").problems
     assert "is in eu-west-1, us-east-1" in problem
-    tfvars.write_text("pools = { x = { detectors = { onnx-objects = {} } } } # not rekognition-x\n")
-    assert look(folder, region="eu-north-1").problems == []
+    dev.write_text(
+        NAMED + "pools = { x = { detectors = { onnx-objects = {} } } } # not rekognition-x\n"
+    )
+    assert look(dev, region="eu-north-1").problems == []
 
 
 def test_where_rekognition_is() -> None:

@@ -110,7 +110,7 @@ def test_a_pool_with_a_gpu_wants_the_other_variant_too() -> None:
 
 
 def test_what_holds_data_is_never_destroyed() -> None:
-    cloud = Cloud(lost=("module.stack.module.database.aws_db_instance.this",))
+    cloud = Cloud(lost=("module.database.aws_db_instance.this",))
     with pytest.raises(DeployError, match=r"aws_db_instance\.this"):
         run(cloud)
     assert "apply migrations" not in cloud.calls

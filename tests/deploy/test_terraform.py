@@ -36,7 +36,8 @@ variable "image_uri" {
 }
 resource "terraform_data" "service" { input = var.image_tag }
 output "migrate" { value = jsonencode({ taskDefinition = var.image_tag }) }
-output "stack" { value = { bucket_name = "b" } }
+output "bucket_name" { value = "b" }
+output "pools" { value = { labels = terraform_data.service.output } }
 """
 
 
@@ -52,9 +53,10 @@ def terraform(tmp_path: Path) -> Callable[..., Terraform]:
         folder = tmp_path / "configuration"
         folder.mkdir(exist_ok=True)
         (folder / "main.tf").write_text(configuration, encoding="utf-8")
-        (folder / "terraform.tfvars").write_text(variables, encoding="utf-8")
+        file = folder / "dev.tfvars"
+        file.write_text(variables, encoding="utf-8")
         journal = Journal(tmp_path / "logs", "test", io.StringIO())
-        made = Terraform(Programs(journal), folder)
+        made = Terraform(Programs(journal), folder, var_file=file, data_dir=".terraform/dev")
         made.init()
         return made
 
@@ -66,17 +68,21 @@ def test_an_environment_is_planned_applied_and_asked(
 ) -> None:
     pools = 'pools = { labels = { key_prefixes = ["in/"], cpu = 2048 }, objects = { gpu = true } }'
     real = terraform(POOLS, pools)
-    environment = Environment(real)
+    environment = Environment(real, "dev", "eu-west-1")
     environment.check()
     assert environment.needs_cuda()
     assert environment.wanted_vcpus() == 8
     assert environment.smoke_key("n") == "retinue-smoke/n.jpg"
-    with pytest.raises(DeployError, match="run `make deploy`"):
-        environment.outputs()
+    for ask in (environment.outputs, environment.migrate_parameters):
+        with pytest.raises(DeployError, match="dev is not deployed yet: run `make deploy ENV=dev`"):
+            ask()
+    assert environment.bucket_name() is None
     assert environment.plan("1").changes == {"create": 1}
     environment.apply()
     assert environment.migrate_parameters() == {"taskDefinition": "1"}
-    assert environment.outputs() == {"bucket_name": "b"}
+    assert environment.outputs()["pools"] == {"labels": "1"}
+    assert environment.bucket_name() == "b"
+    assert not (real.folder / "dev.tfplan").exists()
     assert environment.plan("1").changes == {}
     assert environment.plan("2").changes == {"update": 1}
     assert "terraform_data.service" in environment.show()
@@ -85,8 +91,8 @@ def test_an_environment_is_planned_applied_and_asked(
 
 
 def test_wrong_pools_are_refused_before_anything_else(terraform: Callable[..., Terraform]) -> None:
-    environment = Environment(terraform(POOLS, "pools = {}"))
-    with pytest.raises(DeployError, match=r"terraform\.tfvars is wrong(.|\n)*pools is empty"):
+    environment = Environment(terraform(POOLS, "pools = {}"), "dev", "eu-west-1")
+    with pytest.raises(DeployError, match=r"invalid value in .*dev\.tfvars(.|\n)*pools is empty"):
         environment.check()
 
 
@@ -95,12 +101,13 @@ def test_a_lock_that_was_left_comes_with_the_command_to_remove_it(
 ) -> None:
     real = terraform('resource "terraform_data" "a" {}')
     state = real.folder / "terraform.tfstate"
+    unlock = r"TF_DATA_DIR=\.terraform/dev terraform -chdir=\S+ force-unlock 8c1f-1$"
     held = {"ID": "8c1f-1", "Operation": "OperationTypeApply", "Who": "anna@laptop",
             "Version": "1.12.0", "Created": "2026-11-23T12:00:00Z", "Info": ""}  # fmt: skip
     with state.open("w", encoding="utf-8") as file:
         (real.folder / ".terraform.tfstate.lock.info").write_text(json.dumps(held), "utf-8")
         fcntl.lockf(file, fcntl.LOCK_EX)
-        with pytest.raises(DeployError, match=r"locked by anna@laptop(.|\n)*force-unlock 8c1f-1$"):
+        with pytest.raises(DeployError, match=rf"locked by anna@laptop(.|\n)*{unlock}"):
             real.plan("a.tfplan")
 
 
@@ -141,13 +148,31 @@ def test_a_plan_that_destroys_what_holds_data_names_it() -> None:
 
 
 def test_environments_are_found_by_name() -> None:
-    assert find_environment(ROOT, "dev").name == "dev"
+    assert find_environment(ROOT, "dev") == ROOT / "infra/environments/dev.tfvars"
     for name in ("nope", "../dev", "", "Dev"):
-        with pytest.raises(DeployError, match="there are dev, production"):
+        with pytest.raises(DeployError, match="infra/environments has dev, production"):
             find_environment(ROOT, name)
 
 
 def test_plain_texts_of_tfvars_are_read(tmp_path: Path) -> None:
-    (tmp_path / "terraform.tfvars").write_text('# region = "x"\nregion    = "eu-west-1"\n', "utf-8")
-    assert tfvars(tmp_path, "region") == "eu-west-1"
-    assert tfvars(tmp_path, "account_id") is None
+    file = tmp_path / "dev.tfvars"
+    file.write_text('# region = "x"\nregion    = "eu-west-1"\n', "utf-8")
+    assert tfvars(file, "region") == "eu-west-1"
+    assert tfvars(file, "account_id") is None
+
+
+def test_environments_of_one_root_share_neither_backend_nor_state(
+    terraform: Callable[..., Terraform], tmp_path: Path
+) -> None:
+    root = terraform(f'{POOLS}\nterraform {{\n  backend "local" {{}}\n}}').folder
+    programs = Programs(Journal(tmp_path / "logs", "test", io.StringIO()))
+    for name in ("dev", "production"):
+        file = root / f"{name}.tfvars"
+        file.write_text("pools = { labels = {} }", encoding="utf-8")
+        real = Terraform(programs, root, var_file=file, data_dir=f".terraform/{name}")
+        real.init({"path": f"{name}.tfstate"})
+        environment = Environment(real, name, "eu-west-1")
+        assert environment.plan("1").changes == {"create": 1}
+        environment.apply()
+    dev = Terraform(programs, root, var_file=root / "dev.tfvars", data_dir=".terraform/dev")
+    assert Environment(dev, "dev", "eu-west-1").plan("2").changes == {"update": 1}

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from retinue_deploy.diagram import diagram
 
-ALARM = re.compile(r"^  alarm_name += \"\$\{(?:local|var)\.name\}-([\w${}.-]+)\"$", re.MULTILINE)
+ALARM = re.compile(
+    r"^  alarm_name += \"\$\{(?:local\.name|var\.name|var\.task\.name_prefix)\}-([\w${}.-]+)\"$",
+    re.MULTILINE,
+)
 BUDGET = re.compile(
     r"^resource \"aws_budgets_budget\" .*?^  name += \"\$\{var\.name\}-(\w+)\"",
     re.MULTILINE | re.DOTALL,
@@ -18,7 +21,9 @@ NAMED = re.compile(
 )
 
 
-PURPOSE = re.compile(r"^  purpose += \"([a-z-]+)\"$", re.MULTILINE)
+SCHEDULED = re.compile(
+    r"^module \"schedule\" \{\n(?:.*\n)*?  purpose += \"([a-z-]+)\"$", re.MULTILINE
+)
 
 
 def alarms(modules: Path) -> set[str]:
@@ -27,7 +32,7 @@ def alarms(modules: Path) -> set[str]:
     purposes = {
         name
         for file in modules.glob("*/main.tf")
-        for name in PURPOSE.findall(file.read_text("utf-8"))
+        for name in SCHEDULED.findall(file.read_text("utf-8"))
     }
     assert len(purposes) == 2
     for file in modules.glob("*/*.tf"):
@@ -101,6 +106,6 @@ def test_the_drawing_is_what_the_terraform_says(root: Path) -> None:
     page = (root / "infra/README.md").read_text("utf-8")
     drawn = diagram()
     assert f"```mermaid\n{drawn}\n```" in page, "renew it: python -m retinue_deploy.diagram"
-    stack = (root / "infra/modules/stack/main.tf").read_text("utf-8")
-    for module in re.findall(r'^module "(\w+)"', stack, re.MULTILINE):
+    text = (root / "infra/main.tf").read_text("utf-8")
+    for module in re.findall(r'^module "(\w+)"', text, re.MULTILINE):
         assert f"    {module}[" in drawn

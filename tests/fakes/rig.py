@@ -33,7 +33,7 @@ QUICK = {
     "detector_timeout_seconds": 10,
     "retry_window_seconds": 10,
     "shutdown_grace_seconds": 5,
-    "receive_wait_seconds": 0,
+    "wait_time_seconds": 0,
 }
 """Settings that a test waits for nothing with, unless it wants to."""
 

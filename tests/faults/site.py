@@ -27,7 +27,7 @@ PLUGINS = Path(__file__).with_name("plugins")
 DATA = b"the bytes of an image"
 
 BRISK = {
-    "RETINUE_RECEIVE_WAIT_SECONDS": "1",
+    "RETINUE_WAIT_TIME_SECONDS": "1",
     "RETINUE_VISIBILITY_TIMEOUT_SECONDS": "4",
     "RETINUE_HEARTBEAT_SECONDS": "1",
     "RETINUE_SHUTDOWN_GRACE_SECONDS": "3",

@@ -48,7 +48,7 @@ def test_a_detector_that_leaks_ends_its_own_process_alone(site: Site) -> None:
     detectors = {"echo": {}, "hostile-leaks": {"leaked_bytes": 2**24}}
     site.start(
         detectors,
-        RETINUE_ISOLATED='{"hostile-leaks": {"max_memory_bytes": 134217728}}',
+        RETINUE_ISOLATION='{"hostile-leaks": {"max_memory_bytes": 134217728}}',
         RETINUE_DETECTOR_TIMEOUT_SECONDS="30",
     )
     site.upload(12)

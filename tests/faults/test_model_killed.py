@@ -60,7 +60,9 @@ class Scene:
     def worker(self, **variables: str) -> subprocess.Popen[bytes]:
         detectors = {DETECTOR: {"project_version_arn": self.arn}}
         models = json.dumps({DETECTOR: {"rest_seconds": 0}})
-        return self.site.start(detectors, RETINUE_MODELS=models, **self.variables | variables)
+        return self.site.start(
+            detectors, RETINUE_HOSTED_MODELS=models, **self.variables | variables
+        )
 
     @property
     def status(self) -> str:

@@ -134,7 +134,7 @@ def test_its_worker_drains_a_queue_and_stops_when_told(
         "RETINUE_QUEUE_URL": wiring.queue_url,
         "RETINUE_DATABASE_URL": url_inside,
         "RETINUE_DETECTORS": '{"onnx-objects": {}, "onnx-faces": {}}',
-        "RETINUE_RECEIVE_WAIT_SECONDS": "1",
+        "RETINUE_WAIT_TIME_SECONDS": "1",
         "TMPDIR": "/tmp",
     }
     began = time.time()

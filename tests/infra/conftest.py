@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from infra.terraform import ROOTS, Suite, Terraform, TerraformMissingError
+from infra.terraform import ENVIRONMENTS, ROOT, Suite, Terraform, TerraformMissingError
 
-STACK = "modules/stack"
-ENVIRONMENTS = [root for root in ROOTS if root.startswith("environments/")]
-SLOW = ["modules/pool", STACK, *ROOTS]
+SLOW = ["modules/pool", ROOT, *ENVIRONMENTS]
 """What takes longest, and therefore begins first."""
 
 
@@ -28,7 +27,7 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
 
 @pytest.fixture(scope="session")
 def suite(terraform: Terraform, request: pytest.FixtureRequest) -> Iterator[Suite]:
-    """Every folder that a chosen test is about, tested."""
+    """Terraform's tests of every folder and environment that a chosen test asks for."""
     wanted: set[str] = {
         str(item.callspec.params["directory"])
         for item in request.session.items
@@ -37,12 +36,12 @@ def suite(terraform: Terraform, request: pytest.FixtureRequest) -> Iterator[Suit
         and "directory" in item.callspec.params
     }
     if any("stack" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        wanted.add(STACK)
+        wanted.add(ROOT)
     if any("environments" in getattr(item, "fixturenames", ()) for item in request.session.items):
         wanted.update(ENVIRONMENTS)
     first = [name for name in SLOW if name in wanted]
     running = Suite(
-        terraform, [*first, *sorted(wanted - set(first))], frozenset({STACK, *ENVIRONMENTS})
+        terraform, [*first, *sorted(wanted - set(first))], frozenset({ROOT, *ENVIRONMENTS})
     )
     yield running
     running.stop()
@@ -50,18 +49,18 @@ def suite(terraform: Terraform, request: pytest.FixtureRequest) -> Iterator[Suit
 
 @pytest.fixture(scope="session")
 def environments(suite: Suite) -> dict[str, dict[str, dict[str, Any]]]:
-    """What each environment has, by its name and by how far it is deployed."""
+    """State of each environment on an imaginary account, by its name and by the test's run."""
     found = {}
-    for directory in ENVIRONMENTS:
-        outcome = suite.outcome(directory)
+    for file in ENVIRONMENTS:
+        outcome = suite.outcome(file)
         assert outcome.problems == ()
-        found[directory.rpartition("/")[2]] = dict(outcome.states)
+        found[Path(file).stem] = dict(outcome.states)
     return found
 
 
 @pytest.fixture(scope="session")
 def stack(suite: Suite) -> dict[str, Any]:
-    """The state of a whole environment with three pools, on an imaginary account."""
-    outcome = suite.outcome(STACK)
+    """The state of an environment with every kind of pool, on an imaginary account."""
+    outcome = suite.outcome(ROOT)
     assert outcome.problems == ()
-    return outcome.states["stack"]
+    return outcome.states["everything"]

@@ -17,8 +17,15 @@ from typing import Any
 INFRA = Path(__file__).parents[2] / "infra"
 REGISTRY = "registry.terraform.io"
 MODULES = sorted(str(path.relative_to(INFRA)) for path in (INFRA / "modules").iterdir())
-ROOTS = ["bootstrap", "environments/dev", "environments/production"]
+ROOT = "."
+"""The root module: an environment is one of its tfvars files."""
+
+ROOTS = ["bootstrap", ROOT]
 """What is planned and applied. Their validation takes in every module."""
+
+ENVIRONMENTS = sorted(
+    str(path.relative_to(INFRA)) for path in (INFRA / "environments").glob("*.tfvars")
+)
 
 _PROVIDER = Path(REGISTRY, "hashicorp", "aws")
 
@@ -95,6 +102,7 @@ class Terraform:
         shutil.copytree(
             INFRA, self.infra, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*")
         )
+        self._initialized: set[str] = set()
         self._init_lock = Lock()  # the plugin cache is not safe for two at once
         # No AWS_… variable of the user's gets through: nothing here may reach an account.
         self.environment = {
@@ -139,16 +147,19 @@ class Terraform:
         )
 
     def init(self, directory: str) -> None:
-        """Prepare a folder, without its backend.
+        """Initialize a folder, without its backend. Does nothing the second time.
 
         Raises:
             TerraformMissingError: The provider cannot be had.
             AssertionError: The folder is wrong.
         """
         with self._init_lock:
+            if directory in self._initialized:
+                return
             done = self.run(directory, "init", "-backend=false", "-no-color")
-        if done.returncode == 0:
-            return
+            if done.returncode == 0:
+                self._initialized.add(directory)
+                return
         if "Failed to query available provider packages" in done.stderr or (
             "Failed to install provider" in done.stderr
         ):
@@ -160,10 +171,14 @@ class Terraform:
         done = self.run(directory, "validate", "-no-color")
         return "" if done.returncode == 0 else done.stdout + done.stderr
 
-    def test(self, directory: str, *, states: bool = False) -> Outcome:
-        """Run the tests of a folder that is prepared."""
-        more = ["-verbose"] if states else []
-        done = self.run(directory, "test", "-json", *more)
+    def test(self, name: str, *, states: bool = False) -> Outcome:
+        """Run the tests of an initialized folder, or of the root with an environment's values."""
+        directory, options = name, ["-verbose"] if states else []
+        if name in ENVIRONMENTS:
+            directory = ROOT
+            options += ["-test-directory=environments", f"-var-file={name}"]
+            options += ["-filter=environments/environment.tftest.hcl"]
+        done = self.run(directory, "test", "-json", *options)
         passed, problems, found = 0, [], {}
         for line in done.stdout.splitlines():
             message = json.loads(line)
@@ -189,34 +204,31 @@ def _say(diagnostic: Mapping[str, Any]) -> str:
 
 
 class Suite:
-    """Validates and tests folders beforehand, on as many processors as there are.
+    """Validates and tests folders and environments ahead of time, one on each processor.
 
     Args:
         terraform: Runs them.
-        directories: Which, the slowest first.
+        names: Folders and tfvars files of infra/, the slowest first.
         with_states: Those whose states are wanted.
     """
 
-    def __init__(
-        self, terraform: Terraform, directories: list[str], with_states: frozenset[str]
-    ) -> None:
-        """Begin."""
+    def __init__(self, terraform: Terraform, names: list[str], with_states: frozenset[str]) -> None:
         self._terraform = terraform
         self._with_states = with_states
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
-        self._running = {name: self._pool.submit(self._check, name) for name in directories}
+        self._running = {name: self._pool.submit(self._check, name) for name in names}
 
-    def _check(self, directory: str) -> Outcome:
-        self._terraform.init(directory)
-        if directory in ROOTS and (complaint := self._terraform.validate(directory)):
+    def _check(self, name: str) -> Outcome:
+        self._terraform.init(ROOT if name in ENVIRONMENTS else name)
+        if name in ROOTS and (complaint := self._terraform.validate(name)):
             return Outcome(0, (complaint,), {})
-        return self._terraform.test(directory, states=directory in self._with_states)
+        return self._terraform.test(name, states=name in self._with_states)
 
-    def outcome(self, directory: str) -> Outcome:
-        """What came of a folder, as soon as it is known."""
-        if directory not in self._running:
-            self._running[directory] = self._pool.submit(self._check, directory)
-        return self._running[directory].result()
+    def outcome(self, name: str) -> Outcome:
+        """Return what came of a folder or an environment. Waits for it."""
+        if name not in self._running:
+            self._running[name] = self._pool.submit(self._check, name)
+        return self._running[name].result()
 
     def stop(self) -> None:
         """Begin no more."""

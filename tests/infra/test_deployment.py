@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from infra.terraform import resources
+from infra.terraform import resources, source
 from retinue_deploy import cost
 from retinue_deploy.environment import MIGRATION_TARGETS
 
@@ -19,18 +19,17 @@ def kinds(state: dict[str, Any]) -> set[str]:
     return {kind for _, kind, _ in cost.resources(state)}
 
 
-def test_what_comes_first_is_what_the_tests_beside_the_environment_apply() -> None:
-    for name in ("dev", "production"):
-        file = PAGE.parents[1] / f"infra/environments/{name}/{name}.tftest.hcl"
-        listed = re.findall(r"^ +(module\.[a-z._]+),$", file.read_text("utf-8"), re.MULTILINE)
-        assert tuple(listed) == MIGRATION_TARGETS
+def test_the_environments_test_applies_the_same_targets_first() -> None:
+    text = source("environments/environment.tftest.hcl")
+    listed = re.findall(r"^ +([a-z_]+\.[a-z_.]+),$", text, re.MULTILINE)
+    assert tuple(listed) == MIGRATION_TARGETS
 
 
 @pytest.mark.parametrize("name", ["dev", "production"])
 def test_a_migration_has_all_it_needs_before_there_is_a_service(
     environments: States, name: str
 ) -> None:
-    first, whole = environments[name]["migrations_first"], environments[name][name]
+    first, whole = environments[name]["migrations_first"], environments[name]["everything"]
     assert "aws_ecs_service" not in kinds(first)
     assert "aws_ecs_service" in kinds(whole)
     for kind in ("aws_ecs_cluster", "aws_vpc_endpoint", "aws_db_instance",
@@ -38,14 +37,14 @@ def test_a_migration_has_all_it_needs_before_there_is_a_service(
                  "aws_route_table_association"):  # fmt: skip
         assert set(resources(first, kind)) == set(resources(whole, kind)), kind
     [definition] = resources(first, "aws_ecs_task_definition")
-    assert definition.startswith("module.stack.module.migrations.")
+    assert definition.startswith("module.migrations.")
     policies = set(resources(first, "aws_iam_role_policy"))
-    assert "module.stack.module.migrations.module.task.aws_iam_role_policy.execution" in policies
+    assert "module.migrations.module.task.aws_iam_role_policy.execution" in policies
 
 
 @pytest.mark.parametrize("name", ["dev", "production"])
 def test_the_page_says_what_an_environment_costs_at_rest(environments: States, name: str) -> None:
-    lines = cost.at_rest(environments[name][name], cost.prices())
+    lines = cost.at_rest(environments[name]["everything"], cost.prices())
     assert all(line.usd is not None for line in lines)
     table = "\n".join(cost.table(lines))
     assert f"```text\n{table}\n```" in PAGE.read_text("utf-8"), f"docs/deploy.md wants:\n{table}"
@@ -64,7 +63,7 @@ def test_pools_that_always_run_cost_what_their_tasks_do() -> None:
         address = f"{path}.{kind}.this"
         return {"mode": "managed", "type": kind, "address": address, "values": values}
 
-    pool = 'module.stack.module.pool["labels"]'
+    pool = 'module.pool["labels"]'
     size = {"cpu": "1024", "memory": "2048", "requires_compatibilities": ["FARGATE"]}
     state = {
         "root_module": {

@@ -18,10 +18,14 @@ from sqlalchemy import make_url
 NOT_OURS = {"AWS_REGION", "TMPDIR"}
 """Variables that boto3 and Python read."""
 
-KEEP = {"keep_detections_months", "keep_raw_responses_days", "keep_deleted_images_days"}
+RETENTION = {
+    "retention_detections_months",
+    "retention_raw_responses_days",
+    "retention_deleted_images_days",
+}
 """Settings of `retinue maintain`."""
 
-NOT_FOR_WORKERS = {"query_database_url", *KEEP}
+NOT_FOR_WORKERS = {"query_database_url", *RETENTION}
 """Settings that no worker reads."""
 
 OWNERS = {"retinue-test-maintenance", "retinue-test-migrations"}
@@ -88,10 +92,10 @@ def test_a_pool_can_set_every_setting_of_a_worker(containers: dict[str, Any]) ->
 
 def test_maintenance_alone_is_told_how_long_things_are_kept(containers: dict[str, Any]) -> None:
     told = {
-        family: {name for name in variables(container) if name.startswith("RETINUE_KEEP_")}
+        family: {name for name in variables(container) if name.startswith("RETINUE_RETENTION_")}
         for family, container in containers.items()
     }
-    assert told.pop("retinue-test-maintenance") == {f"{PREFIX}{name}".upper() for name in KEEP}
+    assert told.pop("retinue-test-maintenance") == {f"{PREFIX}{name}".upper() for name in RETENTION}
     assert not any(told.values())
 
 
@@ -129,18 +133,11 @@ def test_commands_exist(containers: dict[str, Any]) -> None:
         assert done.exit_code == 0, f"{family}: {done.output}"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "modules/pool/config.tf",
-        "modules/stack/pools.tf",
-        "environments/dev/pools.tf",
-        "environments/production/pools.tf",
-    ],
-)
-def test_models_have_the_fields_and_defaults_of_the_settings(path: str) -> None:
+def test_models_have_the_fields_and_defaults_of_the_settings() -> None:
     [models] = re.findall(
-        r"models = optional\(map\(object\(\{(.*?)\}\)\), \{\}\)", source(path), re.DOTALL
+        r"hosted_models = optional\(map\(object\(\{(.*?)\}\)\), \{\}\)",
+        source("pools.tf"),
+        re.DOTALL,
     )
     given = dict(re.findall(r"^\s+(\w+)\s+= optional\(\w+(?:, (\d+))?", models, re.MULTILINE))
     assert given.keys() == ModelPolicy.model_fields.keys()
@@ -170,7 +167,7 @@ def test_routes_arrive_as_they_were_meant(
     assert settings.routes["rekognition-faces"].key == ("uploads/*",)
     assert (found.detector, found.label, found.min_confidence) == ("onnx-objects", ("person",), 0.5)
     assert (found.min_count, found.if_unknown) == (1, "skip")
-    assert list(settings.isolated) == ["onnx-objects"]
+    assert list(settings.isolation) == ["onnx-objects"]
     assert settings.plugin_options["eventbridge"]["bus"] == (
         "arn:aws:events:eu-west-1:123456789012:event-bus/retinue"
     )

@@ -18,7 +18,7 @@ from retinue_history import (
     current_revision,
     upgrade,
 )
-from retinue_history.schema.version import online_ddl, version
+from retinue_history.schema import online_ddl, version
 
 Make = Callable[..., Any]
 

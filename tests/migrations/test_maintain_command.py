@@ -50,9 +50,9 @@ def test_the_settings_say_how_long(
     history.record(list(images.values()), runs, removed)
 
     monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
-    monkeypatch.setenv("RETINUE_KEEP_DETECTIONS_MONTHS", "2")
-    monkeypatch.setenv("RETINUE_KEEP_RAW_RESPONSES_DAYS", "30")
-    monkeypatch.setenv("RETINUE_KEEP_DELETED_IMAGES_DAYS", "10")
+    monkeypatch.setenv("RETINUE_RETENTION_DETECTIONS_MONTHS", "2")
+    monkeypatch.setenv("RETINUE_RETENTION_RAW_RESPONSES_DAYS", "30")
+    monkeypatch.setenv("RETINUE_RETENTION_DELETED_IMAGES_DAYS", "10")
     spent = rows(history_url, "SELECT * FROM monthly_spending ORDER BY month")
     planned = maintain("--dry-run")
     assert any("would have purged 1 deleted images" in line for line in planned)

@@ -35,7 +35,7 @@ def tell(
     monkeypatch.setenv("RETINUE_QUEUE_URL", pool.url)
     monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
     monkeypatch.setenv("RETINUE_DETECTORS", json.dumps({"echo": {}, "hostile-invalid-image": {}}))
-    monkeypatch.setenv("RETINUE_RECEIVE_WAIT_SECONDS", "1")
+    monkeypatch.setenv("RETINUE_WAIT_TIME_SECONDS", "1")
     monkeypatch.chdir(tmp_path_factory.mktemp("here"))
 
     def call(*arguments: str) -> str:

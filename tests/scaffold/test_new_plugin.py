@@ -143,7 +143,7 @@ def test_a_worker_runs_it(python: Path, folder: Path, history_url: str) -> None:
             "RETINUE_QUEUE_URL": wiring.queue_url,
             "RETINUE_DATABASE_URL": history_url,
             "RETINUE_DETECTORS": '{"acme-logos": {"min_contrast": 0.5}}',
-            "RETINUE_RECEIVE_WAIT_SECONDS": "1",
+            "RETINUE_WAIT_TIME_SECONDS": "1",
         }
         command = [python, "-m", "retinue_workers"]
         with subprocess.Popen(command, env=variables, cwd=folder) as worker:

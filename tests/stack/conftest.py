@@ -113,6 +113,7 @@ def cloud(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 "AWS_EC2_METADATA_DISABLED": "true",
                 # With fewer, a connection that an emulator drops ends the apply.
                 "AWS_MAX_ATTEMPTS": "8",
+                "TF_DATA_DIR": ".terraform/dev",  # as the deploy program does
                 # The state's bucket has no name of its own in DNS here.
                 "TF_CLI_ARGS_init": "-backend-config=use_path_style=true",
             },

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.terraform import Terraform
+from infra.terraform import ROOT, Terraform
 from retinue_deploy import terraform as program
 from retinue_deploy.bootstrap import Bootstrap, state_bucket_name
 from retinue_deploy.bucket import purge
@@ -19,7 +19,7 @@ from retinue_deploy.ports import Services, Smoke, Tasks
 from retinue_deploy.programs import Programs
 from retinue_deploy.registry import Registry
 
-ENVIRONMENT = "environments/dev"
+ENVIRONMENT = "environments/dev.tfvars"
 BOOTSTRAP = "bootstrap"
 REGION = "us-east-1"
 TAG = "1.0.0"
@@ -52,12 +52,9 @@ class Deployment:
         self._journal = Journal(folder / "deploy", "deploy-dev", sys.stdout)
         programs = Programs(self._journal, terraform.environment)
         self.state_bucket = state_bucket_name(account, REGION)
-        variables = {"region": REGION}
-        self.environment = Environment(
-            program.Terraform(programs, terraform.infra / ENVIRONMENT, variables)
-        )
+        self.environment = Environment.open(programs, terraform.infra / ENVIRONMENT, REGION)
         self._bootstrap = Bootstrap(
-            program.Terraform(programs, terraform.infra / BOOTSTRAP, variables),
+            program.Terraform(programs, terraform.infra / BOOTSTRAP, {"region": REGION}),
             client("s3"),
             client("ecr"),
             bucket=self.state_bucket,
@@ -84,11 +81,11 @@ class Deployment:
         self._client("ecr").put_image(
             repositoryName=REPOSITORY, imageTag=TAG, imageManifest=json.dumps(manifest)
         )
-        self.environment.connect(self.state_bucket, REGION)
+        self.environment.connect(self.state_bucket)
 
     def destroy(self) -> None:
         """What `make destroy` does: destroy everything but what bootstrap made."""
-        purge(self._client("s3"), str(self.environment.outputs()["bucket_name"]))
+        purge(self._client("s3"), str(self.environment.bucket_name()))
         with self._journal.step("destroy"):
             self.environment.destroy()
 
@@ -98,7 +95,8 @@ class Deployment:
 
     def changes(self) -> set[Change]:
         """What the next apply would change."""
-        self._run("plan", "-out=next.tfplan", f"-var=region={REGION}", f"-var=image_tag={TAG}")
+        values = (f"-var-file={ENVIRONMENT}", f"-var=region={REGION}", f"-var=image_tag={TAG}")
+        self._run("plan", "-out=next.tfplan", *values)
         plan = json.loads(self._run("show", "-json", "next.tfplan"))
         return {
             change
@@ -107,7 +105,7 @@ class Deployment:
         }
 
     def _run(self, command: str, *arguments: str) -> str:
-        done = self._terraform.run(ENVIRONMENT, command, *arguments, timeout_seconds=900)
+        done = self._terraform.run(ROOT, command, *arguments, timeout_seconds=900)
         assert done.returncode == 0, f"terraform {command}:\n{done.stdout[-4_000:]}{done.stderr}"
         return done.stdout
 

@@ -9,7 +9,7 @@ from stack.differences import INVENTED, Difference, not_seen, unexplained
 from stack.services import Stack
 
 KNOWN = Difference("aws_ecs_service.this", frozenset({"tags"}), frozenset({Stack.LIGHT}), "cause")
-CHANGE = Change('module.stack.module.pool["labels"].aws_ecs_service.this', "update", "tags")
+CHANGE = Change('module.pool["labels"].aws_ecs_service.this', "update", "tags")
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def test_one_that_is_listed_is_passed_over() -> None:
         Change(CHANGE.address, "update", "desired_count"),
         Change(CHANGE.address, "delete/create", "tags"),
         Change(CHANGE.address, "delete", ""),
-        Change("module.stack.aws_ecs_service.other", "update", "tags"),
+        Change("aws_ecs_service.other", "update", "tags"),
     ],
 )
 def test_another_is_not(change: Change) -> None:

@@ -95,7 +95,7 @@ def test_pixels_bytes_and_references_arrive_and_findings_are_the_same(rig: Rig) 
     rig.upload("a.png", photograph())
     rig.upload("b.jpg", b"no picture")
     detectors: dict[str, dict[str, Any]] = {"pixels": {}, "bytes": {}, "echo": {}}
-    rig.work_off(detectors, isolated={name: {} for name in detectors})
+    rig.work_off(detectors, isolation={name: {} for name in detectors})
     query = "SELECT key, detector, fingerprint, label, confidence, attributes FROM {} ORDER BY 1, 2"
     isolated = rig.rows(query.format("detection_history"))
     assert [(row["detector"], row["label"]) for row in isolated if row["key"] == "a.png"] == [
@@ -127,7 +127,7 @@ def test_a_crash_fails_its_image_and_no_other(
     crashing = {**options, "key_fragment": "poison", "max_batch_size": 3}
     rig.work_off(
         {"echo": {}, "hostile-crashes": crashing},
-        isolated={"hostile-crashes": terms},
+        isolation={"hostile-crashes": terms},
         within_seconds=60,
         detector_timeout_seconds=30,
     )
@@ -144,7 +144,7 @@ def test_a_hang_in_c_is_killed_and_its_thread_goes_on(rig: Rig) -> None:
     crashing = {"how": "hang-in-c", "key_fragment": "poison"}
     with rig.running(
         {"hostile-crashes": crashing, "echo": {}},
-        isolated={"hostile-crashes": {}},
+        isolation={"hostile-crashes": {}},
         detector_timeout_seconds=1,
     ):
         rig.wait_until_empty(60)
@@ -155,7 +155,7 @@ def test_a_hang_in_c_is_killed_and_its_thread_goes_on(rig: Rig) -> None:
 
 
 def test_a_process_that_dies_between_calls_costs_no_image(rig: Rig) -> None:
-    with rig.running({"echo": {}}, isolated={"echo": {}}):
+    with rig.running({"echo": {}}, isolation={"echo": {}}):
         for process in children():
             process.kill()
         rig.upload("a.jpg")
@@ -186,7 +186,7 @@ def test_answers_are_checked_as_anywhere(
 ) -> None:
     rig = make_rig(hurried(max_receive_count=2))
     rig.upload("a.jpg")
-    rig.work_off({name: options}, isolated={name: {}}, within_seconds=60)
+    rig.work_off({name: options}, isolation={name: {}}, within_seconds=60)
     assert rig.outcomes(name) == [code]
 
 
@@ -201,7 +201,7 @@ def test_answers_are_checked_as_anywhere(
 def test_a_detector_that_cannot_start_is_refused(
     memory_rig: Rig, name: str, options: dict[str, Any], says: str
 ) -> None:
-    worker = memory_rig.worker({name: options}, isolated={name: {}})
+    worker = memory_rig.worker({name: options}, isolation={name: {}})
     with pytest.raises(ConfigurationError, match=says):
         worker.start()
 
@@ -210,7 +210,7 @@ def test_a_stop_ends_a_call_under_way(rig: Rig) -> None:
     rig.upload("a.jpg")
     with rig.running(
         {"hostile-crashes": {"how": "hang-in-c"}},
-        isolated={"hostile-crashes": {}},
+        isolation={"hostile-crashes": {}},
         shutdown_grace_seconds=0,
     ):
         eventually(lambda: rig.queue.hidden() == 1)
@@ -282,7 +282,7 @@ def test_terms_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
         ('{"a": {"max_memory_bytes": 1}}', "67108864"),
         ('{"a": {"memory": 1}}', "Extra inputs"),
     ):
-        monkeypatch.setenv("RETINUE_ISOLATED", value)
+        monkeypatch.setenv("RETINUE_ISOLATION", value)
         with pytest.raises(ConfigurationError, match=says):
             Settings.load()
 
@@ -295,7 +295,7 @@ class Shared(Pixels):
 
 
 def test_a_detector_that_shares_a_quota_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"RETINUE_ISOLATED\[shared\]: it shares quotas"):
+    with pytest.raises(ConfigurationError, match=r"RETINUE_ISOLATION\[shared\]: it shares quotas"):
         isolate(
             Shared(PixelOptions()),
             Isolation(),

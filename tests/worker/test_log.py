@@ -7,6 +7,8 @@ import sys
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 SCRIPT = """
 import logging, sys, threading, uuid
 import structlog
@@ -37,6 +39,37 @@ threads = [threading.Thread(target=many) for _ in range(4)]
 configure(sys.argv[1])
 log.info("once")
 """
+
+
+LEVELS = """
+import logging, sys
+import structlog
+from retinue_workers.log import configure
+
+configure("json", sys.argv[1])
+for name in ("debug", "info", "warning", "error"):
+    getattr(structlog.get_logger("retinue_workers.test"), name)(f"ours {name}")
+    getattr(logging.getLogger("acme_plugin"), name)(f"plugin {name}")
+    getattr(logging.getLogger("sqlalchemy.engine"), name)(f"sqlalchemy {name}")
+    getattr(logging.getLogger("botocore.auth"), name)(f"botocore {name}")
+"""
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_lines_below_the_level_are_left_out(level: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEVELS, level], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    order = ["debug", "info", "warning", "error"]
+    lowest = {"ours": "debug", "plugin": "debug", "sqlalchemy": "info", "botocore": "warning"}
+    assert events == [
+        f"{source} {name}"
+        for name in order
+        for source, least in lowest.items()
+        if order.index(name) >= max(order.index(level), order.index(least))
+    ]
 
 
 def lines(log_format: str) -> list[str]:

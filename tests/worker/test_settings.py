@@ -77,8 +77,8 @@ def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPat
         ("MAX_IN_FLIGHT", "10001", "less than or equal to 10000"),
         ("MAX_IN_FLIGHT", "many", "valid integer"),
         ("MAX_IN_FLIGHT", "", "valid integer"),
-        ("RECEIVE_WAIT_SECONDS", "21", "less than or equal to 20"),
-        ("RECEIVE_WAIT_SECONDS", "-1", "greater than or equal to 0"),
+        ("WAIT_TIME_SECONDS", "21", "less than or equal to 20"),
+        ("WAIT_TIME_SECONDS", "-1", "greater than or equal to 0"),
         ("VISIBILITY_TIMEOUT_SECONDS", "43201", "less than or equal to 43200"),
         ("VISIBILITY_TIMEOUT_SECONDS", "1", "greater than or equal to 2"),
         ("HEARTBEAT_SECONDS", "0", "greater than or equal to 0.1"),
@@ -91,14 +91,15 @@ def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPat
         ("RETRY_WINDOW_SECONDS", "-1", "greater than or equal to 0"),
         ("RETRY_WINDOW_SECONDS", "inf", "less than or equal to 43200"),
         ("SHUTDOWN_GRACE_SECONDS", "inf", "less than or equal to 3600"),
-        ("LOADER_THREADS", "0", "greater than or equal to 1"),
-        ("LOADER_THREADS", "65", "less than or equal to 64"),
+        ("PREFETCH_THREADS", "0", "greater than or equal to 1"),
+        ("PREFETCH_THREADS", "65", "less than or equal to 64"),
         ("PREFETCH_IMAGES", "0", "greater than or equal to 1"),
         ("MAX_IMAGE_BYTES", "0", "greater than or equal to 1"),
         ("MAX_IMAGE_PX", "999999999", "less than or equal to 178956970"),
         ("MAX_DETECTIONS", "0", "greater than or equal to 1"),
         ("MAX_RESPONSE_BYTES", "1", "greater than or equal to 2"),
         ("LOG_FORMAT", "yaml", "'console' or 'json'"),
+        ("LOG_LEVEL", "INFO", "'debug', 'info', 'warning' or 'error'"),
         ("QUEUE_URL", "", "at least 1 character"),
         ("DETECTORS", "echo", "must be JSON"),
         ("DETECTORS", "{", "must be JSON"),
@@ -137,11 +138,11 @@ def test_a_bad_value_inside_json_is_located(
 
 
 def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = complaint(monkeypatch, MAX_IN_FLIGHT="1", LOADER_THREADS="0", DETECTORS="{")
+    text = complaint(monkeypatch, MAX_IN_FLIGHT="1", PREFETCH_THREADS="0", DETECTORS="{")
     assert sorted(line.partition(":")[0] for line in text.splitlines()) == [
         "RETINUE_DETECTORS",
-        "RETINUE_LOADER_THREADS",
         "RETINUE_MAX_IN_FLIGHT",
+        "RETINUE_PREFETCH_THREADS",
     ]
 
 
@@ -151,15 +152,76 @@ def test_values_that_contradict_each_other_are_both_named(monkeypatch: pytest.Mo
     assert "RETINUE_VISIBILITY_TIMEOUT_SECONDS (30)" in text
 
 
-@pytest.mark.parametrize("name", ["RETINUE_DETECTOR", "RETINUE_", "RETINUE_max_in_flight"])
-def test_an_unknown_variable_is_a_typing_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("RETINUE_DETECTOR", "RETINUE_DETECTORS"),
+        ("RETINUE_max_in_flight", "RETINUE_MAX_IN_FLIGHT"),
+        ("retinue_queue_url", "RETINUE_QUEUE_URL"),
+        ("RETINUE_VISIBILITY_TIMEOUT", "RETINUE_VISIBILITY_TIMEOUT_SECONDS"),
+        ("RETINUE_MAX_INFLIGHTS", "RETINUE_MAX_IN_FLIGHT"),
+        ("RETINEU_QUEUE_URL", "RETINUE_QUEUE_URL"),
+    ],
+)
+def test_a_near_miss_is_refused_with_the_setting_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
     monkeypatch.setenv(name, "x")
-    with pytest.raises(ConfigurationError, match=f"unknown setting {name}; .*RETINUE_DETECTORS"):
+    with pytest.raises(ConfigurationError, match=f"^{name} isn't a setting: use {meant}, or unset"):
         Settings.load()
 
 
-def test_other_programs_variables_are_none_of_our_business() -> None:
-    check_names({"PATH": "x", "RETINUE": "x", "retinue_x": "x", "RETINUE_QUEUE_URL": "x"})
+def test_every_near_miss_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"RETINUE_PRICE .*\nRETINUE_QUEUE_URI "):
+        check_names({"RETINUE_QUEUE_URI": "x", "RETINUE_PRICE": "x"})
+
+
+KNOWN = sorted(f"RETINUE_{name.upper()}" for name in Settings.model_fields)
+
+
+@st.composite
+def typos(draw: st.DrawFn) -> str:
+    """A setting's name with one character added, left out or replaced, or two swapped."""
+    name = draw(st.sampled_from(KNOWN))
+    place = draw(st.integers(0, len(name) - 1))
+    letter = draw(st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789abcxyz"))
+    before, here, after = name[:place], name[place], name[place + 1 :]
+    return draw(
+        st.sampled_from(
+            [
+                before + letter + here + after,
+                name + letter,
+                before + after,
+                before + letter + after,
+                before + after[:1] + here + after[1:],
+            ]
+        )
+    )
+
+
+@given(typos().filter(lambda name: name not in KNOWN))
+def test_every_typo_of_one_letter_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(name)):
+        check_names({name: "x"})
+
+
+@pytest.mark.parametrize(
+    "service",
+    ["retinue", "retinue-console", "retinue-database", "retinue-worker", "retinue-query-database"],
+)
+def test_what_kubernetes_sets_for_a_service_passes(service: str) -> None:
+    name = service.upper().replace("-", "_")
+    variables = [f"{name}_SERVICE_HOST", f"{name}_SERVICE_PORT", f"{name}_SERVICE_PORT_HTTP"]
+    variables += [f"{name}_PORT", f"{name}_PORT_8080_TCP", f"{name}_PORT_8080_TCP_ADDR"]
+    variables += [f"{name}_PORT_8080_TCP_PORT", f"{name}_PORT_53_UDP_PROTO"]
+    check_names(dict.fromkeys(variables, "x"))
+
+
+@pytest.mark.parametrize(
+    "name", ["PATH", "RETINUE", "RETINUE_", "retinue_x", "RETINUE_TEST_AWS", *KNOWN]
+)
+def test_other_variables_pass(name: str) -> None:
+    check_names({name: "x"})
 
 
 @pytest.mark.parametrize(

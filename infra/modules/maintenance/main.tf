@@ -4,20 +4,17 @@
 module "task" {
   source = "../task"
 
-  name               = "${var.name}/maintenance"
-  image              = var.image
-  repository_arn     = var.repository_arn
-  command            = ["maintain"]
-  key_arn            = var.key_arn
-  log_retention_days = var.log_retention_days
+  task    = var.task
+  purpose = "maintenance"
+  command = ["maintain"]
 
-  # What is kept for ever is not set.
+  # An unset variable means no limit.
   environment = merge(
     { RETINUE_DATABASE_URL = var.database.url },
     { for name, value in {
-      RETINUE_KEEP_DETECTIONS_MONTHS   = var.keep.detections_months
-      RETINUE_KEEP_RAW_RESPONSES_DAYS  = var.keep.raw_responses_days
-      RETINUE_KEEP_DELETED_IMAGES_DAYS = var.keep.deleted_images_days
+      RETINUE_RETENTION_DETECTIONS_MONTHS   = var.retention.detections_months
+      RETINUE_RETENTION_RAW_RESPONSES_DAYS  = var.retention.raw_responses_days
+      RETINUE_RETENTION_DELETED_IMAGES_DAYS = var.retention.deleted_images_days
     } : name => tostring(value) if value != null },
   )
   secrets = {
@@ -29,15 +26,12 @@ module "task" {
 module "schedule" {
   source = "../schedule"
 
-  name            = var.name
+  task            = var.task
   purpose         = "maintenance"
   description     = "Makes the coming months, and drops what is past its time"
   expression      = "cron(${var.at.minute} ${var.at.hour} * * ? *)"
   overdue_hours   = 49 # one day may fail: months are made well ahead
   last_line       = "maintenance is done"
-  task            = module.task.scheduled
-  cluster_arn     = var.cluster_arn
-  network         = var.network
-  key_arn         = var.key_arn
+  definition      = module.task.definition
   alarm_topic_arn = var.alarm_topic_arn
 }

@@ -3,16 +3,19 @@ mock_provider "aws" {
 }
 
 variables {
-  name        = "retinue-test"
-  image       = "retinue:1.0.0"
-  cluster_arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test"
-  network     = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+  task = {
+    name_prefix = "retinue-test"
+    image       = "retinue:1.0.0"
+    cluster     = { arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test", name = "retinue-test" }
+    network     = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+    key_arn     = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  }
+
   database = {
     url        = "postgresql://host:5432/retinue?sslmode=verify-full"
     secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef"
   }
   alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
-  key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 }
 
 run "once_a_day" {
@@ -28,9 +31,9 @@ run "refuses_bad_input" {
   command = plan
 
   variables {
-    keep = { detections_months = 0 }
-    at   = { hour = 24, minute = 0 }
+    retention = { detections_months = 0 }
+    at        = { hour = 24, minute = 0 }
   }
 
-  expect_failures = [var.keep, var.at]
+  expect_failures = [var.retention, var.at]
 }

@@ -5,12 +5,9 @@
 module "task" {
   source = "../task"
 
-  name               = "${var.name}/migrations"
-  image              = var.image
-  repository_arn     = var.repository_arn
-  command            = ["migrate"]
-  key_arn            = var.key_arn
-  log_retention_days = var.log_retention_days
+  task    = var.task
+  purpose = "migrations"
+  command = ["migrate"]
 
   environment = {
     RETINUE_DATABASE_URL       = var.database.url

@@ -3,10 +3,14 @@ mock_provider "aws" {
 }
 
 variables {
-  name         = "retinue-test"
-  image        = "retinue:1.0.0"
-  cluster_name = "retinue-test"
-  network      = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+  task = {
+    name_prefix = "retinue-test"
+    image       = "retinue:1.0.0"
+    cluster     = { arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test", name = "retinue-test" }
+    network     = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+    key_arn     = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  }
+
   database = {
     url        = "postgresql://host:5432/retinue?sslmode=verify-full"
     secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef"
@@ -15,7 +19,6 @@ variables {
     url       = "postgresql://retinue_analyst@host:5432/retinue?sslmode=verify-full"
     login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_analyst"
   }
-  key_arn = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 }
 
 run "migrations" {

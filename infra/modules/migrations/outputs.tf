@@ -1,12 +1,12 @@
 output "run" {
   description = "Parameters for `aws ecs run-task --cli-input-json`."
   value = jsonencode({
-    cluster        = var.cluster_name
-    taskDefinition = module.task.definition_arn
+    cluster        = var.task.cluster.name
+    taskDefinition = module.task.definition.arn
     launchType     = "FARGATE"
     networkConfiguration = { awsvpcConfiguration = {
-      subnets        = var.network.subnet_ids
-      securityGroups = [var.network.security_group_id]
+      subnets        = var.task.network.subnet_ids
+      securityGroups = [var.task.network.security_group_id]
       assignPublicIp = "DISABLED"
     } }
   })

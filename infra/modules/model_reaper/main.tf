@@ -14,12 +14,9 @@ locals {
 module "task" {
   source = "../task"
 
-  name               = "${var.name}/model-reaper"
-  image              = var.image
-  repository_arn     = var.repository_arn
-  command            = concat(["models", "reap"], flatten([for arn in var.project_arns : ["--models", arn]]))
-  key_arn            = var.key_arn
-  log_retention_days = var.log_retention_days
+  task    = var.task
+  purpose = "model-reaper"
+  command = concat(["models", "reap"], flatten([for arn in var.project_arns : ["--models", arn]]))
 
   environment = {
     RETINUE_DATABASE_URL  = var.database.url
@@ -67,16 +64,13 @@ resource "aws_iam_role_policy" "task" {
 module "schedule" {
   source = "../schedule"
 
-  name            = var.name
+  task            = var.task
   purpose         = "model-reaper"
   description     = "Stops models that run without work"
   expression      = "rate(${var.every_minutes} minutes)"
   overdue_hours   = 2
   last_line       = "models looked at"
-  task            = module.task.scheduled
-  cluster_arn     = var.cluster_arn
-  network         = var.network
-  key_arn         = var.key_arn
+  definition      = module.task.definition
   alarm_topic_arn = var.alarm_topic_arn
 }
 
@@ -96,7 +90,7 @@ resource "aws_cloudwatch_log_metric_filter" "idle" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "idle" {
-  alarm_name          = "${var.name}-idle-model"
+  alarm_name          = "${var.task.name_prefix}-idle-model"
   alarm_description   = "A Custom Labels model ran although no worker kept it: about $4 an hour. The reaper's log says whether it could stop it."
   namespace           = aws_cloudwatch_log_metric_filter.idle.metric_transformation[0].namespace
   metric_name         = aws_cloudwatch_log_metric_filter.idle.metric_transformation[0].name

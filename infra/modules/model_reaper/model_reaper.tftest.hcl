@@ -3,17 +3,20 @@ mock_provider "aws" {
 }
 
 variables {
-  name         = "retinue-test"
-  image        = "retinue:1.0.0"
-  cluster_arn  = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test"
+  task = {
+    name_prefix = "retinue-test"
+    image       = "retinue:1.0.0"
+    cluster     = { arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test", name = "retinue-test" }
+    network     = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+    key_arn     = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  }
+
   project_arns = ["arn:aws:rekognition:eu-west-1:123456789012:project/birds/*"]
-  network      = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
   database = {
     url       = "postgresql://host:5432/retinue?sslmode=verify-full"
     login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_worker"
   }
   alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
-  key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 }
 
 run "reaper" {

@@ -1,77 +1,9 @@
-# What an operator decides about a pool. Everything but the detectors has a default. Checks here end
-# a plan; left unchecked, the same mistakes would end a worker, or lose its work.
+# Checks of a pool's configuration. Without them, the same mistakes would stop a worker or lose its
+# work.
 
 variable "config" {
-  description = "The pool: detectors with options, which images, size, scaling and time limits. infra/README.md explains each."
-  type = object({
-    detectors           = map(map(string))
-    prices              = optional(map(number), {})
-    price_tiers         = optional(map(list(object({ up_to_units = optional(number), usd = number }))), {})
-    monthly_budgets_usd = optional(map(number), {})
-    key_prefixes        = optional(list(string), [])
-    key_suffixes        = optional(list(string), [])
-
-    routes = optional(map(object({
-      bucket         = optional(list(string))
-      key            = optional(list(string))
-      extension      = optional(list(string))
-      min_size_bytes = optional(number)
-      max_size_bytes = optional(number)
-      content_type   = optional(list(string))
-      metadata       = optional(map(list(string)))
-      tags           = optional(map(list(string)))
-      min_width_px   = optional(number)
-      max_width_px   = optional(number)
-      min_height_px  = optional(number)
-      max_height_px  = optional(number)
-      found = optional(list(object({
-        detector       = string
-        label          = optional(list(string))
-        kind           = optional(list(string))
-        min_confidence = optional(number)
-        min_count      = optional(number)
-        if_unknown     = optional(string)
-      })), [])
-    })), {})
-    isolated = optional(map(object({ max_memory_bytes = optional(number) })), {})
-    models = optional(map(object({
-      backlog         = optional(number, 1)
-      oldest_seconds  = optional(number)
-      windows         = optional(list(object({ cron = string, minutes = number })), [])
-      rest_seconds    = optional(number, 2400)
-      urgent_backlog  = optional(number, 5000)
-      quiet_seconds   = optional(number, 60)
-      min_units       = optional(number, 1)
-      max_units       = optional(number, 1)
-      images_per_unit = optional(number, 5000)
-      max_failures    = optional(number, 3)
-    })), {})
-    event_bus_arn = optional(string)
-
-    cpu                = optional(number, 1024)
-    memory             = optional(number, 2048)
-    gpu                = optional(bool, false)
-    gpu_instance_types = optional(list(string), ["g4dn.xlarge", "g5.xlarge"])
-    spot_share         = optional(number, 0)
-
-    min                        = optional(number, 0)
-    max                        = optional(number, 4)
-    images_per_minute_per_task = optional(number, 60)
-    latency_target_seconds     = optional(number, 300)
-    idle_minutes               = optional(number, 15)
-
-    max_in_flight              = optional(number, 40)
-    max_receive_count          = optional(number, 5)
-    visibility_timeout_seconds = optional(number, 120)
-    heartbeat_seconds          = optional(number, 30)
-    detector_timeout_seconds   = optional(number, 60)
-    shutdown_grace_seconds     = optional(number, 45)
-    stop_timeout_seconds       = optional(number, 90)
-    settings                   = optional(map(string), {})
-
-    alarm_age_seconds    = optional(number, 1800)
-    alarm_failed_percent = optional(number, 10)
-  })
+  description = "One value of the root's `pools`, with all defaults filled in. pools.tf, beside the root's main.tf, declares its type."
+  type        = any
 
   validation {
     condition     = length(var.config.detectors) > 0
@@ -95,10 +27,10 @@ variable "config" {
 
   validation {
     condition = alltrue([for name in concat(
-      keys(var.config.routes), keys(var.config.isolated), keys(var.config.models),
+      keys(var.config.routes), keys(var.config.isolation), keys(var.config.hosted_models),
       flatten([for route in values(var.config.routes) : [for found in route.found : found.detector]]),
     ) : contains(keys(var.config.detectors), name)])
-    error_message = "The pool ${var.pool_name}: routes, their found, isolated and models name detectors of the pool (${join(", ", keys(var.config.detectors))})."
+    error_message = "The pool ${var.pool_name}: routes, their found, isolation and hosted_models name detectors of the pool (${join(", ", keys(var.config.detectors))})."
   }
 
   validation {
@@ -183,10 +115,15 @@ variable "config" {
 
   validation {
     condition = alltrue([for name in keys(var.config.settings) : contains([
-      "loader_threads", "max_detections", "max_image_bytes", "max_image_px", "max_response_bytes",
-      "plugins_dir", "prefetch_images", "receive_wait_seconds", "retry_window_seconds",
+      "log_level", "max_detections", "max_image_bytes", "max_image_px", "max_response_bytes", "plugins_dir",
+      "prefetch_images", "prefetch_threads", "retry_window_seconds", "wait_time_seconds",
     ], name)])
-    error_message = "The pool ${var.pool_name}: settings knows loader_threads, max_detections, max_image_bytes, max_image_px, max_response_bytes, plugins_dir, prefetch_images, receive_wait_seconds and retry_window_seconds; the other settings of a worker have an attribute of their own."
+    error_message = "The pool ${var.pool_name}: settings can set log_level, max_detections, max_image_bytes, max_image_px, max_response_bytes, plugins_dir, prefetch_images, prefetch_threads, retry_window_seconds and wait_time_seconds. The other settings of a worker have attributes of their own."
+  }
+
+  validation {
+    condition     = contains(["debug", "info"], lookup(var.config.settings, "log_level", "info"))
+    error_message = "The pool ${var.pool_name}: settings.log_level must be debug or info. Alarms and `make smoke` count lines of level info."
   }
 
   validation {

@@ -7,7 +7,7 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  name       = "${var.name}-${var.pool_name}"
+  name       = "${var.task.name_prefix}-${var.pool_name}"
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
   region     = data.aws_region.current.name
@@ -34,8 +34,8 @@ locals {
       RETINUE_PRICES                     = jsonencode(merge(var.config.prices, var.config.price_tiers))
       RETINUE_MONTHLY_BUDGETS_USD        = jsonencode(var.config.monthly_budgets_usd)
       RETINUE_ROUTES                     = jsonencode(var.config.routes)
-      RETINUE_ISOLATED                   = jsonencode(var.config.isolated)
-      RETINUE_MODELS                     = jsonencode(var.config.models)
+      RETINUE_ISOLATION                  = jsonencode(var.config.isolation)
+      RETINUE_HOSTED_MODELS              = jsonencode(var.config.hosted_models)
       RETINUE_PLUGIN_OPTIONS             = jsonencode(local.plugin_options)
       RETINUE_MAX_IN_FLIGHT              = tostring(var.config.max_in_flight)
       RETINUE_VISIBILITY_TIMEOUT_SECONDS = tostring(var.config.visibility_timeout_seconds)
@@ -53,9 +53,8 @@ locals {
 module "task" {
   source = "../task"
 
-  name                 = "${var.name}/${var.pool_name}"
-  image                = var.image
-  repository_arn       = var.repository_arn
+  task                 = var.task
+  purpose              = var.pool_name
   command              = ["worker"]
   cpu                  = var.config.cpu
   memory               = var.config.memory
@@ -63,6 +62,4 @@ module "task" {
   stop_timeout_seconds = var.config.stop_timeout_seconds
   environment          = local.environment
   health_port          = local.health_port
-  key_arn              = var.key_arn
-  log_retention_days   = var.log_retention_days
 }

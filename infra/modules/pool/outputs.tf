@@ -15,7 +15,7 @@ output "service_name" {
 
 output "task_definition_arn" {
   description = "ARN of the task definition, revision and all."
-  value       = module.task.definition_arn
+  value       = module.task.definition.arn
 }
 
 output "log_group_name" {

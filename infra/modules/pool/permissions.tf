@@ -100,14 +100,14 @@ resource "aws_iam_role_policy" "task" {
           Sid      = "ProtectItsTask"
           Effect   = "Allow"
           Action   = ["ecs:UpdateTaskProtection"]
-          Resource = ["${replace(var.cluster.arn, ":cluster/", ":task/")}/*"]
+          Resource = ["${replace(var.task.cluster.arn, ":cluster/", ":task/")}/*"]
         },
         {
           # Called by S3 and SQS on the worker's behalf, never by the worker.
           Sid      = "DecryptImagesAndMessages"
           Effect   = "Allow"
           Action   = ["kms:Decrypt"]
-          Resource = [var.key_arn]
+          Resource = [var.task.key_arn]
           Condition = { StringEquals = { "kms:ViaService" = [
             "s3.${local.region}.amazonaws.com", "sqs.${local.region}.amazonaws.com",
           ] } }

@@ -21,21 +21,60 @@ mock_provider "aws" {
 }
 
 variables {
-  name            = "retinue-test"
   pool_name       = "labels"
-  image           = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/retinue:1.0.0"
-  repository_arn  = "arn:aws:ecr:eu-west-1:123456789012:repository/retinue"
-  cluster         = { arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test", name = "retinue-test" }
-  network         = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
   topic_arn       = "arn:aws:sns:eu-west-1:123456789012:retinue-test-images"
   bucket_arn      = "arn:aws:s3:::retinue-test-images"
-  key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
   database = {
     url       = "postgresql://host:5432/retinue?sslmode=verify-full"
     login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_worker"
   }
-  config = { detectors = { rekognition-labels = { min_confidence = 0.5 } } }
+
+  task = {
+    name_prefix = "retinue-test"
+    image       = "retinue:1.0.0"
+    cluster     = { arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test", name = "retinue-test" }
+    network     = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+    key_arn     = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  }
+
+  # A pool as the root's `pools` gives it, with the defaults filled in. Tests change what they are about.
+  config = {
+    detectors           = { rekognition-labels = { min_confidence = 0.5 } }
+    prices              = {}
+    price_tiers         = {}
+    monthly_budgets_usd = {}
+    key_prefixes        = []
+    key_suffixes        = []
+    routes              = {}
+    isolation           = {}
+    hosted_models       = {}
+    event_bus_arn       = null
+
+    cpu                = 1024
+    memory             = 2048
+    gpu                = false
+    gpu_instance_types = ["g4dn.xlarge"]
+    spot_share         = 0
+
+    min                        = 0
+    max                        = 4
+    images_per_minute_per_task = 60
+    latency_target_seconds     = 300
+    idle_minutes               = 15
+
+    max_in_flight              = 40
+    max_receive_count          = 5
+    visibility_timeout_seconds = 120
+    heartbeat_seconds          = 30
+    detector_timeout_seconds   = 60
+    shutdown_grace_seconds     = 45
+    stop_timeout_seconds       = 90
+    settings                   = {}
+
+    alarm_age_seconds    = 1800
+    alarm_failed_percent = 10
+  }
 }
 
 run "queue" {
@@ -52,7 +91,7 @@ run "queue" {
   }
 
   assert {
-    condition     = aws_sqs_queue.this.kms_master_key_id == var.key_arn && aws_sqs_queue.dead.kms_master_key_id == var.key_arn
+    condition     = aws_sqs_queue.this.kms_master_key_id == var.task.key_arn && aws_sqs_queue.dead.kms_master_key_id == var.task.key_arn
     error_message = "messages must be encrypted with our key"
   }
 
@@ -87,7 +126,7 @@ run "permissions" {
       TellMissingFromForbidden = "arn:aws:s3:::retinue-test-images"
       SignInToTheDatabase      = var.database.login_arn
       ProtectItsTask           = "arn:aws:ecs:eu-west-1:123456789012:task/retinue-test/*"
-      DecryptImagesAndMessages = var.key_arn
+      DecryptImagesAndMessages = var.task.key_arn
       AskRekognition           = "*"
     }
     error_message = "a worker may touch its queue, its bucket, its login, its key and tasks of its cluster"
@@ -158,13 +197,13 @@ run "never_asleep_on_spot_with_patterns" {
   command = apply
 
   variables {
-    config = {
+    config = merge(var.config, {
       detectors    = { onnx-objects = { threshold = 0.4, labels = "[\"dog\", \"cat\"]", model = "nanodet", fast = true } }
       key_prefixes = ["cameras/", "uploads/"]
       min          = 1
       spot_share   = 0.8
-      settings     = { loader_threads = 4 }
-    }
+      settings     = { prefetch_threads = "4" }
+    })
   }
 
   assert {
@@ -191,7 +230,7 @@ run "never_asleep_on_spot_with_patterns" {
   }
 
   assert {
-    condition     = local.environment.RETINUE_LOADER_THREADS == "4"
+    condition     = local.environment.RETINUE_PREFETCH_THREADS == "4"
     error_message = "further settings must be passed on"
   }
 
@@ -205,7 +244,7 @@ run "collection" {
   command = apply
 
   variables {
-    config = { detectors = { rekognition-face-search = { collection_id = "staff" } } }
+    config = merge(var.config, { detectors = { rekognition-face-search = { collection_id = "staff" } } })
   }
 
   assert {
@@ -221,17 +260,230 @@ run "gpu" {
 
   variables {
     gpu_capacity_provider = "retinue-test-labels"
-    config = {
+    config = merge(var.config, {
       detectors            = { onnx-objects = {} }
       gpu                  = true
       cpu                  = 3584
       memory               = 14000
       stop_timeout_seconds = 300
-    }
+    })
   }
 
   assert {
     condition     = one(aws_ecs_service.this.capacity_provider_strategy[*].capacity_provider) == "retinue-test-labels"
     error_message = "the pool must run on its own instances"
   }
+}
+
+# Every check of a pool, and input that it refuses.
+
+run "refuses_no_detectors" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { detectors = {} })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_bad_detector_name" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { detectors = { "Labels!" = {} } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_face_search_without_collection" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { detectors = { rekognition-face-search = {} } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_price_for_nothing" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { prices = { onnx-objects = 1 } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_prefixes_and_suffixes" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { key_prefixes = ["a/"], key_suffixes = [".jpg"] })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_an_encoded_pattern" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { key_prefixes = ["a b/"] })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_size_that_fargate_has_not" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { cpu = 1024, memory = 16384 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_an_instance_without_gpu" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { gpu_instance_types = ["t3.micro"] })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_spot_share_above_one" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { spot_share = 80 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_min_above_max" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { min = 5, max = 4 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_no_throughput" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { images_per_minute_per_task = 0 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_one_receive" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { max_receive_count = 1 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_slow_heartbeat" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { heartbeat_seconds = 61, detector_timeout_seconds = 10 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_detector_slower_than_the_visibility_timeout" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { detector_timeout_seconds = 100 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_grace_as_long_as_the_stop_timeout" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { shutdown_grace_seconds = 80 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_stop_timeout_above_fargates" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { stop_timeout_seconds = 121 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_an_unknown_setting" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { settings = { queue_url = "x" } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_log_without_the_lines_that_alarms_count" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { settings = { log_level = "warning" } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_failure_rate_of_nothing" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { alarm_failed_percent = 0 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_gpu_without_instances" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { detectors = { onnx-objects = {} }, gpu = true })
+  }
+
+  expect_failures = [var.gpu_capacity_provider]
+}
+
+run "refuses_a_bad_name_and_a_connection_in_the_clear" {
+  command = plan
+
+  variables {
+    pool_name = "migrations"
+    database  = { url = "postgresql://host:5432/retinue?sslmode=require", login_arn = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABCDEFGHIJ/retinue_worker" }
+  }
+
+  expect_failures = [var.pool_name, var.database]
 }

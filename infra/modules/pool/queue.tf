@@ -3,7 +3,7 @@
 resource "aws_sqs_queue" "dead" {
   name                      = "${local.name}-dead"
   message_retention_seconds = 1209600 # 14 days, the longest there is
-  kms_master_key_id         = var.key_arn
+  kms_master_key_id         = var.task.key_arn
 }
 
 resource "aws_sqs_queue" "this" {
@@ -11,7 +11,7 @@ resource "aws_sqs_queue" "this" {
   visibility_timeout_seconds        = var.config.visibility_timeout_seconds
   receive_wait_time_seconds         = 20
   message_retention_seconds         = 1209600
-  kms_master_key_id                 = var.key_arn
+  kms_master_key_id                 = var.task.key_arn
   kms_data_key_reuse_period_seconds = 3600
 
   redrive_policy = jsonencode({

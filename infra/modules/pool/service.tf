@@ -11,8 +11,8 @@ locals {
 
 resource "aws_ecs_service" "this" {
   name            = local.name
-  cluster         = var.cluster.arn
-  task_definition = module.task.definition_arn
+  cluster         = var.task.cluster.arn
+  task_definition = module.task.definition.arn
   desired_count   = var.config.min
   propagate_tags  = "SERVICE"
 
@@ -30,8 +30,8 @@ resource "aws_ecs_service" "this" {
   }
 
   network_configuration {
-    subnets          = var.network.subnet_ids
-    security_groups  = [var.network.security_group_id]
+    subnets          = var.task.network.subnet_ids
+    security_groups  = [var.task.network.security_group_id]
     assign_public_ip = false
   }
 

@@ -1,11 +1,14 @@
-variable "name" {
-  description = "Name of the environment."
-  type        = string
-
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,30}[a-z0-9]$", var.name))
-    error_message = "name must be 3 to 32 lower-case letters, digits and hyphens, such as retinue-dev."
-  }
+variable "task" {
+  description = "What the environment's tasks have in common. modules/task describes and checks each attribute."
+  type = object({
+    name_prefix        = string
+    image              = string
+    repository_arn     = optional(string)
+    cluster            = object({ arn = string, name = string })
+    network            = object({ subnet_ids = list(string), security_group_id = string })
+    key_arn            = string
+    log_retention_days = optional(number, 30)
+  })
 }
 
 variable "pool_name" {
@@ -23,42 +26,8 @@ variable "pool_name" {
   }
 }
 
-variable "image" {
-  description = "Container image, pinned by digest or tag."
-  type        = string
-
-  validation {
-    condition     = can(regex("(@sha256:[0-9a-f]{64}|:[A-Za-z0-9_][A-Za-z0-9_.-]*)$", var.image))
-    error_message = "image must name a digest or a tag."
-  }
-}
-
-variable "repository_arn" {
-  description = "ARN of the ECR repository that the image comes from; null for another registry."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.repository_arn == null || can(regex("^arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/", var.repository_arn))
-    error_message = "repository_arn must be null or the ARN of an ECR repository."
-  }
-}
-
-variable "cluster" {
-  description = "The ECS cluster, with Container Insights: scaling reads RunningTaskCount."
-  type = object({
-    arn  = string
-    name = string
-  })
-
-  validation {
-    condition     = can(regex("^arn:[a-z-]+:ecs:[a-z0-9-]+:[0-9]{12}:cluster/", var.cluster.arn))
-    error_message = "cluster.arn must be the ARN of an ECS cluster."
-  }
-}
-
 variable "gpu_capacity_provider" {
-  description = "Capacity provider of the pool's GPU instances; needed if it has any."
+  description = "Capacity provider of the pool's GPU instances. Required if config.gpu is true."
   type        = string
   default     = null
 
@@ -68,21 +37,8 @@ variable "gpu_capacity_provider" {
   }
 }
 
-variable "network" {
-  description = "Where the tasks run: subnets and security group."
-  type = object({
-    subnet_ids        = list(string)
-    security_group_id = string
-  })
-
-  validation {
-    condition     = length(var.network.subnet_ids) > 0
-    error_message = "network.subnet_ids must name at least one subnet."
-  }
-}
-
 variable "topic_arn" {
-  description = "ARN of the topic that tells of images."
+  description = "ARN of the SNS topic that S3 notifies of new images."
   type        = string
 
   validation {
@@ -119,33 +75,12 @@ variable "database" {
   }
 }
 
-variable "key_arn" {
-  description = "ARN of the KMS key that encrypts images, messages and logs."
-  type        = string
-
-  validation {
-    condition     = can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.key_arn))
-    error_message = "key_arn must be the ARN of a KMS key."
-  }
-}
-
 variable "alarm_topic_arn" {
-  description = "ARN of the topic that alarms go to."
+  description = "ARN of the SNS topic that alarms are sent to."
   type        = string
 
   validation {
     condition     = can(regex("^arn:[a-z-]+:sns:", var.alarm_topic_arn))
     error_message = "alarm_topic_arn must be the ARN of an SNS topic."
-  }
-}
-
-variable "log_retention_days" {
-  description = "How long the workers' logs are kept, in days."
-  type        = number
-  default     = 30
-
-  validation {
-    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.log_retention_days)
-    error_message = "log_retention_days must be a number that CloudWatch Logs knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731."
   }
 }

@@ -1,37 +1,37 @@
-# Runs a task on a schedule, and tells people when it has not finished for too long, whatever the
-# cause: an image that is gone, a role, a database away, a bug.
+# Runs a task on a schedule. An alarm goes off when it has not finished for too long, whatever the
+# cause: a missing image, a role, an unreachable database, a bug.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  name = "${var.name}-${var.purpose}"
+  name = "${var.task.name_prefix}-${var.purpose}"
 }
 
 resource "aws_scheduler_schedule" "this" {
   name                = local.name
   description         = var.description
   schedule_expression = var.expression
-  kms_key_arn         = var.key_arn
+  kms_key_arn         = var.task.key_arn
 
   flexible_time_window {
     mode = "OFF"
   }
 
   target {
-    arn      = var.cluster_arn
+    arn      = var.task.cluster.arn
     role_arn = aws_iam_role.scheduler.arn
 
     ecs_parameters {
-      task_definition_arn = var.task.definition_arn
+      task_definition_arn = var.definition.arn
       launch_type         = "FARGATE"
       task_count          = 1
 
       network_configuration {
         assign_public_ip = false
-        subnets          = var.network.subnet_ids
-        security_groups  = [var.network.security_group_id]
+        subnets          = var.task.network.subnet_ids
+        security_groups  = [var.task.network.security_group_id]
       }
     }
 
@@ -43,7 +43,7 @@ resource "aws_scheduler_schedule" "this" {
 }
 
 resource "aws_iam_role" "scheduler" {
-  name_prefix = "${substr(var.name, 0, 25)}-sched-"
+  name_prefix = "${substr(var.task.name_prefix, 0, 25)}-sched-"
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -72,21 +72,21 @@ resource "aws_iam_role_policy" "scheduler" {
         Sid       = "RunTheTask"
         Effect    = "Allow"
         Action    = ["ecs:RunTask"]
-        Resource  = [var.task.definition_arn]
-        Condition = { ArnEquals = { "ecs:cluster" = var.cluster_arn } }
+        Resource  = [var.definition.arn]
+        Condition = { ArnEquals = { "ecs:cluster" = var.task.cluster.arn } }
       },
       {
         Sid       = "GiveItItsRoles"
         Effect    = "Allow"
         Action    = ["iam:PassRole"]
-        Resource  = [var.task.role_arn, var.task.execution_role_arn]
+        Resource  = [var.definition.role_arn, var.definition.execution_role_arn]
         Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
       },
       {
         Sid      = "DecryptTheSchedule"
         Effect   = "Allow"
         Action   = ["kms:Decrypt"]
-        Resource = [var.key_arn]
+        Resource = [var.task.key_arn]
       },
     ]
   })
@@ -94,7 +94,7 @@ resource "aws_iam_role_policy" "scheduler" {
 
 resource "aws_cloudwatch_log_metric_filter" "finished" {
   name           = "finished"
-  log_group_name = var.task.log_group_name
+  log_group_name = var.definition.log_group_name
   pattern        = "\"${var.last_line}\""
 
   metric_transformation {
@@ -106,7 +106,7 @@ resource "aws_cloudwatch_log_metric_filter" "finished" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "overdue" {
-  alarm_name          = "${var.name}-${var.purpose}-overdue"
+  alarm_name          = "${var.task.name_prefix}-${var.purpose}-overdue"
   alarm_description   = "The task has not finished for ${var.overdue_hours} hours. Its log, or else EventBridge Scheduler and ECS, say why. In a new environment: it has not run yet."
   namespace           = aws_cloudwatch_log_metric_filter.finished.metric_transformation[0].namespace
   metric_name         = aws_cloudwatch_log_metric_filter.finished.metric_transformation[0].name

@@ -3,22 +3,27 @@ mock_provider "aws" {
 }
 
 variables {
-  name          = "retinue-test"
-  purpose       = "maintenance"
-  description   = "Makes the coming months"
-  expression    = "rate(1 day)"
-  overdue_hours = 49
-  last_line     = "maintenance: done"
-  cluster_arn   = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test"
-  network       = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+  purpose         = "maintenance"
+  description     = "Creates the coming months"
+  expression      = "rate(1 day)"
+  overdue_hours   = 49
+  last_line       = "maintenance: done"
+  alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
+
   task = {
-    definition_arn     = "arn:aws:ecs:eu-west-1:123456789012:task-definition/retinue-test-maintenance:1"
+    name_prefix = "retinue-test"
+    image       = "retinue:1.0.0"
+    cluster     = { arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test", name = "retinue-test" }
+    network     = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+    key_arn     = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  }
+
+  definition = {
+    arn                = "arn:aws:ecs:eu-west-1:123456789012:task-definition/retinue-test-maintenance:1"
     role_arn           = "arn:aws:iam::123456789012:role/retinue-test-task"
     execution_role_arn = "arn:aws:iam::123456789012:role/retinue-test-exec"
     log_group_name     = "/retinue-test/maintenance"
   }
-  key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
-  alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-alarms"
 }
 
 run "schedule" {

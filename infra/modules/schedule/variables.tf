@@ -1,15 +1,18 @@
-variable "name" {
-  description = "Name of the environment."
-  type        = string
-
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,30}[a-z0-9]$", var.name))
-    error_message = "name must be 3 to 32 lower-case letters, digits and hyphens, such as retinue-dev."
-  }
+variable "task" {
+  description = "What the environment's tasks have in common. modules/task describes and checks each attribute."
+  type = object({
+    name_prefix        = string
+    image              = string
+    repository_arn     = optional(string)
+    cluster            = object({ arn = string, name = string })
+    network            = object({ subnet_ids = list(string), security_group_id = string })
+    key_arn            = string
+    log_retention_days = optional(number, 30)
+  })
 }
 
 variable "purpose" {
-  description = "What the task is for, in a word: it follows the environment in the schedule's and the alarm's name."
+  description = "What the task is for, in a word. It follows the environment in the names of the schedule and the alarm."
   type        = string
 
   validation {
@@ -19,7 +22,7 @@ variable "purpose" {
 }
 
 variable "description" {
-  description = "What the task does, for people who look at the schedule."
+  description = "What the task does. Shown with the schedule."
   type        = string
 
   validation {
@@ -29,7 +32,7 @@ variable "description" {
 }
 
 variable "expression" {
-  description = "When to run, as EventBridge Scheduler writes it, in UTC: cron(…) or rate(…)."
+  description = "When to run, in UTC and in EventBridge Scheduler's syntax: cron(…) or rate(…)."
   type        = string
 
   validation {
@@ -39,7 +42,7 @@ variable "expression" {
 }
 
 variable "overdue_hours" {
-  description = "After how many hours without a run that finished people are told."
+  description = "Hours without a finished run after which the alarm goes off."
   type        = number
 
   validation {
@@ -49,7 +52,7 @@ variable "overdue_hours" {
 }
 
 variable "last_line" {
-  description = "What the task's last line of output has, if all went well."
+  description = "Text in the task's last line of output that means success."
   type        = string
 
   validation {
@@ -58,56 +61,23 @@ variable "last_line" {
   }
 }
 
-variable "task" {
-  description = "What to run: the task definition's ARN, the ARNs of its two roles, the name of its log group."
+variable "definition" {
+  description = "Task definition to run: its ARN, the ARNs of its two roles, the name of its log group."
   type = object({
-    definition_arn     = string
+    arn                = string
     role_arn           = string
     execution_role_arn = string
     log_group_name     = string
   })
 
   validation {
-    condition     = can(regex("^arn:[a-z-]+:ecs:[a-z0-9-]+:[0-9]{12}:task-definition/", var.task.definition_arn))
-    error_message = "task.definition_arn must be the ARN of a task definition."
-  }
-}
-
-variable "cluster_arn" {
-  description = "ARN of the ECS cluster."
-  type        = string
-
-  validation {
-    condition     = can(regex("^arn:[a-z-]+:ecs:[a-z0-9-]+:[0-9]{12}:cluster/", var.cluster_arn))
-    error_message = "cluster_arn must be the ARN of an ECS cluster."
-  }
-}
-
-variable "network" {
-  description = "Where the task runs: subnets and security group."
-  type = object({
-    subnet_ids        = list(string)
-    security_group_id = string
-  })
-
-  validation {
-    condition     = length(var.network.subnet_ids) > 0
-    error_message = "network.subnet_ids must name at least one subnet."
-  }
-}
-
-variable "key_arn" {
-  description = "ARN of the KMS key that encrypts the schedule."
-  type        = string
-
-  validation {
-    condition     = can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.key_arn))
-    error_message = "key_arn must be the ARN of a KMS key."
+    condition     = can(regex("^arn:[a-z-]+:ecs:[a-z0-9-]+:[0-9]{12}:task-definition/", var.definition.arn))
+    error_message = "definition.arn must be the ARN of a task definition."
   }
 }
 
 variable "alarm_topic_arn" {
-  description = "ARN of the topic that people are told by."
+  description = "ARN of the SNS topic that alarms are sent to."
   type        = string
 
   validation {

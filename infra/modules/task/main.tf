@@ -1,18 +1,19 @@
-# An ECS task definition with its two roles and its log group: what a pool, the migrations and the
-# reaper have in common. The task role can do nothing yet; who uses this module grants it.
+# An ECS task definition with its two roles and its log group. Pools, migrations, maintenance and the
+# reaper use it. The task role has no permissions; the caller adds them.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
+  name     = "${var.task.name_prefix}/${var.purpose}"
   region   = data.aws_region.current.name
   launcher = var.gpu_count > 0 ? "EC2" : "FARGATE"
 
   container = merge(
     {
       name                   = "retinue"
-      image                  = var.image
+      image                  = var.task.image
       command                = var.command
       essential              = true
       user                   = var.user
@@ -63,13 +64,13 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  name              = "/${var.name}"
-  retention_in_days = var.log_retention_days
-  kms_key_id        = var.key_arn
+  name              = "/${local.name}"
+  retention_in_days = var.task.log_retention_days
+  kms_key_id        = var.task.key_arn
 }
 
 resource "aws_ecs_task_definition" "this" {
-  family                   = replace(var.name, "/", "-")
+  family                   = replace(local.name, "/", "-")
   requires_compatibilities = [local.launcher]
   network_mode             = "awsvpc"
   cpu                      = var.cpu

@@ -1,8 +1,3 @@
-output "definition_arn" {
-  description = "ARN of the task definition, revision and all."
-  value       = aws_ecs_task_definition.this.arn
-}
-
 output "family" {
   description = "Family of the task definition."
   value       = aws_ecs_task_definition.this.family
@@ -23,10 +18,10 @@ output "log_group_name" {
   value       = aws_cloudwatch_log_group.this.name
 }
 
-output "scheduled" {
-  description = "What modules/schedule wants to know of a task."
+output "definition" {
+  description = "The task definition: ARN with its revision, the ARNs of its two roles, the name of its log group."
   value = {
-    definition_arn     = aws_ecs_task_definition.this.arn
+    arn                = aws_ecs_task_definition.this.arn
     role_arn           = aws_iam_role.task.arn
     execution_role_arn = aws_iam_role.execution.arn
     log_group_name     = aws_cloudwatch_log_group.this.name

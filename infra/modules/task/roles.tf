@@ -23,13 +23,13 @@ locals {
 
 resource "aws_iam_role" "task" {
   name_prefix        = "${local.role_prefix}-task-"
-  description        = "What ${var.name} may do"
+  description        = "What ${local.name} may do"
   assume_role_policy = local.assume_by_ecs
 }
 
 resource "aws_iam_role" "execution" {
   name_prefix        = "${local.role_prefix}-exec-"
-  description        = "What ECS may do to start ${var.name}"
+  description        = "What ECS may do to start ${local.name}"
   assume_role_policy = local.assume_by_ecs
 }
 
@@ -51,7 +51,7 @@ resource "aws_iam_role_policy" "execution" {
           Sid      = "PullImage"
           Effect   = "Allow"
           Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-          Resource = [var.repository_arn]
+          Resource = [var.task.repository_arn]
         },
         {
           Sid      = "SignInToRegistry"
@@ -59,7 +59,7 @@ resource "aws_iam_role_policy" "execution" {
           Action   = ["ecr:GetAuthorizationToken"]
           Resource = ["*"] # AWS knows no resource for this action
         },
-      ] : statement if var.repository_arn != null],
+      ] : statement if var.task.repository_arn != null],
       [for statement in [
         {
           Sid      = "ReadSecrets"
@@ -71,7 +71,7 @@ resource "aws_iam_role_policy" "execution" {
           Sid       = "DecryptSecrets"
           Effect    = "Allow"
           Action    = ["kms:Decrypt"]
-          Resource  = [var.key_arn]
+          Resource  = [var.task.key_arn]
           Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${local.region}.amazonaws.com" } }
         },
       ] : statement if length(var.secrets) > 0],
@@ -81,5 +81,5 @@ resource "aws_iam_role_policy" "execution" {
 
 locals {
   # IAM allows 38 characters before what it adds by itself.
-  role_prefix = substr(replace(var.name, "/", "-"), 0, 31)
+  role_prefix = substr(replace(local.name, "/", "-"), 0, 31)
 }

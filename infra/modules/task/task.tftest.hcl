@@ -3,13 +3,19 @@ mock_provider "aws" {
 }
 
 variables {
-  name           = "retinue-test/labels"
-  image          = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/retinue:1.0.0"
-  repository_arn = "arn:aws:ecr:eu-west-1:123456789012:repository/retinue"
-  command        = ["worker"]
-  environment    = { RETINUE_LOG_FORMAT = "json" }
-  secrets        = { PGPASSWORD = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef:password::" }
-  key_arn        = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  purpose     = "labels"
+  command     = ["worker"]
+  environment = { RETINUE_LOG_FORMAT = "json" }
+  secrets     = { PGPASSWORD = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0-abcdef:password::" }
+
+  task = {
+    name_prefix    = "retinue-test"
+    image          = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/retinue:1.0.0"
+    repository_arn = "arn:aws:ecr:eu-west-1:123456789012:repository/retinue"
+    cluster        = { arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/retinue-test", name = "retinue-test" }
+    network        = { subnet_ids = ["subnet-1", "subnet-2"], security_group_id = "sg-1" }
+    key_arn        = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  }
 }
 
 run "task" {
@@ -34,7 +40,7 @@ run "task" {
   }
 
   assert {
-    condition     = aws_cloudwatch_log_group.this.kms_key_id == var.key_arn && aws_cloudwatch_log_group.this.retention_in_days == 30
+    condition     = aws_cloudwatch_log_group.this.kms_key_id == var.task.key_arn && aws_cloudwatch_log_group.this.retention_in_days == 30
     error_message = "the log must be encrypted, and end some day"
   }
 
@@ -64,7 +70,7 @@ run "gpu" {
   variables {
     gpu_count            = 1
     stop_timeout_seconds = 600
-    repository_arn       = null
+    task                 = merge(var.task, { repository_arn = null })
     secrets              = {}
   }
 
@@ -83,8 +89,7 @@ run "refuses_bad_input" {
   command = plan
 
   variables {
-    name                 = "labels"
-    image                = "retinue:latest"
+    purpose              = "Labels"
     command              = []
     user                 = "0:0"
     stop_timeout_seconds = 121
@@ -93,6 +98,76 @@ run "refuses_bad_input" {
   }
 
   expect_failures = [
-    var.name, var.image, var.command, var.user, var.stop_timeout_seconds, var.environment,
+    var.purpose, var.command, var.user, var.stop_timeout_seconds, var.environment,
   ]
+}
+
+run "refuses_the_tag_latest" {
+  command = plan
+
+  variables {
+    task = merge(var.task, { image = "retinue:latest" })
+  }
+
+  expect_failures = [var.task]
+}
+
+run "refuses_another_services_repository" {
+  command = plan
+
+  variables {
+    task = merge(var.task, { repository_arn = "retinue" })
+  }
+
+  expect_failures = [var.task]
+}
+
+run "refuses_a_bad_name" {
+  command = plan
+
+  variables {
+    task = merge(var.task, { name_prefix = "Retinue/dev" })
+  }
+
+  expect_failures = [var.task]
+}
+
+run "refuses_a_cluster_without_an_arn" {
+  command = plan
+
+  variables {
+    task = merge(var.task, { cluster = { arn = "retinue-test", name = "retinue-test" } })
+  }
+
+  expect_failures = [var.task]
+}
+
+run "refuses_no_subnets" {
+  command = plan
+
+  variables {
+    task = merge(var.task, { network = { subnet_ids = [], security_group_id = "sg-1" } })
+  }
+
+  expect_failures = [var.task]
+}
+
+run "refuses_a_key_without_an_arn" {
+  command = plan
+
+  variables {
+    task = merge(var.task, { key_arn = "alias/retinue" })
+  }
+
+  expect_failures = [var.task]
+}
+
+run "refuses_a_retention_that_cloudwatch_lacks" {
+  command = plan
+
+  variables {
+    task = merge(var.task, { log_retention_days = 31 })
+  }
+
+  expect_failures = [var.task]
 }

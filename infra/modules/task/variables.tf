@@ -1,31 +1,68 @@
-variable "name" {
-  description = "Name of the task: ENVIRONMENT/PURPOSE. It names the log group and the family."
-  type        = string
+variable "task" {
+  description = <<-EOT
+    What the tasks of an environment have in common. Every module with a task takes this object.
+
+    - `name_prefix`: name of the environment; the names of its resources begin with it, such as retinue-dev
+    - `image`: container image with a digest or a tag, REGISTRY/NAME@sha256:… or REGISTRY/NAME:TAG
+    - `repository_arn`: ARN of the image's ECR repository; null for another registry
+    - `cluster`: ARN and name of the ECS cluster that runs the task
+    - `network`: subnets and security group that the task runs in
+    - `key_arn`: ARN of the KMS key that encrypts logs and secrets
+    - `log_retention_days`: days for which logs are kept
+  EOT
+  type = object({
+    name_prefix        = string
+    image              = string
+    repository_arn     = optional(string)
+    cluster            = object({ arn = string, name = string })
+    network            = object({ subnet_ids = list(string), security_group_id = string })
+    key_arn            = string
+    log_retention_days = optional(number, 30)
+  })
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]+/[a-z][a-z0-9-]*[a-z0-9]$", var.name))
-    error_message = "name must be ENVIRONMENT/PURPOSE in lower-case letters, digits and hyphens, such as retinue-dev/migrations."
+    condition     = can(regex("^[a-z][a-z0-9-]{1,30}[a-z0-9]$", var.task.name_prefix))
+    error_message = "task.name_prefix must be 3 to 32 lower-case letters, digits and hyphens, such as retinue-dev."
+  }
+
+  validation {
+    condition     = can(regex("(@sha256:[0-9a-f]{64}|:[A-Za-z0-9_][A-Za-z0-9_.-]*)$", var.task.image)) && !endswith(var.task.image, ":latest")
+    error_message = "task.image must have a digest or a tag other than latest: what latest means changes."
+  }
+
+  validation {
+    condition     = var.task.repository_arn == null || can(regex("^arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/", var.task.repository_arn))
+    error_message = "task.repository_arn must be null or the ARN of an ECR repository."
+  }
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:ecs:[a-z0-9-]+:[0-9]{12}:cluster/", var.task.cluster.arn)) && can(regex("^[A-Za-z0-9_-]{1,255}$", var.task.cluster.name))
+    error_message = "task.cluster must be the ARN and the name of an ECS cluster."
+  }
+
+  validation {
+    condition     = length(var.task.network.subnet_ids) > 0
+    error_message = "task.network.subnet_ids must have at least one subnet."
+  }
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.task.key_arn))
+    error_message = "task.key_arn must be the ARN of a KMS key."
+  }
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.task.log_retention_days)
+    error_message = "task.log_retention_days must be a number that CloudWatch Logs accepts: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731."
   }
 }
 
-variable "image" {
-  description = "Container image, pinned by digest or tag: REGISTRY/NAME@sha256:… or REGISTRY/NAME:TAG."
+variable "purpose" {
+  description = "What the task is for, such as migrations. It ends the names of the task definition, the log group and the roles."
   type        = string
 
   validation {
-    condition     = can(regex("(@sha256:[0-9a-f]{64}|:[A-Za-z0-9_][A-Za-z0-9_.-]*)$", var.image)) && !endswith(var.image, ":latest")
-    error_message = "image must name a digest or a tag other than latest: what latest means changes."
-  }
-}
-
-variable "repository_arn" {
-  description = "ARN of the ECR repository that the image comes from; null for another registry."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.repository_arn == null || can(regex("^arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/", var.repository_arn))
-    error_message = "repository_arn must be null or the ARN of an ECR repository."
+    condition     = can(regex("^[a-z][a-z0-9-]*[a-z0-9]$", var.purpose))
+    error_message = "purpose must be lower-case letters, digits and hyphens, such as migrations."
   }
 }
 
@@ -124,26 +161,5 @@ variable "secrets" {
   validation {
     condition     = alltrue([for value in values(var.secrets) : can(regex("^arn:[a-z-]+:secretsmanager:[^:]+:[0-9]{12}:secret:[^:]+", value))])
     error_message = "secrets must be ARNs of Secrets Manager: a value here would be in the state."
-  }
-}
-
-variable "key_arn" {
-  description = "ARN of the KMS key that encrypts the log and the secrets."
-  type        = string
-
-  validation {
-    condition     = can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.key_arn))
-    error_message = "key_arn must be the ARN of a KMS key."
-  }
-}
-
-variable "log_retention_days" {
-  description = "How long the log is kept, in days."
-  type        = number
-  default     = 30
-
-  validation {
-    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.log_retention_days)
-    error_message = "log_retention_days must be a number that CloudWatch Logs knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731."
   }
 }

@@ -49,7 +49,7 @@ def worker(plugins_dir: Path | None) -> None:
     """
     given = {} if plugins_dir is None else {"plugins_dir": plugins_dir}
     settings = Settings.load(**given)
-    logs.configure(settings.log_format)
+    logs.configure(settings.log_format, settings.log_level)
     stopping = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -53,9 +53,7 @@ def compose(settings: Settings, stopping: Event) -> Worker | None:
         )
     except ValueError as error:
         raise ConfigurationError(f"RETINUE_DATABASE_URL: {error}") from error
-    clients = make_clients(
-        connections=CONNECTIONS, receive_wait_seconds=settings.receive_wait_seconds
-    )
+    clients = make_clients(connections=CONNECTIONS, receive_wait_seconds=settings.wait_time_seconds)
 
     def connect() -> SqsQueue:
         _check_schema(engine)
@@ -63,7 +61,7 @@ def compose(settings: Settings, stopping: Event) -> Worker | None:
             clients.sqs,
             queue_url,
             polling_client=clients.polling_sqs,
-            wait_seconds=settings.receive_wait_seconds,
+            wait_seconds=settings.wait_time_seconds,
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
 

@@ -141,7 +141,7 @@ class Worker:
             self._spending.closed,
         )
         self._loader = Loader(
-            threads=settings.loader_threads, prefetch_images=settings.prefetch_images
+            threads=settings.prefetch_threads, prefetch_images=settings.prefetch_images
         )
         self._pacer = _pacer(detectors, history)
         settlement = Settlement(self._loader, self._committer.put)
@@ -158,7 +158,7 @@ class Worker:
         router.connect(lanes, facts_lane)
         self._lanes = lanes if facts_lane is None else [*lanes, facts_lane]
         self._keepers = Keepers(
-            settings.models, detectors, ledger=ledger, look=look, breaker=self._breaker
+            settings.hosted_models, detectors, ledger=ledger, look=look, breaker=self._breaker
         )
         self._names = [lane.name for lane in lanes]
         self._pipeline = Pipeline(
@@ -281,7 +281,7 @@ class Worker:
     def _dressed(self, detector: AnyDetector) -> AnyDetector:
         """The detector, or what stands in for it by the settings."""
         settings = self._settings
-        terms = settings.isolated.get(detector.name)
+        terms = settings.isolation.get(detector.name)
         if terms is None:
             return detector
         # Not at the top: processes take 2 MB of modules, and most workers start none.

@@ -12,16 +12,16 @@ from retinue_cli.options.database import owner_url
 def maintain_command(dry_run: bool) -> None:
     """Make the history's coming months, and drop what is past its time.
 
-    RETINUE_KEEP_DETECTIONS_MONTHS, RETINUE_KEEP_RAW_RESPONSES_DAYS and
-    RETINUE_KEEP_DELETED_IMAGES_DAYS say how long things are kept. Run it once a day, as the tables'
-    owner; it is safe to repeat, and workers go on meanwhile. Daily counts of labels outlive their
-    detections.
+    RETINUE_RETENTION_DETECTIONS_MONTHS, RETINUE_RETENTION_RAW_RESPONSES_DAYS and
+    RETINUE_RETENTION_DELETED_IMAGES_DAYS set how long the history is kept. Run it once a day, as
+    the tables' owner. It is safe to repeat, and workers continue meanwhile. Daily counts of labels
+    outlive their detections.
     """
     settings = Settings.load()
     keep = Retention(
-        detections_months=settings.keep_detections_months,
-        raw_responses_days=settings.keep_raw_responses_days,
-        deleted_images_days=settings.keep_deleted_images_days,
+        detections_months=settings.retention_detections_months,
+        raw_responses_days=settings.retention_raw_responses_days,
+        deleted_images_days=settings.retention_deleted_images_days,
     )
     done: list[str] = []
 

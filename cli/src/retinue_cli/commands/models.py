@@ -27,7 +27,7 @@ _COLUMNS = "{:16}  {:>8}  {:>10}  {:20}  {}"
 
 @click.group("models", short_help="Models that cost money while they run: status, start, stop, …")
 def models() -> None:
-    """Models that workers start and stop (RETINUE_MODELS), and what each session cost."""
+    """Models that workers start and stop (RETINUE_HOSTED_MODELS), and what each session cost."""
 
 
 models.add_command(train)
@@ -50,7 +50,7 @@ def status() -> None:
     if not kept and not others:
         click.echo(
             "no model is known: name one in RETINUE_DETECTORS, or start a worker whose "
-            "RETINUE_MODELS has it kept"
+            "RETINUE_HOSTED_MODELS has it kept"
         )
 
 
@@ -66,8 +66,8 @@ def start(minutes: int) -> None:
         for name, model in _required(settings):
             if not ledger.keep(model.name, time.time() + minutes * 60):
                 raise ConfigurationError(
-                    f"no worker has kept {model.name} yet: start one with RETINUE_MODELS naming "
-                    f"{name}, which starts the model when work waits"
+                    f"no worker has kept {model.name} yet: start one with RETINUE_HOSTED_MODELS "
+                    f"naming {name}, which starts the model when work waits"
                 )
             click.echo(f"{model.name} is to run for {minutes} minutes")
 

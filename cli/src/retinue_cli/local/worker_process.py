@@ -57,7 +57,7 @@ class WorkerProcess:
             "RETINUE_QUEUE_URL": queue_url,
             "RETINUE_DATABASE_URL": database_url,
             "RETINUE_DETECTORS": json.dumps(detectors),
-            "RETINUE_RECEIVE_WAIT_SECONDS": "1",
+            "RETINUE_WAIT_TIME_SECONDS": "1",
             "RETINUE_SHUTDOWN_GRACE_SECONDS": str(GRACE_SECONDS),
             "RETINUE_LOG_FORMAT": "json",
             **(variables or {}),

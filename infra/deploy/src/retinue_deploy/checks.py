@@ -1,5 +1,6 @@
 """What a command needs, seen to before anything is touched: all that is missing is said at once."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -48,7 +49,7 @@ class Findings:
 
 
 def check(
-    folder: Path,
+    file: Path,
     *,
     region: str | None,
     builds: bool,
@@ -59,7 +60,7 @@ def check(
     """Look at everything that a command needs.
 
     Args:
-        folder: The environment's.
+        file: The environment's tfvars file.
         region: The region that the operator asks for, if any.
         builds: Whether an image may have to be built.
         open_account: Signs in.
@@ -84,21 +85,24 @@ def check(
                 "no container builder: start Docker, install Podman or Buildah, or give IMAGE_TAG= "
                 "of an image that is in the registry"
             )
-    _check_account(findings, folder, region, open_account)
+    if (named := tfvars(file, "environment")) != file.stem:
+        findings.problems.append(
+            f'{file.name} sets environment = {json.dumps(named)}: it must be "{file.stem}", like '
+            "the file's name"
+        )
+    _check_account(findings, file, region, open_account)
     return findings
 
 
 def _check_account(
     findings: Findings,
-    folder: Path,
+    file: Path,
     region: str | None,
     open_account: Callable[[str | None], Account],
 ) -> None:
-    fixed = tfvars(folder, "region")
+    fixed = tfvars(file, "region")
     if fixed and region and fixed != region:
-        findings.problems.append(
-            f"REGION is {region}, and {folder.name}/terraform.tfvars says {fixed}: which?"
-        )
+        findings.problems.append(f"REGION is {region}, and {file.name} says {fixed}: which?")
     try:
         account = open_account(fixed or region)
         findings.region = account.region
@@ -109,22 +113,22 @@ def _check_account(
         elif not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", findings.region):
             findings.problems.append(f"{findings.region!r} is no AWS region: such as eu-west-1")
             return
-        elif _asks_rekognition(folder) and findings.region not in (
+        elif _asks_rekognition(file) and findings.region not in (
             known := account.regions_with("rekognition")
         ):
             findings.problems.append(
-                f"{folder.name}/terraform.tfvars has detectors of Rekognition, which is not in "
+                f"{file.name} has detectors of Rekognition, which is not in "
                 f"{findings.region} as far as boto3 knows. It is in {', '.join(known)}"
             )
         findings.account_id = account.identity()
     except DeployError as error:
         findings.problems.append(str(error))
         return
-    expected = tfvars(folder, "account_id")
+    expected = tfvars(file, "account_id")
     if expected and expected != findings.account_id:
         findings.problems.append(
             f"these credentials are for the account {findings.account_id}, and "
-            f"{folder.name}/terraform.tfvars wants {expected}: choose another AWS_PROFILE"
+            f"{file.name} wants {expected}: choose another AWS_PROFILE"
         )
     findings.quota_vcpus = account.fargate_vcpus() if findings.region else None
     if findings.region and findings.quota_vcpus is None:
@@ -134,9 +138,9 @@ def _check_account(
         )
 
 
-def _asks_rekognition(folder: Path) -> bool:
+def _asks_rekognition(file: Path) -> bool:
     """Whether a pool has a detector of Rekognition's, as far as plain text tells."""
-    text = (folder / "terraform.tfvars").read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
     return re.search(r"^[^#]*\brekognition-\w", text, re.MULTILINE) is not None
 
 

@@ -66,14 +66,13 @@ class Session:
 class _Foundation:
     """Bootstrap, and then Terraform's way to the state in it."""
 
-    def __init__(self, bootstrap: Bootstrap, environment: Environment, region: str) -> None:
+    def __init__(self, bootstrap: Bootstrap, environment: Environment) -> None:
         self._bootstrap = bootstrap
         self._environment = environment
-        self._region = region
 
     def ensure(self) -> None:
         self._bootstrap.ensure()
-        self._environment.connect(self._bootstrap.bucket, self._region)
+        self._environment.connect(self._bootstrap.bucket)
 
 
 def open_session(command: str, name: str, region: str | None, *, builds: bool) -> Session:
@@ -83,8 +82,8 @@ def open_session(command: str, name: str, region: str | None, *, builds: bool) -
         DeployError: Something is missing; names all of it.
     """
     root = Path.cwd()
-    folder = find_environment(root, name)
-    findings = check(folder, region=region, builds=builds)
+    file = find_environment(root, name)
+    findings = check(file, region=region, builds=builds)
     findings.raise_if_any()
     if findings.region is None or findings.account_id is None:
         raise AssertionError("the checks let that through")
@@ -94,10 +93,9 @@ def open_session(command: str, name: str, region: str | None, *, builds: bool) -
         journal.say(f"  warning: {warning}")
 
     account, programs = Account(findings.region), Programs(journal)
-    variables = {"region": findings.region}
-    environment = Environment(Terraform(programs, folder, variables))
+    environment = Environment.open(programs, file, findings.region)
     bootstrap = Bootstrap(
-        Terraform(programs, root / "infra/bootstrap", variables),
+        Terraform(programs, root / "infra/bootstrap", {"region": findings.region}),
         account.client("s3"),
         account.client("ecr"),
         bucket=state_bucket_name(findings.account_id, findings.region),
@@ -109,7 +107,7 @@ def open_session(command: str, name: str, region: str | None, *, builds: bool) -
     )
     tasks = EcsTasks(account.client("ecs"), account.client("logs"), journal.say)
     world = World(
-        _Foundation(bootstrap, environment, findings.region),
+        _Foundation(bootstrap, environment),
         Registry(
             account.client("ecr"),
             REPOSITORY,
@@ -135,7 +133,7 @@ def open_session(command: str, name: str, region: str | None, *, builds: bool) -
 def _common(command: _Command) -> _Command:
     """The options of every command."""
     region = click.option(
-        "--region", help="AWS region; else terraform.tfvars or AWS's own setting."
+        "--region", help="AWS region. Default: the tfvars file, then AWS's own settings."
     )
     name = click.option("--env", "name", default="dev", show_default=True, help="Environment.")
     return name(region(command))
@@ -259,9 +257,9 @@ def destroy_command(name: str, region: str | None, confirm: str | None) -> None:
         if protected := session.environment.protected():
             raise DeployError(
                 f"{', '.join(protected)} is protected from deletion. To destroy it all the same, "
-                f"set protect = false in infra/environments/{name}/main.tf and `make deploy` first."
+                f"set protect = false in infra/environments/{name}.tfvars and `make deploy` first."
             )
-        bucket = _bucket_of(session.environment)
+        bucket = session.environment.bucket_name()
         if bucket is not None:
             with session.journal.step(f"empty {bucket}"):
                 s3 = session.account.client("s3")
@@ -293,14 +291,6 @@ def certificates_command() -> None:
         click.echo(
             f"{certificates.BUNDLE} is AWS's now: {new} certificates are new, {gone} are gone"
         )
-
-
-def _bucket_of(environment: Environment) -> str | None:
-    """The image bucket; none if half a deployment did not get as far."""
-    try:
-        return str(environment.outputs()["bucket_name"])
-    except DeployError:
-        return None
 
 
 def _logged(session: Session, work: Callable[[], Any]) -> Any:

@@ -156,7 +156,7 @@ def _refuse_small_quota(wanted: float, quota: float | None) -> None:
         raise DeployError(
             f"the pools may run tasks with {wanted:g} vCPUs together, and Fargate's quota here is "
             f"{quota:g}: ask for more (Service Quotas, AWS Fargate, On-Demand vCPU resource "
-            "count), or lower `max` or `cpu` in terraform.tfvars"
+            "count), or lower `max` or `cpu` in the tfvars file"
         )
 
 

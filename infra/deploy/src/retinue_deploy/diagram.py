@@ -1,16 +1,16 @@
-"""Draws the stack from its Terraform: ``python -m retinue_deploy.diagram`` prints it for Mermaid.
+"""Draw the root module from its Terraform: ``python -m retinue_deploy.diagram`` prints Mermaid.
 
-Boxes are the modules that ``modules/stack`` puts together, with the services that they use; an
-arrow says what a module takes from another. infra/README.md holds what is printed, and a test
-compares.
+A box is a module that ``infra/main.tf`` calls, with the AWS services it uses. An arrow says what a
+module takes from another. infra/README.md holds the output, and a test compares.
 """
 
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
-MODULES = Path(__file__).parents[3] / "modules"
+INFRA = Path(__file__).parents[3]
 
 SERVICES = {
     "appautoscaling": "Application Auto Scaling",
@@ -40,30 +40,30 @@ _RESOURCE = re.compile(r'^resource "aws_([a-z0-9]+)_?\w*" ', re.MULTILINE)
 _SOURCE = re.compile(r'^  source += "\.\./(\w+)"', re.MULTILINE)
 _REFERENCE = re.compile(r"module\.(\w+)(?:\[[^\]]*\])?(?:\.(\w+))?")
 _EACH = re.compile(r"^  for_each += (\S+)$", re.MULTILINE)
-_LOCAL = re.compile(r"^  (\w+) += (.+)$", re.MULTILINE)
+_LOCAL = re.compile(r"^  (\w+) += (\{\n.*?^  \}|.+?)$", re.MULTILINE | re.DOTALL)
 
 
-def diagram(modules: Path = MODULES) -> str:
-    """The stack as a flowchart in Mermaid's language.
+def diagram(root: Path = INFRA) -> str:
+    """Return the root module as a flowchart in Mermaid's language.
 
     Args:
-        modules: The folder of Terraform modules.
+        root: The root module, with its modules in ``modules/``.
 
     Raises:
-        KeyError: A resource type is of a service that has no name here.
+        KeyError: ``SERVICES`` lacks the service of a resource type.
     """
-    text = (modules / "stack/main.tf").read_text(encoding="utf-8")
+    text = (root / "main.tf").read_text(encoding="utf-8")
     locals_block = re.search(r"^locals \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
     shared = dict(_LOCAL.findall(locals_block[1] if locals_block else ""))
     boxes, arrows, keyed = {}, [], []
     for name, body in _MODULE.findall(text):
         each = _EACH.search(body)
         many = f"<br/>for_each = {each[1]}" if each else ""
-        boxes[name] = f"<b>{name}</b>{many}<br/>{', '.join(sorted(_services(modules / name)))}"
+        services = ", ".join(sorted(_services(root / "modules" / name)))
+        boxes[name] = f"<b>{name}</b>{many}" + (f"<br/>{services}" if services else "")
         taken = defaultdict(set)
-        for place in (body, *(shared.get(it, "") for it in re.findall(r"local\.(\w+)", body))):
-            for other, output in _REFERENCE.findall(place):
-                taken[other].add(output)
+        for other, output in _REFERENCE.findall(_with_locals(body, shared)):
+            taken[other].add(output)
         if "key" in taken:
             keyed.append(name)
         for other in sorted(taken.keys() - {name, "key"}):
@@ -75,6 +75,15 @@ def diagram(modules: Path = MODULES) -> str:
     boxes["key"] = f"{boxes.pop('key')}<br/>encrypts for {', '.join(keyed)}"
     drawn = [f'    {name}["{label}"]' for name, label in boxes.items()]
     return "\n".join(["flowchart TB", *drawn, *arrows])
+
+
+def _with_locals(body: str, values: Mapping[str, str]) -> str:
+    """Return a module block followed by the local values that it uses, directly or not."""
+    text, seen = body, set[str]()
+    while used := set(re.findall(r"\blocal\.(\w+)", text)) & values.keys() - seen:
+        seen |= used
+        text += "".join(values[name] for name in sorted(used))
+    return text
 
 
 def _services(folder: Path) -> set[str]:

@@ -1,49 +1,83 @@
-"""An environment, such as dev: its folder under infra/environments, and its Terraform."""
+"""An environment, such as dev: its tfvars file in infra/environments, and its Terraform."""
 
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from retinue_deploy.errors import DeployError
 from retinue_deploy.ports import Plan
+from retinue_deploy.programs import Programs
 from retinue_deploy.terraform import Terraform
 
-PLAN_FILE = "retinue.tfplan"
+ROOT = Path("infra")
+"""The root module, in the repository."""
+
+ENVIRONMENTS = ROOT / "environments"
+"""The environments, a tfvars file each."""
 
 MIGRATION_TARGETS = (
-    "module.stack.aws_ecs_cluster.this",
-    "module.stack.module.network",
-    "module.stack.module.database",
-    "module.stack.module.migrations",
+    "aws_ecs_cluster.this",
+    "module.network",
+    "module.database",
+    "module.migrations",
 )
-"""What a migration needs: a cluster to run in, the database, the way from the task to it, to the
-registry and the log. No service is among them or among what they depend on. Terraform leaves out an
-output of which it is not told to make everything."""
+"""What a migration needs: a cluster to run in, the database, and the way from the task to the
+database, the registry and the log. Neither these nor their dependencies include a service.
+Terraform omits outputs that depend on anything else."""
 
 _ANY_TAG = {"image_tag": "not-yet-built"}
 
 _ANY_URI = {"image_uri": "none/none:none"}
-"""For plans that need no image: to check, and to destroy, when the one that was may be gone."""
+"""For plans that need no image: checks, and destroying when the deployed image may be gone."""
 
 
 class Environment:
-    """Terraform's idea of an environment.
+    """One environment, through Terraform.
 
     Args:
-        terraform: In the environment's folder.
+        terraform: In the root module, with the environment's values.
+        name: The environment's name.
+        region: AWS region.
     """
 
-    def __init__(self, terraform: Terraform) -> None:
+    def __init__(self, terraform: Terraform, name: str, region: str) -> None:
         self._terraform = terraform
+        self._name = name
+        self._region = region
+        self._plan_file = f"{name}.tfplan"
 
-    def connect(self, state_bucket: str, region: str) -> None:
-        """Use the state in the bucket."""
-        self._terraform.init({"bucket": state_bucket, "region": region})
+    @classmethod
+    def open(cls, programs: Programs, file: Path, region: str) -> Self:
+        """Return the environment of a tfvars file, ``environments/NAME.tfvars`` of a root module.
+
+        Args:
+            programs: Starts Terraform.
+            file: The tfvars file.
+            region: AWS region.
+        """
+        terraform = Terraform(
+            programs,
+            file.parents[1],
+            {"region": region},
+            var_file=file,
+            data_dir=f".terraform/{file.stem}",
+        )
+        return cls(terraform, file.stem, region)
+
+    def connect(self, state_bucket: str) -> None:
+        """Use the environment's state in the bucket."""
+        self._terraform.init(
+            {
+                "bucket": state_bucket,
+                "key": f"retinue/{self._name}.tfstate",
+                "region": self._region,
+            }
+        )
 
     def check(self) -> None:
-        """See whether everything in ``terraform.tfvars`` is right; needs no image."""
+        """Refuse a tfvars file with wrong values. Needs no image."""
         self._terraform.check(_ANY_URI)
 
     def needs_cuda(self) -> bool:
@@ -72,27 +106,47 @@ class Environment:
     def plan(self, tag: str, *, migrations_only: bool = False) -> Plan:
         """See what applying a tag would do."""
         targets = MIGRATION_TARGETS if migrations_only else ()
-        return self._terraform.plan(PLAN_FILE, {"image_tag": tag}, targets=targets)
+        return self._terraform.plan(self._plan_file, {"image_tag": tag}, targets=targets)
 
     def show(self) -> str:
-        """The last plan, for people."""
-        return self._terraform.show(PLAN_FILE)
+        """Return the last plan as text."""
+        return self._terraform.show(self._plan_file)
 
     def apply(self) -> None:
-        """Do what was planned last. The plan is of no use afterwards, and is removed."""
+        """Apply the last plan, and remove its file."""
         try:
-            self._terraform.apply(PLAN_FILE)
+            self._terraform.apply(self._plan_file)
         finally:
-            (self._terraform.folder / PLAN_FILE).unlink(missing_ok=True)
+            (self._terraform.folder / self._plan_file).unlink(missing_ok=True)
 
     def migrate_parameters(self) -> Mapping[str, Any]:
-        """Parameters of ECS's RunTask for ``retinue migrate``."""
-        parameters: dict[str, Any] = json.loads(self._terraform.output("migrate"))
+        """Return the parameters of ECS's RunTask for ``retinue migrate``.
+
+        Raises:
+            DeployError: The migrations' task was never applied.
+        """
+        parameters: dict[str, Any] = json.loads(self._outputs("migrate")["migrate"])
         return parameters
 
     def outputs(self) -> Mapping[str, Any]:
-        """Where everything is."""
-        outputs: dict[str, Any] = self._terraform.output("stack")
+        """Return the root module's outputs.
+
+        Raises:
+            DeployError: No whole deployment was ever applied.
+        """
+        return self._outputs("pools")
+
+    def bucket_name(self) -> str | None:
+        """Return the name of the image bucket, or None if no deployment got as far."""
+        name: str | None = self._terraform.outputs().get("bucket_name")
+        return name
+
+    def _outputs(self, needed: str) -> dict[str, Any]:
+        outputs = self._terraform.outputs()
+        if needed not in outputs:
+            raise DeployError(
+                f"{self._name} is not deployed yet: run `make deploy ENV={self._name}`"
+            )
         return outputs
 
     def state(self) -> Mapping[str, Any]:
@@ -108,8 +162,8 @@ class Environment:
         ]
 
     def destroy(self) -> None:
-        """Destroy all of it."""
-        self._terraform.plan(PLAN_FILE, _ANY_URI, destroy=True)
+        """Destroy everything in the environment."""
+        self._terraform.plan(self._plan_file, _ANY_URI, destroy=True)
         self.apply()
 
 
@@ -146,21 +200,22 @@ def resources(shown: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any
 
 
 def find_environment(root: Path, name: str) -> Path:
-    """The folder of an environment.
+    """Return the tfvars file of an environment.
 
     Raises:
-        DeployError: There is none of that name.
+        DeployError: No environment has that name.
     """
-    environments = root / "infra/environments"
-    folder = environments / name
-    if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or not (folder / "main.tf").exists():
-        known = sorted(path.parent.name for path in environments.glob("*/main.tf"))
-        raise DeployError(f"there is no environment {name!r}; there are {', '.join(known)}")
-    return folder
+    file = root / ENVIRONMENTS / f"{name}.tfvars"
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name) or not file.exists():
+        known = sorted(path.stem for path in (root / ENVIRONMENTS).glob("*.tfvars"))
+        raise DeployError(
+            f"unknown environment {name!r}: {ENVIRONMENTS} has {', '.join(known)}. "
+            "To create one, add a tfvars file"
+        )
+    return file
 
 
-def tfvars(folder: Path, name: str) -> str | None:
-    """A plain text that ``terraform.tfvars`` gives a variable, if it does."""
-    text = (folder / "terraform.tfvars").read_text(encoding="utf-8")
-    found = re.search(rf'^{name}\s*=\s*"([^"]*)"', text, re.MULTILINE)
+def tfvars(file: Path, name: str) -> str | None:
+    """Return the string that a tfvars file gives a variable, or None."""
+    found = re.search(rf'^{name}\s*=\s*"([^"]*)"', file.read_text(encoding="utf-8"), re.MULTILINE)
     return found[1] if found else None

@@ -63,7 +63,7 @@ class Stack(Protocol):
         """Parameters of ECS's RunTask for ``retinue migrate``."""
 
     def outputs(self) -> Mapping[str, Any]:
-        """Where everything is (``output "stack"`` of an environment)."""
+        """Return the root module's outputs."""
 
 
 class Tasks(Protocol):

@@ -22,19 +22,31 @@ class Terraform:
 
     Args:
         programs: Starts it.
-        folder: With the configuration.
-        variables: Its input variables that do not come from ``terraform.tfvars``.
+        folder: The root module.
+        variables: Input variables besides those of ``var_file``.
+        var_file: An environment's tfvars file.
+        data_dir: Where Terraform keeps providers, modules and the backend it was initialized with
+            (``TF_DATA_DIR``), relative to ``folder``. With one for each environment, no command can
+            reach the state of another.
     """
 
     def __init__(
-        self, programs: Programs, folder: Path, variables: Mapping[str, str] | None = None
+        self,
+        programs: Programs,
+        folder: Path,
+        variables: Mapping[str, str] | None = None,
+        *,
+        var_file: Path | None = None,
+        data_dir: str = ".terraform",
     ) -> None:
         self._programs = programs
         self.folder = folder
+        self.var_file = var_file
         self._variables = dict(variables or {})
+        self._data_dir = data_dir
 
     def init(self, backend: Mapping[str, str] | None = None) -> None:
-        """Get providers and modules ready; safe to repeat."""
+        """Install providers and modules, and configure the backend. Safe to repeat."""
         options = [f"-backend-config={name}={value}" for name, value in (backend or {}).items()]
         self._run("init", *(["-reconfigure"] if backend else []), *options)
 
@@ -79,16 +91,10 @@ class Terraform:
         """Do what was planned, exactly that."""
         self._run("apply", file)
 
-    def output(self, name: str) -> Any:
-        """An output.
-
-        Raises:
-            DeployError: There is none: nothing was applied yet.
-        """
-        outputs = json.loads(self._run("output", "-json", quiet=True))
-        if name not in outputs:
-            raise DeployError(f"nothing is deployed from {self.folder} yet: run `make deploy`")
-        return outputs[name]["value"]
+    def outputs(self) -> dict[str, Any]:
+        """Return the outputs by name. Those of resources that were never applied are missing."""
+        shown = json.loads(self._run("output", "-json", quiet=True))
+        return {name: output["value"] for name, output in shown.items()}
 
     def state(self) -> Mapping[str, Any]:
         """What is there, as ``terraform show -json`` gives it."""
@@ -102,9 +108,9 @@ class Terraform:
         ).strip()
 
     def _as_options(self, more: Mapping[str, str] | None) -> list[str]:
-        return [
-            f"-var={name}={value}" for name, value in {**self._variables, **(more or {})}.items()
-        ]
+        file = [f"-var-file={self.var_file.resolve()}"] if self.var_file else []
+        values = {**self._variables, **(more or {})}
+        return [*file, *(f"-var={name}={value}" for name, value in values.items())]
 
     def _run(
         self, command: str, *arguments: str, quiet: bool = False, secret: str | None = None
@@ -115,33 +121,41 @@ class Terraform:
             return self._programs.run(
                 ["terraform", command, *plain, *arguments],
                 folder=self.folder,
-                environment={"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"},
+                environment={
+                    "TF_DATA_DIR": self._data_dir,
+                    "TF_IN_AUTOMATION": "1",
+                    "TF_INPUT": "0",
+                    "CHECKPOINT_DISABLE": "1",
+                },
                 quiet=quiet,
                 secret=secret,
             )
         except ProgramError as error:
-            raise explain(error, self.folder) from error
+            raise self._explain(error) from error
 
-
-def explain(error: ProgramError, folder: Path) -> DeployError:
-    """What a complaint of Terraform's means for the operator."""
-    output = error.output
-    if "Error acquiring the state lock" in output:
-        found, who = _LOCK_ID.search(output), _LOCK_WHO.search(output)
-        lock = found[1] if found else "LOCK_ID"
-        return DeployError(
-            f"Terraform's state is locked{f' by {who[1].strip()}' if who else ''}. If somebody is "
-            "deploying, wait. If an earlier run was killed, unlock it and run again:\n"
-            f"    terraform -chdir={folder} force-unlock {lock}"
-        )
-    if "Invalid value for variable" in output:
-        return DeployError(f"a variable in {folder}/terraform.tfvars is wrong:\n{_reasons(output)}")
-    if "No valid credential sources" in output or "ExpiredToken" in output:
-        return DeployError("AWS credentials are missing or have expired: sign in, and run again.")
-    begin = output.find("\nError:")
-    if begin >= 0:  # what goes before is the plan
-        return DeployError(f"Terraform in {folder} says:\n{_reasons(output[begin:])}")
-    return error
+    def _explain(self, error: ProgramError) -> DeployError:
+        """Say what an error of Terraform's means for the operator."""
+        output = error.output
+        if "Error acquiring the state lock" in output:
+            found, who = _LOCK_ID.search(output), _LOCK_WHO.search(output)
+            lock = found[1] if found else "LOCK_ID"
+            holder = f" by {who[1].strip()}" if who else ""
+            return DeployError(
+                f"Terraform's state is locked{holder}. If another deployment is running, wait for "
+                "it. If an earlier one was killed, unlock the state and run again:\n"
+                f"    TF_DATA_DIR={self._data_dir} terraform -chdir={self.folder} "
+                f"force-unlock {lock}"
+            )
+        if "Invalid value for variable" in output:
+            return DeployError(f"invalid value in {self.var_file}:\n{_reasons(output)}")
+        if "No valid credential sources" in output or "ExpiredToken" in output:
+            return DeployError(
+                "AWS credentials are missing or have expired: sign in, and run again."
+            )
+        begin = output.find("\nError:")
+        if begin >= 0:  # what goes before is the plan
+            return DeployError(f"Terraform in {self.folder} says:\n{_reasons(output[begin:])}")
+        return error
 
 
 def _reasons(output: str) -> str:

@@ -57,8 +57,8 @@ class Keepers:
             model = detector.managed_model
             if model is None or ledger is None or look is None:
                 raise ConfigurationError(
-                    f"RETINUE_MODELS[{detector.name}]: this detector has no model that is started "
-                    "and stopped; leave it out"
+                    f"RETINUE_HOSTED_MODELS[{detector.name}]: this detector has no model to start "
+                    "and stop; leave it out"
                 )
             self._keepers[detector.name] = Keeper(
                 model,

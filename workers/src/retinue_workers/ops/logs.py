@@ -47,8 +47,21 @@ class _Forgiving:
 _LOST = suppress(OSError, ValueError)  # one for all: it holds nothing
 
 
-def configure(log_format: Literal["console", "json"], *, level: int = logging.INFO) -> None:
-    """Send structlog and the standard library's logging to standard error, in one format."""
+_TALKATIVE = ("PIL", "boto3", "s3transfer", "sqlalchemy", "urllib3")
+"""Libraries that log data or every call at ``debug``."""
+
+
+def configure(
+    log_format: Literal["console", "json"],
+    log_level: Literal["debug", "info", "warning", "error"] = "info",
+) -> None:
+    """Send structlog and the standard library's logging to standard error, in one format.
+
+    Args:
+        log_format: ``json`` for machines, ``console`` for people.
+        log_level: Lowest level that is written.
+    """
+    level: int = getattr(logging, log_level.upper())
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(_as_json)
         if log_format == "json"
@@ -82,5 +95,7 @@ def configure(log_format: Literal["console", "json"], *, level: int = logging.IN
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(capture=True)  # a warning is a line of the log like any other
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(level, logging.INFO))
+    for name in ("alembic", "botocore"):
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -28,7 +30,7 @@ from retinue_workers.settings.routes import Route, check_routes
 PREFIX = "RETINUE_"
 """What the environment variables' names begin with; the rest is the field's name in capitals."""
 
-MAX_RECEIVE_WAIT_SECONDS = 20
+MAX_WAIT_TIME_SECONDS = 20
 """Longest long poll that SQS allows (``WaitTimeSeconds`` of ReceiveMessage)."""
 
 MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200
@@ -92,10 +94,10 @@ class Settings(BaseModel):
     routes: dict[str, Route] = Field(default_factory=dict)
     """Which images a detector is given, as JSON: ``{"name": {"key": "uploads/*"}}``; routing.md."""
 
-    isolated: dict[str, Isolation] = Field(default_factory=dict)
+    isolation: dict[str, Isolation] = Field(default_factory=dict)
     """Detectors to run in processes of their own, as JSON: ``{"name": {}}``; see isolation.md."""
 
-    models: dict[str, ModelPolicy] = Field(default_factory=dict)
+    hosted_models: dict[str, ModelPolicy] = Field(default_factory=dict)
     """Detectors whose model the worker starts and stops, as JSON with the policy of each:
     ``{"name": {}}``; see custom-labels.md."""
 
@@ -108,7 +110,7 @@ class Settings(BaseModel):
     max_in_flight: int = Field(default=40, ge=10, le=10_000)
     """Most messages received and not yet deleted. SQS hands out at most ten at a time."""
 
-    receive_wait_seconds: int = Field(default=20, ge=0, le=MAX_RECEIVE_WAIT_SECONDS)
+    wait_time_seconds: int = Field(default=20, ge=0, le=MAX_WAIT_TIME_SECONDS)
     """How long one receive waits for a message (long polling). A stop waits for it to end."""
 
     visibility_timeout_seconds: int = Field(default=120, ge=2, le=MAX_VISIBILITY_TIMEOUT_SECONDS)
@@ -131,7 +133,7 @@ class Settings(BaseModel):
     stop_timeout_seconds: float = Field(default=30.0, ge=0, le=3_600)
     """How long after SIGTERM the worker will be killed: the ECS container's ``stopTimeout``."""
 
-    loader_threads: int = Field(default=2, ge=1, le=64)
+    prefetch_threads: int = Field(default=2, ge=1, le=64)
     """Threads that fetch and decode images ahead of the detectors."""
 
     prefetch_images: int = Field(default=8, ge=1, le=1_000)
@@ -155,17 +157,20 @@ class Settings(BaseModel):
     metrics_namespace: str | None = Field(default=None, min_length=1, max_length=255)
     """CloudWatch namespace: metrics go to standard output in the embedded metric format."""
 
-    keep_detections_months: int | None = Field(default=None, ge=1, le=1_200)
+    retention_detections_months: int | None = Field(default=None, ge=1, le=1_200)
     """Whole months of detections that ``retinue maintain`` keeps; all of them if not set."""
 
-    keep_raw_responses_days: int | None = Field(default=None, ge=0, le=36_500)
+    retention_raw_responses_days: int | None = Field(default=None, ge=0, le=36_500)
     """Days that ``retinue maintain`` keeps raw responses of detectors; for ever if not set."""
 
-    keep_deleted_images_days: int = Field(default=30, ge=0, le=36_500)
+    retention_deleted_images_days: int = Field(default=30, ge=0, le=36_500)
     """Days after which ``retinue maintain`` purges images that were removed from S3."""
 
     log_format: Literal["console", "json"] = "json"
     """How log lines are written."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level that is logged. In AWS, alarms and ``make smoke`` count lines of ``info``."""
 
     @field_validator("prices", mode="before")
     @classmethod
@@ -183,8 +188,8 @@ class Settings(BaseModel):
         "prices",
         "monthly_budgets_usd",
         "routes",
-        "isolated",
-        "models",
+        "isolation",
+        "hosted_models",
         "plugin_options",
         mode="before",
     )
@@ -206,20 +211,20 @@ class Settings(BaseModel):
             check_routes(routes, info.data["detectors"])
         return routes
 
-    @field_validator("isolated", mode="after")
+    @field_validator("isolation", mode="after")
     @classmethod
-    def _check_isolated(
-        cls, isolated: dict[str, Isolation], info: ValidationInfo
+    def _check_isolation(
+        cls, isolation: dict[str, Isolation], info: ValidationInfo
     ) -> dict[str, Isolation]:
         """Refuse names of detectors that the worker does not have."""
-        for name in isolated:
-            if name not in info.data.get("detectors", isolated):
+        for name in isolation:
+            if name not in info.data.get("detectors", isolation):
                 raise ValueError(f"{name} is no detector of this worker")
-        return isolated
+        return isolation
 
-    @field_validator("models", mode="after")
+    @field_validator("hosted_models", mode="after")
     @classmethod
-    def _check_models(
+    def _check_hosted_models(
         cls, models: dict[str, ModelPolicy], info: ValidationInfo
     ) -> dict[str, ModelPolicy]:
         """Refuse names of detectors that the worker does not have."""
@@ -315,17 +320,63 @@ def as_tiers(tiers: Sequence[TierPrice], group: str) -> Price:
 
 
 def check_names(environment: Mapping[str, str]) -> None:
-    """Refuse environment variables that look like settings and are none (a typing error).
+    """Refuse environment variables that look like a mistyped setting.
+
+    Other variables pass, whatever they begin with. Kubernetes sets ``RETINUE_SERVICE_HOST`` and its
+    kin in every pod of a namespace that has a service called ``retinue``.
 
     Raises:
-        ConfigurationError: There is one; names it and the variables that exist.
+        ConfigurationError: Names each variable, and the setting that was probably meant.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
-    if unknown:
+    known = sorted(PREFIX + name.upper() for name in Settings.model_fields)
+    meant = {
+        name: setting
+        for name in sorted(environment.keys() - set(known))
+        if (setting := _meant(name, known)) is not None
+    }
+    if meant:
         raise ConfigurationError(
-            f"unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}"
+            "\n".join(
+                f"{name} isn't a setting: use {setting}, or unset it"
+                for name, setting in meant.items()
+            )
         )
+
+
+def _meant(name: str, known: Sequence[str]) -> str | None:
+    """Return the setting of which a variable's name is a near miss, or None."""
+    for setting in known:
+        if name.upper() == setting or _is_typo(name, setting):
+            return setting
+    if not name.startswith(PREFIX) or _OF_KUBERNETES.search(name):
+        return None
+    # Without the prefix, which would make all names alike.
+    settings = {setting.removeprefix(PREFIX): setting for setting in known}
+    close = get_close_matches(name.removeprefix(PREFIX), settings, n=1, cutoff=_SIMILARITY)
+    return settings[close[0]] if close else None
+
+
+def _is_typo(name: str, setting: str) -> bool:
+    """Whether one character was added, left out or replaced, or two neighbours swapped."""
+    differs = next((i for i, (a, b) in enumerate(zip(name, setting, strict=False)) if a != b), None)
+    if differs is None:  # one begins with the other
+        return abs(len(name) - len(setting)) <= 1
+    here, there = name[differs:], setting[differs:]
+    return (
+        here[1:] == there[1:]
+        or here[1:] == there
+        or here == there[1:]
+        or (here[:2] == there[1::-1] and here[2:] == there[2:])
+    )
+
+
+_SIMILARITY = 0.8
+"""Ratio of difflib from which two names are alike: VISIBILITY_TIMEOUT and ..._SECONDS are."""
+
+_OF_KUBERNETES = re.compile(
+    r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$"
+)
+"""Variables that Kubernetes sets for each service of a namespace."""
 
 
 def _explain(error: ValidationError) -> str:

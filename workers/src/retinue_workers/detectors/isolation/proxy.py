@@ -236,7 +236,7 @@ def isolate(
     """
     if detector.capabilities.quotas:
         raise ConfigurationError(
-            f"RETINUE_ISOLATED[{detector.name}]: it shares quotas with other workers "
+            f"RETINUE_ISOLATION[{detector.name}]: it shares quotas with other workers "
             f"({', '.join(detector.capabilities.quotas)}) and must run in the worker's own process"
         )
     described = {"name": detector.name, "version": detector.version}

@@ -1,31 +1,52 @@
-# A whole environment, from bucket to rows. environments/ says how large.
+# One environment of Retinue, from the image bucket to rows in PostgreSQL. Its values are in
+# environments/NAME.tfvars.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  # Unique in the world and known before it exists, so that the network can name it.
-  bucket_name = coalesce(var.bucket_name, "${var.name}-images-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.name}")
+  name = "retinue-${var.environment}"
+
+  # Globally unique, and known before the bucket exists: the network's policies name it.
+  bucket_name = coalesce(var.bucket_name, "${local.name}-images-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.name}")
   bucket_arn  = "arn:${data.aws_partition.current.partition}:s3:::${local.bucket_name}"
   gpu_pools   = { for name, pool in var.pools : name => pool if pool.gpu }
-  network     = { subnet_ids = module.network.subnet_ids, security_group_id = module.network.worker_security_group_id }
 
-  # By way of the capacity providers, so that services wait for them.
-  cluster = { arn = aws_ecs_cluster.this.arn, name = aws_ecs_cluster_capacity_providers.this.cluster_name }
+  network = { subnet_ids = module.network.subnet_ids, security_group_id = module.network.worker_security_group_id }
+
+  # Without the alarms' topic: it comes with the services, and migrations run before there are any.
+  task = {
+    name_prefix        = local.name
+    image              = module.image_reference.images.cpu
+    repository_arn     = module.image_reference.repository_arn
+    cluster            = { arn = aws_ecs_cluster.this.arn, name = aws_ecs_cluster.this.name }
+    network            = local.network
+    key_arn            = module.key.arn
+    log_retention_days = var.log_retention_days
+  }
+}
+
+module "image_reference" {
+  source = "./modules/image_reference"
+
+  repository_name = var.repository_name
+  tag             = var.image_tag
+  uri             = var.image_uri
+  cuda            = length(local.gpu_pools) > 0
 }
 
 module "key" {
-  source = "../key"
+  source = "./modules/key"
 
-  name                 = var.name
+  name                 = local.name
   deletion_window_days = var.protect ? 30 : 7
 }
 
 module "network" {
-  source = "../network"
+  source = "./modules/network"
 
-  name                = var.name
+  name                = local.name
   existing            = var.existing_vpc
   cidr                = var.vpc_cidr
   zone_count          = var.zone_count
@@ -38,7 +59,7 @@ module "network" {
 }
 
 module "image_bucket" {
-  source = "../image_bucket"
+  source = "./modules/image_bucket"
 
   name              = local.bucket_name
   key_arn           = module.key.arn
@@ -48,9 +69,9 @@ module "image_bucket" {
 }
 
 module "database" {
-  source = "../database"
+  source = "./modules/database"
 
-  name                        = var.name
+  name                        = local.name
   vpc_id                      = module.network.vpc_id
   subnet_ids                  = module.network.subnet_ids
   client_security_group_ids   = { workers = module.network.worker_security_group_id }
@@ -68,16 +89,16 @@ module "database" {
   log_retention_days          = var.log_retention_days
 }
 
-# Container Insights would make it by itself, in clear and for ever.
+# Container Insights would otherwise create this log group, unencrypted and without expiry.
 resource "aws_cloudwatch_log_group" "container_insights" {
-  # checkov:skip=CKV_AWS_338:how long is the environment's to say, and production says a year
-  name              = "/aws/ecs/containerinsights/${var.name}/performance"
+  # checkov:skip=CKV_AWS_338:each environment sets its own retention; production keeps a year
+  name              = "/aws/ecs/containerinsights/${local.name}/performance"
   retention_in_days = var.log_retention_days
   kms_key_id        = module.key.arn
 }
 
 resource "aws_ecs_cluster" "this" {
-  name = var.name
+  name = local.name
 
   # Scaling reads RunningTaskCount.
   setting {
@@ -94,11 +115,11 @@ resource "aws_ecs_cluster_capacity_providers" "this" {
 }
 
 module "gpu_capacity" {
-  source   = "../gpu_capacity"
+  source   = "./modules/gpu_capacity"
   for_each = local.gpu_pools
 
-  name                 = "${var.name}-${each.key}"
-  cluster_name         = var.name
+  name                 = "${local.name}-${each.key}"
+  cluster_name         = local.name
   network              = local.network
   instance_types       = each.value.gpu_instance_types
   max                  = each.value.max
@@ -107,74 +128,55 @@ module "gpu_capacity" {
 }
 
 module "migrations" {
-  source = "../migrations"
+  source = "./modules/migrations"
 
-  name               = var.name
-  image              = var.images.cpu
-  repository_arn     = var.repository_arn
-  cluster_name       = aws_ecs_cluster.this.name
-  network            = local.network
-  database           = module.database.owner
-  analyst            = module.database.analyst
-  key_arn            = module.key.arn
-  log_retention_days = var.log_retention_days
+  task     = local.task
+  database = module.database.owner
+  analyst  = module.database.analyst
 }
 
 module "maintenance" {
-  source = "../maintenance"
+  source = "./modules/maintenance"
 
-  name               = var.name
-  image              = var.images.cpu
-  repository_arn     = var.repository_arn
-  cluster_arn        = aws_ecs_cluster.this.arn
-  network            = local.network
-  database           = module.database.owner
-  keep               = var.keep
-  key_arn            = module.key.arn
-  alarm_topic_arn    = module.observability.alarm_topic_arn
-  log_retention_days = var.log_retention_days
+  task            = local.task
+  database        = module.database.owner
+  retention       = var.retention
+  alarm_topic_arn = module.observability.alarm_topic_arn
 }
 
 module "pool" {
-  source   = "../pool"
+  source   = "./modules/pool"
   for_each = var.pools
 
-  name                  = var.name
+  # The cluster's name comes from the capacity providers, so that services wait for them.
+  task = merge(local.task, {
+    image   = each.value.gpu ? module.image_reference.images.cuda : local.task.image
+    cluster = merge(local.task.cluster, { name = aws_ecs_cluster_capacity_providers.this.cluster_name })
+  })
+
   pool_name             = each.key
   config                = each.value
-  image                 = each.value.gpu ? coalesce(var.images.cuda, var.images.cpu) : var.images.cpu
-  repository_arn        = var.repository_arn
-  cluster               = local.cluster
   gpu_capacity_provider = each.value.gpu ? module.gpu_capacity[each.key].name : null
-  network               = local.network
   topic_arn             = module.image_bucket.topic_arn
   bucket_arn            = module.image_bucket.arn
   database              = module.database.worker
-  key_arn               = module.key.arn
   alarm_topic_arn       = module.observability.alarm_topic_arn
-  log_retention_days    = var.log_retention_days
 }
 
 module "model_reaper" {
-  source = "../model_reaper"
+  source = "./modules/model_reaper"
   count  = length(var.model_project_arns) > 0 ? 1 : 0
 
-  name               = var.name
-  image              = var.images.cpu
-  repository_arn     = var.repository_arn
-  cluster_arn        = aws_ecs_cluster.this.arn
-  network            = local.network
-  database           = module.database.worker
-  project_arns       = var.model_project_arns
-  key_arn            = module.key.arn
-  alarm_topic_arn    = module.observability.alarm_topic_arn
-  log_retention_days = var.log_retention_days
+  task            = local.task
+  database        = module.database.worker
+  project_arns    = var.model_project_arns
+  alarm_topic_arn = module.observability.alarm_topic_arn
 }
 
 module "observability" {
-  source = "../observability"
+  source = "./modules/observability"
 
-  name                = var.name
+  name                = local.name
   cluster_name        = aws_ecs_cluster.this.name
   database_identifier = module.database.identifier
   key_arn             = module.key.arn

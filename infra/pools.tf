@@ -1,9 +1,11 @@
-# What an operator decides about each pool. The checks are in modules/pool/config.tf, and a test
-# holds this type to be the same in the stack, in its environments, and there.
+# What a pool can be given. This is the only declaration of its type and defaults: modules/pool gets
+# one value of the map as it is, and checks it (modules/pool/config.tf).
 
 variable "pools" {
-  description = "Pools by name: detectors with options, which images, size, scaling and time limits. infra/README.md explains each."
+  description = "Pools by name. A pool is a queue and a service of workers: its detectors with their options, which images it gets, its size, scaling and time limits. README.md describes each attribute."
   type = map(object({
+    # Detectors with their options as text (numbers, true and lists in JSON), their prices and budgets, and
+    # which images they get.
     detectors           = map(map(string))
     prices              = optional(map(number), {})
     price_tiers         = optional(map(list(object({ up_to_units = optional(number), usd = number }))), {})
@@ -11,6 +13,7 @@ variable "pools" {
     key_prefixes        = optional(list(string), [])
     key_suffixes        = optional(list(string), [])
 
+    # Conditions by detector: docs/routing.md.
     routes = optional(map(object({
       bucket         = optional(list(string))
       key            = optional(list(string))
@@ -33,8 +36,11 @@ variable "pools" {
         if_unknown     = optional(string)
       })), [])
     })), {})
-    isolated = optional(map(object({ max_memory_bytes = optional(number) })), {})
-    models = optional(map(object({
+
+    # Detectors in processes of their own (docs/isolation.md), and detectors whose Custom Labels model the
+    # workers start and stop (docs/custom-labels.md).
+    isolation = optional(map(object({ max_memory_bytes = optional(number) })), {})
+    hosted_models = optional(map(object({
       backlog         = optional(number, 1)
       oldest_seconds  = optional(number)
       windows         = optional(list(object({ cron = string, minutes = number })), [])
@@ -46,20 +52,25 @@ variable "pools" {
       images_per_unit = optional(number, 5000)
       max_failures    = optional(number, 3)
     })), {})
+
+    # EventBridge bus that finished runs are published to.
     event_bus_arn = optional(string)
 
+    # Size of a task in CPU units and MiB; share of tasks on spot capacity.
     cpu                = optional(number, 1024)
     memory             = optional(number, 2048)
     gpu                = optional(bool, false)
     gpu_instance_types = optional(list(string), ["g4dn.xlarge", "g5.xlarge"])
     spot_share         = optional(number, 0)
 
+    # Number of tasks. With min = 0 the pool sleeps when it has nothing to do.
     min                        = optional(number, 0)
     max                        = optional(number, 4)
     images_per_minute_per_task = optional(number, 60)
     latency_target_seconds     = optional(number, 300)
     idle_minutes               = optional(number, 15)
 
+    # Settings of the worker: docs/settings.md. `settings` takes those without an attribute here.
     max_in_flight              = optional(number, 40)
     max_receive_count          = optional(number, 5)
     visibility_timeout_seconds = optional(number, 120)
@@ -69,6 +80,7 @@ variable "pools" {
     stop_timeout_seconds       = optional(number, 90)
     settings                   = optional(map(string), {})
 
+    # Limits of the pool's alarms.
     alarm_age_seconds    = optional(number, 1800)
     alarm_failed_percent = optional(number, 10)
   }))

@@ -1,11 +1,11 @@
 mock_provider "aws" {
-  source = "../../testing"
+  source = "./testing"
 }
 
 variables {
-  name           = "retinue-test"
-  repository_arn = "arn:aws:ecr:eu-west-1:123456789012:repository/retinue"
-  images         = { cpu = "retinue:1.0.0", cuda = "retinue:1.0.0-cuda" }
+  environment = "test"
+  region      = "eu-west-1"
+  image_tag   = "1.0.0"
 
   pools = {
     labels = { detectors = { rekognition-labels = { min_confidence = 0.5 }, rekognition-text = {} } }
@@ -17,24 +17,24 @@ variables {
         tags  = { review = ["yes"] }
         found = [{ detector = "onnx-objects", label = ["person"], min_confidence = 0.5 }]
       } }
-      isolated      = { onnx-objects = {} }
+      isolation     = { onnx-objects = {} }
       event_bus_arn = "arn:aws:events:eu-west-1:123456789012:event-bus/retinue"
     }
     objects = { detectors = { onnx-objects = {} }, gpu = true, cpu = 3584, memory = 14000, spot_share = 1 }
   }
 }
 
-run "stack" {
+run "everything" {
   command = apply
 
   variables {
     model_project_arns = ["arn:aws:rekognition:eu-west-1:123456789012:project/birds/*"]
-    keep               = { detections_months = 24, raw_responses_days = 90 }
+    retention          = { detections_months = 24, raw_responses_days = 90 }
   }
 
   assert {
     condition     = output.bucket_name != "" && local.bucket_name == "retinue-test-images-123456789012-eu-west-1"
-    error_message = "the bucket's name must be unique in the world"
+    error_message = "the bucket's name must be globally unique"
   }
 
   assert {
@@ -62,12 +62,11 @@ run "no_reaper_without_models" {
   command = plan
 
   variables {
-    pools  = { labels = { detectors = { rekognition-labels = {} } } }
-    images = { cpu = "retinue:1.0.0" }
+    pools = { labels = { detectors = { rekognition-labels = {} } } }
   }
 
   assert {
     condition     = length(module.model_reaper) == 0 && length(module.gpu_capacity) == 0
-    error_message = "nothing must be made that nobody asked for"
+    error_message = "optional parts must not be created unless they are asked for"
   }
 }

@@ -8,10 +8,10 @@ terraform {
     }
   }
 
-  # bootstrap/ makes the bucket; its name comes with `terraform init -backend-config=bucket=…`. The
-  # bucket encrypts with bootstrap's key. `encrypt = true` would ask for S3's own key instead.
+  # `terraform init -backend-config=…` adds the bucket, the region and the key (one for each
+  # environment). The bucket encrypts with bootstrap's key; `encrypt = true` would replace that key
+  # by S3's own.
   backend "s3" {
-    key          = "retinue/production.tfstate"
     use_lockfile = true
   }
 }
@@ -23,7 +23,7 @@ provider "aws" {
   default_tags {
     tags = {
       Project     = "retinue"
-      Environment = local.environment
+      Environment = var.environment
     }
   }
 }

@@ -1,5 +1,5 @@
 output "bucket_name" {
-  description = "Where to drop images."
+  description = "Bucket to upload images to."
   value       = module.image_bucket.name
 }
 
@@ -9,7 +9,7 @@ output "cluster_name" {
 }
 
 output "pools" {
-  description = "Each pool: queue, dead-letter queue, service, task definition, log group."
+  description = "Queue, dead-letter queue, service, task definition and log group of each pool."
   value = { for name, pool in module.pool : name => {
     queue_url             = pool.queue.url
     dead_letter_queue_url = pool.dead_letter_queue.url
@@ -20,7 +20,7 @@ output "pools" {
 }
 
 output "migrate" {
-  description = "Parameters for `aws ecs run-task --cli-input-json` that migrate the database."
+  description = "Input for `aws ecs run-task --cli-input-json` that migrates the database."
   value       = module.migrations.run
 }
 
@@ -30,16 +30,16 @@ output "database_identifier" {
 }
 
 output "analyst_policy_arn" {
-  description = "ARN of the policy to attach to people who ask questions."
+  description = "ARN of the policy that lets an analyst sign in to the database. Attach it to their roles."
   value       = module.database.analyst_policy_arn
 }
 
 output "alarm_topic_arn" {
-  description = "ARN of the topic that alarms go to."
+  description = "ARN of the SNS topic that alarms are sent to."
   value       = module.observability.alarm_topic_arn
 }
 
 output "dashboard_url" {
-  description = "The dashboard."
+  description = "Address of the CloudWatch dashboard."
   value       = "https://${data.aws_region.current.name}.console.aws.amazon.com/cloudwatch/home?region=${data.aws_region.current.name}#dashboards:name=${module.observability.dashboard_name}"
 }

@@ -1,0 +1,45 @@
+# Values that the root itself refuses. The modules refuse the rest, each with tests of its own.
+
+mock_provider "aws" {
+  source = "./testing"
+}
+
+variables {
+  environment = "test"
+  region      = "eu-west-1"
+  image_tag   = "1.0.0"
+  pools       = { labels = { detectors = { rekognition-labels = {} } } }
+}
+
+run "refuses_bad_input" {
+  command = plan
+
+  variables {
+    environment        = "Test"
+    region             = "Ireland"
+    account_id         = "1234"
+    log_retention_days = 31
+  }
+
+  expect_failures = [var.environment, var.region, var.account_id, var.log_retention_days]
+}
+
+run "refuses_neither_tag_nor_uri" {
+  command = plan
+
+  variables {
+    image_tag = null
+  }
+
+  expect_failures = [var.image_tag]
+}
+
+run "refuses_no_pools" {
+  command = plan
+
+  variables {
+    pools = {}
+  }
+
+  expect_failures = [var.pools]
+}
