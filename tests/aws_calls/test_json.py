@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from retinue_aws import calls, read_json
+from retinue_aws import encode_json, json_text, read_json
 
 texts = st.text(st.characters())  # with NUL and unpaired surrogates
 values = st.recursive(
@@ -69,4 +69,4 @@ def written(write: Any, value: Any) -> Any:
 @example({"Image": {"Bytes": b"\xff\x00"}, "None": None})
 @example([None, math.nan])
 def test_parameters_are_written_as_python_writes_them(value: Any) -> None:
-    assert written(calls._encode, value) == written(calls._slowly, value)
+    assert written(encode_json, value) == written(json_text._slow_encoder.encode, value)
