@@ -38,6 +38,9 @@ _Sign: TypeAlias = Callable[[Operation, ReadOnlyCredentials | None], tuple[URL, 
 _Response: TypeAlias = tuple[AWSResponse, Mapping[str, Any]]
 """An answer, and what botocore reads in it."""
 
+_GOOD = AWSResponse("", 200, cast("Any", {}), None)
+"""Tells botocore's retry quota that a call succeeded."""
+
 _KEY = "key"
 """Stands for the object's key when botocore prepares a bucket's requests."""
 
@@ -78,7 +81,7 @@ class AwsClient:
         ca_bundle: File of trusted certificate authorities, in place of the client's own.
 
     Raises:
-        InvalidProxiesConfigError: The client's ``proxies_config`` can't be used.
+        InvalidProxiesConfigError: A proxy is to forward HTTPS requests without a tunnel.
     """
 
     def __init__(self, client: Any, *, ca_bundle: str | None = None) -> None:
@@ -225,18 +228,18 @@ class AwsClient:
             except (ConnectionError, HTTPClientError) as failure:
                 error = failure
             else:
-                received = _received(answer)
                 if answer.status < 300:
-                    _check(prepared, received, answer)
+                    _check(prepared, answer)
                     events: Any = self._client.meta.events
                     events.emit(
                         prepared.event("after-call"),
-                        http_response=received,
+                        http_response=_GOOD,
                         parsed={},
                         model=prepared.model,
                         context=context,
                     )
                     return answer
+                received = _received(answer)
                 error = self._refusal(prepared, received, answer)
                 response = received, cast("Any", error.response)
             context = context or dict(prepared.request["context"])
@@ -331,15 +334,16 @@ class _Raw(BytesIO):
         return [self.getvalue()]
 
 
-def _check(prepared: Operation, received: AWSResponse, answer: HttpAnswer) -> None:
+def _check(prepared: Operation, answer: HttpAnswer) -> None:
     """Compare an object with the checksum that S3 sent with it.
 
     Raises:
         FlexibleChecksumError: They differ.
     """
-    response = {"headers": received.headers, "body": received.raw, "context": {}}
     context = prepared.request["context"]
     if answer.body and context.get("checksum", {}).get("response_algorithms"):
+        received = _received(answer)
+        response = {"headers": received.headers, "body": received.raw, "context": {}}
         handle_checksum_body(cast("Any", received), response, context, prepared.model)
         response["body"].read()
 

@@ -93,8 +93,7 @@ class HttpSession:
         ca_bundle: File of trusted certificate authorities, in place of the client's own.
 
     Raises:
-        InvalidProxiesConfigError: A proxy's certificate can't be read, or HTTPS requests are to be
-            forwarded by the proxy without a tunnel.
+        InvalidProxiesConfigError: The proxy is to forward HTTPS requests without a tunnel.
     """
 
     def __init__(self, client: BaseClient, ca_bundle: str | None = None) -> None:
@@ -110,11 +109,10 @@ class HttpSession:
         self._proxies: Any = resolved._proxy_config  # noqa: SLF001
         if self._proxies.settings.get("proxy_use_forwarding_for_https"):
             raise InvalidProxiesConfigError(error="proxy_use_forwarding_for_https isn't supported")
-        self._proxy_contexts: dict[str, ssl.SSLContext | None] = {
-            url: resolved._setup_proxy_ssl_context(url)  # noqa: SLF001
-            for url in map(self._proxies.proxy_url_for, ("https://", "http://"))
-            if url
-        }
+        self._proxy_urls: list[str] = [
+            url for url in map(self._proxies.proxy_url_for, ("https://", "http://")) if url
+        ]
+        self._proxy_context: Any = resolved._setup_proxy_ssl_context  # noqa: SLF001
         config: Any = client.meta.config
         self._connect_seconds: float = config.connect_timeout
         self._read_seconds: float = config.read_timeout
@@ -126,9 +124,9 @@ class HttpSession:
     ) -> HttpAnswer:
         """Send a request once and read the answer.
 
-        Connecting may take the client's ``connect_timeout``, each wait for data its
-        ``read_timeout``. All of it is bounded by their sum and a second for each 64 KiB of the
-        larger one of ``body`` and ``max_bytes`` (of what exceeds 64 KiB).
+        Connecting may take the client's ``connect_timeout``, and each wait for data its
+        ``read_timeout``. In total a request may take their sum and a second for each 64 KiB of its
+        body, or if it has none, of ``max_bytes``.
 
         Args:
             method: The HTTP method.
@@ -142,13 +140,12 @@ class HttpSession:
             TruncatedBodyError: The answer's body is shorter than announced.
             BotoCoreError: There is no answer. The class is the one that botocore would raise.
         """
-        session = self._session or self._open()
-        proxy_url = self._proxies.proxy_url_for(str(url)) if self._proxy_contexts else None
+        session = self._session or self._open(str(url))
+        proxy_url = self._proxies.proxy_url_for(str(url)) if self._proxy_urls else None
         kind: Any = BytesIO(body) if len(body) > _LARGE_BODY_BYTES else body or None
-        larger = max(len(body), max_bytes)
-        timeout = self._timeout if larger < SLOWEST_BYTES_PER_SECOND else self._timeout_for(larger)
-        read = 0
-        expected: int | None = None
+        size = len(body) or max_bytes
+        timeout = self._timeout if size < SLOWEST_BYTES_PER_SECOND else self._timeout_for(size)
+        response = None
         try:
             async with session.request(
                 method,
@@ -159,21 +156,17 @@ class HttpSession:
                 timeout=timeout,
                 proxy=proxy_url,
             ) as response:
-                expected = response.content_length
-                is_error = response.status >= 300
-                limit = _LONGEST_ERROR_BYTES if is_error else max_bytes
-                pieces = []
-                async for piece in response.content.iter_any():
-                    pieces.append(piece)
-                    read += len(piece)
-                    if read > limit and is_error:
-                        break
-                    if read > limit:
-                        raise BodyTooLargeError(endpoint_url=str(url), max_bytes=max_bytes)
-                return HttpAnswer(str(url), response.status, response.headers, b"".join(pieces))
+                limit = max_bytes if response.status < 300 else _LONGEST_ERROR_BYTES
+                received = await _read(response, limit)
+                if len(received) > max_bytes and response.status < 300:
+                    raise BodyTooLargeError(endpoint_url=str(url), max_bytes=max_bytes)
+                return HttpAnswer(str(url), response.status, response.headers, received)
         except aiohttp.ClientPayloadError as error:
             raise TruncatedBodyError(
-                endpoint_url=str(url), actual_bytes=read, expected_bytes=expected, error=error
+                endpoint_url=str(url),
+                actual_bytes=response.content.total_bytes if response else 0,
+                expected_bytes=response.content_length if response else None,
+                error=error,
             ) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _explain(error, str(url), proxy_url) from error
@@ -184,19 +177,24 @@ class HttpSession:
         if session is not None:
             await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, url: str) -> aiohttp.ClientSession:
         """Open a session on the running loop.
 
         Raises:
-            SSLError: A certificate or a bundle of certificates can't be read.
+            BotoCoreError: A certificate can't be read. botocore, too, reads them when it connects.
         """
         try:
             context = _tls_context(self._verify, *self._certificate)
-        except OSError as error:  # as botocore, which reads them when it connects
-            raise SSLError(endpoint_url="", error=error) from error
+            proxy_contexts = {url: self._proxy_context(url) for url in self._proxy_urls}
+        except ssl.SSLError as error:
+            raise SSLError(endpoint_url=url, error=error) from error
+        except OSError as error:
+            raise ConnectionClosedError(endpoint_url=url, error=error) from error
+        except InvalidProxiesConfigError as error:
+            raise HTTPClientError(error=error) from error
         self._session = aiohttp.ClientSession(
             connector=_Connector(
-                self._proxy_contexts,
+                proxy_contexts,
                 ssl=context,
                 limit=0,
                 keepalive_timeout=IDLE_SECONDS,
@@ -247,16 +245,37 @@ class _Connector(aiohttp.TCPConnector):
 
 @cache
 def _tls_context(verify: bool | str, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    """Return botocore's TLS settings for a service, read once since they take a megabyte."""
+    """Return botocore's TLS settings for a service, made once since they take a megabyte.
+
+    Raises:
+        SSLError: There is something wrong with a file, or the authorities can't be read.
+        OSError: The certificate or the key can't be read.
+    """
     context: ssl.SSLContext = create_urllib3_context()
     if verify:
-        context.load_verify_locations(str(get_cert_path(cast("bool", verify))))
+        try:
+            context.load_verify_locations(str(get_cert_path(cast("bool", verify))))
+        except OSError as error:
+            raise ssl.SSLError(str(error)) from error
         context.check_hostname = True  # botocore leaves this to urllib3
     else:
         context.verify_mode = ssl.CERT_NONE
     if certificate:
         context.load_cert_chain(certificate, key)
     return context
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return the body, or more than ``limit`` bytes of a larger one."""
+    expected = response.content_length
+    if expected is not None and expected <= limit:
+        return await response.read()
+    pieces: list[bytes] = []
+    size = 0
+    while size <= limit and (piece := await response.content.readany()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
 
 
 _Fault: TypeAlias = aiohttp.ClientError | OSError
@@ -287,4 +306,8 @@ def _is_proxys(error: _Fault, proxy_url: str) -> bool:
     """Return whether the proxy couldn't be reached, or refused to make a tunnel."""
     if isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientHttpProxyError):
         return True
-    return isinstance(error, aiohttp.ClientConnectorError) and error.host == URL(proxy_url).host
+    proxy = URL(proxy_url)
+    return isinstance(error, aiohttp.ClientConnectorError) and (error.host, error.port) == (
+        proxy.host,
+        proxy.port,
+    )

@@ -28,6 +28,7 @@ class Operation:
         model: The operation as botocore describes it.
         request: botocore's request: URL, headers, and the context for its event handlers.
         url: The URL of that.
+        service: The service's name in botocore's events.
         signature: The signature of this second.
     """
 
@@ -35,9 +36,11 @@ class Operation:
     model: OperationModel
     request: Mapping[str, Any]
     url: URL = field(init=False)
+    service: str = field(init=False)
     signature: "Signature | None" = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        self.service = self.model.service_model.service_id.hyphenize()
         self.url = URL(self.request["url"], encoded=True)
 
     @property
@@ -47,7 +50,7 @@ class Operation:
 
     def event(self, name: str) -> str:
         """Return the full name of one of botocore's events."""
-        return f"{name}.{self.model.service_model.service_id.hyphenize()}.{self.model.name}"
+        return f"{name}.{self.service}.{self.model.name}"
 
     def sign(
         self,
@@ -143,7 +146,7 @@ class Signature:
         if authorization.startswith(_SIGNED_ALIKE) and "X-Amz-Content-SHA256" not in others:
             scope = authorization.removeprefix(_SIGNED_ALIKE).partition(",")[0]
             *_, region, service, _ = scope.split("/")
-            signer = SigV4Auth(cast("ReadOnlyCredentials", credentials), service, region)
+            signer = _Signer(cast("ReadOnlyCredentials", credentials), service, region)
             plain = AWSRequest(request.method, request.url, headers=others, data=b"")
             plain.context.update(request.context)
             whole = signer.canonical_request(plain)
@@ -159,6 +162,22 @@ class Signature:
         text = self.signer.string_to_sign(self.request, whole)
         signature = self.signer.signature(text, self.request)
         return {**self.others, "Authorization": f"{self.authorization}={signature}"}
+
+
+class _Signer(SigV4Auth):
+    """botocore's signer. It derives the key of the day, region and service once."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._derived: dict[tuple[bytes, str], bytes] = {}
+
+    def _sign(self, key: bytes, msg: str, hex: bool = False) -> Any:  # noqa: A002
+        if hex:
+            return super()._sign(key, msg, hex=True)  # type: ignore[misc]
+        derived = self._derived.get((key, msg))
+        if derived is None:
+            derived = self._derived[key, msg] = super()._sign(key, msg)  # type: ignore[misc]
+        return derived
 
 
 def prepare(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -> Operation:
