@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 import boto3
 import botocore.session
 import pytest
+import uvloop
 from aws_client.server import Server, serving
 from botocore.config import Config
+from botocore.loaders import create_loader
 from retinue_aws import AwsClient
 
 T = TypeVar("T")
+LOADER = create_loader()
 Make = Callable[..., Any]
 QUEUE = "http://sqs.eu-west-1.amazonaws.com/000000000000/photos"
 RECEIVE = {"QueueUrl": QUEUE, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
@@ -43,7 +46,7 @@ def make() -> Make:
     def client(
         url: str | None = None, service: str = "sqs", credentials: Any = "keys", **config: Any
     ) -> Any:
-        core = botocore.session.Session()
+        core = new_core()
         if credentials == "keys":
             core.set_credentials("AKIDKEYS", "secret")
         elif credentials is not None:
@@ -55,8 +58,21 @@ def make() -> Make:
     return client
 
 
-def using(client: Any, work: Callable[[AwsClient], Awaitable[T]], **options: Any) -> T:
-    """Make an ``AwsClient`` of a boto3 client and run a coroutine with it."""
+def new_core(profile: str | None = None) -> botocore.session.Session:
+    """Return a new botocore session that shares what is slow to read."""
+    core = botocore.session.Session(profile=profile)
+    core.register_component("data_loader", LOADER)
+    return core
+
+
+def using(
+    client: Any,
+    work: Callable[[AwsClient], Awaitable[T]],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
+    **options: Any,
+) -> T:
+    """Make an ``AwsClient`` of a boto3 client and run a coroutine with it, as a worker does."""
 
     async def run() -> T:
         calls = AwsClient(client, **options)
@@ -65,7 +81,8 @@ def using(client: Any, work: Callable[[AwsClient], Awaitable[T]], **options: Any
         finally:
             await calls.aclose()
 
-    return asyncio.run(run())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(run())
 
 
 def receive(client: Any, **options: Any) -> Any:

@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.session
 import pytest
 import trustme
-from aws_client.conftest import RECEIVE, using
+from aws_client.conftest import RECEIVE, new_core, using
 from aws_client.server import Reply, Request, Server, serving
 from botocore.config import Config
-from botocore.loaders import create_loader
 from retinue_aws import AwsClient
 
 
@@ -144,16 +142,6 @@ def outcome(world: World, ask: Callable[[], Any]) -> Any:
     }
 
 
-LOADER = create_loader()
-
-
-def session(profile: str | None) -> boto3.Session:
-    """Return a new session that shares what is slow to read."""
-    core = botocore.session.Session(profile=profile)
-    core.register_component("data_loader", LOADER)
-    return boto3.Session(botocore_session=core)
-
-
 def hold(
     world: World,
     expected: str,
@@ -179,7 +167,7 @@ def hold(
         world.write_profile()
 
     def client() -> Any:
-        return session(profile).client(service, **options)
+        return boto3.Session(botocore_session=new_core(profile)).client(service, **options)
 
     def ask_boto3() -> Any:
         made = client()
@@ -697,7 +685,7 @@ def test_tcp_keepalive(world: World, source: str) -> None:
         options["config"] = Config(tcp_keepalive=True)
     if world.profile:
         world.write_profile()
-    client = session(options.pop("profile", None)).client(
+    client = boto3.Session(botocore_session=new_core(options.pop("profile", None))).client(
         "sqs", endpoint_url=world.service.url, **options
     )
 

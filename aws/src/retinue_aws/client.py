@@ -324,7 +324,9 @@ class AwsClient:
 
 def _received(answer: HttpAnswer) -> AWSResponse:
     """Return an answer as botocore's event handlers and parsers expect it."""
-    return AWSResponse(answer.url, answer.status, cast("Any", answer.headers), _Raw(answer.body))
+    return AWSResponse(
+        str(answer.url), answer.status, cast("Any", answer.headers), _Raw(answer.body)
+    )
 
 
 class _Raw(BytesIO):
@@ -341,7 +343,8 @@ def _check(prepared: Operation, answer: HttpAnswer) -> None:
         FlexibleChecksumError: They differ.
     """
     context = prepared.request["context"]
-    if answer.body and context.get("checksum", {}).get("response_algorithms"):
+    algorithms = context.get("checksum", {}).get("response_algorithms", ())
+    if any(f"x-amz-checksum-{algorithm}" in answer.headers for algorithm in algorithms):
         received = _received(answer)
         response = {"headers": received.headers, "body": received.raw, "context": {}}
         handle_checksum_body(cast("Any", received), response, context, prepared.model)

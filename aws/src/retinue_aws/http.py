@@ -1,5 +1,6 @@
 """HTTP by aiohttp, with the proxies, certificates, timeouts and errors of a boto3 client."""
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Mapping
@@ -69,7 +70,7 @@ class HttpAnswer:
         body: The body as it was sent, without decompression.
     """
 
-    url: str
+    url: URL
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -114,9 +115,12 @@ class HttpSession:
         ]
         self._proxy_context: Any = resolved._setup_proxy_ssl_context  # noqa: SLF001
         config: Any = client.meta.config
-        self._connect_seconds: float = config.connect_timeout
-        self._read_seconds: float = config.read_timeout
-        self._timeout = self._timeout_for(0)
+        self._timeout = aiohttp.ClientTimeout(
+            total=None,  # aiohttp's own costs more than asyncio's
+            connect=config.connect_timeout,
+            sock_read=config.read_timeout,
+        )
+        self._seconds: float = config.connect_timeout + config.read_timeout
         self._session: aiohttp.ClientSession | None = None
 
     async def send(
@@ -143,24 +147,20 @@ class HttpSession:
         session = self._session or self._open(str(url))
         proxy_url = self._proxies.proxy_url_for(str(url)) if self._proxy_urls else None
         kind: Any = BytesIO(body) if len(body) > _LARGE_BODY_BYTES else body or None
-        size = len(body) or max_bytes
-        timeout = self._timeout if size < SLOWEST_BYTES_PER_SECOND else self._timeout_for(size)
+        seconds = self._seconds + (len(body) or max_bytes) // SLOWEST_BYTES_PER_SECOND
         response = None
         try:
-            async with session.request(
-                method,
-                url,
-                headers=headers,
-                data=kind,
-                allow_redirects=False,
-                timeout=timeout,
-                proxy=proxy_url,
-            ) as response:
+            async with (
+                asyncio.timeout(seconds),
+                session.request(
+                    method, url, headers=headers, data=kind, allow_redirects=False, proxy=proxy_url
+                ) as response,
+            ):
                 limit = max_bytes if response.status < 300 else _LONGEST_ERROR_BYTES
                 received = await _read(response, limit)
                 if len(received) > max_bytes and response.status < 300:
                     raise BodyTooLargeError(endpoint_url=str(url), max_bytes=max_bytes)
-                return HttpAnswer(str(url), response.status, response.headers, received)
+                return HttpAnswer(url, response.status, response.headers, received)
         except aiohttp.ClientPayloadError as error:
             raise TruncatedBodyError(
                 endpoint_url=str(url),
@@ -216,14 +216,6 @@ class HttpSession:
         for option in self._socket_options:
             made.setsockopt(*option)
         return made
-
-    def _timeout_for(self, body_bytes: int) -> aiohttp.ClientTimeout:
-        seconds = self._connect_seconds + self._read_seconds
-        return aiohttp.ClientTimeout(
-            total=seconds + body_bytes // SLOWEST_BYTES_PER_SECOND,
-            connect=self._connect_seconds,
-            sock_read=self._read_seconds,
-        )
 
 
 class _Connector(aiohttp.TCPConnector):
