@@ -364,3 +364,8 @@ def test_an_exhausted_retry_quota_does_not_block_the_loop(
         await calls.call("ReceiveMessage", RECEIVE)
 
     using(client, ask)
+
+
+def test_timeouts_can_be_switched_off(server: Server, make: Make) -> None:
+    client = make(server.url, connect_timeout=None, read_timeout=None)
+    assert receive(client) == Answer({}, "")

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from http import HTTPStatus
+from functools import partial
+from http.client import responses
 from io import BytesIO
 from itertools import count
 from typing import Any, TypeAlias, cast
@@ -20,6 +21,7 @@ from botocore.exceptions import (
 )
 from botocore.hooks import first_non_none_response
 from botocore.httpchecksum import handle_checksum_body
+from botocore.model import OperationModel
 from botocore.parsers import ResponseParserError, create_parser
 from botocore.utils import percent_encode
 from yarl import URL
@@ -34,9 +36,6 @@ LONGEST_ANSWER_BYTES = 67_108_864
 
 _Sign: TypeAlias = Callable[[Operation, ReadOnlyCredentials | None], tuple[URL, Mapping[str, str]]]
 """Returns the URL and the signed headers of an attempt."""
-
-_Response: TypeAlias = tuple[AWSResponse, Mapping[str, Any]]
-"""An answer, and what botocore reads in it."""
 
 _GOOD = AWSResponse("", 200, cast("Any", {}), None)
 """Tells botocore's retry quota that a call succeeded."""
@@ -117,7 +116,10 @@ class AwsClient:
         answer = await self._answer(
             (operation, ""),
             parameters,
-            lambda prepared, credentials: (prepared.url, prepared.headers(credentials, body)),
+            lambda prepared, credentials: (
+                prepared.url,
+                prepared.signed_headers(credentials, body),
+            ),
             body,
             LONGEST_ANSWER_BYTES,
         )
@@ -219,20 +221,19 @@ class AwsClient:
         for attempt in count(1):
             prepared = self._prepared.get(key) or await self._prepare(key, parameters)
             url, headers = sign(prepared, await self._credentials.get())
-            response: _Response | None = None
+            received: AWSResponse | None = None
             error: ClientError | BotoCoreError
             try:
                 answer = await self._http.send(
-                    prepared.method, url, headers, body, max_bytes=max_bytes
+                    prepared.request["method"], url, headers, body, max_bytes=max_bytes
                 )
             except (ConnectionError, HTTPClientError) as failure:
                 error = failure
             else:
                 if answer.status < 300:
                     _check(prepared, answer)
-                    events: Any = self._client.meta.events
-                    events.emit(
-                        prepared.event("after-call"),
+                    prepared.emit(
+                        "after-call",
                         http_response=_GOOD,
                         parsed={},
                         model=prepared.model,
@@ -240,10 +241,9 @@ class AwsClient:
                     )
                     return answer
                 received = _received(answer)
-                error = self._refusal(prepared, received, answer)
-                response = received, cast("Any", error.response)
+                error = self._refusal(prepared.model, received, answer)
             context = context or dict(prepared.request["context"])
-            delay = await self._delay(prepared, attempt, context, response, error)
+            delay = await self._delay(prepared, attempt, context, received, error)
             if delay is None:
                 raise error
             if key[1]:
@@ -264,69 +264,59 @@ class AwsClient:
         prepared: Operation,
         attempt: int,
         context: dict[str, Any],
-        response: _Response | None,
+        received: AWSResponse | None,
         error: ClientError | BotoCoreError,
     ) -> float | None:
-        """Ask botocore when to try again.
-
-        Returns:
-            The delay in seconds; ``None`` if botocore sees no reason to.
-        """
-        model = prepared.model
-        if self._protocol == "json":
+        """Return botocore's delay in seconds before the next attempt; ``None`` for no attempt."""
+        speaks_json = self._protocol == "json"
+        model = copy(prepared.model)
+        if speaks_json:
             # When its retry quota is used up, botocore sleeps before it lets a long poll fail,
             # which it knows by name. The event loop's thread must not sleep.
-            model = copy(model)
             model.name = f"{model.name}-without-sleep"
-        asked = {
-            "response": response,
-            "endpoint": None,
-            "operation": model,
-            "attempts": attempt,
-            "caught_exception": None if response else error,
-            "request_dict": {**prepared.request, "context": context},
-        }
-        events: Any = self._client.meta.events
-        event = prepared.event("needs-retry")
-        if self._protocol == "json":
-            told = events.emit(event, **asked)
-        else:  # S3: botocore may ask the network for the bucket's region
-            told = await asyncio.to_thread(events.emit, event, **asked)
-        delay: float | bool | None = first_non_none_response(told)
+        ask = partial(
+            prepared.emit,
+            "needs-retry",
+            response=(received, error.response) if isinstance(error, ClientError) else None,
+            endpoint=None,
+            operation=model,
+            attempts=attempt,
+            caught_exception=None if isinstance(error, ClientError) else error,
+            request_dict={**prepared.request, "context": context},
+        )
+        # For S3, botocore may ask the network for the bucket's region.
+        delay = first_non_none_response(ask() if speaks_json else await asyncio.to_thread(ask))
         return None if delay is None or delay is False else float(delay)
 
     def _refusal(
-        self, prepared: Operation, received: AWSResponse, answer: HttpAnswer
+        self, model: OperationModel, received: AWSResponse, answer: HttpAnswer
     ) -> ClientError:
         """Return the error that botocore would raise for an answer."""
         response = {
             "status_code": answer.status,
             "headers": received.headers,
             "body": answer.body,
-            "context": {"operation_name": prepared.model.name},
+            "context": {"operation_name": model.name},
         }
         try:
-            parsed: Any = self._parser.parse(response, prepared.model.output_shape)
+            parsed: Any = self._parser.parse(response, model.output_shape)
             told = parsed.get("Error", {})
-            shape: Any = prepared.model.service_model.shape_for_error_code(told.get("Code"))
+            shape: Any = model.service_model.shape_for_error_code(told.get("Code"))
             if shape is not None:
                 parsed.update(self._parser.parse(response, shape))
             for name in told.keys() & {"Code", "Message"}:
                 told[name] = str(told[name]).encode(errors="replace").decode()
             kind: Any = self._client.exceptions
             refusal: ClientError = kind.from_code(told.get("QueryErrorCode") or told.get("Code"))(
-                parsed, prepared.model.name
+                parsed, model.name
             )
         except Exception:  # noqa: BLE001 - botocore's parsers raise anything for such bodies
-            return ClientError(cast("Any", _by_status(answer)), prepared.model.name)
+            told = {"Code": str(answer.status), "Message": responses.get(answer.status, "")}
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            metadata = {"HTTPStatusCode": answer.status, "HTTPHeaders": headers}
+            parsed = {"Error": told, "ResponseMetadata": metadata}
+            return ClientError(parsed, model.name)
         return refusal
-
-
-def _received(answer: HttpAnswer) -> AWSResponse:
-    """Return an answer as botocore's event handlers and parsers expect it."""
-    return AWSResponse(
-        str(answer.url), answer.status, cast("Any", answer.headers), _Raw(answer.body)
-    )
 
 
 class _Raw(BytesIO):
@@ -334,6 +324,12 @@ class _Raw(BytesIO):
 
     def stream(self) -> list[bytes]:
         return [self.getvalue()]
+
+
+def _received(answer: HttpAnswer) -> AWSResponse:
+    """Return an answer as botocore's event handlers and parsers expect it."""
+    headers = cast("Any", answer.headers)
+    return AWSResponse(str(answer.url), answer.status, headers, _Raw(answer.body))
 
 
 def _check(prepared: Operation, answer: HttpAnswer) -> None:
@@ -345,25 +341,10 @@ def _check(prepared: Operation, answer: HttpAnswer) -> None:
     context = prepared.request["context"]
     algorithms = context.get("checksum", {}).get("response_algorithms", ())
     if any(f"x-amz-checksum-{algorithm}" in answer.headers for algorithm in algorithms):
-        received = _received(answer)
+        received: Any = _received(answer)
         response = {"headers": received.headers, "body": received.raw, "context": {}}
-        handle_checksum_body(cast("Any", received), response, context, prepared.model)
+        handle_checksum_body(received, response, context, prepared.model)
         response["body"].read()
-
-
-def _by_status(answer: HttpAnswer) -> dict[str, Any]:
-    """Return an error response as botocore has it for a body that says nothing."""
-    try:
-        message = HTTPStatus(answer.status).phrase
-    except ValueError:
-        message = ""
-    return {
-        "Error": {"Code": str(answer.status), "Message": message},
-        "ResponseMetadata": {
-            "HTTPStatusCode": answer.status,
-            "HTTPHeaders": {name.lower(): value for name, value in answer.headers.items()},
-        },
-    }
 
 
 def _unreadable(operation: str, answer: HttpAnswer, why: str) -> ResponseParserError:

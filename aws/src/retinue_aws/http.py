@@ -1,13 +1,14 @@
 """HTTP by aiohttp, with the proxies, certificates, timeouts and errors of a boto3 client."""
 
 import asyncio
+import math
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
@@ -120,7 +121,8 @@ class HttpSession:
             connect=config.connect_timeout,
             sock_read=config.read_timeout,
         )
-        self._seconds: float = config.connect_timeout + config.read_timeout
+        known = config.connect_timeout is not None and config.read_timeout is not None
+        self._seconds = config.connect_timeout + config.read_timeout if known else math.inf
         self._session: aiohttp.ClientSession | None = None
 
     async def send(
@@ -156,9 +158,13 @@ class HttpSession:
                     method, url, headers=headers, data=kind, allow_redirects=False, proxy=proxy_url
                 ) as response,
             ):
-                limit = max_bytes if response.status < 300 else _LONGEST_ERROR_BYTES
-                received = await _read(response, limit)
-                if len(received) > max_bytes and response.status < 300:
+                if response.status >= 300:
+                    received = await _read(response, _LONGEST_ERROR_BYTES)
+                elif method == "HEAD":
+                    received = b""
+                elif (response.content_length or 0) > max_bytes or (
+                    len(received := await _read(response, max_bytes)) > max_bytes
+                ):
                     raise BodyTooLargeError(endpoint_url=str(url), max_bytes=max_bytes)
                 return HttpAnswer(url, response.status, response.headers, received)
         except aiohttp.ClientPayloadError as error:
@@ -270,15 +276,19 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-_Fault: TypeAlias = aiohttp.ClientError | OSError
-"""``TimeoutError`` is an ``OSError``."""
-
-
-def _explain(error: _Fault, url: str, proxy_url: str | None) -> BotoCoreError:
+def _explain(
+    error: aiohttp.ClientError | OSError, url: str, proxy_url: str | None
+) -> BotoCoreError:
     """Return the error that botocore would raise."""
+    if proxy_url:
+        proxy = URL(proxy_url)
+        match error:
+            case (
+                aiohttp.ClientHttpProxyError()
+                | aiohttp.ClientConnectorError(host=proxy.host, port=proxy.port)
+            ):
+                return ProxyConnectionError(proxy_url=mask_proxy_url(proxy_url), error=error)
     known: dict[str, Any] = {"endpoint_url": url, "error": error}
-    if proxy_url and _is_proxys(error, proxy_url):
-        return ProxyConnectionError(proxy_url=mask_proxy_url(proxy_url), error=error)
     match error:
         case aiohttp.ConnectionTimeoutError():
             return ConnectTimeoutError(**known)
@@ -292,14 +302,3 @@ def _explain(error: _Fault, url: str, proxy_url: str | None) -> BotoCoreError:
             return ConnectionClosedError(**known)
         case _:
             return HTTPClientError(error=error)
-
-
-def _is_proxys(error: _Fault, proxy_url: str) -> bool:
-    """Return whether the proxy couldn't be reached, or refused to make a tunnel."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientHttpProxyError):
-        return True
-    proxy = URL(proxy_url)
-    return isinstance(error, aiohttp.ClientConnectorError) and (error.host, error.port) == (
-        proxy.host,
-        proxy.port,
-    )

@@ -1,11 +1,11 @@
 """An operation as botocore prepares it, signed for each call."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import get_ident
-from typing import Any, cast
+from typing import Any, TypeAlias
 
 from botocore import xform_name
 from botocore.auth import SigV4Auth
@@ -16,7 +16,8 @@ from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.model import OperationModel
 from yarl import URL
 
-_SIGNED_ALIKE = "AWS4-HMAC-SHA256 Credential="
+_SignBody: TypeAlias = Callable[[bytes], dict[str, str]]
+"""Returns all headers of a call with this body."""
 
 
 @dataclass(slots=True)
@@ -25,32 +26,23 @@ class Operation:
 
     Attributes:
         client: The boto3 client.
+        event_suffix: Service and operation in the names of botocore's events.
         model: The operation as botocore describes it.
         request: botocore's request: URL, headers, and the context for its event handlers.
         url: The URL of that.
-        service: The service's name in botocore's events.
-        signature: The signature of this second.
     """
 
     client: BaseClient
+    event_suffix: str
     model: OperationModel
     request: Mapping[str, Any]
-    url: URL = field(init=False)
-    service: str = field(init=False)
-    signature: "Signature | None" = field(default=None, init=False)
+    url: URL
+    _signed: tuple[int, ReadOnlyCredentials | None] | None = field(default=None, init=False)
+    _sign_body: _SignBody | None = field(default=None, init=False)
 
-    def __post_init__(self) -> None:
-        self.service = self.model.service_model.service_id.hyphenize()
-        self.url = URL(self.request["url"], encoded=True)
-
-    @property
-    def method(self) -> str:
-        """The HTTP method."""
-        return str(self.request["method"])
-
-    def event(self, name: str) -> str:
-        """Return the full name of one of botocore's events."""
-        return f"{name}.{self.service}.{self.model.name}"
+    def emit(self, event: str, **details: Any) -> Any:
+        """Ask botocore's event handlers of this operation, and return their answers."""
+        return self.client.meta.events.emit(f"{event}.{self.event_suffix}", **details)
 
     def sign(
         self,
@@ -63,13 +55,13 @@ class Operation:
         """Have botocore sign a call.
 
         Args:
-            credentials: Whose call it is; ``None`` if botocore signs without.
+            credentials: Whose call it is; ``None`` if the client has none.
             body: Its body.
             url: Its URL; by default the operation's.
             headers: Headers in addition to the operation's.
 
         Raises:
-            BotoCoreError: It can't be signed.
+            BotoCoreError: It can't be signed, such as without credentials.
         """
         context = dict(self.request["context"])
         if credentials is not None:
@@ -85,83 +77,47 @@ class Operation:
                 "context": context,
             }
         )
-        self.client.meta.events.emit(
-            self.event("request-created"), request=request, operation_name=self.model.name
-        )
+        self.emit("request-created", request=request, operation_name=self.model.name)
         return request
 
-    def headers(self, credentials: ReadOnlyCredentials | None, body: bytes) -> dict[str, str]:
-        """Return the headers of a call at ``url``, signed.
-
-        Raises:
-            BotoCoreError: It can't be signed.
-        """
-        signature, now = self.signature, int(time.time())
-        if signature is None or signature.second != now or signature.credentials != credentials:
-            request = self.sign(credentials)
-            signature = self.signature = Signature.of(request, now, credentials)
-        if signature.signer is None:
+    def signed_headers(
+        self, credentials: ReadOnlyCredentials | None, body: bytes
+    ) -> dict[str, str]:
+        """Return all headers of a call at ``url``. Errors are those of ``sign``."""
+        signed = int(time.time()), credentials
+        if signed != self._signed:
+            self._sign_body = _sign_bodies(self.sign(credentials), credentials)
+            self._signed = signed
+        if self._sign_body is None:
             return texts(self.sign(credentials, body=body).headers)
-        return signature.headers(body)
+        return self._sign_body(body)
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """A signature by botocore, and what it has in common with others of the same second.
+def _sign_bodies(request: AWSRequest, credentials: ReadOnlyCredentials | None) -> _SignBody | None:
+    """Return a function that signs a request for other bodies than the empty one it has.
 
     botocore takes a request apart for each signature, which costs five times what the signature
     does. Of two calls of an operation in the same second, only the bodies' hashes differ: the last
-    line of the canonical request. So the rest of it is kept. The algorithm is botocore's.
-
-    Attributes:
-        second: When it was made, in seconds since 1970.
-        credentials: By whom.
-        signer: Signs another body; ``None`` if botocore has signed in another way.
-        request: The request.
-        canonical: The canonical request without its last line.
-        authorization: The header ``Authorization`` without the signature proper.
-        others: All other headers.
+    line of the canonical request. So the rest of it is kept. The algorithm is botocore's, and for
+    the empty body the result must be what botocore made; or else ``None`` is returned.
     """
+    others = texts(request.headers)
+    made = others.pop("Authorization", "")
+    common = made.rpartition("Signature=")[0]
+    scope = common.partition(",")[0].split("/")
+    if len(scope) != 5 or credentials is None or "X-Amz-Content-SHA256" in others:
+        return None
+    signer = _Signer(credentials, scope[3], scope[2])
+    plain = AWSRequest(request.method, request.url, headers=others, data=b"")
+    plain.context.update(request.context)
+    canonical = signer.canonical_request(plain).rpartition("\n")[0]
 
-    second: int
-    credentials: ReadOnlyCredentials | None
-    signer: Any
-    request: AWSRequest
-    canonical: str
-    authorization: str
-    others: Mapping[str, str]
+    def sign(body: bytes) -> dict[str, str]:
+        text = signer.string_to_sign(plain, f"{canonical}\n{sha256(body).hexdigest()}")
+        signature = signer.signature(text, plain)
+        return {**others, "Authorization": f"{common}Signature={signature}"}
 
-    @classmethod
-    def of(
-        cls, request: AWSRequest, second: int, credentials: ReadOnlyCredentials | None
-    ) -> "Signature":
-        """Take botocore's signature of a request without a body.
-
-        What signs other bodies must give the same signature for this one.
-        """
-        others = texts(request.headers)
-        authorization, _, signature = others.pop("Authorization", "").rpartition("=")
-        signer: Any = None
-        canonical = ""
-        if authorization.startswith(_SIGNED_ALIKE) and "X-Amz-Content-SHA256" not in others:
-            scope = authorization.removeprefix(_SIGNED_ALIKE).partition(",")[0]
-            *_, region, service, _ = scope.split("/")
-            signer = _Signer(cast("ReadOnlyCredentials", credentials), service, region)
-            plain = AWSRequest(request.method, request.url, headers=others, data=b"")
-            plain.context.update(request.context)
-            whole = signer.canonical_request(plain)
-            if signer.signature(signer.string_to_sign(plain, whole), plain) != signature:
-                signer = None
-            canonical = whole.rpartition("\n")[0]
-            request = plain
-        return cls(second, credentials, signer, request, canonical, authorization, others)
-
-    def headers(self, body: bytes) -> dict[str, str]:
-        """Return all headers of a call with this body."""
-        whole = f"{self.canonical}\n{sha256(body).hexdigest()}"
-        text = self.signer.string_to_sign(self.request, whole)
-        signature = self.signer.signature(text, self.request)
-        return {**self.others, "Authorization": f"{self.authorization}={signature}"}
+    return sign if sign(b"")["Authorization"] == made else None
 
 
 class _Signer(SigV4Auth):
@@ -174,16 +130,13 @@ class _Signer(SigV4Auth):
     def _sign(self, key: bytes, msg: str, hex: bool = False) -> Any:  # noqa: A002
         if hex:
             return super()._sign(key, msg, hex=True)  # type: ignore[misc]
-        derived = self._derived.get((key, msg))
-        if derived is None:
-            derived = self._derived[key, msg] = super()._sign(key, msg)  # type: ignore[misc]
-        return derived
+        if (key, msg) not in self._derived:
+            self._derived[key, msg] = super()._sign(key, msg)  # type: ignore[misc]
+        return self._derived[key, msg]
 
 
 def prepare(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -> Operation:
-    """Have botocore prepare a call, and send nothing.
-
-    This may take milliseconds, and more where botocore must ask the network first.
+    """Have botocore prepare a call, and send nothing. This takes milliseconds.
 
     Args:
         client: A boto3 client.
@@ -199,16 +152,16 @@ def prepare(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -
     def keep(model: OperationModel, params: dict[str, Any], **_: Any) -> Any:
         if get_ident() != here:
             return None  # another thread's call, which is to be sent
-        found.append(Operation(client, model, params))
+        found.append(Operation(client, suffix, model, params, URL(params["url"], encoded=True)))
         return AWSResponse(params["url"], 200, HTTPHeaders(), None), {}
 
     events: Any = client.meta.events
-    event = f"before-call.{client.meta.service_model.service_id.hyphenize()}.{operation}"
-    events.register_last(event, keep)
+    suffix = f"{client.meta.service_model.service_id.hyphenize()}.{operation}"
+    events.register_last(f"before-call.{suffix}", keep)
     try:
         getattr(client, xform_name(operation))(**parameters)
     finally:
-        events.unregister(event, keep)
+        events.unregister(f"before-call.{suffix}", keep)
     return found[0]
 
 
