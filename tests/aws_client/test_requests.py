@@ -94,6 +94,20 @@ def test_where_another_signer_signs_it_signs_each_call(
     assert signatures[0] != signatures[1]
 
 
+def test_a_signer_that_keeps_no_notes_is_followed(
+    server: Server, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mute(SigV4Auth):  # as botocore's signers that use awscrt
+        def add_auth(self, request: AWSRequest) -> None:
+            super().add_auth(request)
+            request.context.clear()
+
+    monkeypatch.setitem(AUTH_TYPE_MAPS, "v4", Mute)
+    receive(make(server.url))
+    (request,) = server.requests
+    assert is_signed(request, server.url, KEYS)
+
+
 def test_preparing_sends_nothing(server: Server, make: Make) -> None:
     prepare(make(server.url), "ReceiveMessage", RECEIVE)
     assert server.requests == []
