@@ -1,7 +1,19 @@
-"""Calls of AWS that are made very often, by a boto3 client's own rules at a tenth of their cost."""
+"""Calls of AWS from coroutines, by a boto3 client's own rules at a tenth of their cost."""
 
-from retinue_aws.calls import Answer, JsonCalls
-from retinue_aws.json_text import read_json
+from retinue_aws.calls import JsonCalls
+from retinue_aws.client import AwsClient, S3Object
+from retinue_aws.http import BodyTooLargeError, TruncatedBodyError
+from retinue_aws.json_text import Answer, encode_json, read_json
 from retinue_aws.sessions import new_session
 
-__all__ = ["Answer", "JsonCalls", "new_session", "read_json"]
+__all__ = [
+    "Answer",
+    "AwsClient",
+    "BodyTooLargeError",
+    "JsonCalls",
+    "S3Object",
+    "TruncatedBodyError",
+    "encode_json",
+    "new_session",
+    "read_json",
+]

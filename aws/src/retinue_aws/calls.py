@@ -1,15 +1,11 @@
 """Calling a service of AWS that speaks JSON."""
 
-import json
 import time
-from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from random import random
 from threading import Lock
 from typing import Any
 
-import orjson
 from botocore.client import BaseClient
 from botocore.exceptions import (
     BotoCoreError,
@@ -21,26 +17,13 @@ from botocore.parsers import ResponseParserError, create_parser
 from botocore.session import Session
 from botocore.utils import get_environ_proxies
 
-from retinue_aws.json_text import read_json
+from retinue_aws.json_text import Answer, encode_json, read_json
 from retinue_aws.prepared import PreparedCall, prepare
 from retinue_aws.transport import HttpAnswer, Route, Transport, proxy_for
 
 _TRANSIENT = frozenset({500, 502, 503, 504})
 _THROTTLED = ("Throttl", "RequestLimitExceeded", "TooManyRequests", "SlowDown")
 _REQUEST_ID = b"x-amzn-requestid:"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer of AWS.
-
-    Attributes:
-        body: Its JSON object as it came, with what botocore's service model does not know yet.
-        request_id: What AWS calls the request; empty if it does not say.
-    """
-
-    body: dict[str, Any]
-    request_id: str
 
 
 class JsonCalls:
@@ -86,7 +69,7 @@ class JsonCalls:
             UnsupportedCallError: It is no JSON call signed with Signature Version 4.
         """
         prepared, transport = self._prepared.get(operation) or self._prepare(operation, parameters)
-        body = _encode(parameters)
+        body = encode_json(parameters)
         for attempt in range(1, self._attempts + 1):
             last = attempt == self._attempts
             headers = prepared.signed_headers(body)
@@ -123,7 +106,7 @@ class JsonCalls:
             UnsupportedCallError: It is no JSON call signed with Signature Version 4.
         """
         prepared, transport = self._prepared.get(operation) or self._prepare(operation, parameters)
-        body = _encode(parameters)
+        body = encode_json(parameters)
 
         def read(answer: HttpAnswer | BotoCoreError) -> None:
             if isinstance(answer, BotoCoreError):
@@ -216,36 +199,3 @@ def _read(operation: str, answer: HttpAnswer) -> Answer:
         if line[: len(_REQUEST_ID)].lower() == _REQUEST_ID:
             request_id = line[len(_REQUEST_ID) :].strip().decode("latin-1")
     return Answer(body, request_id)
-
-
-def _encode(parameters: Mapping[str, Any]) -> bytes:
-    """Parameters as JSON; bytes are sent in base64.
-
-    Raises:
-        TypeError: A value is of a type that no parameter has.
-        ValueError: A number is not finite.
-    """
-    try:
-        text = orjson.dumps(parameters, _blob, _PLAIN)
-    except TypeError:  # or merely something that is beyond orjson
-        return _slowly(parameters)
-    return _slowly(parameters) if b"null" in text else text  # NaN would be null
-
-
-def _blob(value: object) -> str:
-    if isinstance(value, bytes | bytearray):
-        return b64encode(value).decode()
-    raise TypeError(f"{type(value).__name__} is no parameter of AWS")
-
-
-_PLAIN = (
-    orjson.OPT_PASSTHROUGH_DATACLASS
-    | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
-_encoder = json.JSONEncoder(default=_blob, separators=(",", ":"), allow_nan=False)
-
-
-def _slowly(parameters: Mapping[str, Any]) -> bytes:
-    """As ``_encode``, by Python's own encoder."""
-    return _encoder.encode(parameters).encode()

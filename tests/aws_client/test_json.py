@@ -1,4 +1,4 @@
-"""What AWS sends is read, and what it is sent is written, as Python's own JSON would have it."""
+"""JSON is read and written as by Python's own module."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from retinue_aws import calls, read_json
+from retinue_aws import encode_json, json_text, read_json
 
 texts = st.text(st.characters())  # with NUL and unpaired surrogates
 values = st.recursive(
@@ -19,7 +19,7 @@ values = st.recursive(
 
 
 def read(reader: Any, text: bytes | str) -> Any:
-    """What a reader makes of it, so that it can be compared: NaN with NaN, 1 not with 1.0."""
+    """Return what a reader returns, in a form in which NaN equals NaN and 1 is not 1.0."""
     try:
         return repr(reader(text))
     except (ValueError, RecursionError) as error:
@@ -41,7 +41,7 @@ def test_values_are_read_as_python_reads_them(value: Any, ascii_only: bool, as_t
 @example(b"[" * 1_000_000)
 @example(b'"\\ud800"')
 @example("\ud800")
-def test_what_is_no_json_is_refused_where_python_refuses_it(text: bytes | str) -> None:
+def test_invalid_json_is_refused_where_python_refuses_it(text: bytes | str) -> None:
     assume(not re.search(r"[0-9]{19}", str(text)))
     assert read(read_json, text) == read(json.loads, text)
 
@@ -58,7 +58,7 @@ parameters = st.recursive(
 
 
 def written(write: Any, value: Any) -> Any:
-    """What a service would read of it."""
+    """Return what a service would read."""
     try:
         return repr(json.loads(write(value)))
     except (TypeError, ValueError) as error:
@@ -69,4 +69,4 @@ def written(write: Any, value: Any) -> Any:
 @example({"Image": {"Bytes": b"\xff\x00"}, "None": None})
 @example([None, math.nan])
 def test_parameters_are_written_as_python_writes_them(value: Any) -> None:
-    assert written(calls._encode, value) == written(calls._slowly, value)
+    assert written(encode_json, value) == written(json_text._slow_encoder.encode, value)

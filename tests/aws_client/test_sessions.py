@@ -1,10 +1,10 @@
-"""Sessions that share what is the same for all, and nothing else."""
+"""Sessions share descriptions of services, and nothing else."""
 
 import pytest
 from retinue_aws import new_session
 
 
-def test_what_describes_a_service_is_read_once() -> None:
+def test_the_description_of_a_service_is_read_once() -> None:
     descriptions = [
         new_session("eu-west-1").get_component("data_loader").load_service_model("sqs", "service-2")
         for _ in range(2)
@@ -23,7 +23,7 @@ def test_credentials_are_each_sessions_own(monkeypatch: pytest.MonkeyPatch) -> N
     assert keys == ["first", "second"]
 
 
-def test_a_folder_of_descriptions_of_ones_own_is_looked_into(
+def test_the_folder_of_aws_data_path_is_searched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_DATA_PATH", "/descriptions/of/mine")
@@ -31,7 +31,7 @@ def test_a_folder_of_descriptions_of_ones_own_is_looked_into(
     assert "/descriptions/of/mine" in loader.search_paths
 
 
-def test_clients_call_the_region_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clients_call_the_given_region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
     regions = [
         new_session(region).create_client("sqs").meta.region_name for region in ("us-east-2", None)

@@ -1,0 +1,353 @@
+"""Calling AWS from coroutines, by the rules of a boto3 client."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from http.client import responses
+from io import BytesIO
+from itertools import count
+from typing import Any, TypeAlias, cast
+
+from botocore.awsrequest import AWSResponse
+from botocore.client import BaseClient
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004
+    HTTPClientError,
+)
+from botocore.hooks import first_non_none_response
+from botocore.httpchecksum import handle_checksum_body
+from botocore.model import OperationModel
+from botocore.parsers import ResponseParserError, create_parser
+from botocore.utils import percent_encode
+from yarl import URL
+
+from retinue_aws.credentials import CurrentCredentials
+from retinue_aws.http import HttpAnswer, HttpSession
+from retinue_aws.json_text import Answer, encode_json, read_json
+from retinue_aws.operation import Operation, prepare, texts
+
+LONGEST_ANSWER_BYTES = 67_108_864
+"""The largest JSON answer that is read."""
+
+_Sign: TypeAlias = Callable[[Operation, ReadOnlyCredentials | None], tuple[URL, Mapping[str, str]]]
+"""Returns the URL and the signed headers of an attempt."""
+
+_GOOD = AWSResponse("", 200, cast("Any", {}), None)
+"""Tells botocore's retry quota that a call succeeded."""
+
+_KEY = "key"
+"""Stands for the object's key when botocore prepares a bucket's requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Object:
+    """An object in S3, or a part of it.
+
+    Attributes:
+        body: The bytes; empty for a HEAD.
+        etag: The ETag, in quotation marks as S3 sends it.
+        version_id: The version; ``None`` if the bucket never had versions.
+        content_length: Length in bytes of the object, or of the part that was asked for.
+        headers: All headers of the answer, by case-insensitive name.
+    """
+
+    body: bytes
+    etag: str
+    version_id: str | None
+    content_length: int
+    headers: Mapping[str, str]
+
+
+class AwsClient:
+    """Calls a service as a boto3 client does, from coroutines. Belongs to one event loop.
+
+    botocore prepares each operation once, signs every call with the client's own credentials, reads
+    error answers and decides about retries. So regions, endpoints, FIPS, credentials, proxies,
+    certificates, timeouts and retries are those of the client. What is left out is what costs a
+    millisecond a call: checking parameters against the service's model, asking dozens of event
+    handlers, and taking the answer apart by the model. The retry mode ``adaptive`` acts as
+    ``standard``: its rate limiter isn't used.
+
+    A call that is cancelled closes its connection.
+
+    Args:
+        client: A boto3 client.
+        ca_bundle: File of trusted certificate authorities, in place of the client's own.
+
+    Raises:
+        InvalidProxiesConfigError: A proxy is to forward HTTPS requests without a tunnel.
+    """
+
+    def __init__(self, client: Any, *, ca_bundle: str | None = None) -> None:
+        self._client: BaseClient = client
+        self._http = HttpSession(client, ca_bundle)
+        self._credentials = CurrentCredentials(client._request_signer._credentials)  # noqa: SLF001
+        self._protocol: str = client.meta.service_model.resolved_protocol
+        self._parser: Any = create_parser(self._protocol)
+        self._prepared: dict[tuple[str, str], Operation] = {}
+        self._preparing = asyncio.Lock()
+
+    async def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
+        """Call an operation of a service that speaks JSON, such as SQS and Rekognition.
+
+        The call is repeated as the client's configuration says. Each attempt is one request.
+
+        Args:
+            operation: The operation's name in the API, such as ``ReceiveMessage``.
+            parameters: Its parameters as the API names them. Bytes are sent in base64.
+
+        Raises:
+            ClientError: AWS answered with an error. Class and content are botocore's. If botocore
+                can't read the body, the code is the HTTP status.
+            ResponseParserError: AWS answered with success, and the body isn't a JSON object.
+            BotoCoreError: There was no answer, or the call can't be sent: no connection, no
+                credentials, an invalid parameter in the first call of an operation.
+            ValueError: The service doesn't speak JSON, or a number isn't finite.
+            TypeError: A parameter can't be sent as JSON.
+        """
+        if self._protocol != "json":
+            raise ValueError(f"{self._client.meta.service_model.service_name} doesn't speak JSON")
+        body = encode_json(parameters)
+        answer = await self._answer(
+            (operation, ""),
+            parameters,
+            lambda prepared, credentials: (
+                prepared.url,
+                prepared.signed_headers(credentials, body),
+            ),
+            body,
+            LONGEST_ANSWER_BYTES,
+        )
+        try:
+            told = read_json(answer.body) if answer.body else {}
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(operation, answer, "isn't JSON") from error
+        if not isinstance(told, dict):
+            raise _unreadable(operation, answer, "isn't a JSON object")
+        return Answer(told, answer.header("x-amzn-RequestId") or "")
+
+    async def get_object(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None = None,
+        *,
+        max_bytes: int,
+        byte_range: tuple[int, int] | None = None,
+    ) -> S3Object:
+        """Read an object, or a part of it. Checksums that S3 sends are checked as by boto3.
+
+        Args:
+            bucket: The bucket.
+            key: The key.
+            version_id: The version; by default the current one.
+            max_bytes: The largest body that is read.
+            byte_range: First and last byte to read, counted from 0.
+
+        Raises:
+            BodyTooLargeError: The body is larger.
+            TruncatedBodyError: The connection was closed in mid-body, in each attempt.
+            ClientError: S3 answered with an error. Class and content are botocore's.
+            ResponseParserError: The answer has no ETag.
+            BotoCoreError: There was no answer, or the request can't be sent.
+        """
+        headers = {"Range": "bytes={}-{}".format(*byte_range)} if byte_range else {}
+        return await self._object("GetObject", bucket, key, version_id, headers, max_bytes)
+
+    async def head_object(self, bucket: str, key: str, version_id: str | None = None) -> S3Object:
+        """Read an object's headers. Arguments and errors are those of ``get_object``."""
+        return await self._object("HeadObject", bucket, key, version_id, {}, 0)
+
+    async def aclose(self) -> None:
+        """Close all connections. A later call opens new ones."""
+        await self._http.aclose()
+
+    async def _object(
+        self,
+        operation: str,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        headers: Mapping[str, str],
+        max_bytes: int,
+    ) -> S3Object:
+        def sign(
+            prepared: Operation, credentials: ReadOnlyCredentials | None
+        ) -> tuple[URL, Mapping[str, str]]:
+            base = prepared.request["url"].removesuffix(_KEY)
+            url = base + percent_encode(key, safe="/~")
+            if version_id is not None:
+                url += f"?versionId={percent_encode(version_id)}"
+            request = prepared.sign(credentials, url=url, headers=headers)
+            return URL(str(request.url), encoded=True), texts(request.headers)
+
+        answer = await self._answer(
+            (operation, bucket), {"Bucket": bucket, "Key": _KEY}, sign, b"", max_bytes
+        )
+        etag, length = answer.header("ETag"), answer.header("Content-Length")
+        if etag is None:
+            raise _unreadable(operation, answer, "has no ETag")
+        return S3Object(
+            body=answer.body,
+            etag=etag,
+            version_id=answer.header("x-amz-version-id"),
+            content_length=int(length) if length and length.isdecimal() else len(answer.body),
+            headers=answer.headers,
+        )
+
+    async def _answer(
+        self,
+        key: tuple[str, str],
+        parameters: Mapping[str, Any],
+        sign: _Sign,
+        body: bytes,
+        max_bytes: int,
+    ) -> HttpAnswer:
+        """Send a request until there is a good answer or botocore sees no reason to try again.
+
+        Args:
+            key: Operation and bucket that botocore prepares requests for.
+            parameters: Parameters for that.
+            sign: Returns the URL and the signed headers of an attempt.
+            body: The request's body.
+            max_bytes: The largest body of a good answer.
+        """
+        context: dict[str, Any] = {}
+        for attempt in count(1):
+            prepared = self._prepared.get(key) or await self._prepare(key, parameters)
+            url, headers = sign(prepared, await self._credentials.get())
+            received: AWSResponse | None = None
+            error: ClientError | BotoCoreError
+            try:
+                answer = await self._http.send(
+                    prepared.request["method"], url, headers, body, max_bytes=max_bytes
+                )
+            except (ConnectionError, HTTPClientError) as failure:
+                error = failure
+            else:
+                if answer.status < 300:
+                    _check(prepared, answer)
+                    prepared.emit(
+                        "after-call",
+                        http_response=_GOOD,
+                        parsed={},
+                        model=prepared.model,
+                        context=context,
+                    )
+                    return answer
+                received = _received(answer)
+                error = self._refusal(prepared.model, received, answer)
+            context = context or dict(prepared.request["context"])
+            delay = await self._delay(prepared, attempt, context, received, error)
+            if delay is None:
+                raise error
+            if key[1]:
+                self._prepared.pop(key, None)  # botocore may have learned the bucket's region
+            await asyncio.sleep(delay)
+        raise AssertionError("unreachable")
+
+    async def _prepare(self, key: tuple[str, str], parameters: Mapping[str, Any]) -> Operation:
+        async with self._preparing:
+            if key not in self._prepared:
+                self._prepared[key] = await asyncio.to_thread(
+                    prepare, self._client, key[0], parameters
+                )
+            return self._prepared[key]
+
+    async def _delay(
+        self,
+        prepared: Operation,
+        attempt: int,
+        context: dict[str, Any],
+        received: AWSResponse | None,
+        error: ClientError | BotoCoreError,
+    ) -> float | None:
+        """Return botocore's delay in seconds before the next attempt; ``None`` for no attempt."""
+        speaks_json = self._protocol == "json"
+        model = copy(prepared.model)
+        if speaks_json:
+            # When its retry quota is used up, botocore sleeps before it lets a long poll fail,
+            # which it knows by name. The event loop's thread must not sleep.
+            model.name = f"{model.name}-without-sleep"
+        ask = partial(
+            prepared.emit,
+            "needs-retry",
+            response=(received, error.response) if isinstance(error, ClientError) else None,
+            endpoint=None,
+            operation=model,
+            attempts=attempt,
+            caught_exception=None if isinstance(error, ClientError) else error,
+            request_dict={**prepared.request, "context": context},
+        )
+        # For S3, botocore may ask the network for the bucket's region.
+        delay = first_non_none_response(ask() if speaks_json else await asyncio.to_thread(ask))
+        return None if delay is None or delay is False else float(delay)
+
+    def _refusal(
+        self, model: OperationModel, received: AWSResponse, answer: HttpAnswer
+    ) -> ClientError:
+        """Return the error that botocore would raise for an answer."""
+        response = {
+            "status_code": answer.status,
+            "headers": received.headers,
+            "body": answer.body,
+            "context": {"operation_name": model.name},
+        }
+        try:
+            parsed: Any = self._parser.parse(response, model.output_shape)
+            told = parsed.get("Error", {})
+            shape: Any = model.service_model.shape_for_error_code(told.get("Code"))
+            if shape is not None:
+                parsed.update(self._parser.parse(response, shape))
+            for name in told.keys() & {"Code", "Message"}:
+                told[name] = str(told[name]).encode(errors="replace").decode()
+            kind: Any = self._client.exceptions
+            refusal: ClientError = kind.from_code(told.get("QueryErrorCode") or told.get("Code"))(
+                parsed, model.name
+            )
+        except Exception:  # noqa: BLE001 - botocore's parsers raise anything for such bodies
+            told = {"Code": str(answer.status), "Message": responses.get(answer.status, "")}
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            metadata = {"HTTPStatusCode": answer.status, "HTTPHeaders": headers}
+            parsed = {"Error": told, "ResponseMetadata": metadata}
+            return ClientError(parsed, model.name)
+        return refusal
+
+
+class _Raw(BytesIO):
+    """A body as urllib3 has it."""
+
+    def stream(self) -> list[bytes]:
+        return [self.getvalue()]
+
+
+def _received(answer: HttpAnswer) -> AWSResponse:
+    """Return an answer as botocore's event handlers and parsers expect it."""
+    headers = cast("Any", answer.headers)
+    return AWSResponse(str(answer.url), answer.status, headers, _Raw(answer.body))
+
+
+def _check(prepared: Operation, answer: HttpAnswer) -> None:
+    """Compare an object with the checksum that S3 sent with it.
+
+    Raises:
+        FlexibleChecksumError: They differ.
+    """
+    context = prepared.request["context"]
+    algorithms = context.get("checksum", {}).get("response_algorithms", ())
+    if any(f"x-amz-checksum-{algorithm}" in answer.headers for algorithm in algorithms):
+        received: Any = _received(answer)
+        response = {"headers": received.headers, "body": received.raw, "context": {}}
+        handle_checksum_body(received, response, context, prepared.model)
+        response["body"].read()
+
+
+def _unreadable(operation: str, answer: HttpAnswer, why: str) -> ResponseParserError:
+    return ResponseParserError(
+        f"{operation}: the answer with HTTP status {answer.status} {why}: {answer.body[:200]!r}"
+    )
