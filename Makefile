@@ -36,7 +36,7 @@ test-aws: .venv/for-development ## run the Rekognition tests against AWS: needs 
 	if [ $$code -eq 3 ]; then exit 0; elif [ $$code -ne 0 ]; then exit $$code; fi; \
 	RETINUE_TEST_AWS=1 $(BIN)/pytest tests/rekognition/test_contract.py -k aws -p no:randomly
 
-bench: .venv/for-development ## measure, into benchmarks/*.json: BENCHMARKS='pacing history' for some
+bench: .venv/for-development ## measure, into benchmarks/*.json: BENCHMARKS='rate_limits history' for some
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCHMARKS)
 
 check: .venv/for-development lint types boundaries test ## lint, types, boundaries, tests; CI runs test-stack, too
@@ -48,7 +48,7 @@ lint: .venv/for-development ## check style and format
 test-stack: .venv/for-development ## apply infra to LocalStack and drive it: STACK=light for a lighter one
 	@PYTHONPATH=tests STACK='$(STACK)' $(BIN)/python -m stack
 
-format: .venv/for-development ## mend style and format
+format: .venv/for-development ## fix style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

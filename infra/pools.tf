@@ -41,16 +41,16 @@ variable "pools" {
     # workers start and stop (docs/custom-labels.md).
     isolation = optional(map(object({ max_memory_bytes = optional(number) })), {})
     hosted_models = optional(map(object({
-      backlog         = optional(number, 1)
-      oldest_seconds  = optional(number)
-      windows         = optional(list(object({ cron = string, minutes = number })), [])
-      rest_seconds    = optional(number, 2400)
-      urgent_backlog  = optional(number, 5000)
-      quiet_seconds   = optional(number, 60)
-      min_units       = optional(number, 1)
-      max_units       = optional(number, 1)
-      images_per_unit = optional(number, 5000)
-      max_failures    = optional(number, 3)
+      backlog              = optional(number, 1)
+      max_wait_seconds     = optional(number)
+      windows              = optional(list(object({ cron = string, minutes = number })), [])
+      cooldown_seconds     = optional(number, 2400)
+      urgent_backlog       = optional(number, 5000)
+      idle_timeout_seconds = optional(number, 60)
+      min_units            = optional(number, 1)
+      max_units            = optional(number, 1)
+      images_per_unit      = optional(number, 5000)
+      max_failures         = optional(number, 3)
     })), {})
 
     # EventBridge bus that finished runs are published to.

@@ -1,5 +1,7 @@
 """A real Postgres for every test that wants one."""
 
+import asyncio
+import inspect
 import os
 import signal
 import tempfile
@@ -12,9 +14,10 @@ from typing import Any
 
 import psycopg
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 from psycopg import sql
-from retinue_cli.local import Emulator, Endpoint, LaptopError, State
+from retinue_cli.local import AwsEndpoint, Emulator, LaptopError, State
 from retinue_history import upgrade
 from sqlalchemy import make_url
 from xdist.scheduler import LoadScopeScheduling
@@ -51,6 +54,22 @@ class FileScheduling(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
     """How tests are handed out where several run side by side."""
     return FileScheduling(config, log)
+
+
+COROUTINE_SECONDS = 60.0
+"""How long a test that is a coroutine may take; pytest-timeout cannot interrupt uvloop."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine on the worker's own kind of event loop."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    test = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(test, COROUTINE_SECONDS))
+    return True
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +150,7 @@ def as_user() -> Callable[[str, str], str]:
 
 
 @pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
     """An emulator of S3 and SQS, shared by all tests."""
     emulator = Emulator(State(tmp_path_factory.mktemp("aws") / ".retinue"))
     try:

@@ -17,8 +17,8 @@ Printed from the checks by `python docs/generators/checks_page.py`; a test compa
 There is one implementation of each check. pytest makes it when you subclass the test classes of
 `retinue_sdk.testing` ([Write a detector](plugins.md) shows how), and `retinue plugins check NAME`
 makes it without pytest, in a process of its own, and writes a report. A check calls the detector as
-the worker would: on another thread than `start`, with a time limit, and with an error that is
-raised holding for the whole batch.
+the worker would, with a time limit: a `Detector` on another thread than `start`, with an error that
+it raises holding for the whole batch, and an `AsyncDetector` on an event loop.
 """
 
 _WHOM = {
@@ -26,6 +26,7 @@ _WHOM = {
     Suite.PIXELS: "Detectors that declare `Input.PIXELS`.",
     Suite.BATCHES: "Detectors that declare `max_batch_size` above 1.",
     Suite.CONCURRENT: "Detectors that declare `max_concurrency` above 1.",
+    Suite.ASYNC: "Subclasses of `AsyncDetector`.",
 }
 
 _TAIL = """\

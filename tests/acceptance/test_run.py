@@ -191,7 +191,11 @@ def test_a_localstack_that_the_user_names_is_used(
             "named 'onnx-object' (did you mean 'onnx-objects'?); there are: ",
         ),
         (["run"], {"RETINUE_DETECTORS": '{"onnx-objects": {"threshold": 2}}'}, "threshold"),
-        (["run"], {"RETINUE_DETECTOR": "{}"}, "unknown setting RETINUE_DETECTOR"),
+        (
+            ["run"],
+            {"RETINUE_DETECTOR": "{}"},
+            "RETINUE_DETECTOR isn't a setting",
+        ),
         (["run"], {"RETINUE_MAX_IN_FLIGHT": "1"}, "RETINUE_MAX_IN_FLIGHT"),
         (["run"], {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "nothing at http://127.0.0.1:9"),
         (["query", "select 1"], {}, "there is no history"),

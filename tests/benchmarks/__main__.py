@@ -1,6 +1,6 @@
 """Runs every benchmark, one after the other: each ``bench_*.py`` writes ``benchmarks/*.json``.
 
-``make bench``, or ``make bench BENCHMARKS=pacing`` for some of them.
+``make bench``, or ``make bench BENCHMARKS=rate_limits`` for some of them.
 """
 
 import subprocess

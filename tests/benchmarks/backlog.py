@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import psycopg
 from fakes.events import created
-from retinue_cli.local import Endpoint
+from retinue_cli.local import AwsEndpoint
 
 from benchmarks.database import database
 from benchmarks.process import MeasuredProcess, service
@@ -61,7 +61,7 @@ class Site:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("RETINUE_")
         }
-        return Endpoint(self.sqs).environment(inherited) | {
+        return AwsEndpoint(self.sqs).environment(inherited) | {
             "AWS_ENDPOINT_URL_REKOGNITION": self.labels,
             "BENCH_QUEUE_URL": self.queue_url,
             "BENCH_DATABASE_URL": self.database_url,

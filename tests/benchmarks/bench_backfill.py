@@ -28,9 +28,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retinue_cli.local import EmbeddedPostgres, Emulator, Endpoint, State
+from retinue_cli.local import AwsEndpoint, EmbeddedPostgres, Emulator, State
 from retinue_cli.replay.inventory import Inventory
-from retinue_cli.replay.sender import THREADS
 from retinue_history import upgrade
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ BUCKET = "photos"
 REPORTS = "reports"
 TARGET_SECONDS = 120.0
 TARGET_RATIO = 0.8
+THREADS = 8
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def backfill(environment: dict[str, str], folder: Path) -> float:
     return time.monotonic() - began
 
 
-def report(endpoint: Endpoint, keys: int) -> list[str]:
+def report(endpoint: AwsEndpoint, keys: int) -> list[str]:
     """Put a report of so many keys into the emulator; the messages that ask for them."""
     s3 = endpoint.client("s3")
     s3.create_bucket(Bucket=REPORTS)

@@ -1,7 +1,7 @@
 """What a Custom Labels model costs, and how long images wait: the reference machine against ours.
 
 ``python -m benchmarks.bench_models`` (from tests/) prints the table and writes
-benchmarks/models.json. Time is virtual; the keeper, the policies and the reaper are the real ones.
+benchmarks/models.json. Time is virtual. Controller, policies and reaper are the real ones.
 The model takes 10 minutes to start and 2 to stop, and costs $4 an hour and unit from the request of
 its start to the end of its stop.
 """
@@ -25,9 +25,9 @@ TAIL = 3 * 3_600.0
 """How long is waited after a trace, for what is left."""
 
 POLICIES = {
-    "at once": ModelPolicy(rest_seconds=0),
+    "at once": ModelPolicy(cooldown_seconds=0),
     "default": ModelPolicy(),
-    "patient": ModelPolicy(rest_seconds=2_700),
+    "patient": ModelPolicy(cooldown_seconds=2_700),
 }
 """The fastest, the settings' own, and one that waits longer for images to come together."""
 

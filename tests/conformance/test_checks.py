@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytest
+from retinue_hostile.asynchronous import ConformingAsync
 from retinue_hostile.conforming import Conforming, ConformingBase, ConformingOptions
 from retinue_hostile.failing_answers import Overcharged
 from retinue_hostile.plugin import FAILING
@@ -80,12 +81,24 @@ def test_memory_that_is_taken_once_is_no_leak() -> None:
     assert found.passed, told(found)
 
 
-def test_a_detector_without_mistakes_passes_them_all() -> None:
+ASYNC_CHECKS = {"event-loop-runs", "cancellation-ends-call"}
+BATCH_CHECKS = {"batch-equals-singles", "batch-survives-bad-image"}
+
+
+@pytest.mark.parametrize(
+    ("detector", "not_applicable"),
+    [(Conforming, ASYNC_CHECKS), (ConformingAsync, BATCH_CHECKS | {"priced"})],
+)
+def test_a_detector_without_mistakes_passes_them_all(
+    detector: type[AnyDetector], not_applicable: set[str]
+) -> None:
     heard: list[CheckResult] = []
-    subject = Subject(Conforming, memory_images=1_000, secrets=["open sesame"])
+    subject = Subject(detector, memory_images=1_000, secrets=["open sesame"])
     found = run_checks(subject, told=heard.append)
     assert found.passed, told(found)
     skipped = {result.id: result.message for result in found.results if result.outcome == "skipped"}
-    assert skipped == {"faults-classified": "the subject names no faults; see Subject.faults"}
+    faults = skipped.pop("faults-classified")
+    assert faults == "the subject names no faults; see Subject.faults"
+    assert skipped.keys() == not_applicable
     assert tuple(heard) == found.results
     assert found.to_json()["passed"] is True

@@ -15,7 +15,7 @@ from fakes.events import BUCKET
 from fakes.history import MemoryHistory
 from fakes.rig import POINTS, Rig
 from fakes.waiting import eventually
-from retinue_cli.local import Endpoint
+from retinue_cli.local import AwsEndpoint
 from retinue_eventbridge import publisher as publishing
 from retinue_eventbridge.event import MAX_ENTRY_BYTES, entry, entry_bytes
 from retinue_eventbridge.options import PublisherOptions
@@ -75,7 +75,7 @@ def make(client: FakeClient) -> Iterator[Callable[..., Publisher]]:
 
 
 @pytest.fixture
-def target(aws: Endpoint) -> tuple[str, Callable[[int], list[dict[str, Any]]]]:
+def target(aws: AwsEndpoint) -> tuple[str, Callable[[int], list[dict[str, Any]]]]:
     """A bus whose events land in a queue, and what reads them."""
     bus = f"bus-{uuid.uuid4().hex[:8]}"
     events, sqs = cast("Any", aws).client("events"), aws.client("sqs")
@@ -102,7 +102,7 @@ def target(aws: Endpoint) -> tuple[str, Callable[[int], list[dict[str, Any]]]]:
 
 
 def test_runs_of_a_worker_arrive_over_the_wire(
-    aws: Endpoint,
+    aws: AwsEndpoint,
     target: tuple[str, Callable[[int], list[dict[str, Any]]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -18,7 +18,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 from fakes.object_store import MemoryS3, client_error
-from retinue_cli.local import Endpoint
+from retinue_cli.local import AwsEndpoint
 from retinue_sdk import (
     DetectorError,
     DetectorNotReadyError,
@@ -249,7 +249,7 @@ def breaking_server(sent: bytes, announced: int, *, drips: bool = False) -> Iter
 @pytest.mark.parametrize("sent", [b"", b"half of"])
 def test_half_an_object_is_no_corrupt_image(sent: bytes) -> None:
     with breaking_server(sent, announced=500) as url:
-        client: Any = Endpoint(url).client("s3")
+        client: Any = AwsEndpoint(url).client("s3")
         with pytest.raises(RetriableError):
             store(client).fetch(ImageReference("b", "a.jpg", etag=ETAG))
         client.close()
@@ -259,7 +259,7 @@ def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """No wait for the next byte is long, and all of them together never end."""
     monkeypatch.setattr("retinue_workers.intake.s3.LONGEST_READ_SECONDS", 0.5)
     with breaking_server(b"half of", announced=10**9, drips=True) as url:
-        client: Any = Endpoint(url).client("s3")
+        client: Any = AwsEndpoint(url).client("s3")
         with pytest.raises(RetriableError, match=r"S3 (did not answer|sent)"):
             store(client, max_bytes=10**9).fetch(ImageReference("b", "a.jpg", etag=ETAG))
         client.close()

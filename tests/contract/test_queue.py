@@ -1,12 +1,13 @@
-"""What a worker relies on in a queue: of SQS as it is emulated, and of the tests' own stand-in.
+"""What a worker relies on in a queue, of SQS as it is emulated and of the queue in memory.
 
 One suite for both, so that what is tested in memory holds on the wire.
 """
 
+import asyncio
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,8 @@ from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from retinue_cli.local import Endpoint
+from retinue_aws import AwsClient
+from retinue_cli.local import AwsEndpoint
 from retinue_sdk import ConfigurationError
 from retinue_workers.intake.sqs import Queue, QueueUnavailableError, SqsQueue
 from retinue_workers.work import Message
@@ -24,6 +26,27 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 HIDDEN_SECONDS = 2
+
+
+class BlockingQueue:
+    """A queue whose coroutines run on a loop of the test's own."""
+
+    def __init__(self, queue: Queue, runner: asyncio.Runner) -> None:
+        self.queue = queue
+        self._runner = runner
+
+    @property
+    def max_receive_count(self) -> int | None:
+        return self.queue.max_receive_count
+
+    def receive(self, limit: int) -> list[Message]:
+        return self._runner.run(self.queue.receive(limit))
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        self._runner.run(self.queue.delete(messages))
+
+    def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
+        self._runner.run(self.queue.change_visibility(messages, seconds))
 
 
 class Case:
@@ -36,7 +59,7 @@ class Case:
     """
 
     def __init__(
-        self, queue: Queue, send: Callable[[str], object], dead: Callable[[], list[str]]
+        self, queue: BlockingQueue, send: Callable[[str], object], dead: Callable[[], list[str]]
     ) -> None:
         self.queue = queue
         self.send = send
@@ -62,14 +85,27 @@ class Case:
         return not self.queue.receive(10)
 
 
-def memory_case(max_receive_count: int | None) -> Case:
+def memory_case(runner: asyncio.Runner, max_receive_count: int | None) -> Case:
     queue = MemoryQueue(
         visibility_timeout_seconds=HIDDEN_SECONDS, max_receive_count=max_receive_count
     )
-    return Case(queue, queue.send, queue.dead_letters)
+    return Case(BlockingQueue(queue, runner), queue.send, queue.dead_letters)
 
 
-def sqs_case(client: "SQSClient", max_receive_count: int | None) -> Case:
+def sqs_queue(runner: asyncio.Runner, client: "SQSClient", url: str) -> BlockingQueue:
+    """A queue of SQS that was found to exist."""
+    queue = SqsQueue(
+        AwsClient(client), url, wait_seconds=0, visibility_timeout_seconds=HIDDEN_SECONDS
+    )
+    try:
+        runner.run(queue.connect())
+    except BaseException:
+        runner.run(queue.close())
+        raise
+    return BlockingQueue(queue, runner)
+
+
+def sqs_case(runner: asyncio.Runner, client: "SQSClient", max_receive_count: int | None) -> Case:
     name = f"q{uuid.uuid4().hex}"
     url = client.create_queue(QueueName=name)["QueueUrl"]
     dead_url = client.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
@@ -80,7 +116,6 @@ def sqs_case(client: "SQSClient", max_receive_count: int | None) -> Case:
             "maxReceiveCount": str(max_receive_count),
         }
         client.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
-    queue = SqsQueue(client, url, wait_seconds=0, visibility_timeout_seconds=HIDDEN_SECONDS)
     dead: list[str] = []
 
     def read_dead() -> list[str]:
@@ -88,27 +123,52 @@ def sqs_case(client: "SQSClient", max_receive_count: int | None) -> Case:
         dead.extend(message["Body"] for message in answer.get("Messages", ()))
         return dead
 
-    return Case(queue, lambda text: client.send_message(QueueUrl=url, MessageBody=text), read_dead)
+    return Case(
+        sqs_queue(runner, client, url),
+        lambda text: client.send_message(QueueUrl=url, MessageBody=text),
+        read_dead,
+    )
+
+
+def close(queue: BlockingQueue, runner: asyncio.Runner) -> None:
+    """Close the connections of a queue of SQS."""
+    assert isinstance(queue.queue, SqsQueue)
+    runner.run(queue.queue.close())
 
 
 Make = Callable[..., Case]
 
 
 @pytest.fixture(scope="session")
-def quick_sqs() -> Iterator[Endpoint]:
+def quick_sqs() -> Iterator[AwsEndpoint]:
     """The benchmarks' own SQS."""
     with service("queue_service") as url:
-        yield Endpoint(url)
+        yield AwsEndpoint(url)
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
 
 
 @pytest.fixture(params=["memory", "sqs", "benchmark"])
-def make(request: pytest.FixtureRequest) -> Make:
+def make(request: pytest.FixtureRequest, runner: asyncio.Runner) -> Iterator[Make]:
     """Makes a fresh queue of either kind."""
     if request.param == "memory":
-        return lambda max_receive_count=3: memory_case(max_receive_count)
+        yield lambda max_receive_count=3: memory_case(runner, max_receive_count)
+        return
     endpoint = "aws" if request.param == "sqs" else "quick_sqs"
     client = request.getfixturevalue(endpoint).client("sqs")
-    return lambda max_receive_count=3: sqs_case(client, max_receive_count)
+    made: list[Case] = []
+
+    def make_case(max_receive_count: int | None = 3) -> Case:
+        made.append(sqs_case(runner, client, max_receive_count))
+        return made[-1]
+
+    yield make_case
+    for case in made:
+        close(case.queue, runner)
 
 
 @pytest.fixture
@@ -261,25 +321,29 @@ def test_any_text_goes_through(case: Case, text: str) -> None:
 # What only the real one can do: not be there.
 
 
-def _client(aws: Endpoint, **changes: Any) -> "SQSClient":
-    return Endpoint(**{"url": aws.url, **changes}).client("sqs")
+def _client(aws: AwsEndpoint, **changes: Any) -> "SQSClient":
+    return AwsEndpoint(**{"url": aws.url, **changes}).client("sqs")
 
 
-def test_a_queue_that_does_not_exist_is_a_wrong_setting(aws: Endpoint) -> None:
+def test_a_queue_that_does_not_exist_is_a_wrong_setting(
+    aws: AwsEndpoint, runner: asyncio.Runner
+) -> None:
     url = f"{aws.url}/000000000000/no-such-queue"
     with pytest.raises(ConfigurationError, match=r"RETINUE_QUEUE_URL .*no-such-queue"):
-        SqsQueue(_client(aws), url, wait_seconds=0, visibility_timeout_seconds=30)
+        sqs_queue(runner, _client(aws), url)
 
 
-def test_a_queue_that_does_not_answer_is_waited_for(aws: Endpoint) -> None:
+def test_a_queue_that_does_not_answer_is_waited_for(
+    aws: AwsEndpoint, runner: asyncio.Runner
+) -> None:
     away = _client(aws, url="http://127.0.0.1:9")
     url = "http://127.0.0.1:9/000000000000/q"
-    with pytest.raises(QueueUnavailableError, match="cannot ask"):
-        SqsQueue(away, url, wait_seconds=0, visibility_timeout_seconds=30)
+    with pytest.raises(QueueUnavailableError, match="cannot read"):
+        sqs_queue(runner, away, url)
 
 
 MESSAGE = Message("id", "handle", "body", 1)
-CALLS: dict[str, Callable[[Queue], object]] = {
+CALLS: dict[str, Callable[[BlockingQueue], object]] = {
     "receive": lambda queue: queue.receive(10),
     "delete": lambda queue: queue.delete([MESSAGE]),
     "change_visibility": lambda queue: queue.change_visibility([MESSAGE], 30),
@@ -287,18 +351,23 @@ CALLS: dict[str, Callable[[Queue], object]] = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_a_queue_that_goes_away_says_so(aws: Endpoint, call: Callable[[Queue], object]) -> None:
+def test_a_queue_that_goes_away_says_so(
+    aws: AwsEndpoint, runner: asyncio.Runner, call: Callable[[BlockingQueue], object]
+) -> None:
     client = _client(aws)
     url = client.create_queue(QueueName=f"q{uuid.uuid4().hex}")["QueueUrl"]
-    queue = SqsQueue(client, url, wait_seconds=0, visibility_timeout_seconds=30)
+    queue = sqs_queue(runner, client, url)
     client.delete_queue(QueueUrl=url)
     with pytest.raises(QueueUnavailableError, match=re.escape(url)):
         call(queue)
+    close(queue, runner)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_the_stand_in_goes_away_likewise(call: Callable[[Queue], object]) -> None:
+def test_the_queue_in_memory_goes_away_likewise(
+    runner: asyncio.Runner, call: Callable[[BlockingQueue], object]
+) -> None:
     queue = MemoryQueue()
     queue.unavailable = "gone"
     with pytest.raises(QueueUnavailableError, match="gone"):
-        call(queue)
+        call(BlockingQueue(queue, runner))

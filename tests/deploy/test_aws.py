@@ -13,7 +13,7 @@ import pytest
 from fakes.waiting import eventually
 from retinue_cli.local import LaptopError
 from retinue_cli.local.emulator_environment import EmulatorEnvironment
-from retinue_cli.local.endpoint import Endpoint
+from retinue_cli.local.endpoint import AwsEndpoint
 from retinue_deploy.account import Account
 from retinue_deploy.bootstrap import STATE_KEY, Bootstrap
 from retinue_deploy.bucket import purge
@@ -24,7 +24,7 @@ ACCOUNT = "000000000000"
 
 
 @pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
     """The laptop's emulator, with ECR besides."""
     try:
         python = EmulatorEnvironment().ensure()
@@ -49,7 +49,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     ):  # fmt: skip
         try:
             eventually(lambda: _listens(port), within_seconds=30, what="the emulator to listen")
-            yield Endpoint(f"http://127.0.0.1:{port}")
+            yield AwsEndpoint(f"http://127.0.0.1:{port}")
         finally:
             process.kill()
 
@@ -60,7 +60,7 @@ def _listens(port: int) -> bool:
 
 
 @pytest.fixture
-def account(emulator: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Account:
+def account(emulator: AwsEndpoint, monkeypatch: pytest.MonkeyPatch) -> Account:
     """An account of the emulator's."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)

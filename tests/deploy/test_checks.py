@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from retinue_deploy.account import Account
-from retinue_deploy.checks import Findings, check
+from retinue_deploy.checks import Prerequisites, check
 from retinue_deploy.errors import DeployError
 
 NAMED = 'environment = "dev"\n'
@@ -34,7 +34,7 @@ class SignedIn(Account):
         return 6.0
 
 
-def look(file: Path, **given: object) -> Findings:
+def look(file: Path, **given: object) -> Prerequisites:
     asked: dict[str, object] = {
         "region": "eu-west-1",
         "builds": True,
@@ -56,7 +56,7 @@ def dev(tmp_path: Path) -> Path:
 
 def test_all_is_well(dev: Path) -> None:
     findings = look(dev)
-    assert findings == Findings([], [], "podman", "eu-west-1", "111122223333", 6.0)
+    assert findings == Prerequisites([], [], "podman", "eu-west-1", "111122223333", 6.0)
     findings.raise_if_any()
 
 

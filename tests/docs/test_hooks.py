@@ -6,7 +6,7 @@ from typing import Any
 
 import pluggy
 import pytest
-from fakes import deliveries
+from fakes import work
 from retinue_sdk import ConfigurationError, Detection, ImageReference, Run, hookspecs
 from retinue_workers.recording.observers import as_run
 
@@ -28,7 +28,7 @@ def plugins(blocks: list[Any]) -> list[pluggy.PluginManager]:
 
 
 def _run() -> Run:
-    return as_run(deliveries.run(), ImageReference("photos", "a.jpg", etag="e"))
+    return as_run(work.run(), ImageReference("photos", "a.jpg", etag="e"))
 
 
 def test_the_filter_keeps_no_faces_of_guests(plugins: list[pluggy.PluginManager]) -> None:

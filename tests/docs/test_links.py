@@ -1,6 +1,7 @@
 """Every relative link leads somewhere."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def anchors(text: str) -> set[str]:
 @pytest.mark.parametrize(
     ("heading", "anchor"),
     [
-        ("# Threads and bounds", "threads-and-bounds"),
+        ("# Coroutines, threads and bounds", "coroutines-threads-and-bounds"),
         ("## 1. Three files", "1-three-files"),
         ("### Folders, and who may import whom", "folders-and-who-may-import-whom"),
     ],
@@ -50,3 +51,11 @@ def test_every_page_is_in_its_index(root: Path, folder: str) -> None:
     links = {link.partition("#")[0] for link in LINK.findall(index)}
     files = {path.name for path in (root / folder).glob("*.md")} - {"README.md"}
     assert files <= links
+
+
+def test_the_tables_of_the_index_list_no_page_twice(root: Path) -> None:
+    index = (root / "docs/README.md").read_text(encoding="utf-8")
+    rows = [line for line in index.splitlines() if line.startswith("| [")]
+    listed = Counter(link for row in rows for link in LINK.findall(row))
+    assert len(listed) > 30
+    assert [page for page, times in listed.items() if times > 1] == []

@@ -1,4 +1,4 @@
-"""The page of metrics lists those that there are, with the labels that they have."""
+"""The page on monitoring lists the metrics with their labels, and events that are logged."""
 
 import re
 from pathlib import Path
@@ -8,10 +8,24 @@ from retinue_workers.ops.metrics import Metrics
 ROW = re.compile(r"^\| `(retinue_\w+)` \|([^|]*)\|", re.MULTILINE)
 
 
+EVENTS = re.compile(r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", re.MULTILINE)
+"""The first cell of a row of the table of log events."""
+
+
+def test_every_event_on_the_pages_is_logged(root: Path) -> None:
+    monitoring = (root / "docs/monitoring.md").read_text("utf-8").partition("## A live view")[0]
+    errors = (root / "docs/errors.md").read_text("utf-8").partition("## Failures without")[2]
+    events = set(re.findall(r"`(\w+)`", " ".join(EVENTS.findall(monitoring + errors))))
+    assert len(events) > 20
+    sources = [*(root / "workers/src").rglob("*.py"), *(root / "sdk/src").rglob("*.py")]
+    texts = [file.read_text("utf-8") for file in sources]
+    assert {event for event in events if not any(f'"{event}"' in text for text in texts)} == set()
+
+
 def test_every_metric_is_on_the_page(root: Path) -> None:
-    page = (root / "docs/observing.md").read_text("utf-8")
+    page = (root / "docs/monitoring.md").read_text("utf-8")
     told = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in ROW.findall(page)}
-    metrics = Metrics(in_flight=lambda: 0, open_causes=lambda: 0)
+    metrics = Metrics(in_flight=lambda: 0, pause_reasons=lambda: 0)
     metrics.retried("echo", True)
     collectors = {
         collector._name: set(collector._labelnames)

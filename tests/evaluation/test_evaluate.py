@@ -121,7 +121,7 @@ def test_equals_pycocotools(cli: Cli, seed: Any, ties: bool, sources: list[str])
             precision = expected.eval["precision"][:, :, place, 0, -1]
             assert answer["labels"][label]["ap"] == pytest.approx(precision.mean(), abs=1e-6)
             assert answer["labels"][label]["ap50"] == pytest.approx(precision[0].mean(), abs=1e-6)
-    assert answer["form"] == "boxes"
+    assert answer["task"] == "detection"
     assert answer["images"] == {
         "compared": 30, "not_seen_by_the_detector": 0, "not_in_the_history": 0
     }  # fmt: skip
@@ -142,15 +142,19 @@ def small(seed: Any) -> None:
 def test_counts_and_confusion(cli: Cli, small: None) -> None:
     answer = json.loads(cli("evaluate", "objects", "--json").stdout)
     cat = answer["labels"]["cat"]
-    assert (cat["truths"], cat["found"], cat["right"]) == (2, 1, 1)
+    assert (cat["ground_truths"], cat["predictions"], cat["true_positives"]) == (2, 1, 1)
     assert (cat["precision"], cat["recall"], cat["f1"]) == (1, 0.5, pytest.approx(2 / 3))
     assert (cat["best_f1"], cat["best_threshold"]) == (1, 0.1)
     overall = answer["overall"]
-    assert (overall["truths"], overall["found"], overall["right"]) == (3, 3, 1)
+    assert (overall["ground_truths"], overall["predictions"], overall["true_positives"]) == (
+        3,
+        3,
+        1,
+    )
     assert overall["macro_f1"] == pytest.approx(1 / 3)
     assert answer["confusion"] == {
-        "there": ["bird", "cat", "dog", None],
-        "found": ["bird", "cat", "dog", None],
+        "ground_truth": ["bird", "cat", "dog", None],
+        "predicted": ["bird", "cat", "dog", None],
         "counts": [[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]],
     }
     assert answer["left_out"] == {"detection without a box": 1}
@@ -160,7 +164,7 @@ def test_counts_and_confusion(cli: Cli, small: None) -> None:
 
 def test_table_and_picture(cli: Cli, small: None) -> None:
     said = cli("evaluate", "objects", "--curves", "pr.png").stdout
-    assert "objects against ground-truth: 2 images by boxes" in said
+    assert "objects against ground-truth: 2 images by detection" in said
     assert "not compared: 1 image of the ground truth without a successful run" in said
     assert "not compared: 1 detection without a box" in said
     assert "Weather (1)" in said
@@ -180,14 +184,14 @@ def test_labels_of_whole_images(cli: Cli, seed: Any) -> None:
         seed.run(image, (true, 1.0), detector="ground-truth")
         seed.run(image, (found, sure), (found, sure / 2))
     answer = json.loads(cli("evaluate", "objects", "--json").stdout)
-    assert answer["form"] == "labels"
+    assert answer["task"] == "classification"
     dog = answer["labels"]["dog"]
-    assert (dog["truths"], dog["found"], dog["right"]) == (2, 2, 1)
+    assert (dog["ground_truths"], dog["predictions"], dog["true_positives"]) == (2, 2, 1)
     # Surest first: wrong, right, right. The best precision from each recall on is 2 of 3.
     assert dog["ap"] == pytest.approx(2 / 3)
     assert answer["labels"]["cat"]["ap"] == pytest.approx(51 / 101)  # half of the recalls
     assert answer["confusion"]["counts"] == [[1, 1, 0], [0, 1, 1], [0, 0, 0]]
-    refused = cli("evaluate", "objects", "--form", "boxes", exit_code=2).stderr
+    refused = cli("evaluate", "objects", "--task", "detection", exit_code=2).stderr
     assert "has no boxes" in refused
 
 

@@ -30,7 +30,7 @@ class MemoryHistory(History):
         images: Sightings, in order.
         removed: Removals, in order.
         configurations: What fingerprints stand for, in order.
-        erased_ids: Images that were erased on request.
+        erased_images: Images that were erased on request.
     """
 
     def __init__(self, journal: list[str] | None = None) -> None:
@@ -41,7 +41,7 @@ class MemoryHistory(History):
         self.images: list[ImageRecord] = []
         self.removed: list[RemovedObject] = []
         self.configurations: list[ConfigurationRecord] = []
-        self.erased_ids: set[UUID] = set()
+        self.erased_images: set[UUID] = set()
         self.calls = 0
         self.journal = [] if journal is None else journal
         self._lock = Lock()
@@ -75,7 +75,7 @@ class MemoryHistory(History):
 
     def erased(self, images: Collection[ImageRecord]) -> set[UUID]:
         self._check()
-        return {image.image_id for image in images} & self.erased_ids
+        return {image.image_id for image in images} & self.erased_images
 
     def record(
         self,

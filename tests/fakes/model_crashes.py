@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from retinue_workers.hosted_models.controller import LEASE_SECONDS, TICK_SECONDS
+from retinue_workers.hosted_models.controller import LEASE_SECONDS, RECONCILE_SECONDS
 from retinue_workers.settings.hosted_models import ModelPolicy
 
 from fakes.model_world import START, World
@@ -33,11 +33,13 @@ class CrashRun:
 
 
 def crash_run(seed: int, *, reaper: bool = True) -> CrashRun:
-    """Four hours of one or two workers at a time that die at any step of their keepers."""
+    """Four hours of one or two workers at a time that die at any step of their controllers."""
     chance = random.Random(seed)
     arrivals = [chance.uniform(0, 2 * 3_600) for _ in range(chance.randint(1, 20))]
-    rest_seconds = chance.choice((0, 300, 2_400))
-    world = World(ModelPolicy(quiet_seconds=60, rest_seconds=rest_seconds), arrivals=arrivals)
+    cooldown_seconds = chance.choice((0, 300, 2_400))
+    world = World(
+        ModelPolicy(idle_timeout_seconds=60, cooldown_seconds=cooldown_seconds), arrivals=arrivals
+    )
     world.versions.start_seconds = chance.uniform(60, 900)
     born = chance.randint(1, 2)
     for _ in range(born):
@@ -47,7 +49,7 @@ def crash_run(seed: int, *, reaper: bool = True) -> CrashRun:
     next_reap, kept_at = START + chance.uniform(0, REAP_EVERY), START
     while world.clock.now < START + HOURS * 3_600:
         world.step()
-        if world.keepers:
+        if world.controllers:
             kept_at = world.clock.now
         elif chance.random() < 0.001:
             world.worker(chance.randint(1, 4_000))
@@ -56,6 +58,6 @@ def crash_run(seed: int, *, reaper: bool = True) -> CrashRun:
             reaped += sum(one.action == "stopped" for one in world.reap())
             next_reap += REAP_EVERY
         if world.status == "RUNNING" and world.clock.now - kept_at > bound:
-            leaked += TICK_SECONDS
+            leaked += RECONCILE_SECONDS
     hosted = world.versions.billed_unit_seconds(world.arn)
-    return CrashRun(born - len(world.keepers), reaped, hosted, leaked)
+    return CrashRun(born - len(world.controllers), reaped, hosted, leaked)

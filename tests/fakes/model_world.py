@@ -1,7 +1,7 @@
-"""A queue, a Custom Labels account and workers on a virtual clock, with the real keeper in them.
+"""A queue, a Custom Labels account and workers with the real controller, on a virtual clock.
 
-The account is the test endpoint's own store. Only what surrounds the keeper is made up: messages
-arrive by a trace, a hosted unit works at a fixed rate, and workers die when they are told to.
+The account is the test endpoint's own store. Only what surrounds the controller is made up:
+messages arrive by a trace, a hosted unit works at a fixed rate, and workers die on command.
 """
 
 import random
@@ -15,12 +15,12 @@ from retinue_rekognition.custom_model import model_status
 from retinue_rekognition_emulator.faults import AwsError
 from retinue_rekognition_emulator.versions import Versions
 from retinue_sdk import DetectorNotReadyError, ModelStatus, RetriableError
-from retinue_workers.hosted_models.controller import TICK_SECONDS, Keeper
+from retinue_workers.hosted_models.controller import RECONCILE_SECONDS, ModelController
 from retinue_workers.hosted_models.reaper import Reaped, reap
 from retinue_workers.settings.hosted_models import ModelPolicy
-from retinue_workers.work import Backlog
+from retinue_workers.work import QueueDepth
 
-from fakes.ledger import MemoryLedger
+from fakes.model_sessions import MemoryModelSessions
 
 IMAGES_PER_SECOND = 5.0
 """What an inference unit works off, if a world is not told otherwise."""
@@ -29,7 +29,7 @@ POISON_RECEIVES = 5
 """After so many receives the worker records a poison message as failed; the pool's redrive."""
 
 POISON_SECONDS = 31.0
-"""1 + 2 + 4 + 8 + 16 seconds: the waits between its receives (``verdict.redrive_seconds``)."""
+"""1 + 2 + 4 + 8 + 16 seconds: the waits between its receives (``backoff.requeue_seconds``)."""
 
 IN_FLIGHT_SECONDS = 2.0
 """How long an image is in flight that needs to wait for no other."""
@@ -149,32 +149,28 @@ class World:
         self.versions = Versions(self.clock)
         self.arn = self.versions.add("birds", "v1").arn
         self.cloud = CloudModel(self.versions, self.arn)
-        self.ledger = MemoryLedger(self.clock)
+        self.sessions = MemoryModelSessions(self.clock)
         self.coming = deque(sorted(START + at for at in self.arrivals))
         self.coming_poison = deque(sorted(START + at for at in self.poison))
         self.waiting: deque[float] = deque()
         self.bad: list[float | None] = []  # when each poison message in flight is given up
-        self.keepers: dict[str, Keeper] = {}
+        self.controllers: dict[str, ModelController] = {}
         self.fuses: dict[str, Fuse] = {}
         self.gates: dict[str, str | None] = {}
         self.in_flight: list[float] = []  # when each image arrived that was just answered
         self._made = 0
 
     def worker(self, steps: int | None = None) -> str:
-        """Start a worker that lives for so many steps of its keeper."""
+        """Start a worker that lives for so many steps of its controller."""
         self._made += 1
         name, fuse = f"worker-{self._made}", Fuse(steps)
         self.fuses[name], self.gates[name] = fuse, "not looked yet"
 
-        def gate(reason: str | None) -> None:
-            self.gates[name] = reason
-
-        self.keepers[name] = Keeper(
+        self.controllers[name] = ModelController(
             Fused(self.cloud, fuse),
-            Fused(self.ledger, fuse),
-            look=self.look,
+            Fused(self.sessions, fuse),
+            read_depth=self.depth,
             policy=self.policy,
-            gate=gate,
             clock=self.clock,
             detector="rekognition-custom-labels",
             options={},
@@ -182,15 +178,15 @@ class World:
         )
         return name
 
-    def look(self) -> Backlog:
+    def depth(self) -> QueueDepth:
         """What the queue holds."""
-        return Backlog(
+        return QueueDepth(
             len(self.waiting) + sum(done is None for done in self.bad),
             sum(done is not None for done in self.bad) + len(self.in_flight),
         )
 
-    def step(self, seconds: float = TICK_SECONDS) -> None:
-        """Let time pass, work, and let each keeper look."""
+    def step(self, seconds: float = RECONCILE_SECONDS) -> None:
+        """Let time pass, work, and let each controller reconcile."""
         self.clock.now += seconds
         now = self.clock.now
         while self.coming and self.coming[0] <= now:
@@ -199,9 +195,9 @@ class World:
             self.coming_poison.popleft()
             self.bad.append(None)
         self._work(seconds)
-        for name, keeper in list(self.keepers.items()):
+        for name, controller in list(self.controllers.items()):
             try:
-                keeper.tick()
+                self.gates[name] = controller.reconcile(None)
             except Crash:
                 self.kill(name)
 
@@ -214,12 +210,12 @@ class World:
 
     def kill(self, name: str) -> None:
         """A worker is gone, without a word."""
-        del self.keepers[name], self.gates[name]
+        del self.controllers[name], self.gates[name]
 
     def reap(self) -> Sequence[Reaped]:
         """The reaper's turn."""
         return reap(
-            self.ledger,
+            self.sessions,
             make=lambda _: self.cloud,
             found=[("rekognition-custom-labels", self.cloud)],
             holder="reaper",

@@ -1,10 +1,11 @@
 """SQS in memory."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from threading import Condition
+from threading import RLock
 
 from retinue_workers.intake.sqs import BATCH, QueueUnavailableError
 from retinue_workers.work import Message
@@ -81,7 +82,7 @@ class MemoryQueue:
         self._max_receive_count = max_receive_count
         self._wait_seconds = wait_seconds
         self._clock = clock
-        self._changed = Condition()
+        self._lock = RLock()
         self._numbers = count(1)
         self._stored: dict[str, _Stored] = {}
         self._dead: list[_Stored] = []
@@ -92,27 +93,25 @@ class MemoryQueue:
 
     def send(self, body: str) -> str:
         """Put a message in; returns its id."""
-        with self._changed:
+        with self._lock:
             message_id = f"message-{next(self._numbers)}"
             self._stored[message_id] = _Stored(message_id, body, self._clock())
-            self._changed.notify_all()
             return message_id
 
-    def receive(self, limit: int) -> list[Message]:
+    async def receive(self, limit: int) -> list[Message]:
         assert 1 <= limit <= 10, "SQS gives 1 to 10 messages"
         deadline = time.monotonic() + self._wait_seconds
-        with self._changed:
-            self.receives += 1
-            while True:
-                self._check_available()
-                received = self._receive(limit)
-                rest = deadline - time.monotonic()
-                if received or rest <= 0:
-                    return received
-                self._changed.wait(min(rest, 0.01))
+        self.receives += 1
+        while True:
+            self._check_available()
+            received = self._receive(limit)
+            left = deadline - time.monotonic()
+            if received or left <= 0:
+                return received
+            await asyncio.sleep(min(left, 0.01))
 
-    def delete(self, messages: Sequence[Message]) -> None:
-        with self._changed:
+    async def delete(self, messages: Sequence[Message]) -> None:
+        with self._lock:
             if messages:
                 self._check_available(messages)
             left: Sequence[Message] = ()
@@ -127,9 +126,9 @@ class MemoryQueue:
             if left:
                 raise QueueUnavailableError("deletes fail", left)
 
-    def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
+    async def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
         assert 0 <= seconds <= MAX_VISIBILITY_SECONDS, "SQS refuses this visibility timeout"
-        with self._changed:
+        with self._lock:
             if messages:
                 self._check_available(messages)
             if messages and self.refuse_extensions > 0:
@@ -140,43 +139,45 @@ class MemoryQueue:
                 if stored is not None and stored.visible_at > self._clock():
                     stored.visible_at = self._clock() + seconds
                     self.journal.append(f"hide {stored.message_id} {seconds}")
-            self._changed.notify_all()
 
     def visible(self) -> int:
         """How many messages could be received now (``ApproximateNumberOfMessages``)."""
-        with self._changed:
+        with self._lock:
             now = self._clock()
             return sum(stored.visible_at <= now for stored in self._stored.values())
 
     def hidden(self) -> int:
         """How many are in flight (``ApproximateNumberOfMessagesNotVisible``)."""
-        with self._changed:
+        with self._lock:
             now = self._clock()
             return sum(stored.visible_at > now for stored in self._stored.values())
 
     def empty(self) -> bool:
         """Whether it holds no message, neither visible nor hidden."""
-        with self._changed:
+        with self._lock:
             return not self._stored
 
     def receive_counts(self) -> dict[str, int]:
         """Receive counts of the messages it holds."""
-        with self._changed:
+        with self._lock:
             return {stored.message_id: stored.receives for stored in self._stored.values()}
 
     def dead_letters(self) -> list[str]:
         """Bodies in the dead-letter queue."""
-        with self._changed:
+        with self._lock:
             return [stored.body for stored in self._dead]
 
     def reappear(self) -> None:
         """End every visibility timeout now, as if the worker that held the messages had died."""
-        with self._changed:
+        with self._lock:
             for stored in self._stored.values():
                 stored.visible_at = self._clock()
-            self._changed.notify_all()
 
     def _receive(self, limit: int) -> list[Message]:
+        with self._lock:
+            return self._receive_now(limit)
+
+    def _receive_now(self, limit: int) -> list[Message]:
         now = self._clock()
         received: list[Message] = []
         for stored in list(self._stored.values()):

@@ -17,6 +17,7 @@ from retinue_workers.worker import Worker, image_limits
 from fakes.events import BUCKET, created
 from fakes.object_store import MemoryS3
 from fakes.queue import MemoryQueue, fast
+from fakes.running_worker import RunningWorker
 from fakes.waiting import eventually
 
 if TYPE_CHECKING:
@@ -62,23 +63,25 @@ class Rig:
         etag = put["ETag"].strip('"')
         self.queue.send(created(key, etag=etag, size=len(data)))
 
-    def worker(self, detectors: Mapping[str, Mapping[str, Any]], **settings: Any) -> Worker:
+    def worker(self, detectors: Mapping[str, Mapping[str, Any]], **settings: Any) -> RunningWorker:
         """A worker, not started."""
         chosen = Settings(detectors=dict(detectors), **{**QUICK, **settings})
         self.detectors = self.plugins.make(chosen.detectors)
-        return Worker(
-            chosen,
-            plugins=self.plugins,
-            detectors=self.detectors,
-            queue=self.queue,
-            store=ObjectStore(lambda: cast("S3Client", self.s3), image_limits(chosen)),
-            history=self.history,
+        return RunningWorker(
+            lambda: Worker(
+                chosen,
+                plugins=self.plugins,
+                detectors=self.detectors,
+                queue=self.queue,
+                store=ObjectStore(lambda: cast("S3Client", self.s3), image_limits(chosen)),
+                history=self.history,
+            )
         )
 
     @contextmanager
     def running(
         self, detectors: Mapping[str, Mapping[str, Any]], **settings: Any
-    ) -> Iterator[Worker]:
+    ) -> Iterator[RunningWorker]:
         """A worker at work; stopped at the end, whatever happens."""
         worker = self.worker(detectors, **settings)
         worker.start()

@@ -1,5 +1,6 @@
 """Waiting for a condition, so that no test depends on how fast the machine is."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from threading import enumerate as threads
@@ -15,12 +16,22 @@ def eventually(
         time.sleep(0.005)
 
 
+async def until(
+    condition: Callable[[], object], *, within_seconds: float = 15.0, what: str = ""
+) -> None:
+    """Do what ``eventually`` does while the event loop goes on."""
+    deadline = time.monotonic() + within_seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_seconds} s: {what or condition}"
+        await asyncio.sleep(0.002)
+
+
+async def settle(turns: int = 20) -> None:
+    """Let everything happen that needs no time, before a test says that nothing happened."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
 def worker_threads() -> list[str]:
     """Names of the living threads that a worker started."""
-    roles = ("committer", "consumer", "heartbeat", "loader-", "observers")
-    endings = ("-work", "-watch", "-start")
-    return [
-        thread.name
-        for thread in threads()
-        if thread.name.startswith(roles) or thread.name.endswith(endings)
-    ]
+    return [thread.name for thread in threads() if thread.name.startswith("retinue-")]

@@ -7,7 +7,7 @@ import pytest
 from faults.database import Database
 from faults.proxy import Proxy
 from faults.site import Site
-from retinue_cli.local import Endpoint
+from retinue_cli.local import AwsEndpoint
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def server() -> Iterator[Database]:
 
 
 @pytest.fixture
-def make_site(aws: Endpoint, server: Database, tmp_path: Path) -> Iterator[Callable[..., Site]]:
+def make_site(aws: AwsEndpoint, server: Database, tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Makes the surroundings of a test."""
     sites: list[Site] = []
     proxies: list[Proxy] = []

@@ -20,7 +20,7 @@ from faults.database import Database
 from faults.proxy import Proxy
 from PIL import Image
 from psycopg.rows import dict_row
-from retinue_cli.local import Endpoint
+from retinue_cli.local import AwsEndpoint
 from retinue_workers.settings.settings import STOP_SECONDS
 
 PLUGINS = Path(__file__).with_name("plugins")
@@ -54,7 +54,7 @@ class Site:
 
     def __init__(
         self,
-        aws: Endpoint,
+        aws: AwsEndpoint,
         proxy: Proxy,
         database: Database,
         folder: Path,
@@ -143,7 +143,7 @@ class Site:
 
         The topic's answers pass the proxy.
         """
-        sns = Endpoint(self.proxy.url).client("sns")
+        sns = AwsEndpoint(self.proxy.url).client("sns")
         if not hasattr(self, "_topic"):
             direct = self._aws.client("sns")
             self._topic = direct.create_topic(Name=self.bucket)["TopicArn"]
@@ -179,7 +179,7 @@ class Site:
         with (output or self.log).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "retinue_workers"],
-                env=Endpoint(self.proxy.url).environment(environment)
+                env=AwsEndpoint(self.proxy.url).environment(environment)
                 | BRISK
                 | {
                     "RETINUE_QUEUE_URL": worker,

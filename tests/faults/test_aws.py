@@ -12,8 +12,8 @@ from fakes.events import created, removed
 from faults.clock import Clock, compiler
 from faults.proxy import Breakage, Weather
 from faults.site import DATA, Site
-from retinue_cli.local import Endpoint
-from retinue_cli.local.fake_service import StandInProcess
+from retinue_cli.local import AwsEndpoint
+from retinue_cli.local.local_service import LocalServiceProcess
 from retinue_cli.local.processes import Processes
 from retinue_cli.local.state import State
 from retinue_sdk.plugins.manager import Plugins
@@ -87,7 +87,7 @@ def test_one_image_that_is_refused_fails_alone(site: Site) -> None:
         ("weigh", "access_denied", True),
     ]
     assert site.done() == 2 * len(site.sent)
-    assert not site.said("receiving_stopped")
+    assert not site.said("receiving_paused")
 
 
 def test_twice_and_in_any_order(site: Site) -> None:
@@ -118,7 +118,9 @@ def test_duplicates_that_two_workers_get_at_once(site: Site) -> None:
     site.until_empty()
     site.stop()
     site.check()
-    assert len(site.said("run")) == len(keys), "two workers met on an image, and one recorded it"
+    assert len(site.said("run_recorded")) == len(keys), (
+        "two workers met on an image, and one recorded it"
+    )
 
 
 def test_sns_misbehaves_and_whoever_publishes_tries_again(site: Site) -> None:
@@ -155,12 +157,12 @@ def test_sqs_does_not_delete_after_the_commit(site: Site, breakage: Breakage) ->
     with site.proxy.weather("sqs", Weather(breakage, about="DeleteMessage")):
         site.upload(30)
         site.until(lambda: site.done() == 30)
-        site.until(lambda: site.said("not_acknowledged"))
+        site.until(lambda: site.said("delete_failed"))
         time.sleep(8)
     site.until_empty()
     site.stop()
     site.check()
-    assert {entry["receive_count"] for entry in site.said("run")} == {1}
+    assert {entry["receive_count"] for entry in site.said("run_recorded")} == {1}
     assert site.proxy.struck["sqs", breakage] > 1
 
 
@@ -171,12 +173,12 @@ def test_sqs_extends_no_visibility(site: Site, breakage: Breakage) -> None:
     site.start(slow)
     with site.proxy.weather("sqs", Weather(breakage, seconds=1, about="ChangeMessageVisibility")):
         site.upload(10)
-        site.until(lambda: site.said("receiving_stopped"))
+        site.until(lambda: site.said("receiving_paused"))
         site.until(lambda: site.done() == 10)
     site.until_empty()
     site.stop()
     site.check(slow)
-    assert len(site.said("run")) == 10
+    assert len(site.said("run_recorded")) == 10
 
 
 def test_s3_sends_bodies_that_drip_break_or_are_huge(site: Site) -> None:
@@ -189,28 +191,31 @@ def test_s3_sends_bodies_that_drip_break_or_are_huge(site: Site) -> None:
         site.until(lambda: site.done() == len(site.sent))
     with site.proxy.weather("s3", Weather(Breakage.DRIP)):
         site.upload(4, "dripping", bytes_too=True)
-        site.until(lambda: any("dripping" in e["reason"] for e in site.said("retry")), 120)
+        site.until(
+            lambda: any("dripping" in entry["reason"] for entry in site.said("detector_retried")),
+            120,
+        )
     site.until_empty()
     site.stop()
     site.check({"weigh": {}}, codes={"large.jpg": "too_many_bytes"})
 
 
 def test_a_detectors_api_misbehaves(
-    make_site: Callable[..., Site], aws: Endpoint, tmp_path: Path
+    make_site: Callable[..., Site], aws: AwsEndpoint, tmp_path: Path
 ) -> None:
     state = State(tmp_path / "stand-in")
     state.prepare()
     labels = Plugins().make({"rekognition-labels": {"region": aws.region}})[0]
-    assert labels.stand_in is not None
-    with StandInProcess(labels.stand_in, state, Processes(state), aws) as stand_in:
-        site = make_site(rekognition=stand_in.url)
+    assert labels.local_service is not None
+    with LocalServiceProcess(labels.local_service, state, Processes(state), aws) as local_service:
+        site = make_site(rekognition=local_service.url)
         options = {"endpoint_url": site.proxy.url, "read_timeout_seconds": 1}
         site.start({"rekognition-labels": options}, RETINUE_RETRY_WINDOW_SECONDS="300")
         for weather in (*WEATHERS, Weather(Breakage.DENY)):
             with site.proxy.weather("rekognition", weather):
                 keys = site.upload_pictures(5)
                 if weather.breakage is Breakage.DENY:
-                    site.until(lambda: site.said("receiving_stopped"))
+                    site.until(lambda: site.said("receiving_paused"))
                 else:
                     site.until(lambda: site.done() == len(site.sent), 60, str(weather))
                 assert keys
@@ -234,6 +239,6 @@ def test_a_clock_that_steps_changes_nothing(site: Site, tmp_path: Path) -> None:
     site.until_empty()
     site.stop()
     site.check(slow)
-    days = {entry["timestamp"][:10] for entry in site.said("run")}
+    days = {entry["timestamp"][:10] for entry in site.said("run_recorded")}
     assert len(days) > 1, f"the clock did step: {json.dumps(sorted(days))}"
-    assert {entry["receive_count"] for entry in site.said("run")} == {1}
+    assert {entry["receive_count"] for entry in site.said("run_recorded")} == {1}

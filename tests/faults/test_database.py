@@ -39,15 +39,17 @@ def hold_back(site: Site, seconds: float) -> None:
     with afflicted("postgres away", site.database, site.name):
         site.upload(12)
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline or not site.said("receiving_stopped"):
+        while time.monotonic() < deadline or not site.said("receiving_paused"):
             assert worker.poll() is None, site.tail()
             time.sleep(0.05)
     site.upload(6)
     site.until_empty()
     site.stop()
     site.check()
-    assert {entry["receive_count"] for entry in site.said("run")} == {1}, "no receive was burned"
-    assert not site.said("handed_back")
+    assert {entry["receive_count"] for entry in site.said("run_recorded")} == {1}, (
+        "no receive was burned"
+    )
+    assert not site.said("message_requeued")
 
 
 def test_postgres_away_for_longer_than_a_visibility_timeout(site: Site) -> None:
@@ -72,7 +74,7 @@ def test_postgres_frozen_for_longer_than_a_visibility_timeout(site: Site) -> Non
     site.until_empty()
     site.stop()
     site.check()
-    assert {entry["receive_count"] for entry in site.said("run")} == {1}
+    assert {entry["receive_count"] for entry in site.said("run_recorded")} == {1}
 
 
 @pytest.mark.long
@@ -86,14 +88,14 @@ def test_one_worker_outlives_every_fault_of_its_database(site: Site) -> None:
             site.upload(12, fault.replace(" ", "-"))
             if fault in AWAY:
                 # Not `until`: the database cannot be asked while it is away.
-                while not any(AWAY[fault] in e["reason"] for e in site.said("receiving_stopped")):
+                while not any(AWAY[fault] in e["reason"] for e in site.said("receiving_paused")):
                     assert worker.poll() is None, site.tail()
                     time.sleep(0.05)
         site.until_empty()
         site.check()
-    assert not site.said("handed_back")
+    assert not site.said("message_requeued")
     site.stop()
-    counts = {entry["receive_count"] for entry in site.said("run")}
+    counts = {entry["receive_count"] for entry in site.said("run_recorded")}
     assert counts == {1}, "a database away burns no receive"
 
 
@@ -158,14 +160,14 @@ def test_a_failover_loses_and_doubles_nothing(
 
     def notice() -> None:
         site.upload(5)  # the worker may be through with the others by now
-        site.until(lambda: site.said("receiving_stopped"))
+        site.until(lambda: site.said("receiving_paused"))
 
     fail_over(site.database, standby, notice)
     site.upload(20)
     site.until_empty()
     site.stop()
     site.check()
-    assert {entry["receive_count"] for entry in site.said("run")} == {1}
+    assert {entry["receive_count"] for entry in site.said("run_recorded")} == {1}
 
 
 @pytest.mark.long
@@ -227,13 +229,13 @@ def test_a_disk_that_is_full_holds_the_messages(site: Site) -> None:
         ballast = disk / "ballast"
         fill(ballast)
         site.upload(600)
-        site.until(lambda: site.said("receiving_stopped"))
-        assert "could not extend" in site.said("receiving_stopped")[0]["reason"]
+        site.until(lambda: site.said("receiving_paused"))
+        assert "could not extend" in site.said("receiving_paused")[0]["reason"]
         ballast.unlink()
         site.until_empty()
         site.stop()
         site.check()
-        assert {entry["receive_count"] for entry in site.said("run")} == {1}
+        assert {entry["receive_count"] for entry in site.said("run_recorded")} == {1}
     finally:
         for worker in site.living():
             site.kill(worker)

@@ -23,8 +23,8 @@ def test_a_detection_longer_than_the_visibility_timeout_is_made_once(site: Site)
     site.until_empty()
     site.stop()
     site.check(slow)
-    assert len(site.said("run")) == 6
-    assert {entry["receive_count"] for entry in site.said("run")} == {1}
+    assert len(site.said("run_recorded")) == 6
+    assert {entry["receive_count"] for entry in site.said("run_recorded")} == {1}
 
 
 def test_nonsense_is_recorded_beside_what_others_find(make_site: Callable[..., Site]) -> None:
@@ -62,7 +62,7 @@ def test_a_detector_that_hangs_burns_two_images_and_no_more(site: Site) -> None:
     hangs = {"hostile-hangs": {"max_concurrency": 2}}
     worker = site.start(hangs, RETINUE_DETECTOR_TIMEOUT_SECONDS="0.3")
     site.upload(12)
-    site.until(lambda: site.said("receiving_stopped"))
+    site.until(lambda: site.said("receiving_paused"))
     time.sleep(2)
     assert site.done() == 2
     site.kill(worker)

@@ -1,6 +1,6 @@
 """A worker that hosts a model is killed at each step of the model's life, as the kernel does it.
 
-The worker, the reaper and Postgres are real; Rekognition is the test endpoint. The keeper looks
+The worker, the reaper and Postgres are real; Rekognition is the test endpoint. The controller looks
 five times a second, so that it takes seconds; on its own clock it is in tests/models.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from faults.site import Site
-from retinue_cli.local import Endpoint as Aws
+from retinue_cli.local import AwsEndpoint
 from retinue_rekognition_emulator import Endpoint, StoredObject
 from retinue_rekognition_emulator.versions import HOSTED
 from retinue_workers.hosted_models.controller import LEASE_SECONDS
@@ -59,7 +59,7 @@ class Scene:
 
     def worker(self, **variables: str) -> subprocess.Popen[bytes]:
         detectors = {DETECTOR: {"project_version_arn": self.arn}}
-        models = json.dumps({DETECTOR: {"rest_seconds": 0}})
+        models = json.dumps({DETECTOR: {"cooldown_seconds": 0}})
         return self.site.start(
             detectors, RETINUE_HOSTED_MODELS=models, **self.variables | variables
         )
@@ -160,7 +160,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(make_site: Callable[..., Site], aws: Aws) -> Iterator[Scene]:
+def scene(make_site: Callable[..., Site], aws: AwsEndpoint) -> Iterator[Scene]:
     s3 = aws.client("s3")
 
     def source(bucket: str, key: str, version: str | None) -> StoredObject | None:
@@ -216,8 +216,8 @@ def test_another_worker_goes_on_where_a_killed_one_was(scene: Scene, step: str) 
     scene.check()
 
 
-def test_a_dead_keeper_is_replaced_within_a_minute(scene: Scene) -> None:
-    """By the keeper's own clock, with nothing made brisk."""
+def test_a_dead_controller_is_replaced_within_a_minute(scene: Scene) -> None:
+    """By the controller's own clock, with nothing made brisk."""
     slow = {"RETINUE_PLUGINS_DIR": str(BRISK.parent / "plugins")}
     first = scene.worker(**slow)
     scene.site.until(lambda: scene.kept().get("holder"))

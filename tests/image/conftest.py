@@ -12,7 +12,7 @@ import pytest
 from image.container import Image
 from image.tools import ToolsMissingError, base_archive, ensure_tools, run
 from retinue_cli.local import Emulator, LaptopError, State
-from retinue_cli.local.endpoint import Endpoint
+from retinue_cli.local.endpoint import AwsEndpoint
 
 ROOT = Path(__file__).parents[2]
 INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL", "UV_HTTP_TIMEOUT",
@@ -77,7 +77,7 @@ def _buildah(folder: Path, *arguments: str | Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
     try:
         emulator = Emulator(State(tmp_path_factory.mktemp("emulator") / ".retinue"))
         with emulator:

@@ -15,7 +15,7 @@ from fakes.waiting import eventually
 from image.container import Image, log_lines, terminate
 from image.relay import relay
 from retinue_cli.local import package_photographs
-from retinue_cli.local.endpoint import Endpoint
+from retinue_cli.local.endpoint import AwsEndpoint
 from retinue_cli.local.resources import is_empty, wire
 from retinue_cli.local.upload import upload
 from sqlalchemy import make_url
@@ -111,7 +111,7 @@ def test_it_knows_the_databases_certificates(image: Image) -> None:
 
 def test_its_worker_drains_a_queue_and_stops_when_told(
     image: Image,
-    endpoint: Endpoint,
+    endpoint: AwsEndpoint,
     empty_database_url: str,
     url_inside: str,
     tmp_path: Path,
@@ -155,7 +155,7 @@ def test_its_worker_drains_a_queue_and_stops_when_told(
         box.wait()
     lines = log_lines(log.read_text("utf-8"))
     events = [line["event"] for line in lines]
-    assert events.index("signal") < events.index("stopped")
+    assert events.index("signal_received") < events.index("stopped")
     receiving = next(line for line in lines if line["event"] == "receiving")
     seconds = datetime.fromisoformat(receiving["timestamp"]).timestamp() - began
     figures = (

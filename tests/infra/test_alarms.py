@@ -4,9 +4,19 @@ import io
 import json
 import re
 
-from infra.terraform import source
+from infra.terraform import INFRA, source
 from retinue_workers.ops.emf import EmbeddedMetrics
 from retinue_workers.ops.metrics import Metrics
+
+EVENT = re.compile(r'\$\.event = \\?"(\w+)')
+
+
+def test_the_events_that_filters_look_for_are_logged() -> None:
+    texts = source("modules/pool/alarms.tf"), source("deploy/src/retinue_deploy/smoke.py")
+    events = {event for text in texts for event in EVENT.findall(text)}
+    assert events == {"run_recorded", "receiving_paused"}
+    workers = [file.read_text("utf-8") for file in (INFRA.parent / "workers/src").rglob("*.py")]
+    assert {event for event in events if not any(f'"{event}"' in text for text in workers)} == set()
 
 
 def test_throttled_calls_are_told_as_the_filter_expects() -> None:
@@ -19,7 +29,7 @@ def test_throttled_calls_are_told_as_the_filter_expects() -> None:
     label, yes, counted, value = found.groups()
     assert counted == value
 
-    metrics = Metrics(in_flight=lambda: 0, open_causes=lambda: 0)
+    metrics = Metrics(in_flight=lambda: 0, pause_reasons=lambda: 0)
     for throttled in (True, True, False):
         metrics.retried("echo", throttled)
     writer = EmbeddedMetrics(metrics.registry, "Retinue/test/worker", io.StringIO())

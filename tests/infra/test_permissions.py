@@ -1,5 +1,6 @@
 """The IAM actions that a worker is allowed, held against the calls that its code makes."""
 
+import asyncio
 import io
 import json
 import re
@@ -9,10 +10,11 @@ from typing import Any
 import boto3
 import botocore.session
 import pytest
-from aws_calls.server import serving
+from aws_client.server import serving
 from botocore.awsrequest import AWSResponse
 from infra.terraform import resources, source
-from retinue_cli.local import Endpoint
+from retinue_aws import AwsClient
+from retinue_cli.local import AwsEndpoint
 from retinue_eventbridge.options import PublisherOptions
 from retinue_eventbridge.publisher import Publisher
 from retinue_sdk import ImageLimits, ImageReference
@@ -70,17 +72,26 @@ def recorded(service: str, bodies: dict[str, bytes]) -> tuple[Any, set[str]]:
     return client, actions
 
 
+async def _use_queue(endpoint_url: str) -> None:
+    queue = SqsQueue(
+        AwsClient(AwsEndpoint(endpoint_url).client("sqs")),
+        f"{endpoint_url}/1/q",
+        wait_seconds=0,
+        visibility_timeout_seconds=30,
+    )
+    messages = [Message("id", "handle", "body", 1)]
+    await queue.connect()
+    await queue.receive(10)
+    await queue.delete(messages)
+    await queue.change_visibility(messages, 0)
+    await queue.close()
+
+
 @pytest.fixture(scope="session")
 def called() -> set[str]:
     """What the worker's own code calls, all of it."""
-    with serving() as sqs:  # its calls leave boto3, so they are seen on the wire
-        client = Endpoint(sqs.url).client("sqs")
-        url = f"{sqs.url}/1/q"
-        queue = SqsQueue(client, url, wait_seconds=0, visibility_timeout_seconds=30)
-        messages = [Message("id", "handle", "body", 1)]
-        queue.receive(10)
-        queue.delete(messages)
-        queue.change_visibility(messages, 0)
+    with serving() as sqs:  # boto3 doesn't make its calls, so they are seen on the wire
+        asyncio.run(_use_queue(sqs.url))
         names = [one.headers["x-amz-target"].rpartition(".")[2] for one in sqs.requests]
     of_sqs = {f"sqs:{BATCH.sub('', name)}" for name in names}
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from retinue_cli.local import Emulator, Endpoint, LaptopError, State
+from retinue_cli.local import AwsEndpoint, Emulator, LaptopError, State
 from retinue_cli.local.emulator_environment import EmulatorEnvironment
 
 
@@ -42,7 +42,7 @@ def emulator_environment() -> EmulatorEnvironment:
 @pytest.fixture(scope="session")
 def endpoint(
     emulator_environment: EmulatorEnvironment, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Endpoint]:
+) -> Iterator[AwsEndpoint]:
     state = State(tmp_path_factory.mktemp("emulator") / ".retinue")
     with Emulator(state, environment=emulator_environment) as emulator:
         yield emulator.endpoint

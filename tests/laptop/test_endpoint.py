@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 import pytest
-from retinue_cli.local import Endpoint, LaptopError, named_endpoint
+from retinue_cli.local import AwsEndpoint, LaptopError, named_endpoint
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ def test_what_is_no_emulators_address_is_refused(variables: dict[str, str]) -> N
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://no-such-host.invalid:4566"])
 def test_an_endpoint_where_nobody_answers_is_an_error_with_a_remedy(url: str) -> None:
     with pytest.raises(LaptopError, match=r"nothing at .* unset AWS_ENDPOINT_URL"):
-        Endpoint(url).check()
+        AwsEndpoint(url).check()
 
 
 def test_the_users_own_aws_and_proxy_play_no_part(
-    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    endpoint: AwsEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     misleading = {
         "AWS_PROFILE": "production",
@@ -80,7 +80,7 @@ def test_the_users_own_aws_and_proxy_play_no_part(
         " Params={'Bucket': 'b', 'Key': 'k'}).partition('?')[0])"
     )
     # By a name, not an address: there boto3 would put the bucket in front of the host.
-    named = Endpoint(endpoint.url.replace("127.0.0.1", "localhost"))
+    named = AwsEndpoint(endpoint.url.replace("127.0.0.1", "localhost"))
     said = subprocess.run(
         [sys.executable, "-c", program],
         env=named.environment(variables),
@@ -94,7 +94,7 @@ def test_the_users_own_aws_and_proxy_play_no_part(
 
 
 def test_the_variables_alone_hold_nothing_of_this_process() -> None:
-    variables = Endpoint("http://127.0.0.1:1").environment()
+    variables = AwsEndpoint("http://127.0.0.1:1").environment()
     assert "PATH" not in variables
     assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert variables["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull

@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote_plus
 
 import pytest
-from retinue_cli.local import Endpoint, LaptopError, Photograph, Upload, upload, wire
+from retinue_cli.local import AwsEndpoint, LaptopError, Photograph, Upload, upload, wire
 
 KEYS = [
     "plain.jpg",
@@ -18,7 +18,7 @@ KEYS = [
 ]
 
 
-def receive(endpoint: Endpoint, queue_url: str, count: int) -> list[dict[str, object]]:
+def receive(endpoint: AwsEndpoint, queue_url: str, count: int) -> list[dict[str, object]]:
     """S3's records, of this many messages."""
     sqs = endpoint.client("sqs")
     bodies: list[dict[str, list[dict[str, object]]]] = []
@@ -34,7 +34,7 @@ def receive(endpoint: Endpoint, queue_url: str, count: int) -> list[dict[str, ob
 
 
 def test_an_upload_arrives_as_a_raw_message_with_its_key(
-    endpoint: Endpoint, tmp_path: Path
+    endpoint: AwsEndpoint, tmp_path: Path
 ) -> None:
     wiring = wire(endpoint, "keys")
     photographs = []
@@ -67,7 +67,7 @@ def test_an_upload_arrives_as_a_raw_message_with_its_key(
     assert head["ContentType"] == "image/jpeg"
 
 
-def test_wiring_twice_finds_all_and_brings_it_into_line(endpoint: Endpoint) -> None:
+def test_wiring_twice_finds_all_and_brings_it_into_line(endpoint: AwsEndpoint) -> None:
     first = wire(endpoint, "twice", visibility_timeout_seconds=30)
     assert wire(endpoint, "twice", visibility_timeout_seconds=60) == first
     sqs, sns, s3 = endpoint.client("sqs"), endpoint.client("sns"), endpoint.client("s3")
@@ -87,7 +87,7 @@ def test_wiring_twice_finds_all_and_brings_it_into_line(endpoint: Endpoint) -> N
     assert s3.get_bucket_versioning(Bucket="twice").get("Status") in (None, "")
 
 
-def test_a_message_received_too_often_goes_to_the_dead_letter_queue(endpoint: Endpoint) -> None:
+def test_a_message_received_too_often_goes_to_the_dead_letter_queue(endpoint: AwsEndpoint) -> None:
     wiring = wire(endpoint, "redrive", visibility_timeout_seconds=0)
     sqs = endpoint.client("sqs")
     sqs.send_message(QueueUrl=wiring.queue_url, MessageBody="{}")
@@ -99,7 +99,7 @@ def test_a_message_received_too_often_goes_to_the_dead_letter_queue(endpoint: En
 
 
 def test_a_file_that_vanished_is_reported_and_stops_no_other(
-    endpoint: Endpoint, tmp_path: Path
+    endpoint: AwsEndpoint, tmp_path: Path
 ) -> None:
     wiring = wire(endpoint, "vanished")
     (tmp_path / "there.png").write_bytes(b"x")
@@ -111,7 +111,7 @@ def test_a_file_that_vanished_is_reported_and_stops_no_other(
     assert folder.error == "Is a directory"
 
 
-def test_a_large_file_is_streamed_in_one_piece(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_large_file_is_streamed_in_one_piece(endpoint: AwsEndpoint, tmp_path: Path) -> None:
     wiring = wire(endpoint, "large")
     path = tmp_path / "large.TIFF"
     path.write_bytes(b"retinue!" * (9 * 2**17))
@@ -123,13 +123,13 @@ def test_a_large_file_is_streamed_in_one_piece(endpoint: Endpoint, tmp_path: Pat
 
 
 def test_without_bucket_or_endpoint_the_upload_ends_at_once(
-    endpoint: Endpoint, tmp_path: Path
+    endpoint: AwsEndpoint, tmp_path: Path
 ) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
     photographs = [Photograph(tmp_path / "a.png", f"{i}.png") for i in range(20)]
     with pytest.raises(LaptopError, match="no-such-bucket"):
         upload(endpoint, "no-such-bucket", photographs)
-    nobody = Endpoint("http://127.0.0.1:1")
+    nobody = AwsEndpoint("http://127.0.0.1:1")
     with pytest.raises(LaptopError, match="nothing at"):
         upload(nobody, "bucket", photographs[:1])
     with pytest.raises(LaptopError, match="cannot make bucket"):

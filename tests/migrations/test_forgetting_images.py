@@ -224,9 +224,9 @@ def test_what_is_lifted_may_come_back(
     forget: Command, history: History, filled: dict[str, ImageRecord], run: Make
 ) -> None:
     subject = ("--prefix", "s3://photos/ann/")
-    assert "not forbidden" in forget(*subject, "--lift")
+    assert "not forbidden" in forget(*subject, "--allow-again")
     forget(*subject, "--yes")
-    assert "may be recorded again" in forget(*subject, "--lift")
+    assert "may be recorded again" in forget(*subject, "--allow-again")
     assert history.record([filled["b"]], [run(filled["b"], detections=(CAT,))])
 
 
@@ -263,7 +263,7 @@ def test_forgetting_goes_on_after_a_crash(
         broken.setattr(ImageErasures, step, crash)
         forget("--prefix", "s3://photos/ann/", "--yes", code=1)
     if step != "close":
-        assert "not finished" in forget("--prefix", "s3://photos/ann/", "--lift", code=1)
+        assert "not finished" in forget("--prefix", "s3://photos/ann/", "--allow-again", code=1)
     assert "goes on with it" in forget("--prefix", "s3://photos/ann/", "--yes")
     assert forget.keys() == ["ann/a.jpg", "cat.jpg"]
     check_counts(forget)
@@ -313,7 +313,7 @@ def test_what_is_refused(forget: Command) -> None:
     assert "one of them" in forget("--image", "a", "--person", "b", code=2)
     assert "s3://bucket/prefix" in forget("--prefix", "ann/", code=2)
     assert "names no image" in forget("--image", "s3://photos/", code=2)
-    assert "faces index" in forget("--person", "Ann", "--lift", code=2)
+    assert "faces index" in forget("--person", "Ann", "--allow-again", code=2)
     assert "go with --person" in forget("--image", "a", "--collection", "staff", code=2)
     forget("--image", "a", code=1)  # nobody says yes
 

@@ -67,7 +67,7 @@ def test_everything_has_a_comment(engine: Engine) -> None:
 def test_the_schema_page_is_current(history_url: str) -> None:
     page = (ROOT / "docs" / "schema.md").read_text(encoding="utf-8")
     assert page == schema_page(history_url), (
-        "print it anew: python docs/generators/schema_page.py URL > docs/schema.md"
+        "print it anew: python -m generators.schema_page URL > docs/schema.md"
     )
 
 

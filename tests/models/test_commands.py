@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from infra.terraform import last_line, source
 from retinue_cli.app import retinue
-from retinue_history import ModelLedger, create_history_engine
+from retinue_history import ModelSessions, create_history_engine
 from retinue_rekognition_emulator import Endpoint
 from sqlalchemy import text
 
@@ -56,8 +56,8 @@ def test_the_reaper_needs_the_database_alone(run: Run, cloud: Endpoint, history_
     versions = cloud.operations.versions
     arn = versions.add("birds", "v1").arn
     engine = create_history_engine(history_url)
-    ledger = ModelLedger(engine)
-    kept = ledger.hold(
+    sessions = ModelSessions(engine)
+    kept = sessions.acquire_lease(
         arn,
         detector="rekognition-custom-labels",
         options={"project_version_arn": arn},
@@ -66,12 +66,12 @@ def test_the_reaper_needs_the_database_alone(run: Run, cloud: Endpoint, history_
     )
     versions.start(arn, 1)
     kept_running = run("reap").output
-    assert "kept: " in kept_running
+    assert "in_use: " in kept_running
     assert idle_models(kept_running) == 0
     assert versions.get(arn).status == "RUNNING"
     with engine.begin() as connection:
         connection.execute(text("UPDATE models SET expires_at = now() - interval '1 second'"))
-    assert "nobody" in run("status").output
+    assert "controlled by no worker" in run("status").output
     reaped = run("reap")
     assert reaped.exit_code == 0, reaped.output
     assert f"stopped: {arn}" in reaped.output
@@ -108,7 +108,9 @@ def test_the_reaper_may_do_what_it_calls_and_nothing_else(run: Run, cloud: Endpo
 def test_a_model_that_cannot_be_asked_is_told(run: Run, cloud: Endpoint, history_url: str) -> None:
     del cloud
     engine = create_history_engine(history_url)
-    ModelLedger(engine).hold("x", detector="nobody", options={}, holder="w", lease_seconds=0)
+    ModelSessions(engine).acquire_lease(
+        "x", detector="nobody", options={}, holder="w", lease_seconds=0
+    )
     engine.dispose()
     told = run("reap")
     assert told.exit_code == 1
@@ -127,9 +129,9 @@ def test_start_and_stop_by_hand(
     monkeypatch.setenv("RETINUE_DETECTORS", json.dumps(wanted))
     refused = run("start")
     assert refused.exit_code == 2
-    assert "no worker has kept" in refused.output
+    assert "no worker has controlled" in refused.output
     engine = create_history_engine(history_url)
-    ModelLedger(engine).hold(
+    ModelSessions(engine).acquire_lease(
         arn,
         detector="rekognition-custom-labels",
         options=wanted["rekognition-custom-labels"],
@@ -138,7 +140,7 @@ def test_start_and_stop_by_hand(
     )
     assert "is to run for 60 minutes" in run("start").output
     versions.start(arn, 1)
-    assert "somebody wants it to run" in run("reap").output
+    assert "`retinue models start` asked for it" in run("reap").output
     assert "is stopping" in run("stop").output
     assert versions.get(arn).status == "STOPPED"
     assert "does not run: STOPPED" in run("stop").output

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from retinue_cli.local import Endpoint
+from retinue_cli.local import AwsEndpoint
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -40,7 +40,7 @@ class Pool:
 
 
 @pytest.fixture
-def pool(aws: Endpoint) -> Pool:
+def pool(aws: AwsEndpoint) -> Pool:
     sqs = aws.client("sqs")
     name = f"q{uuid.uuid4().hex}"
     dead_url = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
@@ -51,7 +51,7 @@ def pool(aws: Endpoint) -> Pool:
 
 
 @pytest.fixture
-def s3(aws: Endpoint) -> "S3Client":
+def s3(aws: AwsEndpoint) -> "S3Client":
     return aws.client("s3")
 
 

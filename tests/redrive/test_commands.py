@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from fakes.waiting import eventually
 from redrive.conftest import Pool
 from retinue_cli.app import retinue
-from retinue_cli.local import Endpoint
+from retinue_cli.local import AwsEndpoint
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -25,7 +25,7 @@ IMAGES = 12
 def tell(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
-    aws: Endpoint,
+    aws: AwsEndpoint,
     pool: Pool,
     history_url: str,
 ) -> Callable[..., str]:

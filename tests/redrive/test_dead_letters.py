@@ -44,15 +44,21 @@ def test_killed_between_sending_and_deleting_nothing_is_lost(
     bury(pool, *good)
     dead = DeadLetters(pool.sqs, pool.url)
 
-    def killed(messages: object) -> None:
+    def killed(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dead._queue, "delete", killed)
-    with pytest.raises(KeyboardInterrupt):
-        list(dead.move_back(Moved()))
+    with monkeypatch.context() as dying:
+        dying.setattr(pool.sqs, "delete_message_batch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(dead.move_back(Moved()))
     assert sorted(pool.bodies()) == sorted(good)
 
 
 def test_a_queue_without_one_is_told(pool: Pool) -> None:
     with pytest.raises(ConfigurationError, match="has no dead-letter queue"):
         DeadLetters(pool.sqs, pool.dead_url)
+
+
+def test_a_queue_that_does_not_exist_is_a_wrong_setting(pool: Pool) -> None:
+    with pytest.raises(ConfigurationError, match="RETINUE_QUEUE_URL"):
+        DeadLetters(pool.sqs, f"{pool.url}-gone")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import orc
 from retinue_cli.replay.inventory import Inventory
-from retinue_cli.replay.listing import Bucket, Filter, Listed, Page, Source
+from retinue_cli.replay.listing import Bucket, KeyFilter, Listed, Page, Source
 from retinue_sdk import ConfigurationError, ImageReference
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def test_an_unversioned_bucket_is_listed(s3: "S3Client", bucket: str) -> None:
     assert [request.reference for request in page.requests] == list(images.values())
     assert all(request.size_bytes == 1 for request in page.requests)
     assert page.left_out == {"no images by their names": 1, "folders": 1}
-    assert len(references(Bucket(s3, bucket, "", Filter(all_files=True)))) == 5
+    assert len(references(Bucket(s3, bucket, "", KeyFilter(all_files=True)))) == 5
     assert references(Bucket(s3, bucket, "deep/")) == [images["deep/er/ü 日.JPEG"]]
 
 
@@ -71,7 +71,7 @@ def test_a_bucket_that_is_not_there_is_told(s3: "S3Client") -> None:
 
 def test_archived_objects_are_left_out_with_the_reason() -> None:
     listed = Listed("b", "a.jpg", None, '"e"', 1, datetime(2026, 1, 1, tzinfo=UTC), "GLACIER")
-    page: Page = Filter().page("p", [listed])
+    page: Page = KeyFilter().page("p", [listed])
     assert page.requests == []
     assert page.left_out == {"archived: restore them first": 1}
 

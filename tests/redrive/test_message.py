@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from retinue_cli.replay.message import Request
 from retinue_sdk import ImageReference
-from retinue_workers.intake.s3_event import ObjectCreated, parse
+from retinue_workers.intake.s3_event import parse
+from retinue_workers.work import ImageEvent
 
 names = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=300
@@ -40,7 +41,7 @@ def test_a_request_arrives_as_it_was_meant(
     body = Request(reference, created_at, size_bytes, sequencer, replay_id, detectors).body()
     assert parse(body).problems == ()
     (event,) = parse(body).events
-    assert event == ObjectCreated(
+    assert event == ImageEvent(
         reference, size_bytes, sequencer, created_at, replay_id, frozenset(detectors) or None
     )
     assert event.event_id.startswith("replay:") == (replay_id is not None)

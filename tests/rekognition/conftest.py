@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from io import BytesIO
 
 import boto3
@@ -9,7 +10,7 @@ import pytest
 from botocore.config import Config
 from PIL import Image as Pillow
 from retinue_rekognition_emulator import Endpoint, StoredObject
-from retinue_sdk import Detector, Image, ImageReference
+from retinue_sdk import AnyDetector, DetectorSession, Image, ImageReference
 
 BUCKET = "retinue-tests"
 
@@ -89,24 +90,20 @@ def referenced(key: str, *, version_id: str | None = "v1", size_bytes: int | Non
 
 
 @pytest.fixture
-def made(endpoint: Endpoint) -> Iterator[Callable[..., Detector]]:
+def made(endpoint: Endpoint) -> Iterator[Callable[..., DetectorSession]]:
     """Makes and starts a detector that calls the endpoint."""
-    started: list[Detector] = []
+    with ExitStack() as sessions:
 
-    def make(detector: type[Detector], **options: object) -> Detector:
-        chosen = {
-            "endpoint_url": endpoint.url,
-            "s3_endpoint_url": "http://127.0.0.1:9",
-            "requests_per_second": 10_000,
-        } | options
-        one = detector(detector.options_model.model_validate(chosen))
-        started.append(one)
-        one.start()
-        return one
+        def make(detector: type[AnyDetector], **options: object) -> DetectorSession:
+            chosen = {
+                "endpoint_url": endpoint.url,
+                "s3_endpoint_url": "http://127.0.0.1:9",
+                "requests_per_second": 10_000,
+            } | options
+            one = detector(detector.options_model.model_validate(chosen))
+            return sessions.enter_context(DetectorSession(one))
 
-    yield make
-    for one in started:
-        one.close()
+        yield make
 
 
 @pytest.fixture

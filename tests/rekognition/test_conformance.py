@@ -17,7 +17,7 @@ from retinue_sdk import (
     InvalidImageError,
     RetriableError,
 )
-from retinue_sdk.testing import BaseConcurrent, BaseDetector, Fault, Subject
+from retinue_sdk.testing import BaseAsync, BaseConcurrent, BaseDetector, Fault, Subject
 
 FAULTS: dict[str, tuple[Failure, type[DetectorError]]] = {
     "throttled": (Failure("ThrottlingException"), RetriableError),
@@ -93,4 +93,8 @@ class TestDetector(BaseDetector):
 
 
 class TestConcurrent(BaseConcurrent):
+    pass
+
+
+class TestAsync(BaseAsync):
     pass

@@ -4,6 +4,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +19,7 @@ from rekognition.conftest import ANN, BUCKET, Store, painting
 from retinue_cli.faces.enrol import choose, enrol
 from retinue_cli.faces.errors import FacesError, NoSuchCollectionError
 from retinue_cli.faces.external_id import name_of
-from retinue_cli.faces.forget import Forgetting, Subject
+from retinue_cli.faces.forget import Forgetting, PersonSubject
 from retinue_cli.faces.photo import load
 from retinue_cli.faces.service import FaceService
 from retinue_history import Erasures, People, create_history_engine
@@ -33,8 +34,9 @@ from retinue_rekognition.protective_equipment import ProtectiveEquipmentDetector
 from retinue_rekognition.text import TextDetector
 from retinue_rekognition_emulator import Endpoint, StoredObject
 from retinue_sdk import (
-    Detector,
+    AnyDetector,
     DetectorNotReadyError,
+    DetectorSession,
     Findings,
     Image,
     ImageReference,
@@ -56,6 +58,7 @@ class Service:
         bucket: Where objects are.
         portrait: A picture with one face that this service knows again.
         collection_id: A collection that is empty at first.
+        sessions: The detectors that were started.
     """
 
     rekognition: Any
@@ -64,6 +67,7 @@ class Service:
     bucket: str
     portrait: bytes
     collection_id: str = field(default_factory=lambda: f"{aws_account.PREFIX}{uuid.uuid4()}")
+    sessions: ExitStack = field(default_factory=ExitStack)
 
     def image(self, key: str, content: bytes | None = None) -> Image:
         """An image of which only the reference may be used."""
@@ -75,11 +79,10 @@ class Service:
 
         return Image(ImageReference(self.bucket, key, etag="*"), load)
 
-    def detector(self, kind: type[Detector], **options: object) -> Detector:
+    def detector(self, kind: type[AnyDetector], **options: object) -> DetectorSession:
         """A detector that was started."""
         one = kind(kind.options_model.model_validate(self.options | options))
-        one.start()
-        return one
+        return self.sessions.enter_context(DetectorSession(one))
 
 
 @pytest.fixture(params=["endpoint", pytest.param("aws", marks=with_aws)])
@@ -95,7 +98,8 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
             BUCKET,
             painting((ANN, (40, 60, 160, 220))),
         )
-        yield one
+        with one.sessions:
+            yield one
         one.rekognition.close()
         BILLED.append(sum(endpoint.calls[operation] for operation in TIERS))
         return
@@ -108,7 +112,9 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
         s3.put_object(Bucket=bucket, Key=key, Body=content)
 
     client = boto3.client("rekognition", region_name=os.environ.get("AWS_REGION"))
-    yield Service(client, put, {}, bucket, request.getfixturevalue("astronaut"))
+    one = Service(client, put, {}, bucket, request.getfixturevalue("astronaut"))
+    with one.sessions:
+        yield one
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +157,7 @@ def astronaut() -> bytes:
 def test_each_detector_looks(
     service: Service,
     astronaut: bytes,
-    detector: type[Detector],
+    detector: type[AnyDetector],
     kinds: set[str],
     versioned: bool,
 ) -> None:
@@ -200,7 +206,6 @@ def test_a_face_is_found_again(service: Service, collection: str, astronaut: byt
         names = {d.label for d in findings.detections if d.kind == "face_match"}
         assert names <= {"eileen"}
     assert len(service.rekognition.list_faces(CollectionId=collection)["Faces"]) <= 1
-    search.close()
 
 
 def test_faces_are_compared(service: Service, astronaut: bytes) -> None:
@@ -231,7 +236,7 @@ def test_a_person_is_enrolled_found_and_forgotten(
     assert name_of(match.face.external_image_id or "") == "Eileen Ünger"
     assert match.similarity > 0.99
     forgetting = Forgetting(people, erasures, lambda _: faces)
-    subject = Subject.person("Eileen Ünger")
+    subject = PersonSubject.person("Eileen Ünger")
     found = forgetting.find(subject)
     assert (found.vector_count, found.enrolments) == (1, 1)
     done = forgetting.forget(subject, found)

@@ -16,13 +16,14 @@ from retinue_sdk import (
     BoundingBox,
     ConfigurationError,
     DetectorNotReadyError,
+    DetectorSession,
     Findings,
     Image,
     ModelState,
     RetriableError,
 )
 
-Make = Callable[..., CustomLabelsDetector]
+Make = Callable[..., DetectorSession]
 Stored = Callable[..., Image]
 ARN = "arn:aws:rekognition:{region}:{account}:project/birds/version/v1/1700000000000"
 
@@ -69,7 +70,7 @@ def test_a_stopped_model_is_not_ready_and_a_running_one_answers(
     [answer] = detector.detect([stored("a.png")])
     assert isinstance(answer, DetectorNotReadyError)
     assert "ResourceNotReadyException" in str(answer)
-    model = detector.managed_model
+    model = detector.detector.managed_model
     assert model.describe().state is ModelState.STOPPED
     model.start(2)
     status = model.describe()
@@ -78,7 +79,7 @@ def test_a_stopped_model_is_not_ready_and_a_running_one_answers(
     [answer] = detector.detect([stored("a.png")])
     assert isinstance(answer, Findings)
     assert {detection.kind for detection in answer.detections} == {"custom_label"}
-    assert detector.model_version == "v7"
+    assert detector.detector.model_version == "v7"
     model.stop()
     assert model.describe().state is ModelState.STOPPED
 
@@ -144,7 +145,7 @@ def test_every_status_of_the_api_has_a_meaning() -> None:
 
 def test_a_status_that_nobody_foresaw_means_wait(made: Make, versions: Versions) -> None:
     version = versions.add("birds", "v1")
-    model = made(CustomLabelsDetector, project_version_arn=version.arn).managed_model
+    model = made(CustomLabelsDetector, project_version_arn=version.arn).detector.managed_model
     version.status = "TRAINING_FAILED"
     assert model.describe().state is ModelState.UNUSABLE
     version.status = "COPYING_IN_PROGRESS"
@@ -155,7 +156,7 @@ def test_a_start_without_an_answer_took_effect_all_the_same(
     made: Make, endpoint: Endpoint, versions: Versions
 ) -> None:
     arn = versions.add("birds", "v1").arn
-    model = made(CustomLabelsDetector, project_version_arn=arn).managed_model
+    model = made(CustomLabelsDetector, project_version_arn=arn).detector.managed_model
     endpoint.faults.fail_next("StartProjectVersion", Failure("reset", took_effect=True))
     with pytest.raises(RetriableError):
         model.start(1)
@@ -164,7 +165,7 @@ def test_a_start_without_an_answer_took_effect_all_the_same(
 
 def test_a_quota_that_is_reached_says_so(made: Make, versions: Versions) -> None:
     arn = versions.add("birds", "v1").arn
-    model = made(CustomLabelsDetector, project_version_arn=arn).managed_model
+    model = made(CustomLabelsDetector, project_version_arn=arn).detector.managed_model
     with pytest.raises(DetectorNotReadyError, match="LimitExceededException"):
         model.start(6)
 

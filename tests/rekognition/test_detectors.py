@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,10 +22,18 @@ from retinue_rekognition.protective_equipment import ProtectiveEquipmentDetector
 from retinue_rekognition.quotas import DEFAULTS
 from retinue_rekognition.text import TextDetector
 from retinue_rekognition_emulator import Endpoint, StoredObject
-from retinue_sdk import ConfigurationError, Detector, Findings, Image, Input, InvalidImageError
+from retinue_sdk import (
+    AnyDetector,
+    ConfigurationError,
+    DetectorSession,
+    Findings,
+    Image,
+    Input,
+    InvalidImageError,
+)
 from retinue_sdk.detector import detector_class
 
-Make = Callable[..., Detector]
+Make = Callable[..., DetectorSession]
 Stored = Callable[..., Image]
 
 ONE_CALL = (
@@ -52,10 +59,10 @@ def test_all_can_be_registered() -> None:
 
 @pytest.mark.parametrize("detector", ONE_CALL, ids=lambda detector: detector.name)
 def test_by_reference_nothing_is_downloaded(
-    made: Make, endpoint: Endpoint, stored: Stored, detector: type[Detector]
+    made: Make, endpoint: Endpoint, stored: Stored, detector: type[AnyDetector]
 ) -> None:
     one = made(detector)
-    assert one.capabilities.input is Input.REFERENCE
+    assert one.detector.capabilities.input is Input.REFERENCE
     [findings] = one.detect([stored("some/key with space+ü.png")])  # its load fails the test
     assert isinstance(findings, Findings)
     assert findings.billed_units == 1
@@ -79,14 +86,14 @@ def test_without_a_version_id(made: Make, endpoint: Endpoint, stored: Stored) ->
 
 @pytest.mark.parametrize("detector", ONE_CALL, ids=lambda detector: detector.name)
 def test_as_bytes_only_when_told_to(
-    made: Make, endpoint: Endpoint, detector: type[Detector]
+    made: Make, endpoint: Endpoint, detector: type[AnyDetector]
 ) -> None:
     one = made(detector, send="bytes")
-    assert one.capabilities.input is Input.BYTES
+    assert one.detector.capabilities.input is Input.BYTES
     [findings] = one.detect([Image.from_bytes(TWO_FACES)])
     assert isinstance(findings, Findings)
     assert endpoint.requests[0][1]["Image"] == {"Bytes": TWO_FACES}
-    assert one.fingerprint() == made(detector).fingerprint()
+    assert one.detector.fingerprint() == made(detector).detector.fingerprint()
 
 
 def test_bytes_have_limits_of_their_own(made: Make, endpoint: Endpoint) -> None:
@@ -114,22 +121,22 @@ def test_findings_of_each_kind(made: Make, stored: Stored) -> None:
     assert kinds["rekognition-ppe"] == {"person", "body_part", "protective_equipment"}
 
 
-def first_usd(detector: Detector) -> Decimal:
+def first_usd(detector: AnyDetector) -> Decimal:
     """What the first image of a month costs."""
     return sum((price.usd(Decimal(1)) for price in detector.capabilities.prices), Decimal(0))
 
 
 def test_image_properties_are_billed_beside_the_labels(made: Make, stored: Stored) -> None:
     both = made(LabelDetector, features=["GENERAL_LABELS", "IMAGE_PROPERTIES"])
-    assert first_usd(both) == Decimal("0.00175")
+    assert first_usd(both.detector) == Decimal("0.00175")
     [findings] = both.detect([stored("a.png")])
     assert findings.detections[-1].kind == "image_properties"
     alone = made(LabelDetector, features=["IMAGE_PROPERTIES"])
-    assert first_usd(alone) == Decimal("0.00075")
-    assert first_usd(made(LabelDetector)) == Decimal("0.001")
-    groups = {price.group for price in both.capabilities.prices}
+    assert first_usd(alone.detector) == Decimal("0.00075")
+    assert first_usd(made(LabelDetector).detector) == Decimal("0.001")
+    groups = {price.billing_group for price in both.detector.capabilities.prices}
     assert len(groups) == 2
-    assert made(FaceDetector).capabilities.prices[0].group in groups
+    assert made(FaceDetector).detector.capabilities.prices[0].billing_group in groups
 
 
 def test_options_reach_the_request_in_percent(
@@ -160,7 +167,7 @@ def test_options_reach_the_request_in_percent(
     ],
 )
 def test_bad_options_are_refused(
-    detector: type[Detector], options: dict[str, object], names: str
+    detector: type[AnyDetector], options: dict[str, object], names: str
 ) -> None:
     with pytest.raises(ValidationError, match=names):
         detector.options_model.model_validate(options)
@@ -186,7 +193,7 @@ def test_the_region_must_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_pace_is_the_regions_default(
-    detector: type[Detector], region: str, rate: float
+    detector: type[AnyDetector], region: str, rate: float
 ) -> None:
     one = detector(detector.options_model.model_validate({"region": region}))
     quota = f"rekognition:{region}:{one.operation}"
@@ -216,7 +223,7 @@ def test_calls_actually_made_are_those_that_are_declared(
     reference.write_bytes(TWO_FACES)
     endpoint.operations.collections.create("people")
     endpoint.operations.collections.create("visitors")
-    ways: list[tuple[type[Detector], dict[str, object]]] = [(d, {}) for d in ONE_CALL]
+    ways: list[tuple[type[AnyDetector], dict[str, object]]] = [(d, {}) for d in ONE_CALL]
     ways += [
         (FaceCompareDetector, {"reference_image": str(reference)}),
         (FaceSearchDetector, {"collection_id": "people"}),
@@ -250,14 +257,13 @@ def test_calls_actually_made_are_those_that_are_declared(
 
 
 def test_many_at_once(made: Make, endpoint: Endpoint, stored: Stored) -> None:
-    """64 images of 50 ms on 16 threads: 200 ms of waiting, and one connection a thread."""
+    """64 images of 50 ms, 16 at a time: 200 ms of waiting."""
     detector = made(LabelDetector)
     images = [stored(f"{number}.png") for number in range(64)]
     detector.detect(images[:1])
     endpoint.faults.latency_ms = 50
     began = time.monotonic()
-    with ThreadPoolExecutor(detector.capabilities.max_concurrency) as threads:
-        answers = list(threads.map(lambda image: detector.detect([image])[0], images))
+    answers = detector.detect(images)
     seconds = time.monotonic() - began
     assert all(isinstance(answer, Findings) for answer in answers)
     assert seconds < 64 * 0.05 / 2  # a quarter would do; the machine is shared

@@ -12,9 +12,9 @@ from botocore.exceptions import ClientError
 from rekognition.conftest import BUCKET
 from retinue_rekognition.labels import LabelDetector
 from retinue_rekognition_emulator import Endpoint
-from retinue_sdk import Detector, Findings, Image
+from retinue_sdk import DetectorSession, Findings, Image
 
-Make = Callable[..., Detector]
+Make = Callable[..., DetectorSession]
 Stored = Callable[..., Image]
 
 

@@ -1,8 +1,10 @@
 """Searching faces in a collection, and comparing them with a reference."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,15 +15,15 @@ from retinue_rekognition.face_search import FaceSearchDetector, FaceSearchOption
 from retinue_rekognition_emulator import Endpoint, Failure, StoredObject
 from retinue_sdk import (
     ConfigurationError,
-    Detector,
     DetectorNotReadyError,
+    DetectorSession,
     Findings,
     Image,
     InvalidImageError,
     RetriableError,
 )
 
-Make = Callable[..., Detector]
+Make = Callable[..., DetectorSession]
 Stored = Callable[..., Image]
 
 ONE_FACE = painting((ANN, (40, 60, 160, 220)))
@@ -52,7 +54,7 @@ def test_every_face_is_searched_by_reference_and_no_stranger_stays(
     made: Make, endpoint: Endpoint, people: Callable[[], list[str]], stored: Stored
 ) -> None:
     detector = made(FaceSearchDetector, collection_id="people")
-    assert detector.model_version == "7.0"
+    assert detector.detector.model_version == "7.0"
     [findings] = detector.detect([stored("two.png")])
     assert sorted(named(findings)) == [("face", "Face"), ("face", "Face"), ("face_match", "ann")]
     match = next(d for d in findings.detections if d.kind == "face_match")
@@ -247,3 +249,38 @@ def test_another_reference_file_is_another_fingerprint(tmp_path: Path) -> None:
         path.write_bytes(picture)
         prints.add(FaceCompareDetector(FaceCompareOptions(reference_image=str(path))).fingerprint())
     assert len(prints) == 2
+
+
+def test_no_face_stays_when_the_call_is_cancelled(
+    endpoint: Endpoint,
+    people: Callable[[], list[str]],
+    stored: Stored,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Cancelled while Rekognition indexes the faces: they are deleted when the answer is there."""
+    index = endpoint.operations.known["IndexFaces"]
+    indexing, cancelled = Event(), Event()
+
+    def slowly(request: dict[str, Any]) -> dict[str, Any]:
+        answer = index(request)
+        indexing.set()
+        cancelled.wait(10)
+        return answer
+
+    monkeypatch.setitem(endpoint.operations.known, "IndexFaces", slowly)
+    options = {"collection_id": "people", "endpoint_url": endpoint.url}
+    detector = FaceSearchDetector(FaceSearchOptions.model_validate(options))
+
+    async def cancel() -> None:
+        await detector.start()
+        call = asyncio.create_task(detector.detect(stored("two.png")))
+        await asyncio.to_thread(indexing.wait, 10)
+        assert len(people()) == 3
+        call.cancel()
+        cancelled.set()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert people() == ["ann"]
+        await detector.close()
+
+    asyncio.run(cancel())

@@ -16,7 +16,7 @@ import uv
 from PIL import Image as Pillow
 from retinue_cli.local import Emulator, LaptopError, Photograph, State, upload, wire
 from retinue_cli.local.emulator_environment import EmulatorEnvironment
-from retinue_cli.plugin_dev.scaffold import TEMPLATE, Names, write_plugin
+from retinue_cli.plugin_dev.scaffold import TEMPLATE, PluginNames, write_plugin
 from retinue_sdk import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def plugin(folder: Path) -> Path:
-    write_plugin(Names.of("acme-logos"), folder / "plugin")
+    write_plugin(PluginNames.of("acme-logos"), folder / "plugin")
     return folder / "plugin"
 
 
@@ -186,13 +186,13 @@ def committed(url: str, worker: "subprocess.Popen[bytes]") -> list[tuple[object,
 )
 def test_a_bad_name_is_refused(name: str, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
-        Names.of(name)
+        PluginNames.of(name)
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(ConfigurationError, match="nothing is overwritten"):
-        write_plugin(Names.of("acme-logos"), tmp_path / "mine")
+        write_plugin(PluginNames.of("acme-logos"), tmp_path / "mine")
     assert list((tmp_path / "mine").iterdir()) == []
 
 

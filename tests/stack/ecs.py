@@ -110,7 +110,7 @@ class WorkerLogs:
         assert named is not None
         service = asked["logGroupName"].strip("/").replace("/", "-")
         lines = self._log(service).read_text().splitlines()
-        return {"events": [line for line in lines if named[1] in line and '"run"' in line]}
+        return {"events": [line for line in lines if named[1] in line and '"run_recorded"' in line]}
 
 
 def smoke_test(

@@ -11,7 +11,7 @@ import click.testing
 import pytest
 from PIL import Image
 from retinue_cli.app import retinue
-from retinue_cli.local import Endpoint as Aws
+from retinue_cli.local import AwsEndpoint
 from retinue_cli.training.service import CustomLabels
 from retinue_rekognition_emulator import Endpoint, StoredObject
 
@@ -38,7 +38,7 @@ def picture(width: int = 100, height: int = 80, format_: str = "JPEG") -> bytes:
 
 
 @pytest.fixture
-def bucket(aws: Aws) -> tuple[Any, str]:
+def bucket(aws: AwsEndpoint) -> tuple[Any, str]:
     """A client of S3, and an empty bucket."""
     s3 = aws.client("s3")
     name = f"train-{uuid.uuid4().hex[:12]}"
@@ -88,7 +88,7 @@ def service(rekognition: Any, clock: Clock) -> CustomLabels:
 
 @pytest.fixture
 def cli(
-    aws: Aws, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    aws: AwsEndpoint, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., click.testing.Result]:
     """Runs ``retinue`` against both; it must succeed unless an exit code is given."""
     for name, value in aws.environment().items():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from retinue_history import ModelLedger, create_history_engine
+from retinue_history import ModelSessions, create_history_engine
 from retinue_rekognition_emulator import Endpoint, Failure
 from retinue_rekognition_emulator.training import Trained
 
@@ -18,16 +18,16 @@ SESSION: dict[str, Any] = {"units": 1, "usd_per_unit_minute": Decimal("0.06"), "
 
 
 @pytest.fixture
-def ledger(history: str) -> Iterator[ModelLedger]:
+def sessions(history: str) -> Iterator[ModelSessions]:
     engine = create_history_engine(history)
-    yield ModelLedger(engine)
+    yield ModelSessions(engine)
     engine.dispose()
 
 
 @pytest.fixture
-def pool(endpoint: Endpoint, tmp_path: Path, ledger: ModelLedger) -> tuple[str, str]:
+def pool(endpoint: Endpoint, tmp_path: Path, sessions: ModelSessions) -> tuple[str, str]:
     """ARNs of the version in use, which runs, and of the next one; the pool's file is pool.env."""
-    del ledger
+    del sessions
     versions = endpoint.operations.versions
     versions.start_seconds = versions.stop_seconds = 0
     old, new = versions.add("parts", "v1").arn, versions.add("parts", "v2").arn
@@ -57,12 +57,14 @@ def promote(cli: Cli, arn: str, *more: Any, apply: str = "true", exit_code: int 
 
 
 def test_blue_green(
-    cli: Cli, endpoint: Endpoint, pool: tuple[str, str], ledger: ModelLedger
+    cli: Cli, endpoint: Endpoint, pool: tuple[str, str], sessions: ModelSessions
 ) -> None:
     old, new = pool
-    worker = ledger.hold(old, detector=DETECTOR, options={}, holder="worker", lease_seconds=600)
-    ledger.begin_session(old, worker.token, **SESSION)
-    ledger.release(old, "worker")  # as a worker that is stopped by the deployment
+    worker = sessions.acquire_lease(
+        old, detector=DETECTOR, options={}, holder="worker", lease_seconds=600
+    )
+    sessions.begin_session(old, worker.token, **SESSION)
+    sessions.release_lease(old, "worker")  # as a worker that is stopped by the deployment
     said = promote(cli, new, apply="cp pool.env applied.env")
     assert "the pool uses v2; v1 is stopped" in said
     assert statuses(endpoint, old, new) == ["STOPPED", "RUNNING"]
@@ -72,22 +74,22 @@ def test_blue_green(
     order = [name for name, _ in endpoint.requests if name.startswith(("Start", "Stop"))]
     assert order == ["StartProjectVersion", "StopProjectVersion"]
     assert "names" in promote(cli, new, exit_code=2)
-    blue, green = sorted(ledger.sessions(), key=lambda one: one.model)
+    blue, green = sorted(sessions.list_sessions(), key=lambda one: one.model)
     assert (green.model, green.start_reason, green.units) == (new, "to take over from v1", 1)
     assert green.running_at is not None
     assert green.stopped_at is None
     assert (blue.model, blue.stop_reason) == (old, "v2 took over")
     assert blue.stopped_at is not None
-    assert [one.holder for one in ledger.models()] == [None, None], "for the workers to take"
+    assert [one.holder for one in sessions.list_models()] == [None, None], "for the workers to take"
 
 
-def test_no_reaper_and_no_keeper_acts_meanwhile(
-    cli: Cli, endpoint: Endpoint, pool: tuple[str, str], ledger: ModelLedger
+def test_no_reaper_and_no_controller_acts_meanwhile(
+    cli: Cli, endpoint: Endpoint, pool: tuple[str, str], sessions: ModelSessions
 ) -> None:
     _, new = pool
     reap = f"{sys.executable} -m retinue_cli models reap --models '*/version/v2/*' > reaped"
     promote(cli, new, apply=reap)
-    assert f"kept: {new}: kept by promotion:" in Path("reaped").read_text("utf-8")
+    assert f"in_use: {new}: controlled by promotion:" in Path("reaped").read_text("utf-8")
     assert statuses(endpoint, new) == ["RUNNING"]
 
 
@@ -95,21 +97,21 @@ def test_a_worker_that_keeps_a_version_is_left_alone(
     cli: Cli,
     endpoint: Endpoint,
     pool: tuple[str, str],
-    ledger: ModelLedger,
+    sessions: ModelSessions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old, new = pool
     monkeypatch.setattr("retinue_cli.training.lease.PATIENCE_SECONDS", 0)
-    ledger.hold(new, detector=DETECTOR, options={}, holder="worker 7", lease_seconds=600)
+    sessions.acquire_lease(new, detector=DETECTOR, options={}, holder="worker 7", lease_seconds=600)
     said = promote(cli, new, exit_code=1)
-    assert "is kept by worker 7" in said
+    assert "is controlled by worker 7" in said
     assert "Nothing was switched" in said
     assert statuses(endpoint, old, new) == ["RUNNING", "TRAINING_COMPLETED"]
-    ledger.release(new, "worker 7")
-    ledger.hold(old, detector=DETECTOR, options={}, holder="worker 8", lease_seconds=600)
+    sessions.release_lease(new, "worker 7")
+    sessions.acquire_lease(old, detector=DETECTOR, options={}, holder="worker 8", lease_seconds=600)
     said = promote(cli, new, exit_code=1)
     assert "The pool uses v2, but" in said
-    assert "is kept by worker 8, which therefore runs on" in said
+    assert "is controlled by worker 8, which therefore runs on" in said
     assert statuses(endpoint, old, new) == ["RUNNING", "RUNNING"]
 
 

@@ -137,9 +137,9 @@ def test_each_ends_as_it_should_and_the_worker_goes_on(
     # The image itself is to blame: not retryable, with words for people, and said in the log.
     rows = rig.rows("SELECT retryable, error_message FROM runs WHERE outcome = 'failed'")
     assert all(not row["retryable"] and len(row["error_message"]) > 10 for row in rows)
-    said = {e["uri"] for e in logged if e["event"] == "run" and e["outcome"] == "failed"}
+    said = {e["uri"] for e in logged if e["event"] == "run_recorded" and e["outcome"] == "failed"}
     assert said == {f"s3://photos/{key}" for key in FAILING}
-    told = {(e["run_id"], e["image_id"]) for e in logged if e["event"] == "run"}
+    told = {(e["run_id"], e["image_id"]) for e in logged if e["event"] == "run_recorded"}
     runs = rig.rows("SELECT run_id, image_id FROM runs WHERE outcome <> 'skipped'")
     assert told == {(row["run_id"], str(row["image_id"])) for row in runs}
     assert not [entry for entry in logged if entry["log_level"] == "error"]

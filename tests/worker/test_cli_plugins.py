@@ -1,4 +1,4 @@
-"""What `retinue plugins`, `plugins check` and `try` say."""
+"""What `retinue plugins`, `plugins check` and `detect` say."""
 
 import json
 from collections.abc import Callable
@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image as Pillow
 from retinue_cli.app import retinue
-from retinue_cli.local import Endpoint
+from retinue_cli.local import AwsEndpoint
 from retinue_cli.plugin_dev.check.process import check_detector
-from retinue_cli.plugin_dev.check.request import Order
+from retinue_cli.plugin_dev.check.request import CheckRequest
 from retinue_sdk.testing import CHECKS
 
 Invoke = Callable[..., Result]
@@ -104,7 +104,7 @@ def test_a_typing_error_is_met_with_a_guess(invoke: Invoke) -> None:
     said = invoke("plugins", "left-haf")
     assert said.exit_code == 2
     assert "did you mean 'left-half'?" in said.output
-    said = invoke("try", "left-half", __file__, "--options", '{"sureniss": 1}')
+    said = invoke("detect", "left-half", __file__, "--options", '{"sureniss": 1}')
     assert "did you mean 'sureness'?" in said.output
 
 
@@ -117,15 +117,15 @@ def test_options_must_be_a_json_object(invoke: Invoke, options: str) -> None:
 
 def test_try_prints_findings_and_saves_a_picture(invoke: Invoke, tmp_path: Path) -> None:
     good = photograph(tmp_path / "good.png")
-    said = invoke("try", "left-half", good, "--options", '{"sureness": 0.75}')
+    said = invoke("detect", "left-half", good, "--options", '{"sureness": 0.75}')
     assert said.exit_code == 0, said.output
     assert "75.0%  Left  (half)" in said.output
-    assert (tmp_path / ".retinue/try/good.png.jpg").exists()
+    assert (tmp_path / ".retinue/detect/good.png.jpg").exists()
 
 
 def test_try_tells_what_could_not_be_looked_at(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no image")
-    said = invoke("try", "left-half", tmp_path / "bad.jpg", photograph(tmp_path / "good.png"))
+    said = invoke("detect", "left-half", tmp_path / "bad.jpg", photograph(tmp_path / "good.png"))
     assert said.exit_code == 1
     assert "InvalidImageError (unsupported_format)" in said.output
     assert "Left" in said.output
@@ -169,8 +169,8 @@ def test_check_outlives_a_detector_that_ends_its_process(invoke: Invoke, tmp_pat
 
 
 def test_check_outlives_a_detector_that_hangs_with_pythons_lock() -> None:
-    order = Order("hostile-crashes", {"how": "hang-in-c"}, None, timeout_seconds=1)
-    report = check_detector(order, opened=print, told=print, silence_seconds=9)
+    request = CheckRequest("hostile-crashes", {"how": "hang-in-c"}, None, timeout_seconds=1)
+    report = check_detector(request, opened=print, told=print, silence_seconds=9)
     assert not report.passed
     [first, *_] = [result for result in report.results if result.outcome == "failed"]
     assert "it was silent for 10 seconds" in first.message
@@ -205,7 +205,7 @@ class Sizes(Detector[DetectorOptions]):
 
 
 def test_check_lends_pictures_to_a_bucket_and_takes_them_back(
-    aws: Endpoint, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    aws: AwsEndpoint, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in aws.environment().items():
         monkeypatch.setenv(name, value)

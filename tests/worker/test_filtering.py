@@ -7,20 +7,14 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from fakes.lanes import ScriptedFuture
 from fakes.rig import POINTS, Rig
 from retinue_sdk import (
     ConfigurationError,
     Detection,
-    Findings,
-    FutureDetector,
-    Image,
     ImageReference,
-    InvalidImageError,
     hookimpl,
 )
-from retinue_sdk.plugins.manager import Filter, Plugins
-from retinue_workers.detectors.filters import filtered
+from retinue_sdk.plugins.manager import Plugins
 
 
 @pytest.fixture
@@ -146,29 +140,3 @@ def test_options_that_cannot_work_are_refused(
     load(rig, hooks, retinue_worker_starting=_refusing)
     with pytest.raises(ConfigurationError, match=says):
         rig.worker({"echo": {}}, plugin_options=options).start()
-
-
-def test_answers_that_come_later_are_filtered_as_well() -> None:
-    def shout(detections: Sequence[Detection], **_: object) -> list[Detection]:
-        return [Detection("note", found.label.upper(), 1.0) for found in detections]
-
-    quiet = Findings((Detection("note", "tom", 1.0),), raw_response={"tom": 1})
-    failed = InvalidImageError("blank", code="blank")
-    answers: list[Any] = [quiet, failed, ZeroDivisionError(), None]
-
-    def look(images: Sequence[Image]) -> list[Any]:
-        answer = answers.pop(0)
-        if isinstance(answer, ZeroDivisionError):
-            raise answer
-        return [answer]
-
-    detector = filtered(ScriptedFuture(look), [Filter("privacy", shout)])
-    assert isinstance(detector, FutureDetector)
-    image = Image.from_bytes(b"")
-    loud = detector.submit(image).result(10)
-    assert isinstance(loud, Findings)
-    assert [found.label for found in loud.detections] == ["TOM"]
-    assert loud.raw_response is None
-    assert detector.submit(image).result(10) is failed
-    assert isinstance(detector.submit(image).exception(10), ZeroDivisionError)
-    assert detector.submit(image).result(10) is None  # which the lane refuses

@@ -18,7 +18,7 @@ from fakes.waiting import eventually
 from PIL import Image as PillowImage
 from retinue_sdk import Capabilities, ConfigurationError, Findings, Image, ImageLimits, Input
 from retinue_sdk.plugins.manager import Plugins
-from retinue_workers.detectors.isolation.proxy import IsolatedDetector, isolate
+from retinue_workers.detectors.isolation.proxy import IsolatedDetector
 from retinue_workers.settings.isolation import Isolation
 
 
@@ -43,10 +43,10 @@ def photograph(width: int = 8, height: int = 6) -> bytes:
     return file.getvalue()
 
 
-def pixels_alone(**terms: Any) -> IsolatedDetector:
-    return isolate(
+def pixels_alone(**settings: Any) -> IsolatedDetector:
+    return IsolatedDetector(
         Pixels(PixelOptions()),
-        Isolation(**terms),
+        Isolation(**settings),
         limits=ImageLimits(),
         timeout_seconds=30,
         max_answer_bytes=100_000,
@@ -77,7 +77,7 @@ class Where(Detector[Options]):
 def test_a_plugin_that_is_one_file_works_in_a_process_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "where.py").write_text(ONE_FILE)
     [made] = Plugins((), folder=tmp_path).make({"where": {"word": "here"}})
-    isolated = isolate(
+    isolated = IsolatedDetector(
         made, Isolation(), limits=ImageLimits(), timeout_seconds=30, max_answer_bytes=100_000
     )
     isolated.start()
@@ -111,7 +111,7 @@ def test_pixels_bytes_and_references_arrive_and_findings_are_the_same(rig: Rig) 
 
 
 @pytest.mark.parametrize(
-    ("options", "terms", "says"),
+    ("options", "settings", "says"),
     [
         ({"how": "segfault"}, {}, "SIGSEGV"),
         ({"how": "exit"}, {}, "status 70"),
@@ -119,7 +119,7 @@ def test_pixels_bytes_and_references_arrive_and_findings_are_the_same(rig: Rig) 
     ],
 )
 def test_a_crash_fails_its_image_and_no_other(
-    make_rig: MakeRig, options: dict[str, Any], terms: dict[str, Any], says: str
+    make_rig: MakeRig, options: dict[str, Any], settings: dict[str, Any], says: str
 ) -> None:
     rig = make_rig(hurried(max_receive_count=2))
     for key in ("poison.jpg", *keys(5)):
@@ -127,7 +127,7 @@ def test_a_crash_fails_its_image_and_no_other(
     crashing = {**options, "key_fragment": "poison", "max_batch_size": 3}
     rig.work_off(
         {"echo": {}, "hostile-crashes": crashing},
-        isolation={"hostile-crashes": terms},
+        isolation={"hostile-crashes": settings},
         within_seconds=60,
         detector_timeout_seconds=30,
     )
@@ -179,6 +179,8 @@ def test_a_process_that_dies_between_calls_costs_no_image(rig: Rig) -> None:
         ("hostile-not-ready", {"failing_calls": 1, "retry_after_seconds": 0.01}, "succeeded"),
         ("wrong", {"how": "model-version-raises"}, "invalid_result"),
         ("wrong", {"how": "label-not-text"}, "invalid_result"),
+        ("wrong", {"how": "fieldless"}, "invalid_result"),
+        ("wrong", {"how": "unprintable"}, "unexpected_error"),
     ],
 )
 def test_answers_are_checked_as_anywhere(
@@ -246,10 +248,10 @@ from fakes.rig import Rig
 from fakes.history import MemoryHistory
 from retinue_hostile.crashes import Crashes, CrashesOptions
 from retinue_sdk import Image, ImageLimits
-from retinue_workers.detectors.isolation.proxy import isolate
+from retinue_workers.detectors.isolation.proxy import IsolatedDetector
 from retinue_workers.settings.isolation import Isolation
 from retinue_sdk.plugins.manager import Plugins
-detector = isolate(Crashes(CrashesOptions(how="hang-in-c", seconds=120)), Isolation(),
+detector = IsolatedDetector(Crashes(CrashesOptions(how="hang-in-c", seconds=120)), Isolation(),
                    limits=ImageLimits(), timeout_seconds=120, max_answer_bytes=1000)
 detector.start()
 print(detector._idle[0].process_id, flush=True)
@@ -273,7 +275,7 @@ def test_a_process_dies_with_a_worker_that_is_killed(tmp_path: Path) -> None:
     eventually(lambda: is_over(process_id), what="the detector's process to die")
 
 
-def test_terms_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from retinue_workers.settings.settings import Settings
 
     monkeypatch.setenv("RETINUE_DETECTORS", '{"a": {}}')
@@ -295,8 +297,10 @@ class Shared(Pixels):
 
 
 def test_a_detector_that_shares_a_quota_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"RETINUE_ISOLATION\[shared\]: it shares quotas"):
-        isolate(
+    with pytest.raises(
+        ConfigurationError, match=r"RETINUE_ISOLATION\[shared\]: this detector shares quotas"
+    ):
+        IsolatedDetector(
             Shared(PixelOptions()),
             Isolation(),
             limits=ImageLimits(),

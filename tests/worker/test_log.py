@@ -44,7 +44,7 @@ log.info("once")
 LEVELS = """
 import logging, sys
 import structlog
-from retinue_workers.log import configure
+from retinue_workers.ops.logs import configure
 
 configure("json", sys.argv[1])
 for name in ("debug", "info", "warning", "error"):

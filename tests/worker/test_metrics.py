@@ -2,20 +2,24 @@
 
 import io
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from fakes import work
 from fakes.rig import Rig
+from fakes.running_worker import RunningWorker
+from fakes.waiting import eventually
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from retinue_workers.ops.emf import EmbeddedMetrics
-from retinue_workers.worker import Worker
+from retinue_workers.ops.metrics import Metrics
 
 
-def values(worker: Worker) -> dict[str, float]:
+def values(worker: RunningWorker) -> dict[str, float]:
     """Every sample, by name and the values of its labels; read as Prometheus reads it."""
-    text = generate_latest(worker.metrics.registry).decode()
+    text = generate_latest(worker.worker.metrics.registry).decode()
     return {
         " ".join([sample.name, *(value for _, value in sorted(sample.labels.items()) if value)]): (
             sample.value
@@ -41,22 +45,33 @@ def test_a_worker_counts_what_it_does(rig: Rig) -> None:
     assert found["retinue_detect_seconds_count echo"] == 5
     assert found["retinue_commit_seconds_count"] >= 1
     assert found["retinue_messages_in_flight"] == 0
-    assert found["retinue_receiving_stopped"] == 0
-    assert found["retinue_queue_age_seconds"] >= 0
+    assert found["retinue_receiving_paused"] == 0
     assert found["retinue_billed_units_total echo"] == 5
     assert found["retinue_price_usd_total echo"] == pytest.approx(0.01)
 
 
-def test_retries_and_the_open_breaker_are_seen(rig: Rig) -> None:
-    from fakes.waiting import eventually
+def test_the_age_is_that_of_the_oldest_message_of_the_last_receive() -> None:
+    metrics = Metrics(in_flight=lambda: 0, pause_reasons=lambda: 0)
 
+    def age(*sent_at: float | None) -> float | None:
+        metrics.received([replace(work.message(), sent_at=sent) for sent in sent_at], now=100.0)
+        return metrics.registry.get_sample_value("retinue_queue_age_seconds")
+
+    assert age(70.0, 40.0, None) == 60
+    assert age(None) == 0
+    assert age(90.0) == 10
+    assert age() == 0
+    assert age(101.0) == 0, "the clocks of SQS and of the worker differ"
+
+
+def test_retries_and_the_closed_gate_are_seen(rig: Rig) -> None:
     rig.upload("a.jpg")
     with rig.running({"hostile-retriable": {}, "hostile-not-ready": {}}) as worker:
         eventually(lambda: values(worker).get("retinue_retries_total hostile-retriable no", 0) > 0)
-        eventually(lambda: values(worker)["retinue_receiving_stopped"] == 1)
+        eventually(lambda: values(worker)["retinue_receiving_paused"] == 1)
         assert values(worker)["retinue_messages_in_flight"] == 1
-        assert worker.pulse.state()[0]
-        assert "waits for detector hostile-not-ready" in worker.pulse.state()[1]
+        assert worker.worker.liveness.state()[0]
+        assert "waiting for detector hostile-not-ready" in worker.worker.liveness.state()[1]
 
 
 def test_cloudwatch_is_told_all_that_prometheus_is(rig: Rig) -> None:
@@ -65,10 +80,13 @@ def test_cloudwatch_is_told_all_that_prometheus_is(rig: Rig) -> None:
     chosen = {"echo": {}, "hostile-invalid-image": {}}
     with rig.running(chosen, prices={"echo": Decimal("0.002")}) as worker:
         rig.wait_until_empty()
-        worker.metrics.retried("echo", throttled=True)
-        worker.metrics.retried("echo", throttled=False)
+        worker.worker.metrics.retried("echo", throttled=True)
+        worker.worker.metrics.retried("echo", throttled=False)
         prometheus = values(worker)
-        told = [json.loads(line) for line in EmbeddedMetrics(worker.metrics.registry, "R").lines(0)]
+        told = [
+            json.loads(line)
+            for line in EmbeddedMetrics(worker.worker.metrics.registry, "R").lines(0)
+        ]
     assert prometheus["retinue_retries_total echo yes"] == 1
     about = [line["_aws"]["CloudWatchMetrics"][0]["Metrics"] for line in told]
     names = {metric["Name"] for metrics in about for metric in metrics}

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
-from fakes import deliveries
+from fakes import work
 from fakes.plugin import Bytes, Pixels
 from fakes.rig import POINTS
 from pydantic import BaseModel, Field
@@ -157,9 +157,9 @@ class Unfinished(Detector[DetectorOptions]):
     [
         (Nameless, "needs a name and a version"),
         (Unfinished, "does not define capabilities, detect"),
-        (Bytes(DetectorOptions()), "only Detector subclasses"),
-        (str, "only Detector subclasses"),
-        (None, "only Detector subclasses"),
+        (Bytes(DetectorOptions()), "only subclasses of Detector or AsyncDetector"),
+        (str, "only subclasses of Detector or AsyncDetector"),
+        (None, "only subclasses of Detector or AsyncDetector"),
     ],
 )
 def test_only_complete_detectors_can_be_registered(
@@ -278,7 +278,7 @@ def test_a_constructor_that_raises_is_named(
 
 
 def finished() -> Run:
-    record: RunRecord = deliveries.run()
+    record: RunRecord = work.run()
     return as_run(record, ImageReference("photos", "a.jpg", etag="e"))
 
 

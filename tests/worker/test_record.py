@@ -2,38 +2,77 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
-from fakes.deliveries import NOW, attempt
+from fakes import work
+from fakes.detectors import Scripted
+from fakes.history import MemoryHistory
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from retinue_history import Charge, History, HistoryError, ImageRecord, RunRecord
-from retinue_sdk import BoundingBox, Detection, Findings
-from retinue_workers.detectors import run_record
-from retinue_workers.detectors.retry_policy import Fail
-from retinue_workers.detectors.run_record import InvalidResultError
+from retinue_history import History, HistoryError, RunRecord
+from retinue_sdk import BoundingBox, Capabilities, Detection, Findings, Input, InvalidImageError
+from retinue_workers.detectors.bill import billed_units
+from retinue_workers.detectors.retry_policy import Answer, Fail
+from retinue_workers.detectors.run_record import MAX_MESSAGE_CHARACTERS, RunRecorder
+from retinue_workers.limits.budget import Budget
+from retinue_workers.limits.receive_gate import ReceiveGate
+from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.settings.settings import TierPrice
+from retinue_workers.work import Task
 
 
-def charge(units: Decimal, at: datetime) -> tuple[Charge, ...]:
-    """A tenth of a cent a unit."""
-    return (Charge("images", units, units * Decimal("0.001")),)
+class Versioned(Scripted):
+    """A detector whose model has a version."""
+
+    def __init__(self, model_version: str | None) -> None:
+        super().__init__()
+        self._model_version = model_version
+
+    @property
+    def model_version(self) -> str | None:
+        return self._model_version
 
 
-def success(findings: Findings, **changes: Any) -> RunRecord:
-    arguments: dict[str, Any] = {
-        "model_version": None,
-        "charge": charge,
-        "started_at": NOW,
-        "duration_ms": 1.0,
-        "max_detections": 10,
-        "max_response_bytes": 1_000,
-    }
-    return run_record.success(attempt(), findings, **(arguments | changes))
+def recorder(max_detections: int = 10, max_response_bytes: int = 1_000) -> RunRecorder:
+    """Records runs of a detector that costs a tenth of a cent a unit."""
+    prices = {"echo": (TierPrice(usd=Decimal("0.001")),)}
+    budget = Budget(MemoryHistory(), DaemonThreads("history", 1), ReceiveGate(), prices=prices)
+    budget.add("echo", Capabilities(Input.REFERENCE))
+    return RunRecorder(budget, max_detections, max_response_bytes)
+
+
+def recorded(
+    findings: Findings, *, model_version: str | None = None, task: Task | None = None
+) -> RunRecord:
+    """The run that comes of findings, be it a failed one."""
+    return recorder().success(
+        task or work.task(), Answer(findings, work.NOW, 1.0), findings, Versioned(model_version)
+    )
+
+
+def success(findings: Findings, **arguments: Any) -> RunRecord:
+    run = recorded(findings, **arguments)
+    assert run.error_message is None
+    return run
+
+
+def refusal(findings: Findings) -> str:
+    """Why findings cannot be recorded."""
+    run = recorded(findings)
+    assert (run.outcome, run.error_code, run.retryable) == ("failed", "invalid_result", True)
+    assert run.detections == ()
+    assert run.error_message
+    return run.error_message
+
+
+def failure(code: str, message: str, *, retryable: bool = True) -> RunRecord:
+    answer = Answer(InvalidImageError(), work.NOW, 3.0)
+    return recorder().failure(work.task(), answer, Fail(code, message, retryable))
 
 
 def dog(**fields: Any) -> Detection:
@@ -78,17 +117,15 @@ def test_looked_and_found_nothing_is_a_success() -> None:
 
 def test_there_is_a_limit_to_detections() -> None:
     assert len(success(Findings((dog(),) * 10)).detections) == 10
-    with pytest.raises(InvalidResultError, match="11 detections; the limit is 10"):
-        success(Findings((dog(),) * 11))
+    assert refusal(Findings((dog(),) * 11)) == "11 detections; the limit is 10"
 
 
 def test_there_is_a_limit_to_what_else_is_said() -> None:
     fits = Findings((dog(attributes={"a": "x" * 480}),), "x" * 480)
     success(fits)
-    with pytest.raises(InvalidResultError, match=r"1,\d+ bytes .* the limit is 1,000"):
-        success(Findings((dog(attributes={"a": "x" * 500}),) * 2, "x" * 10))
-    with pytest.raises(InvalidResultError, match="bytes of response"):
-        success(Findings((), "é" * 600))  # bytes, not characters
+    many = refusal(Findings((dog(attributes={"a": "x" * 500}),) * 2, "x" * 10))
+    assert re.fullmatch(r"1,\d+ bytes of response and attributes; the limit is 1,000", many)
+    assert "bytes of response" in refusal(Findings((), "é" * 600))  # bytes, not characters
 
 
 @pytest.mark.parametrize(
@@ -114,22 +151,19 @@ def test_there_is_a_limit_to_what_else_is_said() -> None:
     ],
 )
 def test_what_json_cannot_hold_is_an_invalid_result(value: Any) -> None:
-    with pytest.raises(InvalidResultError, match="raw response"):
-        success(Findings((), value))
-    with pytest.raises(InvalidResultError, match="attributes"):
-        success(Findings((dog(attributes={"a": value}),)))
+    assert refusal(Findings((), value)).startswith("the raw response cannot be stored")
+    text = refusal(Findings((dog(attributes={"a": value}),)))
+    assert text.startswith("a detection's attributes cannot be stored")
 
 
 def test_endless_nesting_is_an_invalid_result() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(InvalidResultError):
-        success(Findings((), deep))
+    assert refusal(Findings((), deep))
     circle: list[Any] = []
     circle.append(circle)
-    with pytest.raises(InvalidResultError):
-        success(Findings((), circle))
+    assert refusal(Findings((), circle))
 
 
 @pytest.mark.parametrize(
@@ -177,8 +211,7 @@ def test_read_only_mappings_are_kept() -> None:
     ],
 )
 def test_what_got_past_the_value_types_is_an_invalid_result(findings: Findings) -> None:
-    with pytest.raises(InvalidResultError):
-        success(findings)
+    assert "cannot be " in refusal(findings)
 
 
 def test_integers_as_confidence_become_numbers() -> None:
@@ -187,20 +220,12 @@ def test_integers_as_confidence_become_numbers() -> None:
 
 
 def test_a_failure_keeps_what_can_be_kept() -> None:
-    run = run_record.failure(
-        attempt(),
-        Fail("c\0de \ud800" + "x" * 200, "m\0 \udfff" + "x" * 9_000, retryable=False),
-        charge=charge,
-        started_at=NOW,
-        duration_ms=3.0,
-    )
+    run = failure("c\0de \ud800" + "x" * 200, "m\0 \udfff" + "x" * 9_000, retryable=False)
     assert (run.outcome, run.retryable, run.detections) == ("failed", False, ())
     assert run.error_code == "c\N{REPLACEMENT CHARACTER}de ?" + "x" * 94
     assert run.error_message is not None
-    assert len(run.error_message) == run_record.MAX_MESSAGE_CHARACTERS
-    empty = run_record.failure(
-        attempt(), Fail("", "", retryable=True), charge=charge, started_at=NOW, duration_ms=0.0
-    )
+    assert len(run.error_message) == MAX_MESSAGE_CHARACTERS
+    empty = failure("", "")
     assert (empty.error_code, empty.error_message) == ("?", "?")
 
 
@@ -209,13 +234,58 @@ def test_a_failure_keeps_what_can_be_kept() -> None:
 )
 @example("\ud800", "\0")
 def test_whatever_an_error_says_can_be_stored(code: str, message: str) -> None:
-    run = run_record.failure(
-        attempt(), Fail(code, message, retryable=True), charge=charge, started_at=NOW, duration_ms=0
-    )
+    run = failure(code, message)
     for text in (run.error_code, run.error_message):
         assert text
         assert "\0" not in text
         text.encode()
+
+
+# Bills.
+
+
+def test_a_run_costs_what_its_calls_cost_that_failed_and_its_own() -> None:
+    task = work.task()
+    task.billed_units = Decimal(2)
+    run = success(Findings(billed_units=Decimal(3)), task=task)
+    assert (run.billed_units, run.price_usd) == (Decimal(5), Decimal("0.005"))
+
+
+@pytest.mark.parametrize(
+    ("findings", "units"),
+    [
+        (Findings((dog(),) * 11, billed_units=Decimal(3)), 3),
+        (Findings((), math.nan, billed_units=Decimal(3)), 3),
+        (Findings((bent(dog(), label=5),), billed_units=Decimal(3)), 3),
+        (bent(Findings(), billed_units="many"), 0),
+        (bent(Findings(), billed_units=Decimal("sNaN")), 0),
+        (Findings(billed_units=Decimal("1E+13")), 0),
+    ],
+)
+def test_a_paid_answer_that_cannot_be_recorded_keeps_its_bill(
+    findings: Findings, units: int
+) -> None:
+    task = work.task()
+    task.billed_units = Decimal(2)
+    run = recorded(findings, task=task)
+    assert run.error_code == "invalid_result"
+    assert (run.billed_units, run.price_usd) == (2 + units, Decimal("0.001") * (2 + units))
+
+
+def test_a_model_version_that_cannot_be_had_keeps_the_bill_too() -> None:
+    class Raising(Scripted):
+        @property
+        def model_version(self) -> str | None:
+            raise RuntimeError("no version any more")
+
+    findings = Findings(billed_units=Decimal(3))
+    run = recorder().success(work.task(), Answer(findings, work.NOW), findings, Raising())
+    assert (run.error_code, run.billed_units) == ("invalid_result", 3)
+
+
+@pytest.mark.parametrize("answer", [ValueError(), SystemExit(), bent(ValueError(), billed_units=1)])
+def test_what_is_no_answer_bills_nothing(answer: BaseException) -> None:
+    assert billed_units(answer) == 0
 
 
 # Whatever passes is something that the database takes; whatever it would refuse is refused here.
@@ -271,25 +341,11 @@ def test_what_is_let_through_the_database_takes(
         edges = dict(zip(("left", "top", "width", "height"), box, strict=True))
         bent(detection, box=bent(BoundingBox(0, 0, 0, 0), **edges))
     findings = bent(Findings((detection,), response, version), billed_units=units)
-    about = attempt(f"{event}.jpg")
-    try:
-        run = run_record.success(
-            about,
-            findings,
-            model_version=None,
-            charge=charge,
-            started_at=NOW,
-            duration_ms=1.0,
-            max_detections=10,
-            max_response_bytes=100_000,
-        )
-    except InvalidResultError:
-        return
-    reference = about.image.reference
-    image = ImageRecord(
-        reference.image_id, reference.bucket, reference.key, "e", versioned=False, uploaded_at=NOW
+    about = work.task(f"{event}.jpg")
+    run = recorder(max_response_bytes=100_000).success(
+        about, Answer(findings, work.NOW, 1.0), findings, Versioned(None)
     )
     try:
-        database.record([image], [run])
+        database.record([about.event.record()], [run])
     except HistoryError as error:  # pragma: no cover - what this test is there to find
         raise AssertionError(f"{json.dumps(repr(findings))}: {error}") from error

@@ -182,8 +182,8 @@ def test_s3_that_refuses_stops_receiving_and_blames_no_image(rig: Rig, logged: l
     rig.s3.fault = refuse
     rig.upload("tom.jpg", Tagging="a=b")
     with rig.running({**PRICED}, routes={"hostile-slow": {"tags": {"a": "b"}}}):
-        eventually(lambda: any(entry["event"] == "receiving_stopped" for entry in logged))
-    stopped = next(entry for entry in logged if entry["event"] == "receiving_stopped")
+        eventually(lambda: any(entry["event"] == "receiving_paused" for entry in logged))
+    stopped = next(entry for entry in logged if entry["event"] == "receiving_paused")
     assert "s3:GetObjectTagging" in stopped["reason"]
     assert rig.runs() == []
     assert rig.queue.visible() == 1  # handed back by the stop

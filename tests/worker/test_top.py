@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
-from retinue_cli.output.top.queue_depth import Backlog
 from retinue_cli.output.top.view import View, sparkline
 from retinue_history import Activity
+from retinue_workers.work import QueueDepth
 from rich.console import Console
 
 
-def drawn(view: View, backlog: Backlog | None, activity: Sequence[Activity]) -> str:
+def drawn(view: View, backlog: QueueDepth | None, activity: Sequence[Activity]) -> str:
     console = Console(width=120, record=True, file=io.StringIO(), highlight=False)
     console.print(view.draw(backlog, activity, "the queue does not answer"))
     return console.export_text()
@@ -22,7 +22,7 @@ def test_it_shows_queue_rate_and_detectors() -> None:
         Activity("echo", 60.0, 600, 0, 1_200, 12.4, 40.0, Decimal("0.60"), None),
         Activity("faces", 60.0, 60, 6, 0, 210.0, 900.0, Decimal(0), "throttled"),
     ]
-    text = drawn(View("labels"), Backlog(1_190, 9, 1, 3), activity)
+    text = drawn(View("labels"), QueueDepth(1_191, 9, 3), activity)
     assert "labels" in text
     assert "waiting 1,191   in flight 9   dead 3   done in about 0:02:00" in text
     assert "10.0 images/s" in text
@@ -43,20 +43,20 @@ def test_a_rate_is_right_from_the_beginning_and_fits_eighty_columns() -> None:
         Activity(name, 10.0, 500, 5, 900, 9_000.0, 12_000.0, Decimal(1), "retries_exhausted")
     ]
     console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
-    console.print(View("labels-production").draw(Backlog(1_000_000, 900, 0, 12), activity))
+    console.print(View("labels-production").draw(QueueDepth(1_000_000, 900, 12), activity))
     text = console.export_text()
     assert "50.0 images/s" in text
     assert "done in about 5:33:38" in text
     assert name in text
     assert text.split(name)[1].split()[4:6] == ["360.00", "1.0%"]
-    assert "nothing is being done" in drawn(View("q"), Backlog(5, 0, 0, 0), [])
+    assert "nothing is being done" in drawn(View("q"), QueueDepth(5, 0, 0), [])
 
 
 def test_nothing_happens() -> None:
     text = drawn(View(None), None, [])
     assert "no run was recorded in the last 60 seconds" in text
     assert "0.0 images/s" in text
-    assert "no dead-letter queue" in drawn(View("q"), Backlog(0, 0, 0, None), [])
+    assert "no dead-letter queue" in drawn(View("q"), QueueDepth(0, 0), [])
 
 
 @pytest.mark.parametrize(

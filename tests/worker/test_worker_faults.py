@@ -21,14 +21,14 @@ def test_while_a_detector_is_not_ready_nothing_is_received_and_no_count_is_burne
         rig.upload(key)
     not_ready = {"failing_starts": 5, "retry_after_seconds": 0.1, "failing_calls": 0}
     with rig.running({"echo": {}, "hostile-not-ready": not_ready}):
-        eventually(lambda: any(entry["event"] == "receiving_stopped" for entry in logged))
+        eventually(lambda: any(entry["event"] == "receiving_paused" for entry in logged))
         assert rig.queue.receives == 0
         assert set(rig.queue.receive_counts().values()) == {0}
         rig.wait_until_empty()
-    reasons = [entry for entry in logged if entry["event"] == "receiving_stopped"]
+    reasons = [entry for entry in logged if entry["event"] == "receiving_paused"]
     assert reasons[0]["cause"] == "detector hostile-not-ready"
     assert "start is not ready" in reasons[0]["reason"]
-    assert any(entry["event"] == "fault_ended" for entry in logged)
+    assert any(entry["event"] == "fault_cleared" for entry in logged)
     assert rig.outcomes("hostile-not-ready") == ["succeeded"] * 30
 
 
@@ -62,7 +62,7 @@ def test_an_object_that_alone_is_refused_fails_alone(
         memory_rig.upload(key, b"no image")
     with memory_rig.running({"pixels": {"max_batch_size": 1}}):
         memory_rig.wait_until_empty()
-    codes = sorted(entry["error_code"] for entry in logged if entry["event"] == "run")
+    codes = sorted(entry["error_code"] for entry in logged if entry["event"] == "run_recorded")
     assert codes == ["access_denied", *["unsupported_format"] * 3]
 
 
@@ -96,7 +96,7 @@ def test_a_database_away_loses_nothing_and_doubles_nothing(
         flaky.away = True
         eventually(lambda: flaky.refused >= 2)
         before = rig.queue.receives
-        eventually(lambda: any(e["event"] == "receiving_stopped" for e in logged))
+        eventually(lambda: any(e["event"] == "receiving_paused" for e in logged))
         time.sleep(0.1)
         assert rig.queue.receives - before <= 1  # the poll that was under way
         flaky.away = False
@@ -141,6 +141,6 @@ def test_messages_that_reappear_stop_the_receiving(make_rig: MakeRig, logged: li
     with rig.running({"hostile-slow": {"seconds": 7.0, "max_concurrency": 2}}, **settings):
         eventually(lambda: any(e.get("cause") == "heartbeat" for e in logged))
         rig.wait_until_empty()
-        eventually(lambda: any(e["event"] == "fault_ended" for e in logged))
+        eventually(lambda: any(e["event"] == "fault_cleared" for e in logged))
     assert rig.outcomes("hostile-slow") == ["succeeded"]
     assert not rig.queue.dead_letters()

@@ -11,27 +11,29 @@ from retinue_workers.intake.s3 import ObjectStore
 
 
 @pytest.mark.parametrize(
-    ("detectors", "named"),
+    ("detectors", "named", "closed"),
     [
-        ({"hostile-configuration": {}}, r"hostile-configuration: .*must be z"),
-        ({"hostile-raises": {"where": "start"}}, r"hostile-raises.*RuntimeError: hostile: start"),
-        ({"hostile-raises": {"where": "constructor"}}, r"hostile-raises.*hostile: constructor"),
-        ({"hostile-raises": {"where": "capabilities"}}, r"hostile-raises.*hostile: capabilities"),
-        ({"hostile-raises": {"where": "model_fingerprint"}}, r"hostile-raises.*model_fingerprint"),
-        ({"leaves-at-start": {}}, r"leaves-at-start.*SystemExit: no licence"),
+        ({"hostile-configuration": {}}, r"hostile-configuration: .*must be z", [True]),
+        (
+            {"hostile-raises": {"where": "start"}},
+            r"hostile-raises.*RuntimeError: hostile: start",
+            [True],
+        ),
+        ({"hostile-raises": {"where": "constructor"}}, r"hostile-raises.*hostile: constructor", []),
+        ({"hostile-raises": {"where": "capabilities"}}, r"hostile: capabilities", [False]),
+        ({"hostile-raises": {"where": "model_fingerprint"}}, r"model_fingerprint", [False]),
+        ({"leaves-at-start": {}}, r"leaves-at-start.*SystemExit: no licence", [True]),
     ],
 )
 def test_a_detector_that_cannot_start_is_named_and_leaves_nothing_behind(
-    memory_rig: Rig, detectors: dict[str, Any], named: str
+    memory_rig: Rig, detectors: dict[str, Any], named: str, closed: list[bool]
 ) -> None:
     with pytest.raises(ConfigurationError, match=named):
         memory_rig.worker({"gate": {}, **detectors}).start()
     eventually(lambda: not worker_threads(), what=f"no threads: {worker_threads()}")
-    closed = [detector.closed for detector in memory_rig.detectors if isinstance(detector, Gate)]
     # What was started is closed; what was only made has nothing to close.
-    assert closed in ([], [True], [False])
-    if "started" in named:
-        assert closed == [True]
+    gates = [detector for detector in memory_rig.detectors if isinstance(detector, Gate)]
+    assert [gate.closed for gate in gates] == closed
 
 
 def test_after_a_failed_start_every_detector_is_closed(memory_rig: Rig) -> None:

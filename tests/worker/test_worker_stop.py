@@ -1,17 +1,18 @@
 """Stopping gracefully."""
 
+import asyncio
 import threading
 import time
 from typing import Any
 
 import pytest
+from fakes import plugin
 from fakes.history import MemoryHistory
 from fakes.plugin import Gate, LeavesAtStart
 from fakes.queue import MemoryQueue
 from fakes.rig import MakeRig, Rig, keys
 from fakes.waiting import eventually
-from retinue_history import RunRecord
-from retinue_workers.work import Delivery
+from retinue_sdk import Run
 
 
 def gate_of(rig: Rig) -> Gate:
@@ -19,17 +20,7 @@ def gate_of(rig: Rig) -> Gate:
     return gate
 
 
-def test_a_stop_lets_running_calls_finish_and_hands_the_rest_back_at_once(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settle, settled = Delivery.settle, []
-
-    def noted(delivery: Delivery, run: RunRecord | None, *rest: Any) -> bool:
-        last = settle(delivery, run, *rest)
-        settled.append(None if run is None else run.key.detector)
-        return last
-
-    monkeypatch.setattr(Delivery, "settle", noted)
+def test_a_stop_lets_running_calls_finish_and_requeues_the_rest_immediately(rig: Rig) -> None:
     for key in keys(12):
         rig.upload(key)
     worker = rig.worker({"gate": {}, "echo": {}})
@@ -37,10 +28,9 @@ def test_a_stop_lets_running_calls_finish_and_hands_the_rest_back_at_once(
     gate = gate_of(rig)
     assert gate.entered.wait(10)
     eventually(lambda: rig.queue.hidden() == 12)
-    eventually(lambda: settled.count("echo") == 12)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    # Handed back while the call still runs.
+    # Requeued while the call still runs.
     eventually(lambda: rig.queue.visible() == 11, what=f"{rig.queue.journal}")
     gate.go_on.set()
     stopping.join(10)
@@ -88,17 +78,18 @@ def test_one_lane_that_takes_its_time_does_not_keep_another_fed_or_from_its_grac
 
 
 def test_a_stop_while_messages_arrive_hands_them_back(
-    memory_rig: Rig, monkeypatch: pytest.MonkeyPatch
+    memory_rig: Rig, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
 ) -> None:
     """A long poll cannot be interrupted; what it brings after the stop is not ours any more."""
     queue = memory_rig.queue
     polling, receive = threading.Event(), queue.receive
     release = threading.Event()
 
-    def slow_receive(limit: int) -> Any:
+    async def slow_receive(limit: int) -> Any:
         polling.set()
-        release.wait(10)
-        return receive(limit)
+        while not release.is_set():
+            await asyncio.sleep(0.01)
+        return await receive(limit)
 
     monkeypatch.setattr(queue, "receive", slow_receive)
     worker = memory_rig.worker({"echo": {}, "pixels": {}})
@@ -106,7 +97,7 @@ def test_a_stop_while_messages_arrive_hands_them_back(
     assert polling.wait(10)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    eventually(lambda: worker._consumer._stopping.is_set())
+    eventually(lambda: any(entry["event"] == "stopping" for entry in logged))
     memory_rig.upload("a.jpg")
     release.set()
     stopping.join(10)
@@ -116,7 +107,7 @@ def test_a_stop_while_messages_arrive_hands_them_back(
     assert memory_rig.history.runs == []
 
 
-def test_a_stop_while_images_load_hands_all_back(memory_rig: Rig) -> None:
+def test_a_stop_while_images_load_hands_all_back(memory_rig: Rig, logged: list[Any]) -> None:
     loading, release = threading.Event(), threading.Event()
 
     def fault(bucket: str, key: str) -> None:
@@ -132,7 +123,7 @@ def test_a_stop_while_images_load_hands_all_back(memory_rig: Rig) -> None:
     eventually(lambda: memory_rig.queue.hidden() == 25)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    eventually(lambda: worker._loader._stopping)
+    eventually(lambda: any(entry["event"] == "stopping" for entry in logged))
     release.set()
     stopping.join(10)
     assert not stopping.is_alive()
@@ -189,7 +180,9 @@ def test_a_detector_that_hangs_in_close_keeps_nobody_from_their_commit(
     release.set()
 
 
-def test_a_stop_while_a_detector_starts_does_not_close_it_underneath(memory_rig: Rig) -> None:
+def test_a_stop_while_a_detector_starts_does_not_close_it_underneath(
+    memory_rig: Rig, logged: list[Any]
+) -> None:
     entered, go_on = threading.Event(), threading.Event()
     worker = memory_rig.worker({"leaves-at-start": {"exits_at": 0, "ready_at": 2}})
     detector = memory_rig.detectors[0]
@@ -210,7 +203,7 @@ def test_a_stop_while_a_detector_starts_does_not_close_it_underneath(memory_rig:
     assert entered.wait(10)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    eventually(lambda: worker._consumer._stopping.is_set())
+    eventually(lambda: any(entry["event"] == "stopping" for entry in logged))
     go_on.set()
     stopping.join(10)
     assert events == ["started", "closed"]
@@ -225,3 +218,19 @@ def test_heartbeats_keep_slow_messages_hidden(make_rig: MakeRig) -> None:
     assert rig.outcomes("hostile-slow") == ["succeeded"]
     assert sum(line.startswith("hide") for line in rig.queue.journal) >= 4
     assert rig.queue.journal[-1].startswith("delete")
+
+
+def test_observers_are_told_of_runs_that_wait_when_the_worker_stops(
+    memory_rig: Rig, observed: list[Run]
+) -> None:
+    worker = memory_rig.worker({"echo": {}})
+    worker.start()
+    plugin.observer_gate.clear()
+    for key in keys(5):
+        memory_rig.upload(key)
+    eventually(lambda: not memory_rig.queue.visible() and not memory_rig.queue.hidden())
+    release = threading.Timer(0.3, plugin.observer_gate.set)
+    release.start()
+    worker.stop()
+    release.join()
+    assert len(observed) == 5

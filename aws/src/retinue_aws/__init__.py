@@ -1,6 +1,5 @@
 """Calls of AWS from coroutines, by a boto3 client's own rules at a tenth of their cost."""
 
-from retinue_aws.calls import JsonCalls
 from retinue_aws.client import AwsClient, S3Object
 from retinue_aws.http import BodyTooLargeError, TruncatedBodyError
 from retinue_aws.json_text import Answer, encode_json, read_json
@@ -10,7 +9,6 @@ __all__ = [
     "Answer",
     "AwsClient",
     "BodyTooLargeError",
-    "JsonCalls",
     "S3Object",
     "TruncatedBodyError",
     "encode_json",

@@ -1,6 +1,5 @@
 """The group of commands ``retinue``, which loads each command when it is run."""
 
-import gc
 from importlib import import_module
 from typing import IO, Any
 
@@ -20,7 +19,7 @@ _COMMANDS = {
     "export": "retinue_cli.commands.export:export",
     "import": "retinue_cli.commands.import_:import_",
     "plugins": "retinue_cli.commands.plugins:plugins",
-    "try": "retinue_cli.commands.detect:try_detector",
+    "detect": "retinue_cli.commands.detect:detect",
     "new-plugin": "retinue_cli.commands.new_plugin:new_plugin",
     "top": "retinue_cli.commands.top:top",
     "failures": "retinue_cli.commands.failures:failures",
@@ -62,13 +61,12 @@ class _Commands(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; from then on there is garbage to collect, see ``main``."""
+        """Import a command."""
         del ctx
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), name)
-        gc.enable()
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

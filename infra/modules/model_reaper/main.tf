@@ -91,7 +91,7 @@ resource "aws_cloudwatch_log_metric_filter" "idle" {
 
 resource "aws_cloudwatch_metric_alarm" "idle" {
   alarm_name          = "${var.task.name_prefix}-idle-model"
-  alarm_description   = "A Custom Labels model ran although no worker kept it: about $4 an hour. The reaper's log says whether it could stop it."
+  alarm_description   = "A Custom Labels model ran although no worker controlled it: about $4 an hour. The reaper's log says whether it could stop it."
   namespace           = aws_cloudwatch_log_metric_filter.idle.metric_transformation[0].namespace
   metric_name         = aws_cloudwatch_log_metric_filter.idle.metric_transformation[0].name
   statistic           = "Sum"

@@ -7,10 +7,10 @@ locals {
   # minutes without any. Calls that a service throttled are told once a minute and detector, by the
   # worker's own metrics: summed up here, since an alarm cannot add up detectors that it has no list of.
   counted = {
-    runs              = { pattern = "{ $.event = \"run\" }", value = "1" }
-    failed_runs       = { pattern = "{ $.event = \"run\" && $.outcome = \"failed\" }", value = "1" }
-    receiving_stopped = { pattern = "{ $.event = \"receiving_stopped\" }", value = "1" }
-    throttled_calls   = { pattern = "{ $.throttled = \"yes\" && $.retries_total > 0 }", value = "$.retries_total" }
+    runs             = { pattern = "{ $.event = \"run_recorded\" }", value = "1" }
+    failed_runs      = { pattern = "{ $.event = \"run_recorded\" && $.outcome = \"failed\" }", value = "1" }
+    receiving_paused = { pattern = "{ $.event = \"receiving_paused\" }", value = "1" }
+    throttled_calls  = { pattern = "{ $.throttled = \"yes\" && $.retries_total > 0 }", value = "$.retries_total" }
   }
 }
 
@@ -48,7 +48,7 @@ resource "aws_cloudwatch_metric_alarm" "queue_age" {
 
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   alarm_name          = "${local.name}-dead-letters"
-  alarm_description   = "A message could not even be recorded as failed. Look at one, mend the cause, then redrive."
+  alarm_description   = "A message could not even be recorded as failed. Look at one, fix the cause, then redrive."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = aws_sqs_queue.dead.name }
@@ -129,11 +129,11 @@ resource "aws_cloudwatch_metric_alarm" "throttling" {
   }
 }
 
-resource "aws_cloudwatch_metric_alarm" "receiving_stopped" {
-  alarm_name          = "${local.name}-receiving-stopped"
-  alarm_description   = "A worker stopped receiving (no permission, no database, a stopped model …). It keeps its messages and resumes by itself; the log line receiving_stopped says what to mend."
+resource "aws_cloudwatch_metric_alarm" "receiving_paused" {
+  alarm_name          = "${local.name}-receiving-paused"
+  alarm_description   = "A worker paused receiving (no permission, no database, a stopped model …). It keeps its messages and resumes by itself. The log line receiving_paused has the cause and the reason."
   namespace           = local.namespace
-  metric_name         = aws_cloudwatch_log_metric_filter.this["receiving_stopped"].name
+  metric_name         = aws_cloudwatch_log_metric_filter.this["receiving_paused"].name
   statistic           = "Sum"
   period              = 300
   evaluation_periods  = 1

@@ -187,7 +187,7 @@ run "alarms" {
   assert {
     condition = alltrue([for alarm in [
       aws_cloudwatch_metric_alarm.queue_age, aws_cloudwatch_metric_alarm.dead_letters, aws_cloudwatch_metric_alarm.failure_rate,
-      aws_cloudwatch_metric_alarm.throttling, aws_cloudwatch_metric_alarm.receiving_stopped,
+      aws_cloudwatch_metric_alarm.throttling, aws_cloudwatch_metric_alarm.receiving_paused,
     ] : one(alarm.alarm_actions) == var.alarm_topic_arn])
     error_message = "people must be told"
   }

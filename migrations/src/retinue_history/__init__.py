@@ -50,7 +50,7 @@ from retinue_history.privacy.erasure import Erasure, Erasures, PersonNames
 from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject, ImageTraces
 from retinue_history.privacy.people import Enrolment, IndexedFace, People
 from retinue_history.recording.history import History
-from retinue_history.recording.hosted_models import KeptModel, ModelLedger, ModelSession
+from retinue_history.recording.hosted_models import HostedModel, ModelSession, ModelSessions
 from retinue_history.recording.quotas import QuotaLease, QuotaState, Renewal
 from retinue_history.recording.records import (
     REPLAY,
@@ -94,16 +94,16 @@ __all__ = [
     "HistoryError",
     "HistorySchemaError",
     "HistoryUnavailableError",
+    "HostedModel",
     "ImageErasures",
     "ImageName",
     "ImageRecord",
     "ImageSubject",
     "ImageTraces",
     "IndexedFace",
-    "KeptModel",
     "KnownImage",
-    "ModelLedger",
     "ModelSession",
+    "ModelSessions",
     "MonthTotals",
     "Overlap",
     "People",

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from retinue_onnx.faces import FaceDetector, FaceOptions
+from retinue_onnx.faces import OnnxFaceDetector, OnnxFaceOptions
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
 from retinue_sdk import Image
 
@@ -59,8 +59,8 @@ def objects() -> Iterator[ObjectDetector]:
 
 
 @pytest.fixture(scope="session")
-def faces() -> Iterator[FaceDetector]:
-    detector = FaceDetector(FaceOptions())
+def faces() -> Iterator[OnnxFaceDetector]:
+    detector = OnnxFaceDetector(OnnxFaceOptions())
     detector.start()
     yield detector
     detector.close()

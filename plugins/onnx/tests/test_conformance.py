@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as Pillow
-from retinue_onnx.faces import FaceDetector
+from retinue_onnx.faces import OnnxFaceDetector
 from retinue_onnx.objects import ObjectDetector
 from retinue_sdk import AnyDetector
 from retinue_sdk.testing import (
@@ -26,7 +26,7 @@ BOTH = {"max_batch_size": 8, "max_concurrency": 2}
 """As on a GPU, and as on a CPU of two cores."""
 
 
-@pytest.fixture(params=[ObjectDetector, FaceDetector], ids=lambda detector: str(detector.name))
+@pytest.fixture(params=[ObjectDetector, OnnxFaceDetector], ids=lambda detector: str(detector.name))
 def subject(request: pytest.FixtureRequest, photograph_path: Callable[[str], Path]) -> Subject:
     detector: type[AnyDetector] = request.param
     names = ("astronaut.png", "coffee.png", "grace_hopper.jpg")

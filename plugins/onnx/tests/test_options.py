@@ -11,7 +11,7 @@ import onnxruntime  # type: ignore[import-untyped]  # it ships no type informati
 import pytest
 from pydantic import ValidationError
 from retinue_onnx.class_names import coco_names
-from retinue_onnx.faces import FaceDetector, FaceOptions
+from retinue_onnx.faces import OnnxFaceDetector, OnnxFaceOptions
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
 from retinue_onnx.plugin import retinue_register_detectors
 from retinue_sdk import ConfigurationError, DetectorNotReadyError, Image
@@ -20,7 +20,7 @@ BUNDLED = Path(retinue_register_detectors.__code__.co_filename).parent / "models
 
 MAKERS: list[Callable[..., Any]] = [
     lambda **options: ObjectDetector(ObjectOptions(**options)),
-    lambda **options: FaceDetector(FaceOptions(**options)),
+    lambda **options: OnnxFaceDetector(OnnxFaceOptions(**options)),
 ]
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as PillowImage
-from retinue_onnx.faces import FaceDetector
+from retinue_onnx.faces import OnnxFaceDetector
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
 from retinue_sdk import BoundingBox, Detection, Findings, Image
 
 Photograph = Callable[[str], Image]
 
 
-def found(detector: ObjectDetector | FaceDetector, image: Image) -> tuple[Detection, ...]:
+def found(detector: ObjectDetector | OnnxFaceDetector, image: Image) -> tuple[Detection, ...]:
     (result,) = detector.detect([image])
     assert isinstance(result, Findings)
     return result.detections
@@ -61,7 +61,7 @@ def test_a_lower_threshold_finds_the_cup(photograph: Photograph) -> None:
 
 @pytest.mark.parametrize(("name", "box"), FACES)
 def test_faces_are_found_with_their_landmarks(
-    faces: FaceDetector, photograph: Photograph, name: str, box: BoundingBox
+    faces: OnnxFaceDetector, photograph: Photograph, name: str, box: BoundingBox
 ) -> None:
     (face,) = found(faces, photograph(name))
     assert (face.kind, face.label) == ("face", "Face")
@@ -81,7 +81,7 @@ def test_faces_are_found_with_their_landmarks(
 
 @pytest.mark.parametrize("name", ["chelsea.png", "coffee.png", "china.jpg", "flower.jpg"])
 def test_no_face_is_seen_where_there_is_none(
-    faces: FaceDetector, photograph: Photograph, name: str
+    faces: OnnxFaceDetector, photograph: Photograph, name: str
 ) -> None:
     assert found(faces, photograph(name)) == ()
 

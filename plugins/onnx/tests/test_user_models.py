@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 from PIL import Image as PillowImage
-from retinue_onnx.faces import FaceDetector, FaceOptions
+from retinue_onnx.faces import OnnxFaceDetector, OnnxFaceOptions
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
 from retinue_sdk import (
     ConfigurationError,
@@ -275,4 +275,4 @@ def test_nanodet_is_not_stretched() -> None:
 def test_faces_need_centerface(user_model: UserModel) -> None:
     path = user_model({"output0": rows()})
     with pytest.raises(ConfigurationError, match=r"^option model: .* CenterFace"):
-        FaceDetector(FaceOptions(model=path)).start()
+        OnnxFaceDetector(OnnxFaceOptions(model=path)).start()

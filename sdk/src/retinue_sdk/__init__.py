@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING
 
 from retinue_sdk.box import BoundingBox
 from retinue_sdk.detection import Detection, Findings
-from retinue_sdk.detector import AnyDetector, Capabilities, Detector, Input, Result
+from retinue_sdk.detector import (
+    AnyDetector,
+    AsyncDetector,
+    Capabilities,
+    Detector,
+    Input,
+    Result,
+)
 from retinue_sdk.errors import (
     ConfigurationError,
     DetectorError,
@@ -13,25 +20,25 @@ from retinue_sdk.errors import (
     RetinueError,
     RetriableError,
 )
-from retinue_sdk.future_detector import FutureDetector
 from retinue_sdk.hookspecs import hookimpl
 from retinue_sdk.image import Image
 from retinue_sdk.json_value import Json
 from retinue_sdk.limits import ImageLimits
+from retinue_sdk.local_service import LocalService
 from retinue_sdk.managed_model import COSTLY, ManagedModel, ModelState, ModelStatus
 from retinue_sdk.options import DetectorOptions, Operational
-from retinue_sdk.pacing import LocalPacer, Paced, Pacer, Turn
 from retinue_sdk.price import Price, Tier
+from retinue_sdk.rate_limits import LocalRateLimiter, Permit, RateLimited, RateLimiter, StoppedError
 from retinue_sdk.reference import ImageReference
 from retinue_sdk.run import Run
-from retinue_sdk.stand_in import StandIn
+from retinue_sdk.session import DetectorSession
 
 if TYPE_CHECKING:
     from retinue_sdk.decode import Pixels
 else:
 
     def __getattr__(name: str) -> object:
-        """``Pixels``, which needs NumPy, is there for whoever asks."""
+        """Import ``Pixels``, which needs NumPy, only on demand."""
         if name == "Pixels":
             from retinue_sdk.decode import Pixels
 
@@ -42,6 +49,7 @@ else:
 __all__ = [
     "COSTLY",
     "AnyDetector",
+    "AsyncDetector",
     "BoundingBox",
     "Capabilities",
     "ConfigurationError",
@@ -50,29 +58,30 @@ __all__ = [
     "DetectorError",
     "DetectorNotReadyError",
     "DetectorOptions",
+    "DetectorSession",
     "Findings",
-    "FutureDetector",
     "Image",
     "ImageLimits",
     "ImageReference",
     "Input",
     "InvalidImageError",
     "Json",
-    "LocalPacer",
+    "LocalRateLimiter",
+    "LocalService",
     "ManagedModel",
     "ModelState",
     "ModelStatus",
     "Operational",
-    "Paced",
-    "Pacer",
+    "Permit",
     "Pixels",
     "Price",
+    "RateLimited",
+    "RateLimiter",
     "Result",
     "RetinueError",
     "RetriableError",
     "Run",
-    "StandIn",
+    "StoppedError",
     "Tier",
-    "Turn",
     "hookimpl",
 ]

@@ -1,4 +1,4 @@
-"""What a plugin author writes: a detector."""
+"""What a plugin author writes: a detector, synchronous or asynchronous."""
 
 import inspect
 import math
@@ -13,16 +13,16 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
 from retinue_sdk.detection import Findings
 from retinue_sdk.errors import DetectorError
 from retinue_sdk.image import Image
+from retinue_sdk.local_service import LocalService
 from retinue_sdk.managed_model import ManagedModel
 from retinue_sdk.options import DetectorOptions
-from retinue_sdk.pacing import LocalPacer, Paced, Pacer
 from retinue_sdk.price import Price
-from retinue_sdk.stand_in import StandIn
+from retinue_sdk.rate_limits import LocalRateLimiter, RateLimited, RateLimiter
 
 OptionsT = TypeVar("OptionsT", bound=DetectorOptions)
 
 Result: TypeAlias = Findings | DetectorError
-"""What a detector answers for one image: findings (perhaps none), or why it could not look."""
+"""The answer for one image: findings (perhaps none), or why the detector could not look."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -40,22 +40,24 @@ class Input(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the worker must know to feed a detector well.
+    """What the worker needs to know to call a detector well.
 
     Attributes:
         input: What of an image the detector uses.
         max_batch_size: Most images in one call of ``detect``; 1 or more. The worker sends what is
-            ready and never waits to fill a batch.
-        max_concurrency: How many calls of ``detect`` may run at once, each on a thread of its own;
-            1 or more, and more than 1 only if ``detect`` is thread-safe. Of a ``FutureDetector``:
-            how many images may be under way, without a thread for each.
+            ready and never waits to fill a batch. An ``AsyncDetector`` always gets one image.
+        max_concurrency: How many calls of ``detect`` may run at the same time; 1 or more. Each
+            call of a ``Detector`` runs on a thread of its own, so use more than 1 only if
+            ``detect`` is thread-safe. The calls of an ``AsyncDetector`` are coroutines, and
+            hundreds of them are fine.
         requests_per_second: Most calls of ``detect`` a second; ``None`` for no limit.
-        usd_per_unit: Price of one billed unit in US dollars, 0 or more; a price in the settings
-            goes before it. For a price that changes with the month's units, give ``prices``.
-        prices: What a billed unit costs, in tiers; several where it counts in several price groups
-            at once. They go before ``usd_per_unit``, and the settings before them.
-        quotas: Most calls of a service a second, by the name of the quota. The detector asks
-            ``paced`` before each such call, and all workers with the same history share the quota.
+        usd_per_unit: Price of one billed unit in US dollars, 0 or more. A price in the settings
+            overrides it. For a price that changes with the month's units, use ``prices``.
+        prices: Tiered prices of a billed unit; several if a unit counts in several billing groups.
+            They override ``usd_per_unit``, and the settings override them.
+        quotas: Most calls of a service a second, by the name of the quota. The detector enters
+            ``rate_limited`` for each such call, and all workers with the same history share the
+            quota.
 
     Raises:
         ValueError: A value is outside its range.
@@ -83,28 +85,24 @@ class Capabilities:
                 raise ValueError(f"the quota {quota} must be above 0 and finite, not {rate}")
 
 
-class Detector(ABC, Generic[OptionsT]):
-    """Looks at images and tells what it finds.
-
-    Subclass it as ``class Blur(Detector[BlurOptions])``, set ``name``, ``version`` and
-    ``capabilities``, and write ``detect``. The worker makes one instance with validated options,
-    calls ``start`` once (again after it raised ``DetectorNotReadyError``), then ``detect`` as often
-    as there are images, and ``close`` at the end.
+class CommonDetector(ABC, Generic[OptionsT]):
+    """What both kinds of detector have: a name, options, capabilities, and a model.
 
     Attributes:
-        name: What users call it: lower-case words joined by hyphens, unique among all plugins.
-        version: Of this code. A new version makes every image worth detecting again, so change it
-            when findings change.
+        name: What users call the detector: lower-case words joined by hyphens, unique among all
+            plugins.
+        version: The version of this code. A new version makes every image worth detecting again,
+            so change it when findings change.
         options_model: The options' class, taken from ``Detector[...]``.
-        stand_in: What answers on a laptop in place of the detector's service, if it has one.
+        local_service: The program that replaces the detector's service on a laptop, if it has one.
         options: This detector's options.
     """
 
     name: ClassVar[str]
     version: ClassVar[str]
     options_model: ClassVar[type[DetectorOptions]] = DetectorOptions
-    stand_in: ClassVar[StandIn | None] = None
-    _pacer: Pacer | None = None
+    local_service: ClassVar[LocalService | None] = None
+    _rate_limiter: RateLimiter | None = None
 
     def __init__(self, options: OptionsT) -> None:
         """Keep the options. Load models in ``start``, not here."""
@@ -121,7 +119,7 @@ class Detector(ABC, Generic[OptionsT]):
             return
         name = getattr(cls, "name", None)
         if name is None:
-            return  # a shared base class: whoever registers it is told
+            return  # a shared base class; registering it fails
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise TypeError(f"{cls.__name__}.name must be lower-case words and hyphens: {name!r}")
         version = getattr(cls, "version", None)
@@ -131,42 +129,86 @@ class Detector(ABC, Generic[OptionsT]):
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities:
-        """What the worker must know; a class attribute, or a property when options decide it."""
+        """What the worker needs to know; a class attribute, or a property if options decide it."""
 
     @property
     def model_version(self) -> str | None:
-        """The model's version, where one is known for all images; ``None`` otherwise.
+        """The model's version if one is known for all images; otherwise ``None``.
 
-        ``Findings.model_version`` goes before it.
+        ``Findings.model_version`` overrides it.
         """
         return None
 
     def model_fingerprint(self) -> str:
-        """What identifies the model, where the options' text does not.
+        """Return what identifies the model if the options' text does not.
 
-        Give a hash of the weights when an option is a path, since another file may lie there
-        tomorrow. Called after the constructor, before ``start``.
+        Return a hash of the weights when an option is a path, since the file can change. Called
+        after the constructor, before ``start``.
         """
         return ""
 
     @property
     def managed_model(self) -> ManagedModel | None:
-        """The model that must run before images come, if it costs money while it does.
+        """The model that must run before images come, if it costs money while it runs.
 
-        The worker then starts it when work waits and stops it when none is left. Called once,
-        after the constructor; the model is used from a thread of its own.
+        The worker then starts it when work waits and stops it when none is left. Read once, after
+        the constructor; the model is used from a thread of its own.
         """
         return None
 
     @classmethod
     def find_models(cls, patterns: Sequence[str]) -> Sequence[ManagedModel]:
-        """The provider's models that cost money now, whoever started them.
+        """Return the provider's models that cost money now, whoever started them.
 
         Args:
-            patterns: Which: shell patterns of what the provider calls its models or groups of them.
+            patterns: Shell patterns of what the provider calls its models or groups of models.
         """
         del patterns
         return ()
+
+    @property
+    def rate_limiter(self) -> RateLimiter:
+        """The worker's rate limiter; outside a worker, one for this detector alone."""
+        if self._rate_limiter is None:
+            self._rate_limiter = LocalRateLimiter(self.capabilities.quotas)
+        return self._rate_limiter
+
+    @rate_limiter.setter
+    def rate_limiter(self, rate_limiter: RateLimiter) -> None:
+        self._rate_limiter = rate_limiter
+
+    def rate_limited(self, quota: str) -> RateLimited:
+        """Return a block that is entered when a call that counts against ``quota`` may be made.
+
+        Use it as ``async with`` in an ``AsyncDetector`` and as ``with`` in a ``Detector``. A
+        ``RetriableError(throttled=True)`` that leaves the block slows later calls down. Waiting
+        does not count against the detector's timeout.
+
+        Args:
+            quota: A name in ``capabilities.quotas``.
+
+        Raises:
+            StoppedError: On entry, if the worker is stopping.
+            ValueError: On entry, if the capabilities do not name the quota.
+        """
+        return RateLimited(self.rate_limiter, quota)
+
+    def fingerprint(self) -> str:
+        """Return 32 hex digits for the run key: the options and the model they name."""
+        return self.options.fingerprint(self.model_fingerprint())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {self.version}>"
+
+
+class Detector(CommonDetector[OptionsT]):
+    """A detector whose ``detect`` is an ordinary function. It runs on threads, in batches.
+
+    Subclass it as ``class Blur(Detector[BlurOptions])``, set ``name``, ``version`` and
+    ``capabilities``, and write ``detect``. The worker makes one instance with validated options,
+    calls ``start`` once (again after it raised ``DetectorNotReadyError``), then ``detect`` as often
+    as there are images, and ``close`` at the end.
+    """
 
     def start(self) -> None:
         """Load the model, open connections. Called before the first image.
@@ -186,63 +228,70 @@ class Detector(ABC, Generic[OptionsT]):
 
         Returns:
             For each image, in order: its ``Findings``, or a ``DetectorError`` (returned, not
-            raised) telling why it could not be looked at.
+            raised) that says why the detector could not look at it.
 
         Raises:
-            DetectorError: It holds for every image of the batch.
+            DetectorError: It applies to every image of the batch.
         """
 
     def close(self) -> None:
         """Release what ``start`` took. Called once at the end, unless a call hangs by then."""
         return
 
-    @property
-    def pacer(self) -> Pacer:
-        """Who paces calls: the worker, or without one this detector alone."""
-        if self._pacer is None:
-            self._pacer = LocalPacer(self.capabilities.quotas)
-        return self._pacer
 
-    @pacer.setter
-    def pacer(self, pacer: Pacer) -> None:
-        self._pacer = pacer
+class AsyncDetector(CommonDetector[OptionsT]):
+    """A detector whose ``detect`` is a coroutine: many images at a time, without threads.
 
-    def paced(self, quota: str) -> Paced:
-        """Wait until a call that counts against ``quota`` may be made; then make it inside.
+    Write it for a detector that waits for a service, such as an HTTP model server. Subclass it as
+    ``class Blur(AsyncDetector[BlurOptions])``. The worker runs all methods on its event loop, so
+    they must ``await`` whatever takes time; a call that computes for longer than some
+    milliseconds belongs in a ``Detector``.
+    """
 
-        How it ends tells about the quota: a ``RetriableError(throttled=True)`` that leaves the
-        block slows the next calls down, any other one says nothing, and everything else is an
-        answer. The time that is waited does not count against the detector.
-
-        Args:
-            quota: A name in ``capabilities.quotas``.
+    async def start(self) -> None:
+        """Open connections. Called before the first image, on the event loop.
 
         Raises:
-            RetriableError: The worker stops.
-            ValueError: The capabilities do not name the quota.
+            ConfigurationError: An option cannot work; the worker stops, naming it.
+            DetectorNotReadyError: Not yet; the worker receives no message and calls again.
         """
-        return Paced(self.pacer, quota)
+        return
 
-    def fingerprint(self) -> str:
-        """32 hex digits for the run key: the options and the model they name."""
-        return self.options.fingerprint(self.model_fingerprint())
+    @abstractmethod
+    async def detect(self, image: Image) -> Findings:
+        """Look at one image.
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name} {self.version}>"
+        The worker runs up to ``capabilities.max_concurrency`` calls at a time and cancels a call
+        that exceeds its timeout.
+
+        Args:
+            image: The image. What ``capabilities.input`` asks for is loaded already, so reading it
+                does not block.
+
+        Raises:
+            DetectorError: Why the detector could not look at it.
+        """
+
+    async def close(self) -> None:
+        """Release what ``start`` took. Called once at the end."""
+        return
 
 
-AnyDetector: TypeAlias = Detector[Any]
-"""A detector whose options nobody looks at."""
+AnyDetector: TypeAlias = Detector[Any] | AsyncDetector[Any]
+"""A detector of either kind, with any options."""
 
 
 def detector_class(candidate: object) -> type[AnyDetector]:
-    """``candidate`` as a detector class that can be registered.
+    """Return ``candidate`` as a detector class that can be registered.
 
     Raises:
-        TypeError: It is not a concrete ``Detector`` subclass with a name and a version.
+        TypeError: It is not a concrete subclass of ``Detector`` or ``AsyncDetector`` with a name
+            and a version.
     """
-    if not (isinstance(candidate, type) and issubclass(candidate, Detector)):
-        raise TypeError(f"only Detector subclasses can be registered, not {candidate!r}")
+    if not (isinstance(candidate, type) and issubclass(candidate, Detector | AsyncDetector)):
+        raise TypeError(
+            f"only subclasses of Detector or AsyncDetector can be registered, not {candidate!r}"
+        )
     if inspect.isabstract(candidate):
         missing = ", ".join(sorted(candidate.__abstractmethods__))
         raise TypeError(f"{candidate.__name__} does not define {missing}")

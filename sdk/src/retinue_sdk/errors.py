@@ -53,8 +53,8 @@ class DetectorError(RetinueError):
         self.billed_units = units
 
 
-class _PassingError(DetectorError):
-    """It will pass: there is a time after which another attempt makes sense."""
+class TransientError(DetectorError):
+    """An error that passes: another attempt makes sense later."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class _PassingError(DetectorError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class RetriableError(_PassingError):
+class RetriableError(TransientError):
     """The detector could not answer just now.
 
     Raise it (or return it for one image of a batch) for throttling, timeouts and connection
@@ -80,8 +80,8 @@ class RetriableError(_PassingError):
         message: What happened, for the log.
         retry_after_seconds: How long to wait at least, in seconds; ``None`` leaves it to the
             worker's exponential backoff.
-        throttled: Whether the service said that there were too many calls. Inside
-            ``Detector.paced``, that slows the calls of all workers down.
+        throttled: Whether the service said that there were too many calls. If it leaves a
+            ``rate_limited`` block, that slows down the calls of all workers.
         billed_units: What was billed all the same.
     """
 
@@ -100,7 +100,7 @@ class RetriableError(_PassingError):
         self.throttled = throttled
 
 
-class DetectorNotReadyError(_PassingError):
+class DetectorNotReadyError(TransientError):
     """The detector cannot work for any image at the moment.
 
     A stopped model, a missing collection, lost permission or an exhausted budget. No image is

@@ -47,6 +47,7 @@ class Image:
         self._lock = Lock()
         self._data: bytes | None = None
         self._pixels: Pixels | None = None
+        self._size_px: tuple[int, int] | None = None
         self._unreadable: InvalidImageError | None = None
         self._undecodable: InvalidImageError | None = None
 
@@ -76,9 +77,12 @@ class Image:
 
     @property
     def size_px(self) -> tuple[int, int] | None:
-        """Width and height as displayed, in pixels; ``None`` until somebody asked for pixels."""
-        pixels = self._pixels
-        return None if pixels is None else (pixels.shape[1], pixels.shape[0])
+        """Width and height as displayed, in pixels; ``None`` until the image was decoded."""
+        return self._size_px
+
+    def is_loaded(self, *, pixels: bool) -> bool:
+        """Return whether ``read``, or ``pixels``, would return without fetching or decoding."""
+        return (self._pixels if pixels else self._data) is not None
 
     def read(self) -> bytes:
         """The object's bytes, fetched on first use.
@@ -114,6 +118,7 @@ class Image:
                     # Only pixels are lost: a detector that takes bytes may know the format.
                     self._undecodable = error
                     raise
+                self._size_px = (self._pixels.shape[1], self._pixels.shape[0])
             return self._pixels
 
     def forget(self) -> None:

@@ -35,18 +35,18 @@ class ModelStatus:
 
     Attributes:
         state: What can be done about it.
-        told: The provider's own word for it, such as ``TRAINING_COMPLETED``.
+        provider_status: The provider's own word for it, such as ``TRAINING_COMPLETED``.
         message: What the provider says about it; may be empty.
         units: Inference units that it takes; ``None`` if it is not hosted, or nobody says.
     """
 
     state: ModelState
-    told: str
+    provider_status: str
     message: str = ""
     units: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.told} ({self.message})" if self.message else self.told
+        return f"{self.provider_status} ({self.message})" if self.message else self.provider_status
 
 
 class ManagedModel(Protocol):

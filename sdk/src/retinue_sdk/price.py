@@ -35,15 +35,15 @@ class Price:
 
     Attributes:
         tiers: In order; the last has no end.
-        group: What the provider counts together to find the tier: all detectors with this group
-            share its tiers.
+        billing_group: What the provider counts together to find the tier: all detectors with this
+            group share its tiers.
 
     Raises:
         ValueError: The tiers are out of order, or do not say what holds in the end.
     """
 
     tiers: tuple[Tier, ...]
-    group: str
+    billing_group: str
 
     def __post_init__(self) -> None:
         """Check that the tiers cover every number of units, each once."""
@@ -67,14 +67,15 @@ class Price:
         return total
 
 
-def flat(usd: Decimal, group: str) -> Price:
+def flat(usd: Decimal, billing_group: str) -> Price:
     """A price that is the same for every unit."""
-    return Price((Tier(None, usd),), group)
+    return Price((Tier(None, usd),), billing_group)
 
 
-def tiered(limits: Sequence[int], usd: Sequence[str], group: str) -> Price:
+def tiered(limits: Sequence[int], usd: Sequence[str], billing_group: str) -> Price:
     """A price with a tier up to each limit, and one beyond the last."""
     ends: list[int | None] = [*limits, None]
     return Price(
-        tuple(Tier(end, Decimal(price)) for end, price in zip(ends, usd, strict=True)), group
+        tuple(Tier(end, Decimal(price)) for end, price in zip(ends, usd, strict=True)),
+        billing_group,
     )

@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Future
-from threading import Thread
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 from retinue_sdk import (
+    AsyncDetector,
     Capabilities,
     Detection,
     Detector,
     DetectorOptions,
     Findings,
-    FutureDetector,
     Image,
     Input,
     Operational,
@@ -47,7 +45,7 @@ class Weigh(Detector[WeighOptions]):
         ]
 
 
-class WeighLater(FutureDetector[WeighOptions]):
+class WeighLater(AsyncDetector[WeighOptions]):
     """The same, and the answer comes a little later."""
 
     name: ClassVar[str] = "weigh-later"
@@ -58,25 +56,10 @@ class WeighLater(FutureDetector[WeighOptions]):
         """Bytes."""
         return Capabilities(Input.BYTES, max_concurrency=self.options.max_concurrency)
 
-    def start(self) -> None:
-        """Run a loop."""
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="weigh-later", daemon=True)
-        self._thread.start()
-
-    def submit(self, image: Image) -> Future[Result]:
-        """Begin to weigh."""
-        return asyncio.run_coroutine_threadsafe(self._weigh(len(image.read())), self._loop)
-
-    async def _weigh(self, size_bytes: int) -> Result:
+    async def detect(self, image: Image) -> Findings:
+        """Weigh."""
         await asyncio.sleep(0.02)
-        return Findings((Detection("size", f"{size_bytes} bytes", 1.0),))
-
-    def close(self) -> None:
-        """End the loop."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        return Findings((Detection("size", f"{len(image.read())} bytes", 1.0),))
 
 
 @hookimpl

@@ -15,6 +15,7 @@ from retinue_sdk import (
     AnyDetector,
     ConfigurationError,
     DetectorNotReadyError,
+    DetectorSession,
     Findings,
     Image,
     ImageReference,
@@ -59,17 +60,15 @@ def make(
 
 
 def answer(detectors: dict[str, type[AnyDetector]], detector_name: str, **options: Any) -> Findings:
-    detector = make(detectors, detector_name, **options)
-    detector.start()
-    (findings,) = detector.detect([image()])
-    detector.close()
+    with DetectorSession(make(detectors, detector_name, **options)) as session:
+        (findings,) = session.detect([image()])
     assert isinstance(findings, Findings)
     return findings
 
 
 def by_reference(name: str) -> bool:
     """Whether a detector reads no image; the others are there for the checks of the SDK."""
-    return name != "conforming" and not name.startswith("failing-")
+    return not name.startswith(("conforming", "failing-"))
 
 
 def test_the_readme_names_every_detector_and_option(

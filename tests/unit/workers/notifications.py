@@ -4,11 +4,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from retinue_workers.intake.s3_event import (
-    ObjectCreated,
-    ObjectRemoved,
-    parse,
-)
+from retinue_workers.intake.s3_event import parse
+from retinue_workers.work import ImageEvent, RemovalEvent
 
 Json = Any
 TIME = datetime(2025, 3, 4, 5, 6, 7, 89000, tzinfo=UTC)
@@ -100,22 +97,22 @@ def sns(body: str) -> str:
     )
 
 
-def only(body: str) -> ObjectCreated | ObjectRemoved:
+def only(body: str) -> ImageEvent | RemovalEvent:
     parsed = parse(body)
     assert parsed.problems == ()
     (event,) = parsed.events
     return event
 
 
-def created(body: str) -> ObjectCreated:
+def created(body: str) -> ImageEvent:
     event = only(body)
-    assert isinstance(event, ObjectCreated)
+    assert isinstance(event, ImageEvent)
     return event
 
 
-def removed(body: str) -> ObjectRemoved:
+def removed(body: str) -> RemovalEvent:
     event = only(body)
-    assert isinstance(event, ObjectRemoved)
+    assert isinstance(event, RemovalEvent)
     return event
 
 

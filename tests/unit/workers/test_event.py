@@ -4,12 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 from retinue_sdk import ImageReference
-from retinue_workers.intake.s3_event import (
-    ObjectCreated,
-    ObjectRemoved,
-    ParsedBody,
-    parse,
-)
+from retinue_workers.intake.s3_event import ParsedBody, parse
+from retinue_workers.work import ImageEvent, RemovalEvent
 from unit.workers.notifications import (
     ETAG,
     TIME,
@@ -25,7 +21,7 @@ from unit.workers.notifications import (
 
 
 def test_a_notification_tells_everything_about_a_new_object() -> None:
-    assert created(notification(record(versionId="v1"))) == ObjectCreated(
+    assert created(notification(record(versionId="v1"))) == ImageEvent(
         ImageReference("photos", "cats/tom.jpg", "v1", ETAG),
         size_bytes=1024,
         sequencer="0055AED6DCD90281E5",
@@ -50,7 +46,7 @@ def test_only_the_fields_that_are_used_are_required() -> None:
         "eventTime": "2025-03-04T05:06:07.089Z",
         "s3": {"bucket": {"name": "photos"}, "object": {"key": "a", "eTag": "e"}},
     }
-    assert created(notification(bare)) == ObjectCreated(
+    assert created(notification(bare)) == ImageEvent(
         ImageReference("photos", "a", etag="e"), None, None, TIME
     )
 
@@ -163,7 +159,7 @@ def test_a_sequencer_is_hexadecimal(sequencer: Json) -> None:
 
 def test_a_removal_from_an_unversioned_bucket_names_no_version() -> None:
     body = notification(record("ObjectRemoved:Delete", drop=("size", "eTag")))
-    assert removed(body) == ObjectRemoved(
+    assert removed(body) == RemovalEvent(
         "photos", "cats/tom.jpg", None, False, "0055AED6DCD90281E5", TIME
     )
 
@@ -204,7 +200,7 @@ def test_the_marker_of_a_suspended_bucket_has_no_version() -> None:
 def test_event_bridge_tells_of_removals(detail: Json, marker: bool) -> None:
     changes: Json = {"version-id": "v3", "size": None}
     body = event_bridge("Object Deleted", detail=detail, **changes)
-    assert removed(body) == ObjectRemoved(
+    assert removed(body) == RemovalEvent(
         "photos",
         "cats/tom.jpg",
         "v3",

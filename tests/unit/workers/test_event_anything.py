@@ -8,12 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from retinue_sdk import ImageReference
-from retinue_workers.intake.s3_event import (
-    MalformedEventError,
-    ObjectCreated,
-    ParsedBody,
-    parse,
-)
+from retinue_workers.intake.s3_event import MalformedEventError, ParsedBody, parse
+from retinue_workers.work import ImageEvent
 from unit.workers.notifications import (
     ETAG,
     Json,
@@ -68,7 +64,7 @@ def survives(body: str) -> None:
         assert 0 < len(text.encode()) < 1_000
     for event in parsed.events:
         assert event.event_id
-        if isinstance(event, ObjectCreated):
+        if isinstance(event, ImageEvent):
             assert event.reference.image_id.version == 8
 
 

@@ -5,14 +5,8 @@ import re
 
 import pytest
 from retinue_sdk import ImageReference, RetinueError
-from retinue_workers.intake.s3_event import (
-    MAX_PROBLEMS,
-    MalformedEventError,
-    ObjectCreated,
-    ObjectRemoved,
-    ParsedBody,
-    parse,
-)
+from retinue_workers.intake.s3_event import MAX_PROBLEMS, MalformedEventError, ParsedBody, parse
+from retinue_workers.work import ImageEvent, RemovalEvent
 from unit.workers.notifications import (
     ETAG,
     TIME,
@@ -27,7 +21,7 @@ from unit.workers.notifications import (
 
 
 def test_event_bridge_tells_everything_about_a_new_object() -> None:
-    assert created(event_bridge(**{"version-id": "v1"})) == ObjectCreated(
+    assert created(event_bridge(**{"version-id": "v1"})) == ImageEvent(
         ImageReference("photos", "cats/tom.jpg", "v1", ETAG),
         1024,
         "0055AED6DCD90281E5",
@@ -84,9 +78,9 @@ def test_several_records_keep_their_order() -> None:
         record(key="a", sequencer="0055AED6DCD90281E6"),
     )
     first, second, third = parse(body).events
-    assert isinstance(first, ObjectCreated)
-    assert isinstance(second, ObjectRemoved)
-    assert isinstance(third, ObjectCreated)
+    assert isinstance(first, ImageEvent)
+    assert isinstance(second, RemovalEvent)
+    assert isinstance(third, ImageEvent)
     assert first.reference == third.reference
     assert first.event_id != third.event_id
 
@@ -102,7 +96,7 @@ def test_of_a_field_that_comes_twice_the_last_counts() -> None:
 
 def test_a_bad_record_does_not_cost_the_good_ones() -> None:
     parsed = parse(notification(record(key="a"), record(size=-1), 5, record(key="b")))
-    assert [event.reference.key for event in parsed.events if isinstance(event, ObjectCreated)] == [
+    assert [event.reference.key for event in parsed.events if isinstance(event, ImageEvent)] == [
         "a",
         "b",
     ]

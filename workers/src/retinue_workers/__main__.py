@@ -1,22 +1,22 @@
 """The worker as a program: ``python -m retinue_workers``, or ``retinue worker``."""
 
+import asyncio
 import gc
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
 
 import click
 import structlog
+import uvloop
 from prometheus_client import generate_latest
 from retinue_history import HistoryError
 from retinue_sdk import ConfigurationError
 
-from retinue_workers.bootstrap import compose
+from retinue_workers.bootstrap import build_worker
 from retinue_workers.intake.sqs import QueueUnavailableError
 from retinue_workers.ops import logs
 from retinue_workers.ops.emf import EmbeddedMetrics
@@ -25,10 +25,6 @@ from retinue_workers.settings.settings import Settings
 from retinue_workers.worker import Worker
 
 log = structlog.get_logger("retinue_workers")
-
-GARBAGE = 10_000
-"""How many new containers there are when Python looks for circles among them. An answer is some
-150, nearly all of them gone before, in no circle; Python's own 700 would be every fifth image."""
 
 
 @click.command(
@@ -50,33 +46,41 @@ def worker(plugins_dir: Path | None) -> None:
     given = {} if plugins_dir is None else {"plugins_dir": plugins_dir}
     settings = Settings.load(**given)
     logs.configure(settings.log_format, settings.log_level)
-    stopping = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del frame
-        log.info("signal", name=signal.Signals(number).name)
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    composed = compose(settings, stopping)
-    if composed is None:
-        return
-    with exporting(composed, settings):
-        composed.start()
-        gc.freeze()  # what the start made stays: no use in searching it for garbage ever again
-        gc.set_threshold(GARBAGE)
-        stopping.wait()
-        composed.stop()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings))
     try:
         sys.stdout.flush()
-    except OSError:  # metrics that nobody can take are lost; Python would end with a code of 120
+    except OSError:  # metrics cannot be written any more; Python would end with exit code 120
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+async def _serve(settings: Settings) -> None:
+    """Build a worker, and run it until a signal comes; a signal also ends the building."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _stop, stopping, number)
+    building = asyncio.create_task(build_worker(settings))
+    signalled = asyncio.create_task(stopping.wait())
+    await asyncio.wait({building, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    if not building.done():
+        building.cancel()
+        return
+    composed = building.result()
+    with exporting(composed, settings):
+        await composed.start()
+        gc.freeze()  # what the start made stays; searching it for garbage is of no use
+        await signalled
+        await composed.stop()
+
+
+def _stop(stopping: asyncio.Event, number: signal.Signals) -> None:
+    log.info("signal_received", name=number.name)
+    stopping.set()
 
 
 @contextmanager
 def exporting(worker: Worker, settings: Settings) -> Iterator[None]:
-    """Let the world see how the worker is, as the settings want it.
+    """Export health and metrics inside the block, as the settings say.
 
     Raises:
         ConfigurationError: The port is taken.
@@ -86,7 +90,7 @@ def exporting(worker: Worker, settings: Settings) -> Iterator[None]:
             try:
                 server = HealthServer(
                     settings.health_port,
-                    worker.pulse.state,
+                    worker.liveness.state,
                     lambda: generate_latest(worker.metrics.registry),
                 )
             except OSError as error:

@@ -1,14 +1,14 @@
-"""The composition root: from settings to a worker with everything real."""
+"""From settings to a worker with everything real."""
 
-from collections.abc import Callable
-from threading import Event
+from functools import partial
 
 import structlog
+from retinue_aws import AwsClient
 from retinue_history import (
     History,
     HistorySchemaError,
     HistoryUnavailableError,
-    ModelLedger,
+    ModelSessions,
     check_schema,
     create_history_engine,
 )
@@ -16,11 +16,12 @@ from retinue_sdk import ConfigurationError
 from retinue_sdk.plugins.manager import Plugins
 from sqlalchemy import Engine
 
-from retinue_workers.hosted_models.queue_depth import read_backlog
 from retinue_workers.intake.clients import make_clients
+from retinue_workers.intake.queue_depth import read_queue_depth
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.sqs import QueueUnavailableError, SqsQueue
-from retinue_workers.limits.backoff import backoff_seconds
+from retinue_workers.limits.retry import retry_until_available
+from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.recording.db_auth import password_source
 from retinue_workers.settings.settings import Settings
 from retinue_workers.worker import Worker, image_limits
@@ -28,15 +29,11 @@ from retinue_workers.worker import Worker, image_limits
 log = structlog.get_logger(__name__)
 
 CONNECTIONS = 64
-"""Most idle connections kept to a service, opened as they are needed: loaders, detectors that fetch
-anew what had to wait, and a route's questions. A call beyond them opens one and drops it after."""
+"""Most idle connections kept to a service; they are opened as they are needed."""
 
 
-def compose(settings: Settings, stopping: Event) -> Worker | None:
+async def build_worker(settings: Settings) -> Worker:
     """Build a worker from settings, waiting for the database and the queue if they are away.
-
-    Returns:
-        The worker, not started; ``None`` if ``stopping`` was set while waiting.
 
     Raises:
         ConfigurationError: A setting is missing or wrong, or the schema is not migrated.
@@ -53,21 +50,26 @@ def compose(settings: Settings, stopping: Event) -> Worker | None:
         )
     except ValueError as error:
         raise ConfigurationError(f"RETINUE_DATABASE_URL: {error}") from error
-    clients = make_clients(connections=CONNECTIONS, receive_wait_seconds=settings.wait_time_seconds)
+    clients = make_clients(connections=CONNECTIONS, wait_time_seconds=settings.wait_time_seconds)
+    queue = SqsQueue(
+        AwsClient(clients.sqs),
+        queue_url,
+        polling_client=AwsClient(clients.polling_sqs),
+        wait_seconds=settings.wait_time_seconds,
+        visibility_timeout_seconds=settings.visibility_timeout_seconds,
+    )
+    threads = DaemonThreads("bootstrap", 1)
 
-    def connect() -> SqsQueue:
-        _check_schema(engine)
-        return SqsQueue(
-            clients.sqs,
-            queue_url,
-            polling_client=clients.polling_sqs,
-            wait_seconds=settings.wait_time_seconds,
-            visibility_timeout_seconds=settings.visibility_timeout_seconds,
-        )
+    async def connect() -> None:
+        await threads.run(_check_schema, engine)
+        await queue.connect()
 
-    queue = _when_available(connect, stopping)
-    if queue is None:
-        return None
+    await retry_until_available(
+        connect,
+        unavailable=(HistoryUnavailableError, QueueUnavailableError),
+        event="waiting_for_dependencies",
+    )
+    threads.close()
     return Worker(
         settings,
         plugins=plugins,
@@ -75,8 +77,8 @@ def compose(settings: Settings, stopping: Event) -> Worker | None:
         queue=queue,
         store=ObjectStore(clients.s3, image_limits(settings)),
         history=History(engine),
-        ledger=ModelLedger(engine),
-        look=lambda: read_backlog(clients.sqs, queue_url),
+        sessions=ModelSessions(engine),
+        queue_depth=partial(read_queue_depth, clients.sqs, queue_url),
     )
 
 
@@ -85,17 +87,3 @@ def _check_schema(engine: Engine) -> None:
         check_schema(engine)
     except HistorySchemaError as error:
         raise ConfigurationError(str(error)) from error
-
-
-def _when_available(connect: Callable[[], SqsQueue], stopping: Event) -> SqsQueue | None:
-    """Try until the database and the queue answer."""
-    tries = 0
-    while not stopping.is_set():
-        try:
-            return connect()
-        except (HistoryUnavailableError, QueueUnavailableError) as error:
-            wait = backoff_seconds(tries)
-            tries += 1
-            log.error("waiting", reason=str(error), next_try_seconds=round(wait, 1))
-            stopping.wait(wait)
-    return None

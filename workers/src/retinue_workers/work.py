@@ -1,25 +1,25 @@
-"""The values that are passed along in the worker: a message, its delivery, a queue's backlog."""
+"""The values that travel through the worker: one type for each idea."""
 
-from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from threading import Lock
-from uuid import UUID
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeAlias
 
-from retinue_history import ImageRecord, RemovedObject, RunRecord
-from retinue_sdk import ImageReference
+from retinue_history import REPLAY, ImageRecord, RemovedObject, RunKey, RunRecord
+from retinue_sdk import Image, ImageReference
 
 GONE = frozenset({"bucket_not_found", "object_not_found", "object_replaced"})
-"""Error codes that say: this version of the object is not in S3 any more."""
+"""Error codes that mean that this version of the object is no longer in S3."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """One receipt of one message.
+    """One receipt of one SQS message.
 
     Attributes:
         message_id: The message's id, the same at every receive.
-        receipt_handle: What this receive is deleted or extended by.
+        receipt_handle: What this receipt is deleted or extended by.
         body: The text that was sent.
         receive_count: How often the message has been received, this time included; 1 or more.
         sent_at: When it was sent, in seconds since the epoch; ``None`` if the queue does not say.
@@ -33,108 +33,170 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
-    """What a queue holds.
+class ImageEvent:
+    """S3 says that an object was created (or overwritten).
+
+    Attributes:
+        reference: Which object version.
+        size_bytes: The object's size in bytes, 0 or more; ``None`` if the event does not say.
+        sequencer: Orders the events of one key, in hexadecimal; ``None`` if the event has none.
+        event_time: When S3 finished the request, in UTC.
+        replay_id: What asks for the image again; ``None`` for S3's own event.
+        detectors: Names of the detectors to apply; ``None`` for all.
+    """
+
+    reference: ImageReference
+    size_bytes: int | None
+    sequencer: str | None
+    event_time: datetime
+    replay_id: str | None = None
+    detectors: frozenset[str] | None = None
+
+    @property
+    def event_id(self) -> str:
+        """What is the same each time this event is delivered: see ``ObjectEvent``."""
+        if self.replay_id is not None:
+            return f"{REPLAY}{self.replay_id}"
+        return self.sequencer or self.event_time.isoformat()
+
+    def record(self) -> ImageRecord:
+        """Return what the history keeps of the image."""
+        reference = self.reference
+        return ImageRecord(
+            image_id=reference.image_id,
+            bucket=reference.bucket,
+            key=reference.key,
+            version=reference.version,
+            versioned=reference.version_id is not None,
+            uploaded_at=self.event_time,
+            sequencer=self.sequencer,
+            etag=reference.etag,
+            size_bytes=self.size_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalEvent:
+    """S3 says that an object is gone: deleted by somebody, or expired by a lifecycle rule.
+
+    Attributes:
+        bucket: The bucket's name.
+        key: The object's key, decoded.
+        version_id: The version that was removed for good; of a delete marker its own id, which is
+            no image's; ``None`` where the bucket is unversioned or its versioning is suspended.
+        delete_marker: Whether a delete marker was put on top, so that older versions still exist.
+        sequencer: Orders the events of one key, in hexadecimal; ``None`` if the event has none.
+        event_time: When S3 finished the request, in UTC.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None
+    delete_marker: bool
+    sequencer: str | None
+    event_time: datetime
+
+    @property
+    def event_id(self) -> str:
+        """What is the same each time this event is delivered: see ``ObjectEvent``."""
+        return self.sequencer or self.event_time.isoformat()
+
+    def record(self) -> RemovedObject:
+        """Return what the history keeps of the removal."""
+        return RemovedObject(
+            self.bucket,
+            self.key,
+            None if self.delete_marker else self.version_id,
+            self.sequencer,
+            self.event_time,
+        )
+
+
+ObjectEvent: TypeAlias = ImageEvent | RemovalEvent
+"""What happened to an object. Its ``event_id`` tells redelivery (the same) from a new event of the
+same image (another): the sequencer, or the event's time where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """What a queue holds, as far as SQS knows.
 
     Attributes:
         visible: Messages that wait, those that are delayed included.
         in_flight: Messages received and not deleted yet, by any worker.
+        dead_letters: Messages in its dead-letter queue; ``None`` if there is none, or if it wasn't
+            read.
     """
 
     visible: int
     in_flight: int
+    dead_letters: int | None = None
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Return how many messages wait or are in flight."""
         return self.visible + self.in_flight
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """An image that a message speaks of.
-
-    Attributes:
-        reference: Which one.
-        record: What the history keeps.
-        event_id: What tells this event from any other about the same image.
-        detectors: Names of the detectors that it asks for; ``None`` for all.
-    """
-
-    reference: ImageReference
-    record: ImageRecord
-    event_id: str
-    detectors: frozenset[str] | None = None
-
-
 @dataclass(eq=False, slots=True)
-class Delivery:
-    """A message, what it asked for, and what has come of it so far.
-
-    It is complete when as many attempts have settled as were expected; then its runs are committed
-    and, unless something could not be recorded, the message is deleted.
+class Task:
+    """One detector to run on one image because of one event.
 
     Attributes:
-        message: The message as received.
-        last_receive: Whether the queue will move the message to its dead-letter queue next time.
-        sightings: The images it speaks of.
-        removed: Objects that it says are gone.
-        expected: How many attempts it caused.
-        runs: What was recorded of them, in the order in which they settled.
-        hand_back_seconds: ``None`` to delete the message after the commit; otherwise hand it back
-            to the queue, visible again after so many seconds.
+        message: The message that holds the event.
+        event: The event.
+        image: What to look at. Tasks of detectors that load the image share it.
+        key: The run key.
+        is_last_receive: Whether SQS would move the message to its dead-letter queue next time.
+        alone: Whether the image must not share a batch, because a batch with it raised.
+        probes: How many calls about the image hung while the detector was unresponsive.
+        billed_units: What failed calls about the image were billed.
     """
 
     message: Message
-    last_receive: bool
-    sightings: Sequence[Sighting] = ()
-    removed: Sequence[RemovedObject] = ()
-    expected: int = 0
-    runs: list[RunRecord] = field(default_factory=list)
-    hand_back_seconds: int | None = None
-    _sizes_px: dict[UUID, tuple[int, int]] = field(default_factory=dict)
-    _settled: int = 0
-    _lock: Lock = field(default_factory=Lock)
+    event: ImageEvent
+    image: Image
+    key: RunKey
+    is_last_receive: bool
+    alone: bool = False
+    probes: int = 0
+    billed_units: Decimal = Decimal(0)
 
-    def hand_back(self, seconds: int) -> None:
-        """Do not delete the message: something of it could not be recorded."""
-        with self._lock:
-            self.hand_back_seconds = max(seconds, self.hand_back_seconds or 0)
 
-    def settle(
-        self, run: RunRecord | None, image_id: UUID, size_px: tuple[int, int] | None
-    ) -> bool:
-        """Count one attempt as settled.
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """The outcome of a task that is not recorded: SQS delivers the message again.
 
-        Args:
-            run: What is recorded of it, if anything.
-            image_id: The image that it was about.
-            size_px: That image's width and height, if somebody decoded it.
+    Attributes:
+        after_seconds: How long the message stays hidden, 0 or more.
+        reason: Why, for the log.
+    """
 
-        Returns:
-            Whether it was the last one, so that the delivery is now complete. True exactly once.
-        """
-        with self._lock:
-            if run is not None:
-                self.runs.append(run)
-            if size_px is not None:
-                self._sizes_px[image_id] = size_px
-            self._settled += 1
-            return self._settled == self.expected
+    after_seconds: int
+    reason: str
 
-    def images(self) -> list[ImageRecord]:
-        """The images as known now: with their size if somebody decoded them, or as gone."""
-        gone = {run.key.image_id for run in self.runs if run.error_code in GONE}
-        return [
-            self._known(sighting.record, gone) if gone or self._sizes_px else sighting.record
-            for sighting in self.sightings
-        ]
 
-    def _known(self, record: ImageRecord, gone: Set[UUID]) -> ImageRecord:
-        width_px, height_px = self._sizes_px.get(record.image_id, (None, None))
-        return replace(
-            record,
-            width_px=width_px,
-            height_px=height_px,
-            missing_since=datetime.now(UTC) if record.image_id in gone else None,
-        )
+TaskResult: TypeAlias = RunRecord | Requeue
+"""The outcome of a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """All that is committed because of one message.
+
+    Attributes:
+        message: The message.
+        references: The images that it names, as plugins see them.
+        images: The same images, as the history keeps them.
+        removed: The objects that it says are gone.
+        runs: The runs of its tasks.
+        requeue_after_seconds: ``None`` to delete the message after the commit; otherwise it is
+            requeued, visible again after so many seconds, because something is not recorded.
+    """
+
+    message: Message
+    references: Sequence[ImageReference]
+    images: Sequence[ImageRecord]
+    removed: Sequence[RemovedObject]
+    runs: Sequence[RunRecord]
+    requeue_after_seconds: int | None

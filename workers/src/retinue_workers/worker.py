@@ -1,40 +1,39 @@
-"""A worker: one queue, a set of detectors, one history, put together and run."""
+"""A worker: one queue, a set of detectors, one history. Wired, started and stopped here."""
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from threading import Thread
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from retinue_history import ConfigurationRecord, History, HistoryError, RunRecord
-from retinue_sdk import AnyDetector, ImageLimits, Input
+from retinue_history import ConfigurationRecord, History, HistoryError, ModelSessions
+from retinue_sdk import AnyDetector, AsyncDetector, ImageLimits, Input
 from retinue_sdk.plugins.manager import Plugins
 
-from retinue_workers.detectors.filters import filtered
-from retinue_workers.detectors.results import Settle
-from retinue_workers.detectors.runner import Lane, LaneLimits, refusing
-from retinue_workers.dispatch.completion import Settlement
-from retinue_workers.dispatch.dispatcher import Pipeline
+from retinue_workers.detectors.call_rate_limiter import CallRateLimiter
+from retinue_workers.detectors.filters import Filters
+from retinue_workers.detectors.run_record import RunRecorder
+from retinue_workers.detectors.runner import BlockingDetector, DetectorRunner, startup_errors
+from retinue_workers.dispatch.dispatcher import Dispatcher
+from retinue_workers.dispatch.routing.object_metadata import MetadataReader
 from retinue_workers.dispatch.routing.router import Router
-from retinue_workers.hosted_models.controller import Ledger
-from retinue_workers.hosted_models.controllers import Keepers
-from retinue_workers.intake.heartbeat import Heartbeat
-from retinue_workers.intake.in_flight import InFlight
-from retinue_workers.intake.prefetch import Loader
-from retinue_workers.intake.receiver import Consumer
+from retinue_workers.hosted_models.controllers import ModelControllers
+from retinue_workers.intake.inbox import Inbox
+from retinue_workers.intake.prefetch import Prefetch
 from retinue_workers.intake.s3 import ObjectStore
-from retinue_workers.intake.sqs import Queue, QueueUnavailableError
-from retinue_workers.limits.budget import Spending
-from retinue_workers.limits.rate_limits.shared_limiter import SharedPacer
-from retinue_workers.limits.receive_gate import CircuitBreaker
-from retinue_workers.ops.health import Pulse
+from retinue_workers.intake.sqs import Queue
+from retinue_workers.limits.budget import Budget
+from retinue_workers.limits.rate_limits.shared_limiter import SharedRateLimiter
+from retinue_workers.limits.receive_gate import ReceiveGate
+from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.ops.health import Liveness
 from retinue_workers.ops.metrics import Metrics
 from retinue_workers.ops.task_protection import TaskProtection
 from retinue_workers.recording.committer import Committer
-from retinue_workers.recording.observers import Observers, as_run
+from retinue_workers.recording.lookup import Lookup
+from retinue_workers.recording.observers import Observers
 from retinue_workers.settings.settings import Settings
-from retinue_workers.work import Backlog, Delivery, Message
+from retinue_workers.work import Message, QueueDepth
 
 if TYPE_CHECKING:
     from retinue_workers.detectors.isolation.proxy import IsolatedDetector
@@ -42,46 +41,51 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 COMMIT_SECONDS = 4.0
-"""What a stop leaves the committer after the detectors have had their grace; and a second more to
-hand back what it could not commit."""
+"""Time allowed at shutdown to commit, after the detectors have had their grace."""
 
-GIVE_BACK_SECONDS = 0.5
-"""What a stop leaves the pacer to give its shares back; they expire by themselves."""
+REQUEUE_SECONDS = 0.5
+"""Time allowed at shutdown to return unfinished messages to SQS."""
 
-HAND_BACK_SECONDS = 0.5
-"""What a stop leaves SQS at the end to take back what nobody came to an end with."""
+BACKGROUND_SECONDS = 2.0
+"""Time allowed at shutdown to give leases back; they expire by themselves."""
 
 OBSERVE_SECONDS = 1.0
-"""What a stop leaves the observers after the last commit."""
-
-STUCK_SECONDS = 120.0
-"""How long a worker may hold messages and be done with none, beyond what a detector may take to
-answer and be asked again, before it is not well."""
+"""Time allowed at shutdown for the observers, after the last commit."""
 
 PLUGIN_SECONDS = 1.0
-"""What a stop leaves plugins at the end, to send what waits."""
+"""Time allowed at shutdown for plugins to send what waits."""
+
+STUCK_SECONDS = 120.0
+"""How long a worker may make no progress, beyond what a detector may take to answer and to be
+retried, before it is unhealthy."""
+
+HISTORY_THREADS = 4
+"""How many statements of the history run at the same time: a commit, a lookup, and the rest."""
 
 DETECTION_BYTES = 16_384
-"""Most that one detection takes on its way out of an isolated detector's process, attributes aside:
-its label has 2,048 bytes at most, of which JSON makes up to six times as many."""
+"""Most bytes of one detection from an isolated detector, without its attributes: a label has 2,048
+bytes at most, and JSON may need six times as many."""
 
 
 class Worker:
-    """Consumes a queue until it is told to stop.
+    """Consumes a queue until it is stopped. Make, start and stop it on one event loop.
 
     Args:
         settings: The worker's settings.
-        plugins: Observers of finished runs.
+        plugins: Observers of runs, and filters.
         detectors: What to apply to each image; made, not started.
         queue: Where messages come from.
         store: Where images come from.
         history: Where runs go.
-        ledger: Where it is written who keeps which model; needed if the settings name models.
-        look: Tells what the queue holds; needed likewise.
+        sessions: Leases of hosted models; needed if the settings name models.
+        queue_depth: Reads what the queue holds; needed if the settings name models.
 
     Attributes:
-        metrics: What it counts and times.
-        pulse: Whether it gets on.
+        metrics: What the worker counts and times.
+        liveness: Whether it makes progress.
+
+    Raises:
+        ConfigurationError: A detector cannot say what it needs.
     """
 
     def __init__(
@@ -93,203 +97,196 @@ class Worker:
         queue: Queue,
         store: ObjectStore,
         history: History,
-        ledger: Ledger | None = None,
-        look: Callable[[], Backlog] | None = None,
+        sessions: ModelSessions | None = None,
+        queue_depth: Callable[[], QueueDepth] | None = None,
     ) -> None:
-        """Put the parts together; nothing is started yet.
-
-        Raises:
-            ConfigurationError: A detector cannot say what it needs.
-        """
         self._settings = settings
-        self._history = history
-        self._queue = queue
-        self._breaker = CircuitBreaker()
-        self._in_flight = InFlight(settings.max_in_flight)
-        self.metrics = Metrics(
-            in_flight=lambda: len(self._in_flight),
-            open_causes=lambda: len(self._breaker.causes()),
-        )
-        self.pulse = Pulse(
-            STUCK_SECONDS + settings.detector_timeout_seconds + settings.retry_window_seconds,
-            self._breaker.causes,
-        )
-        self._heartbeat = Heartbeat(
-            queue,
-            self._in_flight,
-            self._breaker,
-            interval_seconds=settings.heartbeat_seconds,
-            visibility_timeout_seconds=settings.visibility_timeout_seconds,
-        )
         self._plugins = plugins
         self._store = store
-        self._protection = TaskProtection.of_this_task(self._in_flight)
-        self._observers = Observers(plugins.notify)
-        self._spending = Spending(
+        self._history = history
+        self._threads = DaemonThreads("history", HISTORY_THREADS)
+        gate = ReceiveGate()
+        self._inbox = Inbox(
+            queue,
+            gate,
+            capacity=settings.max_in_flight,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            visibility_timeout_seconds=settings.visibility_timeout_seconds,
+        )
+        self.metrics = Metrics(
+            in_flight=lambda: len(self._inbox), pause_reasons=lambda: len(gate.reasons())
+        )
+        self.liveness = Liveness(
+            STUCK_SECONDS + settings.detector_timeout_seconds + settings.retry_window_seconds, gate
+        )
+        self._protection = TaskProtection.of_this_task(self._inbox)
+        self._observers = Observers(plugins)
+        self._budget = Budget(
             history,
-            self._breaker,
+            self._threads,
+            gate,
             prices=settings.prices,
             budgets=settings.monthly_budgets_usd,
         )
-        self._committer = Committer(
-            history,
-            queue,
-            self._in_flight,
-            self._breaker,
-            self._announce,
-            self.metrics.commit_took,
-            self._spending.closed,
+        self._prefetch = Prefetch(
+            threads=settings.prefetch_threads, max_images=settings.prefetch_images
         )
-        self._loader = Loader(
-            threads=settings.prefetch_threads, prefetch_images=settings.prefetch_images
-        )
-        self._pacer = _pacer(detectors, history)
-        settlement = Settlement(self._loader, self._committer.put)
-        self._park = settlement.park
-        router = Router(settings.routes, loader=self._loader, store=store, settle=settlement.settle)
+        self._metadata = MetadataReader(store, self._prefetch, settings.routes)
         self._isolated: list[IsolatedDetector] = []
-        filters = plugins.filters()
-        lanes = [
-            self._lane(filtered(self._dressed(detector), filters), router.settle)
+        filters = Filters(plugins.filters())
+        self._runners = [
+            DetectorRunner(
+                self._isolate(detector),
+                timeout_seconds=settings.detector_timeout_seconds,
+                gate=gate,
+                budget=self._budget,
+                prefetch=self._prefetch,
+                filters=filters,
+            )
             for detector in detectors
         ]
-        facts = router.facts_detector()
-        facts_lane = None if facts is None else self._lane(facts, router.settle_facts)
-        router.connect(lanes, facts_lane)
-        self._lanes = lanes if facts_lane is None else [*lanes, facts_lane]
-        self._keepers = Keepers(
-            settings.hosted_models, detectors, ledger=ledger, look=look, breaker=self._breaker
+        self._limiter = SharedRateLimiter(_quotas(detectors), history, self._threads)
+        for detector, runner in zip(detectors, self._runners, strict=True):
+            if detector.capabilities.quotas:
+                detector.rate_limiter = CallRateLimiter(self._limiter, runner)
+        self._controllers = ModelControllers(
+            settings.hosted_models,
+            detectors,
+            sessions=sessions,
+            queue_depth=queue_depth,
+            gate=gate,
         )
-        self._names = [lane.name for lane in lanes]
-        self._pipeline = Pipeline(
-            lanes,
-            loader=self._loader,
+        self._dispatcher = Dispatcher(
+            inbox=self._inbox,
+            lookup=Lookup(history, self._threads, gate),
+            router=Router(settings.routes, self._metadata),
+            runners=self._runners,
+            records=RunRecorder(self._budget, settings.max_detections, settings.max_response_bytes),
+            committer=Committer(
+                history,
+                self._threads,
+                gate,
+                budget=self._budget,
+                metrics=self.metrics,
+                observers=self._observers,
+            ),
             store=store,
-            router=router,
-            history=history,
-            breaker=self._breaker,
+            prefetch=self._prefetch,
+            budget=self._budget,
+            metrics=self.metrics,
+            retry_window_seconds=settings.retry_window_seconds,
             max_receive_count=queue.max_receive_count,
-            complete=self._committer.put,
         )
-        self._consumer = Consumer(
-            queue, self._in_flight, self._breaker, self._pipeline.accept, self._received
-        )
+        self._background: set[asyncio.Task[None]] = set()
+        self._handlers: set[asyncio.Task[None]] = set()
+        self._receiving: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Start the detectors, then receive.
 
         Raises:
-            ConfigurationError: A plugin refuses its options, or a detector can never start as it
-                is set. What was started before it is stopped.
+            ConfigurationError: A plugin refuses its options, or a detector can never start with
+                its own. What was started before is stopped.
         """
-        self._plugins.starting(self._settings.plugin_options)
-        for part in (self._heartbeat, self._observers, self._committer, self._loader):
-            part.start()
-        if self._pacer is not None:
-            self._pacer.start()
-        self._spending.start()
-        self._keepers.start()
         try:
-            if any(lane.input is not Input.REFERENCE for lane in self._lanes):
-                self._store.connect()
-            for lane in self._lanes:
-                lane.start()
+            await self._threads.run(self._plugins.starting, self._settings.plugin_options)
         except BaseException:
-            self.stop()
+            self._threads.close()
             raise
-        self._record_configurations()
+        for coroutine in (
+            self._inbox.keep_hidden(),
+            self._observers.run(),
+            self._budget.keep_reading(),
+            self._limiter.keep_leases(),
+            self._controllers.run(),
+        ):
+            self._run_in_background(coroutine)
+        try:
+            if any(runner.input is not Input.REFERENCE for runner in self._runners):
+                await self._threads.run(self._store.connect)
+            for runner in self._runners:
+                await runner.start()
+        except BaseException:
+            await self.stop()
+            raise
+        await self._record_configurations()
         if self._protection is not None:
-            self._protection.start()
-        self._consumer.start()
-        log.info("receiving", detectors=self._names)
+            self._run_in_background(self._protection.run())
+        self._receiving = asyncio.create_task(self._receive())
+        log.info("receiving", detectors=[runner.name for runner in self._runners])
 
-    def stop(self) -> None:
-        """Stop gracefully.
+    async def stop(self) -> None:
+        """Stop gracefully: see "Stopping" in docs/architecture.md.
 
-        Nothing more is received; what waits is handed back at once; calls that are under way may
-        finish within the grace; what they found is committed.
+        Nothing more is received; what waits is requeued immediately; calls that are under way may
+        finish within the grace, and what they find is committed.
         """
         grace_seconds = self._settings.shutdown_grace_seconds
         deadline = time.monotonic() + grace_seconds
-        log.info("stopping", in_flight=len(self._in_flight), grace_seconds=grace_seconds)
-        self._consumer.close()
-        if self._protection is not None:
-            self._protection.stop()
-        for lane in self._lanes:
-            lane.hand_back()
-        self._pipeline.stop()
-        for lane in self._lanes:
-            lane.stop(deadline)
-        for detector in self._isolated:  # one at work was not closed
-            detector.kill()
-        self._consumer.stop(max(0.0, deadline - time.monotonic()))
-        self._committer.stop(COMMIT_SECONDS)
-        handing_back = self._hand_back_rest()
-        self._heartbeat.stop()
-        self._spending.stop()
-        self._keepers.stop()
-        if self._pacer is not None:
-            self._pacer.stop(GIVE_BACK_SECONDS)
-        self._observers.stop(OBSERVE_SECONDS)
-        self._plugins.stopping(PLUGIN_SECONDS)
-        handing_back.join(HAND_BACK_SECONDS)
-        log.info("stopped", in_flight=len(self._in_flight))
+        log.info("stopping", in_flight=len(self._inbox), grace_seconds=grace_seconds)
+        receiving = {self._receiving} if self._receiving is not None else set()
+        for task in receiving:
+            task.cancel()
+        for runner in self._runners:
+            runner.stop_calling()
+        self._dispatcher.cancel_waiting()
+        await asyncio.gather(*(runner.close(deadline) for runner in self._runners))
+        self._dispatcher.cancel_waiting()
+        for isolated in self._isolated:  # one at work was not closed
+            await self._threads.run(isolated.kill)
+        await _end(receiving, max(0.0, deadline - time.monotonic()))
+        await _end(self._handlers, COMMIT_SECONDS)
+        await _end(self._handlers, REQUEUE_SECONDS)
+        await self._observers.drain(OBSERVE_SECONDS)  # before the coroutine that tells them ends
+        for task in self._background:
+            task.cancel()
+        await _end(self._background, BACKGROUND_SECONDS)
+        await self._threads.run(self._plugins.stopping, PLUGIN_SECONDS)
+        for part in (self._prefetch, self._metadata, self._threads):
+            part.close()
+        log.info("stopped", in_flight=len(self._inbox))
 
-    def _hand_back_rest(self) -> Thread:
-        """Hand back what is still in flight, such as what a database that hangs is asked about.
+    async def _receive(self) -> None:
+        async for messages in self._inbox.receive():
+            self.metrics.received(messages, time.time())
+            if messages or not len(self._inbox):
+                self.liveness.record_progress()  # otherwise what it holds may be stuck
+            if messages and self._protection is not None:
+                self._protection.note_messages()
+            for message in messages:
+                handler = asyncio.create_task(self._handle(message))
+                self._handlers.add(handler)
+                handler.add_done_callback(self._handlers.discard)
 
-        On a thread of its own, since SQS may hang too. Should the commit of such a message come
-        through after all, whoever receives it next finds it settled.
-        """
+    async def _handle(self, message: Message) -> None:
+        try:
+            await self._dispatcher.handle(message)
+        except Exception:  # a bug must not end in silence; the message has been requeued
+            log.exception("message_failed", message_id=message.message_id)
+        self.liveness.record_progress()
 
-        def work() -> None:
-            left = self._in_flight.messages()
-            self._in_flight.remove(left)  # no heartbeat may hide them again
-            try:
-                self._queue.change_visibility(left, 0)
-            except QueueUnavailableError as error:
-                log.warning("not_handed_back", messages=len(left), reason=str(error))
+    def _run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._end_background)
 
-        thread = Thread(target=work, name="hand-back", daemon=True)
-        thread.start()
-        return thread
+    def _end_background(self, task: "asyncio.Task[None]") -> None:
+        self._background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("background_task_failed", exc_info=task.exception())
 
-    def _lane(self, detector: AnyDetector, settle: Settle) -> Lane:
-        """A lane for a detector, by the settings."""
+    def _isolate(self, detector: AnyDetector) -> AsyncDetector[Any] | BlockingDetector:
+        """Return the detector, or the proxy of one that the settings isolate."""
         settings = self._settings
-        return Lane(
-            detector,
-            spending=self._spending,
-            pacer=self._pacer,
-            limits=LaneLimits(
-                detector_timeout_seconds=settings.detector_timeout_seconds,
-                retry_window_seconds=settings.retry_window_seconds,
-                max_detections=settings.max_detections,
-                max_response_bytes=settings.max_response_bytes,
-            ),
-            breaker=self._breaker,
-            settle=settle,
-            retried=partial(self.metrics.retried, detector.name),
-            park=self._park,
-        )
-
-    def _received(self, messages: Sequence[Message]) -> None:
-        self.metrics.received(messages, time.time())
-        if messages or not len(self._in_flight):
-            self.pulse.beat()  # else it polls in vain, and what it holds may be stuck
-
-    def _dressed(self, detector: AnyDetector) -> AnyDetector:
-        """The detector, or what stands in for it by the settings."""
-        settings = self._settings
-        terms = settings.isolation.get(detector.name)
-        if terms is None:
+        isolation = settings.isolation.get(detector.name)
+        if isolation is None:
             return detector
-        # Not at the top: processes take 2 MB of modules, and most workers start none.
-        from retinue_workers.detectors.isolation.proxy import isolate
+        # Not at the top: multiprocessing takes 2 MB, and most workers isolate nothing.
+        from retinue_workers.detectors.isolation.proxy import IsolatedDetector
 
-        isolated = isolate(
+        isolated = IsolatedDetector(
             detector,
-            terms,
+            isolation,
             limits=image_limits(settings),
             timeout_seconds=settings.detector_timeout_seconds,
             max_answer_bytes=settings.max_response_bytes
@@ -298,75 +295,41 @@ class Worker:
         self._isolated.append(isolated)
         return isolated
 
-    def _record_configurations(self) -> None:
-        """Tell the history what the fingerprints stand for; a service to readers, so no must."""
+    async def _record_configurations(self) -> None:
+        """Record what the fingerprints mean; a service to readers, which nothing depends on."""
         try:
-            self._history.record_configurations(
-                [
-                    ConfigurationRecord(
-                        lane.name,
-                        lane.detector.version,
-                        lane.fingerprint,
-                        lane.detector.options.model_dump(mode="json"),
-                    )
-                    for lane in self._lanes
-                ]
-            )
+            records = [
+                ConfigurationRecord(
+                    runner.name,
+                    runner.version,
+                    runner.fingerprint,
+                    runner.detector.options.model_dump(mode="json"),
+                )
+                for runner in self._runners
+            ]
+            await self._threads.run(self._history.record_configurations, records)
         except (HistoryError, TypeError, ValueError) as error:
             log.warning("configurations_not_recorded", reason=str(error))
 
-    def _announce(self, delivery: Delivery, runs: Mapping[int, RunRecord]) -> None:
-        """Log what is new in the history, and tell the observers of runs; a skip is none."""
-        self.metrics.committed([run for run in runs.values() if run.outcome != "skipped"])
-        self.pulse.beat()
-        references = {
-            sighting.record.image_id: sighting.reference for sighting in delivery.sightings
-        }
-        observed = self._plugins.observed
-        for run_id, run in runs.items():
-            reference = references[run.key.image_id]
-            if run.outcome == "skipped":
-                log.info(
-                    "skipped",
-                    image_id=str(run.key.image_id),
-                    run_id=run_id,
-                    uri=reference.uri,
-                    receive_count=delivery.message.receive_count,
-                    detector=run.key.detector,
-                    code=run.error_code,
-                    reason=run.error_message,
-                )
-                continue
-            log.info(
-                "run",
-                image_id=str(run.key.image_id),
-                run_id=run_id,
-                uri=reference.uri,
-                receive_count=delivery.message.receive_count,
-                detector=run.key.detector,
-                outcome=run.outcome,
-                detections=len(run.detections),
-                duration_ms=round(run.duration_ms, 1),
-                **(
-                    {"error_code": run.error_code, "error": run.error_message}
-                    if run.error_code
-                    else {}
-                ),
-            )
-            if observed:
-                self._observers.put(as_run(run, reference))
+
+async def _end(tasks: "set[asyncio.Task[None]]", timeout_seconds: float) -> None:
+    """Wait for tasks to end, then cancel those that have not."""
+    if tasks:
+        _, pending = await asyncio.wait(set(tasks), timeout=timeout_seconds)
+        for task in pending:
+            task.cancel()
 
 
-def _pacer(detectors: Sequence[AnyDetector], history: History) -> SharedPacer | None:
-    """A pacer for what the detectors need paced; ``None`` if they need nothing."""
+def _quotas(detectors: Sequence[AnyDetector]) -> dict[str, float]:
+    """Return the calls a second by quota; the least where detectors disagree."""
     quotas: dict[str, float] = {}
     for detector in detectors:
-        with refusing(detector):
+        with startup_errors(detector.name):
             for quota, rate in detector.capabilities.quotas.items():
                 quotas[quota] = min(rate, quotas.get(quota, rate))
-    return SharedPacer(quotas, history) if quotas else None
+    return quotas
 
 
 def image_limits(settings: Settings) -> ImageLimits:
-    """How large an image may be, by the settings."""
+    """Return how large an image may be, by the settings."""
     return ImageLimits(max_bytes=settings.max_image_bytes, max_px=settings.max_image_px)

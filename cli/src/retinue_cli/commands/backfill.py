@@ -53,18 +53,18 @@ def backfill(
     detectors of RETINUE_DETECTORS will take and what they will cost. Killed midway, the same
     command goes on where it was.
     """
-    from retinue_aws import JsonCalls
+    from retinue_aws import AwsClient
     from retinue_workers.intake.clients import make_clients
 
     from retinue_cli.replay.checkpoint import Checkpoint
     from retinue_cli.replay.inventory import Inventory
-    from retinue_cli.replay.listing import Bucket, Filter, Source
-    from retinue_cli.replay.sender import THREADS, Sender
+    from retinue_cli.replay.listing import Bucket, KeyFilter, Source
+    from retinue_cli.replay.sender import CONCURRENCY, Sender
 
     settings = Settings.load()
     queue_url = settings.require_queue_url()
-    clients = make_clients(connections=THREADS)
-    chosen = Filter(all_files)
+    clients = make_clients(connections=CONCURRENCY)
+    chosen = KeyFilter(all_files)
     source: Source
     if inventory is None:
         source = Bucket(clients.s3(), uri.bucket, uri.key, chosen)
@@ -87,8 +87,10 @@ def backfill(
         if not yes:
             click.confirm(f"send {count.images:,} messages to {queue_url}?", abort=True)
         sent = 0
-        sender = Sender(JsonCalls(clients.sqs), queue_url, per_second=per_second)
-        with progress("messages sent", count.images) as advance:
+        with (
+            Sender(AwsClient(clients.sqs), queue_url, per_second=per_second) as sender,
+            progress("messages sent", count.images) as advance,
+        ):
             for number in filling.send(sender):
                 sent += number
                 advance(number)

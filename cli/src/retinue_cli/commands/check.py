@@ -72,10 +72,10 @@ def check(
 
     from retinue_cli.plugin_dev.check.bucket import CheckBucket
     from retinue_cli.plugin_dev.check.process import check_detector
-    from retinue_cli.plugin_dev.check.request import Opened, Order
+    from retinue_cli.plugin_dev.check.request import CheckRequest, DetectorMade
 
     chosen = plugins_dir or folder
-    order = Order(
+    request = CheckRequest(
         detector,
         options,
         Settings.load(**given(plugins_dir=chosen)).plugins_dir,
@@ -86,7 +86,7 @@ def check(
         f"retinue-plugins-check/{uuid.uuid4()}/",
     )
 
-    def begin(opened: Opened) -> None:
+    def begin(opened: DetectorMade) -> None:
         if opened.unread:
             click.echo(
                 f"{detector} works by reference, and the pictures are not in S3. If its service "
@@ -101,10 +101,10 @@ def check(
 
     with ExitStack() as stack:
         if bucket is not None:
-            lent = CheckBucket(bucket, order.prefix)
+            lent = CheckBucket(bucket, request.prefix)
             lent.try_out()
             stack.callback(lent.clear)
-        report = check_detector(order, opened=begin, told=tell)
+        report = check_detector(request, opened=begin, told=tell)
     if report_path is not None:
         text = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
         report_path.write_text(f"{text}\n", encoding="utf-8")

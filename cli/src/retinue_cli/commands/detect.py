@@ -1,17 +1,24 @@
-"""``retinue try``."""
+"""``retinue detect``."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
-from retinue_sdk import AnyDetector, DetectorError, Findings, Image, InvalidImageError, RetinueError
+from retinue_sdk import (
+    DetectorError,
+    DetectorSession,
+    Findings,
+    Image,
+    InvalidImageError,
+    RetinueError,
+)
 
 from retinue_cli.options.json_option import json_options
 from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
 
 
-@click.command("try", short_help="Show photographs to one detector, without queue or database.")
+@click.command(short_help="Show photographs to one detector, without queue or database.")
 @click.argument("detector")
 @click.argument(
     "photographs",
@@ -23,12 +30,12 @@ from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_optio
 @click.option(
     "--pictures",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".retinue/try"),
+    default=Path(".retinue/detect"),
     show_default=True,
     help="Where to save the photographs with boxes.",
 )
 @plugins_dir_option
-def try_detector(
+def detect(
     *,
     detector: str,
     photographs: tuple[Path, ...],
@@ -42,21 +49,19 @@ def try_detector(
     """
     [made] = installed_plugins(plugins_dir).make({detector: options})
     try:
-        made.start()
-        failures = sum(not _show(made, path, pictures) for path in photographs)
+        with DetectorSession(made) as session:
+            failures = sum(not _show(session, path, pictures) for path in photographs)
     except RetinueError as error:
         raise click.ClickException(f"detector {detector}: {error}") from error
-    finally:
-        made.close()
     sys.exit(1 if failures else 0)
 
 
-def _show(detector: AnyDetector, path: Path, pictures: Path) -> bool:
-    """One photograph; tells whether it could be looked at."""
+def _show(session: DetectorSession, path: Path, pictures: Path) -> bool:
+    """Print what the detector finds in a photograph, and return whether it could look at it."""
     click.echo(click.style(path.name, bold=True))
     image = Image.from_file(path)
     try:
-        [result] = detector.detect([image])
+        [result] = session.detect([image])
     except DetectorError as error:
         result = error
     if not isinstance(result, Findings):

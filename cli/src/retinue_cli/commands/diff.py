@@ -23,7 +23,7 @@ SHOWN_LABELS = 40
 """Most labels in the summary; --json and --sql have all."""
 
 
-class Runs(click.ParamType["Side"]):
+class RunsSelector(click.ParamType["Side"]):
     """One side of the comparison."""
 
     name = "runs"
@@ -72,8 +72,8 @@ _Changed = tuple[int, float, UUID, list["Difference"]]
 
 
 @click.command(short_help="Compare two runs, versions, models or detectors.")
-@click.argument("before", type=Runs())
-@click.argument("after", type=Runs())
+@click.argument("before", type=RunsSelector())
+@click.argument("after", type=RunsSelector())
 @click.option(
     "--min-iou",
     type=click.FloatRange(0, 1, min_open=True),

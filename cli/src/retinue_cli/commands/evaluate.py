@@ -11,7 +11,7 @@ import click
 from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
-from retinue_cli.commands.diff import Runs
+from retinue_cli.commands.diff import RunsSelector
 from retinue_cli.options.database import reader_url
 from retinue_cli.options.selection import image_options, selection
 from retinue_cli.output.progress import progress
@@ -19,12 +19,12 @@ from retinue_cli.output.progress import progress
 if TYPE_CHECKING:
     from retinue_history import Selection, Side, Snapshot
 
-    from retinue_cli.data.evaluation.gather import Gathered
+    from retinue_cli.data.evaluation.collect import Collected
     from retinue_cli.data.evaluation.sample import Truth
 
 
 @click.command(short_help="Score a detector against ground truth.")
-@click.argument("detector", type=Runs())
+@click.argument("detector", type=RunsSelector())
 @click.option(
     "--ground-truth",
     default="ground-truth",
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 )
 @click.option("--bucket", help="Look for a file's images in this bucket alone.")
 @click.option(
-    "--form",
-    type=click.Choice(["boxes", "labels"]),
+    "--task",
+    type=click.Choice(["detection", "classification"]),
     help="Compare where things are, or what is in the image as a whole.  "
-    "[default: boxes if both sides have any]",
+    "[default: detection if both sides have boxes]",
 )
 @click.option("--kind", help="Only detections of this kind: label, face, text, …")
 @click.option("--label", "labels", multiple=True, help="Only this true label; repeatable.")
@@ -75,7 +75,7 @@ def evaluate(
     detector: "Side",
     ground_truth: str,
     bucket: str | None,
-    form: str | None,
+    task: str | None,
     kind: str | None,
     labels: tuple[str, ...],
     mapped: tuple[str, ...],
@@ -103,31 +103,35 @@ def evaluate(
         ) from error
     from retinue_history import snapshot
 
-    from retinue_cli.data.evaluation.gather import gather
-    from retinue_cli.data.evaluation.names import Names
-    from retinue_cli.data.evaluation.sample import Form
+    from retinue_cli.data.evaluation.collect import collect
+    from retinue_cli.data.evaluation.label_map import LabelMap
+    from retinue_cli.data.evaluation.sample import EvaluationTask
     from retinue_cli.output import evaluation_table as told
 
     what = replace(selection(selected), latest=False)
     title = f"{_name(detector)} against {ground_truth}"
     with reader_url(Settings.load()) as url, snapshot(url) as history:
         truth = _truth(url, history, ground_truth, bucket, what)
-        names = Names(truth.labels, _meanings(mapped))
+        names = LabelMap(truth.labels, _meanings(mapped))
         with progress("images", len(truth.images)) as advance:
-            gathered = gather(
+            collected = collect(
                 history,
                 truth,
                 detector,
                 what,
                 names=names,
-                form=None if form is None else Form(form),
+                task=None if task is None else EvaluationTask(task),
                 kind=kind,
                 only=labels,
                 advance=advance,
             )
-    _refuse_nothing(gathered, ground_truth)
+    _refuse_nothing(collected, ground_truth)
     result = measure(
-        gathered.samples, gathered.labels, form=gathered.form, iou=float(iou), threshold=threshold
+        collected.samples,
+        collected.labels,
+        task=collected.task,
+        iou=float(iou),
+        threshold=threshold,
     )
     if curves is not None:
         from retinue_cli.data.evaluation.curves import draw_curves
@@ -137,9 +141,9 @@ def evaluate(
         except OSError as error:
             raise click.ClickException(f"cannot write {curves}: {error}") from error
     if as_json:
-        click.echo(json.dumps(told.as_json(result, gathered, truth), ensure_ascii=False))
+        click.echo(json.dumps(told.as_json(result, collected, truth), ensure_ascii=False))
         return
-    told.print_table(title, result, gathered, truth)
+    told.print_table(title, result, collected, truth)
     if curves is not None:
         click.echo(f"precision–recall curves: {curves}")
 
@@ -212,9 +216,9 @@ def _name(side: "Side") -> str:
     return "".join(parts)
 
 
-def _refuse_nothing(gathered: "Gathered", ground_truth: str) -> None:
-    if not any(sample.truth for sample in gathered.samples):
+def _refuse_nothing(collected: "Collected", ground_truth: str) -> None:
+    if not any(sample.ground_truth for sample in collected.samples):
         raise ConfigurationError(
-            f"{ground_truth} says of none of the {len(gathered.samples):,} images that both have "
+            f"{ground_truth} says of none of the {len(collected.samples):,} images that both have "
             "what is in it: there is nothing to score against"
         )

@@ -115,7 +115,10 @@ def _writer(
     if format_ == "coco":
         return functools.partial(formats.write_coco, categories=categories, sizes=sizes)
     return functools.partial(
-        formats.write_manifest, categories=categories, sizes=sizes, form=formats.Form(form)
+        formats.write_manifest,
+        categories=categories,
+        sizes=sizes,
+        form=formats.ManifestForm(form),
     )
 
 

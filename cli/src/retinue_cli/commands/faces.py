@@ -11,7 +11,7 @@ from retinue_cli.commands.forget_person import forget_person
 from retinue_cli.faces import enrol as enrolling
 from retinue_cli.faces.errors import FacesError
 from retinue_cli.faces.external_id import name_of
-from retinue_cli.faces.forget import Subject
+from retinue_cli.faces.forget import PersonSubject
 from retinue_cli.faces.photo import load
 from retinue_cli.faces.service import FaceService
 from retinue_cli.options.database import owner_engine
@@ -207,11 +207,13 @@ def delete(collection: str, with_people: bool, yes: bool, region: str | None) ->
     click.echo(f"deleted {collection} with {count:,} faces and {gone} enrolments")
 
 
-def _subject(person: str | None, external_image_id: str | None, face_id: str | None) -> Subject:
-    ways: list[tuple[str | None, Callable[[str], Subject]]] = [
-        (person, Subject.person),
-        (external_image_id, Subject.external_image),
-        (face_id, Subject.face),
+def _subject(
+    person: str | None, external_image_id: str | None, face_id: str | None
+) -> PersonSubject:
+    ways: list[tuple[str | None, Callable[[str], PersonSubject]]] = [
+        (person, PersonSubject.person),
+        (external_image_id, PersonSubject.external_image),
+        (face_id, PersonSubject.face),
     ]
     given = [make(name) for name, make in ways if name is not None]
     if len(given) != 1:

@@ -24,7 +24,9 @@ from retinue_cli.options.database import owner_engine
 )
 @click.option("--region", metavar="REGION", help="With --collection: its AWS region.")
 @click.option(
-    "--lift", is_flag=True, help="Let images that were forgotten be recorded again; restores none."
+    "--allow-again",
+    is_flag=True,
+    help="Allow forgotten images to be recorded again. Restores none.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -35,7 +37,7 @@ def forget(
     person: str | None,
     collections: tuple[str, ...],
     region: str | None,
-    lift: bool,
+    allow_again: bool,
     dry_run: bool,
     yes: bool,
 ) -> None:
@@ -53,7 +55,7 @@ def forget(
         raise click.UsageError("--collection and --region go with --person")
     settings = Settings.load()
     if person is not None:
-        if lift:
+        if allow_again:
             raise click.UsageError("a person who consents again is enrolled: `retinue faces index`")
         _forget_person(settings, person, collections, region, dry_run=dry_run, yes=yes)
         return
@@ -67,8 +69,8 @@ def forget(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with owner_engine(settings, "retinue forget") as engine:
-        if lift:
-            forget_images.lift(engine, subject)
+        if allow_again:
+            forget_images.allow_again(engine, subject)
         else:
             forget_images.forget_images(engine, subject, dry_run=dry_run, yes=yes)
 
@@ -83,10 +85,10 @@ def _forget_person(
     yes: bool,
 ) -> None:
     from retinue_cli.commands.forget_person import forget_person
-    from retinue_cli.faces.forget import Subject
+    from retinue_cli.faces.forget import PersonSubject
     from retinue_cli.options.region import region_of
 
-    subject = Subject.person(person)
+    subject = PersonSubject.person(person)
     also = [(region_of(region), name) for name in collections]
     with owner_engine(settings, "retinue forget") as engine:
         forget_person(engine, subject, also, dry_run=dry_run, yes=yes)

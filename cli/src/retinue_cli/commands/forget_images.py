@@ -48,7 +48,7 @@ def forget_images(engine: Engine, subject: ImageSubject, *, dry_run: bool, yes: 
     click.echo("the objects in S3 were not touched; delete them there if they are to go too")
 
 
-def lift(engine: Engine, subject: ImageSubject) -> None:
+def allow_again(engine: Engine, subject: ImageSubject) -> None:
     """Let images that were forgotten be recorded again.
 
     Raises:
@@ -59,9 +59,9 @@ def lift(engine: Engine, subject: ImageSubject) -> None:
     if last is not None and last.completed_at is None:
         raise HistoryError(
             f"{subject.name} is being forgotten, and that is not finished: run the same command "
-            "without --lift first"
+            "without --allow-again first"
         )
-    if erasures.lift(subject):
+    if erasures.allow_again(subject):
         click.echo(f"{subject.name} may be recorded again; `retinue backfill` asks for it")
     else:
         click.echo(f"{subject.name} was not forbidden; was it forgotten by another spelling?")

@@ -9,12 +9,12 @@ from retinue_history import Erasures, People
 from sqlalchemy import Engine
 
 from retinue_cli.faces.errors import FacesError
-from retinue_cli.faces.forget import Findings, Forgetting, Place, Subject, described
+from retinue_cli.faces.forget import Forgetting, PersonSubject, PersonTraces, Place, described
 from retinue_cli.faces.service import FaceService
 
 
 def forget_person(
-    engine: Engine, subject: Subject, also: Sequence[Place], *, dry_run: bool, yes: bool
+    engine: Engine, subject: PersonSubject, also: Sequence[Place], *, dry_run: bool, yes: bool
 ) -> None:
     """Say what there is of somebody, ask, remove it, and say what was removed.
 
@@ -54,7 +54,7 @@ def forget_person(
     click.echo(f"erasure {done.erasure_id}: {json.dumps(dict(done.removed))}")
 
 
-def _plan(subject: Subject, found: Findings, *, unfinished: bool) -> str:
+def _plan(subject: PersonSubject, found: PersonTraces, *, unfinished: bool) -> str:
     lines = [f"{subject.key}:"]
     if unfinished:
         lines.append("  (an erasure was begun and interrupted; this goes on with it)")

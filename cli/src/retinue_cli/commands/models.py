@@ -9,7 +9,7 @@ from decimal import Decimal
 import click
 from retinue_history import (
     HistoryUnavailableError,
-    KeptModel,
+    HostedModel,
     ModelSession,
 )
 from retinue_sdk import ConfigurationError, DetectorError, ManagedModel, ModelState
@@ -19,7 +19,7 @@ from retinue_workers.settings.settings import Settings
 
 from retinue_cli.commands.models_promote import promote
 from retinue_cli.commands.models_train import train
-from retinue_cli.options.model_ledger import open_ledger
+from retinue_cli.options.model_sessions import open_model_sessions
 
 _COLUMNS = "{:16}  {:>8}  {:>10}  {:20}  {}"
 """Of `retinue models cost`."""
@@ -36,21 +36,21 @@ models.add_command(promote)
 
 @models.command()
 def status() -> None:
-    """Show each model: what it is, who keeps it, what it has cost by now, why it does not serve."""
+    """Show each model: its state, its controller, its cost so far, and why it does not serve."""
     settings = Settings.load()
-    with open_ledger(settings) as ledger:
-        kept = ledger.models()
-        hosted = {one.model: one for one in ledger.sessions(only_open=True)}
-        for one in kept:
-            _tell(one, _describe(_make(settings, one)), hosted.get(one.model))
-        known = {one.model for one in kept}
+    with open_model_sessions(settings) as sessions:
+        models = sessions.list_models()
+        open_sessions = {one.model: one for one in sessions.list_sessions(only_open=True)}
+        for one in models:
+            _tell(one, _describe(_make(settings, one)), open_sessions.get(one.model))
+        known = {one.model for one in models}
         others = [(name, model) for name, model in _configured(settings) if model.name not in known]
         for name, model in others:
-            _tell(KeptModel(model.name, name, {}, None, 0), _describe(model), None)
-    if not kept and not others:
+            _tell(HostedModel(model.name, name, {}, None, 0), _describe(model), None)
+    if not models and not others:
         click.echo(
             "no model is known: name one in RETINUE_DETECTORS, or start a worker whose "
-            "RETINUE_HOSTED_MODELS has it kept"
+            "RETINUE_HOSTED_MODELS names it"
         )
 
 
@@ -59,15 +59,15 @@ def status() -> None:
 def start(minutes: int) -> None:
     """Have the configured models run, work or not, and forget that starts failed.
 
-    A worker that keeps the model starts it at its next look. After the minutes it stops as always.
+    The worker that controls the model starts it within seconds. Afterwards it stops as always.
     """
     settings = Settings.load()
-    with open_ledger(settings) as ledger:
+    with open_model_sessions(settings) as sessions:
         for name, model in _required(settings):
-            if not ledger.keep(model.name, time.time() + minutes * 60):
+            if not sessions.keep_running(model.name, time.time() + minutes * 60):
                 raise ConfigurationError(
-                    f"no worker has kept {model.name} yet: start one with RETINUE_HOSTED_MODELS "
-                    f"naming {name}, which starts the model when work waits"
+                    f"no worker has controlled {model.name} yet: start one with "
+                    f"RETINUE_HOSTED_MODELS naming {name}, which starts the model when work waits"
                 )
             click.echo(f"{model.name} is to run for {minutes} minutes")
 
@@ -76,9 +76,9 @@ def start(minutes: int) -> None:
 def stop() -> None:
     """Stop the configured models now. A worker starts one again if work waits for it."""
     settings = Settings.load()
-    with open_ledger(settings) as ledger:
+    with open_model_sessions(settings) as sessions:
         for _, model in _required(settings):
-            ledger.keep(model.name, None)
+            sessions.keep_running(model.name, None)
             try:
                 told = model.describe()
                 if told.state is ModelState.RUNNING:
@@ -105,10 +105,10 @@ def stop() -> None:
     "'arn:aws:rekognition:*:*:project/birds/*'. May be repeated.",
 )
 def reap_command(patterns: Sequence[str]) -> None:
-    """Stop models that run while no worker keeps them. Run it on a schedule."""
+    """Stop models that run while no worker controls them. Run it on a schedule."""
     settings = Settings.load()
     plugins = Plugins(folder=settings.plugins_dir)
-    with open_ledger(settings) as ledger:
+    with open_model_sessions(settings) as sessions:
         found = list(_configured(settings))
         try:
             for registration in plugins.registrations.values():
@@ -119,8 +119,8 @@ def reap_command(patterns: Sequence[str]) -> None:
         except DetectorError as error:
             raise HistoryUnavailableError(f"cannot look for hosted models: {error}") from error
         done = reap(
-            ledger,
-            make=lambda kept: _make(settings, kept),
+            sessions,
+            make=lambda hosted: _make(settings, hosted),
             found=found,
             holder=f"reaper:{os.getpid()}",
             clock=time.time,
@@ -137,8 +137,8 @@ def reap_command(patterns: Sequence[str]) -> None:
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
 def cost(limit: int) -> None:
     """Show each time that a model was hosted, the latest first, with its price."""
-    with open_ledger(Settings.load()) as ledger:
-        sessions = ledger.sessions(limit=limit)
+    with open_model_sessions(Settings.load()) as opened:
+        sessions = opened.list_sessions(limit=limit)
     if sessions:
         click.echo(_COLUMNS.format("started, UTC", "unit min", "US dollars", "model", "why"))
     for session in sessions:
@@ -166,10 +166,11 @@ def _required(settings: Settings) -> list[tuple[str, ManagedModel]]:
     return found
 
 
-def _make(settings: Settings, kept: KeptModel) -> ManagedModel | None:
+def _make(settings: Settings, hosted: HostedModel) -> ManagedModel | None:
     """The model by its detector's options; ``None`` if the plugin is not here."""
     try:
-        [detector] = Plugins(folder=settings.plugins_dir).make({kept.detector: dict(kept.options)})
+        plugins = Plugins(folder=settings.plugins_dir)
+        [detector] = plugins.make({hosted.detector: dict(hosted.options)})
     except ConfigurationError:
         return None
     return detector.managed_model
@@ -184,20 +185,22 @@ def _describe(model: ManagedModel | None) -> str:
         return f"cannot be asked: {error}"
 
 
-def _tell(kept: KeptModel, told: str, hosted: ModelSession | None) -> None:
-    click.echo(f"{kept.model}\n  detector {kept.detector}; {told}")
-    if hosted is not None:
+def _tell(model: HostedModel, told: str, session: ModelSession | None) -> None:
+    click.echo(f"{model.model}\n  detector {model.detector}; {told}")
+    if session is not None:
         click.echo(
-            f"  billed since {_moment(hosted.requested_at)} UTC: {_units(hosted.units)}, "
-            f"${hosted.price_usd:,.2f} by now; started because {hosted.start_reason}"
+            f"  billed since {_moment(session.requested_at)} UTC: {_units(session.units)}, "
+            f"${session.price_usd:,.2f} by now; started because {session.start_reason}"
         )
-    click.echo(f"  kept by {kept.holder or 'nobody'}{'; serving' if kept.serving else ''}")
-    if kept.keep_until is not None and kept.keep_until > time.time():
-        click.echo(f"  to run until {_moment(kept.keep_until)} UTC, work or not")
-    if kept.failures:
-        click.echo(f"  starts that failed in a row: {kept.failures}")
-    if kept.reason:
-        click.echo(f"  {kept.reason}")
+    click.echo(
+        f"  controlled by {model.holder or 'no worker'}{'; serving' if model.serving else ''}"
+    )
+    if model.keep_until is not None and model.keep_until > time.time():
+        click.echo(f"  to run until {_moment(model.keep_until)} UTC, work or not")
+    if model.failures:
+        click.echo(f"  starts that failed in a row: {model.failures}")
+    if model.reason:
+        click.echo(f"  {model.reason}")
 
 
 def _line(session: ModelSession) -> str:

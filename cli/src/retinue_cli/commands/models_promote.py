@@ -104,7 +104,7 @@ def _leases() -> "Iterator[Leases]":
     from retinue_sdk.plugins.manager import Plugins
     from retinue_workers.settings.settings import Settings
 
-    from retinue_cli.options.model_ledger import open_ledger
+    from retinue_cli.options.model_sessions import open_model_sessions
     from retinue_cli.training.lease import Leases
 
     settings = Settings.load()
@@ -116,5 +116,5 @@ def _leases() -> "Iterator[Leases]":
             raise ConfigurationError(f"{DETECTOR} has no model")
         return detector.managed_model
 
-    with open_ledger(settings) as ledger:
-        yield Leases(ledger, make, DETECTOR, f"promotion:{socket.gethostname()}:{os.getpid()}")
+    with open_model_sessions(settings) as sessions:
+        yield Leases(sessions, make, DETECTOR, f"promotion:{socket.gethostname()}:{os.getpid()}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from retinue_cli.plugin_dev.scaffold import Names, write_plugin
+from retinue_cli.plugin_dev.scaffold import PluginNames, write_plugin
 
 
 @click.command("new-plugin", short_help="Write a plugin that works, to begin with.")
@@ -22,7 +22,7 @@ def new_plugin(name: str, directory: Path) -> None:
     NAME is lower-case words joined by hyphens, such as acme-logos. Nothing is overwritten.
     """
     folder = directory / name
-    files = write_plugin(Names.of(name), folder)
+    files = write_plugin(PluginNames.of(name), folder)
     for path in files:
         click.echo(f"  {path}")
     click.echo(

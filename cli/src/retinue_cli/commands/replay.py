@@ -74,13 +74,15 @@ def replay(
             click.echo(f"would ask for {images:,} images again; --yes does it")
             return
         queue_url = settings.require_queue_url()
-        from retinue_aws import JsonCalls
+        from retinue_aws import AwsClient
 
         from retinue_cli.replay.sender import Sender
 
-        sender = Sender(JsonCalls(_sqs()), queue_url, per_second=per_second)
         sent = 0
-        with progress("images", images) as advance:
+        with (
+            Sender(AwsClient(_sqs()), queue_url, per_second=per_second) as sender,
+            progress("images", images) as advance,
+        ):
             for number in sender.send(_body(image) for image in find()):
                 sent += number
                 advance(number)
@@ -136,6 +138,6 @@ def _body(image: ReplayImage) -> str:
 def _sqs() -> "SQSClient":
     from retinue_workers.intake.clients import make_clients
 
-    from retinue_cli.replay.sender import THREADS
+    from retinue_cli.replay.sender import CONCURRENCY
 
-    return make_clients(connections=THREADS).sqs
+    return make_clients(connections=CONCURRENCY).sqs

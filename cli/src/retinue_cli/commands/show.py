@@ -10,14 +10,14 @@ from retinue_sdk import ConfigurationError, DetectorError, ImageLimits
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
-from retinue_cli.options.selection import Image
+from retinue_cli.options.selection import ImageArgument
 
 if TYPE_CHECKING:
-    from retinue_cli.output.image_view import ShownImage
+    from retinue_cli.output.image_view import ImageView
 
 
 @click.command(short_help="Draw what was found in one image.")
-@click.argument("image", type=Image())
+@click.argument("image", type=ImageArgument())
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -63,7 +63,7 @@ def show(*, image: ImageName, output: Path | None, source: Path | None, opened: 
 
 
 def _bytes(
-    found: "ShownImage", source: Path | None, settings: Settings, limits: ImageLimits
+    found: "ImageView", source: Path | None, settings: Settings, limits: ImageLimits
 ) -> bytes:
     """The image's file: the one that is named, one that comes with the laptop, or from S3."""
     from retinue_workers.intake.s3 import ObjectStore
@@ -85,7 +85,7 @@ def _bytes(
         return data
 
 
-def _package_photograph(found: "ShownImage") -> bytes | None:
+def _package_photograph(found: "ImageView") -> bytes | None:
     """A photograph that `make run` uploads by default, if the image is the very same file."""
     try:
         from retinue_cli.local.photographs import package_photographs
@@ -100,7 +100,7 @@ def _package_photograph(found: "ShownImage") -> bytes | None:
     return None
 
 
-def _print(found: "ShownImage") -> None:
+def _print(found: "ImageView") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -25,11 +25,11 @@ def top(*, every_seconds: float, once: bool) -> None:
     """
     from retinue_history import Activity, ActivityReader, HistoryUnavailableError
     from retinue_workers.intake.clients import make_clients
+    from retinue_workers.intake.queue_depth import read_queue_depth
     from retinue_workers.intake.sqs import QueueUnavailableError
     from rich.console import Console, RenderableType
     from rich.live import Live
 
-    from retinue_cli.output.top.queue_depth import Backlog
     from retinue_cli.output.top.view import WINDOW_SECONDS, View
 
     settings = Settings.load()
@@ -41,17 +41,17 @@ def top(*, every_seconds: float, once: bool) -> None:
         reader = ActivityReader(database_url)
 
         def look() -> RenderableType:
-            backlog, activity, complaints = None, list[Activity](), []
+            depth, activity, complaints = None, list[Activity](), []
             try:
                 if client is not None and url is not None:
-                    backlog = Backlog.of(client, url)
+                    depth = read_queue_depth(client, url, with_dead_letters=True)
             except QueueUnavailableError as error:
                 complaints.append(str(error))
             try:
                 activity = reader.last(WINDOW_SECONDS)
             except HistoryUnavailableError as error:
                 complaints.append(f"the history does not answer: {error}")
-            return view.draw(backlog, activity, "\n".join(complaints))
+            return view.draw(depth, activity, "\n".join(complaints))
 
         try:
             if once:

@@ -23,7 +23,7 @@ Place = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class PersonSubject:
     """Who or what is forgotten.
 
     Attributes:
@@ -41,7 +41,7 @@ class Subject:
     labels: frozenset[str] = frozenset()
 
     @classmethod
-    def person(cls, name: str) -> "Subject":
+    def person(cls, name: str) -> "PersonSubject":
         """A person by name.
 
         Raises:
@@ -51,18 +51,18 @@ class Subject:
         return cls("person", name, frozenset({external_id}), labels=frozenset({name}))
 
     @classmethod
-    def external_image(cls, external_id: str) -> "Subject":
+    def external_image(cls, external_id: str) -> "PersonSubject":
         """All faces with one external image id, whoever gave it."""
         return cls("external_image_id", external_id, frozenset({external_id}))
 
     @classmethod
-    def face(cls, face_id: str) -> "Subject":
+    def face(cls, face_id: str) -> "PersonSubject":
         """One face."""
         return cls("face_id", face_id, face_ids=frozenset({face_id}))
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class PersonTraces:
     """What there is to remove.
 
     Attributes:
@@ -117,8 +117,11 @@ class Forgetting:
         self._service = service
 
     def find(
-        self, subject: Subject, also: Iterable[Place] = (), known: frozenset[str] = frozenset()
-    ) -> Findings:
+        self,
+        subject: PersonSubject,
+        also: Iterable[Place] = (),
+        known: frozenset[str] = frozenset(),
+    ) -> PersonTraces:
         """What there is of a subject; changes nothing.
 
         Args:
@@ -149,12 +152,12 @@ class Forgetting:
         detections, runs = self._erasures.count(names)
         own = enrolments if subject.kind != "face_id" else []
         counted = self._erasures.counted(names)
-        return Findings(vectors, tuple(missing), len(own), detections, runs, counted, names)
+        return PersonTraces(vectors, tuple(missing), len(own), detections, runs, counted, names)
 
     def forget(
         self,
-        subject: Subject,
-        found: Findings,
+        subject: PersonSubject,
+        found: PersonTraces,
         also: Iterable[Place] = (),
         told: Callable[[str], None] = lambda _: None,
     ) -> Erasure:
@@ -200,7 +203,7 @@ class Forgetting:
             "and run this command again"
         )
 
-    def _vectors(self, place: Place, subject: Subject) -> frozenset[str]:
+    def _vectors(self, place: Place, subject: PersonSubject) -> frozenset[str]:
         region, collection_id = place
         return frozenset(
             face.face_id

@@ -1,7 +1,7 @@
 """Stand in for AWS and RDS on one machine: what ``retinue run`` needs without a cloud account."""
 
 from retinue_cli.local.emulator import Emulator
-from retinue_cli.local.endpoint import Endpoint, named_endpoint
+from retinue_cli.local.endpoint import AwsEndpoint, named_endpoint
 from retinue_cli.local.errors import LaptopError
 from retinue_cli.local.photographs import (
     FolderPhotographs,
@@ -18,9 +18,9 @@ from retinue_cli.local.upload import Upload, upload
 from retinue_cli.output.draw import LabelledBox, draw
 
 __all__ = [
+    "AwsEndpoint",
     "EmbeddedPostgres",
     "Emulator",
-    "Endpoint",
     "FolderPhotographs",
     "LabelledBox",
     "LaptopError",

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from retinue_cli.local.emulator_environment import VERSION, EmulatorEnvironment
-from retinue_cli.local.endpoint import Endpoint
+from retinue_cli.local.endpoint import AwsEndpoint
 from retinue_cli.local.errors import LaptopError
 from retinue_cli.local.log_file import LogFile
 from retinue_cli.local.processes import Processes
@@ -88,7 +88,7 @@ class Emulator:
         self.stop()
 
     @property
-    def endpoint(self) -> Endpoint:
+    def endpoint(self) -> AwsEndpoint:
         """Where it answers.
 
         Raises:
@@ -96,7 +96,7 @@ class Emulator:
         """
         if self._process is None:
             raise RuntimeError("the emulator has an endpoint only inside the `with` block")
-        return Endpoint(f"http://{HOST}:{self._port}")
+        return AwsEndpoint(f"http://{HOST}:{self._port}")
 
     def running(self) -> bool:
         """Whether it runs, and has not crashed."""

@@ -26,7 +26,7 @@ _PROXY = ("NO_PROXY", "no_proxy")
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class AwsEndpoint:
     """An AWS endpoint that is not AWS. A real account cannot be reached through it by accident.
 
     Attributes:
@@ -133,7 +133,7 @@ class Endpoint:
         )
 
 
-def named_endpoint(environment: Mapping[str, str] | None = None) -> Endpoint | None:
+def named_endpoint(environment: Mapping[str, str] | None = None) -> AwsEndpoint | None:
     """The endpoint that the user names, by the conventions of LocalStack's own Python client.
 
     ``AWS_ENDPOINT_URL``, or ``LOCALSTACK_HOST`` (``host`` or ``host:port``) and ``EDGE_PORT``, with
@@ -171,7 +171,7 @@ def named_endpoint(environment: Mapping[str, str] | None = None) -> Endpoint | N
             f"{said} is AWS itself. `retinue run` works with an emulator only: unset it. "
             "To use AWS, deploy with `make deploy`."
         )
-    return Endpoint(url.rstrip("/"))
+    return AwsEndpoint(url.rstrip("/"))
 
 
 def _localstack_url(given: Mapping[str, str], environment: Mapping[str, str]) -> str:

@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _ProcessEntry:
     """A process as the register knows it: a pid alone may belong to a stranger by now."""
 
     name: str
@@ -118,7 +118,7 @@ class Processes:
         with suppress(psutil.NoSuchProcess):  # it may have ended already
             create_time = psutil.Process(process.pid).create_time()
             with self._lock:
-                self._write([*self._read(), _Entry(name, process.pid, create_time)])
+                self._write([*self._read(), _ProcessEntry(name, process.pid, create_time)])
         return process
 
     def stop(self, process: subprocess.Popen[bytes], grace_seconds: float) -> int:
@@ -184,14 +184,14 @@ class Processes:
                     members.append(process)
         return members
 
-    def _read(self) -> list[_Entry]:
+    def _read(self) -> list[_ProcessEntry]:
         """The register; empty when it is missing or unreadable."""
         try:
-            return [_Entry.parse(fields) for fields in json.loads(self._path.read_bytes())]
+            return [_ProcessEntry.parse(fields) for fields in json.loads(self._path.read_bytes())]
         except (OSError, ValueError, KeyError, TypeError):
             return []
 
-    def _write(self, entries: Sequence[_Entry]) -> None:
+    def _write(self, entries: Sequence[_ProcessEntry]) -> None:
         """Replace the register as a whole, so that a reader never finds half of it."""
         draft = self._path.with_suffix(".draft")
         draft.write_text(json.dumps([asdict(entry) for entry in entries]), encoding="utf-8")

@@ -46,14 +46,14 @@ QUESTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class PhotographResult:
     """One photograph with what its detectors said, in the order of the detectors."""
 
     photograph: Photograph
     outcomes: tuple[Outcome, ...]
 
 
-def print_table(console: Console, results: Sequence[Result]) -> None:
+def print_table(console: Console, results: Sequence[PhotographResult]) -> None:
     """One row a detection; a detector that found nothing, or could not look, has a row too."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("image", overflow="fold")
@@ -77,7 +77,9 @@ def print_table(console: Console, results: Sequence[Result]) -> None:
         )
 
 
-def print_totals(console: Console, results: Sequence[Result], done: Done, seconds: float) -> None:
+def print_totals(
+    console: Console, results: Sequence[PhotographResult], done: Done, seconds: float
+) -> None:
     """How much work there was, and what came of it."""
     outcomes = [outcome for result in results for outcome in result.outcomes]
     detections = sum(len(outcome.findings) for outcome in outcomes)
@@ -98,7 +100,7 @@ def print_totals(console: Console, results: Sequence[Result], done: Done, second
         console.print(f"{_count(done.new, 'new run')}; {done.known:,} were in the history already.")
 
 
-def print_failures(console: Console, results: Sequence[Result], log: Path) -> None:
+def print_failures(console: Console, results: Sequence[PhotographResult], log: Path) -> None:
     """Why runs failed: each reason once, and where to read more."""
     reasons = Counter(
         (outcome.error_code, outcome.error_message or "")

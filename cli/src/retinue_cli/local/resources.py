@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from retinue_cli.local.endpoint import Endpoint
+from retinue_cli.local.endpoint import AwsEndpoint
 from retinue_cli.local.errors import LaptopError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Wiring:
     dead_letter_queue_url: str
 
 
-def wire(endpoint: Endpoint, name: str, *, visibility_timeout_seconds: int = 120) -> Wiring:
+def wire(endpoint: AwsEndpoint, name: str, *, visibility_timeout_seconds: int = 120) -> Wiring:
     """Make everything that is not there yet, and bring the rest into line.
 
     Args:
@@ -57,7 +57,7 @@ def wire(endpoint: Endpoint, name: str, *, visibility_timeout_seconds: int = 120
         ) from error
 
 
-def is_empty(endpoint: Endpoint, wiring: Wiring) -> bool:
+def is_empty(endpoint: AwsEndpoint, wiring: Wiring) -> bool:
     """Whether no message waits in the queue, is being worked on, or is about to appear."""
     attributes = endpoint.client("sqs").get_queue_attributes(
         QueueUrl=wiring.queue_url,
@@ -70,7 +70,7 @@ def is_empty(endpoint: Endpoint, wiring: Wiring) -> bool:
     return not any(int(number) for number in attributes.values())
 
 
-def _wire(endpoint: Endpoint, name: str, visibility_timeout_seconds: int) -> Wiring:
+def _wire(endpoint: AwsEndpoint, name: str, visibility_timeout_seconds: int) -> Wiring:
     s3, sns, sqs = endpoint.client("s3"), endpoint.client("sns"), endpoint.client("sqs")
     try:
         s3.create_bucket(Bucket=name)

@@ -17,9 +17,9 @@ from rich.markup import escape
 from sqlalchemy import Engine, text
 
 from retinue_cli.local.emulator import Emulator
-from retinue_cli.local.endpoint import REGION, Endpoint, named_endpoint
-from retinue_cli.local.fake_service import StandInProcess, needed, warning
+from retinue_cli.local.endpoint import REGION, AwsEndpoint, named_endpoint
 from retinue_cli.local.findings import outcomes
+from retinue_cli.local.local_service import LocalServiceProcess, needed, warning
 from retinue_cli.local.photographs import (
     Photograph,
     folder_photographs,
@@ -29,7 +29,7 @@ from retinue_cli.local.postgres import EmbeddedPostgres
 from retinue_cli.local.processes import Processes
 from retinue_cli.local.progress import DetectorKey, Done, Progress
 from retinue_cli.local.report import (
-    Result,
+    PhotographResult,
     print_failures,
     print_next,
     print_table,
@@ -93,12 +93,12 @@ def run(
             with console.status("starting S3, SNS and SQS (the first run installs them)"):
                 endpoint = _endpoint(stack, state, processes)
                 wiring = wire(endpoint, BUCKET)
-            stand_ins = needed(made, detectors)
-            warnings = [warning(each, names) for each, names in stand_ins.items()]
+            local_services = needed(made, detectors)
+            warnings = [warning(each, names) for each, names in local_services.items()]
             variables = {}
-            for each in stand_ins:
-                with console.status(f"starting a stand-in for {each.service}"):
-                    process = StandInProcess(each, state, processes, endpoint)
+            for each in local_services:
+                with console.status(f"starting an emulator of {each.service}"):
+                    process = LocalServiceProcess(each, state, processes, endpoint)
                     variables[each.variable] = stack.enter_context(process).url
             engine = create_history_engine(postgres.url(), application_name="retinue run")
             stack.callback(engine.dispose)
@@ -152,7 +152,7 @@ def _photographs(images: Path | None, console: Console) -> Sequence[Photograph]:
     return found.photographs
 
 
-def _endpoint(stack: ExitStack, state: State, processes: Processes) -> Endpoint:
+def _endpoint(stack: ExitStack, state: State, processes: Processes) -> AwsEndpoint:
     """The LocalStack that the user names, or an emulator for as long as the run lasts."""
     named = named_endpoint()
     if named is not None:
@@ -161,7 +161,7 @@ def _endpoint(stack: ExitStack, state: State, processes: Processes) -> Endpoint:
     return stack.enter_context(Emulator(state, processes)).endpoint
 
 
-def _announce(console: Console, endpoint: Endpoint, detectors: Sequence[AnyDetector]) -> None:
+def _announce(console: Console, endpoint: AwsEndpoint, detectors: Sequence[AnyDetector]) -> None:
     names = ", ".join(f"{detector.name} {detector.version}" for detector in detectors)
     console.print(f"[dim]S3, SNS, SQS at {endpoint.url}; detectors: {names}[/]")
 
@@ -174,7 +174,7 @@ def _warn(console: Console, warnings: Sequence[str]) -> None:
 def _process(
     console: Console,
     engine: Engine,
-    endpoint: Endpoint,
+    endpoint: AwsEndpoint,
     wiring: Wiring,
     worker: WorkerProcess,
     keys: Sequence[DetectorKey],
@@ -219,11 +219,11 @@ def _image_id(one: Upload) -> UUID:
 
 def _results(
     engine: Engine, uploaded: Mapping[UUID, Photograph], keys: Sequence[DetectorKey]
-) -> list[Result]:
+) -> list[PhotographResult]:
     """What the history says of each photograph, in the order of their keys."""
     found = outcomes(engine, uploaded, keys)
     return [
-        Result(
+        PhotographResult(
             photograph,
             tuple(
                 found[image_id, key.detector] for key in keys if (image_id, key.detector) in found
@@ -234,7 +234,7 @@ def _results(
 
 
 def _draw(
-    console: Console, state: State, results: Sequence[Result], interruption: Interruption
+    console: Console, state: State, results: Sequence[PhotographResult], interruption: Interruption
 ) -> Path | None:
     """Draw the boxes; the folder, or ``None`` if there was nothing to draw."""
     looked_at = [
@@ -243,7 +243,7 @@ def _draw(
         if any(outcome.error_code is None for outcome in result.outcomes)
     ]
 
-    def draw_one(result: Result) -> str | None:
+    def draw_one(result: PhotographResult) -> str | None:
         interruption.check()
         boxes = [
             finding.box

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from retinue_cli.local.endpoint import Endpoint
+from retinue_cli.local.endpoint import AwsEndpoint
 from retinue_cli.local.errors import LaptopError
 from retinue_cli.local.photographs import CONTENT_TYPES, Photograph
 
@@ -34,7 +34,7 @@ class Upload:
 
 
 def upload(
-    endpoint: Endpoint,
+    endpoint: AwsEndpoint,
     bucket: str,
     photographs: Sequence[Photograph],
     on_progress: Callable[[Upload], None] = lambda _: None,
@@ -69,7 +69,7 @@ def upload(
 
 
 def _upload_one(
-    endpoint: Endpoint, client: "S3Client", bucket: str, photograph: Photograph
+    endpoint: AwsEndpoint, client: "S3Client", bucket: str, photograph: Photograph
 ) -> Upload:
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from pydantic import JsonValue
 
-from retinue_cli.local.endpoint import Endpoint
+from retinue_cli.local.endpoint import AwsEndpoint
 from retinue_cli.local.errors import LaptopError
 from retinue_cli.local.log_file import LogFile
 from retinue_cli.local.processes import Processes
@@ -34,7 +34,7 @@ class WorkerProcess:
         queue_url: Its queue.
         database_url: Its history.
         detectors: Its detectors with their options.
-        variables: More environment variables, such as where stand-ins are.
+        variables: More environment variables, such as the URLs of local services.
         plugins_dir: Its folder of plugins that are one file each.
     """
 
@@ -43,7 +43,7 @@ class WorkerProcess:
         state: State,
         processes: Processes,
         *,
-        endpoint: Endpoint,
+        endpoint: AwsEndpoint,
         queue_url: str,
         database_url: str,
         detectors: Mapping[str, Mapping[str, JsonValue]],

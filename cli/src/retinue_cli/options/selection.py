@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 import click
 from retinue_history import ImageName, Selection
 
-from retinue_cli.options.timestamp import Moment
+from retinue_cli.options.timestamp import Timestamp
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Image(click.ParamType[ImageName]):
+class ImageArgument(click.ParamType[ImageName]):
     """An image as people name it."""
 
     name = "image"
@@ -49,8 +49,8 @@ _OPTIONS = (
         show_default=True,
         help="What each detector found last in images that still exist, or everything ever found.",
     ),
-    click.option("--since", type=Moment(), help="Only runs from then on: 2026-01-31, or 7d ago."),
-    click.option("--until", type=Moment(), help="Only runs before then."),
+    click.option("--since", type=Timestamp(), help="Only runs since then: 2026-01-31, or 7d ago."),
+    click.option("--until", type=Timestamp(), help="Only runs before then."),
     click.option("--detector", "detectors", multiple=True, help="Only this detector; repeatable."),
     click.option("--label", "labels", multiple=True, help="Only this label; repeatable."),
     click.option(
@@ -60,7 +60,7 @@ _OPTIONS = (
     click.option(
         "--image",
         "images",
-        type=Image(),
+        type=ImageArgument(),
         multiple=True,
         help="Only this image: its id, s3://bucket/key, or key; repeatable.",
     ),

@@ -9,7 +9,7 @@ import click
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Moment(click.ParamType[datetime]):
+class Timestamp(click.ParamType[datetime]):
     """A point in time: ISO 8601, or how long ago, such as ``7d``."""
 
     name = "time"

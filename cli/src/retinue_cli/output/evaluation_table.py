@@ -7,7 +7,7 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from retinue_cli.data.evaluation.gather import Gathered
+    from retinue_cli.data.evaluation.collect import Collected
     from retinue_cli.data.evaluation.sample import Truth
     from retinue_cli.data.evaluation.score import Evaluation, LabelScore
 
@@ -20,15 +20,15 @@ SHOWN_LABELS = 40
 SHOWN_MISTAKES = 10
 
 
-def as_json(result: "Evaluation", gathered: "Gathered", truth: "Truth") -> dict[str, Any]:
+def as_json(result: "Evaluation", collected: "Collected", truth: "Truth") -> dict[str, Any]:
     """Everything."""
     small, medium, large = result.ap_by_size
     confusion = result.confusion
     return {
-        "form": str(result.form),
+        "task": str(result.task),
         "images": {
             "compared": result.images,
-            "not_seen_by_the_detector": gathered.not_seen,
+            "not_seen_by_the_detector": collected.not_seen,
             "not_in_the_history": truth.unknown,
         },
         "iou": result.iou,
@@ -50,20 +50,20 @@ def as_json(result: "Evaluation", gathered: "Gathered", truth: "Truth") -> dict[
             for one in result.labels
         },
         "confusion": {
-            "there": [*confusion.labels, None],
-            "found": [*confusion.labels, None],
+            "ground_truth": [*confusion.labels, None],
+            "predicted": [*confusion.labels, None],
             "counts": confusion.matrix(),
         },
-        "left_out": dict(gathered.left_out),
-        "labels_unknown_to_the_ground_truth": dict(gathered.foreign.most_common()),
+        "left_out": dict(collected.left_out),
+        "labels_unknown_to_the_ground_truth": dict(collected.foreign.most_common()),
     }
 
 
 def _score(one: "LabelScore") -> dict[str, Any]:
     return {
-        "truths": one.truths,
-        "found": one.found,
-        "right": one.right,
+        "ground_truths": one.ground_truths,
+        "predictions": one.predictions,
+        "true_positives": one.true_positives,
         "precision": one.precision,
         "recall": one.recall,
         "f1": one.f1,
@@ -72,18 +72,18 @@ def _score(one: "LabelScore") -> dict[str, Any]:
     }
 
 
-def print_table(title: str, result: "Evaluation", gathered: "Gathered", truth: "Truth") -> None:
+def print_table(title: str, result: "Evaluation", collected: "Collected", truth: "Truth") -> None:
     """Labels, confusion, and what was left out."""
     from rich.console import Console
 
     console = Console(highlight=False)
-    click.echo(f"{title}: {_count(result.images, 'image')} by {result.form}")
-    for line in _apart(gathered, truth):
+    click.echo(f"{title}: {_count(result.images, 'image')} by {result.task}")
+    for line in _apart(collected, truth):
         click.echo(line)
     console.print(_table(result))
     click.echo(
         f"precision, recall and F1 count findings at least {result.threshold:g} sure"
-        + (f" that overlap by {result.iou:g}" if result.form == "boxes" else "")
+        + (f" that overlap by {result.iou:g}" if result.task == "detection" else "")
         + "; AP counts all, by pycocotools"
     )
     if len(result.confusion.labels) <= MATRIX_LABELS:
@@ -96,12 +96,12 @@ def print_table(title: str, result: "Evaluation", gathered: "Gathered", truth: "
         click.echo(f"and {len(mistakes) - SHOWN_MISTAKES:,} more pairs (--json has all)")
 
 
-def _apart(gathered: "Gathered", truth: "Truth") -> list[str]:
+def _apart(collected: "Collected", truth: "Truth") -> list[str]:
     """What was not compared."""
     lines = []
-    if gathered.not_seen:
+    if collected.not_seen:
         lines.append(
-            f"not compared: {_count(gathered.not_seen, 'image')} of the ground truth without a "
+            f"not compared: {_count(collected.not_seen, 'image')} of the ground truth without a "
             "successful run of the detector"
         )
     if truth.unknown:
@@ -109,16 +109,16 @@ def _apart(gathered: "Gathered", truth: "Truth") -> list[str]:
             f"not compared: {_count(truth.unknown, 'image')} of the ground truth that the history "
             "does not know"
         )
-    for what, number in gathered.left_out.items():
+    for what, number in collected.left_out.items():
         noun, _, rest = what.partition(" ")
         lines.append(f"not compared: {_count(number, noun)} {rest}")
-    if gathered.foreign:
+    if collected.foreign:
         names = ", ".join(
-            f"{label} ({number:,})" for label, number in gathered.foreign.most_common(5)
+            f"{label} ({number:,})" for label, number in collected.foreign.most_common(5)
         )
-        more = ", …" if len(gathered.foreign) > 5 else ""
+        more = ", …" if len(collected.foreign) > 5 else ""
         lines.append(
-            f"not compared: {_count(gathered.foreign.total(), 'detection')} with labels that the "
+            f"not compared: {_count(collected.foreign.total(), 'detection')} with labels that the "
             f"ground truth does not know: {names}{more}; --map says what they mean"
         )
     return lines
@@ -131,11 +131,11 @@ def _table(result: "Evaluation") -> "Table":
     table = Table(  # narrow, for 80 columns
         box=box.SIMPLE_HEAD, show_footer=True, collapse_padding=True, pad_edge=False
     )
-    total, boxes = result.total, result.form == "boxes"
+    total, boxes = result.total, result.task == "detection"
     table.add_column("label", footer="all", overflow="fold")
     for name, value in (
-        ("there", f"{total.truths:,}"),
-        ("found", f"{total.found:,}"),
+        ("there", f"{total.ground_truths:,}"),
+        ("found", f"{total.predictions:,}"),
         ("precision", _ratio(total.precision)),
         ("recall", _ratio(total.recall)),
         ("F1", _ratio(total.f1)),
@@ -146,14 +146,14 @@ def _table(result: "Evaluation") -> "Table":
     ):  # fmt: skip
         table.add_column(name, footer=value, justify="right")
     shown = sorted(
-        (one for one in result.labels if one.truths or one.found),
-        key=lambda one: (-one.truths, one.label),
+        (one for one in result.labels if one.ground_truths or one.predictions),
+        key=lambda one: (-one.ground_truths, one.label),
     )
     for one in shown[:SHOWN_LABELS]:
         table.add_row(
             one.label,
-            f"{one.truths:,}",
-            f"{one.found:,}",
+            f"{one.ground_truths:,}",
+            f"{one.predictions:,}",
             *(_ratio(value) for value in (one.precision, one.recall, one.f1)),
             *((_ratio(one.ap50), _ratio(one.ap)) if boxes else (_ratio(one.ap),)),
             _ratio(one.best_f1),

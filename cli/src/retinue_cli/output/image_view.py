@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownDetection:
+class DetectionView:
     """One detection; the fields are those of the view ``latest_detections``."""
 
     detector: str
@@ -25,7 +25,7 @@ class ShownDetection:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownImage:
+class ImageView:
     """One image.
 
     Attributes:
@@ -45,7 +45,7 @@ class ShownImage:
     uploaded_at: datetime
     deleted_at: datetime | None
     others: int
-    detections: tuple[ShownDetection, ...]
+    detections: tuple[DetectionView, ...]
     found_nothing: tuple[str, ...]
 
     def painted(self, data: bytes, limits: ImageLimits) -> "Image":
@@ -72,7 +72,7 @@ class ShownImage:
         return paint(data, boxes, limits)
 
 
-def find(history: Snapshot, name: ImageName) -> ShownImage:
+def find(history: Snapshot, name: ImageName) -> ImageView:
     """The newest image of a name; one that still exists before one that does not.
 
     Raises:
@@ -88,7 +88,7 @@ def find(history: Snapshot, name: ImageName) -> ShownImage:
     image_id, bucket, key, version, versioned, width_px, height_px, *rest = rows[0]
     uploaded_at, deleted_at, same_name = rest
     found = list(history.rows(sql.SQL(_DETECTIONS).format(sql.Literal(image_id))))
-    return ShownImage(
+    return ImageView(
         image_id=image_id,
         reference=ImageReference(
             bucket,
@@ -105,10 +105,10 @@ def find(history: Snapshot, name: ImageName) -> ShownImage:
     )
 
 
-def _detection(row: tuple[Any, ...]) -> ShownDetection:
+def _detection(row: tuple[Any, ...]) -> DetectionView:
     detector, kind, label, confidence, left, top, width, height = row
     box = None if left is None else BoundingBox(left, top, width, height)
-    return ShownDetection(detector, kind, label, confidence, box)
+    return DetectionView(detector, kind, label, confidence, box)
 
 
 _IMAGES = """SELECT image_id, bucket, key, version, versioned, width_px, height_px, uploaded_at,

@@ -22,7 +22,7 @@ _MAX_CHARACTERS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class PluginNames:
     """What a plugin's parts are called.
 
     Attributes:
@@ -38,7 +38,7 @@ class Names:
     title: str
 
     @classmethod
-    def of(cls, name: str) -> "Names":
+    def of(cls, name: str) -> "PluginNames":
         """The names that follow from the detector's.
 
         Raises:
@@ -61,7 +61,7 @@ class Names:
         return cls(name, module, "".join(map(str.capitalize, words)), " ".join(words).capitalize())
 
 
-def write_plugin(names: Names, folder: Path) -> list[Path]:
+def write_plugin(names: PluginNames, folder: Path) -> list[Path]:
     """Write a plugin that works already.
 
     Args:

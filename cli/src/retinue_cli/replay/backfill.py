@@ -93,7 +93,7 @@ class Backfill:
     def send(self, sender: Sender) -> Iterator[int]:
         """Send what is left to do, a page at a time; after each, the checkpoint is saved.
 
-        A page that was interrupted is sent again: workers settle what they have settled before.
+        A page that was interrupted is sent again: workers skip what is done already.
 
         Yields:
             How many more messages SQS has.

@@ -1,28 +1,30 @@
-"""The dead-letter queue of a pool: what lies in it, and back into the queue with it."""
+"""Looks at a pool's dead-letter queue, and moves its messages back to the pool's queue."""
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
-from retinue_aws import JsonCalls
+from retinue_aws import AwsClient
 from retinue_sdk import ConfigurationError
 from retinue_workers.intake.s3_event import MalformedEventError, parse
-from retinue_workers.intake.sqs import BATCH, QueueUnavailableError, SqsQueue
-from retinue_workers.work import Message
+from retinue_workers.intake.sqs import BATCH, QueueUnavailableError
 
 from retinue_cli.replay.sender import Sender
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
+    from types_boto3_sqs.type_defs import MessageTypeDef
 
 HIDDEN_SECONDS = 120
 """How long a dead letter that is being looked at is hidden from others who look."""
 
-_QUIET_RECEIVES = 3  # SQS may answer with nothing though there is something; not so often
+_QUIET_RECEIVES = 3  # SQS may return nothing though messages are there, but not so often
+_GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _UNREADABLE_PART = re.compile(r"'[^']*'?|\[\d+\]|\d+")
 
 UNRECORDED = "asks for images that could not be recorded"
@@ -70,110 +72,159 @@ class DeadLetters:
     """
 
     def __init__(self, client: "SQSClient", queue_url: str) -> None:
-        """Find it."""
+        """Find the dead-letter queue."""
         self._client = client
-        self._sender = Sender(JsonCalls(client), queue_url)
-        # To ask for the queue checks that it exists, and says so in the user's words.
-        SqsQueue(client, queue_url, wait_seconds=0, visibility_timeout_seconds=HIDDEN_SECONDS)
-        try:
-            asked = client.get_queue_attributes(
+        self._queue_url = queue_url
+        with _unavailable(f"cannot read {queue_url}"):
+            answer = client.get_queue_attributes(
                 QueueUrl=queue_url, AttributeNames=["RedrivePolicy"]
             )
-            policy = asked.get("Attributes", {}).get("RedrivePolicy")
+            policy = answer.get("Attributes", {}).get("RedrivePolicy")
             if not policy:
                 raise ConfigurationError(f"{queue_url} has no dead-letter queue")
             _, _, _, _, account, name = json.loads(policy)["deadLetterTargetArn"].split(":")
             found = client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
-        except (BotoCoreError, ClientError) as error:
-            raise QueueUnavailableError(f"cannot ask {queue_url}: {error}") from error
         self.url = found["QueueUrl"]
-        self._queue = SqsQueue(
-            client, self.url, wait_seconds=1, visibility_timeout_seconds=HIDDEN_SECONDS
-        )
 
     def count(self) -> int:
-        """About how many there are, as SQS counts.
+        """Return about how many messages there are, as SQS counts.
 
         Raises:
             QueueUnavailableError: SQS did not answer.
         """
-        try:
+        with _unavailable(f"cannot read {self.url}"):
             answer = self._client.get_queue_attributes(
                 QueueUrl=self.url, AttributeNames=["ApproximateNumberOfMessages"]
             )
-        except (BotoCoreError, ClientError) as error:
-            raise QueueUnavailableError(f"cannot ask {self.url}: {error}") from error
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
     def causes(self, limit: int) -> list[DeadLetterCause]:
-        """Look at some, most frequent cause first; they stay where they are.
+        """Return why messages are here, most frequent cause first. They stay where they are.
 
         Args:
-            limit: How many to look at, at most.
+            limit: How many messages to look at, at most.
 
         Raises:
             QueueUnavailableError: SQS did not answer.
         """
         causes: dict[str, DeadLetterCause] = {}
-        seen: list[Message] = []
+        seen: list[MessageTypeDef] = []
         try:
             for batch in self._receive(limit):
                 seen += batch
                 for message in batch:
-                    reason = what_is_wrong(message.body) or UNRECORDED
+                    reason = what_is_wrong(message["Body"]) or UNRECORDED
                     cause = causes.setdefault(reason, DeadLetterCause(reason))
                     cause.messages += 1
-                    cause.example = cause.example or f"{message.message_id} {message.body[:120]}"
+                    cause.example = (
+                        cause.example or f"{message['MessageId']} {message['Body'][:120]}"
+                    )
         finally:
-            self._queue.change_visibility(seen, 0)
+            self._show(seen)
         return sorted(causes.values(), key=lambda cause: -cause.messages)
 
     def move_back(self, moved: Moved) -> Iterator[int]:
-        """Send each to the pool's queue, then delete it here; killed midway, none is lost.
+        """Send each message to the pool's queue, then delete it here. A crash loses none.
 
-        What no worker could understand stays, since it would only come back.
+        Messages that no worker can understand stay, since they would only come back.
 
         Args:
-            moved: Where it is written down what came of it.
+            moved: Counts the messages.
 
         Yields:
-            How many more have been dealt with.
+            How many more messages were moved or left.
 
         Raises:
             QueueUnavailableError: SQS did not answer.
         """
-        staying: list[Message] = []
+        staying: list[MessageTypeDef] = []
         try:
-            for batch in self._receive(None):
-                good = []
-                for message in batch:
-                    if reason := what_is_wrong(message.body):
-                        moved.left[reason] += 1
-                        staying.append(message)
-                    else:
-                        good.append(message)
-                for _ in self._sender.send(message.body for message in good):
-                    pass
-                self._queue.delete(good)
-                moved.messages += len(good)
-                yield len(batch)
+            with Sender(AwsClient(self._client), self._queue_url) as sender:
+                for batch in self._receive(None):
+                    good = []
+                    for message in batch:
+                        if reason := what_is_wrong(message["Body"]):
+                            moved.left[reason] += 1
+                            staying.append(message)
+                        else:
+                            good.append(message)
+                    for _ in sender.send(message["Body"] for message in good):
+                        pass
+                    self._delete(good)
+                    moved.messages += len(good)
+                    yield len(batch)
         finally:
-            self._queue.change_visibility(staying, 0)
+            self._show(staying)
 
-    def _receive(self, limit: int | None) -> Iterator[list[Message]]:
-        """Batches, until there is nothing more to be had."""
+    def _receive(self, limit: int | None) -> Iterator["list[MessageTypeDef]"]:
+        """Receive batches until none is left."""
         received = quiet = 0
         while quiet < _QUIET_RECEIVES and (limit is None or received < limit):
             wanted = BATCH if limit is None else min(BATCH, limit - received)
-            batch = self._queue.receive(wanted)
+            with _unavailable(f"cannot receive from {self.url}"):
+                answer = self._client.receive_message(
+                    QueueUrl=self.url,
+                    MaxNumberOfMessages=wanted,
+                    WaitTimeSeconds=1,
+                    VisibilityTimeout=HIDDEN_SECONDS,
+                )
+            batch = answer.get("Messages", [])
             received += len(batch)
             quiet = 0 if batch else quiet + 1
             if batch:
                 yield batch
 
+    def _delete(self, messages: "Sequence[MessageTypeDef]") -> None:
+        """Delete up to ten messages.
+
+        Raises:
+            QueueUnavailableError: Some are not deleted, and will be moved again.
+        """
+        if not messages:
+            return
+        with _unavailable(f"{self.url} does not delete"):
+            answer = self._client.delete_message_batch(
+                QueueUrl=self.url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+                    for number, message in enumerate(messages)
+                ],
+            )
+        for entry in answer.get("Failed", []):
+            raise QueueUnavailableError(f"{self.url} does not delete: {entry.get('Message')}")
+
+    def _show(self, messages: "Sequence[MessageTypeDef]") -> None:
+        """Make messages visible again. Those that fail become visible by themselves."""
+        for start in range(0, len(messages), BATCH):
+            with _unavailable(f"cannot change visibility on {self.url}"):
+                self._client.change_message_visibility_batch(
+                    QueueUrl=self.url,
+                    Entries=[
+                        {
+                            "Id": str(number),
+                            "ReceiptHandle": message["ReceiptHandle"],
+                            "VisibilityTimeout": 0,
+                        }
+                        for number, message in enumerate(messages[start : start + BATCH])
+                    ],
+                )
+
+
+@contextmanager
+def _unavailable(complaint: str) -> Iterator[None]:
+    """Turn botocore's errors into ours."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        if isinstance(error, ClientError) and error.response["Error"]["Code"] in _GONE:
+            raise ConfigurationError(
+                f"{complaint}: the queue does not exist; check RETINUE_QUEUE_URL"
+            ) from error
+        raise QueueUnavailableError(f"{complaint}: {error}") from error
+
 
 def what_is_wrong(body: str) -> str | None:
-    """Why no worker can understand a message, without its particulars; ``None`` if it can be."""
+    """Return why no worker can understand a message; ``None`` if one can."""
     try:
         problems = parse(body).problems
     except MalformedEventError as error:

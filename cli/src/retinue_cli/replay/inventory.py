@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from botocore.exceptions import BotoCoreError, ClientError
 from retinue_sdk import ConfigurationError
 
-from retinue_cli.replay.inventory_files import Row, Rows, reader
-from retinue_cli.replay.listing import Filter, Listed, Page
+from retinue_cli.replay.inventory_files import InventoryRows, Row, reader
+from retinue_cli.replay.listing import KeyFilter, Listed, Page
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 PAGE_ROWS = 1_000
-"""Rows of a page, as many as keys in a page of a listing."""
+"""InventoryRows of a page, as many as keys in a page of a listing."""
 
 _POSITION = re.compile(r"(\d+):(\d+)")
 
@@ -44,7 +44,7 @@ class Inventory:
     bucket: str
     manifest_key: str
     prefix: str = ""
-    chosen: Filter = field(default_factory=Filter)
+    chosen: KeyFilter = field(default_factory=KeyFilter)
 
     def pages(self, after: str | None = None) -> Iterator[Page]:
         """Up to ``PAGE_ROWS`` rows a page; the position is the file's number and the row's.
@@ -75,7 +75,7 @@ class Inventory:
             raise ConfigurationError(f"{where} is no manifest of S3 Inventory: {error}") from error
         return manifest
 
-    def _rows(self, key: str, rows_of: Rows) -> Iterator[Row]:
+    def _rows(self, key: str, rows_of: InventoryRows) -> Iterator[Row]:
         """The rows of one file, which is fetched as a whole: Parquet and ORC begin at the end."""
         try:
             with TemporaryFile() as copy:

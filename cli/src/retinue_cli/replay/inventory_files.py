@@ -36,7 +36,7 @@ Row = Mapping[str, Any]
 """A row by column: texts, and numbers, booleans and aware times where they are such."""
 
 
-class Rows(Protocol):
+class InventoryRows(Protocol):
     """Reads one format."""
 
     def __call__(self, file: BinaryIO) -> Iterator[Row]:
@@ -47,7 +47,7 @@ class Rows(Protocol):
         """
 
 
-def reader(form: str, schema: str) -> Rows:
+def reader(form: str, schema: str) -> InventoryRows:
     """What reads the files of a report.
 
     Args:

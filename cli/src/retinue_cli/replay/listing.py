@@ -52,7 +52,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class KeyFilter:
     """Which objects are images worth asking for.
 
     Attributes:
@@ -115,7 +115,7 @@ class Bucket:
     client: "S3Client"
     name: str
     prefix: str = ""
-    chosen: Filter = field(default_factory=Filter)
+    chosen: KeyFilter = field(default_factory=KeyFilter)
 
     def pages(self, after: str | None = None) -> Iterator[Page]:
         """Up to 1,000 keys a page, in the order of S3; the position is the last key.

@@ -1,96 +1,100 @@
-"""Many messages into a queue: ten a call, several calls at once, none lost, no faster than told."""
+"""Sends many messages to a queue: ten a call, several calls at a time, at a limited rate."""
 
+import asyncio
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
-from retinue_aws import JsonCalls
+from retinue_aws import AwsClient
 from retinue_workers.intake.sqs import BATCH, QueueUnavailableError
 from retinue_workers.limits.backoff import backoff_seconds
 
-THREADS = 8
-"""Calls at once: SQS answers in some 10 ms."""
+CONCURRENCY = 32
+"""How many calls are made at a time. SQS answers in some 10 ms."""
 
 MAX_TRIES = 6
 """How often a message is sent before it is given up; the waits between add up to half a minute."""
 
 _MAX_CALL_BYTES = 256 * 1024  # what all entries of a SendMessageBatch may hold together, by AWS
-_MAX_WAITING = 4 * THREADS
 
 
 class Sender:
-    """Sends messages to one queue.
+    """Sends messages to one queue, as a context manager. Not for use on an event loop.
 
     Args:
-        calls: Calls of SQS, by a client that was made for at least ``THREADS`` connections.
+        client: Calls SQS over ``CONCURRENCY`` connections or more. It is closed at the end.
         url: The queue's URL.
         per_second: Most messages a second; ``None`` for as fast as it goes.
     """
 
-    def __init__(self, calls: JsonCalls, url: str, *, per_second: float | None = None) -> None:
-        """Send nothing yet."""
-        self._calls = calls
+    def __init__(self, client: AwsClient, url: str, *, per_second: float | None = None) -> None:
+        self._client = client
         self._url = url
         self._per_second = per_second
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        """Return the sender."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the connections."""
+        self._runner.run(self._client.aclose())
+        self._runner.close()
 
     def send(self, bodies: Iterable[str]) -> Iterator[int]:
-        """Send messages while they are being made; returns once SQS has all of them.
+        """Send messages while they are being made. Ends when SQS has all of them.
 
         Args:
-            bodies: The messages; taken only as fast as they can be sent.
+            bodies: The messages. They are taken only as fast as they can be sent.
 
         Yields:
-            How many more SQS has taken since the last time.
+            How many more messages SQS has.
 
         Raises:
-            QueueUnavailableError: SQS did not take some, though asked ``MAX_TRIES`` times. Others
-                may have been taken before and after them.
+            QueueUnavailableError: SQS refused some messages ``MAX_TRIES`` times. It may have taken
+                others before and after them.
         """
         started = time.monotonic()
-        begun = 0
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="send") as pool:
-            waiting: set[Future[int]] = set()
-            for batch in _batches(bodies):
-                self._pace(started, begun)
-                begun += len(batch)
-                waiting.add(pool.submit(self._send, batch))
-                if len(waiting) >= _MAX_WAITING:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield sum(future.result() for future in done)
-            for future in waiting:
-                yield future.result()
+        sent = 0
+        batches = _batches(bodies)
+        while window := list(islice(batches, CONCURRENCY)):
+            self._runner.run(self._send_all(window, started, sent))
+            number = sum(map(len, window))
+            sent += number
+            yield number
 
-    def _pace(self, started: float, begun: int) -> None:
-        """Wait until so many may have been begun."""
-        if self._per_second is not None:
-            time.sleep(max(0.0, started + begun / self._per_second - time.monotonic()))
+    async def _send_all(self, batches: Sequence[list[str]], started: float, sent: int) -> None:
+        """Send batches concurrently, beginning each when the rate allows it."""
+        calls = []
+        for batch in batches:
+            if self._per_second is not None:
+                due = started + sent / self._per_second
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+            calls.append(asyncio.create_task(self._send(batch)))
+            sent += len(batch)
+        await asyncio.gather(*calls)
 
-    def _send(self, batch: list[str]) -> int:
-        """Send up to ten messages; those that SQS does not take are tried again."""
+    async def _send(self, batch: list[str]) -> None:
+        """Send up to ten messages, and those that SQS refuses again."""
         left = batch
         for tries in range(MAX_TRIES):
             if tries:
-                time.sleep(backoff_seconds(tries))
-            left, reason = self._try(left)
+                await asyncio.sleep(backoff_seconds(tries))
+            left, reason = await self._try(left)
             if not left:
-                return len(batch)
+                return
         raise QueueUnavailableError(f"{self._url} does not take messages: {reason}")
 
-    def _try(self, batch: list[str]) -> tuple[list[str], str]:
-        """Those that were not taken, and why."""
+    async def _try(self, batch: list[str]) -> tuple[list[str], str]:
+        """Return the messages that SQS did not take, and why."""
+        entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
         try:
-            answer = self._calls.call(
-                "SendMessageBatch",
-                {
-                    "QueueUrl": self._url,
-                    "Entries": [
-                        {"Id": str(number), "MessageBody": body}
-                        for number, body in enumerate(batch)
-                    ],
-                },
+            answer = await self._client.call(
+                "SendMessageBatch", {"QueueUrl": self._url, "Entries": entries}
             )
         except (BotoCoreError, ClientError, ResponseParserError) as error:
             return batch, str(error)
@@ -100,7 +104,7 @@ class Sender:
 
 
 def _batches(bodies: Iterable[str]) -> Iterator[list[str]]:
-    """Ten messages each, fewer where ten would be too large for a call."""
+    """Split messages into batches of ten, or one where ten are too large for a call."""
     rest = iter(bodies)
     while batch := list(islice(rest, BATCH)):
         if sum(len(body.encode()) for body in batch) <= _MAX_CALL_BYTES:

@@ -1,4 +1,4 @@
-"""The keeper's lease of a model, for as long as a person's command acts for it."""
+"""The controller's lease of a model, for as long as a person's command acts for it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 import structlog
-from retinue_history import HistoryError, KeptModel
+from retinue_history import HistoryError, HostedModel, ModelSessions
 from retinue_sdk import ManagedModel
-from retinue_workers.hosted_models.controller import LEASE_SECONDS, Ledger
+from retinue_workers.hosted_models.controller import LEASE_SECONDS
 
 from retinue_cli.training.errors import LeaseError
 
@@ -22,14 +22,14 @@ PATIENCE_SECONDS = 2 * LEASE_SECONDS
 
 
 class HeldModel:
-    """A model whose lease is held: no keeper and no reaper acts for it meanwhile.
+    """A model whose lease is held: no controller and no reaper acts for it meanwhile.
 
-    Every write is fenced by the lease's token, as a keeper's.
+    Every write is fenced by the lease's token, as a controller's.
     """
 
-    def __init__(self, model: ManagedModel, ledger: Ledger, token: int) -> None:
+    def __init__(self, model: ManagedModel, sessions: ModelSessions, token: int) -> None:
         self._model = model
-        self._ledger = ledger
+        self._sessions = sessions
         self._token = token
 
     def begin(self, units: int, reason: str) -> None:
@@ -39,29 +39,29 @@ class HeldModel:
             LeaseError: The lease was lost.
         """
         price = self._model.usd_per_unit_minute
-        begun = self._ledger.begin_session(
+        begun = self._sessions.begin_session(
             self._model.name, self._token, units=units, usd_per_unit_minute=price, reason=reason
         )
         if not begun and not self._note("STARTING", serving=False):
-            raise LeaseError(f"the lease of {self._model.name} was lost to another keeper")
+            raise LeaseError(f"the lease of {self._model.name} was lost to another controller")
 
     def running(self) -> None:
         """Write down that it runs: workers that are switched to it may receive at once."""
-        self._ledger.mark_session(self._model.name, self._token, "running")
+        self._sessions.mark_session(self._model.name, self._token, "running")
         self._note("RUNNING", serving=True)
 
     def stopping(self, reason: str) -> None:
         """Write down that its stop is about to be requested; nothing is received for it."""
         self._note("RUNNING", serving=False)
-        self._ledger.mark_session(self._model.name, self._token, "stopping", reason)
+        self._sessions.mark_session(self._model.name, self._token, "stopping", reason)
 
     def stopped(self, reason: str) -> None:
         """Write down that it is stopped: its minutes end here."""
-        self._ledger.mark_session(self._model.name, self._token, "stopped", reason)
+        self._sessions.mark_session(self._model.name, self._token, "stopped", reason)
         self._note("STOPPED", serving=False)
 
     def _note(self, status: str, *, serving: bool) -> bool:
-        return self._ledger.note(
+        return self._sessions.record_status(
             self._model.name,
             self._token,
             status=status,
@@ -77,22 +77,22 @@ class Leases:
     """Takes leases of models.
 
     Args:
-        ledger: Leases and sessions.
+        sessions: Leases and sessions.
         make: Makes a model by the ARN of its version.
         detector: The detector that asks the models.
-        holder: What tells this command from every keeper.
+        holder: What tells this command from every controller.
         sleep: Waits for so many seconds.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        sessions: ModelSessions,
         make: Callable[[str], ManagedModel],
         detector: str,
         holder: str,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._ledger = ledger
+        self._sessions = sessions
         self._make = make
         self._detector = detector
         self._holder = holder
@@ -103,26 +103,26 @@ class Leases:
         """Hold a version's lease, renewed in the background, until the block ends.
 
         Raises:
-            LeaseError: Somebody else keeps having it.
+            LeaseError: Another controller does not release it.
         """
         waited = 0.0
-        while (kept := self._take(version_arn)).holder != self._holder:
+        while (hosted := self._take(version_arn)).holder != self._holder:
             if waited >= PATIENCE_SECONDS:
-                raise LeaseError(f"{version_arn} is kept by {kept.holder}")
+                raise LeaseError(f"{version_arn} is controlled by {hosted.holder}")
             self._sleep(TRY_SECONDS)
             waited += TRY_SECONDS
         over = Event()
         renewing = Thread(target=self._renew, args=(version_arn, over), daemon=True)
         renewing.start()
         try:
-            yield HeldModel(self._make(version_arn), self._ledger, kept.token)
+            yield HeldModel(self._make(version_arn), self._sessions, hosted.token)
         finally:
             over.set()
             renewing.join()
-            self._ledger.release(version_arn, self._holder)
+            self._sessions.release_lease(version_arn, self._holder)
 
-    def _take(self, version_arn: str) -> KeptModel:
-        return self._ledger.hold(
+    def _take(self, version_arn: str) -> HostedModel:
+        return self._sessions.acquire_lease(
             version_arn,
             detector=self._detector,
             options={"project_version_arn": version_arn},

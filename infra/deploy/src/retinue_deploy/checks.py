@@ -18,11 +18,11 @@ TERRAFORM = (1, 11)
 
 
 @dataclass
-class Findings:
+class Prerequisites:
     """What the checks found.
 
     Attributes:
-        problems: What must be mended first.
+        problems: What must be fixed first.
         warnings: What may do harm later.
         builder: The container builder, if one is here.
         region: The region, if it is known.
@@ -56,7 +56,7 @@ def check(
     open_account: Callable[[str | None], Account] = Account,
     terraform_version: Callable[[], tuple[int, int] | None] | None = None,
     builder: Callable[[], str | None] = find_builder,
-) -> Findings:
+) -> Prerequisites:
     """Look at everything that a command needs.
 
     Args:
@@ -67,7 +67,7 @@ def check(
         terraform_version: Asks Terraform for its version.
         builder: Looks for a container builder.
     """
-    findings = Findings()
+    findings = Prerequisites()
     found = (terraform_version or installed_terraform)()
     if found is None:
         findings.problems.append(
@@ -95,7 +95,7 @@ def check(
 
 
 def _check_account(
-    findings: Findings,
+    findings: Prerequisites,
     file: Path,
     region: str | None,
     open_account: Callable[[str | None], Account],

@@ -14,7 +14,7 @@ from retinue_deploy.base import newest_base, pin_base
 from retinue_deploy.bootstrap import Bootstrap, state_bucket_name
 from retinue_deploy.bucket import purge
 from retinue_deploy.builder import Builder
-from retinue_deploy.checks import Findings, check
+from retinue_deploy.checks import Prerequisites, check
 from retinue_deploy.deployment import World, deploy, provide_image
 from retinue_deploy.environment import Environment, find_environment
 from retinue_deploy.errors import DeployError
@@ -37,11 +37,11 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class DeploySession:
     """What a command works with, once the checks have passed."""
 
     account: Account
-    findings: Findings
+    findings: Prerequisites
     journal: Journal
     environment: Environment
     bootstrap: Bootstrap
@@ -75,7 +75,7 @@ class _Foundation:
         self._environment.connect(self._bootstrap.bucket)
 
 
-def open_session(command: str, name: str, region: str | None, *, builds: bool) -> Session:
+def open_session(command: str, name: str, region: str | None, *, builds: bool) -> DeploySession:
     """Check everything, and put together what a command works with.
 
     Raises:
@@ -127,7 +127,7 @@ def open_session(command: str, name: str, region: str | None, *, builds: bool) -
             say=journal.say,
         ),
     )
-    return Session(account, findings, journal, environment, bootstrap, world, root, name)
+    return DeploySession(account, findings, journal, environment, bootstrap, world, root, name)
 
 
 def _common(command: _Command) -> _Command:
@@ -293,7 +293,7 @@ def certificates_command() -> None:
         )
 
 
-def _logged(session: Session, work: Callable[[], Any]) -> Any:
+def _logged(session: DeploySession, work: Callable[[], Any]) -> Any:
     """Do a command's work; a failure tells where the log is."""
     try:
         return work()
@@ -301,7 +301,7 @@ def _logged(session: Session, work: Callable[[], Any]) -> Any:
         raise DeployError(f"{error}\nThe whole log: {session.journal.path}") from error
 
 
-def _report(session: Session, tag: str, outputs: Any) -> None:
+def _report(session: DeploySession, tag: str, outputs: Any) -> None:
     say = session.journal.say
     say("")
     say(f"Deployed {tag}. Drop images into s3://{outputs['bucket_name']}")

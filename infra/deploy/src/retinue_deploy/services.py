@@ -63,7 +63,7 @@ class EcsServices:
                         f"ECS went back to the version before, as the new one of {name} does not "
                         f"start:\n{_events(services[name])}\n`make logs POOL=…` has what the "
                         "worker said. If this version migrated the database, the version before "
-                        "refuses to start on it: mend the new one and deploy again."
+                        "refuses to start on it: fix the new one and deploy again."
                     )
                 if state != "stable":
                     waiting.append(name)

@@ -105,7 +105,7 @@ class ImageSmoke:
                 events = self._logs.filter_log_events(
                     logGroupName=pool["log_group_name"],
                     startTime=since_ms,
-                    filterPattern=f'{{ $.event = "run" && $.image_id = "{image_id}" }}',
+                    filterPattern=f'{{ $.event = "run_recorded" && $.image_id = "{image_id}" }}',
                 )["events"]
                 if events:
                     return

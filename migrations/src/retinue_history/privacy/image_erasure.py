@@ -256,7 +256,7 @@ class ImageErasures:
             if blanked.rowcount:
                 refresh_stats(connection, PEOPLE)
 
-    def lift(self, subject: ImageSubject) -> bool:
+    def allow_again(self, subject: ImageSubject) -> bool:
         """Allow erased images to be recorded again. This restores nothing.
 
         Returns:

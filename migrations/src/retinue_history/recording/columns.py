@@ -156,7 +156,7 @@ def _charge_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
     return (
         integers([number for number, _, _ in charged]),
         texts("month", [month for _, month, _ in charged]),
-        texts("price_group", [charge.price_group for _, _, charge in charged]),
+        texts("billing_group", [charge.billing_group for _, _, charge in charged]),
         decimals(charge.billed_units for _, _, charge in charged),
         decimals(charge.price_usd for _, _, charge in charged),
     )

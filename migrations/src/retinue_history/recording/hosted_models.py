@@ -1,4 +1,4 @@
-"""Who keeps which model, and each time that one was hosted."""
+"""Leases of hosted models, and each time that one was hosted."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from retinue_history.db.error_mapping import map_errors
 
 
 @dataclass(frozen=True, slots=True)
-class KeptModel:
-    """What all keepers know of a model. Times are seconds since the epoch.
+class HostedModel:
+    """What all controllers know of a model. Times are seconds since the epoch.
 
     Attributes:
         model: The provider's name for it.
         detector: The detector that asks it.
         options: That detector's options.
-        holder: The keeper that acts for it; ``None`` if nobody's lease is in force.
+        holder: The controller that acts for it; ``None`` if no lease is in force.
         token: The lease's number; goes up with each holder.
         status: What the model was last seen to be.
         reason: Why it does not serve.
@@ -27,7 +27,7 @@ class KeptModel:
         waiting_since: Since when messages wait; ``None`` if none do.
         failures: Starts that failed, one after the other.
         not_before: When it may be started again; ``None``: now.
-        keep_until: Until when it shall run without work; ``None``: it need not.
+        keep_until: Until when it runs even without work; ``None`` if only work decides.
         stopped_at: When it was last seen to be stopped; ``None``: it never ran.
     """
 
@@ -91,7 +91,7 @@ _HOLD = text("""
     WHERE m.holder IS NULL OR m.holder = excluded.holder OR m.expires_at <= clock_timestamp()
 """)
 
-_KEPT = """
+_MODELS = """
     SELECT model, detector, options,
         CASE WHEN expires_at > clock_timestamp() THEN holder END AS holder, token, status, reason,
         serving, extract(epoch FROM waiting_since)::float8 AS waiting_since, failures,
@@ -102,8 +102,8 @@ _KEPT = """
     FROM models
 """
 
-_LOOK = text(_KEPT + " WHERE model = :model")
-_ALL = text(_KEPT + " ORDER BY model")
+_LOOK = text(_MODELS + " WHERE model = :model")
+_ALL = text(_MODELS + " ORDER BY model")
 
 _NOTE = text("""
     UPDATE models SET
@@ -113,7 +113,7 @@ _NOTE = text("""
     WHERE model = :model AND token = :token AND expires_at > clock_timestamp()
 """)
 
-_KEEP = text("""
+_KEEP_RUNNING = text("""
     UPDATE models SET keep_until = to_timestamp(:until), failures = 0, not_before = NULL
     WHERE model = :model
 """)
@@ -158,11 +158,12 @@ _SESSIONS = text("""
 """)
 
 
-class ModelLedger:
+class ModelSessions:
     """Leases and sessions of models in one database; safe to use from several threads.
 
-    Every write but ``hold`` and ``keep`` names the token of the lease and is refused (``False``)
-    once somebody else has taken it. Every method raises ``HistoryError`` as ``History`` does.
+    Every write but ``acquire_lease`` and ``keep_running`` names the token of the lease and is
+    refused (``False``) once another controller has taken it. Every method raises ``HistoryError``
+    as ``History`` does.
 
     Args:
         engine: From ``create_history_engine``.
@@ -171,7 +172,7 @@ class ModelLedger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def hold(
+    def acquire_lease(
         self,
         model: str,
         *,
@@ -179,8 +180,8 @@ class ModelLedger:
         options: Mapping[str, Any],
         holder: str,
         lease_seconds: float,
-    ) -> KeptModel:
-        """Take or renew the lease, if nobody else has it; tell who has it now."""
+    ) -> HostedModel:
+        """Take or renew the lease unless another holder has it; return the model as it is then."""
         given = {
             "model": model,
             "detector": detector,
@@ -190,9 +191,9 @@ class ModelLedger:
         }
         with map_errors(), self._engine.begin() as connection:
             connection.execute(_HOLD, given)
-            return _kept(connection.execute(_LOOK, {"model": model}).one())
+            return _hosted_model(connection.execute(_LOOK, {"model": model}).one())
 
-    def note(
+    def record_status(
         self,
         model: str,
         token: int,
@@ -204,7 +205,7 @@ class ModelLedger:
         failures: int,
         not_before: float | None,
     ) -> bool:
-        """Write down how the model is; ``False`` if the lease is lost."""
+        """Record the model's status; return ``False`` if the lease is lost."""
         given = {
             "model": model,
             "token": token,
@@ -217,18 +218,22 @@ class ModelLedger:
         }
         return self._changed(_NOTE, given)
 
-    def keep(self, model: str, until: float | None) -> bool:
-        """Let it run without work until then, and forget failures; ``False`` if it is unknown."""
-        return self._changed(_KEEP, {"model": model, "until": until})
+    def keep_running(self, model: str, until: float | None) -> bool:
+        """Have it run without work until then, and forget failed starts.
 
-    def release(self, model: str, holder: str) -> None:
-        """Give the lease back."""
+        Returns:
+            ``False`` if the model is unknown.
+        """
+        return self._changed(_KEEP_RUNNING, {"model": model, "until": until})
+
+    def release_lease(self, model: str, holder: str) -> None:
+        """Release the lease."""
         self._changed(_RELEASE, {"model": model, "holder": holder})
 
     def begin_session(
         self, model: str, token: int, *, units: int, usd_per_unit_minute: Decimal, reason: str
     ) -> bool:
-        """Write down that the model is about to be hosted.
+        """Record that the model is about to be hosted.
 
         Returns:
             ``False`` if the lease is lost, or a session is open already.
@@ -243,7 +248,7 @@ class ModelLedger:
         return self._changed(_BEGIN, given)
 
     def mark_session(self, model: str, token: int, what: str, reason: str | None = None) -> bool:
-        """Write down how the open session goes on.
+        """Record how the open session goes on.
 
         Args:
             model: The model.
@@ -257,15 +262,15 @@ class ModelLedger:
         given = {"model": model, "token": token, "what": what, "reason": reason}
         return self._changed(_MARK, given)
 
-    def models(self) -> list[KeptModel]:
-        """All models that were ever kept."""
+    def list_models(self) -> list[HostedModel]:
+        """Return all models that ever had a controller."""
         with map_errors(), self._engine.connect() as connection:
-            return [_kept(row) for row in connection.execute(_ALL)]
+            return [_hosted_model(row) for row in connection.execute(_ALL)]
 
-    def sessions(
+    def list_sessions(
         self, model: str | None = None, *, only_open: bool = False, limit: int = 1_000
     ) -> Sequence[ModelSession]:
-        """Sessions, the latest first."""
+        """Return sessions, the latest first."""
         given = {"model": model, "open": only_open, "limit": limit}
         with map_errors(), self._engine.connect() as connection:
             return [ModelSession(*row) for row in connection.execute(_SESSIONS, given)]
@@ -275,5 +280,5 @@ class ModelLedger:
             return bool(connection.execute(statement, given).rowcount)
 
 
-def _kept(row: Any) -> KeptModel:
-    return KeptModel(*row)
+def _hosted_model(row: Any) -> HostedModel:
+    return HostedModel(*row)

@@ -96,15 +96,15 @@ class DetectionRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a run adds to a month's bill in one price group.
+    """What a run adds to a month's bill in one billing group.
 
     Attributes:
-        price_group: What the provider counts together to find the tier of its price.
+        billing_group: What the provider counts together to find the tier of its price.
         billed_units: Units billed; at least 0.
         price_usd: What they cost, in US dollars; at least 0.
     """
 
-    price_group: str
+    billing_group: str
     billed_units: Decimal
     price_usd: Decimal
 

@@ -19,8 +19,8 @@ class MonthTotals:
 
     Attributes:
         month: Its first day.
-        units: Billed units by price group, of all detectors.
-        usd: US dollars by detector, of all price groups.
+        units: Billed units by billing group, of all detectors.
+        usd: US dollars by detector, of all billing groups.
     """
 
     month: date
@@ -29,20 +29,20 @@ class MonthTotals:
 
 
 _TOTALS = text("""
-    SELECT detector, price_group, billed_units, price_usd
+    SELECT detector, billing_group, billed_units, price_usd
     FROM monthly_spending
     WHERE month = :month
         AND (detector = ANY (CAST(:detector AS text[]))
-            OR price_group = ANY (CAST(:price_group AS text[])))
+            OR billing_group = ANY (CAST(:billing_group AS text[])))
 """)
 
 
 def read_totals(
     connection: Connection, month: date, detectors: Collection[str], groups: Collection[str]
 ) -> MonthTotals:
-    """Return what a month has cost until now, for these detectors and price groups."""
+    """Return what a month has cost until now, for these detectors and billing groups."""
     rows = connection.execute(
-        _TOTALS, {"month": month, "detector": sorted(detectors), "price_group": sorted(groups)}
+        _TOTALS, {"month": month, "detector": sorted(detectors), "billing_group": sorted(groups)}
     )
     units = dict.fromkeys(groups, Decimal(0))
     usd = dict.fromkeys(detectors, Decimal(0))

@@ -117,7 +117,7 @@ class OneLife(ConformingBase[ConformingOptions]):
 class Shared(ConformingBase[ConformingOptions]):
     """Keeps what belongs to a call where all calls see it."""
 
-    name: ClassVar[str] = "failing-threads"
+    name: ClassVar[str] = "failing-concurrent-equals-singles"
 
     def __init__(self, options: ConformingOptions) -> None:
         """Nothing seen yet."""

@@ -13,6 +13,7 @@ from retinue_hostile.answers import (
     WrongLength,
     WrongType,
 )
+from retinue_hostile.asynchronous import BlocksLoop, ConformingAsync, RefusesCancellation
 from retinue_hostile.behaviour import Hangs, Leaks, Observed, Slow
 from retinue_hostile.conforming import Conforming
 from retinue_hostile.crashes import Crashes
@@ -86,6 +87,8 @@ FAILING: tuple[type[AnyDetector], ...] = (
     Shared,
     Talks,
     Hoards,
+    BlocksLoop,
+    RefusesCancellation,
 )
 """For each check of ``retinue_sdk.testing`` a detector that fails it, and no other: its name is
 ``failing-`` and the check's id."""
@@ -94,6 +97,7 @@ DETECTORS: tuple[type[AnyDetector], ...] = (
     Crashes,
     *FAILING,
     Conforming,
+    ConformingAsync,
     Echo,
     Exits,
     Hangs,

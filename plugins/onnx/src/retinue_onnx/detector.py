@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from retinue_onnx.candidates import Candidates
     from retinue_onnx.layout import Layout
     from retinue_onnx.letterbox import Placement
-    from retinue_onnx.session import Session
+    from retinue_onnx.session import OnnxSession
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Placed:
 class Loaded:
     """A network that is ready, and how to speak with it."""
 
-    session: "Session"
+    session: "OnnxSession"
     layout: "Layout"
 
 
@@ -114,9 +114,9 @@ class OnnxDetector(Detector[OptionsT]):
         Raises:
             ConfigurationError: The model or an execution provider cannot be used.
         """
-        from retinue_onnx.session import Session
+        from retinue_onnx.session import OnnxSession
 
-        session = Session(
+        session = OnnxSession(
             self._file.read(), providers=self.options.providers, threads=self._parallelism.threads
         )
         if (session.batch or 1) > self._parallelism.images:
@@ -191,7 +191,7 @@ class OnnxDetector(Detector[OptionsT]):
         )
 
     @abstractmethod
-    def _layout(self, session: "Session") -> "Layout":
+    def _layout(self, session: "OnnxSession") -> "Layout":
         """How to speak with the network.
 
         Raises:

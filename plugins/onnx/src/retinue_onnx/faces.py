@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from retinue_onnx.candidates import Candidates
     from retinue_onnx.layout import Layout
     from retinue_onnx.letterbox import Placement
-    from retinue_onnx.session import Session
+    from retinue_onnx.session import OnnxSession
 
 LANDMARKS = ("eyeLeft", "eyeRight", "nose", "mouthLeft", "mouthRight")
 """Names of the landmarks in CenterFace's order, left and right as the viewer sees them; the words
 are Amazon Rekognition's."""
 
 
-class FaceOptions(OnnxOptions):
+class OnnxFaceOptions(OnnxOptions):
     """Options of ``onnx-faces``."""
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -30,14 +30,14 @@ class FaceOptions(OnnxOptions):
     pixels are still found; twice the side costs four times the time."""
 
 
-class FaceDetector(OnnxDetector[FaceOptions]):
+class OnnxFaceDetector(OnnxDetector[OnnxFaceOptions]):
     """Finds faces: CenterFace, with five landmarks each."""
 
     name: ClassVar[str] = "onnx-faces"
     version: ClassVar[str] = "1"
     bundled_model: ClassVar[str] = "centerface.onnx"
 
-    def _layout(self, session: "Session") -> "Layout":
+    def _layout(self, session: "OnnxSession") -> "Layout":
         from retinue_onnx.centerface import CHANNELS, MULTIPLE_PX, STRIDE_PX, CenterFace
 
         height, width = session.height or MULTIPLE_PX, session.width or MULTIPLE_PX

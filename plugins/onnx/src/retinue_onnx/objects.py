@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from retinue_onnx.candidates import Candidates
     from retinue_onnx.layout import Layout
     from retinue_onnx.letterbox import Placement
-    from retinue_onnx.session import Session
+    from retinue_onnx.session import OnnxSession
 
 
 class ObjectOptions(OnnxOptions):
@@ -60,7 +60,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions]):
         names = "" if self.options.labels is None else json.dumps(self._names)
         return hashlib.sha256(f"{super().model_fingerprint()}\n{names}".encode()).hexdigest()
 
-    def _layout(self, session: "Session") -> "Layout":
+    def _layout(self, session: "OnnxSession") -> "Layout":
         from retinue_onnx.recognition import recognised
 
         if self.options.labels is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from retinue_sdk import AnyDetector, hookimpl
 
-from retinue_onnx.faces import FaceDetector
+from retinue_onnx.faces import OnnxFaceDetector
 from retinue_onnx.objects import ObjectDetector
 
 
@@ -16,4 +16,4 @@ from retinue_onnx.objects import ObjectDetector
 def retinue_register_detectors(register: Callable[[type[AnyDetector]], None]) -> None:
     """Offer ``onnx-objects`` and ``onnx-faces``."""
     register(ObjectDetector)
-    register(FaceDetector)
+    register(OnnxFaceDetector)

@@ -15,7 +15,7 @@ from retinue_onnx.end_to_end import (
 from retinue_onnx.layout import Layout
 from retinue_onnx.nanodet import NanoDet, grids
 from retinue_onnx.options import Resize
-from retinue_onnx.session import Array, Session
+from retinue_onnx.session import Array, OnnxSession
 
 DYNAMIC_SIDE_PX = 640
 """Side of the canvas where the network leaves it open and the user too, in pixels: what YOLO and
@@ -31,7 +31,7 @@ TensorRT style: num_dets (N, 1), det_boxes (N, M, 4), det_scores (N, M), det_cla
 
 
 def recognised(
-    session: Session, *, classes: int, resize: Resize | None = None, side_px: int | None = None
+    session: OnnxSession, *, classes: int, resize: Resize | None = None, side_px: int | None = None
 ) -> Layout:
     """The layout of a network, found out by running it once on a black image.
 
@@ -67,7 +67,7 @@ def recognised(
     )
 
 
-def canvas_size(session: Session, side_px: int | None) -> tuple[int, int]:
+def canvas_size(session: OnnxSession, side_px: int | None) -> tuple[int, int]:
     """Height and width of the canvas in pixels.
 
     Raises:

@@ -51,7 +51,7 @@ def usable_providers(wanted: Sequence[str]) -> list[str]:
     return usable
 
 
-class Session:
+class OnnxSession:
     """A network with one image input, ready to run. Safe to use from several threads.
 
     Args:

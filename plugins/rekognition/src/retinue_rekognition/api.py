@@ -1,25 +1,18 @@
-"""Calling AWS: clients, one attempt a call, and the answer as it came."""
+"""Calls of Rekognition: one attempt each, errors by what to do next, answers as they came."""
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 from botocore.session import Session
-from retinue_aws import Answer, JsonCalls, new_session
-from retinue_sdk import (
-    ConfigurationError,
-    DetectorError,
-    ImageReference,
-    Paced,
-    RetinueError,
-    RetriableError,
-    Turn,
-)
+from retinue_aws import Answer, AwsClient, new_session
+from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
 
-from retinue_rekognition.errors import BOTOCORES, CredentialsError, explained, meaning
+from retinue_rekognition.errors import CredentialsError, explained
 from retinue_rekognition.options import RekognitionOptions
 from retinue_rekognition.s3 import why_unreadable
 
@@ -30,222 +23,177 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Clients:
-    """Clients of one session. S3 is asked only when something is wrong, so its client waits."""
+    """Clients of one session, and so of one set of credentials.
+
+    Attributes:
+        session: The session.
+        rekognition: The client that ``aws`` calls by.
+        aws: Calls Rekognition.
+        s3: Made on first use: S3 is asked only when something is wrong.
+        calls_in_flight: How many calls use ``aws`` now.
+    """
 
     session: Session
     rekognition: "RekognitionClient"
-    calls: JsonCalls
+    aws: AwsClient
     s3: "S3Client | None" = None
+    calls_in_flight: int = 0
     _members: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def members(self, operation: str) -> frozenset[str]:
-        """The fields that an answer may have, as far as botocore knows them."""
-        found = self._members.get(operation)
-        if found is None:
+        """Return the fields that an answer may have, as far as botocore knows them."""
+        known = self._members.get(operation)
+        if known is None:
             shape = self.rekognition.meta.service_model.operation_model(operation).output_shape
-            found = frozenset(shape.members) if shape is not None else frozenset()
-            self._members[operation] = found
-        return found
+            known = frozenset(shape.members) if shape is not None else frozenset()
+            self._members[operation] = known
+        return known
 
-
-class AtOnce:
-    """A pacer for calls that count against no quota: each may be made at once."""
-
-    def wait(self, quota: str) -> Turn:
-        """Return at once."""
-        del quota
-        return self
-
-    def throttled(self) -> None:
-        """Slow nothing down."""
-
-    def accepted(self) -> None:
-        """Take note of nothing."""
-
-
-AT_ONCE = AtOnce()
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.aws.aclose()
+        self.rekognition.close()
+        if self.s3 is not None:
+            self.s3.close()
 
 
 class Api:
-    """Rekognition in one region. Safe to use from several threads.
+    """Rekognition in one region, for coroutines of one event loop.
 
-    botocore retries nothing: when and how often to try again is the worker's affair alone.
+    botocore retries nothing: the worker alone decides when and how often to try again.
 
     Args:
         options: Endpoints, timeouts and the number of connections.
         region: Where to call.
-        paced: Given an operation: waits until it may be called, and is told how it went.
+        rate_limited: Given an operation, returns the block that its call goes into.
     """
 
     def __init__(
         self,
         options: RekognitionOptions,
         region: str,
-        paced: Callable[[str], Paced] = lambda operation: Paced(AT_ONCE, operation),
+        rate_limited: Callable[[str], AbstractAsyncContextManager[None]],
     ) -> None:
-        """Open nothing yet."""
-        self._paced = paced
         self.region = region
         self._options = options
-        self._lock = Lock()
+        self._rate_limited = rate_limited
+        self._connecting = asyncio.Lock()
         self._clients: _Clients | None = None
 
-    def connect(self) -> None:
-        """Make the clients and find credentials; calls nothing that is billed.
+    async def connect(self) -> None:
+        """Make the clients and find credentials. Nothing that is billed is called.
 
         Raises:
             CredentialsError: There are none.
-            ConfigurationError: A setting cannot work.
+            ConfigurationError: A setting can't work.
         """
-        self._connected()
+        await self._connected()
 
-    def close(self) -> None:
-        """Close connections."""
-        with self._lock:
-            clients, self._clients = self._clients, None
+    async def aclose(self) -> None:
+        """Close all connections."""
+        clients, self._clients = self._clients, None
         if clients is not None:
-            clients.calls.close()
-            clients.rekognition.close()
-            if clients.s3 is not None:
-                clients.s3.close()
+            await clients.aclose()
 
-    def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Call an operation once, at its pace.
+    async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Call an operation once, when its quota allows it.
 
         Args:
             operation: Its name in the API, such as ``DetectLabels``.
-            parameters: Its parameters, in the API's own words.
+            parameters: Its parameters as the API names them.
 
         Returns:
-            The answer as it came, with what botocore's service model does not know yet, and the
-            request's id under ``ResponseMetadata``.
+            The answer as it came, with fields that botocore's service model doesn't know yet, and
+            the request's id under ``ResponseMetadata``.
 
         Raises:
-            DetectorError: It failed; the class says what to do next.
-            ConfigurationError: It can never work.
+            DetectorError: The call failed. The class says what to do next.
+            ConfigurationError: The call can never work.
         """
-        clients = self._connected()
+        clients = await self._connected()
+        clients.calls_in_flight += 1
         try:
-            with self._paced(operation), explained(operation):
-                answer = clients.calls.call(operation, parameters)
+            async with self._rate_limited(operation):
+                with explained(operation):
+                    answer = await clients.aws.call(operation, parameters)
         except CredentialsError:
-            self._forget(clients)
+            if self._clients is clients:
+                self._clients = None  # the next call looks for new credentials
             raise
-        return _whole(operation, answer, clients.members(operation))
+        finally:
+            clients.calls_in_flight -= 1
+            if clients is not self._clients and not clients.calls_in_flight:
+                await clients.aclose()
+        return _checked(operation, answer, clients.members(operation))
 
-    def send(
-        self,
-        operation: str,
-        parameters: Mapping[str, Any],
-        done: Callable[[dict[str, Any] | RetinueError], None],
-    ) -> None:
-        """Wait for the operation's pace, then call it once beside others that are under way.
+    async def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
+        """Ask S3 why Rekognition couldn't read an object.
 
         Args:
-            operation: As for ``call``.
-            parameters: As for ``call``.
-            done: Told what ``call`` would return or raise, once, on a thread that other answers
-                come on as well: it must not be kept waiting.
+            reference: The object.
+            complaint: What Rekognition answered.
 
         Raises:
-            DetectorError: It could not be sent; the class says what to do next.
-            ConfigurationError: It can never work.
+            DetectorError: S3 can't be asked.
         """
-        clients = self._connected()
-        turn = self._paced(operation)
-        turn.begin()
-
-        def told(answer: Answer | Exception) -> None:
-            if isinstance(answer, Exception):
-                done(self._failed(clients, operation, turn, answer))
-                return
-            turn.ended()
-            outcome: dict[str, Any] | RetinueError
-            try:
-                outcome = _whole(operation, answer, clients.members(operation))
-            except RetriableError as error:
-                outcome = error
-            done(outcome)
-
-        try:
-            clients.calls.send(operation, parameters, told)
-        except BOTOCORES as error:
-            raise self._failed(clients, operation, turn, error) from error
-
-    def _failed(
-        self, clients: _Clients, operation: str, turn: Paced, error: Exception
-    ) -> RetinueError:
-        """A call went wrong: the error that says what to do next."""
-        meant = meaning(error, operation)
-        turn.ended(meant)
-        if isinstance(meant, CredentialsError):
-            self._forget(clients)
-        meant.__cause__ = error
-        return meant
-
-    def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
-        """Why Rekognition could not read an object: S3 is asked.
-
-        Raises:
-            DetectorError: S3 cannot be asked.
-        """
-        return why_unreadable(self._s3(), reference, self.region, complaint)
-
-    def _connected(self) -> _Clients:
-        """The clients, made on first use and after credentials were refused."""
-        with self._lock:
-            if self._clients is None:
-                self._clients = self._connect()
-            return self._clients
-
-    def _connect(self) -> _Clients:
-        with explained("boto3"):
-            # A session of its own, so that a credentials file is read anew.
-            session: Any = new_session(self.region)
-            if session.get_credentials() is None:
-                raise CredentialsError(
-                    "there are no AWS credentials: give the worker a task role, or set AWS_PROFILE"
-                )
-            client = session.create_client(
-                "rekognition", config=self._config(), endpoint_url=self._options.endpoint_url
-            )
-        return _Clients(session, client, JsonCalls(client))
-
-    def _s3(self) -> "S3Client":
-        clients = self._connected()
-        with self._lock, explained("boto3"):
+        clients = await self._connected()
+        async with self._connecting:
             if clients.s3 is None:
-                clients.s3 = cast("Any", clients.session).create_client(
-                    "s3", config=self._config(), endpoint_url=self._options.s3_endpoint_url
-                )
-            return clients.s3
-
-    def _config(self) -> Config:
-        options = self._options
-        return Config(
-            region_name=self.region,
-            connect_timeout=options.connect_timeout_seconds,
-            read_timeout=options.read_timeout_seconds,
-            max_pool_connections=options.max_concurrency,
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            user_agent_extra="retinue",
+                clients.s3 = await asyncio.to_thread(self._s3_client, clients.session)
+        return await asyncio.to_thread(
+            why_unreadable, clients.s3, reference, self.region, complaint
         )
 
-    def _forget(self, clients: _Clients) -> None:
-        """Look credentials up anew next time, unless another thread has done so already."""
-        with self._lock:
-            if self._clients is clients:
-                self._clients = None
+    async def _connected(self) -> _Clients:
+        """Return the clients, made on first use and after credentials were refused."""
+        if self._clients is not None:
+            return self._clients
+        async with self._connecting:
+            if self._clients is None:
+                session, client = await asyncio.to_thread(rekognition, self._options, self.region)
+                self._clients = _Clients(session, client, AwsClient(client))
+            return self._clients
+
+    def _s3_client(self, session: Session) -> "S3Client":
+        untyped: Any = session
+        with explained("boto3"):
+            client: S3Client = untyped.create_client(
+                "s3",
+                config=_config(self._options, self.region),
+                endpoint_url=self._options.s3_endpoint_url,
+            )
+        return client
 
 
-def find_region(wanted: str | None) -> str:
-    """The region that the option names, or else the one that boto3 would use.
+def rekognition(options: RekognitionOptions, region: str) -> tuple[Session, "RekognitionClient"]:
+    """Return a new session and its Rekognition client, which makes one attempt a call.
+
+    A new session reads the files with credentials again.
+
+    Raises:
+        CredentialsError: There are no credentials.
+        ConfigurationError: A setting can't work.
+    """
+    with explained("boto3"):
+        session: Any = new_session(region)
+        if session.get_credentials() is None:
+            raise CredentialsError(
+                "there are no AWS credentials: give the worker a task role, or set AWS_PROFILE"
+            )
+        client = session.create_client(
+            "rekognition", config=_config(options, region), endpoint_url=options.endpoint_url
+        )
+    return session, client
+
+
+def find_region(option: str | None) -> str:
+    """Return the region that the option names, or else the one that boto3 would use.
 
     Raises:
         ConfigurationError: There is none.
     """
-    if wanted:
-        return wanted
+    if option:
+        return option
     region = os.environ.get("AWS_REGION")  # botocore reads AWS_DEFAULT_REGION alone
     if not region:
         with explained("boto3"):
@@ -258,12 +206,23 @@ def find_region(wanted: str | None) -> str:
     return region
 
 
-def _whole(operation: str, answer: Answer, members: frozenset[str]) -> dict[str, Any]:
-    """The answer from its own bytes."""
+def _config(options: RekognitionOptions, region: str) -> Config:
+    return Config(
+        region_name=region,
+        connect_timeout=options.connect_timeout_seconds,
+        read_timeout=options.read_timeout_seconds,
+        max_pool_connections=options.max_concurrency,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        user_agent_extra="retinue",
+    )
+
+
+def _checked(operation: str, answer: Answer, members: frozenset[str]) -> dict[str, Any]:
+    """Return the answer's body, unless it isn't an answer of this operation."""
     body = answer.body
     if not members & body.keys():
-        # A proxy's page, or an answer cut off: it must not pass for "nothing found".
-        raise RetriableError(f"{operation}: this is no answer: {str(body)[:200]}")
+        # A proxy's page must not pass for "nothing found".
+        raise RetriableError(f"{operation}: unreadable answer: {str(body)[:200]}")
     if answer.request_id:
         body["ResponseMetadata"] = {"RequestId": answer.request_id}
     return body

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from retinue_sdk import Findings
 
 from retinue_rekognition import convert
-from retinue_rekognition.one_call import OneCallDetector
+from retinue_rekognition.detector import OneCallDetector
 from retinue_rekognition.options import RekognitionOptions
 
 

@@ -1,8 +1,9 @@
 """A face collection, as the search needs it."""
 
+import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from threading import Lock
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -18,14 +19,14 @@ KEPT = "retinue"
 """Beginning of the external image id of unknown faces that are kept."""
 
 STALE_SECONDS = 900.0
-"""Age at which a temporary face belongs to no search any more: its worker has died."""
+"""Age from which a temporary face belongs to no search: its worker has died."""
 
 PAGE = 4_096
 """Most faces that ListFaces tells and DeleteFaces deletes at once."""
 
 
 class FaceCollection:
-    """One collection. Safe to use from several threads.
+    """One collection.
 
     Args:
         api: Rekognition.
@@ -33,55 +34,65 @@ class FaceCollection:
     """
 
     def __init__(self, api: Api, collection_id: str) -> None:
-        """Call nothing yet."""
         self._api = api
         self._collection_id = collection_id
-        self._lock = Lock()
         self._to_delete: set[str] = set()
 
-    def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Call an operation on this collection, at its pace.
+    async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Call an operation on this collection.
 
         Raises:
             DetectorError: It failed.
         """
-        return self._api.call(operation, {"CollectionId": self._collection_id, **parameters})
+        return await self._api.call(operation, {"CollectionId": self._collection_id, **parameters})
 
-    def face_model_version(self) -> str | None:
-        """The model version of the collection's faces.
+    async def face_model_version(self) -> str | None:
+        """Return the model version of the collection's faces.
 
         Raises:
             DetectorNotReadyError: There is no such collection.
         """
         try:
-            version = self.call("DescribeCollection").get("FaceModelVersion")
+            description = await self.call("DescribeCollection")
         except DetectorNotReadyError as error:
             raise DetectorNotReadyError(
                 f"option collection_id: {self._collection_id!r} in {self._api.region} "
                 f"cannot be used: {error}"
             ) from error
+        version = description.get("FaceModelVersion")
         return version if isinstance(version, str) else None
 
-    def delete(self, face_ids: Iterable[str]) -> None:
+    async def index(self, **parameters: Any) -> dict[str, Any]:
+        """Index the faces of an image. If that is cancelled, delete them when the answer is there.
+
+        Raises:
+            DetectorError: It failed.
+        """
+        indexing = asyncio.ensure_future(self.call("IndexFaces", **parameters))
+        try:
+            return await asyncio.shield(indexing)
+        except asyncio.CancelledError:
+            with suppress(DetectorError):
+                await self.delete(indexed_ids(await indexing))
+            raise
+
+    async def delete(self, face_ids: Iterable[str]) -> None:
         """Delete faces, and those whose deletion failed before.
 
         Raises:
-            DetectorError: It failed; they are deleted with the next ones.
+            DetectorError: It failed. They are deleted with the next ones.
         """
-        with self._lock:
-            self._to_delete |= set(face_ids)
-            waiting = sorted(self._to_delete)
-        for start in range(0, len(waiting), PAGE):
-            batch = waiting[start : start + PAGE]
-            self.call("DeleteFaces", FaceIds=batch)
-            with self._lock:
-                self._to_delete -= set(batch)
+        waiting = sorted(self._to_delete.union(face_ids))
+        self._to_delete.clear()  # no other call may delete them a second time
+        try:
+            while waiting:
+                await self.call("DeleteFaces", FaceIds=waiting[:PAGE])
+                del waiting[:PAGE]
+        finally:
+            self._to_delete.update(waiting)
 
-    def sweep(self) -> int:
-        """Delete temporary faces that a worker left behind when it died.
-
-        Returns:
-            How many there were.
+    async def sweep(self) -> int:
+        """Delete temporary faces that a worker left behind when it died, and return their number.
 
         Raises:
             DetectorError: It failed.
@@ -89,44 +100,51 @@ class FaceCollection:
         oldest = time.time() - STALE_SECONDS
         stale = [
             str(face.get("FaceId"))
-            for face in self._faces()
+            async for face in self._faces()
             if (since := temporary_since(face)) is not None and since < oldest
         ]
         if stale:
-            self.delete(stale)
+            await self.delete(stale)
         return len(stale)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Try once more to delete what could not be deleted."""
         try:
             if self._to_delete:
-                self.delete(())
+                await self.delete(())
         except DetectorError:
             return  # the next start sweeps
 
-    def _faces(self) -> Iterator[dict[str, Any]]:
+    async def _faces(self) -> AsyncIterator[dict[str, Any]]:
         page: dict[str, Any] = {}
         while True:
             token = page.get("NextToken")
             more = {"NextToken": token} if token else {}
-            page = self.call("ListFaces", MaxResults=PAGE, **more)
-            yield from items(page.get("Faces"))
+            page = await self.call("ListFaces", MaxResults=PAGE, **more)
+            for face in items(page.get("Faces")):
+                yield face
             if not page.get("NextToken"):
                 return
 
 
+def indexed_ids(answer: Mapping[str, Any]) -> set[str]:
+    """Return the ids of the faces that IndexFaces added."""
+    faces = (record.get("Face") for record in items(answer.get("FaceRecords")))
+    return {str(face.get("FaceId", "")) for face in faces if isinstance(face, dict)}
+
+
 def temporary_id(image_id: UUID) -> str:
-    """An external image id for faces that must not stay; it says since when they are there."""
+    """Return an external image id for faces that must not stay. It holds the time."""
     return f"{TEMPORARY}:{int(time.time())}:{image_id}"
 
 
 def kept_id(image_id: UUID) -> str:
-    """The external image id for an image's unknown faces, the same whenever it is indexed."""
+    """Return the external image id for an image's unknown faces: the same each time."""
     return f"{KEPT}:{image_id}"
 
 
 def temporary_since(face: Mapping[str, Any]) -> float | None:
-    """Since when a temporary face is there, in Unix seconds; ``None`` if it is not temporary."""
+    """Return when a temporary face was added, in Unix seconds; ``None`` if it isn't temporary."""
     mark, _, rest = str(face.get("ExternalImageId", "")).partition(":")
     if mark != TEMPORARY:
         return None

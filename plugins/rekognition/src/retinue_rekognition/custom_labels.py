@@ -1,5 +1,6 @@
 """rekognition-custom-labels: what your own model finds, in the image or at places in it."""
 
+import asyncio
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar
@@ -16,10 +17,16 @@ from retinue_sdk import (
 )
 
 from retinue_rekognition import convert
-from retinue_rekognition.api import Api, find_region
-from retinue_rekognition.custom_model import CustomModel, model_status, projects, versions
+from retinue_rekognition.api import find_region
+from retinue_rekognition.custom_model import (
+    CustomModel,
+    ModelApi,
+    model_status,
+    projects,
+    versions,
+)
+from retinue_rekognition.detector import OneCallDetector
 from retinue_rekognition.image_parameter import MAX_SENT_BYTES
-from retinue_rekognition.one_call import OneCallDetector
 from retinue_rekognition.options import Ratio, RekognitionOptions, percent
 from retinue_rekognition.version_arn import PATTERN, VersionArn
 
@@ -61,7 +68,7 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
     max_sent_bytes: ClassVar[int] = MAX_SENT_BYTES
 
     def __init__(self, options: CustomLabelsOptions) -> None:
-        """Hold the ARN against the region; call nothing.
+        """Compare the ARN with the region.
 
         Raises:
             ConfigurationError: The model is in another region than the one that is called.
@@ -90,9 +97,8 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
     @property
     def managed_model(self) -> ManagedModel:
         """The model, to be started and stopped."""
-        return CustomModel(
-            self.arn, lambda: _connected(self.options, self.region), self.options.project_arn
-        )
+        api = ModelApi(self.options, self.region)
+        return CustomModel(self.arn, api.call, self.options.project_arn)
 
     @classmethod
     def find_models(cls, patterns: Sequence[str]) -> Sequence[ManagedModel]:
@@ -104,8 +110,7 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
         """
         if not patterns:
             return ()
-        options = RekognitionOptions()
-        api = _connected(options, find_region(None))
+        api = ModelApi(RekognitionOptions(), find_region(None))
         found: list[ManagedModel] = []
         for project in projects(api.call):
             project_arn = str(project.get("ProjectArn"))
@@ -113,19 +118,18 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
                 arn = str(told.get("ProjectVersionArn"))
                 wanted = any(fnmatchcase(name, p) for name in (arn, project_arn) for p in patterns)
                 if wanted and model_status(told).state in COSTLY:
-                    found.append(CustomModel(VersionArn.parse(arn), lambda: api, project_arn))
+                    found.append(CustomModel(VersionArn.parse(arn), api.call, project_arn))
         return found
 
-    def start(self) -> None:
-        """Make the clients, and make sure that there is such a model; it need not run.
+    async def prepare(self) -> None:
+        """Make sure that the model exists. It need not run.
 
         Raises:
             ConfigurationError: The account or the project has no such version.
             DetectorNotReadyError: AWS cannot be asked now.
         """
-        super().start()
         try:
-            self.managed_model.describe()
+            await asyncio.to_thread(self.managed_model.describe)
         except RetriableError as error:
             raise DetectorNotReadyError(str(error)) from error
 
@@ -142,13 +146,6 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
     def findings(self, response: dict[str, Any]) -> Findings:
         """Labels of the image, and of places in it."""
         return convert.custom_labels(response)
-
-
-def _connected(options: RekognitionOptions, region: str) -> Api:
-    """An API of its own, unpaced: the keeper calls a few times a minute."""
-    api = Api(options, region)
-    api.connect()
-    return api
 
 
 def _check_project(project_arn: str, version: VersionArn) -> None:

@@ -1,14 +1,23 @@
-"""A Custom Labels model version as something that is started and stopped."""
+"""A Custom Labels model version as something that is started and stopped, through boto3."""
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from retinue_sdk import ConfigurationError, ModelState, ModelStatus
+from botocore import xform_name
+from retinue_sdk import ConfigurationError, ModelState, ModelStatus, RetriableError
 
-from retinue_rekognition.api import Api
+from retinue_rekognition.api import rekognition
+from retinue_rekognition.errors import CredentialsError, explained
+from retinue_rekognition.options import RekognitionOptions
 from retinue_rekognition.prices import USD_PER_UNIT_MINUTE
 from retinue_rekognition.version_arn import VersionArn
+
+if TYPE_CHECKING:
+    from types_boto3_rekognition import RekognitionClient
+
+Call = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+"""Calls an operation with parameters and returns its answer."""
 
 STATES: Mapping[str, ModelState] = {
     "TRAINING_IN_PROGRESS": ModelState.PREPARING,
@@ -26,25 +35,54 @@ STATES: Mapping[str, ModelState] = {
     "DEPRECATED": ModelState.UNUSABLE,
     "EXPIRED": ModelState.UNUSABLE,
 }
-"""Every status of the service model's enum ``ProjectVersionStatus``; a test holds them together."""
+"""Every status of the service model's enum ``ProjectVersionStatus``; a test compares them."""
+
+
+class ModelApi:
+    """The operations on models, called by a boto3 client: a few times a minute, from a thread.
+
+    Args:
+        options: Endpoint and timeouts.
+        region: Where to call.
+    """
+
+    def __init__(self, options: RekognitionOptions, region: str) -> None:
+        self._options = options
+        self._region = region
+        self._client: RekognitionClient | None = None
+
+    def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Call an operation once.
+
+        Raises:
+            DetectorError: The call failed. The class says what to do next.
+            ConfigurationError: The call can never work.
+        """
+        if self._client is None:
+            _, self._client = rekognition(self._options, self._region)
+        try:
+            with explained(operation):
+                answer = getattr(self._client, xform_name(operation))(**parameters)
+        except CredentialsError:
+            self._client = None  # the next call looks for new credentials
+            raise
+        if answer.keys() <= {"ResponseMetadata"}:
+            raise RetriableError(f"{operation}: unreadable answer")
+        return dict(answer)
 
 
 class CustomModel:
-    """A model version at AWS. The waiters of botocore are not used: they give up too early.
+    """A model version at AWS. botocore's waiters aren't used: they give up too early.
 
     Args:
         arn: Its ARN.
-        connect: Makes the API, connected, on first use.
+        call: Calls Rekognition.
         project_arn: Its project's ARN, if known; otherwise AWS is asked once.
     """
 
-    def __init__(
-        self, arn: VersionArn, connect: Callable[[], Api], project_arn: str | None = None
-    ) -> None:
-        """Call nothing yet."""
+    def __init__(self, arn: VersionArn, call: Call, project_arn: str | None = None) -> None:
         self._arn = arn
-        self._connect = connect
-        self._api: Api | None = None
+        self._call = call
         self._project_arn = project_arn
 
     @property
@@ -66,7 +104,7 @@ class CustomModel:
         """
         if self._project_arn is None:
             self._project_arn = self._find_project()
-        for told in versions(self._called, self._project_arn, self._arn.version):
+        for told in versions(self._call, self._project_arn, self._arn.version):
             if told.get("ProjectVersionArn") == self._arn.arn:
                 return model_status(told)
         raise ConfigurationError(
@@ -80,7 +118,7 @@ class CustomModel:
         Raises:
             DetectorError: There was no answer, or it was a refusal.
         """
-        self._called(
+        self._call(
             "StartProjectVersion", {"ProjectVersionArn": self.name, "MinInferenceUnits": units}
         )
 
@@ -90,21 +128,16 @@ class CustomModel:
         Raises:
             DetectorError: There was no answer, or it was a refusal.
         """
-        self._called("StopProjectVersion", {"ProjectVersionArn": self.name})
-
-    def _called(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        if self._api is None:
-            self._api = self._connect()
-        return self._api.call(operation, parameters)
+        self._call("StopProjectVersion", {"ProjectVersionArn": self.name})
 
     def _find_project(self) -> str:
-        """The project's ARN, by its name.
+        """Return the project's ARN.
 
         Raises:
             ConfigurationError: The account has no such project.
         """
         wanted = self._arn
-        for project in projects(self._called, wanted.project):
+        for project in projects(self._call, wanted.project):
             arn = str(project.get("ProjectArn"))
             account = arn.split(":")[4]
             if account != wanted.account:
@@ -122,7 +155,7 @@ class CustomModel:
 
 
 def model_status(told: Mapping[str, Any]) -> ModelStatus:
-    """What a description of a version means; a status that nobody foresaw means: wait."""
+    """Return what the description of a version means. An unknown status means: wait."""
     status = str(told.get("Status") or "without a status")
     units = told.get("MinInferenceUnits")
     return ModelStatus(
@@ -133,35 +166,26 @@ def model_status(told: Mapping[str, Any]) -> ModelStatus:
     )
 
 
-def projects(
-    called: Callable[[str, Mapping[str, Any]], dict[str, Any]], name: str | None = None
-) -> Iterator[dict[str, Any]]:
-    """Custom Labels projects of the account, all or the one of that name."""
+def projects(call: Call, name: str | None = None) -> Iterator[dict[str, Any]]:
+    """Return the account's Custom Labels projects, or the one of that name."""
     wanted = {"ProjectNames": [name]} if name else {}
-    return _paged(called, "DescribeProjects", wanted, "ProjectDescriptions")
+    return _paged(call, "DescribeProjects", wanted, "ProjectDescriptions")
 
 
-def versions(
-    called: Callable[[str, Mapping[str, Any]], dict[str, Any]],
-    project_arn: str,
-    name: str | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Versions of a project, all or the one of that name."""
+def versions(call: Call, project_arn: str, name: str | None = None) -> Iterator[dict[str, Any]]:
+    """Return a project's versions, or the one of that name."""
     wanted: dict[str, Any] = {"ProjectArn": project_arn}
     if name:
         wanted["VersionNames"] = [name]
-    return _paged(called, "DescribeProjectVersions", wanted, "ProjectVersionDescriptions")
+    return _paged(call, "DescribeProjectVersions", wanted, "ProjectVersionDescriptions")
 
 
 def _paged(
-    called: Callable[[str, Mapping[str, Any]], dict[str, Any]],
-    operation: str,
-    parameters: Mapping[str, Any],
-    key: str,
+    call: Call, operation: str, parameters: Mapping[str, Any], key: str
 ) -> Iterator[dict[str, Any]]:
     token: str | None = None
     while True:
-        answer = called(operation, {**parameters, **({"NextToken": token} if token else {})})
+        answer = call(operation, {**parameters, **({"NextToken": token} if token else {})})
         yield from answer.get(key) or ()
         token = answer.get("NextToken")
         if not token:

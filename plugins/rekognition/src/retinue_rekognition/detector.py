@@ -1,47 +1,49 @@
-"""What all detectors of this plugin do alike."""
+"""What all detectors of this plugin have in common."""
 
+import asyncio
 import time
+from abc import abstractmethod
 from io import BytesIO
-from threading import Lock
 from typing import Any, ClassVar, TypeVar
 
 from retinue_sdk import (
+    AsyncDetector,
     Capabilities,
-    Detector,
+    ConfigurationError,
     DetectorError,
     DetectorNotReadyError,
+    Findings,
+    Image,
     ImageReference,
     Input,
-    Paced,
-    RetinueError,
-    StandIn,
+    LocalService,
 )
 
 from retinue_rekognition.api import Api, find_region
-from retinue_rekognition.errors import RejectedError
-from retinue_rekognition.image_parameter import MAX_SENT_BYTES
+from retinue_rekognition.errors import RejectedError, UnreadableObjectError
+from retinue_rekognition.image_parameter import MAX_SENT_BYTES, image_parameter
 from retinue_rekognition.options import RekognitionOptions
 from retinue_rekognition.prices import price
 from retinue_rekognition.quotas import default_requests_per_second, quota
 
 OptionsT = TypeVar("OptionsT", bound=RekognitionOptions)
 
-STAND_IN = StandIn(
+EMULATOR = LocalService(
     service="Amazon Rekognition",
     module="retinue_rekognition_emulator",
     variable="AWS_ENDPOINT_URL_REKOGNITION",
     option="endpoint_url",
-    honesty="It recognises nothing: labels, faces, names and confidences are invented, always the "
-    "same for the same photograph. Only colours, brightness, sharpness and the places of boxes "
+    disclaimer="It recognises nothing: labels, faces, names and confidences are invented, always "
+    "the same for the same photograph. Only colours, brightness, sharpness and the places of boxes "
     "come from the pixels. Prices are what Amazon would bill.",
 )
 """The emulator of retinue-rekognition-emulator, which needs no account."""
 
 CONTROL_SECONDS = 600.0
-"""How long it is believed that the options are fine, after a good image was accepted."""
+"""How long the options count as valid after a control image was accepted."""
 
 
-class RekognitionDetector(Detector[OptionsT]):
+class RekognitionDetector(AsyncDetector[OptionsT]):
     """A detector that asks Rekognition about each image.
 
     Attributes:
@@ -55,10 +57,10 @@ class RekognitionDetector(Detector[OptionsT]):
     operation: ClassVar[str]
     operations: ClassVar[tuple[str, ...]]
     max_sent_bytes: ClassVar[int] = MAX_SENT_BYTES
-    stand_in: ClassVar[StandIn | None] = STAND_IN
+    local_service: ClassVar[LocalService | None] = EMULATOR
 
     def __init__(self, options: OptionsT) -> None:
-        """Find the region, on which the quota depends; call nothing.
+        """Find the region, on which the quota depends.
 
         Raises:
             ConfigurationError: No region is known.
@@ -66,12 +68,12 @@ class RekognitionDetector(Detector[OptionsT]):
         super().__init__(options)
         self.region = find_region(options.region)
         self._api: Api | None = None
-        self._control_lock = Lock()
-        self._options_fine_until = 0.0
+        self._checking_options = asyncio.Lock()
+        self._options_valid_until = 0.0
 
     @property
     def capabilities(self) -> Capabilities:
-        """One image a call, many calls at once, at the quota's pace."""
+        """Many calls at a time, within the quota."""
         by_reference = self.options.send == "reference"
         return Capabilities(
             input=Input.REFERENCE if by_reference else Input.BYTES,
@@ -81,7 +83,9 @@ class RekognitionDetector(Detector[OptionsT]):
             ),
             quotas={
                 self._quota(operation): (
-                    self.options.requests_per_second if operation in self.set_pace else None
+                    self.options.requests_per_second
+                    if operation in self.operations_of_rate_option
+                    else None
                 )
                 or default_requests_per_second(operation, self.region)
                 for operation in self.operations
@@ -89,18 +93,14 @@ class RekognitionDetector(Detector[OptionsT]):
         )
 
     @property
-    def set_pace(self) -> frozenset[str]:
-        """Operations of which the option ``requests_per_second`` speaks."""
+    def operations_of_rate_option(self) -> frozenset[str]:
+        """The operations whose quota the option ``requests_per_second`` sets."""
         return frozenset({self.operation})
 
     @property
     def billed_for(self) -> tuple[str, ...]:
         """What each billed image is billed for, by the names of the price table."""
         return (self.operation,)
-
-    def paced_operation(self, operation: str) -> Paced:
-        """Wait until an operation may be called; then call it inside."""
-        return self.paced(self._quota(operation))
 
     def _quota(self, operation: str) -> str:
         return quota(operation, self.region, self.options.account)
@@ -116,63 +116,125 @@ class RekognitionDetector(Detector[OptionsT]):
             raise DetectorNotReadyError(f"{self.name} was not started, or is closed")
         return self._api
 
-    def start(self) -> None:
-        """Make the clients.
+    async def start(self) -> None:
+        """Make the clients, and check what the options name.
 
         Raises:
-            ConfigurationError: An option cannot work.
-            DetectorNotReadyError: There are no credentials.
+            ConfigurationError: An option can't work.
+            DetectorNotReadyError: There are no credentials, or what an option names isn't there.
         """
-        RekognitionDetector.close(self)  # an earlier start may have failed half-way
-        api = Api(self.options, self.region, self.paced_operation)
-        api.connect()
-        self._api = api
+        await self.close()
+        self._api = Api(
+            self.options, self.region, lambda operation: self.rate_limited(self._quota(operation))
+        )
+        try:
+            await self._api.connect()
+            await self.prepare()
+        except BaseException:
+            await self.close()
+            raise
 
-    def close(self) -> None:
+    async def prepare(self) -> None:
+        """Check what the options name. Called by ``start``, when Rekognition can be called.
+
+        Raises:
+            ConfigurationError: An option can't work.
+            DetectorNotReadyError: What an option names isn't there yet.
+        """
+        return
+
+    async def close(self) -> None:
         """Close connections."""
         api, self._api = self._api, None
         if api is not None:
-            api.close()
+            await api.aclose()
 
-    def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
-        """Why Rekognition could not read the image from S3."""
-        return self.api.why_unreadable(reference, complaint)
+    async def detect(self, image: Image) -> Findings:
+        """Ask Rekognition about an image.
 
-    def check_options(
+        Raises:
+            DetectorError: Rekognition couldn't look at it.
+        """
+        try:
+            try:
+                return await self.look(image)
+            except UnreadableObjectError as error:
+                raise await self.why_unreadable(image.reference, str(error)) from error
+        except ConfigurationError as error:  # the worker runs: too late to refuse the start
+            raise DetectorNotReadyError(str(error)) from error
+
+    @abstractmethod
+    async def look(self, image: Image) -> Findings:
+        """Make the calls that an image needs.
+
+        Raises:
+            UnreadableObjectError: Rekognition couldn't read the image from S3.
+            DetectorError: Rekognition couldn't look at it.
+        """
+
+    async def ask(self, image: Image, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Call an operation with the image.
+
+        Raises:
+            DetectorError: The call failed. A rejected parameter is blamed on the image only after
+                a control image was accepted with the same options.
+        """
+        sent = image_parameter(image, self.options.send, max_sent_bytes=self.max_sent_bytes)
+        try:
+            return await self.api.call(operation, {**parameters, "Image": sent})
+        except RejectedError as error:
+            await self.check_options(operation, parameters, error)
+            raise
+
+    async def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
+        """Return why Rekognition couldn't read the image from S3."""
+        return await self.api.why_unreadable(reference, complaint)
+
+    async def check_options(
         self, operation: str, parameters: dict[str, Any], complaint: DetectorError
     ) -> None:
-        """Make sure that it is the image that Rekognition rejects, and not an option.
+        """Make sure that Rekognition rejects the image and not an option.
 
         InvalidParameterException means either, and its message ("Request has Invalid Parameters",
-        boto/botocore#1366) does not say which. A small picture that is beyond doubt is sent with
-        the same options: if it is rejected too, no image is to blame. It costs one image, at most
-        once in ``CONTROL_SECONDS``.
+        boto/botocore#1366) doesn't say which. A control image is sent with the same options. If it
+        is rejected too, no image is to blame. It costs one image, at most once in
+        ``CONTROL_SECONDS``.
 
         Raises:
             DetectorNotReadyError: An option is rejected.
         """
-        with self._control_lock:
-            if time.monotonic() < self._options_fine_until:
+        async with self._checking_options:
+            if time.monotonic() < self._options_valid_until:
                 return
+            control = {"Bytes": await asyncio.to_thread(control_image)}
             try:
-                self.api.call(operation, {**parameters, "Image": {"Bytes": control_image()}})
+                await self.api.call(operation, {**parameters, "Image": control})
             except RejectedError as error:
                 raise DetectorNotReadyError(
                     f"{complaint}. A plain picture is rejected as well, so an option of "
                     f"{self.name} is at fault: {self.options.model_dump(exclude_defaults=True)}"
                 ) from error
-            self._options_fine_until = time.monotonic() + CONTROL_SECONDS
+            self._options_valid_until = time.monotonic() + CONTROL_SECONDS
 
 
-def as_result(error: RetinueError) -> DetectorError:
-    """An error as the answer for an image."""
-    if isinstance(error, DetectorError):
-        return error
-    return DetectorNotReadyError(str(error))  # ConfigurationError: too late to refuse the start
+class OneCallDetector(RekognitionDetector[OptionsT]):
+    """A detector that calls one operation for each image."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """Return the request's parameters besides the image."""
+
+    @abstractmethod
+    def findings(self, response: dict[str, Any]) -> Findings:
+        """Return what the operation's answer means."""
+
+    async def look(self, image: Image) -> Findings:
+        """Call the operation."""
+        return self.findings(await self.ask(image, self.operation, self.parameters()))
 
 
 def control_image() -> bytes:
-    """A picture that every operation accepts: 160 × 160 pixels, PNG."""
+    """Return a picture that every operation accepts: 160 × 160 pixels, PNG."""
     from PIL import Image as PillowImage
 
     file = BytesIO()

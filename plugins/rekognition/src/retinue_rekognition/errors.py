@@ -31,9 +31,9 @@ class Next(StrEnum):
     REJECTED = "rejected"
     """The image or an option is outside the limits: find out which."""
     NOT_READY = "not_ready"
-    """It holds for every image: wait until somebody has mended it."""
+    """It holds for every image: wait until an operator has fixed it."""
     CREDENTIALS = "credentials"
-    """As ``NOT_READY``; next time the credentials are looked up anew."""
+    """As ``NOT_READY``; the next call looks for new credentials."""
     CONFIGURATION = "configuration"
     """It holds for every image and will not pass: a setting is wrong."""
 
@@ -178,21 +178,16 @@ _MISCONFIGURED = (
 )
 
 
-BOTOCORES = (aws.ClientError, aws.BotoCoreError, ResponseParserError, OSError)
-"""What botocore raises, and libcurl in its place."""
-
-
 @contextmanager
 def explained(operation: str) -> Iterator[None]:
-    """Turn what botocore raises into errors that say what to do next."""
+    """Turn botocore's errors into errors that say what to do next."""
     try:
         yield
-    except BOTOCORES as error:
-        raise meaning(error, operation) from error
+    except (aws.ClientError, aws.BotoCoreError, ResponseParserError, OSError) as error:
+        raise _meaning(error, operation) from error
 
 
-def meaning(error: Exception, operation: str) -> RetinueError:
-    """What an error of botocore's says about what to do next."""
+def _meaning(error: Exception, operation: str) -> RetinueError:
     if isinstance(error, aws.ClientError):
         return explain(error, operation)
     if isinstance(error, _WITHOUT_CREDENTIALS):
@@ -204,7 +199,7 @@ def meaning(error: Exception, operation: str) -> RetinueError:
 
 
 def explain(error: aws.ClientError, operation: str) -> RetinueError:
-    """The error that an answer of AWS stands for."""
+    """Return the error that stands for AWS's answer."""
     response: Any = error.response
     told = response.get("Error", {})
     code = str(told.get("Code", "")).rpartition("#")[2]

@@ -17,9 +17,9 @@ from retinue_sdk import (
 )
 
 from retinue_rekognition import convert
+from retinue_rekognition.detector import RekognitionDetector
 from retinue_rekognition.errors import RejectedError, UnreadableObjectError
 from retinue_rekognition.image_parameter import image_parameter
-from retinue_rekognition.many_calls import ManyCallsDetector
 from retinue_rekognition.options import QualityFilter, Ratio, RekognitionOptions, percent
 from retinue_rekognition.s3 import ANY_ETAG
 
@@ -41,7 +41,7 @@ class FaceCompareOptions(RekognitionOptions):
     """How good a face must be to be compared."""
 
 
-class FaceCompareDetector(ManyCallsDetector[FaceCompareOptions]):
+class FaceCompareDetector(RekognitionDetector[FaceCompareOptions]):
     """Compares up to 100 faces with the reference's, by CompareFaces."""
 
     name: ClassVar[str] = "rekognition-face-compare"
@@ -70,16 +70,15 @@ class FaceCompareDetector(ManyCallsDetector[FaceCompareOptions]):
         """The SHA-256 of the reference image's file; an S3 object is known by its name."""
         return "" if self._source_file is None else hashlib.sha256(self._source_file).hexdigest()
 
-    def start(self) -> None:
+    async def prepare(self) -> None:
         """Make sure that there is a face in the reference image. Costs one image.
 
         Raises:
             ConfigurationError: There is none, or it cannot be read as an image.
             DetectorNotReadyError: It cannot be had now.
         """
-        super().start()
         try:
-            self._check_reference()
+            await self._check_reference()
         except InvalidImageError as error:
             if not error.retryable:
                 raise ConfigurationError(f"option reference_image: {error}") from error
@@ -90,7 +89,7 @@ class FaceCompareDetector(ManyCallsDetector[FaceCompareOptions]):
                 retry_after_seconds=error.retry_after_seconds,
             ) from error
 
-    def look(self, image: Image) -> Findings:
+    async def look(self, image: Image) -> Findings:
         """Compare the faces; an image without faces has no matches."""
         options = self.options
         target = image_parameter(image, options.send, max_sent_bytes=self.max_sent_bytes)
@@ -101,46 +100,46 @@ class FaceCompareDetector(ManyCallsDetector[FaceCompareOptions]):
             "QualityFilter": options.quality_filter,
         }
         try:
-            answer = self.api.call(self.operation, parameters)
+            answer = await self.api.call(self.operation, parameters)
         except RejectedError as error:
             # "If no faces are detected in the source or target images, CompareFaces returns an
             # InvalidParameterException error" (API reference). Which, and is it that at all?
-            return self._without_faces(image, error)
+            return await self._without_faces(image, error)
         return convert.compared_faces(answer, person=self._person)
 
-    def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
+    async def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
         """As in the base class; but it may also be the reference image that cannot be read."""
-        why = super().why_unreadable(reference, complaint)
+        why = await super().why_unreadable(reference, complaint)
         if isinstance(why, RetriableError) and self._source_object is not None:
-            why_source = super().why_unreadable(self._source_object, complaint)
+            why_source = await super().why_unreadable(self._source_object, complaint)
             if not isinstance(why_source, RetriableError):
                 return DetectorNotReadyError(f"option reference_image: {why_source}")
         return why
 
-    def _without_faces(self, image: Image, complaint: RejectedError) -> Findings:
+    async def _without_faces(self, image: Image, complaint: RejectedError) -> Findings:
         """No findings, if there is really no face in the image.
 
         Raises:
             DetectorError: Something else is wrong.
         """
-        answer = self.ask(image, "DetectFaces", {"Attributes": ["DEFAULT"]})
+        answer = await self.ask(image, "DetectFaces", {"Attributes": ["DEFAULT"]})
         if convert.items(answer.get("FaceDetails")):
             try:
-                self._check_reference()
+                await self._check_reference()
             except (ConfigurationError, InvalidImageError) as error:
                 raise DetectorNotReadyError(f"reference image: {error}") from error
             raise complaint
         raw = {"CompareFaces": {"Error": str(complaint)}, "DetectFaces": answer}
         return convert.compared_faces(raw, person=self._person)
 
-    def _check_reference(self) -> None:
+    async def _check_reference(self) -> None:
         parameters = {"Image": self._source, "Attributes": ["DEFAULT"]}
         try:
-            answer = self.api.call("DetectFaces", parameters)
+            answer = await self.api.call("DetectFaces", parameters)
         except UnreadableObjectError as error:
             if self._source_object is None:
                 raise
-            raise super().why_unreadable(self._source_object, str(error)) from error
+            raise await super().why_unreadable(self._source_object, str(error)) from error
         if not convert.items(answer.get("FaceDetails")):
             raise ConfigurationError(
                 f"option reference_image: there is no face in {self.options.reference_image}"

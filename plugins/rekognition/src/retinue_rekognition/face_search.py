@@ -5,13 +5,21 @@ ways: index the image and search by face id, or cut the faces out and search eac
 here is decided by the option ``send``; see the plugin's README for cost and privacy.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
-from retinue_sdk import DetectorError, DetectorNotReadyError, Findings, Image, RetriableError
+from retinue_sdk import (
+    BoundingBox,
+    DetectorError,
+    DetectorNotReadyError,
+    Findings,
+    Image,
+    RetriableError,
+)
 
 from retinue_rekognition import convert
 from retinue_rekognition.collection import (
@@ -21,10 +29,10 @@ from retinue_rekognition.collection import (
     temporary_id,
     temporary_since,
 )
-from retinue_rekognition.crops import crop
+from retinue_rekognition.crops import Crop, crop
+from retinue_rekognition.detector import RekognitionDetector
 from retinue_rekognition.errors import RejectedError
 from retinue_rekognition.image_parameter import image_parameter
-from retinue_rekognition.many_calls import ManyCallsDetector
 from retinue_rekognition.options import QualityFilter, Ratio, RekognitionOptions, percent
 
 logger = logging.getLogger(__name__)
@@ -36,8 +44,8 @@ face."""
 SAME_FACE_IOU = 0.3
 """Overlap from which the face that was searched is the one that was meant."""
 
-_OWN_QUOTA = frozenset({"SearchFacesByImage", "SearchFaces", "IndexFaces"})
-"""Operations that the option ``requests_per_second`` speaks of; AWS gives them one quota each, of
+_SEARCHING = frozenset({"SearchFacesByImage", "SearchFaces", "IndexFaces"})
+"""Operations whose quota the option ``requests_per_second`` sets. AWS gives each of them a quota of
 the same size."""
 
 
@@ -104,7 +112,7 @@ class _Answers:
         self.billed_units += "Error" not in answer
 
 
-class FaceSearchDetector(ManyCallsDetector[FaceSearchOptions]):
+class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
     """Searches every face in a collection, and can add the unknown ones to it."""
 
     name: ClassVar[str] = "rekognition-face-search"
@@ -120,63 +128,61 @@ class FaceSearchDetector(ManyCallsDetector[FaceSearchOptions]):
     )
 
     def __init__(self, options: FaceSearchOptions) -> None:
-        """Call nothing yet."""
         super().__init__(options)
         self._opened: FaceCollection | None = None
         self._face_model_version: str | None = None
 
     @property
-    def set_pace(self) -> frozenset[str]:
-        """The operations whose quotas are of one size."""
-        return _OWN_QUOTA
+    def operations_of_rate_option(self) -> frozenset[str]:
+        """The searching operations, whose quotas AWS keeps equal."""
+        return _SEARCHING
 
     @property
     def model_version(self) -> str | None:
         """The model version of the collection's faces."""
         return self._face_model_version
 
-    def start(self) -> None:
-        """Find the collection, and clear away what a dead worker left in it.
+    async def prepare(self) -> None:
+        """Find the collection, and delete what a dead worker left in it.
 
         Raises:
             DetectorNotReadyError: There is no such collection, or it may not be used.
         """
-        super().start()
         self._opened = FaceCollection(self.api, self.options.collection_id)
-        self._face_model_version = self._opened.face_model_version()
-        if self._indexes and (left := self._opened.sweep()):
+        self._face_model_version = await self._opened.face_model_version()
+        if self._indexes and (left := await self._opened.sweep()):
             logger.info("%s deleted %d temporary faces of a worker that died", self.name, left)
 
-    def close(self) -> None:
-        """Delete what is left to delete; close connections."""
+    async def close(self) -> None:
+        """Delete what is left to delete, and close connections."""
         if self._opened is not None:
-            self._opened.close()
+            await self._opened.close()
             self._opened = None
-        super().close()
+        await super().close()
 
-    def look(self, image: Image) -> Findings:
+    async def look(self, image: Image) -> Findings:
         """Find the faces, and search each."""
         answers = _Answers()
         try:
-            return self._look(image, answers)
+            return await self._look(image, answers)
         except DetectorError as error:
             error.billed_units += answers.billed_units
             raise
 
-    def _look(self, image: Image, answers: _Answers) -> Findings:
+    async def _look(self, image: Image, answers: _Answers) -> Findings:
         if self.options.index_unknown:
-            return self._by_index(image, answers, keep_unknown=True)
-        detected = self.ask(image, "DetectFaces", {"Attributes": ["DEFAULT"]})
+            return await self._by_index(image, answers, keep_unknown=True)
+        detected = await self.ask(image, "DetectFaces", {"Attributes": ["DEFAULT"]})
         answers.keep("DetectFaces", detected)
         faces = _largest_first(convert.items(detected.get("FaceDetails")))
         if len(faces) > 1 and self.options.send == "reference":
-            return self._by_index(image, answers, keep_unknown=False)
+            return await self._by_index(image, answers, keep_unknown=False)
         if len(faces) == 1:
             sent = image_parameter(image, self.options.send)
-            searched = [(faces[0], self._search_image(answers, sent))]
+            searched = [(faces[0], await self._search_image(answers, sent))]
         else:
             searched = [
-                (face, self._search_crop(answers, image, face))
+                (face, await self._search_crop(answers, image, face))
                 for face in faces[: self.options.max_faces]
             ]
             searched += [(face, ()) for face in faces[self.options.max_faces :]]
@@ -192,12 +198,14 @@ class FaceSearchDetector(ManyCallsDetector[FaceSearchOptions]):
             raise DetectorNotReadyError(f"{self.name} was not started, or is closed")
         return self._opened
 
-    def _search_image(self, answers: _Answers, sent: dict[str, Any]) -> Sequence[convert.Item]:
+    async def _search_image(
+        self, answers: _Answers, sent: dict[str, Any]
+    ) -> Sequence[convert.Item]:
         """Search the largest face of a picture."""
-        answer = self._search(answers, "SearchFacesByImage", Image=sent)
+        answer = await self._search(answers, "SearchFacesByImage", Image=sent)
         return self._known(answer.get("FaceMatches"))
 
-    def _search_crop(
+    async def _search_crop(
         self, answers: _Answers, image: Image, face: convert.Item
     ) -> Sequence[convert.Item]:
         """Cut a face out and search it; no match if Rekognition finds another one in the crop."""
@@ -205,20 +213,20 @@ class FaceSearchDetector(ManyCallsDetector[FaceSearchOptions]):
         if box is None:
             return ()
         for margin in MARGINS:
-            part = crop(image.pixels(), box, margin=margin)
+            part = await asyncio.to_thread(_cut_out, image, box, margin)
             if part is None:
                 break
-            answer = self._search(answers, "SearchFacesByImage", Image={"Bytes": part.png})
+            answer = await self._search(answers, "SearchFacesByImage", Image={"Bytes": part.png})
             seen = convert.bounding_box(answer.get("SearchedFaceBoundingBox"))
             if seen is not None and part.in_image(seen).iou(box) >= SAME_FACE_IOU:
                 return self._known(answer.get("FaceMatches"))
         return ()
 
-    def _search(self, answers: _Answers, operation: str, **parameters: Any) -> dict[str, Any]:
+    async def _search(self, answers: _Answers, operation: str, **parameters: Any) -> dict[str, Any]:
         """Search once. A face that is too poor to be searched has no matches."""
         options = self.options
         try:
-            answer = self._collection.call(
+            answer = await self._collection.call(
                 operation,
                 FaceMatchThreshold=percent(options.min_similarity),
                 MaxFaces=options.max_matches,
@@ -230,7 +238,7 @@ class FaceSearchDetector(ManyCallsDetector[FaceSearchOptions]):
         answers.add(operation, answer)
         return answer
 
-    def _by_index(self, image: Image, answers: _Answers, *, keep_unknown: bool) -> Findings:
+    async def _by_index(self, image: Image, answers: _Answers, *, keep_unknown: bool) -> Findings:
         """Index the faces, search them by id, and delete those that are not to stay.
 
         Whatever happens in between, the faces of this image are deleted again, unless they are
@@ -239,8 +247,7 @@ class FaceSearchDetector(ManyCallsDetector[FaceSearchOptions]):
         options, collection = self.options, self._collection
         own_id = kept_id(image.image_id) if keep_unknown else temporary_id(image.image_id)
         sent = image_parameter(image, options.send)
-        indexed = collection.call(
-            "IndexFaces",
+        indexed = await collection.index(
             Image=sent,
             ExternalImageId=own_id,
             MaxFaces=options.max_faces,
@@ -253,7 +260,7 @@ class FaceSearchDetector(ManyCallsDetector[FaceSearchOptions]):
         searched: list[tuple[convert.Item, Sequence[convert.Item]]] = []
         try:
             for face_id, record in records.items():
-                found = self._search_id(answers, face_id, siblings=len(records))
+                found = await self._search_id(answers, face_id, siblings=len(records))
                 others = [match for match in found if _face_id(match) not in records]
                 earlier = [m for m in others if _external_id(m) == own_id]
                 known = self._known([m for m in others if _external_id(m) != own_id])
@@ -266,16 +273,18 @@ class FaceSearchDetector(ManyCallsDetector[FaceSearchOptions]):
                 searched.append((self._told(record, kept), known))
         finally:
             if doomed:
-                collection.delete(doomed)
+                await collection.delete(doomed)
         searched += [
             (_unindexed(face), ()) for face in convert.items(indexed.get("UnindexedFaces"))
         ]
         return convert.searched_faces(answers.raw, searched, billed_units=answers.billed_units)
 
-    def _search_id(self, answers: _Answers, face_id: str, *, siblings: int) -> list[dict[str, Any]]:
+    async def _search_id(
+        self, answers: _Answers, face_id: str, *, siblings: int
+    ) -> list[dict[str, Any]]:
         """Matches of an indexed face, among them its siblings of the same image."""
         try:
-            answer = self._collection.call(
+            answer = await self._collection.call(
                 "SearchFaces",
                 FaceId=face_id,
                 FaceMatchThreshold=percent(self.options.min_similarity),
@@ -299,6 +308,11 @@ class FaceSearchDetector(ManyCallsDetector[FaceSearchOptions]):
             return {**kept, **told, "Consent": self.options.consent}
         ids = {"FaceId", "ImageId", "ExternalImageId"}
         return {key: value for key, value in _face(record).items() if key not in ids} | told
+
+
+def _cut_out(image: Image, face: BoundingBox, margin: float) -> Crop | None:
+    """Cut a face out of an image. It takes milliseconds, so not on the event loop's thread."""
+    return crop(image.pixels(), face, margin=margin)
 
 
 def _face(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pydantic import Field
 from retinue_sdk import Findings
 
 from retinue_rekognition import convert
-from retinue_rekognition.one_call import OneCallDetector
+from retinue_rekognition.detector import OneCallDetector
 from retinue_rekognition.options import Ratio, RekognitionOptions, percent
 
 

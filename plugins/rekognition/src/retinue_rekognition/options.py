@@ -43,7 +43,7 @@ class RekognitionOptions(DetectorOptions):
     """How long to wait for an answer."""
 
     endpoint_url: Annotated[str | None, Field(pattern=r"^https?://"), Operational()] = None
-    """Another Rekognition endpoint: a VPC endpoint, or a stand-in for tests."""
+    """Another Rekognition endpoint: a VPC endpoint, or an emulator."""
 
     s3_endpoint_url: Annotated[str | None, Field(pattern=r"^https?://"), Operational()] = None
     """Another S3 endpoint; S3 is asked why Rekognition could not read an image."""

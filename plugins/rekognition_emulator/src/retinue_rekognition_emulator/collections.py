@@ -7,7 +7,7 @@ from threading import RLock
 from typing import Any
 
 from retinue_rekognition_emulator.faults import AwsError
-from retinue_rekognition_emulator.images import Face, Seen
+from retinue_rekognition_emulator.images import Face, ImageContent
 
 FACE_MODEL_VERSION = "7.0"
 
@@ -69,7 +69,7 @@ class Collections:
         with self.lock:
             return sorted(self._collections)
 
-    def index(self, name: str, seen: Seen, face: Face, external_id: str | None) -> Record:
+    def index(self, name: str, seen: ImageContent, face: Face, external_id: str | None) -> Record:
         """Remember a face; the same face of the same image is remembered once."""
         with self.lock:
             collection = self.get(name)

@@ -46,7 +46,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ImageContent:
     """An image as the endpoint sees it.
 
     Attributes:
@@ -84,7 +84,7 @@ def s3_source(address: str | None = None) -> Source:
     return read
 
 
-def look(image: dict[str, Any], source: Source | None, *, smallest_px: int = 80) -> Seen:
+def look(image: dict[str, Any], source: Source | None, *, smallest_px: int = 80) -> ImageContent:
     """See the image of a request.
 
     Raises:
@@ -108,7 +108,7 @@ def look(image: dict[str, Any], source: Source | None, *, smallest_px: int = 80)
     return _see(stored.data, smallest_px)
 
 
-def invented(name: bytes) -> Seen:
+def invented(name: bytes) -> ImageContent:
     """An image of which only the name is known: nought to three faces."""
     digest = hashlib.sha256(name).digest()
     faces = [
@@ -118,11 +118,11 @@ def invented(name: bytes) -> Seen:
         )
         for number in range(digest[0] % 4)
     ]
-    return Seen(digest, faces)
+    return ImageContent(digest, faces)
 
 
 @lru_cache(maxsize=256)
-def _see(data: bytes, smallest_px: int) -> Seen:
+def _see(data: bytes, smallest_px: int) -> ImageContent:
     try:
         with PillowImage.open(BytesIO(data), formats=("JPEG", "PNG")) as file:
             picture = ImageOps.exif_transpose(file).convert("RGB")
@@ -138,7 +138,7 @@ def _see(data: bytes, smallest_px: int) -> Seen:
             Face(face.identity, place)
             for face, place in zip(seen.faces, measured.places, strict=False)
         ]
-    return Seen(seen.digest, painted, measured)
+    return ImageContent(seen.digest, painted, measured)
 
 
 def _painted_faces(pixels: Any) -> list[Face] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from retinue_rekognition_emulator.collections import FACE_MODEL_VERSION, Collections, similarity
 from retinue_rekognition_emulator.faults import AwsError
-from retinue_rekognition_emulator.images import Face, Seen, Source, look
+from retinue_rekognition_emulator.images import Face, ImageContent, Source, look
 from retinue_rekognition_emulator.training_operations import TrainingOperations
 from retinue_rekognition_emulator.version_operations import VersionOperations
 from retinue_rekognition_emulator.versions import Versions
@@ -52,7 +52,7 @@ class Operations:
             **self.projects.known,
         }
 
-    def _see(self, image: dict[str, Any], *, smallest_px: int = 80) -> Seen:
+    def _see(self, image: dict[str, Any], *, smallest_px: int = 80) -> ImageContent:
         return look(image, self.source, smallest_px=smallest_px)
 
     def detect_labels(self, request: dict[str, Any]) -> Answer:
@@ -280,7 +280,7 @@ def _arn(name: str) -> str:
     return f"aws:rekognition:us-east-1:123456789012:collection/{name}"
 
 
-def _label(seen: Seen, number: int) -> Answer:
+def _label(seen: ImageContent, number: int) -> Answer:
     name, parents, category = LABELS[number]
     somewhere = [
         {"Width": 0.2, "Height": 0.3, "Left": -0.01 + 0.3 * n, "Top": 0.1} for n in range(2)
@@ -300,7 +300,7 @@ def _label(seen: Seen, number: int) -> Answer:
     }
 
 
-def _properties(seen: Seen, request: dict[str, Any]) -> Answer:
+def _properties(seen: ImageContent, request: dict[str, Any]) -> Answer:
     """Measured; without pixels, the one sharpness above 100 that Amazon was seen to answer."""
     settings = request.get("Settings", {}).get("ImageProperties", {})
     if seen.measured is None:

@@ -19,8 +19,8 @@ from retinue_rekognition_emulator.operations import Operations
 
 TARGET_PREFIX = "RekognitionService."
 CONTENT_TYPE = "application/x-amz-json-1.1"
-MARK = "invented by Retinue's stand-in, not by Amazon Rekognition"
-MARK_VERSION = "stand-in"
+MARK = "invented by Retinue's emulator, not by Amazon Rekognition"
+MARK_VERSION = "emulator"
 """In place of a model's version, so that the history tells invented runs from Amazon's."""
 
 _KEY_ID = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/rekognition/aws4_request")
@@ -149,7 +149,7 @@ class Endpoint:
 def marked(answer: dict[str, Any]) -> dict[str, Any]:
     """The answer, saying whose it is: it reaches the history as the run's raw response."""
     versions = {key: MARK_VERSION for key in answer if key.endswith("ModelVersion")}
-    return answer | versions | {"StandIn": MARK}
+    return answer | versions | {"Emulator": MARK}
 
 
 class _Server(ThreadingHTTPServer):

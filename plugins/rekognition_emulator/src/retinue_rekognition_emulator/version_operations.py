@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from retinue_rekognition_emulator.faults import AwsError
-from retinue_rekognition_emulator.images import Seen, Source, look
+from retinue_rekognition_emulator.images import ImageContent, Source, look
 from retinue_rekognition_emulator.versions import HOSTED, Project, Version, Versions
 
 Answer = dict[str, Any]
@@ -121,7 +121,7 @@ def _version(version: Version) -> Answer:
     return told
 
 
-def _labels(seen: Seen, number: int, name: str) -> list[Answer]:
+def _labels(seen: ImageContent, number: int, name: str) -> list[Answer]:
     """A label for the whole image, or in up to two places."""
     draw = seen.digest[10 + number % 16]
     confidence = 40 + draw / 256 * 59.5

@@ -190,7 +190,7 @@ class Plugins:
         thread.start()
         thread.join(timeout_seconds)
         if thread.is_alive():
-            log.error("plugins_left_behind", timeout_seconds=timeout_seconds)
+            log.error("plugin_stop_timed_out", timeout_seconds=timeout_seconds)
 
     def _stopping(self, takers: Sequence[pluggy.HookImpl], timeout_seconds: float) -> None:
         deadline = time.monotonic() + timeout_seconds

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from retinue_sdk import AnyDetector, ConfigurationError, Detector, hookimpl
+from retinue_sdk import AnyDetector, AsyncDetector, ConfigurationError, Detector, hookimpl
 
 ENTRY_POINT_GROUP = "retinue"
 """The entry point group by which a distribution says that it is a plugin."""
@@ -168,13 +168,14 @@ def _register_all(module: ModuleType) -> None:
         member
         for member in vars(module).values()
         if isinstance(member, type)
-        and issubclass(member, Detector)
+        and issubclass(member, Detector | AsyncDetector)
         and member.__module__ == module.__name__
         and not inspect.isabstract(member)
     ]
     if not detectors:
         raise ConfigurationError(
-            f"{module.__file__} defines no detector: give it a subclass of retinue_sdk.Detector, "
+            f"{module.__file__} defines no detector: give it a subclass of "
+            "retinue_sdk.Detector or retinue_sdk.AsyncDetector, "
             "or begin its name with an underscore"
         )
 

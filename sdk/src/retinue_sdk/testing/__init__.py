@@ -5,10 +5,17 @@ from retinue_sdk.testing.check import Check, NotApplicableError, Suite
 from retinue_sdk.testing.checks import CHECKS
 from retinue_sdk.testing.report import CheckResult, Report, run_checks
 from retinue_sdk.testing.subject import Fault, Subject
-from retinue_sdk.testing.suites import BaseBatches, BaseConcurrent, BaseDetector, BasePixels
+from retinue_sdk.testing.suites import (
+    BaseAsync,
+    BaseBatches,
+    BaseConcurrent,
+    BaseDetector,
+    BasePixels,
+)
 
 __all__ = [
     "CHECKS",
+    "BaseAsync",
     "BaseBatches",
     "BaseConcurrent",
     "BaseDetector",

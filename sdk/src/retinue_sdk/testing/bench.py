@@ -1,19 +1,22 @@
 """Where a detector is tried: made, started and called as a worker would, and watched."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from threading import Thread
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from retinue_sdk.decode import Pixels
 from retinue_sdk.detection import Findings
-from retinue_sdk.detector import AnyDetector, Capabilities, Result
+from retinue_sdk.detector import AnyDetector, AsyncDetector, Capabilities, Result
 from retinue_sdk.errors import ConfigurationError, DetectorError
 from retinue_sdk.image import Image
 from retinue_sdk.limits import ImageLimits
 from retinue_sdk.options import DetectorOptions
 from retinue_sdk.reference import ImageReference
+from retinue_sdk.testing.event_loop import EventLoopThread
 from retinue_sdk.testing.subject import Subject
 
 T = TypeVar("T")
@@ -57,23 +60,24 @@ class WatchedImage(Image):
 
 
 class Bench:
-    """One detector for one check; a context manager that closes it at the end.
+    """One detector for one check, as a context manager that closes it at the end.
 
-    Calls are made as a worker makes them: on another thread than ``start``, with a time limit, and
-    an error that is raised holds for every image of the batch.
+    Calls are made as a worker makes them, with a time limit. A ``Detector`` is called on another
+    thread than ``start``, and an error that it raises holds for every image of the batch. The
+    coroutines of an ``AsyncDetector`` run on one event loop.
 
     Args:
         subject: What is checked.
     """
 
     def __init__(self, subject: Subject) -> None:
-        """Make nothing yet."""
         self.subject = subject
         self._detector: AnyDetector | None = None
         self._made: AnyDetector | None = None
+        self._event_loop: EventLoopThread | None = None
 
     def __enter__(self) -> Self:
-        """Nothing to do: the detector is made when a check asks for it."""
+        """Return the bench. The detector is made when a check asks for it."""
         return self
 
     def __exit__(
@@ -82,11 +86,13 @@ class Bench:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the detector, whatever it thinks of that: a check of its own looks at closing."""
+        """Close the detector, and ignore its errors: another check looks at closing."""
         detector, self._detector = self._detector, None
         if detector is not None:
             with suppress(Exception):
-                self._within(detector.close, "close()", min(CLOSE_SECONDS, self._seconds))
+                self._close(detector, min(CLOSE_SECONDS, self._seconds))
+        if self._event_loop is not None:
+            self._event_loop.close()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -144,7 +150,10 @@ class Bench:
             CheckFailedError: It does not start; says why.
         """
         try:
-            self._within(detector.start, "start()", self._seconds)
+            if isinstance(detector, AsyncDetector):
+                self._await(detector.start(), "start()", self._seconds)
+            else:
+                self._within(detector.start, "start()", self._seconds)
         except (DetectorError, ConfigurationError) as error:
             raise CheckFailedError(
                 f"the detector does not start: {type(error).__name__}: {error}"
@@ -156,7 +165,7 @@ class Bench:
         Raises:
             CheckFailedError: It takes too long.
         """
-        self._within(detector.close, "close()", self._seconds)
+        self._close(detector, self._seconds)
 
     def image(self, data: bytes, name: str = "photograph.png") -> WatchedImage:
         """A file as an image, where the detector's service can read it."""
@@ -176,17 +185,24 @@ class Bench:
     def detect(
         self, images: Sequence[Image], detector: AnyDetector | None = None
     ) -> Sequence[Result]:
-        """What the detector answers, one result an image.
+        """Return the detector's answers, one for each image.
 
         Raises:
-            CheckFailedError: It raised something unforeseen, did not answer in time, or did not
-                answer with one result for each image.
+            CheckFailedError: It raised something that isn't a ``DetectorError``, did not answer in
+                time, or did not answer with one result for each image.
         """
         called = detector or self.detector
-        try:
-            answer = self._within(lambda: list(called.detect(images)), "detect()", self._seconds)
-        except DetectorError as error:
-            return [error] * len(images)
+        answer: Sequence[Result]
+        if isinstance(called, AsyncDetector):
+            answer = self._await(_detect_each(called, images), "detect()", self._seconds)
+        else:
+            blocking = called
+            try:
+                answer = self._within(
+                    lambda: list(blocking.detect(images)), "detect()", self._seconds
+                )
+            except DetectorError as error:
+                return [error] * len(images)
         if len(answer) != len(images):
             raise CheckFailedError(f"{len(answer)} answers for {len(images)} images")
         for result in answer:
@@ -215,29 +231,69 @@ class Bench:
     def _seconds(self) -> float:
         return self.subject.timeout_seconds
 
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a check's own coroutine on the event loop on which the detector runs.
+
+        Raises:
+            CheckFailedError: It raised something that isn't a ``DetectorError``, or took too long.
+        """
+        return self._await(coroutine, "the check", 3 * self._seconds)
+
+    def _close(self, detector: AnyDetector, seconds: float) -> None:
+        if isinstance(detector, AsyncDetector):
+            self._await(detector.close(), "close()", seconds)
+        else:
+            self._within(detector.close, "close()", seconds)
+
+    def _await(self, coroutine: Coroutine[Any, Any, T], what: str, seconds: float) -> T:
+        """Run a coroutine on the event loop. It is cancelled if it hangs."""
+        if self._event_loop is None:
+            self._event_loop = EventLoopThread()
+        return _outcome(self._event_loop.submit(coroutine), what, seconds)
+
     def _within(self, call: Callable[[], T], what: str, seconds: float) -> T:
         """Call something on a thread of its own, which is abandoned if it hangs."""
-        results: list[T] = []
-        errors: list[BaseException] = []
+        future: Future[T] = Future()
 
         def work() -> None:
             try:
-                results.append(call())
+                future.set_result(call())
             except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
-                errors.append(error)
+                future.set_exception(error)
 
-        thread = Thread(target=work, name=f"check {what}", daemon=True)
-        thread.start()
-        thread.join(seconds)
-        if errors and isinstance(errors[0], DetectorError | ConfigurationError):
-            raise errors[0]
-        if errors:
-            raise CheckFailedError(
-                f"{what} raised {type(errors[0]).__name__}: {errors[0]}"
-            ) from errors[0]
-        if not results:
-            raise CheckFailedError(f"{what} did not end within {seconds:g} seconds")
-        return results[0]
+        Thread(target=work, name=f"check {what}", daemon=True).start()
+        return _outcome(future, what, seconds)
+
+
+async def _detect_each(detector: AsyncDetector[Any], images: Sequence[Image]) -> list[Result]:
+    async def detect(image: Image) -> Result:
+        try:
+            return await detector.detect(image)
+        except DetectorError as error:
+            return error
+
+    return await asyncio.gather(*map(detect, images))
+
+
+def _outcome(future: "Future[T]", what: str, seconds: float) -> T:
+    """Return a call's result.
+
+    Raises:
+        DetectorError: The call raised it.
+        ConfigurationError: The call raised it.
+        CheckFailedError: The call raised something else, or hangs.
+    """
+    wait([future], seconds)
+    if not future.done():
+        future.cancel()
+        raise CheckFailedError(f"{what} did not end within {seconds:g} seconds")
+    error = None if future.cancelled() else future.exception()
+    if isinstance(error, DetectorError | ConfigurationError | CheckFailedError):
+        raise error
+    if error is not None or future.cancelled():
+        raised = error or asyncio.CancelledError()
+        raise CheckFailedError(f"{what} raised {type(raised).__name__}: {raised}") from error
+    return future.result()
 
 
 def _suffix(data: bytes) -> str:

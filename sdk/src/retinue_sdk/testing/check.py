@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from retinue_sdk.detector import Capabilities, Input
+from retinue_sdk.detector import AsyncDetector, Input
 from retinue_sdk.testing.bench import Bench, CheckFailedError
 
 
@@ -23,25 +23,31 @@ class Suite(StrEnum):
     """Detectors that declare ``max_batch_size`` above 1."""
     CONCURRENT = "BaseConcurrent"
     """Detectors that declare ``max_concurrency`` above 1."""
+    ASYNC = "BaseAsync"
+    """Subclasses of ``AsyncDetector``."""
 
-    def why_not(self, capabilities: Capabilities) -> str | None:
-        """Why a detector with these capabilities is spared; ``None`` if it is not."""
+    def why_not(self, bench: Bench) -> str | None:
+        """Return why the checks aren't for this detector; ``None`` if they are."""
+        capabilities = bench.capabilities
+        is_async = issubclass(bench.subject.detector, AsyncDetector)
         match self:
+            case Suite.ASYNC if not is_async:
+                return "the detector isn't an AsyncDetector"
             case Suite.PIXELS if capabilities.input is not Input.PIXELS:
                 return f"the detector's input is {capabilities.input}, not pixels"
-            case Suite.BATCHES if capabilities.max_batch_size == 1:
+            case Suite.BATCHES if is_async or capabilities.max_batch_size == 1:
                 return "the detector takes one image a call"
             case Suite.CONCURRENT if capabilities.max_concurrency == 1:
                 return "the detector takes one call at a time"
         return None
 
-    def check(self, capabilities: Capabilities) -> None:
-        """Spare a detector that does not declare what the suite is about.
+    def check(self, bench: Bench) -> None:
+        """Make sure that the checks are for this detector.
 
         Raises:
-            NotApplicableError: It is spared; says why.
+            NotApplicableError: They aren't. The message says why.
         """
-        reason = self.why_not(capabilities)
+        reason = self.why_not(bench)
         if reason is not None:
             raise NotApplicableError(reason)
 
@@ -73,7 +79,7 @@ class Check:
             NotApplicableError: It is not for this detector.
         """
         try:
-            self.suite.check(bench.capabilities)
+            self.suite.check(bench)
             self.look(bench)
         except NotApplicableError:
             raise

@@ -1,4 +1,4 @@
-"""Checks of a detector's life: start, close, threads, secrets, memory."""
+"""Checks of a detector's life: start, close, concurrency, secrets, memory."""
 
 import contextlib
 import io
@@ -38,11 +38,11 @@ STRETCHES = 4
 MIN_MEMORY_IMAGES = 2 * (STRETCHES + 1)
 """Fewest images that the memory check can say something about."""
 
-MAX_THREADS = 8
-"""Most calls at once in the check of threads."""
+MAX_CALLS = 8
+"""Most calls at a time in the check of concurrency."""
 
 ROUNDS = 3
-"""How often each of those threads calls."""
+"""How often each of them is repeated."""
 
 
 @CHECKS.add(
@@ -69,17 +69,17 @@ def restart(bench: Bench) -> None:
 
 
 @CHECKS.add(
-    "threads",
+    "concurrent-equals-singles",
     "Calls at the same time get the answers that they get one after the other",
     remedy="keep what belongs to a call in local variables or behind a lock, or declare "
     "max_concurrency=1",
     suite=Suite.CONCURRENT,
 )
-def threads(bench: Bench) -> None:
-    """Different photographs from several threads, which begin together."""
+def concurrent(bench: Bench) -> None:
+    """Different photographs in several calls, which begin together."""
     bench.detector  # noqa: B018 - started before the threads begin
     alone = [bench.single(image) for image in bench.photographs()]
-    number = min(bench.capabilities.max_concurrency, MAX_THREADS)
+    number = min(bench.capabilities.max_concurrency, MAX_CALLS)
     together = Barrier(number)
 
     def call(index: int) -> None:
@@ -89,7 +89,7 @@ def threads(bench: Bench) -> None:
                 image = bench.image(bench.subject.photographs[place], f"{index}-{turn}.png")
                 together.wait(bench.subject.timeout_seconds)
                 result = bench.single(image)
-                where = f"photograph {place}, alone and on {number} threads"
+                where = f"photograph {place}, alone and in {number} calls at a time"
                 expect_same(alone[place], result, where)
         except BaseException:
             together.abort()  # nobody need wait for this thread

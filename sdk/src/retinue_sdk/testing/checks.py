@@ -2,6 +2,7 @@
 
 from retinue_sdk.testing import (
     check_answers,
+    check_async,
     check_errors,
     check_images,
     check_life,
@@ -11,7 +12,14 @@ from retinue_sdk.testing.check import Check
 
 CHECKS: tuple[Check, ...] = tuple(
     check
-    for module in (check_options, check_answers, check_images, check_errors, check_life)
+    for module in (
+        check_options,
+        check_answers,
+        check_images,
+        check_errors,
+        check_life,
+        check_async,
+    )
     for check in module.CHECKS.all
 )
 """Every check that there is."""

@@ -60,9 +60,7 @@ class BaseDetector(_Checked, suite=Suite.DETECTOR):
             if isinstance(base, type) and issubclass(base, SUITES) and base not in SUITES
         }
         missing = [
-            suite
-            for suite in Suite
-            if suite.why_not(retinue_bench.capabilities) is None and suite not in given
+            suite for suite in Suite if suite.why_not(retinue_bench) is None and suite not in given
         ]
         if missing:
             classes = (
@@ -85,5 +83,15 @@ class BaseConcurrent(_Checked, suite=Suite.CONCURRENT):
     """What a detector must do that declares ``max_concurrency`` above 1."""
 
 
-SUITES: tuple[type[_Checked], ...] = (BaseDetector, BasePixels, BaseBatches, BaseConcurrent)
+class BaseAsync(_Checked, suite=Suite.ASYNC):
+    """What an ``AsyncDetector`` must do."""
+
+
+SUITES: tuple[type[_Checked], ...] = (
+    BaseDetector,
+    BasePixels,
+    BaseBatches,
+    BaseConcurrent,
+    BaseAsync,
+)
 """The classes to subclass."""

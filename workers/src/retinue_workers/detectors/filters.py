@@ -3,141 +3,81 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import replace
-from functools import partial
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass, replace
 
 import structlog
-from retinue_sdk import (
-    AnyDetector,
-    Capabilities,
-    Detection,
-    Detector,
-    Findings,
-    FutureDetector,
-    Image,
-    ImageReference,
-    InvalidImageError,
-    Pacer,
-    Result,
-)
+from retinue_sdk import Detection, Findings, ImageReference, InvalidImageError, Result
 from retinue_sdk.errors import format_error
 from retinue_sdk.plugins.manager import Filter
 
 log = structlog.get_logger(__name__)
 
 
-class FilteredDetector(Detector[Any]):
-    """Stands in for a detector, and passes its findings through filters.
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The filters of all plugins, in the order in which they are applied; false if there are none.
 
-    Args:
-        detector: The detector.
-        filters: At least one, in the order in which they are applied.
+    Attributes:
+        filters: The filters.
     """
 
-    name: ClassVar[str]
+    filters: Sequence[Filter] = ()
 
-    def __init__(self, detector: AnyDetector, filters: Sequence[Filter]) -> None:
-        """Filter nothing yet."""
-        super().__init__(detector.options)
-        self._own = detector
-        self._filters = filters
+    def __bool__(self) -> bool:
+        return bool(self.filters)
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """The detector's own."""
-        return self._own.capabilities
+    def fingerprint(self, detector: str) -> str:
+        """Return a detector's fingerprint with filters: their versions change what is found.
 
-    @property
-    def pacer(self) -> Pacer:
-        """The detector's own."""
-        return self._own.pacer
-
-    @pacer.setter
-    def pacer(self, pacer: Pacer) -> None:
-        self._own.pacer = pacer
-
-    @property
-    def model_version(self) -> str | None:
-        """The detector's own."""
-        return self._own.model_version
-
-    def fingerprint(self) -> str:
-        """The detector's own, and the filters' names and versions: they change what is found."""
-        text = json.dumps([self._own.fingerprint(), *(one.source for one in self._filters)])
+        Args:
+            detector: The fingerprint of the detector itself.
+        """
+        if not self.filters:
+            return detector
+        text = json.dumps([detector, *(one.source for one in self.filters)])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def start(self) -> None:
-        """Start the detector."""
-        self._own.start()
+    def apply(self, detector: str, image: ImageReference, findings: Findings) -> Result:
+        """Pass findings through the filters.
 
-    def close(self) -> None:
-        """Close the detector."""
-        self._own.close()
+        Args:
+            detector: The detector's name.
+            image: The image it looked at.
+            findings: What it found.
 
-    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Have the detector look, and filter what it found. What is no answer passes as it is."""
-        results = self._own.detect(images)
-        if not isinstance(results, list | tuple) or len(results) != len(images):
-            return results  # the lane says what is wrong with it
-        return [
-            self._filtered(image.reference, result) if isinstance(result, Findings) else result
-            for image, result in zip(images, results, strict=True)
-        ]
-
-    def _filtered(self, image: ImageReference, findings: Findings) -> Result:
+        Returns:
+            The filtered findings, without the raw response if a filter returned anything; or
+            ``filter_failed`` if a filter raised, so that nothing unfiltered is recorded.
+        """
         try:
             detections = tuple(replace(found) for found in findings.detections)
         except Exception:  # noqa: BLE001 - not worth a filter's time; refused when recorded
             return findings
-        touched = False
-        for one in self._filters:
+        is_filtered = False
+        for one in self.filters:
             try:
-                kept = one.apply(image=image, detector=self.name, detections=detections)
+                kept = one.apply(image=image, detector=detector, detections=detections)
                 if kept is not None:
                     detections = _checked(kept)
-                    touched = True
-            except BaseException as error:  # even SystemExit must not take the thread down
-                log.exception("filter_failed", detector=self.name, filter=one.source)
+                    is_filtered = True
+            except BaseException as error:  # SystemExit must not end the thread
+                log.exception("filter_failed", detector=detector, filter=one.source)
                 return InvalidImageError(
-                    f"{one.source}: {format_error(error)}", code="filter_failed", retryable=True
+                    f"{one.source}: {format_error(error)}",
+                    code="filter_failed",
+                    retryable=True,
+                    billed_units=findings.billed_units,
                 )
-        if not touched:
+        if not is_filtered:
             return findings
         return replace(findings, detections=detections, raw_response=None)
 
 
-class FilteredFutureDetector(FilteredDetector, FutureDetector[Any]):
-    """The same for a detector whose answers are futures."""
-
-    def submit(self, image: Image) -> "Future[Result]":
-        """Have the detector look, and filter what it finds. What is no future passes as it is."""
-        own: object = cast("FutureDetector[Any]", self._own).submit(image)
-        if not isinstance(own, Future):
-            return cast("Future[Result]", own)
-        filtered: Future[Result] = Future()
-        own.add_done_callback(partial(self._pass_on, image.reference, filtered))
-        return filtered
-
-    def _pass_on(
-        self, image: ImageReference, filtered: "Future[Result]", own: "Future[Any]"
-    ) -> None:
-        try:
-            result = own.result(0)
-        except BaseException as error:  # noqa: BLE001 - the lane looks at it
-            filtered.set_exception(error)
-            return
-        if isinstance(result, Findings):
-            result = self._filtered(image, result)
-        filtered.set_result(result)
-
-
 def _checked(kept: object) -> tuple[Detection, ...]:
-    """What a filter returned, if it is detections.
+    """Return what a filter returned, if it is detections.
 
     Raises:
-        TypeError: It is not.
+        TypeError: It isn't.
         ValueError: One breaks the SDK's rules.
     """
     if not isinstance(kept, Sequence):
@@ -146,13 +86,3 @@ def _checked(kept: object) -> tuple[Detection, ...]:
         if not isinstance(found, Detection):
             raise TypeError(f"a filter returned a {type(found).__name__} among the detections")
     return tuple(replace(found) for found in kept)
-
-
-def filtered(detector: AnyDetector, filters: Sequence[Filter]) -> AnyDetector:
-    """The detector, with filters if there are any, under its name and version."""
-    if not filters:
-        return detector
-    described = {"name": detector.name, "version": detector.version}
-    base = FilteredFutureDetector if isinstance(detector, FutureDetector) else FilteredDetector
-    kind = cast("type[FilteredDetector]", type("Filtered", (base,), described))
-    return kind(detector, filters)

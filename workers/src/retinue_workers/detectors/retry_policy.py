@@ -1,6 +1,11 @@
-"""What to do with a detector's answer for one image."""
+"""The retry policy: what to do with a detector's answer about one image.
+
+This is the table "Errors by what to do next" of docs/architecture.md, as one function.
+"""
 
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from typing import TypeAlias
 
 import structlog
@@ -13,15 +18,43 @@ from retinue_sdk import (
 )
 from retinue_sdk.errors import format_error
 
-from retinue_workers.attempt import Attempt
-from retinue_workers.detectors.calls import MisansweredError
-from retinue_workers.detectors.isolation.errors import DetectorCrashedError
-from retinue_workers.limits.backoff import backoff_seconds, bounded
+from retinue_workers.detectors.errors import (
+    DetectorCrashedError,
+    DetectorTimeoutError,
+    InvalidAnswerError,
+)
+from retinue_workers.limits.backoff import backoff_seconds, bounded, requeue_seconds
+from retinue_workers.work import Requeue, Task
 
 log = structlog.get_logger(__name__)
 
 PROBE_SECONDS = 5.0
-"""Wait before a detector that was not ready is tried again, where it does not say itself."""
+"""Wait before a detector that was not ready is called again, unless it gives a time itself."""
+
+PROBES_PER_IMAGE = 5
+"""How many calls about one image may hang while the detector is unresponsive, before the image is
+blamed. Images take turns, so that takes as many calls about every image in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of calling a detector about one image.
+
+    Attributes:
+        value: The findings, or why there are none.
+        started_at: When the call began, in UTC.
+        duration_ms: Milliseconds of the call for each of its images, without waiting.
+        batch_size: How many images shared the call.
+        is_unresponsive: Whether the detector has not answered several calls in a row.
+        reserved_usd: What is reserved of the detector's budget for the image, in US dollars.
+    """
+
+    value: Findings | BaseException
+    started_at: datetime
+    duration_ms: float = 0.0
+    batch_size: int = 1
+    is_unresponsive: bool = False
+    reserved_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +66,7 @@ class Succeed:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Record a failed run. ``retryable``: another attempt at this image can succeed."""
+    """Record a failed run. ``retryable``: another try with the same image could succeed."""
 
     code: str
     message: str
@@ -42,9 +75,9 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Ask the detector again after ``after_seconds``; ``alone`` in a batch of its own.
+    """Call the detector again after ``after_seconds``, ``alone`` in a batch of its own.
 
-    ``throttled``: the detector was told that it asks too often.
+    ``throttled``: the service refused the call because there were too many.
     """
 
     after_seconds: float
@@ -55,92 +88,78 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The detector works for no image: stop receiving, and try again after ``after_seconds``."""
+    """The detector works for no image: stop receiving and call it after ``after_seconds``."""
 
     after_seconds: float
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HandBack:
-    """Record nothing and let the queue deliver the message again after ``after_seconds``."""
-
-    after_seconds: int
-    reason: str
+Decision: TypeAlias = Succeed | Fail | Retry | Pause | Requeue
 
 
-Verdict: TypeAlias = Succeed | Fail | Retry | Pause | HandBack
-
-
-def judge(
-    answer: Findings | BaseException,
-    attempt: Attempt,
+def decide(
+    answer: Answer,
+    task: Task,
+    attempt: int,
     *,
     retrying_seconds: float,
-    batch_size: int,
     retry_window_seconds: float,
-) -> Verdict:
-    """Decide by the kind of the answer.
+) -> Decision:
+    """Decide what to do with an answer.
 
     Args:
-        answer: What the detector returned for the image, or what it raised.
-        attempt: Whose answer it is.
-        retrying_seconds: For how long it has been answered with nothing but retriable errors.
-        batch_size: How many images shared the call.
-        retry_window_seconds: How long retriable errors are tried again inside the worker.
+        answer: The answer.
+        task: Its task.
+        attempt: How many times the detector has been called for the task; 1 or more.
+        retrying_seconds: For how long the task has got nothing but retriable errors.
+        retry_window_seconds: For how long retriable errors are retried inside the worker.
     """
     try:
-        return _judge(answer, attempt, retrying_seconds, batch_size, retry_window_seconds)
-    except Exception as error:  # an exception class of a plugin's own, and not well made
-        log.exception("answer_unreadable", kind=type(answer).__name__)
-        wrong = TypeError(f"a {type(answer).__name__} that cannot be read: {format_error(error)}")
-        return _judge(wrong, attempt, retrying_seconds, batch_size, retry_window_seconds)
+        return _decide(answer, task, attempt, retrying_seconds, retry_window_seconds)
+    except Exception as error:  # an exception class of a plugin's own that is broken itself
+        log.exception("detector_result_invalid", kind=type(answer.value).__name__)
+        message = f"a {type(answer.value).__name__} that cannot be read: {format_error(error)}"
+        return _give_up("unexpected_error", message, task)
 
 
-def _judge(
-    answer: Findings | BaseException,
-    attempt: Attempt,
-    retrying_seconds: float,
-    batch_size: int,
-    retry_window_seconds: float,
-) -> Verdict:
-    match answer:
+def _decide(
+    answer: Answer, task: Task, attempt: int, retrying_seconds: float, retry_window_seconds: float
+) -> Decision:
+    value = answer.value
+    match value:
         case Findings():
-            return Succeed(answer)
+            return Succeed(value)
+        case DetectorTimeoutError() if answer.is_unresponsive and task.probes <= PROBES_PER_IMAGE:
+            return Retry(0.0, str(value))
         case InvalidImageError():
-            return Fail(str(answer.code), str(answer), bool(answer.retryable))
+            return Fail(str(value.code), str(value), bool(value.retryable))
         case DetectorNotReadyError():
-            return Pause(probe_seconds(answer), str(answer))
+            return Pause(probe_seconds(value), str(value))
         case ConfigurationError():  # found out late: as systemic as a detector that is not ready
-            return Pause(PROBE_SECONDS, str(answer))
+            return Pause(PROBE_SECONDS, str(value))
         case RetriableError() if retrying_seconds < retry_window_seconds:
-            wait_seconds = backoff_seconds(attempt.tries, at_least=answer.retry_after_seconds)
-            return Retry(wait_seconds, str(answer), throttled=bool(answer.throttled))
+            wait_seconds = backoff_seconds(attempt, at_least=value.retry_after_seconds)
+            return Retry(wait_seconds, str(value), throttled=bool(value.throttled))
         case RetriableError():
-            return _give_up("retries_exhausted", str(answer), attempt)
-        case _ if batch_size > 1:  # one image of the batch is to blame: find out which
-            return Retry(0.0, format_error(answer), alone=True)
-        case MisansweredError():  # it would say the same next time
-            return Fail("invalid_result", str(answer), retryable=True)
+            return _give_up("retries_exhausted", str(value), task)
+        case _ if answer.batch_size > 1:  # one image of the batch is to blame: find out which
+            return Retry(0.0, format_error(value), alone=True)
+        case InvalidAnswerError():  # the detector would say the same next time
+            return Fail("invalid_result", str(value), retryable=True)
         case DetectorCrashedError():
-            return _give_up("detector_crashed", str(answer), attempt)
+            return _give_up("detector_crashed", str(value), task)
         case _:
-            return _give_up("unexpected_error", format_error(answer), attempt)
+            return _give_up("unexpected_error", format_error(value), task)
 
 
-def _give_up(code: str, message: str, attempt: Attempt) -> Verdict:
-    """Leave the message for redrive; before it would be lost to sight, record the failure."""
-    if attempt.delivery.last_receive:
+def _give_up(code: str, message: str, task: Task) -> Decision:
+    """Requeue the message; record the failure before SQS would move it to the dead letters."""
+    if task.is_last_receive:
         return Fail(code, message, retryable=True)
-    return HandBack(redrive_seconds(attempt.delivery.message.receive_count), message)
-
-
-def redrive_seconds(receive_count: int) -> int:
-    """How long a message that was handed back stays hidden: 1, 2, 4 … at most 300 seconds."""
-    return int(min(300, 2 ** min(receive_count - 1, 30)))
+    return Requeue(requeue_seconds(task.message.receive_count), message)
 
 
 def probe_seconds(error: DetectorNotReadyError) -> float:
-    """How long to wait before a detector that is not ready is tried again."""
-    wait = error.retry_after_seconds
-    return PROBE_SECONDS if wait is None else bounded(wait)
+    """Return how long to wait before a detector that is not ready is called again."""
+    wait_seconds = error.retry_after_seconds
+    return PROBE_SECONDS if wait_seconds is None else bounded(wait_seconds)

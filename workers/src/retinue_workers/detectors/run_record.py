@@ -1,108 +1,140 @@
-"""From a detector's answer to the rows of the history."""
+"""From a detector's answer to the run that the history records."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any
 
-from retinue_history import Charge, DetectionRecord, RunRecord
-from retinue_sdk import BoundingBox, Detection, DetectorError, Findings, json_value
+import structlog
+from retinue_history import DetectionRecord, RunRecord, skip_event_id
+from retinue_sdk import AsyncDetector, BoundingBox, Detection, Findings, json_value
+from retinue_sdk.errors import format_error
 
-from retinue_workers.attempt import Attempt
-from retinue_workers.detectors.retry_policy import Fail
+from retinue_workers.detectors.bill import billed_units, is_plausible
+from retinue_workers.detectors.retry_policy import Answer, Fail
+from retinue_workers.detectors.runner import BlockingDetector
+from retinue_workers.limits.budget import Budget
+from retinue_workers.work import Task
+
+log = structlog.get_logger(__name__)
 
 MAX_MESSAGE_CHARACTERS = 2_000
 """Longest error message kept in a run; the log has all of it."""
 
-_DIGITS = 12
-"""Most digits of a bill before its point, and most places after it."""
-
-Bill: TypeAlias = Callable[[Decimal, datetime], tuple[Charge, ...]]
-"""Told billed units and when they were billed: what they cost, by price group."""
-
 
 class InvalidResultError(Exception):
-    """A detector answered something that cannot be recorded; the message says what."""
+    """A detector answered something that cannot be recorded."""
 
 
-def success(
-    attempt: Attempt,
-    findings: Findings,
-    *,
-    model_version: str | None,
-    charge: Bill,
-    started_at: datetime,
-    duration_ms: float,
-    max_detections: int,
-    max_response_bytes: int,
-) -> RunRecord:
-    """The run of a detector that could look at the image.
+@dataclass(frozen=True, slots=True)
+class RunRecorder:
+    """Makes the runs of one detector.
 
-    Raises:
-        InvalidResultError: There are too many detections, too long a response, values that JSON or
-            PostgreSQL cannot hold (NaN, NUL, unpaired surrogates), or things that the SDK's value
-            types do not allow.
+    Attributes:
+        budget: Prices the runs.
+        max_detections: Most detections that one image may have.
+        max_response_bytes: Largest raw response with attributes, in bytes of JSON.
     """
-    if len(findings.detections) > max_detections:
-        raise InvalidResultError(
-            f"{len(findings.detections):,} detections; the limit is {max_detections:,}"
-        )
-    detections, version, units = _checked(findings, model_version)
-    size_bytes = _size_bytes(findings.raw_response, [found.attributes for found in detections])
-    if size_bytes > max_response_bytes:
-        raise InvalidResultError(
-            f"{size_bytes:,} bytes of response and attributes; the limit is {max_response_bytes:,}"
-        )
-    units += attempt.billed_units
-    charges = charge(units, started_at)
-    return RunRecord(
-        key=attempt.key,
-        event_id=attempt.event_id,
-        outcome="succeeded",
-        retryable=False,
-        started_at=started_at,
-        duration_ms=duration_ms,
-        model_version=version,
-        billed_units=units,
-        price_usd=sum((one.price_usd for one in charges), Decimal(0)),
-        raw_response=findings.raw_response,
-        detections=detections,
-        charges=charges,
-    )
 
+    budget: Budget
+    max_detections: int
+    max_response_bytes: int
 
-def failure(
-    attempt: Attempt,
-    fail: Fail,
-    *,
-    charge: Bill,
-    started_at: datetime,
-    duration_ms: float,
-) -> RunRecord:
-    """The run of a detector that could not look at the image; it may have cost something."""
-    charges = charge(attempt.billed_units, started_at)
-    return RunRecord(
-        key=attempt.key,
-        event_id=attempt.event_id,
-        outcome="failed",
-        retryable=fail.retryable,
-        started_at=started_at,
-        duration_ms=duration_ms,
-        error_code=storable(fail.code)[:100],
-        error_message=storable(fail.message)[:MAX_MESSAGE_CHARACTERS],
-        billed_units=attempt.billed_units,
-        price_usd=sum((one.price_usd for one in charges), Decimal(0)),
-        charges=charges,
-    )
+    def success(
+        self,
+        task: Task,
+        answer: Answer,
+        findings: Findings,
+        detector: AsyncDetector[Any] | BlockingDetector,
+    ) -> RunRecord:
+        """Return the run of a detector that looked; a failed one if it cannot be recorded."""
+        try:
+            return self._success(task, answer, findings, detector.model_version)
+        except InvalidResultError as error:
+            fail = Fail("invalid_result", str(error), retryable=True)
+        except Exception as error:
+            log.exception("detector_result_invalid", detector=task.key.detector)
+            fail = Fail("invalid_result", format_error(error), retryable=True)
+        task.billed_units += billed_units(findings)  # paid for, although it cannot be recorded
+        return self.failure(task, answer, fail)
+
+    def failure(self, task: Task, answer: Answer, fail: Fail) -> RunRecord:
+        """Return the run of a detector that could not look; it may have cost something."""
+        charges = self.budget.charges(task.key.detector, task.billed_units, answer.started_at)
+        return RunRecord(
+            key=task.key,
+            event_id=task.event.event_id,
+            outcome="failed",
+            retryable=fail.retryable,
+            started_at=answer.started_at,
+            duration_ms=answer.duration_ms,
+            error_code=storable(fail.code)[:100],
+            error_message=storable(fail.message)[:MAX_MESSAGE_CHARACTERS],
+            billed_units=task.billed_units,
+            price_usd=sum((one.price_usd for one in charges), Decimal(0)),
+            charges=charges,
+        )
+
+    def skip(self, task: Task, code: str, reason: str) -> RunRecord:
+        """Return the row that says why a detector was not called, and what that saved."""
+        return RunRecord(
+            key=task.key,
+            event_id=skip_event_id(task.event.event_id),
+            outcome="skipped",
+            retryable=True,
+            started_at=datetime.now(UTC),
+            duration_ms=0.0,
+            error_code=code,
+            error_message=storable(reason)[:MAX_MESSAGE_CHARACTERS],
+            saved_usd=self.budget.unit_usd(task.key.detector),
+        )
+
+    def _success(
+        self, task: Task, answer: Answer, findings: Findings, model_version: str | None
+    ) -> RunRecord:
+        """Return the run of a detector that looked.
+
+        Raises:
+            InvalidResultError: There are too many detections, too long a response, values that
+                JSON or PostgreSQL cannot hold (NaN, NUL, unpaired surrogates), or values that the
+                SDK's types do not allow.
+        """
+        number = len(findings.detections)
+        if number > self.max_detections:
+            raise InvalidResultError(f"{number:,} detections; the limit is {self.max_detections:,}")
+        detections, version, units = _checked(findings, model_version)
+        size_bytes = _size_bytes(findings.raw_response, [found.attributes for found in detections])
+        if size_bytes > self.max_response_bytes:
+            raise InvalidResultError(
+                f"{size_bytes:,} bytes of response and attributes; "
+                f"the limit is {self.max_response_bytes:,}"
+            )
+        units += task.billed_units
+        charges = self.budget.charges(task.key.detector, units, answer.started_at)
+        return RunRecord(
+            key=task.key,
+            event_id=task.event.event_id,
+            outcome="succeeded",
+            retryable=False,
+            started_at=answer.started_at,
+            duration_ms=answer.duration_ms,
+            model_version=version,
+            billed_units=units,
+            price_usd=sum((one.price_usd for one in charges), Decimal(0)),
+            raw_response=findings.raw_response,
+            detections=detections,
+            charges=charges,
+        )
 
 
 def _checked(
     findings: Findings, model_version: str | None
 ) -> tuple[tuple[DetectionRecord, ...], str | None, Decimal]:
-    """Detections, model version and bill, with the SDK's rules asked again.
+    """Return detections, model version and bill after checking the SDK's rules again.
 
-    Nobody checks a plugin's types, and what slips through here fails in the database, where it
-    takes the runs of well-behaved detectors with it.
+    A plugin's types are not checked, and what slips through here fails in the database, together
+    with the runs of well-behaved detectors.
 
     Raises:
         InvalidResultError: They break the rules.
@@ -111,21 +143,22 @@ def _checked(
         detections = tuple([_detection(found) for found in findings.detections])
         version = _text(findings.model_version or model_version)
         units = Findings(billed_units=findings.billed_units).billed_units
-        _check_bill(units)
     except Exception as error:
         raise InvalidResultError(
             f"the findings cannot be recorded: {type(error).__name__}: {error}"
         ) from error
+    if not is_plausible(units):
+        raise InvalidResultError(f"the findings cannot be recorded: {units} billed units")
     return detections, version, units
 
 
 def _detection(found: object) -> DetectionRecord:
     if type(found) is Detection:
-        found.__post_init__()  # its rules, without building it anew
+        found.__post_init__()  # checks the rules without a copy
     elif isinstance(found, Detection):
         found = Detection(found.kind, found.label, found.confidence, found.box, found.attributes)
     else:
-        raise TypeError(f"a {type(found).__name__} is no Detection")
+        raise TypeError(f"a {type(found).__name__} is not a Detection")
     return DetectionRecord(
         found.kind, found.label, found.confidence, _edges(found.box), found.attributes
     )
@@ -139,7 +172,7 @@ def _edges(box: object) -> tuple[float, float, float, float] | None:
     elif isinstance(box, BoundingBox):
         box = BoundingBox(box.left, box.top, box.width, box.height)
     else:
-        raise TypeError(f"a {type(box).__name__} is no BoundingBox")
+        raise TypeError(f"a {type(box).__name__} is not a BoundingBox")
     return (box.left, box.top, box.width, box.height)
 
 
@@ -149,25 +182,8 @@ def _text(text: str | None) -> str | None:
     return text
 
 
-def bill_of(answer: object) -> Decimal:
-    """Units that an error says were billed, whatever a plugin made of it; 0 for findings."""
-    units = getattr(answer, "billed_units", None) if isinstance(answer, DetectorError) else None
-    try:
-        if not isinstance(units, Decimal) or not units.is_finite() or units < 0:
-            return Decimal(0)
-        _check_bill(units)
-    except ValueError:
-        return Decimal(0)
-    return units
-
-
-def _check_bill(units: Decimal) -> None:
-    if units and not -_DIGITS <= units.adjusted() <= _DIGITS:
-        raise ValueError(f"{units} billed units are beyond all measure")
-
-
 def _size_bytes(raw_response: object, attributes: Sequence[object]) -> int:
-    """The size of what else was said, as JSON.
+    """Return the size of raw response and attributes as JSON.
 
     Raises:
         InvalidResultError: It is not JSON that PostgreSQL can hold.
@@ -188,5 +204,5 @@ def _size_of(value: object, what: str) -> int:
 
 
 def storable(text: str) -> str:
-    """``text`` without what PostgreSQL cannot hold; an error message may quote anything."""
+    """Return ``text`` without what PostgreSQL cannot hold; an error message may quote anything."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode() or "?"

@@ -1,78 +1,103 @@
-"""One detector and the attempts that wait for it."""
+"""Runs one detector: batches, concurrency, pace, deadlines and pauses."""
 
+import asyncio
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
-from functools import partial
-from threading import Semaphore, Thread
+from itertools import islice
+from typing import Any, Protocol
 
 import structlog
 from retinue_sdk import (
-    AnyDetector,
+    AsyncDetector,
+    Capabilities,
     ConfigurationError,
+    DetectorError,
     DetectorNotReadyError,
-    FutureDetector,
+    DetectorOptions,
+    Findings,
+    Image,
     Input,
-    Result,
+    InvalidImageError,
 )
 from retinue_sdk.errors import format_error
 
-from retinue_workers.attempt import Attempt
-from retinue_workers.detectors.batch_queue import Schedule
-from retinue_workers.detectors.call_limiter import CallPacer
-from retinue_workers.detectors.calls import Call, Calls, detect, outcome, submit
-from retinue_workers.detectors.results import Answers, Settle
-from retinue_workers.detectors.retry_policy import (
-    PROBE_SECONDS,
-    HandBack,
-    probe_seconds,
-)
-from retinue_workers.detectors.run_records import RunRecords
-from retinue_workers.intake.prefetch import prepare
-from retinue_workers.limits.budget import Spending
-from retinue_workers.limits.rate_limits.shared_limiter import SharedPacer
-from retinue_workers.limits.receive_gate import CircuitBreaker
+from retinue_workers.detectors.call import Call, QueuedTask, current_call
+from retinue_workers.detectors.errors import DetectorTimeoutError, InvalidAnswerError
+from retinue_workers.detectors.filters import Filters
+from retinue_workers.detectors.hang_detector import HangDetector
+from retinue_workers.detectors.retry_policy import PROBE_SECONDS, Answer, probe_seconds
+from retinue_workers.intake.prefetch import Prefetch, is_loaded
+from retinue_workers.limits.budget import Budget
+from retinue_workers.limits.receive_gate import ReceiveGate
+from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.work import Task
 
 log = structlog.get_logger(__name__)
 
 CLOSE_SECONDS = 1.0
 """How long a detector may take to close, beyond what is left of the worker's grace."""
 
-STOPPING = HandBack(0, "the worker stops")
-"""The outcome of an attempt that the worker no longer has time for."""
+
+class BlockingDetector(Protocol):
+    """What the runner uses of a ``Detector``; an isolated detector's proxy has it, too."""
+
+    @property
+    def name(self) -> str:
+        """The detector's name."""
+
+    @property
+    def version(self) -> str:
+        """The detector's version."""
+
+    @property
+    def options(self) -> DetectorOptions:
+        """The detector's options."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the worker needs to know."""
+
+    @property
+    def model_version(self) -> str | None:
+        """The model's version, if one is known for all images."""
+
+    def fingerprint(self) -> str:
+        """Return what identifies options and model."""
+
+    def start(self) -> None:
+        """Load the model."""
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Findings | DetectorError]:
+        """Look at images."""
+
+    def close(self) -> None:
+        """Release what ``start`` took."""
 
 
-@dataclass(frozen=True, slots=True)
-class LaneLimits:
-    """How far a lane trusts its detector; see the settings of the same names."""
+class DetectorRunner:
+    """Calls one detector about one task after the other, or about several in one batch.
 
-    detector_timeout_seconds: float
-    retry_window_seconds: float
-    max_detections: int
-    max_response_bytes: int
-
-
-class Lane:
-    """Feeds one detector: batches, paces, times, retries, and stops when it is not ready.
-
-    Batches are whatever waits when the detector is free, up to its largest batch: full under load,
-    and no image waits for company. A call that exceeds its time is abandoned with its thread (it
-    cannot be killed) and a fresh thread takes over. Of a ``FutureDetector`` one thread submits the
-    images, and what an answer asks for is done on the thread that it comes on.
+    A batch is whatever waits when the detector is free, up to its largest batch: full under load,
+    and no image waits for company. A ``Detector`` runs on threads and an ``AsyncDetector`` on the
+    event loop; either way a call that exceeds its time is abandoned and another takes its place.
 
     Args:
         detector: The detector, made but not started.
-        limits: How far to trust the detector.
-        spending: What its runs cost, and whether its budget allows another call.
-        pacer: Paces calls that count against a quota; ``None`` where the detector names none.
-        breaker: Tripped, as ``detector NAME``, while the detector works for no image.
-        settle: Told the outcome of each attempt.
-        retried: Told of each attempt that is made again, and whether it was throttled.
-        park: Told of each attempt that must wait before it is made again: its image may be let go.
+        timeout_seconds: How long a call may take.
+        gate: Closed, as ``detector NAME``, while the detector works for no image.
+        budget: Decides whether the detector's monthly budget allows a call.
+        prefetch: Loads images that are not loaded any more.
+        filters: Filter what the detector finds.
+
+    Attributes:
+        detector: The detector.
+        fingerprint: The detector's fingerprint, filters included.
+        input: What of an image the detector needs.
 
     Raises:
         ConfigurationError: The detector cannot say what it needs.
@@ -80,57 +105,46 @@ class Lane:
 
     def __init__(
         self,
-        detector: AnyDetector,
+        detector: AsyncDetector[Any] | BlockingDetector,
         *,
-        limits: LaneLimits,
-        spending: Spending,
-        pacer: SharedPacer | None = None,
-        breaker: CircuitBreaker,
-        settle: Settle,
-        retried: Callable[[bool], None] = lambda throttled: None,  # noqa: ARG005
-        park: Callable[[Attempt], None] = lambda attempt: None,  # noqa: ARG005
+        timeout_seconds: float,
+        gate: ReceiveGate,
+        budget: Budget,
+        prefetch: Prefetch,
+        filters: Filters,
     ) -> None:
-        """Start nothing yet."""
         self.detector = detector
-        self._limits = limits
-        self._breaker = breaker
-        self._settle = settle
+        self._timeout_seconds = timeout_seconds
+        self._gate = gate
+        self._budget = budget
+        self._prefetch = prefetch
+        self._filters = filters
         self._cause = f"detector {detector.name}"
-        with refusing(detector):
-            self.fingerprint = detector.fingerprint()
-            self._capabilities = detector.capabilities
-            self._schedule = Schedule(
-                max_batch_size=1
-                if isinstance(detector, FutureDetector)
-                else self._capabilities.max_batch_size,
-                requests_per_second=self._capabilities.requests_per_second,
-            )
-            spending.add(detector.name, self._capabilities)
-        self._spending = spending
-        self._answers = Answers(
-            detector,
-            records=RunRecords(
-                detector,
-                spending,
-                max_detections=limits.max_detections,
-                max_response_bytes=limits.max_response_bytes,
-            ),
-            schedule=self._schedule,
-            breaker=breaker,
-            detector_timeout_seconds=limits.detector_timeout_seconds,
-            retry_window_seconds=limits.retry_window_seconds,
-            put=self.put,
-            settle=settle,
-            retried=retried,
-            park=park,
+        with startup_errors(detector.name):
+            self.fingerprint = filters.fingerprint(detector.fingerprint())
+            capabilities = detector.capabilities
+            budget.add(detector.name, capabilities)
+        self.input: Input = capabilities.input
+        self._max_concurrency = capabilities.max_concurrency
+        self._max_batch_size = (
+            1 if isinstance(detector, AsyncDetector) else capabilities.max_batch_size
         )
-        self._calls = Calls()
-        self._room = Semaphore(self._capabilities.max_concurrency)  # for images that are submitted
-        self._pacer = pacer
-        if pacer is not None and self._capabilities.quotas:
-            crowd = self._crowd if isinstance(detector, FutureDetector) else lambda: 1
-            detector.pacer = CallPacer(pacer, self._calls, crowd)
-        self._open = False
+        rate = capabilities.requests_per_second
+        self._interval_seconds = 1 / rate if rate else 0.0
+        self._threads = DaemonThreads(detector.name, self._max_concurrency)
+        self._hangs = HangDetector()
+        self._queue: deque[QueuedTask] = deque()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._running: set[Call] = set()
+        self._inside: set[Call] = set()  # the detector's code has not returned
+        self._slots_used = 0
+        self._next_call_at = 0.0
+        self._paused_until = 0.0
+        self._is_probing = False
+        self._is_started = False
+        self._is_stopping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._starting: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -138,261 +152,402 @@ class Lane:
         return self.detector.name
 
     @property
-    def usd_per_unit(self) -> Decimal:
-        """What one more billed unit would cost now, in US dollars."""
-        return self._spending.unit_usd(self.name)
+    def version(self) -> str:
+        """The detector's version."""
+        return self.detector.version
 
     @property
-    def input(self) -> Input:
-        """What of an image the detector needs."""
-        return self._capabilities.input
+    def is_stopping(self) -> bool:
+        """Whether no call begins any more."""
+        return self._is_stopping
 
-    def start(self) -> None:
-        """Start the detector, then its threads.
-
-        A detector that is not ready yet trips the breaker and is started as soon as it is.
+    async def start(self) -> None:
+        """Start the detector, or go on trying in the background if it is not ready yet.
 
         Raises:
-            ConfigurationError: It can never start as it is set.
+            ConfigurationError: The detector can never start with its options.
         """
-        self._open = True
-        with refusing(self.detector):
-            ready = self._start_detector()
-        if ready:
-            self._run_threads()
-        else:
-            self._thread(self._start_when_ready, "start")
+        with startup_errors(self.name):
+            wait_seconds = await self._try_to_start()
+        if wait_seconds is not None:
+            self._starting = asyncio.create_task(self._start_when_ready(wait_seconds))
 
-    def put(self, attempt: Attempt, due: float = 0.0) -> None:
-        """Add an attempt, to be made at ``due`` (monotonic clock, seconds) or as soon as may be.
+    async def detect(self, task: Task) -> Answer:
+        """Call the detector about a task's image when it is the task's turn.
 
-        If the lane is stopping it is settled at once: handed back.
+        What the answer says is reserved of the budget is the caller's to release.
+
+        Cancellation ends the waiting. A call that is under way absorbs it and may finish; a second
+        cancellation abandons the call.
         """
-        if not self._schedule.put(attempt, due):
-            self._settle(attempt, STOPPING)
+        entry = QueuedTask(task, asyncio.get_running_loop().create_future())
+        self._queue.append(entry)
+        self._start_calls()
+        try:
+            return await asyncio.shield(entry.answer)
+        except asyncio.CancelledError:
+            if entry in self._queue:
+                self._queue.remove(entry)
+                raise
+        return await entry.answer
 
-    def hand_back(self) -> None:
-        """Begin to stop: hand back what waits, and make no call any more."""
-        for attempt in self._schedule.close():
-            self._settle(attempt, STOPPING)
-        self._calls.close()
-        self._room.release(self._capabilities.max_concurrency)  # whoever waits for some shall end
-        if self._pacer is not None:
-            self._pacer.wake()
+    def pause(self, seconds: float, reason: str) -> None:
+        """Close the gate and make no call for ``seconds``: the detector works for no image."""
+        self._gate.close(self._cause, reason)
+        self._pause_until(time.monotonic() + seconds)
 
-    def stop(self, deadline: float) -> None:
-        """Hand back what waits, let running calls finish until ``deadline``, close the detector.
+    def stop_calling(self) -> None:
+        """Begin no more calls. A call that still waits for its first permit gives up."""
+        self._is_stopping = True
+        if self._starting is not None:
+            self._starting.cancel()
+        for call in self._running:
+            if not call.permits:
+                for wait in call.permit_waits:
+                    wait.cancel()
+
+    async def close(self, deadline: float) -> None:
+        """Close the detector, unless a call is still running: that could crash the process.
 
         Args:
-            deadline: On the monotonic clock, in seconds.
+            deadline: How long running calls may take, on the monotonic clock in seconds; closing
+                may take ``CLOSE_SECONDS`` more.
         """
-        self.hand_back()
-        for call in self._calls.drain(deadline):
+        if self._starting is not None:
+            await asyncio.wait({self._starting}, timeout=max(0.0, deadline - time.monotonic()))
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=max(0.0, deadline - time.monotonic()))
+        for call in self._running:
             log.warning("call_abandoned", detector=self.name, image_ids=call.image_ids())
-            for attempt in call.attempts:
-                self._settle(attempt, STOPPING)
-        if not self._open or not self._calls.idle:
-            return  # closing under a call that still runs could crash the process
-        self._open = False
-        closing = self._thread(self._close, "close")
-        closing.join(max(0.0, deadline - time.monotonic()) + CLOSE_SECONDS)
-        if closing.is_alive():
-            log.error("detector_close_hangs", detector=self.name)
+        if self._is_started and not self._slots_used and not self._inside:
+            closing = asyncio.create_task(self._close())
+            left = max(0.0, deadline - time.monotonic()) + CLOSE_SECONDS
+            done, _ = await asyncio.wait({closing}, timeout=left)
+            if not done:
+                log.error("detector_close_hangs", detector=self.name)
+                closing.cancel()
+        self._threads.close()
 
-    def _close(self) -> None:
-        """Close the detector; on a thread of its own, since what was found is yet to commit."""
+    async def _close(self) -> None:
         try:
-            self.detector.close()
-        except BaseException:  # whatever a plugin raises, the others are to be stopped too
+            if isinstance(self.detector, AsyncDetector):
+                await self.detector.close()
+            else:
+                await self._threads.run(self.detector.close)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # whatever a plugin raises, the others must be closed too
             log.exception("detector_close_failed", detector=self.name)
 
-    def _start_detector(self) -> bool:
-        """Start the detector; ``False``, with the breaker tripped, if it is not ready."""
+    async def _try_to_start(self) -> float | None:
+        """Start the detector; if it is not ready, return how long to wait before the next try."""
         try:
-            self.detector.start()
+            if isinstance(self.detector, AsyncDetector):
+                await self.detector.start()
+            else:
+                await self._threads.run(self.detector.start)
+        except (SystemExit, KeyboardInterrupt) as error:  # of a coroutine: must not end the loop
+            raise RuntimeError(format_error(error)) from error
         except DetectorNotReadyError as error:
-            self._breaker.trip(self._cause, str(error))
-            self._schedule.pause(time.monotonic() + probe_seconds(error))
-            return False
+            self._gate.close(self._cause, str(error))
+            return probe_seconds(error)
+        self._is_started = True
+        self._gate.open(self._cause)
         log.info(
             "detector_started",
             detector=self.name,
-            version=self.detector.version,
+            version=self.version,
             model_version=self.detector.model_version,
             fingerprint=self.fingerprint,
         )
-        self._breaker.reset(self._cause)
-        return True
-
-    def _start_when_ready(self) -> None:
-        """Try again until the detector starts or the worker stops."""
-        while self._schedule.wait_until_resumed():
-            with self._calls.busy() as may:
-                if not may:
-                    return
-                try:
-                    ready = self._start_detector()
-                except BaseException as error:  # was not ready before; keep the messages, say why
-                    log.exception("detector_start_failed", detector=self.name)
-                    self._breaker.trip(self._cause, format_error(error))
-                    self._schedule.pause(time.monotonic() + PROBE_SECONDS)
-                    continue
-            if ready:
-                self._run_threads()
-                return
-
-    def _run_threads(self) -> None:
-        if isinstance(self.detector, FutureDetector):
-            self._thread(self._submit_all, "submit")
-        else:
-            for _ in range(self._capabilities.max_concurrency):
-                self._thread(self._work, "work")
-        self._thread(self._watch, "watch")
-
-    def _thread(self, target: Callable[[], None], role: str) -> Thread:
-        thread = Thread(target=target, name=f"{self.name}-{role}", daemon=True)
-        thread.start()
-        return thread
-
-    def _work(self) -> None:
-        """Call the detector with batch after batch, until the lane stops or a call hung."""
-        # No variable here: it would keep the last batch's images while the thread waits.
-        while self._serve(self._schedule.take()):
-            pass
-
-    def _serve(self, batch: list[Attempt]) -> bool:
-        """Call the detector and act on its answers.
-
-        Returns:
-            ``False`` if there was nothing to do, the lane stops, or the call took so long that it
-            was given up meanwhile.
-        """
-        aside = self._spending.set_aside(self.name, len(batch))
-        if aside is None:
-            self._postpone(batch)
-            return True
-        try:
-            return self._call(batch)
-        finally:
-            self._spending.take_back(self.name, aside)
-
-    def _postpone(self, batch: Sequence[Attempt]) -> None:
-        """Wait until there is money again."""
-        self._schedule.pause(time.monotonic() + PROBE_SECONDS)
-        for attempt in batch:
-            self.put(attempt)
-
-    def _call(self, batch: list[Attempt]) -> bool:
-        """As ``_serve``, where money does not matter."""
-        with self._calls.busy() as may:
-            call = self._begun(batch, may)
-            if call is None:
-                return bool(batch)
-            results = detect(self.detector, [attempt.image for attempt in call.attempts])
-            duration_ms = call.duration_ms()
-            if not self._calls.end(call):
-                return False
-        self._answers.take(call, results, duration_ms)
-        return True
-
-    def _begun(self, batch: Sequence[Attempt], may: bool) -> Call | None:
-        """A call about those images that can be had; ``None`` if there are none, or none may."""
-        ready = self._readied(batch) if may else list(batch)
-        if not ready:
-            if self._answers.silent:  # nobody asked the detector: let another image do it
-                self._schedule.probe(time.monotonic())
-            return None
-        call = Call(ready, time.monotonic() + self._limits.detector_timeout_seconds)
-        if self._calls.begin(call):
-            return call
-        for attempt in ready:
-            self._settle(attempt, STOPPING)
+        self._start_calls()
         return None
 
-    def _readied(self, batch: Sequence[Attempt]) -> list[Attempt]:
-        """Have the images at hand; what cannot be had is answered, and left out."""
-        ready = []
-        for attempt in batch:
-            attempt.tries += 1
-            error = prepare(attempt.image, self.input)
-            if error is None:
-                ready.append(attempt)
+    async def _start_when_ready(self, wait_seconds: float | None) -> None:
+        """Try again until the detector has started, or cancelled while it waits."""
+        while wait_seconds is not None:
+            await asyncio.sleep(wait_seconds)
+            start = asyncio.ensure_future(self._try_to_start())
+            try:
+                wait_seconds = await asyncio.shield(start)
+            except asyncio.CancelledError:
+                await start  # a detector must not be closed while it starts
+                raise
+            except Exception as error:  # it was not ready before: keep the messages, say why
+                log.exception("detector_start_failed", detector=self.name)
+                self._gate.close(self._cause, format_error(error))
+                wait_seconds = PROBE_SECONDS
+
+    def _start_calls(self) -> None:
+        """Start as many calls as there are tasks, and concurrency, pace and pauses allow."""
+        if self._is_stopping or not self._is_started:
+            return
+        while self._queue and self._slots_used < self._max_concurrency:
+            now = time.monotonic()
+            due = max(self._paused_until, self._next_call_at)
+            if due > now:
+                self._wake_at(due, now)
+                return
+            self._next_call_at = now + self._interval_seconds
+            if self._is_probing:
+                self._paused_until = math.inf
+                batch = [self._queue.popleft()]
             else:
-                now = datetime.now(UTC)
-                self._answers.take_one(
-                    attempt, error, batch_size=1, started_at=now, duration_ms=0.0
-                )
+                batch = self._pop_batch()
+            self._slots_used += 1
+            call = asyncio.create_task(self._serve(batch, is_probe=self._is_probing))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+
+    def _wake_at(self, due: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due < math.inf:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(due - now, self._start_calls)
+
+    def _pop_batch(self) -> list[QueuedTask]:
+        batch = [self._queue.popleft()]
+        while (
+            self._queue
+            and len(batch) < self._max_batch_size
+            and not batch[0].task.alone
+            and not self._queue[0].task.alone
+        ):
+            batch.append(self._queue.popleft())
+        return batch
+
+    def _pause_until(self, moment: float) -> None:
+        self._paused_until = moment
+        self._start_calls()
+
+    def _probe_at(self, moment: float) -> None:
+        """Make one call at ``moment``, about one image, and no more until the detector answers."""
+        self._is_probing = True
+        self._pause_until(moment)
+
+    async def _serve(self, batch: Sequence[QueuedTask], *, is_probe: bool) -> None:
+        """Make one call and answer its entries. The call's slot is free again at the end."""
+        has_slot = True
+        try:
+            reserved_usd = await self._budget.reserve(self.name, len(batch))
+            if reserved_usd is None:
+                self._postpone(batch)
+                return
+            for entry in batch:
+                entry.reserved_usd = reserved_usd / len(batch)
+            ready = await self._loaded(batch)
+            if self._is_stopping:
+                for entry in ready:
+                    self._drop(entry)
+            elif ready:
+                has_slot = await self._call(ready, is_probe=is_probe)
+            elif is_probe:  # the detector was not called: probe with another
+                self._probe_at(time.monotonic())
+        finally:
+            self._slots_used -= has_slot
+            self._start_calls()
+
+    def _postpone(self, batch: Sequence[QueuedTask]) -> None:
+        """Keep a batch for which there is no money; the gate is closed by the budget."""
+        if self._is_stopping:
+            for entry in batch:
+                self._drop(entry)
+            return
+        self._queue.extendleft(reversed(batch))
+        self._pause_until(time.monotonic() + PROBE_SECONDS)
+
+    async def _loaded(self, batch: Sequence[QueuedTask]) -> list[QueuedTask]:
+        """Load what is not loaded any more; entries that cannot be loaded get their answer."""
+        ready = []
+        for entry in batch:
+            image = entry.task.image
+            error = None
+            if not is_loaded(image, self.input):
+                error = await self._prefetch.load(image, self.input)
+            if error is None:
+                ready.append(entry)
+            else:
+                self._answer(entry, Answer(error, datetime.now(UTC)))
         return ready
 
-    def _watch(self) -> None:
-        """Give up calls that exceed their time."""
-        while hung := self._calls.overdue():
-            for call in hung:
-                self._give_up(call)
+    async def _call(self, entries: Sequence[QueuedTask], *, is_probe: bool) -> bool:
+        """Call the detector and answer the entries.
 
-    def _give_up(self, call: Call) -> None:
-        """Answer for a call that hung, and put a fresh thread in the place of its own."""
-        self._answers.hung(call, call.duration_ms())
-        if not isinstance(self.detector, FutureDetector):
-            self._thread(self._work, "work")
-            return
-        if not call.submitted:
-            self._thread(self._submit_all, "submit")
-        self._room.release()
-
-    def _submit_all(self) -> None:
-        """Submit image after image, as far as there is room, until the lane stops or one hung."""
-        while self._room.acquire() and self._submit(self._schedule.take()):
-            pass
-
-    def _submit(self, batch: list[Attempt]) -> bool:
-        """Submit an image; as ``_serve``, but for the answer, which comes by itself."""
-        aside = self._spending.set_aside(self.name, len(batch))
-        if aside is None:
-            self._postpone(batch)
-            self._room.release()
-            return True
-        call = self._begun(batch, self._calls.enter())
-        if call is None:
-            self._leave(aside)
-            self._room.release()
-            return bool(batch)
-        future = submit(self.detector, call.attempts[0].image)
-        going_on = self._calls.submitted(call)
-        future.add_done_callback(partial(self._answered, call, aside))
-        return going_on
-
-    def _crowd(self) -> int:
-        """How many images would be submitted if they could, the one at hand included."""
-        return 1 + min(
-            self._schedule.ready, self._capabilities.max_concurrency - self._calls.running
+        Returns:
+            Whether the call still has its slot; one that timed out has lost it to another call.
+        """
+        call = Call(
+            entries,
+            self._timeout_seconds,
+            self._time_out,
+            is_probe=is_probe,
+            coroutine=asyncio.current_task(),
         )
-
-    def _answered(self, call: Call, aside: Decimal, future: "Future[Result]") -> None:
-        """The answer to an image that was submitted is there."""
+        token = current_call.set(call)
+        self._running.add(call)
+        self._inside.add(call)
+        call.start_clock()
         try:
-            duration_ms = call.duration_ms()
-            if self._calls.end(call):
-                self._room.release()
-                self._answers.take(call, [outcome(self.detector, future)], duration_ms)
+            values = await self._values(call, [entry.task.image for entry in entries])
+        except asyncio.CancelledError:
+            if call.is_over:  # it timed out
+                return False
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug must not leave tasks without an answer
+            values = [self._raised(error, len(entries))] * len(entries)
         finally:
-            self._leave(aside)
+            call.stop_clock()
+            current_call.reset(token)
+            self._running.discard(call)
+        if call.is_over:
+            return False
+        duration_ms = call.duration_ms()
+        call.end()
+        if any(isinstance(value, DetectorTimeoutError) for value in values):
+            self._blame_hang(call, entries)  # an isolated detector, whose process was killed
+            return True
+        self._note_response(values)
+        size = len(entries)
+        for entry, value in zip(entries, values, strict=True):
+            self._answer(entry, Answer(value, call.started_at, duration_ms, size))
+        return True
 
-    def _leave(self, aside: Decimal) -> None:
-        """Nothing of what ``_submit`` began is left."""
-        self._calls.leave()
-        self._spending.take_back(self.name, aside)
+    async def _values(
+        self, call: Call, images: Sequence[Image]
+    ) -> Sequence[Findings | BaseException]:
+        if isinstance(self.detector, AsyncDetector):
+            try:
+                return [await self._detect_async(self.detector, images[0])]
+            finally:
+                self._inside.discard(call)
+        return await self._threads.run(self._detect_on_thread, self.detector, call, images)
+
+    async def _detect_async(
+        self, detector: AsyncDetector[Any], image: Image
+    ) -> Findings | BaseException:
+        """Return one answer, whatever the detector does."""
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task else 0
+        try:
+            found: object = await detector.detect(image)
+        except asyncio.CancelledError as error:
+            if task is None or task.cancelling() > cancelled_before:
+                raise
+            return self._raised(error, 1)  # the plugin's own
+        except BaseException as error:  # noqa: BLE001 - SystemExit must not end the loop
+            return self._raised(error, 1)
+        answer = self._checked(found)
+        if isinstance(answer, Findings) and self._filters:
+            return await self._threads.run(self._filters.apply, self.name, image.reference, answer)
+        return answer
+
+    def _detect_on_thread(
+        self, detector: BlockingDetector, call: Call, images: Sequence[Image]
+    ) -> Sequence[Findings | BaseException]:
+        """Return one answer for each image, whatever the detector does."""
+        try:
+            # One more than wanted shows that there are too many, even if they never end.
+            results: list[object] = list(islice(detector.detect(images), len(images) + 1))
+        except BaseException as error:  # noqa: BLE001 - SystemExit must not end the thread
+            return [self._raised(error, len(images))] * len(images)
+        finally:
+            self._inside.discard(call)  # also if the call was abandoned
+        if len(results) != len(images):
+            number = len(results) if len(results) < len(images) else "more"
+            wrong = InvalidAnswerError(f"detect returned {number} results for {len(images)} images")
+            return [self._raised(wrong, len(images))] * len(images)
+        answers = [self._checked(result) for result in results]
+        if not self._filters:
+            return answers
+        return [
+            self._filters.apply(self.name, image.reference, answer)
+            if isinstance(answer, Findings)
+            else answer
+            for image, answer in zip(images, answers, strict=True)
+        ]
+
+    def _checked(self, result: object) -> Findings | BaseException:
+        if isinstance(result, Findings | DetectorError):
+            return result
+        kind = type(result).__name__
+        return InvalidAnswerError(f"detect returned a {kind}, not Findings or DetectorError")
+
+    def _raised(self, error: BaseException, images: int) -> BaseException:
+        if isinstance(error, InvalidAnswerError):
+            log.error("detector_misbehaved", detector=self.name, reason=str(error))
+        elif not isinstance(error, DetectorError | ConfigurationError):
+            log.error("detector_raised", detector=self.name, images=images, exc_info=error)
+        return error
+
+    def _note_response(self, values: Sequence[Findings | BaseException]) -> None:
+        """The detector answered, so it is not unresponsive; and if it looked, it is ready."""
+        was_unresponsive = self._hangs.is_unresponsive
+        self._hangs.record_response()
+        if was_unresponsive:
+            self._is_probing = False
+            self._paused_until = 0.0
+        looked = any(isinstance(value, Findings | InvalidImageError) for value in values)
+        if was_unresponsive or looked:
+            self._gate.open(self._cause)
+
+    def _time_out(self, call: Call) -> None:
+        """Abandon a call that exceeded its time, and give its slot to another."""
+        entries = call.entries
+        call.end()
+        self._running.discard(call)
+        self._slots_used -= 1
+        if call.coroutine is not None:
+            call.coroutine.cancel()  # ends a coroutine, and abandons a thread
+            self._calls.discard(call.coroutine)  # nothing waits for one that goes on regardless
+        self._blame_hang(call, entries)
+        self._start_calls()
+
+    def _blame_hang(self, call: Call, entries: Sequence[QueuedTask]) -> None:
+        """Blame the images of a call that hung; or the detector, if it answers none."""
+        error = DetectorTimeoutError(self._timeout_seconds)
+        image_ids = {entry.task.image.image_id for entry in entries}
+        log.error("detector_timed_out", detector=self.name, image_ids=[*map(str, image_ids)])
+        # Calls that were under way when it became unresponsive say nothing about the next probe.
+        if call.is_probe or not self._hangs.is_unresponsive:
+            self._hangs.record_timeout(image_ids)
+            if self._hangs.is_unresponsive:
+                reason = f"{error}, to several calls in a row and any since"
+                self._gate.close(self._cause, reason)
+                self._probe_at(time.monotonic() + self._hangs.probe_seconds())
+        answer = Answer(
+            error,
+            call.started_at,
+            self._timeout_seconds * 1_000 / len(entries),
+            len(entries),
+            is_unresponsive=self._hangs.is_unresponsive,
+        )
+        for entry in entries:
+            entry.task.probes += self._hangs.is_unresponsive
+            self._answer(entry, answer)
+
+    def _answer(self, entry: QueuedTask, answer: Answer) -> None:
+        if entry.answer.done():  # the task was cancelled
+            self._drop(entry)
+        else:
+            if entry.reserved_usd:
+                answer = replace(answer, reserved_usd=entry.reserved_usd)
+            entry.answer.set_result(answer)
+
+    def _drop(self, entry: QueuedTask) -> None:
+        """End an entry without an answer: the worker is stopping."""
+        entry.answer.cancel()
+        self._budget.release(self.name, entry.reserved_usd)
 
 
 @contextmanager
-def refusing(detector: AnyDetector) -> Iterator[None]:
-    """Turn whatever a plugin raises into a refusal to start, naming the detector."""
+def startup_errors(name: str) -> Iterator[None]:
+    """Turn whatever a plugin raises into a refusal to start that names the detector."""
     try:
         yield
     except ConfigurationError as error:
-        raise ConfigurationError(f"detector {detector.name}: {error}") from error
+        raise ConfigurationError(f"detector {name}: {error}") from error
     except (Exception, SystemExit) as error:
-        log.exception("detector_cannot_start", detector=detector.name)
-        raise ConfigurationError(
-            f"detector {detector.name} cannot start: {format_error(error)}"
-        ) from error
+        log.exception("detector_cannot_start", detector=name)
+        raise ConfigurationError(f"detector {name} cannot start: {format_error(error)}") from error

@@ -1,300 +1,352 @@
-"""From a message to its images, and from an image to its detectors."""
+"""The main path: one message, from its text to its deletion."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
-from functools import partial
-from threading import Event
-from typing import TypeAlias
+import asyncio
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import count
+from time import monotonic
 
 import structlog
-from retinue_history import (
-    DetectionSummary,
-    History,
-    ImageRecord,
-    RemovedObject,
-    RunKey,
-)
-from retinue_sdk import Image, Input
+from retinue_history import HistoryError, ImageRecord, RunKey, RunRecord
+from retinue_sdk import DetectorError, Image, RetriableError
 
-from retinue_workers.attempt import Attempt
-from retinue_workers.detectors.retry_policy import redrive_seconds
-from retinue_workers.detectors.runner import Lane
-from retinue_workers.dispatch.routing.router import Router
-from retinue_workers.intake.prefetch import Loader
+from retinue_workers.detectors.bill import billed_units
+from retinue_workers.detectors.retry_policy import (
+    Answer,
+    Fail,
+    Pause,
+    Retry,
+    Succeed,
+    decide,
+)
+from retinue_workers.detectors.run_record import RunRecorder
+from retinue_workers.detectors.runner import DetectorRunner
+from retinue_workers.dispatch.routing.decide import Skip
+from retinue_workers.dispatch.routing.router import Earlier, Peers, Router
+from retinue_workers.intake.inbox import Inbox
+from retinue_workers.intake.prefetch import Hold, Prefetch
 from retinue_workers.intake.s3 import ObjectStore
-from retinue_workers.intake.s3_event import MalformedEventError, ObjectCreated, ObjectRemoved, parse
-from retinue_workers.limits.receive_gate import CircuitBreaker
-from retinue_workers.limits.retry import ask_patiently
-from retinue_workers.work import Delivery, Message, Sighting
+from retinue_workers.intake.s3_event import MalformedEventError, ParsedBody, parse
+from retinue_workers.limits.backoff import requeue_seconds
+from retinue_workers.limits.budget import Budget
+from retinue_workers.ops.metrics import Metrics
+from retinue_workers.recording.committer import Committer
+from retinue_workers.recording.lookup import Lookup, Wanted
+from retinue_workers.work import GONE, Delivery, ImageEvent, Message, Requeue, Task, TaskResult
 
 log = structlog.get_logger(__name__)
 
 RECEIVES_WITHOUT_REDRIVE = 5
-"""At which receive a failure is recorded where the queue has no dead-letter queue to follow."""
+"""At which receive a failure is recorded if the queue has no dead-letter queue."""
+
+STOPPING = Requeue(0, "the worker is stopping")
+"""The outcome of a task that the worker has no more time for."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
-    """A detector to be applied to an image because of an event, unless that was done before."""
+class _ImageWork:
+    """What is to be done about one image of a message.
 
-    delivery: Delivery
-    sighting: Sighting
-    lane: Lane
-    key: RunKey
+    Attributes:
+        event: The event that names the image.
+        record: What the history keeps of it.
+        image: The image; its tasks share it.
+        tasks: The tasks that are not done yet.
+        earlier: What detectors without a task found before, if routes need it.
+    """
+
+    event: ImageEvent
+    record: ImageRecord
+    image: Image
+    tasks: Sequence[Task]
+    earlier: Earlier
 
 
-class Pipeline:
-    """Takes messages, has every detector look at every image, and completes deliveries.
+class Dispatcher:
+    """Handles messages. Each step of ``handle`` is a step of docs/architecture.md.
+
+    Stopping is cancellation: ``cancel_waiting`` ends what waits, while calls of detectors that are
+    under way may finish and what they find is committed; called again, it ends those calls, too.
 
     Args:
-        lanes: One for each detector of the pool.
-        loader: Fetches and decodes ahead.
-        store: Where bytes come from.
-        router: Decides which images detectors with a route are given.
-        history: Asked what was settled before.
-        breaker: Tripped while the history is away.
+        inbox: Leases messages.
+        lookup: Knows what is done already.
+        router: Decides which images a detector with a route is given.
+        runners: The detectors.
+        records: Makes the runs.
+        committer: Commits them.
+        store: Where images are.
+        prefetch: Loads images.
+        budget: What calls reserve is released here.
+        metrics: Counts retries.
+        retry_window_seconds: For how long retriable errors are retried inside the worker.
         max_receive_count: Of the queue's redrive policy; ``None`` if it has none.
-        complete: Told of each delivery once nothing of it is open any more.
     """
 
     def __init__(
         self,
-        lanes: Sequence[Lane],
         *,
-        loader: Loader,
-        store: ObjectStore,
+        inbox: Inbox,
+        lookup: Lookup,
         router: Router,
-        history: History,
-        breaker: CircuitBreaker,
+        runners: Sequence[DetectorRunner],
+        records: RunRecorder,
+        committer: Committer,
+        store: ObjectStore,
+        prefetch: Prefetch,
+        budget: Budget,
+        metrics: Metrics,
+        retry_window_seconds: float,
         max_receive_count: int | None,
-        complete: Callable[[Delivery], None],
     ) -> None:
-        """Put the parts together."""
-        self._lanes = lanes
-        self._by_name = {lane.name: lane for lane in lanes}
-        self._loader = loader
-        self._store = store
+        self._inbox = inbox
+        self._lookup = lookup
         self._router = router
-        self._history = history
-        self._breaker = breaker
-        self._max_receive_count = max_receive_count
-        self._complete = complete
-        self._stopping = Event()
+        self._runners = {runner.name: runner for runner in runners}
+        self._records = records
+        self._committer = committer
+        self._store = store
+        self._prefetch = prefetch
+        self._budget = budget
+        self._metrics = metrics
+        self._retry_window_seconds = retry_window_seconds
+        self._max_receive_count = max_receive_count or RECEIVES_WITHOUT_REDRIVE
+        self._cancellable: set[asyncio.Task[object]] = set()
+        self._is_stopping = False
 
-    def accept(self, messages: Sequence[Message]) -> None:
-        """Take received messages; returns once all their attempts are on their way."""
-        deliveries = [self._read(message) for message in messages]
-        plan = [
-            _Task(delivery, sighting, lane, _key(sighting, lane))
-            for delivery in deliveries
-            for sighting in delivery.sightings
-            for lane in self._lanes
-            if sighting.detectors is None or lane.name in sighting.detectors
-        ]
-        settled = self._settled([(task.key, task.sighting.event_id) for task in plan])
-        work: dict[int, list[_Task]] = {}
-        for task in plan:
-            if settled is not None and task.key not in settled:
-                work.setdefault(id(task.sighting), []).append(task)
-        wanted = None if settled is None else self._not_forgotten(work)
-        earlier = None if wanted is None else self._earlier(wanted.values())
-        if wanted is None or earlier is None:
-            for delivery in deliveries:
-                delivery.hand_back(0)
-                self._complete(delivery)
-            return
-        for tasks in wanted.values():
-            tasks[0].delivery.expected += len(tasks)
-        for delivery in deliveries:
-            if not delivery.expected:
-                self._complete(delivery)
-        for sighting, tasks in wanted.items():
-            self._dispatch(tasks, earlier.get(sighting, {}))
+    async def handle(self, message: Message) -> None:
+        """Process one message: events, tasks, results, commit, delete."""
+        async with self._inbox.lease(message) as lease:
+            delivery = await self._detect(message, self._parse(message))
+            try:
+                await self._committer.commit(delivery)
+            except Exception as error:  # noqa: BLE001 - logged, with its traceback if it is a bug
+                _log_rejected(message, error)
+                await lease.requeue(requeue_seconds(message.receive_count))
+                return
+            if delivery.requeue_after_seconds is None:
+                await lease.delete()
+            else:
+                await lease.requeue(delivery.requeue_after_seconds)
 
-    def stop(self) -> None:
-        """Wait for the history no longer, and load nothing any more."""
-        self._stopping.set()
-        self._loader.stop()
+    async def _detect(self, message: Message, events: ParsedBody) -> Delivery:
+        """Return what is to be committed once all detectors have looked at all images."""
+        with self._cancellable_here():
+            images = await self._plan(message, events.images)
+        runs = [self._start(work) for work in images]
+        if started := [run for its in runs for run in its]:
+            await asyncio.wait(started)
+        results = [[_result(run) for run in its] for its in runs]
+        delays = [one.after_seconds for its in results for one in its if isinstance(one, Requeue)]
+        if events.problems:
+            delays.append(requeue_seconds(message.receive_count))
+        recorded = [[run for run in its if isinstance(run, RunRecord)] for its in results]
+        return Delivery(
+            message,
+            references=[work.event.reference for work in images],
+            images=[_learned(work, its) for work, its in zip(images, recorded, strict=True)],
+            removed=[removal.record() for removal in events.removals],
+            runs=[run for its in recorded for run in its],
+            requeue_after_seconds=max(delays, default=None),
+        )
 
-    def _read(self, message: Message) -> Delivery:
-        """What a message asks for. What cannot be understood of it sends it back to the queue."""
-        last = message.receive_count >= (self._max_receive_count or RECEIVES_WITHOUT_REDRIVE)
-        delivery = Delivery(message, last)
+    def cancel_waiting(self) -> None:
+        """Cancel what waits; called again, also the calls that absorbed the first cancellation."""
+        self._is_stopping = True
+        for task in self._cancellable:
+            task.cancel()
+
+    def _parse(self, message: Message) -> ParsedBody:
+        """Return the events of a message; what cannot be understood of it is logged."""
         try:
-            parsed = parse(message.body)
+            events = parse(message.body)
         except MalformedEventError as error:
-            problems: tuple[str, ...] = (str(error),)
-        else:
-            problems = parsed.problems
-            delivery.sightings = [
-                self._sighting(event) for event in parsed.events if isinstance(event, ObjectCreated)
-            ]
-            delivery.removed = [
-                RemovedObject(
-                    event.bucket,
-                    event.key,
-                    None if event.delete_marker else event.version_id,
-                    event.sequencer,
-                    event.event_time,
-                )
-                for event in parsed.events
-                if isinstance(event, ObjectRemoved)
-            ]
-        for problem in problems:
-            delivery.hand_back(redrive_seconds(message.receive_count))
+            events = ParsedBody(problems=(str(error),))
+        for problem in events.problems:
             log.error(
                 "malformed_message",
                 message_id=message.message_id,
                 receive_count=message.receive_count,
                 problem=problem,
-                next="dead-letter queue" if last else "delivered again",
+                next="dead-letter queue" if self._is_last(message) else "delivered again",
             )
-        return delivery
+        return events
 
-    def _sighting(self, event: ObjectCreated) -> Sighting:
-        """An image that was created."""
-        reference = event.reference
-        record = ImageRecord(
-            image_id=reference.image_id,
-            bucket=reference.bucket,
-            key=reference.key,
-            version=reference.version,
-            versioned=reference.version_id is not None,
-            uploaded_at=event.event_time,
-            sequencer=event.sequencer,
-            etag=reference.etag,
-            size_bytes=event.size_bytes,
+    async def _plan(self, message: Message, events: Sequence[ImageEvent]) -> Sequence[_ImageWork]:
+        """Return the tasks for each image: one for each detector that is not done with it."""
+        records = [event.record() for event in events]
+        pending = await self._lookup.pending(
+            [
+                Wanted(self._key(record, runner), event.event_id, record)
+                for event, record in zip(events, records, strict=True)
+                for runner in self._runners.values()
+                if event.detectors is None or runner.name in event.detectors
+            ]
         )
-        return Sighting(reference, record, event.event_id, event.detectors)
+        images = []
+        for event, record in zip(events, records, strict=True):
+            image = self._store.image(event.reference, event.size_bytes)
+            keys = [one.key for one in pending if one.image is record]
+            tasks = [Task(message, event, image, key, self._is_last(message)) for key in keys]
+            earlier = await self._earlier(record, {key.detector for key in keys})
+            images.append(_ImageWork(event, record, image, tasks, earlier))
+        return images
 
-    def _settled(self, asked: Sequence[tuple[RunKey, str]]) -> Set[RunKey] | None:
-        """Which run keys need no attempt for these events; ``None`` if the worker stops first."""
-        if not asked:
-            return set()
-        return ask_patiently(
-            partial(self._history.done, asked), breaker=self._breaker, stopping=self._stopping
-        )
+    async def _earlier(self, record: ImageRecord, detectors: Set[str]) -> Earlier:
+        """Return what these detectors' routes need and no task of now finds: earlier results."""
+        required = self._router.requires(detectors) - detectors
+        keys = {name: self._key(record, self._runners[name]) for name in required}
+        found = await self._lookup.summaries(keys.values())
+        return {name: found.get(key) for name, key in keys.items()}
 
-    def _not_forgotten(self, work: Mapping[int, list[_Task]]) -> Mapping[int, list[_Task]] | None:
-        """The work without images that were forgotten on request; ``None`` if the worker stops.
+    def _key(self, record: ImageRecord, runner: DetectorRunner) -> RunKey:
+        return RunKey(record.image_id, runner.name, runner.version, runner.fingerprint)
 
-        The history would not take their runs; so nobody need look at them, or pay for it.
-        """
-        if not work:
-            return work
-        records = [tasks[0].sighting.record for tasks in work.values()]
-        gone = ask_patiently(
-            partial(self._history.erased, records),
-            breaker=self._breaker,
-            stopping=self._stopping,
-        )
-        if not gone:
-            return None if gone is None else work
-        log.info("forgotten_images_left_out", images=len(gone))
-        return {
-            sighting: tasks
-            for sighting, tasks in work.items()
-            if tasks[0].sighting.record.image_id not in gone
-        }
+    def _start(self, work: _ImageWork) -> Sequence["asyncio.Task[TaskResult]"]:
+        """Start the tasks of an image, side by side; ``cancel_waiting`` can cancel them."""
+        runs: dict[str, asyncio.Task[TaskResult]] = {}
+        for task in work.tasks:
+            run = asyncio.create_task(self._run(task, runs, work.earlier))
+            runs[task.key.detector] = run
+            self._cancellable.add(run)
+            run.add_done_callback(self._cancellable.discard)
+            if self._is_stopping:
+                run.cancel()
+        return list(runs.values())
 
-    def _earlier(
-        self, work: Iterable[Sequence[_Task]]
-    ) -> Mapping[int, Mapping[str, Sequence[DetectionSummary] | None]] | None:
-        """What routes ask for and no attempt of now will tell: the findings of earlier runs.
+    async def _run(self, task: Task, peers: Peers, earlier: Earlier) -> TaskResult:
+        """Call a task's detector until there is a result."""
+        runner = self._runners[task.key.detector]
+        retrying_since: float | None = None
+        with self._prefetch.hold(task.image, runner.input) as hold:
+            for attempt in count(1):
+                answer = await self._ask(task, runner, hold, peers, earlier)
+                if not isinstance(answer, Answer):
+                    return answer
+                if not isinstance(answer.value, RetriableError):
+                    retrying_since = None
+                elif retrying_since is None:
+                    retrying_since = monotonic()
+                decision = decide(
+                    answer,
+                    task,
+                    attempt,
+                    retrying_seconds=monotonic() - retrying_since if retrying_since else 0.0,
+                    retry_window_seconds=self._retry_window_seconds,
+                )
+                try:
+                    match decision:
+                        case Succeed(findings):
+                            return self._records.success(task, answer, findings, runner.detector)
+                        case Fail() as fail:
+                            return self._records.failure(task, answer, fail)
+                finally:
+                    self._budget.release(runner.name, answer.reserved_usd)
+                if _is_cancelled():
+                    decision = STOPPING
+                match decision:
+                    case Requeue():
+                        _log_requeue(task, decision)
+                        return decision
+                    case Retry():
+                        task.alone = task.alone or decision.alone
+                        self._metrics.retried(runner.name, decision.throttled)
+                        _log_retry(task, attempt, decision)
+                    case Pause():
+                        runner.pause(decision.after_seconds, decision.reason)
+                await asyncio.sleep(decision.after_seconds)
+        raise AssertionError("count() does not end")
 
-        Returns:
-            By the sighting's ``id`` and by detector; ``None`` for a detector without a success on
-            the image. Altogether ``None`` if the worker stops first.
-        """
-        asked: list[tuple[int, str, RunKey]] = []
-        for tasks in work:
-            names = {task.lane.name for task in tasks}
-            sighting = tasks[0].sighting
-            asked.extend(
-                (id(sighting), name, _key(sighting, self._by_name[name]))
-                for name in self._router.wants_findings(names) - names
-            )
-        if not asked:
-            return {}
-        seen = ask_patiently(
-            partial(self._history.summaries, [key for _, _, key in asked]),
-            breaker=self._breaker,
-            stopping=self._stopping,
-        )
-        if seen is None:
-            return None
-        earlier: dict[int, dict[str, Sequence[DetectionSummary] | None]] = {}
-        for sighting_id, name, key in asked:
-            earlier.setdefault(sighting_id, {})[name] = seen.get(key)
-        return earlier
+    async def _ask(
+        self, task: Task, runner: DetectorRunner, hold: Hold, peers: Peers, earlier: Earlier
+    ) -> Answer | TaskResult:
+        """Ask whether the route admits the image, and then the detector about the image."""
+        try:
+            admission = await self._router.admit(task, peers, earlier)
+        except DetectorError as error:  # of S3; the same table decides
+            return Answer(error, datetime.now(UTC))
+        match admission:
+            case Skip(code, reason):
+                return self._records.skip(task, code, reason)
+            case Requeue():
+                return admission
+        async with hold.loaded():
+            answer = await runner.detect(task)
+        if isinstance(answer.value, BaseException):
+            task.billed_units += billed_units(answer.value)
+        return answer
 
-    def _dispatch(
-        self, tasks: Sequence[_Task], earlier: Mapping[str, Sequence[DetectionSummary] | None]
-    ) -> None:
-        """Send what is to be done about an image to the lanes, or to the router.
+    def _is_last(self, message: Message) -> bool:
+        """Return whether SQS would move the message to the dead letters next time."""
+        return message.receive_count >= self._max_receive_count
 
-        Detectors that need its bytes share them, by way of the loader, and the bytes go when the
-        last of them is done. Detectors by reference have an image of their own, so that one of them
-        which takes its time, waiting for a service, keeps no bytes. What a detector with a route
-        needs is fetched for it alone once it is admitted, unless another fetches it anyway.
-        """
-        sighting = tasks[0].sighting
-        free = [task for task in tasks if not self._router.holds(task.lane.name)]
-        held = [task for task in tasks if self._router.holds(task.lane.name)]
-        light = self._attempts([task for task in free if _is_light(task)])
-        needy = self._attempts([task for task in free if not _is_light(task)])
-        sharing = [task for task in held if needy and not _is_light(task)]
-        waiting = [
-            (
-                _attempt(task, needy[0][1].image if task in sharing else self._image(sighting)),
-                task in sharing,
-            )
-            for task in held
-        ]
-        at_work = [attempt for _, attempt in (*light, *needy)]
-        decide = self._router.take(sighting, waiting, at_work, earlier) if waiting else None
-        _put(light)
-        if needy:
-            pixels = any(lane.input is Input.PIXELS for lane, _ in needy)
-            self._loader.load(
-                needy[0][1].image,
-                Input.PIXELS if pixels else Input.BYTES,
-                uses=len(needy) + len(sharing),
-                then=partial(_put, needy, decide if sharing else None),
-            )
-        if decide is not None and not sharing:
-            decide()
-
-    def _attempts(self, tasks: Sequence[_Task]) -> "list[_Ready]":
-        """Attempts that share an image; none is made where there is no task."""
-        if not tasks:
-            return []
-        image = self._image(tasks[0].sighting)
-        return [(task.lane, _attempt(task, image)) for task in tasks]
-
-    def _image(self, sighting: Sighting) -> Image:
-        """An image, nothing of it fetched."""
-        return self._store.image(sighting.reference, sighting.record.size_bytes)
-
-
-_Ready: TypeAlias = tuple[Lane, Attempt]
+    @contextmanager
+    def _cancellable_here(self) -> Iterator[None]:
+        """Let ``cancel_waiting`` cancel the current task inside the block."""
+        if self._is_stopping:
+            raise asyncio.CancelledError
+        task = asyncio.current_task()
+        if task is None:
+            raise AssertionError("handle runs in a task")
+        self._cancellable.add(task)
+        try:
+            yield
+        finally:
+            self._cancellable.discard(task)
 
 
-def _is_light(task: _Task) -> bool:
-    return task.lane.input is Input.REFERENCE
+def _result(run: "asyncio.Task[TaskResult]") -> TaskResult:
+    """Return a task's result; a task that was cancelled is for another worker."""
+    return STOPPING if run.cancelled() else run.result()
 
 
-def _attempt(task: _Task, image: Image) -> Attempt:
-    return Attempt(task.delivery, image, task.key, task.sighting.event_id)
+def _learned(work: _ImageWork, runs: Sequence[RunRecord]) -> ImageRecord:
+    """Return what the history keeps of an image, with what its tasks learned about it."""
+    record = work.record
+    if work.image.size_px is not None:
+        width_px, height_px = work.image.size_px
+        record = replace(record, width_px=width_px, height_px=height_px)
+    if any(run.error_code in GONE for run in runs):
+        record = replace(record, missing_since=datetime.now(UTC))
+    return record
 
 
-def _put(attempts: Sequence[_Ready], then: Callable[[], None] | None = None) -> None:
-    for lane, attempt in attempts:
-        lane.put(attempt)
-    if then is not None:
-        then()
+def _is_cancelled() -> bool:
+    """Return whether the worker stops: a detector's call absorbed the cancellation."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
-def _key(sighting: Sighting, lane: Lane) -> RunKey:
-    detector = lane.detector
-    return RunKey(sighting.record.image_id, detector.name, detector.version, lane.fingerprint)
+def _log_rejected(message: Message, error: Exception) -> None:
+    log.error(
+        "commit_rejected",
+        message_id=message.message_id,
+        receive_count=message.receive_count,
+        reason=str(error),
+        exc_info=None if isinstance(error, HistoryError) else error,  # anything else is a bug
+    )
+
+
+def _log_requeue(task: Task, requeue: Requeue) -> None:
+    log.warning(
+        "message_requeued",
+        image_id=str(task.key.image_id),
+        detector=task.key.detector,
+        receive_count=task.message.receive_count,
+        after_seconds=requeue.after_seconds,
+        reason=requeue.reason,
+    )
+
+
+def _log_retry(task: Task, attempt: int, retry: Retry) -> None:
+    log.warning(
+        "detector_retried",
+        detector=task.key.detector,
+        image_id=str(task.key.image_id),
+        receive_count=task.message.receive_count,
+        attempt=attempt,
+        after_seconds=round(retry.after_seconds, 3),
+        reason=retry.reason,
+    )

@@ -1,39 +1,37 @@
-"""The keepers of a worker: one for each model that the settings name, on a thread of its own."""
+"""The controllers of a worker: one for each hosted model that the settings name."""
 
+import asyncio
 import os
 import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from threading import Event, Thread
 
 import structlog
+from retinue_history import ModelSessions
 from retinue_sdk import AnyDetector, ConfigurationError
 
-from retinue_workers.hosted_models.controller import TICK_SECONDS, Keeper, Ledger
-from retinue_workers.limits.receive_gate import CircuitBreaker
+from retinue_workers.hosted_models.controller import RECONCILE_SECONDS, ModelController
+from retinue_workers.limits.receive_gate import ReceiveGate
+from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.settings.hosted_models import ModelPolicy
-from retinue_workers.work import Backlog
+from retinue_workers.work import QueueDepth
 
 log = structlog.get_logger(__name__)
 
-JOIN_SECONDS = 2.0
-"""How long a stop waits for a look that is under way; then the lease expires by itself."""
 
-
-class Keepers:
-    """Keeps models, and opens the circuit breaker while one of them does not serve.
+class ModelControllers:
+    """Runs the controllers, and closes the gate while one of their models does not serve.
 
     Args:
         policies: By detector, from the settings.
         detectors: The worker's detectors.
-        ledger: Leases and sessions.
-        look: Tells what the queue holds.
-        breaker: Tripped, as ``model NAME``, while the detector's model does not serve.
+        sessions: Leases and sessions of models.
+        queue_depth: Reads what the queue holds.
+        gate: Closed, as ``model NAME``, while the detector's model does not serve.
 
     Raises:
-        ConfigurationError: A detector has no model that could be kept.
+        ConfigurationError: A detector has no model that could be started and stopped.
     """
 
     def __init__(
@@ -41,80 +39,66 @@ class Keepers:
         policies: Mapping[str, ModelPolicy],
         detectors: Sequence[AnyDetector],
         *,
-        ledger: Ledger | None,
-        look: Callable[[], Backlog] | None,
-        breaker: CircuitBreaker,
+        sessions: ModelSessions | None,
+        queue_depth: Callable[[], QueueDepth] | None,
+        gate: ReceiveGate,
     ) -> None:
-        """Look at nothing yet."""
-        self._breaker = breaker
-        self._stopping = Event()
-        self._keepers: dict[str, Keeper] = {}
+        self._gate = gate
+        self._controllers: dict[str, ModelController] = {}
         holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         for detector in detectors:
             policy = policies.get(detector.name)
             if policy is None:
                 continue
             model = detector.managed_model
-            if model is None or ledger is None or look is None:
+            if model is None or sessions is None or queue_depth is None:
                 raise ConfigurationError(
-                    f"RETINUE_HOSTED_MODELS[{detector.name}]: this detector has no model to start "
-                    "and stop; leave it out"
+                    f"RETINUE_HOSTED_MODELS[{detector.name}]: this detector has no model that is "
+                    "started and stopped; leave it out"
                 )
-            self._keepers[detector.name] = Keeper(
+            self._controllers[detector.name] = ModelController(
                 model,
-                ledger,
-                look=look,
+                sessions,
+                read_depth=queue_depth,
                 policy=policy,
-                gate=partial(self._gate, detector.name),
-                blocked=partial(self._blocked, detector.name),
                 clock=time.time,
                 detector=detector.name,
                 options=detector.options.model_dump(mode="json"),
                 holder=holder,
             )
-        self._threads = [
-            Thread(target=self._run, args=(keeper,), name=f"{name}-keeper", daemon=True)
-            for name, keeper in self._keepers.items()
-        ]
+        self._threads = DaemonThreads("hosted-models", max(1, len(self._controllers)))
 
-    def start(self) -> None:
-        """Keep from now on; until a model serves, nothing is received."""
-        for name in self._keepers:
-            self._gate(name, "not looked at the model yet")
-        for thread in self._threads:
-            thread.start()
+    async def run(self) -> None:
+        """Reconcile every model until cancelled; then give the leases back.
 
-    def stop(self) -> None:
-        """Give the leases back; another worker takes over, or in the end the reaper does."""
-        self._stopping.set()
-        deadline = time.monotonic() + JOIN_SECONDS
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(max(0.0, deadline - time.monotonic()))
+        Another worker takes over, or in the end the reaper does.
+        """
+        await asyncio.gather(*(self._run(name) for name in self._controllers))
 
-    def _run(self, keeper: Keeper) -> None:
-        while not self._stopping.is_set():
-            try:
-                keeper.tick()
-            except Exception:  # a bug must not end the loop in silence
-                log.exception("model_not_kept")
-            self._stopping.wait(TICK_SECONDS)
-        keeper.stop()
-
-    def _gate(self, name: str, reason: str | None) -> None:
-        if reason is None:
-            self._breaker.reset(f"model {name}")
-        else:
-            self._breaker.trip(f"model {name}", reason)
+    async def _run(self, name: str) -> None:
+        controller, cause = self._controllers[name], f"model {name}"
+        self._gate.close(cause, "the model's state is not known yet")
+        try:
+            while True:
+                try:
+                    reason = await self._threads.run(controller.reconcile, self._blocked(name))
+                except Exception:  # a bug must not end the loop silently
+                    log.exception("model_reconcile_failed")
+                else:
+                    if reason is None:
+                        self._gate.open(cause)
+                    else:
+                        self._gate.close(cause, reason)
+                await asyncio.sleep(RECONCILE_SECONDS)
+        finally:
+            await self._threads.run(controller.stop)
 
     def _blocked(self, name: str) -> str | None:
-        """What else is broken; that the model does not answer is no reason not to start it."""
+        """Return what else is broken; a model that does not answer is started all the same."""
         own = {f"model {name}", f"detector {name}"}
-        return (
-            "; ".join(
-                f"{cause}: {reason}"
-                for cause, reason in self._breaker.causes().items()
-                if cause not in own
-            )
-            or None
-        )
+        others = [
+            f"{cause}: {reason}"
+            for cause, reason in self._gate.reasons().items()
+            if cause not in own
+        ]
+        return "; ".join(others) or None

@@ -3,45 +3,45 @@
 from dataclasses import dataclass
 
 from retinue_workers.settings.hosted_models import CLOSING_SECONDS, ModelPolicy
-from retinue_workers.work import Backlog
+from retinue_workers.work import QueueDepth
 
 
 @dataclass(slots=True)
-class Use:
-    """What one keeper has seen of a model since it runs. Times are seconds since the epoch.
+class IdleTracker:
+    """How much a running model is used. Times are seconds since the epoch.
 
     Attributes:
         worked: Whether there was any work yet.
     """
 
     worked: bool = False
-    _quiet_since: float | None = None
+    _idle_since: float | None = None
     _idled_out_at: float | None = None
     _idle_seconds: float = 0.0
     _seen_at: float | None = None
 
-    def see(self, now: float, backlog: Backlog, policy: ModelPolicy, working: bool) -> None:
+    def observe(self, now: float, depth: QueueDepth, policy: ModelPolicy, working: bool) -> None:
         """Count what has passed since the last look as work, or as idling."""
         passed = 0.0 if self._seen_at is None else now - self._seen_at
         self._seen_at = now
         self.worked = self.worked or working
         if not working:
-            self._quiet_since = now if self._quiet_since is None else self._quiet_since
+            self._idle_since = now if self._idle_since is None else self._idle_since
         else:
-            self._quiet_since = None
-        if not working or policy.is_trickle(backlog):
+            self._idle_since = None
+        if not working or policy.is_trickle(depth):
             self._idle_seconds += passed
         else:
             self._idle_seconds = max(0.0, self._idle_seconds - passed)
-        if policy.is_urgent(backlog):
+        if policy.is_urgent(depth):
             self._idle_seconds, self._idled_out_at = 0.0, None
-        elif self._idled_out_at is None and self._idle_seconds >= policy.idle_seconds:
+        elif self._idled_out_at is None and self._idle_seconds >= policy.max_idle_seconds:
             self._idled_out_at = now
 
-    def want(self, now: float, working: bool) -> None:
+    def keep_running(self, now: float, working: bool) -> None:
         """It is to run, used or not."""
         self.worked = self.worked or working
-        self._quiet_since = self._idled_out_at = None
+        self._idle_since = self._idled_out_at = None
         self._idle_seconds, self._seen_at = 0.0, now
 
     def closing_at(self, policy: ModelPolicy) -> float | None:
@@ -51,12 +51,12 @@ class Use:
         """
         if self._idled_out_at is not None:
             return self._idled_out_at
-        if self._quiet_since is not None:
-            return self._quiet_since + policy.quiet_seconds - CLOSING_SECONDS
+        if self._idle_since is not None:
+            return self._idle_since + policy.idle_timeout_seconds - CLOSING_SECONDS
         return None
 
     def why_stop(self, now: float, policy: ModelPolicy) -> str:
         """Why it is stopped."""
-        if self._quiet_since is not None:
-            return f"the queue has been empty for {now - self._quiet_since:.0f} s"
-        return f"it idled for {policy.idle_seconds:.0f} s more than it worked"
+        if self._idle_since is not None:
+            return f"the queue has been empty for {now - self._idle_since:.0f} s"
+        return f"it idled for {policy.max_idle_seconds:.0f} s more than it worked"

@@ -1,23 +1,13 @@
-"""Stopping models that run while nobody keeps them: the last resort against forgotten ones."""
+"""Stop models that run while no worker controls them: the last resort against forgotten ones."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from retinue_history import KeptModel
+from retinue_history import HostedModel, ModelSessions
 from retinue_sdk import ConfigurationError, DetectorError, ManagedModel, ModelState
 
-from retinue_workers.hosted_models.controller import Ledger
-
 REAP_SECONDS = 60.0
-"""How long the reaper has a model's lease at most, so that no keeper acts at the same time."""
-
-
-class ReaperLedger(Ledger, Protocol):
-    """A ledger that also lists what it knows."""
-
-    def models(self) -> list[KeptModel]:
-        """All models that were ever kept."""
+"""How long the reaper has a model's lease at most, so that no controller acts at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +16,8 @@ class Reaped:
 
     Attributes:
         model: Its name.
-        action: ``stopped``, ``kept`` (somebody keeps it), ``idle`` (it costs nothing), ``later``
-            (it cannot be stopped yet) or ``failed``.
+        action: ``stopped``, ``in_use`` (it has a controller), ``idle`` (it costs nothing),
+            ``later`` (it cannot be stopped yet) or ``failed``.
         reason: Why.
     """
 
@@ -37,9 +27,9 @@ class Reaped:
 
 
 def reap(
-    ledger: ReaperLedger,
+    sessions: ModelSessions,
     *,
-    make: Callable[[KeptModel], ManagedModel | None],
+    make: Callable[[HostedModel], ManagedModel | None],
     found: Iterable[tuple[str, ManagedModel]] = (),
     holder: str,
     clock: Callable[[], float],
@@ -50,87 +40,87 @@ def reap(
     works off what waits, so the model only costs.
 
     Args:
-        ledger: What is known.
-        make: Makes a model that the ledger knows; ``None`` if its plugin is not here.
-        found: Detectors' names with models that the provider hosts, known to the ledger or not.
-        holder: What tells this reaper from every keeper.
+        sessions: Leases and sessions of the models that are known.
+        make: Makes a known model; ``None`` if its plugin is not installed.
+        found: Detectors' names with models that the provider hosts, known or not.
+        holder: What tells this reaper from every controller.
         clock: Seconds since the epoch.
     """
-    known = ledger.models()
-    seen = {kept.model for kept in known}
+    known = sessions.list_models()
+    seen = {hosted.model for hosted in known}
     strangers = {
-        model.name: (KeptModel(model.name, detector, {}, None, 0), model)
+        model.name: (HostedModel(model.name, detector, {}, None, 0), model)
         for detector, model in found
         if model.name not in seen
     }
-    done = [_safely(ledger, kept, make, holder, clock()) for kept in known]
+    done = [_safely(sessions, hosted, make, holder, clock()) for hosted in known]
     for stranger, model in strangers.values():
-        done.append(_safely(ledger, stranger, _always(model), holder, clock()))
+        done.append(_safely(sessions, stranger, _always(model), holder, clock()))
     return done
 
 
-def _always(model: ManagedModel) -> Callable[[KeptModel], ManagedModel]:
+def _always(model: ManagedModel) -> Callable[[HostedModel], ManagedModel]:
     return lambda _: model
 
 
 def _safely(
-    ledger: ReaperLedger,
-    kept: KeptModel,
-    make: Callable[[KeptModel], ManagedModel | None],
+    sessions: ModelSessions,
+    hosted: HostedModel,
+    make: Callable[[HostedModel], ManagedModel | None],
     holder: str,
     now: float,
 ) -> Reaped:
     """One model that cannot be had keeps no other from being stopped."""
     try:
-        return _one(ledger, kept, make, holder, now)
+        return _one(sessions, hosted, make, holder, now)
     except (DetectorError, ConfigurationError) as error:
-        return Reaped(kept.model, "failed", str(error))
+        return Reaped(hosted.model, "failed", str(error))
 
 
 def _one(
-    ledger: ReaperLedger,
-    kept: KeptModel,
-    make: Callable[[KeptModel], ManagedModel | None],
+    sessions: ModelSessions,
+    hosted: HostedModel,
+    make: Callable[[HostedModel], ManagedModel | None],
     holder: str,
     now: float,
 ) -> Reaped:
-    if kept.holder is not None:
-        return Reaped(kept.model, "kept", f"kept by {kept.holder}")
-    if kept.keep_until is not None and now < kept.keep_until:
-        return Reaped(kept.model, "kept", "somebody wants it to run")
-    model = make(kept)
+    if hosted.holder is not None:
+        return Reaped(hosted.model, "in_use", f"controlled by {hosted.holder}")
+    if hosted.keep_until is not None and now < hosted.keep_until:
+        return Reaped(hosted.model, "in_use", "`retinue models start` asked for it")
+    model = make(hosted)
     if model is None:
-        return Reaped(kept.model, "failed", f"no plugin has the detector {kept.detector}")
+        return Reaped(hosted.model, "failed", f"no plugin has the detector {hosted.detector}")
     status = model.describe()
-    mine = ledger.hold(
-        kept.model,
-        detector=kept.detector,
-        options=kept.options,
+    mine = sessions.acquire_lease(
+        hosted.model,
+        detector=hosted.detector,
+        options=hosted.options,
         holder=holder,
         lease_seconds=REAP_SECONDS,
     )
     if mine.holder != holder:
-        return Reaped(kept.model, "kept", f"kept by {mine.holder}")
+        return Reaped(hosted.model, "in_use", f"controlled by {mine.holder}")
     try:
         match status.state:
             case ModelState.RUNNING:
-                ledger.begin_session(
-                    kept.model,
+                sessions.begin_session(
+                    hosted.model,
                     mine.token,
                     units=status.units or 1,
                     usd_per_unit_minute=model.usd_per_unit_minute,
                     reason="found by the reaper",
                 )
-                why = "it ran, and no worker kept it"
-                ledger.mark_session(kept.model, mine.token, "stopping", f"reaped: {why}")
+                why = "it ran, and no worker controlled it"
+                sessions.mark_session(hosted.model, mine.token, "stopping", f"reaped: {why}")
                 model.stop()
-                return Reaped(kept.model, "stopped", why)
+                return Reaped(hosted.model, "stopped", why)
             case ModelState.STARTING | ModelState.STOPPING:
-                return Reaped(kept.model, "later", f"it cannot be stopped while it is {status}")
+                return Reaped(hosted.model, "later", f"it cannot be stopped while it is {status}")
             case ModelState.PREPARING:
-                return Reaped(kept.model, "idle", str(status))
+                return Reaped(hosted.model, "idle", str(status))
             case _:
-                ledger.mark_session(kept.model, mine.token, "stopped", str(status))
-                return Reaped(kept.model, "idle", str(status))
+                sessions.mark_session(hosted.model, mine.token, "stopped", str(status))
+                return Reaped(hosted.model, "idle", str(status))
     finally:
-        ledger.release(kept.model, holder)
+        sessions.release_lease(hosted.model, holder)

@@ -36,7 +36,7 @@ class Clients:
     polling_sqs: "SQSClient"
 
 
-def make_clients(*, connections: int, receive_wait_seconds: int = 0) -> Clients:
+def make_clients(*, connections: int, wait_time_seconds: int = 0) -> Clients:
     """Make clients from AWS's own configuration (variables, profile, or the task's role).
 
     Long polls have a client of their own, whose patience outlasts a poll, so that a quiet queue is
@@ -44,7 +44,7 @@ def make_clients(*, connections: int, receive_wait_seconds: int = 0) -> Clients:
 
     Args:
         connections: How many threads use a client at once.
-        receive_wait_seconds: How long a poll waits; without waiting one client does for all.
+        wait_time_seconds: How long a poll waits; without waiting one client does for all.
 
     Raises:
         ConfigurationError: No region is set, or the configuration cannot be read.
@@ -59,7 +59,7 @@ def make_clients(*, connections: int, receive_wait_seconds: int = 0) -> Clients:
     )
     polling = config.merge(
         Config(
-            read_timeout=receive_wait_seconds + ANSWER_SECONDS,
+            read_timeout=wait_time_seconds + ANSWER_SECONDS,
             retries={"total_max_attempts": 1, "mode": "standard"},
         )
     )
@@ -71,7 +71,7 @@ def make_clients(*, connections: int, receive_wait_seconds: int = 0) -> Clients:
             s3=lambda: _s3(session, config),
             sqs=sqs,
             polling_sqs=cast("Any", session.create_client("sqs", config=polling))
-            if receive_wait_seconds
+            if wait_time_seconds
             else sqs,
         )
     except NoRegionError as error:

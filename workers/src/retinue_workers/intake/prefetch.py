@@ -1,140 +1,153 @@
 """Fetching and decoding images ahead of the detectors, within bounds."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Lock, Semaphore, Thread
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Self
 
 import structlog
 from retinue_sdk import DetectorError, Image, Input
 
+from retinue_workers.limits.threads import DaemonThreads
+
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    image: Image
-    wanted: Input
-    then: Callable[[], None]
+@dataclass(slots=True)
+class _Held:
+    """An image that tasks hold.
+
+    Attributes:
+        users: How many holds there are.
+        has_room: Whether it counts among the images that may be loaded.
+        lock: Held while it is being loaded.
+    """
+
+    users: int = 0
+    has_room: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-class Loader:
-    """Makes images ready on threads of its own, a bounded number of them at a time.
-
-    It only warms the image: an error is met again, and answered, by the detector that needs it.
+class Prefetch:
+    """Loads images and holds a bounded number of them.
 
     Args:
         threads: How many images are fetched or decoded at the same time.
-        prefetch_images: How many images may be ready or in the making at once.
+        max_images: How many images may be loaded or loading at the same time.
     """
 
-    def __init__(self, *, threads: int, prefetch_images: int) -> None:
-        """Load nothing yet."""
-        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
-        self._room = Semaphore(prefetch_images)
-        self._held: dict[int, int] = {}
-        self._lock = Lock()
-        self._stopping = False
-        self._threads = [
-            Thread(target=self._work, name=f"loader-{number}", daemon=True)
-            for number in range(threads)
-        ]
+    def __init__(self, *, threads: int, max_images: int) -> None:
+        self._threads = DaemonThreads("prefetch", threads)
+        self._room = asyncio.Semaphore(max_images)
+        self._held: dict[Image, _Held] = {}
 
-    def start(self) -> None:
-        """Load from now on."""
-        for thread in self._threads:
-            thread.start()
+    def hold(self, image: Image, wanted: Input) -> "Hold":
+        """Return a task's hold on an image; see ``Hold``."""
+        return Hold(self, image, wanted)
 
-    def load(self, image: Image, wanted: Input, uses: int, then: Callable[[], None]) -> None:
-        """Load the image when there is room, then call ``then`` on a loader thread.
+    def reserve(self, image: Image) -> None:
+        """Add a hold to an image, which is not loaded by that."""
+        self._held.setdefault(image, _Held()).users += 1
 
-        Once it stops, ``then`` is called at once.
+    async def make_ready(self, image: Image, wanted: Input) -> None:
+        """Load an image that is reserved, once there is room.
 
-        Args:
-            image: What to load.
-            wanted: The most that any detector wants of it.
-            uses: How often ``release`` will be called before its room is free again.
-            then: What to do next.
+        An image that cannot be loaded is no error here: the detector's runner loads it again and
+        answers for the error.
         """
-        with self._lock:
-            if not self._stopping:
-                self._held[id(image)] = uses
-                self._orders.put(_Order(image, wanted, then))
-                return
-        then()
+        held = self._held[image]
+        async with held.lock:
+            if not held.has_room:
+                await self._room.acquire()
+                held.has_room = True
+            await self.load(image, wanted)
 
     def release(self, image: Image) -> None:
-        """One use of the image is over; does nothing for an image that was never loaded."""
-        with self._lock:
-            uses = self._held.get(id(image))
-            if uses is None:
-                return
-            if uses > 1:
-                self._held[id(image)] = uses - 1
-                return
-            del self._held[id(image)]
-        self._room.release()
-
-    def forget(self, image: Image) -> None:
-        """Let go of what was fetched of an image, unless it has room and another use of it."""
-        with self._lock:
-            held = id(image) in self._held
-        if not held:
+        """Remove a hold; the image's bytes go with the last."""
+        held = self._held[image]
+        held.users -= 1
+        if not held.users:
+            del self._held[image]
             image.forget()
+            if held.has_room:
+                self._room.release()
 
-    def stop(self) -> None:
-        """Load nothing any more; what waits goes on unloaded."""
-        with self._lock:  # so that no order comes after the last one
-            self._stopping = True
-            for _ in self._threads:
-                self._orders.put(None)
-        self._room.release(len(self._threads))  # nobody waits for room any more
+    async def load(self, image: Image, wanted: Input) -> Exception | None:
+        """Fetch and decode as much of an image as ``wanted`` asks for.
 
-    def _work(self) -> None:
-        # No variable here: it would keep the last image while the thread waits.
-        while self._serve(self._orders.get()):
-            pass
+        Returns:
+            Why it cannot be loaded; ``None`` if it is loaded.
+        """
+        if is_loaded(image, wanted):
+            return None
+        return await self._threads.run(_load, image, wanted)
 
-    def _serve(self, order: _Order | None) -> bool:
-        """Load one image; ``False`` if that is all."""
-        if order is None:
-            return False
-        if not self._stopping:
-            self._room.acquire()
-        if not self._stopping:
-            error = prepare(order.image, order.wanted)
-            if error is not None:
-                log.debug("not_loaded", uri=order.image.reference.uri, reason=str(error))
-        order.then()
-        return True
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.close()
 
 
-def prepare(image: Image, wanted: Input) -> Exception | None:
-    """Have what a detector needs of an image at hand; why not, if it cannot be had.
+class Hold:
+    """A task's hold on an image. Tasks that hold the same image share what was loaded.
 
-    Costs nothing when it was done before.
+    ``with`` reserves the image: once another task has it loaded, it stays loaded for a task that
+    still waits for a result. ``async with hold.loaded()`` loads it, and gives the reservation up
+    at the end: a task that waits to be retried keeps no bytes.
     """
+
+    def __init__(self, prefetch: Prefetch, image: Image, wanted: Input) -> None:
+        self._prefetch = prefetch
+        self._image = image
+        self._wanted = wanted
+        self._is_reserved = False
+
+    def __enter__(self) -> Self:
+        """Reserve the image."""
+        if self._wanted is not Input.REFERENCE and not self._is_reserved:
+            self._is_reserved = True
+            self._prefetch.reserve(self._image)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Give the reservation up."""
+        if self._is_reserved:
+            self._is_reserved = False
+            self._prefetch.release(self._image)
+
+    @asynccontextmanager
+    async def loaded(self) -> AsyncIterator[None]:
+        """Have the image loaded inside the block."""
+        with self:
+            if self._is_reserved:
+                await self._prefetch.make_ready(self._image, self._wanted)
+            yield
+
+
+def is_loaded(image: Image, wanted: Input) -> bool:
+    """Return whether a detector can use the image without waiting for it."""
+    return wanted is Input.REFERENCE or image.is_loaded(pixels=wanted is Input.PIXELS)
+
+
+def _load(image: Image, wanted: Input) -> Exception | None:
     try:
-        match wanted:
-            case Input.BYTES:
-                image.read()
-            case Input.PIXELS:
-                image.pixels()
-            case Input.REFERENCE:
-                pass
-    except Exception as error:  # DetectorErrors are sorted by the verdict, others are bugs
-        if not isinstance(error, DetectorError):
+        if wanted is Input.PIXELS:
+            image.pixels()
+        else:
+            image.read()
+    except Exception as error:
+        if not isinstance(error, DetectorError):  # a bug
             log.exception("image_failed", image_id=str(image.image_id))
-        _forget_frames(error)
+        _drop_tracebacks(error)
         return error
     return None
 
 
-def _forget_frames(error: BaseException) -> None:
+def _drop_tracebacks(error: BaseException) -> None:
     """Cut the tracebacks of an error and of its causes.
 
-    Their frames hold the image, and the image holds the error to raise it again: a circle that
-    would keep its bytes until the garbage collector comes by, which counts objects and not bytes.
+    Their frames hold the image, and the image holds the error to raise it again: a cycle that
+    would keep the image's bytes until the garbage collector runs, which counts objects, not bytes.
     """
     cause: BaseException | None = error
     while cause is not None and cause.__traceback__ is not None:

@@ -17,12 +17,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import NamedTuple, Self, TypeAlias
+from typing import NamedTuple, Self
 from urllib.parse import unquote_plus
 
 from retinue_aws import read_json
-from retinue_history import REPLAY
 from retinue_sdk import ImageReference, RetinueError
+
+from retinue_workers.work import ImageEvent, ObjectEvent, RemovalEvent
 
 MAX_PROBLEMS = 20
 """Most problems told of one message; the rest are counted."""
@@ -45,66 +46,6 @@ class MalformedEventError(RetinueError):
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectCreated:
-    """S3 says that an object was created (or overwritten).
-
-    Attributes:
-        reference: Which object version.
-        size_bytes: The object's size in bytes, 0 or more; ``None`` if the event does not say.
-        sequencer: Orders the events of one key, in hexadecimal; ``None`` if the event has none.
-        event_time: When S3 finished the request, in UTC.
-        replay_id: What asks for the image again; ``None`` for S3's own event.
-        detectors: Names of the detectors to apply; ``None`` for all.
-    """
-
-    reference: ImageReference
-    size_bytes: int | None
-    sequencer: str | None
-    event_time: datetime
-    replay_id: str | None = None
-    detectors: frozenset[str] | None = None
-
-    @property
-    def event_id(self) -> str:
-        """What is the same each time this event is delivered: see ``ObjectEvent``."""
-        if self.replay_id is not None:
-            return f"{REPLAY}{self.replay_id}"
-        return self.sequencer or self.event_time.isoformat()
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectRemoved:
-    """S3 says that an object is gone: deleted by somebody, or expired by a lifecycle rule.
-
-    Attributes:
-        bucket: The bucket's name.
-        key: The object's key, decoded.
-        version_id: The version that was removed for good; of a delete marker its own id, which is
-            no image's; ``None`` where the bucket is unversioned or its versioning is suspended.
-        delete_marker: Whether a delete marker was put on top, so that older versions still exist.
-        sequencer: Orders the events of one key, in hexadecimal; ``None`` if the event has none.
-        event_time: When S3 finished the request, in UTC.
-    """
-
-    bucket: str
-    key: str
-    version_id: str | None
-    delete_marker: bool
-    sequencer: str | None
-    event_time: datetime
-
-    @property
-    def event_id(self) -> str:
-        """What is the same each time this event is delivered: see ``ObjectEvent``."""
-        return self.sequencer or self.event_time.isoformat()
-
-
-ObjectEvent: TypeAlias = ObjectCreated | ObjectRemoved
-"""What happened to an object. Its ``event_id`` tells redelivery (the same) from a new event of the
-same image (another): the sequencer, or the event's time where there is none."""
-
-
-@dataclass(frozen=True, slots=True)
 class ParsedBody:
     """What a message says, and what of it could not be understood.
 
@@ -121,6 +62,16 @@ class ParsedBody:
 
     events: tuple[ObjectEvent, ...] = ()
     problems: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> list[ImageEvent]:
+        """The events of created objects."""
+        return [event for event in self.events if isinstance(event, ImageEvent)]
+
+    @property
+    def removals(self) -> list[RemovalEvent]:
+        """The events of removed objects."""
+        return [event for event in self.events if isinstance(event, RemovalEvent)]
 
 
 def parse(body: str) -> ParsedBody:
@@ -211,7 +162,7 @@ def _notified(record: "_Object") -> ObjectEvent | None:
         delete_marker=action == "DeleteMarkerCreated",
         event_time=record.time("eventTime"),
     )
-    if isinstance(event, ObjectCreated) and "retinue" in record.fields:
+    if isinstance(event, ImageEvent) and "retinue" in record.fields:
         asked = record.child("retinue")
         return replace(
             event, replay_id=asked.optional_text("replayId"), detectors=asked.names("detectors")
@@ -269,7 +220,7 @@ def _event(
             f"not {_quoted(sequencer)}"
         )
     if not created:
-        return ObjectRemoved(bucket, key, version_id, delete_marker, sequencer, event_time)
+        return RemovalEvent(bucket, key, version_id, delete_marker, sequencer, event_time)
     size_bytes = s3_object.size("size")
     if key.endswith("/") and size_bytes == 0:
         # What the S3 console makes for "Create folder". Nobody calls it an image, so a failed run
@@ -280,7 +231,7 @@ def _event(
         reference = ImageReference(bucket, key, version_id, etag)
     except ValueError as error:
         raise MalformedEventError(f"{s3_object.where}: {error}") from error
-    return ObjectCreated(reference, size_bytes, sequencer, event_time)
+    return ImageEvent(reference, size_bytes, sequencer, event_time)
 
 
 class _Object(NamedTuple):

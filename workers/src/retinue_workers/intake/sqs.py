@@ -1,4 +1,4 @@
-"""The SQS queue of a pool."""
+"""The SQS queue of a pool, awaited."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
-from retinue_aws import JsonCalls
 from retinue_sdk import ConfigurationError
 
 from retinue_workers.work import Message
 
 if TYPE_CHECKING:
-    from types_boto3_sqs import SQSClient
+    from retinue_aws import AwsClient
 
 log = structlog.get_logger(__name__)
 
@@ -24,10 +23,10 @@ _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 
 
 class QueueUnavailableError(Exception):
-    """The queue did not answer, or refused; the message says why. Messages are safe in it.
+    """The queue did not answer, or refused. Its messages are safe.
 
     Attributes:
-        messages: Those of the call about which it did nothing.
+        messages: The messages of the call for which nothing was done.
     """
 
     def __init__(self, reason: str, messages: Sequence[Message] = ()) -> None:
@@ -36,36 +35,33 @@ class QueueUnavailableError(Exception):
 
 
 class Queue(Protocol):
-    """What a worker asks of a queue."""
+    """What a worker asks of a queue; ``SqsQueue`` in production, a fake in tests."""
 
     @property
     def max_receive_count(self) -> int | None:
         """After how many receives a message goes to the dead-letter queue; ``None`` for never."""
 
-    def receive(self, limit: int) -> list[Message]:
-        """Wait a while for messages.
-
-        Args:
-            limit: Most messages to take, 1 to 10.
+    async def receive(self, limit: int) -> list[Message]:
+        """Wait for up to ``limit`` messages (1–10) for the queue's long-poll time.
 
         Raises:
-            QueueUnavailableError: None can be had now.
+            QueueUnavailableError: The queue does not answer now.
         """
 
-    def delete(self, messages: Sequence[Message]) -> None:
+    async def delete(self, messages: Sequence[Message]) -> None:
         """Delete messages for good.
 
         Raises:
-            QueueUnavailableError: Some are not deleted; it names them. The others are.
+            QueueUnavailableError: Some, which it names, are not deleted.
         """
 
-    def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
-        """Hide messages for ``seconds`` from now (0–43,200); 0 hands them back at once.
+    async def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
+        """Hide messages for ``seconds`` from now (0–43,200); 0 makes them visible immediately.
 
-        A message that is not in flight any more is left as it is.
+        A message that is no longer in flight stays as it is.
 
         Raises:
-            QueueUnavailableError: Some are as they were; it names them. The others are hidden.
+            QueueUnavailableError: Some, which it names, are unchanged.
         """
 
 
@@ -73,45 +69,67 @@ class SqsQueue:
     """A queue on SQS, or on anything that speaks its protocol.
 
     Args:
-        client: A boto3 SQS client.
+        client: Calls SQS.
         url: The queue's URL.
         wait_seconds: Long-poll time of a receive, 0–20.
         visibility_timeout_seconds: How long received messages are hidden.
-        polling_client: Another client for receives, which take their time; ``client`` by default.
+        polling_client: Calls SQS for receives, which take their time; ``client`` by default.
     """
 
     def __init__(
         self,
-        client: "SQSClient",
+        client: "AwsClient",
         url: str,
         *,
         wait_seconds: int,
         visibility_timeout_seconds: int,
-        polling_client: "SQSClient | None" = None,
+        polling_client: "AwsClient | None" = None,
     ) -> None:
-        """Ask the queue for its redrive policy.
-
-        Raises:
-            ConfigurationError: There is no such queue.
-            QueueUnavailableError: The queue did not answer.
-        """
         self._client = client
-        self._calls = JsonCalls(client)
-        self._polls = self._calls if polling_client is None else JsonCalls(polling_client)
+        self._polling_client = polling_client or client
         self._url = url
         self._wait_seconds = wait_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
-        self._max_receive_count = self._read_max_receive_count()
+        self._max_receive_count: int | None = None
 
     @property
     def max_receive_count(self) -> int | None:
         """After how many receives a message goes to the dead-letter queue; ``None`` for never."""
         return self._max_receive_count
 
-    def receive(self, limit: int) -> list[Message]:
+    async def connect(self) -> None:
+        """Read the queue's redrive policy.
+
+        Raises:
+            ConfigurationError: There is no such queue.
+            QueueUnavailableError: The queue does not answer now.
+        """
+        try:
+            answer = await self._client.call(
+                "GetQueueAttributes",
+                {"QueueUrl": self._url, "AttributeNames": ["RedrivePolicy"]},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _GONE:
+                raise ConfigurationError(
+                    f"RETINUE_QUEUE_URL names a queue that does not exist: {self._url}"
+                ) from error
+            raise QueueUnavailableError(f"cannot read {self._url}: {error}") from error
+        except (BotoCoreError, ResponseParserError, ValueError) as error:
+            # ValueError: not a URL at all
+            raise QueueUnavailableError(f"cannot read {self._url}: {error}") from error
+        policy = (answer.body.get("Attributes") or {}).get("RedrivePolicy")
+        self._max_receive_count = int(json.loads(policy)["maxReceiveCount"]) if policy else None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+        await self._polling_client.aclose()
+
+    async def receive(self, limit: int) -> list[Message]:
         """Long-poll once for up to ``limit`` messages (1–10)."""
         try:
-            answer = self._polls.call(
+            answer = await self._polling_client.call(
                 "ReceiveMessage",
                 {
                     "QueueUrl": self._url,
@@ -125,79 +143,60 @@ class SqsQueue:
             raise QueueUnavailableError(f"cannot receive from {self._url}: {error}") from error
         return [_message(message) for message in answer.body.get("Messages") or ()]
 
-    def delete(self, messages: Sequence[Message]) -> None:
+    async def delete(self, messages: Sequence[Message]) -> None:
         """Delete messages, ten a call."""
-        self._for_each_ten("DeleteMessageBatch", messages, {}, f"{self._url} does not delete")
+        await self._for_each_ten("DeleteMessageBatch", messages, {}, f"{self._url} does not delete")
 
-    def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
+    async def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
         """Hide messages for ``seconds`` (0–43,200), ten a call."""
-        self._for_each_ten(
+        await self._for_each_ten(
             "ChangeMessageVisibilityBatch",
             messages,
             {"VisibilityTimeout": seconds},
             f"cannot change visibility on {self._url}",
         )
 
-    def _for_each_ten(
-        self, operation: str, messages: Sequence[Message], wanted: Mapping[str, Any], complaint: str
+    async def _for_each_ten(
+        self, operation: str, messages: Sequence[Message], fields: Mapping[str, Any], complaint: str
     ) -> None:
-        """Call with ten messages at a time; ten that fail keep no others from their turn.
+        """Make one call for each ten messages; a call that is refused does not stop the others.
 
         Raises:
-            QueueUnavailableError: For some it did not work, and may work later.
+            QueueUnavailableError: It did not work for some messages, and may work later.
         """
-        left: list[Message] = []
+        failed: list[Message] = []
         reason = ""
         for start in range(0, len(messages), BATCH):
             batch = messages[start : start + BATCH]
             try:
-                answer = self._calls.call(
+                answer = await self._client.call(
                     operation,
                     {
                         "QueueUrl": self._url,
                         "Entries": [
-                            {"Id": str(number), "ReceiptHandle": message.receipt_handle, **wanted}
+                            {"Id": str(number), "ReceiptHandle": message.receipt_handle, **fields}
                             for number, message in enumerate(batch)
                         ],
                     },
                 )
-            except ClientError as error:  # throttled, perhaps: the next call may be let through
-                left += batch
+            except ClientError as error:  # perhaps throttled: the next call may be let through
+                failed += batch
                 reason = str(error)
-            except (
-                BotoCoreError,
-                ResponseParserError,
-            ) as error:  # nobody answers: another call would only take as long
-                left += messages[start:]
+            except (BotoCoreError, ResponseParserError) as error:
+                # No answer: another call would only take as long.
+                failed += messages[start:]
                 reason = str(error)
                 break
             else:
                 for entry in answer.body.get("Failed") or ():
-                    said = f"{entry['Code']} {entry.get('Message', '')}".strip()
-                    if entry.get("SenderFault"):  # its handle is no good any more, and will not be
-                        log.info("receipt_expired", reason=said)
+                    problem = f"{entry['Code']} {entry.get('Message', '')}".strip()
+                    if entry.get("SenderFault"):  # the receipt handle has expired for good
+                        log.info("receipt_expired", reason=problem)
                     else:
-                        left.append(batch[int(entry["Id"])])
-                        reason = said
-        if left:
-            raise QueueUnavailableError(f"{complaint}: {reason}", left)
-
-    def _read_max_receive_count(self) -> int | None:
-        """``maxReceiveCount`` of the queue's redrive policy."""
-        try:
-            answer = self._client.get_queue_attributes(
-                QueueUrl=self._url, AttributeNames=["RedrivePolicy"]
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _GONE:
-                raise ConfigurationError(
-                    f"RETINUE_QUEUE_URL names a queue that does not exist: {self._url}"
-                ) from error
-            raise QueueUnavailableError(f"cannot ask {self._url}: {error}") from error
-        except (BotoCoreError, ValueError) as error:  # ValueError: not a URL at all
-            raise QueueUnavailableError(f"cannot ask {self._url}: {error}") from error
-        policy = answer.get("Attributes", {}).get("RedrivePolicy")
-        return int(json.loads(policy)["maxReceiveCount"]) if policy else None
+                        failed.append(batch[int(entry["Id"])])
+                        reason = problem
+        if failed:
+            raise QueueUnavailableError(f"{complaint}: {reason}", failed)
 
 
 def _message(received: Mapping[str, Any]) -> Message:

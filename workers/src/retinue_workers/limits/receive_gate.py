@@ -1,57 +1,44 @@
-"""The circuit breaker: no message is received while something is broken for every image."""
+"""The receive gate: no message is received while something is broken for every image."""
 
-from threading import Condition
+import asyncio
 
 import structlog
 
 log = structlog.get_logger(__name__)
 
 
-class CircuitBreaker:
-    """Closed while all is well; open, with the reason, while anything the pool needs is away.
+class ReceiveGate:
+    """Open while all is well; closed, with the reasons, while anything the pool needs is away.
 
-    Any thread may trip it for a cause of its own (``history``, ``detector NAME``) and
-    reset that cause later. It is closed when no cause is left.
+    Each part of the worker closes the gate for a cause of its own (``history``, ``detector NAME``)
+    and opens it for that cause later. Messages are received while no cause is left.
     """
 
     def __init__(self) -> None:
-        """Begin closed."""
-        self._changed = Condition()
-        self._causes: dict[str, str] = {}
-        self._shut_down = False
+        self._reasons: dict[str, str] = {}
+        self._opened = asyncio.Event()
+        self._opened.set()
 
-    def trip(self, cause: str, reason: str) -> None:
-        """Open the circuit for ``cause``, saying why; a repeated reason is logged once."""
-        with self._changed:
-            news = self._causes.get(cause) != reason
-            self._causes[cause] = reason
-        if news:
-            log.error("receiving_stopped", cause=cause, reason=reason)
-
-    def reset(self, cause: str) -> None:
-        """``cause`` works again; does nothing if it was not tripped."""
-        if cause not in self._causes:  # the usual case, kept free of the lock
+    def close(self, cause: str, reason: str) -> None:
+        """Pause receiving for ``cause``; a repeated reason is logged once."""
+        if self._reasons.get(cause) == reason:
             return
-        with self._changed:
-            if self._causes.pop(cause, None) is None:
-                return
-            closed = not self._causes
-            self._changed.notify_all()
-        log.info("fault_ended", cause=cause, receiving=closed)
+        self._reasons[cause] = reason
+        self._opened.clear()
+        log.error("receiving_paused", cause=cause, reason=reason)
 
-    def causes(self) -> dict[str, str]:
-        """What is broken now: cause to reason."""
-        with self._changed:
-            return dict(self._causes)
+    def open(self, cause: str) -> None:
+        """Remove ``cause``; does nothing if the gate is not closed for it."""
+        if self._reasons.pop(cause, None) is None:
+            return
+        if not self._reasons:
+            self._opened.set()
+        log.info("fault_cleared", cause=cause, receiving=not self._reasons)
 
-    def wait_closed(self) -> bool:
-        """Wait until messages may be received; ``False`` when the worker shuts down instead."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._shut_down or not self._causes)
-            return not self._shut_down
+    def reasons(self) -> dict[str, str]:
+        """Return why the gate is closed, by cause; empty while it is open. Thread-safe."""
+        return dict(self._reasons)
 
-    def shut_down(self) -> None:
-        """Let everybody who waits go."""
-        with self._changed:
-            self._shut_down = True
-            self._changed.notify_all()
+    async def wait_open(self) -> None:
+        """Wait until messages may be received."""
+        await self._opened.wait()

@@ -1,42 +1,53 @@
-"""Waiting for a history that is away, with the circuit open meanwhile."""
+"""Asking again, for as long as it takes, what does not answer now."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from itertools import count
-from threading import Event
 from typing import TypeVar
 
-from retinue_history import HistoryUnavailableError
+import structlog
 
 from retinue_workers.limits.backoff import backoff_seconds
-from retinue_workers.limits.receive_gate import CircuitBreaker
+from retinue_workers.limits.receive_gate import ReceiveGate
 
-AnswerT = TypeVar("AnswerT")
+log = structlog.get_logger(__name__)
 
-CAUSE = "history"
-"""The circuit breaker's cause while the history is away."""
+ResultT = TypeVar("ResultT")
 
 
-def ask_patiently(
-    ask: Callable[[], AnswerT], *, breaker: CircuitBreaker, stopping: Event
-) -> AnswerT | None:
-    """Ask the history until it answers.
+async def retry_until_available(
+    ask: Callable[[], Awaitable[ResultT]],
+    *,
+    unavailable: type[Exception] | tuple[type[Exception], ...],
+    event: str,
+    gate: ReceiveGate | None = None,
+    cause: str = "",
+    failures_before_closing: int = 1,
+) -> ResultT:
+    """Ask until there is an answer, with exponential backoff. Cancellation ends it.
 
     Args:
-        ask: The question; asked again after ``HistoryUnavailableError``.
-        breaker: Open, for the cause ``history``, while it does not answer.
-        stopping: Ends the waiting.
+        ask: Makes one try.
+        unavailable: The errors after which it is asked again.
+        event: What a failure is called in the log.
+        gate: Closed for ``cause`` while there is no answer.
+        cause: The gate's cause.
+        failures_before_closing: After how many failures in a row the gate closes.
 
-    Returns:
-        The answer; ``None`` if the worker stops first.
+    Raises:
+        Exception: Any other error of ``ask``.
     """
-    for tries in count():
+    for failures in count(1):
         try:
-            answer = ask()
-        except HistoryUnavailableError as error:
-            breaker.trip(CAUSE, str(error))
-            if stopping.wait(backoff_seconds(tries)):
-                return None
+            answer = await ask()
+        except unavailable as error:
+            wait_seconds = backoff_seconds(failures - 1)
+            log.warning(event, reason=str(error), next_try_seconds=round(wait_seconds, 1))
+            if gate is not None and failures >= failures_before_closing:
+                gate.close(cause, str(error))
+            await asyncio.sleep(wait_seconds)
         else:
-            breaker.reset(CAUSE)
+            if gate is not None:
+                gate.open(cause)
             return answer
     raise AssertionError("count() does not end")

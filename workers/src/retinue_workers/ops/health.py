@@ -1,4 +1,4 @@
-"""Whether the worker is well: one question, over HTTP, with the metrics beside it.
+"""Whether the worker is healthy: ``/health``, with ``/metrics`` beside it.
 
 ``python -m retinue_workers.ops.health PORT`` asks; it is what a container's health check runs, and
 imports next to nothing, since it runs every half minute.
@@ -11,50 +11,53 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from retinue_workers.limits.receive_gate import ReceiveGate
 
 ANSWER_SECONDS = 5.0
 """How long a health check waits for the answer, and a client may take for its question."""
 
 
-class Pulse:
-    """When the worker last got on.
+class Liveness:
+    """Whether the worker makes progress.
 
-    A worker gets on when a receive brings messages, or none while it holds none; and when a
-    delivery is done. One that does neither for longer than any detection may take is stuck, unless
-    it says itself what it is waiting for: an open circuit breaker is no illness of the worker.
+    It makes progress when a receive brings messages, or none while it holds none, and when a
+    delivery is committed. A worker that does neither for longer than any detection may take is
+    unhealthy, unless the receive gate says what it waits for: that is not the worker's fault.
 
     Args:
-        limit_seconds: How long it may take to get on.
-        waiting_for: Tells what the breaker is open for: cause to reason; empty if it is closed.
+        limit_seconds: How long it may take to make progress.
+        gate: Says why nothing is received.
         clock: The time in seconds.
     """
 
     def __init__(
         self,
         limit_seconds: float,
-        waiting_for: Callable[[], dict[str, str]],
+        gate: "ReceiveGate",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin well."""
         self._limit_seconds = limit_seconds
-        self._waiting_for = waiting_for
+        self._gate = gate
         self._clock = clock
         self._last = clock()
 
-    def beat(self) -> None:
-        """It got on."""
+    def record_progress(self) -> None:
+        """The worker made progress."""
         self._last = self._clock()
 
     def state(self) -> tuple[bool, str]:
-        """Whether it is well, and a line for people."""
-        causes = self._waiting_for()
-        if causes:
-            self.beat()  # once the cause is gone, the time begins anew
-            return True, "; ".join(f"waits for {cause}: {why}" for cause, why in causes.items())
+        """Return whether the worker is healthy, and a line for people. Thread-safe."""
+        reasons = self._gate.reasons()
+        if reasons:
+            self.record_progress()  # once the cause is gone, the time starts again
+            return True, "; ".join(f"waiting for {cause}: {why}" for cause, why in reasons.items())
         still = self._clock() - self._last
         if still > self._limit_seconds:
-            return False, f"stuck: nothing received or done for {still:.0f} s"
-        return True, "well"
+            return False, f"unhealthy: nothing received or committed for {still:.0f} s"
+        return True, "healthy"
 
 
 class HealthServer:
@@ -62,7 +65,7 @@ class HealthServer:
 
     Args:
         port: TCP port, on every interface: Prometheus asks from outside; 0 chooses a free one.
-        state: Whether the worker is well, and a line for people.
+        state: Whether the worker is healthy, and a line for people.
         metrics: The metrics as text.
 
     Raises:
@@ -72,17 +75,15 @@ class HealthServer:
     def __init__(
         self, port: int, state: Callable[[], tuple[bool, str]], metrics: Callable[[], bytes]
     ) -> None:
-        """Bind the port; answer nothing yet."""
-
         class Handler(BaseHTTPRequestHandler):
             timeout = ANSWER_SECONDS
 
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path == "/health":
-                    well, words = state()
-                    status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
-                    self._answer(status, words.encode() + b"\n")
+                    healthy, line = state()
+                    status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
+                    self._answer(status, line.encode() + b"\n")
                 elif path == "/metrics":
                     self._answer(HTTPStatus.OK, metrics())
                 else:
@@ -96,7 +97,7 @@ class HealthServer:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
-                """Say nothing: it is asked twice a minute."""
+                """Log nothing: it is asked twice a minute."""
 
         self._server = ThreadingHTTPServer(("", port), Handler)
         self._server.daemon_threads = True
@@ -108,22 +109,22 @@ class HealthServer:
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Answer from now on, on threads of its own."""
+        """Start answering, on threads of its own."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join(timeout=1.0)
         self._server.server_close()
 
 
-def ask(port: int) -> tuple[bool, str]:
-    """Ask a worker on this machine whether it is well.
+def check_health(port: int) -> tuple[bool, str]:
+    """Ask a worker on this machine whether it is healthy.
 
     Returns:
-        Whether it is, and what it says; or that it does not answer.
+        Whether it is, and the line that it answered; or that it does not answer.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
@@ -137,6 +138,6 @@ def ask(port: int) -> tuple[bool, str]:
 
 
 if __name__ == "__main__":
-    is_well, said = ask(int(sys.argv[1]))
-    sys.stdout.write(said + "\n")
-    sys.exit(0 if is_well else 1)
+    is_healthy, line = check_health(int(sys.argv[1]))
+    sys.stdout.write(line + "\n")
+    sys.exit(0 if is_healthy else 1)

@@ -29,14 +29,13 @@ class Metrics:
 
     Args:
         in_flight: Tells how many messages are received and not yet deleted.
-        open_causes: Tells how many causes keep the circuit breaker open.
+        pause_reasons: Returns how many causes keep the receive gate closed.
 
     Attributes:
         registry: All of them, as exporters read them.
     """
 
-    def __init__(self, *, in_flight: Callable[[], int], open_causes: Callable[[], int]) -> None:
-        """Begin at zero."""
+    def __init__(self, *, in_flight: Callable[[], int], pause_reasons: Callable[[], int]) -> None:
         self.registry = registry = CollectorRegistry()
         self._known: dict[tuple[object, tuple[str, ...]], object] = {}
         self._received = Counter(
@@ -61,7 +60,7 @@ class Metrics:
         )
         self._retries = Counter(
             "retinue_retries",
-            "Attempts that are made again inside the worker",
+            "Calls that are made again inside the worker",
             ["detector", "throttled"],
             registry=registry,
         )
@@ -82,13 +81,13 @@ class Metrics:
             "retinue_messages_in_flight", "Received and not yet deleted", registry=registry
         ).set_function(in_flight)
         Gauge(
-            "retinue_receiving_stopped",
+            "retinue_receiving_paused",
             "How many causes keep the worker from receiving; 0 if it receives",
             registry=registry,
-        ).set_function(open_causes)
+        ).set_function(pause_reasons)
 
     def received(self, messages: Sequence[Message], now: float) -> None:
-        """A receive came back, with messages or without.
+        """Count a receive, with messages or without.
 
         Args:
             messages: What it brought.
@@ -99,7 +98,7 @@ class Metrics:
         self._age.set(max(0.0, now - min(sent)) if sent else 0.0)
 
     def committed(self, runs: "Sequence[RunRecord]") -> None:
-        """Runs are in the history that were not there before."""
+        """Count runs that are new in the history."""
         for run in runs:
             detector = run.key.detector
             self._labelled(self._runs, detector, run.outcome, run.error_code or "").inc()
@@ -109,7 +108,7 @@ class Metrics:
                 self._labelled(self._price, detector).inc(float(run.price_usd))
 
     def _labelled(self, metric: MetricT, *labels: str) -> MetricT:
-        """``metric.labels(*labels)``, which looks at each label anew, remembered."""
+        """Return ``metric.labels(*labels)`` from a cache."""
         key = (metric, labels)
         found = self._known.get(key)
         if found is None:
@@ -117,9 +116,9 @@ class Metrics:
         return cast("MetricT", found)
 
     def commit_took(self, seconds: float) -> None:
-        """A transaction ended well."""
+        """Record the time of a committed transaction."""
         self._commit.observe(seconds)
 
     def retried(self, detector: str, throttled: bool) -> None:
-        """An attempt will be made again."""
+        """Count a call that will be made again."""
         self._retries.labels(detector, "yes" if throttled else "no").inc()

@@ -1,18 +1,19 @@
-"""Asking ECS to leave this task alone while it works, when it shrinks a service."""
+"""Asking ECS not to scale this task in while it works."""
 
+import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
+from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
-from threading import Event, Thread
 from typing import Self
 from urllib.parse import urlsplit
 
 import structlog
 
-from retinue_workers.intake.in_flight import InFlight
+from retinue_workers.limits.threads import DaemonThreads
 
 log = structlog.get_logger(__name__)
 
@@ -47,10 +48,10 @@ _LONGEST_ANSWER_BYTES = 10_000
 
 
 class TaskProtection:
-    """Protects the task while messages are in flight, on a thread of its own.
+    """Protects the task while messages are in flight.
 
-    It is a courtesy, and no promise depends on it: a task that is stopped hands its messages back.
-    Failures are logged, and asked again later.
+    No promise depends on it: a task that is stopped requeues its messages. Failures are logged and
+    retried later.
 
     The agent's endpoint is described in the ECS developer guide, "Task scale-in protection
     endpoint".
@@ -62,48 +63,47 @@ class TaskProtection:
     """
 
     def __init__(
-        self, agent_uri: str, in_flight: InFlight, clock: Callable[[], float] = time.monotonic
+        self, agent_uri: str, in_flight: Sized, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._address = urlsplit(agent_uri)
         self._in_flight = in_flight
         self._clock = clock
         self._since: float | None = None
         self._busy_at = self._not_before = self._renew_at = float("-inf")
-        self._stopping = Event()
-        self._thread = Thread(target=self._watch, name="task-protection", daemon=True)
+        self._arrived = asyncio.Event()
+        self._threads = DaemonThreads("task-protection", 1)
 
     @classmethod
-    def of_this_task(cls, in_flight: InFlight) -> Self | None:
-        """The protection of the ECS task that this process is in; none outside ECS."""
+    def of_this_task(cls, in_flight: Sized) -> Self | None:
+        """Return the protection of the ECS task that this process is in; ``None`` outside ECS."""
         uri = os.environ.get(AGENT_VARIABLE)
         return cls(uri, in_flight) if uri else None
 
-    def start(self) -> None:
-        """Watch from now on."""
-        self._thread.start()
+    async def run(self) -> None:
+        """Protect, renew and lift until cancelled; then lift, as the task is about to end."""
+        try:
+            while True:
+                await self._threads.run(self.reconcile)
+                self._arrived.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_TICK_SECONDS):
+                        await self._arrived.wait()
+        finally:
+            if self._since is not None:
+                await self._threads.run(self._lift)
 
-    def stop(self) -> None:
-        """Watch no more. The protection is lifted, as the task is about to end."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=1.0)  # it may be in the middle of a call
+    def note_messages(self) -> None:
+        """Note that messages arrived: they may be done before the next look."""
+        self._busy_at = self._clock()
+        if self._since is None:
+            self._arrived.set()
 
-    def _watch(self) -> None:
-        while not self._stopping.is_set():
-            if self._since is None and self._clock() >= self._not_before:
-                self._in_flight.wait_for_any(_TICK_SECONDS)
-            else:
-                self._stopping.wait(_TICK_SECONDS)
-            self.tick()
-        if self._since is not None:
-            self._lift()
-
-    def tick(self) -> None:
+    def reconcile(self) -> None:
         """Protect, renew or lift, as the messages in flight demand at this moment."""
         now = self._clock()
-        busy = len(self._in_flight) > 0
-        if busy:
+        if len(self._in_flight) > 0:
             self._busy_at = now
+        busy = now - self._busy_at < _TICK_SECONDS
         if self._since is None:
             if busy and now >= self._not_before and self._protect(now):
                 self._since = now

@@ -1,74 +1,77 @@
 """Telling observers of committed runs."""
 
-from collections.abc import Callable
-from queue import Full, Queue
-from threading import Thread
+import asyncio
 
 import structlog
 from retinue_history import RunRecord
 from retinue_sdk import BoundingBox, Detection, ImageReference, Run
+from retinue_sdk.plugins.manager import Plugins
+
+from retinue_workers.limits.threads import DaemonThreads
 
 log = structlog.get_logger(__name__)
 
-MOST_WAITING = 1_000
-"""Most runs that observers have not been told of yet; then commits wait for the observers."""
+QUEUE_SIZE = 1_000
+"""Most runs that the observers have not been told of yet; then commits wait for them."""
 
-PATIENCE_SECONDS = 10.0
-"""How long they wait before they go on without."""
+FULL_SECONDS = 10.0
+"""How long a commit waits for the observers before it goes on without them."""
 
 
 class Observers:
-    """Tells plugins of committed runs, one after the other, on a thread of its own.
+    """Tells plugins of committed runs, one after the other, on a thread of their own.
 
-    Slow observers slow the worker down; one that hangs does not stop it: it is left behind, and the
-    runs that it was not told of are in the history.
+    Slow observers slow the worker down. One that hangs does not stop it: runs that it was not told
+    of are in the history.
 
     Args:
-        tell: Tells all observers of one run; does not raise.
+        plugins: The plugins.
     """
 
-    def __init__(self, tell: Callable[[Run], None]) -> None:
-        """Tell nothing yet."""
-        self._tell = tell
-        self._waiting: Queue[Run | None] = Queue(MOST_WAITING)
-        self._left_behind = False
-        self._thread = Thread(target=self._work, name="observers", daemon=True)
+    def __init__(self, plugins: Plugins) -> None:
+        self._plugins = plugins
+        self._threads = DaemonThreads("observers", 1)
+        self._queue: asyncio.Queue[Run] = asyncio.Queue(QUEUE_SIZE)
+        self._is_behind = False
 
-    def start(self) -> None:
-        """Tell from now on."""
-        self._thread.start()
+    @property
+    def has_observers(self) -> bool:
+        """Whether any plugin observes runs."""
+        return self._plugins.observed
 
-    def put(self, run: Run) -> None:
-        """Have the observers told, as soon as they have heard of all runs before."""
+    async def put(self, run: Run) -> None:
+        """Have the observers told of a run after all runs before it."""
         try:
-            self._waiting.put(run, timeout=0.001 if self._left_behind else PATIENCE_SECONDS)
-        except Full:
-            if not self._left_behind:
-                log.error("observers_left_behind", waiting=MOST_WAITING)
-            self._left_behind = True
+            async with asyncio.timeout(0.0 if self._is_behind else FULL_SECONDS):
+                await self._queue.put(run)
+        except TimeoutError:
+            if not self._is_behind:
+                log.error("observer_queue_full", waiting=QUEUE_SIZE)
+            self._is_behind = True
         else:
-            self._left_behind = False
+            self._is_behind = False
 
-    def stop(self, timeout_seconds: float) -> None:
-        """Tell what is left to tell, if that does not take too long."""
-        if not self._thread.is_alive():
-            return
+    async def run(self) -> None:
+        """Tell the observers, run by run, until cancelled."""
+        while True:
+            run = await self._queue.get()
+            try:
+                await self._threads.run(self._plugins.notify, run)
+            finally:
+                self._queue.task_done()
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Wait until the observers are told of everything, if that does not take too long."""
         try:
-            self._waiting.put(None, timeout=timeout_seconds)
-        except Full:
-            pass
-        else:
-            self._thread.join(timeout_seconds)
-        if self._thread.is_alive():
-            log.error("observers_left_behind", waiting=self._waiting.qsize())
-
-    def _work(self) -> None:
-        while (run := self._waiting.get()) is not None:
-            self._tell(run)
+            async with asyncio.timeout(timeout_seconds):
+                await self._queue.join()
+        except TimeoutError:
+            log.error("observer_queue_full", waiting=self._queue.qsize())
+        self._threads.close()
 
 
 def as_run(record: RunRecord, reference: ImageReference) -> Run:
-    """The SDK's view of a recorded run."""
+    """Return a recorded run as plugins see it."""
     return Run(
         image=reference,
         detector=record.key.detector,

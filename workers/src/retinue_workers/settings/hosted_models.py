@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from retinue_workers.work import Backlog
+from retinue_workers.work import QueueDepth
 
 CLOSING_SECONDS = 30.0
 """How long nothing is received before a model is stopped: a long poll of 20 seconds that began
@@ -41,9 +41,9 @@ class Window(BaseModel):
         return next(CronSim(self.cron, before)) <= moment
 
 
-IDLE_QUIETS = 3
-"""A model that has idled so many times ``quiet_seconds`` more than it worked is stopped although
-images still trickle in: they wait together for the next start."""
+IDLE_TIMEOUTS = 3
+"""A model that has idled so many times ``idle_timeout_seconds`` more than it worked is stopped
+although images still trickle in: they wait together for the next start."""
 
 TRICKLE_MESSAGES = 2
 """So few messages in a queue are a trickle, for which the model mostly idles: an image is in flight
@@ -53,7 +53,7 @@ for about a second, and a unit takes several images a second."""
 class ModelPolicy(BaseModel):
     """When a detector's model runs.
 
-    By default a message starts it at once if it has rested; what comes in the first 40 minutes
+    By default a message starts it immediately after the cooldown; what comes in the 40 minutes
     after a stop waits together. So it costs no more than a third of the time, however images come,
     unless there is work for it.
     """
@@ -65,20 +65,20 @@ class ModelPolicy(BaseModel):
     backlog: Annotated[int, Field(ge=1)] = 1
     """Start when so many messages wait."""
 
-    oldest_seconds: Annotated[float, Field(ge=0)] | None = None
+    max_wait_seconds: Annotated[float, Field(ge=0)] | None = None
     """Start when messages have waited so long, however few; never by age if not set."""
 
-    rest_seconds: Annotated[float, Field(ge=0, le=86_400)] = 2_400.0
+    cooldown_seconds: Annotated[float, Field(ge=0, le=86_400)] = 2_400.0
     """After a stop, start no sooner than this: starting and stopping cost about 12 minutes of the
     model each time, whether one image waits or a thousand."""
 
     urgent_backlog: Annotated[int, Field(ge=1)] = 5_000
-    """Start in spite of ``rest_seconds`` when so many messages wait."""
+    """Start in spite of ``cooldown_seconds`` when so many messages wait."""
 
     windows: tuple[Window, ...] = ()
     """Start only in these; always if there are none."""
 
-    quiet_seconds: Annotated[float, Field(ge=CLOSING_SECONDS, le=86_400)] = 60.0
+    idle_timeout_seconds: Annotated[float, Field(ge=CLOSING_SECONDS, le=86_400)] = 60.0
     """Stop when the queue has been empty, in flight included, for so long."""
 
     min_units: Annotated[int, Field(ge=1, le=100)] = 1
@@ -97,61 +97,65 @@ class ModelPolicy(BaseModel):
     def _check_together(self) -> Self:
         if self.max_units < self.min_units:
             raise ValueError(f"max_units ({self.max_units}) is less than min_units")
-        if self.backlog > 1 and self.oldest_seconds is None:
+        if self.backlog > 1 and self.max_wait_seconds is None:
             raise ValueError(
-                "backlog above 1 needs oldest_seconds, or the last images wait for ever"
+                "backlog above 1 needs max_wait_seconds, or the last images wait forever"
             )
         return self
 
     def why_start(
-        self, backlog: Backlog, waited_seconds: float, rested_seconds: float, now: float
+        self, depth: QueueDepth, waited_seconds: float, stopped_seconds: float, now: float
     ) -> str | None:
         """Why the model is to be started now; ``None`` if it is not."""
-        if not backlog.visible or not self._is_time(now) or self._rests(backlog, rested_seconds):
+        if (
+            not depth.visible
+            or not self._is_time(now)
+            or self._is_cooling_down(depth, stopped_seconds)
+        ):
             return None
-        if backlog.visible >= self.backlog:
-            return _wait(backlog.visible)
-        if self.oldest_seconds is not None and waited_seconds >= self.oldest_seconds:
+        if depth.visible >= self.backlog:
+            return _wait(depth.visible)
+        if self.max_wait_seconds is not None and waited_seconds >= self.max_wait_seconds:
             return f"messages have waited {waited_seconds:.0f} s"
         return None
 
-    def why_wait(self, backlog: Backlog, rested_seconds: float, now: float) -> str:
+    def why_wait(self, depth: QueueDepth, stopped_seconds: float, now: float) -> str:
         """Why the model is not started now."""
-        if not backlog.visible:
+        if not depth.visible:
             return "stopped: no message waits for it"
-        waiting = f"stopped: {_wait(backlog.visible)}"
+        waiting = f"stopped: {_wait(depth.visible)}"
         if not self._is_time(now):
             return f"{waiting} for the next window"
-        if self._rests(backlog, rested_seconds):
-            left = math.ceil((self.rest_seconds - rested_seconds) / 60)
+        if self._is_cooling_down(depth, stopped_seconds):
+            left = math.ceil((self.cooldown_seconds - stopped_seconds) / 60)
             return (
-                f"{waiting}; the model rests for {left} more min, "
+                f"{waiting}; the cooldown lasts {left} more min, "
                 f"or until there are {self.urgent_backlog:,}"
             )
         return f"{waiting}; it starts when there are {self.backlog:,}" + (
-            f" or after {self.oldest_seconds:g} s" if self.oldest_seconds is not None else ""
+            f" or after {self.max_wait_seconds:g} s" if self.max_wait_seconds is not None else ""
         )
 
-    def units(self, backlog: Backlog) -> int:
-        """Inference units for a backlog: with more, the work ends sooner at the same cost."""
-        wanted = math.ceil(backlog.total / self.images_per_unit)
+    def units(self, depth: QueueDepth) -> int:
+        """Inference units for a depth: with more, the work ends sooner at the same cost."""
+        wanted = math.ceil(depth.total / self.images_per_unit)
         return max(self.min_units, min(self.max_units, wanted))
 
     @property
-    def idle_seconds(self) -> float:
+    def max_idle_seconds(self) -> float:
         """How much more than it works a model may idle before it is stopped."""
-        return IDLE_QUIETS * self.quiet_seconds
+        return IDLE_TIMEOUTS * self.idle_timeout_seconds
 
-    def is_trickle(self, backlog: Backlog) -> bool:
+    def is_trickle(self, depth: QueueDepth) -> bool:
         """Whether there is too little work for the model to be worth its price."""
-        return backlog.total <= TRICKLE_MESSAGES and self.rest_seconds > 0
+        return depth.total <= TRICKLE_MESSAGES and self.cooldown_seconds > 0
 
-    def is_urgent(self, backlog: Backlog) -> bool:
+    def is_urgent(self, depth: QueueDepth) -> bool:
         """Whether there is more work than a start costs."""
-        return backlog.visible >= self.urgent_backlog
+        return depth.visible >= self.urgent_backlog
 
-    def _rests(self, backlog: Backlog, rested_seconds: float) -> bool:
-        return rested_seconds < self.rest_seconds and not self.is_urgent(backlog)
+    def _is_cooling_down(self, depth: QueueDepth, stopped_seconds: float) -> bool:
+        return stopped_seconds < self.cooldown_seconds and not self.is_urgent(depth)
 
     def _is_time(self, now: float) -> bool:
         return not self.windows or any(window.is_open(now) for window in self.windows)

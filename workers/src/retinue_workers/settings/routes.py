@@ -21,11 +21,11 @@ Patterns: TypeAlias = Annotated[
 b; case counts."""
 
 Confidence: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Side: TypeAlias = Annotated[int, Field(ge=1)]
-Size: TypeAlias = Annotated[int, Field(ge=0)]
+Pixels: TypeAlias = Annotated[int, Field(ge=1)]
+Bytes: TypeAlias = Annotated[int, Field(ge=0)]
 
 
-class Found(BaseModel):
+class RequiresDetection(BaseModel):
     """What another detector of the pool must have found in the image."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
@@ -73,10 +73,10 @@ class Route(BaseModel):
     extension: Patterns | None = None
     """What the key ends with after its last dot, such as ``jpg``; case does not count."""
 
-    min_size_bytes: Size | None = None
+    min_size_bytes: Bytes | None = None
     """Least size of the file, in bytes."""
 
-    max_size_bytes: Size | None = None
+    max_size_bytes: Bytes | None = None
     """Greatest size of the file, in bytes."""
 
     content_type: Patterns | None = None
@@ -88,22 +88,24 @@ class Route(BaseModel):
     tags: Mapping[str, Patterns] | None = None
     """Patterns by name of object tag. Costs a GetObjectTagging for each image."""
 
-    min_width_px: Side | None = None
+    min_width_px: Pixels | None = None
     """Least width as displayed, in pixels. The file is fetched for its header."""
 
-    max_width_px: Side | None = None
+    max_width_px: Pixels | None = None
     """Greatest width as displayed, in pixels. The file is fetched for its header."""
 
-    min_height_px: Side | None = None
+    min_height_px: Pixels | None = None
     """Least height as displayed, in pixels. The file is fetched for its header."""
 
-    max_height_px: Side | None = None
+    max_height_px: Pixels | None = None
     """Greatest height as displayed, in pixels. The file is fetched for its header."""
 
     found: Annotated[
-        tuple[Found, ...],
+        tuple[RequiresDetection, ...],
         Field(max_length=20),
-        BeforeValidator(lambda value: [value] if isinstance(value, Mapping | Found) else value),
+        BeforeValidator(
+            lambda value: [value] if isinstance(value, Mapping | RequiresDetection) else value
+        ),
     ] = ()
     """What other detectors of the pool must have found; one such condition, or a list."""
 

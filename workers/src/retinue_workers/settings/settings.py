@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -350,6 +349,8 @@ def _meant(name: str, known: Sequence[str]) -> str | None:
             return setting
     if not name.startswith(PREFIX) or _OF_KUBERNETES.search(name):
         return None
+    from difflib import get_close_matches  # which a worker with correct settings never needs
+
     # Without the prefix, which would make all names alike.
     settings = {setting.removeprefix(PREFIX): setting for setting in known}
     close = get_close_matches(name.removeprefix(PREFIX), settings, n=1, cutoff=_SIMILARITY)

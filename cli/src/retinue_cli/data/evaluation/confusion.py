@@ -12,12 +12,12 @@ class Left:
     """What has no partner of its own label in one image.
 
     Attributes:
-        truth: Label and box of what is there.
-        found: Label, box and confidence of what was found.
+        ground_truth: Label and box of what is there.
+        predictions: Label, box and confidence of what was found.
     """
 
-    truth: list[tuple[str, list[float]]] = field(default_factory=list)
-    found: list[tuple[str, list[float], float]] = field(default_factory=list)
+    ground_truth: list[tuple[str, list[float]]] = field(default_factory=list)
+    predictions: list[tuple[str, list[float], float]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Confusion:
         """Count one."""
         self.counts[there, found] += 1
 
-    def settle(self, left: Left, *, iou: float, pair: bool) -> None:
+    def match_rest(self, left: Left, *, iou: float, pair: bool) -> None:
         """Count what is left over in one image: confused where boxes overlap, missed, or made up.
 
         Args:
@@ -44,7 +44,7 @@ class Confusion:
             iou: How much boxes must overlap to show the same thing.
             pair: Whether anything can be said to be taken for another.
         """
-        truth, found = list(left.truth), list(left.found)
+        truth, found = list(left.ground_truth), list(left.predictions)
         if pair and truth and found:
             overlap: Any = mask.iou(
                 [box for _, box, _ in found], [box for _, box in truth], [0] * len(truth)

@@ -41,13 +41,13 @@ def draw_curves(evaluation: Evaluation, title: str, path: Path) -> None:
         axes.annotate(f"F1 {level}", (1.005, level / (2 - level)), color="0.55", fontsize=8,
                       va="center", annotation_clip=False)  # fmt: skip
     curves = [one for one in evaluation.labels if one.curve]
-    shown = sorted(curves, key=lambda one: (-one.truths, one.label))[:SHOWN]
+    shown = sorted(curves, key=lambda one: (-one.ground_truths, one.label))[:SHOWN]
     for place, one in enumerate(shown):
         # Matplotlib reads $ as mathematics, and takes a label that begins with _ for none.
         name = one.label.replace("$", r"\$")
         name = f"{name[:30]}…" if len(name) > 30 else name
         axes.step(recalls, one.curve, where="post", lw=1.6, color=colormaps["tab10"](place),
-                  label=f" {name}  AP50 {one.ap50:.3f}  ({one.truths:,})")  # fmt: skip
+                  label=f" {name}  AP50 {one.ap50:.3f}  ({one.ground_truths:,})")  # fmt: skip
     if len(curves) > 1:
         mean = np.mean([one.curve for one in curves], axis=0)
         axes.step(recalls, mean, where="post", lw=2.6, color="black",

@@ -1,4 +1,4 @@
-"""What is compared: for each image, what is there and what was found."""
+"""What is compared: for each image, ground truth and predictions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,19 +9,19 @@ Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels."""
 
 
-class Form(StrEnum):
+class EvaluationTask(StrEnum):
     """What is compared."""
 
-    BOXES = "boxes"
-    """Where things are: a finding is right if its box overlaps a true one of its label."""
+    DETECTION = "detection"
+    """Where things are: a prediction is right if its box overlaps a true one of its label."""
 
-    LABELS = "labels"
-    """What is in the image as a whole: a finding is right if the image has its label."""
+    CLASSIFICATION = "classification"
+    """What is in the image as a whole: a prediction is right if the image has its label."""
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One thing that is there, or was found.
+class CocoAnnotation:
+    """One annotation in pycocotools' sense: of the ground truth, or a prediction.
 
     Attributes:
         label: What it is called.
@@ -44,13 +44,13 @@ class Sample:
 
     Attributes:
         name: For messages.
-        truth: What is there.
-        found: What was found.
+        ground_truth: What is there.
+        predictions: What was found.
     """
 
     name: str
-    truth: list[Item] = field(default_factory=list)
-    found: list[Item] = field(default_factory=list)
+    ground_truth: list[CocoAnnotation] = field(default_factory=list)
+    predictions: list[CocoAnnotation] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class TrueImage:
 
     name: str
     size_px: tuple[int, int] | None
-    items: list[Item]
+    items: list[CocoAnnotation]
     human: bool = True
 
 

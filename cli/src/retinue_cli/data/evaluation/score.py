@@ -11,7 +11,7 @@ from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it ships no
 from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
 from retinue_cli.data.evaluation.confusion import Confusion, Left
-from retinue_cli.data.evaluation.sample import Form, Item, Sample
+from retinue_cli.data.evaluation.sample import CocoAnnotation, EvaluationTask, Sample
 
 MAX_DETECTIONS = 100
 """The surest findings of one label in one image that count: COCO's ``maxDets``."""
@@ -26,9 +26,9 @@ class LabelScore:
 
     Attributes:
         label: The label.
-        truths: How many there are (crowds apart).
-        found: How many findings are at least as sure as the threshold.
-        right: How many of those are right.
+        ground_truths: How many there are (crowds apart).
+        predictions: How many predictions are at least as sure as the threshold.
+        true_positives: How many of those are right.
         best_f1: The best F1 that a threshold for this label alone could reach.
         best_threshold: That threshold.
         ap50: Average precision at an intersection over union of 0.5.
@@ -37,9 +37,9 @@ class LabelScore:
     """
 
     label: str
-    truths: int
-    found: int
-    right: int
+    ground_truths: int
+    predictions: int
+    true_positives: int
     best_f1: float | None
     best_threshold: float | None
     ap50: float | None
@@ -49,17 +49,17 @@ class LabelScore:
     @property
     def precision(self) -> float | None:
         """Right findings of all findings."""
-        return self.right / self.found if self.found else None
+        return self.true_positives / self.predictions if self.predictions else None
 
     @property
     def recall(self) -> float | None:
         """Right findings of all that is there."""
-        return self.right / self.truths if self.truths else None
+        return self.true_positives / self.ground_truths if self.ground_truths else None
 
     @property
     def f1(self) -> float | None:
         """Harmonic mean of precision and recall."""
-        return _f1(self.right, self.found, self.truths)
+        return _f1(self.true_positives, self.predictions, self.ground_truths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Evaluation:
     """How right a detector is.
 
     Attributes:
-        form: What was compared.
+        task: What was compared.
         images: In how many images.
         iou: How much boxes must overlap to show the same thing, for counts and F1.
         threshold: How sure a finding must be to count, for counts and F1.
@@ -78,7 +78,7 @@ class Evaluation:
         confusion: What was taken for what.
     """
 
-    form: Form
+    task: EvaluationTask
     images: int
     iou: float
     threshold: float
@@ -93,9 +93,9 @@ class Evaluation:
         """All labels added up: the micro average."""
         return LabelScore(
             "all labels",
-            sum(one.truths for one in self.labels),
-            sum(one.found for one in self.labels),
-            sum(one.right for one in self.labels),
+            sum(one.ground_truths for one in self.labels),
+            sum(one.predictions for one in self.labels),
+            sum(one.true_positives for one in self.labels),
             None,
             None,
             self.ap50,
@@ -106,7 +106,7 @@ class Evaluation:
     @property
     def macro_f1(self) -> float | None:
         """Mean of the F1 of the labels that have truths; 0 where nothing of one was found."""
-        each = [one.f1 or 0.0 for one in self.labels if one.truths]
+        each = [one.f1 or 0.0 for one in self.labels if one.ground_truths]
         return sum(each) / len(each) if each else None
 
 
@@ -114,7 +114,7 @@ def evaluate(
     samples: Sequence[Sample],
     labels: Sequence[str],
     *,
-    form: Form = Form.BOXES,
+    task: EvaluationTask = EvaluationTask.DETECTION,
     iou: float = 0.5,
     threshold: float = 0.5,
 ) -> Evaluation:
@@ -124,7 +124,7 @@ def evaluate(
         samples: The images; in each, items of these labels alone. Their order decides between
             findings that are equally sure, as the order of image ids does in pycocotools.
         labels: The labels.
-        form: What is compared.
+        task: What is compared.
         iou: How much boxes must overlap, for counts and F1: 0.5, 0.55, … 0.95.
         threshold: How sure a finding must be, for counts and F1, 0 to 1. Average precision counts
             every finding.
@@ -139,7 +139,7 @@ def evaluate(
         raise ValueError(f"{iou} is not one of COCO's thresholds: 0.5, 0.55, … 0.95")
     stats = [None if value < 0 else float(value) for value in coco.stats]
     return Evaluation(
-        form=form,
+        task=task,
         images=len(samples),
         iou=iou,
         threshold=threshold,
@@ -149,7 +149,7 @@ def evaluate(
         ap50=stats[1],
         ap=stats[0],
         ap_by_size=(stats[3], stats[4], stats[5]),
-        confusion=_confusion(coco, samples, labels, form, at, threshold),
+        confusion=_confusion(coco, samples, labels, task, at, threshold),
     )
 
 
@@ -163,7 +163,7 @@ def _evaluated(samples: Sequence[Sample], labels: Sequence[str]) -> Any:
         items = (
             (number, item)
             for number, sample in enumerate(samples, start=1)
-            for item in (sample.found if found else sample.truth)
+            for item in (sample.predictions if found else sample.ground_truth)
         )
         one = COCO()
         one.dataset = {
@@ -188,7 +188,7 @@ def _evaluated(samples: Sequence[Sample], labels: Sequence[str]) -> Any:
 
 
 def _annotation(
-    number: int, image: int, item: Item, numbers: dict[str, int], *, found: bool
+    number: int, image: int, item: CocoAnnotation, numbers: dict[str, int], *, found: bool
 ) -> dict[str, Any]:
     bbox = item.bbox_px or WHOLE_IMAGE
     area = item.area_px if item.area_px is not None and not found else bbox[2] * bbox[3]
@@ -258,7 +258,12 @@ def _f1(right: int, found: int, truths: int) -> float | None:
 
 
 def _confusion(
-    coco: Any, samples: Sequence[Sample], labels: Sequence[str], form: Form, at: int, least: float
+    coco: Any,
+    samples: Sequence[Sample],
+    labels: Sequence[str],
+    task: EvaluationTask,
+    at: int,
+    least: float,
 ) -> Confusion:
     """Pycocotools' matches are what was right; what each image has left over may be confused."""
     confusion = Confusion(tuple(labels))
@@ -280,12 +285,12 @@ def _confusion(
                     matched.add(int(match))
                     confusion.add(label, label)
                 else:
-                    rest.found.append((label, coco.cocoDt.anns[number]["bbox"], sure))
+                    rest.predictions.append((label, coco.cocoDt.anns[number]["bbox"], sure))
             for number, ignored in zip(one["gtIds"], one["gtIgnore"], strict=True):
                 if not ignored and number not in matched:
-                    rest.truth.append((label, coco.cocoGt.anns[number]["bbox"]))
+                    rest.ground_truth.append((label, coco.cocoGt.anns[number]["bbox"]))
     for number, rest in left.items():
         # Of an image with several labels nobody can say which of them a wrong one was taken for.
-        mixed = form is Form.LABELS and len(samples[number - 1].truth) > 1
-        confusion.settle(rest, iou=float(coco.params.iouThrs[at]), pair=not mixed)
+        mixed = task is EvaluationTask.CLASSIFICATION and len(samples[number - 1].ground_truth) > 1
+        confusion.match_rest(rest, iou=float(coco.params.iouThrs[at]), pair=not mixed)
     return confusion

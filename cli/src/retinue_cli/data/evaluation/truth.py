@@ -6,7 +6,7 @@ from retinue_history import Selection, Side, Snapshot
 from retinue_sdk import BoundingBox
 from sqlalchemy import Engine
 
-from retinue_cli.data.evaluation.sample import Box, Item, TrueImage, Truth
+from retinue_cli.data.evaluation.sample import Box, CocoAnnotation, TrueImage, Truth
 from retinue_cli.data.export.images import SelectedDetection, selected_images
 from retinue_cli.data.ground_truth import Annotation, Annotations, Problems, match
 
@@ -51,7 +51,7 @@ def truth_of_history(snapshot: Snapshot, side: Side, selection: Selection) -> Tr
         image.image_id: TrueImage(
             image.reference.uri,
             image.size_px,
-            [item_of(one, one.label, image.size_px) for one in image.detections],
+            [annotation_of(one, one.label, image.size_px) for one in image.detections],
             image.human,
         )
         for image in selected_images(snapshot, selection, side)
@@ -60,11 +60,13 @@ def truth_of_history(snapshot: Snapshot, side: Side, selection: Selection) -> Tr
     return Truth(images, frozenset(labels))
 
 
-def _annotated(annotation: Annotation) -> Item:
+def _annotated(annotation: Annotation) -> CocoAnnotation:
     return _with(annotation.label, annotation.bbox_px, annotation.confidence, annotation.attributes)
 
 
-def item_of(detection: SelectedDetection, label: str, size_px: tuple[int, int] | None) -> Item:
+def annotation_of(
+    detection: SelectedDetection, label: str, size_px: tuple[int, int] | None
+) -> CocoAnnotation:
     """A detection as an item of this label."""
     bbox = None if detection.box is None or size_px is None else _in_px(detection.box, size_px)
     # What a detector keeps as attributes means other things than what COCO calls so.
@@ -72,10 +74,12 @@ def item_of(detection: SelectedDetection, label: str, size_px: tuple[int, int] |
     return _with(label, bbox, detection.confidence, attributes)
 
 
-def _with(label: str, bbox: Box | None, confidence: float, attributes: dict[str, Any]) -> Item:
+def _with(
+    label: str, bbox: Box | None, confidence: float, attributes: dict[str, Any]
+) -> CocoAnnotation:
     area = attributes.get("area")
     number = isinstance(area, int | float) and not isinstance(area, bool)
-    return Item(
+    return CocoAnnotation(
         label,
         bbox,
         confidence,

@@ -18,7 +18,7 @@ from retinue_cli.data.export.sizes import Sizes
 JOB_NAME = "retinue-export"
 
 
-class Form(StrEnum):
+class ManifestForm(StrEnum):
     """What the manifest says of an image."""
 
     BOXES = "boxes"
@@ -36,7 +36,7 @@ def write_manifest(
     *,
     categories: Categories,
     sizes: Sizes,
-    form: Form,
+    form: ManifestForm,
 ) -> Written:
     """One line an image, in one of the two forms.
 
@@ -52,7 +52,7 @@ def write_manifest(
     images = 0
     for image in selected_images(snapshot, selection):
         advance(max(len(image.detections), 1))
-        if form is Form.BOXES:
+        if form is ManifestForm.BOXES:
             line = _boxes(image, categories, sizes, written)
         else:
             line = _labels(image, written)

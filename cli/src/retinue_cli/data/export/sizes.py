@@ -9,7 +9,7 @@ from retinue_cli.data.export.images import SelectedImage
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-Size: TypeAlias = tuple[int, int]
+SizePx: TypeAlias = tuple[int, int]
 """Width and height in pixels, as displayed."""
 
 HEADER_BYTES = 256 * 1024
@@ -27,17 +27,17 @@ class Sizes:
         read: Asked for an image whose size the history does not know; none if it cannot tell.
     """
 
-    def __init__(self, read: Callable[[SelectedImage], Size | None] | None = None) -> None:
+    def __init__(self, read: Callable[[SelectedImage], SizePx | None] | None = None) -> None:
         self._read = read
 
-    def of(self, image: SelectedImage) -> Size | None:
+    def of(self, image: SelectedImage) -> SizePx | None:
         """The image's size, or none if it cannot be known."""
         if image.size_px is not None or self._read is None:
             return image.size_px
         return self._read(image)
 
 
-def read_from_s3(client: "S3Client", image: SelectedImage) -> Size | None:
+def read_from_s3(client: "S3Client", image: SelectedImage) -> SizePx | None:
     """Read the size from the object's first bytes; none if it is gone, changed, or no image.
 
     Raises:
@@ -64,7 +64,7 @@ def read_from_s3(client: "S3Client", image: SelectedImage) -> Size | None:
     return size_of(header)
 
 
-def size_of(header: bytes) -> Size | None:
+def size_of(header: bytes) -> SizePx | None:
     """The size of the image that begins with these bytes, as displayed; none if they do not say."""
     from PIL import ExifTags
     from PIL import Image as PillowImage

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from retinue_history import Activity
+from retinue_workers.work import QueueDepth
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
-
-from retinue_cli.output.top.queue_depth import Backlog
 
 WINDOW_SECONDS = 60.0
 """What rates are averaged over, or less where the pool began later."""
@@ -34,20 +33,20 @@ class View:
         self._rates: deque[float] = deque(maxlen=width)
 
     def draw(
-        self, backlog: Backlog | None, activity: Sequence[Activity], complaint: str = ""
+        self, depth: QueueDepth | None, activity: Sequence[Activity], complaint: str = ""
     ) -> RenderableType:
         """One snapshot.
 
         Args:
-            backlog: The queue's; ``None`` if none is watched.
+            depth: The queue's; ``None`` if none is watched.
             activity: Of the last ``WINDOW_SECONDS``.
             complaint: What did not answer.
         """
         rate = max((each.runs / each.seconds for each in activity), default=0.0)
         self._rates.append(rate)
         lines: list[RenderableType] = []
-        if backlog is not None:
-            lines.append(_queue_line(self._queue or "", backlog, rate))
+        if depth is not None:
+            lines.append(_queue_line(self._queue or "", depth, rate))
         lines.append(
             Text.assemble(
                 ("rate   ", "dim"), f"{rate:,.1f} images/s  ", (sparkline(self._rates), "cyan")
@@ -76,21 +75,19 @@ def sparkline(values: Sequence[float] | deque[float]) -> str:
     return "".join(_BARS[math.ceil(value / most * (len(_BARS) - 1))] for value in values)
 
 
-def _queue_line(name: str, backlog: Backlog, rate: float) -> Text:
+def _queue_line(name: str, depth: QueueDepth, rate: float) -> Text:
     line = Text.assemble(
         ("queue  ", "dim"),
         (name, "bold"),
-        f"\n       waiting {backlog.waiting + backlog.delayed:,}   "
-        f"in flight {backlog.in_flight:,}   ",
+        f"\n       waiting {depth.visible:,}   in flight {depth.in_flight:,}   ",
     )
-    if backlog.dead is None:
+    if depth.dead_letters is None:
         line.append("no dead-letter queue", "yellow")
     else:
-        line.append(f"dead {backlog.dead:,}", "red bold" if backlog.dead else "")
-    left = backlog.waiting + backlog.delayed + backlog.in_flight
-    if left and rate:
-        line.append(f"   done in about {timedelta(seconds=round(left / rate))}")
-    elif left:
+        line.append(f"dead {depth.dead_letters:,}", "red bold" if depth.dead_letters else "")
+    if depth.total and rate:
+        line.append(f"   done in about {timedelta(seconds=round(depth.total / rate))}")
+    elif depth.total:
         line.append("   nothing is being done", "yellow")
     return line
 

@@ -13,7 +13,12 @@ from retinue_sdk.testing import CHECKS, Check, CheckResult, Report
 from retinue_workers.detectors.isolation.process import how_it_ended
 
 from retinue_cli.plugin_dev.check import child
-from retinue_cli.plugin_dev.check.request import Message, Opened, Order, Refused
+from retinue_cli.plugin_dev.check.request import (
+    CheckMessage,
+    CheckRequest,
+    DetectorMade,
+    DetectorRefused,
+)
 
 SILENCE_SECONDS = 20.0
 """How long a process may say nothing beyond the longest call, in seconds; it speaks each second,
@@ -36,16 +41,16 @@ _spawn = multiprocessing.get_context("spawn")
 
 
 def check_detector(
-    order: Order,
+    request: CheckRequest,
     *,
-    opened: Callable[[Opened], None],
+    opened: Callable[[DetectorMade], None],
     told: Callable[[CheckResult], None],
     silence_seconds: float = SILENCE_SECONDS,
 ) -> Report:
     """Apply every check; after one that the process does not survive, the next gets another.
 
     Args:
-        order: What to check.
+        request: What to check.
         opened: Hears once that the detector is made.
         told: Hears of each result as soon as there is one.
         silence_seconds: How long a process may be silent beyond the longest call.
@@ -54,39 +59,41 @@ def check_detector(
         ConfigurationError: The detector cannot be made; says why.
     """
     results: list[CheckResult] = []
-    first: Opened | None = None
+    first: DetectorMade | None = None
 
     def keep(result: CheckResult) -> None:
         results.append(result)
         told(result)
 
-    while len(results) < len(CHECKS) and not _hopeless(results, order):
+    while len(results) < len(CHECKS) and not _hopeless(results, request):
         began = time.monotonic()
-        for message in _heard(order, len(results), order.timeout_seconds + silence_seconds):
+        for message in _heard(request, len(results), request.timeout_seconds + silence_seconds):
             match message:
-                case Refused(reason):
+                case DetectorRefused(reason):
                     raise ConfigurationError(reason)
-                case Opened() if first is None:
+                case DetectorMade() if first is None:
                     first = message
                     opened(message)
                 case CheckResult():
                     keep(message)
                     began = time.monotonic()
                 case str() if first is None:
-                    raise ConfigurationError(_LOADING.format(name=order.detector, why=message))
-                case str() if len(results) < len(CHECKS) and not _hopeless(results, order):
+                    raise ConfigurationError(_LOADING.format(name=request.detector, why=message))
+                case str() if len(results) < len(CHECKS) and not _hopeless(results, request):
                     keep(_failed(CHECKS[len(results)], message, time.monotonic() - began))
-            if _hopeless(results, order):
+            if _hopeless(results, request):
                 break
     for check in CHECKS[len(results) :]:
         why = f"not tried: the {MAX_LOST} checks before it hung or crashed"
         keep(CheckResult(check.id, check.meaning, "skipped", why, 0.0))
-    return Report(order.detector, first.version if first else "unknown", tuple(results))
+    return Report(request.detector, first.version if first else "unknown", tuple(results))
 
 
-def _heard(order: Order, first: int, patience_seconds: float) -> Iterator[Message | str]:
+def _heard(
+    request: CheckRequest, first: int, patience_seconds: float
+) -> Iterator[CheckMessage | str]:
     """What a process tells; at last a text, how it ended."""
-    with _process(order, first) as (connection, process):
+    with _process(request, first) as (connection, process):
         try:
             patience = max(patience_seconds, LOADING_SECONDS)
             while connection.poll(patience):
@@ -100,10 +107,10 @@ def _heard(order: Order, first: int, patience_seconds: float) -> Iterator[Messag
 
 
 @contextmanager
-def _process(order: Order, first: int) -> Iterator[tuple[Connection, SpawnProcess]]:
+def _process(request: CheckRequest, first: int) -> Iterator[tuple[Connection, SpawnProcess]]:
     """A process that applies the checks from number ``first`` on; killed at the end."""
     ours, theirs = _spawn.Pipe(duplex=False)
-    process = _spawn.Process(target=child.main, args=(order, first, theirs, os.getpid()))
+    process = _spawn.Process(target=child.main, args=(request, first, theirs, os.getpid()))
     process.start()
     theirs.close()
     try:
@@ -124,11 +131,11 @@ def _failed(check: Check, why: str, seconds: float) -> CheckResult:
     return CheckResult(check.id, check.meaning, "failed", message, seconds)
 
 
-def _hopeless(results: Sequence[CheckResult], order: Order) -> bool:
+def _hopeless(results: Sequence[CheckResult], request: CheckRequest) -> bool:
     """Whether the last checks all hung or crashed, so that the others would as well."""
     last = results[-MAX_LOST:]
     return len(last) == MAX_LOST and all(
         result.outcome == "failed"
-        and (_GONE in result.message or result.seconds >= order.timeout_seconds)
+        and (_GONE in result.message or result.seconds >= request.timeout_seconds)
         for result in last
     )

@@ -9,7 +9,7 @@ from retinue_sdk.testing import CheckResult
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class CheckRequest:
     """A detector to check, and how.
 
     Attributes:
@@ -35,7 +35,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class DetectorMade:
     """The process has made the detector.
 
     Attributes:
@@ -48,16 +48,16 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class DetectorRefused:
     """The detector cannot be made with these options; says why."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class Heartbeat:
     """The process still runs Python."""
 
 
-Message = Opened | Refused | Alive | CheckResult
+CheckMessage = DetectorMade | DetectorRefused | Heartbeat | CheckResult
 """What a process tells. Its end is no message."""

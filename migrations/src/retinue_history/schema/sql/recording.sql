@@ -268,15 +268,15 @@ BEGIN
     -- Last, because all workers add to the same rows and should hold their locks briefly.
     IF cardinality(charged_runs) > 0 THEN
         INSERT INTO monthly_spending AS known (
-            month, detector, price_group, billed_units, price_usd
+            month, detector, billing_group, billed_units, price_usd
         )
-        SELECT month, detectors[of_run], price_group, sum(billed_units), sum(price_usd)
+        SELECT month, detectors[of_run], billing_group, sum(billed_units), sum(price_usd)
         FROM unnest(charged_runs, charged_months, charged_groups, charged_units, charged_usds)
-            AS given (of_run, month, price_group, billed_units, price_usd)
+            AS given (of_run, month, billing_group, billed_units, price_usd)
         WHERE kept[of_run] IS NOT NULL
         GROUP BY 1, 2, 3
         ORDER BY 1, 2, 3
-        ON CONFLICT (month, detector, price_group) DO UPDATE SET
+        ON CONFLICT (month, detector, billing_group) DO UPDATE SET
             billed_units = known.billed_units + excluded.billed_units,
             price_usd = known.price_usd + excluded.price_usd;
     END IF;

@@ -95,7 +95,7 @@ monthly_spending = Table(
     ),
     Column("detector", Text, primary_key=True, comment="The detector's name"),
     Column(
-        "price_group",
+        "billing_group",
         Text,
         primary_key=True,
         comment="What the provider counts together to find the tier of its price",

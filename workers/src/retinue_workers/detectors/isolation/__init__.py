@@ -1,6 +1,5 @@
-"""Run a detector in a process of its own, so that a crash, leak or hang cannot harm the worker.
+"""Detectors in processes of their own, which may crash, leak or hang without harm to the worker.
 
-``proxy.py`` stands in for the detector, ``process.py`` is one process, ``child.py`` runs in it,
-``protocol.py`` is what they send each other, and ``supervisor.py`` starts them;
-``settings/isolation.py`` holds the settings.
+``proxy.py`` is what the worker calls, ``supervisor.py`` starts and kills the processes,
+``process.py`` is one process, ``child.py`` runs in it, and ``protocol.py`` is what the two send.
 """

@@ -23,6 +23,7 @@ from retinue_sdk import (
     AnyDetector,
     ConfigurationError,
     DetectorError,
+    DetectorSession,
     Findings,
     Image,
     ImageLimits,
@@ -30,9 +31,10 @@ from retinue_sdk import (
     InvalidImageError,
 )
 
+from retinue_workers.detectors.bill import billed_units
 from retinue_workers.detectors.isolation.protocol import (
     MAX_TEXT_CHARACTERS,
-    Message,
+    JsonMessage,
     answer_data,
     error_data,
     error_of,
@@ -51,7 +53,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class DetectorSpec:
     """How to make a detector, in words that any process understands.
 
     Attributes:
@@ -85,36 +87,36 @@ class SentImage(Image):
     def __init__(
         self,
         reference: ImageReference,
-        line: "Line",
+        channel: "Channel",
         index: int,
         limits: ImageLimits,
         size_bytes: int | None,
         pixels: "Pixels | None",
     ) -> None:
-        """Keep the pixels, if they came along."""
-        super().__init__(reference, partial(line.load, index), limits=limits, size_bytes=size_bytes)
+        super().__init__(
+            reference, partial(channel.load, index), limits=limits, size_bytes=size_bytes
+        )
         self._pixels = pixels
 
 
-class Line:
-    """The line to the worker. Threads of a detector may share it."""
+class Channel:
+    """The channel to the worker. Threads of a detector may share it."""
 
     def __init__(self, connection: Connection) -> None:
-        """Say nothing yet."""
         self._connection = connection
         self._lock = Lock()
 
-    def say(self, message: Message) -> None:
+    def send(self, message: JsonMessage) -> None:
         """Tell the worker."""
         with self._lock:
             self._connection.send_bytes(pack(message))
 
-    def send(self, frame: bytes) -> None:
-        """Send what is packed already."""
+    def send_frame(self, frame: bytes) -> None:
+        """Send a frame that is packed already."""
         with self._lock:
             self._connection.send_bytes(frame)
 
-    def hear(self) -> tuple[Message, list[bytes]]:
+    def receive(self) -> tuple[JsonMessage, list[bytes]]:
         """Wait for what the worker says, and for the frames that belong to it."""
         message = unpack(self._connection.recv_bytes())
         return message, [self._connection.recv_bytes() for _ in range(message.get("frames", 0))]
@@ -123,84 +125,91 @@ class Line:
         """Ask the worker for the bytes of an image of the call."""
         with self._lock:
             self._connection.send_bytes(pack({"load": index}))
-            message, frames = self.hear()
+            message, frames = self.receive()
         if "error" in message:
             raise error_of(message["error"])
         return frames[0]
 
 
-def main(recipe: Recipe, connection: Connection, parent_id: int) -> None:
+def main(spec: DetectorSpec, connection: Connection, parent_id: int) -> None:
     """Serve one worker until it says ``close``, or is gone."""
     die_with(parent_id)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the worker decides
     faulthandler.enable()  # a crash in native code says where
-    if recipe.max_memory_bytes is not None and sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_DATA, (recipe.max_memory_bytes, recipe.max_memory_bytes))
-    line = Line(connection)
+    if spec.max_memory_bytes is not None and sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_DATA, (spec.max_memory_bytes, spec.max_memory_bytes))
+    channel = Channel(connection)
     try:
-        _serve(recipe, line)
+        _serve(spec, channel)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)  # the worker is gone
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
 
 
-def _serve(recipe: Recipe, line: Line) -> None:
+def _serve(spec: DetectorSpec, channel: Channel) -> None:
     try:
-        detector = recipe.make()
-        detector.start()
-        line.say({"started": True, "model_version": _model_version(detector)})
+        session = DetectorSession(spec.make())
+        session.start()
+        channel.send({"started": True, "model_version": _model_version(session)})
     except MemoryError:
         raise
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the worker is to know
-        line.say({"error": error_data(error), "traceback": _traceback(error)})
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the worker needs to know
+        channel.send({"error": error_data(error), "traceback": _traceback(error)})
         return
     while True:
-        message, frames = line.hear()
+        message, frames = channel.receive()
         if "close" in message:
-            detector.close()
+            session.close()
             return
         images = [
-            _image(recipe, line, index, data, frames)
+            _image(spec, channel, index, data, frames)
             for index, data in enumerate(message["detect"])
         ]
-        _answer(detector, images, line, message["max_bytes"])
+        _answer(session, images, channel, message["max_bytes"])
 
 
-def _answer(detector: AnyDetector, images: Sequence[Image], line: Line, max_bytes: int) -> None:
-    """Have the detector look, and send what it says."""
-    said: Message = {"model_version": None}
+def _answer(
+    session: DetectorSession, images: Sequence[Image], channel: Channel, max_bytes: int
+) -> None:
+    """Call the detector, and send its answers."""
+    head: JsonMessage = {"model_version": None}
     try:
-        # One more than wanted tells that there are too many, even if they never end.
-        results: list[object] = list(islice(detector.detect(images), len(images) + 1))
+        # One more than wanted shows that there are too many, even if they never end.
+        results: list[object] = list(islice(session.detect(images), len(images) + 1))
     except MemoryError:
         raise
-    except BaseException as error:  # noqa: BLE001 - sorted by the worker
+    except BaseException as error:  # noqa: BLE001 - the worker decides by its class
         results = [error] * len(images)
         if not isinstance(error, DetectorError | ConfigurationError):
-            said["traceback"] = _traceback(error)
+            head["traceback"] = _traceback(error)
     if len(results) != len(images):
         number = len(results) if len(results) < len(images) else "more"
         wrong = TypeError(f"detect returned {number} results for {len(images)} images")
         results = [wrong] * len(images)
     try:
-        said["model_version"] = _model_version(detector)
-    except Exception as error:  # noqa: BLE001 - the worker is to know
-        results = [_refusal(f"model_version raised {type(error).__name__}: {error}")] * len(images)
-    answers = [_packed(result) for result in results]
+        head["model_version"] = _model_version(session)
+    except Exception as error:  # noqa: BLE001 - the worker needs to know
+        reason = f"model_version raised {type(error).__name__}: {error}"
+        results = [_invalid(result, reason) for result in results]
+    answers = [packed(result) for result in results]
     if sum(map(len, answers)) > max_bytes:
-        answers = [_packed(_refusal(f"more than {max_bytes:,} bytes of results"))] * len(images)
-    line.say(said)
+        reason = f"more than {max_bytes:,} bytes of results"
+        answers = [packed(_invalid(result, reason)) for result in results]
+    channel.send(head)
     for answer in answers:
-        line.send(answer)
+        channel.send_frame(answer)
 
 
-def _refusal(reason: str) -> InvalidImageError:
-    return InvalidImageError(reason, code="invalid_result", retryable=True)
+def _invalid(result: object, reason: str) -> InvalidImageError:
+    """Return the error in place of a result that cannot be sent; what was billed stays billed."""
+    return InvalidImageError(
+        reason, code="invalid_result", retryable=True, billed_units=billed_units(result)
+    )
 
 
-def _packed(result: object) -> bytes:
-    """One answer as JSON, or why it is none."""
+def packed(result: object) -> bytes:
+    """Encode one answer, or why it isn't one."""
     if not isinstance(result, Findings | BaseException):
         kind = type(result).__name__
         result = TypeError(f"detect returned a {kind}, not Findings or DetectorError")
@@ -209,22 +218,24 @@ def _packed(result: object) -> bytes:
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - values that a plugin got past the SDK's types
-        reason = f"the findings cannot be sent: {type(error).__name__}: {error}"
-        return pack(answer_data(_refusal(reason)))
+        reason = f"the answer cannot be sent: {type(error).__name__}: {error}"
+        return pack(answer_data(_invalid(result, reason)))
 
 
-def _image(recipe: Recipe, line: Line, index: int, data: Message, frames: list[bytes]) -> SentImage:
+def _image(
+    spec: DetectorSpec, channel: Channel, index: int, data: JsonMessage, frames: list[bytes]
+) -> SentImage:
     pixels: Pixels | None = None
     if data["shape"] is not None:
         import numpy as np
 
         pixels = np.frombuffer(frames[index], dtype=np.uint8).reshape(data["shape"])
     reference = ImageReference(**data["reference"])
-    return SentImage(reference, line, index, recipe.limits, data["size_bytes"], pixels)
+    return SentImage(reference, channel, index, spec.limits, data["size_bytes"], pixels)
 
 
-def _model_version(detector: AnyDetector) -> str | None:
-    version = detector.model_version
+def _model_version(session: DetectorSession) -> str | None:
+    version = session.detector.model_version
     return None if version is None else str(version)
 
 

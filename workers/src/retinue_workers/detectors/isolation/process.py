@@ -5,16 +5,18 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from threading import Lock
 
 import structlog
 from retinue_sdk import DetectorError, Findings, Image, InvalidImageError
 
+from retinue_workers.detectors.errors import DetectorCrashedError
 from retinue_workers.detectors.isolation import child
-from retinue_workers.detectors.isolation.errors import DetectorCrashedError
 from retinue_workers.detectors.isolation.protocol import (
-    Message,
+    JsonMessage,
     answer_of,
+    billed_of,
     error_data,
     error_of,
     pack,
@@ -39,7 +41,7 @@ class DetectorProcess:
 
     Args:
         name: The detector's name.
-        recipe: How to make the detector.
+        spec: How to make the detector.
 
     Attributes:
         model_version: What the detector said last about its model.
@@ -47,7 +49,7 @@ class DetectorProcess:
         cause: Why it was killed; ``None`` if it was not, or not by us.
     """
 
-    def __init__(self, name: str, recipe: "child.Recipe") -> None:
+    def __init__(self, name: str, spec: "child.DetectorSpec") -> None:
         """Start the process; ``ready`` tells when its detector has started.
 
         The process is killed when the calling *thread* ends: Linux takes a parent's death by
@@ -59,7 +61,7 @@ class DetectorProcess:
         self.cause: str | None = None
         self._connection, theirs = _spawn.Pipe()
         self._process = _spawn.Process(
-            target=child.main, args=(recipe, theirs, os.getpid()), name=name, daemon=True
+            target=child.main, args=(spec, theirs, os.getpid()), name=name, daemon=True
         )
         with _starting:
             self._process.start()
@@ -78,7 +80,7 @@ class DetectorProcess:
         with self._explaining():
             if not self._connection.poll(patience_seconds):
                 return False
-            message = self._hear()
+            message = self._receive()
         if "error" in message:
             if "traceback" in message:
                 log.error("detector_start_failed", detector=self.name, why=message["traceback"])
@@ -118,13 +120,13 @@ class DetectorProcess:
             )
             for array in pixels:
                 self._connection.send_bytes(array.data.cast("B"))
-            while "load" in (message := self._hear()):
+            while "load" in (message := self._receive()):
                 self._load(images, message["load"])
             frames = [self._connection.recv_bytes(max_bytes) for _ in images]
         self.model_version = message["model_version"]
         if "traceback" in message:
             log.error("detector_raised", detector=self.name, why=message["traceback"])
-        return [_read(frame) for frame in frames]
+        return [read_answer(frame) for frame in frames]
 
     def close(self, patience_seconds: float) -> None:
         """Let the detector close, and end the process; kill it if that takes too long."""
@@ -155,10 +157,10 @@ class DetectorProcess:
             self._send({"frames": 1})
             self._connection.send_bytes(data)
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: JsonMessage) -> None:
         self._connection.send_bytes(pack(message))
 
-    def _hear(self) -> Message:
+    def _receive(self) -> JsonMessage:
         return unpack(self._connection.recv_bytes(MAX_MESSAGE_BYTES))
 
     @contextmanager
@@ -177,7 +179,7 @@ class DetectorProcess:
             self._process.join(1.0)  # its end of the line closes a moment before it ends
         status = self._process.exitcode
         if self.cause is None and status is None:
-            self.kill("it said what nobody understands")
+            self.kill("protocol error: unreadable message from the detector process")
         if self.cause is not None:
             return self.cause
         return how_it_ended(status)
@@ -195,13 +197,24 @@ def how_it_ended(status: int | None) -> str:
     return f"it exited with status {status}"
 
 
-def _read(frame: bytes) -> Findings | DetectorError:
-    """One answer, checked: the process may have run wild before it gave it."""
+def read_answer(frame: bytes) -> Findings | DetectorError:
+    """Decode one answer and check it: the process may have run wild before it gave it.
+
+    Raises:
+        ConfigurationError: The detector raised it.
+    """
+    billed_units = Decimal(0)
     try:
-        answer = answer_of(unpack(frame))
+        data = unpack(frame)
+        billed_units = billed_of(data)
+        answer = answer_of(data)
     except Exception as error:  # noqa: BLE001 - any value of any type can be in it
-        reason = f"the findings cannot be read: {type(error).__name__}: {error}"
-        return InvalidImageError(reason, code="invalid_result", retryable=True)
+        return InvalidImageError(
+            f"the answer cannot be read: {type(error).__name__}: {error}",
+            code="invalid_result",
+            retryable=True,
+            billed_units=billed_units,
+        )
     if isinstance(answer, Findings | DetectorError):
         return answer
     raise answer

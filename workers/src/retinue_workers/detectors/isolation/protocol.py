@@ -1,17 +1,18 @@
-"""What a worker and a detector's process say to each other: JSON, and raw bytes for pictures.
+"""The protocol between a worker and a detector's process: JSON, and raw bytes for images.
 
-Nothing that comes from the process is unpickled: it may have run wild before it answered.
+Nothing that comes from the process is unpickled, since its code may have been subverted.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from retinue_sdk import (
     BoundingBox,
     ConfigurationError,
     Detection,
+    DetectorError,
     DetectorNotReadyError,
     Findings,
     ImageReference,
@@ -19,41 +20,32 @@ from retinue_sdk import (
     RetriableError,
 )
 
-from retinue_workers.detectors.isolation.errors import DetectorRaisedError
+from retinue_workers.detectors.bill import billed_units
+from retinue_workers.detectors.errors import DetectorRaisedError
 
-Message: TypeAlias = dict[str, Any]
+JsonMessage: TypeAlias = dict[str, Any]
 
 MAX_TEXT_CHARACTERS = 10_000
 """Longest text of an error or a traceback that is sent."""
 
 
-class Line(Protocol):
-    """The part of ``multiprocessing.connection.Connection`` that is used."""
-
-    def send_bytes(self, buf: Any, /) -> None:
-        """Send one frame."""
-
-    def recv_bytes(self, maxlength: int | None = None, /) -> bytes:
-        """Wait for one frame."""
-
-
-def pack(message: Message) -> bytes:
-    """A message as a frame.
+def pack(message: JsonMessage) -> bytes:
+    """Encode a message as a frame.
 
     Raises:
-        TypeError: It is not JSON.
-        ValueError: It refers to itself.
+        TypeError: A value is not JSON.
+        ValueError: A value refers to itself.
         RecursionError: It is too deep.
     """
     text = json.dumps(message, ensure_ascii=False, default=_plain)
     return text.encode("utf-8", "surrogatepass")
 
 
-def unpack(frame: bytes) -> Message:
-    """A frame as a message.
+def unpack(frame: bytes) -> JsonMessage:
+    """Decode a frame.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It does not hold a JSON object.
         RecursionError: It is too deep.
     """
     message = json.loads(frame.decode("utf-8", "surrogatepass"))
@@ -62,8 +54,8 @@ def unpack(frame: bytes) -> Message:
     return message
 
 
-def reference_data(reference: ImageReference) -> Message:
-    """An image's identity."""
+def reference_data(reference: ImageReference) -> JsonMessage:
+    """Encode an image's identity."""
     return {
         "bucket": reference.bucket,
         "key": reference.key,
@@ -72,8 +64,8 @@ def reference_data(reference: ImageReference) -> Message:
     }
 
 
-def answer_data(answer: Findings | BaseException) -> Message:
-    """One image's answer. Types are not checked here: the worker does, when it reads it."""
+def answer_data(answer: Findings | BaseException) -> JsonMessage:
+    """Encode one image's answer. The worker checks its types when it decodes it."""
     if not isinstance(answer, Findings):
         return {"error": error_data(answer)}
     return {
@@ -93,11 +85,11 @@ def answer_data(answer: Findings | BaseException) -> Message:
     }
 
 
-def answer_of(data: Message) -> Findings | Exception:
-    """One image's answer, its types and values checked.
+def answer_of(data: JsonMessage) -> Findings | Exception:
+    """Decode one image's answer and check its types and values.
 
     Raises:
-        Exception: It is none; whatever the SDK's types say of it.
+        Exception: It is not an answer; whatever the SDK's types raise.
     """
     if "error" in data:
         return error_of(data["error"])
@@ -118,9 +110,20 @@ def answer_of(data: Message) -> Findings | Exception:
     )
 
 
-def error_data(error: BaseException) -> Message:
-    """An error by what to do next."""
-    data: Message = {"kind": "other", "message": _text(error)}
+def billed_of(data: JsonMessage) -> Decimal:
+    """Decode what an answer was billed; 0 if that cannot be read. The rest may be broken."""
+    try:
+        said = data.get("error", data)
+        return billed_units(DetectorError(billed_units=Decimal(said["billed_units"])))
+    except Exception:  # noqa: BLE001 - any value of any type can be in it
+        return Decimal(0)
+
+
+def error_data(error: BaseException) -> JsonMessage:
+    """Encode an error by what to do next."""
+    data: JsonMessage = {"kind": "other", "message": _text(error)}
+    if isinstance(error, DetectorError):
+        data["billed_units"] = str(billed_units(error))
     match error:
         case InvalidImageError():
             data |= {
@@ -131,7 +134,11 @@ def error_data(error: BaseException) -> Message:
         case DetectorNotReadyError():
             data |= {"kind": "not_ready", "after": error.retry_after_seconds}
         case RetriableError():
-            data |= {"kind": "retriable", "after": error.retry_after_seconds}
+            data |= {
+                "kind": "retriable",
+                "after": error.retry_after_seconds,
+                "throttled": bool(error.throttled),
+            }
         case ConfigurationError():
             data |= {"kind": "configuration"}
         case _:
@@ -139,21 +146,32 @@ def error_data(error: BaseException) -> Message:
     return data
 
 
-def error_of(data: Message) -> Exception:
-    """The error that was sent."""
+def error_of(data: JsonMessage) -> Exception:
+    """Decode an error."""
     message = str(data["message"])
+    billed_units = Decimal(data.get("billed_units", 0))
     match data["kind"]:
         case "invalid_image":
             return InvalidImageError(
-                message, code=str(data["code"]), retryable=bool(data["retryable"])
+                message,
+                code=str(data["code"]),
+                retryable=bool(data["retryable"]),
+                billed_units=billed_units,
             )
         case "not_ready":
-            return DetectorNotReadyError(message, retry_after_seconds=data["after"])
+            return DetectorNotReadyError(
+                message, retry_after_seconds=data["after"], billed_units=billed_units
+            )
         case "retriable":
-            return RetriableError(message, retry_after_seconds=data["after"])
+            return RetriableError(
+                message,
+                retry_after_seconds=data["after"],
+                throttled=bool(data["throttled"]),
+                billed_units=billed_units,
+            )
         case "configuration":
             return ConfigurationError(message)
-    return DetectorRaisedError(message)
+    return DetectorRaisedError(message, billed_units=billed_units)
 
 
 def _edges(box: BoundingBox) -> Sequence[float]:
@@ -168,7 +186,7 @@ def _text(error: BaseException) -> str:
 
 
 def _plain(value: object) -> object:
-    """What ``json`` does not know and the SDK allows: mappings that are no ``dict``."""
+    """Convert what ``json`` does not know and the SDK allows: mappings other than ``dict``."""
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not a JSON type")

@@ -1,19 +1,18 @@
-"""Stands in for a detector that works in processes of its own."""
+"""The proxy of a detector that runs in processes of its own."""
 
 import pickle
 import sys
 import time
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any, ClassVar, cast
 
 import structlog
 from retinue_sdk import (
     AnyDetector,
     Capabilities,
     ConfigurationError,
-    Detector,
     DetectorNotReadyError,
+    DetectorOptions,
     Image,
     ImageLimits,
     Input,
@@ -21,10 +20,10 @@ from retinue_sdk import (
     RetriableError,
 )
 
-from retinue_workers.detectors.isolation.child import Recipe
-from retinue_workers.detectors.isolation.errors import DetectorCrashedError, DetectorTimeoutError
+from retinue_workers.detectors.errors import DetectorCrashedError, DetectorTimeoutError
+from retinue_workers.detectors.isolation.child import DetectorSpec
 from retinue_workers.detectors.isolation.process import DetectorProcess
-from retinue_workers.detectors.isolation.supervisor import TIMED_OUT, Nursery
+from retinue_workers.detectors.isolation.supervisor import TIMED_OUT, ProcessSupervisor
 from retinue_workers.limits.backoff import backoff_seconds
 from retinue_workers.settings.isolation import Isolation
 
@@ -40,46 +39,59 @@ PUT_OFF_SECONDS = 0.25
 """How long an image is put off while a process starts."""
 
 
-class IsolatedDetector(Detector[Any]):
-    """The detector as a lane sees it; each concurrent call has a process, which is spawned.
+class IsolatedDetector:
+    """What the runner calls in place of the detector; each concurrent call has a process.
 
     The worker's own instance is asked for its capabilities and its fingerprint, and never starts.
 
     Args:
         detector: The worker's own instance.
-        terms: What a process may take.
+        settings: What a process may use.
         limits: How large an image may be.
         timeout_seconds: Longest call; after it the process is killed.
         max_answer_bytes: Most bytes of the answer for one image.
-    """
 
-    name: ClassVar[str]
+    Attributes:
+        name: The detector's name.
+        version: The detector's version.
+        options: The detector's options.
+
+    Raises:
+        ConfigurationError: The detector shares a quota, which its processes could not acquire.
+    """
 
     def __init__(
         self,
         detector: AnyDetector,
-        terms: Isolation,
+        settings: Isolation,
         *,
         limits: ImageLimits,
         timeout_seconds: float,
         max_answer_bytes: int,
     ) -> None:
-        """Start nothing yet."""
-        super().__init__(detector.options)
+        if detector.capabilities.quotas:
+            raise ConfigurationError(
+                f"RETINUE_ISOLATION[{detector.name}]: this detector shares quotas with other "
+                f"workers ({', '.join(detector.capabilities.quotas)}) and must run in the "
+                "worker's own process"
+            )
+        self.name = detector.name
+        self.version = detector.version
+        self.options: DetectorOptions = detector.options
         self._own = detector
         kind = type(detector)
         file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-        self._recipe = Recipe(
+        self._spec = DetectorSpec(
             kind.__module__,
             file,
             kind.__qualname__,
             pickle.dumps(detector.options),
             limits,
-            terms.max_memory_bytes,
+            settings.max_memory_bytes,
         )
         self._timeout_seconds = timeout_seconds
         self._max_answer_bytes = max_answer_bytes
-        self._nursery: Nursery | None = None
+        self._supervisor: ProcessSupervisor | None = None
         self._lock = Lock()
         self._idle: list[DetectorProcess] = []
         self._crashes = 0
@@ -107,15 +119,15 @@ class IsolatedDetector(Detector[Any]):
             ConfigurationError: It cannot.
             DetectorNotReadyError: Not yet.
         """
-        nursery = self._nursery = self._nursery or Nursery(self.name, self._recipe)
-        process = nursery.spawn()
+        supervisor = self._supervisor = self._supervisor or ProcessSupervisor(self.name, self._spec)
+        process = supervisor.spawn()
         try:
             process.ready(None)
         except (ConfigurationError, DetectorNotReadyError):
-            nursery.end(process)
+            supervisor.end(process)
             raise
         except Exception as error:
-            nursery.end(process)
+            supervisor.end(process)
             raise ConfigurationError(f"cannot start in a process of its own: {error}") from error
         self._put_back(process)
 
@@ -127,30 +139,26 @@ class IsolatedDetector(Detector[Any]):
             RetriableError: A new process is still starting, or waits after crashes in a row.
             DetectorError: As the detector, or its ``start`` in a new process, raised it.
         """
-        nursery = self._nursery
-        if nursery is None:
+        supervisor = self._supervisor
+        if supervisor is None:
             raise DetectorNotReadyError(f"{self.name} has not started")
         deadline = time.monotonic() + self._timeout_seconds
-        process = self._take(nursery)
+        process = self._take(supervisor)
         try:
-            with nursery.guarding(process, deadline):
+            with supervisor.guarding(process, deadline):
                 answers = process.detect(
                     images,
                     with_pixels=self.capabilities.input is Input.PIXELS,
                     max_bytes=self._max_answer_bytes * len(images),
                 )
         except DetectorCrashedError as error:
-            nursery.end(process)
+            supervisor.end(process)
             if process.cause == TIMED_OUT:
-                raise DetectorTimeoutError(
-                    f"no answer within {self._timeout_seconds:g} s",
-                    code="detector_timeout",
-                    retryable=True,
-                ) from error
+                raise DetectorTimeoutError(self._timeout_seconds) from error
             self._crashed(str(error))
             raise
         except BaseException:
-            nursery.end(process)  # it may be in the middle of a sentence
+            supervisor.end(process)  # it may be in the middle of a sentence
             raise
         self._crashes = 0
         self._put_back(process)
@@ -166,16 +174,16 @@ class IsolatedDetector(Detector[Any]):
 
     def kill(self) -> None:
         """End every process now; calls under way fail."""
-        nursery, self._nursery = self._nursery, None
-        if nursery is not None:
-            nursery.close()
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            supervisor.close()
 
-    def _take(self, nursery: "Nursery") -> DetectorProcess:
+    def _take(self, supervisor: "ProcessSupervisor") -> DetectorProcess:
         """A process that is ready."""
         with self._lock:
             process = self._idle.pop() if self._idle else None
         if process is not None and not process.alive:
-            nursery.end(process)  # it crashed between two calls, and no image is to blame
+            supervisor.end(process)  # it crashed between two calls, and no image is to blame
             log.warning("detector_process_lost", detector=self.name, reason=process.explain())
             process = None
         if process is None:
@@ -185,15 +193,15 @@ class IsolatedDetector(Detector[Any]):
                     f"the process of {self.name} crashed {self._crashes} times in a row",
                     retry_after_seconds=wait,
                 )
-            process = nursery.spawn()
+            process = supervisor.spawn()
         try:
             ready = process.ready(min(START_PATIENCE_SECONDS, self._timeout_seconds / 2))
         except DetectorCrashedError as error:
-            nursery.end(process)
+            supervisor.end(process)
             self._crashed(str(error))
             raise
         except BaseException:
-            nursery.end(process)
+            supervisor.end(process)
             raise
         if not ready:
             self._put_back(process)
@@ -219,32 +227,3 @@ class IsolatedDetector(Detector[Any]):
             crashes=self._crashes,
             restart_after_seconds=round(wait, 1),
         )
-
-
-def isolate(
-    detector: AnyDetector,
-    terms: Isolation,
-    *,
-    limits: ImageLimits,
-    timeout_seconds: float,
-    max_answer_bytes: int,
-) -> IsolatedDetector:
-    """The stand-in for a detector, under its name and version.
-
-    Raises:
-        ConfigurationError: It shares a quota with others, which its processes could not ask for.
-    """
-    if detector.capabilities.quotas:
-        raise ConfigurationError(
-            f"RETINUE_ISOLATION[{detector.name}]: it shares quotas with other workers "
-            f"({', '.join(detector.capabilities.quotas)}) and must run in the worker's own process"
-        )
-    described = {"name": detector.name, "version": detector.version}
-    kind = cast("type[IsolatedDetector]", type("Isolated", (IsolatedDetector,), described))
-    return kind(
-        detector,
-        terms,
-        limits=limits,
-        timeout_seconds=timeout_seconds,
-        max_answer_bytes=max_answer_bytes,
-    )

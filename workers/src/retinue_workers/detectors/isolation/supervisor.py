@@ -1,4 +1,4 @@
-"""Where a detector's processes are born, watched, and ended."""
+"""Starts, watches and ends a detector's processes."""
 
 import time
 from collections.abc import Iterator
@@ -7,47 +7,47 @@ from threading import Condition, Thread
 
 from retinue_sdk import RetriableError
 
-from retinue_workers.detectors.isolation.child import Recipe
+from retinue_workers.detectors.isolation.child import DetectorSpec
 from retinue_workers.detectors.isolation.process import DetectorProcess
 
 TIMED_OUT = "a call took too long"
 """The cause of a process's end that its calls' deadline was."""
 
 
-class Nursery:
-    """The thread that starts a detector's processes, and kills those that take too long.
+class ProcessSupervisor:
+    """Starts a detector's processes and kills those that take too long, on a thread of its own.
 
     It lives as long as they do: Linux kills them when the thread that started them ends.
     """
 
-    def __init__(self, name: str, recipe: Recipe) -> None:
+    def __init__(self, name: str, spec: DetectorSpec) -> None:
         self._name = name
-        self._recipe = recipe
+        self._spec = spec
         self._changed = Condition()
         self._wanted = 0
-        self._born: list[DetectorProcess | BaseException] = []
+        self._started: list[DetectorProcess | BaseException] = []
         self._deadlines: dict[DetectorProcess, float] = {}
         self._all: set[DetectorProcess] = set()
         self._closed = False
-        self._thread = Thread(target=self._run, name=f"{name}-nursery", daemon=True)
+        self._thread = Thread(target=self._run, name=f"{name}-supervisor", daemon=True)
         self._thread.start()
 
     def spawn(self) -> DetectorProcess:
         """A new process.
 
         Raises:
-            RetriableError: The nursery is closed, or the machine has no process left.
+            RetriableError: The supervisor is closed, or the machine has no process left.
         """
         with self._changed:
             self._wanted += 1
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._born or self._closed)
-            if not self._born:
+            self._changed.wait_for(lambda: self._started or self._closed)
+            if not self._started:
                 raise RetriableError("the worker stops")
-            born = self._born.pop()
-        if isinstance(born, DetectorProcess):
-            return born
-        raise RetriableError(f"no process for {self._name}: {born}") from born
+            new = self._started.pop()
+        if isinstance(new, DetectorProcess):
+            return new
+        raise RetriableError(f"no process for {self._name}: {new}") from new
 
     @contextmanager
     def guarding(self, process: DetectorProcess, deadline: float) -> Iterator[None]:
@@ -98,13 +98,13 @@ class Nursery:
             process.kill(TIMED_OUT)
         if wanted:
             try:
-                born: DetectorProcess | BaseException = DetectorProcess(self._name, self._recipe)
-            except BaseException as error:  # noqa: BLE001 - whoever asked is to know
-                born = error
+                new: DetectorProcess | BaseException = DetectorProcess(self._name, self._spec)
+            except BaseException as error:  # noqa: BLE001 - raised by spawn
+                new = error
             with self._changed:
                 self._wanted -= 1
-                self._born.append(born)
-                if isinstance(born, DetectorProcess):
-                    self._all.add(born)
+                self._started.append(new)
+                if isinstance(new, DetectorProcess):
+                    self._all.add(new)
                 self._changed.notify_all()
         return True

@@ -1,4 +1,4 @@
-"""Whether a detector is to look at an image: decided from what is known so far."""
+"""Decide whether a detector is called about an image, from what is known so far."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from typing import TypeAlias
 
 from retinue_history import DetectionSummary, ImageRecord
 
-from retinue_workers.settings.routes import Found, Route
+from retinue_workers.settings.routes import RequiresDetection, Route
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What S3 and the file's header say about an image, as far as they were asked.
+class ObjectMetadata:
+    """What S3 and the file's header say about an image, as far as routes need it.
 
     Attributes:
         content_type: The object's Content-Type.
@@ -30,12 +30,12 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A detector's findings cannot be known; ``reason`` says why."""
+    """It cannot be known what a detector found; ``reason`` says why."""
 
     reason: str
 
 
-Findings: TypeAlias = Sequence[DetectionSummary] | Unknown
+KnownDetections: TypeAlias = Sequence[DetectionSummary] | Unknown
 """What another detector found."""
 
 
@@ -53,46 +53,49 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitForFindings:
-    """Another detector has not answered yet."""
+class NeedsDetections:
+    """The result of another detector is needed."""
 
     detector: str
 
 
 @dataclass(frozen=True, slots=True)
-class WaitForFacts:
+class NeedsMetadata:
     """S3, or the file's header, must be asked."""
 
 
-Decision: TypeAlias = Admit | Skip | WaitForFindings | WaitForFacts
+RouteDecision: TypeAlias = Admit | Skip | NeedsDetections | NeedsMetadata
 
 
 def decide(
-    route: Route, image: ImageRecord, findings: Mapping[str, Findings], facts: Facts | None
-) -> Decision:
-    """Decide at the least cost: what the event says, then findings, then what S3 must be asked.
+    route: Route,
+    image: ImageRecord,
+    found: Mapping[str, KnownDetections],
+    metadata: ObjectMetadata | None,
+) -> RouteDecision:
+    """Decide at the least cost: first the event, then detections, then what S3 must be asked.
 
     Args:
         route: The conditions.
         image: What the event says.
-        findings: By detector, as far as they are there.
-        facts: ``None`` until they are there.
+        found: What other detectors found, as far as it is known.
+        metadata: ``None`` until it is known.
     """
     if skip := next(_by_event(route, image), None):
         return skip
-    waiting: Decision | None = None
-    for found in route.found:
-        if found.detector not in findings:
-            waiting = waiting or WaitForFindings(found.detector)
-        elif unmet := _by_findings(found, findings[found.detector]):
+    waiting: RouteDecision | None = None
+    for required in route.found:
+        if required.detector not in found:
+            waiting = waiting or NeedsDetections(required.detector)
+        elif unmet := _by_findings(required, found[required.detector]):
             return unmet
     if waiting is not None:
         return waiting
     if not (route.needs_head or route.needs_tags or route.needs_size_px):
         return Admit()
-    if facts is None:
-        return WaitForFacts()
-    return next(_by_facts(route, facts), None) or Admit()
+    if metadata is None:
+        return NeedsMetadata()
+    return next(_by_metadata(route, metadata), None) or Admit()
 
 
 def matches(text: str, patterns: Sequence[str]) -> bool:
@@ -121,16 +124,16 @@ def _by_event(route: Route, image: ImageRecord) -> Iterator[Skip]:
         yield Skip(code="skipped_by_size", reason=reason)
 
 
-def _by_facts(route: Route, facts: Facts) -> Iterator[Skip]:
-    if route.content_type and not matches(facts.content_type, route.content_type):
-        reason = _unlike("the content type", facts.content_type, route.content_type)
+def _by_metadata(route: Route, metadata: ObjectMetadata) -> Iterator[Skip]:
+    if route.content_type and not matches(metadata.content_type, route.content_type):
+        reason = _unlike("the content type", metadata.content_type, route.content_type)
         yield Skip(code="skipped_by_content_type", reason=reason)
-    if problem := _unlike_named("metadata", facts.metadata, route.metadata or {}):
+    if problem := _unlike_named("metadata", metadata.metadata, route.metadata or {}):
         yield Skip(code="skipped_by_metadata", reason=problem)
-    if problem := _unlike_named("tag", facts.tags, route.tags or {}):
+    if problem := _unlike_named("tag", metadata.tags, route.tags or {}):
         yield Skip(code="skipped_by_tags", reason=problem)
-    if facts.size_px is not None:
-        width, height = facts.size_px
+    if metadata.size_px is not None:
+        width, height = metadata.size_px
         problem = _outside(
             "the width", width, "px", route.min_width_px, route.max_width_px
         ) or _outside("the height", height, "px", route.min_height_px, route.max_height_px)
@@ -138,7 +141,7 @@ def _by_facts(route: Route, facts: Facts) -> Iterator[Skip]:
             yield Skip(code="skipped_by_pixels", reason=problem)
 
 
-def _by_findings(wanted: Found, findings: Findings) -> Skip | None:
+def _by_findings(wanted: RequiresDetection, findings: KnownDetections) -> Skip | None:
     if isinstance(findings, Unknown):
         if wanted.if_unknown == "run":
             return None

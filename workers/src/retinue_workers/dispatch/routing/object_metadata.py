@@ -1,91 +1,74 @@
-"""Asking S3, and the file's header, for what a route wants to know."""
+"""Asking S3, and the file's header, for what routes need to know of an image."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from weakref import WeakKeyDictionary
 
-from retinue_history import RunRecord
-from retinue_sdk import (
-    Capabilities,
-    Detector,
-    DetectorError,
-    DetectorOptions,
-    Findings,
-    Image,
-    Input,
-    Json,
-    Result,
-)
+from retinue_sdk import Image, Input
 
-from retinue_workers.dispatch.routing.decide import Facts
+from retinue_workers.dispatch.routing.decide import ObjectMetadata
+from retinue_workers.intake.prefetch import Prefetch
 from retinue_workers.intake.s3 import ObjectStore
+from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.settings.routes import Route
 
 CONCURRENCY = 8
-"""How many images are asked about at once: an answer of S3 takes some tens of milliseconds."""
+"""How many images S3 is asked about at the same time; an answer takes some tens of ms."""
 
 
-class ObjectFacts(Detector[DetectorOptions]):
-    """Asks for facts in the way in which detectors are asked for findings.
-
-    So a lane can feed it, and an S3 that refuses, is slow or knows no such object is met by the
-    same retries, pauses and failures as everywhere. No plugin registers it, and it makes no run of
-    its own: the router takes its answers, with ``facts_of``.
+class MetadataReader:
+    """Reads the metadata of images, once for each image however many routes need it.
 
     Args:
-        store: Where to ask.
-        head: Whether to ask for content type and metadata.
-        tags: Whether to ask for tags.
-        size_px: Whether to read the header.
+        store: Where the images are.
+        prefetch: Loads an image if its header is needed.
+        routes: The routes by detector; they say what is worth asking for.
     """
 
-    name: ClassVar[str] = "routes"
-    version: ClassVar[str] = "1"
-
-    def __init__(self, store: ObjectStore, *, head: bool, tags: bool, size_px: bool) -> None:
-        """Ask nothing yet."""
-        super().__init__(DetectorOptions())
+    def __init__(self, store: ObjectStore, prefetch: Prefetch, routes: Mapping[str, Route]) -> None:
         self._store = store
-        self._head = head
-        self._tags = tags
-        self._size_px = size_px
+        self._prefetch = prefetch
+        self._head = any(route.needs_head for route in routes.values())
+        self._tags = any(route.needs_tags for route in routes.values())
+        self._size_px = any(route.needs_size_px for route in routes.values())
+        self._threads = DaemonThreads("routes", CONCURRENCY)
+        self._reading: WeakKeyDictionary[Image, asyncio.Task[ObjectMetadata]] = WeakKeyDictionary()
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """One image a call, several calls at once."""
-        return Capabilities(
-            Input.BYTES if self._size_px else Input.REFERENCE, max_concurrency=CONCURRENCY
-        )
+    async def read(self, image: Image) -> ObjectMetadata:
+        """Return what S3 and the file's header say about an image.
 
-    def start(self) -> None:
-        """Make the client of S3."""
-        self._store.connect()
+        Raises:
+            DetectorError: There is no answer; the class says what to do next.
+        """
+        reading = self._reading.get(image)
+        if reading is None:
+            reading = self._reading[image] = asyncio.create_task(self._read(image))
+            reading.add_done_callback(partial(self._forget_failure, image))
+        return await asyncio.shield(reading)
 
-    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Ask about each image."""
-        return [self._ask(image) for image in images]
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.close()
 
-    def _ask(self, image: Image) -> Result:
-        answer: dict[str, Json] = {}
-        try:
-            if self._head:
-                answer["content_type"], answer["metadata"] = self._store.head(image.reference)
-            if self._tags:
-                answer["tags"] = self._store.tags(image.reference)
-            if self._size_px:
-                from retinue_sdk.decode import measure
+    def _forget_failure(self, image: Image, reading: "asyncio.Task[ObjectMetadata]") -> None:
+        """Ask again after an error; its traceback would also keep the image forever."""
+        if reading.cancelled() or reading.exception() is not None:
+            self._reading.pop(image, None)
 
-                answer["size_px"] = measure(image.read(), self._store.limits)
-        except DetectorError as error:
-            return error
-        return Findings(raw_response=answer)
+    async def _read(self, image: Image) -> ObjectMetadata:
+        reference, run = image.reference, self._threads.run
+        content_type, metadata = await run(self._store.head, reference) if self._head else ("", {})
+        tags = await run(self._store.tags, reference) if self._tags else {}
+        size_px = await self._measure(image) if self._size_px else None
+        return ObjectMetadata(content_type, metadata, tags, size_px)
 
+    async def _measure(self, image: Image) -> tuple[int, int]:
+        """Return width and height as displayed, from the file's header."""
+        from retinue_sdk.decode import measure  # NumPy and Pillow, which few workers need
 
-def facts_of(record: RunRecord) -> Facts:
-    """The facts out of the record that a lane makes of the answer."""
-    answer: Any = record.raw_response
-    size_px = answer.get("size_px")
-    return Facts(
-        answer.get("content_type", ""),
-        answer.get("metadata", {}),
-        answer.get("tags", {}),
-        None if size_px is None else (size_px[0], size_px[1]),
-    )
+        async with self._prefetch.hold(image, Input.BYTES).loaded():
+            error = await self._prefetch.load(image, Input.BYTES)
+            if error is not None:
+                raise error
+            return await self._threads.run(measure, image.read(), self._store.limits)

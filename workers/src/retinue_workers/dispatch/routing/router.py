@@ -1,215 +1,100 @@
-"""Decides for each image which detectors are given it, and waits for what that takes."""
+"""Decides for one task whether its detector is called, and waits for what that takes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
-from decimal import Decimal
-from functools import partial
-from typing import Protocol
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
-from retinue_history import DetectionSummary, RunKey, RunRecord, skip_event_id
-from retinue_sdk import Input
+from retinue_history import DetectionSummary, RunRecord
 
-from retinue_workers.attempt import Attempt
-from retinue_workers.detectors.retry_policy import HandBack
-from retinue_workers.detectors.run_record import MAX_MESSAGE_CHARACTERS, storable
-from retinue_workers.dispatch.routing.decide import Admit, Decision, Skip, WaitForFacts
-from retinue_workers.dispatch.routing.object_metadata import ObjectFacts, facts_of
-from retinue_workers.dispatch.routing.pending_image import Junction, Waiting, known_findings
-from retinue_workers.intake.prefetch import Loader
-from retinue_workers.intake.s3 import ObjectStore
+from retinue_workers.dispatch.routing.decide import (
+    Admit,
+    KnownDetections,
+    NeedsDetections,
+    NeedsMetadata,
+    ObjectMetadata,
+    Skip,
+    Unknown,
+    decide,
+)
+from retinue_workers.dispatch.routing.object_metadata import MetadataReader
 from retinue_workers.settings.routes import Route
-from retinue_workers.work import Sighting
+from retinue_workers.work import Requeue, Task, TaskResult
 
+Peers: TypeAlias = Mapping[str, "asyncio.Task[TaskResult]"]
+"""The work of the other detectors on the same image, by detector."""
 
-class AnyLane(Protocol):
-    """What the router needs of a lane."""
-
-    @property
-    def name(self) -> str:
-        """The detector's name."""
-
-    @property
-    def input(self) -> Input:
-        """What of an image the detector needs."""
-
-    @property
-    def usd_per_unit(self) -> Decimal:
-        """Price of one billed unit, in US dollars."""
-
-    def put(self, attempt: Attempt, due: float = 0.0) -> None:
-        """Add an attempt."""
-
-
-Settle = Callable[[Attempt, RunRecord | HandBack], None]
+Earlier: TypeAlias = Mapping[str, Sequence[DetectionSummary] | None]
+"""What earlier runs found on an image, by detector; ``None`` without a success."""
 
 
 class Router:
-    """Holds attempts back until their conditions are known; then admits or skips them.
-
-    It has no thread of its own: what it has to do, it does on the thread of the lane whose outcome
-    it was waiting for.
+    """Applies the routes. Detectors without one are given every image.
 
     Args:
-        routes: Conditions by detector; other detectors are given every image.
-        loader: Loads what an admitted attempt needs of its image.
-        store: Where images are.
-        settle: Told the outcome of each attempt.
+        routes: Conditions by detector.
+        metadata: Asks S3 for what routes need.
     """
 
-    def __init__(
-        self,
-        routes: Mapping[str, Route],
-        *,
-        loader: Loader,
-        store: ObjectStore,
-        settle: Settle,
-    ) -> None:
-        """Decide nothing yet."""
+    def __init__(self, routes: Mapping[str, Route], metadata: MetadataReader) -> None:
         self._routes = routes
-        self._loader = loader
-        self._settle = settle
-        self._store = store
-        self._lanes: dict[str, AnyLane] = {}
-        self._facts_lane: AnyLane | None = None
-        self._asked = {found.detector for route in routes.values() for found in route.found}
-        self._places: dict[Attempt, tuple[Junction, Sighting]] = {}
+        self._metadata = metadata
 
-    def facts_detector(self) -> ObjectFacts | None:
-        """What asks S3 for facts; ``None`` if no route wants any. Give it a lane."""
-        routes = self._routes.values()
-        head = any(route.needs_head for route in routes)
-        tags = any(route.needs_tags for route in routes)
-        size_px = any(route.needs_size_px for route in routes)
-        if not (head or tags or size_px):
-            return None
-        return ObjectFacts(self._store, head=head, tags=tags, size_px=size_px)
-
-    def connect(self, lanes: Iterable[AnyLane], facts: AnyLane | None) -> None:
-        """Say which lanes there are, before any is started.
-
-        Args:
-            lanes: One for each detector.
-            facts: That of ``facts_detector``, with ``settle_facts`` to settle; if there is one.
-        """
-        self._lanes = {lane.name: lane for lane in lanes}
-        self._facts_lane = facts
-
-    def holds(self, detector: str) -> bool:
-        """Whether a detector has a route."""
-        return detector in self._routes
-
-    def asks(self, detector: str) -> bool:
-        """Whether a route asks for what a detector found."""
-        return detector in self._asked
-
-    def wants_findings(self, detectors: Iterable[str]) -> set[str]:
-        """The detectors whose findings the routes of these detectors ask for."""
+    def requires(self, detectors: Iterable[str]) -> set[str]:
+        """Return the detectors whose results the routes of these detectors need."""
         routes = (self._routes.get(detector) for detector in detectors)
-        return {found.detector for route in routes if route for found in route.found}
+        return {required.detector for route in routes if route for required in route.found}
 
-    def take(
-        self,
-        sighting: Sighting,
-        held: Sequence[tuple[Attempt, bool]],
-        at_work: Sequence[Attempt],
-        earlier: Mapping[str, Sequence[DetectionSummary] | None],
-    ) -> Callable[[], None]:
-        """Take the attempts about one image; call what is returned to have them decided.
+    async def admit(self, task: Task, peers: Peers, earlier: Earlier) -> Admit | Skip | Requeue:
+        """Decide whether a task's detector is called.
 
         Args:
-            sighting: The image.
-            held: The attempts of detectors with a route, each with whether its image is shared with
-                others, who load it.
-            at_work: The other attempts about the image, not handed to their lanes yet.
-            earlier: What detectors found that are settled; ``None`` for one that did not succeed.
+            task: The task.
+            peers: The tasks of other detectors about the image; awaited if the route needs them.
+            earlier: What detectors without a task found before.
+
+        Returns:
+            ``Requeue`` if a detector that the route needs has no result: the message comes back,
+            and all is decided again.
+
+        Raises:
+            DetectorError: S3 cannot be asked; the class says what to do next.
         """
-        junction = Junction(
-            sighting.record,
-            {
-                attempt.key.detector: Waiting(attempt, self._routes[attempt.key.detector], shared)
-                for attempt, shared in held
-            },
-            known_findings(earlier),
-        )
-        for attempt in [*at_work, *(attempt for attempt, _ in held)]:
-            if self.asks(attempt.key.detector):
-                self._places[attempt] = (junction, sighting)
-        return partial(self._decide, junction, sighting)
-
-    def settle(self, attempt: Attempt, outcome: RunRecord | HandBack) -> None:
-        """Take an attempt's outcome from its lane, pass it on, and decide who waited for it."""
-        place = self._places.pop(attempt, None)
-        self._settle(attempt, outcome)
-        if place is None:
-            return
-        junction, sighting = place
-        if isinstance(outcome, RunRecord):
-            junction.tell_findings(attempt.key.detector, outcome)
-            self._decide(junction, sighting)
-        else:  # its message comes back, and all is decided anew
-            for waiting in junction.take_those_for(attempt.key.detector):
-                self.settle(waiting.attempt, outcome)
-
-    def settle_facts(self, attempt: Attempt, outcome: RunRecord | HandBack) -> None:
-        """Take what the facts' lane answers: facts, or why there are none."""
-        junction, sighting = self._places.pop(attempt)
-        if isinstance(outcome, RunRecord) and outcome.outcome == "succeeded":
-            junction.tell_facts(facts_of(outcome))
-            self._decide(junction, sighting)
-            return
-        for waiting in junction.take_those_for_facts():
-            its = waiting.attempt
-            if isinstance(outcome, RunRecord):
-                failed = replace(outcome, key=its.key, event_id=its.event_id)
-                self.settle(its, failed)
-            else:
-                self.settle(its, outcome)
-
-    def _decide(self, junction: Junction, sighting: Sighting) -> None:
-        """Act on what can be decided now."""
-        for waiting, decision in junction.decided():
-            self._act(junction, sighting, waiting, decision)
-
-    def _act(
-        self, junction: Junction, sighting: Sighting, waiting: Waiting, decision: Decision
-    ) -> None:
-        attempt = waiting.attempt
-        lane = self._lanes[attempt.key.detector]
-        match decision:
-            case Skip() as skip:
-                self._places.pop(attempt, None)  # the junction knows already
-                self._settle(attempt, skipped(attempt, skip, saved_usd=lane.usd_per_unit))
-            case WaitForFacts():
-                image = (
-                    attempt.image
-                    if waiting.shared
-                    else self._store.image(sighting.reference, sighting.record.size_bytes)
-                )
-                key = RunKey(sighting.record.image_id, ObjectFacts.name, ObjectFacts.version, "")
-                asking = Attempt(attempt.delivery, image, key, attempt.event_id)
-                self._places[asking] = (junction, sighting)
-                if self._facts_lane is None:
-                    raise AssertionError("a route wants facts, and there is no lane for them")
-                self._facts_lane.put(asking)
-            case Admit() if waiting.shared or lane.input is Input.REFERENCE:
-                lane.put(attempt)
-            case Admit():
-                self._loader.load(
-                    attempt.image, lane.input, uses=1, then=partial(lane.put, attempt)
-                )
+        route = self._routes.get(task.key.detector)
+        if route is None:
+            return Admit()
+        found = _found_earlier(earlier)
+        metadata: ObjectMetadata | None = None
+        record = task.event.record()
+        while True:
+            match decide(route, record, found, metadata):
+                case NeedsDetections(detector):
+                    peer = peers[detector]
+                    await asyncio.wait({peer})
+                    if peer.cancelled():
+                        raise asyncio.CancelledError
+                    result = peer.result()
+                    if isinstance(result, Requeue):
+                        return result
+                    found[detector] = _found_by(result)
+                case NeedsMetadata():
+                    metadata = await self._metadata.read(task.image)
+                case Admit() | Skip() as decision:
+                    return decision
 
 
-def skipped(attempt: Attempt, skip: Skip, *, saved_usd: Decimal) -> RunRecord:
-    """The row that says that a detector was not given an image, why, and what that saved."""
-    return RunRecord(
-        key=attempt.key,
-        event_id=skip_event_id(attempt.event_id),
-        outcome="skipped",
-        retryable=True,
-        started_at=datetime.now(UTC),
-        duration_ms=0.0,
-        error_code=skip.code,
-        error_message=storable(skip.reason)[:MAX_MESSAGE_CHARACTERS],
-        saved_usd=saved_usd,
-    )
+def _found_by(run: RunRecord) -> KnownDetections:
+    """Return what a run says to the routes that need it."""
+    if run.outcome == "succeeded":
+        return [DetectionSummary(one.kind, one.label, one.confidence) for one in run.detections]
+    detector, code = run.key.detector, run.error_code
+    how = "was skipped" if run.outcome == "skipped" else "failed"
+    return Unknown(f"{detector} {how} ({code})")
+
+
+def _found_earlier(earlier: Earlier) -> dict[str, KnownDetections]:
+    return {
+        detector: Unknown(f"{detector} has not succeeded on this image")
+        if summaries is None
+        else summaries
+        for detector, summaries in earlier.items()
+    }

@@ -1,21 +1,29 @@
-"""One quota, as one worker knows it: its slots, its share, and how its calls went."""
+"""One quota as one worker knows it: its permits, its share, and how its calls went."""
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
 from retinue_history import QuotaLease, QuotaState
-from retinue_sdk.pacing import HEADROOM, RateEstimate, Slots, Tally, telling
+from retinue_sdk.rate_limits import (
+    HEADROOM,
+    LeakyBucket,
+    RateEstimate,
+    ThrottleStats,
+    is_significant,
+)
 
 from retinue_workers.limits.rate_limits.fair_share import FIRST, share, turn
 
-SETTLE_SECONDS = 1.25
-"""How long refusals say nothing about a new rate: other workers go on at old shares until they
+STABLE_AFTER_SECONDS = 1.25
+"""How long throttling says nothing about a new rate: other workers use old shares until they
 renew, and a service that counts the calls of the last second still counts the old ones."""
 
 RECENT_CALLS = 100.0
-"""How many calls are looked back on; twice as many are halved."""
+"""How many calls the statistics cover; twice as many are halved."""
 
 IDLE_SECONDS = 5.0
 """A worker that has made no call for so long gives its share back."""
@@ -23,12 +31,15 @@ IDLE_SECONDS = 5.0
 LEASE_SECONDS = 5.0
 """How long a lease holds without renewal; after it, a dead worker's share is the others'."""
 
-ALONE = 0.5
-"""Part of the last share that is used once the lease has expired and could not be renewed."""
+DEGRADED = 0.5
+"""The part of the last share that is used after the lease expired and could not be renewed."""
 
 
 class SharedQuota:
-    """One quota and this worker's part of it. Safe to use from any thread.
+    """One quota and this worker's share of it.
+
+    Permits are given out on the event loop. ``renew`` runs on a thread, inside the history's
+    transaction.
 
     Args:
         worker: What tells this worker from all others.
@@ -39,14 +50,15 @@ class SharedQuota:
     def __init__(
         self, worker: str, configured: float, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin carefully: the others have not been asked yet."""
         self._worker = worker
         self._configured = configured
         self._clock = clock
         self._lock = Lock()
-        self.slots = Slots(configured * FIRST, clock=clock)
+        self._bucket = LeakyBucket(configured * FIRST, clock=clock)  # the others aren't known yet
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._estimate = RateEstimate(lowered_at=clock())
-        self._tally = Tally()
+        self._stats = ThrottleStats()
         self._demand = 0.0
         self._share = 0.0
         self._taken = 0
@@ -66,50 +78,86 @@ class SharedQuota:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody wants a call, and has not for a while."""
-        return not self.slots.waiting and self._clock() - self._used_at >= IDLE_SECONDS
+        """Whether no call is wanted, and none was for a while."""
+        return not self._waiting and self._clock() - self._used_at >= IDLE_SECONDS
 
-    def wants(self, crowd: int = 1) -> bool:
-        """Note that so many want a call; whether the lease should be renewed for it at once."""
+    def wants(self) -> bool:
+        """Note that a call is wanted; return whether the lease should be renewed soon for it."""
         now = self._used_at = self._clock()
         if not self._expired and now - self._renewed_at > LEASE_SECONDS:
             self._expired = True
-            self._pace()
-        waiting = self.slots.waiting + crowd > 1
-        return self._share == 0.0 or (waiting and self._demand < self._share)
+            self._apply_rate()
+        return self._share == 0.0 or (bool(self._waiting) and self._demand < self._share)
 
-    def called(self) -> int:
-        """Count a call that is made now; which estimate it is made under."""
+    def try_acquire(self) -> int | None:
+        """Take a permit if one is due and no other call waits.
+
+        Returns:
+            The epoch of the estimate that the call is made under; ``None`` if it must wait.
+        """
+        if self._waiting or self._bucket.due() > self._clock():
+            return None
+        return self._take()
+
+    async def acquire(self) -> int:
+        """Wait for a permit, first come first served; return what ``try_acquire`` returns."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._schedule()
+        await future
+        return self._take()
+
+    def _take(self) -> int:
+        self._bucket.take()
         with self._lock:
-            self._tally.calls += 1
+            self._stats.calls += 1
             return self._estimate.epoch
 
+    def _schedule(self) -> None:
+        """Have the first call that waits woken when its permit is due."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting and self._waiting[0].done():  # cancelled meanwhile
+            self._waiting.popleft()
+        if self._waiting:
+            wait_seconds = max(0.0, self._bucket.due() - self._clock())
+            self._timer = asyncio.get_running_loop().call_later(wait_seconds, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        if self._waiting and self._bucket.due() <= self._clock():
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+        self._schedule()
+
     def throttled(self, epoch: int) -> None:
-        """Count the refusal of a call that was made under the estimate ``epoch``."""
+        """Count a throttled call that was made under the estimate ``epoch``."""
         with self._lock:
             if epoch == self._estimate.epoch:
-                self._tally.refused()
+                self._stats.record_throttled()
 
     def renew(
         self, state: QuotaState, others: Sequence[QuotaLease]
     ) -> tuple[QuotaState, "Renewed"]:
-        """What the quota is now, and what this worker takes of it once the lease is granted.
+        """Return what the quota is now, and this worker's share once the lease is granted.
 
         Args:
-            state: What all workers know of it.
-            others: What the others hold.
+            state: What all workers know of the quota.
+            others: The other workers' leases.
         """
         now = self._clock()
         usable_rps = self._configured * HEADROOM
         estimate = RateEstimate(state.limit_rps, now - state.lowered_seconds_ago, state.epoch)
         with self._lock:
-            told, self._tally = self._tally, Tally(begun=state.throttled > 0)
+            own, self._stats = self._stats, ThrottleStats(begun=state.throttled > 0)
             current = self._estimate.epoch == state.epoch
-        settled = state.limit_rps is None or state.lowered_seconds_ago > SETTLE_SECONDS
+        is_stable = state.limit_rps is None or state.lowered_seconds_ago > STABLE_AFTER_SECONDS
         calls, throttled = state.calls, state.throttled
-        if settled and current and (throttled or told.throttled):
-            calls, throttled = calls + told.calls, throttled + told.throttled
-        if telling(calls, throttled):
+        if is_stable and current and (throttled or own.throttled):
+            calls, throttled = calls + own.calls, throttled + own.throttled
+        if is_significant(calls, throttled):
             estimate = estimate.lowered(now, usable_rps, calls=calls, throttled=throttled)
             calls = throttled = 0
         elif calls > 2 * RECENT_CALLS:
@@ -119,56 +167,61 @@ class SharedQuota:
         part = share(rate, demand=demand, held=self._share, others=others)
         slot_seconds = turn(self._worker, part, others)
         if slot_seconds is None:
-            slot_seconds = self.slots.slot - now
+            slot_seconds = self._bucket.slot - now
         lease = QuotaLease(demand, part, slot_seconds, self._worker)
-        renewed = Renewed(estimate, lease, self.slots.taken, now)
+        renewed = Renewed(estimate, lease, self._bucket.taken, now)
         known = QuotaState(
             estimate.limit, state.lowered_seconds_ago, estimate.epoch, calls, throttled
         )
         return known, renewed
 
-    def adopt(self, renewed: "Renewed") -> None:
-        """Go on with a lease that was granted."""
+    def apply_lease(self, renewed: "Renewed") -> None:
+        """Use a lease that was granted."""
         with self._lock:
             if renewed.estimate.epoch != self._estimate.epoch:
-                self._tally = Tally()
+                self._stats = ThrottleStats()
             self._estimate = renewed.estimate
             self._demand, self._share = renewed.lease.demand_rps, renewed.lease.share_rps
             self._taken, self._renewed_at = renewed.taken, renewed.at
             self._expired = False
-        self._pace()
-        self.slots.align(renewed.at + renewed.lease.slot_seconds)
+        self._bucket.align(renewed.at + renewed.lease.slot_seconds)
+        self._apply_rate()
 
-    def alone(self) -> None:
-        """Go on without the others: the database is away. Throttling lowers the share as ever."""
+    def degrade(self) -> None:
+        """Go on without the other workers, while the database is away; throttling still counts."""
         now = self._clock()
         with self._lock:
-            tally = self._tally
-            if telling(tally.calls, tally.throttled):
+            stats = self._stats
+            if is_significant(stats.calls, stats.throttled):
                 before = self._estimate.rate(now, self._configured)
                 self._estimate = self._estimate.lowered(
-                    now, self._configured, calls=tally.calls, throttled=tally.throttled
+                    now, self._configured, calls=stats.calls, throttled=stats.throttled
                 )
-                self._tally = Tally()
+                self._stats = ThrottleStats()
                 self._share *= self._estimate.rate(now, self._configured) / before
-        self._pace()
+        self._apply_rate()
 
-    def give_back(self) -> None:
-        """Hold nothing any more."""
+    def release(self) -> None:
+        """Hold no share any more."""
         with self._lock:
             self._demand = self._share = 0.0
-        self.slots.set_rate(self._configured * FIRST)
+        self._set_rate(self._configured * FIRST)
 
     def _demanded(self, now: float) -> float:
         """Calls a second that could be made: those that were, and those that wait now."""
         seconds = max(now - self._renewed_at, 0.1)
-        return (self.slots.taken - self._taken) / seconds + self.slots.waiting
+        return (self._bucket.taken - self._taken) / seconds + len(self._waiting)
 
-    def _pace(self) -> None:
-        """Make calls at the share; once the lease has ended, others may have divided it."""
+    def _apply_rate(self) -> None:
+        """Make calls at the share; once the lease has expired, others may have divided it."""
         if self._share or not self._expired:
-            part = ALONE if self._expired else 1.0
-            self.slots.set_rate(max(self._share * part, self._configured * 1e-6))
+            part = DEGRADED if self._expired else 1.0
+            self._set_rate(max(self._share * part, self._configured * 1e-6))
+
+    def _set_rate(self, rate: float) -> None:
+        self._bucket.set_rate(rate)
+        if self._waiting:
+            self._schedule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +231,7 @@ class Renewed:
     Attributes:
         estimate: What the quota is believed to be.
         lease: This worker's part.
-        taken: How many slots had been taken by then.
+        taken: How many calls had been made by then.
         at: When that was.
     """
 

@@ -1,17 +1,19 @@
-"""Paces the calls of a worker's detectors, so that all workers together keep to their quotas."""
+"""Limits the calls of a worker's detectors, so that all workers together keep to their quotas."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from threading import Condition, Thread
 from uuid import uuid4
 
 import structlog
 from retinue_history import History, HistoryUnavailableError, QuotaLease, QuotaState, Renewal
-from retinue_sdk.pacing import Turn, known
+from retinue_sdk import Permit
+from retinue_sdk.rate_limits import known_quota
 
 from retinue_workers.limits.rate_limits.quota import LEASE_SECONDS, Renewed, SharedQuota
+from retinue_workers.limits.threads import DaemonThreads
 
 log = structlog.get_logger(__name__)
 
@@ -22,15 +24,15 @@ SOONEST_SECONDS = 0.25
 """How soon it is renewed again when something happens: throttling, or new demand."""
 
 
-class SharedPacer:
-    """Paces calls by shares of quotas that are leased from the history.
+class SharedRateLimiter:
+    """Limits calls to this worker's shares of quotas, which are leased from the history.
 
-    One thread renews the leases of quotas that are in use. No call waits for the database, and
-    while it is away the last shares hold.
+    No call waits for the database, and while it is away the last shares hold.
 
     Args:
-        quotas: Calls a second that the account may make, by quota; at least one.
+        quotas: Calls a second that the account may make, by quota.
         history: Where leases are kept.
+        threads: Where the history is called.
         clock: The time in seconds.
     """
 
@@ -38,60 +40,83 @@ class SharedPacer:
         self,
         quotas: Mapping[str, float],
         history: History,
+        threads: DaemonThreads,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Lease nothing yet."""
         self.worker = str(uuid4())
         self.quotas = {
             name: SharedQuota(self.worker, rate, clock=clock) for name, rate in quotas.items()
         }
         self._history = history
+        self._threads = threads
         self._leased: set[str] = set()
-        self._changed = Condition()
-        self._urgent = False
-        self._stopping = False
-        self._away = False
-        self._thread = Thread(target=self._run, name="pacer", daemon=True)
+        self._hurry = asyncio.Event()
+        self._is_degraded = False
 
-    def start(self) -> None:
-        """Renew leases from now on."""
-        self._thread.start()
-
-    def stop(self, timeout_seconds: float) -> None:
-        """Give everything back."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(timeout_seconds)
-
-    def wake(self) -> None:
-        """Let calls that wait ask whether they are cancelled."""
-        for quota in self.quotas.values():
-            quota.slots.wake()
-
-    def wait(
-        self, quota: str, cancelled: Callable[[], bool] = lambda: False, *, crowd: int = 1
-    ) -> Turn:
-        """Return when a call may be made.
-
-        Args:
-            quota: Which quota it counts against.
-            cancelled: Asked after ``wake`` whether to go on waiting.
-            crowd: How many calls would be made if they could, where one waits for all of them.
+    def try_acquire(self, quota: str) -> Permit | None:
+        """Take a permit if one is due now and no other call waits for one.
 
         Raises:
-            StoppedError: It was cancelled.
-            ValueError: No detector of this worker named the quota.
+            ValueError: No detector of this worker names the quota.
         """
-        shared = known(self.quotas, quota)
-        if shared.wants(crowd):
-            self._hurry()
-        shared.slots.take(cancelled, crowd=crowd)
-        return _SharedTurn(shared, shared.called(), self._hurry)
+        shared = known_quota(self.quotas, quota)
+        if shared.wants():
+            self._hurry.set()
+        epoch = shared.try_acquire()
+        return None if epoch is None else _SharedPermit(shared, epoch, self._hurry)
 
-    def renew(self) -> None:
+    async def acquire(self, quota: str) -> Permit:
+        """Wait until a call that counts against ``quota`` may be made.
+
+        Raises:
+            ValueError: No detector of this worker names the quota.
+        """
+        permit = self.try_acquire(quota)
+        if permit is not None:
+            return permit
+        shared = known_quota(self.quotas, quota)
+        return _SharedPermit(shared, await shared.acquire(), self._hurry)
+
+    async def keep_leases(self) -> None:
+        """Renew the leases of quotas in use until cancelled; then give them back."""
+        try:
+            while True:
+                await self._wait()
+                await self._renew()
+        finally:
+            await self._release_leases()
+
+    async def _wait(self) -> None:
+        """Wait until it is time for the next renewal."""
+        await asyncio.sleep(SOONEST_SECONDS)
+        is_leasing = bool(self._leased) or self._is_degraded
+        try:
+            async with asyncio.timeout(RENEW_SECONDS - SOONEST_SECONDS if is_leasing else None):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+        self._hurry.clear()
+
+    async def _renew(self) -> None:
+        try:
+            await self.renew()
+        except Exception as error:  # whatever it is, detectors go on at their last shares
+            if not self._is_degraded:
+                log.warning(
+                    "rate_limit_lease_lost",
+                    reason=str(error),
+                    exc_info=not isinstance(error, HistoryUnavailableError),
+                )
+            self._is_degraded = True
+            for name in self._leased:
+                self.quotas[name].degrade()
+        else:
+            if self._is_degraded:
+                log.info("rate_limit_lease_renewed")
+            self._is_degraded = False
+
+    async def renew(self) -> None:
         """Renew the leases of quotas in use, and give back the others.
 
         Raises:
@@ -105,55 +130,23 @@ class SharedPacer:
         renewals: dict[str, Renewal] = {
             name: partial(_renewal, name, self.quotas[name], renewed) for name in used
         }
-        self._history.renew_leases(self.worker, LEASE_SECONDS, renewals, released)
+        await self._threads.run(
+            self._history.renew_leases, self.worker, LEASE_SECONDS, renewals, released
+        )
         for name, lease in renewed.items():
-            self.quotas[name].adopt(lease)
+            self.quotas[name].apply_lease(lease)
         for name in released:
-            self.quotas[name].give_back()
+            self.quotas[name].release()
         self._leased = used
 
-    def _hurry(self) -> None:
-        if self._urgent:  # the usual case while calls are throttled, kept free of the lock
-            return
-        with self._changed:
-            self._urgent = True
-            self._changed.notify_all()
-
-    def _run(self) -> None:
-        while self._rest():
-            try:
-                self.renew()
-            except Exception as error:  # whatever it is, detectors go on at their last shares
-                if not self._away:
-                    log.warning(
-                        "pacing_alone",
-                        reason=str(error),
-                        exc_info=not isinstance(error, HistoryUnavailableError),
-                    )
-                self._away = True
-                for name in self._leased:
-                    self.quotas[name].alone()
-            else:
-                if self._away:
-                    log.info("pacing_together")
-                self._away = False
-        self._give_back()
-
-    def _rest(self) -> bool:
-        """Wait for the next renewal; ``False`` when the worker stops."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping, timeout=SOONEST_SECONDS)
-            rest = RENEW_SECONDS - SOONEST_SECONDS if self._leased or self._away else None
-            self._changed.wait_for(lambda: self._stopping or self._urgent, timeout=rest)
-            self._urgent = False
-            return not self._stopping
-
-    def _give_back(self) -> None:
+    async def _release_leases(self) -> None:
         try:
             if self._leased:
-                self._history.renew_leases(self.worker, LEASE_SECONDS, {}, self._leased)
+                await self._threads.run(
+                    self._history.renew_leases, self.worker, LEASE_SECONDS, {}, self._leased
+                )
         except Exception as error:  # noqa: BLE001 - the leases expire by themselves
-            log.warning("leases_not_given_back", reason=str(error))
+            log.warning("rate_limit_lease_not_released", reason=str(error))
 
 
 def _renewal(
@@ -163,21 +156,18 @@ def _renewal(
     state: QuotaState,
     others: Sequence[QuotaLease],
 ) -> tuple[QuotaState, QuotaLease]:
-    """Renew one quota inside the history's transaction, and note what to adopt after it."""
+    """Renew one quota inside the history's transaction, and note what to apply after it."""
     known_state, lease = quota.renew(state, others)
     renewed[name] = lease
     return known_state, lease.lease
 
 
 @dataclass(frozen=True, slots=True)
-class _SharedTurn:
+class _SharedPermit:
     quota: SharedQuota
     epoch: int
-    hurry: Callable[[], None]
+    hurry: asyncio.Event
 
     def throttled(self) -> None:
         self.quota.throttled(self.epoch)
-        self.hurry()
-
-    def accepted(self) -> None:
-        return
+        self.hurry.set()

@@ -1,0 +1,158 @@
+"""Collect predictions and ground truth, image by image."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from retinue_history import Selection, Side, Snapshot
+from retinue_sdk import ConfigurationError
+
+from retinue_cli.data.evaluation.label_map import LabelMap, listed
+from retinue_cli.data.evaluation.sample import CocoAnnotation, EvaluationTask, Sample, Truth
+from retinue_cli.data.evaluation.truth import annotation_of
+from retinue_cli.data.export.images import selected_images
+
+
+@dataclass(slots=True)
+class Collected:
+    """What is to be evaluated.
+
+    Attributes:
+        task: What is compared.
+        samples: The images that both have, in the order of the ground truth.
+        labels: The labels of the ground truth, in order.
+        not_seen: How many images of the ground truth the detector has no successful run on.
+        foreign: How many findings have a label that the ground truth does not know, by label.
+        left_out: What cannot be compared, by what it is.
+    """
+
+    task: EvaluationTask
+    samples: list[Sample]
+    labels: list[str]
+    not_seen: int = 0
+    foreign: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def collect(
+    snapshot: Snapshot,
+    truth: Truth,
+    side: Side,
+    selection: Selection,
+    *,
+    names: LabelMap,
+    task: EvaluationTask | None = None,
+    kind: str | None = None,
+    only: Iterable[str] = (),
+    advance: Callable[[int], None] = lambda _: None,
+) -> Collected:
+    """Find what a detector found in the images of the ground truth.
+
+    Args:
+        snapshot: The history.
+        truth: What is there.
+        side: The detector's runs; of each image the newest counts.
+        selection: Which images and times.
+        names: What its labels mean.
+        task: What to compare; none for boxes if the ground truth has any and the detector too.
+        kind: Only detections of this kind.
+        only: Only these labels of the ground truth; all if none is given.
+        advance: Told of each image.
+
+    Raises:
+        ConfigurationError: The two have no image or no label in common, or no boxes where boxes
+            are to be compared.
+        HistoryUnavailableError: The database stopped answering.
+    """
+    wanted = frozenset(only)
+    if strange := wanted - truth.labels:
+        raise ConfigurationError(
+            f"--label: the ground truth has no label {listed(strange)}. "
+            f"It has {listed(truth.labels)}"
+        )
+    collected = Collected(EvaluationTask.DETECTION, [], sorted(wanted or truth.labels))
+    found: dict[Any, Sample] = {}
+    recognised = 0
+    for image in selected_images(snapshot, selection, side):
+        there = truth.images.get(image.image_id)
+        advance(1)
+        if there is None:
+            continue
+        sample = found[image.image_id] = Sample(there.name)
+        sample.ground_truth = [one for one in there.items if not wanted or one.label in wanted]
+        for detection in image.detections:
+            if kind is not None and detection.kind != kind:
+                continue
+            label = names.meaning(detection.label)
+            if label is None:
+                collected.foreign[detection.label] += 1
+                continue
+            recognised += 1
+            if not wanted or label in wanted:
+                sample.predictions.append(
+                    annotation_of(detection, label, there.size_px or image.size_px)
+                )
+    collected.samples = [found[one] for one in truth.images if one in found]
+    collected.not_seen = len(truth.images) - len(found)
+    if not found:
+        raise ConfigurationError(
+            f"no image of the ground truth ({len(truth.images):,} that the history knows, "
+            f"{truth.unknown:,} that it does not) has a successful run of this detector"
+        )
+    if collected.foreign and not recognised:
+        raise ConfigurationError(
+            "no label of the detector is one of the ground truth's: it found "
+            f"{listed(collected.foreign)}; the ground truth has {listed(truth.labels)}. "
+            "Say which means which with --map TRUTH=DETECTOR"
+        )
+    _shape(collected, task)
+    return collected
+
+
+def _shape(collected: Collected, task: EvaluationTask | None) -> None:
+    """Decide what is compared, and make all annotations fit."""
+    places = {
+        "truth": [
+            one.bbox_px is not None for each in collected.samples for one in each.ground_truth
+        ],
+        "found": [
+            one.bbox_px is not None for each in collected.samples for one in each.predictions
+        ],
+    }
+    if task is None:
+        both = any(places["truth"]) and (any(places["found"]) or not places["found"])
+        task = EvaluationTask.DETECTION if both else EvaluationTask.CLASSIFICATION
+    collected.task = task
+    if task is EvaluationTask.CLASSIFICATION:
+        for sample in collected.samples:
+            sample.ground_truth, sample.predictions = (
+                _surest(sample.ground_truth),
+                _surest(sample.predictions),
+            )
+        return
+    for what, name in (("truth", "ground truth"), ("found", "detector")):
+        without = places[what].count(False)
+        if without and without == len(places[what]):
+            raise ConfigurationError(
+                f"the {name} has no boxes (or only in images of unknown size): compare what is in "
+                "the images as a whole with --task classification"
+            )
+    for sample in collected.samples:
+        for items, name in (
+            (sample.ground_truth, "thing of the ground truth without a box"),
+            (sample.predictions, "detection without a box"),
+        ):
+            placed = [item for item in items if item.bbox_px is not None]
+            if len(placed) < len(items):
+                collected.left_out[name] += len(items) - len(placed)
+                items[:] = placed
+
+
+def _surest(items: list[CocoAnnotation]) -> list[CocoAnnotation]:
+    """Each label once, as sure as its surest item."""
+    surest: dict[str, CocoAnnotation] = {}
+    for item in items:
+        if item.label not in surest or item.confidence > surest[item.label].confidence:
+            surest[item.label] = CocoAnnotation(item.label, None, item.confidence)
+    return list(surest.values())

@@ -1,0 +1,21 @@
+"""The leases and sessions of hosted models, for the commands that start, stop and promote them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from retinue_history import ModelSessions, create_history_engine
+from retinue_workers.recording.db_auth import password_source
+from retinue_workers.settings.settings import Settings
+
+
+@contextmanager
+def open_model_sessions(settings: Settings) -> Iterator[ModelSessions]:
+    """Open the leases and sessions in the history that the settings name."""
+    url = settings.require_database_url()
+    engine = create_history_engine(
+        url, application_name="retinue models", password=password_source(settings, url)
+    )
+    try:
+        yield ModelSessions(engine)
+    finally:
+        engine.dispose()

@@ -1,0 +1,49 @@
+"""Asynchronous detectors: one that passes every check, and one for each check of its kind."""
+
+import asyncio
+import time
+from typing import ClassVar
+
+from retinue_sdk import AsyncDetector, Capabilities, Findings, Image, Input, RetriableError
+
+from retinue_hostile.conforming import Conforming, ConformingOptions
+
+
+class ConformingAsync(AsyncDetector[ConformingOptions]):
+    """Finds what ``Conforming`` finds, on another thread, and passes every check."""
+
+    name: ClassVar[str] = "conforming-async"
+    version: ClassVar[str] = "1"
+    capabilities: ClassVar[Capabilities] = Capabilities(Input.PIXELS, max_concurrency=16)
+
+    def __init__(self, options: ConformingOptions) -> None:
+        super().__init__(options)
+        self.conforming = Conforming(options)
+
+    async def detect(self, image: Image) -> Findings:
+        """Look on another thread."""
+        return await asyncio.to_thread(self.conforming.look, image)
+
+
+class BlocksLoop(ConformingAsync):
+    """Waits without awaiting."""
+
+    name: ClassVar[str] = "failing-event-loop-runs"
+
+    async def detect(self, image: Image) -> Findings:
+        """Keep all other coroutines waiting."""
+        time.sleep(0.15)
+        return await super().detect(image)
+
+
+class RefusesCancellation(ConformingAsync):
+    """Takes a cancellation for a failure of its service."""
+
+    name: ClassVar[str] = "failing-cancellation-ends-call"
+
+    async def detect(self, image: Image) -> Findings:
+        """Catch too much."""
+        try:
+            return await super().detect(image)
+        except asyncio.CancelledError as error:
+            raise RetriableError("no answer") from error

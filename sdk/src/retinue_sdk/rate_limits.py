@@ -1,0 +1,344 @@
+"""Keep calls within a quota: when the next one may be made, and what the quota really is."""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Protocol, TypeVar
+
+from retinue_sdk.errors import RetriableError
+
+HEADROOM = 0.98
+"""The part of a quota that is used, so that a call slightly early or late breaks no limit."""
+
+STEP = 0.03
+"""How far below the limit the rate restarts after throttling, as a fraction of the limit."""
+
+CLIMB_SECONDS = 6.0
+"""How long the climb back to the limit takes; after it, the rate probes above the limit."""
+
+FLOOR = 0.01
+"""The lowest rate, as a fraction of the configured quota."""
+
+CATCH_UP_SECONDS = 0.1
+"""Delays up to this long are made up for by shorter gaps; longer ones are lost."""
+
+_WINDOW_CALLS = 1_000
+"""How many past calls a bucket remembers at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateEstimate:
+    """Estimate of a quota's real limit, starting from the configured value.
+
+    It decreases multiplicatively and increases along TCP CUBIC's curve (RFC 9438): after
+    throttling the rate climbs quickly at first, stays just below the limit that was hit, and then
+    rises faster and faster. A quota that was lowered is rarely hit again, and one that was raised
+    is found within a minute.
+
+    Attributes:
+        limit: Calls a second at which throttling began; ``None`` if it never did.
+        lowered_at: When that was, in seconds on any steady clock.
+        epoch: How often it was lowered. Only calls made since the last time are informative.
+    """
+
+    limit: float | None = None
+    lowered_at: float = 0.0
+    epoch: int = 0
+
+    def rate(self, now: float, configured: float) -> float:
+        """Return the calls a second that may be tried now.
+
+        Args:
+            now: The time on the clock of ``lowered_at``.
+            configured: The configured quota, which is never exceeded.
+        """
+        if self.limit is None:
+            return configured
+        climbed = min((now - self.lowered_at) / CLIMB_SECONDS, 1e6)
+        rate = self.limit * (1 + STEP * (climbed - 1) ** 3)
+        return max(FLOOR * configured, min(configured, rate))
+
+    def lowered(
+        self, now: float, configured: float, *, calls: float, throttled: float
+    ) -> "RateEstimate":
+        """Return the estimate after some calls were throttled.
+
+        The accepted calls are the best measure of the limit. A few calls measure it badly, so two
+        standard deviations (of a Poisson distribution) of the throttled calls are ignored, and one
+        step at most halves the limit. Calls that were too close together by chance therefore cost
+        only the climb back, and a quota that really fell is found in two or three steps.
+
+        Args:
+            now: The time on the clock of ``lowered_at``.
+            configured: The configured quota.
+            calls: Calls made since the last time.
+            throttled: How many of them were throttled; 1 or more.
+        """
+        sure = max(throttled - 2 * throttled**0.5, 0.0) / max(calls, 1)
+        limit = self.rate(now, configured) * max(0.5, 1 - sure)
+        return RateEstimate(max(FLOOR * configured, limit), now, self.epoch + 1)
+
+
+class ThrottleStats:
+    """Calls of a quota since its estimate was last lowered. Not thread-safe.
+
+    A call counts when it is made, not when it is answered: throttled answers come sooner, so they
+    would be over-represented among the answers.
+
+    Args:
+        begun: Whether an earlier call was throttled already.
+
+    Attributes:
+        calls: Calls made.
+        throttled: How many of the answered ones were throttled.
+    """
+
+    def __init__(self, *, begun: bool = False) -> None:
+        self._begun = begun
+        self.calls = 0
+        self.throttled = 0
+
+    def record_throttled(self) -> None:
+        """Count a throttled call. The first one restarts the count: all before it were fine."""
+        if not self._begun:
+            self._begun = True
+            self.calls = 1
+        self.throttled += 1
+
+
+ENOUGH_CALLS = 20
+"""The least number of calls, the first throttled one included, that is significant."""
+
+TOLERATED = 0.01
+"""The share of throttled calls that is ignored, as calls sometimes come close together."""
+
+
+def is_significant(calls: float, throttled: float) -> bool:
+    """Return whether so many throttled calls justify lowering an estimate."""
+    return calls >= ENOUGH_CALLS and throttled > 1 and throttled > TOLERATED * calls
+
+
+class StoppedError(RetriableError):
+    """The worker is stopping and makes no more calls."""
+
+
+class LeakyBucket:
+    """Spaces calls evenly. It computes the moments; the caller waits. Not thread-safe.
+
+    Args:
+        rate: Calls a second; above 0.
+        clock: The time in seconds.
+
+    Attributes:
+        taken: How many calls have been made.
+    """
+
+    def __init__(self, rate: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rate = rate
+        self._next = clock()
+        self._last = self._next - 1 / rate
+        self._made: deque[float] = deque(maxlen=_WINDOW_CALLS)
+        self.taken = 0
+
+    def due(self) -> float:
+        """Return when the next call may be made, on the clock.
+
+        Short delays are made up for, but no second holds more calls than ``rate / HEADROOM``,
+        since a service may count the calls of the last second.
+        """
+        number = min(math.ceil(self._rate / HEADROOM - 1e-9), _WINDOW_CALLS)
+        full = self._made[-number] if number <= len(self._made) else -math.inf
+        return max(self._next, self._last + 0.5 / self._rate, full + number * HEADROOM / self._rate)
+
+    def take(self) -> None:
+        """Record that a call is made now."""
+        now = self._clock()
+        lost = max(0.0, now - CATCH_UP_SECONDS - self._next)
+        self._next += (math.ceil(lost * self._rate) + 1) / self._rate
+        self._last = now
+        self._made.append(now)
+        self.taken += 1
+
+    def set_rate(self, rate: float) -> None:
+        """Change the rate.
+
+        Args:
+            rate: Calls a second; above 0.
+        """
+        if rate > 2 * self._rate:  # calls at so slow a pace say nothing about a second
+            self._made.clear()
+        if rate > self._rate:  # don't wait for the rest of a slow slot
+            self._next = min(self._next, self._last + 1 / rate)
+        self._rate = rate
+
+    def align(self, moment: float) -> None:
+        """Shift the calls by at most half a period so that one falls on ``moment``.
+
+        Args:
+            moment: A time on the clock, before or after now.
+        """
+        apart = (moment - self._next) * self._rate
+        self._next += (apart - round(apart)) / self._rate
+
+    @property
+    def slot(self) -> float:
+        """The moment of one call, on the clock; the others are whole periods away."""
+        return self._next
+
+
+class Permit(Protocol):
+    """The permission to make one call."""
+
+    def throttled(self) -> None:
+        """Report that the service refused the call because there were too many."""
+
+
+class RateLimiter(Protocol):
+    """Limits the rate of a detector's calls, quota by quota."""
+
+    async def acquire(self, quota: str) -> Permit:
+        """Wait until a call that counts against ``quota`` may be made.
+
+        Raises:
+            StoppedError: The worker is stopping.
+            ValueError: The detector's capabilities do not name this quota.
+        """
+
+    def acquire_blocking(self, quota: str) -> Permit:
+        """Do what ``acquire`` does, on a thread that may block."""
+
+
+class RateLimited:
+    """A block around one call: entered when the call may be made.
+
+    A ``RetriableError(throttled=True)`` that leaves the block is reported to the rate limiter.
+
+    Args:
+        limiter: The rate limiter.
+        quota: What the call counts against.
+    """
+
+    __slots__ = ("_limiter", "_permit", "_quota")
+
+    def __init__(self, limiter: RateLimiter, quota: str) -> None:
+        self._limiter = limiter
+        self._quota = quota
+
+    def __enter__(self) -> None:
+        """Wait for a permit; blocks the thread."""
+        self._permit = self._limiter.acquire_blocking(self._quota)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        """Report throttling."""
+        if isinstance(error, RetriableError) and error.throttled:
+            self._permit.throttled()
+
+    async def __aenter__(self) -> None:
+        """Wait for a permit."""
+        self._permit = await self._limiter.acquire(self._quota)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        """Report throttling."""
+        self.__exit__(kind, error, trace)
+
+
+QuotaT = TypeVar("QuotaT")
+
+
+def known_quota(quotas: Mapping[str, QuotaT], quota: str) -> QuotaT:
+    """Return what ``quotas`` holds for a quota.
+
+    Raises:
+        ValueError: The detector's capabilities do not name this quota.
+    """
+    try:
+        return quotas[quota]
+    except KeyError:
+        named = ", ".join(sorted(quotas)) or "none"
+        raise ValueError(
+            f"no quota {quota!r} in the detector's capabilities; it names {named}"
+        ) from None
+
+
+class LocalRateLimiter:
+    """A rate limiter for a detector that is used without a worker. Thread-safe.
+
+    Args:
+        quotas: Calls a second by quota.
+        clock: The time in seconds.
+    """
+
+    def __init__(
+        self, quotas: Mapping[str, float], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._quotas = {name: _LocalQuota(rate, clock) for name, rate in quotas.items()}
+
+    async def acquire(self, quota: str) -> Permit:
+        """Wait until a call that counts against ``quota`` may be made."""
+        local = known_quota(self._quotas, quota)
+        while (wait := local.try_take()) > 0:
+            await asyncio.sleep(wait)
+        return local.permit()
+
+    def acquire_blocking(self, quota: str) -> Permit:
+        """Do what ``acquire`` does, on a thread that may block."""
+        local = known_quota(self._quotas, quota)
+        while (wait := local.try_take()) > 0:
+            time.sleep(wait)
+        return local.permit()
+
+
+class _LocalQuota:
+    """One quota, with an estimate from its own calls."""
+
+    def __init__(self, configured: float, clock: Callable[[], float]) -> None:
+        self._usable = configured * HEADROOM
+        self._clock = clock
+        self._bucket = LeakyBucket(self._usable, clock=clock)
+        self._lock = Lock()
+        self._estimate = RateEstimate(lowered_at=clock())
+        self._stats = ThrottleStats()
+
+    def try_take(self) -> float:
+        """Take a permit if one is due; otherwise return the seconds until one is."""
+        with self._lock:
+            if self._estimate.limit is not None:
+                self._bucket.set_rate(self._estimate.rate(self._clock(), self._usable))
+            wait = self._bucket.due() - self._clock()
+            if wait <= 0:
+                self._bucket.take()
+                self._stats.calls += 1
+            return max(0.0, wait)
+
+    def permit(self) -> Permit:
+        return _LocalPermit(self, self._estimate.epoch)
+
+    def throttled(self, epoch: int) -> None:
+        with self._lock:
+            if epoch != self._estimate.epoch:
+                return
+            self._stats.record_throttled()
+            stats = self._stats
+            if is_significant(stats.calls, stats.throttled):
+                self._estimate = self._estimate.lowered(
+                    self._clock(), self._usable, calls=stats.calls, throttled=stats.throttled
+                )
+                self._stats = ThrottleStats()
+
+
+@dataclass(frozen=True, slots=True)
+class _LocalPermit:
+    quota: _LocalQuota
+    epoch: int
+
+    def throttled(self) -> None:
+        self.quota.throttled(self.epoch)

@@ -1,0 +1,37 @@
+"""Rekognition's detectors on a laptop without an account: answered, and never as Amazon's."""
+
+from acceptance.command_line import CommandLine
+
+
+def test_rekognition_on_a_laptop_says_whose_answers_these_are(retinue: CommandLine) -> None:
+    said = " ".join(
+        retinue("run", "--detectors", "rekognition-labels,rekognition-faces").stdout.split()
+    )
+    warning = (
+        "rekognition-labels, rekognition-faces: these answers are not Amazon Rekognition's. "
+        "`retinue run` never calls AWS; an emulator answers. It recognises nothing"
+    )
+    assert said.count(warning) == 2  # before the answers, and under them
+    assert "9 images, 18 runs" in said
+    runs = retinue.query(
+        "select outcome, model_version, raw_response->>'Emulator' as mark, detector from runs"
+    )
+    assert [run["outcome"] for run in runs] == ["succeeded"] * 18
+    assert {run["mark"] for run in runs} == {
+        "invented by Retinue's emulator, not by Amazon Rekognition"
+    }
+    assert {(run["detector"], run["model_version"]) for run in runs} == {
+        ("rekognition-labels", "emulator"),
+        ("rekognition-faces", None),
+    }
+    assert len(list((retinue.folder / ".retinue" / "pictures").iterdir())) == 9
+    assert retinue.processes() == []
+
+
+def test_an_endpoint_of_ones_own_replaces_the_emulator(retinue: CommandLine) -> None:
+    photo = retinue.folder / "a.jpg"
+    photo.write_bytes(b"no image")
+    options = '{"rekognition-labels": {"endpoint_url": "http://127.0.0.1:9", "send": "bytes"}}'
+    done = retinue("run", str(photo), RETINUE_DETECTORS=options)
+    assert "emulator" not in done.stdout
+    assert "unsupported_format" in done.stdout

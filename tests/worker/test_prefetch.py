@@ -1,0 +1,203 @@
+"""Images are loaded ahead of the detectors, never more of them than may be held."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from fakes import work
+from fakes.waiting import settle, until
+from hypothesis import given
+from hypothesis import strategies as st
+from retinue_sdk import Image, Input, InvalidImageError, RetriableError
+from retinue_workers.intake.prefetch import Hold, Prefetch
+
+
+def image(load: Callable[[], bytes] = lambda: b"data") -> Image:
+    return work.image(load=load)
+
+
+def has_bytes(one: Image) -> bool:
+    return one.is_loaded(pixels=False)
+
+
+@asynccontextmanager
+async def prefetching(max_images: int = 3, threads: int = 2) -> AsyncIterator[Prefetch]:
+    prefetch = Prefetch(threads=threads, max_images=max_images)
+    yield prefetch
+    prefetch.close()
+
+
+class User:
+    """A task that has an image loaded until it is told to let go."""
+
+    def __init__(self, hold: Hold) -> None:
+        self.is_inside = False
+        self._go = asyncio.Event()
+        self._task = asyncio.create_task(self._use(hold))
+
+    async def _use(self, hold: Hold) -> None:
+        async with hold.loaded():
+            self.is_inside = True
+            await self._go.wait()
+
+    async def let_go(self) -> None:
+        self._go.set()
+        await self._task
+
+    async def cancel(self) -> None:
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+
+async def test_no_more_are_held_than_may_be() -> None:
+    async with prefetching(max_images=3, threads=4) as prefetch:
+        images = [image() for _ in range(20)]
+        users = [User(prefetch.hold(one, Input.BYTES)) for one in images]
+        for number in range(3, 21):
+            await until(lambda n=number: sum(user.is_inside for user in users) == n)
+            assert sum(map(has_bytes, images)) == 3
+            await users[number - 3].let_go()
+        for user in users[-2:]:
+            await user.let_go()
+        assert not any(map(has_bytes, images))
+
+
+async def test_those_who_hold_the_same_image_share_its_bytes_and_its_room() -> None:
+    fetched: list[int] = []
+
+    def load() -> bytes:
+        fetched.append(1)
+        return b"data"
+
+    async with prefetching(max_images=1) as prefetch:
+        shared, other = image(load), image()
+        users = [User(prefetch.hold(shared, Input.BYTES)) for _ in range(3)]
+        last = User(prefetch.hold(other, Input.BYTES))
+        await until(lambda: all(user.is_inside for user in users))
+        assert fetched == [1]
+        for user in users[:2]:
+            await user.let_go()
+        await settle()
+        assert has_bytes(shared)
+        assert not last.is_inside
+        await users[2].let_go()
+        assert not has_bytes(shared)
+        await until(lambda: last.is_inside)
+        await last.let_go()
+
+
+async def test_a_reservation_keeps_what_another_has_loaded() -> None:
+    """A task that waits for the result of another detector on the image will need it soon."""
+    async with prefetching(max_images=1) as prefetch:
+        shared = image()
+        with prefetch.hold(shared, Input.BYTES) as waiting:
+            user = User(prefetch.hold(shared, Input.BYTES))
+            await until(lambda: user.is_inside)
+            await user.let_go()
+            assert has_bytes(shared)
+            async with waiting.loaded():
+                assert has_bytes(shared)
+            assert not has_bytes(shared), "the reservation ends with its use"
+
+
+async def test_a_task_that_waits_to_be_retried_holds_neither_room_nor_bytes() -> None:
+    async with prefetching(max_images=1) as prefetch:
+        first, second = image(), image()
+        with prefetch.hold(first, Input.BYTES) as hold:
+            async with hold.loaded():
+                assert has_bytes(first)
+            assert not has_bytes(first)
+            async with prefetch.hold(second, Input.BYTES).loaded():
+                assert has_bytes(second)
+            async with hold.loaded():
+                assert has_bytes(first)
+
+
+async def test_a_reservation_alone_takes_no_room_and_loads_nothing() -> None:
+    async with prefetching(max_images=1) as prefetch:
+        one = image(work.unread)
+        with prefetch.hold(one, Input.BYTES):
+            async with prefetch.hold(image(), Input.BYTES).loaded():
+                pass
+
+
+async def test_a_detector_by_reference_takes_no_room_and_loads_nothing() -> None:
+    async with prefetching(max_images=1) as prefetch:
+        users = [User(prefetch.hold(image(work.unread), Input.REFERENCE)) for _ in range(5)]
+        await until(lambda: all(user.is_inside for user in users))
+        for user in users:
+            await user.let_go()
+
+
+@pytest.mark.parametrize(
+    "error", [InvalidImageError("no"), RetriableError("no"), RuntimeError("no"), MemoryError("no")]
+)
+@pytest.mark.parametrize("wanted", [Input.BYTES, Input.PIXELS])
+async def test_an_image_that_cannot_be_loaded_goes_on_and_keeps_its_room(
+    error: Exception, wanted: Input
+) -> None:
+    def fail() -> bytes:
+        raise error
+
+    async with prefetching(max_images=2, threads=1) as prefetch:
+        users = [User(prefetch.hold(image(fail), wanted)) for _ in range(3)]
+        await until(lambda: sum(user.is_inside for user in users) == 2)
+        await users[0].let_go()
+        await until(lambda: users[2].is_inside)
+        for user in users[1:]:
+            await user.let_go()
+        bad = image(fail)
+        failed = await prefetch.load(bad, wanted)
+        assert type(failed) is type(error)
+        assert failed.__traceback__ is None, "its frames would keep the image"
+
+
+@pytest.mark.parametrize("stage", ["waits for room", "loads"])
+async def test_a_cancelled_task_gives_its_place_up(stage: str) -> None:
+    go = threading.Event()
+
+    def slow() -> bytes:
+        go.wait(10)
+        return b"data"
+
+    async with prefetching(max_images=1) as prefetch:
+        first = User(prefetch.hold(image(), Input.BYTES))
+        await until(lambda: first.is_inside)
+        if stage == "loads":
+            await first.let_go()
+        cancelled = User(prefetch.hold(image(slow), Input.BYTES))
+        await settle()
+        await cancelled.cancel()
+        if stage != "loads":
+            await first.let_go()
+        async with prefetch.hold(image(), Input.BYTES).loaded():
+            pass
+        go.set()
+
+
+@given(plan=st.lists(st.integers(0, 5), max_size=25), max_images=st.integers(1, 3))
+def test_whoever_comes_and_goes_the_bound_holds_and_everyone_gets_a_turn(
+    plan: list[int], max_images: int
+) -> None:
+    async def play() -> None:
+        async with prefetching(max_images=max_images) as prefetch:
+            images = [image() for _ in range(6)]
+            inside: list[Image] = []
+            most = 0
+
+            async def use(one: Image) -> None:
+                nonlocal most
+                async with prefetch.hold(one, Input.BYTES).loaded():
+                    assert has_bytes(one)
+                    inside.append(one)
+                    most = max(most, len(set(inside)))
+                    await asyncio.sleep(0)
+                    inside.remove(one)
+
+            await asyncio.gather(*(use(images[index]) for index in plan))
+            assert most <= max_images
+            assert not any(map(has_bytes, images))
+
+    asyncio.run(asyncio.wait_for(play(), 10))

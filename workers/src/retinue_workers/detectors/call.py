@@ -1,0 +1,96 @@
+"""One call of a detector: what it is about, and how much of its time is left."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from retinue_workers.detectors.retry_policy import Answer
+from retinue_workers.work import Task
+
+current_call: ContextVar["Call | None"] = ContextVar("current_call", default=None)
+"""The call that a detector's code is part of, on whichever thread it runs."""
+
+
+@dataclass(eq=False, slots=True)
+class QueuedTask:
+    """A task that waits for its detector, the answer, and what is reserved for the call."""
+
+    task: Task
+    answer: "asyncio.Future[Answer]"
+    reserved_usd: Decimal = Decimal(0)
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """One call of ``detect``.
+
+    Attributes:
+        entries: What it is about.
+        timeout_seconds: How long it may take, not counting waits for permits.
+        time_out: Called when that time is over.
+        permits: How many calls of its service it was allowed to make.
+        permit_waits: What it waits for while it waits for permits.
+        is_probe: Whether it was made to see whether the detector answers again.
+        is_over: Whether it has ended or timed out.
+        coroutine: The coroutine that makes the call.
+    """
+
+    entries: Sequence[QueuedTask]
+    timeout_seconds: float
+    time_out: Callable[["Call"], None]
+    is_probe: bool = False
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    permits: int = 0
+    permit_waits: "set[asyncio.Future[Any]]" = field(default_factory=set)
+    is_over: bool = False
+    coroutine: "asyncio.Task[Any] | None" = None
+    _started: float = field(default_factory=time.monotonic)
+    _timer: asyncio.TimerHandle | None = None
+    _suspensions: int = 0
+    _suspended_at: float = 0.0
+
+    def start_clock(self) -> None:
+        """Start, or restart, the time that the call has left."""
+        loop = asyncio.get_running_loop()
+        left = self.timeout_seconds - (time.monotonic() - self._started)
+        self._timer = loop.call_later(left, self.time_out, self)
+
+    def stop_clock(self) -> None:
+        """Stop the time that the call has left."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Stop the clock inside the block: waiting for a permit isn't the detector's fault."""
+        if not self._suspensions:
+            self.stop_clock()
+            self._suspended_at = time.monotonic()
+        self._suspensions += 1
+        try:
+            yield
+        finally:
+            self._suspensions -= 1
+            if not self._suspensions:
+                self._started += time.monotonic() - self._suspended_at
+                if not self.is_over:
+                    self.start_clock()
+
+    def end(self) -> None:
+        """End the call. It lets go of its images: a timer may hold it for a while."""
+        self.is_over = True
+        self.entries = ()
+
+    def duration_ms(self) -> float:
+        """Return the call's milliseconds without waiting, divided evenly among its images."""
+        return (time.monotonic() - self._started) * 1_000 / len(self.entries)
+
+    def image_ids(self) -> list[str]:
+        """Return what the call is about, as the log names it."""
+        return [str(entry.task.image.image_id) for entry in self.entries]

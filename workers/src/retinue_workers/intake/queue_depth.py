@@ -1,0 +1,55 @@
+"""Read from SQS how many messages a queue holds, for controllers of hosted models and people."""
+
+import json
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from retinue_workers.intake.sqs import QueueUnavailableError
+from retinue_workers.work import QueueDepth
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+
+
+def read_queue_depth(
+    client: "SQSClient", url: str, *, with_dead_letters: bool = False
+) -> QueueDepth:
+    """Return what a queue holds. SQS counts approximately.
+
+    Args:
+        client: boto3's client.
+        url: The queue's URL.
+        with_dead_letters: Whether to read its dead-letter queue too, which takes two more calls.
+
+    Raises:
+        QueueUnavailableError: It doesn't answer.
+    """
+    try:
+        attributes = client.get_queue_attributes(
+            QueueUrl=url,
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesDelayed",
+                "ApproximateNumberOfMessagesNotVisible",
+                "RedrivePolicy",
+            ],
+        ).get("Attributes", {})
+        policy = attributes.get("RedrivePolicy")
+        return QueueDepth(
+            visible=int(attributes["ApproximateNumberOfMessages"])
+            + int(attributes["ApproximateNumberOfMessagesDelayed"]),
+            in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+            dead_letters=_dead_letters(client, policy) if policy and with_dead_letters else None,
+        )
+    except (BotoCoreError, ClientError, KeyError, ValueError) as error:
+        raise QueueUnavailableError(f"cannot read the depth of {url}: {error}") from error
+
+
+def _dead_letters(client: "SQSClient", redrive_policy: str) -> int:
+    *_, account, name = json.loads(redrive_policy)["deadLetterTargetArn"].split(":")
+    url = client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+    answer = client.get_queue_attributes(
+        QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
+    )
+    return int(answer["Attributes"]["ApproximateNumberOfMessages"])

@@ -1,0 +1,84 @@
+"""One call for the items of many coroutines."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+
+class Batcher(Generic[ItemT, ResultT]):
+    """Collects items while calls are under way, and makes one call for those that wait.
+
+    Args:
+        call: Takes the items and returns for each, in order, its result or the exception to raise.
+        limit: Most items in one call.
+        concurrency: How many calls may be under way at the same time.
+        linger_seconds: How long items wait for a call to be full.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Sequence[ItemT]], Awaitable[Sequence[ResultT | Exception]]],
+        *,
+        limit: int,
+        concurrency: int = 1,
+        linger_seconds: float = 0.0,
+    ) -> None:
+        self._call = call
+        self._limit = limit
+        self._concurrency = concurrency
+        self._linger_seconds = linger_seconds
+        self._waiting: deque[tuple[ItemT, asyncio.Future[ResultT]]] = deque()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def submit(self, item: ItemT) -> ResultT:
+        """Have ``item`` be part of a call, and return its result.
+
+        Raises:
+            Exception: What the call returned for the item, or raised.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[ResultT] = loop.create_future()
+        self._waiting.append((item, future))
+        if len(self._waiting) >= self._limit:
+            self._start_calls()
+        elif self._timer is None:  # even without lingering, items of the same moment join
+            self._timer = loop.call_later(self._linger_seconds, self._linger_is_over)
+        return await future
+
+    def _linger_is_over(self) -> None:
+        self._timer = None
+        self._start_calls()
+
+    def _start_calls(self) -> None:
+        while self._waiting and len(self._calls) < self._concurrency:
+            size = min(self._limit, len(self._waiting))
+            taken = [self._waiting.popleft() for _ in range(size)]
+            batch = [(item, future) for item, future in taken if not future.done()]
+            if batch:
+                task = asyncio.create_task(self._run(batch))
+                self._calls.add(task)
+                task.add_done_callback(self._end_call)
+
+    def _end_call(self, task: "asyncio.Task[None]") -> None:
+        self._calls.discard(task)
+        if self._timer is None or len(self._waiting) >= self._limit:
+            self._start_calls()
+
+    async def _run(self, batch: Sequence[tuple[ItemT, "asyncio.Future[ResultT]"]]) -> None:
+        results: Sequence[ResultT | Exception]
+        try:
+            results = await self._call([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001 - raised where the items come from
+            results = [error] * len(batch)
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():  # cancelled meanwhile
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

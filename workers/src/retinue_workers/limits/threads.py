@@ -1,0 +1,113 @@
+"""Blocking code on daemon threads, awaited by coroutines."""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeAlias, TypeVar
+
+from retinue_sdk.errors import format_error
+
+ResultT = TypeVar("ResultT")
+
+
+class DaemonThreads:
+    """Runs blocking functions, each on a thread of its own, and reuses the threads.
+
+    The threads are daemons, unlike those of an executor: a function that never returns neither
+    keeps the process alive nor takes a place for ever. If the coroutine that awaits it is
+    cancelled, its thread is abandoned: it ends when the function returns.
+
+    Args:
+        name: What the threads are for; they are named ``retinue-NAME``.
+        limit: How many functions may run at the same time.
+    """
+
+    def __init__(self, name: str, limit: int) -> None:
+        self._name = name
+        self._room = asyncio.Semaphore(limit)
+        self._idle: list[_DaemonThread] = []
+        self._closed = False
+
+    async def run(self, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
+        """Call ``function`` on a thread and return its result.
+
+        Raises:
+            Exception: What the function raised; a ``BaseException`` such as ``SystemExit``, and
+                ``StopIteration``, as a ``RuntimeError``: they would end the event loop or be lost.
+        """
+        async with self._room:
+            thread = self._idle.pop() if self._idle else _DaemonThread(self._name)
+            future = thread.start(function, arguments)
+            try:
+                return await future
+            finally:
+                if future.cancelled() or self._closed:
+                    thread.end()
+                else:
+                    self._idle.append(thread)
+
+    def close(self) -> None:
+        """End the idle threads now and the others as their functions return."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().end()
+
+
+_Job: TypeAlias = tuple[
+    Context, Callable[..., Any], tuple[Any, ...], "asyncio.Future[Any]", asyncio.AbstractEventLoop
+]
+
+
+class _DaemonThread:
+    """One thread, which runs one function at a time."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        Thread(target=self._work, name=f"retinue-{name}", daemon=True).start()
+
+    def start(
+        self, function: Callable[..., ResultT], arguments: tuple[Any, ...]
+    ) -> "asyncio.Future[ResultT]":
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[ResultT] = loop.create_future()
+        self._jobs.put((copy_context(), function, arguments, future, loop))
+        return future
+
+    def end(self) -> None:
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        # No variable for the job here: it would keep its images while the thread waits.
+        while self._serve(self._jobs.get()):
+            pass
+
+    def _serve(self, job: _Job | None) -> bool:
+        if job is None:
+            return False
+        context, function, arguments, future, loop = job
+        result: Any = None
+        error: Exception | None = None
+        try:
+            result = context.run(function, *arguments)
+        except StopIteration as raised:  # which no future takes
+            error = RuntimeError(format_error(raised))
+        except Exception as raised:  # noqa: BLE001 - raised again in the coroutine
+            error = raised
+        except BaseException as raised:  # noqa: BLE001 - SystemExit must not end the event loop
+            error = RuntimeError(format_error(raised))
+        try:
+            loop.call_soon_threadsafe(_finish, future, result, error)
+        except RuntimeError:  # the loop is closed, so nobody waits
+            return False
+        return True
+
+
+def _finish(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

@@ -1,0 +1,88 @@
+"""Asking the history what is done already, for many messages in one question."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from retinue_history import DetectionSummary, History, HistoryUnavailableError, ImageRecord, RunKey
+
+from retinue_workers.limits.batching import Batcher
+from retinue_workers.limits.receive_gate import ReceiveGate
+from retinue_workers.limits.retry import retry_until_available
+from retinue_workers.limits.threads import DaemonThreads
+
+log = structlog.get_logger(__name__)
+
+AnswerT = TypeVar("AnswerT")
+
+GROUP = 100
+"""Most messages in one question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A detector that is wanted for an image.
+
+    Attributes:
+        key: The run key.
+        event_id: Which event asks for it.
+        image: The image, as the event describes it.
+    """
+
+    key: RunKey
+    event_id: str
+    image: ImageRecord
+
+
+class Lookup:
+    """Reads from the history before the detectors work, for as long as the history needs.
+
+    Args:
+        history: The history.
+        threads: Where it is called.
+        gate: Closed, as ``history``, while the history is away.
+    """
+
+    def __init__(self, history: History, threads: DaemonThreads, gate: ReceiveGate) -> None:
+        self._history = history
+        self._threads = threads
+        self._gate = gate
+        self._questions = Batcher(self._answer, limit=GROUP)
+
+    async def pending(self, wanted: Sequence[Wanted]) -> Sequence[Wanted]:
+        """Return what is neither done already nor about an image erased on request.
+
+        The history would not take runs about erased images, so no detector looks at them.
+        """
+        return await self._questions.submit(wanted) if wanted else ()
+
+    async def summaries(self, keys: Collection[RunKey]) -> dict[RunKey, list[DetectionSummary]]:
+        """Return what the successful runs of these keys found; keys without one are left out."""
+        return await self._ask(partial(self._history.summaries, keys)) if keys else {}
+
+    async def _answer(self, questions: Sequence[Sequence[Wanted]]) -> Sequence[Sequence[Wanted]]:
+        wanted = [one for question in questions for one in question]
+        done, erased = await self._ask(partial(self._done_and_erased, wanted))
+        if erased:
+            log.info("erased_images_skipped", images=len(erased))
+        return [
+            [one for one in question if one.key not in done and one.image.image_id not in erased]
+            for question in questions
+        ]
+
+    def _done_and_erased(self, wanted: Sequence[Wanted]) -> tuple[set[RunKey], set[UUID]]:
+        done = self._history.done([(one.key, one.event_id) for one in wanted])
+        left = {id(one.image): one.image for one in wanted if one.key not in done}
+        return done, self._history.erased(left.values()) if left else set()
+
+    async def _ask(self, question: "partial[AnswerT]") -> AnswerT:
+        return await retry_until_available(
+            partial(self._threads.run, question),
+            unavailable=HistoryUnavailableError,
+            event="history_unavailable",
+            gate=self._gate,
+            cause="history",
+        )
