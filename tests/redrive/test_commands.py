@@ -14,6 +14,7 @@ from fakes.waiting import eventually
 from redrive.conftest import Pool
 from retinue_cli.app import retinue
 from retinue_cli.local import AwsEndpoint
+from retinue_workers.intake.queue_depth import read_queue_depth
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -50,6 +51,9 @@ def work_off(pool: Pool, runs: int, count: Callable[[], int]) -> None:
     with subprocess.Popen([Path(sys.executable).with_name("retinue"), "worker"]) as worker:
         try:
             eventually(lambda: count() == runs, what=f"{runs} runs", within_seconds=60)
+            eventually(  # a duplicate makes no run, and is deleted all the same
+                lambda: read_queue_depth(pool.sqs, pool.url).total == 0, what="an empty queue"
+            )
         finally:
             worker.terminate()
     assert worker.returncode == 0
