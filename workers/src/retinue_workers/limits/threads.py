@@ -16,7 +16,7 @@ class DaemonThreads:
     """Runs blocking functions, each on a thread of its own, and reuses the threads.
 
     The threads are daemons, unlike those of an executor: a function that never returns neither
-    keeps the process alive nor takes a place for ever. If the coroutine that awaits it is
+    keeps the process alive nor takes a place for good. If the coroutine that awaits it is
     cancelled, its thread is abandoned: it ends when the function returns.
 
     Args:
@@ -99,7 +99,7 @@ class _DaemonThread:
             error = RuntimeError(format_error(raised))
         try:
             loop.call_soon_threadsafe(_finish, future, result, error)
-        except RuntimeError:  # the loop is closed, so nobody waits
+        except RuntimeError:  # the loop is closed, so nothing waits
             return False
         return True
 
