@@ -163,6 +163,33 @@ def test_a_stop_while_the_database_hangs_hands_all_back(memory_rig: Rig) -> None
     release.set()
 
 
+def test_a_stop_ends_while_every_thread_of_the_history_hangs(
+    memory_rig: Rig, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    """Hooks at the stop have a thread of their own, so they do not wait for the database."""
+    asked, release = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> set[object]:
+        asked.set()
+        release.wait(60)
+        return set()
+
+    monkeypatch.setattr("retinue_workers.worker.HISTORY_THREADS", 1)
+    monkeypatch.setattr(memory_rig.history, "done", hang)
+    worker = memory_rig.worker({"echo": {}})
+    worker.start()
+    memory_rig.upload("a.jpg")
+    assert asked.wait(10)
+    stopping = threading.Thread(target=worker.stop)
+    stopping.start()
+    stopping.join(10)
+    has_stopped = not stopping.is_alive()
+    release.set()
+    stopping.join(10)
+    assert has_stopped
+    assert logged[-1]["event"] == "stopped"
+
+
 def test_a_detector_that_hangs_in_close_keeps_nobody_from_their_commit(
     memory_rig: Rig, logged: list[Any]
 ) -> None:

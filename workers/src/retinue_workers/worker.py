@@ -105,6 +105,7 @@ class Worker:
         self._store = store
         self._history = history
         self._threads = DaemonThreads("history", HISTORY_THREADS)
+        self._life_threads = DaemonThreads("worker", 1)  # start and stop, whatever Postgres does
         gate = ReceiveGate()
         self._inbox = Inbox(
             queue,
@@ -189,9 +190,9 @@ class Worker:
                 its own. What was started before is stopped.
         """
         try:
-            await self._threads.run(self._plugins.starting, self._settings.plugin_options)
+            await self._life_threads.run(self._plugins.starting, self._settings.plugin_options)
         except BaseException:
-            self._threads.close()
+            self._life_threads.close()
             raise
         for coroutine in (
             self._inbox.keep_hidden(),
@@ -203,7 +204,7 @@ class Worker:
             self._run_in_background(coroutine)
         try:
             if any(runner.input is not Input.REFERENCE for runner in self._runners):
-                await self._threads.run(self._store.connect)
+                await self._life_threads.run(self._store.connect)
             for runner in self._runners:
                 await runner.start()
         except BaseException:
@@ -233,7 +234,7 @@ class Worker:
         await asyncio.gather(*(runner.close(deadline) for runner in self._runners))
         self._dispatcher.cancel_waiting()
         for isolated in self._isolated:  # one at work was not closed
-            await self._threads.run(isolated.kill)
+            await self._life_threads.run(isolated.kill)
         await _end(receiving, max(0.0, deadline - time.monotonic()))
         await _end(self._handlers, COMMIT_SECONDS)
         await _end(self._handlers, REQUEUE_SECONDS)
@@ -241,8 +242,8 @@ class Worker:
         for task in self._background:
             task.cancel()
         await _end(self._background, BACKGROUND_SECONDS)
-        await self._threads.run(self._plugins.stopping, PLUGIN_SECONDS)
-        for part in (self._prefetch, self._metadata, self._threads):
+        await self._life_threads.run(self._plugins.stopping, PLUGIN_SECONDS)
+        for part in (self._prefetch, self._metadata, self._threads, self._life_threads):
             part.close()
         log.info("stopped", in_flight=len(self._inbox))
 
