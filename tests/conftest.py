@@ -8,7 +8,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import uvloop
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 from retinue_cli.local import AwsEndpoint, Emulator, LaptopError, State
-from retinue_history import upgrade
+from retinue_history import ConnectionPool
+from retinue_history.schema.migrate import upgrade
 from sqlalchemy import make_url
 from xdist.scheduler import LoadScopeScheduling
 
@@ -122,6 +123,13 @@ def history_url(postgres_server: str, history_template: str) -> Iterator[str]:
     """URL of a fresh, migrated database, as its superuser. Dropped after the test."""
     with _database(postgres_server, history_template) as url:
         yield url
+
+
+@pytest.fixture
+def pool(history_url: str) -> Iterator[ConnectionPool]:
+    """Connections to a fresh, migrated database, as its superuser."""
+    with closing(ConnectionPool(history_url, application_name="test")) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,8 @@ import re
 import sys
 from collections.abc import Iterator
 
-from retinue_history.db.engine import create_history_engine
-from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.engine import create_history_engine, map_engine_errors
 from retinue_history.schema.introspect import Relation, functions, relations
-from sqlalchemy import URL
 
 _HEAD = """\
 # The schema
@@ -23,7 +21,7 @@ write through the role `retinue_writer`.
 """
 
 
-def schema_page(url: str | URL) -> str:
+def schema_page(url: str) -> str:
     """The page as Markdown.
 
     Args:
@@ -34,7 +32,7 @@ def schema_page(url: str | URL) -> str:
     """
     engine = create_history_engine(url, application_name="retinue schema page", pool_size=1)
     try:
-        with map_errors(), engine.connect() as connection:
+        with map_engine_errors(), engine.connect() as connection:
             found = relations(connection)
             known_functions = functions(connection)
     finally:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from retinue_cli.local import AwsEndpoint, EmbeddedPostgres, Emulator, State
 from retinue_cli.replay.inventory import Inventory
-from retinue_history import upgrade
+from retinue_history.schema.migrate import upgrade
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient

@@ -27,7 +27,7 @@ from uuid import UUID
 
 import psycopg
 from retinue_cli.local import EmbeddedPostgres, State
-from retinue_history import upgrade
+from retinue_history.schema.migrate import upgrade
 
 from benchmarks.generate_history import generate, image_id
 from benchmarks.history_writes import Rate, measure_writes, server_cpu_ms, syncs_a_second

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from retinue_history import upgrade
+from retinue_history.schema.migrate import upgrade
 from sqlalchemy import make_url
 
 

@@ -10,14 +10,8 @@ from uuid import UUID
 
 import psutil
 import psycopg
-from retinue_history import (
-    DetectionRecord,
-    History,
-    ImageRecord,
-    RunKey,
-    RunRecord,
-    create_history_engine,
-)
+from retinue_history import ConnectionPool, DetectionRecord, History, ImageRecord, RunKey, RunRecord
+from retinue_history.db.engine import create_history_engine
 from retinue_sdk import ImageReference
 from sqlalchemy import Column, Engine, MetaData, Table, insert
 from sqlalchemy.dialects import postgresql
@@ -64,9 +58,10 @@ def measure_writes(connection: psycopg.Connection, url: str, *, seconds: float =
     """
     connection.execute("SELECT add_detections_months(0)")
     engine = create_history_engine(url, application_name="bench", pool_size=1)
-    history = History(engine)
-    with engine.connect() as pooled:
-        backend = psutil.Process(pooled.connection.driver_connection.info.backend_pid)
+    pool = ConnectionPool(url, application_name="bench", max_size=1)
+    history = History(pool)
+    with pool.connection() as pooled:
+        backend = psutil.Process(pooled.info.backend_pid)
 
     def ours(batch: Batch) -> None:
         history.record(*batch)
@@ -97,6 +92,7 @@ def measure_writes(connection: psycopg.Connection, url: str, *, seconds: float =
                 )
             )  # fmt: skip
     engine.dispose()
+    pool.close()
     # Detections first, in one statement: counted down once, and not once for each run.
     made = "(SELECT run_id FROM runs WHERE event_id = 'bench')"
     connection.execute(f"DELETE FROM detections WHERE run_id IN {made}")

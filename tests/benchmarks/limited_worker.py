@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint
 
 import structlog
 from fakes.rig import Rig, keys
-from retinue_history import History, create_history_engine
+from retinue_history import ConnectionPool, History
 from retinue_sdk.plugins.manager import Plugins
 
 POINT = EntryPoint("rekognition", "retinue_rekognition.plugin", "retinue")
@@ -31,8 +31,8 @@ def main(database_url: str, endpoint_url: str) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    engine = create_history_engine(database_url)
-    rig = Rig(History(engine), url=database_url)
+    pool = ConnectionPool(database_url)
+    rig = Rig(History(pool), url=database_url)
     rig.plugins = Plugins((POINT,))
     name, number = uuid.uuid4().hex, 0
     options = {"endpoint_url": endpoint_url, "max_concurrency": 16}
@@ -42,7 +42,7 @@ def main(database_url: str, endpoint_url: str) -> None:
                 for key in keys(20, f"{name}-{number}"):
                     rig.upload(key)
                 number += 1
-    engine.dispose()
+    pool.close()
 
 
 if __name__ == "__main__":

@@ -8,14 +8,8 @@ from typing import Any
 import click.testing
 import pytest
 from retinue_cli.app import retinue
-from retinue_history import (
-    DetectionRecord,
-    History,
-    ImageRecord,
-    RunKey,
-    RunRecord,
-    create_history_engine,
-)
+from retinue_history import ConnectionPool, DetectionRecord, History, ImageRecord, RunKey, RunRecord
+from retinue_history.db.engine import create_history_engine
 from retinue_sdk import ImageReference
 from sqlalchemy import Engine
 
@@ -26,8 +20,8 @@ SIZE_PX = (640, 480)
 class Seed:
     """Writes images and runs."""
 
-    def __init__(self, engine: Engine, bucket: str = "photos") -> None:
-        self._history = History(engine)
+    def __init__(self, pool: ConnectionPool, bucket: str = "photos") -> None:
+        self._history = History(pool)
         self._bucket = bucket
         self._hours = 0
 
@@ -88,8 +82,8 @@ def engine(history_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def seed(engine: Engine) -> Seed:
-    return Seed(engine)
+def seed(pool: ConnectionPool) -> Seed:
+    return Seed(pool)
 
 
 @pytest.fixture

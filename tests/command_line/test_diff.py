@@ -9,7 +9,9 @@ import pytest
 from click.testing import Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from retinue_history import Side, compare, run_query, snapshot
+from retinue_history.analysis.comparison import Side, compare
+from retinue_history.analysis.query import run_query
+from retinue_history.db.snapshot import snapshot
 from retinue_sdk import BoundingBox, ImageReference
 from sqlalchemy import Engine, text
 

@@ -15,7 +15,9 @@ from click.testing import Result
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from retinue_cli.data.export import destination, parquet, write_csv
-from retinue_history import DETECTION_COLUMNS, Selection, snapshot
+from retinue_history.analysis.exported_rows import DETECTION_COLUMNS
+from retinue_history.analysis.selection import Selection
+from retinue_history.db.snapshot import snapshot
 from retinue_sdk import ImageReference
 
 Cli = Callable[..., Result]

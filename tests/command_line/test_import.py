@@ -17,7 +17,9 @@ from retinue_cli.data.export import write_coco
 from retinue_cli.data.export.categories import Categories
 from retinue_cli.data.export.sizes import Sizes
 from retinue_cli.data.ground_truth import Annotations, Problems, make_runs, match
-from retinue_history import Selection, record_annotations, snapshot
+from retinue_history.analysis.ground_truth import record_annotations
+from retinue_history.analysis.selection import Selection
+from retinue_history.db.snapshot import snapshot
 from retinue_sdk import ImageReference
 from sqlalchemy import Engine, text
 

@@ -11,17 +11,13 @@ import psycopg
 import pytest
 import trustme
 from pydantic import SecretStr
-from retinue_history import (
-    HistoryUnavailableError,
-    check_schema,
-    create_history_engine,
-    create_iam_logins,
-    run_query,
-)
+from retinue_history import ConnectionPool, HistoryUnavailableError, check_schema
+from retinue_history.analysis.query import run_query
+from retinue_history.schema.logins import create_iam_logins
 from retinue_sdk import ConfigurationError
 from retinue_workers.recording.db_auth import password_source, signed_in
 from retinue_workers.settings.settings import Settings
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 from stack.gate import Gate, token_is_good
 
 REGION = "eu-west-1"
@@ -91,13 +87,14 @@ def test_a_worker_signs_in_with_a_token_of_its_own_each_time(
     address: Callable[[str], str], gate: Gate
 ) -> None:
     url = address("retinue_worker")
-    engine = create_history_engine(url, password=password_source(by_iam(url), url))
-    with engine.connect() as connection:
-        assert connection.scalar(text("SELECT current_user")) == "retinue_worker"
-        assert connection.scalar(text("SELECT pg_has_role('retinue_writer', 'USAGE')"))
-    engine.dispose()
-    check_schema(engine)
-    engine.dispose()
+    pool = ConnectionPool(url, password=password_source(by_iam(url), url))
+    asked = "SELECT current_user, pg_has_role('retinue_writer', 'USAGE')"
+    with pool.connection() as connection:
+        assert connection.execute(asked).fetchone() == ("retinue_worker", True)
+    pool.close()
+    with pool.connection() as connection:
+        check_schema(connection)
+    pool.close()
     assert gate.entered == ["retinue_worker"] * 2
 
 
@@ -105,10 +102,10 @@ def test_an_analyst_may_only_read(address: Callable[[str], str]) -> None:
     url = address("retinue_analyst")
     result = run_query(signed_in(by_iam(url), url), "SELECT count(*) FROM detection_history")
     assert result.rows == [(0,)]
-    engine = create_history_engine(url, password=password_source(by_iam(url), url))
-    with engine.connect() as connection:
-        assert connection.scalar(text("SHOW default_transaction_read_only")) == "on"
-    engine.dispose()
+    pool = ConnectionPool(url, password=password_source(by_iam(url), url))
+    with pool.connection() as connection:
+        assert connection.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
+    pool.close()
 
 
 def test_who_lost_its_rights_is_told_and_keeps_trying(
@@ -116,9 +113,12 @@ def test_who_lost_its_rights_is_told_and_keeps_trying(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not the task's")
     url = address("retinue_worker")
-    engine = create_history_engine(url, password=password_source(by_iam(url), url))
-    with pytest.raises(HistoryUnavailableError, match="PAM authentication failed"):
-        check_schema(engine)
+    pool = ConnectionPool(url, password=password_source(by_iam(url), url))
+    with (
+        pytest.raises(HistoryUnavailableError, match="PAM authentication failed"),
+        pool.connection(),
+    ):
+        pass
 
 
 def test_without_credentials_the_database_counts_as_away(
@@ -127,9 +127,12 @@ def test_without_credentials_the_database_counts_as_away(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     url = address("retinue_worker")
-    engine = create_history_engine(url, password=password_source(by_iam(url), url))
-    with pytest.raises(HistoryUnavailableError, match="cannot sign in to the database by IAM"):
-        check_schema(engine)
+    pool = ConnectionPool(url, password=password_source(by_iam(url), url))
+    with (
+        pytest.raises(HistoryUnavailableError, match="cannot sign in to the database by IAM"),
+        pool.connection(),
+    ):
+        pass
 
 
 def test_logins_can_be_made_again(history_url: str, rds_role: None) -> None:

@@ -10,14 +10,7 @@ from typing import Any
 
 import pytest
 from retinue_cli.local import package_photographs
-from retinue_history import (
-    DetectionRecord,
-    History,
-    ImageRecord,
-    RunKey,
-    RunRecord,
-    create_history_engine,
-)
+from retinue_history import ConnectionPool, DetectionRecord, History, ImageRecord, RunKey, RunRecord
 from retinue_sdk import ImageReference
 
 PAGE = "docs/history.md"
@@ -27,7 +20,7 @@ Run = Callable[[Sequence[str], Path, Mapping[str, str]], str]
 @pytest.fixture
 def seeded_url(history_url: str) -> str:
     """What `make run` finds in two of its photographs, more or less."""
-    engine = create_history_engine(history_url, application_name="test")
+    pool = ConnectionPool(history_url, application_name="test")
     for photograph in package_photographs():
         if photograph.key not in ("astronaut.png", "coffee.png"):
             continue
@@ -52,8 +45,8 @@ def seeded_url(history_url: str) -> str:
                 ("onnx-objects", "5a9a", "person"), ("onnx-faces", "9df3", "Face")
             )
         ]  # fmt: skip
-        History(engine).record([record], runs)
-    engine.dispose()
+        History(pool).record([record], runs)
+    pool.close()
     return history_url
 
 

@@ -11,17 +11,20 @@ from pathlib import Path
 import psycopg
 import pytest
 from fakes.recipe_history import erase, seed
-from retinue_history import History, create_history_engine, run_query
+from retinue_history import ConnectionPool, History
+from retinue_history.analysis.query import run_query
+from retinue_history.db.engine import create_history_engine
 
 RECIPE = re.compile(r"```sql\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 FEWEST = 30
 
 
 @pytest.fixture
-def reader(history_url: str, as_user: Callable[[str, str], str]) -> str:
+def reader(history_url: str, pool: ConnectionPool, as_user: Callable[[str, str], str]) -> str:
     engine = create_history_engine(history_url, application_name="test")
-    seed(History(engine))
-    erase(engine)
+    history = History(pool)
+    seed(history)
+    erase(history, engine)
     engine.dispose()
     with psycopg.connect(history_url) as connection:
         # A table of the reader's own making, as the page says.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from retinue_history import run_query
+from retinue_history.analysis.query import run_query
 
 QUERY = re.compile(r'retinue query "([^"]+)"')
 

@@ -9,13 +9,12 @@ from retinue_history import (
     ConfigurationRecord,
     DetectionRecord,
     History,
-    ImageErasures,
     ImageRecord,
-    ImageSubject,
     RemovedObject,
     RunKey,
     RunRecord,
 )
+from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject
 from sqlalchemy import Engine
 
 _MARCH = datetime(2026, 3, 2, 9, tzinfo=UTC)  # a Monday
@@ -47,11 +46,11 @@ def seed(history: History) -> None:
     history.record(images, runs, [gone])
 
 
-def erase(engine: Engine) -> None:
+def erase(history: History, engine: Engine) -> None:
     """Forget two more images of somebody's, and begin to forget another prefix."""
     images = [_image(number, f"ann/{number}.jpg") for number in (0, 1)]
     runs = [_run(image, "objects", "1", 0, _objects(0)) for image in images]
-    History(engine).record(images, runs)
+    history.record(images, runs)
     erasures = ImageErasures(engine)
     subject = ImageSubject.prefix("s3://photos/ann/")
     erasure_id, until = erasures.open(subject)

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from retinue_cli.local.postgres import EmbeddedPostgres
 from retinue_cli.local.state import State
-from retinue_history import upgrade
+from retinue_history.schema.migrate import upgrade
 from sqlalchemy import make_url
 
 WORKER = "faulted_worker"

@@ -15,7 +15,8 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from retinue_history import History, ImageRecord, RunKey, RunRecord, create_history_engine
+from retinue_history import ConnectionPool, History, ImageRecord, RunKey, RunRecord
+from retinue_history.db.engine import create_history_engine
 from sqlalchemy import Engine
 
 _POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
@@ -45,9 +46,9 @@ def engine(history_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def history(engine: Engine) -> History:
+def history(pool: ConnectionPool) -> History:
     """A history on a fresh, migrated database."""
-    return History(engine)
+    return History(pool)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from retinue_history import Activity, ActivityReader, History, HistoryUnavailableError
+from retinue_history import History, HistoryUnavailableError
+from retinue_history.analysis.activity import Activity, ActivityReader
 
 Make = Callable[..., Any]
 

@@ -2,19 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
-from retinue_history import (
-    History,
-    HistorySchemaError,
-    HistoryUnavailableError,
-    create_history_engine,
-)
-from sqlalchemy import Engine, text
+from retinue_history import ConnectionPool, History, HistorySchemaError, HistoryUnavailableError
 
 Make = Callable[..., Any]
 
@@ -31,51 +26,51 @@ def worker_login(postgres_server: str, history_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def worker_engine(
+def worker_pool(
     history_url: str, worker_login: str, as_user: Callable[[str, str], str]
-) -> Iterator[Engine]:
-    """An engine with a worker's rights."""
-    engine = create_history_engine(
-        as_user(history_url, worker_login), application_name="the worker", pool_timeout_seconds=0.1
-    )
-    yield engine
-    engine.dispose()
+) -> Iterator[ConnectionPool]:
+    """Connections with a worker's rights."""
+    address = as_user(history_url, worker_login)
+    with closing(
+        ConnectionPool(address, application_name="the worker", timeout_seconds=0.1)
+    ) as pool:
+        yield pool
 
 
 def test_an_unreachable_database(image: Make, run: Make) -> None:
-    history = History(create_history_engine("postgresql://u@/d?host=/nonexistent"))
+    history = History(ConnectionPool("postgresql://u@/d?host=/nonexistent"))
     with pytest.raises(HistoryUnavailableError, match="nonexistent"):
         history.record([image()], [run(image())])
     with pytest.raises(HistoryUnavailableError):
         history.done([(run(image()).key, "e")])
 
 
-def test_a_writer_may_record(worker_engine: Engine, image: Make, run: Make) -> None:
-    history = History(worker_engine)
+def test_a_writer_may_record(worker_pool: ConnectionPool, image: Make, run: Make) -> None:
+    history = History(worker_pool)
     assert history.record([image(missing_since=image().uploaded_at)], [run(image())])
     assert history.done([(run(image()).key, "e")])
 
 
 def test_no_connection_becomes_free(history_url: str, image: Make) -> None:
-    engine = create_history_engine(history_url, pool_size=1, pool_timeout_seconds=0.1)
-    with engine.connect(), pytest.raises(HistoryUnavailableError, match="became free"):
-        History(engine).record([image()])
-    engine.dispose()
+    pool = ConnectionPool(history_url, max_size=1, timeout_seconds=0.1)
+    with pool.connection(), pytest.raises(HistoryUnavailableError, match="became free"):
+        History(pool).record([image()])
+    pool.close()
 
 
-def test_too_many_connections(worker_engine: Engine, image: Make) -> None:
+def test_too_many_connections(worker_pool: ConnectionPool, image: Make) -> None:
     with (
-        worker_engine.connect(),
+        worker_pool.connection(),
         pytest.raises(HistoryUnavailableError, match="too many connections"),
     ):
-        History(worker_engine).record([image()])
+        History(worker_pool).record([image()])
 
 
 def test_a_read_only_database_as_after_a_failover(
-    history_url: str, engine: Engine, history: History, image: Make
+    history_url: str, history: History, image: Make
 ) -> None:
-    name = sql.Identifier(str(engine.url.database))
     with psycopg.connect(history_url, autocommit=True) as connection:
+        name = sql.Identifier(connection.info.dbname)
         read_only = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
         connection.execute(read_only.format(name, "on"))
         with pytest.raises(HistoryUnavailableError, match="read-only"):
@@ -83,10 +78,10 @@ def test_a_read_only_database_as_after_a_failover(
 
 
 def test_a_connection_that_broke_while_it_lay_idle_is_replaced(
-    history_url: str, worker_engine: Engine, image: Make, monkeypatch: pytest.MonkeyPatch
+    history_url: str, worker_pool: ConnectionPool, image: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retinue_history.db.engine._SURELY_ALIVE_SECONDS", 0.0)
-    history = History(worker_engine)
+    monkeypatch.setattr("retinue_history.db.connections._SURELY_ALIVE_SECONDS", 0.0)
+    history = History(worker_pool)
     history.record([image()])
     with psycopg.connect(history_url, autocommit=True) as admin:
         ended = admin.execute(
@@ -101,12 +96,11 @@ def test_one_broken_connection_makes_the_others_suspect(
     history_url: str, image: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that restarts breaks all of them just after they worked: one error, not one each."""
-    monkeypatch.setattr("retinue_history.db.engine._SURELY_ALIVE_SECONDS", 1000.0)
-    engine = create_history_engine(history_url, application_name="doomed", pool_size=3)
-    history = History(engine)
-    pooled = [engine.raw_connection() for _ in range(3)]
-    for one in pooled:
-        one.close()
+    monkeypatch.setattr("retinue_history.db.connections._SURELY_ALIVE_SECONDS", 1000.0)
+    pool = ConnectionPool(history_url, application_name="doomed", max_size=3)
+    history = History(pool)
+    with pool.connection(), pool.connection(), pool.connection():
+        pass
     with psycopg.connect(history_url) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
@@ -116,13 +110,13 @@ def test_one_broken_connection_makes_the_others_suspect(
         history.record([image()])
     for number in range(5):
         history.record([image(f"{number}.jpg")])
-    engine.dispose()
+    pool.close()
 
 
 def test_a_session_that_is_ended_while_it_records(
-    history_url: str, worker_engine: Engine, image: Make, run: Make
+    history_url: str, worker_pool: ConnectionPool, image: Make, run: Make
 ) -> None:
-    history = History(worker_engine)
+    history = History(worker_pool)
     history.record([image("other")])
     with (
         psycopg.connect(history_url, autocommit=True) as admin,
@@ -144,12 +138,12 @@ def test_a_session_that_is_ended_while_it_records(
 
 
 def test_a_statement_that_takes_too_long(history_url: str, image: Make) -> None:
-    engine = create_history_engine(history_url, statement_timeout_seconds=0.1)
+    pool = ConnectionPool(history_url, statement_timeout_seconds=0.1)
     with psycopg.connect(history_url) as blocker:
         blocker.execute("LOCK TABLE images IN EXCLUSIVE MODE")
         with pytest.raises(HistoryUnavailableError, match="statement timeout"):
-            History(engine).record([image()])
-    engine.dispose()
+            History(pool).record([image()])
+    pool.close()
 
 
 def test_a_deadlock_is_tried_again(
@@ -171,9 +165,9 @@ def test_a_deadlock_is_tried_again(
 
 
 def test_a_right_that_is_missing_or_a_table(
-    history_url: str, worker_engine: Engine, image: Make
+    history_url: str, worker_pool: ConnectionPool, image: Make
 ) -> None:
-    history = History(worker_engine)
+    history = History(worker_pool)
     with psycopg.connect(history_url, autocommit=True) as admin:
         admin.execute("REVOKE INSERT ON images FROM retinue_writer")
         with pytest.raises(HistoryUnavailableError, match="retinue_writer"):
@@ -190,9 +184,9 @@ def test_a_password_is_asked_for_at_each_connection(history_url: str) -> None:
         asked.append("asked")
         return "secret"
 
-    engine = create_history_engine(history_url, password=ask)
+    pool = ConnectionPool(history_url, password=ask)
     for _ in range(2):
-        with engine.connect() as connection:
-            assert connection.scalar(text("SELECT 1")) == 1
-        engine.dispose()
+        with pool.connection() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        pool.close()
     assert asked == ["asked"] * 2

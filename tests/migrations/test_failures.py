@@ -7,12 +7,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from retinue_history import (
-    ExistingRuns,
+from retinue_history import History, QueryError, RemovedObject
+from retinue_history.analysis.existing_runs import ExistingRuns
+from retinue_history.analysis.failures import (
     Failures,
-    History,
-    QueryError,
-    RemovedObject,
     failed_images,
     failure_causes,
     missing_images,

@@ -12,14 +12,8 @@ from click.testing import CliRunner
 from fakes.waiting import eventually
 from psycopg.rows import dict_row
 from retinue_cli.app import retinue
-from retinue_history import (
-    DetectionRecord,
-    History,
-    ImageErasures,
-    ImageRecord,
-    RemovedObject,
-    create_history_engine,
-)
+from retinue_history import ConnectionPool, DetectionRecord, History, ImageRecord, RemovedObject
+from retinue_history.privacy.image_erasure import ImageErasures
 from sqlalchemy import Engine
 
 Make = Callable[..., Any]
@@ -297,11 +291,11 @@ def test_a_worker_needs_no_right_to_see_what_was_forgotten(
     forget: Command, filled: dict[str, ImageRecord], run: Make
 ) -> None:
     forget("--prefix", "s3://photos/ann/", "--yes")
-    engine = create_history_engine(f"{forget.url}&options=-c%20role%3Dretinue_writer")
-    writer = History(engine)
+    pool = ConnectionPool(f"{forget.url}&options=-c%20role%3Dretinue_writer")
+    writer = History(pool)
     assert writer.erased([filled["b"]]) == {filled["b"].image_id}
     assert writer.record([filled["b"]], [run(filled["b"], "again", detections=(CAT,))]) == {}
-    engine.dispose()
+    pool.close()
     with psycopg.connect(forget.url) as connection:
         connection.execute("SET ROLE retinue_writer")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

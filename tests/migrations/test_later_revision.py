@@ -10,15 +10,15 @@ from typing import Any
 import psycopg
 import pytest
 from retinue_history import (
+    ConnectionPool,
     DetectionRecord,
     History,
     HistorySchemaError,
     check_schema,
-    create_history_engine,
-    current_revision,
-    upgrade,
 )
 from retinue_history.schema import online_ddl, version
+from retinue_history.schema.migrate import upgrade
+from retinue_history.schema.version import current_revision
 
 Make = Callable[..., Any]
 
@@ -44,11 +44,11 @@ def impatient(url: str) -> Iterator[History]:
     A step of a revision gives up after one, so this leaves room for a slow machine.
     """
     url += "&options=-c%20lock_timeout%3D5s"
-    engine = create_history_engine(url, application_name="test")
+    pool = ConnectionPool(url, application_name="test")
     try:
-        yield History(engine)
+        yield History(pool)
     finally:
-        engine.dispose()
+        pool.close()
 
 
 def fill(url: str, image: Make, run: Make, folder: str, count: int) -> None:

@@ -5,15 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from retinue_history import (
-    DetectionRecord,
-    History,
-    HistoryUnavailableError,
-    RemovedObject,
-    Retention,
-    maintain,
-)
-from retinue_history.upkeep.maintenance import MONTHS_AHEAD, months_before
+from retinue_history import DetectionRecord, History, HistoryUnavailableError, RemovedObject
+from retinue_history.upkeep.maintenance import MONTHS_AHEAD, Retention, maintain, months_before
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]

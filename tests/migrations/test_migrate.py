@@ -6,17 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
-from retinue_history import (
-    HistorySchemaError,
-    HistoryUnavailableError,
-    check_schema,
-    create_history_engine,
+from retinue_history import HistorySchemaError, HistoryUnavailableError, check_schema
+from retinue_history.db.engine import create_history_engine
+from retinue_history.schema.migrate import _LOCK, alembic_config, upgrade
+from retinue_history.schema.version import (
+    REVISIONS,
     current_revision,
     head_revision,
-    upgrade,
+    known_revisions,
 )
-from retinue_history.schema.migrate import _LOCK, alembic_config
-from retinue_history.schema.version import REVISIONS, known_revisions
 
 
 def test_several_processes_may_migrate_at_once(empty_database_url: str) -> None:
@@ -29,8 +27,8 @@ def test_several_processes_may_migrate_at_once(empty_database_url: str) -> None:
 def test_an_engine_with_one_connection_is_enough(empty_database_url: str) -> None:
     engine = create_history_engine(empty_database_url, pool_size=1, pool_timeout_seconds=1)
     upgrade(engine)
-    check_schema(engine)
     engine.dispose()
+    check_schema(empty_database_url)
 
 
 def test_revisions_are_known_as_alembic_knows_them() -> None:

@@ -5,12 +5,14 @@ left shows whether an index *can* answer, and in which order the tables are met.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from retinue_history import DetectionRecord, History, create_history_engine, maintain
-from retinue_history.upkeep.maintenance import Retention
+from retinue_history import ConnectionPool, DetectionRecord, History
+from retinue_history.db.engine import create_history_engine
+from retinue_history.upkeep.maintenance import Retention, maintain
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
@@ -28,7 +30,8 @@ def filled(shared_history_url: str, image: Make, run: Make) -> Iterator[Engine]:
         found = (DetectionRecord("label", "Cat", 0.9), DetectionRecord("text", f"no {number}", 0.9))
         runs.append(run(images[-1], started_at=when, detections=found))
     many = tuple(DetectionRecord("label", f"label {number}", 0.9) for number in range(3000))
-    History(engine).record(images, [*runs, run(images[0], detections=many)])
+    with closing(ConnectionPool(shared_history_url)) as pool:
+        History(pool).record(images, [*runs, run(images[0], detections=many)])
     maintain(engine, Retention(), tell=lambda line: None)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE images, runs, detections, labels, label_counts"))

@@ -6,14 +6,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from retinue_history import (
-    History,
-    HistoryUnavailableError,
-    QueryError,
-    check_reader,
-    run_query,
-    upgrade,
-)
+from retinue_history import History, HistoryUnavailableError, QueryError
+from retinue_history.analysis.query import check_reader, run_query
+from retinue_history.schema.migrate import upgrade
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]

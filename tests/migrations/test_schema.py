@@ -10,9 +10,9 @@ from alembic import command
 from generators.schema_page import schema_page
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from retinue_history import current_revision, head_revision, upgrade
 from retinue_history.schema.introspect import functions, relations
-from retinue_history.schema.migrate import alembic_config
+from retinue_history.schema.migrate import alembic_config, upgrade
+from retinue_history.schema.version import current_revision, head_revision
 from sqlalchemy import Engine, text
 
 ROOT = Path(__file__).parents[2]

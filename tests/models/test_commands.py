@@ -8,9 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 from infra.terraform import last_line, source
 from retinue_cli.app import retinue
-from retinue_history import ModelSessions, create_history_engine
+from retinue_history import ConnectionPool, ModelSessions
 from retinue_rekognition_emulator import Endpoint
-from sqlalchemy import text
 
 Run = Callable[..., Result]
 
@@ -55,8 +54,8 @@ def idle_models(output: str) -> int:
 def test_the_reaper_needs_the_database_alone(run: Run, cloud: Endpoint, history_url: str) -> None:
     versions = cloud.operations.versions
     arn = versions.add("birds", "v1").arn
-    engine = create_history_engine(history_url)
-    sessions = ModelSessions(engine)
+    pool = ConnectionPool(history_url)
+    sessions = ModelSessions(pool)
     kept = sessions.acquire_lease(
         arn,
         detector="rekognition-custom-labels",
@@ -69,8 +68,8 @@ def test_the_reaper_needs_the_database_alone(run: Run, cloud: Endpoint, history_
     assert "in_use: " in kept_running
     assert idle_models(kept_running) == 0
     assert versions.get(arn).status == "RUNNING"
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE models SET expires_at = now() - interval '1 second'"))
+    with pool.connection() as connection:
+        connection.execute("UPDATE models SET expires_at = now() - interval '1 second'")
     assert "controlled by no worker" in run("status").output
     reaped = run("reap")
     assert reaped.exit_code == 0, reaped.output
@@ -82,7 +81,7 @@ def test_the_reaper_needs_the_database_alone(run: Run, cloud: Endpoint, history_
     assert "found by the reaper" in cost
     assert "1 session, $" in cost
     assert kept.token == 1
-    engine.dispose()
+    pool.close()
 
 
 def test_the_reaper_finds_strangers_by_pattern(run: Run, cloud: Endpoint) -> None:
@@ -107,11 +106,11 @@ def test_the_reaper_may_do_what_it_calls_and_nothing_else(run: Run, cloud: Endpo
 
 def test_a_model_that_cannot_be_asked_is_told(run: Run, cloud: Endpoint, history_url: str) -> None:
     del cloud
-    engine = create_history_engine(history_url)
-    ModelSessions(engine).acquire_lease(
+    pool = ConnectionPool(history_url)
+    ModelSessions(pool).acquire_lease(
         "x", detector="nobody", options={}, holder="w", lease_seconds=0
     )
-    engine.dispose()
+    pool.close()
     told = run("reap")
     assert told.exit_code == 1
     assert "no plugin has the detector nobody" in told.output
@@ -130,8 +129,8 @@ def test_start_and_stop_by_hand(
     refused = run("start")
     assert refused.exit_code == 2
     assert "no worker has controlled" in refused.output
-    engine = create_history_engine(history_url)
-    ModelSessions(engine).acquire_lease(
+    pool = ConnectionPool(history_url)
+    ModelSessions(pool).acquire_lease(
         arn,
         detector="rekognition-custom-labels",
         options=wanted["rekognition-custom-labels"],
@@ -144,4 +143,4 @@ def test_start_and_stop_by_hand(
     assert "is stopping" in run("stop").output
     assert versions.get(arn).status == "STOPPED"
     assert "does not run: STOPPED" in run("stop").output
-    engine.dispose()
+    pool.close()

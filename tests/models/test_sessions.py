@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from fakes.model_sessions import MemoryModelSessions
 from fakes.model_world import World
-from retinue_history import ModelSessions, create_history_engine
+from retinue_history import ConnectionPool, ModelSessions
 from retinue_workers.settings.hosted_models import ModelPolicy
-from sqlalchemy import text
 
 NOTE: dict[str, Any] = {
     "status": "RUNNING",
@@ -41,8 +40,8 @@ class Expirable:
         if isinstance(self.inner, MemoryModelSessions):
             self.inner.expires.clear()
             return
-        with self.inner._engine.begin() as connection:
-            connection.execute(text("UPDATE models SET expires_at = now() - interval '1 second'"))
+        with self.inner._pool.connection() as connection:
+            connection.execute("UPDATE models SET expires_at = now() - interval '1 second'")
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -50,9 +49,9 @@ def sessions(request: pytest.FixtureRequest) -> Iterator[Expirable]:
     if request.param == "memory":
         yield Expirable(MemoryModelSessions(time.time))
         return
-    engine = create_history_engine(request.getfixturevalue("history_url"))
-    yield Expirable(ModelSessions(engine))
-    engine.dispose()
+    pool = ConnectionPool(request.getfixturevalue("history_url"))
+    yield Expirable(ModelSessions(pool))
+    pool.close()
 
 
 def test_one_holder_at_a_time_and_a_token_for_each(sessions: Expirable) -> None:
@@ -109,14 +108,12 @@ def test_somebody_can_want_it_to_run(sessions: Expirable) -> None:
 
 
 def test_a_session_has_a_price(history_url: str) -> None:
-    engine = create_history_engine(history_url)
-    sessions = Expirable(ModelSessions(engine))
+    pool = ConnectionPool(history_url)
+    sessions = Expirable(ModelSessions(pool))
     token = sessions.held("a").token
     sessions.begin_session("arn", token, **SESSION)
-    with engine.begin() as connection:
-        connection.execute(
-            text("UPDATE model_sessions SET requested_at = now() - interval '90 minutes'")
-        )
+    with pool.connection() as connection:
+        connection.execute("UPDATE model_sessions SET requested_at = now() - interval '90 minutes'")
     sessions.mark_session("arn", token, "running")
     sessions.mark_session("arn", token, "stopping", "quiet")
     sessions.mark_session("arn", token, "stopped", "STOPPED")
@@ -125,14 +122,14 @@ def test_a_session_has_a_price(history_url: str) -> None:
     assert float(session.price_usd) == pytest.approx(180 * 0.06, abs=0.06)
     assert session.stop_reason == "quiet"
     assert sessions.list_sessions(only_open=True) == []
-    engine.dispose()
+    pool.close()
 
 
 def test_the_controller_on_postgres(history_url: str) -> None:
     """The same controller and reaper in Postgres; leases go by the database's clock."""
-    engine = create_history_engine(history_url)
+    pool = ConnectionPool(history_url)
     world = World(ModelPolicy(idle_timeout_seconds=120), arrivals=[0.0])
-    world.sessions = ModelSessions(engine)
+    world.sessions = ModelSessions(pool)
     name = world.worker()
     world.run(640)
     assert world.gates[name] is None
@@ -149,4 +146,4 @@ def test_the_controller_on_postgres(history_url: str) -> None:
     [session] = world.sessions.list_sessions()
     assert session.stop_reason == "reaped: it ran, and no worker controlled it"
     assert session.stopped_at is not None
-    engine.dispose()
+    pool.close()

@@ -12,7 +12,7 @@ from fakes.rig import Rig
 from fakes.waiting import eventually
 from PIL import Image as Pillow
 from rekognition.conftest import BOB, TWO_FACES, painting
-from retinue_history import History, create_history_engine
+from retinue_history import ConnectionPool, History
 from retinue_rekognition_emulator import Endpoint, Failure, StoredObject
 from retinue_sdk import ConfigurationError
 from retinue_sdk.plugins.manager import Plugins
@@ -30,11 +30,11 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def rig(history_url: str) -> Iterator[Rig]:
-    engine = create_history_engine(history_url)
-    rig = Rig(History(engine), url=history_url)
+    pool = ConnectionPool(history_url)
+    rig = Rig(History(pool), url=history_url)
     rig.plugins = Plugins((POINT,))
     yield rig
-    engine.dispose()
+    pool.close()
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from fakes.rig import Rig
 from retinue_cli.local import package_photographs
-from retinue_history import History, create_history_engine, run_query
+from retinue_history import ConnectionPool, History
+from retinue_history.analysis.query import run_query
 from retinue_rekognition_emulator import Endpoint
 from retinue_sdk.plugins.manager import Plugins
 
@@ -34,9 +35,9 @@ def test_the_page_says_what_it_saves(
     given = dict(re.findall(r"^RETINUE_([A-Z]+)='(.*)'$", page, re.MULTILINE))
     detectors = json.loads(given["DETECTORS"])
     detectors["rekognition-faces"] = {"endpoint_url": cloud.url, "requests_per_second": 1_000}
-    engine = create_history_engine(history_url)
+    pool = ConnectionPool(history_url)
     try:
-        rig = Rig(History(engine), url=history_url)
+        rig = Rig(History(pool), url=history_url)
         rig.plugins = Plugins(POINTS)
         for photograph in package_photographs():
             rig.upload(photograph.key, photograph.path.read_bytes())
@@ -47,7 +48,7 @@ def test_the_page_says_what_it_saves(
             detector_timeout_seconds=60,
         )
     finally:
-        engine.dispose()
+        pool.close()
     [query] = re.findall(r'retinue query "(select detector, runs[^"]*)"', page)
     rows = run_query(as_user(history_url, "retinue_reader"), query).rows
     said = [[str(cell) for cell in row] for row in rows]

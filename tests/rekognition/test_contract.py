@@ -22,7 +22,9 @@ from retinue_cli.faces.external_id import name_of
 from retinue_cli.faces.forget import Forgetting, PersonSubject
 from retinue_cli.faces.photo import load
 from retinue_cli.faces.service import FaceService
-from retinue_history import Erasures, People, create_history_engine
+from retinue_history.db.engine import create_history_engine
+from retinue_history.privacy.erasure import Erasures
+from retinue_history.privacy.people import People
 from retinue_rekognition.celebrities import CelebrityDetector
 from retinue_rekognition.face_compare import FaceCompareDetector
 from retinue_rekognition.face_search import FaceSearchDetector

@@ -17,7 +17,9 @@ from rekognition.conftest import ANN, BOB, EVE, painting
 from retinue_cli.app import retinue as retinue_command
 from retinue_cli.faces import forget as forgetting
 from retinue_cli.faces.service import IAM_ACTIONS
-from retinue_history import Erasures, History, PersonNames, create_history_engine
+from retinue_history import ConnectionPool, History
+from retinue_history.db.engine import create_history_engine
+from retinue_history.privacy.erasure import Erasures, PersonNames
 from retinue_rekognition_emulator import Endpoint, Failure
 from retinue_sdk.plugins.manager import Plugins
 from sqlalchemy import Engine
@@ -83,7 +85,7 @@ def engine(history_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def worked(cloud: Cloud, engine: Engine, store: dict[str, Any]) -> Callable[..., Rig]:
+def worked(cloud: Cloud, pool: ConnectionPool, store: dict[str, Any]) -> Callable[..., Rig]:
     """Enrols Ann and Bob, and lets a real worker look for them in a picture of both."""
     from retinue_rekognition_emulator import StoredObject
 
@@ -91,7 +93,7 @@ def worked(cloud: Cloud, engine: Engine, store: dict[str, Any]) -> Callable[...,
         cloud("index", "staff", "Ann Lee", cloud.photo("ann.png", ANN_ALONE), "--consent", "form 7")
         bob = cloud.photo("bob.png", painting((BOB, RIGHT)))
         cloud("index", "staff", "Bob", bob, "--consent", "form 8")
-        rig = Rig(History(engine), url=cloud.url)
+        rig = Rig(History(pool), url=cloud.url)
         rig.plugins = Plugins((POINT,))
         cloud.endpoint.operations.source = lambda *_: StoredObject(BOTH)
         for key in keys:
@@ -381,7 +383,7 @@ def test_a_collection_with_people_is_not_deleted_by_mistake(
     assert "forgot Ann Lee: 1 detections" in cloud("forget", "Ann Lee", "--yes")
 
 
-def test_matches_of_a_comparison_are_forgotten_by_name(cloud: Cloud, engine: Engine) -> None:
+def test_matches_of_a_comparison_are_forgotten_by_name(cloud: Cloud, pool: ConnectionPool) -> None:
     from retinue_rekognition_emulator import StoredObject
 
     options = {
@@ -390,7 +392,7 @@ def test_matches_of_a_comparison_are_forgotten_by_name(cloud: Cloud, engine: Eng
         "reference_image": cloud.photo("ann.png", ANN_ALONE),
         "person": "Ann Lee",
     }
-    rig = Rig(History(engine), url=cloud.url)
+    rig = Rig(History(pool), url=cloud.url)
     rig.plugins = Plugins((POINT,))
     cloud.endpoint.operations.source = lambda *_: StoredObject(BOTH)
     rig.upload("both.png", BOTH)
@@ -465,7 +467,7 @@ def test_a_worker_needs_no_right_to_see_who_was_forgotten(
     """The rows are kept out with the owner's rights; the writer's are enough for the rest."""
     worked()
     cloud("forget", "Ann Lee", "--yes")
-    writer = create_history_engine(f"{cloud.url}&options=-c%20role%3Dretinue_writer")
+    writer = ConnectionPool(f"{cloud.url}&options=-c%20role%3Dretinue_writer")
     rig = Rig(History(writer), url=cloud.url)
     rig.plugins = Plugins((POINT,))
     rig.upload("later.png", BOTH)
@@ -473,6 +475,6 @@ def test_a_worker_needs_no_right_to_see_who_was_forgotten(
         CollectionId="staff", Image={"Bytes": ANN_ALONE}, ExternalImageId="person:Ann_Lee"
     )
     rig.work_off(searching(cloud.endpoint))
-    writer.dispose()
+    writer.close()
     assert labels(cloud) == ["person:Bob"] * 2
     assert "Ann" not in cloud.dump()

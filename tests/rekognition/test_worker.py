@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 import pytest
 from fakes.rig import Rig, keys
 from fakes.waiting import eventually
-from retinue_history import History, create_history_engine
+from retinue_history import ConnectionPool, History
 from retinue_rekognition_emulator import Endpoint, Failure
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.detectors import retry_policy
@@ -23,11 +23,11 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def rig(history_url: str) -> Iterator[Rig]:
     """Uploads go to a queue and an S3 in memory; the endpoint invents what their names say."""
-    engine = create_history_engine(history_url)
-    rig = Rig(History(engine), url=history_url)
+    pool = ConnectionPool(history_url)
+    rig = Rig(History(pool), url=history_url)
     rig.plugins = Plugins((POINT,))
     yield rig
-    engine.dispose()
+    pool.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from command_line.conftest import Seed
-from retinue_history import create_history_engine
+from retinue_history import ConnectionPool
 from retinue_rekognition_emulator import Endpoint
 from training.conftest import picture
 
@@ -18,9 +18,9 @@ LEFT = (0.1, 0.1, 0.4, 0.4)
 
 @pytest.fixture
 def seed(history: str, bucket: tuple[Any, str]) -> Iterator[Seed]:
-    engine = create_history_engine(history)
-    yield Seed(engine, bucket[1])
-    engine.dispose()
+    pool = ConnectionPool(history)
+    yield Seed(pool, bucket[1])
+    pool.close()
 
 
 def entries(endpoint: Endpoint, project: str) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from retinue_history import ModelSessions, create_history_engine
+from retinue_history import ConnectionPool, ModelSessions
 from retinue_rekognition_emulator import Endpoint, Failure
 from retinue_rekognition_emulator.training import Trained
 
@@ -19,9 +19,9 @@ SESSION: dict[str, Any] = {"units": 1, "usd_per_unit_minute": Decimal("0.06"), "
 
 @pytest.fixture
 def sessions(history: str) -> Iterator[ModelSessions]:
-    engine = create_history_engine(history)
-    yield ModelSessions(engine)
-    engine.dispose()
+    pool = ConnectionPool(history)
+    yield ModelSessions(pool)
+    pool.close()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from fakes.queue import MemoryQueue
 from fakes.rig import Rig
 from fakes.waiting import eventually, worker_threads
 from psycopg import sql
-from retinue_history import History, create_history_engine
+from retinue_history import ConnectionPool, History
 from retinue_history.schema.tables import metadata
 from retinue_sdk import Run
 from sqlalchemy import make_url
@@ -52,9 +52,9 @@ def database_url(postgres_server: str, history_template: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def database(database_url: str) -> Iterator[History]:
     """The real history, with whatever is in it."""
-    engine = create_history_engine(database_url)
-    yield History(engine)
-    engine.dispose()
+    pool = ConnectionPool(database_url)
+    yield History(pool)
+    pool.close()
 
 
 @pytest.fixture

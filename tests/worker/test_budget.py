@@ -12,7 +12,7 @@ import pytest
 from fakes.history import MemoryHistory
 from fakes.rig import Rig, keys
 from fakes.waiting import eventually, settle, until
-from retinue_history import History, MonthTotals, create_history_engine, month_of
+from retinue_history import ConnectionPool, History, MonthTotals, month_of
 from retinue_sdk import Capabilities, ConfigurationError, Input, Price, Tier
 from retinue_sdk.price import tiered
 from retinue_workers.detectors import runner
@@ -166,9 +166,9 @@ def rig(history_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     monkeypatch.setattr(budget, "READ_SECONDS", 0.1)
     monkeypatch.setattr(budget, "FRESH_SECONDS", 0.0)
     monkeypatch.setattr(runner, "PROBE_SECONDS", 0.1)
-    engine = create_history_engine(history_url, pool_size=20)
-    yield Rig(History(engine), url=history_url)
-    engine.dispose()
+    pool = ConnectionPool(history_url, max_size=20)
+    yield Rig(History(pool), url=history_url)
+    pool.close()
 
 
 ECHO = {"echo": {"latency_ms": 20, "max_concurrency": 4}}

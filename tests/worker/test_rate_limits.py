@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, ClassVar, cast
@@ -19,13 +19,7 @@ from fakes.runners import said
 from fakes.waiting import settle, until
 from hypothesis import given
 from hypothesis import strategies as st
-from retinue_history import (
-    History,
-    HistoryUnavailableError,
-    QuotaLease,
-    QuotaState,
-    create_history_engine,
-)
+from retinue_history import ConnectionPool, History, HistoryUnavailableError, QuotaLease, QuotaState
 from retinue_sdk import (
     AsyncDetector,
     Capabilities,
@@ -194,10 +188,8 @@ def test_a_quota_is_used_and_a_halved_one_is_found(workers: int, part: float) ->
 
 
 @pytest.fixture
-def history(history_url: str) -> Iterator[History]:
-    engine = create_history_engine(history_url)
-    yield History(engine)
-    engine.dispose()
+def history(pool: ConnectionPool) -> History:
+    return History(pool)
 
 
 @asynccontextmanager
@@ -330,12 +322,13 @@ async def test_permits_are_given_first_come_first_served_at_the_rate() -> None:
 
 KILLED = """
 import asyncio, sys
-from retinue_history import History, create_history_engine
+from retinue_history import History
+from retinue_history.db.engine import create_history_engine
 from retinue_workers.limits.rate_limits.shared_limiter import SharedRateLimiter
 from retinue_workers.limits.threads import DaemonThreads
 
 async def main():
-    history = History(create_history_engine(sys.argv[1]))
+    history = History(ConnectionPool(sys.argv[1]))
     limiter = SharedRateLimiter({"service": 50.0}, history, DaemonThreads("history", 1))
     keeping = asyncio.create_task(limiter.keep_leases())
     while True:

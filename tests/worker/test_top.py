@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from retinue_cli.output.top.view import View, sparkline
-from retinue_history import Activity
+from retinue_history.analysis.activity import Activity
 from retinue_workers.work import QueueDepth
 from rich.console import Console
 

@@ -5,16 +5,15 @@ from functools import partial
 import structlog
 from retinue_aws import AwsClient
 from retinue_history import (
+    ConnectionPool,
     History,
     HistorySchemaError,
     HistoryUnavailableError,
     ModelSessions,
     check_schema,
-    create_history_engine,
 )
 from retinue_sdk import ConfigurationError
 from retinue_sdk.plugins.manager import Plugins
-from sqlalchemy import Engine
 
 from retinue_workers.intake.clients import make_clients
 from retinue_workers.intake.queue_depth import read_queue_depth
@@ -43,7 +42,7 @@ async def build_worker(settings: Settings) -> Worker:
     plugins = Plugins(folder=settings.plugins_dir)
     detectors = plugins.make(settings.detectors)
     try:
-        engine = create_history_engine(
+        pool = ConnectionPool(
             database_url,
             application_name="retinue-worker",
             password=password_source(settings, database_url),
@@ -61,7 +60,7 @@ async def build_worker(settings: Settings) -> Worker:
     threads = DaemonThreads("bootstrap", 1)
 
     async def connect() -> None:
-        await threads.run(_check_schema, engine)
+        await threads.run(_check_schema, pool)
         await queue.connect()
 
     await retry_until_available(
@@ -76,14 +75,15 @@ async def build_worker(settings: Settings) -> Worker:
         detectors=detectors,
         queue=queue,
         store=ObjectStore(clients.s3, image_limits(settings)),
-        history=History(engine),
-        sessions=ModelSessions(engine),
+        history=History(pool),
+        sessions=ModelSessions(pool),
         queue_depth=partial(read_queue_depth, clients.sqs, queue_url),
     )
 
 
-def _check_schema(engine: Engine) -> None:
+def _check_schema(pool: ConnectionPool) -> None:
     try:
-        check_schema(engine)
+        with pool.connection() as connection:
+            check_schema(connection)
     except HistorySchemaError as error:
         raise ConfigurationError(str(error)) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import click
-from retinue_history import ExistingRuns
+from retinue_history.analysis.existing_runs import ExistingRuns
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url

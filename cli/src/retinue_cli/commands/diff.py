@@ -17,7 +17,7 @@ from retinue_cli.options.database import reader_url
 from retinue_cli.output.progress import progress
 
 if TYPE_CHECKING:
-    from retinue_history import Difference, Overlap, Side
+    from retinue_history.analysis.comparison import Difference, Overlap, Side
 
 SHOWN_LABELS = 40
 """Most labels in the summary; --json and --sql have all."""
@@ -32,7 +32,7 @@ class RunsSelector(click.ParamType["Side"]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> "Side":
         """Read a run id, or detector, version, model and fingerprint."""
-        from retinue_history import Side
+        from retinue_history.analysis.comparison import Side
 
         try:
             return value if isinstance(value, Side) else Side.parse(value)
@@ -105,7 +105,8 @@ def diff(
     retinue diff rekognition-labels,model=2.0 rekognition-labels,model=3.0
     retinue diff ground-truth onnx-objects
     """  # noqa: D301 - click reads a backspace, not a backslash
-    from retinue_history import compare, comparison_sql, overlap, snapshot
+    from retinue_history.analysis.comparison import compare, comparison_sql, overlap
+    from retinue_history.db.snapshot import snapshot
 
     if as_sql:
         click.echo(comparison_sql(before, after, min_iou=min_iou).as_string())

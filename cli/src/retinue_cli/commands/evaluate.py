@@ -17,7 +17,9 @@ from retinue_cli.options.selection import image_options, selection
 from retinue_cli.output.progress import progress
 
 if TYPE_CHECKING:
-    from retinue_history import Selection, Side, Snapshot
+    from retinue_history.analysis.comparison import Side
+    from retinue_history.analysis.selection import Selection
+    from retinue_history.db.snapshot import Snapshot
 
     from retinue_cli.data.evaluation.collect import Collected
     from retinue_cli.data.evaluation.sample import Truth
@@ -101,7 +103,7 @@ def evaluate(
         raise ConfigurationError(
             "evaluating needs pycocotools: pip install 'retinue-cli[evaluate]'"
         ) from error
-    from retinue_history import snapshot
+    from retinue_history.db.snapshot import snapshot
 
     from retinue_cli.data.evaluation.collect import collect
     from retinue_cli.data.evaluation.label_map import LabelMap
@@ -152,7 +154,7 @@ def _truth(
     url: str, history: "Snapshot", ground_truth: str, bucket: str | None, what: "Selection"
 ) -> "Truth":
     """The ground truth: a file if there is one of that name, else runs."""
-    from retinue_history import Side
+    from retinue_history.analysis.comparison import Side
 
     from retinue_cli.data.evaluation.truth import truth_of_file, truth_of_history
     from retinue_cli.data.ground_truth import Annotations, Problems
@@ -185,7 +187,7 @@ def _truth(
 
 @contextmanager
 def _engine(url: str) -> Iterator[Any]:
-    from retinue_history import create_history_engine
+    from retinue_history.db.engine import create_history_engine
 
     engine = create_history_engine(url, application_name="retinue evaluate")
     try:

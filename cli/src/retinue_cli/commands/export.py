@@ -15,7 +15,8 @@ from retinue_cli.options.selection import selection, selection_options
 from retinue_cli.output.progress import progress
 
 if TYPE_CHECKING:
-    from retinue_history import Selection, Snapshot
+    from retinue_history.analysis.selection import Selection
+    from retinue_history.db.snapshot import Snapshot
 
     from retinue_cli.data.export import Advance, Written
 
@@ -62,7 +63,8 @@ def export(
 
     retinue export --format coco --detector onnx-objects --min-confidence 0.5 detections.json
     """
-    from retinue_history import detection_rows, snapshot
+    from retinue_history.analysis.exported_rows import detection_rows
+    from retinue_history.db.snapshot import snapshot
 
     from retinue_cli.data.export import destination
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 
 import click
-from retinue_history import People
+from retinue_history.privacy.people import People
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.commands.forget_person import forget_person

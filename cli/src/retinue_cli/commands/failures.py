@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from retinue_history import Cause, Failures, failure_causes
+from retinue_history.analysis.failures import Cause, Failures, failure_causes
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url

@@ -59,7 +59,7 @@ def forget(
             raise click.UsageError("a person who consents again is enrolled: `retinue faces index`")
         _forget_person(settings, person, collections, region, dry_run=dry_run, yes=yes)
         return
-    from retinue_history import ImageSubject
+    from retinue_history.privacy.image_erasure import ImageSubject
 
     from retinue_cli.commands import forget_images
 

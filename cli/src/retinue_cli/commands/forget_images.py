@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 import click
-from retinue_history import Erasure, HistoryError, ImageErasures, ImageSubject, ImageTraces
+from retinue_history import HistoryError
+from retinue_history.privacy.erasure import Erasure
+from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject, ImageTraces
 from sqlalchemy import Engine
 
 from retinue_cli.output.progress import progress

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from functools import cache
 
 import click
-from retinue_history import Erasures, People
+from retinue_history.privacy.erasure import Erasures
+from retinue_history.privacy.people import People
 from sqlalchemy import Engine
 
 from retinue_cli.faces.errors import FacesError

@@ -37,7 +37,8 @@ def import_(
 
     retinue diff ground-truth onnx-objects
     """
-    from retinue_history import create_history_engine, record_annotations
+    from retinue_history.analysis.ground_truth import record_annotations
+    from retinue_history.db.engine import create_history_engine
 
     from retinue_cli.data.ground_truth import Annotations, Problems, make_runs, match
 

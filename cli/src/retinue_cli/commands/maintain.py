@@ -1,7 +1,8 @@
 """``retinue maintain``."""
 
 import click
-from retinue_history import Retention, create_history_engine, maintain
+from retinue_history.db.engine import create_history_engine
+from retinue_history.upkeep.maintenance import Retention, maintain
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import owner_url

@@ -1,7 +1,9 @@
 """``retinue migrate``."""
 
 import click
-from retinue_history import create_iam_logins, current_revision, head_revision, upgrade
+from retinue_history.schema.logins import create_iam_logins
+from retinue_history.schema.migrate import upgrade
+from retinue_history.schema.version import current_revision, head_revision
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import owner_url

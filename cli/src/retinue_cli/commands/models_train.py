@@ -237,7 +237,9 @@ def _images(s3: "S3Client", source: str, home: str | None, uploads: str) -> "lis
 
 
 def _from_history(runs: str) -> "list[TrainingImage]":
-    from retinue_history import Selection, Side, snapshot
+    from retinue_history.analysis.comparison import Side
+    from retinue_history.analysis.selection import Selection
+    from retinue_history.db.snapshot import snapshot
 
     from retinue_cli.data.evaluation.truth import truth_of_history
     from retinue_cli.options.database import reader_url

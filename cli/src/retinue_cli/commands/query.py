@@ -3,7 +3,7 @@
 from typing import get_args
 
 import click
-from retinue_history import run_query
+from retinue_history.analysis.query import run_query
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
-from retinue_history import (
+from retinue_history.analysis.failures import (
     Failures,
     ReplayImage,
     failed_images,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from retinue_history import ImageName
+from retinue_history.analysis.selection import ImageName
 from retinue_sdk import ConfigurationError, DetectorError, ImageLimits
 from retinue_workers.settings.settings import Settings
 
@@ -36,7 +36,7 @@ def show(*, image: ImageName, output: Path | None, source: Path | None, opened: 
     IMAGE is its id, s3://bucket/key, or a key. If the image itself is gone, there is the list
     alone.
     """
-    from retinue_history import snapshot
+    from retinue_history.db.snapshot import snapshot
 
     from retinue_cli.output.image_view import find
 

@@ -23,7 +23,8 @@ def top(*, every_seconds: float, once: bool) -> None:
 
     The queue is that of RETINUE_QUEUE_URL; the rest is what all workers record in the history.
     """
-    from retinue_history import Activity, ActivityReader, HistoryUnavailableError
+    from retinue_history import HistoryUnavailableError
+    from retinue_history.analysis.activity import Activity, ActivityReader
     from retinue_workers.intake.clients import make_clients
     from retinue_workers.intake.queue_depth import read_queue_depth
     from retinue_workers.intake.sqs import QueueUnavailableError

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from retinue_history import Enrolment, HistoryDataError, IndexedFace, People
+from retinue_history import HistoryDataError
+from retinue_history.privacy.people import Enrolment, IndexedFace, People
 from retinue_sdk import BoundingBox
 
 from retinue_cli.faces.errors import FacesError

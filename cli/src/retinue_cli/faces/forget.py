@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from retinue_history import Erasure, Erasures, People, PersonNames
+from retinue_history.privacy.erasure import Erasure, Erasures, PersonNames
+from retinue_history.privacy.people import People
 
 from retinue_cli.faces.errors import FacesError, NoSuchCollectionError
 from retinue_cli.faces.external_id import external_image_id, plain_name

@@ -9,7 +9,8 @@ from pathlib import Path
 from uuid import UUID
 
 from pydantic import JsonValue
-from retinue_history import create_history_engine, upgrade
+from retinue_history.db.engine import create_history_engine
+from retinue_history.schema.migrate import upgrade
 from retinue_sdk import AnyDetector, ImageReference, InvalidImageError
 from retinue_sdk.plugins.manager import Plugins
 from rich.console import Console

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from retinue_history import HistoryError, check_reader, check_schema, create_history_engine
+from retinue_history import HistoryError, check_schema
+from retinue_history.analysis.query import check_reader
+from retinue_history.db.engine import create_history_engine
 from retinue_sdk import ConfigurationError
 from retinue_workers.recording.db_auth import signed_in
 from retinue_workers.settings.settings import Settings
@@ -44,11 +46,11 @@ def owner_engine(settings: Settings, name: str) -> Iterator[Engine]:
         HistoryError: It is away, or not migrated.
     """
     with owner_url(settings) as url:
+        check_schema(url)
         engine = create_history_engine(
             url, application_name=name, pool_size=2, statement_timeout_seconds=LONG_SECONDS
         )
         try:
-            check_schema(engine)
             yield engine
         finally:
             engine.dispose()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from retinue_history import ModelSessions, create_history_engine
+from retinue_history import ConnectionPool, ModelSessions
 from retinue_workers.recording.db_auth import password_source
 from retinue_workers.settings.settings import Settings
 
@@ -12,10 +12,10 @@ from retinue_workers.settings.settings import Settings
 def open_model_sessions(settings: Settings) -> Iterator[ModelSessions]:
     """Open the leases and sessions in the history that the settings name."""
     url = settings.require_database_url()
-    engine = create_history_engine(
+    pool = ConnectionPool(
         url, application_name="retinue models", password=password_source(settings, url)
     )
     try:
-        yield ModelSessions(engine)
+        yield ModelSessions(pool)
     finally:
-        engine.dispose()
+        pool.close()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from retinue_history import ImageName, Selection
+from retinue_history.analysis.selection import ImageName, Selection
 
 from retinue_cli.options.timestamp import Timestamp
 

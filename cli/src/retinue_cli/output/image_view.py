@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from psycopg import sql
-from retinue_history import ImageName, Snapshot
+from retinue_history.analysis.selection import ImageName
+from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import BoundingBox, ConfigurationError, ImageLimits, ImageReference
 
 if TYPE_CHECKING:

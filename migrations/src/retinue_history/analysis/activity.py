@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import LiteralString
 
 from psycopg.rows import class_row
-from sqlalchemy import URL
 
 from retinue_history.db.persistent import PersistentConnection
 
@@ -69,7 +68,7 @@ class ActivityReader:
         HistoryUnavailableError: It can't be reached.
     """
 
-    def __init__(self, url: str | URL) -> None:
+    def __init__(self, url: str) -> None:
         self._connection = PersistentConnection(url, "retinue top")
 
     def last(self, seconds: float) -> list[Activity]:

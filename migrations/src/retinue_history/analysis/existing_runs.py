@@ -5,7 +5,6 @@ from typing import LiteralString
 from uuid import UUID
 
 from psycopg.rows import scalar_row
-from sqlalchemy import URL
 
 from retinue_history.db.persistent import PersistentConnection
 
@@ -26,7 +25,7 @@ class ExistingRuns:
         HistoryUnavailableError: The database can't be reached.
     """
 
-    def __init__(self, url: str | URL) -> None:
+    def __init__(self, url: str) -> None:
         self._connection = PersistentConnection(url, "retinue backfill")
 
     def among(self, image_ids: Sequence[UUID]) -> set[UUID]:

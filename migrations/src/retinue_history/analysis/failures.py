@@ -7,7 +7,6 @@ from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
 from psycopg import sql
-from sqlalchemy import URL
 
 from retinue_history.db.errors import HistorySchemaError, QueryError
 from retinue_history.db.snapshot import snapshot
@@ -172,7 +171,7 @@ class Cause:
     message: str
 
 
-def failure_causes(url: str | URL, failures: Failures) -> list[Cause]:
+def failure_causes(url: str, failures: Failures) -> list[Cause]:
     """Count failed runs that nothing has made up for, by detector and cause.
 
     Raises:
@@ -184,7 +183,7 @@ def failure_causes(url: str | URL, failures: Failures) -> list[Cause]:
     return list(_ask(url, Cause, question, _parameters(failures), conditional=conditional))
 
 
-def failed_images(url: str | URL, failures: Failures) -> Iterator[ReplayImage]:
+def failed_images(url: str, failures: Failures) -> Iterator[ReplayImage]:
     """The images of failed runs that nothing has made up for, each once, in order of their ids.
 
     Raises:
@@ -197,7 +196,7 @@ def failed_images(url: str | URL, failures: Failures) -> Iterator[ReplayImage]:
 
 
 def missing_images(
-    url: str | URL, keys: Sequence[tuple[str, str, str]], failures: Failures
+    url: str, keys: Sequence[tuple[str, str, str]], failures: Failures
 ) -> Iterator[ReplayImage]:
     """Yield the images to which some run key has not been applied for good, in order of their ids.
 
@@ -238,7 +237,7 @@ def _with_condition(question: LiteralString, failures: Failures) -> sql.Composed
 
 
 def _ask(
-    url: str | URL,
+    url: str,
     row: Callable[..., RowT],
     question: sql.Composed,
     parameters: dict[str, Any],

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.engine import driver_connection, map_engine_errors
 from retinue_history.recording.history import save_run_records
 from retinue_history.recording.records import RunRecord
 
@@ -50,7 +50,7 @@ def images_by_name(
         HistoryUnavailableError: The database cannot answer.
         HistoryDataError: A name holds what no key can.
     """
-    with map_errors(), engine.connect() as connection:
+    with map_engine_errors(), engine.connect() as connection:
         rows = connection.execute(_BY_NAME, {"name": list(names), "bucket": bucket})
         found: dict[str, list[KnownImage]] = {}
         for row in rows:
@@ -64,7 +64,7 @@ def images_by_id(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, KnownImage]:
     Raises:
         HistoryUnavailableError: The database cannot answer.
     """
-    with map_errors(), engine.connect() as connection:
+    with map_engine_errors(), engine.connect() as connection:
         rows = connection.execute(_BY_ID, {"image_id": list(ids)})
         return {row.image_id: KnownImage(*row) for row in rows}
 
@@ -92,7 +92,7 @@ def record_annotations(
         HistoryDataError: It never can take these. Nothing was recorded.
     """
     new = 0
-    with map_errors(), engine.begin() as connection:
+    with map_engine_errors(), engine.begin() as connection:
         ids = sorted(sizes_px)  # in the order in which everybody locks images
         if ids:
             connection.execute(
@@ -104,7 +104,7 @@ def record_annotations(
                 },
             )
         for batch in batches:
-            new += len(save_run_records(connection, batch))
+            new += len(save_run_records(driver_connection(connection), batch))
             advance(len(batch))
     return new
 

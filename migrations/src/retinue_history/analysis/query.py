@@ -9,9 +9,8 @@ import psycopg
 from psycopg import generators
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
-from sqlalchemy import URL
 
-from retinue_history.db.engine import connect
+from retinue_history.db.connections import connect
 from retinue_history.db.errors import HistoryUnavailableError, QueryError
 
 DEFAULT_ROW_LIMIT = 1000
@@ -34,7 +33,7 @@ class QueryResult:
 
 
 def run_query(
-    url: str | URL,
+    url: str,
     sql: str,
     *,
     row_limit: int = DEFAULT_ROW_LIMIT,
@@ -81,7 +80,7 @@ def run_query(
             raise QueryError(_friendly(error, sql)) from error
 
 
-def check_reader(url: str | URL) -> None:
+def check_reader(url: str) -> None:
     """See whether a login is let in, and can only read.
 
     Raises:

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from retinue_history.db.errors import (
     HistoryDataError,
@@ -21,27 +19,21 @@ _REFUSED = {"42501"}  # insufficient privilege
 _DATA_CLASSES = {"21", "22", "23", "54"}  # cardinality, data, integrity, program limit (index row)
 
 
-def is_conflict(error: psycopg.Error | DBAPIError) -> bool:
+def is_conflict(error: BaseException | None) -> bool:
     """Return whether a transaction conflicted with another, so that a retry can succeed."""
-    return _sqlstate(error.orig if isinstance(error, DBAPIError) else error) in _CONFLICTS
+    return _sqlstate(error) in _CONFLICTS
 
 
 @contextmanager
 def map_errors() -> Iterator[None]:
-    """Turn errors of SQLAlchemy and psycopg in a ``with`` block into ``HistoryError``."""
+    """Turn errors of psycopg in a ``with`` block into ``HistoryError``."""
     try:
         yield
-    except PoolTimeoutError as error:
-        raise HistoryUnavailableError(f"no database connection became free: {error}") from error
-    except DBAPIError as error:
-        raise _meaning(error.orig) from error
-    except SQLAlchemyError as error:
-        raise HistoryError(str(error)) from error
     except psycopg.Error as error:
-        raise _meaning(error) from error
+        raise explain(error) from error
 
 
-def _meaning(error: BaseException | None) -> HistoryError:
+def explain(error: BaseException | None) -> HistoryError:
     """Return the error to raise instead, by SQLSTATE first: psycopg's classes are coarser."""
     state = _sqlstate(error)
     message = _message(error)

@@ -4,9 +4,8 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg.rows import BaseRowFactory
-from sqlalchemy import URL
 
-from retinue_history.db.engine import connect
+from retinue_history.db.connections import connect
 from retinue_history.db.errors import HistoryUnavailableError
 
 
@@ -21,7 +20,7 @@ class PersistentConnection:
         HistoryUnavailableError: The database can't be reached.
     """
 
-    def __init__(self, url: str | URL, application_name: str) -> None:
+    def __init__(self, url: str, application_name: str) -> None:
         self._url = url
         self._application_name = application_name
         self._connection = self._connect()

@@ -8,9 +8,8 @@ from typing import Any, TypeAlias, cast
 import psycopg
 from psycopg import sql
 from psycopg.abc import Buffer
-from sqlalchemy import URL
 
-from retinue_history.db.engine import connect
+from retinue_history.db.connections import connect
 from retinue_history.db.errors import HistorySchemaError, HistoryUnavailableError, QueryError
 
 Query: TypeAlias = sql.SQL | sql.Composed
@@ -76,7 +75,7 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(url: str | URL, application_name: str = "retinue export") -> Iterator[Snapshot]:
+def snapshot(url: str, application_name: str = "retinue export") -> Iterator[Snapshot]:
     """Open a snapshot of the history, which later writes don't change.
 
     Args:

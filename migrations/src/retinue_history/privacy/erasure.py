@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.engine import map_engine_errors
 from retinue_history.privacy.label_pruning import prune_labels
 from retinue_history.privacy.planner_stats import PEOPLE, refresh_history_stats, refresh_stats
 from retinue_history.privacy.write_barrier import exclude_writers
@@ -187,7 +187,7 @@ class Erasures:
 
     def last(self, kind: str, subject: str) -> Erasure | None:
         """Return the last erasure of a subject; ``None`` if none was requested."""
-        with map_errors(), self._engine.connect() as connection:
+        with map_engine_errors(), self._engine.connect() as connection:
             row = connection.execute(_LAST, {"kind": kind, "subject": subject}).one_or_none()
         return None if row is None else Erasure(*row)
 
@@ -202,7 +202,7 @@ class Erasures:
         Returns:
             The erasure's id.
         """
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             erasure_id = self.begin(connection, kind, subject)
             connection.execute(_FORBID, {"erasure_id": erasure_id, **names.parameters()})
             return erasure_id
@@ -222,18 +222,18 @@ class Erasures:
         Raises:
             HistoryUnavailableError: A transaction of a worker took too long.
         """
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             exclude_writers(connection)
 
     def count(self, names: PersonNames) -> tuple[int, int]:
         """Return how many detections and how many raw responses contain the names."""
-        with map_errors(), self._engine.connect() as connection:
+        with map_engine_errors(), self._engine.connect() as connection:
             detections, runs = connection.execute(_COUNT, names.parameters()).one()
         return detections, runs
 
     def counted(self, names: PersonNames) -> int:
         """Return how many rows of the daily counts and the list of labels contain the names."""
-        with map_errors(), self._engine.connect() as connection:
+        with map_engine_errors(), self._engine.connect() as connection:
             return int(connection.execute(_COUNTED, names.parameters()).scalar_one())
 
     def erase(self, erasure_id: int, names: PersonNames) -> Iterable[int]:
@@ -255,13 +255,13 @@ class Erasures:
 
     def add(self, erasure_id: int, **removed: int) -> None:
         """Record what was removed elsewhere, such as ``face_vectors=3``."""
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             for what, number in removed.items():
                 add_removed(connection, erasure_id, what, number)
 
     def close(self, erasure_id: int, names: PersonNames) -> Erasure:
         """Delete the person's own rows and mark the erasure complete."""
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             parameters = names.parameters()
             faces = connection.execute(_DELETE_FACES, parameters).rowcount
             people = connection.execute(_DELETE_PEOPLE, parameters).rowcount
@@ -272,7 +272,7 @@ class Erasures:
 
     def _one_batch(self, erasure_id: int, what: str, statement: Any, names: PersonNames) -> int:
         parameters = {**names.parameters(), "rows": BATCH_ROWS}
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             done = connection.execute(statement, parameters)
             number = int(done.scalar_one()) if done.returns_rows else done.rowcount
             if what:

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from retinue_history.analysis.selection import ImageName
-from retinue_history.db.error_mapping import is_conflict, map_errors
+from retinue_history.db.engine import map_engine_errors
+from retinue_history.db.error_mapping import is_conflict
 from retinue_history.db.errors import HistoryUnavailableError
 from retinue_history.privacy.erasure import Erasure, Erasures, add_removed, close_erasure
 from retinue_history.privacy.image_deletion import delete_images
@@ -167,7 +168,7 @@ class ImageErasures:
         Returns:
             The erasure's id, and the time up to which uploads are erased: now.
         """
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             erasure_id = Erasures.begin(connection, subject.kind, subject.name)
             until: datetime = connection.execute(
                 _FORBID, {**subject.parameters, "erasure_id": erasure_id}
@@ -180,7 +181,7 @@ class ImageErasures:
         Raises:
             HistoryUnavailableError: A transaction of a worker took too long.
         """
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             exclude_writers(connection)
 
     def count(self, subject: ImageSubject, until: datetime | None = None) -> ImageTraces:
@@ -202,7 +203,7 @@ class ImageErasures:
                 (SELECT coalesce(array_agg(DISTINCT bucket), '{{}}')
                 FROM images JOIN doomed USING (image_id))
         """)  # noqa: S608 - ours
-        with map_errors(), self._engine.connect() as connection:
+        with map_engine_errors(), self._engine.connect() as connection:
             images, runs, detections, removals, buckets = connection.execute(
                 question, _given(subject, until)
             ).one()
@@ -221,7 +222,7 @@ class ImageErasures:
         Raises:
             HistoryUnavailableError: The database can't answer; what was committed stays erased.
         """
-        with map_errors(), self._engine.connect() as connection:
+        with map_engine_errors(), self._engine.connect() as connection:
             total = _gather(connection, subject, until)
             for start in range(0, total, BATCH_IMAGES):
                 yield _one_batch(connection, erasure_id, start)
@@ -234,14 +235,14 @@ class ImageErasures:
 
     def close(self, erasure_id: int) -> Erasure:
         """Mark the erasure complete."""
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             return close_erasure(connection, erasure_id)
 
     def _blank_photos(self, subject: ImageSubject) -> None:
         """Keep a person's consent on record, without the name of the photo."""
         if subject.kind == "image":
             return  # a photo is named by its object, not by its version
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             blanked = connection.execute(
                 text(f"""
                     UPDATE faces SET photo = 'forgotten' FROM (
@@ -262,7 +263,7 @@ class ImageErasures:
         Returns:
             Whether the images were forbidden.
         """
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             return connection.execute(_LIFT, subject.parameters).rowcount > 0
 
 
@@ -303,7 +304,7 @@ def _one_batch(connection: Connection, erasure_id: int, start: int) -> Mapping[s
                     add_removed(connection, erasure_id, what, number)
                 return removed
         except DBAPIError as error:
-            if not is_conflict(error):
+            if not is_conflict(error.orig):
                 raise
     raise HistoryUnavailableError(
         f"a deletion conflicted with others {_ATTEMPTS} times in a row: run the same command again"

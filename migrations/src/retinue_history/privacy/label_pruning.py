@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.engine import map_engine_errors
 from retinue_history.privacy.write_barrier import exclude_writers
 
 BATCH_ROWS = 500
@@ -86,7 +86,7 @@ def prune_labels(engine: Engine) -> Iterator[int]:
         HistoryUnavailableError: The database can't answer; what was committed stays removed.
     """
     for question, deletion in _STEPS:
-        with map_errors(), engine.connect() as connection:
+        with map_engine_errors(), engine.connect() as connection:
             found = connection.execute(question).all()
         for start in range(0, len(found), BATCH_ROWS):
             if number := _delete(engine, deletion, found[start : start + BATCH_ROWS]):
@@ -95,6 +95,6 @@ def prune_labels(engine: Engine) -> Iterator[int]:
 
 def _delete(engine: Engine, deletion: Any, rows: Sequence[Any]) -> int:
     parameters = {"first": [row[0] for row in rows], "second": [row[1] for row in rows]}
-    with map_errors(), engine.begin() as connection:
+    with map_engine_errors(), engine.begin() as connection:
         exclude_writers(connection)
         return connection.execute(deletion, parameters).rowcount

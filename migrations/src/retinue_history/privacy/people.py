@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
-from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.engine import map_engine_errors
 from retinue_history.db.errors import HistoryError
 
 
@@ -133,7 +133,7 @@ class People:
             "name": person.name,
             "consent": person.consent,
         }
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             if connection.scalar(_BEING_FORGOTTEN, values):
                 raise PersonBeingForgottenError(
                     f"{person.name} is being forgotten, and that is not finished: run "
@@ -150,7 +150,7 @@ class People:
             HistoryUnavailableError: The database is away: the vector is known by its external
                 image id alone, which is enough to forget it.
         """
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             connection.execute(
                 _ADD_FACE,
                 {
@@ -166,7 +166,7 @@ class People:
     def of_collection(self, region: str, collection_id: str) -> list[tuple[Enrolment, int]]:
         """Everybody in a collection, by name, each with the number of their recorded faces."""
         where = {"region": region, "collection_id": collection_id}
-        with map_errors(), self._engine.connect() as connection:
+        with map_engine_errors(), self._engine.connect() as connection:
             rows = connection.execute(_OF_COLLECTION, where).all()
         return [(Enrolment(*row[:5]), row.faces) for row in rows]
 
@@ -186,7 +186,7 @@ class People:
             "SELECT face_id FROM faces JOIN people USING (person_id) "
             "WHERE external_image_id = ANY(:names)"
         )
-        with map_errors(), self._engine.connect() as connection:
+        with map_engine_errors(), self._engine.connect() as connection:
             return set(connection.scalars(query, {"names": list(external_image_ids)}))
 
     def drop_collection(self, region: str, collection_id: str) -> int:
@@ -196,7 +196,7 @@ class People:
             How many people were in it.
         """
         where = {"region": region, "collection_id": collection_id}
-        with map_errors(), self._engine.begin() as connection:
+        with map_engine_errors(), self._engine.begin() as connection:
             connection.execute(_DROP_FACES, where)
             return connection.execute(_DROP_PEOPLE, where).rowcount
 
@@ -205,5 +205,5 @@ class People:
             "SELECT external_image_id, region, collection_id, name, consent "  # noqa: S608 - ours
             f"FROM people WHERE {condition} ORDER BY region, collection_id, external_image_id"
         )
-        with map_errors(), self._engine.connect() as connection:
+        with map_engine_errors(), self._engine.connect() as connection:
             return [Enrolment(*row) for row in connection.execute(query, {"names": list(names)})]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, Engine, text
 
-from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.engine import map_engine_errors
 
 HISTORY = ("images", "removals", "runs", "detections", "labels", "label_parents", "label_counts")
 PEOPLE = ("people", "faces")
@@ -57,5 +57,5 @@ def refresh_history_stats(engine: Engine) -> None:
         HistoryUnavailableError: The database can't answer.
     """
     autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-    with map_errors(), autocommit.connect() as connection:
+    with map_engine_errors(), autocommit.connect() as connection:
         refresh_stats(connection, HISTORY)

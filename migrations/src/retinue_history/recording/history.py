@@ -6,9 +6,8 @@ from datetime import date
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Engine
 
-from retinue_history.db.autocommit import autocommit_connection
+from retinue_history.db.connections import Connection, ConnectionPool
 from retinue_history.db.error_mapping import is_conflict, map_errors
 from retinue_history.db.errors import HistoryUnavailableError
 from retinue_history.recording import statements
@@ -39,11 +38,11 @@ class History:
     """The detection history of one database. Threads can share it; its only state is the pool.
 
     Args:
-        engine: From ``create_history_engine``. The login should be a member of ``retinue_writer``.
+        pool: Connections. The login should be a member of ``retinue_writer``.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
 
     def done(self, tasks: Collection[TaskKey]) -> set[RunKey]:
         """Return the run keys that need no work, in one round trip.
@@ -63,7 +62,7 @@ class History:
         if not tasks:
             return set()
         columns = task_columns(tasks)
-        with map_errors(), autocommit_connection(self._engine) as connection:
+        with map_errors(), self._pool.connection() as connection:
             return {RunKey(*row) for row in connection.execute(statements.DONE, columns)}
 
     def summaries(self, keys: Collection[RunKey]) -> dict[RunKey, list[DetectionSummary]]:
@@ -78,7 +77,7 @@ class History:
             return {}
         columns = key_columns(set(keys))
         found: dict[RunKey, list[DetectionSummary]] = {}
-        with map_errors(), autocommit_connection(self._engine) as connection:
+        with map_errors(), self._pool.connection() as connection:
             for *key, kind, label, confidence in connection.execute(statements.SUMMARIES, columns):
                 summaries = found.setdefault(RunKey(*key), [])
                 if kind is not None:
@@ -97,7 +96,7 @@ class History:
         if not images:
             return set()
         columns = upload_columns(images)
-        with map_errors(), autocommit_connection(self._engine) as connection:
+        with map_errors(), self._pool.connection() as connection:
             return {image_id for (image_id,) in connection.execute(statements.ERASED, columns)}
 
     def record(
@@ -133,7 +132,7 @@ class History:
         for attempt in range(1, _ATTEMPTS + 1):
             with map_errors():
                 try:
-                    with autocommit_connection(self._engine) as connection:
+                    with self._pool.connection() as connection:
                         row = connection.execute(statement, arguments).fetchone()
                         return _inserted(by_task, row)
                 except psycopg.Error as error:
@@ -152,7 +151,7 @@ class History:
             HistoryDataError: It can never take these rows.
         """
         columns = configuration_columns(configurations)
-        with map_errors(), self._engine.begin() as connection:
+        with map_errors(), self._pool.connection() as connection:
             connection.execute(statements.SAVE_CONFIGURATIONS, columns)
 
     def renew_leases(
@@ -173,7 +172,7 @@ class History:
         Raises:
             HistoryUnavailableError: The database can't answer now.
         """
-        with map_errors(), self._engine.begin() as connection:
+        with map_errors(), self._pool.transaction() as connection:
             renew_leases(connection, worker, lease_seconds, renewals, released)
 
     def month_totals(
@@ -189,7 +188,7 @@ class History:
         Raises:
             HistoryUnavailableError: The database can't answer now.
         """
-        with map_errors(), self._engine.connect() as connection:
+        with map_errors(), self._pool.connection() as connection:
             return read_totals(connection, month, detectors, groups)
 
 
@@ -203,9 +202,7 @@ def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> dict[
     if not by_task:
         return {}
     arguments = run_columns(list(by_task.values()))
-    return _inserted(
-        by_task, connection.exec_driver_sql(statements.RECORD_RUNS, arguments).fetchone()
-    )
+    return _inserted(by_task, connection.execute(statements.RECORD_RUNS, arguments).fetchone())
 
 
 def _by_task(runs: Sequence[RunRecord]) -> dict[TaskKey, RunRecord]:

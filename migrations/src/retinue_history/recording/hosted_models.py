@@ -4,10 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, LiteralString
 
-from sqlalchemy import Engine, text
-
+from retinue_history.db.connections import ConnectionPool
 from retinue_history.db.error_mapping import map_errors
 
 
@@ -77,10 +76,10 @@ class ModelSession:
     price_usd: Decimal
 
 
-_HOLD = text("""
+_HOLD = """
     INSERT INTO models AS m (model, detector, options, holder, token, expires_at)
-    VALUES (:model, :detector, CAST(:options AS jsonb), :holder, 1,
-        clock_timestamp() + make_interval(secs => :lease_seconds))
+    VALUES (%(model)s, %(detector)s, %(options)s::jsonb, %(holder)s, 1,
+        clock_timestamp() + make_interval(secs => %(lease_seconds)s))
     ON CONFLICT (model) DO UPDATE SET
         detector = excluded.detector,
         options = excluded.options,
@@ -89,7 +88,7 @@ _HOLD = text("""
         holder = excluded.holder,
         expires_at = excluded.expires_at
     WHERE m.holder IS NULL OR m.holder = excluded.holder OR m.expires_at <= clock_timestamp()
-""")
+"""
 
 _MODELS = """
     SELECT model, detector, options,
@@ -102,60 +101,60 @@ _MODELS = """
     FROM models
 """
 
-_LOOK = text(_MODELS + " WHERE model = :model")
-_ALL = text(_MODELS + " ORDER BY model")
+_LOOK = _MODELS + " WHERE model = %(model)s"
+_ALL = _MODELS + " ORDER BY model"
 
-_NOTE = text("""
+_NOTE = """
     UPDATE models SET
-        status = :status, reason = :reason, serving = :serving,
-        waiting_since = to_timestamp(:waiting_since), failures = :failures,
-        not_before = to_timestamp(:not_before)
-    WHERE model = :model AND token = :token AND expires_at > clock_timestamp()
-""")
+        status = %(status)s, reason = %(reason)s, serving = %(serving)s,
+        waiting_since = to_timestamp(%(waiting_since)s), failures = %(failures)s,
+        not_before = to_timestamp(%(not_before)s)
+    WHERE model = %(model)s AND token = %(token)s AND expires_at > clock_timestamp()
+"""
 
-_KEEP_RUNNING = text("""
-    UPDATE models SET keep_until = to_timestamp(:until), failures = 0, not_before = NULL
-    WHERE model = :model
-""")
+_KEEP_RUNNING = """
+    UPDATE models SET keep_until = to_timestamp(%(until)s), failures = 0, not_before = NULL
+    WHERE model = %(model)s
+"""
 
-_RELEASE = text("""
+_RELEASE = """
     UPDATE models SET holder = NULL, expires_at = NULL, serving = false
-    WHERE model = :model AND holder = :holder
-""")
+    WHERE model = %(model)s AND holder = %(holder)s
+"""
 
-_BEGIN = text("""
+_BEGIN = """
     INSERT INTO model_sessions (model, detector, token, units, usd_per_unit_minute, start_reason)
-    SELECT model, detector, token, :units, :usd, :reason FROM models
-    WHERE model = :model AND token = :token AND expires_at > clock_timestamp()
+    SELECT model, detector, token, %(units)s, %(usd)s, %(reason)s FROM models
+    WHERE model = %(model)s AND token = %(token)s AND expires_at > clock_timestamp()
     FOR UPDATE
     ON CONFLICT DO NOTHING
-""")
+"""
 
-_MARK = text("""
+_MARK = """
     UPDATE model_sessions SET
-        running_at = CASE WHEN :what = 'running'
+        running_at = CASE WHEN %(what)s = 'running'
             THEN coalesce(running_at, clock_timestamp()) ELSE running_at END,
-        stop_requested_at = CASE WHEN :what = 'stopping'
+        stop_requested_at = CASE WHEN %(what)s = 'stopping'
             THEN coalesce(stop_requested_at, clock_timestamp()) ELSE stop_requested_at END,
-        stopped_at = CASE WHEN :what = 'stopped' THEN clock_timestamp() END,
-        stop_reason = coalesce(stop_reason, :reason)
-    WHERE model = :model AND stopped_at IS NULL
-        AND EXISTS (SELECT FROM models WHERE models.model = :model AND models.token = :token
+        stopped_at = CASE WHEN %(what)s = 'stopped' THEN clock_timestamp() END,
+        stop_reason = coalesce(stop_reason, %(reason)s)
+    WHERE model = %(model)s AND stopped_at IS NULL
+        AND EXISTS (SELECT FROM models WHERE models.model = %(model)s AND models.token = %(token)s
             AND expires_at > clock_timestamp() FOR UPDATE)
-""")
+"""
 
-_SESSIONS = text("""
+_SESSIONS = """
     SELECT model, detector, units, extract(epoch FROM requested_at)::float8 AS requested_at,
         extract(epoch FROM running_at)::float8 AS running_at,
         extract(epoch FROM stop_requested_at)::float8 AS stop_requested_at,
         extract(epoch FROM stopped_at)::float8 AS stopped_at, start_reason, stop_reason,
         unit_minutes, price_usd
     FROM model_costs
-    WHERE (CAST(:model AS text) IS NULL OR model = :model)
-        AND (NOT :open OR stopped_at IS NULL)
+    WHERE (%(model)s::text IS NULL OR model = %(model)s)
+        AND (NOT %(open)s OR stopped_at IS NULL)
     ORDER BY requested_at DESC
-    LIMIT :limit
-""")
+    LIMIT %(limit)s
+"""
 
 
 class ModelSessions:
@@ -166,11 +165,11 @@ class ModelSessions:
     as ``History`` does.
 
     Args:
-        engine: From ``create_history_engine``.
+        pool: Connections to the database.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
 
     def acquire_lease(
         self,
@@ -189,9 +188,10 @@ class ModelSessions:
             "holder": holder,
             "lease_seconds": lease_seconds,
         }
-        with map_errors(), self._engine.begin() as connection:
+        with map_errors(), self._pool.transaction() as connection:
             connection.execute(_HOLD, given)
-            return _hosted_model(connection.execute(_LOOK, {"model": model}).one())
+            (found,) = connection.execute(_LOOK, {"model": model})
+            return HostedModel(*found)
 
     def record_status(
         self,
@@ -264,21 +264,17 @@ class ModelSessions:
 
     def list_models(self) -> list[HostedModel]:
         """Return all models that ever had a controller."""
-        with map_errors(), self._engine.connect() as connection:
-            return [_hosted_model(row) for row in connection.execute(_ALL)]
+        with map_errors(), self._pool.connection() as connection:
+            return [HostedModel(*row) for row in connection.execute(_ALL)]
 
     def list_sessions(
         self, model: str | None = None, *, only_open: bool = False, limit: int = 1_000
     ) -> Sequence[ModelSession]:
         """Return sessions, the latest first."""
         given = {"model": model, "open": only_open, "limit": limit}
-        with map_errors(), self._engine.connect() as connection:
+        with map_errors(), self._pool.connection() as connection:
             return [ModelSession(*row) for row in connection.execute(_SESSIONS, given)]
 
-    def _changed(self, statement: Any, given: Mapping[str, Any]) -> bool:
-        with map_errors(), self._engine.begin() as connection:
+    def _changed(self, statement: LiteralString, given: Mapping[str, Any]) -> bool:
+        with map_errors(), self._pool.connection() as connection:
             return bool(connection.execute(statement, given).rowcount)
-
-
-def _hosted_model(row: Any) -> HostedModel:
-    return HostedModel(*row)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sqlalchemy import Connection, text
+from retinue_history.db.connections import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +49,35 @@ Renewal: TypeAlias = Callable[[QuotaState, Sequence[QuotaLease]], tuple[QuotaSta
 the worker's own lease. Called while the quota's row is locked, so it must not wait."""
 
 # Inserts only new quotas; a plain INSERT would leave a dead row each time.
-_ADD = text("""
+_ADD = """
     INSERT INTO quotas (quota)
-    SELECT wanted FROM unnest(CAST(:quota AS text[])) AS wanted
+    SELECT wanted FROM unnest(%(quota)s::text[]) AS wanted
     WHERE NOT EXISTS (SELECT FROM quotas WHERE quotas.quota = wanted)
     ORDER BY wanted
     ON CONFLICT DO NOTHING
-""")
+"""
 
-_LOCK = text("""
+_LOCK = """
     SELECT quota, limit_rps,
         coalesce(CAST(extract(epoch FROM clock_timestamp() - lowered_at) AS double precision), 0)
             AS lowered_seconds_ago,
         epoch, calls, throttled
     FROM quotas
-    WHERE quota = ANY (CAST(:quota AS text[]))
+    WHERE quota = ANY (%(quota)s::text[])
     ORDER BY quota
     FOR UPDATE
-""")
+"""
 
-_OTHERS = text("""
+_OTHERS = """
     SELECT quota, demand_rps, share_rps,
         CAST(extract(epoch FROM slot_at - clock_timestamp()) AS double precision), worker
     FROM quota_leases
-    WHERE quota = ANY (CAST(:quota AS text[]))
-        AND worker <> :worker
+    WHERE quota = ANY (%(quota)s::text[])
+        AND worker <> %(worker)s
         AND expires_at > clock_timestamp()
-""")
+"""
 
-_SAVE = text("""
+_SAVE = """
     UPDATE quotas SET
         limit_rps = told.limit_rps,
         lowered_at = CASE
@@ -87,34 +87,34 @@ _SAVE = text("""
         calls = told.calls,
         throttled = told.throttled
     FROM unnest(
-        CAST(:quota AS text[]), CAST(:limit_rps AS double precision[]), CAST(:epoch AS bigint[]),
-        CAST(:calls AS double precision[]), CAST(:throttled AS double precision[])
+        %(quota)s::text[], %(limit_rps)s::double precision[], %(epoch)s::bigint[],
+        %(calls)s::double precision[], %(throttled)s::double precision[]
     ) AS told (quota, limit_rps, epoch, calls, throttled)
     WHERE quotas.quota = told.quota
-""")
+"""
 
-_LEASE = text("""
+_LEASE = """
     INSERT INTO quota_leases AS mine
         (quota, worker, demand_rps, share_rps, slot_at, expires_at)
-    SELECT quota, :worker, demand_rps, share_rps,
+    SELECT quota, %(worker)s, demand_rps, share_rps,
         clock_timestamp() + make_interval(secs => slot_seconds),
-        clock_timestamp() + make_interval(secs => :lease_seconds)
+        clock_timestamp() + make_interval(secs => %(lease_seconds)s)
     FROM unnest(
-        CAST(:quota AS text[]), CAST(:demand_rps AS double precision[]),
-        CAST(:share_rps AS double precision[]), CAST(:slot_seconds AS double precision[])
+        %(quota)s::text[], %(demand_rps)s::double precision[],
+        %(share_rps)s::double precision[], %(slot_seconds)s::double precision[]
     ) AS told (quota, demand_rps, share_rps, slot_seconds)
     ON CONFLICT (quota, worker) DO UPDATE SET
         demand_rps = excluded.demand_rps,
         share_rps = excluded.share_rps,
         slot_at = excluded.slot_at,
         expires_at = excluded.expires_at
-""")
+"""
 
-_FORGET = text("""
+_FORGET = """
     DELETE FROM quota_leases
-    WHERE (quota = ANY (CAST(:quota AS text[])) AND expires_at < clock_timestamp())
-        OR (worker = :worker AND quota = ANY (CAST(:released AS text[])))
-""")
+    WHERE (quota = ANY (%(quota)s::text[]) AND expires_at < clock_timestamp())
+        OR (worker = %(worker)s AND quota = ANY (%(released)s::text[]))
+"""
 
 
 def renew_leases(
@@ -136,17 +136,17 @@ def renew_leases(
     quotas = sorted(renewals)
     if quotas:
         connection.execute(_ADD, {"quota": quotas})
-        rows = connection.execute(_LOCK, {"quota": quotas}).all()
+        rows = connection.execute(_LOCK, {"quota": quotas}).fetchall()
         others: dict[str, list[QuotaLease]] = {quota: [] for quota in quotas}
-        for row in connection.execute(_OTHERS, {"quota": quotas, "worker": worker}):
-            others[row.quota].append(QuotaLease(*row[1:]))
+        for quota, *lease in connection.execute(_OTHERS, {"quota": quotas, "worker": worker}):
+            others[quota].append(QuotaLease(*lease))
         states: list[QuotaState] = []
         leases: list[QuotaLease] = []
-        for row in rows:
-            state, lease = renewals[row.quota](QuotaState(*row[1:]), others[row.quota])
+        for quota, *found in rows:
+            state, lease = renewals[quota](QuotaState(*found), others[quota])
             states.append(state)
             leases.append(lease)
-        known = [row.quota for row in rows]
+        known = [quota for quota, *_ in rows]
         connection.execute(  # right away: slot_seconds count from when the others' leases were read
             _LEASE,
             {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, text
+from retinue_history.db.connections import Connection
 
 
 def month_of(moment: datetime) -> date:
@@ -28,13 +28,13 @@ class MonthTotals:
     usd: dict[str, Decimal]
 
 
-_TOTALS = text("""
+_TOTALS = """
     SELECT detector, billing_group, billed_units, price_usd
     FROM monthly_spending
-    WHERE month = :month
-        AND (detector = ANY (CAST(:detector AS text[]))
-            OR billing_group = ANY (CAST(:billing_group AS text[])))
-""")
+    WHERE month = %(month)s
+        AND (detector = ANY (%(detector)s::text[])
+            OR billing_group = ANY (%(billing_group)s::text[]))
+"""
 
 
 def read_totals(

@@ -1,7 +1,5 @@
 """The SQL that ``history.py`` sends. Each statement takes arrays, one a column."""
 
-from sqlalchemy import text
-
 # A key that comes with several events is done if it is for each of them. A replay retries even an
 # image that was found to be bad.
 DONE = """
@@ -59,13 +57,13 @@ RECORD_RUNS = f"SELECT {_RUNS}"
 # called for the row of the first.
 RECORD_IMAGES_AND_RUNS = f"WITH first AS MATERIALIZED (SELECT {_IMAGES}) SELECT {_RUNS} FROM first"  # noqa: S608 - %s alone
 
-SAVE_CONFIGURATIONS = text("""
+SAVE_CONFIGURATIONS = """
     INSERT INTO detector_configurations (detector, detector_version, fingerprint, options)
     SELECT detector, detector_version, fingerprint, options
     FROM unnest(
-        CAST(:detector AS text[]), CAST(:detector_version AS text[]), CAST(:fingerprint AS text[]),
-        CAST(:options AS jsonb[])
+        %(detector)s::text[], %(detector_version)s::text[], %(fingerprint)s::text[],
+        %(options)s::jsonb[]
     ) AS given (detector, detector_version, fingerprint, options)
     ORDER BY detector, detector_version, fingerprint
     ON CONFLICT DO NOTHING
-""")
+"""

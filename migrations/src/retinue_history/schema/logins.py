@@ -1,9 +1,8 @@
 """Create the logins of workers and analysts that use IAM authentication on RDS."""
 
-from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy import Connection, Engine, text
 
-from retinue_history.db.engine import connected
-from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.engine import connected, map_engine_errors
 
 IAM_LOGINS = {"retinue_worker": "retinue_writer", "retinue_analyst": "retinue_reader"}
 """Each login and its role."""
@@ -12,7 +11,7 @@ _ANALYST_SETTINGS = ("default_transaction_read_only = on", "statement_timeout = 
 """The settings of retinue_reader; a login inherits only rights, not settings."""
 
 
-def create_iam_logins(database: Engine | URL | str) -> list[str]:
+def create_iam_logins(database: Engine | str) -> list[str]:
     """Create the logins if the server has RDS's role ``rds_iam``. Idempotent.
 
     Members of that role authenticate with an IAM token instead of a password.
@@ -27,7 +26,7 @@ def create_iam_logins(database: Engine | URL | str) -> list[str]:
     Raises:
         HistoryUnavailableError: The database can't be reached, or the user lacks a right.
     """
-    with map_errors(), connected(database) as connection, connection.begin():
+    with map_engine_errors(), connected(database) as connection, connection.begin():
         if not _exists(connection, "rds_iam"):
             return []
         # Roles belong to the cluster: another database may be creating them now.

@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy import Connection, Engine, text
 
-from retinue_history.db.engine import connected
-from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.engine import connected, driver_connection, map_engine_errors
 from retinue_history.db.errors import HistorySchemaError, HistoryUnavailableError
-from retinue_history.schema.version import REVISIONS, head_revision, known_revisions, revision_of
+from retinue_history.schema.version import (
+    REVISIONS,
+    current_revision,
+    head_revision,
+    known_revisions,
+)
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -24,7 +28,7 @@ _POLL_SECONDS = 0.2
 
 
 def upgrade(
-    database: Engine | URL | str, revision: str = "head", *, lock_timeout_seconds: float = 300.0
+    database: Engine | str, revision: str = "head", *, lock_timeout_seconds: float = 300.0
 ) -> None:
     """Migrate up, revision by revision. Does nothing if the database is already there.
 
@@ -61,12 +65,12 @@ def alembic_config() -> "Config":
 
 
 @contextmanager
-def _alone(database: Engine | URL | str, lock_timeout_seconds: float) -> "Iterator[Config]":
+def _alone(database: Engine | str, lock_timeout_seconds: float) -> "Iterator[Config]":
     """Hold the migration lock for a ``with`` block.
 
     Each revision opens its own transactions, so that a long one can release its locks.
     """
-    with map_errors(), connected(database) as connection:
+    with map_engine_errors(), connected(database) as connection:
         _take_lock(connection, lock_timeout_seconds)
         try:
             with connection.begin():
@@ -100,7 +104,7 @@ def _take_lock(connection: Connection, timeout_seconds: float) -> None:
 
 
 def _refuse_unknown_revision(connection: Connection) -> None:
-    current = revision_of(connection)
+    current = current_revision(driver_connection(connection))
     if current is not None and current not in known_revisions():
         raise HistorySchemaError(_newer(current))
 

@@ -1,12 +1,11 @@
 """Compare the revision of a database with the one that this code needs."""
 
 import logging
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, text
-
-from retinue_history.db.engine import connected
+from retinue_history.db.connections import Connection, connect
 from retinue_history.db.error_mapping import map_errors
 from retinue_history.db.errors import HistorySchemaError
 
@@ -34,29 +33,33 @@ def known_revisions() -> tuple[str, ...]:
     return tuple(sorted(path.name[1:5] for folder in REVISIONS for path in folder.glob(pattern)))
 
 
-def current_revision(database: Engine | URL | str) -> str | None:
+def current_revision(database: Connection | str) -> str | None:
     """Return the revision of a database; ``None`` if it was never migrated.
+
+    Args:
+        database: A connection, or a URL to connect to.
 
     Raises:
         HistoryUnavailableError: The database cannot be reached.
     """
-    with map_errors(), connected(database) as connection:
-        return revision_of(connection)
+    if isinstance(database, str):
+        with closing(connect(database, "retinue migrate", autocommit=True)) as connection:
+            return current_revision(connection)
+    with map_errors():
+        if database.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+            return None
+        found = database.execute("SELECT version_num FROM alembic_version").fetchone()
+        return None if found is None else str(found[0])
 
 
-def revision_of(connection: Connection) -> str | None:
-    """Return the revision that Alembic recorded; ``None`` if it never did."""
-    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-        return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
-
-
-def check_schema(database: Engine | URL | str) -> None:
+def check_schema(database: Connection | str) -> None:
     """Refuse a database whose schema is older than this code needs.
 
     A newer schema is accepted and logged: schemas are expanded before workers are replaced, so the
     previous release works on the new one (docs/keeping.md).
+
+    Args:
+        database: A connection, or a URL to connect to.
 
     Raises:
         HistorySchemaError: It is older or holds no history; the message says what to do.

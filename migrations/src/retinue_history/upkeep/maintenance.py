@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.engine import driver_connection, map_engine_errors
 from retinue_history.db.errors import HistoryUnavailableError
 from retinue_history.db.lock_retry import LOCK_TIMEOUT, retry_on_lock_timeout
 from retinue_history.privacy.label_pruning import prune_labels
@@ -64,9 +64,10 @@ def maintain(
         HistoryUnavailableError: It can't be reached, the login isn't the owner, another process is
             maintaining it, or a table was in use for too long.
     """
-    check_schema(engine)
+    with map_engine_errors(), engine.connect() as connection:
+        check_schema(driver_connection(connection))
     now = datetime.now(UTC)
-    with map_errors(), _alone(engine) as connection:
+    with map_engine_errors(), _alone(engine) as connection:
         _add_months(connection, dry_run, tell)
         if keep.detections_months is not None:
             _drop_months(connection, months_before(now, keep.detections_months), dry_run, tell)

@@ -1,18 +1,17 @@
 """How to sign in to the history's database: by the URL's own password, or by IAM."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, NoRegionError
 from retinue_aws import new_session
 from retinue_history import HistoryUnavailableError
-from retinue_history.db.engine import history_url
+from retinue_history.db.connections import connection_parameters
 from retinue_sdk import ConfigurationError
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL
-
     from retinue_workers.settings.settings import Settings
 
 _PORT = 5432
@@ -39,10 +38,10 @@ def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
     if settings.database_auth == "password":
         return None
     try:
-        parsed = history_url(url)
+        parameters = connection_parameters(url)
     except ValueError as error:
         raise ConfigurationError(f"RETINUE_DATABASE_URL: {error}") from error
-    _check(parsed)
+    _check(parameters)
     try:
         # ECS sets AWS_REGION, as every other SDK reads it; botocore knows AWS_DEFAULT_REGION alone.
         client = cast("Any", new_session(os.environ.get("AWS_REGION")).create_client("rds"))
@@ -55,9 +54,9 @@ def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
         try:
             return str(
                 client.generate_db_auth_token(
-                    DBHostname=parsed.host,
-                    Port=parsed.port or _PORT,
-                    DBUsername=parsed.username,
+                    DBHostname=parameters["host"],
+                    Port=int(parameters.get("port", _PORT)),
+                    DBUsername=parameters["user"],
                 )
             )
         except BotoCoreError as error:  # no credentials just now; they may come back
@@ -78,19 +77,19 @@ def signed_in(settings: "Settings", url: str) -> str:
     source = password_source(settings, url)
     if source is None:
         return url
-    return history_url(url).set(password=source()).render_as_string(hide_password=False)
+    return f"{url}{'&' if '?' in url else '?'}password={quote(source(), safe='')}"
 
 
-def _check(url: "URL") -> None:
+def _check(parameters: Mapping[str, Any]) -> None:
     """Refuse a URL that IAM cannot sign in to, or that would show the token to a stranger."""
     problem = None
-    if not url.host:
+    if not parameters.get("host"):
         problem = "names no host"
-    elif not url.username:
+    elif not parameters.get("user"):
         problem = "names no login"
-    elif url.password:
+    elif parameters.get("password"):
         problem = "holds a password"
-    elif url.query.get("sslmode") != "verify-full":
+    elif parameters.get("sslmode") != "verify-full":
         problem = "does not check the server's certificate"
     if problem:
         raise ConfigurationError(

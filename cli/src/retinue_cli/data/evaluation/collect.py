@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from retinue_history import Selection, Side, Snapshot
+from retinue_history.analysis.comparison import Side
+from retinue_history.analysis.selection import Selection
+from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import ConfigurationError
 
 from retinue_cli.data.evaluation.label_map import LabelMap, listed

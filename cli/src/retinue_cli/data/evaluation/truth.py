@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from retinue_history import Selection, Side, Snapshot
+from retinue_history.analysis.comparison import Side
+from retinue_history.analysis.selection import Selection
+from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import BoundingBox
 from sqlalchemy import Engine
 

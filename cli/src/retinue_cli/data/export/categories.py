@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from retinue_history import CATEGORIES, Snapshot
+from retinue_history.analysis.exported_rows import CATEGORIES
+from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import ConfigurationError
 
 TEXT = "text"

@@ -5,7 +5,8 @@ import shutil
 import tempfile
 from typing import Any, BinaryIO
 
-from retinue_history import Selection, Snapshot
+from retinue_history.analysis.selection import Selection
+from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import BoundingBox
 
 from retinue_cli.data.export.categories import TEXT, Categories

@@ -7,7 +7,10 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from retinue_history import Selection, Side, Snapshot, image_rows
+from retinue_history.analysis.comparison import Side
+from retinue_history.analysis.exported_rows import image_rows
+from retinue_history.analysis.selection import Selection
+from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import BoundingBox, ImageReference
 
 

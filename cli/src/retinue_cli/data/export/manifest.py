@@ -8,7 +8,8 @@ import json
 from enum import StrEnum
 from typing import Any, BinaryIO
 
-from retinue_history import Selection, Snapshot
+from retinue_history.analysis.selection import Selection
+from retinue_history.db.snapshot import Snapshot
 
 from retinue_cli.data.export.categories import Categories
 from retinue_cli.data.export.images import SelectedImage, selected_images

@@ -7,7 +7,9 @@ from typing import Any, BinaryIO
 
 from psycopg import sql
 from psycopg.abc import Buffer
-from retinue_history import DETECTION_COLUMNS, Selection, Snapshot, detection_rows
+from retinue_history.analysis.exported_rows import DETECTION_COLUMNS, detection_rows
+from retinue_history.analysis.selection import Selection
+from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import ConfigurationError
 
 from retinue_cli.data.export.outcome import Advance, Written

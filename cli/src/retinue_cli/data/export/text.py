@@ -3,7 +3,9 @@
 from typing import BinaryIO
 
 from psycopg import sql
-from retinue_history import Selection, Snapshot, detection_rows
+from retinue_history.analysis.exported_rows import detection_rows
+from retinue_history.analysis.selection import Selection
+from retinue_history.db.snapshot import Snapshot
 
 from retinue_cli.data.export.outcome import Advance, Written
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 from uuid import UUID
 
-from retinue_history import JSON
+from retinue_history.db.pg_arrays import JSON
 
 TOLERANCE_PX = 1.0
 """How far a box may reach over the image's border: annotation tools round, and COCO's own do."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from retinue_history import KnownImage, images_by_id, images_by_name
+from retinue_history.analysis.ground_truth import KnownImage, images_by_id, images_by_name
 from sqlalchemy import Engine
 
 from retinue_cli.data.ground_truth.annotation import AnnotatedImage, inside

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 
-from retinue_history import Activity
+from retinue_history.analysis.activity import Activity
 from retinue_workers.work import QueueDepth
 from rich import box
 from rich.console import Group, RenderableType
