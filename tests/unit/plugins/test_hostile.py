@@ -82,8 +82,9 @@ def test_the_readme_names_every_detector_and_option(
         common = set() if name == "echo" else {"max_batch_size", "max_concurrency"}
         if not by_reference(name):
             common |= {"contrast"}
-        for option, field in detector.options_model.model_fields.items():
-            assert field.description or option == "mystery", (name, option)
+        schema = detector.options_model.model_json_schema()
+        for option, field in schema.get("properties", {}).items():
+            assert field.get("description") or option == "mystery", (name, option)
             assert option in common or f"`{option}`" in rows[name], (name, option)
 
 

@@ -142,11 +142,52 @@ def test_options_are_frozen_and_know_their_names() -> None:
         Options(timeout_seconds=0)
 
 
+def described(options: type[DetectorOptions]) -> dict[str, str | None]:
+    """The description of each option, as ``retinue plugins`` shows it."""
+    properties = options.model_json_schema()["properties"]
+    return {name: schema.get("description") for name, schema in properties.items()}
+
+
+def test_docstrings_describe_what_is_inherited_too() -> None:
+    class Base(DetectorOptions):
+        first: int = 1
+        """Of the base.
+
+        In two parts.
+        """
+        second: int = Field(default=2, description="In the field.")
+        """Not this one."""
+        third: int = 3
+
+    class Derived(Base):
+        first: int = 4
+        """Of the class itself."""
+        fourth: int = 5
+
+    assert described(Base) == {
+        "first": "Of the base.\n\nIn two parts.",
+        "second": "In the field.",
+        "third": None,
+    }
+    assert described(Derived) == {
+        "first": "Of the class itself.",
+        "second": "In the field.",
+        "third": None,
+        "fourth": None,
+    }
+
+
+def test_options_without_source_have_no_descriptions() -> None:
+    scope: dict[str, type[DetectorOptions]] = {"DetectorOptions": DetectorOptions}
+    exec("class Made(DetectorOptions):\n    size: int = 1\n    'Of the size.'\n", scope)
+    assert described(scope["Made"]) == {"size": None}
+
+
 def test_defaults_are_checked_and_docstrings_describe() -> None:
     class Wrong(DetectorOptions):
         threshold: Annotated[float, Field(le=1)] = 2
         """How sure to be."""
 
-    assert Wrong.model_fields["threshold"].description == "How sure to be."
+    assert described(Wrong) == {"threshold": "How sure to be."}
     with pytest.raises(ValidationError, match="threshold"):
         Wrong()

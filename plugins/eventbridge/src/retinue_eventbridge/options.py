@@ -8,9 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class PublisherOptions(BaseModel):
     """Options of the plugin ``eventbridge``, under its name in ``RETINUE_PLUGIN_OPTIONS``."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     bus: str = Field(default="default", min_length=1, max_length=1_600)
     """Name or ARN of the event bus."""

@@ -58,9 +58,7 @@ class ModelPolicy(BaseModel):
     unless there is work for it.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     backlog: Annotated[int, Field(ge=1)] = 1
     """Start when so many messages wait."""

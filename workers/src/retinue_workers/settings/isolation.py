@@ -11,9 +11,7 @@ MIN_MEMORY_BYTES = 64 * 2**20
 class Isolation(BaseModel):
     """What a detector's process may take."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     max_memory_bytes: int | None = Field(default=None, ge=MIN_MEMORY_BYTES)
     """Most data of one process, in bytes (RLIMIT_DATA, Linux alone); none for no limit."""

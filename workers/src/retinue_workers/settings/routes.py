@@ -28,9 +28,7 @@ Bytes: TypeAlias = Annotated[int, Field(ge=0)]
 class RequiresDetection(BaseModel):
     """What another detector of the pool must have found in the image."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     detector: str = Field(min_length=1)
     """The other detector's name; it works first."""
@@ -60,9 +58,7 @@ class RequiresDetection(BaseModel):
 class Route(BaseModel):
     """Conditions for an image to be given to a detector; all that are given must hold."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     bucket: Patterns | None = None
     """Patterns for the bucket's name."""

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from retinue_sdk import ConfigurationError, Price, Tier
 from retinue_sdk.limits import MAX_BYTES, MAX_PX
+from retinue_sdk.options import DescribedModel
 
 from retinue_workers.settings.hosted_models import ModelPolicy
 from retinue_workers.settings.isolation import Isolation
@@ -54,14 +55,14 @@ class TierPrice(BaseModel):
     """US dollars per billed unit."""
 
 
-class Settings(BaseModel):
+class Settings(DescribedModel):
     """A worker's settings, read from environment variables once, where the program is put together.
 
     AWS itself (region, credentials, endpoint) is set through boto3's own variables and roles.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+        frozen=True, extra="forbid", validate_default=True
     )
 
     queue_url: str | None = Field(default=None, min_length=1)
