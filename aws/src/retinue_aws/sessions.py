@@ -1,16 +1,21 @@
 """botocore sessions that share what they read of AWS's services."""
 
+import gzip
 from functools import cache
+from pathlib import Path
+from typing import Any
 
-from botocore.loaders import Loader, create_loader
+from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.session import Session
+
+from retinue_aws.json_text import read_json
 
 
 def new_session(region: str | None = None) -> Session:
     """Return a session with its own credentials and configuration.
 
     All sessions of a program share one loader, which keeps the descriptions of regions and services
-    that it has read. With a loader for each of four sessions they take 22 MB more.
+    that it has read. With a loader for each of four sessions they take 12 MB more.
 
     Args:
         region: The region that its clients call; by default the configured one.
@@ -24,4 +29,22 @@ def new_session(region: str | None = None) -> Session:
 
 @cache
 def _loader(data_path: str | None) -> Loader:
-    return create_loader(data_path)
+    loader = create_loader(data_path)
+    loader.file_loader = _PlainFileLoader()
+    return loader
+
+
+class _PlainFileLoader(JSONFileLoader):
+    """Reads descriptions as dicts.
+
+    botocore reads them as OrderedDicts. They take 4 MB more, and four times as long.
+    """
+
+    def load_file(self, file_path: str) -> Any:
+        for path, read in (
+            (Path(f"{file_path}.json"), Path.read_bytes),
+            (Path(f"{file_path}.json.gz"), lambda path: gzip.decompress(path.read_bytes())),
+        ):
+            if path.is_file():
+                return read_json(read(path))
+        return None
