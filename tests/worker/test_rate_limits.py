@@ -322,8 +322,7 @@ async def test_permits_are_given_first_come_first_served_at_the_rate() -> None:
 
 KILLED = """
 import asyncio, sys
-from retinue_history import History
-from retinue_history.db.engine import create_history_engine
+from retinue_history import ConnectionPool, History
 from retinue_workers.limits.rate_limits.shared_limiter import SharedRateLimiter
 from retinue_workers.limits.threads import DaemonThreads
 
