@@ -18,7 +18,8 @@ Printed from the settings model by `python docs/generators/settings_page.py`; a 
 A worker reads its settings from environment variables, once, when it starts. It refuses to start
 with a value outside its range, or with a variable whose name is nearly that of a setting. The
 message names both. Other variables are ignored, such as those that Kubernetes sets for a service
-called `retinue` (`{prefix}SERVICE_HOST`). Write JSON as in
+called `retinue` (`{prefix}SERVICE_HOST`), and so is any value like `tcp://10.0.0.7:8080`, which
+Kubernetes gives `{prefix}HEALTH_PORT` for a service called `retinue-health`. Write JSON as in
 `{prefix}DETECTORS='{{"onnx-objects": {{"threshold": 0.5}}}}'`.
 """
 

@@ -217,6 +217,19 @@ def test_what_kubernetes_sets_for_a_service_passes(service: str) -> None:
     check_names(dict.fromkeys(variables, "x"))
 
 
+@pytest.mark.parametrize("setting", KNOWN)
+@pytest.mark.parametrize(
+    "value", ["tcp://10.96.0.7:8080", "udp://[fd00::7]:53", "sctp://10.96.0.7:36412"]
+)
+def test_an_address_of_a_service_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: str
+) -> None:
+    """Kubernetes sets RETINUE_HEALTH_PORT for a service called retinue-health."""
+    monkeypatch.setenv(setting, value)
+    monkeypatch.setenv(setting + "X", value)
+    assert Settings.load() == Settings()
+
+
 @pytest.mark.parametrize(
     "name", ["PATH", "RETINUE", "RETINUE_", "retinue_x", "RETINUE_TEST_AWS", *KNOWN]
 )

@@ -276,9 +276,12 @@ class Settings(DescribedModel):
         Raises:
             ConfigurationError: A variable is unknown or has a bad value; names each and says why.
         """
-        check_names(os.environ)
+        environment = {
+            name: value for name, value in os.environ.items() if not _BY_KUBERNETES.fullmatch(value)
+        }
+        check_names(environment)
         variables = {name: PREFIX + name.upper() for name in cls.model_fields}
-        found = {name: os.environ[one] for name, one in variables.items() if one in os.environ}
+        found = {name: environment[one] for name, one in variables.items() if one in environment}
         try:
             return cls(**(found | given))
         except ValidationError as error:
@@ -378,7 +381,11 @@ _SIMILARITY = 0.8
 _OF_KUBERNETES = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$"
 )
-"""Variables that Kubernetes sets for each service of a namespace."""
+"""Names of variables that Kubernetes sets for each service of a namespace."""
+
+_BY_KUBERNETES = re.compile(r"(tcp|udp|sctp)://[^/]+:\d+")
+"""A value that only Kubernetes sets: for a service called ``retinue-health``, it sets
+``RETINUE_HEALTH_PORT`` to ``tcp://10.0.0.7:8080``."""
 
 
 def _explain(error: ValidationError) -> str:
