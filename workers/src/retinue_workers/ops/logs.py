@@ -1,32 +1,11 @@
 """Structured logs: one event a line, as JSON for machines or aligned for people."""
 
-import json
 import logging
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Literal, TextIO, cast
+from typing import Literal, TextIO, cast
 
-import orjson
 import structlog
-
-
-def _as_json(entry: dict[str, Any], default: Callable[[Any], Any]) -> str:
-    """As ``json.dumps`` would, which is called where orjson might write something else."""
-    try:
-        line = orjson.dumps(entry, None, _PLAIN)
-    except TypeError:
-        return json.dumps(entry, default=default)
-    if b"null" in line or not line.isascii():  # perhaps NaN; perhaps what the stream cannot write
-        return json.dumps(entry, default=default)
-    return line.decode()
-
-
-_PLAIN = (
-    orjson.OPT_PASSTHROUGH_DATACLASS
-    | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
 
 
 class _Forgiving:
@@ -63,7 +42,7 @@ def configure(
     """
     level: int = getattr(logging, log_level.upper())
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(_as_json)
+        structlog.processors.JSONRenderer()
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
