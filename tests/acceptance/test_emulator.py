@@ -24,7 +24,7 @@ def test_rekognition_on_a_laptop_says_whose_answers_these_are(retinue: CommandLi
         ("rekognition-labels", "emulator"),
         ("rekognition-faces", None),
     }
-    assert len(list((retinue.folder / ".retinue" / "pictures").iterdir())) == 9
+    assert len(list((retinue.folder / ".retinue" / "annotated").iterdir())) == 9
     assert retinue.processes() == []
 
 

@@ -47,7 +47,7 @@ def test_photographs_become_rows_and_a_second_run_detects_nothing_new(
     after = retinue.query("select count(*) as runs, max(run_id) as newest from detection_history")
     assert after == before
     assert _table(first) == _table(second)
-    pictures = sorted((retinue.folder / ".retinue" / "pictures").iterdir())
+    pictures = sorted((retinue.folder / ".retinue" / "annotated").iterdir())
     assert len(pictures) == 9
     assert retinue.processes() == []
 

@@ -140,7 +140,7 @@ def test_a_manifest_with_boxes(cli: Cli, photos: Photos) -> None:
 
 
 def test_a_manifest_with_labels(cli: Cli, photos: Photos) -> None:
-    result = cli("export", "--format", "custom-labels-manifest", "--form", "labels", "-")
+    result = cli("export", "--format", "custom-labels-manifest", "--annotation-type", "labels", "-")
     lines = {line["source-ref"]: line for line in map(json.loads, result.stdout.splitlines())}
     odd = lines["s3://photos/odd=ä.jpg"]
     assert (odd["label-1"], odd["label-1-metadata"]["class-name"]) == (1, "Scene")

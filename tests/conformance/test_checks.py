@@ -94,7 +94,7 @@ def test_a_detector_without_mistakes_passes_them_all(
 ) -> None:
     heard: list[CheckResult] = []
     subject = Subject(detector, memory_images=1_000, secrets=["open sesame"])
-    found = run_checks(subject, told=heard.append)
+    found = run_checks(subject, on_result=heard.append)
     assert found.passed, told(found)
     skipped = {result.id: result.message for result in found.results if result.outcome == "skipped"}
     faults = skipped.pop("faults-classified")

@@ -25,7 +25,7 @@ def test_without_one_it_will_be_made_in_the_current_folder(
     assert not state.directory.exists()
     state.prepare()
     state.prepare()
-    assert state.pictures.is_dir()
+    assert state.annotated.is_dir()
     assert (state.directory / ".gitignore").read_text() == "*\n"
 
 

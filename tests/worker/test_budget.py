@@ -14,7 +14,6 @@ from fakes.rig import Rig, keys
 from fakes.waiting import eventually, settle, until
 from retinue_history import ConnectionPool, History, MonthTotals, month_of
 from retinue_sdk import Capabilities, ConfigurationError, Input, Price, Tier
-from retinue_sdk.price import tiered
 from retinue_workers.detectors import runner
 from retinue_workers.limits import budget
 from retinue_workers.limits.budget import Budget
@@ -23,7 +22,7 @@ from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.settings.settings import TierPrice
 
 CENT = {"echo": 0.01}
-GROUP = tiered([100], ["0.01", "0.005"], "images")
+GROUP = Price((Tier(100, Decimal("0.01")), Tier(None, Decimal("0.005"))), "images")
 
 
 class Known(MemoryHistory):

@@ -170,7 +170,7 @@ def test_check_outlives_a_detector_that_ends_its_process(invoke: Invoke, tmp_pat
 
 def test_check_outlives_a_detector_that_hangs_with_pythons_lock() -> None:
     request = CheckRequest("hostile-crashes", {"how": "hang-in-c"}, None, timeout_seconds=1)
-    report = check_detector(request, opened=print, told=print, silence_seconds=9)
+    report = check_detector(request, on_made=print, on_result=print, silence_seconds=9)
     assert not report.passed
     [first, *_] = [result for result in report.results if result.outcome == "failed"]
     assert "it was silent for 10 seconds" in first.message

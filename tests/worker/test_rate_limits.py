@@ -36,7 +36,7 @@ from retinue_workers.detectors.runner import DetectorRunner
 from retinue_workers.intake.prefetch import Prefetch
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.rate_limits import shared_limiter
-from retinue_workers.limits.rate_limits.fair_share import fair, share, turn
+from retinue_workers.limits.rate_limits.fair_share import fair, next_slot_seconds, share
 from retinue_workers.limits.rate_limits.quota import SharedQuota
 from retinue_workers.limits.rate_limits.shared_limiter import SharedRateLimiter
 from retinue_workers.limits.receive_gate import ReceiveGate
@@ -79,9 +79,9 @@ def test_more_is_taken_only_from_what_nobody_holds() -> None:
 def test_workers_with_equal_shares_take_turns() -> None:
     first, third = QuotaLease(100, 10, 0.04, "a"), QuotaLease(100, 10.5, 0.3, "c")
     other = QuotaLease(1, 1, 0.07, "0")  # takes less, so there is no turn to take with it
-    assert turn("a", 10, [third, other]) is None
-    assert turn("b", 10, [third, first, other]) == pytest.approx(0.04 + 0.1 / 3)
-    assert turn("c", 10, [first, other]) == pytest.approx(0.04 + 0.1 / 2)
+    assert next_slot_seconds("a", 10, [third, other]) is None
+    assert next_slot_seconds("b", 10, [third, first, other]) == pytest.approx(0.04 + 0.1 / 3)
+    assert next_slot_seconds("c", 10, [first, other]) == pytest.approx(0.04 + 0.1 / 2)
 
 
 class Simulation:

@@ -1,6 +1,5 @@
 """What a provider charges, in tiers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -70,12 +69,3 @@ class Price:
 def flat(usd: Decimal, billing_group: str) -> Price:
     """A price that is the same for every unit."""
     return Price((Tier(None, usd),), billing_group)
-
-
-def tiered(limits: Sequence[int], usd: Sequence[str], billing_group: str) -> Price:
-    """A price with a tier up to each limit, and one beyond the last."""
-    ends: list[int | None] = [*limits, None]
-    return Price(
-        tuple(Tier(end, Decimal(price)) for end, price in zip(ends, usd, strict=True)),
-        billing_group,
-    )

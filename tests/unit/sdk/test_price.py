@@ -6,9 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from retinue_sdk import InvalidImageError, Price, RetriableError, Tier
-from retinue_sdk.price import tiered
 
-PRICE = tiered([1_000, 5_000], ["0.001", "0.0008", "0.0005"], "images")
+PRICE = Price(
+    (
+        Tier(1_000, Decimal("0.001")),
+        Tier(5_000, Decimal("0.0008")),
+        Tier(None, Decimal("0.0005")),
+    ),
+    "images",
+)
 UNITS = st.integers(0, 10_000).map(Decimal)
 
 

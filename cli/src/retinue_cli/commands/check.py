@@ -104,7 +104,7 @@ def check(
             lent = CheckBucket(bucket, request.prefix)
             lent.try_out()
             stack.callback(lent.clear)
-        report = check_detector(request, opened=begin, told=tell)
+        report = check_detector(request, on_made=begin, on_result=tell)
     if report_path is not None:
         text = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
         report_path.write_text(f"{text}\n", encoding="utf-8")

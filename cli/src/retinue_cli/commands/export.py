@@ -30,7 +30,7 @@ FORMATS = ("parquet", "csv", "jsonl", "coco", "custom-labels-manifest")
 @click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="The format.")
 @selection_options
 @click.option(
-    "--form",
+    "--annotation-type",
     type=click.Choice(["boxes", "labels"]),
     default="boxes",
     show_default=True,
@@ -50,7 +50,7 @@ def export(
     *,
     out: str,
     format_: str,
-    form: str,
+    annotation_type: str,
     categories: Path | None,
     read_sizes: bool,
     **selected: Any,
@@ -75,7 +75,9 @@ def export(
     settings = Settings.load()
     try:
         with reader_url(settings) as url, snapshot(url) as history:
-            write = _writer(history, settings, format_, form, categories, read_sizes=read_sizes)
+            write = _writer(
+                history, settings, format_, annotation_type, categories, read_sizes=read_sizes
+            )
             about = history.estimate(detection_rows(what))
             with destination(out) as file, progress("detections", about) as advance:
                 written = write(history, what, file, advance)
@@ -91,7 +93,7 @@ def _writer(
     history: "Snapshot",
     settings: Settings,
     format_: str,
-    form: str,
+    annotation_type: str,
     earlier: Path | None,
     *,
     read_sizes: bool,
@@ -120,7 +122,7 @@ def _writer(
         formats.write_manifest,
         categories=categories,
         sizes=sizes,
-        form=formats.ManifestForm(form),
+        annotation_type=formats.AnnotationType(annotation_type),
     )
 
 

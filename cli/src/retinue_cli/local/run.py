@@ -253,7 +253,7 @@ def _draw(
             if finding.box is not None
         ]
         try:
-            draw(result.photograph.path, boxes, state.pictures / f"{result.photograph.key}.jpg")
+            draw(result.photograph.path, boxes, state.annotated / f"{result.photograph.key}.jpg")
         except (OSError, InvalidImageError) as error:  # gone, not decodable, or the name too long
             return f"[yellow]no picture of[/] {escape(result.photograph.key)}: {error}"
         return None
@@ -262,4 +262,4 @@ def _draw(
         problems = [problem for problem in pool.map(draw_one, looked_at) if problem]
     for problem in problems:
         console.print(problem)
-    return state.pictures if len(problems) < len(looked_at) else None
+    return state.annotated if len(problems) < len(looked_at) else None

@@ -62,9 +62,9 @@ class State:
         return self.directory / "logs"
 
     @property
-    def pictures(self) -> Path:
+    def annotated(self) -> Path:
         """Photographs with the detections drawn on them."""
-        return self.directory / "pictures"
+        return self.directory / "annotated"
 
     @property
     def processes(self) -> Path:
@@ -78,7 +78,7 @@ class State:
             LaptopError: They cannot be created or written.
         """
         try:
-            for folder in (self.postgres, self.emulator, self.logs, self.pictures):
+            for folder in (self.postgres, self.emulator, self.logs, self.annotated):
                 folder.mkdir(parents=True, exist_ok=True)
             ignore = self.directory / ".gitignore"
             if not ignore.exists():

@@ -135,7 +135,7 @@ _FORBID = text("""
     RETURNING erased_until
 """)
 
-_LIFT = text("""
+_ALLOW_AGAIN = text("""
     DELETE FROM erased_images WHERE digest = erasure_digest(:kind || ':' || :subject)
 """)
 
@@ -245,7 +245,7 @@ class ImageErasures:
         with map_engine_errors(), self._engine.begin() as connection:
             blanked = connection.execute(
                 text(f"""
-                    UPDATE faces SET photo = 'forgotten' FROM (
+                    UPDATE faces SET photo = NULL FROM (
                         SELECT face_id, split_part(photo, '/', 3) AS bucket,
                             substr(photo, length(split_part(photo, '/', 3)) + 7) AS key
                         FROM faces WHERE starts_with(photo, 's3://')
@@ -264,7 +264,7 @@ class ImageErasures:
             Whether the images were forbidden.
         """
         with map_engine_errors(), self._engine.begin() as connection:
-            return connection.execute(_LIFT, subject.parameters).rowcount > 0
+            return connection.execute(_ALLOW_AGAIN, subject.parameters).rowcount > 0
 
 
 def _doomed(subject: ImageSubject) -> str:

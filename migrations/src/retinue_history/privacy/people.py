@@ -71,7 +71,7 @@ _ENROL = text("""
     RETURNING person_id
 """)
 
-_LIFT = text("""
+_ALLOW_AGAIN = text("""
     DELETE FROM erased_names
     WHERE digest IN (
         SELECT erasure_digest(name) FROM unnest(CAST(:names AS text[])) AS name
@@ -139,7 +139,7 @@ class People:
                     f"{person.name} is being forgotten, and that is not finished: run "
                     "`retinue faces forget` for them again first"
                 )
-            connection.execute(_LIFT, {"names": names})
+            connection.execute(_ALLOW_AGAIN, {"names": names})
             return int(connection.scalar(_ENROL, values))
 
     def add_face(self, person_id: int, face: IndexedFace) -> None:
@@ -161,7 +161,7 @@ class People:
                     "model_version": face.model_version,
                 },
             )
-            connection.execute(_LIFT, {"names": [face.face_id]})
+            connection.execute(_ALLOW_AGAIN, {"names": [face.face_id]})
 
     def of_collection(self, region: str, collection_id: str) -> list[tuple[Enrolment, int]]:
         """Everybody in a collection, by name, each with the number of their recorded faces."""

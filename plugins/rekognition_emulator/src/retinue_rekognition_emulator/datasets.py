@@ -51,7 +51,7 @@ class Datasets:
     def of(self, project: Project) -> list[Dataset]:
         """Those of a project, TRAIN first."""
         found = self._all.get(project.arn, {})
-        return [self._settled(found[kind]) for kind in ("TRAIN", "TEST") if kind in found]
+        return [self._advance(found[kind]) for kind in ("TRAIN", "TEST") if kind in found]
 
     def get(self, arn: str) -> Dataset:
         """The dataset with this ARN, as it is now.
@@ -62,7 +62,7 @@ class Datasets:
         for datasets in self._all.values():
             for dataset in datasets.values():
                 if dataset.arn == arn:
-                    return self._settled(dataset)
+                    return self._advance(dataset)
         raise AwsError("ResourceNotFoundException", f"The dataset {arn} does not exist.")
 
     def create(self, project: Project, kind: str, manifest: bytes | None) -> Dataset:
@@ -138,7 +138,7 @@ class Datasets:
         dataset.status, dataset.message = status, "The dataset is being prepared."
         dataset.due = self._versions.clock() + self.create_seconds
 
-    def _settled(self, dataset: Dataset) -> Dataset:
+    def _advance(self, dataset: Dataset) -> Dataset:
         if dataset.due is not None and dataset.due <= self._versions.clock():
             dataset.status = dataset.status.replace("IN_PROGRESS", "COMPLETE")
             dataset.message, dataset.due = "The dataset is ready.", None

@@ -132,7 +132,7 @@ class Versions:
             for project in self.projects.values():
                 if project.arn == arn:
                     for version in project.versions.values():
-                        self._settle(version)
+                        self._advance(version)
                     return project
         raise AwsError("ResourceNotFoundException", f"The project {arn} does not exist.")
 
@@ -214,11 +214,11 @@ class Versions:
     def _all(self) -> Iterator[Version]:
         for project in self.projects.values():
             for version in project.versions.values():
-                self._settle(version)
+                self._advance(version)
                 yield version
 
-    def _settle(self, version: Version) -> None:
-        """Let happen what time alone has brought about."""
+    def _advance(self, version: Version) -> None:
+        """Apply the changes of status that are due."""
         while version.due is not None and version.due[0] <= self.clock():
             at, status, message = version.due
             version.due = None

@@ -70,20 +70,20 @@ def run_checks(
     subject: Subject,
     checks: Sequence[Check] = CHECKS,
     *,
-    told: Callable[[CheckResult], None] | None = None,
+    on_result: Callable[[CheckResult], None] | None = None,
 ) -> Report:
     """Apply checks to a detector, one after the other, each to a detector of its own.
 
     Args:
         subject: The detector, its options and images.
         checks: Which checks; all by default.
-        told: Hears of each result as soon as there is one.
+        on_result: Called with each result as soon as there is one.
     """
     results = []
     for check in checks:
         result = _apply(check, subject)
-        if told is not None:
-            told(result)
+        if on_result is not None:
+            on_result(result)
         results.append(result)
     return Report(subject.detector.name, subject.detector.version, tuple(results))
 

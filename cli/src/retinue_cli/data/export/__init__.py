@@ -6,14 +6,14 @@ different labels.
 
 from retinue_cli.data.export.coco import write_coco
 from retinue_cli.data.export.destination import destination
-from retinue_cli.data.export.manifest import ManifestForm, write_manifest
+from retinue_cli.data.export.manifest import AnnotationType, write_manifest
 from retinue_cli.data.export.outcome import Advance, Written
 from retinue_cli.data.export.parquet import write_parquet
 from retinue_cli.data.export.text import write_csv, write_jsonl
 
 __all__ = [
     "Advance",
-    "ManifestForm",
+    "AnnotationType",
     "Written",
     "destination",
     "write_coco",

@@ -19,7 +19,7 @@ from retinue_cli.data.export.sizes import Sizes
 JOB_NAME = "retinue-export"
 
 
-class ManifestForm(StrEnum):
+class AnnotationType(StrEnum):
     """What the manifest says of an image."""
 
     BOXES = "boxes"
@@ -37,7 +37,7 @@ def write_manifest(
     *,
     categories: Categories,
     sizes: Sizes,
-    form: ManifestForm,
+    annotation_type: AnnotationType,
 ) -> Written:
     """One line an image, in one of the two forms.
 
@@ -53,7 +53,7 @@ def write_manifest(
     images = 0
     for image in selected_images(snapshot, selection):
         advance(max(len(image.detections), 1))
-        if form is ManifestForm.BOXES:
+        if annotation_type is AnnotationType.BOXES:
             line = _boxes(image, categories, sizes, written)
         else:
             line = _labels(image, written)

@@ -60,7 +60,7 @@ def main(request: CheckRequest, first: int, connection: Connection, parent_id: i
     else:
         unread = made.capabilities.input is Input.REFERENCE and request.bucket is None
         channel.send(DetectorMade(made.version, unread))
-        run_checks(subject, CHECKS[first:], told=channel.send)
+        run_checks(subject, CHECKS[first:], on_result=channel.send)
     connection.close()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -43,16 +43,16 @@ _spawn = multiprocessing.get_context("spawn")
 def check_detector(
     request: CheckRequest,
     *,
-    opened: Callable[[DetectorMade], None],
-    told: Callable[[CheckResult], None],
+    on_made: Callable[[DetectorMade], None],
+    on_result: Callable[[CheckResult], None],
     silence_seconds: float = SILENCE_SECONDS,
 ) -> Report:
     """Apply every check; after one that the process does not survive, the next gets another.
 
     Args:
         request: What to check.
-        opened: Hears once that the detector is made.
-        told: Hears of each result as soon as there is one.
+        on_made: Called once, when the detector is made.
+        on_result: Called with each result as soon as there is one.
         silence_seconds: How long a process may be silent beyond the longest call.
 
     Raises:
@@ -63,7 +63,7 @@ def check_detector(
 
     def keep(result: CheckResult) -> None:
         results.append(result)
-        told(result)
+        on_result(result)
 
     while len(results) < len(CHECKS) and not _hopeless(results, request):
         began = time.monotonic()
@@ -73,7 +73,7 @@ def check_detector(
                     raise ConfigurationError(reason)
                 case DetectorMade() if first is None:
                     first = message
-                    opened(message)
+                    on_made(message)
                 case CheckResult():
                     keep(message)
                     began = time.monotonic()

@@ -62,8 +62,7 @@ faces = Table(
     Column(
         "photo",
         Text,
-        nullable=False,
-        comment="The photo of the face: a file's name, or an S3 URI",
+        comment="The photo of the face: a file's name, or an S3 URI; null once it is erased",
     ),
     Column("model_version", Text, comment="The face model's version, as the service reports it"),
     Column(

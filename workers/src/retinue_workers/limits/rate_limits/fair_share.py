@@ -49,8 +49,8 @@ def share(rate: float, *, demand: float, held: float, others: Sequence[QuotaLeas
     return min(part, max(held, free, FIRST * part))
 
 
-def turn(worker: str, share: float, others: Sequence[QuotaLease]) -> float | None:
-    """When one of this worker's calls should be, so that workers with equal shares take turns.
+def next_slot_seconds(worker: str, share: float, others: Sequence[QuotaLease]) -> float | None:
+    """Return when a call is due, in seconds, so that workers with equal shares take turns.
 
     Calls that are evenly spaced in each worker would still fall together by chance. So of workers
     with about the same share, the first by name goes as it likes, and the others put their calls

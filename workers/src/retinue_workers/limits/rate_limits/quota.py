@@ -16,7 +16,7 @@ from retinue_sdk.rate_limits import (
     is_significant,
 )
 
-from retinue_workers.limits.rate_limits.fair_share import FIRST, share, turn
+from retinue_workers.limits.rate_limits.fair_share import FIRST, next_slot_seconds, share
 
 STABLE_AFTER_SECONDS = 1.25
 """How long throttling says nothing about a new rate: other workers use old shares until they
@@ -165,7 +165,7 @@ class SharedQuota:
         demand = self._demanded(now)
         rate = estimate.rate(now, usable_rps)
         part = share(rate, demand=demand, held=self._share, others=others)
-        slot_seconds = turn(self._worker, part, others)
+        slot_seconds = next_slot_seconds(self._worker, part, others)
         if slot_seconds is None:
             slot_seconds = self._bucket.slot - now
         lease = QuotaLease(demand, part, slot_seconds, self._worker)
