@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aws_client.conftest import RECEIVE, Make, receive, using
+from aws_client.conftest import RECEIVE, Make, idle_connections, receive, using
 from aws_client.server import Reply, Server, serving
 from botocore.exceptions import (
     ClientError,
@@ -187,18 +187,12 @@ def test_a_connection_that_was_closed_in_the_meantime_is_not_used(
     async def ask(calls: AwsClient) -> None:
         server.replies.append(Reply(last=True))
         await calls.call("ReceiveMessage", RECEIVE)
-        while calls._http._session.connector._conns:  # type: ignore[union-attr]
-            if all(not one.is_connected() for (one, _), *_ in _idle(calls)):
-                break
+        while any(one.is_reusable for one in idle_connections(calls)):
             await asyncio.sleep(0.01)
         await calls.call("ReceiveMessage", RECEIVE)
 
     using(make(server.url), ask)
     assert (len(server.requests), server.connections) == (2, 2)
-
-
-def _idle(calls: AwsClient) -> list[Any]:
-    return list(calls._http._session.connector._conns.values())  # type: ignore[union-attr]
 
 
 def test_connections_are_used_again_and_calls_are_made_side_by_side(
@@ -239,6 +233,7 @@ def test_an_answer_that_drips_is_bounded(server: Server, make: Make) -> None:
         def drip() -> None:
             connection, _ = listener.accept()
             with connection:
+                connection.recv(65_536)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
                 while not stop.wait(0.05):
                     try:

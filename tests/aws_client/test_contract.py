@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 import pytest
 import trustme
-from aws_client.conftest import RECEIVE, new_core, using
+from aws_client.conftest import RECEIVE, idle_connections, new_core, using
 from aws_client.server import Reply, Request, Server, serving
 from botocore.config import Config
 from retinue_aws import AwsClient
@@ -691,7 +691,7 @@ def test_tcp_keepalive(world: World, source: str) -> None:
 
     async def ask(calls: AwsClient) -> None:
         await calls.call("ReceiveMessage", RECEIVE)
-        ((idle, _),) = next(iter(calls._http._session.connector._conns.values()))  # type: ignore[union-attr]
+        (idle,) = idle_connections(calls)
         plug = idle.transport.get_extra_info("socket")
         assert plug.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
 

@@ -24,17 +24,17 @@ from botocore.httpchecksum import handle_checksum_body
 from botocore.model import OperationModel
 from botocore.parsers import ResponseParserError, create_parser
 from botocore.utils import percent_encode
-from yarl import URL
 
+from retinue_aws.connection import HttpAnswer
 from retinue_aws.credentials import CurrentCredentials
-from retinue_aws.http import HttpAnswer, HttpSession
+from retinue_aws.http import HttpSession
 from retinue_aws.json_text import Answer, encode_json, read_json
 from retinue_aws.operation import Operation, prepare, texts
 
 LONGEST_ANSWER_BYTES = 67_108_864
 """The largest JSON answer that is read."""
 
-_Sign: TypeAlias = Callable[[Operation, ReadOnlyCredentials | None], tuple[URL, Mapping[str, str]]]
+_Sign: TypeAlias = Callable[[Operation, ReadOnlyCredentials | None], tuple[str, Mapping[str, str]]]
 """Returns the URL and the signed headers of an attempt."""
 
 _GOOD = AWSResponse("", 200, cast("Any", {}), None)
@@ -53,7 +53,7 @@ class S3Object:
         etag: The ETag, in quotation marks as S3 sends it.
         version_id: The version; ``None`` if the bucket never had versions.
         content_length: Length in bytes of the object, or of the part that was asked for.
-        headers: All headers of the answer, by case-insensitive name.
+        headers: All headers of the answer, by lower-case name.
     """
 
     body: bytes
@@ -129,7 +129,7 @@ class AwsClient:
             raise _unreadable(operation, answer, "isn't JSON") from error
         if not isinstance(told, dict):
             raise _unreadable(operation, answer, "isn't a JSON object")
-        return Answer(told, answer.header("x-amzn-RequestId") or "")
+        return Answer(told, answer.header("x-amzn-requestid") or "")
 
     async def get_object(
         self,
@@ -178,18 +178,18 @@ class AwsClient:
     ) -> S3Object:
         def sign(
             prepared: Operation, credentials: ReadOnlyCredentials | None
-        ) -> tuple[URL, Mapping[str, str]]:
+        ) -> tuple[str, Mapping[str, str]]:
             base = prepared.request["url"].removesuffix(_KEY)
             url = base + percent_encode(key, safe="/~")
             if version_id is not None:
                 url += f"?versionId={percent_encode(version_id)}"
             request = prepared.sign(credentials, url=url, headers=headers)
-            return URL(str(request.url), encoded=True), texts(request.headers)
+            return str(request.url), texts(request.headers)
 
         answer = await self._answer(
             (operation, bucket), {"Bucket": bucket, "Key": _KEY}, sign, b"", max_bytes
         )
-        etag, length = answer.header("ETag"), answer.header("Content-Length")
+        etag, length = answer.header("etag"), answer.header("content-length")
         if etag is None:
             raise _unreadable(operation, answer, "has no ETag")
         return S3Object(
@@ -312,8 +312,7 @@ class AwsClient:
             )
         except Exception:  # noqa: BLE001 - botocore's parsers raise anything for such bodies
             told = {"Code": str(answer.status), "Message": responses.get(answer.status, "")}
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            metadata = {"HTTPStatusCode": answer.status, "HTTPHeaders": headers}
+            metadata = {"HTTPStatusCode": answer.status, "HTTPHeaders": dict(answer.headers)}
             parsed = {"Error": told, "ResponseMetadata": metadata}
             return ClientError(parsed, model.name)
         return refusal
@@ -329,7 +328,7 @@ class _Raw(BytesIO):
 def _received(answer: HttpAnswer) -> AWSResponse:
     """Return an answer as botocore's event handlers and parsers expect it."""
     headers = cast("Any", answer.headers)
-    return AWSResponse(str(answer.url), answer.status, headers, _Raw(answer.body))
+    return AWSResponse(answer.url, answer.status, headers, _Raw(answer.body))
 
 
 def _check(prepared: Operation, answer: HttpAnswer) -> None:

@@ -14,7 +14,6 @@ from botocore.client import BaseClient
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.model import OperationModel
-from yarl import URL
 
 _SignBody: TypeAlias = Callable[[bytes], dict[str, str]]
 """Returns all headers of a call with this body."""
@@ -36,7 +35,7 @@ class Operation:
     event_suffix: str
     model: OperationModel
     request: Mapping[str, Any]
-    url: URL
+    url: str
     _signed: tuple[int, ReadOnlyCredentials | None] | None = field(default=None, init=False)
     _sign_body: _SignBody | None = field(default=None, init=False)
 
@@ -154,7 +153,7 @@ def prepare(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -
     def keep(model: OperationModel, params: dict[str, Any], **_: Any) -> Any:
         if get_ident() != here:
             return None  # another thread's call, which is to be sent
-        found.append(Operation(client, suffix, model, params, URL(params["url"], encoded=True)))
+        found.append(Operation(client, suffix, model, params, params["url"]))
         return AWSResponse(params["url"], 200, HTTPHeaders(), None), {}
 
     events: Any = client.meta.events
