@@ -40,6 +40,10 @@ _Sign: TypeAlias = Callable[[Operation, ReadOnlyCredentials | None], tuple[str, 
 _GOOD = AWSResponse("", 200, cast("Any", {}), None)
 """Tells botocore's retry quota that a call succeeded."""
 
+_RETRY_QUOTA = 500
+"""botocore's quota of retries, of which each success gives at least one back
+(``botocore.retries.quota``). So many successes after the last retry, none need be told."""
+
 _KEY = "key"
 """Stands for the object's key when botocore prepares a bucket's requests."""
 
@@ -91,6 +95,7 @@ class AwsClient:
         self._parser: Any = create_parser(self._protocol)
         self._prepared: dict[tuple[str, str], Operation] = {}
         self._preparing = asyncio.Lock()
+        self._successes_to_tell = 0
 
     async def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
         """Call an operation of a service that speaks JSON, such as SQS and Rekognition.
@@ -232,13 +237,15 @@ class AwsClient:
             else:
                 if answer.status < 300:
                     _check(prepared, answer)
-                    prepared.emit(
-                        "after-call",
-                        http_response=_GOOD,
-                        parsed={},
-                        model=prepared.model,
-                        context=context,
-                    )
+                    if self._successes_to_tell:
+                        self._successes_to_tell -= 1
+                        prepared.emit(
+                            "after-call",
+                            http_response=_GOOD,
+                            parsed={},
+                            model=prepared.model,
+                            context=context,
+                        )
                     return answer
                 received = _received(answer)
                 error = self._refusal(prepared.model, received, answer)
@@ -268,6 +275,7 @@ class AwsClient:
         error: ClientError | BotoCoreError,
     ) -> float | None:
         """Return botocore's delay in seconds before the next attempt; ``None`` for no attempt."""
+        self._successes_to_tell = _RETRY_QUOTA
         speaks_json = self._protocol == "json"
         model = copy(prepared.model)
         if speaks_json:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from abc import abstractmethod
+from functools import cached_property
 from io import BytesIO
 from typing import Any, ClassVar, TypeVar
 
@@ -230,7 +231,11 @@ class OneCallDetector(RekognitionDetector[OptionsT]):
 
     async def look(self, image: Image) -> Findings:
         """Call the operation."""
-        return self.findings(await self.ask(image, self.operation, self.parameters()))
+        return self.findings(await self.ask(image, self.operation, self._parameters))
+
+    @cached_property
+    def _parameters(self) -> dict[str, Any]:
+        return self.parameters()
 
 
 def control_image() -> bytes:

@@ -272,7 +272,7 @@ class Dispatcher:
                 return self._records.skip(task, code, reason)
             case Requeue():
                 return admission
-        async with hold.loaded():
+        async with hold:
             answer = await runner.detect(task)
         if isinstance(answer.value, BaseException):
             task.billed_units += billed_units(answer.value)
