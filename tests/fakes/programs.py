@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 
+import pytest
 from filelock import FileLock
 from platformdirs import user_cache_path
 
@@ -40,6 +41,16 @@ def ensure_programs(packages: Mapping[str, str]) -> None:
             f"{', '.join(missing)} not found: "
             f"`apt-get install {' '.join(sorted({packages[name] for name in missing}))}`"
         )
+
+
+def skip_without(packages: Mapping[str, str]) -> None:
+    """Skip the test that calls this where programs are missing, but not in CI."""
+    try:
+        ensure_programs(packages)
+    except ProgramsMissingError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
 
 
 def _missing(packages: Mapping[str, str]) -> list[str]:

@@ -8,10 +8,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.errors import _sqlcodes
 from retinue_history import (
     History,
+    HistoryDataError,
     HistorySchemaError,
     HistoryUnavailableError,
+    People,
     create_history_engine,
 )
 from sqlalchemy import Engine, text
@@ -181,6 +184,72 @@ def test_a_right_that_is_missing_or_a_table(
         admin.execute("ALTER TABLE images RENAME TO pictures")
         with pytest.raises(HistorySchemaError, match="retinue migrate"):
             history.record([image()])
+
+
+def test_a_server_that_became_read_only_is_left(
+    history_url: str, worker_engine: Engine, engine: Engine, image: Make
+) -> None:
+    """As after a failover, when the old writer goes on as a reader and the name leads elsewhere."""
+    history = History(worker_engine)
+    history.record([image()])
+    with worker_engine.connect() as connection, psycopg.connect(history_url) as admin:
+        [old] = connection.execute(text("SELECT pg_backend_pid()")).one()
+        connection.rollback()
+        connection.execute(
+            text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        )  # this session alone: the next one is another server's, so to say
+        connection.commit()
+        assert admin.execute("SELECT count(*) FROM images").fetchone() == (1,)
+    with pytest.raises(HistoryUnavailableError, match="read-only"):
+        history.record([image("b.jpg")])
+    history.record([image("b.jpg")])
+    with worker_engine.connect() as connection:
+        assert connection.scalar(text("SELECT pg_backend_pid()")) != old
+
+
+_ABOUT_VALUES = {
+    "20": "case not found",
+    "21": "cardinality",
+    "22": "data",
+    "23": "integrity",
+    "27": "triggered data change",
+    "44": "check option",
+    "54": "program limit",
+    "P0": "raised by PL/pgSQL",
+}
+_STATES = sorted(
+    state
+    for state in {*_sqlcodes, "57P05", "58P03", "55P04", "ZZ000"}
+    if state[:2] not in {"00", "01", "02"}  # no errors
+    and state not in {"40001", "40P01"}  # tried again by the history itself
+)
+
+
+def test_only_an_error_about_values_blames_the_records(
+    history_url: str, engine: Engine, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every SQLSTATE that psycopg knows, and one that nobody does, from the server itself."""
+    with psycopg.connect(history_url) as connection:
+        connection.execute("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = NEW.key; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON images FOR EACH ROW EXECUTE FUNCTION refuse()
+        """)
+    blamed = set()
+    for state in _STATES:
+        try:
+            History(engine).record([image(state)])
+        except HistoryDataError:
+            blamed.add(state)
+        except HistoryUnavailableError:
+            pass
+    assert len(_STATES) > 200
+    assert blamed == {state for state in _STATES if state[:2] in _ABOUT_VALUES}
+
+
+def test_a_lone_surrogate_is_the_records_fault(engine: Engine) -> None:
+    with pytest.raises(HistoryDataError, match="lone surrogate"):
+        People(engine).of_collection("eu-west-1", "\ud800")
 
 
 def test_a_password_is_asked_for_at_each_connection(history_url: str) -> None:

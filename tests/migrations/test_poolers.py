@@ -1,6 +1,5 @@
 """A pooler between Retinue and the database: nothing may depend on a session."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -11,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from fakes.poolers import PGBOUNCER, pgbouncer, rotating_pooler
-from fakes.programs import ProgramsMissingError, ensure_programs
+from fakes.programs import skip_without
 from retinue_history import (
     ActivityReader,
     ConfigurationRecord,
@@ -52,19 +51,9 @@ POOLERS: dict[str, Pooler] = {
 @pytest.fixture(params=POOLERS)
 def pooler(request: pytest.FixtureRequest) -> Pooler:
     """A pooler that a history works through."""
-    _need_pgbouncer(request.param)
+    if request.param != "fake":
+        skip_without(PGBOUNCER)
     return POOLERS[request.param]
-
-
-def _need_pgbouncer(name: str) -> None:
-    if not name.startswith("pgbouncer"):
-        return
-    try:
-        ensure_programs(PGBOUNCER)
-    except ProgramsMissingError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -242,7 +231,7 @@ def test_the_encoding_is_ours_whatever_the_environment_says(
 
 
 def test_a_pooler_that_breaks_transactions_up_is_refused(history_url: str) -> None:
-    _need_pgbouncer("pgbouncer")
+    skip_without(PGBOUNCER)
     with pgbouncer(history_url, "statement") as url:
         for use in (check_schema, upgrade):
             with pytest.raises(HistorySetupError, match="let it pool transactions or sessions"):

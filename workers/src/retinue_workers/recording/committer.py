@@ -67,22 +67,14 @@ class Committer:
             self._budget.record(delivery.runs)
         await self._announce(delivery, new)
 
-    async def _commit(
-        self, deliveries: Sequence[Delivery]
-    ) -> Sequence[Mapping[int, RunRecord] | Exception]:
-        """Commit a group; if one delivery of it cannot be recorded, each in turn by itself."""
-        try:
-            recorded = await retry_until_available(
-                partial(self._write, deliveries),
-                unavailable=HistoryUnavailableError,
-                event="history_unavailable",
-                gate=self._gate,
-                cause="history",
-            )
-        except Exception as error:  # noqa: BLE001 - raised where the delivery comes from
-            if len(deliveries) == 1:
-                return [error]
-            return [one for each in deliveries for one in await self._commit([each])]
+    async def _commit(self, deliveries: Sequence[Delivery]) -> Sequence[Mapping[int, RunRecord]]:
+        recorded = await retry_until_available(
+            partial(self._write, deliveries),
+            unavailable=HistoryUnavailableError,
+            event="history_unavailable",
+            gate=self._gate,
+            cause="history",
+        )
         return [_new_runs(delivery, recorded) for delivery in deliveries]
 
     async def _write(self, deliveries: Sequence[Delivery]) -> dict[TaskKey, int]:
