@@ -86,4 +86,5 @@ def _check_schema(engine: Engine) -> None:
     try:
         check_schema(engine)
     except HistorySetupError as error:
+        engine.dispose()
         raise ConfigurationError(str(error)) from error

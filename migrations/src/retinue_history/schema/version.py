@@ -43,9 +43,9 @@ def refuse_other_encodings(connection: Connection) -> None:
     encoding = connection.scalar(text("SELECT current_setting('server_encoding')"))
     if encoding != "UTF8":
         raise HistorySetupError(
-            f"the database is in the encoding {encoding}, but S3's keys need UTF8: create one with "
-            "CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8', and set "
-            "RETINUE_DATABASE_URL to it"
+            f"the database is in the encoding {encoding}, but the history needs UTF8, as S3's keys "
+            "do. Create another with CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8' LOCALE "
+            "'C', and set RETINUE_DATABASE_URL to it"
         )
 
 
