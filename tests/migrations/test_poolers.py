@@ -236,3 +236,8 @@ def test_a_pooler_that_breaks_transactions_up_is_refused(history_url: str) -> No
         for use in (check_schema, upgrade):
             with pytest.raises(HistorySetupError, match="let it pool transactions or sessions"):
                 use(url)
+
+
+def test_a_parameter_that_the_pooler_refuses_is_named(pooled_url: str) -> None:
+    with pytest.raises(HistorySetupError, match=r"parameter: options.*take it out of the URL"):
+        check_schema(f"{pooled_url}?options=-c%20geqo%3Don")

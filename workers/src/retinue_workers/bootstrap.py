@@ -64,12 +64,14 @@ async def build_worker(settings: Settings) -> Worker:
         await threads.run(_check_schema, engine)
         await queue.connect()
 
-    await retry_until_available(
-        connect,
-        unavailable=(HistoryUnavailableError, QueueUnavailableError),
-        event="waiting_for_dependencies",
-    )
-    threads.close()
+    try:
+        await retry_until_available(
+            connect,
+            unavailable=(HistoryUnavailableError, QueueUnavailableError),
+            event="waiting_for_dependencies",
+        )
+    finally:
+        threads.close()
     return Worker(
         settings,
         plugins=plugins,

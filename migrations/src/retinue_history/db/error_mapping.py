@@ -38,7 +38,9 @@ _DATA_CLASSES = {
 _UNUSABLE = {"25006", "57P01", "57P02", "57P03", "57P05"}
 _UNUSABLE_CLASSES = {"08", "26"}
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
-_NO_TRANSACTIONS = "statement pooling"  # PgBouncer has no SQLSTATE for it
+# What poolers refuse, for which there is no SQLSTATE: PgBouncer, and Amazon RDS Proxy.
+_NO_TRANSACTIONS = "statement pooling"
+_NO_PARAMETER = ("unsupported startup parameter", "command-line options")
 
 
 def is_conflict(error: psycopg.Error | DBAPIError) -> bool:
@@ -81,6 +83,11 @@ def _meaning(error: BaseException | None) -> HistoryError:
         return HistorySetupError(
             f"the pooler before the database refuses transactions ({message}): let it pool "
             "transactions or sessions"
+        )
+    if any(refusal in message for refusal in _NO_PARAMETER):
+        return HistorySetupError(
+            f"the pooler before the database refuses a parameter ({message.strip()}): take it out "
+            "of the URL, and out of variables such as PGOPTIONS"
         )
     if state[:2] in _DATA_CLASSES or (not state and isinstance(error, psycopg.DataError)):
         return HistoryDataError(message)
