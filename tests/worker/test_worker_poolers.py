@@ -38,6 +38,32 @@ def test_two_workers_behind_a_pooler_burn_no_receive(
     assert not events & {"history_unavailable", "commit_rejected", "rate_limit_lease_lost"}
 
 
+def test_sessions_that_end_behind_a_pooler_burn_no_receive(
+    make_rig: MakeRig, database_url: str
+) -> None:
+    skip_without(PGBOUNCER)
+    end = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with pgbouncer(database_url, "transaction") as url:
+        engine = create_history_engine(url)
+        rig = make_rig(over=History(engine))
+        with (
+            rig.running({"echo": {"latency_ms": 2}}),
+            psycopg.connect(database_url, autocommit=True) as admin,
+        ):
+            for number in range(6):
+                for key in keys(30, f"round-{number}"):
+                    rig.upload(key)
+                eventually(lambda: len(rig.runs()) > 30 * number)  # noqa: B023 - called here
+                admin.execute(end)
+            rig.wait_until_empty(60)
+        engine.dispose()
+    assert rig.outcomes("echo") == ["succeeded"] * 180
+    assert not any(line.startswith(("hide", "dead")) for line in rig.queue.journal)
+
+
 def test_a_message_that_the_database_refuses_is_dead_alone_and_with_a_reason(
     make_rig: MakeRig, database_url: str, logged: list[Any]
 ) -> None:
