@@ -31,7 +31,8 @@ def advisory_lock(
         HistoryUnavailableError: Another process holds it.
     """
     deadline = time.monotonic() + timeout_seconds
-    with engine.connect() as connection:
+    read_committed = engine.execution_options(isolation_level="READ COMMITTED")
+    with read_committed.connect() as connection:
         connection.detach()
         while not connection.scalar(
             text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock}
