@@ -1,5 +1,6 @@
 """A database away holds the messages; it is never the image's fault."""
 
+import errno
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -247,6 +248,18 @@ def test_only_an_error_about_values_blames_the_records(
             pass
     assert len(_STATES) > 200
     assert blamed == {state for state in _STATES if state[:2] in _ABOUT_VALUES}
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+def test_a_shortage_is_not_the_records_fault(
+    engine: Engine, image: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    with pytest.raises(HistoryUnavailableError, match=type(error).__name__):
+        History(engine).record([image()])
 
 
 def test_a_lone_surrogate_is_the_records_fault(engine: Engine) -> None:

@@ -67,6 +67,8 @@ def map_errors() -> Iterator[None]:
         raise HistoryError(str(error)) from error
     except psycopg.Error as error:
         raise _meaning(error) from error
+    except (OSError, MemoryError) as error:  # too many open files, say
+        raise HistoryUnavailableError(f"the database can't be used: {error!r}") from error
     except UnicodeEncodeError as error:
         raise HistoryDataError(
             f"{error.object[:80]!r} contains a lone surrogate, which is not valid Unicode"
@@ -79,6 +81,8 @@ def _meaning(error: BaseException | None) -> HistoryError:
     message = _message(error)
     if state in _NOT_MIGRATED:
         return HistorySchemaError(f"{message}: run `retinue migrate`")
+    if state[:2] in _DATA_CLASSES or (not state and isinstance(error, psycopg.DataError)):
+        return HistoryDataError(message)
     if _NO_TRANSACTIONS in message:
         return HistorySetupError(
             f"the pooler before the database refuses transactions ({message}): let it pool "
@@ -89,8 +93,6 @@ def _meaning(error: BaseException | None) -> HistoryError:
             f"the pooler before the database refuses a parameter ({message.strip()}): take it out "
             "of the URL, and out of variables such as PGOPTIONS"
         )
-    if state[:2] in _DATA_CLASSES or (not state and isinstance(error, psycopg.DataError)):
-        return HistoryDataError(message)
     if state or isinstance(error, _AWAY):
         return HistoryUnavailableError(message)
     return HistoryError(message)

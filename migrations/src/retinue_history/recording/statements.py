@@ -39,7 +39,8 @@ ERASED = """
 """
 
 # The functions are in schema/sql/recording.sql, so that Postgres plans their statements once a
-# session, whichever session a pooler picks. Together they have fifty parameters: psycopg caches no parse of more.
+# session, whichever session a pooler picks. Together they have fifty parameters: psycopg caches no
+# parse of more.
 _IMAGES = f"record_images({', '.join(['%s'] * 18)})"
 _RUNS = f"record_runs({', '.join(['%s'] * 32)})"
 
