@@ -1,5 +1,6 @@
 """A database away holds the messages; it is never the image's fault."""
 
+import errno
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -8,10 +9,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.errors import _sqlcodes
 from retinue_history import (
+    ConfigurationRecord,
     History,
+    HistoryDataError,
     HistorySchemaError,
     HistoryUnavailableError,
+    People,
     create_history_engine,
 )
 from sqlalchemy import Engine, text
@@ -181,6 +186,85 @@ def test_a_right_that_is_missing_or_a_table(
         admin.execute("ALTER TABLE images RENAME TO pictures")
         with pytest.raises(HistorySchemaError, match="retinue migrate"):
             history.record([image()])
+
+
+@pytest.mark.parametrize("is_hot", [True, False])
+def test_a_server_that_became_read_only_is_left(
+    worker_engine: Engine, image: Make, is_hot: bool
+) -> None:
+    """As after a failover, when the old writer goes on as a reader and its name leads elsewhere."""
+    history = History(worker_engine)
+
+    def write() -> None:
+        if is_hot:  # without SQLAlchemy
+            history.record([image()])
+        else:
+            history.record_configurations([ConfigurationRecord("labels", "1", "f", {})])
+
+    write()
+    with worker_engine.connect() as connection:  # the only one of the pool
+        connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+        connection.commit()
+    with pytest.raises(HistoryUnavailableError, match="read-only"):
+        write()
+    write()
+
+
+_ABOUT_VALUES = {
+    "20": "case not found",
+    "21": "cardinality",
+    "22": "data",
+    "23": "integrity",
+    "27": "triggered data change",
+    "44": "check option",
+    "54": "program limit",
+    "P0": "raised by PL/pgSQL",
+}
+_STATES = sorted(
+    state
+    for state in {*_sqlcodes, "57P05", "58P03", "55P04", "ZZ000"}
+    if state[:2] not in {"00", "01", "02"}  # no errors
+    and state not in {"40001", "40P01"}  # tried again by the history itself
+)
+
+
+def test_only_an_error_about_values_blames_the_records(
+    history_url: str, engine: Engine, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every SQLSTATE that psycopg knows, and one that nobody does, from the server itself."""
+    with psycopg.connect(history_url) as connection:
+        connection.execute("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = NEW.key; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON images FOR EACH ROW EXECUTE FUNCTION refuse()
+        """)
+    blamed = set()
+    for state in _STATES:
+        try:
+            History(engine).record([image(state)])
+        except HistoryDataError:
+            blamed.add(state)
+        except HistoryUnavailableError:
+            pass
+    assert len(_STATES) > 200
+    assert blamed == {state for state in _STATES if state[:2] in _ABOUT_VALUES}
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+def test_a_shortage_is_not_the_records_fault(
+    engine: Engine, image: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    with pytest.raises(HistoryUnavailableError, match=type(error).__name__):
+        History(engine).record([image()])
+
+
+def test_a_lone_surrogate_is_the_records_fault(engine: Engine) -> None:
+    with pytest.raises(HistoryDataError, match="lone surrogate"):
+        People(engine).of_collection("eu-west-1", "\ud800")
 
 
 def test_a_password_is_asked_for_at_each_connection(history_url: str) -> None:

@@ -316,6 +316,25 @@ async def test_a_rejected_commit_requeues_its_message_alone(
     assert (line["exc_info"] is not None) == is_bug
 
 
+async def test_a_message_that_cannot_be_looked_up_is_requeued_alone(
+    logged: list[dict[str, Any]],
+) -> None:
+    async with dispatching(Scripted(max_concurrency=4)) as rig:
+        real = rig.history.erased
+
+        def erased(images: Any) -> Any:
+            if any(image.key == "bad.jpg" for image in images):
+                raise HistoryDataError("untranslatable")
+            return real(images)
+
+        rig.history.erased = erased
+        await rig.handle(*(rig.upload(key) for key in ("a.jpg", "bad.jpg", "c.jpg")))
+        assert rig.codes() == ["succeeded"] * 2
+        assert rig.queue.receive_counts() == {"message-2": 1}
+    [line] = [entry for entry in logged if entry["event"] == "commit_rejected"]
+    assert (line["reason"], line["next"]) == ("untranslatable", "delivered again")
+
+
 # Retries.
 
 

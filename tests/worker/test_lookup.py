@@ -10,7 +10,7 @@ import pytest
 from fakes import work
 from fakes.history import MemoryHistory
 from fakes.waiting import until
-from retinue_history import DetectionRecord, DetectionSummary
+from retinue_history import DetectionRecord, DetectionSummary, HistoryDataError
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.recording.lookup import GROUP, Lookup, Wanted
@@ -96,6 +96,29 @@ async def test_what_is_done_is_not_asked_about_erasure(history: Asked) -> None:
 async def test_nothing_wanted_is_no_question(history: Asked) -> None:
     assert await pending(history, []) == [[]]
     assert history.questions == []
+
+
+async def test_a_question_that_the_history_refuses_fails_alone(history: Asked) -> None:
+    real = history.done
+
+    def done(attempts: Any) -> Any:
+        if any(event_id == "odd" for _, event_id in attempts):
+            raise HistoryDataError("odd")
+        return real(attempts)
+
+    history.done = done  # type: ignore[method-assign]
+    threads = DaemonThreads("history", 2)
+    lookup = Lookup(history, threads, ReceiveGate())
+    questions = [[wanted("a.jpg")], [wanted("b.jpg", event_id="odd")], [wanted("c.jpg")]]
+    answers = await asyncio.gather(*map(lookup.pending, questions), return_exceptions=True)
+    threads.close()
+    assert [
+        str(answer) if isinstance(answer, Exception) else len(answer) for answer in answers
+    ] == [
+        1,
+        "odd",
+        1,
+    ]
 
 
 async def test_a_history_away_closes_the_gate_and_is_asked_again(history: Asked) -> None:

@@ -2,12 +2,18 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 from fakes.plugin import Gate, LeavesAtStart
 from fakes.rig import Rig
 from fakes.waiting import eventually, worker_threads
+from psycopg import sql
+from pydantic import SecretStr
 from retinue_sdk import ConfigurationError
+from retinue_workers.bootstrap import build_worker
 from retinue_workers.intake.s3 import ObjectStore
+from retinue_workers.settings.settings import Settings
+from sqlalchemy import make_url
 
 
 @pytest.mark.parametrize(
@@ -95,3 +101,27 @@ def test_a_client_of_s3_is_made_at_the_start_if_a_detector_needs_one(
     with memory_rig.running({detector: {}}) as worker:
         del worker
     assert bool(connected) is made
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_that_cannot_hold_every_key_is_refused(
+    postgres_server: str, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    name = sql.Identifier(f"worker_{encoding.lower()}")
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LOCALE 'C'")
+        connection.execute(create.format(name, encoding))
+        url = make_url(postgres_server).set(database=f"worker_{encoding.lower()}")
+        settings = Settings(
+            queue_url="http://127.0.0.1:1/queue",
+            database_url=SecretStr(url.render_as_string(hide_password=False)),
+            detectors={"echo": {}},
+        )
+        try:
+            with pytest.raises(ConfigurationError, match=f"{encoding}.*needs UTF8"):
+                await build_worker(settings)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))

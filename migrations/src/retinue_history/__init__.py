@@ -41,6 +41,7 @@ from retinue_history.db.errors import (
     HistoryDataError,
     HistoryError,
     HistorySchemaError,
+    HistorySetupError,
     HistoryUnavailableError,
     QueryError,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "HistoryDataError",
     "HistoryError",
     "HistorySchemaError",
+    "HistorySetupError",
     "HistoryUnavailableError",
     "HostedModel",
     "ImageErasures",

@@ -6,7 +6,7 @@ import structlog
 from retinue_aws import AwsClient
 from retinue_history import (
     History,
-    HistorySchemaError,
+    HistorySetupError,
     HistoryUnavailableError,
     ModelSessions,
     check_schema,
@@ -36,7 +36,7 @@ async def build_worker(settings: Settings) -> Worker:
     """Build a worker from settings, waiting for the database and the queue if they are away.
 
     Raises:
-        ConfigurationError: A setting is missing or wrong, or the schema is not migrated.
+        ConfigurationError: A setting is missing or wrong, or the database isn't set up.
     """
     queue_url = settings.require_queue_url()
     database_url = settings.require_database_url()
@@ -64,12 +64,14 @@ async def build_worker(settings: Settings) -> Worker:
         await threads.run(_check_schema, engine)
         await queue.connect()
 
-    await retry_until_available(
-        connect,
-        unavailable=(HistoryUnavailableError, QueueUnavailableError),
-        event="waiting_for_dependencies",
-    )
-    threads.close()
+    try:
+        await retry_until_available(
+            connect,
+            unavailable=(HistoryUnavailableError, QueueUnavailableError),
+            event="waiting_for_dependencies",
+        )
+    finally:
+        threads.close()
     return Worker(
         settings,
         plugins=plugins,
@@ -85,5 +87,6 @@ async def build_worker(settings: Settings) -> Worker:
 def _check_schema(engine: Engine) -> None:
     try:
         check_schema(engine)
-    except HistorySchemaError as error:
+    except HistorySetupError as error:
+        engine.dispose()
         raise ConfigurationError(str(error)) from error

@@ -7,13 +7,16 @@ from typing import Any
 import psycopg
 from sqlalchemy import Engine
 
+from retinue_history.db.error_mapping import is_session_unusable
+
 
 @contextmanager
 def autocommit_connection(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
     """Take a psycopg connection from the engine's pool, in autocommit mode.
 
     The worker's hot statements bypass SQLAlchemy, whose work around a statement costs more than
-    psycopg's own, and save the round trips to begin and to commit.
+    psycopg's own, and save the round trips to begin and to commit. Behind a pooler, each of them
+    can run in another session, perhaps one that doesn't have the engine's time limit.
 
     Raises:
         psycopg.Error: The statement failed, or the database can't be reached.
@@ -26,7 +29,7 @@ def autocommit_connection(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
         yield connection
         connection.autocommit = False
     except psycopg.Error as error:
-        if connection.closed:
+        if connection.closed or is_session_unusable(error):
             pooled.invalidate(error)
         else:
             connection.autocommit = False

@@ -25,20 +25,11 @@ DONE = """
     ))
 """
 
-# The successful run of each key with what it found: one row with nulls if it found nothing.
 SUMMARIES = """
-    SELECT
-        runs.image_id, runs.detector, runs.detector_version, runs.fingerprint,
-        detections.kind, detections.label, detections.confidence
-    FROM unnest(
+    SELECT * FROM find_summaries(
         %(image_id)s::uuid[], %(detector)s::text[], %(detector_version)s::text[],
         %(fingerprint)s::text[]
-    ) AS asked (image_id, detector, detector_version, fingerprint)
-    JOIN runs USING (image_id, detector, detector_version, fingerprint)
-    LEFT JOIN detections
-        ON detections.run_id = runs.run_id AND detections.detected_at = runs.started_at
-    WHERE runs.outcome = 'succeeded'
-    ORDER BY runs.run_id, detections.ordinal
+    )
 """
 
 ERASED = """
@@ -48,7 +39,8 @@ ERASED = """
 """
 
 # The functions are in schema/sql/recording.sql, so that Postgres plans their statements once a
-# connection. Together they have fifty parameters: psycopg caches no parse of more.
+# session, whichever session a pooler picks. Together they have fifty parameters: psycopg caches no
+# parse of more.
 _IMAGES = f"record_images({', '.join(['%s'] * 18)})"
 _RUNS = f"record_runs({', '.join(['%s'] * 32)})"
 

@@ -8,7 +8,7 @@ from sqlalchemy import URL, Connection, Engine, text
 
 from retinue_history.db.engine import connected
 from retinue_history.db.error_mapping import map_errors
-from retinue_history.db.errors import HistorySchemaError
+from retinue_history.db.errors import HistorySchemaError, HistorySetupError
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +34,30 @@ def known_revisions() -> tuple[str, ...]:
     return tuple(sorted(path.name[1:5] for folder in REVISIONS for path in folder.glob(pattern)))
 
 
+def refuse_other_encodings(connection: Connection) -> None:
+    """Refuse a database that can't hold every text.
+
+    Raises:
+        HistorySetupError: Its encoding isn't UTF8; the message says what to do.
+    """
+    encoding = connection.scalar(text("SELECT current_setting('server_encoding')"))
+    if encoding != "UTF8":
+        raise HistorySetupError(
+            f"the database is in the encoding {encoding}, but the history needs UTF8, as S3's keys "
+            "do. Create another with CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8' LOCALE "
+            "'C', and set RETINUE_DATABASE_URL to it"
+        )
+
+
 def current_revision(database: Engine | URL | str) -> str | None:
     """Return the revision of a database; ``None`` if it was never migrated.
 
     Raises:
+        HistorySetupError: The database is in another encoding than UTF8.
         HistoryUnavailableError: The database cannot be reached.
     """
     with map_errors(), connected(database) as connection:
+        refuse_other_encodings(connection)
         return revision_of(connection)
 
 
@@ -60,6 +77,7 @@ def check_schema(database: Engine | URL | str) -> None:
 
     Raises:
         HistorySchemaError: It is older or holds no history; the message says what to do.
+        HistorySetupError: It is in another encoding than UTF8, or its pooler refuses transactions.
         HistoryUnavailableError: It can't be reached.
     """
     current, head = current_revision(database), head_revision()

@@ -4,16 +4,16 @@ Every step runs in short transactions, and can be interrupted and repeated. None
 lock that isn't free within a second is given up and requested again.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from retinue_history.db.advisory_lock import advisory_lock
+from retinue_history.db.engine import without_statement_limit
 from retinue_history.db.error_mapping import map_errors
-from retinue_history.db.errors import HistoryUnavailableError
 from retinue_history.db.lock_retry import LOCK_TIMEOUT, retry_on_lock_timeout
 from retinue_history.privacy.label_pruning import prune_labels
 from retinue_history.schema.version import check_schema
@@ -66,7 +66,12 @@ def maintain(
     """
     check_schema(engine)
     now = datetime.now(UTC)
-    with map_errors(), _alone(engine) as connection:
+    engine = without_statement_limit(engine)
+    with (
+        map_errors(),
+        advisory_lock(engine, _LOCK, refusal="another process is maintaining this database"),
+        engine.connect() as connection,
+    ):
         _add_months(connection, dry_run, tell)
         if keep.detections_months is not None:
             _drop_months(connection, months_before(now, keep.detections_months), dry_run, tell)
@@ -170,19 +175,3 @@ def _with_lock_retry(
             return list(result.scalars()) if result.returns_rows else []
 
     return retry_on_lock_timeout(transaction, tries=_TRIES)
-
-
-@contextmanager
-def _alone(engine: Engine) -> Iterator[Connection]:
-    """Open a connection that holds the maintenance lock until it is closed."""
-    with engine.connect() as connection:
-        with connection.begin():
-            connection.execute(text("SET statement_timeout = 0"))
-            if not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
-                raise HistoryUnavailableError("another process is maintaining this database")
-        try:
-            yield connection
-            with connection.begin():  # the server may notice late that the session ended
-                connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
-        finally:
-            connection.invalidate()  # releases the lock even if the connection is broken

@@ -25,7 +25,7 @@ from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import DetectorRunner
 from retinue_workers.dispatch.routing.decide import Skip
 from retinue_workers.dispatch.routing.router import Earlier, Peers, Router
-from retinue_workers.intake.inbox import Inbox
+from retinue_workers.intake.inbox import Inbox, Lease
 from retinue_workers.intake.prefetch import Hold, Prefetch
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.s3_event import MalformedEventError, ParsedBody, parse
@@ -119,12 +119,15 @@ class Dispatcher:
     async def handle(self, message: Message) -> None:
         """Process one message: events, tasks, results, commit, delete."""
         async with self._inbox.lease(message) as lease:
-            delivery = await self._detect(message, self._parse(message))
+            try:
+                delivery = await self._detect(message, self._parse(message))
+            except HistoryError as error:  # of the lookup
+                await self._reject(message, lease, error)
+                return
             try:
                 await self._committer.commit(delivery)
             except Exception as error:  # noqa: BLE001 - logged, with its traceback if it is a bug
-                _log_rejected(message, error)
-                await lease.requeue(requeue_seconds(message.receive_count))
+                await self._reject(message, lease, error)
                 return
             if delivery.requeue_after_seconds is None:
                 await lease.delete()
@@ -170,9 +173,21 @@ class Dispatcher:
                 message_id=message.message_id,
                 receive_count=message.receive_count,
                 problem=problem,
-                next="dead-letter queue" if self._is_last(message) else "delivered again",
+                next=self._next(message),
             )
         return events
+
+    async def _reject(self, message: Message, lease: Lease, error: Exception) -> None:
+        """Requeue a message that the history refuses, and say why."""
+        log.error(
+            "commit_rejected",
+            message_id=message.message_id,
+            receive_count=message.receive_count,
+            reason=str(error),
+            next=self._next(message),
+            exc_info=None if isinstance(error, HistoryError) else error,  # anything else is a bug
+        )
+        await lease.requeue(requeue_seconds(message.receive_count))
 
     async def _plan(self, message: Message, events: Sequence[ImageEvent]) -> Sequence[_ImageWork]:
         """Return the tasks for each image: one for each detector that is not done with it."""
@@ -282,6 +297,10 @@ class Dispatcher:
         """Return whether SQS would move the message to the dead letters next time."""
         return message.receive_count >= self._max_receive_count
 
+    def _next(self, message: Message) -> str:
+        """Return, for the log, what SQS does with a message that isn't deleted."""
+        return "dead-letter queue" if self._is_last(message) else "delivered again"
+
     @contextmanager
     def _cancellable_here(self) -> Iterator[None]:
         """Let ``cancel_waiting`` cancel the current task inside the block."""
@@ -317,16 +336,6 @@ def _is_cancelled() -> bool:
     """Return whether the worker stops: a detector's call absorbed the cancellation."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _log_rejected(message: Message, error: Exception) -> None:
-    log.error(
-        "commit_rejected",
-        message_id=message.message_id,
-        receive_count=message.receive_count,
-        reason=str(error),
-        exc_info=None if isinstance(error, HistoryError) else error,  # anything else is a bug
-    )
 
 
 def _log_requeue(task: Task, requeue: Requeue) -> None:

@@ -56,6 +56,9 @@ class Lookup:
         """Return what is neither done already nor about an image erased on request.
 
         The history would not take runs about erased images, so no detector looks at them.
+
+        Raises:
+            HistoryDataError: The history can't hold one of the texts; other questions are answered.
         """
         return await self._questions.submit(wanted) if wanted else ()
 

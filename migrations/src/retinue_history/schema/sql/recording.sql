@@ -292,3 +292,32 @@ COMMENT ON FUNCTION record_runs(
     'Records runs with their detections and charges, given as one array a column. of_runs and '
     'charged_runs are positions of runs, from 1. Returns the run ids in the order of the runs, null '
     'for those that were recorded before';
+
+CREATE FUNCTION find_summaries(
+    image_ids uuid[], detectors text[], detector_versions text[], fingerprints text[]
+) RETURNS TABLE (
+    image_id uuid, detector text, detector_version text, fingerprint text,
+    kind text, label text, confidence double precision
+)
+    LANGUAGE plpgsql STABLE
+    -- Planning for each month of detections takes far longer than reading one.
+    SET plan_cache_mode = force_generic_plan
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT
+        runs.image_id, runs.detector, runs.detector_version, runs.fingerprint,
+        detections.kind, detections.label, detections.confidence
+    FROM unnest(image_ids, detectors, detector_versions, fingerprints)
+        AS asked (image_id, detector, detector_version, fingerprint)
+    JOIN runs USING (image_id, detector, detector_version, fingerprint)
+    LEFT JOIN detections
+        ON detections.run_id = runs.run_id AND detections.detected_at = runs.started_at
+    WHERE runs.outcome = 'succeeded'
+    ORDER BY runs.run_id, detections.ordinal;
+END $$;
+
+COMMENT ON FUNCTION find_summaries(uuid[], text[], text[], text[]) IS
+    'What the successful runs of these run keys found; one row with nulls if a run found nothing';
