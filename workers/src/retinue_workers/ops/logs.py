@@ -70,10 +70,8 @@ def configure(
         )
     )
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
     ]
     if log_format == "json":
         shared.append(structlog.processors.format_exc_info)
