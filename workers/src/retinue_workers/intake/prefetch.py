@@ -81,7 +81,10 @@ class Prefetch:
         """
         if is_loaded(image, wanted):
             return None
-        return await self._threads.run(_load, image, wanted)
+        try:
+            return await self._threads.run(_load, image, wanted)
+        except Exception as error:  # noqa: BLE001 - no thread can be started
+            return error
 
     def close(self) -> None:
         """End the threads."""
