@@ -207,7 +207,7 @@ class Worker:
             self._budget.keep_reading(),
             self._limiter.keep_leases(),
             self._controllers.run(),
-            self._standstill.watch(self._life_threads),
+            self._standstill.watch(),
         ):
             self._run_in_background(coroutine)
         try:

@@ -66,18 +66,22 @@ class Standstill:
             return ""
         return f"standing still for {seconds:.0f} s with {self.waiting()} messages waiting"
 
-    async def watch(self, threads: DaemonThreads) -> None:
-        """Look, until cancelled, whether messages wait in the queue.
+    async def watch(self) -> None:
+        """Look, until cancelled, whether messages wait in the queue."""
+        threads = DaemonThreads("standstill", 1)
+        try:
+            while True:
+                await self.look(threads)
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            threads.close()
+
+    async def look(self, threads: DaemonThreads) -> None:
+        """Look once whether messages wait; log it if they have for long.
 
         Args:
             threads: Where the queue is asked.
         """
-        while True:
-            await self.look(threads)
-            await asyncio.sleep(LOOK_SECONDS)
-
-    async def look(self, threads: DaemonThreads) -> None:
-        """Look once whether messages wait; log it if they have for long."""
         idle_seconds = self._clock() - self._since
         self._visible = 0
         if self._queue_depth is not None and idle_seconds >= LOOK_SECONDS:
