@@ -25,7 +25,7 @@ from retinue_workers.intake.sqs import Queue
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.rate_limits.shared_limiter import SharedRateLimiter
 from retinue_workers.limits.receive_gate import ReceiveGate
-from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.limits.threads import DaemonThreads, NoThreadError
 from retinue_workers.ops.health import Liveness
 from retinue_workers.ops.metrics import Metrics
 from retinue_workers.ops.standstill import Standstill
@@ -320,7 +320,7 @@ class Worker:
                 for runner in self._runners
             ]
             await self._threads.run(self._history.record_configurations, records)
-        except (HistoryError, TypeError, ValueError) as error:
+        except (HistoryError, NoThreadError, TypeError, ValueError) as error:
             log.warning("configurations_not_recorded", reason=str(error))
 
 

@@ -9,7 +9,7 @@ from typing import Self
 import structlog
 from retinue_sdk import DetectorError, Image, Input
 
-from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.limits.threads import DaemonThreads, NoThreadError
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ class Prefetch:
             return None
         try:
             return await self._threads.run(_load, image, wanted)
-        except Exception as error:  # noqa: BLE001 - no thread can be started
+        except NoThreadError as error:
             return error
 
     def close(self) -> None:
