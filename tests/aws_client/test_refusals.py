@@ -86,6 +86,26 @@ def test_a_request_that_began_before_the_refusal_proves_nothing(
         objects.record_served("known", began)
 
 
+def test_without_a_remembered_object_others_are_looked_for(objects: RefusedObjects[str]) -> None:
+    replies = told(a=REFUSED, b=REFUSED, c=UNKNOWN, d=SERVED)
+    assert objects.judge("a", replies, lambda: ["a", "b", "c"]) is Verdict.UNDECIDED
+    assert objects.judge("a", replies, lambda: ["a", "b", "c", "d"]) is Verdict.ALONE
+
+
+def test_if_those_remembered_are_refused_no_others_are_looked_for(
+    objects: RefusedObjects[str],
+) -> None:
+    serve(objects, "known")
+    replies = told(a=REFUSED, known=REFUSED, d=SERVED)
+    assert objects.judge("a", replies, lambda: ["d"]) is Verdict.UNDECIDED
+
+
+def test_if_those_remembered_are_gone_others_are_looked_for(objects: RefusedObjects[str]) -> None:
+    serve(objects, "known")
+    replies = told(a=REFUSED, known=UNKNOWN, d=SERVED)
+    assert objects.judge("a", replies, lambda: ["d"]) is Verdict.ALONE
+
+
 def test_what_is_remembered_is_bounded(objects: RefusedObjects[str]) -> None:
     asked = []
 

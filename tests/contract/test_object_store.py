@@ -18,6 +18,8 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 from fakes.object_store import MemoryS3, client_error
+from retinue_aws import neighbours
+from retinue_aws.refusals import NEIGHBOURS
 from retinue_cli.local import AwsEndpoint
 from retinue_sdk import (
     DetectorError,
@@ -308,12 +310,17 @@ def test_a_refusal_of_all_that_ends_while_it_is_looked_into_blames_no_object() -
 # One object that is refused, or all of them.
 
 
-def refusing(answers: dict[str, tuple[str, int]]) -> tuple[MemoryS3, dict[str, ImageReference]]:
+OTHERS = ("folder/known.jpg", "elsewhere/other.jpg")
+
+
+def refusing(
+    answers: dict[str, tuple[str, int]], others: tuple[str, ...] = OTHERS
+) -> tuple[MemoryS3, dict[str, ImageReference]]:
     """An S3 that answers about some keys with an error, and its objects by key."""
     s3 = MemoryS3()
     s3.create_bucket(Bucket="b")
     client = cast("S3Client", s3)
-    objects = {key: put(client, "b", key) for key in (*answers, "known.jpg", "other.jpg")}
+    objects = {key: put(client, "b", key) for key in (*answers, *others)}
 
     def fault(_: str, key: str) -> None:
         if key in answers:
@@ -342,7 +349,7 @@ def test_an_object_that_is_refused_alone_is_to_blame(
 ) -> None:
     s3, objects = refusing({"a.jpg": (code, status)})
     ask = getattr(store(cast("S3Client", s3)), operation)
-    ask(objects["known.jpg"])
+    ask(objects["folder/known.jpg"])
     with pytest.raises(InvalidImageError, match=r"a\.jpg") as caught:
         ask(objects["a.jpg"])
     assert (caught.value.code, caught.value.retryable) == (blamed, True)
@@ -359,7 +366,7 @@ def test_without_another_object_it_is_not_decided_and_after_one_it_is(
     for _ in range(5):
         with pytest.raises(ObjectRefusedError, match=r"a\.jpg"):
             ask(objects["a.jpg"])
-    ask(objects["known.jpg"])
+    ask(objects["folder/known.jpg"])
     with pytest.raises(InvalidImageError) as caught:
         ask(objects["a.jpg"])
     assert caught.value.code == blamed
@@ -370,7 +377,7 @@ def test_if_all_are_refused_none_is_to_blame(operation: str) -> None:
     answers: dict[str, tuple[str, int]] = {}
     s3, objects = refusing(answers)
     ask = getattr(store(cast("S3Client", s3)), operation)
-    ask(objects["known.jpg"])
+    ask(objects["folder/known.jpg"])
     answers |= dict.fromkeys(objects, ("AccessDenied", 403))
     for _ in range(5):
         for reference in objects.values():
@@ -384,9 +391,9 @@ def test_if_all_are_refused_none_is_to_blame(operation: str) -> None:
 def test_the_object_that_was_served_last_may_be_gone() -> None:
     s3, objects = refusing({"a.jpg": ("AccessDenied", 403)})
     one = store(cast("S3Client", s3))
-    for key in ("known.jpg", "other.jpg"):
+    for key in ("folder/known.jpg", "elsewhere/other.jpg"):
         one.fetch(objects[key])
-    s3.delete_object(Bucket="b", Key="other.jpg")
+    s3.delete_object(Bucket="b", Key="elsewhere/other.jpg")
     with pytest.raises(InvalidImageError) as caught:
         one.fetch(objects["a.jpg"])
     assert caught.value.code == "access_denied"
@@ -396,7 +403,7 @@ def test_what_s3_serves_counts_even_if_it_is_no_image() -> None:
     s3, objects = refusing({"a.jpg": ("AccessDenied", 403)})
     one = store(cast("S3Client", s3), max_bytes=1)
     with pytest.raises(InvalidImageError, match="bytes"):
-        one.fetch(objects["known.jpg"])
+        one.fetch(objects["folder/known.jpg"])
     with pytest.raises(InvalidImageError) as caught:
         one.fetch(objects["a.jpg"])
     assert caught.value.code == "access_denied"
@@ -424,7 +431,32 @@ def test_what_no_object_is_to_blame_for_is_told_by_the_code(
 ) -> None:
     s3, objects = refusing({"a.jpg": (code, 400)})
     one = store(cast("S3Client", s3))
-    getattr(one, operation)(objects["known.jpg"])
+    getattr(one, operation)(objects["folder/known.jpg"])
     with pytest.raises(kind) as caught:
         getattr(one, operation)(objects["a.jpg"])
     assert not isinstance(caught.value, ObjectRefusedError)
+
+
+def test_a_neighbour_shows_that_the_object_is_to_blame_if_it_is_the_first() -> None:
+    s3, objects = refusing(
+        {"folder/a.jpg": ("AccessDenied", 403)}, (*OTHERS, "folder/b/c.jpg", "empty.jpg")
+    )
+    with pytest.raises(InvalidImageError) as caught:
+        store(cast("S3Client", s3)).fetch(objects["folder/a.jpg"])
+    assert caught.value.code == "access_denied"
+    s3.delete_object(Bucket="b", Key="folder/known.jpg")
+    with pytest.raises(ObjectRefusedError):
+        store(cast("S3Client", s3)).fetch(objects["folder/a.jpg"])
+
+
+def test_neighbours_are_a_few_objects_of_the_same_folder(s3: "S3Client", bucket: str) -> None:
+    assert neighbours(s3, bucket, "a.jpg") == []
+    assert neighbours(s3, "no-such-bucket", "a.jpg") == []
+    names = ["f/a b.jpg", "f/ä.jpg", "f/c.jpg", "f/deeper/d.jpg", "g.jpg", "f.jpg", "f/"]
+    for name in names:
+        put(s3, bucket, name, b"" if name == "f/" else DATA)
+    assert sorted(neighbours(s3, bucket, "f/c.jpg")) == [("f/a b.jpg", ETAG), ("f/ä.jpg", ETAG)]
+    assert neighbours(s3, bucket, "g.jpg") == [("f.jpg", ETAG)]
+    for number in range(20):
+        put(s3, bucket, f"h/{number}.jpg")
+    assert len(set(neighbours(s3, bucket, "h/3.jpg")) - {("h/3.jpg", ETAG)}) == NEIGHBOURS

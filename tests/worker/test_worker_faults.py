@@ -109,7 +109,7 @@ def test_a_refused_object_that_comes_first_waits_for_another(
 def test_refused_objects_that_fill_the_worker_keep_nothing_out(
     refused: Rig, logged: list[Any], in_flight: int
 ) -> None:
-    for key in [*keys(in_flight, "refused"), *keys(30)]:
+    for key in [*keys(in_flight, "refused/a"), *keys(30)]:
         refused.upload(key)
     refused.work_off({"bytes": {}}, max_in_flight=in_flight)
     assert recorded(logged) == {"access_denied": in_flight, "succeeded": 30}

@@ -2,16 +2,22 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 ObjectT = TypeVar("ObjectT")
 
-REMEMBERED = 8
+REMEMBERED = 4
 """How many objects that were served are kept for comparison: some of them may be gone by then."""
+
+NEIGHBOURS = 4
+"""How many objects of the same folder are tried if there is nothing to compare with."""
 
 ROUNDS = 5
 """How often S3 must serve another object and then refuse this one, in turns. While a changed policy
@@ -23,6 +29,9 @@ these cannot be asked for any more."""
 
 SUSPECTS = 1_000
 """How many refused objects are remembered until it is known why."""
+
+
+_ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 class Reply(Enum):
@@ -76,35 +85,61 @@ class RefusedObjects(Generic[ObjectT]):
             if self._suspects:
                 self._suspects.pop(one, None)
 
-    def judge(self, refused: ObjectT, ask: Callable[[ObjectT], Reply]) -> Verdict:
+    def judge(
+        self,
+        refused: ObjectT,
+        ask: Callable[[ObjectT], Reply],
+        find: Callable[[], Iterable[ObjectT]] = tuple,
+    ) -> Verdict:
         """Decide why S3 refuses an object.
 
         Args:
             refused: The object, which S3 has just refused.
             ask: Asks S3 for an object by the call that was refused.
+            find: Returns objects to compare with if none is remembered, as after a start.
         """
-        verdict = self._compare(refused, ask)
+        verdict = self._compare(refused, ask, find)
         with self._lock:
             if verdict is not Verdict.UNDECIDED:
                 self._suspects.pop(refused, None)
                 return verdict
             return self._note_suspect(refused)
 
-    def _compare(self, refused: ObjectT, ask: Callable[[ObjectT], Reply]) -> Verdict:
-        """Ask for objects that S3 served before and for the refused one, in turns."""
-        with self._lock:
-            known = [one for one in self._served if one != refused]
-        while known and ask(known[-1]) is not Reply.SERVED:
-            known.pop()  # it is gone, or refused for a reason of its own
-        if not known:
+    def _compare(
+        self,
+        refused: ObjectT,
+        ask: Callable[[ObjectT], Reply],
+        find: Callable[[], Iterable[ObjectT]],
+    ) -> Verdict:
+        """Ask for another object and for the refused one, in turns."""
+        other = self._find_served(refused, ask, find)
+        if other is None:
             return Verdict.UNDECIDED
         for number in range(ROUNDS):
-            if number and ask(known[-1]) is not Reply.SERVED:
+            if number and ask(other) is not Reply.SERVED:
                 return Verdict.UNDECIDED
             reply = ask(refused)
             if reply is not Reply.REFUSED:
                 return Verdict.PASSED if reply is Reply.SERVED else Verdict.UNDECIDED
         return Verdict.ALONE
+
+    def _find_served(
+        self,
+        refused: ObjectT,
+        ask: Callable[[ObjectT], Reply],
+        find: Callable[[], Iterable[ObjectT]],
+    ) -> ObjectT | None:
+        """Return another object that S3 serves now, if there is one."""
+        with self._lock:
+            known = [one for one in reversed(self._served) if one != refused]
+        replies = []
+        for one in known:
+            replies.append(ask(one))
+            if replies[-1] is Reply.SERVED:
+                return one
+        if Reply.REFUSED in replies:
+            return None
+        return next((one for one in find() if one != refused and ask(one) is Reply.SERVED), None)
 
     def _note_suspect(self, refused: ObjectT) -> Verdict:
         """Count a refusal, with the lock held, that comparing could not explain."""
@@ -122,3 +157,20 @@ class RefusedObjects(Generic[ObjectT]):
         if len(self._suspects) > SUSPECTS:
             self._suspects.popitem(last=False)
         return Verdict.UNDECIDED
+
+
+def neighbours(client: "S3Client", bucket: str, key: str) -> list[tuple[str, str]]:
+    """Return a few objects of the same folder, by key and ETag; none if they can't be listed."""
+    folder, slash, _ = key.rpartition("/")
+    try:
+        answer: Any = client.list_objects_v2(
+            Bucket=bucket, Prefix=folder + slash, Delimiter="/", MaxKeys=100
+        )
+        others = [
+            (one["Key"], one["ETag"].strip('"'))
+            for one in answer.get("Contents", ())
+            if one["Key"] != key and one["Size"] and one.get("StorageClass") not in _ARCHIVED
+        ]
+    except Exception:  # noqa: BLE001 - whatever it is, there is nothing to compare with
+        return []
+    return others[:: max(1, len(others) // NEIGHBOURS)][:NEIGHBOURS]

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
-from retinue_aws import RefusedObjects, Reply, Verdict
+from retinue_aws import RefusedObjects, Reply, Verdict, neighbours
 from retinue_sdk import (
     DetectorError,
     ImageReference,
@@ -155,7 +155,10 @@ def _refused(
             f"encrypted with a key), and the bucket must be in {region}, where Rekognition is "
             "called"
         )
-    match objects.judge(reference, partial(_reply, client, region, ask)):
+    verdict = objects.judge(
+        reference, partial(_reply, client, region, ask), partial(_neighbours, client, reference)
+    )
+    match verdict:
         case Verdict.ALONE:
             return InvalidImageError(
                 f"{says}. Other objects can be read", code=code, retryable=True
@@ -199,6 +202,11 @@ def _reply(client: "S3Client", region: str, ask: "_Ask", reference: ImageReferen
     except (BotoCoreError, OSError):
         return Reply.UNKNOWN
     return Reply.SERVED
+
+
+def _neighbours(client: "S3Client", reference: ImageReference) -> list[ImageReference]:
+    found = neighbours(client, reference.bucket, reference.key)
+    return [ImageReference(reference.bucket, key, etag=etag) for key, etag in found]
 
 
 def _named(reference: ImageReference) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
-from retinue_aws import RefusedObjects, Reply, Verdict
+from retinue_aws import RefusedObjects, Reply, Verdict, neighbours
 from retinue_sdk import (
     DetectorError,
     DetectorNotReadyError,
@@ -208,7 +208,10 @@ class ObjectStore:
             if explained := _explain(error, reference):
                 return explained
         code, needed = _code(error), _NEEDED[operation]
-        match self._refusals[operation].judge(reference, partial(self._ask, operation)):
+        verdict = self._refusals[operation].judge(
+            reference, partial(self._ask, operation), partial(self._neighbours, reference)
+        )
+        match verdict:
             case Verdict.PASSED:
                 return RetriableError(f"S3 refused {reference.uri}, and now does not")
             case Verdict.UNDECIDED:
@@ -239,6 +242,10 @@ class ObjectStore:
         code = _code(refusal)
         refused = code in _REFUSED | _WITHOUT_RIGHTS or code.startswith(_KMS)
         return Reply.REFUSED if refused else Reply.UNKNOWN
+
+    def _neighbours(self, reference: ImageReference) -> list[ImageReference]:
+        found = neighbours(self.connect(), reference.bucket, reference.key)
+        return [ImageReference(reference.bucket, key, etag=etag) for key, etag in found]
 
     def _refusal(self, operation: str, reference: ImageReference) -> ClientError | None:
         """Return S3's error about an object, of which a byte is read at most."""
