@@ -118,6 +118,18 @@ def test_another_error_is_none(error: BaseException) -> None:
     assert not is_shortage(error)
 
 
+class _BrokenError(OSError):
+    """An exception of a plugin that cannot be looked at."""
+
+    @property
+    def errno(self) -> int:  # type: ignore[override]
+        raise ValueError("no number")
+
+
+def test_an_error_that_cannot_be_looked_at_is_none() -> None:
+    assert not is_shortage(_BrokenError())
+
+
 def test_causes_in_a_circle_end() -> None:
     one, other = ValueError("a"), ValueError("b")
     one.__context__, other.__context__ = other, one

@@ -72,14 +72,17 @@ class Shortage(Hostile[ShortageOptions]):
                 self._images -= number
 
 
+class OutOfMemoryError(RuntimeError):
+    """As PyTorch's."""
+
+
 def shortage(what: str) -> Exception:
     """Return an error as a library would raise it."""
     match what:
         case "memory":
             return MemoryError("Unable to allocate 3.00 GiB for an array")
         case "cuda":
-            kind = type("OutOfMemoryError", (RuntimeError,), {})
-            return kind("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         case "onnx":
             return RuntimeError(
                 "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while "

@@ -7,7 +7,8 @@ import structlog
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
-"""How long a detector pauses after a shortage; twice as long after each in a row."""
+"""How long a detector pauses after a shortage; twice as long after each in a row that one image at
+a time met."""
 
 LONGEST_PAUSE_SECONDS = 30.0
 """The longest such pause."""
@@ -65,12 +66,13 @@ class LoadLimit:
         now = time.monotonic()
         if began_at < self._resumed_at:
             return max(0.0, self._resumed_at - now)
+        pause_seconds = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**self._in_a_row)
         if self.batch_size > 1:
             self.batch_size //= 2
         elif self.concurrency > 1:
             self.concurrency //= 2
-        pause_seconds = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**self._in_a_row)
-        self._in_a_row = min(self._in_a_row + 1, 10)
+        else:
+            self._in_a_row = min(self._in_a_row + 1, 10)
         self._quiet_seconds = min(LONGEST_QUIET_SECONDS, 2 * self._quiet_seconds)
         self._resumed_at = now + pause_seconds
         self._log(reason)

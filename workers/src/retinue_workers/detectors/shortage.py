@@ -49,6 +49,13 @@ _MOST_CAUSES = 20
 
 def is_shortage(error: BaseException) -> bool:
     """Return whether an error, or a cause of it, means that a resource has run out."""
+    try:
+        return _is_or_has(error)
+    except Exception:  # noqa: BLE001 - a plugin's class that is broken itself
+        return False
+
+
+def _is_or_has(error: BaseException) -> bool:
     if isinstance(error, ShortageError):
         return True
     causes = _chain(error)

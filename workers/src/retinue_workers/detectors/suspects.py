@@ -63,13 +63,13 @@ class Suspects:
             if self._suspects:
                 self._gate.open(self._cause)
         elif isinstance(value, ObjectRefusedError):
-            self._suspect(task, str(value))
+            self._suspect(task, _text(value))
             return answer
         elif is_shortage(value):
             is_images_fault, pause_seconds = self._note_shortage(task, answer, format_error(value))
             crashed = isinstance(value, DetectorCrashedError)
             shortage = ShortageError(
-                str(value) if crashed else format_error(value),
+                _text(value) if crashed else format_error(value),
                 retry_after_seconds=pause_seconds,
                 code="detector_crashed" if crashed else "resources_exhausted",
                 is_images_fault=is_images_fault,
@@ -108,6 +108,14 @@ class Suspects:
 
     def _suspect(self, task: Task, reason: str) -> None:
         if not self._suspects:
-            self._reason = reason  # that of the first, lest each of them be logged
+            self._reason = reason  # that of the first: each new one would be logged
         self._gate.close(self._cause, self._reason, probe=True)
         self._suspects.setdefault(task, self._passed)
+
+
+def _text(error: BaseException) -> str:
+    """Return an error's text, even if its class is a plugin's own and broken."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - its own text cannot be had
+        return format_error(error)

@@ -38,11 +38,11 @@ async def retry_until_available(
     Raises:
         Exception: Any other error of ``ask``.
     """
-    unavailable = unavailable if isinstance(unavailable, tuple) else (unavailable,)
+    kinds = unavailable if isinstance(unavailable, tuple) else (unavailable,)
     for failures in count(1):
         try:
             answer = await ask()
-        except (NoThreadError, *unavailable) as error:
+        except (NoThreadError, *kinds) as error:
             wait_seconds = backoff_seconds(failures - 1)
             log.warning(event, reason=str(error), next_try_seconds=round(wait_seconds, 1))
             if gate is not None and failures >= failures_before_closing:
