@@ -131,10 +131,12 @@ def _refused(
     """Return what S3's refusal means, after a comparison with other objects if that tells."""
     ask: _Ask = _head
     if isinstance(error, _ElsewhereError):
-        code = "bucket_in_other_region"
         says = (
             f"the bucket {reference.bucket} is in {error.region}, but Rekognition is called in "
             f"{region} and reads only buckets there: set the option region to {error.region}"
+        )
+        alone = InvalidImageError(
+            f"{says}. Other objects can be read", code="bucket_in_other_region", retryable=True
         )
     else:
         if error.operation_name != "HeadObject":
@@ -148,21 +150,24 @@ def _refused(
         if plain := _explain(error, reference, complaint):
             return plain
         s3_code = _code(error)
-        code = "kms_key_unavailable" if s3_code.startswith("KMS.") else "access_denied"
         says = (
             f"S3 refuses {reference.uri} ({s3_code}): the worker's role needs s3:GetObject, "
             "s3:GetObjectVersion and s3:ListBucket on the bucket (and kms:Decrypt if it is "
             f"encrypted with a key), and the bucket must be in {region}, where Rekognition is "
             "called"
         )
+        of_key = s3_code.startswith("KMS.")
+        alone = InvalidImageError(
+            f"{says}. Other objects can be read",
+            code="kms_key_unavailable" if of_key else "access_denied",
+            retryable=True,
+        )
     verdict = objects.judge(
         reference, partial(_reply, client, region, ask), partial(_neighbours, client, reference)
     )
     match verdict:
         case Verdict.ALONE:
-            return InvalidImageError(
-                f"{says}. Other objects can be read", code=code, retryable=True
-            )
+            return alone
         case Verdict.PASSED:
             return RetriableError(f"S3 refused {reference.uri}, and now does not")
     return ObjectRefusedError(says)

@@ -222,6 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
         """S3's GetObject, of which the plugin reads a byte."""
         stored, fault = self.server.endpoint.object(self.path)
         status, code = (404, "NoSuchKey") if stored is None else (206, None)
+        if self.server.endpoint.faults.head_object_status == 403:
+            status, code = 403, "AccessDenied"
         if fault is not None:
             status, code = fault.status, fault.code
         body = f"<Error><Code>{code}</Code></Error>".encode() if code else b"?"

@@ -39,10 +39,11 @@ async def retry_until_available(
         Exception: Any other error of ``ask``.
     """
     kinds = unavailable if isinstance(unavailable, tuple) else (unavailable,)
+    expected: tuple[type[Exception], ...] = (NoThreadError, *kinds)
     for failures in count(1):
         try:
             answer = await ask()
-        except (NoThreadError, *kinds) as error:
+        except expected as error:
             wait_seconds = backoff_seconds(failures - 1)
             log.warning(event, reason=str(error), next_try_seconds=round(wait_seconds, 1))
             if gate is not None and failures >= failures_before_closing:
