@@ -7,6 +7,7 @@
     └── DetectorError           something went wrong while detecting
         ├── RetriableError      wait, then try the same image again inside the worker
         ├── DetectorNotReadyError   stop receiving messages until the detector is ready again
+        │   └── ObjectRefusedError  the image's object is refused, perhaps others too: compare
         └── InvalidImageError   this image will never work: record a failed run, go on
 
 Any other exception is a bug in the detector: it is logged with its traceback and the message goes
@@ -110,6 +111,15 @@ class DetectorNotReadyError(TransientError):
         message: What is missing and what brings it back.
         retry_after_seconds: How long to wait before the next attempt, in seconds; ``None`` leaves
             it to the worker.
+    """
+
+
+class ObjectRefusedError(DetectorNotReadyError):
+    """The image's object is refused, and perhaps every other.
+
+    No image is blamed yet. The worker goes on with those it has, receives a few more messages at a
+    time, and asks about this image again. Once others can be read, raise ``InvalidImageError`` for
+    it instead.
     """
 
 

@@ -15,6 +15,7 @@ import uvloop
 from prometheus_client import generate_latest
 from retinue_history import HistoryError
 from retinue_sdk import ConfigurationError
+from retinue_sdk.cores import usable_cores
 
 from retinue_workers.bootstrap import build_worker
 from retinue_workers.intake.sqs import QueueUnavailableError
@@ -29,6 +30,9 @@ log = structlog.get_logger("retinue_workers")
 GARBAGE_OBJECTS = 10_000
 """How many new objects there must be before Python looks for cycles among them. With its own 700 a
 twelfth of the worker's time went there, and nearly all objects of an image are free by then."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""How many threads libraries of plugins start; by themselves they count the host's cores."""
 
 
 @click.command(
@@ -50,6 +54,8 @@ def worker(plugins_dir: Path | None) -> None:
     given = {} if plugins_dir is None else {"plugins_dir": plugins_dir}
     settings = Settings.load(**given)
     logs.configure(settings.log_format, settings.log_level)
+    for variable in THREAD_VARIABLES:
+        os.environ.setdefault(variable, str(usable_cores()))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
     try:

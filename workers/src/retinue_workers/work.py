@@ -150,6 +150,7 @@ class Task:
         is_last_receive: Whether SQS would move the message to its dead-letter queue next time.
         alone: Whether the image must not share a batch, because a batch with it raised.
         probes: How many calls about the image hung while the detector was unresponsive.
+        shortages: How often resources ran out while the image was the only one looked at.
         billed_units: What failed calls about the image were billed.
     """
 
@@ -160,6 +161,7 @@ class Task:
     is_last_receive: bool
     alone: bool = False
     probes: int = 0
+    shortages: int = 0
     billed_units: Decimal = Decimal(0)
 
 

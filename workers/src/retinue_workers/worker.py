@@ -25,9 +25,10 @@ from retinue_workers.intake.sqs import Queue
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.rate_limits.shared_limiter import SharedRateLimiter
 from retinue_workers.limits.receive_gate import ReceiveGate
-from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.limits.threads import DaemonThreads, NoThreadError
 from retinue_workers.ops.health import Liveness
 from retinue_workers.ops.metrics import Metrics
+from retinue_workers.ops.standstill import Standstill
 from retinue_workers.ops.task_protection import TaskProtection
 from retinue_workers.recording.committer import Committer
 from retinue_workers.recording.lookup import Lookup
@@ -78,7 +79,8 @@ class Worker:
         store: Where images come from.
         history: Where runs go.
         sessions: Leases of hosted models; needed if the settings name models.
-        queue_depth: Reads what the queue holds; needed if the settings name models.
+        queue_depth: Reads what the queue holds; needed if the settings name models, and to tell
+            whether messages wait while none is received.
 
     Attributes:
         metrics: What the worker counts and times.
@@ -114,11 +116,16 @@ class Worker:
             heartbeat_seconds=settings.heartbeat_seconds,
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
+        self._standstill = Standstill(lambda: len(self._inbox), queue_depth)
         self.metrics = Metrics(
-            in_flight=lambda: len(self._inbox), pause_reasons=lambda: len(gate.reasons())
+            in_flight=lambda: len(self._inbox),
+            pause_reasons=lambda: len(gate.reasons()),
+            standstill_seconds=self._standstill.seconds,
         )
         self.liveness = Liveness(
-            STUCK_SECONDS + settings.detector_timeout_seconds + settings.retry_window_seconds, gate
+            STUCK_SECONDS + settings.detector_timeout_seconds + settings.retry_window_seconds,
+            gate,
+            standstill=self._standstill.text,
         )
         self._protection = TaskProtection.of_this_task(self._inbox)
         self._observers = Observers(plugins)
@@ -200,6 +207,7 @@ class Worker:
             self._budget.keep_reading(),
             self._limiter.keep_leases(),
             self._controllers.run(),
+            self._standstill.watch(),
         ):
             self._run_in_background(coroutine)
         try:
@@ -252,6 +260,8 @@ class Worker:
             self.metrics.received(messages, time.time())
             if messages or not len(self._inbox):
                 self.liveness.record_progress()  # otherwise what it holds may be stuck
+            if len(self._inbox) == len(messages):
+                self._standstill.record_progress()  # it held none
             if messages and self._protection is not None:
                 self._protection.note_messages()
             for message in messages:
@@ -265,6 +275,7 @@ class Worker:
         except Exception:  # a bug must not end in silence; the message has been requeued
             log.exception("message_failed", message_id=message.message_id)
         self.liveness.record_progress()
+        self._standstill.record_progress()
 
     def _run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -309,7 +320,7 @@ class Worker:
                 for runner in self._runners
             ]
             await self._threads.run(self._history.record_configurations, records)
-        except (HistoryError, TypeError, ValueError) as error:
+        except (HistoryError, NoThreadError, TypeError, ValueError) as error:
             log.warning("configurations_not_recorded", reason=str(error))
 
 

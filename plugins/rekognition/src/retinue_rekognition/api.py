@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 from botocore.session import Session
-from retinue_aws import Answer, AwsClient, new_session
+from retinue_aws import Answer, AwsClient, RefusedObjects, new_session
 from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
 
 from retinue_rekognition.errors import CredentialsError, explained
@@ -126,12 +126,15 @@ class Api:
                 await clients.aclose()
         return _checked(operation, answer, clients.members(operation))
 
-    async def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
+    async def why_unreadable(
+        self, reference: ImageReference, complaint: str, objects: RefusedObjects[ImageReference]
+    ) -> DetectorError:
         """Ask S3 why Rekognition couldn't read an object.
 
         Args:
             reference: The object.
             complaint: What Rekognition answered.
+            objects: Objects that it read.
 
         Raises:
             DetectorError: S3 can't be asked.
@@ -141,7 +144,7 @@ class Api:
             if clients.s3 is None:
                 clients.s3 = await asyncio.to_thread(self._s3_client, clients.session)
         return await asyncio.to_thread(
-            why_unreadable, clients.s3, reference, self.region, complaint
+            why_unreadable, clients.s3, reference, self.region, complaint, objects
         )
 
     async def _connected(self) -> _Clients:

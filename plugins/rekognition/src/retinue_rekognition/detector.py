@@ -7,6 +7,7 @@ from functools import cached_property
 from io import BytesIO
 from typing import Any, ClassVar, TypeVar
 
+from retinue_aws import RefusedObjects
 from retinue_sdk import (
     AsyncDetector,
     Capabilities,
@@ -71,6 +72,7 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
         self._api: Api | None = None
         self._checking_options = asyncio.Lock()
         self._options_valid_until = 0.0
+        self._objects: RefusedObjects[ImageReference] = RefusedObjects()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -156,13 +158,17 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
         Raises:
             DetectorError: Rekognition couldn't look at it.
         """
+        asked_at = time.monotonic()
         try:
             try:
-                return await self.look(image)
+                findings = await self.look(image)
             except UnreadableObjectError as error:
                 raise await self.why_unreadable(image.reference, str(error)) from error
         except ConfigurationError as error:  # the worker runs: too late to refuse the start
             raise DetectorNotReadyError(str(error)) from error
+        if self.options.send == "reference":
+            self._objects.record_served(image.reference, asked_at)
+        return findings
 
     @abstractmethod
     async def look(self, image: Image) -> Findings:
@@ -189,7 +195,7 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
 
     async def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
         """Return why Rekognition couldn't read the image from S3."""
-        return await self.api.why_unreadable(reference, complaint)
+        return await self.api.why_unreadable(reference, complaint, self._objects)
 
     async def check_options(
         self, operation: str, parameters: dict[str, Any], complaint: DetectorError

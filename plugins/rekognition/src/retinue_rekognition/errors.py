@@ -1,5 +1,6 @@
 """Rekognition's errors by what to do next."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +80,9 @@ _CREDENTIALS = Rule(
 _PERMISSION = Rule(
     Next.NOT_READY, "allow the worker's role rekognition:{operation}; see permissions.py"
 )
+
+_OF_OBJECT = re.compile(r"\b(?:s3|kms):[A-Z]")
+"""How a missing permission is named that is about the image's object, not about Rekognition."""
 
 RULES: Mapping[str, Rule] = {
     # Declared by the service model.
@@ -206,6 +210,8 @@ def explain(error: aws.ClientError, operation: str) -> RetinueError:
     metadata = response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode") or 0
     rule = RULES.get(code) or _by_status(status)
+    if rule is _PERMISSION and _OF_OBJECT.search(str(told.get("Message"))):
+        rule = RULES["InvalidS3ObjectException"]
     what = f"{operation}: {code}: {told.get('Message') or 'no message'}"
     if rule.remedy:
         what += f" ({rule.remedy.format(operation=operation)})"

@@ -10,7 +10,7 @@ from time import monotonic
 
 import structlog
 from retinue_history import HistoryError, ImageRecord, RunKey, RunRecord
-from retinue_sdk import DetectorError, Image, RetriableError
+from retinue_sdk import Image, RetriableError
 
 from retinue_workers.detectors.bill import billed_units
 from retinue_workers.detectors.retry_policy import (
@@ -239,7 +239,9 @@ class Dispatcher:
             for attempt in count(1):
                 answer = await self._ask(task, runner, hold, peers, earlier)
                 if not isinstance(answer, Answer):
+                    runner.suspects.acquit(task)
                     return answer
+                answer = runner.suspects.note(task, answer)
                 if not isinstance(answer.value, RetriableError):
                     retrying_since = None
                 elif retrying_since is None:
@@ -280,7 +282,7 @@ class Dispatcher:
         """Ask whether the route admits the image, and then the detector about the image."""
         try:
             admission = await self._router.admit(task, peers, earlier)
-        except DetectorError as error:  # of S3; the same table decides
+        except Exception as error:  # noqa: BLE001 - of S3, or a shortage; the same table decides
             return Answer(error, datetime.now(UTC))
         match admission:
             case Skip(code, reason):

@@ -7,7 +7,7 @@ from typing import Self
 import structlog
 from retinue_sdk import DetectorError, Image, Input
 
-from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.limits.threads import DaemonThreads, NoThreadError
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,10 @@ class Prefetch:
         """
         if is_loaded(image, wanted):
             return None
-        return await self._threads.run(_load, image, wanted)
+        try:
+            return await self._threads.run(_load, image, wanted)
+        except NoThreadError as error:
+            return error
 
     def close(self) -> None:
         """End the threads."""
