@@ -95,7 +95,7 @@ def serving(
             length = len(reply.body) if reply.length is None else reply.length
             self.send_header("Content-Length", str(length))
             self.end_headers()
-            if self.command != "HEAD":
+            if self.command != "HEAD" and reply.status != 304:
                 self.wfile.write(reply.body)
             self.wfile.flush()
             reply.after()

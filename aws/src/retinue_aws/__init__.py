@@ -3,6 +3,7 @@
 from retinue_aws.client import AwsClient, S3Object
 from retinue_aws.http import BodyTooLargeError, TruncatedBodyError
 from retinue_aws.json_text import Answer, encode_json, read_json
+from retinue_aws.parser import UnreadableAnswerError
 from retinue_aws.sessions import new_session
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "BodyTooLargeError",
     "S3Object",
     "TruncatedBodyError",
+    "UnreadableAnswerError",
     "encode_json",
     "new_session",
     "read_json",
