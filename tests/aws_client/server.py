@@ -100,7 +100,7 @@ def serving(
             self.wfile.flush()
             reply.after()
 
-        do_GET = do_HEAD = do_POST = answer  # noqa: N815
+        do_GET = do_HEAD = do_POST = do_PUT = answer  # noqa: N815
 
         def do_CONNECT(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}

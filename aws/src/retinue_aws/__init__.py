@@ -1,6 +1,7 @@
 """Calls of AWS from coroutines, by a boto3 client's own rules at a tenth of their cost."""
 
 from retinue_aws.client import AwsClient, S3Object
+from retinue_aws.errors import find_credentials, is_misconfigured
 from retinue_aws.http import BodyTooLargeError, TruncatedBodyError
 from retinue_aws.json_text import Answer, encode_json, read_json
 from retinue_aws.parser import UnreadableAnswerError
@@ -14,6 +15,8 @@ __all__ = [
     "TruncatedBodyError",
     "UnreadableAnswerError",
     "encode_json",
+    "find_credentials",
+    "is_misconfigured",
     "new_session",
     "read_json",
 ]

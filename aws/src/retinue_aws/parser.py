@@ -12,7 +12,7 @@ from retinue_aws.json_text import read_json
 _LONGEST_QUOTE_BYTES = 200
 
 
-class UnreadableAnswerError(BotoCoreError, ResponseParserError):  # type: ignore[misc]
+class UnreadableAnswerError(BotoCoreError, ResponseParserError):
     """The status says success, and the body isn't an answer of the operation."""
 
     fmt = "the answer with HTTP status {status} {reason}: {body}"
@@ -85,6 +85,8 @@ class AnswerParser:
         try:
             parsed = self._parser.parse(response, shape)
             told = parsed.get("Error", {})
+            if not isinstance(told.get("Code", ""), str):
+                return None
             for name in told.keys() & {"Code", "Message", "QueryErrorCode"}:
                 told[name] = str(told[name]).encode(errors="replace").decode()
         except Exception:  # noqa: BLE001 - botocore's parsers raise anything
@@ -92,10 +94,12 @@ class AnswerParser:
         return parsed  # type: ignore[no-any-return]
 
 
-class AnswerParserFactory(ResponseParserFactory):  # type: ignore[misc]
+class AnswerParserFactory(ResponseParserFactory):
     """Makes ``AnswerParser`` for clients of botocore."""
 
-    def create_parser(self, protocol_name: str) -> AnswerParser:
+    def create_parser(  # type: ignore[override]  # it has the one method that clients call
+        self, protocol_name: str
+    ) -> AnswerParser:
         """Return a parser of a protocol's answers."""
         return AnswerParser(protocol_name, super().create_parser(protocol_name))
 

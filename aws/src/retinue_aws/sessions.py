@@ -30,13 +30,13 @@ def new_session(region: str | None = None) -> Session:
     return session
 
 
-def _not_redirected(context: dict[str, Any], **_: Any) -> None:
+def _not_redirected(**call: Any) -> None:
     """Keep botocore from following a redirection of HeadBucket.
 
     It asks by HeadBucket where a redirected request belongs. If that is redirected too, as by a
     proxy that redirects everything, it would ask again until Python's stack is used up.
     """
-    context["s3_redirect"]["redirected"] = True
+    call["context"]["s3_redirect"]["redirected"] = True
 
 
 @cache
