@@ -17,6 +17,7 @@ from retinue_sdk import (
     ImageReference,
     Input,
     LocalService,
+    RetriableError,
 )
 
 from retinue_rekognition.api import Api, find_region
@@ -162,6 +163,8 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
                 raise await self.why_unreadable(image.reference, str(error)) from error
         except ConfigurationError as error:  # the worker runs: too late to refuse the start
             raise DetectorNotReadyError(str(error)) from error
+        except RecursionError as error:
+            raise RetriableError(f"{self.name}: unreadable answer: {error}") from error
 
     @abstractmethod
     async def look(self, image: Image) -> Findings:

@@ -63,6 +63,8 @@ def why_unreadable(
             retryable=True,
         )
     etag = str(answer.get("ETag", "")).strip('"')
+    if not etag and not reference.version_id:
+        return RetriableError(f"{complaint}; and S3 answered without an ETag for {reference.uri}")
     if not reference.version_id and reference.etag not in {ANY_ETAG, etag}:
         return InvalidImageError(
             f"{reference.uri} was overwritten before Rekognition read it",
