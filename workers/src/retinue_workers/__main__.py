@@ -17,6 +17,7 @@ from retinue_history import HistoryError
 from retinue_sdk import ConfigurationError
 
 from retinue_workers.bootstrap import build_worker
+from retinue_workers.intake.clients import AwsUnavailableError
 from retinue_workers.intake.sqs import QueueUnavailableError
 from retinue_workers.ops import logs
 from retinue_workers.ops.emf import EmbeddedMetrics
@@ -114,7 +115,7 @@ def main() -> None:
     except ConfigurationError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except (HistoryError, QueueUnavailableError) as error:
+    except (HistoryError, QueueUnavailableError, AwsUnavailableError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
 
