@@ -41,7 +41,8 @@ class Unreliable(AwsClient):
         failed = [
             {"Id": entry["Id"], "Code": "InternalError", "SenderFault": False} for entry in refused
         ]
-        return Answer({"Successful": [], "Failed": failed}, "")
+        successful = [{"Id": entry["Id"]} for entry in taken]
+        return Answer({"Successful": successful, "Failed": failed}, "")
 
 
 def send(client: AwsClient, url: str, bodies: Sequence[str], **limits: float) -> int:
@@ -60,6 +61,22 @@ def test_what_is_refused_is_sent_again_and_nothing_else(pool: Pool) -> None:
     bodies = [f"message {number}" for number in range(300)]
     assert send(Unreliable(pool.sqs, 0.05), pool.url, bodies) == len(bodies)
     assert Counter(pool.bodies()) == Counter(bodies)
+
+
+def test_what_sqs_does_not_confirm_is_sent_again(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, answers = AwsClient(pool.sqs), 0
+    call = client.call
+
+    async def first_nothing(operation: str, parameters: Mapping[str, Any]) -> Answer:
+        nonlocal answers
+        answers += 1
+        return Answer({}, "") if answers == 1 else await call(operation, parameters)
+
+    monkeypatch.setattr(client, "call", first_nothing)
+    assert send(client, pool.url, ["a", "b"]) == 2
+    assert Counter(pool.bodies()) == Counter(["a", "b"])
 
 
 def test_a_queue_that_takes_nothing_is_told(pool: Pool) -> None:

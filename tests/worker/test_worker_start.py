@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from fakes.plugin import Gate, LeavesAtStart
+from fakes.plugin import NOT_EXCEPTIONS, Gate, LeavesAtStart
 from fakes.rig import Rig
 from fakes.waiting import eventually, worker_threads
 from psycopg import sql
@@ -40,6 +40,40 @@ def test_a_detector_that_cannot_start_is_named_and_leaves_nothing_behind(
     # What was started is closed; what was only made has nothing to close.
     gates = [detector for detector in memory_rig.detectors if isinstance(detector, Gate)]
     assert [gate.closed for gate in gates] == closed
+
+
+@pytest.mark.parametrize("how", sorted(NOT_EXCEPTIONS))
+@pytest.mark.parametrize(
+    ("detector", "where"),
+    [
+        ("panics", "options"),
+        ("panics", "constructor"),
+        ("panics", "capabilities"),
+        ("panics", "model_fingerprint"),
+        ("panics", "start"),
+        ("panics-async", "start"),
+    ],
+)
+def test_a_panic_is_named_and_leaves_nothing_behind(
+    memory_rig: Rig, detector: str, where: str, how: str
+) -> None:
+    kind = type(NOT_EXCEPTIONS[how]).__name__
+    with pytest.raises(ConfigurationError, match=rf"detector {detector} (.*).*{kind}"):
+        memory_rig.worker({"gate": {}, detector: {"where": where, "how": how}}).start()
+    eventually(lambda: not worker_threads(), what=f"no threads: {worker_threads()}")
+    memory_rig.upload("a.jpg")
+    with memory_rig.running({"echo": {}}):  # which does not want that detector
+        memory_rig.wait_until_empty()
+
+
+@pytest.mark.parametrize("how", sorted(NOT_EXCEPTIONS))
+def test_options_that_cannot_be_recorded_stop_nothing(
+    memory_rig: Rig, logged: list[dict[str, Any]], how: str
+) -> None:
+    memory_rig.upload("a.jpg")
+    with memory_rig.running({"panics": {"where": "dump", "how": how}}):
+        memory_rig.wait_until_empty()
+    assert "configurations_not_recorded" in [entry["event"] for entry in logged]
 
 
 def test_after_a_failed_start_every_detector_is_closed(memory_rig: Rig) -> None:

@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from http.client import responses
 from io import BytesIO
 from itertools import count
 from typing import Any, TypeAlias, cast
 
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.client import BaseClient
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import (
@@ -22,7 +21,6 @@ from botocore.exceptions import (
 from botocore.hooks import first_non_none_response
 from botocore.httpchecksum import handle_checksum_body
 from botocore.model import OperationModel
-from botocore.parsers import ResponseParserError, create_parser
 from botocore.utils import percent_encode
 
 from retinue_aws.connection import HttpAnswer
@@ -30,6 +28,7 @@ from retinue_aws.credentials import CurrentCredentials
 from retinue_aws.http import HttpSession
 from retinue_aws.json_text import Answer, encode_json, read_json
 from retinue_aws.operation import Operation, prepare, texts
+from retinue_aws.parser import AnswerParserFactory, unreadable
 
 LONGEST_ANSWER_BYTES = 67_108_864
 """The largest JSON answer that is read."""
@@ -92,7 +91,7 @@ class AwsClient:
         self._http = HttpSession(client, ca_bundle)
         self._credentials = CurrentCredentials(client._request_signer._credentials)  # noqa: SLF001
         self._protocol: str = client.meta.service_model.resolved_protocol
-        self._parser: Any = create_parser(self._protocol)
+        self._parser = AnswerParserFactory().create_parser(self._protocol)
         self._prepared: dict[tuple[str, str], Operation] = {}
         self._preparing = asyncio.Lock()
         self._successes_to_tell = 0
@@ -107,9 +106,9 @@ class AwsClient:
             parameters: Its parameters as the API names them. Bytes are sent in base64.
 
         Raises:
-            ClientError: AWS answered with an error. Class and content are botocore's. If botocore
-                can't read the body, the code is the HTTP status.
-            ResponseParserError: AWS answered with success, and the body isn't a JSON object.
+            ClientError: AWS answered with an error. Class and content are botocore's. If the body
+                has no code, the code is the HTTP status.
+            UnreadableAnswerError: AWS answered with success, and the body isn't a JSON object.
             BotoCoreError: There was no answer, or the call can't be sent: no connection, no
                 credentials, an invalid parameter in the first call of an operation.
             ValueError: The service doesn't speak JSON, or a number isn't finite.
@@ -131,9 +130,9 @@ class AwsClient:
         try:
             told = read_json(answer.body) if answer.body else {}
         except (ValueError, RecursionError) as error:
-            raise _unreadable(operation, answer, "isn't JSON") from error
+            raise unreadable(_response(answer), "isn't JSON") from error
         if not isinstance(told, dict):
-            raise _unreadable(operation, answer, "isn't a JSON object")
+            raise unreadable(_response(answer), "isn't a JSON object")
         return Answer(told, answer.header("x-amzn-requestid") or "")
 
     async def get_object(
@@ -158,7 +157,7 @@ class AwsClient:
             BodyTooLargeError: The body is larger.
             TruncatedBodyError: The connection was closed in mid-body, in each attempt.
             ClientError: S3 answered with an error. Class and content are botocore's.
-            ResponseParserError: The answer has no ETag.
+            UnreadableAnswerError: The answer has no ETag.
             BotoCoreError: There was no answer, or the request can't be sent.
         """
         headers = {"Range": "bytes={}-{}".format(*byte_range)} if byte_range else {}
@@ -196,7 +195,7 @@ class AwsClient:
         )
         etag, length = answer.header("etag"), answer.header("content-length")
         if etag is None:
-            raise _unreadable(operation, answer, "has no ETag")
+            raise unreadable(_response(answer), "has no ETag")
         return S3Object(
             body=answer.body,
             etag=etag,
@@ -248,7 +247,7 @@ class AwsClient:
                         )
                     return answer
                 received = _received(answer)
-                error = self._refusal(prepared.model, received, answer)
+                error = self._refusal(prepared.model, answer)
             context = context or dict(prepared.request["context"])
             delay = await self._delay(prepared, attempt, context, received, error)
             if delay is None:
@@ -293,36 +292,25 @@ class AwsClient:
             request_dict={**prepared.request, "context": context},
         )
         # For S3, botocore may ask the network for the bucket's region.
-        delay = first_non_none_response(ask() if speaks_json else await asyncio.to_thread(ask))
+        try:
+            answers = ask() if speaks_json else await asyncio.to_thread(ask)
+        except BotoCoreError:  # the network doesn't tell, so there is nowhere to send it to
+            return None
+        delay = first_non_none_response(answers)
         return None if delay is None or delay is False else float(delay)
 
-    def _refusal(
-        self, model: OperationModel, received: AWSResponse, answer: HttpAnswer
-    ) -> ClientError:
+    def _refusal(self, model: OperationModel, answer: HttpAnswer) -> ClientError:
         """Return the error that botocore would raise for an answer."""
-        response = {
-            "status_code": answer.status,
-            "headers": received.headers,
-            "body": answer.body,
-            "context": {"operation_name": model.name},
-        }
-        try:
-            parsed: Any = self._parser.parse(response, model.output_shape)
-            told = parsed.get("Error", {})
-            shape: Any = model.service_model.shape_for_error_code(told.get("Code"))
-            if shape is not None:
-                parsed.update(self._parser.parse(response, shape))
-            for name in told.keys() & {"Code", "Message"}:
-                told[name] = str(told[name]).encode(errors="replace").decode()
-            kind: Any = self._client.exceptions
-            refusal: ClientError = kind.from_code(told.get("QueryErrorCode") or told.get("Code"))(
-                parsed, model.name
-            )
-        except Exception:  # noqa: BLE001 - botocore's parsers raise anything for such bodies
-            told = {"Code": str(answer.status), "Message": responses.get(answer.status, "")}
-            metadata = {"HTTPStatusCode": answer.status, "HTTPHeaders": dict(answer.headers)}
-            parsed = {"Error": told, "ResponseMetadata": metadata}
-            return ClientError(parsed, model.name)
+        response = {**_response(answer), "context": {"operation_name": model.name}}
+        parsed: Any = self._parser.parse(response, model.output_shape)
+        told = parsed["Error"]
+        shape = model.service_model.shape_for_error_code(told["Code"])
+        if shape is not None:
+            parsed.update(self._parser.parse(response, shape))
+        kind: Any = self._client.exceptions
+        refusal: ClientError = kind.from_code(told.get("QueryErrorCode") or told["Code"])(
+            parsed, model.name
+        )
         return refusal
 
 
@@ -354,7 +342,7 @@ def _check(prepared: Operation, answer: HttpAnswer) -> None:
         response["body"].read()
 
 
-def _unreadable(operation: str, answer: HttpAnswer, why: str) -> ResponseParserError:
-    return ResponseParserError(
-        f"{operation}: the answer with HTTP status {answer.status} {why}: {answer.body[:200]!r}"
-    )
+def _response(answer: HttpAnswer) -> dict[str, Any]:
+    """Return an answer as botocore's parsers expect it."""
+    headers = HeadersDict(answer.headers)
+    return {"status_code": answer.status, "headers": headers, "body": answer.body}

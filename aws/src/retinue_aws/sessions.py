@@ -1,13 +1,19 @@
-"""botocore sessions that share what they read of AWS's services."""
+"""botocore sessions that share what they read of AWS's services, and read every answer."""
 
 from functools import cache
+from typing import Any
 
 from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
+from retinue_aws.parser import AnswerParserFactory
+
 
 def new_session(region: str | None = None) -> Session:
     """Return a session with its own credentials and configuration.
+
+    Its clients raise ``ClientError`` for every error answer, and ``UnreadableAnswerError`` for a
+    success that isn't one.
 
     All sessions of a program share one loader, which keeps the descriptions of regions and services
     that it has read. With a loader for each of four sessions they take 22 MB more.
@@ -17,9 +23,20 @@ def new_session(region: str | None = None) -> Session:
     """
     session = Session()
     session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    session.register_component("response_parser_factory", AnswerParserFactory())
+    session.register("before-call.s3.HeadBucket", _not_redirected)
     if region:
         session.set_config_variable("region", region)
     return session
+
+
+def _not_redirected(**call: Any) -> None:
+    """Keep botocore from following a redirection of HeadBucket.
+
+    It asks by HeadBucket where a redirected request belongs. If that is redirected too, as by a
+    proxy that redirects everything, it would ask again until Python's stack is used up.
+    """
+    call["context"]["s3_redirect"]["redirected"] = True
 
 
 @cache

@@ -155,5 +155,5 @@ def format_error(error: BaseException) -> str:
     """Return an error's class and text, even if a plugin's class cannot be turned into text."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - its own text cannot be had
+    except BaseException:  # noqa: BLE001 - its own text cannot be had
         return type(error).__name__

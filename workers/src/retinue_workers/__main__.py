@@ -18,6 +18,7 @@ from retinue_sdk import ConfigurationError
 from retinue_sdk.cores import usable_cores
 
 from retinue_workers.bootstrap import build_worker
+from retinue_workers.intake.clients import AwsUnavailableError
 from retinue_workers.intake.sqs import QueueUnavailableError
 from retinue_workers.ops import logs
 from retinue_workers.ops.emf import EmbeddedMetrics
@@ -125,7 +126,7 @@ def main() -> None:
     except ConfigurationError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except (HistoryError, QueueUnavailableError) as error:
+    except (HistoryError, QueueUnavailableError, AwsUnavailableError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
 

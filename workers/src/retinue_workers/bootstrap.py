@@ -16,7 +16,12 @@ from retinue_sdk import ConfigurationError
 from retinue_sdk.plugins.manager import Plugins
 from sqlalchemy import Engine
 
-from retinue_workers.intake.clients import make_clients
+from retinue_workers.intake.clients import (
+    AwsUnavailableError,
+    Clients,
+    aws_configuration,
+    make_clients,
+)
 from retinue_workers.intake.queue_depth import read_queue_depth
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.sqs import QueueUnavailableError, SqsQueue
@@ -33,7 +38,7 @@ CONNECTIONS = 64
 
 
 async def build_worker(settings: Settings) -> Worker:
-    """Build a worker from settings, waiting for the database and the queue if they are away.
+    """Build a worker from settings, waiting for what is away: credentials, database, queue.
 
     Raises:
         ConfigurationError: A setting is missing or wrong, or the database isn't set up.
@@ -50,15 +55,20 @@ async def build_worker(settings: Settings) -> Worker:
         )
     except ValueError as error:
         raise ConfigurationError(f"RETINUE_DATABASE_URL: {error}") from error
-    clients = make_clients(connections=CONNECTIONS, wait_time_seconds=settings.wait_time_seconds)
-    queue = SqsQueue(
-        AwsClient(clients.sqs),
-        queue_url,
-        polling_client=AwsClient(clients.polling_sqs),
-        wait_seconds=settings.wait_time_seconds,
-        visibility_timeout_seconds=settings.visibility_timeout_seconds,
-    )
     threads = DaemonThreads("bootstrap", 1)
+    clients = await retry_until_available(
+        partial(threads.run, _clients, settings.wait_time_seconds),
+        unavailable=AwsUnavailableError,
+        event="waiting_for_dependencies",
+    )
+    with aws_configuration():
+        queue = SqsQueue(
+            AwsClient(clients.sqs),
+            queue_url,
+            polling_client=AwsClient(clients.polling_sqs),
+            wait_seconds=settings.wait_time_seconds,
+            visibility_timeout_seconds=settings.visibility_timeout_seconds,
+        )
 
     async def connect() -> None:
         await threads.run(_check_schema, engine)
@@ -82,6 +92,10 @@ async def build_worker(settings: Settings) -> Worker:
         sessions=ModelSessions(engine),
         queue_depth=partial(read_queue_depth, clients.sqs, queue_url),
     )
+
+
+def _clients(wait_time_seconds: int) -> Clients:
+    return make_clients(connections=CONNECTIONS, wait_time_seconds=wait_time_seconds)
 
 
 def _check_schema(engine: Engine) -> None:

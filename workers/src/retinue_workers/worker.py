@@ -6,8 +6,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from retinue_history import ConfigurationRecord, History, HistoryError, ModelSessions
+from retinue_history import ConfigurationRecord, History, ModelSessions
 from retinue_sdk import AnyDetector, AsyncDetector, ImageLimits, Input
+from retinue_sdk.errors import format_error
 from retinue_sdk.plugins.manager import Plugins
 
 from retinue_workers.detectors.call_rate_limiter import CallRateLimiter
@@ -25,7 +26,7 @@ from retinue_workers.intake.sqs import Queue
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.rate_limits.shared_limiter import SharedRateLimiter
 from retinue_workers.limits.receive_gate import ReceiveGate
-from retinue_workers.limits.threads import DaemonThreads, NoThreadError
+from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.ops.health import Liveness
 from retinue_workers.ops.metrics import Metrics
 from retinue_workers.ops.standstill import Standstill
@@ -309,7 +310,8 @@ class Worker:
 
     async def _record_configurations(self) -> None:
         """Record what the fingerprints mean; a service to readers, which nothing depends on."""
-        try:
+
+        def record() -> None:
             records = [
                 ConfigurationRecord(
                     runner.name,
@@ -319,9 +321,12 @@ class Worker:
                 )
                 for runner in self._runners
             ]
-            await self._threads.run(self._history.record_configurations, records)
-        except (HistoryError, NoThreadError, TypeError, ValueError) as error:
-            log.warning("configurations_not_recorded", reason=str(error))
+            self._history.record_configurations(records)
+
+        try:
+            await self._threads.run(record)
+        except Exception as error:  # noqa: BLE001 - options may have serializers of the plugin's own
+            log.warning("configurations_not_recorded", reason=format_error(error))
 
 
 async def _end(tasks: "set[asyncio.Task[None]]", timeout_seconds: float) -> None:

@@ -7,9 +7,8 @@ from itertools import islice
 from typing import Self
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 from retinue_aws import AwsClient
-from retinue_workers.intake.sqs import BATCH, QueueUnavailableError
+from retinue_workers.intake.sqs import BATCH, QueueUnavailableError, refused_entries
 from retinue_workers.limits.backoff import backoff_seconds
 
 CONCURRENCY = 32
@@ -96,11 +95,10 @@ class Sender:
             answer = await self._client.call(
                 "SendMessageBatch", {"QueueUrl": self._url, "Entries": entries}
             )
-        except (BotoCoreError, ClientError, ResponseParserError) as error:
+        except (BotoCoreError, ClientError) as error:
             return batch, str(error)
-        failed = answer.body.get("Failed", [])
-        reason = "; ".join(f"{entry['Code']} {entry.get('Message', '')}" for entry in failed[:1])
-        return [batch[int(entry["Id"])] for entry in failed], reason
+        refused = refused_entries(answer.body, len(batch))
+        return [batch[one.index] for one in refused], refused[0].reason if refused else ""
 
 
 def _batches(bodies: Iterable[str]) -> Iterator[list[str]]:

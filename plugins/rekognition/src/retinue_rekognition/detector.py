@@ -19,6 +19,7 @@ from retinue_sdk import (
     ImageReference,
     Input,
     LocalService,
+    RetriableError,
 )
 
 from retinue_rekognition.api import Api, find_region
@@ -166,6 +167,8 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
                 raise await self.why_unreadable(image.reference, str(error)) from error
         except ConfigurationError as error:  # the worker runs: too late to refuse the start
             raise DetectorNotReadyError(str(error)) from error
+        except RecursionError as error:
+            raise RetriableError(f"{self.name}: unreadable answer: {error}") from error
         if self.options.send == "reference":
             self._objects.record_served(image.reference, asked_at)
         return findings

@@ -69,6 +69,10 @@ def why_unreadable(
             if _is_archived(answer):
                 return _archived(reference)
             etag = str(answer.get("ETag", "")).strip('"')
+            if not etag and not reference.version_id:
+                return RetriableError(
+                    f"{complaint}; and S3 answered without an ETag for {reference.uri}"
+                )
             if not reference.version_id and reference.etag not in {ANY_ETAG, etag}:
                 return InvalidImageError(
                     f"{reference.uri} was overwritten before Rekognition read it",

@@ -126,7 +126,7 @@ def decide(
     """
     try:
         return _decide(answer, task, attempt, retrying_seconds, retry_window_seconds)
-    except Exception as error:  # an exception class of a plugin's own that is broken itself
+    except BaseException as error:  # an exception class of a plugin's own that is broken itself
         log.exception("detector_result_invalid", kind=type(answer.value).__name__)
         message = f"a {type(answer.value).__name__} that cannot be read: {format_error(error)}"
         return _give_up("unexpected_error", message, task)

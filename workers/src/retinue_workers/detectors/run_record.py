@@ -53,7 +53,7 @@ class RunRecorder:
             return self._success(task, answer, findings, detector.model_version)
         except InvalidResultError as error:
             fail = Fail("invalid_result", str(error), retryable=True)
-        except Exception as error:
+        except BaseException as error:  # the model's version is the plugin's own code
             log.exception("detector_result_invalid", detector=task.key.detector)
             fail = Fail("invalid_result", format_error(error), retryable=True)
         task.billed_units += billed_units(findings)  # paid for, although it cannot be recorded
@@ -143,9 +143,9 @@ def _checked(
         detections = tuple([_detection(found) for found in findings.detections])
         version = _text(findings.model_version or model_version)
         units = Findings(billed_units=findings.billed_units).billed_units
-    except Exception as error:
+    except BaseException as error:
         raise InvalidResultError(
-            f"the findings cannot be recorded: {type(error).__name__}: {error}"
+            f"the findings cannot be recorded: {format_error(error)}"
         ) from error
     if not is_plausible(units):
         raise InvalidResultError(f"the findings cannot be recorded: {units} billed units")

@@ -249,8 +249,6 @@ class DetectorRunner:
                 await self.detector.start()
             else:
                 await self._threads.run(self.detector.start)
-        except (SystemExit, KeyboardInterrupt) as error:  # of a coroutine: must not end the loop
-            raise RuntimeError(format_error(error)) from error
         except DetectorNotReadyError as error:
             self._gate.close(self._cause, str(error))
             return probe_seconds(error)
@@ -260,6 +258,10 @@ class DetectorRunner:
             log.exception("detector_start_failed", detector=self.name)
             self._gate.close(self._cause, format_error(error))
             return PROBE_SECONDS
+        except BaseException as error:  # SystemExit must not end the loop
+            if _is_cancellation(error):
+                raise
+            raise RuntimeError(format_error(error)) from error
         self._is_started = True
         self._gate.open(self._cause)
         log.info(
@@ -561,6 +563,19 @@ def startup_errors(name: str) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise ConfigurationError(f"detector {name}: {error}") from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if _is_cancellation(error):
+            raise
         log.exception("detector_cannot_start", detector=name)
         raise ConfigurationError(f"detector {name} cannot start: {format_error(error)}") from error
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Return whether this task was cancelled, rather than a plugin raising ``CancelledError``."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop
+        return False
+    return task is not None and task.cancelling() > 0

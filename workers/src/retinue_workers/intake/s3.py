@@ -27,6 +27,7 @@ from retinue_sdk import (
     ObjectRefusedError,
     RetriableError,
 )
+from retinue_sdk.errors import format_error
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -160,7 +161,7 @@ class ObjectStore:
             asked_at = time.monotonic()
             answer: Any = self.connect().get_object_tagging(**_named(reference))
             self._refusals["get_object_tagging"].record_served(reference, asked_at)
-        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+            return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     def _read(self, body: Any, size_bytes: int, reference: ImageReference) -> bytes:
         """All of the body, unless its size is outside the limits."""
@@ -195,8 +196,12 @@ class ObjectStore:
             raise explained from error
         except _WITHOUT_CREDENTIALS as error:
             raise DetectorNotReadyError(f"cannot read from S3: {error}") from error
-        except (BotoCoreError, OSError) as error:
-            raise RetriableError(f"S3 did not answer for {reference.uri}: {error}") from error
+        except DetectorError:
+            raise
+        except Exception as error:  # whatever boto3 or a source of credentials raises
+            raise RetriableError(
+                f"S3 did not answer for {reference.uri}: {format_error(error)}"
+            ) from error
 
     def _explain_refusal(
         self, error: ClientError, operation: str, reference: ImageReference
@@ -280,8 +285,15 @@ def _named(reference: ImageReference) -> Any:
 
 
 def _check_etag(answer: Any, reference: ImageReference) -> None:
-    """Refuse what another upload put in the place of an unversioned object."""
+    """Refuse what another upload put in the place of an unversioned object.
+
+    Raises:
+        InvalidImageError: It was replaced.
+        RetriableError: There is no ETag, so it is not S3 that answered.
+    """
     etag = answer.get("ETag", "").strip('"')
+    if not etag:
+        raise RetriableError(f"S3 answered without an ETag for {reference.uri}")
     if reference.version_id is None and etag != reference.etag:
         raise InvalidImageError(
             f"{reference.uri} was overwritten: its ETag is now {etag}, "
@@ -302,6 +314,8 @@ def _explain(error: ClientError, reference: ImageReference) -> DetectorError | N
         return InvalidImageError(
             f"the bucket {reference.bucket} does not exist", code="bucket_not_found", retryable=True
         )
+    if code == "404" and error.operation_name != "HeadObject":
+        return RetriableError(f"{reference.uri}: an answer with status 404 that is not S3's")
     if code in _NOT_FOUND:
         return InvalidImageError(
             f"{reference.uri} (version {reference.version}) does not exist",
