@@ -73,7 +73,7 @@ def test_a_tiff_on_its_side_is_measured_as_it_is_shown(compression: str, orienta
 
 
 def gif(frame: PillowImage.Image, at: tuple[int, int], canvas: tuple[int, int]) -> bytes:
-    """An animated GIF whose first frame covers a part of the canvas; its background is not white."""
+    """An animated GIF whose first frame covers a part of the canvas, on a background."""
     other = frame.transpose(PillowImage.Transpose.ROTATE_180)
     data = bytearray(saved(frame, "GIF", save_all=True, append_images=[other]))
     place = data.index(struct.pack("<cHHHH", b",", 0, 0, *frame.size))

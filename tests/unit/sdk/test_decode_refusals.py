@@ -23,6 +23,8 @@ def test_an_empty_file_is_refused() -> None:
         b"Dear Sir or Madam, this is only called photo.jpg.",
         b"\0",
         b"\xff\xd8",
+        b"\xff\xd8\xff" + b"garbage" * 20,
+        b"\x89PNG\r\n\x1a\n",
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n",
         b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\n%%EOF\n",
         b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',

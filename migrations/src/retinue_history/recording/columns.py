@@ -146,11 +146,11 @@ def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
 
 
 def _charge_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
-    charged = [(number, charge) for number, run in enumerate(runs, start=1) for charge in run.charges]
+    charged = [(place, charge) for place, run in enumerate(runs, start=1) for charge in run.charges]
     if not charged:
         return _NO_CHARGES
     return (
-        integers([number for number, _ in charged]),
+        integers([place for place, _ in charged]),
         texts("billing_group", [charge.billing_group for _, charge in charged]),
         decimals(charge.billed_units for _, charge in charged),
         decimals(charge.price_usd for _, charge in charged),

@@ -203,10 +203,10 @@ def _values(image: Bmp, rows: Bytes) -> npt.NDArray[np.unsignedinteger]:
     return rows.view(np.dtype(f"<u{image.bits // 8}"))[:, : image.width]
 
 
-def _levels(values: npt.NDArray[np.unsignedinteger], mask: int) -> npt.NDArray[np.float64]:
+def _levels(values: npt.NDArray[np.unsignedinteger], mask: int) -> npt.NDArray[np.floating]:
     """Return the samples under a mask, scaled to 0–255."""
     lowest = mask & -mask or 1
-    levels: npt.NDArray[np.float64] = (values & mask) // lowest * (255 / (mask // lowest or 1))
+    levels: npt.NDArray[np.floating] = (values & mask) // lowest * (255 / (mask // lowest or 1))
     return np.rint(levels, out=levels)
 
 

@@ -62,12 +62,12 @@ def is_truncated(data: bytes) -> bool:
 
 def is_jpeg(data: bytes) -> bool:
     """Return whether a file begins as a JPEG does."""
-    return data.startswith(b"\xff\xd8\xff")
+    return data.startswith(b"\xff\xd8\xff") and data[3:4] >= b"\xc0"
 
 
 def is_png(data: bytes) -> bool:
     """Return whether a file begins as a PNG does."""
-    return data.startswith(b"\x89PNG\r\n\x1a\n")
+    return data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR"
 
 
 def is_tiff(data: bytes) -> bool:

@@ -483,7 +483,7 @@ BEGIN
             ('mean_iou', 'The mean IoU of the matched boxes; null if there are none'),
             ('found_by', 'both, only a, or only b'),
             ('truncated', 'Whether the file ends before its picture does, and the detector looked at '
-                'the part that is there'),
+                'what is there'),
             ('size_bytes', 'The object''s size in bytes; null if not known'),
             ('reason_code', 'Which condition did not hold, for programs'),
             ('reason', 'Which condition did not hold, for people'),

@@ -204,8 +204,8 @@ runs = Table(
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="Whether the file ends before its picture does, and the detector looked at the part "
-        "that is there; false where nothing decoded it",
+        comment="Whether the file ends before its picture does, and the detector looked at what is "
+        "there; false where nothing decoded it",
     ),
     Column(
         "recorded_at",
