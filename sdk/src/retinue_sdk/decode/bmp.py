@@ -207,7 +207,8 @@ def _levels(values: npt.NDArray[np.unsignedinteger], mask: int) -> npt.NDArray[n
     """Return the samples under a mask, scaled to 0–255."""
     lowest = mask & -mask or 1
     levels: npt.NDArray[np.floating] = (values & mask) // lowest * (255 / (mask // lowest or 1))
-    return np.rint(levels, out=levels)
+    np.rint(levels, out=levels)
+    return levels
 
 
 def _draw_runs(image: Bmp, pixels: Bytes) -> None:
