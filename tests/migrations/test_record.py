@@ -55,6 +55,7 @@ def test_what_is_recorded_is_read_back(
         billed_units=Decimal(1),
         price_usd=Decimal("0.001"),
         raw_response={"Labels": [], "π": "☃"},
+        truncated=True,
     )
     new = history.record([cat], [done])
     assert rows(engine, "SELECT run_id FROM runs") == [(new[done.key, done.event_id],)]
@@ -70,8 +71,8 @@ def test_what_is_recorded_is_read_back(
     assert rows(
         engine,
         "SELECT detection_count, billed_units, price_usd, raw_response, model_version,"
-        " error_code FROM runs",
-    ) == [(2, Decimal(1), Decimal("0.001"), {"Labels": [], "π": "☃"}, "3.0", None)]
+        " truncated, error_code FROM runs",
+    ) == [(2, Decimal(1), Decimal("0.001"), {"Labels": [], "π": "☃"}, "3.0", True, None)]
     assert rows(engine, "SELECT * FROM run_costs") == [
         ("labels", done.started_at.date(), 1, 0, Decimal(1), Decimal("0.001"), 0, Decimal(0))
     ]
@@ -83,6 +84,7 @@ def test_found_nothing_is_a_success_without_detections(
     history.record([image()], [run(image())])
     assert counts(engine) == (1, 1, 0)
     assert rows(engine, "SELECT * FROM failed_runs") == []
+    assert rows(engine, "SELECT truncated FROM latest_runs") == [(False,)]
 
 
 def test_recording_again_changes_nothing(

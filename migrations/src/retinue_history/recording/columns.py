@@ -22,14 +22,13 @@ from retinue_history.recording.records import (
     RunRecord,
     TaskKey,
 )
-from retinue_history.recording.spending import month_of
 
 Columns: TypeAlias = Mapping[str, str]
 """Array literals by the names of a statement's parameters."""
 
 _STRIPES = 1024  # limits the locks of one transaction, however many images it records
 _NO_BOX = (None, None, None, None)
-_NO_REMOVALS = _NO_CHARGES = ("{}",) * 5  # what most commits have
+_NO_REMOVALS, _NO_CHARGES = ("{}",) * 5, ("{}",) * 4  # what most commits have
 
 
 def task_columns(tasks: Collection[TaskKey]) -> Columns:
@@ -125,6 +124,7 @@ def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         decimals(run.billed_units for run in runs),
         decimals(run.price_usd for run in runs),
         jsons("raw_response", (run.raw_response for run in runs)),
+        booleans(run.truncated for run in runs),
         decimals(run.saved_usd for run in runs),
         *_detection_columns(runs),
         *_charge_columns(runs),
@@ -146,19 +146,14 @@ def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
 
 
 def _charge_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
-    charged = [
-        (number, month_of(run.started_at).isoformat(), charge)
-        for number, run in enumerate(runs, start=1)
-        for charge in run.charges
-    ]
+    charged = [(place, charge) for place, run in enumerate(runs, start=1) for charge in run.charges]
     if not charged:
         return _NO_CHARGES
     return (
-        integers([number for number, _, _ in charged]),
-        texts("month", [month for _, month, _ in charged]),
-        texts("billing_group", [charge.billing_group for _, _, charge in charged]),
-        decimals(charge.billed_units for _, _, charge in charged),
-        decimals(charge.price_usd for _, _, charge in charged),
+        integers([place for place, _ in charged]),
+        texts("billing_group", [charge.billing_group for _, charge in charged]),
+        decimals(charge.billed_units for _, charge in charged),
+        decimals(charge.price_usd for _, charge in charged),
     )
 
 

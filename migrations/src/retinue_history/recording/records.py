@@ -129,6 +129,7 @@ class RunRecord:
         price_usd: What they cost, in US dollars; at least 0.
         raw_response: The detector's unprocessed answer, if it is to be kept.
         detections: What was found, in the detector's own order; may be empty.
+        truncated: Whether the file ends before its picture does, so that the detector saw a part.
         saved_usd: What a skip saved, in US dollars; at least 0, and set only for a skip.
         charges: What to add to ``monthly_spending`` if the run is new; together ``price_usd``.
     """
@@ -146,6 +147,7 @@ class RunRecord:
     price_usd: Decimal = Decimal(0)
     raw_response: JSON = None
     detections: tuple[DetectionRecord, ...] = ()
+    truncated: bool = False
     saved_usd: Decimal | None = None
     charges: tuple[Charge, ...] = ()
 

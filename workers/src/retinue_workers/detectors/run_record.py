@@ -123,6 +123,7 @@ class RunRecorder:
             billed_units=units,
             price_usd=sum((one.price_usd for one in charges), Decimal(0)),
             raw_response=findings.raw_response,
+            truncated=task.image.is_truncated,
             detections=detections,
             charges=charges,
         )

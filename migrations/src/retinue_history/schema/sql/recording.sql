@@ -207,12 +207,11 @@ CREATE FUNCTION record_runs(
     event_ids text[], outcomes text[], retryables boolean[], error_codes text[],
     error_messages text[], model_versions text[], started_ats timestamptz[],
     durations_ms double precision[], detection_counts int[], billed_units numeric[],
-    prices_usd numeric[], raw_responses jsonb[], saved_usds numeric[],
+    prices_usd numeric[], raw_responses jsonb[], are_truncated boolean[], saved_usds numeric[],
     of_runs int[], ordinals int[], kinds text[], labels text[], confidences double precision[],
     lefts double precision[], tops double precision[], widths double precision[],
     heights double precision[], attributes jsonb[],
-    charged_runs int[], charged_months date[], charged_groups text[], charged_units numeric[],
-    charged_usds numeric[]
+    charged_runs int[], charged_groups text[], charged_units numeric[], charged_usds numeric[]
 ) RETURNS bigint[]
     LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan
@@ -232,14 +231,14 @@ BEGIN
     INSERT INTO runs (
         run_id, image_id, detector, detector_version, fingerprint, event_id, outcome, retryable,
         error_code, error_message, model_version, started_at, duration_ms, detection_count,
-        billed_units, price_usd, raw_response, saved_usd
+        billed_units, price_usd, raw_response, truncated, saved_usd
     )
     OVERRIDING SYSTEM VALUE
     SELECT
         kept[n], image_ids[n], detectors[n], detector_versions[n], fingerprints[n], event_ids[n],
         outcomes[n], retryables[n], error_codes[n], error_messages[n], model_versions[n],
         started_ats[n], durations_ms[n], detection_counts[n], billed_units[n],
-        prices_usd[n], raw_responses[n], saved_usds[n]
+        prices_usd[n], raw_responses[n], are_truncated[n], saved_usds[n]
     FROM generate_series(1, cardinality(event_ids)) AS n
     ORDER BY
         image_ids[n], detectors[n], detector_versions[n], fingerprints[n], outcomes[n] DESC,
@@ -270,9 +269,11 @@ BEGIN
         INSERT INTO monthly_spending AS known (
             month, detector, billing_group, billed_units, price_usd
         )
-        SELECT month, detectors[of_run], billing_group, sum(billed_units), sum(price_usd)
-        FROM unnest(charged_runs, charged_months, charged_groups, charged_units, charged_usds)
-            AS given (of_run, month, billing_group, billed_units, price_usd)
+        SELECT
+            date_trunc('month', started_ats[of_run] AT TIME ZONE 'UTC')::date, detectors[of_run],
+            billing_group, sum(billed_units), sum(price_usd)
+        FROM unnest(charged_runs, charged_groups, charged_units, charged_usds)
+            AS given (of_run, billing_group, billed_units, price_usd)
         WHERE kept[of_run] IS NOT NULL
         GROUP BY 1, 2, 3
         ORDER BY 1, 2, 3
@@ -285,9 +286,9 @@ END $$;
 
 COMMENT ON FUNCTION record_runs(
     uuid[], text[], text[], text[], text[], text[], boolean[], text[], text[], text[],
-    timestamptz[], double precision[], int[], numeric[], numeric[], jsonb[], numeric[],
+    timestamptz[], double precision[], int[], numeric[], numeric[], jsonb[], boolean[], numeric[],
     int[], int[], text[], text[], double precision[], double precision[], double precision[],
-    double precision[], double precision[], jsonb[], int[], date[], text[], numeric[], numeric[]
+    double precision[], double precision[], jsonb[], int[], text[], numeric[], numeric[]
 ) IS
     'Records runs with their detections and charges, given as one array a column. of_runs and '
     'charged_runs are positions of runs, from 1. Returns the run ids in the order of the runs, null '

@@ -184,7 +184,8 @@ SELECT
     images.uploaded_at,
     images.size_bytes,
     images.width_px,
-    images.height_px
+    images.height_px,
+    runs.truncated
 FROM runs
 JOIN images ON images.image_id = runs.image_id
 WHERE runs.outcome = 'succeeded'
@@ -481,6 +482,8 @@ BEGIN
             ('matched_boxes', 'How many boxes match one to one with an IoU of 0.5 or more'),
             ('mean_iou', 'The mean IoU of the matched boxes; null if there are none'),
             ('found_by', 'both, only a, or only b'),
+            ('truncated', 'Whether the file ends before its picture does, and the detector looked at '
+                'what is there'),
             ('size_bytes', 'The object''s size in bytes; null if not known'),
             ('reason_code', 'Which condition did not hold, for programs'),
             ('reason', 'Which condition did not hold, for people'),

@@ -200,6 +200,14 @@ runs = Table(
     Column("price_usd", Numeric, nullable=False, comment="What they cost, in US dollars"),
     Column("raw_response", JSONB, comment="The detector's unprocessed answer, where it is kept"),
     Column(
+        "truncated",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Whether the file ends before its picture does, and the detector looked at what is "
+        "there; false where nothing decoded it",
+    ),
+    Column(
         "recorded_at",
         timestamp,
         nullable=False,
