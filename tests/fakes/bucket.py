@@ -41,6 +41,24 @@ class Form(Enum):
     EVENT_BRIDGE = "EventBridge"
 
 
+STEPS = (
+    "enable",
+    "suspend",
+    "put A",
+    "put A",
+    "put B",
+    "copy onto itself",
+    "delete",
+    "remove newest",
+    "remove newest",
+    "remove oldest",
+    "remove null",
+    "tag",
+    "restore",
+)
+"""What can happen to a bucket or a key, the frequent things twice."""
+
+
 @dataclass(frozen=True)
 class Version:
     """One version of an object, or a delete marker."""
@@ -84,7 +102,7 @@ class Event:
             return json.dumps(
                 {
                     "source": "aws.s3",
-                    "detail-type": f"Object {'Deleted' if self.etag is None else 'Created'}",
+                    "detail-type": self._detail_type,
                     "time": self.happened_at.isoformat(),
                     "detail": {
                         "bucket": {"name": self.bucket},
@@ -111,6 +129,15 @@ class Event:
             "s3": {"bucket": {"name": self.bucket}, "object": s3_object},
         }
         return json.dumps({"Records": [record]})
+
+    @property
+    def _detail_type(self) -> str:
+        family = self.kind.partition(":")[0]
+        return {
+            "ObjectCreated": "Object Created",
+            "ObjectTagging": "Object Tags Added",
+            "ObjectRestore": "Object Restore Completed",
+        }.get(family, "Object Deleted")
 
     @property
     def _deletion_type(self) -> str:
@@ -141,29 +168,41 @@ class Bucket:
     versions: dict[str, list[Version]] = field(default_factory=dict)
     _number: int = 0
 
-    def put(self, key: str, etag: str, kind: str = "ObjectCreated:Put") -> Event:
-        """Upload an object. Without versioning it takes the null version's place."""
-        return self._add(kind, key, etag)
+    def happen(self, step: str, key: str, family: str = "ObjectRemoved") -> list[Event]:
+        """Do one thing to a key, and return the events that S3 sends.
 
-    def copy_onto_itself(self, key: str) -> Event | None:
-        """Copy the current version onto itself, as one changes metadata."""
+        Args:
+            step: One of ``STEPS``. What can't be done now is not done.
+            key: The key.
+            family: Whether a person (``ObjectRemoved``) or a rule (``LifecycleExpiration``)
+                removes what is removed.
+        """
+        versions = self.versions.get(key, [])
         current = self.current(key)
-        return current and self.put(key, str(current.etag), "ObjectCreated:Copy")
-
-    def delete(self, key: str, family: str = "ObjectRemoved") -> Event | None:
-        """Delete an object without naming a version, or let it expire."""
-        if self.versioning is not Versioning.NEVER:
-            return self._add(f"{family}:DeleteMarkerCreated", key, None)
-        if key not in self.versions:
-            return None
-        return self.delete_version(key, 0, family)
-
-    def delete_version(self, key: str, place: int, family: str = "ObjectRemoved") -> Event:
-        """Remove a version or a delete marker for good."""
-        version = self.versions[key].pop(place)
-        if not self.versions[key]:
-            del self.versions[key]
-        return self._event(f"{family}:Delete", key, version.version_id, None)
+        match step:
+            case "enable":
+                self.versioning = Versioning.ENABLED
+            case "suspend" if self.versioning is Versioning.ENABLED:
+                self.versioning = Versioning.SUSPENDED
+            case "put A" | "put B":
+                return [self._add("ObjectCreated:Put", key, step[-1])]
+            case "copy onto itself" if current is not None:
+                return [self._add("ObjectCreated:Copy", key, current.etag)]
+            case "delete" if self.versioning is not Versioning.NEVER:
+                return [self._add(f"{family}:DeleteMarkerCreated", key, None)]
+            case "delete" if versions:
+                return [self._remove(key, versions[0], family)]
+            case "remove newest" if versions:  # a delete marker, perhaps
+                return [self._remove(key, versions[-1], family)]
+            case "remove oldest" if versions:
+                return [self._remove(key, versions[0], family)]
+            case "remove null":
+                null = [version for version in versions if version.version_id is None]
+                return [self._remove(key, version, family) for version in null]
+            case "tag" | "restore":
+                kind = {"tag": "ObjectTagging:Put", "restore": "ObjectRestore:Completed"}[step]
+                return [self._event(kind, key, None, None)]
+        return []
 
     def current(self, key: str) -> Version | None:
         """Return what S3 serves under a key."""
@@ -199,6 +238,7 @@ class Bucket:
         ]
 
     def _add(self, kind: str, key: str, etag: str | None) -> Event:
+        """Add a version. Without a version id it takes the null version's place."""
         versions = self.versions.setdefault(key, [])
         version_id = None
         if self.versioning is Versioning.ENABLED:
@@ -208,6 +248,13 @@ class Bucket:
         event = self._event(kind, key, version_id, etag)
         versions.append(Version(version_id, etag, event.happened_at))
         return event
+
+    def _remove(self, key: str, version: Version, family: str) -> Event:
+        """Remove a version or a delete marker for good."""
+        self.versions[key].remove(version)
+        if not self.versions[key]:
+            del self.versions[key]
+        return self._event(f"{family}:Delete", key, version.version_id, None)
 
     def _event(self, kind: str, key: str, version_id: str | None, etag: str | None) -> Event:
         self._number += 1
