@@ -57,9 +57,7 @@ def test_s3_is_asked_before_an_image_is_purged(
         seen = image(key, version, bucket, uploaded_at=now - timedelta(days=50))
         found = (DetectionRecord("label", key, 0.5),)
         history.record([seen], [run(seen, started_at=now, detections=found)])
-        removed.append(
-            RemovedObject(bucket, key, None, "20", now - timedelta(days=40), marker)
-        )
+        removed.append(RemovedObject(bucket, key, None, "20", now - timedelta(days=40), marker))
         if key == "back.jpg":
             s3.delete_object(Bucket=bucket, Key=key, VersionId=marker)
         if key == "gone.jpg":

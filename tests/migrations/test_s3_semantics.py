@@ -36,7 +36,10 @@ class Deliveries(RuleBasedStateMachine):
         self.lost = False
         self.heals_by_listing = False
 
-    @initialize(sequencers=st.sampled_from(Sequencers), heals_by_listing=st.sampled_from([True, True, False]))
+    @initialize(
+        sequencers=st.sampled_from(Sequencers),
+        heals_by_listing=st.sampled_from([True, True, False]),
+    )
     def begin(self, sequencers: Sequencers, *, heals_by_listing: bool) -> None:
         self.bucket.sequencers = sequencers
         self.heals_by_listing = heals_by_listing

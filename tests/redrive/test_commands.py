@@ -114,7 +114,9 @@ def test_a_backfill_revives_what_counts_as_deleted_and_is_there(
 ) -> None:
     """The events of an hour were lost, and with them the removal of a delete marker."""
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    versions = [s3.put_object(Bucket=bucket, Key=f"{n}.jpg", Body=b"?")["VersionId"] for n in (1, 2)]
+    versions = [
+        s3.put_object(Bucket=bucket, Key=f"{n}.jpg", Body=b"?")["VersionId"] for n in (1, 2)
+    ]
     markers = [s3.delete_object(Bucket=bucket, Key=f"{n}.jpg")["VersionId"] for n in (1, 2)]
     now = datetime.now(UTC)
     engine = create_history_engine(history_url, application_name="test")

@@ -127,7 +127,9 @@ def test_ceph_may_say_nothing_of_the_size(size: Json, read: int | None) -> None:
     assert created(notification(told)).size_bytes == read
 
 
-@pytest.mark.parametrize("size", ["-1", "1.5", "1_0", " 1", "\u0661", "9" * 20, "9" * 400, True, []])
+@pytest.mark.parametrize(
+    "size", ["-1", "1.5", "1_0", " 1", "\u0661", "9" * 20, "9" * 400, True, []]
+)
 def test_even_as_text_a_size_is_an_integer_of_0_or_more(size: Json) -> None:
     told = record(size=size) | {"eventSource": "ceph:s3"}
     assert "Records[0].s3.object.size must be" in problem(notification(told))
@@ -200,7 +202,9 @@ def test_a_sequencer_is_hexadecimal(sequencer: Json) -> None:
 
 @pytest.mark.parametrize("version_id", ["", "null", None])
 @pytest.mark.parametrize("family", ["ObjectRemoved", "LifecycleExpiration"])
-def test_without_a_version_the_null_version_was_removed(family: str, version_id: str | None) -> None:
+def test_without_a_version_the_null_version_was_removed(
+    family: str, version_id: str | None
+) -> None:
     body = notification(record(f"{family}:Delete", versionId=version_id))
     assert removed(body).record() == RemovedObject(
         "photos", "cats/tom.jpg", NULL_VERSION, "0055AED6DCD90281E5", TIME

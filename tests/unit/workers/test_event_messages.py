@@ -81,9 +81,18 @@ def test_what_s3_is_known_to_send_is_ignored_in_silence() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ({"source": "aws.s3", "detail-type": "AWS API Call via CloudTrail"}, "CloudTrail's records"),
-        ({"Records": [{"eventName": "PutObject", "eventSource": "s3.amazonaws.com"}]}, "CloudTrail"),
-        ({"source": "aws.s3", "detail-type": "Object Painted"}, "'Object Painted' are not followed"),
+        (
+            {"source": "aws.s3", "detail-type": "AWS API Call via CloudTrail"},
+            "CloudTrail's records",
+        ),
+        (
+            {"Records": [{"eventName": "PutObject", "eventSource": "s3.amazonaws.com"}]},
+            "CloudTrail",
+        ),
+        (
+            {"source": "aws.s3", "detail-type": "Object Painted"},
+            "'Object Painted' are not followed",
+        ),
         ({"Records": [{"eventName": "s3:ObjectSynced:Create"}]}, "'ObjectSynced' are not followed"),
         ({"Records": [{"eventName": "x" * 900}]}, "are not followed"),
     ],

@@ -87,7 +87,7 @@ class KeyFilter:
 class Listed:
     """An object as a listing tells of it.
 
-    ``served_at`` is when the listing showed it as the current version; ``None`` if that isn't known.
+    ``served_at`` is when the listing showed it as the current version; ``None`` if it isn't known.
     """
 
     bucket: str

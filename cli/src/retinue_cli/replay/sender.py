@@ -68,7 +68,9 @@ class Sender:
             sent += number
             yield number
 
-    async def _send_all(self, batches: "Sequence[list[_Message]]", started: float, sent: int) -> None:
+    async def _send_all(
+        self, batches: "Sequence[list[_Message]]", started: float, sent: int
+    ) -> None:
         """Send batches concurrently, beginning each when the rate allows it."""
         calls = []
         for batch in batches:

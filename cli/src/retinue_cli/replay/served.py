@@ -86,14 +86,11 @@ def _pages(client: "S3Client", bucket: str, key: str) -> Iterator[Any]:
 def _existing(pages: Sequence[Any], key: str) -> set[tuple[str | None, str]]:
     """Return the versions that no delete marker hides: version id, if any, and the image's version.
 
-    S3 tells versions and markers apart, and their times in seconds. Of a version and a marker of the
-    same second, the marker is the newer one only if it is the current one.
+    boto3 returns versions and markers apart, with their times in seconds. Of a version and a marker
+    of the same second, the marker is the newer one only if it is the current one.
     """
     markers = [
-        marker
-        for page in pages
-        for marker in page.get("DeleteMarkers", [])
-        if marker["Key"] == key
+        marker for page in pages for marker in page.get("DeleteMarkers", []) if marker["Key"] == key
     ]
     existing: set[tuple[str | None, str]] = set()
     for page in pages:

@@ -117,13 +117,13 @@ removals = Table(
         "version",
         Text,
         comment="The version that is gone, as in images.version, or the id of a delete marker that "
-        "is gone; the text null: what lay there without a version id. Null: a delete marker was put",
+        "is gone; the text null: what lay there without a version id. Null: a marker was put",
     ),
     Column(
         "delete_marker",
         Text,
-        comment="The version id of the delete marker that was put; the text null where versioning is "
-        "suspended. Its removal cancels it",
+        comment="The version id of the delete marker that was put; the text null where versioning "
+        "is suspended. Its removal cancels it",
     ),
     Column(
         "sequencer",
@@ -179,7 +179,7 @@ runs = Table(
         "event_id",
         Text,
         nullable=False,
-        comment="What caused this attempt: the S3 event's sequencer and time, or the id of a replay. "
+        comment="What caused this attempt: the S3 event's sequencer and time, or a replay's id. "
         "A skip's ends with /skipped, so that it never blocks an attempt",
     ),
     Column(
