@@ -90,6 +90,29 @@ def test_the_labels_of_another_upload_do_not_stay(
         assert value(engine, "SELECT sum(detections) FROM label_counts_daily") == 1
 
 
+def test_an_upload_that_comes_and_goes_keeps_what_was_read_of_it(
+    history: History, engine: Engine, put: Make, call: Make
+) -> None:
+    """Each was read while it was there: A, B, A, B, A, in any order."""
+    runs = [
+        (put("A", 1), call(put("A", 1), 1.2, 1.4)),
+        (put("B", 2), call(put("B", 2), 2.2, 2.4)),
+        (put("A", 3), None),
+        (put("B", 4), None),
+        (put("A", 5), None),
+    ]
+    for order in permutations(runs):
+        with engine.begin() as connection:
+            connection.execute(text("TRUNCATE images, removals CASCADE"))
+        for seen, run in order:
+            history.record([seen], [run] if run else [])
+        assert sorted(outcomes(engine)) == [("A", None, 1), ("B", None, 1)]
+    third = put("A", 3)
+    late = [call(third, 3.2, 3.4, detector="d", event_id="3"), call(third, 4.2, 4.4, detector="e")]
+    history.record([third], late)
+    assert outcomes(engine)[-2:] == [("A", None, 1), ("A", "object_replaced", 0)]
+
+
 def test_a_success_that_is_refused_is_not_announced(
     history: History, engine: Engine, put: Make, call: Make
 ) -> None:
@@ -187,6 +210,9 @@ def test_no_label_of_another_upload_is_left(
         ids[uploads[number]] = seen.image_id
         return seen if sequenced else replace(seen, sequencer=None)
 
+    def is_right(run: RunRecord) -> bool:
+        return ids[run.detections[0].label] == run.key.image_id
+
     # Each call reads what is there in its middle.
     commits: list[tuple[ImageRecord, RunRecord | None]] = [
         (event(number), None) for number in range(len(uploads))
@@ -197,14 +223,19 @@ def test_no_label_of_another_upload_is_left(
             seen = event(number)
             run = call(seen, second + 0.4, second + 0.6, event_id=str(place), label=there)
             commits.append((seen, run))
-    for seen, run in data.draw(st.permutations(commits)):
+    order = data.draw(st.permutations(commits))
+    all_known = data.draw(st.booleans())
+    if all_known:
+        order.sort(key=lambda commit: commit[1] is not None)
+    for seen, run in order:
         history.record([seen], [run] if run else [])
-    query = """
-        SELECT version, label FROM detection_history WHERE bucket = :bucket
-    """
+    query = "SELECT image_id, version, label FROM detection_history WHERE bucket = :bucket"
     with engine.connect() as connection:
-        for version, label in connection.execute(text(query), {"bucket": bucket}):
-            assert version == label
+        rows = connection.execute(text(query), {"bucket": bucket}).all()
+    assert all(version == label for _, version, label in rows)
+    if all_known:
+        right = {run.key.image_id for _, run in commits if run is not None and is_right(run)}
+        assert right == {image_id for image_id, _, _ in rows}
     # In order, the last upload is not refused what was read of it.
     last = event(len(uploads) - 1)
     end = 10 * len(uploads)

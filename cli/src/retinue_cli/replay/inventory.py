@@ -116,7 +116,7 @@ class Inventory:
 
 
 def _served_at(manifest: Any) -> datetime | None:
-    """Return until when the report is surely right; ``None`` if it doesn't say when it was begun."""
+    """Return until when the report is surely right; ``None`` if it doesn't say when it began."""
     try:
         began = datetime.fromtimestamp(int(manifest["creationTimestamp"]) / 1_000, UTC)
     except (KeyError, TypeError, ValueError, OverflowError, OSError):

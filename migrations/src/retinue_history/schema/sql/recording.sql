@@ -134,23 +134,37 @@ END $$;
 COMMENT ON FUNCTION update_deleted_at(uuid[], text[], text[]) IS
     'Computes deleted_at of these images, and of all images of these keys, from what is recorded';
 
--- A detector that reads an unversioned object by its key reads what is there at that moment. The image
--- was there all the time of the call if it was created last, before the call, or if the other came
--- only after the call.
+CREATE FUNCTION uploads_of(image images) RETURNS timestamptz[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (image).uploaded_ats || ARRAY[(image).uploaded_at, (image).last_uploaded_at];
+
+COMMENT ON FUNCTION uploads_of(images) IS
+    'When S3 created an image, as far as is known; in no order, some times twice';
+
+-- A detector that reads an unversioned object by its key reads what is there at that moment. That was
+-- the image if nothing else was uploaded between its last upload before the call and the call's end.
 CREATE FUNCTION may_have_read(
     other images, image images, started_at timestamptz, duration_ms double precision
 ) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (other).image_id <> (image).image_id
-        AND (other).uploaded_at <= started_at + make_interval(secs => duration_ms / 1000)
-        AND (other).last_uploaded_at >= (image).uploaded_at
-        AND ((other).deleted_at IS NULL OR (other).deleted_at > started_at)
-        AND NOT (
-            (image).last_uploaded_at <= started_at
-            AND came_after(
-                (image).sequencer, (image).last_uploaded_at,
-                (other).sequencer, (other).last_uploaded_at
-            )
+        -- A version that is gone hides the null version no longer.
+        AND NOT coalesce((other).versioned AND (other).deleted_at <= started_at, false)
+        AND EXISTS (
+            SELECT
+            FROM (
+                -- The worker's clock may be behind S3's.
+                SELECT coalesce(max(at) FILTER (WHERE at <= started_at), min(at))
+                FROM unnest(uploads_of(image)) AS at
+            ) AS mine (at), unnest(uploads_of(other)) AS theirs (at)
+            WHERE theirs.at <= started_at + make_interval(secs => duration_ms / 1000)
+                AND (
+                    theirs.at > mine.at
+                    OR theirs.at = mine.at AND NOT came_after(
+                        (image).sequencer, (image).last_uploaded_at,
+                        (other).sequencer, (other).last_uploaded_at
+                    )
+                )
         );
 
 COMMENT ON FUNCTION may_have_read(images, images, timestamptz, double precision) IS
@@ -279,7 +293,7 @@ BEGIN
     IF added < cardinality(image_ids) THEN
         INSERT INTO images AS known (
             image_id, bucket, key, version, versioned, etag, size_bytes, width_px, height_px,
-            uploaded_at, last_uploaded_at, sequencer, served_at
+            uploaded_at, last_uploaded_at, uploaded_ats, sequencer, served_at
         )
         SELECT
             image_id, min(bucket), min(key), min(version), bool_or(versioned), min(etag),
@@ -287,6 +301,7 @@ BEGIN
             (array_agg(width_px ORDER BY width_px, height_px))[1],
             (array_agg(height_px ORDER BY width_px, height_px))[1],
             min(uploaded_at), max(uploaded_at),
+            CASE WHEN NOT bool_or(versioned) THEN array_agg(DISTINCT uploaded_at) END,
             (array_agg(sequencer ORDER BY sequencer_rank(sequencer) DESC NULLS LAST))[1],
             max(served_at)
         FROM unnest(
@@ -305,6 +320,12 @@ BEGIN
             height_px = coalesce(known.height_px, excluded.height_px),
             uploaded_at = least(known.uploaded_at, excluded.uploaded_at),
             last_uploaded_at = greatest(known.last_uploaded_at, excluded.last_uploaded_at),
+            uploaded_ats = CASE WHEN NOT known.versioned THEN ARRAY(
+                SELECT DISTINCT at
+                FROM unnest(uploads_of(known) || excluded.uploaded_ats) AS at
+                ORDER BY at DESC
+                LIMIT 100
+            ) END,
             sequencer = CASE
                 WHEN sequencer_rank(known.sequencer) >= sequencer_rank(excluded.sequencer)
                 THEN known.sequencer
@@ -316,6 +337,7 @@ BEGIN
             OR (known.width_px IS NULL AND excluded.width_px IS NOT NULL)
             OR excluded.uploaded_at < known.uploaded_at
             OR excluded.last_uploaded_at > known.last_uploaded_at
+            OR NOT excluded.uploaded_ats <@ uploads_of(known)
             OR (known.sequencer IS NULL AND excluded.sequencer IS NOT NULL)
             OR sequencer_rank(excluded.sequencer) > sequencer_rank(known.sequencer)
             OR excluded.served_at > coalesce(known.served_at, '-infinity');

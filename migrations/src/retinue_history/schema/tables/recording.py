@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from retinue_history.schema.tables.base import metadata, timestamp
 
@@ -71,6 +71,12 @@ images = Table(
         nullable=False,
         comment="When S3 last created it: later than uploaded_at if the same bytes came again "
         "into an unversioned bucket",
+    ),
+    Column(
+        "uploaded_ats",
+        ARRAY(timestamp),
+        comment="Up to 100 times at which S3 created it; null if it has a version id, or was "
+        "created once",
     ),
     Column(
         "sequencer",
