@@ -147,9 +147,8 @@ CREATE FUNCTION may_have_read(
     other images, image images, started_at timestamptz, duration_ms double precision
 ) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN (other).image_id <> (image).image_id
-        -- A version that is gone hides the null version no longer.
-        AND NOT coalesce((other).versioned AND (other).deleted_at <= started_at, false)
+    -- A version that is gone hides the null version no longer.
+    RETURN NOT coalesce((other).versioned AND (other).deleted_at <= started_at, false)
         AND EXISTS (
             SELECT
             FROM (
@@ -181,9 +180,18 @@ BEGIN
     RETURN ARRAY(
         SELECT DISTINCT n
         FROM generate_series(1, cardinality(image_ids)) AS n
-        JOIN images AS image ON image.image_id = image_ids[n]
-        JOIN images AS other ON other.bucket = image.bucket AND other.key = image.key
-        WHERE may_have_read(other, image, started_ats[n], durations_ms[n])
+        CROSS JOIN LATERAL (
+            SELECT image FROM images AS image WHERE image.image_id = image_ids[n]
+            OFFSET 0  -- makes it an index lookup for each row
+        ) AS mine
+        CROSS JOIN LATERAL (
+            SELECT other FROM images AS other
+            WHERE other.bucket = (mine.image).bucket
+                AND other.key = (mine.image).key
+                AND other.image_id <> (mine.image).image_id
+            OFFSET 0
+        ) AS theirs
+        WHERE may_have_read(theirs.other, mine.image, started_ats[n], durations_ms[n])
     );
 END $$;
 
@@ -197,16 +205,29 @@ CREATE FUNCTION void_misread_runs(buckets text[], keys text[]) RETURNS void
 AS $$
 DECLARE
     misread bigint[] := ARRAY(
-        SELECT DISTINCT runs.run_id
+        SELECT DISTINCT found.run_id
         FROM unnest(buckets, keys) AS given (bucket, key)
-        JOIN images AS image
-            ON image.bucket = given.bucket AND image.key = given.key AND NOT image.versioned
-        JOIN images AS other ON other.bucket = image.bucket AND other.key = image.key
-        JOIN runs ON runs.image_id = image.image_id
-        WHERE runs.read_by_key
-            AND runs.outcome = 'succeeded'
-            AND may_have_read(other, image, runs.started_at, runs.duration_ms)
-        ORDER BY runs.run_id
+        CROSS JOIN LATERAL (
+            SELECT image FROM images AS image
+            WHERE image.bucket = given.bucket AND image.key = given.key AND NOT image.versioned
+            OFFSET 0  -- makes it an index lookup for each row
+        ) AS mine
+        CROSS JOIN LATERAL (
+            SELECT other FROM images AS other
+            WHERE other.bucket = given.bucket
+                AND other.key = given.key
+                AND other.image_id <> (mine.image).image_id
+            OFFSET 0
+        ) AS theirs
+        CROSS JOIN LATERAL (
+            SELECT run_id FROM runs
+            WHERE runs.image_id = (mine.image).image_id
+                AND runs.read_by_key
+                AND runs.outcome = 'succeeded'
+                AND may_have_read(theirs.other, mine.image, runs.started_at, runs.duration_ms)
+            OFFSET 0
+        ) AS found
+        ORDER BY found.run_id
     );
 BEGIN
     IF misread = '{}' THEN
