@@ -54,6 +54,7 @@ from retinue_history.recording.history import History
 from retinue_history.recording.hosted_models import HostedModel, ModelSession, ModelSessions
 from retinue_history.recording.quotas import QuotaLease, QuotaState, Renewal
 from retinue_history.recording.records import (
+    NULL_VERSION,
     REPLAY,
     Charge,
     ConfigurationRecord,
@@ -70,18 +71,20 @@ from retinue_history.recording.spending import MonthTotals, month_of
 from retinue_history.schema.logins import create_iam_logins
 from retinue_history.schema.migrate import upgrade
 from retinue_history.schema.version import check_schema, current_revision, head_revision
-from retinue_history.upkeep.maintenance import Retention, maintain
+from retinue_history.upkeep.maintenance import DeletedImage, FindServed, Retention, maintain
 
 __all__ = [
     "CATEGORIES",
     "DETECTION_COLUMNS",
     "JSON",
+    "NULL_VERSION",
     "REPLAY",
     "Activity",
     "ActivityReader",
     "Cause",
     "Charge",
     "ConfigurationRecord",
+    "DeletedImage",
     "DetectionRecord",
     "DetectionSummary",
     "Difference",
@@ -90,6 +93,7 @@ __all__ = [
     "Erasures",
     "ExistingRuns",
     "Failures",
+    "FindServed",
     "History",
     "HistoryDataError",
     "HistoryError",

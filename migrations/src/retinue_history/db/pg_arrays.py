@@ -67,16 +67,16 @@ def decimals(values: Iterable[Decimal | None]) -> str:
     return _array(["NULL" if value is None else str(Decimal(value)) for value in values])
 
 
-def times(field: str, values: Sequence[datetime]) -> str:
+def times(field: str, values: Sequence[datetime | None]) -> str:
     """Return a ``timestamptz[]``.
 
     Raises:
         HistoryDataError: One has no time zone.
     """
     for value in values:
-        if value.tzinfo is None:
+        if value is not None and value.tzinfo is None:
             raise HistoryDataError(f"{field} {value} has no time zone")
-    return _array([value.isoformat() for value in values])
+    return _array(["NULL" if value is None else value.isoformat() for value in values])
 
 
 def jsons(field: str, values: Iterable[JSON | Mapping[str, JSON]]) -> str:

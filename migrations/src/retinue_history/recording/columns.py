@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TypeAlias
 
 from retinue_history.db.pg_arrays import (
@@ -9,6 +10,7 @@ from retinue_history.db.pg_arrays import (
     decimals,
     floats,
     integers,
+    json_text,
     jsons,
     texts,
     times,
@@ -28,7 +30,7 @@ Columns: TypeAlias = Mapping[str, str]
 
 _STRIPES = 1024  # limits the locks of one transaction, however many images it records
 _NO_BOX = (None, None, None, None)
-_NO_REMOVALS, _NO_CHARGES = ("{}",) * 5, ("{}",) * 4  # what most commits have
+_NO_CHARGES = ("{}",) * 4  # what most commits have
 
 
 def task_columns(tasks: Collection[TaskKey]) -> Columns:
@@ -75,10 +77,14 @@ def image_columns(
             if (since := image.missing_since) is not None
         ),
     ]
-    # Removals, and images that may have replaced another.
+    # Removals, images that may have replaced another, and images that S3 was seen to serve.
     disputed = [
         *((one.bucket, one.key) for one in gone),
-        *((image.bucket, image.key) for image in images if not image.versioned),
+        *(
+            (image.bucket, image.key)
+            for image in images
+            if not image.versioned or image.served_at is not None
+        ),
     ]
     return (
         *_locks([(image.bucket, image.key) for image in images], disputed),
@@ -93,17 +99,19 @@ def image_columns(
         integers([image.height_px for image in images]),
         times("uploaded_at", [image.uploaded_at for image in images]),
         texts("sequencer", [image.sequencer for image in images]),
-        *(_removal_columns(gone) if gone else _NO_REMOVALS),
+        times("served_at", [image.served_at for image in images]),
+        _removals(gone),
     )
 
 
-def _removal_columns(gone: Sequence[RemovedObject]) -> tuple[str, ...]:
-    return (
-        texts("bucket", [one.bucket for one in gone]),
-        texts("key", [one.key for one in gone]),
-        texts("version", [one.version for one in gone]),
-        texts("sequencer", [one.sequencer for one in gone]),
-        times("removed_at", [one.removed_at for one in gone]),
+def _removals(gone: Sequence[RemovedObject]) -> str:
+    """Return the removals as JSON. Columns would make more parameters than psycopg caches."""
+    for field in ("bucket", "key", "version", "delete_marker", "sequencer"):
+        texts(field, [getattr(one, field) for one in gone])  # refuses what Postgres can't hold
+    times("removed_at", [one.removed_at for one in gone])
+    return json_text(
+        "removals",
+        [{**asdict(one), "removed_at": one.removed_at.isoformat()} for one in gone],
     )
 
 
@@ -126,6 +134,7 @@ def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         jsons("raw_response", (run.raw_response for run in runs)),
         booleans(run.truncated for run in runs),
         decimals(run.saved_usd for run in runs),
+        booleans(run.read_by_key for run in runs),
         *_detection_columns(runs),
         *_charge_columns(runs),
     )

@@ -39,10 +39,11 @@ ERASED = """
 """
 
 # The functions are in schema/sql/recording.sql, so that Postgres plans their statements once a
-# session, whichever session a pooler picks. Together they have fifty parameters: psycopg caches no
-# parse of more.
-_IMAGES = f"record_images({', '.join(['%s'] * 18)})"
-_RUNS = f"record_runs({', '.join(['%s'] * 32)})"
+# The functions are in schema/sql/recording.sql, so that Postgres plans their statements once a
+# session, whichever session a pooler picks. psycopg caches no parse of more than fifty parameters;
+# together they have fewer.
+_IMAGES = f"record_images({', '.join(['%s'] * 15)})"
+_RUNS = f"record_runs({', '.join(['%s'] * 33)})"
 
 RECORD_IMAGES = f"SELECT {_IMAGES}"
 RECORD_RUNS = f"SELECT {_RUNS}"

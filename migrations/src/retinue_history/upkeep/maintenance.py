@@ -4,10 +4,11 @@ Every step runs in short transactions, and can be interrupted and repeated. None
 lock that isn't free within a second is given up and requested again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
@@ -44,12 +45,33 @@ class Retention:
     deleted_images_days: int | None = 30
 
 
+class DeletedImage(NamedTuple):
+    """An image that the history believes to be deleted; the fields are those of ``images``."""
+
+    image_id: UUID
+    bucket: str
+    key: str
+    version: str
+    versioned: bool
+
+
+FindServed: TypeAlias = Callable[[Sequence[DeletedImage]], Mapping[UUID, datetime | None]]
+"""Return when S3 was found to serve images that the history believes to be deleted. ``None``: S3
+could not be asked about this one. What S3 does not serve is left out."""
+
+
+def _nothing_served(images: Sequence[DeletedImage]) -> Mapping[UUID, datetime | None]:
+    del images
+    return {}
+
+
 def maintain(
     engine: Engine,
     keep: Retention,
     *,
     dry_run: bool = False,
     tell: Callable[[str], None],
+    find_served: FindServed = _nothing_served,
 ) -> None:
     """Add partitions and apply the retention. Idempotent.
 
@@ -58,6 +80,8 @@ def maintain(
         keep: The retention.
         dry_run: Only report what would be done.
         tell: Called with one line for each thing that was done, or would be.
+        find_served: Called with up to 500 images before they are purged. Those that S3 serves
+            count as deleted no longer.
 
     Raises:
         HistorySchemaError: The database is not migrated.
@@ -80,7 +104,7 @@ def maintain(
             _in_batches(connection, retention.RAW_RESPONSES, {"before": before}, dry_run, tell)
         if keep.deleted_images_days is not None:
             before = now - timedelta(days=keep.deleted_images_days)
-            _in_batches(connection, retention.DELETED_IMAGES, {"before": before}, dry_run, tell)
+            _purge_images(connection, before, find_served, dry_run, tell)
             _in_batches(connection, retention.OLD_REMOVALS, {"before": before}, dry_run, tell)
         if dry_run:
             return
@@ -136,6 +160,49 @@ def _drop_months(
             # Lock in the order in which writers do.
             _with_lock_retry(connection, f"{_LOCK_RUNS}; DROP TABLE {name}")
         tell(f"{'would drop' if dry_run else 'dropped'} {name}")
+
+
+def _purge_images(
+    connection: Connection,
+    before: datetime,
+    find_served: FindServed,
+    dry_run: bool,
+    tell: Callable[[str], None],
+) -> None:
+    """Purge the images that were deleted before, except for those that S3 still serves."""
+    purged = revived = unknown = 0
+    after: UUID | None = None
+    while True:
+        with connection.begin():
+            rows = connection.execute(retention.DELETED_IMAGES, {"before": before, "after": after})
+            images = [DeletedImage(*row) for row in rows]
+        if not images:
+            break
+        after = images[-1].image_id
+        found = find_served(images)
+        served = {image_id: at for image_id, at in found.items() if at is not None}
+        gone = [image.image_id for image in images if image.image_id not in found]
+        revived += len(served)
+        unknown += len(found) - len(served)
+        if dry_run:
+            purged += len(gone)
+            continue
+        with connection.begin():
+            given: dict[str, Any] = {"ids": [*served], "served_ats": [*served.values()]}
+            for statement in retention.REVIVE_IMAGES:
+                connection.execute(statement, given)
+        with connection.begin():
+            count = 0
+            for statement in retention.PURGE_IMAGES:
+                count = connection.execute(statement, {"ids": gone, "before": before}).rowcount
+            purged += count
+    would = "would have " if dry_run else ""
+    if purged:
+        tell(f"{would}purged {purged:,} deleted images")
+    if revived:
+        tell(f"{would}kept {revived:,} images that counted as deleted, because S3 serves them")
+    if unknown:
+        tell(f"{would}kept {unknown:,} deleted images, because S3 could not be asked about them")
 
 
 def _in_batches(

@@ -41,6 +41,9 @@ log = structlog.get_logger(__name__)
 RECEIVES_WITHOUT_REDRIVE = 5
 """At which receive a failure is recorded if the queue has no dead-letter queue."""
 
+MAX_IGNORED = 20
+"""Most kinds of events that are logged as ignored, each once."""
+
 STOPPING = Requeue(0, "the worker is stopping")
 """The outcome of a task that the worker has no more time for."""
 
@@ -115,6 +118,7 @@ class Dispatcher:
         self._max_receive_count = max_receive_count or RECEIVES_WITHOUT_REDRIVE
         self._cancellable: set[asyncio.Task[object]] = set()
         self._is_stopping = False
+        self._ignored: set[str] = set()
 
     async def handle(self, message: Message) -> None:
         """Process one message: events, tasks, results, commit, delete."""
@@ -167,6 +171,10 @@ class Dispatcher:
             events = parse(message.body)
         except MalformedEventError as error:
             events = ParsedBody(problems=(str(error),))
+        for reason in events.ignored - self._ignored:
+            if len(self._ignored) < MAX_IGNORED:
+                self._ignored.add(reason)
+                log.warning("event_ignored", message_id=message.message_id, reason=reason)
         for problem in events.problems:
             log.error(
                 "malformed_message",
@@ -329,8 +337,10 @@ def _learned(work: _ImageWork, runs: Sequence[RunRecord]) -> ImageRecord:
     if work.image.size_px is not None:
         width_px, height_px = work.image.size_px
         record = replace(record, width_px=width_px, height_px=height_px)
-    if any(run.error_code in GONE for run in runs):
-        record = replace(record, missing_since=datetime.now(UTC))
+    if missing := [run.started_at for run in runs if run.error_code in GONE]:
+        # Not before the event, whatever this machine's clock says.
+        since = max(min(missing), record.uploaded_at, record.served_at or record.uploaded_at)
+        record = replace(record, missing_since=since)
     return record
 
 

@@ -36,7 +36,8 @@ GRANT USAGE ON SEQUENCE
 GRANT SELECT, INSERT, UPDATE, DELETE ON quota_leases TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE ON quotas, monthly_spending, models, model_sessions TO retinue_writer;
 GRANT SELECT ON label_counts, labels, label_parents TO retinue_writer;
-GRANT EXECUTE ON FUNCTION find_erased_images(uuid[], text[], text[], timestamptz[])
+GRANT EXECUTE ON FUNCTION
+    find_erased_images(uuid[], text[], text[], timestamptz[]), void_misread_runs(text[], text[])
     TO retinue_writer;
 
 -- Analysts may read the tables too, but only the views are stable.

@@ -429,8 +429,8 @@ BEGIN
             ('detector_version', 'The detector''s version'),
             ('fingerprint', 'Digest of the detector''s options and of the model they name'),
             ('model_version', 'The model''s version as the detector reports it'),
-            ('event_id', 'What caused the attempt: the S3 event''s sequencer, or the id of a '
-                'replay'),
+            ('event_id', 'What caused the attempt: the S3 event''s sequencer and time, or the id of '
+                'a replay'),
             ('error_code', 'Why it failed, for programs'),
             ('error_message', 'Why it failed, for people'),
             ('retryable', 'Whether another attempt at the same image can end differently'),
