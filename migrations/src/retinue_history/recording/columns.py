@@ -124,7 +124,7 @@ def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         integers([len(run.detections) for run in runs]),
         decimals(run.billed_units for run in runs),
         decimals(run.price_usd for run in runs),
-        jsons("raw_response", (run.raw_response for run in runs)),
+        jsons("raw_response", [run.raw_response for run in runs]),
         decimals(run.saved_usd for run in runs),
         *_detection_columns(runs),
         *_charge_columns(runs),
@@ -141,7 +141,7 @@ def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         texts("label", [detection.label for detection in found]),
         floats([detection.confidence for detection in found]),
         *(floats([box[side] for box in boxes]) for side in range(4)),
-        jsons("attributes", (detection.attributes for detection in found)),
+        jsons("attributes", [detection.attributes for detection in found]),
     )
 
 
@@ -170,7 +170,7 @@ def configuration_columns(configurations: Collection[ConfigurationRecord]) -> Co
             "detector_version", [told.detector_version for told in configurations]
         ),
         "fingerprint": texts("fingerprint", [told.fingerprint for told in configurations]),
-        "options": jsons("options", (told.options for told in configurations)),
+        "options": jsons("options", [told.options for told in configurations]),
     }
 
 

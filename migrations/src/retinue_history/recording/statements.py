@@ -62,9 +62,12 @@ RECORD_IMAGES_AND_RUNS = f"WITH first AS MATERIALIZED (SELECT {_IMAGES}) SELECT 
 SAVE_CONFIGURATIONS = text("""
     INSERT INTO detector_configurations (detector, detector_version, fingerprint, options)
     SELECT detector, detector_version, fingerprint, options
-    FROM unnest(
-        CAST(:detector AS text[]), CAST(:detector_version AS text[]), CAST(:fingerprint AS text[]),
-        CAST(:options AS jsonb[])
+    FROM ROWS FROM (
+        unnest(
+            CAST(:detector AS text[]), CAST(:detector_version AS text[]),
+            CAST(:fingerprint AS text[])
+        ),
+        jsonb_array_elements(CAST(:options AS jsonb))
     ) AS given (detector, detector_version, fingerprint, options)
     ORDER BY detector, detector_version, fingerprint
     ON CONFLICT DO NOTHING
