@@ -1,6 +1,6 @@
 """What recording an image costs Postgres: ``make bench BENCHMARKS=recording``.
 
-Asks and records as a worker does (``History.pending``, then ``History.record``), 100 images, 10 and
+Asks and records as a worker does (``done_and_erased``, then ``record``), 100 images, 10 and
 one a commit. Beside it, in the same run, plain inserts of the same rows into the same tables, with
 the same indexes, constraints and partitions and without our triggers. Answers are like
 Rekognition's (``recorded_images.py``). Processor time is that of all processes of the server.
@@ -65,8 +65,7 @@ def main() -> None:
 
         def ours(batch: Batch) -> None:
             images, runs = batch
-            history.done([(run.key, run.event_id) for run in runs])
-            history.erased(images)
+            history.done_and_erased([(run.key, run.event_id) for run in runs], images)
             history.record(images, runs)
 
         with psycopg.connect(plain_url) as connection:

@@ -70,7 +70,7 @@ def _insert(
     connection: psycopg.Connection, into: str, rows: Sequence[Sequence[Any]], tail: str = ""
 ) -> psycopg.Cursor:
     row = f"({', '.join(['%s'] * len(rows[0]))})"
-    statement = f"INSERT INTO {into} VALUES {', '.join([row] * len(rows))}{tail}"  # noqa: S608 - %s
+    statement = f"INSERT INTO {into} VALUES {', '.join([row] * len(rows))}{tail}"
     return connection.execute(statement.encode(), [value for values in rows for value in values])
 
 

@@ -32,12 +32,10 @@ _NO_BOX = (None, None, None, None)
 _NO_REMOVALS = _NO_CHARGES = ("{}",) * 5  # what most commits have
 
 
-def task_columns(tasks: Collection[TaskKey]) -> Columns:
+def task_columns(tasks: Collection[TaskKey]) -> tuple[str, ...]:
     """Return run keys with the events that ask for them."""
-    return {
-        **key_columns([key for key, _ in tasks]),
-        "event_id": texts("event_id", [event_id for _, event_id in tasks]),
-    }
+    keys = key_columns([key for key, _ in tasks])
+    return (*keys.values(), texts("event_id", [event_id for _, event_id in tasks]))
 
 
 def key_columns(keys: Collection[RunKey]) -> Columns:
@@ -50,14 +48,14 @@ def key_columns(keys: Collection[RunKey]) -> Columns:
     }
 
 
-def upload_columns(images: Collection[ImageRecord]) -> Columns:
+def upload_columns(images: Collection[ImageRecord]) -> tuple[str, ...]:
     """Return which images, and when they were uploaded."""
-    return {
-        "image_id": uuids(image.image_id for image in images),
-        "bucket": texts("bucket", [image.bucket for image in images]),
-        "key": texts("key", [image.key for image in images]),
-        "uploaded_at": times("uploaded_at", [image.uploaded_at for image in images]),
-    }
+    return (
+        uuids(image.image_id for image in images),
+        texts("bucket", [image.bucket for image in images]),
+        texts("key", [image.key for image in images]),
+        times("uploaded_at", [image.uploaded_at for image in images]),
+    )
 
 
 def image_columns(

@@ -2,27 +2,8 @@
 
 from sqlalchemy import text
 
-# A key that comes with several events is done if it is for each of them. A replay retries even an
-# image that was found to be bad.
-DONE = """
-    SELECT image_id, detector, detector_version, fingerprint
-    FROM unnest(
-        %(image_id)s::uuid[], %(detector)s::text[], %(detector_version)s::text[],
-        %(fingerprint)s::text[], %(event_id)s::text[]
-    ) AS asked (image_id, detector, detector_version, fingerprint, event_id)
-    GROUP BY image_id, detector, detector_version, fingerprint
-    HAVING bool_and(EXISTS (
-        SELECT FROM runs
-        WHERE runs.image_id = asked.image_id
-            AND runs.detector = asked.detector
-            AND runs.detector_version = asked.detector_version
-            AND runs.fingerprint = asked.fingerprint
-            AND (
-                runs.outcome = 'succeeded'
-                OR (NOT runs.retryable AND NOT starts_with(asked.event_id, 'replay:'))
-                OR runs.event_id = asked.event_id
-            )
-    ))
+DONE_AND_ERASED = """
+    SELECT done, erased FROM find_done_and_erased(%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 # The successful run of each key with what it found: one row with nulls if it found nothing.
@@ -39,12 +20,6 @@ SUMMARIES = """
         ON detections.run_id = runs.run_id AND detections.detected_at = runs.started_at
     WHERE runs.outcome = 'succeeded'
     ORDER BY runs.run_id, detections.ordinal
-"""
-
-ERASED = """
-    SELECT find_erased_images(
-        %(image_id)s::uuid[], %(bucket)s::text[], %(key)s::text[], %(uploaded_at)s::timestamptz[]
-    )
 """
 
 # The functions are in schema/sql/recording.sql, so that Postgres plans their statements once a

@@ -187,6 +187,42 @@ COMMENT ON FUNCTION record_images(
     timestamptz[], text[], text[], text[], text[], text[], timestamptz[]
 ) IS 'Records images and removals, given as one array a column';
 
+CREATE FUNCTION find_done_and_erased(
+    image_ids uuid[], detectors text[], detector_versions text[], fingerprints text[],
+    event_ids text[], uploaded_ids uuid[], buckets text[], keys text[], uploaded_ats timestamptz[],
+    OUT done int[], OUT erased uuid[]
+)
+    LANGUAGE plpgsql STABLE
+    -- An index lookup for each key, however small the table was when this was planned.
+    SET plan_cache_mode = force_generic_plan
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+AS $$
+BEGIN
+    done := ARRAY(
+        SELECT n FROM generate_series(1, cardinality(event_ids)) AS n
+        WHERE EXISTS (
+            SELECT FROM runs
+            WHERE runs.image_id = image_ids[n]
+                AND runs.detector = detectors[n]
+                AND runs.detector_version = detector_versions[n]
+                AND runs.fingerprint = fingerprints[n]
+                AND (
+                    runs.outcome = 'succeeded'
+                    -- A replay retries even an image that was found to be bad.
+                    OR (NOT runs.retryable AND NOT starts_with(event_ids[n], 'replay:'))
+                    OR runs.event_id = event_ids[n]
+                )
+        )
+    );
+    erased := ARRAY(SELECT find_erased_images(uploaded_ids, buckets, keys, uploaded_ats));
+END $$;
+
+COMMENT ON FUNCTION find_done_and_erased(
+    uuid[], text[], text[], text[], text[], uuid[], text[], text[], timestamptz[]
+) IS
+    'Which tasks, by their positions from 1, need no work because their run key is done, and which '
+    'images were erased after these uploads';
+
 CREATE FUNCTION existing_run_ids(given bigint[]) RETURNS bigint[]
     LANGUAGE sql STABLE
     -- An index lookup for each id, however small the table was when this was planned.
