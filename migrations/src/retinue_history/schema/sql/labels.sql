@@ -76,8 +76,6 @@ CREATE FUNCTION count_detections(
     attributes jsonb[]
 ) RETURNS void
     LANGUAGE plpgsql
-    -- A plan made while a table is nearly empty must not scan all of it later.
-    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
