@@ -52,13 +52,13 @@ def test_an_unreachable_database(image: Make, run: Make) -> None:
     with pytest.raises(HistoryUnavailableError, match="nonexistent"):
         history.record([image()], [run(image())])
     with pytest.raises(HistoryUnavailableError):
-        history.done([(run(image()).key, "e")])
+        history.done_and_erased([(run(image()).key, "e")], [])[0]
 
 
 def test_a_writer_may_record(worker_engine: Engine, image: Make, run: Make) -> None:
     history = History(worker_engine)
     assert history.record([image(missing_since=image().uploaded_at)], [run(image())])
-    assert history.done([(run(image()).key, "e")])
+    assert history.done_and_erased([(run(image()).key, "e")], [])[0]
 
 
 def test_no_connection_becomes_free(history_url: str, image: Make) -> None:

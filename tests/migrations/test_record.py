@@ -131,9 +131,9 @@ def test_done(history: History, image: Make, run: Make) -> None:
     history.record([cat, dog], [success, retriable, bad_image])
 
     def done(*attempts: tuple[RunRecord, str]) -> set[RunKey]:
-        return history.done([(of.key, event) for of, event in attempts])
+        return history.done_and_erased([(of.key, event) for of, event in attempts], [])[0]
 
-    assert history.done([]) == set()
+    assert history.done_and_erased([], []) == (set(), set())
     assert done((success, "e1"), (success, "another")) == {success.key}
     assert done((bad_image, "another")) == {bad_image.key}
     # Somebody asks again, for the very image that was found to be bad; a success needs no more.
@@ -150,7 +150,8 @@ def test_done_for_hundreds_of_keys(history: History, image: Make, run: Make) -> 
     images = [image(f"{n}.jpg") for n in range(500)]
     runs = [run(each) for each in images]
     history.record(images, runs[::2])
-    assert history.done([(each.key, "event 1") for each in runs]) == {r.key for r in runs[::2]}
+    tasks = [(each.key, "event 1") for each in runs]
+    assert history.done_and_erased(tasks, images) == ({each.key for each in runs[::2]}, set())
 
 
 def test_two_workers_at_once_succeed_once(

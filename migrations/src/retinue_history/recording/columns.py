@@ -33,12 +33,10 @@ _NO_BOX = (None, None, None, None)
 _NO_CHARGES = ("{}",) * 4  # what most commits have
 
 
-def task_columns(tasks: Collection[TaskKey]) -> Columns:
+def task_columns(tasks: Collection[TaskKey]) -> tuple[str, ...]:
     """Return run keys with the events that ask for them."""
-    return {
-        **key_columns([key for key, _ in tasks]),
-        "event_id": texts("event_id", [event_id for _, event_id in tasks]),
-    }
+    keys = key_columns([key for key, _ in tasks])
+    return (*keys.values(), texts("event_id", [event_id for _, event_id in tasks]))
 
 
 def key_columns(keys: Collection[RunKey]) -> Columns:
@@ -51,14 +49,14 @@ def key_columns(keys: Collection[RunKey]) -> Columns:
     }
 
 
-def upload_columns(images: Collection[ImageRecord]) -> Columns:
+def upload_columns(images: Collection[ImageRecord]) -> tuple[str, ...]:
     """Return which images, and when they were uploaded."""
-    return {
-        "image_id": uuids(image.image_id for image in images),
-        "bucket": texts("bucket", [image.bucket for image in images]),
-        "key": texts("key", [image.key for image in images]),
-        "uploaded_at": times("uploaded_at", [image.uploaded_at for image in images]),
-    }
+    return (
+        uuids(image.image_id for image in images),
+        texts("bucket", [image.bucket for image in images]),
+        texts("key", [image.key for image in images]),
+        times("uploaded_at", [image.uploaded_at for image in images]),
+    )
 
 
 def image_columns(
@@ -131,7 +129,7 @@ def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         integers([len(run.detections) for run in runs]),
         decimals(run.billed_units for run in runs),
         decimals(run.price_usd for run in runs),
-        jsons("raw_response", (run.raw_response for run in runs)),
+        jsons("raw_response", [run.raw_response for run in runs]),
         booleans(run.truncated for run in runs),
         decimals(run.saved_usd for run in runs),
         booleans(run.read_by_key for run in runs),
@@ -150,7 +148,7 @@ def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         texts("label", [detection.label for detection in found]),
         floats([detection.confidence for detection in found]),
         *(floats([box[side] for box in boxes]) for side in range(4)),
-        jsons("attributes", (detection.attributes for detection in found)),
+        jsons("attributes", [detection.attributes for detection in found]),
     )
 
 
@@ -174,7 +172,7 @@ def configuration_columns(configurations: Collection[ConfigurationRecord]) -> Co
             "detector_version", [told.detector_version for told in configurations]
         ),
         "fingerprint": texts("fingerprint", [told.fingerprint for told in configurations]),
-        "options": jsons("options", (told.options for told in configurations)),
+        "options": jsons("options", [told.options for told in configurations]),
     }
 
 

@@ -420,6 +420,42 @@ COMMENT ON FUNCTION record_images(
 ) IS
     'Records images, given as one array a column, and removals, given as an array of objects';
 
+CREATE FUNCTION find_done_and_erased(
+    image_ids uuid[], detectors text[], detector_versions text[], fingerprints text[],
+    event_ids text[], uploaded_ids uuid[], buckets text[], keys text[], uploaded_ats timestamptz[],
+    OUT done int[], OUT erased uuid[]
+)
+    LANGUAGE plpgsql STABLE
+    -- An index lookup for each key, however small the table was when this was planned.
+    SET plan_cache_mode = force_generic_plan
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+AS $$
+BEGIN
+    done := ARRAY(
+        SELECT n FROM generate_series(1, cardinality(event_ids)) AS n
+        WHERE EXISTS (
+            SELECT FROM runs
+            WHERE runs.image_id = image_ids[n]
+                AND runs.detector = detectors[n]
+                AND runs.detector_version = detector_versions[n]
+                AND runs.fingerprint = fingerprints[n]
+                AND (
+                    runs.outcome = 'succeeded'
+                    -- A replay retries even an image that was found to be bad.
+                    OR (NOT runs.retryable AND NOT starts_with(event_ids[n], 'replay:'))
+                    OR runs.event_id = event_ids[n]
+                )
+        )
+    );
+    erased := ARRAY(SELECT find_erased_images(uploaded_ids, buckets, keys, uploaded_ats));
+END $$;
+
+COMMENT ON FUNCTION find_done_and_erased(
+    uuid[], text[], text[], text[], text[], uuid[], text[], text[], timestamptz[]
+) IS
+    'Which tasks, by their positions from 1, need no work because their run key is done, and which '
+    'images were erased after these uploads';
+
 CREATE FUNCTION existing_run_ids(given bigint[]) RETURNS bigint[]
     LANGUAGE sql STABLE
     -- An index lookup for each id, however small the table was when this was planned.
@@ -433,6 +469,23 @@ CREATE FUNCTION existing_run_ids(given bigint[]) RETURNS bigint[]
 COMMENT ON FUNCTION existing_run_ids(bigint[]) IS
     'These run ids, with null in place of those that do not exist';
 
+CREATE FUNCTION inserted_detections(
+    kept bigint[], started_ats timestamptz[], of_runs int[], ordinals int[]
+) RETURNS int[]
+    LANGUAGE sql STABLE
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+    BEGIN ATOMIC
+        SELECT array_agg(CASE WHEN detections.run_id IS NOT NULL THEN of_run END ORDER BY number)
+        FROM unnest(of_runs, ordinals) WITH ORDINALITY AS given (of_run, ordinal, number)
+        LEFT JOIN detections
+            ON detections.run_id = kept[of_run]
+            AND detections.ordinal = given.ordinal
+            AND detections.detected_at = started_ats[of_run];
+    END;
+
+COMMENT ON FUNCTION inserted_detections(bigint[], timestamptz[], int[], int[]) IS
+    'of_runs, with null in place of each detection that does not exist';
+
 -- Rows are sorted by their key before they are written, so that two workers with overlapping rows lock
 -- them in the same order and can't deadlock.
 CREATE FUNCTION record_runs(
@@ -440,14 +493,15 @@ CREATE FUNCTION record_runs(
     event_ids text[], outcomes text[], retryables boolean[], error_codes text[],
     error_messages text[], model_versions text[], started_ats timestamptz[],
     durations_ms double precision[], detection_counts int[], billed_units numeric[],
-    prices_usd numeric[], raw_responses jsonb[], are_truncated boolean[], saved_usds numeric[],
+    prices_usd numeric[], raw_responses jsonb, are_truncated boolean[], saved_usds numeric[],
     are_read_by_key boolean[],
     of_runs int[], ordinals int[], kinds text[], labels text[], confidences double precision[],
     lefts double precision[], tops double precision[], widths double precision[],
-    heights double precision[], attributes jsonb[],
+    heights double precision[], all_attributes jsonb,
     charged_runs int[], charged_groups text[], charged_units numeric[], charged_usds numeric[]
 ) RETURNS bigint[]
-    LANGUAGE plpgsql
+    -- With its owner's rights: a worker can add detections, but can't change a count.
+    LANGUAGE plpgsql SECURITY DEFINER
     SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -456,6 +510,7 @@ DECLARE
     added bigint;
     run int;
     misread int[] := '{}';
+    attributes jsonb[] := ARRAY(SELECT jsonb_array_elements(all_attributes));
 BEGIN
     IF true = ANY (are_read_by_key) THEN
         FOREACH run IN ARRAY find_misread_runs(image_ids, started_ats, durations_ms) LOOP
@@ -467,7 +522,7 @@ BEGIN
             error_messages[run] := 'another upload may have been read: it took the object''s place '
                 'before the call ended';
             detection_counts[run] := 0;
-            raw_responses[run] := NULL;
+            raw_responses := jsonb_set(raw_responses, ARRAY[(run - 1)::text], 'null');
         END LOOP;
     END IF;
 
@@ -488,7 +543,8 @@ BEGIN
         kept[n], image_ids[n], detectors[n], detector_versions[n], fingerprints[n], event_ids[n],
         outcomes[n], retryables[n], error_codes[n], error_messages[n], model_versions[n],
         started_ats[n], durations_ms[n], detection_counts[n], billed_units[n],
-        prices_usd[n], raw_responses[n], are_truncated[n], saved_usds[n], are_read_by_key[n]
+        prices_usd[n], nullif(raw_responses -> (n - 1), 'null'), are_truncated[n], saved_usds[n],
+        are_read_by_key[n]
     FROM generate_series(1, cardinality(event_ids)) AS n
     ORDER BY
         image_ids[n], detectors[n], detector_versions[n], fingerprints[n], outcomes[n] DESC,
@@ -512,6 +568,15 @@ BEGIN
             started_ats[of_runs[n]]
         FROM generate_series(1, cardinality(of_runs)) AS n
         WHERE kept[of_runs[n]] IS NOT NULL AND outcomes[of_runs[n]] = 'succeeded';
+        GET DIAGNOSTICS added = ROW_COUNT;
+        -- Fewer where a run was recorded before, or where a trigger withheld an erased person.
+        IF added < cardinality(of_runs) THEN
+            of_runs := inserted_detections(kept, started_ats, of_runs, ordinals);
+        END IF;
+        PERFORM count_detections(
+            of_runs, started_ats, detectors, detector_versions, model_versions, kinds, labels,
+            confidences, attributes
+        );
     END IF;
 
     -- Last, because all workers add to the same rows and should hold their locks briefly.
@@ -539,12 +604,13 @@ END $$;
 
 COMMENT ON FUNCTION record_runs(
     uuid[], text[], text[], text[], text[], text[], boolean[], text[], text[], text[],
-    timestamptz[], double precision[], int[], numeric[], numeric[], jsonb[], boolean[], numeric[],
+    timestamptz[], double precision[], int[], numeric[], numeric[], jsonb, boolean[], numeric[],
     boolean[],
     int[], int[], text[], text[], double precision[], double precision[], double precision[],
-    double precision[], double precision[], jsonb[], int[], text[], numeric[], numeric[]
+    double precision[], double precision[], jsonb, int[], text[], numeric[], numeric[]
 ) IS
-    'Records runs with their detections and charges, given as one array a column. of_runs and '
+    'Records runs with their detections and charges, given as one array a column. Columns of JSON are '
+    'JSON arrays, which are faster to read than jsonb[]. of_runs and '
     'charged_runs are positions of runs, from 1. Returns the run ids in the order of the runs, null '
     'for those that were recorded before, and for successes that were recorded as failures because '
     'they may have read another image';
@@ -577,3 +643,13 @@ END $$;
 
 COMMENT ON FUNCTION find_summaries(uuid[], text[], text[], text[]) IS
     'What the successful runs of these run keys found; one row with nulls if a run found nothing';
+
+-- A caller's search_path must not redirect the function to other tables of the same names.
+DO $$
+BEGIN
+    EXECUTE format(
+        'ALTER FUNCTION record_runs SET search_path = %I, pg_temp', current_schema()
+    );
+END $$;
+
+REVOKE ALL ON FUNCTION record_runs FROM PUBLIC;
