@@ -141,6 +141,7 @@ module "maintenance" {
   task            = local.task
   database        = module.database.owner
   retention       = var.retention
+  bucket_arn      = module.image_bucket.arn
   alarm_topic_arn = module.observability.alarm_topic_arn
 }
 

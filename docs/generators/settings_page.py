@@ -42,6 +42,21 @@ a message could appear again in the queue while a detector still works for it.
 
 Each detector has options of its own. `retinue plugins` lists them.
 
+## The database
+
+PostgreSQL 15 or later, with a database in the encoding UTF8. In a URL, percent-encode every
+character other than letters, digits and `-._~`: a space in a password is `%20`. Query parameters
+are libpq's.
+
+A pooler may be in between; no setting is needed. PgBouncer works in its modes `session` and
+`transaction`, and the tests run both. Amazon RDS Proxy was not tried.
+
+- Allow at least two connections to the server. `retinue migrate`, `maintain` and `forget` use two
+  at the same time.
+- PgBouncer's mode `statement` forbids transactions. Workers and commands refuse it.
+- Give Retinue a login that no other program uses. In the mode `transaction`, Retinue's time limit
+  for statements can stay in the sessions of that login.
+
 ## AWS
 
 Region, credentials and endpoint are AWS's own settings, and boto3 reads them:

@@ -13,6 +13,7 @@ from aws_client.server import Server, serving
 from botocore.config import Config
 from botocore.loaders import create_loader
 from retinue_aws import AwsClient
+from retinue_aws.connection import Connection
 
 T = TypeVar("T")
 LOADER = create_loader()
@@ -88,3 +89,8 @@ def using(
 def receive(client: Any, **options: Any) -> Any:
     """Receive messages once by an ``AwsClient``."""
     return using(client, lambda calls: calls.call("ReceiveMessage", RECEIVE), **options)
+
+
+def idle_connections(calls: AwsClient) -> list[Connection]:
+    """Return the connections that wait for another call."""
+    return [one for origin in calls._http._origins.values() for one in origin.idle]

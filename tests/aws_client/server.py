@@ -95,12 +95,12 @@ def serving(
             length = len(reply.body) if reply.length is None else reply.length
             self.send_header("Content-Length", str(length))
             self.end_headers()
-            if self.command != "HEAD":
+            if self.command != "HEAD" and reply.status != 304:
                 self.wfile.write(reply.body)
             self.wfile.flush()
             reply.after()
 
-        do_GET = do_HEAD = do_POST = answer  # noqa: N815
+        do_GET = do_HEAD = do_POST = do_PUT = answer  # noqa: N815
 
         def do_CONNECT(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}

@@ -17,9 +17,11 @@ from typing import Any
 import boto3
 import pytest
 import trustme
-from aws_client.conftest import RECEIVE, new_core, using
+from aws_client.conftest import RECEIVE, idle_connections, new_core, using
 from aws_client.server import Reply, Request, Server, serving
 from botocore.config import Config
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, DEFAULT_S3_CONFIG_VARS
+from botocore.exceptions import ClientError, CredentialRetrievalError
 from retinue_aws import AwsClient
 
 
@@ -120,7 +122,16 @@ def summary(request: Request) -> tuple[Any, ...]:
     if request.method == "CONNECT":
         return shared
     whose = told("authorization", "").partition("Credential=")[2].partition(",")[0]
-    names = ("host", "user-agent", "x-amz-security-token", "x-amz-target")
+    names = (
+        "host",
+        "user-agent",
+        "x-amz-security-token",
+        "x-amz-target",
+        "x-amz-content-sha256",
+        "x-amz-checksum-mode",
+        "content-encoding",
+        "connection",
+    )
     return (*shared, whose, *map(told, names))
 
 
@@ -144,7 +155,7 @@ def outcome(world: World, ask: Callable[[], Any]) -> Any:
 
 def hold(
     world: World,
-    expected: str,
+    expected: str | None,
     *,
     service: str = "sqs",
     profile: str | None = None,
@@ -156,7 +167,7 @@ def hold(
 
     Args:
         world: The servers and files.
-        expected: The error, or "an answer".
+        expected: The error, or "an answer"; ``None`` if the comparison is enough.
         service: The service.
         profile: The profile that is named when the session is made.
         seen: Text in the first request that a server saw.
@@ -185,7 +196,7 @@ def hold(
 
     theirs, ours = outcome(world, ask_boto3), outcome(world, ask_ours)
     assert ours == theirs
-    assert theirs[0] == expected, theirs
+    assert expected in {None, theirs[0]}, theirs
     if seen is not None:
         assert seen in str(theirs[1])
     if count is not None:
@@ -675,6 +686,196 @@ def test_retries(
     hold(world, expected, endpoint_url=world.service.url, count=count, **options)
 
 
+ROLE = "role_arn = arn:aws:iam::123456789012:role/mine"
+
+
+@pytest.mark.parametrize("source", ["source_profile", "credential_source", "web_identity"])
+@pytest.mark.parametrize("status", [200, 403, 500])
+def test_a_role_of_a_profile(world: World, source: str, status: int) -> None:
+    token = world.folder / "token"
+    token.write_text("web token")
+    _no_keys(world)
+    if source == "credential_source":
+        world.env.setenv("AWS_ACCESS_KEY_ID", "AKIDENV")
+        world.env.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    lines = {
+        "source_profile": "source_profile = other",
+        "credential_source": "credential_source = Environment",
+        "web_identity": f"web_identity_token_file = {token}",
+    }
+    world.profile += ["[profile mine]", ROLE, "role_session_name = me", lines[source]]
+    world.profile += ["[profile other]", *KEYS]
+    operation = "AssumeRoleWithWebIdentity" if source == "web_identity" else "AssumeRole"
+    body = (
+        f"<{operation}Response><{operation}Result><Credentials><AccessKeyId>AKIDROLE</AccessKeyId>"
+        "<SecretAccessKey>s</SecretAccessKey><SessionToken>token of the role</SessionToken>"
+        "<Expiration>2999-01-01T00:00:00Z</Expiration></Credentials>"
+        f"</{operation}Result></{operation}Response>"
+    )
+    refusal = "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+    with serving() as sts:
+        sts.default = Reply(
+            status, (body if status == 200 else refusal).encode(), {"Content-Type": "text/xml"}
+        )
+        world.env.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        world.write_profile()
+        client = boto3.Session(botocore_session=new_core("mine")).client(
+            "sqs", endpoint_url=world.service.url
+        )
+        if status == 200:  # the user agents differ in botocore's statistics
+            client.receive_message(**RECEIVE)
+            using(client, lambda calls: calls.call("ReceiveMessage", RECEIVE))
+            tokens = [one.headers["x-amz-security-token"] for one in world.service.requests]
+            assert tokens == ["token of the role"] * 2
+            return
+        with pytest.raises(ClientError):
+            client.receive_message(**RECEIVE)
+        # boto3's error of STS would look like one of the service's own.
+        with pytest.raises(CredentialRetrievalError, match="AccessDenied"):
+            using(client, lambda calls: calls.call("ReceiveMessage", RECEIVE))
+        assert world.service.requests == []
+
+
+@pytest.mark.parametrize("v1", ["", "true"])
+def test_an_instance_that_issues_keys(world: World, v1: str) -> None:
+    _no_keys(world)
+    world.env.delenv("AWS_EC2_METADATA_DISABLED")
+    world.env.setenv("AWS_EC2_METADATA_V1_DISABLED", v1)
+    with serving() as metadata:
+        world.env.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url)
+        told = json.dumps({"Code": "Success", "Token": "of the instance", **ISSUED}).encode()
+        for _ in range(2):  # for each of the two sessions
+            replies = [Reply(body=b"token"), Reply(body=b"role"), Reply(body=told)]
+            metadata.replies.extend(replies)
+        hold(world, OK, endpoint_url=world.service.url, seen="of the instance")
+
+
+def test_keys_of_the_file_of_credentials(world: World, tmp_path: Path) -> None:
+    _no_keys(world)
+    file = tmp_path / "credentials"
+    file.write_text("\n".join(["[mine]", *KEYS, "aws_session_token = token of the file"]))
+    world.env.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    world.env.setenv("AWS_PROFILE", "mine")
+    hold(world, OK, endpoint_url=world.service.url, seen="token of the file")
+
+
+@pytest.mark.parametrize("variable", ["AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"])
+def test_tokens(world: World, variable: str) -> None:
+    world.env.setenv(variable, "a token")
+    hold(world, OK, endpoint_url=world.service.url, seen="a token")
+
+
+@pytest.mark.parametrize("variable", ["TOKEN", "TOKEN_FILE"])
+def test_a_container_that_wants_a_token(world: World, tmp_path: Path, variable: str) -> None:
+    _no_keys(world)
+    token = tmp_path / "token"
+    token.write_text("Basic abc")
+    value = "Basic abc" if variable == "TOKEN" else str(token)
+    world.env.setenv(f"AWS_CONTAINER_AUTHORIZATION_{variable}", value)
+    with serving() as container:
+        container.default = Reply(body=json.dumps({"Token": "issued", **ISSUED}).encode())
+        world.env.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/keys")
+        hold(world, OK, endpoint_url=world.service.url, seen="AKIDISSUED")
+        assert {one.headers["authorization"] for one in container.requests} == {"Basic abc"}
+
+
+SAMPLES: dict[str, tuple[str, ...]] = {
+    "profile": ("mine", "missing"),
+    "region": ("ap-south-1", "us-gov-west-1", "no region!"),
+    "data_path": ("/nowhere",),
+    "config_file": ("/nowhere",),
+    "ca_bundle": ("{ca}",),
+    "api_versions": (),
+    "credentials_file": ("/nowhere",),
+    "metadata_service_timeout": ("3", "long"),
+    "metadata_service_num_attempts": ("3", "many"),
+    "ec2_metadata_service_endpoint": ("http://localhost:9", "nonsense"),
+    "ec2_metadata_service_endpoint_mode": ("ipv6", "ipv5"),
+    "ec2_metadata_v1_disabled": ("true",),
+    "imds_use_ipv6": ("true",),
+    "use_dualstack_endpoint": ("true", "false"),
+    "use_fips_endpoint": ("true", "false"),
+    "ignore_configured_endpoint_urls": ("true",),
+    "parameter_validation": ("false",),
+    "csm_enabled": ("true",),
+    "csm_host": ("localhost",),
+    "csm_port": ("31000",),
+    "csm_client_id": ("mine",),
+    "endpoint_discovery_enabled": ("true", "auto"),
+    "sts_regional_endpoints": ("legacy", "local"),
+    "retry_mode": ("legacy", "standard", "adaptive", "often"),
+    "defaults_mode": ("in-region", "cross-region", "mobile", "standard", "mine"),
+    "max_attempts": ("1", "0", "many"),
+    "user_agent_appid": ("mine", "with blanks and more than fifty characters in total, surely"),
+    "request_min_compression_size_bytes": ("0", "-1"),
+    "disable_request_compression": ("true",),
+    "sigv4a_signing_region_set": ("*",),
+    "request_checksum_calculation": ("when_required", "never"),
+    "response_checksum_validation": ("when_required", "never"),
+    "account_id_endpoint_mode": ("disabled", "required", "never"),
+    "disable_host_prefix_injection": ("true",),
+    "auth_scheme_preference": ("sigv4", "none"),
+    "tcp_keepalive": ("true",),
+    "s3_disable_express_session_auth": ("true",),
+}
+"""Values of each of botocore's variables, good and bad."""
+
+
+def test_each_variable_of_botocores_has_samples() -> None:
+    assert BOTOCORE_DEFAUT_SESSION_VARIABLES.keys() == SAMPLES.keys()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("variable", SAMPLES)
+def test_each_variable_of_botocores(
+    world: World, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.01)
+    key, name = BOTOCORE_DEFAUT_SESSION_VARIABLES[variable][:2]
+    world.env.setenv("HTTPS_PROXY", world.proxy.url)  # tells where a request should have gone
+    world.service.default = Reply(headers={"ETag": '"e"'})
+    for sample in SAMPLES[variable]:
+        value = sample.format(ca=world.file("ca.pem"))
+        for where in ("variable", "profile"):
+            with monkeypatch.context() as env:
+                world.profile[:] = ["[profile mine]", *KEYS]
+                if where == "variable" and name:
+                    env.setenv(name if isinstance(name, str) else name[-1], value)
+                elif where == "profile" and key:
+                    env.setenv("AWS_PROFILE", "mine")
+                    world.profile.append(f"{key} = {value}")
+                else:
+                    continue
+                if variable != "config_file":
+                    world.write_profile()
+                for service in ("sqs", "s3"):
+                    hold(world, None, service=service)
+                    hold(world, None, service=service, endpoint_url=world.service.url)
+
+
+S3_SAMPLES = {
+    "addressing_style": ("path", "virtual", "auto", "other"),
+    "use_accelerate_endpoint": ("true",),
+    "use_dualstack_endpoint": ("true",),
+    "payload_signing_enabled": ("true",),
+    "use_arn_region": ("true",),
+    "us_east_1_regional_endpoint": ("legacy", "regional", "other"),
+    "s3_disable_multiregion_access_points": ("true",),
+}
+
+
+def test_each_setting_of_s3(world: World) -> None:
+    assert DEFAULT_S3_CONFIG_VARS.keys() == S3_SAMPLES.keys()
+    world.env.setenv("HTTPS_PROXY", world.proxy.url)
+    world.env.setenv("AWS_PROFILE", "mine")
+    world.service.default = Reply(headers={"ETag": '"e"'})
+    for key, values in S3_SAMPLES.items():
+        for value in values:
+            world.profile[:] = ["[profile mine]", *KEYS, "s3 =", f"  {key} = {value}"]
+            hold(world, None, service="s3")
+            hold(world, None, service="s3", endpoint_url=world.service.url)
+
+
 @pytest.mark.parametrize("source", ["profile", "config"])
 def test_tcp_keepalive(world: World, source: str) -> None:
     options: dict[str, Any] = {}
@@ -691,7 +892,7 @@ def test_tcp_keepalive(world: World, source: str) -> None:
 
     async def ask(calls: AwsClient) -> None:
         await calls.call("ReceiveMessage", RECEIVE)
-        ((idle, _),) = next(iter(calls._http._session.connector._conns.values()))  # type: ignore[union-attr]
+        (idle,) = idle_connections(calls)
         plug = idle.transport.get_extra_info("socket")
         assert plug.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
 

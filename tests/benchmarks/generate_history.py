@@ -3,7 +3,7 @@
 The same seed makes the same rows. Labels are skewed as in photographs (Zipf: the second is half as
 frequent as the first), six months run up to a given day, three detectors look at each image, the
 models change in between, a fifth of an OCR detector's runs read words, some runs fail, and some
-find nothing. Rows go in by COPY, and are counted by the triggers like any others.
+find nothing. Rows go in by COPY, and count_detections() counts them.
 """
 
 import argparse
@@ -69,6 +69,22 @@ _DETECTIONS = (
 )
 
 
+_COUNT = """
+    SELECT count_detections(
+        array_agg(number), array_agg(started_at), array_agg(detector), array_agg(detector_version),
+        array_agg(model_version), array_agg(kind), array_agg(label), array_agg(confidence),
+        array_agg(attributes)
+    )
+    FROM (
+        SELECT
+            row_number() OVER ()::int AS number, runs.started_at, detector, detector_version,
+            model_version, kind, label, confidence, attributes
+        FROM detections JOIN runs ON runs.run_id = detections.run_id
+        WHERE detection_id > %s
+    ) AS added
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A detector of the made-up history.
@@ -121,6 +137,7 @@ def generate(
                 rows.add(number, until - timedelta(days=DAYS * (1 - (number + 1) / images)), images)
             with connection.transaction():
                 _copy(connection, rows)
+                connection.execute(_COUNT, (detection_id,))
             run_id, detection_id = rows.run_id, rows.detection_id
             if tell:
                 seconds = time.monotonic() - began

@@ -18,6 +18,8 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 from fakes.object_store import MemoryS3, client_error
+from retinue_aws import neighbours
+from retinue_aws.refusals import NEIGHBOURS
 from retinue_cli.local import AwsEndpoint
 from retinue_sdk import (
     DetectorError,
@@ -25,6 +27,7 @@ from retinue_sdk import (
     ImageLimits,
     ImageReference,
     InvalidImageError,
+    ObjectRefusedError,
     RetriableError,
 )
 from retinue_workers.intake.s3 import ObjectStore
@@ -302,3 +305,158 @@ def test_a_refusal_of_all_that_ends_while_it_is_looked_into_blames_no_object() -
     with pytest.raises(RetriableError, match="and now does not"):
         one.fetch(ImageReference("b", "a.jpg", etag=ETAG))
     assert one.fetch(ImageReference("b", "a.jpg", etag=ETAG)) == DATA
+
+
+# One object that is refused, or all of them.
+
+
+OTHERS = ("folder/known.jpg", "elsewhere/other.jpg")
+
+
+def refusing(
+    answers: dict[str, tuple[str, int]], others: tuple[str, ...] = OTHERS
+) -> tuple[MemoryS3, dict[str, ImageReference]]:
+    """An S3 that answers about some keys with an error, and its objects by key."""
+    s3 = MemoryS3()
+    s3.create_bucket(Bucket="b")
+    client = cast("S3Client", s3)
+    objects = {key: put(client, "b", key) for key in (*answers, *others)}
+
+    def fault(_: str, key: str) -> None:
+        if key in answers:
+            raise client_error(*answers[key])
+
+    s3.fault = fault
+    return s3, objects
+
+
+REFUSALS = [
+    ("AccessDenied", 403, "access_denied"),
+    ("AllAccessDisabled", 403, "access_denied"),
+    ("SignatureDoesNotMatch", 403, "access_denied"),
+    ("403", 403, "access_denied"),
+    ("InvalidRequest", 400, "access_denied"),
+    ("KMS.DisabledException", 400, "kms_key_unavailable"),
+    ("KMS.NotFoundException", 400, "kms_key_unavailable"),
+    ("KMS.KMSInvalidStateException", 400, "kms_key_unavailable"),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "blamed"), REFUSALS)
+@pytest.mark.parametrize("operation", ["fetch", "head", "tags"])
+def test_an_object_that_is_refused_alone_is_to_blame(
+    operation: str, code: str, status: int, blamed: str
+) -> None:
+    s3, objects = refusing({"a.jpg": (code, status)})
+    ask = getattr(store(cast("S3Client", s3)), operation)
+    ask(objects["folder/known.jpg"])
+    with pytest.raises(InvalidImageError, match=r"a\.jpg") as caught:
+        ask(objects["a.jpg"])
+    assert (caught.value.code, caught.value.retryable) == (blamed, True)
+    assert s3.open_bodies == 0
+
+
+@pytest.mark.parametrize(("code", "status", "blamed"), REFUSALS)
+@pytest.mark.parametrize("operation", ["fetch", "head", "tags"])
+def test_without_another_object_it_is_not_decided_and_after_one_it_is(
+    operation: str, code: str, status: int, blamed: str
+) -> None:
+    s3, objects = refusing({"a.jpg": (code, status)})
+    ask = getattr(store(cast("S3Client", s3)), operation)
+    for _ in range(5):
+        with pytest.raises(ObjectRefusedError, match=r"a\.jpg"):
+            ask(objects["a.jpg"])
+    ask(objects["folder/known.jpg"])
+    with pytest.raises(InvalidImageError) as caught:
+        ask(objects["a.jpg"])
+    assert caught.value.code == blamed
+
+
+@pytest.mark.parametrize("operation", ["fetch", "head", "tags"])
+def test_if_all_are_refused_none_is_to_blame(operation: str) -> None:
+    answers: dict[str, tuple[str, int]] = {}
+    s3, objects = refusing(answers)
+    ask = getattr(store(cast("S3Client", s3)), operation)
+    ask(objects["folder/known.jpg"])
+    answers |= dict.fromkeys(objects, ("AccessDenied", 403))
+    for _ in range(5):
+        for reference in objects.values():
+            with pytest.raises(ObjectRefusedError):
+                ask(reference)
+    answers.clear()
+    for reference in objects.values():
+        ask(reference)
+
+
+def test_the_object_that_was_served_last_may_be_gone() -> None:
+    s3, objects = refusing({"a.jpg": ("AccessDenied", 403)})
+    one = store(cast("S3Client", s3))
+    for key in ("folder/known.jpg", "elsewhere/other.jpg"):
+        one.fetch(objects[key])
+    s3.delete_object(Bucket="b", Key="elsewhere/other.jpg")
+    with pytest.raises(InvalidImageError) as caught:
+        one.fetch(objects["a.jpg"])
+    assert caught.value.code == "access_denied"
+
+
+def test_what_s3_serves_counts_even_if_it_is_no_image() -> None:
+    s3, objects = refusing({"a.jpg": ("AccessDenied", 403)})
+    one = store(cast("S3Client", s3), max_bytes=1)
+    with pytest.raises(InvalidImageError, match="bytes"):
+        one.fetch(objects["folder/known.jpg"])
+    with pytest.raises(InvalidImageError) as caught:
+        one.fetch(objects["a.jpg"])
+    assert caught.value.code == "access_denied"
+
+
+@pytest.mark.parametrize("operation", ["fetch", "head"])
+def test_an_archived_object_is_its_own_fault(operation: str) -> None:
+    s3, objects = refusing({"a.jpg": ("InvalidObjectState", 403)})
+    with pytest.raises(InvalidImageError) as caught:
+        getattr(store(cast("S3Client", s3)), operation)(objects["a.jpg"])
+    assert (caught.value.code, caught.value.retryable) == ("object_archived", True)
+
+
+@pytest.mark.parametrize("operation", ["fetch", "head"])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("ExpiredToken", DetectorNotReadyError),
+        ("KMS.ThrottlingException", RetriableError),
+        ("KMS.KMSInternalException", RetriableError),
+    ],
+)
+def test_what_no_object_is_to_blame_for_is_told_by_the_code(
+    operation: str, code: str, kind: type[DetectorError]
+) -> None:
+    s3, objects = refusing({"a.jpg": (code, 400)})
+    one = store(cast("S3Client", s3))
+    getattr(one, operation)(objects["folder/known.jpg"])
+    with pytest.raises(kind) as caught:
+        getattr(one, operation)(objects["a.jpg"])
+    assert not isinstance(caught.value, ObjectRefusedError)
+
+
+def test_a_neighbour_shows_that_the_object_is_to_blame_if_it_is_the_first() -> None:
+    s3, objects = refusing(
+        {"folder/a.jpg": ("AccessDenied", 403)}, (*OTHERS, "folder/b/c.jpg", "empty.jpg")
+    )
+    with pytest.raises(InvalidImageError) as caught:
+        store(cast("S3Client", s3)).fetch(objects["folder/a.jpg"])
+    assert caught.value.code == "access_denied"
+    s3.delete_object(Bucket="b", Key="folder/known.jpg")
+    with pytest.raises(ObjectRefusedError):
+        store(cast("S3Client", s3)).fetch(objects["folder/a.jpg"])
+
+
+def test_neighbours_are_a_few_objects_of_the_same_folder(s3: "S3Client", bucket: str) -> None:
+    assert neighbours(s3, bucket, "a.jpg") == []
+    assert neighbours(s3, "no-such-bucket", "a.jpg") == []
+    names = ["f/a b.jpg", "f/ä.jpg", "f/c.jpg", "f/deeper/d.jpg", "g.jpg", "f.jpg", "f/"]
+    for name in names:
+        put(s3, bucket, name, b"" if name == "f/" else DATA)
+    assert sorted(neighbours(s3, bucket, "f/c.jpg")) == [("f/a b.jpg", ETAG), ("f/ä.jpg", ETAG)]
+    assert neighbours(s3, bucket, "g.jpg") == [("f.jpg", ETAG)]
+    for number in range(20):
+        put(s3, bucket, f"h/{number}.jpg")
+    assert len(set(neighbours(s3, bucket, "h/3.jpg")) - {("h/3.jpg", ETAG)}) == NEIGHBOURS

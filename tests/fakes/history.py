@@ -46,12 +46,14 @@ class MemoryHistory(History):
         self.journal = [] if journal is None else journal
         self._lock = Lock()
 
-    def done(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
+    def done_and_erased(
+        self, tasks: Collection[TaskKey], images: Collection[ImageRecord]
+    ) -> tuple[set[RunKey], set[UUID]]:
         self._check()
         with self._lock:
             missing = {
                 key
-                for key, event_id in attempts
+                for key, event_id in tasks
                 if not any(
                     run.key == key
                     and (
@@ -62,7 +64,8 @@ class MemoryHistory(History):
                     for run in self.runs
                 )
             }
-        return {key for key, _ in attempts} - missing
+        done = {key for key, _ in tasks} - missing
+        return done, {image.image_id for image in images} & self.erased_images
 
     def summaries(self, keys: Collection[RunKey]) -> dict[RunKey, list[DetectionSummary]]:
         self._check()
@@ -72,10 +75,6 @@ class MemoryHistory(History):
                 for run in self.runs
                 if run.key in keys and run.outcome == "succeeded"
             }
-
-    def erased(self, images: Collection[ImageRecord]) -> set[UUID]:
-        self._check()
-        return {image.image_id for image in images} & self.erased_images
 
     def record(
         self,
@@ -128,17 +127,15 @@ class FlakyHistory(History):
         self.lose_answers = 0
         self.refused = 0
 
-    def done(self, attempts: Collection[tuple[RunKey, str]]) -> set[RunKey]:
+    def done_and_erased(
+        self, tasks: Collection[TaskKey], images: Collection[ImageRecord]
+    ) -> tuple[set[RunKey], set[UUID]]:
         self._check()
-        return self._real.done(attempts)
+        return self._real.done_and_erased(tasks, images)
 
     def summaries(self, keys: Collection[RunKey]) -> dict[RunKey, list[DetectionSummary]]:
         self._check()
         return self._real.summaries(keys)
-
-    def erased(self, images: Collection[ImageRecord]) -> set[UUID]:
-        self._check()
-        return self._real.erased(images)
 
     def record(
         self,

@@ -150,6 +150,20 @@ class MemoryS3:
         version, _ = self._find(Bucket, Key, VersionId)
         return {"TagSet": [{"Key": name, "Value": text} for name, text in version.tags.items()]}
 
+    def list_objects_v2(
+        self, *, Bucket: str, Prefix: str = "", Delimiter: str = "", MaxKeys: int = 1_000
+    ) -> dict[str, Any]:
+        with self._lock:
+            current = {key: its[-1] for key, its in sorted(self._bucket(Bucket).objects.items())}
+        contents = [
+            {"Key": key, "ETag": f'"{version.etag}"', "Size": len(version.data)}
+            for key, version in current.items()
+            if version.data is not None
+            and key.startswith(Prefix)
+            and not (Delimiter and Delimiter in key[len(Prefix) :])
+        ][:MaxKeys]
+        return {"Contents": contents} if contents else {}
+
     def _find(self, name: str, key: str, version_id: str | None) -> tuple[_Version, bytes]:
         """The version that is asked for, and its bytes."""
         if self.fault is not None:

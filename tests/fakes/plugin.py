@@ -1,5 +1,6 @@
 """A plugin of the tests' own: detectors that read images, answers gone wrong, and an observer."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -7,9 +8,16 @@ from itertools import repeat
 from threading import Event
 from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import (
+    Field,
+    FieldSerializationInfo,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+)
 from retinue_sdk import (
     AnyDetector,
+    AsyncDetector,
     Capabilities,
     Detection,
     Detector,
@@ -209,6 +217,98 @@ class LeavesAtStart(Detector[StartOptions]):
         return [Findings() for _ in images]
 
 
+class PanicException(BaseException):
+    """What a panic of native code looks like in Python (``pyo3_runtime.PanicException``)."""
+
+
+class UnprintablePanic(PanicException):
+    """A panic that cannot even be described."""
+
+    def __str__(self) -> str:
+        raise PanicException("no words")
+
+
+NOT_EXCEPTIONS: dict[str, BaseException] = {
+    "panic": PanicException("boom"),
+    "unprintable": UnprintablePanic(),
+    "exit": SystemExit("boom"),
+    "interrupt": KeyboardInterrupt("boom"),
+    "generator": GeneratorExit("boom"),
+    "cancelled": asyncio.CancelledError("boom"),
+}
+"""What ``except Exception`` does not catch."""
+
+Place = Literal["options", "constructor", "capabilities", "model_fingerprint", "start", "dump"]
+
+
+class PanicOptions(DetectorOptions):
+    where: Place
+    how: str
+
+    @field_validator("how")
+    @classmethod
+    def _check(cls, how: str, info: ValidationInfo) -> str:
+        if info.data.get("where") == "options":
+            raise NOT_EXCEPTIONS[how]
+        return how
+
+    @field_serializer("how")
+    def _dump(self, how: str, info: FieldSerializationInfo) -> str:
+        if self.where == "dump" and info.mode == "json":
+            raise NOT_EXCEPTIONS[how]
+        return how
+
+
+class Panics(Detector[PanicOptions]):
+    """Raises what is no Exception, wherever it is told to."""
+
+    name: ClassVar[str] = "panics"
+    version: ClassVar[str] = "1"
+
+    def __init__(self, options: PanicOptions) -> None:
+        super().__init__(options)
+        self.raise_in("constructor")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        self.raise_in("capabilities")
+        return Capabilities(Input.REFERENCE)
+
+    def model_fingerprint(self) -> str:
+        self.raise_in("model_fingerprint")
+        return ""
+
+    def fingerprint(self) -> str:
+        return self.model_fingerprint()
+
+    def start(self) -> None:
+        self.raise_in("start")
+
+    def detect(self, images: Sequence[Image]) -> Sequence[Result]:
+        return [Findings() for _ in images]
+
+    def raise_in(self, place: Place) -> None:
+        if self.options.where == place:
+            raise NOT_EXCEPTIONS[self.options.how]
+
+
+class PanicsAsync(AsyncDetector[PanicOptions]):
+    """The same in its coroutine ``start``."""
+
+    name: ClassVar[str] = "panics-async"
+    version: ClassVar[str] = "1"
+    capabilities = Capabilities(Input.REFERENCE)
+
+    def fingerprint(self) -> str:
+        return "1"
+
+    async def start(self) -> None:
+        raise NOT_EXCEPTIONS[self.options.how]
+
+    async def detect(self, image: Image) -> Findings:
+        return Findings()
+
+
 class GateOptions(DetectorOptions):
     max_batch_size: Annotated[int, Operational()] = 1
     max_concurrency: Annotated[int, Operational()] = 1
@@ -252,7 +352,15 @@ class Gate(Detector[GateOptions]):
         self.closed = True
 
 
-DETECTORS: tuple[type[AnyDetector], ...] = (Pixels, Bytes, WrongAnswers, LeavesAtStart, Gate)
+DETECTORS: tuple[type[AnyDetector], ...] = (
+    Pixels,
+    Bytes,
+    WrongAnswers,
+    LeavesAtStart,
+    Panics,
+    PanicsAsync,
+    Gate,
+)
 
 
 @hookimpl

@@ -100,6 +100,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._random = random.Random(self.seed)
         self._weather: dict[str, tuple[Weather, ...]] = {}
+        self._climate: dict[str, tuple[Weather, ...]] = {}
         self._changed = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -127,6 +128,11 @@ class Proxy:
             self._weather[service] = weather
             self._wake()
 
+    def set_for_good(self, service: str, *weather: Weather) -> None:
+        """Let this happen whatever the weather is, and also after ``clear``."""
+        with self._lock:
+            self._climate[service] = weather
+
     def clear(self) -> None:
         """Let everything pass; requests that hang break at once."""
         with self._lock:
@@ -146,7 +152,7 @@ class Proxy:
         """What happens to this request; ``None`` if it passes."""
         with self._lock:
             self.passed[service] += 1
-            for weather in self._weather.get(service, ()):
+            for weather in (*self._climate.get(service, ()), *self._weather.get(service, ())):
                 if weather.about in about and self._random.random() < weather.rate:
                     self.struck[service, weather.breakage] += 1
                     return weather

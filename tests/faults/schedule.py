@@ -38,6 +38,7 @@ FAULTS = (
     "kill",
     "kill all",
     "stop",
+    "pause",
     "postgres restarts",
     "postgres crashes",
     "postgres away",
@@ -64,7 +65,7 @@ LASTING = (
 )
 """Those that last, so that something else can happen meanwhile."""
 
-_KILLS = ("kill", "kill all", "stop")
+_KILLS = ("kill", "kill all", "stop", "pause")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Schedule:
         workers: How many workers run; one that is killed is replaced.
         latency_ms: How long a detection takes.
         concurrency: How many detections a worker makes at once.
+        refused: How many more images S3 refuses all the time, announced before those of a step.
         steps: What goes wrong.
     """
 
@@ -108,13 +110,14 @@ class Schedule:
     workers: int
     latency_ms: int
     concurrency: int
+    refused: int
     steps: tuple[Step, ...] = field(default=())
 
     def __str__(self) -> str:
         """As it is printed when it made a test fail."""
         head = (
             f"schedule of seed {self.seed}: {self.images} images, {self.workers} workers, "
-            f"{self.latency_ms} ms a detection, {self.concurrency} at once"
+            f"{self.latency_ms} ms a detection, {self.concurrency} at once, {self.refused} refused"
         )
         return "\n".join([head, *(f"  {number}. {s}" for number, s in enumerate(self.steps, 1))])
 
@@ -133,6 +136,7 @@ def draw(seed: int) -> Schedule:
         workers=chance.randint(1, 2),
         latency_ms=chance.choice((0, 5, 50)),
         concurrency=chance.choice((1, 4, 16)),
+        refused=chance.choice((0, 1, 3, 12)),
         steps=steps,
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from fakes.events import created
 from faults.database import Database
-from faults.proxy import Proxy
+from faults.proxy import Breakage, Proxy, Weather
 from PIL import Image
 from psycopg.rows import dict_row
 from retinue_cli.local import AwsEndpoint
@@ -25,6 +25,9 @@ from retinue_workers.settings.settings import STOP_SECONDS
 
 PLUGINS = Path(__file__).with_name("plugins")
 DATA = b"the bytes of an image"
+
+REFUSED = "refused"
+"""Keys of objects that S3 never gives out begin with it."""
 
 BRISK = {
     "RETINUE_WAIT_TIME_SECONDS": "1",
@@ -105,6 +108,11 @@ class Site:
             [created(key, bucket=self.bucket, etag=self.etag, size=len(DATA)) for key in keys]
         )
         return keys
+
+    def upload_refused(self, number: int) -> list[str]:
+        """Announce so many images that S3 never gives out to the workers."""
+        self.proxy.set_for_good("s3", Weather(Breakage.DENY, about=REFUSED))
+        return self.upload(number, REFUSED, bytes_too=True)
 
     def put(self, key: str, data: bytes) -> None:
         """One image whose announced size is a lie: a byte."""
@@ -204,6 +212,12 @@ class Site:
         worker.kill()
         worker.wait()
 
+    def pause(self, worker: subprocess.Popen[bytes], seconds: float) -> None:
+        """As a machine does that has no time for it: nothing runs, the clock does."""
+        worker.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        worker.send_signal(signal.SIGCONT)
+
     def terminate(
         self,
         worker: subprocess.Popen[bytes],
@@ -294,19 +308,24 @@ class Site:
         self,
         detectors: Mapping[str, Mapping[str, Any]] = ECHO,
         *,
-        codes: Mapping[str, str] | None = None,
+        codes: Mapping[str | tuple[str, str], str] | None = None,
         dead: int = 0,
     ) -> None:
         """Hold the history against what was sent: every image, each detector, once.
 
         Args:
             detectors: The detectors, each of which must have one run on every image.
-            codes: The error code instead of a success, by detector or by key; keys go first.
+            codes: The error code instead of a success, by key and detector, by key, or by
+                detector; the first of these goes first.
             dead: How many messages must be in the dead-letter queue.
         """
         codes = codes or {}
         wanted = Counter(
-            (key, detector, codes.get(key) or codes.get(detector) or "succeeded")
+            (
+                key,
+                detector,
+                codes.get((key, detector)) or codes.get(key) or codes.get(detector) or "succeeded",
+            )
             for key in self.sent
             for detector in detectors
         )

@@ -11,7 +11,13 @@ from fakes.events import created
 from faults.clock import Clock
 from faults.database import Database
 from faults.schedule import LASTING, WEATHERS, Schedule, Step
-from faults.site import STOPS_WITHIN_SECONDS, Site
+from faults.site import REFUSED, STOPS_WITHIN_SECONDS, Site
+
+PAUSE_SECONDS = 6.0
+"""The longest pause of a worker: its messages appear again after four seconds."""
+
+READING = ("weigh", "weigh-later")
+"""The detectors that read an image's bytes."""
 
 CLOCKS = {"clock +1 h": 3_600, "clock -1 h": -3_600, "clock +1 d": 86_400}
 
@@ -45,6 +51,7 @@ class Play:
         """Let it all happen, let all heal, wait until the queue is empty, and hold the history."""
         site, schedule = self._site, self._schedule
         share = schedule.images // (len(schedule.steps) + 1)
+        refused = site.upload_refused(schedule.refused)
         site.upload(schedule.images - share * len(schedule.steps), bytes_too=True)
         self._staff()
         for step in schedule.steps:
@@ -55,7 +62,8 @@ class Play:
         site.proxy.clear()
         site.until_empty(within_seconds)
         site.stop()
-        site.check(self.detectors)
+        codes = {(key, name): "access_denied" for key in refused for name in READING}
+        site.check(self.detectors, codes=codes)
 
     def _staff(self) -> None:
         """Have as many workers as there should be."""
@@ -104,6 +112,9 @@ class Play:
                 for worker in workers if fault == "kill all" else workers[:1]:
                     self._site.kill(worker)
                     self.killed += 1
+            case "pause":
+                for worker in workers[:1]:
+                    self._site.pause(worker, self._chance.uniform(0.2, PAUSE_SECONDS))
             case "stop":
                 if workers:
                     self._site.terminate(workers[0], STOPS_WITHIN_SECONDS, early=True)
@@ -113,7 +124,8 @@ class Play:
     def _announce_again(self) -> None:
         """S3 and SQS may tell a thing twice, later, and in another order."""
         site = self._site
-        keys = self._chance.sample(site.sent, len(site.sent) // 2)
+        served = [key for key in site.sent if not key.startswith(REFUSED)]
+        keys = self._chance.sample(served, len(served) // 2)
         site.announce([created(k, bucket=site.bucket, etag=site.etag, size=21) for k in keys])
 
 

@@ -90,6 +90,59 @@ def test_one_image_that_is_refused_fails_alone(site: Site) -> None:
     assert not site.said("receiving_paused")
 
 
+def test_the_first_image_after_a_start_is_refused(site: Site) -> None:
+    """Whatever is done to workers meanwhile, and whenever readable images come."""
+    site.start(BOTH)
+    refused = site.upload_refused(1)
+    site.until(lambda: site.said("receiving_paused"))
+    for fault in ("pause", "kill", "none"):
+        if fault == "pause":
+            site.pause(site.living()[0], 3)
+        elif fault == "kill":
+            site.kill(site.living()[0])
+            site.start(BOTH)
+        time.sleep(1)
+        assert site.done() <= 2
+    site.upload(100, bytes_too=True)
+    refused += site.upload_refused(3)
+    site.until_empty()
+    site.stop()
+    site.check(BOTH, codes={(key, "weigh"): "access_denied" for key in refused})
+
+
+def test_one_image_that_rekognition_cannot_read_fails_alone(
+    make_site: Callable[..., Site], aws: AwsEndpoint, tmp_path: Path
+) -> None:
+    """First of all, among others, and alone after others."""
+    state = State(tmp_path / "stand-in")
+    state.prepare()
+    labels = Plugins().make({"rekognition-labels": {"region": aws.region}})[0]
+    assert labels.local_service is not None
+    site = make_site()
+    behind = AwsEndpoint(site.proxy.url)
+    with LocalServiceProcess(
+        labels.local_service, state, Processes(state), behind
+    ) as local_service:
+        site.proxy.upstream = {**site.proxy.upstream, "rekognition": local_service.url}
+        detectors = {"rekognition-labels": {"endpoint_url": site.proxy.url}}
+        refused = site.upload_refused(1)
+        site.start(detectors)
+        site.until(lambda: site.said("receiving_paused"))
+        site.upload_pictures(60)
+        site.until_empty()
+        refused += site.upload_refused(1)
+        site.until_empty()
+        refused += site.upload_refused(2)
+        site.upload_pictures(60)
+        site.until_empty()
+        site.stop()
+    runs = site.rows("SELECT key, error_code FROM runs JOIN images USING (image_id)")
+    failed = {row["key"]: row["error_code"] for row in runs if row["error_code"]}
+    assert failed == dict.fromkeys(refused, "access_denied")
+    assert len(runs) == len(site.sent)
+    assert site.counts(site.dead_url) == (0, 0)
+
+
 def test_twice_and_in_any_order(site: Site) -> None:
     keys = [f"image-{number:03}.jpg" for number in range(40)]
     site.proxy.set("sqs", Weather(Breakage.DUPLICATE, 0.5), Weather(Breakage.SHUFFLE))

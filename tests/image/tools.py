@@ -6,14 +6,20 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from fakes.programs import ProgramsMissingError, ensure_programs
 from filelock import FileLock
 from platformdirs import user_cache_path
 
 SUITE = "bookworm"
 """Debian 12, on which the published base image stands as well. Its Python is 3.11."""
 
-PACKAGES = ("buildah", "debootstrap", "util-linux")
-PROGRAMS = ("buildah", "debootstrap", "unshare", "setpriv")
+PACKAGES = {
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+}
+"""The Debian package of each program."""
 
 _BASE_PACKAGES = "ca-certificates,python3,python3-venv"
 
@@ -30,25 +36,10 @@ def ensure_tools() -> None:
     """
     if os.geteuid() != 0:
         raise ToolsMissingError("the image's tests make mounts: run them as root")
-    missing = _missing()
-    if missing and os.environ.get("CI") and shutil.which("apt-get"):
-        # apt-get waits for dpkg's lock but not for its own, and tests run side by side.
-        with FileLock(_cache() / "image-tools.lock", timeout=280):
-            for command in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-                if _missing():
-                    run(
-                        ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", *command],
-                        DEBIAN_FRONTEND="noninteractive",
-                    )
-        missing = _missing()
-    if missing:
-        raise ToolsMissingError(
-            f"{', '.join(missing)} not found: `apt-get install {' '.join(PACKAGES)}`"
-        )
-
-
-def _missing() -> list[str]:
-    return [program for program in PROGRAMS if shutil.which(program) is None]
+    try:
+        ensure_programs(PACKAGES)
+    except ProgramsMissingError as error:
+        raise ToolsMissingError(str(error)) from error
 
 
 def _cache() -> Path:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import boto3
 import botocore.session
@@ -15,8 +16,10 @@ from botocore.awsrequest import AWSResponse
 from infra.terraform import resources, source
 from retinue_aws import AwsClient
 from retinue_cli.local import AwsEndpoint
+from retinue_cli.replay.served import ServedImages
 from retinue_eventbridge.options import PublisherOptions
 from retinue_eventbridge.publisher import Publisher
+from retinue_history.upkeep.maintenance import DeletedImage
 from retinue_sdk import ImageLimits, ImageReference
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.intake.s3 import ObjectStore
@@ -32,6 +35,9 @@ IMPLIED = {
 """Actions that no call shows, and why they are needed."""
 
 POOLS = ("cascade", "labels", "faces", "objects")
+
+MAINTENANCE = ["s3:ListBucketVersions"]
+"""What `retinue maintain` may do in AWS."""
 
 BATCH = re.compile(r"Batch$")
 """SQS has no actions for batches: the single ones allow them."""
@@ -181,10 +187,23 @@ def test_tags_and_events_are_allowed_where_they_are_asked_for(
     ]
 
 
-def test_what_a_worker_may_do_the_network_lets_through(
+def test_maintenance_may_ask_which_versions_there_are_and_nothing_else(
+    stack: dict[str, Any],
+) -> None:
+    s3, called = recorded("s3", {"ListObjectVersions": b"<ListVersionsResult/>"})
+    ServedImages(lambda: s3).find([DeletedImage(UUID(int=0), "bucket", "key", "v", True)])
+    assert called == {"s3:ListObjectVersions"}  # S3's action for it has another name
+    policy = resources(stack, "aws_iam_role_policy")["module.maintenance.aws_iam_role_policy.task"]
+    [statement] = json.loads(policy["policy"])["Statement"]
+    assert statement["Action"] == MAINTENANCE
+    [bucket] = statement["Resource"]
+    assert re.fullmatch(r"arn:aws:s3:::[a-z0-9-]+", bucket)
+
+
+def test_what_a_task_may_do_the_network_lets_through(
     stack: dict[str, Any], allowed: Callable[[str], dict[str, list[str]]]
 ) -> None:
-    actions = {action for pool in POOLS for action in allowed(pool)}
+    actions = {action for pool in POOLS for action in allowed(pool)} | {*MAINTENANCE}
     endpoints = resources(stack, "aws_vpc_endpoint").values()
     [storage] = [values for values in endpoints if values["vpc_endpoint_type"] == "Gateway"]
     images, _ = json.loads(storage["policy"])["Statement"]

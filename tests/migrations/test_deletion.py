@@ -1,16 +1,18 @@
 """Whether an image still exists follows from what is known, not from the order of arrival."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from retinue_history import History, ImageRecord, RemovedObject
+from retinue_history import NULL_VERSION, History, ImageRecord, RemovedObject
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
@@ -152,6 +154,144 @@ def test_a_removal_and_a_creation_at_the_same_time_see_each_other(
         for done in [pool.submit(create), pool.submit(remove)]:
             done.result()
     assert deleted(engine) == {f"{key} v1": after(1) for key in keys}
+
+
+# Versions, null versions and delete markers
+
+
+def marker(minute: int, version_id: str, sequencer: str, key: str = "cat.jpg") -> RemovedObject:
+    return RemovedObject("photos", key, None, sequencer, after(minute), version_id)
+
+
+def gone(minute: int, version: str, sequencer: str | None) -> RemovedObject:
+    return RemovedObject("photos", "cat.jpg", version, sequencer, after(minute))
+
+
+def in_any_order(
+    history: History,
+    engine: Engine,
+    events: Sequence[ImageRecord | RemovedObject],
+    expected: dict[str, datetime | None],
+) -> None:
+    """Record events in every order, each order with one of them twice."""
+    for number, order in enumerate(permutations(events)):
+        with engine.begin() as connection:
+            connection.execute(text("TRUNCATE images, removals CASCADE"))
+        for event in (*order, order[number % len(order)]):
+            if isinstance(event, RemovedObject):
+                history.record([], removed=[event])
+            else:
+                history.record([event])
+        assert deleted(engine) == expected, order
+
+
+def test_a_delete_marker_that_is_removed_hides_nothing(
+    history: History, engine: Engine, image: Make
+) -> None:
+    events = [image(sequencer="10"), marker(1, "m1", "20"), gone(2, "m1", "30")]
+    in_any_order(history, engine, events, {"cat.jpg v1": None})
+
+
+def test_of_two_delete_markers_each_is_removed_by_itself(
+    history: History, engine: Engine, image: Make
+) -> None:
+    events = [
+        image(sequencer="10"),
+        marker(1, "m1", "20"),
+        marker(2, "m2", "30"),
+        gone(3, "m1", "40"),
+    ]
+    in_any_order(history, engine, events, {"cat.jpg v1": after(2)})
+
+
+def test_removing_the_null_version_leaves_what_was_stored_with_versioning(
+    history: History, engine: Engine, image: Make
+) -> None:
+    before = image(version="e1", versioned=False, sequencer="10")
+    events = [before, image(sequencer="20"), gone(2, NULL_VERSION, "30")]
+    in_any_order(history, engine, events, {"cat.jpg e1": after(2), "cat.jpg v1": None})
+
+
+@pytest.mark.parametrize("cause", ["removed", "overwritten"])
+def test_a_null_marker_hides_versions_until_it_goes(
+    history: History, engine: Engine, image: Make, cause: str
+) -> None:
+    before = image(version="e1", versioned=False, sequencer="05")
+    put = image(version="e2", versioned=False, sequencer="30", uploaded_at=after(2))
+    events = [
+        before,
+        image(sequencer="10"),
+        marker(1, NULL_VERSION, "20"),
+        put if cause == "overwritten" else gone(2, NULL_VERSION, "30"),
+    ]
+    # It took the place of the null version, which does not come back.
+    expected: dict[str, datetime | None] = {"cat.jpg e1": after(1), "cat.jpg v1": None}
+    if cause == "overwritten":
+        expected["cat.jpg e2"] = None
+    in_any_order(history, engine, events, expected)
+
+
+@pytest.mark.parametrize("sequencer", ["0055AED6DCD90281E5", None])
+def test_where_sequencers_tie_the_times_decide(
+    history: History, engine: Engine, image: Make, sequencer: str | None
+) -> None:
+    def put(version: str, minute: int) -> ImageRecord:
+        record: ImageRecord = image(
+            version=version, versioned=False, sequencer=sequencer, uploaded_at=after(minute)
+        )
+        return record
+
+    removed = gone(2, NULL_VERSION, sequencer)
+    in_any_order(history, engine, [put("e1", 1), removed], {"cat.jpg e1": after(2)})
+    in_any_order(history, engine, [put("e1", 1), removed, put("e1", 3)], {"cat.jpg e1": None})
+    replaced = {"cat.jpg e1": after(3), "cat.jpg e2": None}
+    in_any_order(history, engine, [put("e1", 1), put("e2", 3)], replaced)
+
+
+def test_what_a_listing_shows_exists(history: History, engine: Engine, image: Make) -> None:
+    """The removal of the marker, and the second upload, were never told."""
+    listed = image(sequencer=None, served_at=after(5))
+    older = image(version="v0", sequencer="05")
+    events = [older, image(sequencer="10"), marker(1, "m1", "20"), listed]
+    in_any_order(history, engine, events, {"cat.jpg v0": None, "cat.jpg v1": None})
+    later = marker(6, "m2", "40")
+    hidden = {"cat.jpg v0": after(6), "cat.jpg v1": after(6)}
+    in_any_order(history, engine, [*events, later], hidden)
+
+
+def test_a_listing_shows_which_upload_has_the_place(
+    history: History, engine: Engine, image: Make
+) -> None:
+    def put(version: str, minute: int, sequencer: str | None, **fields: Any) -> ImageRecord:
+        record: ImageRecord = image(
+            version=version,
+            versioned=False,
+            sequencer=sequencer,
+            uploaded_at=after(minute),
+            **fields,
+        )
+        return record
+
+    listed = put("e1", 3, None, served_at=after(5))
+    events = [put("e1", 1, "10"), put("e2", 2, "20"), listed]
+    in_any_order(history, engine, events, {"cat.jpg e1": None, "cat.jpg e2": after(3)})
+    again = {"cat.jpg e1": after(6), "cat.jpg e2": None}
+    in_any_order(history, engine, [*events, put("e2", 6, "40")], again)
+
+
+def test_a_removal_after_the_listing_counts(history: History, engine: Engine, image: Make) -> None:
+    events = [image(sequencer=None, served_at=after(5)), gone(6, "v1", "30")]
+    in_any_order(history, engine, events, {"cat.jpg v1": after(6)})
+
+
+def test_a_null_version_that_was_missing_below_a_marker_comes_back_with_it(
+    history: History, engine: Engine, image: Make
+) -> None:
+    put = image(version="e1", versioned=False, sequencer="10")
+    missing = replace(put, missing_since=after(2))
+    events = [missing, marker(1, "m1", "20"), gone(3, "m1", "30")]
+    in_any_order(history, engine, events, {"cat.jpg e1": None})
+    in_any_order(history, engine, [missing, put], {"cat.jpg e1": after(2)})
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A database away holds the messages; it is never the image's fault."""
 
+import errno
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -9,7 +10,16 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
-from retinue_history import ConnectionPool, History, HistorySchemaError, HistoryUnavailableError
+from psycopg.errors import _sqlcodes
+from retinue_history import (
+    ConnectionPool,
+    History,
+    HistoryDataError,
+    HistorySchemaError,
+    HistoryUnavailableError,
+)
+from retinue_history.privacy.people import People
+from sqlalchemy import Engine
 
 Make = Callable[..., Any]
 
@@ -42,13 +52,13 @@ def test_an_unreachable_database(image: Make, run: Make) -> None:
     with pytest.raises(HistoryUnavailableError, match="nonexistent"):
         history.record([image()], [run(image())])
     with pytest.raises(HistoryUnavailableError):
-        history.done([(run(image()).key, "e")])
+        history.done_and_erased([(run(image()).key, "e")], [])[0]
 
 
 def test_a_writer_may_record(worker_pool: ConnectionPool, image: Make, run: Make) -> None:
     history = History(worker_pool)
     assert history.record([image(missing_since=image().uploaded_at)], [run(image())])
-    assert history.done([(run(image()).key, "e")])
+    assert history.done_and_erased([(run(image()).key, "e")], [])[0]
 
 
 def test_no_connection_becomes_free(history_url: str, image: Make) -> None:
@@ -175,6 +185,84 @@ def test_a_right_that_is_missing_or_a_table(
         admin.execute("ALTER TABLE images RENAME TO pictures")
         with pytest.raises(HistorySchemaError, match="retinue migrate"):
             history.record([image()])
+
+
+@pytest.mark.parametrize("in_one_statement", [True, False])
+def test_a_server_that_became_read_only_is_left(
+    worker_pool: ConnectionPool, image: Make, in_one_statement: bool
+) -> None:
+    """As after a failover, when the old writer goes on as a reader and its name leads elsewhere."""
+    history = History(worker_pool)
+
+    def write() -> None:
+        if in_one_statement:
+            history.record([image()])
+        else:
+            history.renew_leases("w", 5.0, {}, ["quota"])
+
+    write()
+    with worker_pool.connection() as connection:  # the only one of the pool
+        connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+    with pytest.raises(HistoryUnavailableError, match="read-only"):
+        write()
+    write()
+
+
+_ABOUT_VALUES = {
+    "20": "case not found",
+    "21": "cardinality",
+    "22": "data",
+    "23": "integrity",
+    "27": "triggered data change",
+    "44": "check option",
+    "54": "program limit",
+    "P0": "raised by PL/pgSQL",
+}
+_STATES = sorted(
+    state
+    for state in {*_sqlcodes, "57P05", "58P03", "55P04", "ZZ000"}
+    if state[:2] not in {"00", "01", "02"}  # no errors
+    and state not in {"40001", "40P01"}  # tried again by the history itself
+)
+
+
+def test_only_an_error_about_values_blames_the_records(
+    history_url: str, history: History, image: Make
+) -> None:
+    """Every SQLSTATE that psycopg knows, and one that nobody does, from the server itself."""
+    with psycopg.connect(history_url) as connection:
+        connection.execute("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = NEW.key; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON images FOR EACH ROW EXECUTE FUNCTION refuse()
+        """)
+    blamed = set()
+    for state in _STATES:
+        try:
+            history.record([image(state)])
+        except HistoryDataError:
+            blamed.add(state)
+        except HistoryUnavailableError:
+            pass
+    assert len(_STATES) > 200
+    assert blamed == {state for state in _STATES if state[:2] in _ABOUT_VALUES}
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+def test_a_shortage_is_not_the_records_fault(
+    history: History, image: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    with pytest.raises(HistoryUnavailableError, match=type(error).__name__):
+        history.record([image()])
+
+
+def test_a_lone_surrogate_is_the_records_fault(engine: Engine) -> None:
+    with pytest.raises(HistoryDataError, match="lone surrogate"):
+        People(engine).of_collection("eu-west-1", "\ud800")
 
 
 def test_a_password_is_asked_for_at_each_connection(history_url: str) -> None:

@@ -195,7 +195,7 @@ def test_what_was_uploaded_before_stays_out_and_later_is_new(
     subject = ("--image", names[by]) if by in names else ("--prefix", "s3://photos/ann/")
     forget(*subject, "--yes")
     # A worker that was at work, a redelivery, a replay, and S3's word that the object is gone.
-    assert history.erased([old, image("cat.jpg")]) == {old.image_id}
+    assert history.done_and_erased([], [old, image("cat.jpg")]) == (set(), {old.image_id})
     gone = RemovedObject("photos", "ann/b.jpg", old.version, "99", datetime.now(UTC))
     assert history.record([old], [run(old, "replay:1", detections=(SECRET,))], [gone]) == {}
     assert "b.jpg" not in forget.dump()
@@ -207,7 +207,7 @@ def test_what_was_uploaded_before_stays_out_and_later_is_new(
         sequencer="A0",
         uploaded_at=datetime.now(UTC) + timedelta(seconds=1),
     )
-    assert history.erased([new]) == set()
+    assert history.done_and_erased([], [new]) == (set(), set())
     assert history.record([old, new], [run(new, "event 2", detections=(CAT,))])
     [row] = forget.rows("SELECT uploaded_at, last_uploaded_at, deleted_at FROM images")
     assert (row["uploaded_at"], row["deleted_at"]) == (row["last_uploaded_at"], None)
@@ -293,7 +293,7 @@ def test_a_worker_needs_no_right_to_see_what_was_forgotten(
     forget("--prefix", "s3://photos/ann/", "--yes")
     pool = ConnectionPool(f"{forget.url}&options=-c%20role%3Dretinue_writer")
     writer = History(pool)
-    assert writer.erased([filled["b"]]) == {filled["b"].image_id}
+    assert writer.done_and_erased([], [filled["b"]]) == (set(), {filled["b"].image_id})
     assert writer.record([filled["b"]], [run(filled["b"], "again", detections=(CAT,))]) == {}
     pool.close()
     with psycopg.connect(forget.url) as connection:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history import DetectionRecord, History, HistoryDataError
+from retinue_history.db.engine import create_history_engine
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -136,6 +137,106 @@ def test_a_transaction_that_is_rolled_back_counts_for_nothing(
     history.record([image()], [run(image(), detections=(cat,))])
     history.record([image()], [run(image(), detections=(cat,))])
     assert counted(engine) == 1
+
+
+def test_a_run_that_was_recorded_before_is_not_counted_again(
+    history: History, engine: Engine, image: Make, run: Make
+) -> None:
+    found = (DetectionRecord("label", "Cat", 0.5), DetectionRecord("text", "a cat", 0.25))
+    seen = [image(f"{number}") for number in range(3)]
+    history.record(seen[:1], [run(seen[0], detections=found)])
+    history.record(seen, [run(one, detections=found) for one in seen])
+    assert counted(engine) == 6
+    assert difference(engine) == []
+
+
+def test_people_who_were_erased_are_not_counted(
+    history: History, engine: Engine, image: Make, run: Make
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "WITH one AS (INSERT INTO erasures (subject_kind, subject_digest) "
+                "VALUES ('person', erasure_digest('ann')) RETURNING erasure_id) "
+                "INSERT INTO erased_names SELECT erasure_digest('ann'), erasure_id FROM one"
+            )
+        )
+    parents = {"parents": ["Secret"]}
+    found = (
+        DetectionRecord("face_match", "ann", 0.5, attributes=parents),
+        DetectionRecord("face_match", "bob", 0.5),
+        DetectionRecord("label", "Cat", 0.25),
+    )
+    history.record([image()], [run(image(), detections=found)])
+    assert counted(engine) == 2
+    assert difference(engine) == []
+    with engine.connect() as connection:
+        assert set(connection.scalars(text("SELECT label FROM labels"))) == {"bob", "Cat"}
+        assert connection.scalar(text("SELECT count(*) FROM label_parents")) == 0
+
+
+def test_a_worker_can_neither_change_a_count_nor_insert_without_counting(
+    history_url: str, image: Make, run: Make
+) -> None:
+    writer = create_history_engine(f"{history_url}&options=-c%20role%3Dretinue_writer")
+    cat = DetectionRecord("label", "Cat", 1, attributes={"parents": ["Animal"]})
+    History(writer).record([image()], [run(image(), detections=(cat,))])
+    assert counted(writer) == 1
+    for forbidden in (
+        "INSERT INTO detections (run_id) SELECT run_id FROM runs",
+        "UPDATE label_counts SET detections = 2",
+        "SELECT count_detections('{1}', '{now}', '{}', '{}', '{}', '{a}', '{a}', '{1}', '{}')",
+        "DELETE FROM detections",
+    ):
+        with pytest.raises(DBAPIError, match="permission denied"), writer.begin() as connection:
+            connection.execute(text(forbidden))
+    writer.dispose()
+
+
+@settings(
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    commits=st.lists(
+        st.lists(
+            st.builds(
+                DetectionRecord,
+                kind=st.sampled_from(["label", "moderation"]),
+                label=st.sampled_from(["Cat", "Dog"]),
+                confidence=st.just(0.5),
+                box=st.none(),
+                attributes=st.dictionaries(
+                    st.sampled_from(["Parents", "parents", "other"]),
+                    st.lists(st.sampled_from(["Animal", "Pet", "Thing"]), max_size=2),
+                    max_size=2,
+                ),
+            ),
+            max_size=4,
+        ),
+        max_size=4,
+    )
+)
+def test_every_label_and_parent_is_known(
+    history: History, engine: Engine, image: Make, run: Make, commits: list[Any]
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE runs, labels, label_parents CASCADE"))
+    for found in commits:
+        seen = image(f"{uuid4()}")
+        history.record([seen], [run(seen, detections=tuple(found))])
+    every = [one for found in commits for one in found]
+    with engine.connect() as connection:
+        labels = connection.execute(text("SELECT label, kind FROM labels"))
+        parents = connection.execute(text("SELECT label, parent FROM label_parents"))
+        assert {tuple(row) for row in labels} == {(one.label, one.kind) for one in every}
+        assert {tuple(row) for row in parents} == {
+            (one.label, parent)
+            for one in every
+            for name in ("Parents", "parents")
+            for parent in one.attributes.get(name, ())
+        }
 
 
 def test_what_counts_are_made_of_cannot_change(

@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from fakes.poolers import rotating_pooler
+from psycopg import sql
 from retinue_history import (
     ConnectionPool,
     DetectionRecord,
@@ -132,3 +134,23 @@ def test_an_interrupted_revision_is_resumed(
     fill(history_url, image, run, "between", 10)
     upgrade(history_url)
     check_counts(history_url, 20)
+
+
+def test_the_lock_holds_no_snapshot_that_an_index_would_wait_for(
+    history_url: str, image: Make, run: Make
+) -> None:
+    fill(history_url, image, run, "before", 10)
+    with psycopg.connect(history_url) as connection:
+        setting = sql.SQL("ALTER DATABASE {} SET default_transaction_isolation = 'serializable'")
+        connection.execute(setting.format(sql.Identifier(connection.info.dbname)))
+    upgrade(history_url)
+    check_counts(history_url, 10)
+
+
+def test_a_revision_of_many_transactions_behind_a_pooler(
+    history_url: str, image: Make, run: Make
+) -> None:
+    fill(history_url, image, run, "before", 10)
+    with rotating_pooler(history_url) as url:
+        upgrade(url)
+    check_counts(history_url, 10)

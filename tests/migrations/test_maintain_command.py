@@ -1,17 +1,22 @@
 """``retinue maintain``: the settings say what is kept, with skips, people and spending on board."""
 
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from click.testing import CliRunner
 from infra.terraform import last_line
 from retinue_cli.app import retinue
+from retinue_cli.local import AwsEndpoint
 from retinue_history import Charge, DetectionRecord, History, RemovedObject
 from retinue_history.upkeep.maintenance import months_before
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 Make = Callable[..., Any]
 
@@ -27,11 +32,67 @@ def rows(url: str, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
+@pytest.fixture
+def emulated(aws: AwsEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS is the emulator, which has no bucket of the tests' images."""
+    for name, value in aws.environment({}).items():
+        monkeypatch.setenv(name, value)
+
+
+def test_s3_is_asked_before_an_image_is_purged(
+    history: History, history_url: str, aws: AwsEndpoint, emulated: None,
+    image: Make, run: Make, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The removal of its delete marker was never told."""
+    monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
+    s3: S3Client = aws.client("s3")
+    bucket = f"b{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    now = datetime.now(UTC)
+    removed = []
+    for key in ("back.jpg", "hidden.jpg", "gone.jpg"):
+        version = s3.put_object(Bucket=bucket, Key=key, Body=b"?")["VersionId"]
+        marker = s3.delete_object(Bucket=bucket, Key=key)["VersionId"]
+        seen = image(key, version, bucket, uploaded_at=now - timedelta(days=50))
+        found = (DetectionRecord("label", key, 0.5),)
+        history.record([seen], [run(seen, started_at=now, detections=found)])
+        removed.append(RemovedObject(bucket, key, None, "20", now - timedelta(days=40), marker))
+        if key == "back.jpg":
+            s3.delete_object(Bucket=bucket, Key=key, VersionId=marker)
+        if key == "gone.jpg":
+            s3.delete_object(Bucket=bucket, Key=key, VersionId=version)
+    history.record([], removed=removed)
+    kept = "kept 1 images that counted as deleted, because S3 serves them"
+    assert {"would have purged 2 deleted images", f"would have {kept}"} <= {*maintain("--dry-run")}
+    assert rows(history_url, "SELECT count(*) FROM images") == [(3,)]
+    assert {"purged 2 deleted images", kept} <= {*maintain()}
+    assert rows(history_url, "SELECT key, deleted_at FROM images") == [("back.jpg", None)]
+    assert rows(history_url, "SELECT label FROM latest_detections") == [("back.jpg",)]
+    assert maintain()[:-1] == ["nothing to do"]
+
+
+def test_while_s3_cannot_be_asked_nothing_is_purged(
+    history: History, history_url: str, image: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in AwsEndpoint("http://127.0.0.1:9").environment({}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
+    removed = RemovedObject("photos", "cat.jpg", "v1", "20", datetime.now(UTC) - timedelta(days=40))
+    history.record([image()], removed=[removed])
+    said = "\n".join(maintain(code=2))
+    assert "kept 1 deleted images, because S3 could not be asked about them" in said
+    assert "cannot ask S3 about photos: " in said
+    assert "maintenance is done" not in said
+    assert rows(history_url, "SELECT count(*) FROM images") == [(1,)]
+
+
 def test_the_settings_say_how_long(
     history: History,
     history_url: str,
     image: Make,
     run: Make,
+    emulated: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = datetime.now(UTC)

@@ -1,12 +1,25 @@
 """Migrating: by several at once, without the right, and what is said about a wrong revision."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
-from retinue_history import HistorySchemaError, HistoryUnavailableError, check_schema
+from click.testing import CliRunner
+from psycopg import sql
+from retinue_cli.app import retinue
+from retinue_history import (
+    ConnectionPool,
+    History,
+    HistorySchemaError,
+    HistorySetupError,
+    HistoryUnavailableError,
+    ImageRecord,
+    check_schema,
+)
+from retinue_history.analysis.query import run_query
 from retinue_history.db.engine import create_history_engine
 from retinue_history.schema.migrate import _LOCK, alembic_config, upgrade
 from retinue_history.schema.version import (
@@ -15,6 +28,7 @@ from retinue_history.schema.version import (
     head_revision,
     known_revisions,
 )
+from sqlalchemy import make_url
 
 
 def test_several_processes_may_migrate_at_once(empty_database_url: str) -> None:
@@ -73,6 +87,60 @@ def test_a_database_from_the_future_is_worked_on_and_not_migrated(
 def test_an_unreachable_database_says_so() -> None:
     with pytest.raises(HistoryUnavailableError):
         check_schema("postgresql://nobody@/none?host=/nonexistent")
+
+
+@pytest.fixture(params=["LATIN1", "SQL_ASCII"])
+def other_encoding_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of an empty database that can't hold every key of S3."""
+    name = f"t{request.param.lower()}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        create = "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LOCALE 'C'"
+        connection.execute(sql.SQL(create).format(sql.Identifier(name), request.param))
+        yield make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_another_encoding_is_refused_with_the_remedy(
+    other_encoding_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaint = r"encoding (LATIN1|SQL_ASCII).*CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'"
+    for use in (upgrade, check_schema, current_revision):
+        with pytest.raises(HistorySetupError, match=complaint):
+            use(other_encoding_url)
+    monkeypatch.setenv("RETINUE_DATABASE_URL", other_encoding_url)
+    done = CliRunner().invoke(retinue, ["migrate"])
+    assert done.exit_code == 1
+    assert "the history needs UTF8" in done.output
+    assert "Traceback" not in done.output
+    with psycopg.connect(other_encoding_url) as connection:
+        tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        assert connection.execute(tables).fetchone() == (0,)
+
+
+@pytest.mark.parametrize("where", ["URL", "environment", "database"])
+def test_keys_are_utf8_whatever_is_set(
+    where: str,
+    history_url: str,
+    image: Callable[..., ImageRecord],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = make_url(history_url)
+    if where == "URL":
+        url = url.update_query_dict({"client_encoding": "LATIN1"})
+    elif where == "environment":
+        monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    else:
+        with psycopg.connect(history_url) as connection:
+            change = sql.SQL("ALTER DATABASE {} SET client_encoding = 'LATIN1'")
+            connection.execute(change.format(sql.Identifier(str(url.database))))
+    written = url.render_as_string(hide_password=False)
+    with closing(ConnectionPool(written)) as pool:
+        history = History(pool)
+        history.record([image("猫.jpg"), image("é.jpg")])
+        assert history.done_and_erased([], [image("猫.jpg")]) == (set(), set())
+    reader = url.set(username="retinue_reader").render_as_string(hide_password=False)
+    result = run_query(reader, 'SELECT key FROM images ORDER BY key COLLATE "C"')
+    assert result.rows == [("é.jpg",), ("猫.jpg",)]
 
 
 @pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "postgresql+asyncpg://u:secret@h/d", "x"])

@@ -55,6 +55,7 @@ def test_what_is_recorded_is_read_back(
         billed_units=Decimal(1),
         price_usd=Decimal("0.001"),
         raw_response={"Labels": [], "π": "☃"},
+        truncated=True,
     )
     new = history.record([cat], [done])
     assert rows(engine, "SELECT run_id FROM runs") == [(new[done.key, done.event_id],)]
@@ -70,8 +71,8 @@ def test_what_is_recorded_is_read_back(
     assert rows(
         engine,
         "SELECT detection_count, billed_units, price_usd, raw_response, model_version,"
-        " error_code FROM runs",
-    ) == [(2, Decimal(1), Decimal("0.001"), {"Labels": [], "π": "☃"}, "3.0", None)]
+        " truncated, error_code FROM runs",
+    ) == [(2, Decimal(1), Decimal("0.001"), {"Labels": [], "π": "☃"}, "3.0", True, None)]
     assert rows(engine, "SELECT * FROM run_costs") == [
         ("labels", done.started_at.date(), 1, 0, Decimal(1), Decimal("0.001"), 0, Decimal(0))
     ]
@@ -83,6 +84,7 @@ def test_found_nothing_is_a_success_without_detections(
     history.record([image()], [run(image())])
     assert counts(engine) == (1, 1, 0)
     assert rows(engine, "SELECT * FROM failed_runs") == []
+    assert rows(engine, "SELECT truncated FROM latest_runs") == [(False,)]
 
 
 def test_recording_again_changes_nothing(
@@ -129,9 +131,9 @@ def test_done(history: History, image: Make, run: Make) -> None:
     history.record([cat, dog], [success, retriable, bad_image])
 
     def done(*attempts: tuple[RunRecord, str]) -> set[RunKey]:
-        return history.done([(of.key, event) for of, event in attempts])
+        return history.done_and_erased([(of.key, event) for of, event in attempts], [])[0]
 
-    assert history.done([]) == set()
+    assert history.done_and_erased([], []) == (set(), set())
     assert done((success, "e1"), (success, "another")) == {success.key}
     assert done((bad_image, "another")) == {bad_image.key}
     # Somebody asks again, for the very image that was found to be bad; a success needs no more.
@@ -148,7 +150,8 @@ def test_done_for_hundreds_of_keys(history: History, image: Make, run: Make) -> 
     images = [image(f"{n}.jpg") for n in range(500)]
     runs = [run(each) for each in images]
     history.record(images, runs[::2])
-    assert history.done([(each.key, "event 1") for each in runs]) == {r.key for r in runs[::2]}
+    tasks = [(each.key, "event 1") for each in runs]
+    assert history.done_and_erased(tasks, images) == ({each.key for each in runs[::2]}, set())
 
 
 def test_two_workers_at_once_succeed_once(

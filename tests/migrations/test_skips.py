@@ -36,13 +36,13 @@ def test_a_skip_settles_nothing_and_is_recorded_once(
     skip = run(cat, skip_event_id("e1"), **SKIPPED, saved_usd=Decimal("0.001"))
     assert set(history.record([cat], [skip])) == {(skip.key, skip.event_id)}
     assert history.record([cat], [skip]) == {}
-    assert history.done([(skip.key, "e1")]) == set()
+    assert history.done_and_erased([(skip.key, "e1")], [])[0] == set()
     assert history.summaries([skip.key]) == {}
 
     done = run(cat, "e1", detections=(DetectionRecord("label", "cat", 0.5),))
     assert set(history.record([cat], [done])) == {(done.key, done.event_id)}
     assert outcomes(engine) == [("e1/skipped", "skipped"), ("e1", "succeeded")]
-    assert history.done([(skip.key, "e1")]) == {skip.key}
+    assert history.done_and_erased([(skip.key, "e1")], [])[0] == {skip.key}
     assert history.summaries([skip.key]) == {skip.key: [DetectionSummary("label", "cat", 0.5)]}
     with engine.connect() as connection:
         assert connection.execute(text("SELECT * FROM skipped_runs")).all() == []

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -93,6 +94,41 @@ def test_the_reaper_finds_strangers_by_pattern(run: Run, cloud: Endpoint) -> Non
     assert "stopped: " in run("reap", "--models", "*:project/birds/*").output
     assert versions.get(birds).status == "STOPPED"
     assert versions.get(bees).status == "RUNNING"
+
+
+PANICS = """
+from retinue_sdk import *
+
+class PanicException(BaseException):
+    pass
+
+class Panics(Detector[DetectorOptions]):
+    name = "a-panics"
+    version = "1"
+    capabilities = Capabilities(Input.REFERENCE)
+
+    @classmethod
+    def find_models(cls, patterns):
+        raise PanicException("boom")
+
+    def detect(self, images):
+        return []
+"""
+
+
+def test_the_reaper_stops_what_it_finds_beside_a_plugin_that_fails(
+    run: Run, cloud: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "panics.py").write_text(PANICS)
+    monkeypatch.setenv("RETINUE_PLUGINS_DIR", str(tmp_path))
+    versions = cloud.operations.versions
+    birds = versions.add("birds", "v1").arn
+    versions.start(birds, 1)
+    reaped = run("reap", "--models", "*")
+    assert f"stopped: {birds}" in reaped.output
+    assert versions.get(birds).status == "STOPPED"
+    assert reaped.exit_code == 1
+    assert "cannot look for hosted models: a-panics: PanicException: boom" in reaped.output
 
 
 def test_the_reaper_may_do_what_it_calls_and_nothing_else(run: Run, cloud: Endpoint) -> None:

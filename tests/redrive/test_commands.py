@@ -5,15 +5,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 from fakes.waiting import eventually
 from redrive.conftest import Pool
 from retinue_cli.app import retinue
 from retinue_cli.local import AwsEndpoint
+from retinue_history import ConnectionPool, History, ImageRecord, RemovedObject, RunKey, RunRecord
+from retinue_sdk import ImageReference
 from retinue_workers.intake.queue_depth import read_queue_depth
 
 if TYPE_CHECKING:
@@ -63,8 +67,6 @@ def work_off(pool: Pool, runs: int, count: Callable[[], int]) -> None:
 def test_a_bucket_is_backfilled_and_what_failed_is_replayed(
     tell: Callable[..., str], pool: Pool, s3: "S3Client", bucket: str, history_url: str
 ) -> None:
-    import psycopg
-
     def count() -> int:
         with psycopg.connect(history_url) as connection:
             (number,) = connection.execute("SELECT count(*) FROM runs").fetchone() or (0,)
@@ -98,6 +100,42 @@ def test_a_bucket_is_backfilled_and_what_failed_is_replayed(
     tell("replay", "--yes")
     tell("replay", "--yes")  # asked twice, it is one request
     work_off(pool, 3 * IMAGES, count)
+
+
+def test_a_backfill_revives_what_counts_as_deleted_and_is_there(
+    tell: Callable[..., str], pool: Pool, s3: "S3Client", bucket: str, history_url: str
+) -> None:
+    """The events of an hour were lost, and with them the removal of a delete marker."""
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    versions = [
+        s3.put_object(Bucket=bucket, Key=f"{n}.jpg", Body=b"?")["VersionId"] for n in (1, 2)
+    ]
+    markers = [s3.delete_object(Bucket=bucket, Key=f"{n}.jpg")["VersionId"] for n in (1, 2)]
+    now = datetime.now(UTC)
+    pool = ConnectionPool(history_url, application_name="test")
+    try:
+        for number, (version, marker) in enumerate(zip(versions, markers, strict=True), 1):
+            key = f"{number}.jpg"
+            image_id = ImageReference(bucket, key, version).image_id
+            image = ImageRecord(image_id, bucket, key, version, True, now, "10")
+            run_key = RunKey(image_id, "echo", "1", "f")
+            run = RunRecord(run_key, "e", "succeeded", False, now, 1.0)
+            hidden = RemovedObject(bucket, key, None, "20", now, marker)
+            History(pool).record([image], [run], [hidden])
+    finally:
+        pool.close()
+
+    def alive() -> list[str]:
+        with psycopg.connect(history_url) as connection:
+            query = "SELECT key FROM images WHERE deleted_at IS NULL"
+            return [key for (key,) in connection.execute(query)]
+
+    assert alive() == []
+    s3.delete_object(Bucket=bucket, Key="1.jpg", VersionId=markers[0])
+    assert "sent 1 messages" in tell("backfill", f"s3://{bucket}/", "--yes")
+    work_off(pool, 1, lambda: len(alive()))
+    assert alive() == ["1.jpg"]
+    assert "1 known to the history" in tell("backfill", f"s3://{bucket}/", "--dry-run")
 
 
 def test_a_backfill_that_is_killed_goes_on_where_it_was(

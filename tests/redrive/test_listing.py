@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import orc
 from retinue_cli.replay.inventory import Inventory
-from retinue_cli.replay.listing import Bucket, KeyFilter, Listed, Page, Source
+from retinue_cli.replay.listing import Bucket, KeyFilter, Listed, Page, Source, answered_at
 from retinue_sdk import ConfigurationError, ImageReference
 
 if TYPE_CHECKING:
@@ -53,6 +53,47 @@ def test_of_a_versioned_bucket_the_newest_versions_count(s3: "S3Client", bucket:
     found = references(Bucket(s3, bucket))
     # What was there before versioning has the version id "null": its ETag is its version.
     assert {reference.image_id for reference in found} == {before.image_id, cat.image_id}
+
+
+def test_a_listing_says_when_s3_served_what_it_shows(s3: "S3Client", bucket: str) -> None:
+    put(s3, bucket, "cat.jpg")
+    for versioning in (False, True):
+        if versioning:
+            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        before = datetime.now(UTC)
+        ((request,),) = [page.requests for page in Bucket(s3, bucket).pages()]
+        assert request.served_at is not None
+        assert before <= request.served_at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("ours", "expected"),
+    [
+        ("12:00:30.250", "12:00:30.250"),
+        ("12:00:31.250", "12:00:31.000"),  # our clock is fast
+        ("12:30:00.000", "12:00:31.000"),
+        ("11:59:59.000", "12:00:30.000"),  # our clock is slow
+    ],
+)
+def test_s3s_clock_bounds_ours(ours: str, expected: str) -> None:
+    answer = {"ResponseMetadata": {"HTTPHeaders": {"date": "Thu, 01 Jan 2026 12:00:30 GMT"}}}
+    at = answered_at(answer, datetime.fromisoformat(f"2026-01-01T{ours}Z"))
+    assert at == datetime.fromisoformat(f"2026-01-01T{expected}Z")
+    ours_alone = datetime.fromisoformat(f"2026-01-01T{ours}Z")
+    assert answered_at({}, ours_alone) == ours_alone
+
+
+def test_an_inventory_is_right_about_the_day_before_it_was_begun(
+    s3: "S3Client", bucket: str
+) -> None:
+    began = datetime(2026, 1, 3, tzinfo=UTC)
+    told = str(int(began.timestamp() * 1_000))
+    manifest = report(s3, bucket, [row("a.jpg")], creationTimestamp=told)
+    ((request,),) = [page.requests for page in Inventory(s3, bucket, manifest).pages()]
+    assert request.served_at == began - timedelta(days=1)
+    manifest = report(s3, bucket, [row("a.jpg")])
+    ((request,),) = [page.requests for page in Inventory(s3, bucket, manifest).pages()]
+    assert request.served_at is None
 
 
 def test_it_goes_on_after_a_page(s3: "S3Client", bucket: str) -> None:

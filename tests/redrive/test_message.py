@@ -29,6 +29,7 @@ references = st.builds(
     st.none() | st.text("0123456789ABCDEF", min_size=1, max_size=64),
     st.none() | st.integers(0, 2**62).map(str),
     st.sets(st.sampled_from(["onnx-objects", "onnx-faces"])),
+    st.none() | st.datetimes(timezones=st.just(UTC)),
 )
 def test_a_request_arrives_as_it_was_meant(
     reference: ImageReference,
@@ -37,11 +38,21 @@ def test_a_request_arrives_as_it_was_meant(
     sequencer: str | None,
     replay_id: str | None,
     detectors: set[str],
+    served_at: datetime | None,
 ) -> None:
-    body = Request(reference, created_at, size_bytes, sequencer, replay_id, detectors).body()
+    body = Request(
+        reference, created_at, size_bytes, sequencer, replay_id, detectors, served_at
+    ).body()
     assert parse(body).problems == ()
     (event,) = parse(body).events
     assert event == ImageEvent(
-        reference, size_bytes, sequencer, created_at, replay_id, frozenset(detectors) or None
+        reference,
+        size_bytes,
+        sequencer,
+        created_at,
+        replay_id,
+        frozenset(detectors) or None,
+        served_at,
     )
+    assert event.record().served_at == served_at
     assert event.event_id.startswith("replay:") == (replay_id is not None)

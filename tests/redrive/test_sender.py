@@ -2,6 +2,7 @@
 
 import random
 import time
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,8 @@ class Unreliable(AwsClient):
         failed = [
             {"Id": entry["Id"], "Code": "InternalError", "SenderFault": False} for entry in refused
         ]
-        return Answer({"Successful": [], "Failed": failed}, "")
+        successful = [{"Id": entry["Id"]} for entry in taken]
+        return Answer({"Successful": successful, "Failed": failed}, "")
 
 
 def send(client: AwsClient, url: str, bodies: Sequence[str], **limits: float) -> int:
@@ -62,6 +64,22 @@ def test_what_is_refused_is_sent_again_and_nothing_else(pool: Pool) -> None:
     assert Counter(pool.bodies()) == Counter(bodies)
 
 
+def test_what_sqs_does_not_confirm_is_sent_again(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, answers = AwsClient(pool.sqs), 0
+    call = client.call
+
+    async def first_nothing(operation: str, parameters: Mapping[str, Any]) -> Answer:
+        nonlocal answers
+        answers += 1
+        return Answer({}, "") if answers == 1 else await call(operation, parameters)
+
+    monkeypatch.setattr(client, "call", first_nothing)
+    assert send(client, pool.url, ["a", "b"]) == 2
+    assert Counter(pool.bodies()) == Counter(["a", "b"])
+
+
 def test_a_queue_that_takes_nothing_is_told(pool: Pool) -> None:
     gone = Unreliable(pool.sqs, 1.0)
     with pytest.raises(QueueUnavailableError, match="does not take messages: Could not connect"):
@@ -72,6 +90,45 @@ def test_large_messages_go_alone(pool: Pool) -> None:
     bodies = [str(number) * 60_000 for number in range(1, 9)]
     assert send(AwsClient(pool.sqs), pool.url, bodies) == len(bodies)
     assert sorted(pool.bodies()) == sorted(bodies)
+
+
+@pytest.fixture
+def fifo_url(pool: Pool) -> str:
+    name = f"q{uuid.uuid4().hex}.fifo"
+    return pool.sqs.create_queue(QueueName=name, Attributes={"FifoQueue": "true"})["QueueUrl"]
+
+
+def test_a_fifo_queue_takes_every_message_too(pool: Pool, fifo_url: str) -> None:
+    bodies = [f"message {number}" for number in range(50)] + ["the same"] * 3
+    assert send(AwsClient(pool.sqs), fifo_url, bodies) == len(bodies)
+    assert send(AwsClient(pool.sqs), fifo_url, ["the same"]) == 1  # a request of its own
+    assert Counter(pool.bodies(fifo_url)) == Counter([*bodies, "the same"])
+
+
+class Silent(AwsClient):
+    """SQS that takes the messages of the first call and does not answer."""
+
+    answers = False
+    entries: tuple[Mapping[str, str], ...] = ()
+
+    async def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
+        self.entries += tuple(parameters["Entries"])
+        answer = await super().call(operation, parameters)
+        if not self.answers:
+            self.answers = True
+            raise EndpointConnectionError(endpoint_url=parameters["QueueUrl"])
+        return answer
+
+
+def test_a_message_that_is_sent_again_counts_once_in_a_fifo_queue(
+    pool: Pool, fifo_url: str
+) -> None:
+    client = Silent(pool.sqs)
+    assert send(client, fifo_url, ["a", "b"]) == 2
+    tokens = [(entry["MessageBody"], entry["MessageDeduplicationId"]) for entry in client.entries]
+    assert tokens[:2] == tokens[2:]
+    assert len(set(tokens)) == 2
+    assert sorted(pool.bodies(fifo_url)) == ["a", "b"]
 
 
 def test_the_rate_is_kept(pool: Pool) -> None:

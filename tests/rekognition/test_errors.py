@@ -239,6 +239,7 @@ def _head(
         (_head(200), "v1", RetriableError, "KMS"),
         (_head(200, StorageClass="GLACIER"), "v1", "object_archived", "archived"),
         (_head(200, ETag='"other"'), None, "object_replaced", "overwritten"),
+        (_head(200), None, RetriableError, "without an ETag"),
         (_head(200, ETag='"etag"'), None, RetriableError, "KMS"),
     ],
 )

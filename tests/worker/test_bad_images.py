@@ -60,6 +60,7 @@ def flipped(data: bytes, where: float = 0.5) -> bytes:
 
 JPEG = saved(photo(size=(256, 192)), "JPEG")
 PNG = saved(photo(size=(256, 192)), "PNG")
+TIFF = saved(photo(size=(256, 192)), "TIFF", compression="tiff_lzw")
 
 FAILING: dict[str, tuple[bytes, str]] = {
     "empty.jpg": (b"", "empty_file"),
@@ -71,7 +72,8 @@ FAILING: dict[str, tuple[bytes, str]] = {
     "document.pdf": (b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n", "unsupported_format"),
     "truncated.jpg": (JPEG[: len(JPEG) // 2], "corrupt_image"),
     "truncated.png": (PNG[: len(PNG) // 2], "corrupt_image"),
-    "header-only.jpg": (JPEG[:20], "unsupported_format"),
+    "header-only.jpg": (JPEG[:20], "corrupt_image"),
+    "truncated.tiff": (TIFF[:-1_000], "corrupt_image"),
     "corrupt.png": (flipped(PNG), "corrupt_image"),
     "bomb.png": (png_header(20_000, 20_000), "too_many_pixels"),
     "larger-bomb.png": (png_header(2**31 - 1, 2**31 - 1), "too_many_pixels"),
@@ -80,7 +82,10 @@ FAILING: dict[str, tuple[bytes, str]] = {
     "large.bin": (b"\0" * 400_001, "too_many_bytes"),
 }
 
+TRUNCATED = {"without-end.jpg": JPEG[:-2], "most.jpg": JPEG[:-500], "most.png": PNG[:-500]}
+
 SUCCEEDING: dict[str, tuple[bytes, str]] = {
+    **{key: (data, "256x192") for key, data in TRUNCATED.items()},
     "plain.jpg": (JPEG, "256x192"),
     "one-pixel.png": (saved(PillowImage.new("RGB", (1, 1), "red"), "PNG"), "1x1"),
     "really-a-png.jpg": (PNG, "256x192"),
@@ -145,6 +150,8 @@ def test_each_ends_as_it_should_and_the_worker_goes_on(
     assert not [entry for entry in logged if entry["log_level"] == "error"]
     measured = rig.rows("SELECT key, width_px, height_px FROM images WHERE width_px IS NOT NULL")
     assert {row["key"]: f"{row['width_px']}x{row['height_px']}" for row in measured} == sizes
+    marked = rig.rows("SELECT key FROM latest_runs WHERE truncated AND detector = 'pixels'")
+    assert {row["key"] for row in marked} == set(TRUNCATED)
     assert rig.queue.dead_letters() == []
 
 

@@ -106,6 +106,23 @@ async def test_a_call_that_raises_fails_its_items_and_no_later_ones() -> None:
     assert await batcher.submit(3) == 6
 
 
+async def test_an_item_that_makes_a_call_raise_fails_alone() -> None:
+    calls: list[list[int]] = []
+
+    async def call(items: Sequence[int]) -> Sequence[int]:
+        calls.append([*items])
+        if -1 in items:
+            raise ValueError("-1")
+        return [2 * item for item in items]
+
+    batcher = Batcher(call, limit=10)
+    answers = await asyncio.gather(
+        *(batcher.submit(number) for number in (1, -1, 2)), return_exceptions=True
+    )
+    assert [str(answer) for answer in answers] == ["2", "-1", "4"]
+    assert calls == [[1, -1, 2], [1], [-1], [2]]
+
+
 async def test_a_cancelled_item_is_left_out() -> None:
     service = Service()
     service.go.clear()

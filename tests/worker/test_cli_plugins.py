@@ -81,6 +81,57 @@ def test_an_unusable_plugin_is_listed_with_its_remedy(invoke: Invoke, tmp_path: 
     assert "left-half" in said.stdout
 
 
+PANICS = """
+from retinue_sdk import *
+from pydantic import field_validator
+
+class PanicException(BaseException):
+    pass
+
+class Options(DetectorOptions):
+    level: int = 1
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema, handler):
+        raise PanicException("boom")
+
+class Panics(Detector[Options]):
+    name = "panics"
+    version = "1"
+
+    @property
+    def capabilities(self):
+        raise PanicException("boom")
+
+    def detect(self, images):
+        return []
+"""
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit", "GeneratorExit"])
+def test_a_plugin_that_panics_keeps_no_other_from_the_list(
+    invoke: Invoke, tmp_path: Path, error: str
+) -> None:
+    (tmp_path / "plugins" / "broken.py").write_text(f"raise {error}('boom')")
+    (tmp_path / "plugins" / "panics.py").write_text(PANICS)
+    for arguments in (["plugins"], ["plugins", "--json"]):
+        listed = invoke(*arguments)
+        assert listed.exit_code == 1
+        assert "left-half" in listed.stdout
+        assert f"{error}: boom" in listed.stderr
+        assert "detector panics of" in listed.stderr
+        assert "PanicException: boom" in listed.stderr
+
+
+def test_a_detector_whose_capabilities_panic_is_shown(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "plugins" / "panics.py").write_text(
+        PANICS.replace("Detector[Options]", "Detector[DetectorOptions]")
+    )
+    shown = invoke("plugins", "panics")
+    assert shown.exit_code == 0
+    assert "not known with these options: PanicException: boom" in shown.stdout
+
+
 def test_a_contested_name_is_listed_with_both_remedies(invoke: Invoke, tmp_path: Path) -> None:
     twin = tmp_path / "plugins/twin.py"
     twin.write_text(ONE_FILE.replace("left-half", "echo"))

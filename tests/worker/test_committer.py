@@ -13,7 +13,14 @@ import pytest
 from fakes import work
 from fakes.history import MemoryHistory
 from fakes.waiting import settle, until
-from retinue_history import Charge, HistoryDataError, HistoryError, MonthTotals, RunRecord
+from retinue_history import (
+    Charge,
+    HistoryDataError,
+    HistoryError,
+    HistoryUnavailableError,
+    MonthTotals,
+    RunRecord,
+)
 from retinue_sdk import Capabilities, Input, Run
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.limits.budget import Budget
@@ -159,6 +166,25 @@ async def test_what_can_never_be_recorded_fails_alone(size: int) -> None:
         assert results == ["ok"] * middle + ["poison"] + ["ok"] * (size - middle)
         assert len(rig.history.runs) == size
         await until(lambda: len(rig.told) == size)
+
+
+class Slow(MemoryHistory):
+    """A history whose time limit ends what is about more than three images."""
+
+    def record(self, images: Any, runs: Any = (), removed: Any = ()) -> Any:
+        if len(images) > 3:
+            raise HistoryUnavailableError("canceling statement due to statement timeout")
+        return super().record(images, runs, removed)
+
+
+async def test_a_group_that_is_too_much_at_once_is_committed_in_parts() -> None:
+    async with open_rig(Slow()) as rig:
+        rig.history.poison = "bad"
+        deliveries = [work.delivery(work.run(f"{n}.jpg"), keys=(f"{n}.jpg",)) for n in range(10)]
+        bad = work.delivery(work.run("bad.jpg", detector="bad"), keys=("bad.jpg",))
+        assert await rig.commit(*deliveries, bad) == ["ok"] * 10 + ["poison"]
+        await until(lambda: len(rig.told) == 10)
+        assert rig.gate.reasons() == {}
 
 
 @pytest.mark.parametrize("error", [HistoryDataError("no"), HistoryError("no"), TypeError("no")])

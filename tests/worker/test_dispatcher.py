@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from io import BytesIO
 from typing import Any, ClassVar, cast
@@ -32,7 +33,7 @@ from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import DetectorRunner
-from retinue_workers.dispatch.dispatcher import Dispatcher
+from retinue_workers.dispatch.dispatcher import MAX_IGNORED, Dispatcher
 from retinue_workers.dispatch.routing.object_metadata import MetadataReader
 from retinue_workers.dispatch.routing.router import Router
 from retinue_workers.intake.inbox import Inbox
@@ -98,8 +99,8 @@ class Rig:
 
     def upload(self, key: str, data: bytes = b"?") -> str:
         """Put an object into the bucket; returns the body of its event."""
-        etag = self.s3.put_object(Bucket=events.BUCKET, Key=key, Body=data)["ETag"].strip('"')
-        return events.created(key, etag=etag)
+        put = self.s3.put_object(Bucket=events.BUCKET, Key=key, Body=data)
+        return events.created(key, etag=put["ETag"].strip('"'), version_id=put.get("VersionId"))
 
     def codes(self) -> list[str]:
         """The error code, or the outcome, of each run; sorted."""
@@ -280,6 +281,56 @@ async def test_a_message_about_nothing_is_deleted() -> None:
         assert rig.journal == ["delete message-1"]
 
 
+async def test_events_that_are_not_followed_are_told_once_for_each_kind(
+    logged: list[dict[str, Any]],
+) -> None:
+    def bridged(kind: str) -> str:
+        return json.dumps({"source": "aws.s3", "detail-type": kind})
+
+    kinds = ["AWS API Call via CloudTrail", "Object Painted", "Object Tags Added"]
+    async with dispatching(Scripted()) as rig:
+        await rig.handle(*map(bridged, kinds * 3))
+        assert sorted(rig.journal) == sorted(f"delete message-{n}" for n in range(1, 10))
+        await rig.handle(*(bridged(f"Object {n}") for n in range(3 * MAX_IGNORED)))
+    reasons = [entry["reason"] for entry in logged if entry["event"] == "event_ignored"]
+    assert len(set(reasons)) == len(reasons) == MAX_IGNORED
+    assert sum("CloudTrail" in reason for reason in reasons) == 1
+    assert sum("Painted" in reason for reason in reasons) == 1
+
+
+@pytest.mark.parametrize(
+    ("takes", "versioning", "by_key"),
+    [
+        (Input.REFERENCE, "Suspended", True),
+        (Input.REFERENCE, "Enabled", False),
+        (Input.BYTES, "Suspended", False),
+    ],
+)
+async def test_a_run_says_whether_the_detector_read_by_key(
+    takes: Input, versioning: str, by_key: bool
+) -> None:
+    async with dispatching(Scripted(input=takes)) as rig:
+        rig.s3.put_bucket_versioning(
+            Bucket=events.BUCKET, VersioningConfiguration={"Status": versioning}
+        )
+        await rig.handle(rig.upload("a.jpg"))
+        (run,) = rig.history.runs
+        assert (run.outcome, run.read_by_key) == ("succeeded", by_key)
+
+
+async def test_an_image_is_missing_since_its_call_began() -> None:
+    """Nothing that happened while the rest of the message took its time is undone by it."""
+
+    def gone(image: Image) -> Any:
+        raise InvalidImageError("gone", code="object_not_found", retryable=True)
+
+    async with dispatching(Scripted(gone)) as rig:
+        before = datetime.now(UTC)
+        await rig.handle(rig.upload("a.jpg"))
+        (image,), (run,) = rig.history.images, rig.history.runs
+        assert image.missing_since == run.started_at >= before
+
+
 async def test_removals_are_committed_with_the_rest() -> None:
     async with dispatching(Scripted()) as rig:
         await rig.handle(
@@ -314,6 +365,25 @@ async def test_a_rejected_commit_requeues_its_message_alone(
     [line] = [entry for entry in logged if entry["event"] == "commit_rejected"]
     assert (line["message_id"], line["reason"]) == ("message-2", str(error))
     assert (line["exc_info"] is not None) == is_bug
+
+
+async def test_a_message_that_cannot_be_looked_up_is_requeued_alone(
+    logged: list[dict[str, Any]],
+) -> None:
+    async with dispatching(Scripted(max_concurrency=4)) as rig:
+        real = rig.history.erased
+
+        def erased(images: Any) -> Any:
+            if any(image.key == "bad.jpg" for image in images):
+                raise HistoryDataError("untranslatable")
+            return real(images)
+
+        rig.history.erased = erased
+        await rig.handle(*(rig.upload(key) for key in ("a.jpg", "bad.jpg", "c.jpg")))
+        assert rig.codes() == ["succeeded"] * 2
+        assert rig.queue.receive_counts() == {"message-2": 1}
+    [line] = [entry for entry in logged if entry["event"] == "commit_rejected"]
+    assert (line["reason"], line["next"]) == ("untranslatable", "delivered again")
 
 
 # Retries.

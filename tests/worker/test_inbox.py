@@ -71,6 +71,29 @@ async def test_messages_are_received_and_counted() -> None:
     assert rig.queue.hidden() == 25
 
 
+async def test_probes_have_room_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images that wait for others to compare with do not keep these out, within a bound."""
+    monkeypatch.setattr("retinue_workers.limits.receive_gate.PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(inbox_module, "LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(inbox_module, "PROBED_MESSAGES", 30)
+    rig = Rig(capacity=10)
+    rig.send(60)
+    async with rig.receiving():
+        await until(lambda: len(rig.received) == 10)
+        await settle()
+        rig.gate.close("images of x", "refused", probe=True)
+        await until(lambda: len(rig.received) == 40)
+        await asyncio.sleep(0.1)
+        assert len(rig.inbox) == 40
+        rig.gate.close("history", "away")
+        for message in rig.received[:20]:
+            await rig.inbox.delete(message)
+        await asyncio.sleep(0.1)
+        assert len(rig.received) == 40
+        rig.gate.open("history")
+        await until(lambda: len(rig.received) == 60)
+
+
 async def test_nothing_is_received_without_room_for_ten() -> None:
     rig = Rig(capacity=15)
     rig.send(30)

@@ -63,7 +63,7 @@ def test_lines_below_the_level_are_left_out(level: str) -> None:
     assert done.returncode == 0, done.stderr
     events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
     order = ["debug", "info", "warning", "error"]
-    lowest = {"ours": "debug", "plugin": "debug", "sqlalchemy": "info", "botocore": "warning"}
+    lowest = {"ours": "debug", "plugin": "debug", "sqlalchemy": "warning", "botocore": "warning"}
     assert events == [
         f"{source} {name}"
         for name in order

@@ -10,7 +10,7 @@ import pytest
 from fakes import work
 from fakes.history import MemoryHistory
 from fakes.waiting import until
-from retinue_history import DetectionRecord, DetectionSummary
+from retinue_history import DetectionRecord, DetectionSummary, HistoryDataError
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.recording.lookup import GROUP, Lookup, Wanted
@@ -24,13 +24,10 @@ class Asked(MemoryHistory):
         self.questions: list[int] = []
         self.asked_about_erasure: list[Sequence[UUID]] = []
 
-    def done(self, attempts: Any) -> Any:
-        self.questions.append(len(attempts))
-        return super().done(attempts)
-
-    def erased(self, images: Any) -> Any:
+    def done_and_erased(self, tasks: Any, images: Any) -> Any:
+        self.questions.append(len(tasks))
         self.asked_about_erasure.append([image.image_id for image in images])
-        return super().erased(images)
+        return super().done_and_erased(tasks, images)
 
 
 @pytest.fixture
@@ -87,15 +84,32 @@ async def test_erased_images_are_left_out_and_asked_about_once(
     assert [entry["images"] for entry in logged] == [1]
 
 
-async def test_what_is_done_is_not_asked_about_erasure(history: Asked) -> None:
-    history.runs.append(work.run("a.jpg"))
-    assert await pending(history, [wanted("a.jpg")]) == [[]]
-    assert history.asked_about_erasure == []
-
-
 async def test_nothing_wanted_is_no_question(history: Asked) -> None:
     assert await pending(history, []) == [[]]
     assert history.questions == []
+
+
+async def test_a_question_that_the_history_refuses_fails_alone(history: Asked) -> None:
+    real = history.done
+
+    def done(attempts: Any) -> Any:
+        if any(event_id == "odd" for _, event_id in attempts):
+            raise HistoryDataError("odd")
+        return real(attempts)
+
+    history.done = done  # type: ignore[method-assign]
+    threads = DaemonThreads("history", 2)
+    lookup = Lookup(history, threads, ReceiveGate())
+    questions = [[wanted("a.jpg")], [wanted("b.jpg", event_id="odd")], [wanted("c.jpg")]]
+    answers = await asyncio.gather(*map(lookup.pending, questions), return_exceptions=True)
+    threads.close()
+    assert [
+        str(answer) if isinstance(answer, Exception) else len(answer) for answer in answers
+    ] == [
+        1,
+        "odd",
+        1,
+    ]
 
 
 async def test_a_history_away_closes_the_gate_and_is_asked_again(history: Asked) -> None:
@@ -113,7 +127,7 @@ async def test_a_bug_reaches_those_who_ask(history: Asked, monkeypatch: pytest.M
     def bug(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(history, "done", bug)
+    monkeypatch.setattr(history, "done_and_erased", bug)
     with pytest.raises(RuntimeError, match="a bug"):
         await pending(history, [wanted("a.jpg")])
 

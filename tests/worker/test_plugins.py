@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 from fakes import work
-from fakes.plugin import Bytes, Pixels
+from fakes.plugin import NOT_EXCEPTIONS, Bytes, Pixels
 from fakes.rig import POINTS
 from pydantic import BaseModel, Field
 from retinue_history import RunRecord
@@ -80,7 +80,8 @@ def test_registering_makes_no_detector(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("boom"), ImportError("boom"), SyntaxError("boom"), SystemExit("boom")]
+    "error",
+    [RuntimeError("boom"), ImportError("boom"), SyntaxError("boom"), *NOT_EXCEPTIONS.values()],
 )
 def test_a_plugin_that_cannot_be_imported_is_named(
     error: BaseException, monkeypatch: pytest.MonkeyPatch
@@ -91,7 +92,7 @@ def test_a_plugin_that_cannot_be_imported_is_named(
     monkeypatch.setattr(EntryPoint, "load", load)
     text = refusal(EntryPoint("broken", "broken_module", "retinue"))
     assert "plugin broken of broken_module" in text
-    assert f"{type(error).__name__}: boom" in text
+    assert type(error).__name__ in text
     assert "uninstall broken_module" in text
 
 
@@ -99,15 +100,18 @@ def test_a_plugin_whose_module_is_gone_is_named() -> None:
     assert "no_such_module" in refusal(EntryPoint("gone", "no_such_module", "retinue"))
 
 
-@pytest.mark.parametrize("error", [RuntimeError("boom"), SystemExit("boom")])
+@pytest.mark.parametrize("error", [RuntimeError("boom"), *NOT_EXCEPTIONS.values()])
 def test_a_hook_that_raises_is_named(install: Install, error: BaseException) -> None:
     @hookimpl
     def retinue_register_detectors(register: Any) -> None:
         raise error
 
-    text = refusal(install("a", retinue_register_detectors=retinue_register_detectors))
+    point = install("a", retinue_register_detectors=retinue_register_detectors)
+    text = refusal(point)
     assert "plugin a of fake_plugin_a" in text
-    assert "boom" in text
+    assert type(error).__name__ in text
+    [detector] = Plugins((point, *POINTS)).make({"pixels": {}})
+    assert isinstance(detector, Pixels)
 
 
 def test_an_unknown_hook_is_a_typing_error(install: Install) -> None:
@@ -263,6 +267,8 @@ def _validation_error() -> Exception:
         (RuntimeError("boom"), "detector fussy of fake_plugin_a unknown cannot be made: Runtime"),
         (SystemExit("boom"), "cannot be made: SystemExit: boom"),
         (ConfigurationError("option x is y"), "detector fussy: option x is y"),
+        (NOT_EXCEPTIONS["panic"], "cannot be made: PanicException: boom"),
+        (NOT_EXCEPTIONS["unprintable"], "cannot be made: UnprintablePanic"),
         # About a model of the detector's own, so no option of the user's is to blame.
         (_validation_error(), "cannot be made: ValidationError"),
     ],
@@ -272,6 +278,61 @@ def test_a_constructor_that_raises_is_named(
 ) -> None:
     monkeypatch.setattr(Fussy, "error", error)
     assert text in refused_make(plugins, fussy={})
+
+
+# Plugins that get ready when the worker starts.
+
+
+def starting(error: BaseException) -> dict[str, Any]:
+    @hookimpl
+    def retinue_worker_starting(options: Any) -> None:
+        raise error
+
+    @hookimpl
+    def retinue_run_finished(run: Run) -> None:
+        raise AssertionError("told although it did not start")
+
+    return {
+        "retinue_worker_starting": retinue_worker_starting,
+        "retinue_run_finished": retinue_run_finished,
+    }
+
+
+@hookimpl
+def retinue_filter_detections(detections: Any) -> None:
+    """Keep everything."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), *NOT_EXCEPTIONS.values()])
+def test_a_plugin_that_does_not_get_ready_stops_those_who_want_it_only(
+    install: Install, logged: list[dict[str, Any]], error: BaseException
+) -> None:
+    plugins = Plugins((install("a", **starting(error), **registering(Strict)), *POINTS))
+    plugins.make({"pixels": {}})
+    plugins.starting({})
+    [problem] = [entry["problem"] for entry in logged if entry["event"] == "plugin_skipped"]
+    assert problem.startswith(f"plugin a cannot start: {type(error).__name__}")
+    assert plugins.problems == [problem]
+    plugins.notify(finished())
+    assert "observer_failed" not in [entry["event"] for entry in logged]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), *NOT_EXCEPTIONS.values()])
+@pytest.mark.parametrize("why", ["options", "detector", "filter"])
+def test_a_plugin_that_is_wanted_and_does_not_get_ready_is_named(
+    install: Install, why: str, error: BaseException
+) -> None:
+    more = {"retinue_filter_detections": retinue_filter_detections} if why == "filter" else {}
+    plugins = Plugins((install("a", **starting(error), **registering(Strict), **more), *POINTS))
+    plugins.make({"strict" if why == "detector" else "pixels": {}})
+    with pytest.raises(ConfigurationError, match=f"plugin a cannot start: {type(error).__name__}"):
+        plugins.starting({"a": {}} if why == "options" else {})
+
+
+def test_a_plugin_may_refuse_to_work_without_options(install: Install) -> None:
+    plugins = Plugins((install("a", **starting(ConfigurationError("set bus"))),))
+    with pytest.raises(ConfigurationError, match="plugin a: set bus"):
+        plugins.starting({})
 
 
 # Observers.

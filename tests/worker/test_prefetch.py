@@ -38,7 +38,7 @@ class User:
         self._task = asyncio.create_task(self._use(hold))
 
     async def _use(self, hold: Hold) -> None:
-        async with hold.loaded():
+        async with hold:
             self.is_inside = True
             await self._go.wait()
 
@@ -97,7 +97,7 @@ async def test_a_reservation_keeps_what_another_has_loaded() -> None:
             await until(lambda: user.is_inside)
             await user.let_go()
             assert has_bytes(shared)
-            async with waiting.loaded():
+            async with waiting:
                 assert has_bytes(shared)
             assert not has_bytes(shared), "the reservation ends with its use"
 
@@ -106,12 +106,12 @@ async def test_a_task_that_waits_to_be_retried_holds_neither_room_nor_bytes() ->
     async with prefetching(max_images=1) as prefetch:
         first, second = image(), image()
         with prefetch.hold(first, Input.BYTES) as hold:
-            async with hold.loaded():
+            async with hold:
                 assert has_bytes(first)
             assert not has_bytes(first)
-            async with prefetch.hold(second, Input.BYTES).loaded():
+            async with prefetch.hold(second, Input.BYTES):
                 assert has_bytes(second)
-            async with hold.loaded():
+            async with hold:
                 assert has_bytes(first)
 
 
@@ -119,7 +119,7 @@ async def test_a_reservation_alone_takes_no_room_and_loads_nothing() -> None:
     async with prefetching(max_images=1) as prefetch:
         one = image(work.unread)
         with prefetch.hold(one, Input.BYTES):
-            async with prefetch.hold(image(), Input.BYTES).loaded():
+            async with prefetch.hold(image(), Input.BYTES):
                 pass
 
 
@@ -172,7 +172,7 @@ async def test_a_cancelled_task_gives_its_place_up(stage: str) -> None:
         await cancelled.cancel()
         if stage != "loads":
             await first.let_go()
-        async with prefetch.hold(image(), Input.BYTES).loaded():
+        async with prefetch.hold(image(), Input.BYTES):
             pass
         go.set()
 
@@ -189,7 +189,7 @@ def test_whoever_comes_and_goes_the_bound_holds_and_everyone_gets_a_turn(
 
             async def use(one: Image) -> None:
                 nonlocal most
-                async with prefetch.hold(one, Input.BYTES).loaded():
+                async with prefetch.hold(one, Input.BYTES):
                     assert has_bytes(one)
                     inside.append(one)
                     most = max(most, len(set(inside)))

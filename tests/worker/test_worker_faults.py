@@ -1,6 +1,7 @@
 """What is broken for a while: detectors that are not ready or busy, a database away."""
 
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -64,6 +65,112 @@ def test_an_object_that_alone_is_refused_fails_alone(
         memory_rig.wait_until_empty()
     codes = sorted(entry["error_code"] for entry in logged if entry["event"] == "run_recorded")
     assert codes == ["access_denied", *["unsupported_format"] * 3]
+
+
+@pytest.fixture
+def refused(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """S3 refuses every key that begins with ``refused``; probes are quick."""
+    monkeypatch.setattr(retry_policy, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr("retinue_workers.limits.receive_gate.PROBE_SECONDS", 0.1)
+
+    def fault(bucket: str, key: str) -> None:
+        if key.startswith("refused"):
+            raise client_error("AccessDenied", 403)
+
+    memory_rig.s3.fault = fault
+    return memory_rig
+
+
+def recorded(logged: list[Any]) -> Counter[str]:
+    """How many runs were recorded, by error code or outcome."""
+    runs = [entry for entry in logged if entry["event"] == "run_recorded"]
+    return Counter(run.get("error_code") or run["outcome"] for run in runs)
+
+
+def test_a_refused_object_that_comes_first_waits_for_another(
+    refused: Rig, logged: list[Any]
+) -> None:
+    """Nothing readable was there before it, and nothing comes during the poll under way."""
+    refused.upload("refused.jpg")
+    with refused.running({"bytes": {}}) as worker:
+        eventually(lambda: "S3 refuses" in worker.worker.liveness.state()[1])
+        before = refused.queue.receives
+        eventually(lambda: refused.queue.receives > before + 2, what="probes to pass")
+        assert recorded(logged) == {}
+        for key in keys(10):
+            refused.upload(key)
+        refused.wait_until_empty()
+        eventually(lambda: worker.worker.liveness.state() == (True, "healthy"))
+    assert recorded(logged) == {"access_denied": 1, "succeeded": 10}
+    assert not any(line.startswith(("hide", "dead")) for line in refused.queue.journal)
+
+
+@pytest.mark.parametrize("in_flight", [10, 40])
+def test_refused_objects_that_fill_the_worker_keep_nothing_out(
+    refused: Rig, logged: list[Any], in_flight: int
+) -> None:
+    for key in [*keys(in_flight, "refused/a"), *keys(30)]:
+        refused.upload(key)
+    refused.work_off({"bytes": {}}, max_in_flight=in_flight)
+    assert recorded(logged) == {"access_denied": in_flight, "succeeded": 30}
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+def test_a_refused_object_that_comes_alone_after_many_is_recorded(
+    refused: Rig, logged: list[Any], batch: int
+) -> None:
+    with refused.running({"pixels": {"max_batch_size": batch}, "bytes": {}}):
+        for key in keys(30):
+            refused.upload(key, b"no image")
+        refused.wait_until_empty()
+        refused.upload("refused.jpg")
+        refused.wait_until_empty()
+        for key in keys(30, "later"):
+            refused.upload(key, b"no image")
+        refused.wait_until_empty()
+    counts = {"unsupported_format": 60, "succeeded": 60, "access_denied": 2}
+    assert recorded(logged) == counts
+    assert not any(entry["event"] == "receiving_paused" for entry in logged)
+
+
+def test_a_route_that_is_refused_one_object_asks_for_others(
+    refused: Rig, logged: list[Any]
+) -> None:
+    refused.upload("refused.jpg")
+    with refused.running({"echo": {}}, routes={"echo": {"content_type": ["image/*"]}}):
+        eventually(lambda: any(entry["event"] == "receiving_paused" for entry in logged))
+        for key in keys(3):
+            refused.upload(key, ContentType="image/png")
+        refused.upload("text", ContentType="text/plain")
+        refused.wait_until_empty()
+    assert recorded(logged) == {"access_denied": 1, "succeeded": 3}
+
+
+def test_rights_that_are_lost_burn_no_image_and_come_back(
+    memory_rig: Rig, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    monkeypatch.setattr(retry_policy, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr("retinue_workers.limits.receive_gate.PROBE_SECONDS", 0.1)
+
+    def refuse(*_: object) -> None:
+        raise client_error("AccessDenied", 403)
+
+    with memory_rig.running({"bytes": {}}) as worker:
+        for key in keys(10):
+            memory_rig.upload(key)
+        memory_rig.wait_until_empty()
+        memory_rig.s3.fault = refuse
+        for key in keys(400, "late"):
+            memory_rig.upload(key)
+        eventually(lambda: "S3 refuses" in worker.worker.liveness.state()[1])
+        asked = len(memory_rig.s3.gets)
+        eventually(lambda: len(memory_rig.s3.gets) > asked + 500)
+        assert recorded(logged) == {"succeeded": 10}
+        memory_rig.s3.fault = None
+        memory_rig.wait_until_empty()
+    assert recorded(logged) == {"succeeded": 410}
+    assert not any(line.startswith(("hide", "dead")) for line in memory_rig.queue.journal)
+    assert max(entry.get("receive_count", 1) for entry in logged) == 1
 
 
 def test_retriable_errors_are_retried_inside(rig: Rig) -> None:

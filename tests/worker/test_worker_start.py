@@ -2,12 +2,18 @@
 
 from typing import Any
 
+import psycopg
 import pytest
-from fakes.plugin import Gate, LeavesAtStart
+from fakes.plugin import NOT_EXCEPTIONS, Gate, LeavesAtStart
 from fakes.rig import Rig
 from fakes.waiting import eventually, worker_threads
+from psycopg import sql
+from pydantic import SecretStr
 from retinue_sdk import ConfigurationError
+from retinue_workers.bootstrap import build_worker
 from retinue_workers.intake.s3 import ObjectStore
+from retinue_workers.settings.settings import Settings
+from sqlalchemy import make_url
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,40 @@ def test_a_detector_that_cannot_start_is_named_and_leaves_nothing_behind(
     # What was started is closed; what was only made has nothing to close.
     gates = [detector for detector in memory_rig.detectors if isinstance(detector, Gate)]
     assert [gate.closed for gate in gates] == closed
+
+
+@pytest.mark.parametrize("how", sorted(NOT_EXCEPTIONS))
+@pytest.mark.parametrize(
+    ("detector", "where"),
+    [
+        ("panics", "options"),
+        ("panics", "constructor"),
+        ("panics", "capabilities"),
+        ("panics", "model_fingerprint"),
+        ("panics", "start"),
+        ("panics-async", "start"),
+    ],
+)
+def test_a_panic_is_named_and_leaves_nothing_behind(
+    memory_rig: Rig, detector: str, where: str, how: str
+) -> None:
+    kind = type(NOT_EXCEPTIONS[how]).__name__
+    with pytest.raises(ConfigurationError, match=rf"detector {detector} (.*).*{kind}"):
+        memory_rig.worker({"gate": {}, detector: {"where": where, "how": how}}).start()
+    eventually(lambda: not worker_threads(), what=f"no threads: {worker_threads()}")
+    memory_rig.upload("a.jpg")
+    with memory_rig.running({"echo": {}}):  # which does not want that detector
+        memory_rig.wait_until_empty()
+
+
+@pytest.mark.parametrize("how", sorted(NOT_EXCEPTIONS))
+def test_options_that_cannot_be_recorded_stop_nothing(
+    memory_rig: Rig, logged: list[dict[str, Any]], how: str
+) -> None:
+    memory_rig.upload("a.jpg")
+    with memory_rig.running({"panics": {"where": "dump", "how": how}}):
+        memory_rig.wait_until_empty()
+    assert "configurations_not_recorded" in [entry["event"] for entry in logged]
 
 
 def test_after_a_failed_start_every_detector_is_closed(memory_rig: Rig) -> None:
@@ -95,3 +135,27 @@ def test_a_client_of_s3_is_made_at_the_start_if_a_detector_needs_one(
     with memory_rig.running({detector: {}}) as worker:
         del worker
     assert bool(connected) is made
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_that_cannot_hold_every_key_is_refused(
+    postgres_server: str, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    name = sql.Identifier(f"worker_{encoding.lower()}")
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LOCALE 'C'")
+        connection.execute(create.format(name, encoding))
+        url = make_url(postgres_server).set(database=f"worker_{encoding.lower()}")
+        settings = Settings(
+            queue_url="http://127.0.0.1:1/queue",
+            database_url=SecretStr(url.render_as_string(hide_password=False)),
+            detectors={"echo": {}},
+        )
+        try:
+            with pytest.raises(ConfigurationError, match=f"{encoding}.*needs UTF8"):
+                await build_worker(settings)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))

@@ -1,17 +1,27 @@
 """Calls of AWS from coroutines, by a boto3 client's own rules at a tenth of their cost."""
 
 from retinue_aws.client import AwsClient, S3Object
+from retinue_aws.errors import find_credentials, is_misconfigured
 from retinue_aws.http import BodyTooLargeError, TruncatedBodyError
 from retinue_aws.json_text import Answer, encode_json, read_json
+from retinue_aws.parser import UnreadableAnswerError
+from retinue_aws.refusals import RefusedObjects, Reply, Verdict, neighbours
 from retinue_aws.sessions import new_session
 
 __all__ = [
     "Answer",
     "AwsClient",
     "BodyTooLargeError",
+    "RefusedObjects",
+    "Reply",
     "S3Object",
     "TruncatedBodyError",
+    "UnreadableAnswerError",
+    "Verdict",
     "encode_json",
+    "find_credentials",
+    "is_misconfigured",
+    "neighbours",
     "new_session",
     "read_json",
 ]

@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from http.client import responses
 from io import BytesIO
 from itertools import count
 from typing import Any, TypeAlias, cast
 
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.client import BaseClient
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import (
@@ -22,23 +21,27 @@ from botocore.exceptions import (
 from botocore.hooks import first_non_none_response
 from botocore.httpchecksum import handle_checksum_body
 from botocore.model import OperationModel
-from botocore.parsers import ResponseParserError, create_parser
 from botocore.utils import percent_encode
-from yarl import URL
 
+from retinue_aws.connection import HttpAnswer
 from retinue_aws.credentials import CurrentCredentials
-from retinue_aws.http import HttpAnswer, HttpSession
+from retinue_aws.http import HttpSession
 from retinue_aws.json_text import Answer, encode_json, read_json
 from retinue_aws.operation import Operation, prepare, texts
+from retinue_aws.parser import AnswerParserFactory, unreadable
 
 LONGEST_ANSWER_BYTES = 67_108_864
 """The largest JSON answer that is read."""
 
-_Sign: TypeAlias = Callable[[Operation, ReadOnlyCredentials | None], tuple[URL, Mapping[str, str]]]
+_Sign: TypeAlias = Callable[[Operation, ReadOnlyCredentials | None], tuple[str, Mapping[str, str]]]
 """Returns the URL and the signed headers of an attempt."""
 
 _GOOD = AWSResponse("", 200, cast("Any", {}), None)
 """Tells botocore's retry quota that a call succeeded."""
+
+_RETRY_QUOTA = 500
+"""botocore's quota of retries, of which each success gives at least one back
+(``botocore.retries.quota``). So many successes after the last retry, none need be told."""
 
 _KEY = "key"
 """Stands for the object's key when botocore prepares a bucket's requests."""
@@ -53,7 +56,7 @@ class S3Object:
         etag: The ETag, in quotation marks as S3 sends it.
         version_id: The version; ``None`` if the bucket never had versions.
         content_length: Length in bytes of the object, or of the part that was asked for.
-        headers: All headers of the answer, by case-insensitive name.
+        headers: All headers of the answer, by lower-case name.
     """
 
     body: bytes
@@ -88,9 +91,10 @@ class AwsClient:
         self._http = HttpSession(client, ca_bundle)
         self._credentials = CurrentCredentials(client._request_signer._credentials)  # noqa: SLF001
         self._protocol: str = client.meta.service_model.resolved_protocol
-        self._parser: Any = create_parser(self._protocol)
+        self._parser = AnswerParserFactory().create_parser(self._protocol)
         self._prepared: dict[tuple[str, str], Operation] = {}
         self._preparing = asyncio.Lock()
+        self._successes_to_tell = 0
 
     async def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
         """Call an operation of a service that speaks JSON, such as SQS and Rekognition.
@@ -102,9 +106,9 @@ class AwsClient:
             parameters: Its parameters as the API names them. Bytes are sent in base64.
 
         Raises:
-            ClientError: AWS answered with an error. Class and content are botocore's. If botocore
-                can't read the body, the code is the HTTP status.
-            ResponseParserError: AWS answered with success, and the body isn't a JSON object.
+            ClientError: AWS answered with an error. Class and content are botocore's. If the body
+                has no code, the code is the HTTP status.
+            UnreadableAnswerError: AWS answered with success, and the body isn't a JSON object.
             BotoCoreError: There was no answer, or the call can't be sent: no connection, no
                 credentials, an invalid parameter in the first call of an operation.
             ValueError: The service doesn't speak JSON, or a number isn't finite.
@@ -126,10 +130,10 @@ class AwsClient:
         try:
             told = read_json(answer.body) if answer.body else {}
         except (ValueError, RecursionError) as error:
-            raise _unreadable(operation, answer, "isn't JSON") from error
+            raise unreadable(_response(answer), "isn't JSON") from error
         if not isinstance(told, dict):
-            raise _unreadable(operation, answer, "isn't a JSON object")
-        return Answer(told, answer.header("x-amzn-RequestId") or "")
+            raise unreadable(_response(answer), "isn't a JSON object")
+        return Answer(told, answer.header("x-amzn-requestid") or "")
 
     async def get_object(
         self,
@@ -153,7 +157,7 @@ class AwsClient:
             BodyTooLargeError: The body is larger.
             TruncatedBodyError: The connection was closed in mid-body, in each attempt.
             ClientError: S3 answered with an error. Class and content are botocore's.
-            ResponseParserError: The answer has no ETag.
+            UnreadableAnswerError: The answer has no ETag.
             BotoCoreError: There was no answer, or the request can't be sent.
         """
         headers = {"Range": "bytes={}-{}".format(*byte_range)} if byte_range else {}
@@ -178,20 +182,20 @@ class AwsClient:
     ) -> S3Object:
         def sign(
             prepared: Operation, credentials: ReadOnlyCredentials | None
-        ) -> tuple[URL, Mapping[str, str]]:
+        ) -> tuple[str, Mapping[str, str]]:
             base = prepared.request["url"].removesuffix(_KEY)
             url = base + percent_encode(key, safe="/~")
             if version_id is not None:
                 url += f"?versionId={percent_encode(version_id)}"
             request = prepared.sign(credentials, url=url, headers=headers)
-            return URL(str(request.url), encoded=True), texts(request.headers)
+            return str(request.url), texts(request.headers)
 
         answer = await self._answer(
             (operation, bucket), {"Bucket": bucket, "Key": _KEY}, sign, b"", max_bytes
         )
-        etag, length = answer.header("ETag"), answer.header("Content-Length")
+        etag, length = answer.header("etag"), answer.header("content-length")
         if etag is None:
-            raise _unreadable(operation, answer, "has no ETag")
+            raise unreadable(_response(answer), "has no ETag")
         return S3Object(
             body=answer.body,
             etag=etag,
@@ -232,16 +236,18 @@ class AwsClient:
             else:
                 if answer.status < 300:
                     _check(prepared, answer)
-                    prepared.emit(
-                        "after-call",
-                        http_response=_GOOD,
-                        parsed={},
-                        model=prepared.model,
-                        context=context,
-                    )
+                    if self._successes_to_tell:
+                        self._successes_to_tell -= 1
+                        prepared.emit(
+                            "after-call",
+                            http_response=_GOOD,
+                            parsed={},
+                            model=prepared.model,
+                            context=context,
+                        )
                     return answer
                 received = _received(answer)
-                error = self._refusal(prepared.model, received, answer)
+                error = self._refusal(prepared.model, answer)
             context = context or dict(prepared.request["context"])
             delay = await self._delay(prepared, attempt, context, received, error)
             if delay is None:
@@ -268,6 +274,7 @@ class AwsClient:
         error: ClientError | BotoCoreError,
     ) -> float | None:
         """Return botocore's delay in seconds before the next attempt; ``None`` for no attempt."""
+        self._successes_to_tell = _RETRY_QUOTA
         speaks_json = self._protocol == "json"
         model = copy(prepared.model)
         if speaks_json:
@@ -285,37 +292,25 @@ class AwsClient:
             request_dict={**prepared.request, "context": context},
         )
         # For S3, botocore may ask the network for the bucket's region.
-        delay = first_non_none_response(ask() if speaks_json else await asyncio.to_thread(ask))
+        try:
+            answers = ask() if speaks_json else await asyncio.to_thread(ask)
+        except BotoCoreError:  # the network doesn't tell, so there is nowhere to send it to
+            return None
+        delay = first_non_none_response(answers)
         return None if delay is None or delay is False else float(delay)
 
-    def _refusal(
-        self, model: OperationModel, received: AWSResponse, answer: HttpAnswer
-    ) -> ClientError:
+    def _refusal(self, model: OperationModel, answer: HttpAnswer) -> ClientError:
         """Return the error that botocore would raise for an answer."""
-        response = {
-            "status_code": answer.status,
-            "headers": received.headers,
-            "body": answer.body,
-            "context": {"operation_name": model.name},
-        }
-        try:
-            parsed: Any = self._parser.parse(response, model.output_shape)
-            told = parsed.get("Error", {})
-            shape: Any = model.service_model.shape_for_error_code(told.get("Code"))
-            if shape is not None:
-                parsed.update(self._parser.parse(response, shape))
-            for name in told.keys() & {"Code", "Message"}:
-                told[name] = str(told[name]).encode(errors="replace").decode()
-            kind: Any = self._client.exceptions
-            refusal: ClientError = kind.from_code(told.get("QueryErrorCode") or told.get("Code"))(
-                parsed, model.name
-            )
-        except Exception:  # noqa: BLE001 - botocore's parsers raise anything for such bodies
-            told = {"Code": str(answer.status), "Message": responses.get(answer.status, "")}
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            metadata = {"HTTPStatusCode": answer.status, "HTTPHeaders": headers}
-            parsed = {"Error": told, "ResponseMetadata": metadata}
-            return ClientError(parsed, model.name)
+        response = {**_response(answer), "context": {"operation_name": model.name}}
+        parsed: Any = self._parser.parse(response, model.output_shape)
+        told = parsed["Error"]
+        shape = model.service_model.shape_for_error_code(told["Code"])
+        if shape is not None:
+            parsed.update(self._parser.parse(response, shape))
+        kind: Any = self._client.exceptions
+        refusal: ClientError = kind.from_code(told.get("QueryErrorCode") or told["Code"])(
+            parsed, model.name
+        )
         return refusal
 
 
@@ -329,7 +324,7 @@ class _Raw(BytesIO):
 def _received(answer: HttpAnswer) -> AWSResponse:
     """Return an answer as botocore's event handlers and parsers expect it."""
     headers = cast("Any", answer.headers)
-    return AWSResponse(str(answer.url), answer.status, headers, _Raw(answer.body))
+    return AWSResponse(answer.url, answer.status, headers, _Raw(answer.body))
 
 
 def _check(prepared: Operation, answer: HttpAnswer) -> None:
@@ -347,7 +342,7 @@ def _check(prepared: Operation, answer: HttpAnswer) -> None:
         response["body"].read()
 
 
-def _unreadable(operation: str, answer: HttpAnswer, why: str) -> ResponseParserError:
-    return ResponseParserError(
-        f"{operation}: the answer with HTTP status {answer.status} {why}: {answer.body[:200]!r}"
-    )
+def _response(answer: HttpAnswer) -> dict[str, Any]:
+    """Return an answer as botocore's parsers expect it."""
+    headers = HeadersDict(answer.headers)
+    return {"status_code": answer.status, "headers": headers, "body": answer.body}

@@ -1,17 +1,20 @@
-"""HTTP by aiohttp, with the proxies, certificates, timeouts and errors of a boto3 client."""
+"""HTTP/1.1 with the proxies, certificates, timeouts and errors of a boto3 client.
+
+httptools parses, asyncio connects, and botocore has resolved the settings. A general HTTP library
+costs three times as much for each call (docs/adr/0011-aws-client.md).
+"""
 
 import asyncio
 import math
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from io import BytesIO
 from typing import Any, cast
+from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp.client_reqrep import ClientRequest
+import aiohappyeyeballs
 from botocore.client import BaseClient
 from botocore.exceptions import (
     BotoCoreError,
@@ -26,7 +29,15 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.httpsession import create_urllib3_context, get_cert_path, mask_proxy_url
-from yarl import URL
+
+from retinue_aws.connection import (
+    ClosedError,
+    Connection,
+    HttpAnswer,
+    ProtocolError,
+    TooLargeError,
+    TruncatedError,
+)
 
 IDLE_SECONDS = 5.0
 """How long an unused connection stays open. It must be less than any service of AWS allows: a
@@ -35,17 +46,8 @@ request on a connection that the service is closing fails, and a POST must not b
 SLOWEST_BYTES_PER_SECOND = 65_536
 """The lowest transfer rate at which large bodies are still sent and read."""
 
-_LARGE_BODY_BYTES = 1_048_576
-"""aiohttp writes larger bodies piece by piece if they are files, and warns if they are bytes."""
-
-_LONGEST_ERROR_BYTES = 1_048_576
-"""How much of an error answer is read."""
-
-_LONGEST_HEADER_BYTES = 65_536
-"""As in ``http.client``."""
-
-_ALL_NAMES = ("Accept", "Content-Type", "User-Agent")
-"""Headers that aiohttp would add. botocore's are complete."""
+_ANOTHER_ADDRESS_SECONDS = 0.25
+"""When the next address of a name is tried as well (RFC 8305, section 8)."""
 
 
 class TruncatedBodyError(ConnectionClosedError, IncompleteReadError):  # type: ignore[misc]
@@ -60,28 +62,28 @@ class BodyTooLargeError(BotoCoreError):
     fmt = 'The answer of "{endpoint_url}" is larger than {max_bytes} bytes.'
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """An HTTP response.
+@dataclass(slots=True)
+class _Origin:
+    """Where requests go, and the connections there that are free.
 
     Attributes:
-        url: The requested URL.
-        status: The HTTP status.
-        headers: Headers, by case-insensitive name.
-        body: The body as it was sent, without decompression.
+        host: The server's name or address.
+        port: Its port.
+        tls: How its certificate is checked; ``None`` for plain HTTP.
+        proxy: The URL of the proxy to reach it by, if any.
+        prefix: What precedes the path in the request line: all of the URL for a proxy that is to
+            send the request on.
+        common: The headers of all requests.
+        idle: Free connections, the last used at the end.
     """
 
-    url: URL
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def header(self, name: str) -> str | None:
-        """Return a header as text that can be stored, or ``None`` if it's absent or empty."""
-        value = self.headers.get(name)
-        if not value or value.isascii():
-            return value or None
-        return value.encode(errors="surrogateescape").decode("latin-1")
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    proxy: str | None
+    prefix: str
+    common: str
+    idle: list[Connection] = field(default_factory=list)
 
 
 class HttpSession:
@@ -111,33 +113,26 @@ class HttpSession:
         self._proxies: Any = resolved._proxy_config  # noqa: SLF001
         if self._proxies.settings.get("proxy_use_forwarding_for_https"):
             raise InvalidProxiesConfigError(error="proxy_use_forwarding_for_https isn't supported")
-        self._proxy_urls: list[str] = [
-            url for url in map(self._proxies.proxy_url_for, ("https://", "http://")) if url
-        ]
         self._proxy_context: Any = resolved._setup_proxy_ssl_context  # noqa: SLF001
         config: Any = client.meta.config
-        self._timeout = aiohttp.ClientTimeout(
-            total=None,  # aiohttp's own costs more than asyncio's
-            connect=config.connect_timeout,
-            sock_read=config.read_timeout,
-        )
-        known = config.connect_timeout is not None and config.read_timeout is not None
-        self._seconds = config.connect_timeout + config.read_timeout if known else math.inf
-        self._session: aiohttp.ClientSession | None = None
+        self._connect_timeout: float | None = config.connect_timeout
+        self._read_timeout: float = math.inf if config.read_timeout is None else config.read_timeout
+        self._origins: dict[str, _Origin] = {}
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def send(
-        self, method: str, url: URL, headers: Mapping[str, str], body: bytes, *, max_bytes: int
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, max_bytes: int
     ) -> HttpAnswer:
         """Send a request once and read the answer.
 
         Connecting may take the client's ``connect_timeout``, and each wait for data its
-        ``read_timeout``. In total a request may take their sum and a second for each 64 KiB of its
-        body, or if it has none, of ``max_bytes``.
+        ``read_timeout``. In total an answer may take that and a second for each 64 KiB of the
+        request's body, or if it has none, of ``max_bytes``.
 
         Args:
             method: The HTTP method.
             url: The URL, encoded.
-            headers: All headers but ``Host`` and ``Content-Length``.
+            headers: All headers but ``Host``, ``Accept-Encoding`` and ``Content-Length``.
             body: The body.
             max_bytes: The largest body of an answer that is read.
 
@@ -146,99 +141,228 @@ class HttpSession:
             TruncatedBodyError: The answer's body is shorter than announced.
             BotoCoreError: There is no answer. The class is the one that botocore would raise.
         """
-        session = self._session or self._open(str(url))
-        proxy_url = self._proxies.proxy_url_for(str(url)) if self._proxy_urls else None
-        kind: Any = BytesIO(body) if len(body) > _LARGE_BODY_BYTES else body or None
-        seconds = self._seconds + (len(body) or max_bytes) // SLOWEST_BYTES_PER_SECOND
-        response = None
+        scheme, _, rest = url.partition("://")
+        authority, _, path = rest.partition("/")
+        start = f"{scheme}://{authority}"
+        origin = self._origins.get(start) or self._resolve(start)
+        request = _encode(method, f"{origin.prefix}/{path}", origin.common, headers, body)
+        connection = self._take(origin) or await self._connect(origin, url)
         try:
-            async with (
-                asyncio.timeout(seconds),
-                session.request(
-                    method, url, headers=headers, data=kind, allow_redirects=False, proxy=proxy_url
-                ) as response,
-            ):
-                if response.status >= 300:
-                    received = await _read(response, _LONGEST_ERROR_BYTES)
-                elif method == "HEAD":
-                    received = b""
-                elif (response.content_length or 0) > max_bytes or (
-                    len(received := await _read(response, max_bytes)) > max_bytes
-                ):
-                    raise BodyTooLargeError(endpoint_url=str(url), max_bytes=max_bytes)
-                return HttpAnswer(url, response.status, response.headers, received)
-        except aiohttp.ClientPayloadError as error:
+            answer = await connection.exchange(
+                method,
+                url,
+                request,
+                max_bytes=max_bytes,
+                read_timeout=self._read_timeout,
+                total_timeout=self._read_timeout
+                + (len(body) or max_bytes) // SLOWEST_BYTES_PER_SECOND,
+            )
+        except TooLargeError as error:
+            raise BodyTooLargeError(endpoint_url=url, max_bytes=max_bytes) from error
+        except TruncatedError as error:
             raise TruncatedBodyError(
-                endpoint_url=str(url),
-                actual_bytes=response.content.total_bytes if response else 0,
-                expected_bytes=response.content_length if response else None,
+                endpoint_url=url,
+                actual_bytes=error.actual_bytes,
+                expected_bytes=error.expected_bytes,
                 error=error,
             ) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _explain(error, str(url), proxy_url) from error
+        except TimeoutError as error:
+            raise ReadTimeoutError(endpoint_url=url, error=error) from error
+        except (ClosedError, ProtocolError, OSError) as error:
+            raise ConnectionClosedError(endpoint_url=url, error=error) from error
+        if connection.is_reusable:
+            self._give(origin, connection)
+        else:
+            connection.close()
+        return answer
 
     async def aclose(self) -> None:
-        """Close all connections. A later request opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Close all connections that are free. A later request opens new ones."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        for origin in self._origins.values():
+            for connection in origin.idle:
+                connection.close()
+        self._origins.clear()
+        await asyncio.sleep(0)  # closing takes a turn of the loop
 
-    def _open(self, url: str) -> aiohttp.ClientSession:
-        """Open a session on the running loop.
+    def _take(self, origin: _Origin) -> Connection | None:
+        while origin.idle:
+            connection = origin.idle.pop()
+            if connection.is_reusable:
+                return connection
+        return None
+
+    def _give(self, origin: _Origin, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        origin.idle.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(IDLE_SECONDS, self._close_idle)
+
+    def _close_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - IDLE_SECONDS
+        for origin in self._origins.values():
+            for connection in origin.idle:
+                if connection.idle_since <= oldest:
+                    connection.close()
+            origin.idle = [connection for connection in origin.idle if connection.is_reusable]
+        waiting = [origin.idle[0].idle_since for origin in self._origins.values() if origin.idle]
+        self._sweep = loop.call_later(min(waiting) - oldest, self._close_idle) if waiting else None
+
+    def _resolve(self, start: str) -> _Origin:
+        """Find out how to reach a server.
+
+        Args:
+            start: The beginning of its URLs: scheme and authority.
 
         Raises:
             BotoCoreError: A certificate can't be read. botocore, too, reads them when it connects.
         """
+        parts = urlsplit(start)
+        default = 443 if parts.scheme == "https" else 80
+        authority = parts.netloc.rpartition("@")[2].removesuffix(f":{default}")
+        common = f"Host: {authority}\r\nAccept-Encoding: identity\r\n"
+        proxy: str | None = self._proxies.proxy_url_for(start)
+        is_forwarded = proxy is not None and parts.scheme == "http"
+        if is_forwarded:
+            common += _lines(self._proxies.proxy_headers_for(proxy))
+        origin = _Origin(
+            host=parts.hostname or "",
+            port=parts.port or default,
+            tls=self._tls(start) if parts.scheme == "https" else None,
+            proxy=proxy,
+            prefix=f"http://{authority}" if is_forwarded else "",
+            common=common,
+        )
+        self._origins[start] = origin
+        return origin
+
+    def _tls(self, url: str) -> ssl.SSLContext:
         try:
-            context = _tls_context(self._verify, *self._certificate)
-            proxy_contexts = {url: self._proxy_context(url) for url in self._proxy_urls}
+            return _tls_context(self._verify, *self._certificate)
         except ssl.SSLError as error:
             raise SSLError(endpoint_url=url, error=error) from error
         except OSError as error:
             raise ConnectionClosedError(endpoint_url=url, error=error) from error
+
+    async def _connect(self, origin: _Origin, url: str) -> Connection:
+        """Open a connection to a server, through its proxy if it has one.
+
+        Raises:
+            BotoCoreError: There is none. The class is the one that botocore would raise.
+        """
+        known: dict[str, Any] = {"endpoint_url": url}
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                if origin.proxy is not None:
+                    return await self._connect_by_proxy(origin, origin.proxy)
+                return await self._open(origin.host, origin.port, origin.tls)
+        except BotoCoreError:
+            raise
+        except TimeoutError as error:
+            raise ConnectTimeoutError(**known, error=error) from error
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            raise SSLError(**known, error=error) from error
+        except OSError as error:
+            raise EndpointConnectionError(**known, error=error) from error
+
+    async def _connect_by_proxy(self, origin: _Origin, proxy: str) -> Connection:
+        parts = urlsplit(proxy)
+        is_tls = parts.scheme == "https"
+        try:
+            context = self._proxy_context(proxy) if is_tls else None
         except InvalidProxiesConfigError as error:
             raise HTTPClientError(error=error) from error
-        self._session = aiohttp.ClientSession(
-            connector=_Connector(
-                proxy_contexts,
-                ssl=context,
-                limit=0,
-                keepalive_timeout=IDLE_SECONDS,
-                socket_factory=self._socket if self._socket_options else None,
-            ),
-            timeout=self._timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept-Encoding": "identity"},
-            skip_auto_headers=_ALL_NAMES,
-            auto_decompress=False,
-            max_line_size=_LONGEST_HEADER_BYTES,
-            max_field_size=_LONGEST_HEADER_BYTES,
+        if is_tls and context is None:
+            context = self._tls(proxy)
+        masked = mask_proxy_url(proxy)
+        try:
+            connection = await self._open(
+                parts.hostname or "", parts.port or (443 if is_tls else 80), context
+            )
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise ProxyConnectionError(proxy_url=masked, error=error) from error
+        if origin.tls is None:
+            return connection
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        target = f"{host}:{origin.port}"
+        headers = self._proxies.proxy_headers_for(proxy)
+        try:
+            answer = await connection.exchange(
+                "CONNECT",
+                proxy,
+                _encode("CONNECT", target, f"Host: {target}\r\n", headers, b""),
+                max_bytes=0,
+                read_timeout=math.inf,
+                total_timeout=math.inf,
+            )
+        except (ClosedError, ProtocolError) as error:
+            raise ProxyConnectionError(proxy_url=masked, error=error) from error
+        if not 200 <= answer.status < 300:
+            connection.close()
+            refused = f"the proxy refused a tunnel with HTTP status {answer.status}"
+            raise ProxyConnectionError(proxy_url=masked, error=refused)
+        try:
+            transport = await asyncio.get_running_loop().start_tls(
+                connection.transport, connection, origin.tls, server_hostname=origin.host
+            )
+        except BaseException:
+            connection.close()
+            raise
+        connection.connection_made(cast("asyncio.BaseTransport", transport))
+        return connection
+
+    async def _open(self, host: str, port: int, tls: ssl.SSLContext | None) -> Connection:
+        loop = asyncio.get_running_loop()
+        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        opened = await aiohappyeyeballs.start_connection(
+            addresses,
+            happy_eyeballs_delay=_ANOTHER_ADDRESS_SECONDS,
+            socket_factory=self._socket,
         )
-        return self._session
+        try:
+            _, connection = await loop.create_connection(
+                lambda: Connection(loop),
+                sock=opened,
+                ssl=tls,
+                server_hostname=None if tls is None else host,
+            )
+        except BaseException:
+            opened.close()
+            raise
+        return connection
 
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, _ = address
         made = socket.socket(family, kind, protocol)
+        made.setblocking(False)
         for option in self._socket_options:
             made.setsockopt(*option)
         return made
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Connects to proxies with certificates that may differ from the service's."""
+def _encode(
+    method: str, target: str, common: str, headers: Mapping[str, str], body: bytes
+) -> bytes:
+    """Return a request as it's sent.
 
-    def __init__(self, proxy_contexts: Mapping[str, ssl.SSLContext | None], **options: Any) -> None:
-        super().__init__(**options)
-        self._proxy_contexts = {
-            URL(url).origin(): context for url, context in proxy_contexts.items() if context
-        }
+    Raises:
+        HTTPClientError: The target or a header has a line break.
+    """
+    length = f"Content-Length: {len(body)}\r\n" if body or method == "POST" else ""
+    head = f"{method} {target} HTTP/1.1\r\n{common}{_lines(headers)}{length}\r\n"
+    if head.count("\n") != common.count("\n") + len(headers) + (3 if length else 2):
+        raise HTTPClientError(error="a header or the URL has a line break")
+    return head.encode() + body
 
-    def _get_ssl_context(self, req: ClientRequest) -> ssl.SSLContext | None:
-        if self._proxy_contexts and req.proxy is None and req.is_ssl():
-            context = self._proxy_contexts.get(req.url.origin())
-            if context is not None:
-                return context
-        return super()._get_ssl_context(req)
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
 @cache
@@ -261,44 +385,3 @@ def _tls_context(verify: bool | str, certificate: str | None, key: str | None) -
     if certificate:
         context.load_cert_chain(certificate, key)
     return context
-
-
-async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """Return the body, or more than ``limit`` bytes of a larger one."""
-    expected = response.content_length
-    if expected is not None and expected <= limit:
-        return await response.read()
-    pieces: list[bytes] = []
-    size = 0
-    while size <= limit and (piece := await response.content.readany()):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
-
-
-def _explain(
-    error: aiohttp.ClientError | OSError, url: str, proxy_url: str | None
-) -> BotoCoreError:
-    """Return the error that botocore would raise."""
-    if proxy_url:
-        proxy = URL(proxy_url)
-        match error:
-            case (
-                aiohttp.ClientHttpProxyError()
-                | aiohttp.ClientConnectorError(host=proxy.host, port=proxy.port)
-            ):
-                return ProxyConnectionError(proxy_url=mask_proxy_url(proxy_url), error=error)
-    known: dict[str, Any] = {"endpoint_url": url, "error": error}
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            return ConnectTimeoutError(**known)
-        case TimeoutError():
-            return ReadTimeoutError(**known)
-        case ssl.SSLError() | ssl.CertificateError() | aiohttp.ClientSSLError():
-            return SSLError(**known)
-        case aiohttp.ClientConnectorError():
-            return EndpointConnectionError(**known)
-        case OSError() | aiohttp.ServerConnectionError() | aiohttp.ClientResponseError():
-            return ConnectionClosedError(**known)
-        case _:
-            return HTTPClientError(error=error)

@@ -1,4 +1,4 @@
-"""botocore sessions that share what they read of AWS's services."""
+"""botocore sessions that share what they read of AWS's services, and read every answer."""
 
 import gzip
 from functools import cache
@@ -9,10 +9,14 @@ from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.session import Session
 
 from retinue_aws.json_text import read_json
+from retinue_aws.parser import AnswerParserFactory
 
 
 def new_session(region: str | None = None) -> Session:
     """Return a session with its own credentials and configuration.
+
+    Its clients raise ``ClientError`` for every error answer, and ``UnreadableAnswerError`` for a
+    success that isn't one.
 
     All sessions of a program share one loader, which keeps the descriptions of regions and services
     that it has read. With a loader for each of four sessions they take 12 MB more.
@@ -22,9 +26,20 @@ def new_session(region: str | None = None) -> Session:
     """
     session = Session()
     session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    session.register_component("response_parser_factory", AnswerParserFactory())
+    session.register("before-call.s3.HeadBucket", _not_redirected)
     if region:
         session.set_config_variable("region", region)
     return session
+
+
+def _not_redirected(**call: Any) -> None:
+    """Keep botocore from following a redirection of HeadBucket.
+
+    It asks by HeadBucket where a redirected request belongs. If that is redirected too, as by a
+    proxy that redirects everything, it would ask again until Python's stack is used up.
+    """
+    call["context"]["s3_redirect"]["redirected"] = True
 
 
 @cache

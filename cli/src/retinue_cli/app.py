@@ -6,6 +6,7 @@ from typing import IO, Any
 import click
 from retinue_history import HistoryError
 from retinue_sdk import ConfigurationError
+from retinue_workers.intake.clients import AwsUnavailableError
 from retinue_workers.intake.sqs import QueueUnavailableError
 
 from retinue_cli.faces.errors import FacesError
@@ -75,7 +76,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ConfigurationError as error:
             raise _Refusal(str(error)) from error
-        except (HistoryError, QueueUnavailableError, FacesError) as error:
+        except (HistoryError, QueueUnavailableError, AwsUnavailableError, FacesError) as error:
             raise _Failure(str(error)) from error
 
 

@@ -1,5 +1,6 @@
 # Runs `retinue maintain` once a day, as the tables' owner: the partitions of the coming months are
-# made, and what is past its time is dropped. Nobody else drops anything.
+# made, and what is past its time is dropped. Nobody else drops anything. Before an image is dropped, S3
+# is asked whether it is gone.
 
 module "task" {
   source = "../task"
@@ -21,6 +22,21 @@ module "task" {
     PGUSER     = "${var.database.secret_arn}:username::"
     PGPASSWORD = "${var.database.secret_arn}:password::"
   }
+}
+
+resource "aws_iam_role_policy" "task" {
+  name = "ask-whether-images-are-gone"
+  role = module.task.task_role.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "ListVersions"
+      Effect   = "Allow"
+      Action   = ["s3:ListBucketVersions"]
+      Resource = [var.bucket_arn]
+    }]
+  })
 }
 
 module "schedule" {

@@ -55,6 +55,16 @@ variable "database" {
   }
 }
 
+variable "bucket_arn" {
+  description = "ARN of the bucket with the images. The task lists its versions and reads none."
+  type        = string
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:s3:::[^/*]+$", var.bucket_arn))
+    error_message = "bucket_arn must be the ARN of a bucket, such as arn:aws:s3:::my-images."
+  }
+}
+
 variable "alarm_topic_arn" {
   description = "ARN of the SNS topic that alarms are sent to."
   type        = string

@@ -77,6 +77,7 @@ resource "aws_vpc_endpoint" "s3" {
         Principal = "*"
         Action = [
           "s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion", "s3:GetObjectVersionTagging", "s3:ListBucket",
+          "s3:ListBucketVersions",
         ]
         Resource  = flatten([for arn in var.bucket_arns : [arn, "${arn}/*"]])
         Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }

@@ -10,6 +10,7 @@ from retinue_history.db.errors import (
     HistoryDataError,
     HistoryError,
     HistorySchemaError,
+    HistorySetupError,
     HistoryUnavailableError,
     QueryError,
 )
@@ -17,6 +18,7 @@ from retinue_history.recording.history import History
 from retinue_history.recording.hosted_models import HostedModel, ModelSession, ModelSessions
 from retinue_history.recording.quotas import QuotaLease, QuotaState, Renewal
 from retinue_history.recording.records import (
+    NULL_VERSION,
     REPLAY,
     Charge,
     ConfigurationRecord,
@@ -33,6 +35,7 @@ from retinue_history.recording.spending import MonthTotals, month_of
 from retinue_history.schema.version import check_schema
 
 __all__ = [
+    "NULL_VERSION",
     "REPLAY",
     "Charge",
     "ConfigurationRecord",
@@ -43,6 +46,7 @@ __all__ = [
     "HistoryDataError",
     "HistoryError",
     "HistorySchemaError",
+    "HistorySetupError",
     "HistoryUnavailableError",
     "HostedModel",
     "ImageRecord",

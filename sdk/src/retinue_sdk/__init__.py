@@ -17,6 +17,7 @@ from retinue_sdk.errors import (
     DetectorError,
     DetectorNotReadyError,
     InvalidImageError,
+    ObjectRefusedError,
     RetinueError,
     RetriableError,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "ManagedModel",
     "ModelState",
     "ModelStatus",
+    "ObjectRefusedError",
     "Operational",
     "Permit",
     "Pixels",

@@ -7,6 +7,7 @@
     └── DetectorError           something went wrong while detecting
         ├── RetriableError      wait, then try the same image again inside the worker
         ├── DetectorNotReadyError   stop receiving messages until the detector is ready again
+        │   └── ObjectRefusedError  the image's object is refused, perhaps others too: compare
         └── InvalidImageError   this image will never work: record a failed run, go on
 
 Any other exception is a bug in the detector: it is logged with its traceback and the message goes
@@ -113,6 +114,15 @@ class DetectorNotReadyError(TransientError):
     """
 
 
+class ObjectRefusedError(DetectorNotReadyError):
+    """The image's object is refused, and perhaps every other.
+
+    No image is blamed yet. The worker goes on with those it has, receives a few more messages at a
+    time, and asks about this image again. Once others can be read, raise ``InvalidImageError`` for
+    it instead.
+    """
+
+
 class InvalidImageError(DetectorError):
     """This image can never be detected: it is corrupt, unsupported, too large or gone.
 
@@ -145,5 +155,5 @@ def format_error(error: BaseException) -> str:
     """Return an error's class and text, even if a plugin's class cannot be turned into text."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - its own text cannot be had
+    except BaseException:  # noqa: BLE001 - its own text cannot be had
         return type(error).__name__

@@ -66,9 +66,11 @@ def retinue_worker_starting(options: "Mapping[str, Json] | None") -> "bool | Non
     Called by the worker once, before its detectors start, and by nothing else: neither
     ``retinue plugins`` nor a detector's own process calls it. ``options`` is ``None`` where the
     setting does not name the plugin. Return ``False`` to have nothing to do in this worker: the
-    plugin is told of no run then, which spares the worker a part of its time. If it raises, the
-    worker refuses to start; raise ``ConfigurationError`` to say which option is wrong, and which
-    values are allowed.
+    plugin is told of no run then, which spares the worker a part of its time. Raise
+    ``ConfigurationError`` to say which option is wrong, and which values are allowed: the worker
+    refuses to start. If it raises anything else, a worker that wants the plugin refuses to start:
+    one with options for it, with one of its detectors, or any if the plugin filters detections.
+    Other workers leave it out with a warning.
     """
 
 

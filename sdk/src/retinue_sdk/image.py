@@ -48,6 +48,7 @@ class Image:
         self._data: bytes | None = None
         self._pixels: Pixels | None = None
         self._size_px: tuple[int, int] | None = None
+        self._is_truncated = False
         self._unreadable: InvalidImageError | None = None
         self._undecodable: InvalidImageError | None = None
 
@@ -80,6 +81,11 @@ class Image:
         """Width and height as displayed, in pixels; ``None`` until the image was decoded."""
         return self._size_px
 
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the file ends before its picture does; ``False`` until the image was decoded."""
+        return self._is_truncated
+
     def is_loaded(self, *, pixels: bool) -> bool:
         """Return whether ``read``, or ``pixels``, would return without fetching or decoding."""
         return (self._pixels if pixels else self._data) is not None
@@ -99,7 +105,8 @@ class Image:
 
         Returns:
             A read-only array of shape (height, width, 3), dtype uint8: RGB, EXIF orientation
-            applied, transparency laid on white. Copy it before changing it.
+            applied, transparency laid on white. Of a truncated file, the part that is missing is
+            white, too (see ``is_truncated``). Copy the array before changing it.
 
         Raises:
             InvalidImageError: It cannot be decoded, ever. Whoever asks again gets the same.
@@ -110,7 +117,7 @@ class Image:
                 data = self._read()
                 if self._undecodable is not None:
                     raise self._undecodable
-                from retinue_sdk.decode import decode
+                from retinue_sdk.decode import decode, is_truncated
 
                 try:
                     self._pixels = decode(data, self._limits)
@@ -119,6 +126,7 @@ class Image:
                     self._undecodable = error
                     raise
                 self._size_px = (self._pixels.shape[1], self._pixels.shape[0])
+                self._is_truncated = is_truncated(data)
             return self._pixels
 
     def forget(self) -> None:

@@ -1,7 +1,7 @@
 """Which image: the identity of one version of one S3 object."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 
@@ -14,6 +14,10 @@ class ImageReference:
         key: The object's key, decoded (not the form-encoded text of an event).
         version_id: The object's version id; ``None`` where the bucket is unversioned.
         etag: The object's ETag without quotes; stands for the version where there is no id.
+        image_id: The image's id: a UUIDv8 (RFC 9562) made from SHA-256 of bucket, version and key.
+            Anyone can compute it from the S3 identity; the SQL function ``image_id(bucket, key,
+            version)`` is its twin. Bucket and version cannot contain a newline, so the text is
+            unambiguous.
 
     Raises:
         ValueError: Neither version id nor ETag is given, or a part is empty or holds a character
@@ -25,6 +29,7 @@ class ImageReference:
     key: str
     version_id: str | None = None
     etag: str | None = None
+    image_id: UUID = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what names no image."""
@@ -38,28 +43,18 @@ class ImageReference:
         if "\0" in bucket or "\0" in key or "\0" in version:
             raise ValueError("a bucket, key or version cannot contain NUL")
         try:
-            f"{bucket}{key}{version}".encode()
+            name = f"{bucket}\n{version}\n{key}".encode()
         except UnicodeEncodeError as error:
             raise ValueError("a bucket, key or version must be valid Unicode") from error
+        digest = bytearray(hashlib.sha256(name).digest()[:16])
+        digest[6] = digest[6] & 0x0F | 0x80
+        digest[8] = digest[8] & 0x3F | 0x80
+        object.__setattr__(self, "image_id", UUID(bytes=bytes(digest)))
 
     @property
     def version(self) -> str:
         """What tells this image from others of its key: the version id, or else the ETag."""
         return self.version_id or self.etag or ""
-
-    @property
-    def image_id(self) -> UUID:
-        """The image's id: a UUIDv8 (RFC 9562) made from SHA-256 of bucket, version and key.
-
-        Anyone can compute it from the S3 identity; the SQL function ``image_id(bucket, key,
-        version)`` is its twin. Bucket and version cannot contain a newline, so the text is
-        unambiguous.
-        """
-        name = f"{self.bucket}\n{self.version}\n{self.key}".encode()
-        digest = bytearray(hashlib.sha256(name).digest()[:16])
-        digest[6] = digest[6] & 0x0F | 0x80
-        digest[8] = digest[8] & 0x3F | 0x80
-        return UUID(bytes=bytes(digest))
 
     @property
     def uri(self) -> str:

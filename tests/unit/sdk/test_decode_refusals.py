@@ -1,16 +1,13 @@
 """Decoding: nasty files are refused before they cost memory or time."""
 
 import struct
-import zlib
 
-import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from PIL import PngImagePlugin
 from retinue_sdk import ImageLimits
 from retinue_sdk.decode import decode
 from retinue_sdk.limits import MAX_BYTES, MAX_PX
-from unit.sdk.pictures import LIMITS, chunk, is_close, photo, png, refusal, saved
+from unit.sdk.pictures import chunk, photo, png, refusal, saved
 
 # Pillow warns of oddities in files. Outside tests a warning is no error, so neither is it here.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -26,6 +23,7 @@ def test_an_empty_file_is_refused() -> None:
         b"Dear Sir or Madam, this is only called photo.jpg.",
         b"\0",
         b"\xff\xd8",
+        b"\xff\xd8\xff" + b"garbage" * 20,
         b"\x89PNG\r\n\x1a\n",
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n",
         b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\n%%EOF\n",
@@ -42,15 +40,6 @@ def test_what_is_no_supported_image_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize("form", ["EPS", "PDF", "ICO", "PPM", "TGA", "AVIF", "JPEG2000", "PCX"])
 def test_formats_that_pillow_could_open_are_refused_all_the_same(form: str) -> None:
     assert refusal(saved(photo(), form)).code == "unsupported_format"
-
-
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("share", [0.5, 0.9])
-def test_a_truncated_file_is_refused(form: str, share: float) -> None:
-    noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
-    data = saved(PillowImage.fromarray(noise), form)
-    refused = refusal(data[: int(len(data) * share)])
-    assert refused.code in {"corrupt_image", "unsupported_format"}
 
 
 def test_a_corrupt_file_is_refused() -> None:
@@ -97,20 +86,6 @@ def test_a_frame_cannot_be_larger_than_the_header_says() -> None:
 def test_a_second_header_does_not_get_past_the_limit() -> None:
     huge = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
     refusal(png(1, 1, 8, 0, bytes(2), chunk(b"IHDR", huge)))
-
-
-def test_a_text_bomb_is_refused_or_ignored() -> None:
-    bomb = zlib.compress(bytes(200 * 2**20), 9)
-    data = png(1, 1, 8, 0, b"\0\x80", chunk(b"zTXt", b"Comment\0\0" + bomb))
-    assert len(data) < 2**20
-    assert refusal(data).code == "corrupt_image"
-
-
-def test_harmless_text_is_ignored() -> None:
-    text = PngImagePlugin.PngInfo()
-    text.add_text("Comment", "A cat. " * 1_000, zip=True)
-    text.add_itxt("Titel", "日本")
-    assert is_close(decode(saved(photo(), "PNG", pnginfo=text), LIMITS), photo())
 
 
 @pytest.mark.filterwarnings("default::PIL.Image.DecompressionBombWarning")

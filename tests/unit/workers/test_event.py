@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from retinue_history import NULL_VERSION, RemovedObject
 from retinue_sdk import ImageReference
 from retinue_workers.intake.s3_event import ParsedBody, parse
 from retinue_workers.work import ImageEvent, RemovalEvent
@@ -110,6 +111,41 @@ def test_the_size_may_be_unknown() -> None:
     assert created(notification(record(size=None))).size_bytes is None
 
 
+def test_ceph_writes_keys_as_they_are_and_sizes_as_text() -> None:
+    changes: Json = {"versionId": "", "size": "1024"}
+    told = record(key="1+1 100%25.jpg", **changes) | {"eventSource": "ceph:s3"}
+    event = created(notification(told))
+    assert event.reference == ImageReference("photos", "1+1 100%25.jpg", None, ETAG)
+    assert event.size_bytes == 1024
+    told = record("ObjectRemoved:Delete", "a+%2B.jpg", drop=("size",)) | {"eventSource": "ceph:s3"}
+    assert removed(notification(told)).key == "a+%2B.jpg"
+
+
+@pytest.mark.parametrize(("size", "read"), [("", None), (None, None), (7, 7), ("0", 0)])
+def test_ceph_may_say_nothing_of_the_size(size: Json, read: int | None) -> None:
+    told = record(size=size) | {"eventSource": "ceph:s3"}
+    assert created(notification(told)).size_bytes == read
+
+
+@pytest.mark.parametrize(
+    "size", ["-1", "1.5", "1_0", " 1", "\u0661", "9" * 20, "9" * 400, True, []]
+)
+def test_even_as_text_a_size_is_an_integer_of_0_or_more(size: Json) -> None:
+    told = record(size=size) | {"eventSource": "ceph:s3"}
+    assert "Records[0].s3.object.size must be" in problem(notification(told))
+
+
+def test_a_folder_of_ceph_is_no_image() -> None:
+    told = record(key="cats/", size="0") | {"eventSource": "ceph:s3"}
+    assert parse(notification(told)) == ParsedBody()
+
+
+@pytest.mark.parametrize("source", ["aws:s3", "minio:s3", "retinue", None])
+def test_everyone_else_encodes_keys(source: Json) -> None:
+    told = record(key="1%2B1.jpg") | {"eventSource": source}
+    assert created(notification(told)).reference.key == "1+1.jpg"
+
+
 @pytest.mark.parametrize(
     ("time", "expected"),
     [
@@ -137,7 +173,14 @@ def test_the_time_is_required(time: Json) -> None:
 
 def test_the_sequencer_tells_redelivery_from_a_new_event() -> None:
     event = created(notification(record()))
-    assert event.event_id == event.sequencer == "0055AED6DCD90281E5"
+    assert event.event_id == "0055AED6DCD90281E5@2025-03-04T05:06:07.089000+00:00"
+
+
+def test_of_two_events_with_one_sequencer_the_time_tells_which() -> None:
+    for name in ("ObjectCreated:Put", "ObjectRemoved:Delete"):
+        first, again = only(notification(record(name))), only(notification(record(name)))
+        later = only(notification(record(name) | {"eventTime": "2025-03-04T05:06:07.090Z"}))
+        assert first.event_id == again.event_id != later.event_id
 
 
 @pytest.mark.parametrize("sequencer", ["", None])
@@ -155,6 +198,27 @@ def test_a_sequencer_is_hexadecimal(sequencer: Json) -> None:
 
 
 # Removed
+
+
+@pytest.mark.parametrize("version_id", ["", "null", None])
+@pytest.mark.parametrize("family", ["ObjectRemoved", "LifecycleExpiration"])
+def test_without_a_version_the_null_version_was_removed(
+    family: str, version_id: str | None
+) -> None:
+    body = notification(record(f"{family}:Delete", versionId=version_id))
+    assert removed(body).record() == RemovedObject(
+        "photos", "cats/tom.jpg", NULL_VERSION, "0055AED6DCD90281E5", TIME
+    )
+    detail: Json = {"deletion-type": "Permanently Deleted"}
+    body = event_bridge("Object Deleted", detail=detail, **{"version-id": version_id})
+    assert removed(body).record().version == NULL_VERSION
+
+
+@pytest.mark.parametrize(("version_id", "marker"), [("v2", "v2"), ("null", "null"), (None, "null")])
+def test_the_version_of_a_delete_marker_is_kept(version_id: str | None, marker: str) -> None:
+    body = notification(record("ObjectRemoved:DeleteMarkerCreated", versionId=version_id))
+    record_ = removed(body).record()
+    assert (record_.version, record_.delete_marker) == (None, marker)
 
 
 def test_a_removal_from_an_unversioned_bucket_names_no_version() -> None:

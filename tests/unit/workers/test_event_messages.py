@@ -70,6 +70,41 @@ def test_other_kinds_of_event_bridge_are_ignored_unread(kind: str) -> None:
     assert parse(json.dumps({"source": "aws.s3", "detail-type": kind})) == ParsedBody()
 
 
+def test_what_s3_is_known_to_send_is_ignored_in_silence() -> None:
+    for name in ("ObjectRestore:Completed", "ObjectTagging:Put", "LifecycleTransition"):
+        assert not parse(notification({"eventName": name})).ignored
+    for kind in ("Object Tags Added", "Object Restore Expired"):
+        body = json.dumps({"source": "aws.s3", "detail-type": kind})
+        assert not parse(body).ignored
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (
+            {"source": "aws.s3", "detail-type": "AWS API Call via CloudTrail"},
+            "CloudTrail's records",
+        ),
+        (
+            {"Records": [{"eventName": "PutObject", "eventSource": "s3.amazonaws.com"}]},
+            "CloudTrail",
+        ),
+        (
+            {"source": "aws.s3", "detail-type": "Object Painted"},
+            "'Object Painted' are not followed",
+        ),
+        ({"Records": [{"eventName": "s3:ObjectSynced:Create"}]}, "'ObjectSynced' are not followed"),
+        ({"Records": [{"eventName": "x" * 900}]}, "are not followed"),
+    ],
+)
+def test_other_kinds_are_ignored_with_the_reason(body: Json, reason: str) -> None:
+    parsed = parse(json.dumps(body))
+    assert (parsed.events, parsed.problems) == ((), ())
+    (text,) = parsed.ignored
+    assert reason in text
+    assert len(text) < 300
+
+
 def test_several_records_keep_their_order() -> None:
     body = notification(
         record(key="a"),
@@ -110,6 +145,13 @@ def test_problems_are_counted_after_a_while() -> None:
     problems = parse(notification(*[None] * 5_000)).problems
     assert len(problems) == MAX_PROBLEMS + 1
     assert problems[-1] == f"{5_000 - MAX_PROBLEMS} more records could not be understood"
+
+
+POINTER: Json = [
+    "software.amazon.payloadoffloading.PayloadS3Pointer",
+    {"s3BucketName": "large-messages", "s3Key": "6a2e1c52-8f13-4a4f-8a39-5a3a3a9c8f11"},
+]
+"""What the SQS Extended Client Library sends in place of a large message."""
 
 
 def without(path: str) -> Json:
@@ -162,6 +204,12 @@ def test_keys_that_s3_cannot_have_are_a_problem(key: str) -> None:
         ("[" * 200_000, "the message is nested too deeply"),
         ('{"a":' * 200_000, "the message is nested too deeply"),
         ("9" * 10_000, "the message is not JSON"),
+        (json.dumps(POINTER), "the message is a pointer of the SQS Extended Client Library"),
+        (json.dumps(POINTER[1]), "the message is a pointer of the SQS Extended Client Library"),
+        (
+            sns(json.dumps(["com.amazon.sqs.javamessaging.MessageS3Pointer", POINTER[1]])),
+            "the SNS notification's Message is a pointer of the SQS Extended Client Library",
+        ),
         ("[]", "the message must be a JSON object, not an array"),
         ("null", "the message must be a JSON object, not missing or null"),
         ('"text"', "the message must be a JSON object, not text"),

@@ -7,7 +7,7 @@ from retinue_aws import AwsClient
 from retinue_history import (
     ConnectionPool,
     History,
-    HistorySchemaError,
+    HistorySetupError,
     HistoryUnavailableError,
     ModelSessions,
     check_schema,
@@ -15,7 +15,12 @@ from retinue_history import (
 from retinue_sdk import ConfigurationError
 from retinue_sdk.plugins.manager import Plugins
 
-from retinue_workers.intake.clients import make_clients
+from retinue_workers.intake.clients import (
+    AwsUnavailableError,
+    Clients,
+    aws_configuration,
+    make_clients,
+)
 from retinue_workers.intake.queue_depth import read_queue_depth
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.sqs import QueueUnavailableError, SqsQueue
@@ -32,10 +37,10 @@ CONNECTIONS = 64
 
 
 async def build_worker(settings: Settings) -> Worker:
-    """Build a worker from settings, waiting for the database and the queue if they are away.
+    """Build a worker from settings, waiting for what is away: credentials, database, queue.
 
     Raises:
-        ConfigurationError: A setting is missing or wrong, or the schema is not migrated.
+        ConfigurationError: A setting is missing or wrong, or the database isn't set up.
     """
     queue_url = settings.require_queue_url()
     database_url = settings.require_database_url()
@@ -49,26 +54,33 @@ async def build_worker(settings: Settings) -> Worker:
         )
     except ValueError as error:
         raise ConfigurationError(f"RETINUE_DATABASE_URL: {error}") from error
-    clients = make_clients(connections=CONNECTIONS, wait_time_seconds=settings.wait_time_seconds)
-    queue = SqsQueue(
-        AwsClient(clients.sqs),
-        queue_url,
-        polling_client=AwsClient(clients.polling_sqs),
-        wait_seconds=settings.wait_time_seconds,
-        visibility_timeout_seconds=settings.visibility_timeout_seconds,
-    )
     threads = DaemonThreads("bootstrap", 1)
+    clients = await retry_until_available(
+        partial(threads.run, _clients, settings.wait_time_seconds),
+        unavailable=AwsUnavailableError,
+        event="waiting_for_dependencies",
+    )
+    with aws_configuration():
+        queue = SqsQueue(
+            AwsClient(clients.sqs),
+            queue_url,
+            polling_client=AwsClient(clients.polling_sqs),
+            wait_seconds=settings.wait_time_seconds,
+            visibility_timeout_seconds=settings.visibility_timeout_seconds,
+        )
 
     async def connect() -> None:
         await threads.run(_check_schema, pool)
         await queue.connect()
 
-    await retry_until_available(
-        connect,
-        unavailable=(HistoryUnavailableError, QueueUnavailableError),
-        event="waiting_for_dependencies",
-    )
-    threads.close()
+    try:
+        await retry_until_available(
+            connect,
+            unavailable=(HistoryUnavailableError, QueueUnavailableError),
+            event="waiting_for_dependencies",
+        )
+    finally:
+        threads.close()
     return Worker(
         settings,
         plugins=plugins,
@@ -81,9 +93,14 @@ async def build_worker(settings: Settings) -> Worker:
     )
 
 
+def _clients(wait_time_seconds: int) -> Clients:
+    return make_clients(connections=CONNECTIONS, wait_time_seconds=wait_time_seconds)
+
+
 def _check_schema(pool: ConnectionPool) -> None:
     try:
         with pool.connection() as connection:
             check_schema(connection)
-    except HistorySchemaError as error:
+    except HistorySetupError as error:
+        pool.close()
         raise ConfigurationError(str(error)) from error

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias
 
-from retinue_history import REPLAY, ImageRecord, RemovedObject, RunKey, RunRecord
+from retinue_history import NULL_VERSION, REPLAY, ImageRecord, RemovedObject, RunKey, RunRecord
 from retinue_sdk import Image, ImageReference
 
 GONE = frozenset({"bucket_not_found", "object_not_found", "object_replaced"})
@@ -43,6 +43,8 @@ class ImageEvent:
         event_time: When S3 finished the request, in UTC.
         replay_id: What asks for the image again; ``None`` for S3's own event.
         detectors: Names of the detectors to apply; ``None`` for all.
+        served_at: When a listing showed this version as the current one; ``None`` if the message
+            wasn't made from a listing.
     """
 
     reference: ImageReference
@@ -51,13 +53,14 @@ class ImageEvent:
     event_time: datetime
     replay_id: str | None = None
     detectors: frozenset[str] | None = None
+    served_at: datetime | None = None
 
     @property
     def event_id(self) -> str:
         """What is the same each time this event is delivered: see ``ObjectEvent``."""
         if self.replay_id is not None:
             return f"{REPLAY}{self.replay_id}"
-        return self.sequencer or self.event_time.isoformat()
+        return _event_id(self.sequencer, self.event_time)
 
     def record(self) -> ImageRecord:
         """Return what the history keeps of the image."""
@@ -72,6 +75,7 @@ class ImageEvent:
             sequencer=self.sequencer,
             etag=reference.etag,
             size_bytes=self.size_bytes,
+            served_at=self.served_at,
         )
 
 
@@ -82,8 +86,9 @@ class RemovalEvent:
     Attributes:
         bucket: The bucket's name.
         key: The object's key, decoded.
-        version_id: The version that was removed for good; of a delete marker its own id, which is
-            no image's; ``None`` where the bucket is unversioned or its versioning is suspended.
+        version_id: The version that was removed for good, be it an object's or a delete marker's;
+            of a delete marker that was put, its own id. ``None`` for the version without an id, as
+            in an unversioned bucket, or where versioning is suspended or was switched on later.
         delete_marker: Whether a delete marker was put on top, so that older versions still exist.
         sequencer: Orders the events of one key, in hexadecimal; ``None`` if the event has none.
         event_time: When S3 finished the request, in UTC.
@@ -99,22 +104,30 @@ class RemovalEvent:
     @property
     def event_id(self) -> str:
         """What is the same each time this event is delivered: see ``ObjectEvent``."""
-        return self.sequencer or self.event_time.isoformat()
+        return _event_id(self.sequencer, self.event_time)
 
     def record(self) -> RemovedObject:
         """Return what the history keeps of the removal."""
+        version = self.version_id or NULL_VERSION
         return RemovedObject(
             self.bucket,
             self.key,
-            None if self.delete_marker else self.version_id,
+            None if self.delete_marker else version,
             self.sequencer,
             self.event_time,
+            version if self.delete_marker else None,
         )
 
 
 ObjectEvent: TypeAlias = ImageEvent | RemovalEvent
 """What happened to an object. Its ``event_id`` tells redelivery (the same) from a new event of the
-same image (another): the sequencer, or the event's time where there is none."""
+same image (another): the sequencer, if there is one, and the event's time, since some of S3's
+look-alikes send the same sequencer with every event."""
+
+
+def _event_id(sequencer: str | None, event_time: datetime) -> str:
+    time = event_time.isoformat()
+    return time if sequencer is None else f"{sequencer}@{time}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +163,7 @@ class Task:
         is_last_receive: Whether SQS would move the message to its dead-letter queue next time.
         alone: Whether the image must not share a batch, because a batch with it raised.
         probes: How many calls about the image hung while the detector was unresponsive.
+        shortages: How often resources ran out while the image was the only one looked at.
         billed_units: What failed calls about the image were billed.
     """
 
@@ -160,6 +174,7 @@ class Task:
     is_last_receive: bool
     alone: bool = False
     probes: int = 0
+    shortages: int = 0
     billed_units: Decimal = Decimal(0)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from retinue_history import ConfigurationRecord, History, HistoryError, ModelSessions
+from retinue_history import ConfigurationRecord, History, ModelSessions
 from retinue_sdk import AnyDetector, AsyncDetector, ImageLimits, Input
+from retinue_sdk.errors import format_error
 from retinue_sdk.plugins.manager import Plugins
 
 from retinue_workers.detectors.call_rate_limiter import CallRateLimiter
@@ -28,6 +29,7 @@ from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.ops.health import Liveness
 from retinue_workers.ops.metrics import Metrics
+from retinue_workers.ops.standstill import Standstill
 from retinue_workers.ops.task_protection import TaskProtection
 from retinue_workers.recording.committer import Committer
 from retinue_workers.recording.lookup import Lookup
@@ -78,7 +80,8 @@ class Worker:
         store: Where images come from.
         history: Where runs go.
         sessions: Leases of hosted models; needed if the settings name models.
-        queue_depth: Reads what the queue holds; needed if the settings name models.
+        queue_depth: Reads what the queue holds; needed if the settings name models, and to tell
+            whether messages wait while none is received.
 
     Attributes:
         metrics: What the worker counts and times.
@@ -114,11 +117,16 @@ class Worker:
             heartbeat_seconds=settings.heartbeat_seconds,
             visibility_timeout_seconds=settings.visibility_timeout_seconds,
         )
+        self._standstill = Standstill(lambda: len(self._inbox), queue_depth)
         self.metrics = Metrics(
-            in_flight=lambda: len(self._inbox), pause_reasons=lambda: len(gate.reasons())
+            in_flight=lambda: len(self._inbox),
+            pause_reasons=lambda: len(gate.reasons()),
+            standstill_seconds=self._standstill.seconds,
         )
         self.liveness = Liveness(
-            STUCK_SECONDS + settings.detector_timeout_seconds + settings.retry_window_seconds, gate
+            STUCK_SECONDS + settings.detector_timeout_seconds + settings.retry_window_seconds,
+            gate,
+            standstill=self._standstill.text,
         )
         self._protection = TaskProtection.of_this_task(self._inbox)
         self._observers = Observers(plugins)
@@ -200,6 +208,7 @@ class Worker:
             self._budget.keep_reading(),
             self._limiter.keep_leases(),
             self._controllers.run(),
+            self._standstill.watch(),
         ):
             self._run_in_background(coroutine)
         try:
@@ -252,6 +261,8 @@ class Worker:
             self.metrics.received(messages, time.time())
             if messages or not len(self._inbox):
                 self.liveness.record_progress()  # otherwise what it holds may be stuck
+            if len(self._inbox) == len(messages):
+                self._standstill.record_progress()  # it held none
             if messages and self._protection is not None:
                 self._protection.note_messages()
             for message in messages:
@@ -265,6 +276,7 @@ class Worker:
         except Exception:  # a bug must not end in silence; the message has been requeued
             log.exception("message_failed", message_id=message.message_id)
         self.liveness.record_progress()
+        self._standstill.record_progress()
 
     def _run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -298,7 +310,8 @@ class Worker:
 
     async def _record_configurations(self) -> None:
         """Record what the fingerprints mean; a service to readers, which nothing depends on."""
-        try:
+
+        def record() -> None:
             records = [
                 ConfigurationRecord(
                     runner.name,
@@ -308,9 +321,12 @@ class Worker:
                 )
                 for runner in self._runners
             ]
-            await self._threads.run(self._history.record_configurations, records)
-        except (HistoryError, TypeError, ValueError) as error:
-            log.warning("configurations_not_recorded", reason=str(error))
+            self._history.record_configurations(records)
+
+        try:
+            await self._threads.run(record)
+        except Exception as error:  # noqa: BLE001 - options may have serializers of the plugin's own
+            log.warning("configurations_not_recorded", reason=format_error(error))
 
 
 async def _end(tasks: "set[asyncio.Task[None]]", timeout_seconds: float) -> None:

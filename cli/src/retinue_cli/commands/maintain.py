@@ -3,6 +3,7 @@
 import click
 from retinue_history.db.engine import create_history_engine
 from retinue_history.upkeep.maintenance import Retention, maintain
+from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import owner_url
@@ -16,8 +17,12 @@ def maintain_command(dry_run: bool) -> None:
     RETINUE_RETENTION_DETECTIONS_MONTHS, RETINUE_RETENTION_RAW_RESPONSES_DAYS and
     RETINUE_RETENTION_DELETED_IMAGES_DAYS set how long the history is kept. Run it once a day, as
     the tables' owner. It is safe to repeat, and workers continue meanwhile. Daily counts of labels
-    outlive their detections.
+    outlive their detections. Before a deleted image is purged, S3 is asked whether it is gone.
     """
+    from retinue_workers.intake.clients import make_clients
+
+    from retinue_cli.replay.served import THREADS, ServedImages
+
     settings = Settings.load()
     keep = Retention(
         detections_months=settings.retention_detections_months,
@@ -30,14 +35,20 @@ def maintain_command(dry_run: bool) -> None:
         done.append(line)
         click.echo(line)
 
+    served = ServedImages(lambda: make_clients(connections=THREADS).s3())
     with owner_url(settings) as url:
         engine = create_history_engine(url, application_name="retinue maintain", pool_size=2)
         try:
-            maintain(engine, keep, dry_run=dry_run, tell=tell)
+            maintain(engine, keep, dry_run=dry_run, tell=tell, find_served=served.find)
         finally:
             engine.dispose()
     if not done:
         click.echo("nothing to do")
+    for bucket, reason in served.refusals.items():
+        raise ConfigurationError(
+            f"cannot ask S3 about {bucket}: {reason}; its deleted images were kept. Asking needs "
+            "s3:ListBucketVersions on the bucket"
+        )
     if not dry_run:
         # An alarm waits for this line (infra/modules/maintenance).
         click.echo("maintenance is done")

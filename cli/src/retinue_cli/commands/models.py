@@ -13,6 +13,7 @@ from retinue_history import (
     ModelSession,
 )
 from retinue_sdk import ConfigurationError, DetectorError, ManagedModel, ModelState
+from retinue_sdk.errors import format_error
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.hosted_models.reaper import reap
 from retinue_workers.settings.settings import Settings
@@ -108,16 +109,17 @@ def reap_command(patterns: Sequence[str]) -> None:
     """Stop models that run while no worker controls them. Run it on a schedule."""
     settings = Settings.load()
     plugins = Plugins(folder=settings.plugins_dir)
+    unasked: list[str] = []
     with open_model_sessions(settings) as sessions:
         found = list(_configured(settings))
-        try:
-            for registration in plugins.registrations.values():
-                found += [
-                    (registration.detector.name, model)
-                    for model in registration.detector.find_models(patterns)
-                ]
-        except DetectorError as error:
-            raise HistoryUnavailableError(f"cannot look for hosted models: {error}") from error
+        for registration in plugins.registrations.values():
+            name = registration.detector.name
+            try:
+                found += [(name, model) for model in registration.detector.find_models(patterns)]
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - one plugin must not keep the others' models
+                unasked.append(f"{name}: {format_error(error)}")
         done = reap(
             sessions,
             make=lambda hosted: _make(settings, hosted),
@@ -127,6 +129,8 @@ def reap_command(patterns: Sequence[str]) -> None:
         )
     for one in done:
         click.echo(f"{one.action}: {one.model}: {one.reason}")
+    if unasked:
+        raise HistoryUnavailableError(f"cannot look for hosted models: {'; '.join(unasked)}")
     # Alarms count these lines, and wait for the last one (infra/modules/model_reaper).
     click.echo(f"models looked at: {len(done)}")
     if any(one.action == "failed" for one in done):
@@ -167,13 +171,16 @@ def _required(settings: Settings) -> list[tuple[str, ManagedModel]]:
 
 
 def _make(settings: Settings, hosted: HostedModel) -> ManagedModel | None:
-    """The model by its detector's options; ``None`` if the plugin is not here."""
+    """The model by its detector's options; ``None`` if the plugin is not here, or fails."""
     try:
         plugins = Plugins(folder=settings.plugins_dir)
         [detector] = plugins.make({hosted.detector: dict(hosted.options)})
-    except ConfigurationError:
+        model = detector.managed_model
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a plugin can raise anything
         return None
-    return detector.managed_model
+    return model
 
 
 def _describe(model: ManagedModel | None) -> str:
@@ -183,6 +190,10 @@ def _describe(model: ManagedModel | None) -> str:
         return str(model.describe())
     except (DetectorError, ConfigurationError) as error:
         return f"cannot be asked: {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin can raise anything
+        return f"cannot be asked: {format_error(error)}"
 
 
 def _tell(model: HostedModel, told: str, session: ModelSession | None) -> None:

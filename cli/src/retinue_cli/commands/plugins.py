@@ -2,11 +2,12 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from retinue_sdk.plugins.manager import Plugins
+from retinue_sdk import ConfigurationError
 
 from retinue_cli.commands.check import check
 from retinue_cli.options.json_option import json_options
@@ -44,27 +45,31 @@ def plugins(ctx: click.Context, *, as_json: bool, plugins_dir: Path | None) -> N
     if ctx.invoked_subcommand is not None:
         return
     found = installed_plugins(plugins_dir)
-    if as_json:
-        described = [describe(one) for _, one in sorted(found.registrations.items())]
-        click.echo(json.dumps(described, indent=2))
-    else:
-        _list(found)
     problems = [*found.problems, *found.contested.values()]
+    sheets = []
+    for _, registration in sorted(found.registrations.items()):
+        try:
+            sheets.append(describe(registration))
+        except ConfigurationError as error:
+            problems.append(str(error))
+    if as_json:
+        click.echo(json.dumps(sheets, indent=2))
+    else:
+        _list(sheets)
     for problem in problems:
         click.echo(f"{click.style('unusable:', fg='red', bold=True)} {problem}", err=True)
     if problems:
         sys.exit(1)
 
 
-def _list(found: Plugins) -> None:
-    if not found.registrations:
+def _list(sheets: Sequence[dict[str, Any]]) -> None:
+    if not sheets:
         click.echo("no plugin is installed; retinue-onnx has local detectors")
         return
-    for name, registration in sorted(found.registrations.items()):
-        sheet = describe(registration)
+    for sheet in sheets:
         click.echo(
-            f"{click.style(name, bold=True)} {registration.detector.version}"
-            f"  ({registration.distribution} {registration.distribution_version})"
+            f"{click.style(sheet['name'], bold=True)} {sheet['version']}"
+            f"  ({sheet['distribution']} {sheet['distribution_version']})"
         )
         click.echo(f"  {sheet['summary']}")
         if sheet["options"]:

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from retinue_history.db.engine import create_history_engine
 from retinue_history.schema.migrate import upgrade
 from retinue_sdk import AnyDetector, ImageReference, InvalidImageError
+from retinue_sdk.cores import usable_cores
 from retinue_sdk.plugins.manager import Plugins
 from rich.console import Console
 from rich.markup import escape
@@ -258,7 +259,7 @@ def _draw(
             return f"[yellow]no picture of[/] {escape(result.photograph.key)}: {error}"
         return None
 
-    with console.status("drawing the boxes"), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with console.status("drawing the boxes"), ThreadPoolExecutor(usable_cores()) as pool:
         problems = [problem for problem in pool.map(draw_one, looked_at) if problem]
     for problem in problems:
         console.print(problem)

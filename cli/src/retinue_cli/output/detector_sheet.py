@@ -5,15 +5,27 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from retinue_sdk import ConfigurationError, Operational
+from retinue_sdk.errors import format_error
 from retinue_sdk.plugins.manager import Plugins, Registration
 
 
 def describe(registration: Registration) -> dict[str, Any]:
-    """A detector as JSON: who it is, where it comes from, and a JSON schema for each option."""
+    """A detector as JSON: who it is, where it comes from, and a JSON schema for each option.
+
+    Raises:
+        ConfigurationError: The plugin's options cannot be described.
+    """
     detector = registration.detector
     doc = (detector.__doc__ or "").strip()
     model = detector.options_model
-    schema = model.model_json_schema()
+    try:
+        schema = model.model_json_schema()
+    except BaseException as error:  # the plugin's own code; a panic of native code is no Exception
+        raise ConfigurationError(
+            f"detector {detector.name} of {registration.distribution} "
+            f"{registration.distribution_version}: its options cannot be described: "
+            f"{format_error(error)}"
+        ) from error
     options = schema.get("properties", {})
     definitions = schema.get("$defs", {})
     for name, field in model.model_fields.items():
@@ -37,11 +49,11 @@ def capabilities(plugins: Plugins, name: str, options: Mapping[str, Any]) -> dic
     try:
         [detector] = plugins.make({name: options})
         declared = detector.capabilities
+        fields = {field: getattr(declared, field) for field in type(declared).__dataclass_fields__}
     except ConfigurationError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - the property is the plugin's own
-        return f"{type(error).__name__}: {error}"
-    fields = {field: getattr(declared, field) for field in type(declared).__dataclass_fields__}
+    except BaseException as error:  # noqa: BLE001 - the property is the plugin's own
+        return format_error(error)
     return {field: _jsonable(value) for field, value in fields.items()}
 
 

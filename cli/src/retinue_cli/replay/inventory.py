@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 PAGE_ROWS = 1_000
 """InventoryRows of a page, as many as keys in a page of a listing."""
+
+_SETTLED = timedelta(days=1)
+"""A report may lack the changes of the last hours before it was begun."""
 
 _POSITION = re.compile(r"(\d+):(\d+)")
 
@@ -57,13 +61,14 @@ class Inventory:
             raise ConfigurationError(f"{after!r} is no position in an inventory")
         first_file, first_row = int(position[1]), int(position[2])
         manifest = self._manifest()
+        served_at = _served_at(manifest)
         rows_of = reader(manifest["fileFormat"], manifest["fileSchema"])
         for number, file in enumerate(manifest["files"][first_file:], first_file):
             row = first_row if number == first_file else 0
             left = islice(self._rows(file["key"], rows_of), row, None)
             while rows := list(islice(left, PAGE_ROWS)):
                 row += len(rows)
-                listed = [self._listed(one) for one in rows]
+                listed = [self._listed(one, served_at) for one in rows]
                 yield self.chosen.page(f"{number}:{row}", [found for found in listed if found])
 
     def _manifest(self) -> Any:
@@ -92,7 +97,7 @@ class Inventory:
         except (BotoCoreError, ClientError) as error:
             raise ConfigurationError(f"cannot read s3://{self.bucket}/{key}: {error}") from error
 
-    def _listed(self, row: Row) -> Listed | None:
+    def _listed(self, row: Row, served_at: datetime | None) -> Listed | None:
         """The object in a row; ``None`` if it is not the newest version or not asked for."""
         if not row["is_latest"] or row["is_delete_marker"]:
             return None
@@ -106,4 +111,14 @@ class Inventory:
             row["size"],
             row["last_modified_date"],
             row.get("storage_class"),
+            served_at,
         )
+
+
+def _served_at(manifest: Any) -> datetime | None:
+    """Return until when the report is surely right; ``None`` if it doesn't say when it began."""
+    try:
+        began = datetime.fromtimestamp(int(manifest["creationTimestamp"]) / 1_000, UTC)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
+    return began - _SETTLED

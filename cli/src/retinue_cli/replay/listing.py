@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,7 +85,10 @@ class KeyFilter:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An object as a listing tells of it."""
+    """An object as a listing tells of it.
+
+    ``served_at`` is when the listing showed it as the current version; ``None`` if it isn't known.
+    """
 
     bucket: str
     key: str
@@ -93,12 +97,13 @@ class Listed:
     size_bytes: int
     modified_at: datetime
     storage_class: str | None
+    served_at: datetime | None = None
 
     def request(self) -> Request:
         """The message that asks for it."""
         version_id = None if self.version_id in (None, "", "null") else self.version_id
         reference = ImageReference(self.bucket, self.key, version_id, self.etag.strip('"'))
-        return Request(reference, self.modified_at, self.size_bytes)
+        return Request(reference, self.modified_at, self.size_bytes, served_at=self.served_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,18 +143,23 @@ class Bucket:
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.name, Prefix=self.prefix, StartAfter=after or ""
         )
+        asked_at = datetime.now(UTC)
         for page in pages:
+            served_at = answered_at(page, asked_at)
             if contents := page.get("Contents", []):
-                yield contents[-1]["Key"], [self._listed(entry) for entry in contents]
+                yield contents[-1]["Key"], [self._listed(entry, served_at) for entry in contents]
+            asked_at = datetime.now(UTC)
 
     def _versions(self, after: str | None) -> Iterator[tuple[str, list[Listed]]]:
         # Versions of one key come newest first, so one that a page cuts off is not the newest.
         asked: dict[str, Any] = {"KeyMarker": after or ""}
         while asked:
+            asked_at = datetime.now(UTC)
             page = self.client.list_object_versions(Bucket=self.name, Prefix=self.prefix, **asked)
             if versions := page.get("Versions", []):
                 newest = [entry for entry in versions if entry["IsLatest"]]
-                yield versions[-1]["Key"], [self._listed(entry) for entry in newest]
+                served_at = answered_at(page, asked_at)
+                yield versions[-1]["Key"], [self._listed(entry, served_at) for entry in newest]
             more = {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdMarker"}
             asked = {
                 name: page[following]  # type: ignore[literal-required]
@@ -157,7 +167,7 @@ class Bucket:
                 if page["IsTruncated"] and page.get(following)
             }
 
-    def _listed(self, entry: Any) -> Listed:
+    def _listed(self, entry: Any, served_at: datetime) -> Listed:
         return Listed(
             self.name,
             entry["Key"],
@@ -166,4 +176,21 @@ class Bucket:
             entry["Size"],
             entry["LastModified"],
             entry.get("StorageClass"),
+            served_at,
         )
+
+
+def answered_at(answer: Any, asked_at: datetime) -> datetime:
+    """Return when S3 answered, by S3's clock, which also stamps its events.
+
+    Its answers tell the second. Within that second, our clock decides.
+
+    Args:
+        answer: What boto3 returned.
+        asked_at: When S3 was asked, by our clock.
+    """
+    header = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    if header is None:
+        return asked_at
+    second = parsedate_to_datetime(header).astimezone(UTC)
+    return min(max(asked_at, second), second + timedelta(seconds=1))

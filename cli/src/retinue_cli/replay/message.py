@@ -1,7 +1,8 @@
 """The message that asks for an image: S3's own form, written by us.
 
 A worker reads it like any other (``s3_event.py``). The field ``retinue`` beside S3's says what S3
-has no word for: which detectors are asked for, and what tells this request from others.
+has no word for: which detectors are asked for, what tells this request from others, and when a
+listing showed the object.
 """
 
 import json
@@ -26,6 +27,7 @@ class Request:
         replay_id: The same for the same request, so that asking twice is asking once; ``None`` asks
             only for what was never tried for the event that created the image.
         detectors: Names of the detectors to apply; empty for all of the pool.
+        served_at: When a listing showed it as the current version (aware); ``None`` if none did.
     """
 
     reference: ImageReference
@@ -34,6 +36,7 @@ class Request:
     sequencer: str | None = None
     replay_id: str | None = None
     detectors: Collection[str] = ()
+    served_at: datetime | None = None
 
     def body(self) -> str:
         """The message's body."""
@@ -50,10 +53,12 @@ class Request:
             asked["replayId"] = self.replay_id
         if self.detectors:
             asked["detectors"] = sorted(self.detectors)
+        if self.served_at is not None:
+            asked["servedAt"] = _text(self.served_at)
         record: dict[str, Any] = {
             "eventVersion": "2.1",
             "eventSource": "retinue",
-            "eventTime": self.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "eventTime": _text(self.created_at),
             "eventName": "ObjectCreated:Replay" if self.replay_id else "ObjectCreated:Backfill",
             "s3": {
                 "bucket": {"name": reference.bucket},
@@ -63,3 +68,7 @@ class Request:
         if asked:
             record["retinue"] = asked
         return json.dumps({"Records": [record]}, separators=(",", ":"))
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

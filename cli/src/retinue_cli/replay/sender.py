@@ -2,14 +2,14 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Self
+from typing import NamedTuple, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 from retinue_aws import AwsClient
-from retinue_workers.intake.sqs import BATCH, QueueUnavailableError
+from retinue_workers.intake.sqs import BATCH, QueueUnavailableError, refused_entries
 from retinue_workers.limits.backoff import backoff_seconds
 
 CONCURRENCY = 32
@@ -67,7 +67,9 @@ class Sender:
             sent += number
             yield number
 
-    async def _send_all(self, batches: Sequence[list[str]], started: float, sent: int) -> None:
+    async def _send_all(
+        self, batches: "Sequence[list[_Message]]", started: float, sent: int
+    ) -> None:
         """Send batches concurrently, beginning each when the rate allows it."""
         calls = []
         for batch in batches:
@@ -78,7 +80,7 @@ class Sender:
             sent += len(batch)
         await asyncio.gather(*calls)
 
-    async def _send(self, batch: list[str]) -> None:
+    async def _send(self, batch: "list[_Message]") -> None:
         """Send up to ten messages, and those that SQS refuses again."""
         left = batch
         for tries in range(MAX_TRIES):
@@ -89,25 +91,44 @@ class Sender:
                 return
         raise QueueUnavailableError(f"{self._url} does not take messages: {reason}")
 
-    async def _try(self, batch: list[str]) -> tuple[list[str], str]:
+    def _fifo(self, message: "_Message") -> dict[str, str]:
+        """Return what a FIFO queue wants to be told: SQS knows them by their names.
+
+        Each message is a group of its own, so that none waits for another. The same message that is
+        sent again because SQS didn't answer counts once; another with the same body counts again.
+        """
+        if not self._url.endswith(".fifo"):
+            return {}
+        return {"MessageGroupId": message.token, "MessageDeduplicationId": message.token}
+
+    async def _try(self, batch: "list[_Message]") -> "tuple[list[_Message], str]":
         """Return the messages that SQS did not take, and why."""
-        entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
+        entries = [
+            {"Id": str(number), "MessageBody": message.body, **self._fifo(message)}
+            for number, message in enumerate(batch)
+        ]
         try:
             answer = await self._client.call(
                 "SendMessageBatch", {"QueueUrl": self._url, "Entries": entries}
             )
-        except (BotoCoreError, ClientError, ResponseParserError) as error:
+        except (BotoCoreError, ClientError) as error:
             return batch, str(error)
-        failed = answer.body.get("Failed", [])
-        reason = "; ".join(f"{entry['Code']} {entry.get('Message', '')}" for entry in failed[:1])
-        return [batch[int(entry["Id"])] for entry in failed], reason
+        refused = refused_entries(answer.body, len(batch))
+        return [batch[one.index] for one in refused], refused[0].reason if refused else ""
 
 
-def _batches(bodies: Iterable[str]) -> Iterator[list[str]]:
+class _Message(NamedTuple):
+    """A message to send, and what tells it from every other."""
+
+    body: str
+    token: str
+
+
+def _batches(bodies: Iterable[str]) -> Iterator[list[_Message]]:
     """Split messages into batches of ten, or one where ten are too large for a call."""
-    rest = iter(bodies)
+    rest = (_Message(body, uuid.uuid4().hex) for body in bodies)
     while batch := list(islice(rest, BATCH)):
-        if sum(len(body.encode()) for body in batch) <= _MAX_CALL_BYTES:
+        if sum(len(message.body.encode()) for message in batch) <= _MAX_CALL_BYTES:
             yield batch
         else:
-            yield from ([body] for body in batch)
+            yield from ([message] for message in batch)

@@ -1,4 +1,4 @@
-"""Which images already have runs: a backfill asks page by page."""
+"""Which images already have runs and exist: a backfill asks page by page."""
 
 from collections.abc import Sequence
 from typing import LiteralString
@@ -12,6 +12,10 @@ _WITH_RUNS: LiteralString = """
     SELECT asked.image_id
     FROM unnest(%(ids)s::uuid[]) AS asked (image_id)
     WHERE EXISTS (SELECT FROM runs WHERE runs.image_id = asked.image_id)
+        AND EXISTS (
+            SELECT FROM images
+            WHERE images.image_id = asked.image_id AND images.deleted_at IS NULL
+        )
 """
 
 
@@ -29,7 +33,7 @@ class ExistingRuns:
         self._connection = PersistentConnection(url, "retinue backfill")
 
     def among(self, image_ids: Sequence[UUID]) -> set[UUID]:
-        """Return those of these images that have any run.
+        """Return those of these images that have any run and don't count as deleted.
 
         Raises:
             HistoryUnavailableError: The database doesn't answer now; a retry may help.

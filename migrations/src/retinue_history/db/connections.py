@@ -1,15 +1,21 @@
-"""psycopg connections to the history's database: single ones, and a pool."""
+"""psycopg connections to the history's database: single ones, and a pool.
+
+A pooler may be in between. It may give each transaction of a connection another session, and may
+refuse startup parameters. So nothing depends on a session: there are no statements prepared in the
+server, and no locks or tables that outlive a transaction.
+"""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, TypeAlias
+from contextlib import contextmanager
+from typing import Any, Literal, TypeAlias
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
+from retinue_history.db.error_mapping import is_session_unusable, map_errors
 from retinue_history.db.errors import HistoryUnavailableError
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -30,6 +36,10 @@ _DEFAULTS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+_ALWAYS = {
+    "client_encoding": "utf8",  # whatever the URL, the environment or the server says
+    "prepare_threshold": None,  # never
+}
 
 
 def connection_parameters(url: str) -> dict[str, Any]:
@@ -40,18 +50,40 @@ def connection_parameters(url: str) -> dict[str, Any]:
             are libpq's.
 
     Raises:
-        ValueError: It is not a URL, or names another database or driver. The message does not
-            repeat the URL, which can hold a password.
+        ValueError: It is not a URL, names another database or driver, or has a parameter that libpq
+            doesn't know. The message does not repeat the URL, which can hold a password.
     """
     scheme, separator, rest = url.partition("://")
-    if scheme in {"postgresql", "postgres", "postgresql+psycopg"} and separator:
-        with suppress(psycopg.ProgrammingError):
-            return conninfo_to_dict(f"postgresql://{rest}")
-    elif separator:
+    if separator and scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
         raise ValueError(
             f"the database URL starts with {scheme}://; the history needs postgresql://"
         )
-    raise ValueError("the database URL cannot be read; write postgresql://user@host:5432/database")
+    unreadable = "the database URL cannot be read; write postgresql://user@host:5432/database"
+    if not separator:
+        raise ValueError(unreadable)
+    try:
+        # libpq refuses a space, which SQLAlchemy leaves as it is when it writes a URL.
+        parameters = conninfo_to_dict(f"postgresql://{rest.replace(' ', '%20')}")
+    except psycopg.ProgrammingError as error:
+        complaint = str(error).strip()
+        if complaint.startswith("invalid URI query parameter"):  # others repeat the URL
+            raise ValueError(f"the database URL cannot be used: {complaint}") from None
+        raise ValueError(unreadable) from None
+    except UnicodeDecodeError:
+        raise ValueError(unreadable) from None
+    if not all(port.isdecimal() for port in str(parameters.get("port", "")).split(",") if port):
+        raise ValueError(unreadable)
+    return parameters
+
+
+def limits_statements(url: str) -> bool:
+    """Return whether a database URL's ``options`` limit the time for a statement."""
+    return "statement_timeout" in str(connection_parameters(url).get("options"))
+
+
+def timeout_statement(scope: Literal["SET", "SET LOCAL"], seconds: float) -> str:
+    """Return the statement that limits the time for a statement; 0 for no limit."""
+    return f"{scope} statement_timeout = {round(seconds * 1000)}"
 
 
 def connect(
@@ -69,32 +101,38 @@ def connect(
         application_name: Shown in ``pg_stat_activity``.
         autocommit: Whether each statement is a transaction.
         statement_timeout_seconds: Longest time for a statement, including waits for locks; 0 for no
-            limit, ``None`` for the server's setting.
+            limit, ``None`` for the server's setting. A startup parameter would save a round trip,
+            but poolers refuse it.
         password: The password; by default the URL's own.
 
     Raises:
+        HistorySetupError: A pooler refuses one of the URL's parameters.
         HistoryUnavailableError: The database cannot be reached.
         ValueError: The URL is invalid.
     """
     parameters: dict[str, Any] = {**_DEFAULTS, "application_name": application_name}
-    if statement_timeout_seconds is not None:
-        milliseconds = round(statement_timeout_seconds * 1000)
-        parameters["options"] = f"-c statement_timeout={milliseconds}"
-    parameters |= connection_parameters(url)
+    parameters |= connection_parameters(url) | _ALWAYS
     if password is not None:
         parameters["password"] = password
-    try:
-        return psycopg.connect(**parameters, autocommit=autocommit)
-    except psycopg.Error as error:
-        raise HistoryUnavailableError(str(error).strip()) from error
+    with map_errors():
+        if statement_timeout_seconds is None or limits_statements(url):
+            return psycopg.connect(**parameters, autocommit=autocommit)
+        connection = psycopg.connect(**parameters, autocommit=True)
+        try:
+            connection.execute(timeout_statement("SET", statement_timeout_seconds).encode())
+            connection.autocommit = autocommit
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 class ConnectionPool:
     """Connections in autocommit mode that threads share. They are opened when they are needed.
 
     An idle connection is tested before use. One that was used in the last second is not, since that
-    would be a round trip for each commit. After one was found broken, all that were last used
-    before are tested.
+    would be a round trip for each commit. After one was found unusable, all that were last used
+    before are replaced: a connection to a server that became read-only still answers.
 
     psycopg_pool isn't used: while the database is away, it waits until its timeout and then hides
     the server's reason, and its four threads take 3 MB.
@@ -105,7 +143,7 @@ class ConnectionPool:
         max_size: Most connections, at least 1.
         timeout_seconds: How long to wait for a free one.
         statement_timeout_seconds: Longest time for a statement, including waits for locks; 0 for no
-            limit. If the URL sets ``options`` itself, the server's setting applies.
+            limit. If the URL's ``options`` set a limit, that one applies.
         password: Called for the password at each new connection, so that a rotated secret or a
             short-lived IAM token works without a restart. By default, the URL's own.
 
@@ -123,11 +161,10 @@ class ConnectionPool:
         statement_timeout_seconds: float = 30.0,
         password: Callable[[], str] | None = None,
     ) -> None:
-        connection_parameters(url)
+        self._limit = None if limits_statements(url) else statement_timeout_seconds
         self._url = url
         self._application_name = application_name
         self._timeout_seconds = timeout_seconds
-        self._statement_timeout_seconds = statement_timeout_seconds
         self._password = password
         self._places = threading.BoundedSemaphore(max_size)
         self._lock = threading.Lock()
@@ -137,6 +174,9 @@ class ConnectionPool:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Lend a connection, in which each statement is a transaction.
+
+        Behind a pooler, each of them can run in another session, perhaps one that doesn't have the
+        pool's time limit.
 
         Raises:
             HistoryUnavailableError: No connection became free, or the database can't be reached.
@@ -149,6 +189,11 @@ class ConnectionPool:
             connection = self._take() or self._open()
             try:
                 yield connection
+            except psycopg.Error as error:
+                if connection.closed or is_session_unusable(error):
+                    connection.close()
+                    self._broken_at = time.monotonic()
+                raise
             finally:
                 self._put_back(connection)
         finally:
@@ -162,6 +207,8 @@ class ConnectionPool:
             HistoryUnavailableError: No connection became free, or the database can't be reached.
         """
         with self.connection() as connection, connection.transaction():
+            if self._limit is not None:
+                connection.execute(timeout_statement("SET LOCAL", self._limit).encode())
             yield connection
 
     def close(self) -> None:
@@ -178,21 +225,24 @@ class ConnectionPool:
                 if not self._idle:
                     return None
                 used_at, connection = self._idle.pop()
-            if used_at > max(self._broken_at, time.monotonic() - _SURELY_ALIVE_SECONDS):
+            if used_at <= self._broken_at:
+                connection.close()
+            elif used_at > time.monotonic() - _SURELY_ALIVE_SECONDS:
                 return connection
-            try:
-                connection.execute("SELECT 1")
-            except psycopg.Error:
-                self._discard(connection)
             else:
-                return connection
+                try:
+                    connection.execute("SELECT 1")
+                except psycopg.Error:
+                    connection.close()
+                else:
+                    return connection
 
     def _open(self) -> Connection:
         return connect(
             self._url,
             self._application_name,
             autocommit=True,
-            statement_timeout_seconds=self._statement_timeout_seconds,
+            statement_timeout_seconds=self._limit,
             password=None if self._password is None else self._password(),
         )
 
@@ -202,8 +252,4 @@ class ConnectionPool:
             with self._lock:
                 self._idle.append((time.monotonic(), connection))
         else:
-            self._discard(connection)
-
-    def _discard(self, connection: Connection) -> None:
-        connection.close()
-        self._broken_at = time.monotonic()
+            connection.close()

@@ -8,13 +8,18 @@ from contextlib import contextmanager
 from functools import partial
 from typing import cast
 
-from sqlalchemy import Connection, Engine, create_engine
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from retinue_history.db import connections
-from retinue_history.db.error_mapping import explain, map_errors
+from retinue_history.db.error_mapping import explain, is_session_unusable, map_errors
 from retinue_history.db.errors import HistoryError, HistoryUnavailableError
+
+_LIMIT = "statement_timeout_seconds"
+"""The execution option that holds the longest time for a statement; 0 for no limit."""
 
 
 def create_history_engine(
@@ -35,13 +40,13 @@ def create_history_engine(
         pool_size: Most connections, at least 1.
         pool_timeout_seconds: How long to wait for a free one before ``HistoryUnavailableError``.
         statement_timeout_seconds: Longest time for a statement, including waits for locks; 0 for no
-            limit. If the URL sets ``options`` itself, the server's setting applies.
+            limit. If the URL's ``options`` set a limit, that one applies.
 
     Raises:
         ValueError: The URL names another database or driver.
     """
-    connections.connection_parameters(url)
-    return create_engine(
+    is_limited_by_url = connections.limits_statements(url)
+    engine = create_engine(
         "postgresql+psycopg://",
         creator=partial(
             connections.connect,
@@ -54,21 +59,55 @@ def create_history_engine(
         pool_timeout=pool_timeout_seconds,
         pool_pre_ping=True,
     )
+    if not is_limited_by_url:
+        _limit_transactions(engine, statement_timeout_seconds)
+    event.listen(engine, "handle_error", _give_up_session)
+    return engine
+
+
+def without_statement_limit(engine: Engine) -> Engine:
+    """Return the engine, with its pool, for statements that may take any time."""
+    return engine.execution_options(**{_LIMIT: 0.0})
+
+
+def _limit_transactions(engine: Engine, seconds: float) -> None:
+    """Set the longest time for a statement again in each transaction, whichever its session is."""
+
+    @event.listens_for(engine, "begin")
+    def _limit(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        connection.exec_driver_sql(
+            connections.timeout_statement(
+                "SET" if options.get("isolation_level") == "AUTOCOMMIT" else "SET LOCAL",
+                options.get(_LIMIT, seconds),
+            )
+        )
+
+
+def _give_up_session(context: ExceptionContext) -> None:
+    """Replace a session that can't do anything any more, such as one on a demoted server."""
+    if isinstance(context.original_exception, psycopg.Error):
+        context.is_disconnect |= is_session_unusable(context.original_exception)
+
+
+@contextmanager
+def opened(database: Engine | str) -> Iterator[Engine]:
+    """Open an engine for a ``with`` block, unless there is one already."""
+    if isinstance(database, Engine):
+        yield database
+        return
+    engine = create_history_engine(database, application_name="retinue migrate", pool_size=1)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager
 def connected(database: Engine | str) -> Iterator[Connection]:
     """Open a SQLAlchemy connection for a ``with`` block."""
-    if isinstance(database, Engine):
-        with database.connect() as connection:
-            yield connection
-        return
-    engine = create_history_engine(database, application_name="retinue migrate", pool_size=1)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+    with opened(database) as engine, engine.connect() as connection:
+        yield connection
 
 
 def driver_connection(connection: Connection) -> connections.Connection:

@@ -1,4 +1,7 @@
-"""Map database errors to the package's errors: wait, migrate, or blame the records."""
+"""Map database errors to the package's errors: wait, migrate, or blame the records.
+
+Only an error about values blames the records: any other, known or not, is a database that is away.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,19 +12,44 @@ from retinue_history.db.errors import (
     HistoryDataError,
     HistoryError,
     HistorySchemaError,
+    HistorySetupError,
     HistoryUnavailableError,
 )
 
-# SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html
+# SQLSTATEs and their classes, https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock
 _NOT_MIGRATED = {"42P01", "42703", "42883", "3F000"}  # no such table, column, function, schema
 _REFUSED = {"42501"}  # insufficient privilege
-_DATA_CLASSES = {"21", "22", "23", "54"}  # cardinality, data, integrity, program limit (index row)
+# What the values of a row cause. Everything else that Postgres says concerns all rows.
+_DATA_CLASSES = {
+    "20",  # case not found
+    "21",  # cardinality
+    "22",  # data: out of range, not in the encoding, not JSON
+    "23",  # integrity
+    "27",  # a trigger changed the row before
+    "44",  # a view's check option
+    "54",  # program limit: an index row, the depth of JSON
+    "P0",  # raised by a trigger
+}
+# Another session, perhaps of another server, may do better: read-only after a failover, a statement
+# that isn't prepared (a pooler), a broken connection, a server that shuts down.
+_UNUSABLE = {"25006", "57P01", "57P02", "57P03", "57P05"}
+_UNUSABLE_CLASSES = {"08", "26"}
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+# What poolers refuse, for which there is no SQLSTATE: PgBouncer, and Amazon RDS Proxy.
+_NO_TRANSACTIONS = "statement pooling"
+_NO_PARAMETER = ("unsupported startup parameter", "command-line options")
 
 
 def is_conflict(error: BaseException | None) -> bool:
     """Return whether a transaction conflicted with another, so that a retry can succeed."""
     return _sqlstate(error) in _CONFLICTS
+
+
+def is_session_unusable(error: psycopg.Error) -> bool:
+    """Return whether the next try should use another connection."""
+    state = _sqlstate(error)
+    return state in _UNUSABLE or state[:2] in _UNUSABLE_CLASSES
 
 
 @contextmanager
@@ -31,6 +59,12 @@ def map_errors() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise explain(error) from error
+    except (OSError, MemoryError) as error:  # too many open files, say
+        raise HistoryUnavailableError(f"the database can't be used: {error!r}") from error
+    except UnicodeEncodeError as error:
+        raise HistoryDataError(
+            f"{error.object[:80]!r} contains a lone surrogate, which is not valid Unicode"
+        ) from error
 
 
 def explain(error: BaseException | None) -> HistoryError:
@@ -39,13 +73,19 @@ def explain(error: BaseException | None) -> HistoryError:
     message = _message(error)
     if state in _NOT_MIGRATED:
         return HistorySchemaError(f"{message}: run `retinue migrate`")
-    if state in _REFUSED:
-        return HistoryUnavailableError(message)
     if state[:2] in _DATA_CLASSES or (not state and isinstance(error, psycopg.DataError)):
         return HistoryDataError(message)
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return HistoryUnavailableError(message)
-    if isinstance(error, psycopg.InternalError):  # read-only after a failover, a broken page
+    if _NO_TRANSACTIONS in message:
+        return HistorySetupError(
+            f"the pooler before the database refuses transactions ({message}): let it pool "
+            "transactions or sessions"
+        )
+    if any(refusal in message for refusal in _NO_PARAMETER):
+        return HistorySetupError(
+            f"the pooler before the database refuses a parameter ({message.strip()}): take it out "
+            "of the URL, and out of variables such as PGOPTIONS"
+        )
+    if state or isinstance(error, _AWAY):
         return HistoryUnavailableError(message)
     return HistoryError(message)
 

@@ -5,7 +5,8 @@
     RuntimeError
      └── HistoryError                    anything below
           ├── HistoryUnavailableError    nothing can be recorded now: keep the messages, retry
-          │    └── HistorySchemaError    ... until the database is migrated, or Retinue updated
+          │    └── HistorySetupError     ... until the database or its pooler is set up otherwise
+          │         └── HistorySchemaError    ... or migrated, or Retinue updated
           ├── HistoryDataError           Postgres can never hold these records
           └── QueryError                 an analyst's SQL was refused
 
@@ -27,7 +28,11 @@ class HistoryUnavailableError(HistoryError):
     """
 
 
-class HistorySchemaError(HistoryUnavailableError):
+class HistorySetupError(HistoryUnavailableError):
+    """The database, or the pooler before it, must be set up otherwise; the message says how."""
+
+
+class HistorySchemaError(HistorySetupError):
     """The database is older than this code; run ``retinue migrate``.
 
     It counts as unavailable, because a worker that runs into it (an old snapshot was restored)

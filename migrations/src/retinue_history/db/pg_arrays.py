@@ -67,27 +67,25 @@ def decimals(values: Iterable[Decimal | None]) -> str:
     return _array(["NULL" if value is None else str(Decimal(value)) for value in values])
 
 
-def times(field: str, values: Sequence[datetime]) -> str:
+def times(field: str, values: Sequence[datetime | None]) -> str:
     """Return a ``timestamptz[]``.
 
     Raises:
         HistoryDataError: One has no time zone.
     """
     for value in values:
-        if value.tzinfo is None:
+        if value is not None and value.tzinfo is None:
             raise HistoryDataError(f"{field} {value} has no time zone")
-    return _array([value.isoformat() for value in values])
+    return _array(["NULL" if value is None else value.isoformat() for value in values])
 
 
-def jsons(field: str, values: Iterable[JSON | Mapping[str, JSON]]) -> str:
-    """Return a ``jsonb[]``; ``None`` becomes SQL's null.
+def jsons(field: str, values: Sequence[JSON | Mapping[str, JSON]]) -> str:
+    """Return one JSON array, which Postgres reads faster than the escapes of a ``jsonb[]``.
 
     Raises:
         HistoryDataError: One isn't JSON, or holds a lone surrogate.
     """
-    written = [None if value is None else json_text(field, value) for value in values]
-    # In JSON, control characters are escaped, so JSON quotes a text just like a Postgres array.
-    return _braced(orjson.dumps(written))
+    return _quickly(values) or f"[{','.join([json_text(field, value) for value in values])}]"
 
 
 def json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
@@ -98,12 +96,16 @@ def json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
     """
     if value == {}:
         return "{}"  # the most frequent value
+    return _quickly(value) or _json_text(field, value)
+
+
+def _quickly(value: object) -> str | None:
+    """Return a value as orjson writes it; ``None`` where ``json`` might write something else."""
     try:
-        quickly = orjson.dumps(value, None, _PLAIN)
+        written = orjson.dumps(value, None, _PLAIN)
     except TypeError:  # not JSON, or beyond orjson
-        return _json_text(field, value)
-    # orjson writes NaN as null.
-    return _json_text(field, value) if b"null" in quickly else quickly.decode()
+        return None
+    return None if b"null" in written else written.decode()  # orjson writes NaN as null
 
 
 def _json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:

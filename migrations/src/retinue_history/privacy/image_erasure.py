@@ -7,7 +7,7 @@ last in its transaction, so that what is left can still be found.
 The audit row holds a digest of the subject, counts and times. Objects in S3 stay.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -151,8 +151,8 @@ class ImageErasures:
     """Erases images of one database.
 
     Args:
-        engine: From ``create_history_engine``; the login must own the tables. Set a statement
-            timeout long enough for a large history.
+        engine: From ``create_history_engine``, with two connections; the login must own the
+            tables. Set a statement timeout long enough for a large history.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -222,10 +222,18 @@ class ImageErasures:
         Raises:
             HistoryUnavailableError: The database can't answer; what was committed stays erased.
         """
-        with map_engine_errors(), self._engine.connect() as connection:
-            total = _gather(connection, subject, until)
-            for start in range(0, total, BATCH_IMAGES):
-                yield _one_batch(connection, erasure_id, start)
+        found = text(
+            f"SELECT image_id FROM images WHERE {_doomed(subject)} "  # noqa: S608 - ours
+            "ORDER BY uploaded_at, image_id"
+        ).execution_options(stream_results=True)
+        with (
+            map_engine_errors(),
+            self._engine.connect() as reading,
+            self._engine.connect() as connection,
+            reading.execute(found, _given(subject, until)) as rows,
+        ):
+            for ids in rows.scalars().partitions(BATCH_IMAGES):
+                yield _one_batch(connection, erasure_id, ids)
             while removals := _delete_removals(connection, erasure_id, subject, until):
                 yield {"removals": removals}
         for number in prune_labels(self._engine):
@@ -275,31 +283,14 @@ def _given(subject: ImageSubject, until: datetime | None) -> dict[str, Any]:
     return {**subject.parameters, "until": until or datetime.max.replace(tzinfo=UTC)}
 
 
-def _gather(connection: Connection, subject: ImageSubject, until: datetime) -> int:
-    """Store the ids of the images to delete in a temporary table, numbered from 1."""
-    with connection.begin():
-        connection.execute(text("DROP TABLE IF EXISTS pg_temp.doomed_images"))
-        connection.execute(
-            text("CREATE TEMPORARY TABLE doomed_images (number bigint PRIMARY KEY, image_id uuid)")
-        )
-        found = text(
-            "INSERT INTO pg_temp.doomed_images "  # noqa: S608 - ours
-            "SELECT row_number() OVER (ORDER BY uploaded_at, image_id), image_id FROM images "
-            f"WHERE {_doomed(subject)}"
-        )
-        return connection.execute(found, _given(subject, until)).rowcount
-
-
-def _one_batch(connection: Connection, erasure_id: int, start: int) -> Mapping[str, int]:
+def _one_batch(
+    connection: Connection, erasure_id: int, image_ids: Sequence[UUID]
+) -> Mapping[str, int]:
     """Delete a batch of images in a transaction; retry after a deadlock."""
-    some = text(
-        "SELECT image_id FROM pg_temp.doomed_images WHERE number > :start AND number <= :end"
-    )
     for _ in range(_ATTEMPTS):
         try:
             with connection.begin():
-                ids = connection.scalars(some, {"start": start, "end": start + BATCH_IMAGES}).all()
-                removed = delete_images(connection, ids)
+                removed = delete_images(connection, image_ids)
                 for what, number in removed.items():
                     add_removed(connection, erasure_id, what, number)
                 return removed

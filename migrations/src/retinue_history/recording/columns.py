@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TypeAlias
 
 from retinue_history.db.pg_arrays import (
@@ -9,6 +10,7 @@ from retinue_history.db.pg_arrays import (
     decimals,
     floats,
     integers,
+    json_text,
     jsons,
     texts,
     times,
@@ -22,22 +24,19 @@ from retinue_history.recording.records import (
     RunRecord,
     TaskKey,
 )
-from retinue_history.recording.spending import month_of
 
 Columns: TypeAlias = Mapping[str, str]
 """Array literals by the names of a statement's parameters."""
 
 _STRIPES = 1024  # limits the locks of one transaction, however many images it records
 _NO_BOX = (None, None, None, None)
-_NO_REMOVALS = _NO_CHARGES = ("{}",) * 5  # what most commits have
+_NO_CHARGES = ("{}",) * 4  # what most commits have
 
 
-def task_columns(tasks: Collection[TaskKey]) -> Columns:
+def task_columns(tasks: Collection[TaskKey]) -> tuple[str, ...]:
     """Return run keys with the events that ask for them."""
-    return {
-        **key_columns([key for key, _ in tasks]),
-        "event_id": texts("event_id", [event_id for _, event_id in tasks]),
-    }
+    keys = key_columns([key for key, _ in tasks])
+    return (*keys.values(), texts("event_id", [event_id for _, event_id in tasks]))
 
 
 def key_columns(keys: Collection[RunKey]) -> Columns:
@@ -50,14 +49,14 @@ def key_columns(keys: Collection[RunKey]) -> Columns:
     }
 
 
-def upload_columns(images: Collection[ImageRecord]) -> Columns:
+def upload_columns(images: Collection[ImageRecord]) -> tuple[str, ...]:
     """Return which images, and when they were uploaded."""
-    return {
-        "image_id": uuids(image.image_id for image in images),
-        "bucket": texts("bucket", [image.bucket for image in images]),
-        "key": texts("key", [image.key for image in images]),
-        "uploaded_at": times("uploaded_at", [image.uploaded_at for image in images]),
-    }
+    return (
+        uuids(image.image_id for image in images),
+        texts("bucket", [image.bucket for image in images]),
+        texts("key", [image.key for image in images]),
+        times("uploaded_at", [image.uploaded_at for image in images]),
+    )
 
 
 def image_columns(
@@ -76,10 +75,14 @@ def image_columns(
             if (since := image.missing_since) is not None
         ),
     ]
-    # Removals, and images that may have replaced another.
+    # Removals, images that may have replaced another, and images that S3 was seen to serve.
     disputed = [
         *((one.bucket, one.key) for one in gone),
-        *((image.bucket, image.key) for image in images if not image.versioned),
+        *(
+            (image.bucket, image.key)
+            for image in images
+            if not image.versioned or image.served_at is not None
+        ),
     ]
     return (
         *_locks([(image.bucket, image.key) for image in images], disputed),
@@ -94,17 +97,19 @@ def image_columns(
         integers([image.height_px for image in images]),
         times("uploaded_at", [image.uploaded_at for image in images]),
         texts("sequencer", [image.sequencer for image in images]),
-        *(_removal_columns(gone) if gone else _NO_REMOVALS),
+        times("served_at", [image.served_at for image in images]),
+        _removals(gone),
     )
 
 
-def _removal_columns(gone: Sequence[RemovedObject]) -> tuple[str, ...]:
-    return (
-        texts("bucket", [one.bucket for one in gone]),
-        texts("key", [one.key for one in gone]),
-        texts("version", [one.version for one in gone]),
-        texts("sequencer", [one.sequencer for one in gone]),
-        times("removed_at", [one.removed_at for one in gone]),
+def _removals(gone: Sequence[RemovedObject]) -> str:
+    """Return the removals as JSON. Columns would make more parameters than psycopg caches."""
+    for field in ("bucket", "key", "version", "delete_marker", "sequencer"):
+        texts(field, [getattr(one, field) for one in gone])  # refuses what Postgres can't hold
+    times("removed_at", [one.removed_at for one in gone])
+    return json_text(
+        "removals",
+        [{**asdict(one), "removed_at": one.removed_at.isoformat()} for one in gone],
     )
 
 
@@ -124,8 +129,10 @@ def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         integers([len(run.detections) for run in runs]),
         decimals(run.billed_units for run in runs),
         decimals(run.price_usd for run in runs),
-        jsons("raw_response", (run.raw_response for run in runs)),
+        jsons("raw_response", [run.raw_response for run in runs]),
+        booleans(run.truncated for run in runs),
         decimals(run.saved_usd for run in runs),
+        booleans(run.read_by_key for run in runs),
         *_detection_columns(runs),
         *_charge_columns(runs),
     )
@@ -141,24 +148,19 @@ def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         texts("label", [detection.label for detection in found]),
         floats([detection.confidence for detection in found]),
         *(floats([box[side] for box in boxes]) for side in range(4)),
-        jsons("attributes", (detection.attributes for detection in found)),
+        jsons("attributes", [detection.attributes for detection in found]),
     )
 
 
 def _charge_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
-    charged = [
-        (number, month_of(run.started_at).isoformat(), charge)
-        for number, run in enumerate(runs, start=1)
-        for charge in run.charges
-    ]
+    charged = [(place, charge) for place, run in enumerate(runs, start=1) for charge in run.charges]
     if not charged:
         return _NO_CHARGES
     return (
-        integers([number for number, _, _ in charged]),
-        texts("month", [month for _, month, _ in charged]),
-        texts("billing_group", [charge.billing_group for _, _, charge in charged]),
-        decimals(charge.billed_units for _, _, charge in charged),
-        decimals(charge.price_usd for _, _, charge in charged),
+        integers([place for place, _ in charged]),
+        texts("billing_group", [charge.billing_group for _, charge in charged]),
+        decimals(charge.billed_units for _, charge in charged),
+        decimals(charge.price_usd for _, charge in charged),
     )
 
 
@@ -170,7 +172,7 @@ def configuration_columns(configurations: Collection[ConfigurationRecord]) -> Co
             "detector_version", [told.detector_version for told in configurations]
         ),
         "fingerprint": texts("fingerprint", [told.fingerprint for told in configurations]),
-        "options": jsons("options", (told.options for told in configurations)),
+        "options": jsons("options", [told.options for told in configurations]),
     }
 
 

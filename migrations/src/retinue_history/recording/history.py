@@ -44,26 +44,40 @@ class History:
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
 
-    def done(self, tasks: Collection[TaskKey]) -> set[RunKey]:
-        """Return the run keys that need no work, in one round trip.
+    def done_and_erased(
+        self, tasks: Collection[TaskKey], images: Collection[ImageRecord]
+    ) -> tuple[set[RunKey], set[UUID]]:
+        """Return which run keys and images need no work, in one round trip.
 
         A key is done if it has a run that isn't retryable (a success, or the image itself is bad),
         or a run of any outcome for the same event (a redelivery). A replay, whose event id begins
         with ``REPLAY``, also retries a bad image. A key that comes with several events is done only
         if it is for each of them.
 
+        An image is erased if that was requested after this upload. The database refuses to record
+        it in any case. Asking first saves the detectors' work.
+
         Args:
             tasks: Run keys, each with the id of the event that asks for it.
+            images: The images of these keys.
+
+        Returns:
+            The keys that are done, and the ids of the images that are erased.
 
         Raises:
             HistoryUnavailableError: The database can't answer now.
             HistoryDataError: Postgres can't hold one of the texts.
         """
-        if not tasks:
-            return set()
-        columns = task_columns(tasks)
+        if not (tasks or images):
+            return set(), set()
+        columns = task_columns(tasks) + upload_columns(images)
         with map_errors(), self._pool.connection() as connection:
-            return {RunKey(*row) for row in connection.execute(statements.DONE, columns)}
+            ((numbers, erased),) = connection.execute(statements.DONE_AND_ERASED, columns)
+        done = set(numbers)
+        keys = {key for number, (key, _) in enumerate(tasks, start=1) if number in done}
+        if len(done) < len(tasks):
+            keys -= {key for number, (key, _) in enumerate(tasks, start=1) if number not in done}
+        return keys, set(erased)
 
     def summaries(self, keys: Collection[RunKey]) -> dict[RunKey, list[DetectionSummary]]:
         """Return what the successful runs of these keys found, in one round trip.
@@ -83,21 +97,6 @@ class History:
                 if kind is not None:
                     summaries.append(DetectionSummary(kind, label, confidence))
         return found
-
-    def erased(self, images: Collection[ImageRecord]) -> set[UUID]:
-        """Return which images were erased on request after this upload, in one round trip.
-
-        The database refuses to record them in any case. Asking first saves the detectors' work.
-
-        Raises:
-            HistoryUnavailableError: The database can't answer now.
-            HistoryDataError: Postgres can't hold one of the texts.
-        """
-        if not images:
-            return set()
-        columns = upload_columns(images)
-        with map_errors(), self._pool.connection() as connection:
-            return {image_id for (image_id,) in connection.execute(statements.ERASED, columns)}
 
     def record(
         self,

@@ -17,6 +17,9 @@ from retinue_history.db.pg_arrays import JSON
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, width, height: ratios of the image as displayed; may lie outside [0, 1]."""
 
+NULL_VERSION = "null"
+"""What S3 calls the version without an id. No other version id or ETag reads so."""
+
 REPLAY = "replay:"
 """The prefix of a replay's event id; no event id of S3 begins so."""
 
@@ -60,6 +63,8 @@ class ImageRecord:
         height_px: Height as displayed; set exactly when ``width_px`` is.
         missing_since: When S3 told the worker that the object is gone. The image then counts as
             deleted until an event with a greater sequencer says that it was created again.
+        served_at: When a listing showed this version as the current one of its key. Removals until
+            then, and what they removed, no longer count for it.
     """
 
     image_id: UUID
@@ -74,6 +79,7 @@ class ImageRecord:
     width_px: int | None = None
     height_px: int | None = None
     missing_since: datetime | None = None
+    served_at: datetime | None = None
 
 
 class DetectionRecord(NamedTuple):
@@ -115,7 +121,8 @@ class RunRecord:
 
     Attributes:
         key: Which detector on which image.
-        event_id: What caused this attempt: the S3 event's sequencer, or the id of a replay.
+        event_id: What caused this attempt: the S3 event's sequencer and time, or the id of a
+            replay.
         outcome: ``"succeeded"``, ``"failed"`` or ``"skipped"``. Give a skip an event id of its own
             (``skip_event_id``), so that it never blocks an attempt.
         retryable: Whether another attempt at the same image can end differently: never for a
@@ -129,8 +136,12 @@ class RunRecord:
         price_usd: What they cost, in US dollars; at least 0.
         raw_response: The detector's unprocessed answer, if it is to be kept.
         detections: What was found, in the detector's own order; may be empty.
+        truncated: Whether the file ends before its picture does, so that the detector saw a part.
         saved_usd: What a skip saved, in US dollars; at least 0, and set only for a skip.
         charges: What to add to ``monthly_spending`` if the run is new; together ``price_usd``.
+        read_by_key: Whether the detector read the object itself, by its key without a version.
+            Such a success is recorded as a failure (``object_replaced``) if another upload may have
+            been there during the call, whenever that becomes known.
     """
 
     key: RunKey
@@ -146,8 +157,10 @@ class RunRecord:
     price_usd: Decimal = Decimal(0)
     raw_response: JSON = None
     detections: tuple[DetectionRecord, ...] = ()
+    truncated: bool = False
     saved_usd: Decimal | None = None
     charges: tuple[Charge, ...] = ()
+    read_by_key: bool = False
 
 
 def skip_event_id(event_id: str) -> str:
@@ -177,11 +190,14 @@ class RemovedObject:
     Attributes:
         bucket: The bucket's name.
         key: The object's key, decoded.
-        version: The version that was removed for good. ``None`` where the bucket is unversioned,
-            and for a delete marker: every image of the key created before it then counts as
-            deleted.
+        version: The version that was removed for good, be it an object's or a delete marker's;
+            ``NULL_VERSION`` for what lay there without a version id, as everything does in an
+            unversioned bucket. ``None`` for a delete marker that was put: every image of the key
+            created before it then counts as deleted, until the marker is removed.
         sequencer: The S3 event's sequencer; ``None`` if it has none, and ``removed_at`` decides.
         removed_at: The S3 event's time.
+        delete_marker: The version id of the delete marker that was put; ``NULL_VERSION`` where
+            versioning is suspended.
     """
 
     bucket: str
@@ -189,6 +205,7 @@ class RemovedObject:
     version: str | None
     sequencer: str | None
     removed_at: datetime
+    delete_marker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,54 +1,22 @@
 """The SQL that ``history.py`` sends. Each statement takes arrays, one a column."""
 
-# A key that comes with several events is done if it is for each of them. A replay retries even an
-# image that was found to be bad.
-DONE = """
-    SELECT image_id, detector, detector_version, fingerprint
-    FROM unnest(
-        %(image_id)s::uuid[], %(detector)s::text[], %(detector_version)s::text[],
-        %(fingerprint)s::text[], %(event_id)s::text[]
-    ) AS asked (image_id, detector, detector_version, fingerprint, event_id)
-    GROUP BY image_id, detector, detector_version, fingerprint
-    HAVING bool_and(EXISTS (
-        SELECT FROM runs
-        WHERE runs.image_id = asked.image_id
-            AND runs.detector = asked.detector
-            AND runs.detector_version = asked.detector_version
-            AND runs.fingerprint = asked.fingerprint
-            AND (
-                runs.outcome = 'succeeded'
-                OR (NOT runs.retryable AND NOT starts_with(asked.event_id, 'replay:'))
-                OR runs.event_id = asked.event_id
-            )
-    ))
+DONE_AND_ERASED = """
+    SELECT done, erased FROM find_done_and_erased(%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
-# The successful run of each key with what it found: one row with nulls if it found nothing.
 SUMMARIES = """
-    SELECT
-        runs.image_id, runs.detector, runs.detector_version, runs.fingerprint,
-        detections.kind, detections.label, detections.confidence
-    FROM unnest(
+    SELECT * FROM find_summaries(
         %(image_id)s::uuid[], %(detector)s::text[], %(detector_version)s::text[],
         %(fingerprint)s::text[]
-    ) AS asked (image_id, detector, detector_version, fingerprint)
-    JOIN runs USING (image_id, detector, detector_version, fingerprint)
-    LEFT JOIN detections
-        ON detections.run_id = runs.run_id AND detections.detected_at = runs.started_at
-    WHERE runs.outcome = 'succeeded'
-    ORDER BY runs.run_id, detections.ordinal
-"""
-
-ERASED = """
-    SELECT find_erased_images(
-        %(image_id)s::uuid[], %(bucket)s::text[], %(key)s::text[], %(uploaded_at)s::timestamptz[]
     )
 """
 
 # The functions are in schema/sql/recording.sql, so that Postgres plans their statements once a
-# connection. Together they have fifty parameters: psycopg caches no parse of more.
-_IMAGES = f"record_images({', '.join(['%s'] * 18)})"
-_RUNS = f"record_runs({', '.join(['%s'] * 32)})"
+# The functions are in schema/sql/recording.sql, so that Postgres plans their statements once a
+# session, whichever session a pooler picks. psycopg caches no parse of more than fifty parameters;
+# together they have fewer.
+_IMAGES = f"record_images({', '.join(['%s'] * 15)})"
+_RUNS = f"record_runs({', '.join(['%s'] * 33)})"
 
 RECORD_IMAGES = f"SELECT {_IMAGES}"
 RECORD_RUNS = f"SELECT {_RUNS}"
@@ -60,9 +28,11 @@ RECORD_IMAGES_AND_RUNS = f"WITH first AS MATERIALIZED (SELECT {_IMAGES}) SELECT 
 SAVE_CONFIGURATIONS = """
     INSERT INTO detector_configurations (detector, detector_version, fingerprint, options)
     SELECT detector, detector_version, fingerprint, options
-    FROM unnest(
-        %(detector)s::text[], %(detector_version)s::text[], %(fingerprint)s::text[],
-        %(options)s::jsonb[]
+    FROM ROWS FROM (
+        unnest(
+            %(detector)s::text[], %(detector_version)s::text[], %(fingerprint)s::text[]
+        ),
+        jsonb_array_elements(%(options)s::jsonb)
     ) AS given (detector, detector_version, fingerprint, options)
     ORDER BY detector, detector_version, fingerprint
     ON CONFLICT DO NOTHING

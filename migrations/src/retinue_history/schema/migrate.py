@@ -3,16 +3,21 @@
 Alembic is imported only to migrate; a worker only reads the revision (``version.py``).
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
-from retinue_history.db.engine import connected, driver_connection, map_engine_errors
-from retinue_history.db.errors import HistorySchemaError, HistoryUnavailableError
+from retinue_history.db.advisory_lock import advisory_lock
+from retinue_history.db.engine import (
+    driver_connection,
+    map_engine_errors,
+    opened,
+    without_statement_limit,
+)
+from retinue_history.db.errors import HistorySchemaError
 from retinue_history.schema.version import (
     REVISIONS,
     current_revision,
@@ -24,7 +29,6 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _LOCK = 0x5245_5449_4E55_4501  # "RETINUE", 1: held while migrating
-_POLL_SECONDS = 0.2
 
 
 def upgrade(
@@ -43,6 +47,8 @@ def upgrade(
 
     Raises:
         HistorySchemaError: This code does not know the revision of the database.
+        HistorySetupError: The database is in another encoding than UTF8, or its pooler refuses
+            transactions.
         HistoryUnavailableError: The database cannot be reached, the user lacks a right (the message
             says which to grant), or another process has been migrating for longer than
             ``lock_timeout_seconds``.
@@ -70,37 +76,19 @@ def _alone(database: Engine | str, lock_timeout_seconds: float) -> "Iterator[Con
 
     Each revision opens its own transactions, so that a long one can release its locks.
     """
-    with map_engine_errors(), connected(database) as connection:
-        _take_lock(connection, lock_timeout_seconds)
-        try:
-            with connection.begin():
-                # A migration can take longer than a statement of a worker should.
-                connection.execute(text("SET statement_timeout = 0"))
-                _refuse_unknown_revision(connection)
-            config = alembic_config()
-            config.attributes["connection"] = connection
-            yield config
-        finally:
-            # Closing the session releases the lock even if the connection is broken.
-            connection.invalidate()
-
-
-def _take_lock(connection: Connection, timeout_seconds: float) -> None:
-    """Take the lock for the session, so that a revision can commit in between.
-
-    Poll for it: a process that waits in the server holds a snapshot, and would deadlock with a
-    CREATE INDEX CONCURRENTLY of the revision that it waits for.
-    """
-    deadline = time.monotonic() + timeout_seconds
-    while True:
+    refusal = f"another process has been migrating this database for {lock_timeout_seconds:g} s"
+    with (
+        map_engine_errors(),
+        opened(database) as engine,
+        advisory_lock(engine, _LOCK, refusal=refusal, timeout_seconds=lock_timeout_seconds),
+        # A migration can take longer than a statement of a worker should.
+        without_statement_limit(engine).connect() as connection,
+    ):
         with connection.begin():
-            if connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
-                return
-        if time.monotonic() > deadline:
-            raise HistoryUnavailableError(
-                f"another process has been migrating this database for {timeout_seconds:g} s"
-            )
-        time.sleep(_POLL_SECONDS)
+            _refuse_unknown_revision(connection)
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        yield config
 
 
 def _refuse_unknown_revision(connection: Connection) -> None:

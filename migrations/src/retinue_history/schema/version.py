@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retinue_history.db.connections import Connection, connect
 from retinue_history.db.error_mapping import map_errors
-from retinue_history.db.errors import HistorySchemaError
+from retinue_history.db.errors import HistorySchemaError, HistorySetupError
 
 log = logging.getLogger(__name__)
 
@@ -40,16 +40,30 @@ def current_revision(database: Connection | str) -> str | None:
         database: A connection, or a URL to connect to.
 
     Raises:
+        HistorySetupError: The database is in another encoding than UTF8, or its pooler refuses
+            transactions.
         HistoryUnavailableError: The database cannot be reached.
     """
     if isinstance(database, str):
         with closing(connect(database, "retinue migrate", autocommit=True)) as connection:
             return current_revision(connection)
-    with map_errors():
+    with map_errors(), database.transaction():
+        _refuse_other_encodings(database)
         if database.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
             return None
         found = database.execute("SELECT version_num FROM alembic_version").fetchone()
         return None if found is None else str(found[0])
+
+
+def _refuse_other_encodings(connection: Connection) -> None:
+    """Refuse a database that can't hold every text; the message says what to do."""
+    [(encoding,)] = connection.execute("SELECT current_setting('server_encoding')").fetchall()
+    if encoding != "UTF8":
+        raise HistorySetupError(
+            f"the database is in the encoding {encoding}, but the history needs UTF8, as S3's keys "
+            "do. Create another with CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8' LOCALE "
+            "'C', and set RETINUE_DATABASE_URL to it"
+        )
 
 
 def check_schema(database: Connection | str) -> None:
@@ -63,6 +77,7 @@ def check_schema(database: Connection | str) -> None:
 
     Raises:
         HistorySchemaError: It is older or holds no history; the message says what to do.
+        HistorySetupError: It is in another encoding than UTF8, or its pooler refuses transactions.
         HistoryUnavailableError: It can't be reached.
     """
     current, head = current_revision(database), head_revision()

@@ -4,16 +4,20 @@ Every step runs in short transactions, and can be interrupted and repeated. None
 lock that isn't free within a second is given up and requested again.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from retinue_history.db.engine import driver_connection, map_engine_errors
-from retinue_history.db.errors import HistoryUnavailableError
+from retinue_history.db.advisory_lock import advisory_lock
+from retinue_history.db.engine import (
+    driver_connection,
+    map_engine_errors,
+    without_statement_limit,
+)
 from retinue_history.db.lock_retry import LOCK_TIMEOUT, retry_on_lock_timeout
 from retinue_history.privacy.label_pruning import prune_labels
 from retinue_history.schema.version import check_schema
@@ -44,12 +48,33 @@ class Retention:
     deleted_images_days: int | None = 30
 
 
+class DeletedImage(NamedTuple):
+    """An image that the history believes to be deleted; the fields are those of ``images``."""
+
+    image_id: UUID
+    bucket: str
+    key: str
+    version: str
+    versioned: bool
+
+
+FindServed: TypeAlias = Callable[[Sequence[DeletedImage]], Mapping[UUID, datetime | None]]
+"""Return when S3 was found to serve images that the history believes to be deleted. ``None``: S3
+could not be asked about this one. What S3 does not serve is left out."""
+
+
+def _nothing_served(images: Sequence[DeletedImage]) -> Mapping[UUID, datetime | None]:
+    del images
+    return {}
+
+
 def maintain(
     engine: Engine,
     keep: Retention,
     *,
     dry_run: bool = False,
     tell: Callable[[str], None],
+    find_served: FindServed = _nothing_served,
 ) -> None:
     """Add partitions and apply the retention. Idempotent.
 
@@ -58,6 +83,8 @@ def maintain(
         keep: The retention.
         dry_run: Only report what would be done.
         tell: Called with one line for each thing that was done, or would be.
+        find_served: Called with up to 500 images before they are purged. Those that S3 serves
+            count as deleted no longer.
 
     Raises:
         HistorySchemaError: The database is not migrated.
@@ -67,7 +94,12 @@ def maintain(
     with map_engine_errors(), engine.connect() as connection:
         check_schema(driver_connection(connection))
     now = datetime.now(UTC)
-    with map_engine_errors(), _alone(engine) as connection:
+    engine = without_statement_limit(engine)
+    with (
+        map_engine_errors(),
+        advisory_lock(engine, _LOCK, refusal="another process is maintaining this database"),
+        engine.connect() as connection,
+    ):
         _add_months(connection, dry_run, tell)
         if keep.detections_months is not None:
             _drop_months(connection, months_before(now, keep.detections_months), dry_run, tell)
@@ -76,7 +108,7 @@ def maintain(
             _in_batches(connection, retention.RAW_RESPONSES, {"before": before}, dry_run, tell)
         if keep.deleted_images_days is not None:
             before = now - timedelta(days=keep.deleted_images_days)
-            _in_batches(connection, retention.DELETED_IMAGES, {"before": before}, dry_run, tell)
+            _purge_images(connection, before, find_served, dry_run, tell)
             _in_batches(connection, retention.OLD_REMOVALS, {"before": before}, dry_run, tell)
         if dry_run:
             return
@@ -134,6 +166,49 @@ def _drop_months(
         tell(f"{'would drop' if dry_run else 'dropped'} {name}")
 
 
+def _purge_images(
+    connection: Connection,
+    before: datetime,
+    find_served: FindServed,
+    dry_run: bool,
+    tell: Callable[[str], None],
+) -> None:
+    """Purge the images that were deleted before, except for those that S3 still serves."""
+    purged = revived = unknown = 0
+    after: UUID | None = None
+    while True:
+        with connection.begin():
+            rows = connection.execute(retention.DELETED_IMAGES, {"before": before, "after": after})
+            images = [DeletedImage(*row) for row in rows]
+        if not images:
+            break
+        after = images[-1].image_id
+        found = find_served(images)
+        served = {image_id: at for image_id, at in found.items() if at is not None}
+        gone = [image.image_id for image in images if image.image_id not in found]
+        revived += len(served)
+        unknown += len(found) - len(served)
+        if dry_run:
+            purged += len(gone)
+            continue
+        with connection.begin():
+            given: dict[str, Any] = {"ids": [*served], "served_ats": [*served.values()]}
+            for statement in retention.REVIVE_IMAGES:
+                connection.execute(statement, given)
+        with connection.begin():
+            count = 0
+            for statement in retention.PURGE_IMAGES:
+                count = connection.execute(statement, {"ids": gone, "before": before}).rowcount
+            purged += count
+    would = "would have " if dry_run else ""
+    if purged:
+        tell(f"{would}purged {purged:,} deleted images")
+    if revived:
+        tell(f"{would}kept {revived:,} images that counted as deleted, because S3 serves them")
+    if unknown:
+        tell(f"{would}kept {unknown:,} deleted images, because S3 could not be asked about them")
+
+
 def _in_batches(
     connection: Connection,
     step: retention.Step,
@@ -171,19 +246,3 @@ def _with_lock_retry(
             return list(result.scalars()) if result.returns_rows else []
 
     return retry_on_lock_timeout(transaction, tries=_TRIES)
-
-
-@contextmanager
-def _alone(engine: Engine) -> Iterator[Connection]:
-    """Open a connection that holds the maintenance lock until it is closed."""
-    with engine.connect() as connection:
-        with connection.begin():
-            connection.execute(text("SET statement_timeout = 0"))
-            if not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
-                raise HistoryUnavailableError("another process is maintaining this database")
-        try:
-            yield connection
-            with connection.begin():  # the server may notice late that the session ended
-                connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
-        finally:
-            connection.invalidate()  # releases the lock even if the connection is broken

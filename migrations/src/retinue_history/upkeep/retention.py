@@ -36,29 +36,49 @@ RAW_RESPONSES = Step(
     ),
 )
 
+DELETED_IMAGES = text("""
+    SELECT image_id, bucket, key, version, versioned
+    FROM images
+    WHERE deleted_at < :before AND (CAST(:after AS uuid) IS NULL OR image_id > :after)
+    ORDER BY image_id
+    LIMIT 500
+""")
+"""A page of the images that were deleted long enough ago, in the order of their ids."""
+
+REVIVE_IMAGES = (
+    text("""
+        UPDATE images SET served_at = greatest(images.served_at, served.at)
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:served_ats AS timestamptz[]))
+            AS served (image_id, at)
+        WHERE images.image_id = served.image_id
+    """),
+    text("""
+        SELECT update_deleted_at('{}', array_agg(bucket), array_agg(key))
+        FROM images WHERE image_id = ANY (CAST(:ids AS uuid[]))
+    """),
+)
+"""Records that S3 still serves these images, and what follows from it."""
+
 # A worker that records the image again waits for its lock, and then inserts it again. Detections
 # are deleted before their runs, which tell what they were counted as.
-DELETED_IMAGES = Step(
-    "purged {} deleted images",
-    "SELECT count(*) FROM images WHERE deleted_at < :before",
-    (
-        "CREATE TEMPORARY TABLE purged (image_id uuid) ON COMMIT DROP",
-        """
+PURGE_IMAGES = (
+    text("CREATE TEMPORARY TABLE purged (image_id uuid) ON COMMIT DROP"),
+    text("""
         INSERT INTO purged
-        SELECT image_id FROM images WHERE deleted_at < :before
+        SELECT image_id FROM images
+        WHERE image_id = ANY (CAST(:ids AS uuid[])) AND deleted_at < :before
         ORDER BY image_id
-        LIMIT 500
         FOR UPDATE
-        """,
-        """
+    """),
+    text("""
         DELETE FROM detections
         USING purged JOIN runs USING (image_id)
         WHERE detections.run_id = runs.run_id AND detections.detected_at = runs.started_at
-        """,
-        "DELETE FROM runs USING purged WHERE runs.image_id = purged.image_id",
-        "DELETE FROM images USING purged WHERE images.image_id = purged.image_id",
-    ),
+    """),
+    text("DELETE FROM runs USING purged WHERE runs.image_id = purged.image_id"),
+    text("DELETE FROM images USING purged WHERE images.image_id = purged.image_id"),
 )
+"""Purges those of these images that are still deleted; the last row count says how many."""
 
 # SQS keeps a message for at most 14 days. After that, no creation can arrive that a removal undoes.
 OLD_REMOVALS = Step(

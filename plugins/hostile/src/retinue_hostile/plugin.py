@@ -58,6 +58,7 @@ from retinue_hostile.failures import (
     RaisesForOne,
     Retriable,
 )
+from retinue_hostile.shortages import Shortage
 
 FAILING: tuple[type[AnyDetector], ...] = (
     Undescribed,
@@ -113,6 +114,7 @@ DETECTORS: tuple[type[AnyDetector], ...] = (
     Raises,
     RaisesForOne,
     Retriable,
+    Shortage,
     Slow,
     Unicode,
     WrongLength,

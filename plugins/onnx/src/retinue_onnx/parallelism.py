@@ -1,7 +1,8 @@
 """How a machine's cores are divided among the images of a detector."""
 
-import os
 from dataclasses import dataclass
+
+from retinue_sdk.cores import usable_cores
 
 from retinue_onnx.options import OnnxOptions
 
@@ -22,7 +23,7 @@ class Parallelism:
     Attributes:
         calls: Calls of the detector.
         images: Images that go through the network together, at most.
-        threads: Threads of an operator on the CPU; 0 lets ONNX Runtime choose.
+        threads: Threads of an operator on the CPU; 0 for one a core.
     """
 
     calls: int
@@ -55,10 +56,3 @@ def parallelism(options: OnnxOptions) -> Parallelism:
     return Parallelism(
         calls, options.max_batch_size or 1, options.threads or max(1, cores // calls)
     )
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

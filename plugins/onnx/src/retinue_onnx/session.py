@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from retinue_sdk import ConfigurationError
+from retinue_sdk.cores import usable_cores
 
 from retinue_onnx.errors import NotANumberError
 
@@ -75,7 +76,7 @@ class OnnxSession:
     def __init__(self, model: bytes, *, providers: Sequence[str], threads: int = 0) -> None:
         onnxruntime = _runtime()
         settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = threads
+        settings.intra_op_num_threads = threads or usable_cores()
         # A thread that has nothing to do would go on asking for work, and take its core from those
         # that fetch and decode the next images.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")

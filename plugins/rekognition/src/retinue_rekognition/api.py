@@ -2,14 +2,16 @@
 
 import asyncio
 import os
+import reprlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
 from botocore.session import Session
-from retinue_aws import Answer, AwsClient, new_session
+from retinue_aws import Answer, AwsClient, RefusedObjects, find_credentials, new_session
 from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
 
 from retinue_rekognition.errors import CredentialsError, explained
@@ -19,6 +21,13 @@ from retinue_rekognition.s3 import why_unreadable
 if TYPE_CHECKING:
     from types_boto3_rekognition import RekognitionClient
     from types_boto3_s3 import S3Client
+
+
+_JSON_TYPES: Mapping[str, type] = {"list": list, "map": dict, "string": str, "structure": dict}
+"""What botocore's types are in JSON, as far as an answer is held to them."""
+
+_Types: TypeAlias = tuple[type, type]
+"""The type of a field, and if that is a list, of its items."""
 
 
 @dataclass(slots=True)
@@ -38,14 +47,15 @@ class _Clients:
     aws: AwsClient
     s3: "S3Client | None" = None
     calls_in_flight: int = 0
-    _members: dict[str, frozenset[str]] = field(default_factory=dict)
+    _members: dict[str, Mapping[str, "_Types"]] = field(default_factory=dict)
 
-    def members(self, operation: str) -> frozenset[str]:
-        """Return the fields that an answer may have, as far as botocore knows them."""
+    def members(self, operation: str) -> Mapping[str, "_Types"]:
+        """Return the fields that an answer may have, and their types, as botocore knows them."""
         known = self._members.get(operation)
         if known is None:
             shape = self.rekognition.meta.service_model.operation_model(operation).output_shape
-            known = frozenset(shape.members) if shape is not None else frozenset()
+            members = {} if shape is None else shape.members
+            known = {name: _types(one) for name, one in members.items()}
             self._members[operation] = known
         return known
 
@@ -126,12 +136,15 @@ class Api:
                 await clients.aclose()
         return _checked(operation, answer, clients.members(operation))
 
-    async def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
+    async def why_unreadable(
+        self, reference: ImageReference, complaint: str, objects: RefusedObjects[ImageReference]
+    ) -> DetectorError:
         """Ask S3 why Rekognition couldn't read an object.
 
         Args:
             reference: The object.
             complaint: What Rekognition answered.
+            objects: Objects that it read.
 
         Raises:
             DetectorError: S3 can't be asked.
@@ -141,7 +154,7 @@ class Api:
             if clients.s3 is None:
                 clients.s3 = await asyncio.to_thread(self._s3_client, clients.session)
         return await asyncio.to_thread(
-            why_unreadable, clients.s3, reference, self.region, complaint
+            why_unreadable, clients.s3, reference, self.region, complaint, objects
         )
 
     async def _connected(self) -> _Clients:
@@ -176,10 +189,12 @@ def rekognition(options: RekognitionOptions, region: str) -> tuple[Session, "Rek
     """
     with explained("boto3"):
         session: Any = new_session(region)
-        if session.get_credentials() is None:
+        try:
+            find_credentials(session)
+        except NoCredentialsError as error:
             raise CredentialsError(
                 "there are no AWS credentials: give the worker a task role, or set AWS_PROFILE"
-            )
+            ) from error
         client = session.create_client(
             "rekognition", config=_config(options, region), endpoint_url=options.endpoint_url
         )
@@ -217,12 +232,28 @@ def _config(options: RekognitionOptions, region: str) -> Config:
     )
 
 
-def _checked(operation: str, answer: Answer, members: frozenset[str]) -> dict[str, Any]:
+def _types(shape: Any) -> _Types:
+    kind = _JSON_TYPES.get(shape.type_name, object)
+    items = _JSON_TYPES.get(shape.member.type_name, object) if kind is list else object
+    return kind, items
+
+
+def _is_of(value: object, types: _Types) -> bool:
+    kind, items = types
+    if not isinstance(value, kind):
+        return False
+    return not isinstance(value, list) or all(
+        item is None or isinstance(item, items) for item in value
+    )
+
+
+def _checked(operation: str, answer: Answer, members: Mapping[str, _Types]) -> dict[str, Any]:
     """Return the answer's body, unless it isn't an answer of this operation."""
     body = answer.body
-    if not members & body.keys():
+    told = [(body[name], types) for name, types in members.items() if body.get(name) is not None]
+    if not told or not all(_is_of(value, types) for value, types in told):
         # A proxy's page must not pass for "nothing found".
-        raise RetriableError(f"{operation}: unreadable answer: {str(body)[:200]}")
+        raise RetriableError(f"{operation}: unreadable answer: {reprlib.repr(body)}")
     if answer.request_id:
         body["ResponseMetadata"] = {"RequestId": answer.request_id}
     return body

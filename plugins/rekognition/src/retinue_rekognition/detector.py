@@ -3,9 +3,11 @@
 import asyncio
 import time
 from abc import abstractmethod
+from functools import cached_property
 from io import BytesIO
 from typing import Any, ClassVar, TypeVar
 
+from retinue_aws import RefusedObjects
 from retinue_sdk import (
     AsyncDetector,
     Capabilities,
@@ -17,6 +19,7 @@ from retinue_sdk import (
     ImageReference,
     Input,
     LocalService,
+    RetriableError,
 )
 
 from retinue_rekognition.api import Api, find_region
@@ -70,6 +73,7 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
         self._api: Api | None = None
         self._checking_options = asyncio.Lock()
         self._options_valid_until = 0.0
+        self._objects: RefusedObjects[ImageReference] = RefusedObjects()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -155,13 +159,19 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
         Raises:
             DetectorError: Rekognition couldn't look at it.
         """
+        asked_at = time.monotonic()
         try:
             try:
-                return await self.look(image)
+                findings = await self.look(image)
             except UnreadableObjectError as error:
                 raise await self.why_unreadable(image.reference, str(error)) from error
         except ConfigurationError as error:  # the worker runs: too late to refuse the start
             raise DetectorNotReadyError(str(error)) from error
+        except RecursionError as error:
+            raise RetriableError(f"{self.name}: unreadable answer: {error}") from error
+        if self.options.send == "reference":
+            self._objects.record_served(image.reference, asked_at)
+        return findings
 
     @abstractmethod
     async def look(self, image: Image) -> Findings:
@@ -188,7 +198,7 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
 
     async def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
         """Return why Rekognition couldn't read the image from S3."""
-        return await self.api.why_unreadable(reference, complaint)
+        return await self.api.why_unreadable(reference, complaint, self._objects)
 
     async def check_options(
         self, operation: str, parameters: dict[str, Any], complaint: DetectorError
@@ -230,7 +240,11 @@ class OneCallDetector(RekognitionDetector[OptionsT]):
 
     async def look(self, image: Image) -> Findings:
         """Call the operation."""
-        return self.findings(await self.ask(image, self.operation, self.parameters()))
+        return self.findings(await self.ask(image, self.operation, self._parameters))
+
+    @cached_property
+    def _parameters(self) -> dict[str, Any]:
+        return self.parameters()
 
 
 def control_image() -> bytes:

@@ -1,5 +1,6 @@
 """Rekognition's errors by what to do next."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from botocore import exceptions as aws
-from botocore.parsers import ResponseParserError
+from retinue_aws import is_misconfigured
 from retinue_sdk import (
     ConfigurationError,
     DetectorNotReadyError,
@@ -79,6 +80,11 @@ _CREDENTIALS = Rule(
 _PERMISSION = Rule(
     Next.NOT_READY, "allow the worker's role rekognition:{operation}; see permissions.py"
 )
+
+_OF_OBJECT = re.compile(r"\b(?:s3|kms):[A-Z]")
+"""How a missing permission is named that is about the image's object, not about Rekognition."""
+
+_BLAMING = frozenset({Next.IMAGE, Next.REJECTED, Next.ASK_S3})
 
 RULES: Mapping[str, Rule] = {
     # Declared by the service model.
@@ -157,33 +163,22 @@ RULES: Mapping[str, Rule] = {
 
 _WITHOUT_CREDENTIALS = (
     aws.NoCredentialsError,
-    aws.PartialCredentialsError,
     aws.CredentialRetrievalError,
+    aws.LoginError,
     aws.MetadataRetrievalError,
-    aws.ProfileNotFound,
     aws.SSOError,
     aws.TokenRetrievalError,
-    aws.UnauthorizedSSOTokenError,
-    aws.RefreshWithMFAUnsupportedError,
-)
-
-_MISCONFIGURED = (
-    aws.ConfigParseError,
-    aws.InvalidEndpointConfigurationError,
-    aws.InvalidRegionError,
-    aws.NoRegionError,
-    aws.ParamValidationError,
-    aws.UnknownEndpointError,
-    aws.UnknownServiceError,
 )
 
 
 @contextmanager
 def explained(operation: str) -> Iterator[None]:
-    """Turn botocore's errors into errors that say what to do next."""
+    """Turn whatever botocore raises into errors that say what to do next."""
     try:
         yield
-    except (aws.ClientError, aws.BotoCoreError, ResponseParserError, OSError) as error:
+    except RetinueError:
+        raise
+    except Exception as error:  # also what a source of credentials raises
         raise _meaning(error, operation) from error
 
 
@@ -192,7 +187,7 @@ def _meaning(error: Exception, operation: str) -> RetinueError:
         return explain(error, operation)
     if isinstance(error, _WITHOUT_CREDENTIALS):
         return CredentialsError(f"{operation}: no AWS credentials: {error}")
-    if isinstance(error, _MISCONFIGURED):
+    if is_misconfigured(error):
         return ConfigurationError(f"{operation} cannot be called: {error}")
     # Connections refused or reset, timeouts, TLS, DNS, an answer cut off.
     return RetriableError(f"{operation}: no answer from AWS: {error}")
@@ -206,7 +201,12 @@ def explain(error: aws.ClientError, operation: str) -> RetinueError:
     metadata = response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode") or 0
     rule = RULES.get(code) or _by_status(status)
-    what = f"{operation}: {code}: {told.get('Message') or 'no message'}"
+    if rule is _PERMISSION and _OF_OBJECT.search(str(told.get("Message"))):
+        rule = RULES["InvalidS3ObjectException"]
+    if rule.next in _BLAMING and (status >= 500 or status in {408, 429}):  # it wasn't looked at
+        rule = _by_status(status)
+    name = code if code == str(status) else f"{code} (HTTP status {status})"
+    what = f"{operation}: {name}: {told.get('Message') or 'no message'}"
     if rule.remedy:
         what += f" ({rule.remedy.format(operation=operation)})"
     return _error(rule, what, _retry_after_seconds(metadata) or rule.retry_after_seconds)

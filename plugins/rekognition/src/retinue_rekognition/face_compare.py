@@ -13,6 +13,7 @@ from retinue_sdk import (
     Image,
     ImageReference,
     InvalidImageError,
+    ObjectRefusedError,
     RetriableError,
 )
 
@@ -126,7 +127,7 @@ class FaceCompareDetector(RekognitionDetector[FaceCompareOptions]):
         if convert.items(answer.get("FaceDetails")):
             try:
                 await self._check_reference()
-            except (ConfigurationError, InvalidImageError) as error:
+            except (ConfigurationError, InvalidImageError, ObjectRefusedError) as error:
                 raise DetectorNotReadyError(f"reference image: {error}") from error
             raise complaint
         raw = {"CompareFaces": {"Error": str(complaint)}, "DetectFaces": answer}

@@ -9,6 +9,9 @@ from typing import Any
 import orjson
 from retinue_sdk import Json
 
+DEEPEST = 254
+"""The deepest nesting that is kept; also orjson's. Answers of AWS have some 10 levels."""
+
 _REPLACEMENT = "\ufffd"
 
 
@@ -18,6 +21,9 @@ def clean(value: Any) -> Json:
     NaN and infinities become ``None``, NUL and unpaired surrogates U+FFFD, dates ISO 8601 text,
     bytes base64, and what is unknown its text. UUIDs and enums, which no answer has, are not
     looked for.
+
+    Raises:
+        RecursionError: It is nested more than ``DEEPEST`` levels deep.
     """
     return value if _is_clean(value) else _cleaned(value)
 
@@ -38,7 +44,9 @@ _PLAIN = (
 )
 
 
-def _cleaned(value: Any) -> Json:
+def _cleaned(value: Any, level: int = 0) -> Json:
+    if level > DEEPEST:
+        raise RecursionError(f"nested more than {DEEPEST} levels deep")
     match value:
         case None | bool() | int():
             return value
@@ -47,9 +55,9 @@ def _cleaned(value: Any) -> Json:
         case str():
             return clean_text(value)
         case Mapping():
-            return {clean_text(str(key)): _cleaned(item) for key, item in value.items()}
+            return {clean_text(str(key)): _cleaned(item, level + 1) for key, item in value.items()}
         case list() | tuple():
-            return [_cleaned(item) for item in value]
+            return [_cleaned(item, level + 1) for item in value]
         case datetime() | date():
             return value.isoformat()
         case bytes() | bytearray():

@@ -5,8 +5,8 @@ measure (colours, brightness, where in the picture something is) it measures; th
 always the same for the same bytes.
 """
 
-from retinue_rekognition_emulator.faults import Failure
+from retinue_rekognition_emulator.faults import Failure, ObjectFault
 from retinue_rekognition_emulator.images import StoredObject
 from retinue_rekognition_emulator.server import Endpoint
 
-__all__ = ["Endpoint", "Failure", "StoredObject"]
+__all__ = ["Endpoint", "Failure", "ObjectFault", "StoredObject"]

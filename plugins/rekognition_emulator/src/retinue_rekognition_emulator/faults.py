@@ -38,6 +38,23 @@ class Failure:
     took_effect: bool = False
 
 
+@dataclass(frozen=True)
+class ObjectFault:
+    """Why an object cannot be read from S3; Rekognition says InvalidS3ObjectException.
+
+    Attributes:
+        code: GetObject's error code; ``None`` if S3 serves it.
+        status: GetObject's status.
+        head_status: HeadObject's status, whose answer has no code.
+        headers: More headers of HeadObject's answer.
+    """
+
+    code: str | None = "AccessDenied"
+    status: int = 403
+    head_status: int = 403
+    headers: tuple[tuple[str, str], ...] = ()
+
+
 class TokenBucket:
     """A quota: so many requests a second, with a burst of as many seconds' worth."""
 
@@ -67,6 +84,7 @@ class Faults:
         self.accepted_key_ids: frozenset[str] | None = None
         self.head_object_status: int | None = None
         self.bucket_region = "us-east-1"
+        self.objects: dict[str, ObjectFault] = {}
         self._lock = Lock()
         self._quotas: dict[str, tuple[float, float]] = {}
         self._buckets: dict[str, TokenBucket] = {}

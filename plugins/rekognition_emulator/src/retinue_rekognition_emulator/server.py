@@ -1,4 +1,4 @@
-"""AWS JSON 1.1 over HTTP; and S3's HeadObject, which the plugin asks when something is wrong."""
+"""AWS JSON 1.1 over HTTP; and of S3 what the plugin asks when something is wrong."""
 
 import hashlib
 import json
@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from retinue_rekognition_emulator.faults import AwsError, Failure, Faults
-from retinue_rekognition_emulator.images import Source
+from retinue_rekognition_emulator.faults import AwsError, Failure, Faults, ObjectFault
+from retinue_rekognition_emulator.images import Source, StoredObject
 from retinue_rekognition_emulator.model import decoded, operation_model, violations
 from retinue_rekognition_emulator.operations import Operations
 
@@ -50,7 +50,8 @@ class Endpoint:
         self, port: int = 0, source: Source | None = None, *, marked: bool = False
     ) -> None:
         self.faults = Faults()
-        self.operations = Operations(source)
+        self.operations = Operations(None if source is None else self._readable(source))
+        self._source = source
         self.calls: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.broken: list[str] = []
@@ -118,6 +119,22 @@ class Endpoint:
             self.calls[name] += 1
             self.requests = [*self.requests[-999:], (name, request)]
         return marked(result) if self._marked else result
+
+    def _readable(self, source: Source) -> Source:
+        """Return a source without the objects that S3 refuses."""
+
+        def read(bucket: str, key: str, version: str | None) -> StoredObject | None:
+            return None if key in self.faults.objects else source(bucket, key, version)
+
+        return read
+
+    def object(self, path: str) -> tuple[StoredObject | None, ObjectFault | None]:
+        """Return an object by its path in S3, and why it cannot be read."""
+        parts = urlsplit(path)
+        bucket, _, key = unquote(parts.path).removeprefix("/").partition("/")
+        version = parse_qs(parts.query).get("versionId", [None])[0]
+        stored = self._source(bucket, key, version) if self._source is not None else None
+        return stored, self.faults.objects.get(key)
 
     def count_error(self, code: str) -> None:
         """Note that a request failed."""
@@ -187,18 +204,34 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         """S3's HeadObject, as far as the plugin asks it: there, gone, or forbidden."""
-        path = urlsplit(self.path)
-        bucket, _, key = unquote(path.path).removeprefix("/").partition("/")
-        version = parse_qs(path.query).get("versionId", [None])[0]
-        faults, source = self.server.endpoint.faults, self.server.endpoint.operations.source
-        stored = source(bucket, key, version) if source is not None else None
+        faults = self.server.endpoint.faults
+        stored, fault = self.server.endpoint.object(self.path)
         status = faults.head_object_status or (404 if stored is None else 200)
         data = b"" if stored is None else stored.data
+        if fault is not None:
+            status = fault.head_status
         self.send_response(status)
         self.send_header("x-amz-bucket-region", faults.bucket_region)
         self.send_header("Content-Length", str(len(data) if status == 200 else 0))
         self.send_header("ETag", f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"')
+        for name, value in fault.headers if fault is not None else ():
+            self.send_header(name, value)
         self.end_headers()
+
+    def do_GET(self) -> None:
+        """S3's GetObject, of which the plugin reads a byte."""
+        stored, fault = self.server.endpoint.object(self.path)
+        status, code = (404, "NoSuchKey") if stored is None else (206, None)
+        if self.server.endpoint.faults.head_object_status == 403:
+            status, code = 403, "AccessDenied"
+        if fault is not None:
+            status, code = fault.status, fault.code
+        body = f"<Error><Code>{code}</Code></Error>".encode() if code else b"?"
+        self.send_response(status)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def _fail(self, endpoint: Endpoint, failure: Failure) -> None:
         endpoint.count_error(failure.code)

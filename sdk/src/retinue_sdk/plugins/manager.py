@@ -85,6 +85,7 @@ class Plugins:
         self.registrations: dict[str, Registration] = {}
         self._sources: dict[str, str] = {}
         self._idle: set[str] = set()
+        self._used: set[str] = set()
         self.problems: list[str] = []
         self.contested: dict[str, str] = {}
         for source in installed_plugins(points):
@@ -153,8 +154,12 @@ class Plugins:
     def starting(self, options: Mapping[str, Mapping[str, JsonValue]]) -> None:
         """Tell plugins that the worker starts, each with its own options.
 
+        A plugin that fails is left out of this worker, unless the worker wants it: ``options``
+        names it, it has a detector that was made, or it filters detections.
+
         Raises:
-            ConfigurationError: One refuses, or ``options`` names none; says which.
+            ConfigurationError: One refuses, or one that is wanted fails, or ``options`` names none;
+                says which.
         """
         unknown = sorted(set(options) - set(self._sources))
         if unknown:
@@ -170,14 +175,25 @@ class Plugins:
                 "own; those of detectors belong into RETINUE_DETECTORS"
             )
         for taker in takers:
+            plugin = taker.plugin_name
             try:
-                if _call(taker, options=options.get(taker.plugin_name)) is False:
-                    self._idle.add(taker.plugin_name)
-            except (Exception, SystemExit) as error:
-                text = str(error) if isinstance(error, RetinueError) else format_error(error)
+                if _call(taker, options=options.get(plugin)) is False:
+                    self._idle.add(plugin)
+            except ConfigurationError as error:
                 raise ConfigurationError(
-                    f"RETINUE_PLUGIN_OPTIONS: plugin {taker.plugin_name}: {text}"
+                    f"RETINUE_PLUGIN_OPTIONS: plugin {plugin}: {error}"
                 ) from error
+            except BaseException as error:  # a panic of native code is no Exception
+                problem = f"plugin {plugin} cannot start: {format_error(error)}"
+                if plugin in options or plugin in self._used or self._filters(plugin):
+                    raise ConfigurationError(f"RETINUE_PLUGIN_OPTIONS: {problem}") from error
+                self._idle.add(plugin)
+                self.problems.append(problem)
+                log.warning("plugin_skipped", problem=problem)
+
+    def _filters(self, plugin: str) -> bool:
+        implementations = self._manager.hook.retinue_filter_detections.get_hookimpls()
+        return any(found.plugin_name == plugin for found in implementations)
 
     def stopping(self, timeout_seconds: float) -> None:
         """Tell plugins that the worker stops; those that take longer are left behind."""
@@ -216,16 +232,16 @@ class Plugins:
             raise ConfigurationError(
                 f"detector {name}: {problems} (its options: {allowed})"
             ) from error
+        except BaseException as error:  # so can the options' own validators
+            raise _not_made(registration, error) from error
         try:
-            return registration.detector(chosen)
+            detector = registration.detector(chosen)
         except RetinueError as error:
             raise ConfigurationError(f"detector {name}: {error}") from error
-        except (Exception, SystemExit) as error:  # a plugin's constructor can raise anything
-            raise ConfigurationError(
-                f"detector {name} of {registration.distribution} "
-                f"{registration.distribution_version} cannot be made: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        except BaseException as error:  # a plugin's constructor can raise anything
+            raise _not_made(registration, error) from error
+        self._used.add(registration.plugin)
+        return detector
 
     def _names(self) -> str:
         return ", ".join(sorted(self.registrations)) or "none (install a plugin)"
@@ -242,7 +258,7 @@ class Plugins:
             others = [other for other in self._manager.get_plugins() if other is not module]
             caller = self._manager.subset_hook_caller("retinue_register_detectors", others)
             caller(register=lambda candidate: offered.append(detector_class(candidate)))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin can raise anything
+        except BaseException as error:  # noqa: BLE001 - a plugin can raise anything
             self.problems.append(told(error, source))
             if module is not None and self._manager.get_plugin(source.name) is module:
                 self._manager.unregister(module)
@@ -272,6 +288,13 @@ class Plugins:
             self.registrations[name] = Registration(
                 detector, source.name, source.distribution, source.version
             )
+
+
+def _not_made(registration: Registration, error: BaseException) -> ConfigurationError:
+    return ConfigurationError(
+        f"detector {registration.detector.name} of {registration.distribution} "
+        f"{registration.distribution_version} cannot be made: {format_error(error)}"
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

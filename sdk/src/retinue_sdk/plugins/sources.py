@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from retinue_sdk import AnyDetector, AsyncDetector, ConfigurationError, Detector, hookimpl
+from retinue_sdk.errors import format_error
 
 ENTRY_POINT_GROUP = "retinue"
 """The entry point group by which a distribution says that it is a plugin."""
@@ -99,7 +100,7 @@ def told(error: BaseException, source: PluginSource) -> str:
                 f"{who}{where}: the module {module!r} is not installed; install it into this "
                 f"environment, or {source.remedy}"
             )
-    what = " ".join(f"{type(error).__name__}: {error}".split())
+    what = " ".join(format_error(error).split())
     return f"{who}{where}: {what}; repair it, or {source.remedy}"
 
 

@@ -6,6 +6,7 @@ from retinue_sdk.errors import (
     DetectorError,
     DetectorNotReadyError,
     InvalidImageError,
+    ObjectRefusedError,
     RetriableError,
 )
 from retinue_sdk.testing.bench import Bench, CheckFailedError, WatchedImage
@@ -29,6 +30,7 @@ def retriable(bench: Bench) -> None:
     for error in (
         RetriableError("S3 asks to slow down", retry_after_seconds=7),
         DetectorNotReadyError("S3 denies access"),
+        ObjectRefusedError("S3 refuses the object, and perhaps others"),
     ):
         _expect(bench, error)
 

@@ -95,8 +95,8 @@ def corrupt(photograph: bytes) -> dict[str, bytes]:
         "empty.jpg": b"",
         "words.jpg": b"this is no image",
         "page.png": b"<!doctype html><title>404 Not Found</title>",
-        "truncated.jpg": whole_jpeg[: len(whole_jpeg) // 2],
-        "truncated.png": whole_png[: len(whole_png) // 2],
+        "truncated.jpg": whole_jpeg[: whole_jpeg.index(b"\xff\xda") + 30],  # pixels begin here
+        "truncated.png": whole_png[: whole_png.index(b"IDAT") + 20],
         "header.png": whole_png[:33],
     }
 

@@ -14,6 +14,7 @@ from retinue_sdk import (
     DetectorNotReadyError,
     Findings,
     InvalidImageError,
+    ObjectRefusedError,
     RetriableError,
 )
 from retinue_sdk.errors import format_error
@@ -22,6 +23,7 @@ from retinue_workers.detectors.errors import (
     DetectorCrashedError,
     DetectorTimeoutError,
     InvalidAnswerError,
+    ShortageError,
 )
 from retinue_workers.limits.backoff import backoff_seconds, bounded, requeue_seconds
 from retinue_workers.work import Requeue, Task
@@ -94,7 +96,15 @@ class Pause:
     reason: str
 
 
-Decision: TypeAlias = Succeed | Fail | Retry | Pause | Requeue
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """One image is to blame, or none: call again after ``after_seconds``, and others meanwhile."""
+
+    after_seconds: float
+    reason: str
+
+
+Decision: TypeAlias = Succeed | Fail | Retry | Pause | Compare | Requeue
 
 
 def decide(
@@ -116,7 +126,7 @@ def decide(
     """
     try:
         return _decide(answer, task, attempt, retrying_seconds, retry_window_seconds)
-    except Exception as error:  # an exception class of a plugin's own that is broken itself
+    except BaseException as error:  # an exception class of a plugin's own that is broken itself
         log.exception("detector_result_invalid", kind=type(answer.value).__name__)
         message = f"a {type(answer.value).__name__} that cannot be read: {format_error(error)}"
         return _give_up("unexpected_error", message, task)
@@ -133,6 +143,10 @@ def _decide(
             return Retry(0.0, str(value))
         case InvalidImageError():
             return Fail(str(value.code), str(value), bool(value.retryable))
+        case ShortageError() if value.is_images_fault:
+            return Fail(value.code, str(value), retryable=True)
+        case ObjectRefusedError() | ShortageError():
+            return Compare(probe_seconds(value), str(value))
         case DetectorNotReadyError():
             return Pause(probe_seconds(value), str(value))
         case ConfigurationError():  # found out late: as systemic as a detector that is not ready

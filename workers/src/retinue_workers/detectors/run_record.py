@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from retinue_history import DetectionRecord, RunRecord, skip_event_id
-from retinue_sdk import AsyncDetector, BoundingBox, Detection, Findings, json_value
+from retinue_sdk import AsyncDetector, BoundingBox, Detection, Findings, Input, json_value
 from retinue_sdk.errors import format_error
 
 from retinue_workers.detectors.bill import billed_units, is_plausible
@@ -50,10 +50,10 @@ class RunRecorder:
     ) -> RunRecord:
         """Return the run of a detector that looked; a failed one if it cannot be recorded."""
         try:
-            return self._success(task, answer, findings, detector.model_version)
+            return self._success(task, answer, findings, detector)
         except InvalidResultError as error:
             fail = Fail("invalid_result", str(error), retryable=True)
-        except Exception as error:
+        except BaseException as error:  # the model's version is the plugin's own code
             log.exception("detector_result_invalid", detector=task.key.detector)
             fail = Fail("invalid_result", format_error(error), retryable=True)
         task.billed_units += billed_units(findings)  # paid for, although it cannot be recorded
@@ -91,7 +91,11 @@ class RunRecorder:
         )
 
     def _success(
-        self, task: Task, answer: Answer, findings: Findings, model_version: str | None
+        self,
+        task: Task,
+        answer: Answer,
+        findings: Findings,
+        detector: AsyncDetector[Any] | BlockingDetector,
     ) -> RunRecord:
         """Return the run of a detector that looked.
 
@@ -103,7 +107,7 @@ class RunRecorder:
         number = len(findings.detections)
         if number > self.max_detections:
             raise InvalidResultError(f"{number:,} detections; the limit is {self.max_detections:,}")
-        detections, version, units = _checked(findings, model_version)
+        detections, version, units = _checked(findings, detector.model_version)
         size_bytes = _size_bytes(findings.raw_response, [found.attributes for found in detections])
         if size_bytes > self.max_response_bytes:
             raise InvalidResultError(
@@ -123,8 +127,13 @@ class RunRecorder:
             billed_units=units,
             price_usd=sum((one.price_usd for one in charges), Decimal(0)),
             raw_response=findings.raw_response,
+            truncated=task.image.is_truncated,
             detections=detections,
             charges=charges,
+            read_by_key=(
+                detector.capabilities.input is Input.REFERENCE
+                and task.event.reference.version_id is None
+            ),
         )
 
 
@@ -143,9 +152,9 @@ def _checked(
         detections = tuple([_detection(found) for found in findings.detections])
         version = _text(findings.model_version or model_version)
         units = Findings(billed_units=findings.billed_units).billed_units
-    except Exception as error:
+    except BaseException as error:
         raise InvalidResultError(
-            f"the findings cannot be recorded: {type(error).__name__}: {error}"
+            f"the findings cannot be recorded: {format_error(error)}"
         ) from error
     if not is_plausible(units):
         raise InvalidResultError(f"the findings cannot be recorded: {units} billed units")

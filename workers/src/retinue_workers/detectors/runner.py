@@ -30,7 +30,10 @@ from retinue_workers.detectors.call import Call, QueuedTask, current_call
 from retinue_workers.detectors.errors import DetectorTimeoutError, InvalidAnswerError
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.hang_detector import HangDetector
+from retinue_workers.detectors.load_limit import LoadLimit
 from retinue_workers.detectors.retry_policy import PROBE_SECONDS, Answer, probe_seconds
+from retinue_workers.detectors.shortage import is_shortage
+from retinue_workers.detectors.suspects import Suspects
 from retinue_workers.intake.prefetch import Prefetch, is_loaded
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.receive_gate import ReceiveGate
@@ -98,6 +101,7 @@ class DetectorRunner:
         detector: The detector.
         fingerprint: The detector's fingerprint, filters included.
         input: What of an image the detector needs.
+        suspects: Images that may be to blame for an error, or not.
 
     Raises:
         ConfigurationError: The detector cannot say what it needs.
@@ -125,13 +129,12 @@ class DetectorRunner:
             capabilities = detector.capabilities
             budget.add(detector.name, capabilities)
         self.input: Input = capabilities.input
-        self._max_concurrency = capabilities.max_concurrency
-        self._max_batch_size = (
-            1 if isinstance(detector, AsyncDetector) else capabilities.max_batch_size
-        )
+        batch_size = 1 if isinstance(detector, AsyncDetector) else capabilities.max_batch_size
+        self._load = LoadLimit(detector.name, capabilities.max_concurrency, batch_size)
+        self.suspects = Suspects(gate, f"images of {self._cause}", self._load, self._rest)
         rate = capabilities.requests_per_second
         self._interval_seconds = 1 / rate if rate else 0.0
-        self._threads = DaemonThreads(detector.name, self._max_concurrency)
+        self._threads = DaemonThreads(detector.name, capabilities.max_concurrency)
         self._hangs = HangDetector()
         self._queue: deque[QueuedTask] = deque()
         self._calls: set[asyncio.Task[None]] = set()
@@ -246,11 +249,19 @@ class DetectorRunner:
                 await self.detector.start()
             else:
                 await self._threads.run(self.detector.start)
-        except (SystemExit, KeyboardInterrupt) as error:  # of a coroutine: must not end the loop
-            raise RuntimeError(format_error(error)) from error
         except DetectorNotReadyError as error:
             self._gate.close(self._cause, str(error))
             return probe_seconds(error)
+        except Exception as error:
+            if not is_shortage(error):  # another process may hold what this one needs
+                raise
+            log.exception("detector_start_failed", detector=self.name)
+            self._gate.close(self._cause, format_error(error))
+            return PROBE_SECONDS
+        except BaseException as error:  # SystemExit must not end the loop
+            if _is_cancellation(error):
+                raise
+            raise RuntimeError(format_error(error)) from error
         self._is_started = True
         self._gate.open(self._cause)
         log.info(
@@ -282,7 +293,7 @@ class DetectorRunner:
         """Start as many calls as there are tasks, and concurrency, pace and pauses allow."""
         if self._is_stopping or not self._is_started:
             return
-        while self._queue and self._slots_used < self._max_concurrency:
+        while self._queue and self._slots_used < self._load.concurrency:
             now = time.monotonic()
             due = max(self._paused_until, self._next_call_at)
             if due > now:
@@ -311,7 +322,7 @@ class DetectorRunner:
         batch = [self._queue.popleft()]
         while (
             self._queue
-            and len(batch) < self._max_batch_size
+            and len(batch) < self._load.batch_size
             and not batch[0].task.alone
             and not self._queue[0].task.alone
         ):
@@ -321,6 +332,10 @@ class DetectorRunner:
     def _pause_until(self, moment: float) -> None:
         self._paused_until = moment
         self._start_calls()
+
+    def _rest(self, seconds: float) -> None:
+        """Make no call for ``seconds``, or for as long as the detector pauses anyway."""
+        self._pause_until(max(self._paused_until, time.monotonic() + seconds))
 
     def _probe_at(self, moment: float) -> None:
         """Make one call at ``moment``, about one image, and no more until the detector answers."""
@@ -548,6 +563,19 @@ def startup_errors(name: str) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise ConfigurationError(f"detector {name}: {error}") from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if _is_cancellation(error):
+            raise
         log.exception("detector_cannot_start", detector=name)
         raise ConfigurationError(f"detector {name} cannot start: {format_error(error)}") from error
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Return whether this task was cancelled, rather than a plugin raising ``CancelledError``."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop
+        return False
+    return task is not None and task.cancelling() > 0

@@ -10,7 +10,7 @@ from time import monotonic
 
 import structlog
 from retinue_history import HistoryError, ImageRecord, RunKey, RunRecord
-from retinue_sdk import DetectorError, Image, RetriableError
+from retinue_sdk import Image, RetriableError
 
 from retinue_workers.detectors.bill import billed_units
 from retinue_workers.detectors.retry_policy import (
@@ -25,7 +25,7 @@ from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import DetectorRunner
 from retinue_workers.dispatch.routing.decide import Skip
 from retinue_workers.dispatch.routing.router import Earlier, Peers, Router
-from retinue_workers.intake.inbox import Inbox
+from retinue_workers.intake.inbox import Inbox, Lease
 from retinue_workers.intake.prefetch import Hold, Prefetch
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.s3_event import MalformedEventError, ParsedBody, parse
@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 
 RECEIVES_WITHOUT_REDRIVE = 5
 """At which receive a failure is recorded if the queue has no dead-letter queue."""
+
+MAX_IGNORED = 20
+"""Most kinds of events that are logged as ignored, each once."""
 
 STOPPING = Requeue(0, "the worker is stopping")
 """The outcome of a task that the worker has no more time for."""
@@ -115,16 +118,20 @@ class Dispatcher:
         self._max_receive_count = max_receive_count or RECEIVES_WITHOUT_REDRIVE
         self._cancellable: set[asyncio.Task[object]] = set()
         self._is_stopping = False
+        self._ignored: set[str] = set()
 
     async def handle(self, message: Message) -> None:
         """Process one message: events, tasks, results, commit, delete."""
         async with self._inbox.lease(message) as lease:
-            delivery = await self._detect(message, self._parse(message))
+            try:
+                delivery = await self._detect(message, self._parse(message))
+            except HistoryError as error:  # of the lookup
+                await self._reject(message, lease, error)
+                return
             try:
                 await self._committer.commit(delivery)
             except Exception as error:  # noqa: BLE001 - logged, with its traceback if it is a bug
-                _log_rejected(message, error)
-                await lease.requeue(requeue_seconds(message.receive_count))
+                await self._reject(message, lease, error)
                 return
             if delivery.requeue_after_seconds is None:
                 await lease.delete()
@@ -164,15 +171,31 @@ class Dispatcher:
             events = parse(message.body)
         except MalformedEventError as error:
             events = ParsedBody(problems=(str(error),))
+        for reason in events.ignored - self._ignored:
+            if len(self._ignored) < MAX_IGNORED:
+                self._ignored.add(reason)
+                log.warning("event_ignored", message_id=message.message_id, reason=reason)
         for problem in events.problems:
             log.error(
                 "malformed_message",
                 message_id=message.message_id,
                 receive_count=message.receive_count,
                 problem=problem,
-                next="dead-letter queue" if self._is_last(message) else "delivered again",
+                next=self._next(message),
             )
         return events
+
+    async def _reject(self, message: Message, lease: Lease, error: Exception) -> None:
+        """Requeue a message that the history refuses, and say why."""
+        log.error(
+            "commit_rejected",
+            message_id=message.message_id,
+            receive_count=message.receive_count,
+            reason=str(error),
+            next=self._next(message),
+            exc_info=None if isinstance(error, HistoryError) else error,  # anything else is a bug
+        )
+        await lease.requeue(requeue_seconds(message.receive_count))
 
     async def _plan(self, message: Message, events: Sequence[ImageEvent]) -> Sequence[_ImageWork]:
         """Return the tasks for each image: one for each detector that is not done with it."""
@@ -224,7 +247,9 @@ class Dispatcher:
             for attempt in count(1):
                 answer = await self._ask(task, runner, hold, peers, earlier)
                 if not isinstance(answer, Answer):
+                    runner.suspects.acquit(task)
                     return answer
+                answer = runner.suspects.note(task, answer)
                 if not isinstance(answer.value, RetriableError):
                     retrying_since = None
                 elif retrying_since is None:
@@ -265,14 +290,14 @@ class Dispatcher:
         """Ask whether the route admits the image, and then the detector about the image."""
         try:
             admission = await self._router.admit(task, peers, earlier)
-        except DetectorError as error:  # of S3; the same table decides
+        except Exception as error:  # noqa: BLE001 - of S3, or a shortage; the same table decides
             return Answer(error, datetime.now(UTC))
         match admission:
             case Skip(code, reason):
                 return self._records.skip(task, code, reason)
             case Requeue():
                 return admission
-        async with hold.loaded():
+        async with hold:
             answer = await runner.detect(task)
         if isinstance(answer.value, BaseException):
             task.billed_units += billed_units(answer.value)
@@ -281,6 +306,10 @@ class Dispatcher:
     def _is_last(self, message: Message) -> bool:
         """Return whether SQS would move the message to the dead letters next time."""
         return message.receive_count >= self._max_receive_count
+
+    def _next(self, message: Message) -> str:
+        """Return, for the log, what SQS does with a message that isn't deleted."""
+        return "dead-letter queue" if self._is_last(message) else "delivered again"
 
     @contextmanager
     def _cancellable_here(self) -> Iterator[None]:
@@ -308,8 +337,10 @@ def _learned(work: _ImageWork, runs: Sequence[RunRecord]) -> ImageRecord:
     if work.image.size_px is not None:
         width_px, height_px = work.image.size_px
         record = replace(record, width_px=width_px, height_px=height_px)
-    if any(run.error_code in GONE for run in runs):
-        record = replace(record, missing_since=datetime.now(UTC))
+    if missing := [run.started_at for run in runs if run.error_code in GONE]:
+        # Not before the event, whatever this machine's clock says.
+        since = max(min(missing), record.uploaded_at, record.served_at or record.uploaded_at)
+        record = replace(record, missing_since=since)
     return record
 
 
@@ -317,16 +348,6 @@ def _is_cancelled() -> bool:
     """Return whether the worker stops: a detector's call absorbed the cancellation."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _log_rejected(message: Message, error: Exception) -> None:
-    log.error(
-        "commit_rejected",
-        message_id=message.message_id,
-        receive_count=message.receive_count,
-        reason=str(error),
-        exc_info=None if isinstance(error, HistoryError) else error,  # anything else is a bug
-    )
 
 
 def _log_requeue(task: Task, requeue: Requeue) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 from retinue_history import ModelSessions
 from retinue_sdk import AnyDetector, ConfigurationError
+from retinue_sdk.errors import format_error
 
 from retinue_workers.hosted_models.controller import RECONCILE_SECONDS, ModelController
 from retinue_workers.limits.receive_gate import ReceiveGate
@@ -50,7 +51,15 @@ class ModelControllers:
             policy = policies.get(detector.name)
             if policy is None:
                 continue
-            model = detector.managed_model
+            try:
+                model = detector.managed_model
+                options = detector.options.model_dump(mode="json")
+            except ConfigurationError as error:
+                raise ConfigurationError(f"detector {detector.name}: {error}") from error
+            except BaseException as error:  # both may be the plugin's own code
+                raise ConfigurationError(
+                    f"detector {detector.name} cannot start: {format_error(error)}"
+                ) from error
             if model is None or sessions is None or queue_depth is None:
                 raise ConfigurationError(
                     f"RETINUE_HOSTED_MODELS[{detector.name}]: this detector has no model that is "
@@ -63,7 +72,7 @@ class ModelControllers:
                 policy=policy,
                 clock=time.time,
                 detector=detector.name,
-                options=detector.options.model_dump(mode="json"),
+                options=options,
                 holder=holder,
             )
         self._threads = DaemonThreads("hosted-models", max(1, len(self._controllers)))

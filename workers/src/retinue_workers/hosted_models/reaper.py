@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from retinue_history import HostedModel, ModelSessions
+from retinue_history import HistoryError, HostedModel, ModelSessions
 from retinue_sdk import ConfigurationError, DetectorError, ManagedModel, ModelState
+from retinue_sdk.errors import format_error
 
 REAP_SECONDS = 60.0
 """How long the reaper has a model's lease at most, so that no controller acts at the same time."""
@@ -73,8 +74,12 @@ def _safely(
     """One model that cannot be had keeps no other from being stopped."""
     try:
         return _one(sessions, hosted, make, holder, now)
+    except (HistoryError, KeyboardInterrupt):
+        raise
     except (DetectorError, ConfigurationError) as error:
         return Reaped(hosted.model, "failed", str(error))
+    except BaseException as error:  # noqa: BLE001 - a plugin can raise anything
+        return Reaped(hosted.model, "failed", format_error(error))
 
 
 def _one(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,13 @@ CALLS = 4
 
 FAILURES_BEFORE_CLOSING = 3
 """After how many failures in a row the gate closes; throttling causes one now and then."""
+
+PROBED_MESSAGES = 200
+"""How many messages more than its capacity the inbox holds while the gate lets probes pass: images
+that wait for a comparison must not keep out those to compare with."""
+
+LOOK_AGAIN_SECONDS = 1.0
+"""How long a wait for room lasts before the gate is looked at again."""
 
 BLOCKED_SECONDS = 1.0
 """How late the heartbeat may be before a blocked event loop is logged."""
@@ -80,8 +88,7 @@ class Inbox:
         """
         failures = 0
         while True:
-            await self._gate.wait_open()
-            await self._wait_for_room()
+            await self._wait_for_turn()
             poll = asyncio.ensure_future(self._queue.receive(BATCH))
             try:
                 messages = await asyncio.shield(poll)
@@ -137,11 +144,24 @@ class Inbox:
             else:
                 self._gate.open("heartbeat")
 
-    async def _wait_for_room(self) -> None:
-        """Wait until a whole batch fits: ten messages cost the same call as one."""
-        while len(self) + BATCH > self._capacity:
-            self._room.clear()
-            await self._room.wait()
+    async def _wait_for_turn(self) -> None:
+        """Wait until the gate lets a receive pass and a whole batch fits.
+
+        Ten messages cost the same call as one.
+        """
+        while True:
+            while not self._has_room():
+                self._room.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                        await self._room.wait()
+            await self._gate.wait_open()
+            if self._has_room():
+                return
+
+    def _has_room(self) -> bool:
+        extra = PROBED_MESSAGES if self._gate.lets_probes_pass else 0
+        return len(self) + BATCH <= self._capacity + extra
 
     async def _requeue_late(self, poll: "asyncio.Future[list[Message]]") -> None:
         """Requeue what a poll brings after the worker stopped receiving."""

@@ -1,15 +1,13 @@
 """Fetching and decoding images ahead of the detectors, within bounds."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
 import structlog
 from retinue_sdk import DetectorError, Image, Input
 
-from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.limits.threads import DaemonThreads, NoThreadError
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +79,10 @@ class Prefetch:
         """
         if is_loaded(image, wanted):
             return None
-        return await self._threads.run(_load, image, wanted)
+        try:
+            return await self._threads.run(_load, image, wanted)
+        except NoThreadError as error:
+            return error
 
     def close(self) -> None:
         """End the threads."""
@@ -92,8 +93,8 @@ class Hold:
     """A task's hold on an image. Tasks that hold the same image share what was loaded.
 
     ``with`` reserves the image: once another task has it loaded, it stays loaded for a task that
-    still waits for a result. ``async with hold.loaded()`` loads it, and gives the reservation up
-    at the end: a task that waits to be retried keeps no bytes.
+    still waits for a result. ``async with`` loads it, and gives the reservation up at the end: a
+    task that waits to be retried keeps no bytes.
     """
 
     def __init__(self, prefetch: Prefetch, image: Image, wanted: Input) -> None:
@@ -115,13 +116,20 @@ class Hold:
             self._is_reserved = False
             self._prefetch.release(self._image)
 
-    @asynccontextmanager
-    async def loaded(self) -> AsyncIterator[None]:
-        """Have the image loaded inside the block."""
-        with self:
-            if self._is_reserved:
+    async def __aenter__(self) -> Self:
+        """Reserve the image and load it."""
+        self.__enter__()
+        if self._is_reserved:
+            try:
                 await self._prefetch.make_ready(self._image, self._wanted)
-            yield
+            except BaseException:
+                self.__exit__()
+                raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Give the reservation up."""
+        self.__exit__()
 
 
 def is_loaded(image: Image, wanted: Input) -> bool:

@@ -42,7 +42,7 @@ def read_queue_depth(
             in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
             dead_letters=_dead_letters(client, policy) if policy and with_dead_letters else None,
         )
-    except (BotoCoreError, ClientError, KeyError, ValueError) as error:
+    except (BotoCoreError, ClientError, KeyError, TypeError, ValueError) as error:
         raise QueueUnavailableError(f"cannot read the depth of {url}: {error}") from error
 
 

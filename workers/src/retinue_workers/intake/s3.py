@@ -1,5 +1,8 @@
 """Fetching images from S3."""
 
+import re
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -13,6 +16,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
+from retinue_aws import RefusedObjects, Reply, Verdict, neighbours
 from retinue_sdk import (
     DetectorError,
     DetectorNotReadyError,
@@ -20,8 +24,10 @@ from retinue_sdk import (
     ImageLimits,
     ImageReference,
     InvalidImageError,
+    ObjectRefusedError,
     RetriableError,
 )
+from retinue_sdk.errors import format_error
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -33,24 +39,39 @@ is about the next byte, and a body that drips never meets it."""
 _NOT_FOUND = {"NoSuchKey", "NoSuchVersion", "404", "NotFound", "MethodNotAllowed"}
 """MethodNotAllowed is what S3 answers when the version is a delete marker."""
 
-_REFUSED = {
-    "403",
-    "AccessDenied",
-    "AllAccessDisabled",
+_WITHOUT_RIGHTS = {
     "ExpiredToken",
     "ExpiredTokenException",
     "InvalidAccessKeyId",
     "InvalidToken",
     "RequestTimeTooSkewed",
-    "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
+"""The worker's credentials are refused, so every object is."""
 
-_FORBIDDEN = {"403", "AccessDenied", "AllAccessDisabled"}
-"""Of these, what can be said of one object alone."""
+_REFUSED = {
+    "400",
+    "403",
+    "AccessDenied",
+    "AllAccessDisabled",
+    "InvalidRequest",
+    "SignatureDoesNotMatch",
+}
+"""One object is refused, or all are. InvalidRequest is about an object whose encryption key the
+uploader keeps (SSE-C). HEAD has no body, so its code is the status. SignatureDoesNotMatch can be
+about one key that a proxy rewrites."""
 
-_READ, _TAGS = "read", "tags"
+_KMS = "KMS."
+_KMS_PASSES = re.compile("Throttling|Internal|Timeout|KeyUnavailable|Limit")
+"""KMS's errors that have nothing to do with the key."""
+
 _MAY_READ = "s3:GetObject, s3:GetObjectVersion and s3:ListBucket"
+_NEEDED = {
+    "get_object": _MAY_READ,
+    "head_object": _MAY_READ,
+    "get_object_tagging": "s3:GetObjectTagging, s3:GetObjectVersionTagging and s3:ListBucket",
+}
+"""The permissions that each call takes."""
 
 _WITHOUT_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
 
@@ -70,7 +91,9 @@ class ObjectStore:
         self._made: S3Client | None = None
         self._making = Lock()
         self.limits = limits
-        self._readable: dict[str, ImageReference] = {}
+        self._refusals: defaultdict[str, RefusedObjects[ImageReference]] = defaultdict(
+            RefusedObjects
+        )
 
     def connect(self) -> "S3Client":
         """The client, made on first use; a worker that will need it makes it at its start.
@@ -98,14 +121,17 @@ class ObjectStore:
         Raises:
             InvalidImageError: It is gone (``object_not_found``, ``bucket_not_found``), another
                 upload took its place (``object_replaced``), it is archived (``object_archived``),
-                S3 refuses it and no other (``access_denied``), it is empty, or too large. The
-                first five are retryable: a new upload can succeed.
+                S3 refuses it and serves others (``access_denied``, ``kms_key_unavailable``), it is
+                empty, or too large. All but the last two are retryable: a new upload can succeed.
+            ObjectRefusedError: S3 refuses it, and perhaps others.
             DetectorNotReadyError: S3 refuses us; no image is to blame.
             RetriableError: S3 did not answer.
         """
-        with self._explaining(_READ, reference, _MAY_READ):
+        with self._explaining("get_object", reference):
+            asked_at = time.monotonic()
             answer: Any = self.connect().get_object(**_named(reference))
             with closing(answer["Body"]) as body:  # also unread, lest the connection stay taken
+                self._refusals["get_object"].record_served(reference, asked_at)
                 _check_etag(answer, reference)
                 return self._read(body, answer["ContentLength"], reference)
 
@@ -115,8 +141,10 @@ class ObjectStore:
         Raises:
             DetectorError: As ``fetch`` raises it.
         """
-        with self._explaining(_READ, reference, _MAY_READ):
+        with self._explaining("head_object", reference):
+            asked_at = time.monotonic()
             answer: Any = self.connect().head_object(**_named(reference))
+            self._refusals["head_object"].record_served(reference, asked_at)
             _check_etag(answer, reference)
         metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
         return answer.get("ContentType", ""), metadata
@@ -129,10 +157,11 @@ class ObjectStore:
         Raises:
             DetectorError: As ``fetch`` raises it.
         """
-        needed = "s3:GetObjectTagging, s3:GetObjectVersionTagging and s3:ListBucket"
-        with self._explaining(_TAGS, reference, needed):
+        with self._explaining("get_object_tagging", reference):
+            asked_at = time.monotonic()
             answer: Any = self.connect().get_object_tagging(**_named(reference))
-        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+            self._refusals["get_object_tagging"].record_served(reference, asked_at)
+            return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     def _read(self, body: Any, size_bytes: int, reference: ImageReference) -> bytes:
         """All of the body, unless its size is outside the limits."""
@@ -151,50 +180,93 @@ class ObjectStore:
         return data
 
     @contextmanager
-    def _explaining(self, what: str, reference: ImageReference, needed: str) -> Iterator[None]:
+    def _explaining(self, operation: str, reference: ImageReference) -> Iterator[None]:
         """Turn what boto3 raises into an error by what to do next.
 
         Args:
-            what: What is asked for: ``_READ`` or ``_TAGS``.
-            reference: What is asked about.
-            needed: The permissions that the call takes.
+            operation: The client's method that is called.
+            reference: What it is asked about.
         """
         try:
             yield
         except ClientError as error:
-            if _code(error) in _FORBIDDEN and self._others_readable(what, reference):
-                # Asked again after the other, lest the refusal of all ended between the two.
-                if self._may(what, reference):
-                    raise RetriableError(f"S3 refused {reference.uri}, and now does not") from error
-                raise InvalidImageError(
-                    f"S3 refuses {reference.uri}, and lets the worker read other objects: the "
-                    f"object's policy, owner or key keeps it out ({needed} are needed)",
-                    code="access_denied",
-                    retryable=True,
-                ) from error
-            raise _explain(error, reference, needed) from error
+            explained = _explain(error, reference)
+            if explained is None:
+                explained = self._explain_refusal(error, operation, reference)
+            raise explained from error
         except _WITHOUT_CREDENTIALS as error:
             raise DetectorNotReadyError(f"cannot read from S3: {error}") from error
-        except (BotoCoreError, OSError) as error:
-            raise RetriableError(f"S3 did not answer for {reference.uri}: {error}") from error
-        self._readable[what] = reference
+        except DetectorError:
+            raise
+        except Exception as error:  # whatever boto3 or a source of credentials raises
+            raise RetriableError(
+                f"S3 did not answer for {reference.uri}: {format_error(error)}"
+            ) from error
 
-    def _others_readable(self, what: str, refused: ImageReference) -> bool:
-        """Whether S3 still lets us have what it let us have last: then one object is to blame."""
-        known = self._readable.get(what)
-        return known is not None and known != refused and self._may(what, known)
+    def _explain_refusal(
+        self, error: ClientError, operation: str, reference: ImageReference
+    ) -> DetectorError:
+        """Tell an object that is refused alone from a worker that is refused all."""
+        if operation == "head_object":  # whose answer has no code
+            with suppress(BotoCoreError, OSError):
+                error = self._refusal("get_object", reference) or error
+            if explained := _explain(error, reference):
+                return explained
+        code, needed = _code(error), _NEEDED[operation]
+        verdict = self._refusals[operation].judge(
+            reference, partial(self._ask, operation), partial(self._neighbours, reference)
+        )
+        match verdict:
+            case Verdict.PASSED:
+                return RetriableError(f"S3 refused {reference.uri}, and now does not")
+            case Verdict.UNDECIDED:
+                return ObjectRefusedError(
+                    f"S3 refuses {reference.uri} ({code}): the worker needs {needed} on the bucket"
+                )
+        if code.startswith(_KMS):
+            return InvalidImageError(
+                f"S3 cannot use the KMS key of {reference.uri} ({code}), and serves other objects",
+                code="kms_key_unavailable",
+                retryable=True,
+            )
+        return InvalidImageError(
+            f"S3 refuses {reference.uri} ({code}), and lets the worker read other objects: the "
+            f"object's policy, owner or key keeps it out ({needed} are needed)",
+            code="access_denied",
+            retryable=True,
+        )
 
-    def _may(self, what: str, reference: ImageReference) -> bool:
-        """Whether S3 lets us have it now."""
+    def _ask(self, operation: str, reference: ImageReference) -> Reply:
+        """Ask S3 for an object, for comparison."""
         try:
-            if what == _TAGS:
-                self.connect().get_object_tagging(**_named(reference))
-            else:  # a byte of it, since HEAD does not ask the object's key
-                answer: Any = self.connect().get_object(**_named(reference), Range="bytes=0-0")
-                answer["Body"].close()
-        except (ClientError, BotoCoreError, OSError):
-            return False
-        return True
+            refusal = self._refusal(operation, reference)
+        except (BotoCoreError, OSError):
+            return Reply.UNKNOWN
+        if refusal is None:
+            return Reply.SERVED
+        code = _code(refusal)
+        refused = code in _REFUSED | _WITHOUT_RIGHTS or code.startswith(_KMS)
+        return Reply.REFUSED if refused else Reply.UNKNOWN
+
+    def _neighbours(self, reference: ImageReference) -> list[ImageReference]:
+        found = neighbours(self.connect(), reference.bucket, reference.key)
+        return [ImageReference(reference.bucket, key, etag=etag) for key, etag in found]
+
+    def _refusal(self, operation: str, reference: ImageReference) -> ClientError | None:
+        """Return S3's error about an object, of which a byte is read at most."""
+        named = _named(reference)
+        try:
+            match operation:
+                case "get_object":
+                    answer: Any = self.connect().get_object(**named, Range="bytes=0-0")
+                    answer["Body"].close()
+                case "head_object":
+                    self.connect().head_object(**named)
+                case _:
+                    self.connect().get_object_tagging(**named)
+        except ClientError as error:
+            return error
+        return None
 
 
 def _cut_off(body: Any) -> None:
@@ -213,8 +285,15 @@ def _named(reference: ImageReference) -> Any:
 
 
 def _check_etag(answer: Any, reference: ImageReference) -> None:
-    """Refuse what another upload put in the place of an unversioned object."""
+    """Refuse what another upload put in the place of an unversioned object.
+
+    Raises:
+        InvalidImageError: It was replaced.
+        RetriableError: There is no ETag, so it is not S3 that answered.
+    """
     etag = answer.get("ETag", "").strip('"')
+    if not etag:
+        raise RetriableError(f"S3 answered without an ETag for {reference.uri}")
     if reference.version_id is None and etag != reference.etag:
         raise InvalidImageError(
             f"{reference.uri} was overwritten: its ETag is now {etag}, "
@@ -228,13 +307,15 @@ def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _explain(error: ClientError, reference: ImageReference, needed: str) -> DetectorError:
-    """S3's error by what to do next."""
+def _explain(error: ClientError, reference: ImageReference) -> DetectorError | None:
+    """Return S3's error by what to do next; ``None`` if others must be compared with the object."""
     code = _code(error)
     if code == "NoSuchBucket":
         return InvalidImageError(
             f"the bucket {reference.bucket} does not exist", code="bucket_not_found", retryable=True
         )
+    if code == "404" and error.operation_name != "HeadObject":
+        return RetriableError(f"{reference.uri}: an answer with status 404 that is not S3's")
     if code in _NOT_FOUND:
         return InvalidImageError(
             f"{reference.uri} (version {reference.version}) does not exist",
@@ -247,8 +328,10 @@ def _explain(error: ClientError, reference: ImageReference, needed: str) -> Dete
             code="object_archived",
             retryable=True,
         )
-    if code in _REFUSED:
+    if code in _WITHOUT_RIGHTS:
         return DetectorNotReadyError(
-            f"S3 refuses {reference.uri} ({code}): the worker needs {needed} on the bucket"
+            f"S3 refuses {reference.uri} ({code}): it doesn't accept the worker's credentials"
         )
+    if code in _REFUSED or (code.startswith(_KMS) and not _KMS_PASSES.search(code)):
+        return None
     return RetriableError(f"S3 answered {code} for {reference.uri}")

@@ -3,24 +3,26 @@
 Pure: text in, values out. A message body comes in one of three forms, each perhaps inside an SNS
 notification (when the subscription has no raw delivery):
 
-- S3's own notification: ``{"Records": [...]}``, with form-encoded keys;
+- S3's own notification: ``{"Records": [...]}``, with form-encoded keys. Ceph's RADOS Gateway sends
+  the same with keys as they are, and sizes as text;
 - S3's test event, sent once when a notification is configured: it speaks of no object;
 - EventBridge's ``Object Created`` and ``Object Deleted``, with keys as they are.
 
 A record of the first form may hold a field of our own, ``retinue``: it asks for an image again, as
-``redrive/message.py`` writes it.
+``replay/message.py`` of ``retinue_cli`` writes it.
 
 Only the fields that are used are required, so newer event versions and S3's look-alikes work too.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
 from urllib.parse import unquote_plus
 
 from retinue_aws import read_json
+from retinue_history import NULL_VERSION
 from retinue_sdk import ImageReference, RetinueError
 
 from retinue_workers.work import ImageEvent, ObjectEvent, RemovalEvent
@@ -58,10 +60,13 @@ class ParsedBody:
             follows: a test event, restored or tagged objects, folders.
         problems: One sentence for each record that could not be understood, naming the field; after
             ``MAX_PROBLEMS`` of them one that counts the rest.
+        ignored: One sentence for each kind of event that is neither followed nor one of those that
+            S3 is known to send beside them. The sender may be set up wrongly.
     """
 
     events: tuple[ObjectEvent, ...] = ()
     problems: tuple[str, ...] = ()
+    ignored: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def images(self) -> list[ImageEvent]:
@@ -105,19 +110,22 @@ def parse(body: str) -> ParsedBody:
         )
     events: list[ObjectEvent] = []
     problems: list[str] = []
+    ignored: set[str] = set()
     for value, where in places:
         try:
             event = read(_Object.of(value, where))
         except MalformedEventError as error:
             problems.append(str(error))
         else:
-            if event is not None:
+            if isinstance(event, _Ignored):
+                ignored.add(event.reason)
+            elif event is not None:
                 events.append(event)
     if len(problems) > MAX_PROBLEMS:
         rest = len(problems) - MAX_PROBLEMS
         problems = [*problems[:MAX_PROBLEMS], f"{rest} more records could not be understood"]
     once = dict.fromkeys(events) if len(events) > 1 else events
-    return ParsedBody(tuple(once), tuple(problems))
+    return ParsedBody(tuple(once), tuple(problems), frozenset(ignored))
 
 
 def _unwrapped(body: str) -> Mapping[str, object]:
@@ -132,6 +140,12 @@ def _unwrapped(body: str) -> Mapping[str, object]:
             raise MalformedEventError(
                 f"{what} is not JSON ({error}); it begins with {_quoted(text)}"
             ) from error
+        if _is_pointer(message):
+            raise MalformedEventError(
+                f"{what} is a pointer of the SQS Extended Client Library: its text is in an object "
+                f"of its own, which workers don't fetch; send S3's events as they are; "
+                f"it begins with {_quoted(text)}"
+            )
         if not isinstance(message, dict):
             raise MalformedEventError(f"{what} must be a JSON object, not {_type(message)}")
         sns = message.get("Type")
@@ -150,14 +164,33 @@ def _unwrapped(body: str) -> Mapping[str, object]:
     raise MalformedEventError(f"the message is inside {_MAX_WRAPPINGS} SNS notifications or more")
 
 
-def _notified(record: "_Object") -> ObjectEvent | None:
+def _is_pointer(message: object) -> bool:
+    """Return whether it says where in S3 a message is that was too large for SQS or SNS."""
+    if isinstance(message, list) and len(message) == 2:  # Java's form: class and fields
+        message = message[1]
+    return isinstance(message, dict) and {"s3BucketName", "s3Key"} <= message.keys()
+
+
+class _Ignored(NamedTuple):
+    """A kind of event that nobody expects, and why it is ignored."""
+
+    reason: str
+
+
+def _notified(record: "_Object") -> ObjectEvent | _Ignored | None:
     """The event in a record of S3's own notification; ``None`` if it is of no concern."""
-    family, _, action = record.text("eventName").removeprefix("s3:").partition(":")
-    if family not in ("ObjectCreated", "ObjectRemoved", "LifecycleExpiration"):
+    name = record.text("eventName").removeprefix("s3:")
+    family, _, action = name.partition(":")
+    producer = record.fields.get("eventSource")
+    if producer == "s3.amazonaws.com":
+        return _OF_CLOUDTRAIL
+    if family in _UNFOLLOWED:
         return None
+    if family not in ("ObjectCreated", "ObjectRemoved", "LifecycleExpiration"):
+        return _Ignored(f"events of the type {_quoted(family)} are not followed")
     event = _event(
         record.child("s3"),
-        _NOTIFICATION,
+        _CEPH if producer == "ceph:s3" else _NOTIFICATION,
         created=family == "ObjectCreated",
         delete_marker=action == "DeleteMarkerCreated",
         event_time=record.time("eventTime"),
@@ -165,16 +198,23 @@ def _notified(record: "_Object") -> ObjectEvent | None:
     if isinstance(event, ImageEvent) and "retinue" in record.fields:
         asked = record.child("retinue")
         return replace(
-            event, replay_id=asked.optional_text("replayId"), detectors=asked.names("detectors")
+            event,
+            replay_id=asked.optional_text("replayId"),
+            detectors=asked.names("detectors"),
+            served_at=asked.time("servedAt") if "servedAt" in asked.fields else None,
         )
     return event
 
 
-def _bridged(record: "_Object") -> ObjectEvent | None:
+def _bridged(record: "_Object") -> ObjectEvent | _Ignored | None:
     """The event in a message of EventBridge; ``None`` if it is of no concern."""
     kind = record.text("detail-type")
-    if kind not in ("Object Created", "Object Deleted"):
+    if kind.endswith("via CloudTrail"):
+        return _OF_CLOUDTRAIL
+    if kind in _UNFOLLOWED_KINDS:
         return None
+    if kind not in ("Object Created", "Object Deleted"):
+        return _Ignored(f"EventBridge's events of the type {_quoted(kind)} are not followed")
     detail = record.child("detail")
     return _event(
         detail,
@@ -185,15 +225,52 @@ def _bridged(record: "_Object") -> ObjectEvent | None:
     )
 
 
+_OF_CLOUDTRAIL = _Ignored(
+    "CloudTrail's records of API calls are not followed, because they don't say which object "
+    "version was made: switch on the bucket's notifications to EventBridge, and match the types "
+    "Object Created and Object Deleted"
+)
+
+_UNFOLLOWED = frozenset(
+    {
+        "IntelligentTiering",
+        "LifecycleTransition",
+        "ObjectAcl",
+        "ObjectRestore",
+        "ObjectTagging",
+        "ReducedRedundancyLostObject",
+        "Replication",
+        "TestEvent",
+    }
+)
+"""What S3 also tells of, as the first part of ``eventName``."""
+
+_UNFOLLOWED_KINDS = frozenset(
+    {
+        "Object ACL Updated",
+        "Object Access Tier Changed",
+        "Object Restore Completed",
+        "Object Restore Expired",
+        "Object Restore Initiated",
+        "Object Storage Class Changed",
+        "Object Tags Added",
+        "Object Tags Deleted",
+    }
+)
+"""What S3 also tells of by EventBridge."""
+
+
 class _Spelling(NamedTuple):
-    """What the two forms of an event call the same things."""
+    """What the forms of an event call the same things, and how they write them."""
 
     version_id: str
     etag: str
     form_encoded: bool
+    size_as_text: bool = False
 
 
 _NOTIFICATION = _Spelling("versionId", "eTag", form_encoded=True)
+_CEPH = _Spelling("versionId", "eTag", form_encoded=False, size_as_text=True)
 _EVENT_BRIDGE = _Spelling("version-id", "etag", form_encoded=False)
 
 
@@ -210,8 +287,9 @@ def _event(
     s3_object = entity.child("object")
     key = s3_object.text("key", max_bytes=MAX_NAME_BYTES, form_encoded=spelling.form_encoded)
     version_id = s3_object.optional_text(spelling.version_id)
-    if version_id == "null":
-        # Versioning is suspended: the next upload overwrites this version under the same id.
+    if version_id == NULL_VERSION:
+        # Versioning is suspended, or was switched on later. The next upload without versioning
+        # overwrites this version under the same id.
         version_id = None
     sequencer = s3_object.optional_text("sequencer")
     if sequencer is not None and not _SEQUENCER.fullmatch(sequencer):
@@ -221,7 +299,7 @@ def _event(
         )
     if not created:
         return RemovalEvent(bucket, key, version_id, delete_marker, sequencer, event_time)
-    size_bytes = s3_object.size("size")
+    size_bytes = s3_object.size("size", as_text=spelling.size_as_text)
     if key.endswith("/") and size_bytes == 0:
         # What the S3 console makes for "Create folder". Nobody calls it an image, so a failed run
         # for an empty file would only be noise.
@@ -305,9 +383,11 @@ class _Object(NamedTuple):
                 f"{self.path(name)} must be an ISO 8601 time, not {_quoted(text)}"
             ) from error
 
-    def size(self, name: str) -> int | None:
-        """A number of bytes; ``None`` if it is absent or null."""
+    def size(self, name: str, *, as_text: bool) -> int | None:
+        """A number of bytes, perhaps written as text; ``None`` if it is absent, null or empty."""
         value = self.fields.get(name)
+        if as_text and isinstance(value, str):
+            value = int(value) if re.fullmatch(r"[0-9]{1,20}", value) else value or None
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool):

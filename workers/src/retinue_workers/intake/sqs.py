@@ -1,12 +1,13 @@
 """The SQS queue of a pool, awaited."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
+from retinue_aws import is_misconfigured
 from retinue_sdk import ConfigurationError
 
 from retinue_workers.work import Message
@@ -20,6 +21,8 @@ BATCH = 10
 """Most messages in one SQS call."""
 
 _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+
+_NO_ADDRESS = {"InvalidAddress", "AWS.SimpleQueueService.InvalidAddress"}
 
 
 class QueueUnavailableError(Exception):
@@ -101,7 +104,7 @@ class SqsQueue:
         """Read the queue's redrive policy.
 
         Raises:
-            ConfigurationError: There is no such queue.
+            ConfigurationError: There is no such queue, or AWS's configuration cannot be used.
             QueueUnavailableError: The queue does not answer now.
         """
         try:
@@ -110,16 +113,25 @@ class SqsQueue:
                 {"QueueUrl": self._url, "AttributeNames": ["RedrivePolicy"]},
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] in _GONE:
+            code = error.response["Error"]["Code"]
+            if code in _GONE:
                 raise ConfigurationError(
                     f"RETINUE_QUEUE_URL names a queue that does not exist: {self._url}"
                 ) from error
+            if code in _NO_ADDRESS:
+                raise ConfigurationError(
+                    f"RETINUE_QUEUE_URL is not the URL of a queue in this region: {self._url}"
+                ) from error
             raise QueueUnavailableError(f"cannot read {self._url}: {error}") from error
-        except (BotoCoreError, ResponseParserError, ValueError) as error:
-            # ValueError: not a URL at all
+        except BotoCoreError as error:
+            if is_misconfigured(error):
+                raise ConfigurationError(f"cannot read {self._url}: {error}") from error
             raise QueueUnavailableError(f"cannot read {self._url}: {error}") from error
-        policy = (answer.body.get("Attributes") or {}).get("RedrivePolicy")
-        self._max_receive_count = int(json.loads(policy)["maxReceiveCount"]) if policy else None
+        try:
+            policy = (answer.body.get("Attributes") or {}).get("RedrivePolicy")
+            self._max_receive_count = int(json.loads(policy)["maxReceiveCount"]) if policy else None
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise QueueUnavailableError(f"{self._url}: unreadable answer: {answer.body}") from error
 
     async def close(self) -> None:
         """Close the connections."""
@@ -139,9 +151,17 @@ class SqsQueue:
                     "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SentTimestamp"],
                 },
             )
-        except (BotoCoreError, ClientError, ResponseParserError) as error:
+        except (BotoCoreError, ClientError) as error:
             raise QueueUnavailableError(f"cannot receive from {self._url}: {error}") from error
-        return [_message(message) for message in answer.body.get("Messages") or ()]
+        received = answer.body.get("Messages", None if answer.body else [])
+        if not isinstance(received, list):
+            raise QueueUnavailableError(f"{self._url}: unreadable answer to a receive")
+        messages = [message for one in received if (message := _message(one)) is not None]
+        if received and not messages:
+            raise QueueUnavailableError(f"{self._url}: unreadable messages: {received[0]}")
+        if len(messages) < len(received):  # SQS shows the others again
+            log.error("messages_unreadable", number=len(received) - len(messages))
+        return messages
 
     async def delete(self, messages: Sequence[Message]) -> None:
         """Delete messages, ten a call."""
@@ -182,30 +202,78 @@ class SqsQueue:
             except ClientError as error:  # perhaps throttled: the next call may be let through
                 failed += batch
                 reason = str(error)
-            except (BotoCoreError, ResponseParserError) as error:
+            except BotoCoreError as error:
                 # No answer: another call would only take as long.
                 failed += messages[start:]
                 reason = str(error)
                 break
             else:
-                for entry in answer.body.get("Failed") or ():
-                    problem = f"{entry['Code']} {entry.get('Message', '')}".strip()
-                    if entry.get("SenderFault"):  # the receipt handle has expired for good
-                        log.info("receipt_expired", reason=problem)
+                for refused in refused_entries(answer.body, len(batch)):
+                    if refused.is_final:  # the receipt handle has expired for good
+                        log.info("receipt_expired", reason=refused.reason)
                     else:
-                        failed.append(batch[int(entry["Id"])])
-                        reason = problem
+                        failed.append(batch[refused.index])
+                        reason = refused.reason
         if failed:
             raise QueueUnavailableError(f"{complaint}: {reason}", failed)
 
 
-def _message(received: Mapping[str, Any]) -> Message:
-    attributes = received["Attributes"]
-    sent_ms = attributes.get("SentTimestamp")
-    return Message(
-        message_id=received["MessageId"],
-        receipt_handle=received["ReceiptHandle"],
-        body=received["Body"],
-        receive_count=int(attributes["ApproximateReceiveCount"]),
-        sent_at=None if sent_ms is None else int(sent_ms) / 1_000,
-    )
+@dataclass(frozen=True, slots=True)
+class RefusedEntry:
+    """An entry of a batch that SQS didn't carry out.
+
+    Attributes:
+        index: Its place in the batch; also its id.
+        reason: Why.
+        is_final: Whether SQS says that it will never do it.
+    """
+
+    index: int
+    reason: str
+    is_final: bool
+
+
+def refused_entries(answer: Mapping[str, Any], size: int) -> list[RefusedEntry]:
+    """Return the entries of a batch that SQS doesn't confirm, in their order.
+
+    Args:
+        answer: SQS's answer to a batch whose ids are its entries' places.
+        size: How many entries the batch has.
+    """
+    done = {index for index, _ in _by_index(answer.get("Successful"))}
+    failed = dict(_by_index(answer.get("Failed")))
+    return [
+        RefusedEntry(
+            index,
+            f"{entry.get('Code')} {entry.get('Message', '')}".strip()
+            if (entry := failed.get(index))
+            else "SQS does not confirm it",
+            is_final=bool(entry and entry.get("SenderFault")),
+        )
+        for index in range(size)
+        if index not in done
+    ]
+
+
+def _by_index(entries: object) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and str(entry.get("Id")).isdecimal():
+            yield int(entry["Id"]), entry
+
+
+def _message(received: Any) -> Message | None:
+    """Return a message, or ``None`` if it isn't one."""
+    try:
+        attributes = received["Attributes"]
+        sent_ms = attributes.get("SentTimestamp")
+        message = Message(
+            message_id=received["MessageId"],
+            receipt_handle=received["ReceiptHandle"],
+            body=received["Body"],
+            receive_count=int(attributes["ApproximateReceiveCount"]),
+            sent_at=None if sent_ms is None else int(sent_ms) / 1_000,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    texts = (message.message_id, message.receipt_handle, message.body)
+    return message if all(isinstance(text, str) for text in texts) else None

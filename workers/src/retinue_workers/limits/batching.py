@@ -12,6 +12,8 @@ ResultT = TypeVar("ResultT")
 class Batcher(Generic[ItemT, ResultT]):
     """Collects items while calls are under way, and makes one call for those that wait.
 
+    An item that makes a call fail, fails alone.
+
     Args:
         call: Takes the items and returns for each, in order, its result or the exception to raise.
         limit: Most items in one call.
@@ -39,7 +41,7 @@ class Batcher(Generic[ItemT, ResultT]):
         """Have ``item`` be part of a call, and return its result.
 
         Raises:
-            Exception: What the call returned for the item, or raised.
+            Exception: What the call returned for the item, or raised for it alone.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[ResultT] = loop.create_future()
@@ -70,11 +72,7 @@ class Batcher(Generic[ItemT, ResultT]):
             self._start_calls()
 
     async def _run(self, batch: Sequence[tuple[ItemT, "asyncio.Future[ResultT]"]]) -> None:
-        results: Sequence[ResultT | Exception]
-        try:
-            results = await self._call([item for item, _ in batch])
-        except Exception as error:  # noqa: BLE001 - raised where the items come from
-            results = [error] * len(batch)
+        results = await self._results([item for item, _ in batch])
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():  # cancelled meanwhile
                 continue
@@ -82,3 +80,12 @@ class Batcher(Generic[ItemT, ResultT]):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+    async def _results(self, items: Sequence[ItemT]) -> Sequence[ResultT | Exception]:
+        """Call for the items together and, if that fails, for each by itself."""
+        try:
+            return await self._call(items)
+        except Exception as error:  # noqa: BLE001 - raised where the items come from
+            if len(items) == 1:
+                return [error]
+        return [result for item in items for result in await self._results([item])]

@@ -1,38 +1,59 @@
 """The receive gate: no message is received while something is broken for every image."""
 
 import asyncio
+import time
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+PROBE_SECONDS = 5.0
+"""How long a gate that lets probes pass waits between two receives."""
 
 
 class ReceiveGate:
     """Open while all is well; closed, with the reasons, while anything the pool needs is away.
 
     Each part of the worker closes the gate for a cause of its own (``history``, ``detector NAME``)
-    and opens it for that cause later. Messages are received while no cause is left.
+    and opens it for that cause later. Messages are received while no cause is left. If each cause
+    may be the fault of single images, a receive passes every ``PROBE_SECONDS``: other images show
+    whose fault it is.
     """
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
-        self._opened = asyncio.Event()
-        self._opened.set()
+        self._strict: set[str] = set()
+        self._changed = asyncio.Event()
+        self._probed_at = 0.0
 
-    def close(self, cause: str, reason: str) -> None:
-        """Pause receiving for ``cause``; a repeated reason is logged once."""
+    @property
+    def lets_probes_pass(self) -> bool:
+        """Whether it is closed for causes alone that may be the fault of single images."""
+        return bool(self._reasons) and not self._strict
+
+    def close(self, cause: str, reason: str, *, probe: bool = False) -> None:
+        """Pause receiving for ``cause``; a repeated reason is logged once.
+
+        Args:
+            cause: What is broken.
+            reason: Why, for people.
+            probe: Whether it may be the fault of single images.
+        """
+        if not probe and cause not in self._strict:
+            self._strict.add(cause)
+            self._wake()
         if self._reasons.get(cause) == reason:
             return
         self._reasons[cause] = reason
-        self._opened.clear()
+        self._wake()
         log.error("receiving_paused", cause=cause, reason=reason)
 
     def open(self, cause: str) -> None:
         """Remove ``cause``; does nothing if the gate is not closed for it."""
         if self._reasons.pop(cause, None) is None:
             return
-        if not self._reasons:
-            self._opened.set()
+        self._strict.discard(cause)
+        self._wake()
         log.info("fault_cleared", cause=cause, receiving=not self._reasons)
 
     def reasons(self) -> dict[str, str]:
@@ -41,4 +62,20 @@ class ReceiveGate:
 
     async def wait_open(self) -> None:
         """Wait until messages may be received."""
-        await self._opened.wait()
+        while self._reasons:
+            wait_seconds = None
+            if self.lets_probes_pass:
+                wait_seconds = self._probed_at + PROBE_SECONDS - time.monotonic()
+                if wait_seconds <= 0:
+                    break
+            try:
+                async with asyncio.timeout(wait_seconds):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+        self._probed_at = time.monotonic()
+
+    def _wake(self) -> None:
+        """Let what waits look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -9,6 +9,7 @@ import structlog
 
 from retinue_workers.limits.backoff import backoff_seconds
 from retinue_workers.limits.receive_gate import ReceiveGate
+from retinue_workers.limits.threads import NoThreadError
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,7 @@ async def retry_until_available(
 
     Args:
         ask: Makes one try.
-        unavailable: The errors after which it is asked again.
+        unavailable: The errors after which it is asked again; so it is if no thread can be started.
         event: What a failure is called in the log.
         gate: Closed for ``cause`` while there is no answer.
         cause: The gate's cause.
@@ -37,10 +38,12 @@ async def retry_until_available(
     Raises:
         Exception: Any other error of ``ask``.
     """
+    kinds = unavailable if isinstance(unavailable, tuple) else (unavailable,)
+    expected: tuple[type[Exception], ...] = (NoThreadError, *kinds)
     for failures in count(1):
         try:
             answer = await ask()
-        except unavailable as error:
+        except expected as error:
             wait_seconds = backoff_seconds(failures - 1)
             log.warning(event, reason=str(error), next_try_seconds=round(wait_seconds, 1))
             if gate is not None and failures >= failures_before_closing:

@@ -12,6 +12,10 @@ from retinue_sdk.errors import format_error
 ResultT = TypeVar("ResultT")
 
 
+class NoThreadError(RuntimeError):
+    """No thread can be started just now."""
+
+
 class DaemonThreads:
     """Runs blocking functions, each on a thread of its own, and reuses the threads.
 
@@ -34,6 +38,7 @@ class DaemonThreads:
         """Call ``function`` on a thread and return its result.
 
         Raises:
+            NoThreadError: The system lets no more threads start.
             Exception: What the function raised; a ``BaseException`` such as ``SystemExit``, and
                 ``StopIteration``, as a ``RuntimeError``: they would end the event loop or be lost.
         """
@@ -65,7 +70,11 @@ class _DaemonThread:
 
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        Thread(target=self._work, name=f"retinue-{name}", daemon=True).start()
+        thread = Thread(target=self._work, name=f"retinue-{name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise NoThreadError(str(error)) from error
 
     def start(
         self, function: Callable[..., ResultT], arguments: tuple[Any, ...]

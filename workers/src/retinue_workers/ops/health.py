@@ -31,6 +31,7 @@ class Liveness:
         limit_seconds: How long it may take to make progress.
         gate: Says why nothing is received.
         clock: The time in seconds.
+        standstill: Returns a line if messages have waited for long, or nothing.
     """
 
     def __init__(
@@ -38,7 +39,9 @@ class Liveness:
         limit_seconds: float,
         gate: "ReceiveGate",
         clock: Callable[[], float] = time.monotonic,
+        standstill: Callable[[], str] = lambda: "",
     ) -> None:
+        self._standstill = standstill
         self._limit_seconds = limit_seconds
         self._gate = gate
         self._clock = clock
@@ -53,7 +56,8 @@ class Liveness:
         reasons = self._gate.reasons()
         if reasons:
             self.record_progress()  # once the cause is gone, the time starts again
-            return True, "; ".join(f"waiting for {cause}: {why}" for cause, why in reasons.items())
+            lines = [f"waiting for {cause}: {why}" for cause, why in reasons.items()]
+            return True, "; ".join([*filter(None, [self._standstill()]), *lines])
         still = self._clock() - self._last
         if still > self._limit_seconds:
             return False, f"unhealthy: nothing received or committed for {still:.0f} s"

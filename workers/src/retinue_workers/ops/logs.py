@@ -26,7 +26,7 @@ class _Forgiving:
 _LOST = suppress(OSError, ValueError)  # one for all: it holds nothing
 
 
-_TALKATIVE = ("PIL", "boto3", "s3transfer", "sqlalchemy", "urllib3")
+_TALKATIVE = ("PIL", "boto3", "s3transfer", "urllib3")
 """Libraries that log data or every call at ``debug``."""
 
 
@@ -49,10 +49,8 @@ def configure(
         )
     )
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
     ]
     if log_format == "json":
         shared.append(structlog.processors.format_exc_info)
@@ -76,5 +74,5 @@ def configure(
     logging.captureWarnings(capture=True)  # a warning is a line of the log like any other
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(level, logging.INFO))
-    for name in ("alembic", "botocore"):
+    for name in ("alembic", "botocore", "sqlalchemy"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))

@@ -30,12 +30,19 @@ class Metrics:
     Args:
         in_flight: Tells how many messages are received and not yet deleted.
         pause_reasons: Returns how many causes keep the receive gate closed.
+        standstill_seconds: Returns how long messages have waited without one being done.
 
     Attributes:
         registry: All of them, as exporters read them.
     """
 
-    def __init__(self, *, in_flight: Callable[[], int], pause_reasons: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        in_flight: Callable[[], int],
+        pause_reasons: Callable[[], int],
+        standstill_seconds: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.registry = registry = CollectorRegistry()
         self._known: dict[tuple[object, tuple[str, ...]], object] = {}
         self._received = Counter(
@@ -85,6 +92,11 @@ class Metrics:
             "How many causes keep the worker from receiving; 0 if it receives",
             registry=registry,
         ).set_function(pause_reasons)
+        Gauge(
+            "retinue_standstill_seconds",
+            "How long messages have waited without one being done; 0 if none waits",
+            registry=registry,
+        ).set_function(standstill_seconds)
 
     def received(self, messages: Sequence[Message], now: float) -> None:
         """Count a receive, with messages or without.

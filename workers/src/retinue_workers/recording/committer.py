@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import structlog
 from retinue_history import History, HistoryUnavailableError, RunRecord, TaskKey
@@ -70,20 +69,36 @@ class Committer:
     async def _commit(
         self, deliveries: Sequence[Delivery]
     ) -> Sequence[Mapping[int, RunRecord] | Exception]:
-        """Commit a group; if one delivery of it cannot be recorded, each in turn by itself."""
-        try:
-            recorded = await retry_until_available(
-                partial(self._write, deliveries),
-                unavailable=HistoryUnavailableError,
-                event="history_unavailable",
-                gate=self._gate,
-                cause="history",
-            )
-        except Exception as error:  # noqa: BLE001 - raised where the delivery comes from
-            if len(deliveries) == 1:
-                return [error]
-            return [one for each in deliveries for one in await self._commit([each])]
-        return [_new_runs(delivery, recorded) for delivery in deliveries]
+        """Commit a group in one transaction, and after an error in ever smaller ones.
+
+        The group may have been too much for the time limit, or one delivery of it may be to blame.
+        """
+        results: list[Mapping[int, RunRecord] | Exception] = []
+        size = len(deliveries)
+
+        async def write() -> Sequence[Mapping[int, RunRecord]]:
+            nonlocal size
+            part = deliveries[len(results) :][: max(size, 1)]
+            try:
+                recorded = await self._write(part)
+            except Exception:
+                size = len(part) // 2  # 0: it can't be cut any more
+                raise
+            return [_new_runs(delivery, recorded) for delivery in part]
+
+        while len(results) < len(deliveries):
+            try:
+                results += await retry_until_available(
+                    write,
+                    unavailable=HistoryUnavailableError,
+                    event="history_unavailable",
+                    gate=self._gate,
+                    cause="history",
+                )
+            except Exception as error:  # noqa: BLE001 - raised where the delivery comes from
+                if size == 0:
+                    results.append(error)
+        return results
 
     async def _write(self, deliveries: Sequence[Delivery]) -> dict[TaskKey, int]:
         """Write a group in one transaction, and return the ids of the runs that are new."""

@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-from botocore.exceptions import BotoCoreError, NoRegionError
-from retinue_aws import new_session
+from retinue_aws import find_credentials, new_session
 from retinue_history import HistoryUnavailableError
 from retinue_history.db.connections import connection_parameters
 from retinue_sdk import ConfigurationError
+
+from retinue_workers.intake.clients import aws_configuration
 
 if TYPE_CHECKING:
     from retinue_workers.settings.settings import Settings
@@ -33,7 +35,8 @@ def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
         The source; none where the URL, or libpq's own variables, hold the password.
 
     Raises:
-        ConfigurationError: IAM is wanted, and the URL or AWS's configuration does not allow it.
+        ConfigurationError: IAM is wanted, and the URL does not allow it. The source raises it if
+            AWS's configuration does not, and HistoryUnavailableError if there are no credentials.
     """
     if settings.database_auth == "password":
         return None
@@ -42,24 +45,31 @@ def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
     except ValueError as error:
         raise ConfigurationError(f"RETINUE_DATABASE_URL: {error}") from error
     _check(parameters)
-    try:
-        # ECS sets AWS_REGION, as every other SDK reads it; botocore knows AWS_DEFAULT_REGION alone.
-        client = cast("Any", new_session(os.environ.get("AWS_REGION")).create_client("rds"))
-    except NoRegionError as error:
-        raise ConfigurationError("no AWS region is set: set AWS_REGION") from error
-    except (BotoCoreError, ValueError) as error:
-        raise ConfigurationError(f"the AWS configuration cannot be used: {error}") from error
+    made: list[Any] = []
+    making = Lock()
+
+    def client() -> Any:
+        with making, aws_configuration():
+            if not made:
+                # ECS sets AWS_REGION, as every other SDK reads it; botocore knows
+                # AWS_DEFAULT_REGION alone.
+                session = new_session(os.environ.get("AWS_REGION"))
+                find_credentials(session)
+                made.append(cast("Any", session).create_client("rds"))
+            return made[0]
 
     def token() -> str:
         try:
             return str(
-                client.generate_db_auth_token(
+                client().generate_db_auth_token(
                     DBHostname=parameters["host"],
                     Port=int(parameters.get("port", _PORT)),
                     DBUsername=parameters["user"],
                 )
             )
-        except BotoCoreError as error:  # no credentials just now; they may come back
+        except ConfigurationError:
+            raise
+        except Exception as error:  # no credentials just now; they may come back
             raise HistoryUnavailableError(
                 f"cannot sign in to the database by IAM: {error}"
             ) from error

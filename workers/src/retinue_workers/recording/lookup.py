@@ -56,6 +56,9 @@ class Lookup:
         """Return what is neither done already nor about an image erased on request.
 
         The history would not take runs about erased images, so no detector looks at them.
+
+        Raises:
+            HistoryDataError: The history can't hold one of the texts; other questions are answered.
         """
         return await self._questions.submit(wanted) if wanted else ()
 
@@ -74,9 +77,10 @@ class Lookup:
         ]
 
     def _done_and_erased(self, wanted: Sequence[Wanted]) -> tuple[set[RunKey], set[UUID]]:
-        done = self._history.done([(one.key, one.event_id) for one in wanted])
-        left = {id(one.image): one.image for one in wanted if one.key not in done}
-        return done, self._history.erased(left.values()) if left else set()
+        images = {id(one.image): one.image for one in wanted}
+        return self._history.done_and_erased(
+            [(one.key, one.event_id) for one in wanted], images.values()
+        )
 
     async def _ask(self, question: "partial[AnswerT]") -> AnswerT:
         return await retry_until_available(

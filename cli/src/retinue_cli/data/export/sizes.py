@@ -1,8 +1,10 @@
 """How large an image is, where the history does not know."""
 
 from collections.abc import Callable
-from io import BytesIO
 from typing import TYPE_CHECKING, TypeAlias
+
+from retinue_sdk import ImageLimits, InvalidImageError
+from retinue_sdk.limits import MAX_PX
 
 from retinue_cli.data.export.images import SelectedImage
 
@@ -15,9 +17,6 @@ SizePx: TypeAlias = tuple[int, int]
 HEADER_BYTES = 256 * 1024
 """How much of an object is fetched. A JPEG tells its size after its EXIF data, which is at most
 64 KiB, and colour profiles and previews that follow in segments of at most 64 KiB each."""
-
-_TURNED = {5, 6, 7, 8}
-"""EXIF orientations that are displayed with width and height exchanged."""
 
 
 class Sizes:
@@ -66,17 +65,9 @@ def read_from_s3(client: "S3Client", image: SelectedImage) -> SizePx | None:
 
 def size_of(header: bytes) -> SizePx | None:
     """The size of the image that begins with these bytes, as displayed; none if they do not say."""
-    from PIL import ExifTags
-    from PIL import Image as PillowImage
-    from retinue_sdk.decode import FORMATS
+    from retinue_sdk.decode import measure
 
     try:
-        with PillowImage.open(BytesIO(header), formats=FORMATS) as file:
-            width, height = file.size
-            try:
-                turned = file.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
-            except Exception:  # noqa: BLE001 - as when decoding: damaged metadata count for nothing
-                turned = False
-    except Exception:  # noqa: BLE001 - decoders meet hostile files and raise whatever they like
+        return measure(header, ImageLimits(max_px=2 * MAX_PX))
+    except InvalidImageError:
         return None
-    return (height, width) if turned else (width, height)

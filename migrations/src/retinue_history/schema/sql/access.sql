@@ -29,14 +29,16 @@ EXCEPTION WHEN insufficient_privilege THEN
 END $$;
 
 -- A worker's login must be a member: GRANT retinue_writer TO ….
-GRANT SELECT, INSERT, UPDATE ON images, removals, runs, detections TO retinue_writer;
+GRANT SELECT, INSERT, UPDATE ON images, removals TO retinue_writer;
+GRANT SELECT ON runs, detections TO retinue_writer;
+GRANT EXECUTE ON FUNCTION record_runs TO retinue_writer;
 GRANT SELECT, INSERT ON detector_configurations TO retinue_writer;
-GRANT USAGE ON SEQUENCE
-    removals_removal_id_seq, runs_run_id_seq, detections_detection_id_seq TO retinue_writer;
+GRANT USAGE ON SEQUENCE removals_removal_id_seq TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON quota_leases TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE ON quotas, monthly_spending, models, model_sessions TO retinue_writer;
 GRANT SELECT ON label_counts, labels, label_parents TO retinue_writer;
-GRANT EXECUTE ON FUNCTION find_erased_images(uuid[], text[], text[], timestamptz[])
+GRANT EXECUTE ON FUNCTION
+    find_erased_images(uuid[], text[], text[], timestamptz[]), void_misread_runs(text[], text[])
     TO retinue_writer;
 
 -- Analysts may read the tables too, but only the views are stable.

@@ -133,6 +133,7 @@ BEGIN
     -- The same bytes were uploaded again. The earlier upload must leave no trace.
     IF NEW.uploaded_at <= erased THEN
         NEW.uploaded_at := NEW.last_uploaded_at;
+        NEW.uploaded_ats := NULL;
     END IF;
     RETURN NEW;
 END $$;

@@ -1,4 +1,5 @@
--- Labels: their hierarchy, and the daily counts that triggers of detections keep.
+-- Labels: their hierarchy, and their daily counts. record_runs() counts what it inserts. Triggers count
+-- what is changed and deleted.
 
 CREATE FUNCTION label_is(ancestor text) RETURNS text[]
     -- A high cost makes the planner call it once for an index scan, not once for each row.
@@ -29,31 +30,22 @@ CREATE FUNCTION label_is(label text, ancestor text) RETURNS boolean
 COMMENT ON FUNCTION label_is(text, text) IS
     'Whether a label equals another or is a kind of it: WHERE label_is(label, ''Vehicle'')';
 
-CREATE FUNCTION label_parents_in(attributes jsonb) RETURNS SETOF text
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE ROWS 3
-    BEGIN ATOMIC
-        SELECT DISTINCT parent
-        FROM (
-            SELECT CASE jsonb_typeof(value)
-                WHEN 'object' THEN coalesce(value ->> 'Name', value ->> 'name')
-                WHEN 'string' THEN value #>> '{}'
-            END
-            FROM (
-                SELECT jsonb_path_query(attributes, '$.Parents[*]')
-                UNION ALL SELECT jsonb_path_query(attributes, '$.parents[*]')
-                UNION ALL SELECT jsonb_path_query(attributes, '$.ParentName')
-                UNION ALL SELECT jsonb_path_query(attributes, '$.supercategory')
-            ) AS everything (value)
-        ) AS names (parent)
-        WHERE octet_length(parent) BETWEEN 1 AND 500;
+CREATE FUNCTION named_parents(attributes jsonb) RETURNS jsonb
+    -- Neither strict nor immutable, so that the planner can inline it.
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE
+        WHEN attributes ?| ARRAY['Parents', 'parents', 'ParentName', 'supercategory']
+        THEN jsonb_build_array(
+            attributes -> 'Parents', attributes -> 'parents', attributes -> 'ParentName',
+            attributes -> 'supercategory'
+        )
     END;
 
-COMMENT ON FUNCTION label_parents_in(jsonb) IS
-    'The wider labels that a detection''s attributes name: Parents or parents (texts, or objects '
-    'with a Name), ParentName, supercategory';
+COMMENT ON FUNCTION named_parents(jsonb) IS
+    'The parts of a detection''s attributes that name wider labels; null if there are none';
 
 CREATE FUNCTION label_series(
-    kind text, label text, detector text, detector_version text, model_version text
+    kind text, label text, detector text, detector_version text, model_version text, parents jsonb
 ) RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     -- A digest, because five texts can be longer than an index entry. As a JSON array, two different
@@ -61,7 +53,9 @@ CREATE FUNCTION label_series(
     RETURN encode(
         substr(
             sha256(convert_to(
-                jsonb_build_array(kind, label, detector, detector_version, model_version)::text,
+                jsonb_build_array(
+                    kind, label, detector, detector_version, model_version, parents
+                )::text,
                 'UTF8'
             )),
             1, 16
@@ -69,94 +63,125 @@ CREATE FUNCTION label_series(
         'hex'
     )::uuid;
 
-COMMENT ON FUNCTION label_series(text, text, text, text, text) IS
-    'The key of what label_counts counts together: a digest of the five texts';
+COMMENT ON FUNCTION label_series(text, text, text, text, text, jsonb) IS
+    'The key of what label_counts counts together: a digest of five texts and of named_parents()';
 
--- The triggers run with the rights of the tables' owner: a writer can add detections, but can't change
--- a count. Each trigger handles all rows of a statement. Recognized texts are counted together,
--- without their content, because nearly every text is a label of its own.
+-- Recognized texts are counted together, without their content, because nearly every text is a label
+-- of its own. Rows are sorted before they are written, so that two transactions lock them in the same
+-- order and can't deadlock.
 
-CREATE FUNCTION count_added_labels() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    -- A plan made while runs is nearly empty must not scan all of it later.
-    SET enable_seqscan = off
+CREATE FUNCTION count_detections(
+    of_runs int[], started_ats timestamptz[], detectors text[], detector_versions text[],
+    model_versions text[], kinds text[], labels text[], confidences double precision[],
+    attributes jsonb[]
+) RETURNS void
+    LANGUAGE plpgsql
 AS $$
+#variable_conflict use_column
 DECLARE
-    stray boolean;
-    wider boolean;
     new_labels text[];
-    new_kinds text[];
 BEGIN
-    -- Sorted, so that two transactions lock the rows in the same order and can't deadlock.
-    WITH grouped AS MATERIALIZED (
-        SELECT
-            (added.detected_at AT TIME ZONE 'UTC')::date AS day, runs.detector,
-            runs.detector_version, runs.model_version, added.kind,
-            CASE WHEN added.kind = 'text' THEN '' ELSE added.label END AS label,
-            count(*) AS detections,
-            sum((added.confidence * 1000000)::bigint)::bigint AS confidence_ppm,
-            bool_or(added.attributes <> '{}'
-                AND added.attributes ?| ARRAY['Parents', 'parents', 'ParentName', 'supercategory']
-            ) AS wider
-        FROM added
-        LEFT JOIN LATERAL (
-            SELECT detector, detector_version, model_version FROM runs
-            WHERE runs.run_id = added.run_id AND runs.started_at = added.detected_at
-            LIMIT 1  -- makes it an index lookup for each row
-        ) AS runs ON true
-        GROUP BY 1, 2, 3, 4, 5, 6
-    ), counted AS (
+    WITH counted AS (
         INSERT INTO label_counts AS known (
             day, series, shard, detector, detector_version, model_version, kind, label,
             detections, confidence_ppm
         )
         SELECT
-            day, label_series(kind, label, detector, detector_version, model_version) AS series,
+            day, label_series(kind, label, detector, detector_version, model_version, parents)
+                AS series,
             pg_backend_pid() % 16, detector, detector_version, model_version, kind, label,
-            detections, confidence_ppm
-        FROM grouped
-        WHERE detector IS NOT NULL
-        ORDER BY 1, 2
+            count(*), sum(confidence_ppm)::bigint
+        FROM (
+            SELECT
+                (started_ats[of_runs[n]] AT TIME ZONE 'UTC')::date AS day,
+                detectors[of_runs[n]] AS detector,
+                detector_versions[of_runs[n]] AS detector_version,
+                model_versions[of_runs[n]] AS model_version,
+                kinds[n] AS kind,
+                CASE WHEN kinds[n] = 'text' THEN '' ELSE labels[n] END AS label,
+                named_parents(attributes[n]) AS parents,
+                (confidences[n] * 1000000)::bigint AS confidence_ppm
+            FROM generate_series(1, cardinality(of_runs)) AS n
+            WHERE of_runs[n] IS NOT NULL
+        ) AS added
+        GROUP BY day, detector, detector_version, model_version, kind, label, parents
+        ORDER BY day, series
         ON CONFLICT (day, series, shard) DO UPDATE SET
             detections = known.detections + excluded.detections,
             confidence_ppm = known.confidence_ppm + excluded.confidence_ppm
-        -- An inserted row has no xmax, an updated one has. Only an inserted row can have a new label.
-        RETURNING kind, label, known.xmax = 0
-            AND kind <> 'text' AND octet_length(label) + octet_length(kind) <= 1000 AS is_new
-    ), learned AS (
-        SELECT array_agg(label) AS labels, array_agg(kind) AS kinds FROM counted WHERE is_new
-    ), checked AS (
-        SELECT bool_or(detector IS NULL) AS stray, bool_or(grouped.wider) AS wider FROM grouped
+        -- An inserted row has no xmax, an updated one has. Only an inserted row can have a new label,
+        -- or a label with new parents.
+        RETURNING label, known.xmax = 0 AND kind <> 'text' AND octet_length(label) <= 1000 AS is_new
     )
-    SELECT checked.stray, checked.wider, learned.labels, learned.kinds
-    INTO stray, wider, new_labels, new_kinds
-    FROM checked, learned;
-    IF stray THEN
+    SELECT array_agg(label) INTO new_labels FROM counted WHERE is_new;
+    IF new_labels IS NULL THEN
+        RETURN;  -- the usual case
+    END IF;
+
+    INSERT INTO labels (label, kind)
+    SELECT DISTINCT labels[n] AS label, kinds[n] AS kind
+    FROM generate_series(1, cardinality(of_runs)) AS n
+    WHERE of_runs[n] IS NOT NULL AND kinds[n] <> 'text' AND labels[n] = ANY (new_labels)
+        AND octet_length(labels[n]) + octet_length(kinds[n]) <= 1000
+    ORDER BY label, kind
+    ON CONFLICT DO NOTHING;
+
+    INSERT INTO label_parents (label, parent)
+    SELECT DISTINCT label, parent
+    FROM (
+        SELECT labels[n] AS label, CASE jsonb_typeof(named)
+            WHEN 'object' THEN coalesce(named ->> 'Name', named ->> 'name')
+            WHEN 'string' THEN named #>> '{}'
+        END AS parent
+        FROM generate_series(1, cardinality(of_runs)) AS n
+        CROSS JOIN LATERAL jsonb_path_query(named_parents(attributes[n]), '$[*][*]') AS named
+        WHERE of_runs[n] IS NOT NULL AND kinds[n] <> 'text' AND labels[n] = ANY (new_labels)
+    ) AS wider
+    WHERE octet_length(parent) BETWEEN 1 AND 500
+    ORDER BY label, parent
+    ON CONFLICT DO NOTHING;
+END $$;
+
+COMMENT ON FUNCTION count_detections(
+    int[], timestamptz[], text[], text[], text[], text[], text[], double precision[], jsonb[]
+) IS
+    'Adds detections to label_counts, and their labels to labels and label_parents. of_runs are '
+    'positions of runs, from 1; a detection with null is left out. Parents are what attributes name: '
+    'Parents or parents (texts, or objects with a Name), ParentName, supercategory';
+
+-- The triggers run with the rights of the tables' owner, because others can't change a count. Each
+-- handles all rows of a statement.
+
+CREATE FUNCTION count_updated_labels() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM added
+        LEFT JOIN runs ON runs.run_id = added.run_id AND runs.started_at = added.detected_at
+        WHERE runs.run_id IS NULL
+    ) THEN
         RAISE EXCEPTION 'detected_at of a detection differs from started_at of its run'
             USING ERRCODE = 'check_violation',
             HINT = 'Views look up a run''s detections by both.';
     END IF;
-    IF new_labels IS NOT NULL THEN
-        INSERT INTO labels (label, kind)
-        SELECT DISTINCT label, kind
-        FROM unnest(new_labels, new_kinds) AS new (label, kind)
-        ORDER BY label, kind
-        ON CONFLICT DO NOTHING;
-    END IF;
-    IF wider THEN
-        INSERT INTO label_parents (label, parent)
-        SELECT DISTINCT label, parent
-        FROM added, label_parents_in(attributes) AS parent
-        WHERE attributes ?| ARRAY['Parents', 'parents', 'ParentName', 'supercategory']
-            AND octet_length(label) <= 1000
-        ORDER BY label, parent
-        ON CONFLICT DO NOTHING;
-    END IF;
+    PERFORM count_detections(
+        array_agg(number), array_agg(started_at), array_agg(detector), array_agg(detector_version),
+        array_agg(model_version), array_agg(kind), array_agg(label), array_agg(confidence),
+        array_agg(attributes)
+    )
+    FROM (
+        SELECT
+            row_number() OVER ()::int AS number, runs.started_at, detector, detector_version,
+            model_version, kind, label, confidence, attributes
+        FROM added JOIN runs ON runs.run_id = added.run_id
+    ) AS numbered
+    HAVING count(*) > 0;
     RETURN NULL;
 END $$;
 
-COMMENT ON FUNCTION count_added_labels() IS
-    'Adds detections to label_counts, and their labels to labels and label_parents';
+COMMENT ON FUNCTION count_updated_labels() IS
+    'Adds changed detections to label_counts, and their labels to labels and label_parents';
 
 CREATE FUNCTION count_removed_labels() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -168,7 +193,7 @@ BEGIN
         detections, confidence_ppm
     )
     SELECT
-        day, label_series(kind, label, detector, detector_version, model_version) AS series,
+        day, label_series(kind, label, detector, detector_version, model_version, parents) AS series,
         pg_backend_pid() % 16, detector, detector_version, model_version, kind, label,
         -detections, -confidence_ppm
     FROM (
@@ -176,11 +201,12 @@ BEGIN
             (removed.detected_at AT TIME ZONE 'UTC')::date AS day, runs.detector,
             runs.detector_version, runs.model_version, removed.kind,
             CASE WHEN removed.kind = 'text' THEN '' ELSE removed.label END AS label,
+            named_parents(removed.attributes) AS parents,
             count(*) AS detections,
             sum((removed.confidence * 1000000)::bigint)::bigint AS confidence_ppm
         FROM removed
         JOIN runs ON runs.run_id = removed.run_id
-        GROUP BY 1, 2, 3, 4, 5, 6
+        GROUP BY 1, 2, 3, 4, 5, 6, 7
     ) AS grouped
     ORDER BY day, series
     ON CONFLICT (day, series, shard) DO UPDATE SET
@@ -232,7 +258,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY[
-        'count_added_labels', 'count_removed_labels', 'clear_label_counts',
+        'count_updated_labels', 'count_removed_labels', 'clear_label_counts',
         'delete_detections_of_run'
     ] LOOP
         EXECUTE format(
@@ -241,9 +267,6 @@ BEGIN
     END LOOP;
 END $$;
 
-CREATE TRIGGER count_added AFTER INSERT ON detections
-    REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION count_added_labels();
 CREATE TRIGGER count_removed AFTER DELETE ON detections
     REFERENCING OLD TABLE AS removed
     FOR EACH STATEMENT EXECUTE FUNCTION count_removed_labels();
@@ -252,7 +275,7 @@ CREATE TRIGGER count_updated_away AFTER UPDATE ON detections
     FOR EACH STATEMENT EXECUTE FUNCTION count_removed_labels();
 CREATE TRIGGER count_updated_to AFTER UPDATE ON detections
     REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION count_added_labels();
+    FOR EACH STATEMENT EXECUTE FUNCTION count_updated_labels();
 CREATE TRIGGER count_truncated AFTER TRUNCATE ON detections
     FOR EACH STATEMENT EXECUTE FUNCTION clear_label_counts();
 CREATE TRIGGER delete_detections BEFORE DELETE ON runs

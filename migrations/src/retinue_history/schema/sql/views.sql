@@ -184,7 +184,8 @@ SELECT
     images.uploaded_at,
     images.size_bytes,
     images.width_px,
-    images.height_px
+    images.height_px,
+    runs.truncated
 FROM runs
 JOIN images ON images.image_id = runs.image_id
 WHERE runs.outcome = 'succeeded'
@@ -428,8 +429,8 @@ BEGIN
             ('detector_version', 'The detector''s version'),
             ('fingerprint', 'Digest of the detector''s options and of the model they name'),
             ('model_version', 'The model''s version as the detector reports it'),
-            ('event_id', 'What caused the attempt: the S3 event''s sequencer, or the id of a '
-                'replay'),
+            ('event_id', 'What caused the attempt: the S3 event''s sequencer and time, or the id of '
+                'a replay'),
             ('error_code', 'Why it failed, for programs'),
             ('error_message', 'Why it failed, for people'),
             ('retryable', 'Whether another attempt at the same image can end differently'),
@@ -481,6 +482,8 @@ BEGIN
             ('matched_boxes', 'How many boxes match one to one with an IoU of 0.5 or more'),
             ('mean_iou', 'The mean IoU of the matched boxes; null if there are none'),
             ('found_by', 'both, only a, or only b'),
+            ('truncated', 'Whether the file ends before its picture does, and the detector looked at '
+                'what is there'),
             ('size_bytes', 'The object''s size in bytes; null if not known'),
             ('reason_code', 'Which condition did not hold, for programs'),
             ('reason', 'Which condition did not hold, for people'),

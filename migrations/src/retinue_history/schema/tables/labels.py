@@ -1,4 +1,4 @@
-"""The tables that triggers keep: daily label counts, known labels, and their hierarchy."""
+"""What is known of labels: daily counts, names, and their hierarchy."""
 
 from sqlalchemy import (
     BigInteger,
@@ -19,7 +19,7 @@ label_counts = Table(
     "label_counts",
     metadata,
     Column("day", Date, primary_key=True, comment="The day in UTC on which the runs started"),
-    Column("series", Uuid, primary_key=True, comment="label_series() of the five texts"),
+    Column("series", Uuid, primary_key=True, comment="label_series() of what is counted together"),
     Column(
         "shard",
         Integer,
@@ -51,8 +51,8 @@ label_counts = Table(
         comment="The sum of their confidences in millionths: integers add up exactly in any order",
     ),
     Index(None, "label", "day"),
-    comment="Detections counted by day and label, by triggers of detections; read it through "
-    "label_counts_daily",
+    comment="Detections counted by day and label, in the transactions that write them; read it "
+    "through label_counts_daily",
     postgresql_with={"fillfactor": 70},
 )
 

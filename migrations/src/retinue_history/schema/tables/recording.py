@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from retinue_history.schema.tables.base import metadata, timestamp
 
@@ -73,6 +73,12 @@ images = Table(
         "into an unversioned bucket",
     ),
     Column(
+        "uploaded_ats",
+        ARRAY(timestamp),
+        comment="Up to 100 times at which S3 created it; null if it has a version id, or was "
+        "created once",
+    ),
+    Column(
         "sequencer",
         Text,
         comment="The highest S3 sequencer seen for this image's creation, by sequencer_rank()",
@@ -89,6 +95,12 @@ images = Table(
         timestamp,
         comment="When the object was removed, or found missing; null while it exists. "
         "Follows from the removals, whatever order events arrive in",
+    ),
+    Column(
+        "served_at",
+        timestamp,
+        comment="When a listing last showed this version as the current one of its key; removals "
+        "until then do not count. Null if none did",
     ),
     CheckConstraint("image_id = image_id(bucket, key, version)", name="image_id"),
     CheckConstraint("version <> ''", name="version"),
@@ -110,7 +122,14 @@ removals = Table(
     Column(
         "version",
         Text,
-        comment="The version that is gone, as in images.version; null: all created before",
+        comment="The version that is gone, as in images.version, or the id of a delete marker that "
+        "is gone; the text null: what lay there without a version id. Null: a marker was put",
+    ),
+    Column(
+        "delete_marker",
+        Text,
+        comment="The version id of the delete marker that was put; the text null where versioning "
+        "is suspended. Its removal cancels it",
     ),
     Column(
         "sequencer",
@@ -132,7 +151,13 @@ removals = Table(
         comment="When this row was written",
     ),
     UniqueConstraint(
-        "bucket", "key", "version", "sequencer", "removed_at", postgresql_nulls_not_distinct=True
+        "bucket",
+        "key",
+        "version",
+        "delete_marker",
+        "sequencer",
+        "removed_at",
+        postgresql_nulls_not_distinct=True,
     ),
     comment="Every removal that S3 reported or a worker noticed, kept because it can arrive before "
     "the creation that it undoes",
@@ -160,7 +185,7 @@ runs = Table(
         "event_id",
         Text,
         nullable=False,
-        comment="What caused this attempt: the S3 event's sequencer, or the id of a replay. "
+        comment="What caused this attempt: the S3 event's sequencer and time, or a replay's id. "
         "A skip's ends with /skipped, so that it never blocks an attempt",
     ),
     Column(
@@ -200,6 +225,14 @@ runs = Table(
     Column("price_usd", Numeric, nullable=False, comment="What they cost, in US dollars"),
     Column("raw_response", JSONB, comment="The detector's unprocessed answer, where it is kept"),
     Column(
+        "truncated",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Whether the file ends before its picture does, and the detector looked at what is "
+        "there; false where nothing decoded it",
+    ),
+    Column(
         "recorded_at",
         timestamp,
         nullable=False,
@@ -216,6 +249,14 @@ runs = Table(
         "saved_usd",
         Numeric,
         comment="What one billed unit would have cost, in US dollars; null unless skipped",
+    ),
+    Column(
+        "read_by_key",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Whether the detector read the object by its key alone, so that it may have read "
+        "another upload. Such a success fails once the history knows that it may have",
     ),
     UniqueConstraint("image_id", "detector", "detector_version", "fingerprint", "event_id"),
     CheckConstraint("outcome IN ('succeeded', 'failed', 'skipped')", name="outcome"),

@@ -17,11 +17,13 @@ from retinue_sdk import (
     Findings,
     ImageReference,
     InvalidImageError,
+    ObjectRefusedError,
     RetriableError,
 )
 
 from retinue_workers.detectors.bill import billed_units
-from retinue_workers.detectors.errors import DetectorRaisedError
+from retinue_workers.detectors.errors import DetectorRaisedError, ShortageError
+from retinue_workers.detectors.shortage import is_shortage
 
 JsonMessage: TypeAlias = dict[str, Any]
 
@@ -125,12 +127,16 @@ def error_data(error: BaseException) -> JsonMessage:
     if isinstance(error, DetectorError):
         data["billed_units"] = str(billed_units(error))
     match error:
+        case _ if is_shortage(error):
+            data |= {"kind": "shortage", "message": f"{type(error).__name__}: {data['message']}"}
         case InvalidImageError():
             data |= {
                 "kind": "invalid_image",
                 "code": str(error.code),
                 "retryable": bool(error.retryable),
             }
+        case ObjectRefusedError():
+            data |= {"kind": "refused", "after": error.retry_after_seconds}
         case DetectorNotReadyError():
             data |= {"kind": "not_ready", "after": error.retry_after_seconds}
         case RetriableError():
@@ -157,6 +163,12 @@ def error_of(data: JsonMessage) -> Exception:
                 code=str(data["code"]),
                 retryable=bool(data["retryable"]),
                 billed_units=billed_units,
+            )
+        case "shortage":
+            return ShortageError(message)
+        case "refused":
+            return ObjectRefusedError(
+                message, retry_after_seconds=data["after"], billed_units=billed_units
             )
         case "not_ready":
             return DetectorNotReadyError(

@@ -67,7 +67,7 @@ class MetadataReader:
         """Return width and height as displayed, from the file's header."""
         from retinue_sdk.decode import measure  # NumPy and Pillow, which few workers need
 
-        async with self._prefetch.hold(image, Input.BYTES).loaded():
+        async with self._prefetch.hold(image, Input.BYTES):
             error = await self._prefetch.load(image, Input.BYTES)
             if error is not None:
                 raise error

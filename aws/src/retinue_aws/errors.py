@@ -1,0 +1,69 @@
+"""botocore's errors: those that only another configuration ends, and those that pass."""
+
+from typing import Any
+
+from botocore import exceptions as aws
+from botocore.session import Session
+
+_MISCONFIGURED = (
+    aws.BaseEndpointResolverError,
+    aws.ConfigNotFound,
+    aws.ConfigParseError,
+    aws.EndpointProviderError,
+    aws.InvalidChecksumConfigError,
+    aws.InvalidConfigError,
+    aws.InvalidDefaultsMode,
+    aws.InvalidEndpointConfigurationError,
+    aws.InvalidIMDSEndpointError,
+    aws.InvalidIMDSEndpointModeError,
+    aws.InvalidProxiesConfigError,
+    aws.InvalidRegionError,
+    aws.InvalidRetryConfigurationError,
+    aws.InvalidS3AddressingStyleError,
+    aws.InvalidS3UsEast1RegionalEndpointConfigError,
+    aws.InvalidSTSRegionalEndpointsConfigError,
+    aws.MissingDependencyException,
+    aws.ParamValidationError,
+    aws.PartialCredentialsError,
+    aws.ProfileNotFound,
+    aws.RefreshWithMFAUnsupportedError,
+    aws.UnknownCredentialError,
+    aws.UnknownServiceError,
+    aws.UnknownSignatureVersionError,
+    aws.UnsupportedS3ConfigurationError,
+    aws.UnsupportedSignatureVersionError,
+)
+
+
+def is_misconfigured(error: Exception) -> bool:
+    """Return whether an error stays until a variable, a profile or a setting is changed.
+
+    botocore raises a bare ``ValueError`` for a value that it can't use. Its subclasses are about
+    data, such as an endpoint's answer that isn't JSON.
+    """
+    return isinstance(error, _MISCONFIGURED) or type(error) is ValueError
+
+
+def find_credentials(session: Session) -> None:
+    """Have a session find its credentials, which its clients then share. It may ask the network.
+
+    botocore does this when the first client is made, and raises whatever goes wrong with an answer.
+    If nothing answers, its clients are made without credentials and never find any.
+
+    Raises:
+        NoCredentialsError: There are none now.
+        CredentialRetrievalError: What issues them doesn't answer, or not with credentials.
+        BotoCoreError: ``is_misconfigured`` says that they can never be found.
+        ValueError: The same.
+    """
+    untyped: Any = session
+    try:
+        credentials = untyped.get_credentials()
+    except Exception as error:  # an endpoint's or a process's answer can be anything
+        if is_misconfigured(error) or isinstance(error, aws.CredentialRetrievalError):
+            raise
+        raise aws.CredentialRetrievalError(
+            provider="session", error_msg=f"{type(error).__name__}: {error}"
+        ) from error
+    if credentials is None:
+        raise aws.NoCredentialsError

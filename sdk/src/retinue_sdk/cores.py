@@ -1,0 +1,69 @@
+"""How many cores this process may use."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+CGROUPS = Path("/sys/fs/cgroup")
+"""Where control groups are mounted."""
+
+MEMBERSHIP = Path("/proc/self/cgroup")
+"""Says which of them this process is in."""
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use; 1 or more.
+
+    These are the cores of its CPU affinity, and no more than the CPU quota of its control groups,
+    rounded up. ``os.cpu_count`` and ``os.process_cpu_count`` know no quota: a container with two
+    CPUs would start as many threads as its host has cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min([cores or 1, *map(math.ceil, _quotas())]))
+
+
+def _quotas() -> Iterator[float]:
+    """Iterate over the quotas of this process's control groups and those above, in CPUs."""
+    try:
+        lines = MEMBERSHIP.read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2) if line.count(":") >= 2 else ("", "-", "")
+        if not controllers:  # version 2
+            for folder in _folders(CGROUPS, path):
+                yield from _quota(*_words(folder / "cpu.max"))
+        elif "cpu" in controllers.split(","):
+            for mounted in (controllers, "cpu"):
+                for folder in _folders(CGROUPS / mounted, path):
+                    quota = _words(folder / "cpu.cfs_quota_us")
+                    yield from _quota(*quota, *_words(folder / "cpu.cfs_period_us"))
+
+
+def _folders(root: Path, path: str) -> Iterator[Path]:
+    """Iterate over a control group and those above.
+
+    In a container the path may be the host's, which isn't there; the root is the container's own.
+    """
+    inside = PurePosixPath(path.lstrip("/"))
+    for part in (inside, *inside.parents):
+        if ".." not in part.parts:
+            yield root / part
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8").split()
+    except (OSError, ValueError):
+        return []
+
+
+def _quota(*words: str) -> Iterator[float]:
+    """Yield a quota from the words for microseconds and their period, if there is one."""
+    try:
+        quota_us, period_us = map(int, words)
+        if quota_us > 0 and period_us > 0:
+            yield quota_us / period_us
+    except (ValueError, OverflowError):  # "max", or nothing
+        return

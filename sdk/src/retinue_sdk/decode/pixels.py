@@ -1,0 +1,289 @@
+"""Decoding and measuring images."""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, ImageFile, UnidentifiedImageError, _imaging
+from PIL import Image as PillowImage
+from PIL.GifImagePlugin import GifImageFile
+
+from retinue_sdk.decode import bmp, structure
+from retinue_sdk.errors import InvalidImageError
+from retinue_sdk.limits import ImageLimits
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Image formats that are decoded, as Pillow names them. Others are refused unread, among them EPS,
+whose decoder would start another program."""
+
+Pixels = npt.NDArray[np.uint8]
+"""Shape (height, width, 3), dtype uint8, C-contiguous: RGB, row 0 on top, as displayed."""
+
+_TO_UPRIGHT = {
+    2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PillowImage.Transpose.ROTATE_180,
+    4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PillowImage.Transpose.TRANSPOSE,
+    6: PillowImage.Transpose.ROTATE_270,
+    7: PillowImage.Transpose.TRANSVERSE,
+    8: PillowImage.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by its EXIF orientation; 1 is upright already."""
+
+_ON_ITS_SIDE = {5, 6, 7, 8}
+"""EXIF orientations that exchange width and height (Exif 2.3, tag 274)."""
+
+_FILLERS = (0, 0x55, 0xAA, 0x33, 0x0F, 0x08, 0x99, 0xE4)
+"""What a truncated file is continued with. Pixels that depend on it are missing. The first two do,
+but for some WebPs, whose decoder refuses what some continuations happen to mean."""
+
+
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing to standard error, where the log is; Pillow raises all the same."""
+    libraries = ctypes.CDLL(_imaging.__file__)  # and those that it is linked with
+    with suppress(AttributeError):  # Pillow was built without libtiff
+        libraries.TIFFSetErrorHandler(None)
+        libraries.TIFFSetWarningHandler(None)
+
+
+_silence_libtiff()
+
+
+def decode(data: bytes, limits: ImageLimits) -> Pixels:
+    """Decode an image file as a person would see it in a browser.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit samples are scaled to 8,
+    CMYK and palettes become RGB, and of an animation the first frame counts. Metadata and the
+    file's name and declared type play no part. A truncated file is decoded if more than half of its
+    picture is there, and the rest is white; see ``is_truncated``.
+
+    Args:
+        data: The whole file.
+        limits: Checked against the file's size and the size in its header.
+
+    Returns:
+        A read-only array of RGB pixels, see ``Pixels``.
+
+    Raises:
+        InvalidImageError: With the code ``empty_file``, ``too_many_bytes``, ``too_many_pixels``,
+            ``unsupported_format`` or ``corrupt_image``.
+    """
+    limits.check_bytes(len(data))
+    with _explaining(data, limits):
+        data = bmp.embedded(data)
+        if data.startswith(b"BM"):
+            pixels = bmp.decode(_checked_bmp(data, limits))
+        else:
+            # A truncated TIFF is refused, as by all who read it.
+            is_partial = structure.is_truncated(data) and not structure.is_tiff(data)
+            image = (_load_partly if is_partial else _load)(data, limits)
+            pixels = np.asarray(image)  # of a copy that Pillow makes anyway
+    pixels.setflags(write=False)
+    return pixels
+
+
+def measure(data: bytes, limits: ImageLimits) -> tuple[int, int]:
+    """Width and height as displayed, in pixels, from the file's header; nothing is decoded.
+
+    Args:
+        data: The whole file.
+        limits: Checked against the file's size and the size in its header.
+
+    Raises:
+        InvalidImageError: As ``decode`` raises it, except for damage behind the header.
+    """
+    limits.check_bytes(len(data))
+    with _explaining(data, limits):
+        data = bmp.embedded(data)
+        if data.startswith(b"BM"):
+            image = _checked_bmp(data, limits)
+            return image.width, image.height
+        with _opened(data, limits, with_pixels=False) as file:
+            width, height = file.size
+            return (height, width) if _orientation(file) in _ON_ITS_SIDE else (width, height)
+
+
+@contextmanager
+def _explaining(data: bytes, limits: ImageLimits) -> Iterator[None]:
+    """Turn whatever Pillow raises into a reason why the image cannot be read."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        if structure.is_truncated(data):
+            raise InvalidImageError("the file is truncated", code="corrupt_image") from error
+        raise InvalidImageError(
+            f"not a readable image; supported are {', '.join(FORMATS)}", code="unsupported_format"
+        ) from error
+    except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
+        raise InvalidImageError(
+            f"the image has more than {limits.max_px:,} pixels", code="too_many_pixels"
+        ) from error
+    except (InvalidImageError, MemoryError):
+        raise
+    except Exception as error:  # decoders meet hostile files and raise whatever they like
+        raise InvalidImageError(
+            f"the image cannot be decoded: {error}", code="corrupt_image"
+        ) from error
+
+
+def _checked_bmp(data: bytes, limits: ImageLimits) -> bmp.Bmp:
+    image = bmp.parse(data)
+    limits.check_pixels(image.width, image.height)
+    return image
+
+
+@contextmanager
+def _opened(
+    data: bytes, limits: ImageLimits, *, with_pixels: bool = True, filler: int = 0
+) -> Iterator[ImageFile.ImageFile]:
+    """Open a file with Pillow, and check its size; a truncated one is continued where that helps.
+
+    Args:
+        data: The file.
+        limits: Checked against the size in its header.
+        with_pixels: Whether to decode it.
+        filler: What a truncated file is continued with.
+    """
+    if structure.is_png(data):
+        data = structure.essential_png(data, with_pixels=with_pixels)
+    elif structure.is_webp(data):
+        data = structure.continued_webp(data, filler)
+    elif structure.is_jpeg(data) and structure.is_truncated(data):
+        end, shows_all = structure.jpeg_extent(data)
+        data = (
+            data[:end].rstrip(b"\xff")
+            + (b"" if shows_all else bytes([filler]) * 1_024)
+            + b"\xff\xd9"
+        )
+    with PillowImage.open(BytesIO(data), formats=FORMATS) as file:
+        limits.check_pixels(*file.size)
+        file.info.pop("xmp", None)  # has an orientation, too, that TIFFs would be turned by
+        yield file
+
+
+def _load(data: bytes, limits: ImageLimits) -> PillowImage.Image:
+    """Return the first frame of a whole file in RGB, upright."""
+    with _opened(data, limits) as file:
+        frame = _frame(file, data)
+        file.load()
+        image = _on_white(file)
+        if frame != (0, 0, *file.size):
+            whole = PillowImage.new("RGB", file.size, "white")
+            whole.paste(image.crop(frame), frame)
+            image = whole
+        return _upright(image, _orientation(file))
+
+
+def _load_partly(data: bytes, limits: ImageLimits) -> PillowImage.Image:
+    """Return what there is of a truncated file in RGB, upright, and the rest in white.
+
+    The file is decoded twice: what is not the same both times is missing.
+
+    Raises:
+        ValueError: Half of the picture or more is missing.
+    """
+    loaded: list[npt.NDArray[Any]] = []
+    for filler in _FILLERS:
+        with _opened(data, limits, filler=filler) as file:
+            left, top, right, bottom = _frame(file, data)
+            try:
+                _load_what_is_there(file, filler)
+            except OSError:
+                if not structure.is_webp(data):
+                    raise
+                continue
+            loaded.append(np.asarray(file))
+        if len(loaded) == 2:
+            break
+    else:
+        raise ValueError("the file is truncated")
+    missing = loaded[0] != loaded[1]
+    loaded.clear()
+    if missing.ndim > 2:
+        missing = missing.any(axis=2)
+    if structure.is_jpeg(data) or structure.is_webp(data):  # these go from top to bottom
+        missing |= np.maximum.accumulate(missing.any(axis=1))[:, None]
+    if file.info.get("progressive") and not structure.jpeg_extent(data)[1]:
+        raise ValueError("the picture is too coarse")
+    in_frame = missing[top:bottom, left:right]
+    if in_frame.sum() * 2 >= in_frame.size:
+        raise ValueError("half of the picture or more is missing")
+    pixels = np.array(_on_white(file))
+    # The rows of the last pass of an interlaced picture are like those above them.
+    above = missing[1:] & ~missing[:-1]
+    pixels[1:][above] = pixels[:-1][above]
+    missing[1:] &= ~above
+    pixels[missing] = 255
+    return _upright(PillowImage.fromarray(pixels), _orientation(file))
+
+
+def _load_what_is_there(file: ImageFile.ImageFile, filler: int) -> None:
+    """Load a file as far as it goes; pixels that it does not have are the filler."""
+    if isinstance(file, GifImageFile) and file._frame_transparency is not None:  # noqa: SLF001
+        file._frame_transparency = filler  # noqa: SLF001 - what Pillow fills such an image with
+    else:
+        file.im = PillowImage.new(file.mode, file.size, filler).im
+    try:
+        file.load()
+    except OSError as error:
+        if "truncated" not in str(error):
+            raise
+        file.tile = []  # Pillow keeps what it has decoded
+
+
+def _frame(file: ImageFile.ImageFile, data: bytes) -> structure.Box:
+    """Return which part of the canvas the first frame covers: all of it, but for animations.
+
+    Pillow paints the others in some colour. Browsers leave them transparent.
+    """
+    if isinstance(file, GifImageFile):
+        return file.tile[0].extents or (0, 0, *file.size)
+    width, height = file.size
+    if structure.is_webp(data) and (frame := structure.webp_frame(data)):
+        left, top, right, bottom = frame[0]
+        return min(left, width), min(top, height), min(right, width), min(bottom, height)
+    return 0, 0, width, height
+
+
+def _on_white(file: PillowImage.Image) -> PillowImage.Image:
+    """Return a loaded image in RGB."""
+    if file.mode.startswith("I"):  # "I;16", or 16-bit samples in a 32-bit container
+        return _scaled_from_16_bit(file)
+    if file.has_transparency_data:
+        rgba = file.convert("RGBA")
+        white = PillowImage.new("RGBA", rgba.size, "white")
+        return PillowImage.alpha_composite(white, rgba).convert("RGB")
+    return file if file.mode == "RGB" else file.convert("RGB")  # which would copy it
+
+
+def _orientation(file: PillowImage.Image) -> int:
+    """Return the EXIF orientation that is left to apply; 1 if there is none, or it is damaged.
+
+    Pillow applies a TIFF's by itself. Its ``getexif`` and ``exif_transpose`` take an orientation
+    from XMP, too, and the latter fails when any other tag of the EXIF data is odd.
+    """
+    exif = PillowImage.Exif()
+    try:
+        exif.load(file.info.get("exif", b""))
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001 - damaged metadata must not cost a readable picture
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _upright(image: PillowImage.Image, orientation: int) -> PillowImage.Image:
+    method = _TO_UPRIGHT.get(orientation)
+    return image if method is None else image.transpose(method)
+
+
+def _scaled_from_16_bit(image: PillowImage.Image) -> PillowImage.Image:
+    """Grey levels 0–65,535 scaled to 0–255 (Pillow's own conversion would clip at 255)."""
+    levels = np.clip(np.asarray(image, dtype=np.int64), 0, 65_535)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        levels = np.where(levels == transparent, 65_535, levels)  # on white
+    return PillowImage.fromarray((levels >> 8).astype(np.uint8)).convert("RGB")

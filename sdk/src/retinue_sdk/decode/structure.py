@@ -1,0 +1,249 @@
+"""What the structure of a file tells, without decoding it.
+
+Pillow reads more of a file than its picture, and stops at the first thing that it dislikes. These
+functions find what matters: where the picture's data are, and whether they are all there.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from retinue_sdk.decode import bmp
+
+_PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT"}
+_ANCILLARY = 0x20
+"""The bit of a PNG chunk's first letter that is set where a reader may skip the chunk."""
+
+_JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # those that have a length, and the end
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+
+_TIFF_NUMBERS = {3: 2, 4: 4, 16: 8}
+"""How many bytes the numbers in a TIFF have, by type: SHORT, LONG, and BigTIFF's LONG8."""
+
+_TIFF_JPEG_TABLES = 347
+
+_TIFF_DATA = ((273, 279), (324, 325))
+"""The tags of where the strips or tiles of a TIFF begin, and how many bytes they have."""
+
+Box: TypeAlias = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels."""
+
+
+def is_truncated(data: bytes) -> bool:
+    """Return whether a file ends before its picture does.
+
+    ``False`` for a file that is damaged in another way, and for one of another format. Of an
+    animated GIF or WebP only the first frame counts.
+    """
+    try:
+        if is_jpeg(data):
+            return not data.endswith(b"\xff\xd9") and jpeg_extent(data)[0] is not None
+        if is_png(data):
+            return not any(kind == b"IEND" and end <= len(data) for kind, _, end in _chunks(data))
+        if is_webp(data):
+            return _webp_end(data) > len(data)
+        if data.startswith((b"GIF87a", b"GIF89a")):
+            return _is_truncated_gif(data)
+        if is_tiff(data):
+            return _is_truncated_tiff(data)
+        if data.startswith(b"BM"):
+            return bmp.parse(data).is_truncated
+    except (IndexError, OverflowError, struct.error):  # in the middle of a header
+        return True
+    except ValueError:  # a header that makes no sense
+        return False
+    return False
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Return whether a file begins as a JPEG does."""
+    return data.startswith(b"\xff\xd8\xff") and data[3:4] >= b"\xc0"
+
+
+def is_png(data: bytes) -> bool:
+    """Return whether a file begins as a PNG does."""
+    return data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR"
+
+
+def is_tiff(data: bytes) -> bool:
+    """Return whether a file begins as a TIFF does."""
+    return data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
+
+
+def is_webp(data: bytes) -> bool:
+    """Return whether a file begins as a WebP does."""
+    return data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+
+
+def jpeg_extent(data: bytes) -> tuple[int | None, bool]:
+    """Return where a JPEG is cut, and whether it shows the whole picture all the same.
+
+    Returns:
+        Where it is cut: at its end, or where the last segment begins if that is incomplete;
+        ``None`` if it is whole. And whether a scan is complete that has more of the picture's
+        brightness than the mean of each block: several scans refine the whole picture, and a
+        single one goes from top to bottom.
+    """
+    at, brightness, is_refining, shows_all = 2, None, False, False
+    while match := _JPEG_MARKER.search(data, at):
+        marker, begin = match[1][0], match.end()
+        shows_all = shows_all or is_refining  # the next marker completes the scan before it
+        if marker == _END_OF_IMAGE:
+            return None, shows_all
+        at = begin + int.from_bytes(data[begin : begin + 2])
+        if begin + 2 > len(data) or at > len(data):
+            return match.start(), shows_all
+        is_refining = False
+        if marker == _START_OF_SCAN and at - begin >= 8:
+            components = data[begin + 3 : at - 3 : 2]
+            brightness = components[0] if brightness is None else brightness
+            is_refining = brightness in components and data[at - 2] > 0
+    return len(data), shows_all
+
+
+def essential_png(data: bytes, *, with_pixels: bool) -> bytes:
+    """Return a PNG without the chunks that do not change how its picture looks.
+
+    Among those are texts and profiles, which may be bombs. A chunk that a reader may skip is left
+    out if its checksum is wrong, as libpng does.
+
+    Args:
+        data: The file.
+        with_pixels: Whether to include the pixels, and check their checksums.
+
+    Raises:
+        ValueError: The checksum of a critical chunk is wrong.
+    """
+    view = memoryview(data)
+    kept: list[bytes | memoryview] = [view[:8]]
+    for kind, begin, end in _chunks(data):
+        if kind not in _PNG_KEPT:
+            continue
+        if kind == b"IDAT" and not with_pixels:
+            kept.append(struct.pack(">I4sI", 0, kind, zlib.crc32(kind)))
+        elif end > len(data):
+            if kind == b"IDAT":
+                kept += [struct.pack(">I", len(data) - begin - 8), view[begin + 4 :]]
+        elif zlib.crc32(view[begin + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
+            if not kind[0] & _ANCILLARY:
+                raise ValueError(f"the checksum of {kind.decode()} is wrong")
+        elif kind == b"eXIf":
+            kept.insert(min(2, len(kept)), view[begin:end])  # it may be behind the pixels
+        else:
+            kept.append(view[begin:end])
+    return b"".join(kept)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Return kind, beginning and end of each chunk of a PNG; the last may reach beyond the file."""
+    at = 8
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        yield kind, at, at + length + 12
+        if kind == b"IEND":
+            return
+        at += length + 12
+
+
+def webp_frame(data: bytes) -> tuple[Box, int] | None:
+    """Return where an animated WebP's first frame is, and where its data end; ``None`` for a still.
+
+    Returns:
+        Left, top, right and bottom in pixels, and a position in the file.
+    """
+    at = 12
+    while at + 8 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        if kind == b"ANMF" and at + 20 <= len(data):
+            left, top, width, height = (
+                int.from_bytes(data[at + 8 + 3 * n : at + 11 + 3 * n], "little") for n in range(4)
+            )
+            box = (2 * left, 2 * top, 2 * left + width + 1, 2 * top + height + 1)
+            return box, at + 8 + length
+        at += 8 + length + length % 2
+    return None
+
+
+def _webp_end(data: bytes) -> int:
+    """Return where a WebP ends, or an animated one's first frame."""
+    frame = webp_frame(data)
+    size: int = struct.unpack_from("<I", data, 4)[0] + 8
+    return size if frame is None else min(frame[1], size)
+
+
+def continued_webp(data: bytes, filler: int) -> bytes:
+    """Return a WebP, with the filler in place of what is missing if it is truncated."""
+    end = _webp_end(data)
+    if end - len(data) > len(data) or struct.unpack_from("<I", data, 4)[0] + 8 <= len(data):
+        return data  # it may say anything; or it is whole
+    return data[:4] + struct.pack("<I", end - 8) + data[8:end].ljust(end - 8, bytes([filler]))
+
+
+def _is_truncated_gif(data: bytes) -> bool:
+    """Return whether the first frame of a GIF is incomplete.
+
+    Raises:
+        IndexError: It is.
+    """
+
+    def palette_bytes(flags: int) -> int:
+        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+    def skip_blocks(at: int) -> int:
+        while size := data[at]:
+            at += size + 1
+        return at + 1
+
+    at = 13 + palette_bytes(data[10])
+    while (kind := data[at]) != ord(";"):
+        if kind == ord("!"):
+            at = skip_blocks(at + 2)
+        elif kind == ord(","):
+            skip_blocks(at + 11 + palette_bytes(data[at + 9]))
+            return False
+        else:
+            at += 1
+    return False
+
+
+def _is_truncated_tiff(data: bytes) -> bool:
+    """Return whether anything is missing that the picture in a TIFF needs.
+
+    Raises:
+        struct.error: Its directory is missing.
+    """
+    order = "<" if data.startswith(b"I") else ">"
+    word, count_type, head = ("Q", "Q", 8) if b"+" in data[:4] else ("I", "H", 4)
+    room = struct.calcsize(word)
+    (at,) = struct.unpack_from(order + word, data, head)
+    (entries,) = struct.unpack_from(order + count_type, data, at)
+    at += struct.calcsize(count_type)
+    values: dict[int, npt.NDArray[np.unsignedinteger]] = {}
+    for _ in range(entries):
+        tag, kind, count = struct.unpack_from(f"{order}HH{word}", data, at)
+        at += 4 + room
+        if size := 1 if tag == _TIFF_JPEG_TABLES else _TIFF_NUMBERS.get(kind):
+            begin = at if count * size <= room else struct.unpack_from(order + word, data, at)[0]
+            if begin + count * size > len(data):
+                return True
+            if tag in _TIFF_DATA[0] + _TIFF_DATA[1] and tag not in values:
+                values[tag] = np.frombuffer(data, f"{order}u{size}", count, begin)
+        at += room
+    return at + room > len(data) or any(  # where the next directory is, comes last
+        _reach(values[begins], values[sizes]) > len(data)
+        for begins, sizes in _TIFF_DATA
+        if begins in values and sizes in values
+    )
+
+
+def _reach(
+    begins: npt.NDArray[np.unsignedinteger], sizes: npt.NDArray[np.unsignedinteger]
+) -> float:
+    """Return how many bytes a file has that holds all these parts."""
+    number = min(begins.size, sizes.size)
+    return float((begins[:number].astype(float) + sizes[:number]).max(initial=0))
