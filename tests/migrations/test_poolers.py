@@ -99,10 +99,9 @@ def test_recording_more_often_than_psycopg_waits_to_prepare(
     for number in range(12):
         photo = image(f"{number}.jpg")
         task = (run(photo).key, "event 1")
-        assert history.done([task]) == set()
-        assert history.erased([photo]) == set()
+        assert history.done_and_erased([task], [photo]) == (set(), set())
         assert list(history.record([photo], [run(photo)])) == [task]
-        assert history.done([task]) == {task[0]}
+        assert history.done_and_erased([task], []) == ({task[0]}, set())
         assert history.summaries([task[0]]) == {task[0]: []}
 
 
