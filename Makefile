@@ -67,6 +67,7 @@ serve-docs: .venv/for-development ## show the documentation on http://127.0.0.1:
 
 lock: .venv/for-development ## choose versions anew and install them
 	$(BIN)/uv lock --upgrade
+	$(BIN)/uv lock --upgrade --project tests/benchmarks/peers
 	$(BIN)/uv export --frozen --only-group build --no-header --quiet --output-file infra/image/build.txt
 	$(SYNC)
 

@@ -5,8 +5,8 @@ import os
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,29 +15,26 @@ import psycopg
 from fakes.events import created
 from retinue_cli.local import AwsEndpoint
 
-from benchmarks.database import database
+from benchmarks.database import database, server_cpu_seconds
+from benchmarks.peers.rows import TABLES
 from benchmarks.process import MeasuredProcess, service
 
 QUEUE = "images"
 BATCH = 10
 WARM = 0.15
 """Part of the images that is left out at the beginning: connections, caches, the first plans."""
-END = 0.95
-"""At which part the measurement ends: towards the end there is nothing left to keep busy with."""
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.1
 """How often it is looked how far the contender is; each look takes a millisecond from it."""
 
-BASELINE_TABLES = """
-    CREATE TABLE plain_images (
-        key text PRIMARY KEY, uploaded_at timestamptz, raw_response jsonb
-    );
-    CREATE TABLE plain_labels (
-        key text, number integer, label text, confidence double precision, box jsonb,
-        PRIMARY KEY (key, number)
-    );
-"""
-"""Tables of the baselines, beside the history's own."""
+WORKERS_CALLS = {
+    "ReceiveMessage",
+    "DeleteMessage",
+    "DeleteMessageBatch",
+    "ChangeMessageVisibility",
+    "ChangeMessageVisibilityBatch",
+}
+"""Calls of SQS that are counted."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +72,10 @@ class Contender(Protocol):
     def name(self) -> str:
         """What it is called in the table."""
 
+    @property
+    def processes(self) -> int:
+        """How many of its processes share the queue."""
+
     def command(self) -> Sequence[str]:
         """How its program is run."""
 
@@ -91,8 +92,10 @@ class Drained:
 
     Attributes:
         images: Images of the measured part.
-        cpu_seconds: Processor time of the contender alone, of that part.
         seconds: How long that part took.
+        cpu_seconds: Processor time of the contender alone, of that part.
+        postgres_cpu_seconds: That of all of Postgres' processes.
+        services_cpu_seconds: That of the busier one of the two services.
         sqs_calls: Calls of SQS by image, from the first receive to the last delete.
         detector_calls: Calls of the detector by image, likewise.
         resident_bytes: Memory of the contender at the end.
@@ -100,12 +103,19 @@ class Drained:
     """
 
     images: int
-    cpu_seconds: float
     seconds: float
+    cpu_seconds: float
+    postgres_cpu_seconds: float
+    services_cpu_seconds: float
     sqs_calls: float
     detector_calls: float
     resident_bytes: int
     start_seconds: float
+
+    @property
+    def images_per_second(self) -> float:
+        """Images a second of the measured part."""
+        return self.images / self.seconds
 
     @property
     def cpu_ms(self) -> float:
@@ -113,9 +123,14 @@ class Drained:
         return 1_000 * self.cpu_seconds / self.images
 
     @property
-    def images_per_second(self) -> float:
-        """Images a second of the measured part."""
-        return self.images / self.seconds
+    def postgres_cpu_ms(self) -> float:
+        """Processor milliseconds an image that Postgres works."""
+        return 1_000 * self.postgres_cpu_seconds / self.images
+
+    @property
+    def services_busy(self) -> float:
+        """Part of a core that the busier service takes; near 1 it would be what is measured."""
+        return self.services_cpu_seconds / self.seconds
 
 
 @contextmanager
@@ -127,21 +142,30 @@ def site(server_url: str, latency_ms: float) -> Iterator[Site]:
         database(server_url) as url,
     ):
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(BASELINE_TABLES)
+            connection.execute(TABLES)
         queue_url = call_sqs(sqs, "CreateQueue", QueueName=QUEUE)["QueueUrl"]
         yield Site(sqs, labels, queue_url, url)
 
 
 def drain(contender: Contender, images: int, latency_ms: float, server_url: str) -> Drained:
-    """Have a contender drain a backlog of so many images."""
+    """Have a contender drain a backlog of so many images.
+
+    The measured part begins when some are done, and ends when the queue has no more to give. So as
+    many are under way in the contender at its end as at its beginning.
+    """
     with site(server_url, latency_ms) as place, tempfile.TemporaryDirectory() as folder:
         fill(place, contender.bodies(images))
         environment = place.environment() | contender.environment(place)
-        process = MeasuredProcess(contender.command(), environment, Path(folder, "log"))
-        try:
-            return _watch(process, place, images)
-        finally:
-            process.stop()
+        with (
+            psycopg.connect(place.database_url, autocommit=True) as connection,
+            ExitStack() as running,
+        ):
+            processes = []
+            for number in range(contender.processes):
+                log = Path(folder, f"log{number}")
+                processes.append(MeasuredProcess(contender.command(), environment, log))
+                running.callback(processes[-1].stop)
+            return _watch(processes, place, images, connection)
 
 
 def fill(place: Site, bodies: Sequence[str]) -> None:
@@ -182,43 +206,64 @@ def event_bodies(number: int) -> list[str]:
     ]
 
 
-def _watch(process: MeasuredProcess, place: Site, images: int) -> Drained:
-    first = until_deleted(process, place, images * WARM)
-    cpu, began, deleted = process.cpu_seconds(), time.monotonic(), first["deleted"]
-    last = until_deleted(process, place, images * END)
-    cpu_seconds, seconds = process.cpu_seconds() - cpu, time.monotonic() - began
-    resident_bytes = process.resident_bytes()
-    end = until_deleted(process, place, images)
-    calls = {
-        operation: number
-        for operation, number in end["calls"].items()
-        if operation
-        in {
-            "ReceiveMessage",
-            "DeleteMessage",
-            "DeleteMessageBatch",
-            "ChangeMessageVisibility",
-            "ChangeMessageVisibilityBatch",
-        }
-    }
+def _watch(
+    processes: Sequence[MeasuredProcess],
+    place: Site,
+    images: int,
+    connection: "psycopg.Connection[Any]",
+) -> Drained:
+    started = processes[0].started_at
+    before = until_deleted(processes, place, images * WARM)
+    first, began = _spent(processes, place, connection), time.monotonic()
+    after = _until(processes, place, lambda seen: not seen["visible"])
+    last, seconds = _spent(processes, place, connection), time.monotonic() - began
+    if after["deleted"] <= before["deleted"]:
+        raise ValueError(
+            f"{images} images are too few: all were received before {WARM:.0%} were done"
+        )
+    resident_bytes = sum(process.resident_bytes() for process in processes)
+    end = until_deleted(processes, place, images)
+    calls = sum(number for name, number in end["calls"].items() if name in WORKERS_CALLS)
+    cpu, postgres, sqs, labels = (b - a for a, b in zip(first, last, strict=True))
     return Drained(
-        images=last["deleted"] - deleted,
-        cpu_seconds=cpu_seconds,
+        images=after["deleted"] - before["deleted"],
         seconds=seconds,
-        sqs_calls=sum(calls.values()) / images,
-        detector_calls=ask(f"{place.labels}/calls") / images,
+        cpu_seconds=cpu,
+        postgres_cpu_seconds=postgres,
+        services_cpu_seconds=max(sqs, labels),
+        sqs_calls=calls / images,
+        detector_calls=ask(f"{place.labels}/calls")["calls"] / images,
         resident_bytes=resident_bytes,
-        start_seconds=end["first_receive"] - process.started_at,
+        start_seconds=end["first_receive"] - started,
     )
 
 
-def until_deleted(process: MeasuredProcess, place: Site, deleted: float) -> Any:
+def _spent(
+    processes: Sequence[MeasuredProcess], place: Site, connection: "psycopg.Connection[Any]"
+) -> tuple[float, float, float, float]:
+    """Processor time until now: of the contender, of Postgres, and of the two services."""
+    return (
+        sum(process.cpu_seconds() for process in processes),
+        server_cpu_seconds(connection),
+        ask(f"{place.sqs}/seen")["cpu_seconds"],
+        ask(f"{place.labels}/calls")["cpu_seconds"],
+    )
+
+
+def until_deleted(processes: Sequence[MeasuredProcess], place: Site, deleted: float) -> Any:
     """Wait until so many messages are deleted; what the queue has seen by then."""
+    return _until(processes, place, lambda seen: seen["deleted"] >= deleted)
+
+
+def _until(
+    processes: Sequence[MeasuredProcess], place: Site, condition: Callable[[Any], bool]
+) -> Any:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         seen = ask(f"{place.sqs}/seen")
-        if seen["deleted"] >= deleted:
+        if condition(seen):
             return seen
-        process.check()
+        for process in processes:
+            process.check()
         time.sleep(LOOK_SECONDS)
-    raise TimeoutError(f"{seen['deleted']} of {deleted:.0f} images after {PATIENCE_SECONDS:.0f} s")
+    raise TimeoutError(f"{seen['deleted']} images after {PATIENCE_SECONDS:.0f} s")

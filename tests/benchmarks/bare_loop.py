@@ -1,9 +1,7 @@
 """A bare ONNX Runtime loop over files: read, decode, scale, run. The least that detecting takes.
 
 ``python -m benchmarks.bare_loop MODEL FOLDER SIDE_PX``, in the folder ``tests``, goes through the
-folder in the two ways in which one would write it, and prints images a second of the measured part
-of each: ``one by one``, each run on all cores, as ONNX Runtime does by itself; and ``a thread for
-each core``, each run on one.
+folder with a thread for each core, and prints images a second of the measured part.
 """
 
 import os
@@ -26,12 +24,11 @@ class Loop:
     Args:
         model: The network's file.
         side_px: Of its input.
-        threads: Of an operator; 0 is one for each core.
     """
 
-    def __init__(self, model: str, side_px: int, threads: int) -> None:
+    def __init__(self, model: str, side_px: int) -> None:
         settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = threads
+        settings.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
             model, settings, providers=["CPUExecutionProvider"]
         )
@@ -48,22 +45,15 @@ class Loop:
         self._session.run(None, {self._name: np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])})
 
 
-def rate(loop: Loop, files: list[Path], threads: int) -> float:
-    """Images a second, after the first ones."""
+def main(model: str, folder: str, side_px: int) -> None:
+    """Go through the folder."""
+    loop, files = Loop(model, side_px), sorted(Path(folder).iterdir())
     warm = int(len(files) * WARM)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         list(pool.map(loop.look, files[:warm]))
         began = time.perf_counter()
         list(pool.map(loop.look, files[warm:]))
-        return (len(files) - warm) / (time.perf_counter() - began)
-
-
-def main(model: str, folder: str, side_px: int) -> None:
-    """Go through the folder twice."""
-    files = sorted(Path(folder).iterdir())
-    print("one by one:", rate(Loop(model, side_px, 0), files, 1))  # noqa: T201
-    cores = os.cpu_count() or 1
-    print("a thread for each core:", rate(Loop(model, side_px, 1), files, cores))  # noqa: T201
+        print((len(files) - warm) / (time.perf_counter() - began))  # noqa: T201
 
 
 if __name__ == "__main__":

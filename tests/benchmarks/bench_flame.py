@@ -53,7 +53,7 @@ def record() -> Stacks:
         process = MeasuredProcess(who.command(), environment, Path(folder, "log"))
         samples = Path(folder, "samples")
         try:
-            until_deleted(process, place, IMAGES * 0.1)
+            until_deleted([process], place, IMAGES * 0.1)
             spy = [sys.executable, "-m", "uv", "tool", "run", PY_SPY, "record"]
             what = ["--gil", "--nonblocking", "--format", "raw", "--output", str(samples)]
             long = ["--duration", str(SECONDS), "--rate", str(A_SECOND), "--pid", str(process.pid)]

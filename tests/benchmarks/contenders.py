@@ -1,14 +1,11 @@
 """Who drains the queue: Retinue's worker, and what one would write without it."""
 
 import json
-import os
-import uuid
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.backlog import Site, event_bodies
-from benchmarks.environments import celery_python, image_python
+from benchmarks.environments import image_python, peers_python
 
 
 @dataclass(frozen=True)
@@ -16,13 +13,18 @@ class Retinue:
     """The worker, as ECS runs it, with Rekognition's labels.
 
     Attributes:
-        calls: How many calls of the detector may be in flight.
+        calls: How many calls of the detector may be in flight, by worker.
+        processes: How many workers there are.
         settings: Settings other than the defaults.
     """
 
-    calls: int = 16
+    calls: int = 64
+    processes: int = 1
     settings: Mapping[str, str] = field(default_factory=dict)
-    name: str = "Retinue"
+
+    @property
+    def name(self) -> str:
+        return "Retinue" if self.processes == 1 else f"Retinue, {self.processes} workers"
 
     def command(self) -> Sequence[str]:
         return [str(image_python()), "-m", "retinue_workers"]
@@ -42,13 +44,22 @@ class Retinue:
 
 
 @dataclass(frozen=True)
-class Boto3Threads:
-    """boto3, 64 threads and row-by-row inserts."""
+class Peer:
+    """A program of the folder ``peers``.
 
-    name: str = "boto3, 64 threads"
+    Attributes:
+        name: What it is called in the table.
+        module: Its file, without the suffix.
+        arguments: What it is given.
+    """
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    processes: int = 1
 
     def command(self) -> Sequence[str]:
-        return [str(image_python()), "-m", "benchmarks.boto3_threads"]
+        return [str(peers_python()), "-m", f"benchmarks.peers.{self.module}", *self.arguments]
 
     def environment(self, site: Site) -> Mapping[str, str]:
         del site
@@ -58,43 +69,12 @@ class Boto3Threads:
         return event_bodies(number)
 
 
-@dataclass(frozen=True)
-class Celery:
-    """Celery with its SQS transport, a process for each core."""
-
-    name: str = "Celery on SQS"
-
-    def command(self) -> Sequence[str]:
-        options = ["--loglevel", "ERROR", "--concurrency", str(os.cpu_count() or 1)]
-        lean = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        return [
-            str(celery_python()),
-            *["-m", "celery", "-A", "celery_tasks", "worker", *options, *lean],
-        ]
-
-    def environment(self, site: Site) -> Mapping[str, str]:
-        return {"PYTHONPATH": "benchmarks", "AWS_ENDPOINT_URL_SQS": site.sqs}
-
-    def bodies(self, number: int) -> Sequence[str]:
-        """As Celery writes them: a message in kombu's envelope, in base64."""
-        bodies = []
-        for body in event_bodies(number):
-            (record,) = json.loads(body)["Records"]
-            task_id = str(uuid.uuid4())
-            call = [[record], {}, {"callbacks": None, "errbacks": None, "chain": None}]
-            envelope = {
-                "body": b64encode(json.dumps(call).encode()).decode(),
-                "content-encoding": "utf-8",
-                "content-type": "application/json",
-                "headers": {"lang": "py", "task": "look", "id": task_id, "root_id": task_id},
-                "properties": {
-                    "correlation_id": task_id,
-                    "delivery_mode": 2,
-                    "delivery_info": {"exchange": "", "routing_key": "images"},
-                    "priority": 0,
-                    "body_encoding": "base64",
-                    "delivery_tag": str(uuid.uuid4()),
-                },
-            }
-            bodies.append(b64encode(json.dumps(envelope).encode()).decode())
-        return bodies
+BOTO3 = tuple(
+    Peer(f"boto3, {threads} threads", "boto3_threads", (str(threads),)) for threads in (16, 64)
+)
+AIOBOTOCORE = tuple(
+    Peer(f"aiobotocore, {tasks} tasks", "aiobotocore_tasks", (str(tasks),)) for tasks in (64, 256)
+)
+BARE, BARE_256 = (
+    Peer("bare prototype, no error handling", "bare_prototype", (tasks,)) for tasks in ("64", "256")
+)

@@ -1,5 +1,6 @@
 """A real PostgreSQL for benchmarks, and migrated databases in it."""
 
+import contextlib
 import tempfile
 import time
 import warnings
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
 import psycopg
 from retinue_history.schema.migrate import upgrade
 from sqlalchemy import make_url
@@ -45,3 +47,17 @@ def database(server_url: str) -> Iterator[str]:
             yield url
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def server_cpu_seconds(connection: "psycopg.Connection[Any]") -> float:
+    """Return the processor time of all processes of the server until now.
+
+    That of processes that have ended, such as the backends of closed connections, is included.
+    """
+    server = psutil.Process(connection.info.backend_pid).parent()
+    assert server is not None
+    total = 0.0
+    for process in (server, *server.children()):
+        with contextlib.suppress(psutil.NoSuchProcess):  # its time is now its parent's
+            total += sum(process.cpu_times()[:4])
+    return total

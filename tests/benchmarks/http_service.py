@@ -7,6 +7,9 @@ other on a connection that stays open.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
+
+import uvloop
 
 Headers = Mapping[bytes, bytes]
 
@@ -34,8 +37,7 @@ class _Connection(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no class of asyncio
 
     def connection_lost(self, error: Exception | None) -> None:
         del error
@@ -98,4 +100,4 @@ def serve(handler: Handler, port: int = 0) -> None:
         print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201
         await server.serve_forever()
 
-    asyncio.run(run())
+    uvloop.run(run())

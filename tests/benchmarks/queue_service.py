@@ -3,19 +3,21 @@
 ``python -m benchmarks.queue_service`` prints its address. What a worker relies on it does as SQS
 does (``tests/contract/test_queue.py`` runs the worker's contract on it): visibility timeouts,
 receive counts, receipt handles, long polls, dead letters. ``GET /seen`` tells how often each
-operation was called, how many messages were deleted, and when the first receive came.
+operation was called, how many messages are visible and how many were deleted, when the first
+receive came, and how much processor time the service took.
 """
 
 import asyncio
 import hashlib
 import heapq
-import json
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
+
+import orjson
 
 from benchmarks.http_service import Answer, Headers, serve
 
@@ -103,12 +105,14 @@ class Service:
             seen = {
                 "calls": self.calls,
                 "deleted": self.deleted,
+                "visible": sum(len(queue.visible) for queue in self.queues.values()),
                 "first_receive": self.first_receive,
+                "cpu_seconds": time.process_time(),
             }
-            return Answer(json.dumps(seen).encode())
+            return Answer(orjson.dumps(seen))
         operation = headers[b"x-amz-target"].decode().rpartition(".")[2]
         self.calls[operation] += 1
-        parameters = json.loads(body)
+        parameters = orjson.loads(body)
         try:
             if operation == "ReceiveMessage":
                 self.first_receive = self.first_receive or time.time()
@@ -249,7 +253,7 @@ class Service:
         )
         messages = []
         policy = queue.attributes.get("RedrivePolicy")
-        redrive = json.loads(policy) if policy else None
+        redrive = orjson.loads(policy) if policy else None
         while queue.visible and len(messages) < asked.get("MaxNumberOfMessages", 1):
             message = queue.visible.popleft()
             if redrive is not None and message.receives >= int(redrive["maxReceiveCount"]):
@@ -277,13 +281,13 @@ class Service:
 
 
 def _answered(answer: Any) -> Answer:
-    return Answer(json.dumps(answer).encode(), media_type=MEDIA_TYPE)
+    return Answer(orjson.dumps(answer), media_type=MEDIA_TYPE)
 
 
 def _refused(refusal: RefusedError) -> Answer:
     body = {"__type": f"com.amazonaws.sqs#{refusal.code}", "message": refusal.code}
     return Answer(
-        json.dumps(body).encode(),
+        orjson.dumps(body),
         status=b"400 Bad Request",
         media_type=MEDIA_TYPE + b"\r\nx-amzn-query-error: %b;Sender" % refusal.query_code.encode(),
     )

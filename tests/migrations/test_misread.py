@@ -84,7 +84,7 @@ def test_the_labels_of_another_upload_do_not_stay(
         assert value(engine, "SELECT count(*) FROM label_counts_daily") == 0
         assert value(engine, "SELECT raw_response IS NULL AND retryable FROM runs")
         # It is tried again for the newer event.
-        assert history.done([(read_b.key, "another event")]) == set()
+        assert history.done_and_erased([(read_b.key, "another event")], []) == (set(), set())
         assert history.record([again], [call(again, 3.1, 3.2, event_id="another event")])
         assert outcomes(engine)[-1] == ("A", None, 1)
         assert value(engine, "SELECT sum(detections) FROM label_counts_daily") == 1

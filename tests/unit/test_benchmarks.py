@@ -1,5 +1,6 @@
 """Benchmarks are run by hand: that each can start is seen here."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from benchmarks.bench_flame import boxes, read
+from benchmarks.bench_worker import at_least, at_most, figures
+from benchmarks.label_service import answers
 
 TESTS = Path(__file__).parents[1]
 BENCHMARKS = sorted(file.stem for file in (TESTS / "benchmarks").glob("bench_*.py"))
@@ -36,3 +39,35 @@ def test_a_flame_graph_has_each_function_as_wide_as_its_samples() -> None:
         (0, 1, "work (a.py)"),
         (0, 0.33, "rest (b.py)"),
     ]
+
+
+def test_answers_look_like_rekognitions() -> None:
+    bodies = answers()
+    assert len(set(bodies)) == len(bodies)
+    for labels in (json.loads(body)["Labels"] for body in bodies):
+        assert len({label["Name"] for label in labels}) == 10
+        assert [len(label["Instances"]) for label in labels] == [1, 1, *[0] * 8]
+        for label in labels:
+            told = [len(label[what]) for what in ("Parents", "Aliases", "Categories")]
+            assert told == [2, 1, 1]
+
+
+def test_a_figure_says_what_its_median_reaches() -> None:
+    rounds = (1.0, 2.0, 9.0)
+    assert at_least("", rounds, 1, 2).reached == "goal"
+    assert at_least("", rounds, 2, 3).reached == "target"
+    assert at_least("", rounds, 3, 4).reached == "missed"
+    assert at_most("", rounds, 3, 2).reached == "goal"
+    assert at_most("", rounds, 2, 1).reached == "target"
+    assert at_most("", rounds, 1.5, 1).reached == "missed"
+
+
+def test_a_ratio_is_of_one_round_and_against_the_better_peer() -> None:
+    samples = {
+        "Retinue": {"images_per_second": [100.0, 300.0], "cpu_ms": [0.5, 1.0]},
+        "boto3, 16 threads": {"images_per_second": [50.0, 30.0], "cpu_ms": [2.0, 3.0]},
+        "boto3, 64 threads": {"images_per_second": [40.0, 60.0], "cpu_ms": [1.0, 4.0]},
+    }
+    found = {one.name: one.rounds for one in figures({**samples})}
+    assert found["images/s, ÷ the better boto3"] == (2.0, 5.0)
+    assert found["images per core-second, ÷ the better boto3"] == (2.0, 3.0)

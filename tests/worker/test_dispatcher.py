@@ -371,14 +371,14 @@ async def test_a_message_that_cannot_be_looked_up_is_requeued_alone(
     logged: list[dict[str, Any]],
 ) -> None:
     async with dispatching(Scripted(max_concurrency=4)) as rig:
-        real = rig.history.erased
+        real = rig.history.done_and_erased
 
-        def erased(images: Any) -> Any:
+        def done_and_erased(tasks: Any, images: Any) -> Any:
             if any(image.key == "bad.jpg" for image in images):
                 raise HistoryDataError("untranslatable")
-            return real(images)
+            return real(tasks, images)
 
-        rig.history.erased = erased
+        rig.history.done_and_erased = done_and_erased
         await rig.handle(*(rig.upload(key) for key in ("a.jpg", "bad.jpg", "c.jpg")))
         assert rig.codes() == ["succeeded"] * 2
         assert rig.queue.receive_counts() == {"message-2": 1}

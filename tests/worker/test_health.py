@@ -42,7 +42,7 @@ def test_a_worker_that_makes_no_progress_is_unhealthy() -> None:
     assert liveness.state() == (True, "healthy")
 
 
-@pytest.mark.parametrize("step", ["record", "done"])
+@pytest.mark.parametrize("step", ["record", "done_and_erased"])
 def test_a_step_that_is_stuck_fails_the_check_of_its_worker(
     memory_rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -90,14 +90,14 @@ async def test_nothing_wanted_is_no_question(history: Asked) -> None:
 
 
 async def test_a_question_that_the_history_refuses_fails_alone(history: Asked) -> None:
-    real = history.done
+    real = history.done_and_erased
 
-    def done(attempts: Any) -> Any:
-        if any(event_id == "odd" for _, event_id in attempts):
+    def done_and_erased(tasks: Any, images: Any) -> Any:
+        if any(event_id == "odd" for _, event_id in tasks):
             raise HistoryDataError("odd")
-        return real(attempts)
+        return real(tasks, images)
 
-    history.done = done  # type: ignore[method-assign]
+    history.done_and_erased = done_and_erased  # type: ignore[method-assign]
     threads = DaemonThreads("history", 2)
     lookup = Lookup(history, threads, ReceiveGate())
     questions = [[wanted("a.jpg")], [wanted("b.jpg", event_id="odd")], [wanted("c.jpg")]]

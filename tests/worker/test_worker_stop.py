@@ -156,7 +156,7 @@ def test_a_stop_while_the_database_hangs_hands_all_back(memory_rig: Rig) -> None
         patch.setattr(history, "record", lambda *_: release.wait(60))
         with memory_rig.running({"echo": {}}):
             eventually(lambda: memory_rig.queue.hidden() == 25)
-            patch.setattr(history, "done", lambda *_: release.wait(60))
+            patch.setattr(history, "done_and_erased", lambda *_: release.wait(60))
             memory_rig.upload("one-more.jpg")
             eventually(lambda: memory_rig.queue.hidden() == 26)
     assert memory_rig.queue.visible() == 26
@@ -169,13 +169,13 @@ def test_a_stop_ends_while_every_thread_of_the_history_hangs(
     """Hooks at the stop have a thread of their own, so they do not wait for the database."""
     asked, release = threading.Event(), threading.Event()
 
-    def hang(*_: object) -> set[object]:
+    def hang(*_: object) -> tuple[set[object], set[object]]:
         asked.set()
         release.wait(60)
-        return set()
+        return set(), set()
 
     monkeypatch.setattr("retinue_workers.worker.HISTORY_THREADS", 1)
-    monkeypatch.setattr(memory_rig.history, "done", hang)
+    monkeypatch.setattr(memory_rig.history, "done_and_erased", hang)
     worker = memory_rig.worker({"echo": {}})
     worker.start()
     memory_rig.upload("a.jpg")
