@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -9,7 +10,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from retinue_history import DetectionRecord, History, HistoryDataError
+from retinue_history import ConnectionPool, DetectionRecord, History, HistoryDataError
 from retinue_history.db.engine import create_history_engine
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -178,9 +179,11 @@ def test_people_who_were_erased_are_not_counted(
 def test_a_worker_can_neither_change_a_count_nor_insert_without_counting(
     history_url: str, image: Make, run: Make
 ) -> None:
-    writer = create_history_engine(f"{history_url}&options=-c%20role%3Dretinue_writer")
+    url = f"{history_url}&options=-c%20role%3Dretinue_writer"
     cat = DetectionRecord("label", "Cat", 1, attributes={"parents": ["Animal"]})
-    History(writer).record([image()], [run(image(), detections=(cat,))])
+    with closing(ConnectionPool(url)) as pool:
+        History(pool).record([image()], [run(image(), detections=(cat,))])
+    writer = create_history_engine(url)
     assert counted(writer) == 1
     for forbidden in (
         "INSERT INTO detections (run_id) SELECT run_id FROM runs",
