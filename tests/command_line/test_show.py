@@ -37,8 +37,9 @@ def photograph(size: tuple[int, int] = (640, 480), **fields: object) -> bytes:
 
 
 def give(s3: Stubber, data: bytes, **asked: str) -> None:
-    body = {"Body": StreamingBody(io.BytesIO(data), len(data)), "ContentLength": len(data)}
-    s3.add_response("get_object", body, {"Bucket": "photos", "VersionId": "v1", **asked})
+    body = StreamingBody(io.BytesIO(data), len(data))
+    answer = {"Body": body, "ContentLength": len(data), "ETag": '"e"'}
+    s3.add_response("get_object", answer, {"Bucket": "photos", "VersionId": "v1", **asked})
 
 
 @pytest.mark.parametrize("name", ["pets/cat.jpg", "s3://photos/pets/cat.jpg", "id"])

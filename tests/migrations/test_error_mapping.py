@@ -18,8 +18,10 @@ from retinue_history import (
     HistorySchemaError,
     HistoryUnavailableError,
 )
+from retinue_history.db.engine import create_history_engine
+from retinue_history.privacy.erasure import Erasures
 from retinue_history.privacy.people import People
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
 
@@ -206,6 +208,32 @@ def test_a_server_that_became_read_only_is_left(
     with pytest.raises(HistoryUnavailableError, match="read-only"):
         write()
     write()
+
+
+def test_idle_connections_to_a_server_that_became_read_only_are_replaced(
+    history_url: str, image: Make
+) -> None:
+    """They still answer."""
+    read_only = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
+    with closing(ConnectionPool(history_url, max_size=3)) as pool:
+        with pool.connection() as one, pool.connection() as two, pool.connection() as three:
+            for connection in (one, two, three):
+                connection.execute(read_only)
+        with pytest.raises(HistoryUnavailableError, match="read-only"):
+            History(pool).record([image()])
+        History(pool).record([image()])
+
+
+def test_an_engine_leaves_a_server_that_became_read_only(history_url: str) -> None:
+    engine = create_history_engine(history_url, pool_size=1)
+    erasures = Erasures(engine)
+    with engine.connect() as connection:
+        connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+        connection.commit()
+    with pytest.raises(HistoryUnavailableError, match="read-only"):
+        erasures.add(1, face_vectors=1)
+    erasures.add(1, face_vectors=1)
+    engine.dispose()
 
 
 _ABOUT_VALUES = {

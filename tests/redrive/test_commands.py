@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,8 +113,7 @@ def test_a_backfill_revives_what_counts_as_deleted_and_is_there(
     ]
     markers = [s3.delete_object(Bucket=bucket, Key=f"{n}.jpg")["VersionId"] for n in (1, 2)]
     now = datetime.now(UTC)
-    pool = ConnectionPool(history_url, application_name="test")
-    try:
+    with closing(ConnectionPool(history_url, application_name="test")) as connections:
         for number, (version, marker) in enumerate(zip(versions, markers, strict=True), 1):
             key = f"{number}.jpg"
             image_id = ImageReference(bucket, key, version).image_id
@@ -121,9 +121,7 @@ def test_a_backfill_revives_what_counts_as_deleted_and_is_there(
             run_key = RunKey(image_id, "echo", "1", "f")
             run = RunRecord(run_key, "e", "succeeded", False, now, 1.0)
             hidden = RemovedObject(bucket, key, None, "20", now, marker)
-            History(pool).record([image], [run], [hidden])
-    finally:
-        pool.close()
+            History(connections).record([image], [run], [hidden])
 
     def alive() -> list[str]:
         with psycopg.connect(history_url) as connection:
