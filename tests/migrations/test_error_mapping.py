@@ -191,10 +191,10 @@ def test_a_right_that_is_missing_or_a_table(
 
 @pytest.mark.parametrize("in_one_statement", [True, False])
 def test_a_server_that_became_read_only_is_left(
-    worker_pool: ConnectionPool, image: Make, in_one_statement: bool
+    pool: ConnectionPool, image: Make, in_one_statement: bool
 ) -> None:
     """As after a failover, when the old writer goes on as a reader and its name leads elsewhere."""
-    history = History(worker_pool)
+    history = History(pool)
 
     def write() -> None:
         if in_one_statement:
@@ -203,7 +203,7 @@ def test_a_server_that_became_read_only_is_left(
             history.renew_leases("w", 5.0, {}, ["quota"])
 
     write()
-    with worker_pool.connection() as connection:  # the only one of the pool
+    with pool.connection() as connection:  # the only one
         connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
     with pytest.raises(HistoryUnavailableError, match="read-only"):
         write()
