@@ -32,7 +32,7 @@ BODIES = [
     b'"no"',
     b'{"__type": 5}',
     b'{"__type": "\xff"}',
-    gzip.compress(b"{}"),
+    gzip.compress(b"{}", mtime=0),
     "<html>Dienst nicht verfügbar</html>".encode("latin-1"),
     b"<Error><Code>NoSuch",
     b"<Error><Code><a/></Code></Error>",

@@ -53,7 +53,7 @@ NO_ANSWERS = [
 
 ERROR_BODIES = [
     b"\xff\xfe",
-    gzip.compress(b'{"__type": "A"}'),
+    gzip.compress(b'{"__type": "A"}', mtime=0),
     "<html>Dienst nicht verfügbar</html>".encode("latin-1"),
     b'{"__type": ["InvalidImageFormatException"]}',
     b'{"__type": "InvalidImageFormatException"}',  # which the service says with status 400 alone
