@@ -11,7 +11,7 @@ from uuid import UUID
 import boto3
 import botocore.session
 import pytest
-from aws_client.server import serving
+from aws_client.server import Reply, serving
 from botocore.awsrequest import AWSResponse
 from infra.terraform import resources, source
 from retinue_aws import AwsClient
@@ -97,6 +97,8 @@ async def _use_queue(endpoint_url: str) -> None:
 def called() -> set[str]:
     """What the worker's own code calls, all of it."""
     with serving() as sqs:  # boto3 doesn't make its calls, so they are seen on the wire
+        sqs.replies += [Reply(), Reply()]  # to what connects and receives
+        sqs.default = Reply(body=b'{"Successful": [{"Id": "0"}]}')
         asyncio.run(_use_queue(sqs.url))
         names = [one.headers["x-amz-target"].rpartition(".")[2] for one in sqs.requests]
     of_sqs = {f"sqs:{BATCH.sub('', name)}" for name in names}

@@ -1,5 +1,6 @@
 """A network, loaded into ONNX Runtime."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,12 @@ _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 def _runtime() -> Any:
-    """ONNX Runtime, imported when it is needed; many a worker does without."""
+    """ONNX Runtime, imported when it is needed; many a worker does without.
+
+    Official builds since 1.32 report their use to Microsoft unless this variable is set before the
+    import (``onnxruntime.disable_telemetry_events()`` comes too late for the first report).
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime  # type: ignore[import-untyped]  # it ships no type information
 
     return onnxruntime
