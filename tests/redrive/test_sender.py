@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from redrive.conftest import Pool
-from retinue_aws import Answer, AwsClient
+from retinue_aws import AwsClient, JsonAnswer
 from retinue_cli.replay.sender import Sender
 from retinue_workers.intake.sqs import QueueUnavailableError
 
@@ -31,7 +31,7 @@ class Unreliable(AwsClient):
         self._share = share
         self._random = random.Random(seed)
 
-    async def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
+    async def call(self, operation: str, parameters: Mapping[str, Any]) -> JsonAnswer:
         if self._random.random() < self._share:
             raise EndpointConnectionError(endpoint_url=parameters["QueueUrl"])
         entries = parameters["Entries"]
@@ -43,7 +43,7 @@ class Unreliable(AwsClient):
             {"Id": entry["Id"], "Code": "InternalError", "SenderFault": False} for entry in refused
         ]
         successful = [{"Id": entry["Id"]} for entry in taken]
-        return Answer({"Successful": successful, "Failed": failed}, "")
+        return JsonAnswer({"Successful": successful, "Failed": failed}, "")
 
 
 def send(client: AwsClient, url: str, bodies: Sequence[str], **limits: float) -> int:
@@ -70,10 +70,10 @@ def test_what_sqs_does_not_confirm_is_sent_again(
     client, answers = AwsClient(pool.sqs), 0
     call = client.call
 
-    async def first_nothing(operation: str, parameters: Mapping[str, Any]) -> Answer:
+    async def first_nothing(operation: str, parameters: Mapping[str, Any]) -> JsonAnswer:
         nonlocal answers
         answers += 1
-        return Answer({}, "") if answers == 1 else await call(operation, parameters)
+        return JsonAnswer({}, "") if answers == 1 else await call(operation, parameters)
 
     monkeypatch.setattr(client, "call", first_nothing)
     assert send(client, pool.url, ["a", "b"]) == 2
@@ -111,7 +111,7 @@ class Silent(AwsClient):
     answers = False
     entries: tuple[Mapping[str, str], ...] = ()
 
-    async def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
+    async def call(self, operation: str, parameters: Mapping[str, Any]) -> JsonAnswer:
         self.entries += tuple(parameters["Entries"])
         answer = await super().call(operation, parameters)
         if not self.answers:

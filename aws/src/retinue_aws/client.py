@@ -26,7 +26,7 @@ from botocore.utils import percent_encode
 from retinue_aws.connection import HttpAnswer
 from retinue_aws.credentials import CurrentCredentials
 from retinue_aws.http import HttpSession
-from retinue_aws.json_text import Answer, encode_json, read_json
+from retinue_aws.json_text import JsonAnswer, encode_json, read_json
 from retinue_aws.operation import Operation, prepare, texts
 from retinue_aws.parser import AnswerParserFactory, unreadable
 
@@ -96,7 +96,7 @@ class AwsClient:
         self._preparing = asyncio.Lock()
         self._successes_to_tell = 0
 
-    async def call(self, operation: str, parameters: Mapping[str, Any]) -> Answer:
+    async def call(self, operation: str, parameters: Mapping[str, Any]) -> JsonAnswer:
         """Call an operation of a service that speaks JSON, such as SQS and Rekognition.
 
         The call is repeated as the client's configuration says. Each attempt is one request.
@@ -133,7 +133,7 @@ class AwsClient:
             raise unreadable(_response(answer), "isn't JSON") from error
         if not isinstance(told, dict):
             raise unreadable(_response(answer), "isn't a JSON object")
-        return Answer(told, answer.header("x-amzn-requestid") or "")
+        return JsonAnswer(told, answer.header("x-amzn-requestid") or "")
 
     async def get_object(
         self,

@@ -10,7 +10,7 @@ import orjson
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class JsonAnswer:
     """The answer of a service that speaks JSON.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
 from botocore.session import Session
-from retinue_aws import Answer, AwsClient, RefusedObjects, find_credentials, new_session
+from retinue_aws import AwsClient, JsonAnswer, RefusedObjects, find_credentials, new_session
 from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
 
 from retinue_rekognition.errors import CredentialsError, explained
@@ -247,7 +247,7 @@ def _is_of(value: object, types: _Types) -> bool:
     )
 
 
-def _checked(operation: str, answer: Answer, members: Mapping[str, _Types]) -> dict[str, Any]:
+def _checked(operation: str, answer: JsonAnswer, members: Mapping[str, _Types]) -> dict[str, Any]:
     """Return the answer's body, unless it isn't an answer of this operation."""
     body = answer.body
     told = [(body[name], types) for name, types in members.items() if body.get(name) is not None]
