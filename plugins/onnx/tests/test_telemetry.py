@@ -1,4 +1,4 @@
-"""A local model tells nobody that it is used."""
+"""ONNX Runtime sends no telemetry."""
 
 import os
 import socket

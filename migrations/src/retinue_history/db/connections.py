@@ -94,7 +94,7 @@ def connect(
     statement_timeout_seconds: float | None = None,
     password: str | None = None,
 ) -> Connection:
-    """Open a connection. What the URL sets itself goes before the arguments.
+    """Open a connection. Parameters of the URL take precedence over the arguments.
 
     Args:
         url: The database; ``postgresql://…``.

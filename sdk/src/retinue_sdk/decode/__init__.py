@@ -1,7 +1,7 @@
 """From untrusted bytes to pixels, bounded before anything is decoded.
 
-Pillow and NumPy are imported here alone, and this package by whoever decodes: a worker whose
-detectors work by reference does without.
+Only this package imports Pillow and NumPy. A worker whose detectors read images by reference
+doesn't load it.
 """
 
 from retinue_sdk.decode.pixels import FORMATS, Pixels, decode, measure

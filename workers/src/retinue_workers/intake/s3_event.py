@@ -172,7 +172,7 @@ def _is_pointer(message: object) -> bool:
 
 
 class _Ignored(NamedTuple):
-    """A kind of event that nobody expects, and why it is ignored."""
+    """An unexpected kind of event, and why it is ignored."""
 
     reason: str
 
