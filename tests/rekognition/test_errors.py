@@ -8,6 +8,7 @@ import pytest
 from botocore import exceptions as aws
 from botocore.exceptions import ClientError
 from rekognition.conftest import BUCKET, painting, referenced
+from retinue_aws import RefusedObjects
 from retinue_rekognition.errors import (
     REJECTED,
     RULES,
@@ -247,7 +248,7 @@ def test_s3_is_asked_why(
     client: Mock, version_id: str | None, expected: type[RetinueError] | str, says: str
 ) -> None:
     image = referenced("a.jpg", version_id=version_id)
-    error = why_unreadable(client, image.reference, "us-east-1", "cannot read")
+    error = why_unreadable(client, image.reference, "us-east-1", "cannot read", RefusedObjects())
     assert says in str(error)
     if isinstance(expected, str):
         assert isinstance(error, InvalidImageError)

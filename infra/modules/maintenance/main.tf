@@ -1,6 +1,6 @@
 # Runs `retinue maintain` once a day, as the tables' owner: the partitions of the coming months are
-# made, and what is past its time is dropped. Nobody else drops anything. Before an image is dropped, S3
-# is asked whether it is gone.
+# created, and rows past their retention are deleted. Nothing else deletes rows by age. Before an image
+# is deleted, the task asks S3 whether the object still exists.
 
 module "task" {
   source = "../task"

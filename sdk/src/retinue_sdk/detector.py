@@ -158,7 +158,7 @@ class CommonDetector(ABC, Generic[OptionsT]):
 
     @classmethod
     def find_models(cls, patterns: Sequence[str]) -> Sequence[ManagedModel]:
-        """Return the provider's models that cost money now, whoever started them.
+        """Return the provider's models that are billed now, even if a worker didn't start them.
 
         Args:
             patterns: Shell patterns of what the provider calls its models or groups of models.

@@ -81,7 +81,7 @@ class ImageEvent:
 
 @dataclass(frozen=True, slots=True)
 class RemovalEvent:
-    """S3 says that an object is gone: deleted by somebody, or expired by a lifecycle rule.
+    """S3 says that an object was deleted, by a request or by a lifecycle rule.
 
     Attributes:
         bucket: The bucket's name.

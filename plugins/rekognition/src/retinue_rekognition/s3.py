@@ -45,7 +45,7 @@ def why_unreadable(
     reference: ImageReference,
     region: str,
     complaint: str,
-    objects: RefusedObjects[ImageReference] | None = None,
+    objects: RefusedObjects[ImageReference],
 ) -> DetectorError:
     """Return why Rekognition could not read the object, by what to do next.
 
@@ -59,7 +59,6 @@ def why_unreadable(
         complaint: What Rekognition said.
         objects: Objects that it read.
     """
-    objects = RefusedObjects() if objects is None else objects
     try:
         with explained("HeadObject"):
             try:
