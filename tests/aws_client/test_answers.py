@@ -25,8 +25,8 @@ from botocore.exceptions import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_aws import (
-    Answer,
     AwsClient,
+    JsonAnswer,
     TruncatedBodyError,
     UnreadableAnswerError,
     new_session,
@@ -271,7 +271,7 @@ def test_a_success_that_is_not_an_object_is_an_error(
 def test_an_answer_is_kept_whole(server: Server, make: Make) -> None:
     body = {"Messages": [], "FieldOfNextYear": {"a": [1]}}
     server.replies.append(Reply(body=json.dumps(body).encode(), headers={"x-amzn-RequestId": "r1"}))
-    assert receive(make(server.url)) == Answer(body, "r1")
+    assert receive(make(server.url)) == JsonAnswer(body, "r1")
 
 
 def test_a_large_answer_and_a_large_request(server: Server, make: Make) -> None:
@@ -483,4 +483,4 @@ def test_an_exhausted_retry_quota_does_not_block_the_loop(
 
 def test_timeouts_can_be_switched_off(server: Server, make: Make) -> None:
     client = make(server.url, connect_timeout=None, read_timeout=None)
-    assert receive(client) == Answer({}, "")
+    assert receive(client) == JsonAnswer({}, "")
