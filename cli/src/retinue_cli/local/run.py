@@ -10,7 +10,6 @@ from uuid import UUID
 
 from pydantic import JsonValue
 from retinue_history.db.engine import create_history_engine
-from retinue_history.schema.migrate import upgrade
 from retinue_sdk import AnyDetector, ImageReference, InvalidImageError
 from retinue_sdk.cores import usable_cores
 from retinue_sdk.plugins.manager import Plugins
@@ -18,17 +17,14 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy import Engine, text
 
-from retinue_cli.local.emulator import Emulator
-from retinue_cli.local.endpoint import REGION, AwsEndpoint, named_endpoint
+from retinue_cli.local.endpoint import REGION, AwsEndpoint
 from retinue_cli.local.findings import outcomes
-from retinue_cli.local.local_service import LocalServiceProcess, needed, warning
+from retinue_cli.local.local_service import needed, warning
 from retinue_cli.local.photographs import (
     Photograph,
     folder_photographs,
     package_photographs,
 )
-from retinue_cli.local.postgres import EmbeddedPostgres
-from retinue_cli.local.processes import Processes
 from retinue_cli.local.progress import DetectorKey, Done, Progress
 from retinue_cli.local.report import (
     PhotographResult,
@@ -37,16 +33,14 @@ from retinue_cli.local.report import (
     print_table,
     print_totals,
 )
-from retinue_cli.local.resources import Wiring, is_empty, wire
+from retinue_cli.local.resources import Wiring, is_empty
 from retinue_cli.local.signals import Interruption
+from retinue_cli.local.stack import BUCKET, local_stack, local_worker
 from retinue_cli.local.state import State
 from retinue_cli.local.upload import Upload, upload
 from retinue_cli.local.watch import watch
 from retinue_cli.local.worker_process import WorkerProcess
 from retinue_cli.output.draw import draw
-
-BUCKET = "retinue-images"
-"""The emulated bucket; topic and queues are named after it."""
 
 EXIT_INCOMPLETE = 1
 """Exit code when some image has no outcome."""
@@ -85,36 +79,13 @@ def run(
     state = State.find()
     with Interruption() as interruption, ExitStack() as stack:
         try:
-            stack.enter_context(state.lock())
-            processes = Processes(state)
-            for name in processes.end_leftovers():
-                console.print(f"[dim]ended {name}, left over from a run that was killed[/]")
-            with console.status("starting PostgreSQL"):
-                postgres = stack.enter_context(EmbeddedPostgres(state))
-                upgrade(postgres.url())
-            with console.status("starting S3, SNS and SQS (the first run installs them)"):
-                endpoint = _endpoint(stack, state, processes)
-                wiring = wire(endpoint, BUCKET)
-            local_services = needed(made, detectors)
-            warnings = [warning(each, names) for each, names in local_services.items()]
-            variables = {}
-            for each in local_services:
-                with console.status(f"starting an emulator of {each.service}"):
-                    process = LocalServiceProcess(each, state, processes, endpoint)
-                    variables[each.variable] = stack.enter_context(process).url
-            engine = create_history_engine(postgres.url(), application_name="retinue run")
+            local = stack.enter_context(local_stack(state, console))
+            endpoint, wiring = local.endpoint, local.wiring
+            warnings = [warning(each, names) for each, names in needed(made, detectors).items()]
+            engine = create_history_engine(local.database_url, application_name="retinue run")
             stack.callback(engine.dispose)
             worker = stack.enter_context(
-                WorkerProcess(
-                    state,
-                    processes,
-                    endpoint=endpoint,
-                    queue_url=wiring.queue_url,
-                    database_url=postgres.url(),
-                    detectors=detectors,
-                    variables=variables,
-                    plugins_dir=plugins_dir,
-                )
+                local_worker(local, made, detectors, console, plugins_dir=plugins_dir)
             )
             _announce(console, endpoint, made)
             _warn(console, warnings)
@@ -152,15 +123,6 @@ def _photographs(images: Path | None, console: Console) -> Sequence[Photograph]:
     if found.others:
         console.print(f"[dim]passed over, being no images by their names: {found.others:,}[/]")
     return found.photographs
-
-
-def _endpoint(stack: ExitStack, state: State, processes: Processes) -> AwsEndpoint:
-    """The LocalStack that the user names, or an emulator for as long as the run lasts."""
-    named = named_endpoint()
-    if named is not None:
-        named.check()
-        return named
-    return stack.enter_context(Emulator(state, processes)).endpoint
 
 
 def _announce(console: Console, endpoint: AwsEndpoint, detectors: Sequence[AnyDetector]) -> None:

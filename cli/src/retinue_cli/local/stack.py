@@ -1,0 +1,117 @@
+"""PostgreSQL, S3, SNS and SQS on one machine, for commands that work without a cloud account."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+from retinue_history.schema.migrate import upgrade
+from retinue_sdk import AnyDetector
+from rich.console import Console
+
+from retinue_cli.local.emulator import Emulator
+from retinue_cli.local.endpoint import AwsEndpoint, named_endpoint
+from retinue_cli.local.local_service import LocalServiceProcess, needed
+from retinue_cli.local.postgres import EmbeddedPostgres
+from retinue_cli.local.processes import Processes
+from retinue_cli.local.resources import Wiring, wire
+from retinue_cli.local.state import State
+from retinue_cli.local.worker_process import WorkerProcess
+
+BUCKET = "retinue-images"
+"""The emulated bucket; topic and queues are named after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStack:
+    """What runs inside ``local_stack``.
+
+    Attributes:
+        state: The folder that it belongs to, locked.
+        processes: Registers what it started.
+        database_url: The history, migrated, as its owner.
+        endpoint: Where S3, SNS and SQS answer.
+        wiring: The bucket and its queue.
+    """
+
+    state: State
+    processes: Processes
+    database_url: str
+    endpoint: AwsEndpoint
+    wiring: Wiring
+
+
+@contextmanager
+def local_stack(state: State, console: Console) -> Iterator[LocalStack]:
+    """Run the history, a bucket and its queue inside the block, and stop them at its end.
+
+    Args:
+        state: Where the history is kept. Nothing else uses it as long as the block lasts.
+        console: Where to print what is being started.
+
+    Raises:
+        LaptopError: Something doesn't start, or another run uses the folder.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(state.lock())
+        processes = Processes(state)
+        for name in processes.end_leftovers():
+            console.print(f"[dim]ended {name}, left over from a run that was killed[/]")
+        with console.status("starting PostgreSQL"):
+            postgres = stack.enter_context(EmbeddedPostgres(state))
+            upgrade(postgres.url())
+        with console.status("starting S3, SNS and SQS (the first run installs them)"):
+            endpoint = _endpoint(stack, state, processes)
+            wiring = wire(endpoint, BUCKET)
+        yield LocalStack(state, processes, postgres.url(), endpoint, wiring)
+
+
+@contextmanager
+def local_worker(
+    stack: LocalStack,
+    made: Sequence[AnyDetector],
+    detectors: Mapping[str, Mapping[str, JsonValue]],
+    console: Console,
+    *,
+    plugins_dir: Path | None = None,
+) -> Iterator[WorkerProcess]:
+    """Run a worker inside the block, and the local services that its detectors need.
+
+    Args:
+        stack: The worker's queue and history.
+        made: The detectors.
+        detectors: Their names with their options.
+        console: Where to print what is being started.
+        plugins_dir: A folder of plugins that are one file each.
+
+    Raises:
+        LaptopError: Something doesn't start.
+    """
+    with ExitStack() as services:
+        variables = {}
+        for each in needed(made, detectors):
+            with console.status(f"starting an emulator of {each.service}"):
+                process = LocalServiceProcess(each, stack.state, stack.processes, stack.endpoint)
+                variables[each.variable] = services.enter_context(process).url
+        yield services.enter_context(
+            WorkerProcess(
+                stack.state,
+                stack.processes,
+                endpoint=stack.endpoint,
+                queue_url=stack.wiring.queue_url,
+                database_url=stack.database_url,
+                detectors=detectors,
+                variables=variables,
+                plugins_dir=plugins_dir,
+            )
+        )
+
+
+def _endpoint(stack: ExitStack, state: State, processes: Processes) -> AwsEndpoint:
+    """Return the LocalStack that the user names, or an emulator that ends with the stack."""
+    named = named_endpoint()
+    if named is not None:
+        named.check()
+        return named
+    return stack.enter_context(Emulator(state, processes)).endpoint
