@@ -20,10 +20,24 @@ with a value outside its range, or with a variable whose name is nearly that of 
 message names both. Other variables are ignored, such as those that Kubernetes sets for a service
 called `retinue` (`{prefix}SERVICE_HOST`), and so is any value like `tcp://10.0.0.7:8080`, which
 Kubernetes gives `{prefix}HEALTH_PORT` for a service called `retinue-health`. Write JSON as in
-`{prefix}DETECTORS='{{"onnx-objects": {{"threshold": 0.5}}}}'`.
+`{prefix}ROUTES='{{"onnx-faces": {{"key": "people/*"}}}}'`.
 """
 
 _TAIL = """\
+## Naming detectors
+
+`{prefix}DETECTORS`, `--detectors` and the argument DETECTOR of a command are read alike:
+
+| form | example |
+|---|---|
+| names | `onnx-objects,onnx-faces` |
+| names with options | `onnx-objects:threshold=0.5,labels=["cat","dog"],onnx-faces` |
+| JSON | `{{"onnx-objects": {{"threshold": 0.5}}, "onnx-faces": {{}}}}` |
+
+An option belongs to the name before it. Its value is JSON if it reads as JSON, and otherwise the
+text up to the next comma. A detector that `--detectors` names keeps its options of
+`{prefix}DETECTORS`, apart from those given.
+
 ## Heartbeat and visibility timeout
 
 `{prefix}HEARTBEAT_SECONDS` must be at most half of `{prefix}VISIBILITY_TIMEOUT_SECONDS`. Otherwise
@@ -33,8 +47,10 @@ a message could appear again in the queue while a detector still works for it.
 
 - `retinue worker` reads all of them. It needs `{prefix}QUEUE_URL`, `{prefix}DATABASE_URL` and
   `{prefix}DETECTORS`.
-- `retinue run` reads `{prefix}DETECTORS`. It gives its worker a queue and a database of its own, a
-  receive and a grace of at most a second, and JSON logs; the rest its worker reads as usual.
+- `retinue run` reads `{prefix}DETECTORS`; `--detectors` replaces it. Routes, isolation, budgets and
+  hosted models apply to the detectors that result. The command gives its worker a queue and a
+  database of its own, a receive and a grace of at most a second, and JSON logs; the rest its worker
+  reads as usual.
 - `retinue query` reads `{prefix}QUERY_DATABASE_URL`, or else `{prefix}DATABASE_URL`. With neither,
   it asks the database under `.retinue`.
 - `retinue migrate` reads `{prefix}DATABASE_URL`, or else means the database under `.retinue`.

@@ -280,7 +280,7 @@ def test_settings_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setenv("RETINUE_DETECTORS", '{"a": {}}')
     for value, says in (
-        ('{"b": {}}', "b is no detector"),
+        ('{"b": {}}', "b isn't one of the detectors"),
         ('{"a": {"max_memory_bytes": 1}}', "67108864"),
         ('{"a": {"memory": 1}}', "Extra inputs"),
     ):

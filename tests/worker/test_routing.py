@@ -226,8 +226,8 @@ def test_what_is_skipped_is_never_fetched(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("routes", "says"),
     [
-        ('{"b": {"key": "*"}}', "b is no detector of this worker; RETINUE_DETECTORS names a"),
-        ('{"a": {"found": {"detector": "b"}}}', "the route of a: b is no detector"),
+        ('{"b": {"key": "*"}}', "b isn't one of the detectors (a): add it"),
+        ('{"a": {"found": {"detector": "b"}}}', "the route of a: b isn't one of the detectors"),
         ('{"a": {"found": {"detector": "a"}}}', "a waits for a: take one"),
         ('{"a": {}}', "has no condition"),
         ('{"a": {"keys": "*"}}', "[a][keys]: Extra inputs"),

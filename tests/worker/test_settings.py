@@ -1,13 +1,15 @@
 """Every mistake in the environment is refused, by the variable's own name, with the remedy."""
 
+import json
 import re
 from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 from retinue_sdk import ConfigurationError
+from retinue_workers.settings.detectors import parse_detectors
 from retinue_workers.settings.settings import Settings, TierPrice, check_names
 
 
@@ -101,12 +103,17 @@ def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPat
         ("LOG_FORMAT", "yaml", "'console' or 'json'"),
         ("LOG_LEVEL", "INFO", "'debug', 'info', 'warning' or 'error'"),
         ("QUEUE_URL", "", "at least 1 character"),
-        ("DETECTORS", "echo", "must be JSON"),
         ("DETECTORS", "{", "must be JSON"),
-        ("DETECTORS", "", "must be JSON"),
-        ("DETECTORS", "[" * 100_000, "must be JSON"),
-        ("DETECTORS", "[]", "valid dict"),
-        ("DETECTORS", "null", "valid dict"),
+        ("DETECTORS", "", "names no detector"),
+        ("DETECTORS", " , ", "names no detector"),
+        ("DETECTORS", "[" * 100_000, "must be like onnx-objects:threshold=0.5,onnx-faces, or JSON"),
+        ("DETECTORS", '{"a": ' * 100_000, "must be JSON"),
+        ("DETECTORS", "a b", "and not 'a b'"),
+        ("DETECTORS", "a,b:", "and not 'b:'"),
+        ("DETECTORS", "a:threshold", "and not 'a:threshold'"),
+        ("DETECTORS", "threshold=1", "and not 'threshold=1'"),
+        ("DETECTORS", "a,b,a", "names a twice"),
+        ("DETECTORS", "a:x=1,x=2", "gives the option x twice"),
         ("PRICES", "0.001", "valid dict"),
         ("PRICES", "{'echo': 1}", "must be JSON"),
     ],
@@ -118,6 +125,66 @@ def test_a_bad_value_names_its_variable_and_what_is_allowed(
     assert text.startswith(f"RETINUE_{name}: ")
     assert allowed in text
     assert len(text) < 500
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("a", {"a": {}}),
+        ("a,b-2", {"a": {}, "b-2": {}}),
+        (" a , b ,", {"a": {}, "b": {}}),
+        ("a:threshold=0.5,b", {"a": {"threshold": 0.5}, "b": {}}),
+        ("a:x=1, y = yes,b:z=true", {"a": {"x": 1, "y": "yes"}, "b": {"z": True}}),
+        ("a,x=1", {"a": {"x": 1}}),
+        ('a:labels=["x, y", "z"],b', {"a": {"labels": ["x, y", "z"]}, "b": {}}),
+        ('a:one={"k": [1]},two="2"', {"a": {"one": {"k": [1]}, "two": "2"}}),
+        ("a:arn=arn:aws:x:1:p/q=r,b", {"a": {"arn": "arn:aws:x:1:p/q=r"}, "b": {}}),
+        ("a:model=/my models/2 b.onnx", {"a": {"model": "/my models/2 b.onnx"}}),
+        ("a:x=", {"a": {"x": ""}}),
+        ('{"a": {"threshold": 0.5}}', {"a": {"threshold": 0.5}}),
+    ],
+)
+def test_detectors_are_named_with_options(
+    monkeypatch: pytest.MonkeyPatch, text: str, meant: dict[str, object]
+) -> None:
+    monkeypatch.setenv("RETINUE_DETECTORS", text)
+    assert Settings.load().detectors == meant
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", fullmatch=True),
+        st.dictionaries(st.from_regex(r"[a-z_]+", fullmatch=True), JSON_VALUES, max_size=3),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_whatever_json_can_say_of_detectors_the_short_form_can(
+    detectors: dict[str, dict[str, JsonValue]],
+) -> None:
+    short = ",".join(
+        name
+        + ":" * bool(options)
+        + ",".join(f"{key}={json.dumps(options[key])}" for key in options)
+        for name, options in detectors.items()
+    )
+    assert parse_detectors(short) == detectors == parse_detectors(json.dumps(detectors))
+
+
+@given(st.text() | st.text('a:,=["{ '))
+def test_any_text_names_detectors_or_is_refused(text: str) -> None:
+    try:
+        found = parse_detectors(text)
+    except ValueError:
+        return
+    assert found or text.lstrip().startswith("{")
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,14 @@ import click
 from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
-from retinue_cli.options.json_option import json_options
+from retinue_cli.options.detectors import detector_argument
 from retinue_cli.options.plugins_dir import given, plugins_dir_option
 
 _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
 
 
 @click.command(short_help="Check that a detector keeps the rules.")
-@click.argument("detector")
-@json_options
+@detector_argument
 @click.option(
     "--images",
     type=click.Path(path_type=Path, exists=True),

@@ -14,19 +14,18 @@ from retinue_sdk import (
     RetinueError,
 )
 
-from retinue_cli.options.json_option import json_options
+from retinue_cli.options.detectors import detector_argument
 from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
 
 
 @click.command(short_help="Show photographs to one detector, without queue or database.")
-@click.argument("detector")
+@detector_argument
 @click.argument(
     "photographs",
     nargs=-1,
     required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
 )
-@json_options
 @click.option(
     "--pictures",
     type=click.Path(path_type=Path, file_okay=False),

@@ -10,7 +10,7 @@ import click
 from retinue_sdk import ConfigurationError
 
 from retinue_cli.commands.check import check
-from retinue_cli.options.json_option import json_options
+from retinue_cli.options.detectors import detector_argument
 from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
 from retinue_cli.output.detector_sheet import capabilities, describe, option_lines
 
@@ -79,8 +79,7 @@ def _list(sheets: Sequence[dict[str, Any]]) -> None:
 
 
 @click.command(short_help="Show all about one detector.")
-@click.argument("detector")
-@json_options
+@detector_argument
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @plugins_dir_option
 @click.pass_obj

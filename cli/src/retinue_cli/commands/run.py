@@ -4,10 +4,11 @@ import sys
 from pathlib import Path
 
 import click
-from pydantic import JsonValue
 from retinue_sdk import ConfigurationError
+from retinue_workers.settings.detectors import Detectors
 from retinue_workers.settings.settings import Settings
 
+from retinue_cli.options.detectors import detectors_option
 from retinue_cli.options.plugins_dir import given, plugins_dir_option
 
 DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
@@ -16,13 +17,9 @@ DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
 
 @click.command(short_help="Detect what is in photographs, on this machine.")
 @click.argument("images", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--detectors",
-    metavar="NAME,…",
-    help="Detectors to apply, by name.  [default: RETINUE_DETECTORS, or onnx-objects,onnx-faces]",
-)
+@detectors_option
 @plugins_dir_option
-def run(images: Path | None, detectors: str | None, plugins_dir: Path | None) -> None:
+def run(images: Path | None, detectors: Detectors | None, plugins_dir: Path | None) -> None:
     """Detect what is in your photographs, on this machine, with no cloud account.
 
     IMAGES is a folder, searched recursively, or one file; photographs that come with installed
@@ -37,8 +34,9 @@ def run(images: Path | None, detectors: str | None, plugins_dir: Path | None) ->
         raise ConfigurationError(
             f"`retinue run` needs the extra `local`: install retinue-cli[local] ({error})"
         ) from error
-    settings = Settings.load(**given(plugins_dir=plugins_dir))
-    wanted = _wanted(detectors, settings)
+    wanted = _wanted(detectors)
+    # Routes and the like are about these, which need not be those of RETINUE_DETECTORS.
+    settings = Settings.load(detectors=wanted, **given(plugins_dir=plugins_dir))
     try:
         sys.exit(
             run_on_laptop(
@@ -50,11 +48,10 @@ def run(images: Path | None, detectors: str | None, plugins_dir: Path | None) ->
         sys.exit(130)  # as shells report a program that Ctrl-C ended
 
 
-def _wanted(names: str | None, settings: Settings) -> dict[str, dict[str, JsonValue]]:
+def _wanted(chosen: Detectors | None) -> Detectors:
     """Detectors with their options: those named, or those of the settings, or the default."""
-    if names is None:
-        return settings.detectors or {name: {} for name in DEFAULT_DETECTORS}
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
-    if not chosen:
-        raise ConfigurationError("--detectors names no detector")
-    return {name: settings.detectors.get(name, {}) for name in chosen}
+    about_detectors = ("routes", "isolation", "hosted_models", "monthly_budgets_usd")
+    configured = Settings.load(**{name: {} for name in about_detectors}).detectors
+    if chosen is None:
+        return configured or {name: {} for name in DEFAULT_DETECTORS}
+    return {name: {**configured.get(name, {}), **options} for name, options in chosen.items()}

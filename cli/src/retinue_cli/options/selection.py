@@ -41,6 +41,12 @@ class Prefix(click.ParamType[str]):
         return str(value)
 
 
+def _names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that are joined by commas, one by one."""
+    del ctx, param
+    return tuple(name.strip() for names in value for name in names.split(",") if name.strip())
+
+
 _OPTIONS = (
     click.option(
         "--latest/--all",
@@ -51,7 +57,14 @@ _OPTIONS = (
     ),
     click.option("--since", type=Timestamp(), help="Only runs since then: 2026-01-31, or 7d ago."),
     click.option("--until", type=Timestamp(), help="Only runs before then."),
-    click.option("--detector", "detectors", multiple=True, help="Only this detector; repeatable."),
+    click.option(
+        "--detector",
+        "detectors",
+        metavar="NAME,…",
+        multiple=True,
+        callback=_names,
+        help="Only these detectors; repeatable.",
+    ),
     click.option("--label", "labels", multiple=True, help="Only this label; repeatable."),
     click.option(
         "--min-confidence", type=click.FloatRange(0, 1), help="Only detections at least this sure."

@@ -102,8 +102,8 @@ class Plugins:
         """
         if not wanted:
             raise ConfigurationError(
-                'RETINUE_DETECTORS names no detector; give JSON such as {"NAME": {}}, with NAME '
-                f"one of: {self._names()}"
+                "RETINUE_DETECTORS names no detector; write names, joined by commas, out of: "
+                f"{self._names()}"
             )
         made = [self._make(name, options) for name, options in wanted.items()]
         for problem in [*self.problems, *self.contested.values()]:

@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from retinue_workers.settings.detectors import check_named
+
 _NAME = Field(min_length=1, max_length=1_024)
 
 
@@ -147,23 +149,18 @@ def check_routes(routes: Mapping[str, Route], detectors: Collection[str]) -> Non
     Raises:
         ValueError: Says which route, and the remedy.
     """
+    check_named(routes, detectors)
     for name, route in routes.items():
-        if name not in detectors:
-            raise ValueError(_unknown(name, detectors))
-        for found in route.found:
-            if found.detector not in detectors:
-                raise ValueError(f"the route of {name}: {_unknown(found.detector, detectors)}")
+        try:
+            check_named([found.detector for found in route.found], detectors)
+        except ValueError as error:
+            raise ValueError(f"the route of {name}: {error}") from None
     before = {name: {found.detector for found in route.found} for name, route in routes.items()}
     try:
         TopologicalSorter(before).prepare()
     except CycleError as error:
         circle = " waits for ".join(reversed(error.args[1]))
         raise ValueError(f"{circle}: take one of these found conditions away") from None
-
-
-def _unknown(name: str, detectors: Collection[str]) -> str:
-    named = ", ".join(sorted(detectors)) or "none"
-    return f"{name} is no detector of this worker; RETINUE_DETECTORS names {named}"
 
 
 def _without_nulls(value: object) -> object:

@@ -23,6 +23,7 @@ from retinue_sdk import ConfigurationError, Price, Tier
 from retinue_sdk.limits import MAX_BYTES, MAX_PX
 from retinue_sdk.options import DescribedModel
 
+from retinue_workers.settings.detectors import Detectors, check_named, parse_detectors
 from retinue_workers.settings.hosted_models import ModelPolicy
 from retinue_workers.settings.isolation import Isolation
 from retinue_workers.settings.routes import Route, check_routes
@@ -81,8 +82,9 @@ class Settings(DescribedModel):
     query_database_url: SecretStr | None = None
     """PostgreSQL URL for ``retinue query``: a user who may only read."""
 
-    detectors: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
-    """Detectors to apply, as JSON: ``{"name": {"option": value}}``."""
+    detectors: Detectors = Field(default_factory=dict)
+    """Detectors to apply, with their options: ``a,b:threshold=0.5``, or JSON such as
+    ``{"name": {"option": value}}``."""
 
     prices: dict[str, tuple[TierPrice, ...]] = Field(default_factory=dict)
     """US dollars per billed unit by detector, as JSON; goes before the detector's own price. A
@@ -183,8 +185,13 @@ class Settings(DescribedModel):
             for name, price in value.items()
         }
 
+    @field_validator("detectors", mode="before")
+    @classmethod
+    def _parse_detectors(cls, value: object) -> object:
+        """Read the text of a variable."""
+        return parse_detectors(value) if isinstance(value, str) else value
+
     @field_validator(
-        "detectors",
         "prices",
         "monthly_budgets_usd",
         "routes",
@@ -217,9 +224,7 @@ class Settings(DescribedModel):
         cls, isolation: dict[str, Isolation], info: ValidationInfo
     ) -> dict[str, Isolation]:
         """Refuse names of detectors that the worker does not have."""
-        for name in isolation:
-            if name not in info.data.get("detectors", isolation):
-                raise ValueError(f"{name} is no detector of this worker")
+        check_named(isolation, info.data.get("detectors", isolation))
         return isolation
 
     @field_validator("hosted_models", mode="after")
@@ -228,9 +233,7 @@ class Settings(DescribedModel):
         cls, models: dict[str, ModelPolicy], info: ValidationInfo
     ) -> dict[str, ModelPolicy]:
         """Refuse names of detectors that the worker does not have."""
-        for name in models:
-            if name not in info.data.get("detectors", models):
-                raise ValueError(f"{name} is no detector of this worker")
+        check_named(models, info.data.get("detectors", models))
         return models
 
     @field_validator("prices")

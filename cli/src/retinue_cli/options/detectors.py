@@ -1,0 +1,75 @@
+"""Detectors with their options, named on the command line as in RETINUE_DETECTORS."""
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from retinue_workers.settings.detectors import EXAMPLE, Detectors, parse_detectors
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class DetectorsType(click.ParamType[Detectors]):
+    """One detector or several, with options."""
+
+    name = "detectors"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Detectors:
+        """Read them as RETINUE_DETECTORS is read."""
+        try:
+            return parse_detectors(value) if isinstance(value, str) else dict(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def detectors_option(command: Command) -> Command:
+    """Give a command the option ``--detectors``, taken as ``detectors``."""
+    return click.option(
+        "--detectors",
+        metavar="NAME,…",
+        type=DetectorsType(),
+        help=f"Detectors to apply, with options: {EXAMPLE}, or JSON.  "
+        "[default: RETINUE_DETECTORS, or onnx-objects,onnx-faces]",
+    )(command)
+
+
+def detector_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the argument DETECTOR (``NAME`` or ``NAME:option=value``), and ``--options``.
+
+    The command takes the name as ``detector``, and what is set in either way as ``options``.
+    """
+
+    @click.argument("detector", type=DetectorsType())
+    @click.option(
+        "--options",
+        metavar="JSON",
+        default="{}",
+        callback=_parse,
+        help="The detector's options, such as '{\"threshold\": 0.3}'.",
+    )
+    @functools.wraps(command)
+    def with_one(*given: Any, detector: Detectors, options: dict[str, Any], **others: Any) -> Any:
+        if len(detector) != 1:
+            raise click.UsageError(f"name one detector, not {len(detector)}: {', '.join(detector)}")
+        [(name, written)] = detector.items()
+        return command(*given, detector=name, options={**written, **options}, **others)
+
+    return with_one
+
+
+def _parse(ctx: click.Context, param: click.Parameter, value: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(
+            f'must be JSON such as {{"threshold": 0.3}}: {error}', ctx, param
+        ) from error
+    if not isinstance(parsed, dict):
+        raise click.BadParameter(
+            f'must be a JSON object such as {{"threshold": 0.3}}, not {value}', ctx, param
+        )
+    return parsed
