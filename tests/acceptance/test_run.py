@@ -1,6 +1,8 @@
 """The main job: photographs in, detections out, SQL on top; twice; interrupted; killed."""
 
+import hashlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -65,11 +67,40 @@ def test_names_arrive_as_they_are(retinue: CommandLine, photographs: Path) -> No
     retinue("run", str(photographs), "--detectors", "echo")
     rows = retinue.query("select image_id, bucket, key, version from latest_detections")
     assert sorted(row["key"] for row in rows) == sorted(
-        str(path.relative_to(photographs)) for path in photographs.rglob("*.*")
+        str(path.relative_to(photographs.parent)) for path in photographs.rglob("*.*")
     )
     for row in rows:
         reference = ImageReference(row["bucket"], row["key"], etag=row["version"])
         assert str(reference.image_id) == row["image_id"]
+
+
+def test_the_view_says_what_the_screen_says(retinue: CommandLine, photographs: Path) -> None:
+    """Two folders with a file of one name, and a file that changes and changes back."""
+    other = retinue.folder / "other" / photographs.name
+    shutil.copytree(photographs, other)
+    changing = photographs / "a b.jpg"
+    Image.new("RGB", (10, 10), "blue").save(other / changing.name)
+    first, second = changing.read_bytes(), (other / changing.name).read_bytes()
+
+    def run(folder: Path) -> dict[str, str]:
+        retinue("run", str(folder), "--detectors", "echo")
+        rows = retinue.query("select key, version from latest_runs where key like '%/a b.jpg'")
+        return {row["key"]: row["version"] for row in rows}
+
+    def etag(data: bytes) -> str:
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    assert run(photographs) == {"my photos/a b.jpg": etag(first)}
+    others = {"other/my photos/a b.jpg": etag(second)}
+    assert run(other) == {"my photos/a b.jpg": etag(first)} | others
+    for data in (second, first):
+        changing.write_bytes(data)
+        assert run(photographs) == {"my photos/a b.jpg": etag(data)} | others
+    pictures = retinue.folder / ".retinue" / "annotated"
+    assert {"a b.jpg", "a+b.jpg", 'it\'s "so"-png.jpg'} < {
+        path.name for path in (pictures / "other/my photos").iterdir()
+    }
+    assert (pictures / "my photos/deep/er/😀 é-webp.jpg").exists()
 
 
 def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandLine) -> None:
@@ -96,11 +127,11 @@ def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandL
     assert "10 failed runs" in shown
     failed = retinue.query("select distinct key, error_code, retryable from failed_runs order by 1")
     assert failed == [
-        {"key": "bomb.png", "error_code": "too_many_pixels", "retryable": False},
-        {"key": "empty.jpg", "error_code": "empty_file", "retryable": False},
-        {"key": "garbage.jpg", "error_code": "unsupported_format", "retryable": False},
-        {"key": "text.png", "error_code": "unsupported_format", "retryable": False},
-        {"key": "truncated.jpg", "error_code": "corrupt_image", "retryable": False},
+        {"key": "bad/bomb.png", "error_code": "too_many_pixels", "retryable": False},
+        {"key": "bad/empty.jpg", "error_code": "empty_file", "retryable": False},
+        {"key": "bad/garbage.jpg", "error_code": "unsupported_format", "retryable": False},
+        {"key": "bad/text.png", "error_code": "unsupported_format", "retryable": False},
+        {"key": "bad/truncated.jpg", "error_code": "corrupt_image", "retryable": False},
     ]
     assert "No new detection" in retinue("run", str(folder)).stdout
 
@@ -243,10 +274,14 @@ def test_formats(retinue: CommandLine, photographs: Path) -> None:
     sql = "select key, confidence, attributes from latest_detections order by key limit 1"
     assert retinue("query", sql, "--format", "csv").stdout.splitlines() == [
         "key,confidence,attributes",
-        '%41.gif,1.0,"{""key"": ""%41.gif""}"',
+        'my photos/%41.gif,1.0,"{""key"": ""my photos/%41.gif""}"',
     ]
     assert retinue.query(sql) == [
-        {"key": "%41.gif", "confidence": 1.0, "attributes": {"key": "%41.gif"}}
+        {
+            "key": "my photos/%41.gif",
+            "confidence": 1.0,
+            "attributes": {"key": "my photos/%41.gif"},
+        }
     ]
     table = retinue("query", sql).stdout
     assert "1 row" in table

@@ -49,3 +49,20 @@ def test_a_second_run_is_refused_and_told_who_holds_the_folder(script: Start, st
         with state.lock():  # the kernel gave it back
             pass
     assert not (state.directory / "run.pid").exists()
+
+
+def test_no_two_photographs_share_a_picture(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    keys = [
+        "cat.jpg",
+        "cat.JPEG",
+        "cat.png",
+        "cat-png.jpg",
+        "cat.PNG",
+        "a/cat.jpg",
+        "cat-2.jpg",
+        "x",
+    ]
+    pictures = [state.picture(key).relative_to(state.annotated).as_posix() for key in keys]
+    assert len(set(pictures)) == len(keys)
+    assert pictures[:4] == ["cat.jpg", "cat.JPEG", "cat-png.jpg", "cat-png-jpg.jpg"]

@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -44,7 +44,7 @@ class Photograph:
 
     Attributes:
         path: The file.
-        key: Its S3 key: the path below its folder, with slashes, in the file system's own bytes.
+        key: Its S3 key, with slashes, in the file system's own bytes.
     """
 
     path: Path
@@ -100,7 +100,15 @@ def package_photographs() -> list[Photograph]:
     return found
 
 
-def folder_photographs(path: Path) -> FolderPhotographs:
+def folder_of(path: Path) -> Path:
+    """Return the folder that a person means who names a folder, or a file in it."""
+    path = path.expanduser()
+    return path if path.is_dir() else path.parent
+
+
+def folder_photographs(
+    path: Path, key_of: Callable[[Path], str] | None = None
+) -> FolderPhotographs:
     """All images in a folder and the folders below it, by the suffixes of their names.
 
     Links are followed, and a folder that is reached twice counts once. Hidden files and folders
@@ -108,6 +116,7 @@ def folder_photographs(path: Path) -> FolderPhotographs:
 
     Args:
         path: The folder, or one image file.
+        key_of: Returns a file's key; the path below the folder when omitted.
 
     Raises:
         LaptopError: There is no such folder, it cannot be read, or no image in it can be used.
@@ -118,7 +127,7 @@ def folder_photographs(path: Path) -> FolderPhotographs:
         mode = path.stat().st_mode
         files = _walk(path) if S_ISDIR(mode) else iter([path])
         root = path if S_ISDIR(mode) else path.parent
-        found = _sort_out(root, files)
+        found = _sort_out(files, key_of or (lambda file: file.relative_to(root).as_posix()))
     except FileNotFoundError as error:
         raise LaptopError(f"there is no folder or file {_shown(path)}") from error
     except (OSError, ValueError) as error:
@@ -132,7 +141,9 @@ def folder_photographs(path: Path) -> FolderPhotographs:
     return found
 
 
-def _sort_out(root: Path, files: Iterator[Path | SkippedFile]) -> FolderPhotographs:
+def _sort_out(
+    files: Iterator[Path | SkippedFile], key_of: Callable[[Path], str]
+) -> FolderPhotographs:
     photographs, skipped, others = [], [], 0
     for file in files:
         if isinstance(file, SkippedFile):
@@ -140,7 +151,7 @@ def _sort_out(root: Path, files: Iterator[Path | SkippedFile]) -> FolderPhotogra
         elif file.suffix.lower() not in CONTENT_TYPES:
             others += 1
         else:
-            key = file.relative_to(root).as_posix()
+            key = key_of(file)
             if problem := _problem(file, key):
                 skipped.append(SkippedFile(file, problem))
             else:

@@ -63,7 +63,7 @@ class Progress:
         """Count the run keys of these images that have an outcome.
 
         A failure from before the start counts only if the image itself is to blame; any other is
-        tried again.
+        tried again. What was known of an image counts once the worker has seen that it is there.
         """
         with self._engine.connect() as connection:
             row = connection.execute(
@@ -83,8 +83,9 @@ _DONE = text(
                     CAST(:fingerprint AS text[])) AS wanted (detector, version, fingerprint)
             ON (runs.detector, runs.detector_version, runs.fingerprint)
                = (wanted.detector, wanted.version, wanted.fingerprint)
+        JOIN images ON images.image_id = runs.image_id
         WHERE runs.image_id = ANY(CAST(:image_id AS uuid[]))
-            AND (NOT runs.retryable OR runs.recorded_at >= :since)
+            AND (NOT runs.retryable AND images.deleted_at IS NULL OR runs.recorded_at >= :since)
         GROUP BY runs.image_id, runs.detector, runs.detector_version, runs.fingerprint
     ) AS outcome
     """

@@ -19,9 +19,11 @@ from sqlalchemy import Engine, text
 
 from retinue_cli.local.endpoint import REGION, AwsEndpoint
 from retinue_cli.local.findings import outcomes
+from retinue_cli.local.folders import Folders
 from retinue_cli.local.local_service import needed, warning
 from retinue_cli.local.photographs import (
     Photograph,
+    folder_of,
     folder_photographs,
     package_photographs,
 )
@@ -75,11 +77,13 @@ def run(
     # A wrong option is told before anything is started.
     made = Plugins(folder=plugins_dir).make(detectors)
     keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
-    photographs = _photographs(images, console)
     state = State.find()
+    folders = Folders(state.folders)
+    photographs = _photographs(images, folders, console)
     with Interruption() as interruption, ExitStack() as stack:
         try:
             local = stack.enter_context(local_stack(state, console))
+            folders.save()
             endpoint, wiring = local.endpoint, local.wiring
             warnings = [warning(each, names) for each, names in needed(made, detectors).items()]
             engine = create_history_engine(local.database_url, application_name="retinue run")
@@ -113,11 +117,16 @@ def run(
     return 0 if complete and len(uploaded) == len(uploads) else EXIT_INCOMPLETE
 
 
-def _photographs(images: Path | None, console: Console) -> Sequence[Photograph]:
+def _photographs(images: Path | None, folders: Folders, console: Console) -> Sequence[Photograph]:
     """What to look at, and a word on what is passed over."""
     if images is None:
         return package_photographs()
-    found = folder_photographs(images)
+    root = folder_of(images)
+    found = folder_photographs(images, folders.add(root))
+    name = folders.name(root)
+    if "/" in name:
+        where = str(root).encode(errors="backslashreplace").decode()
+        console.print(f"[dim]{escape(where)} goes by the name {escape(name)} in keys[/]")
     for file in found.skipped:
         console.print(f"[yellow]skipped[/] {escape(ascii(str(file.path)))}: {file.reason}")
     if found.others:
@@ -216,7 +225,7 @@ def _draw(
             if finding.box is not None
         ]
         try:
-            draw(result.photograph.path, boxes, state.annotated / f"{result.photograph.key}.jpg")
+            draw(result.photograph.path, boxes, state.picture(result.photograph.key))
         except (OSError, InvalidImageError) as error:  # gone, not decodable, or the name too long
             return f"[yellow]no picture of[/] {escape(result.photograph.key)}: {error}"
         return None

@@ -9,6 +9,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from retinue_cli.local.errors import LaptopError
+from retinue_cli.local.photographs import CONTENT_TYPES
 
 NAME = ".retinue"
 
@@ -65,6 +66,23 @@ class State:
     def annotated(self) -> Path:
         """Photographs with the detections drawn on them."""
         return self.directory / "annotated"
+
+    def picture(self, key: str) -> Path:
+        """The photograph of a key with the detections drawn on it; a JPEG of its own for each key.
+
+        ``a/cat.jpg`` keeps its name, and that of ``a/cat.png`` is ``a/cat-png.jpg``, so that both
+        can be there.
+        """
+        path = self.annotated / key
+        is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+        if is_jpeg and f".{path.stem.rpartition('-')[2].lower()}" not in CONTENT_TYPES:
+            return path
+        return path.with_name(f"{path.stem}-{path.suffix[1:]}.jpg")
+
+    @property
+    def folders(self) -> Path:
+        """The names of the folders that were run."""
+        return self.directory / "folders.json"
 
     @property
     def processes(self) -> Path:
