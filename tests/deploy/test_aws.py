@@ -138,7 +138,7 @@ def test_the_registry_knows_its_tags_and_how_to_sign_in(account: Account) -> Non
     registry.build("3", "cuda")
     registry.push("3", "cuda")
     [built, (_, host, user, password), pushed] = builder.did
-    assert built == ("build", f"{url}:3-cuda", "cuda", "3", "abc")
+    assert built == ("build", f"{url}:3-cuda", "cuda", "abc")
     assert (host, user) == (url.partition("/")[0], "AWS")
     assert password
     assert pushed == ("push", f"{url}:3-cuda")

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import threading
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,11 @@ def test_a_mirror_and_its_certificates_go_to_the_build_as_secrets(
     monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
     given = {"UV_DEFAULT_INDEX": f"https://me:{SECRET}@mirror/simple", "PIP_CERT": str(authorities)}
     builder = Builder(Programs(journal), "buildah", ROOT, tmp_path / "scratch", given)
-    builder.build("host/retinue:1", "cuda", "1", "abc")
+    builder.build("host/retinue:1", "cuda", "abc")
     said = seen.read_text("utf-8")
     assert SECRET not in said
     assert "--build-arg=VARIANT=cuda" in said
+    assert f"--build-arg=VERSION={version('retinue-cli')}" in said
     assert f"id=certificates,src={authorities}" in said
     assert SECRET in (tmp_path / "scratch/registry").read_text("utf-8")
     assert (tmp_path / "scratch/registry").stat().st_mode & 0o077 == 0

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint, PathDistribution
+from importlib.metadata import EntryPoint, PathDistribution, version
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ def refusal(plugins: Plugins, name: str = "wanted") -> str:
             "",
             "retinue-sdk<0.1",
             (
-                "plugin acme of acme 1.2 was written for retinue-sdk <0.1, and 0.1.0 is installed: "
+                "plugin acme of acme 1.2 was written for retinue-sdk <0.1, and "
+                f"{version('retinue-sdk')} is installed: "
                 "install a version of acme for it, or uninstall acme"
             ),
         ),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from retinue_deploy.programs import Programs
+from retinue_deploy.source import project_version
 
 DOCKERFILE = "infra/image/Dockerfile"
 PLATFORM = "linux/amd64"
@@ -68,15 +69,15 @@ class Builder:
         self._scratch = scratch
         self._given = environment
 
-    def build(self, name: str, variant: str, version: str, revision: str) -> None:
-        """Build a variant of the image.
+    def build(self, name: str, variant: str, revision: str) -> None:
+        """Build a variant of the image, labelled with Retinue's version.
 
         Args:
             name: What to call it: registry, repository and tag.
             variant: ``cpu`` or ``cuda``.
-            version: For its label.
             revision: The commit, for its label.
         """
+        version = project_version(self._root)
         arguments = {"VARIANT": variant, "VERSION": version, "REVISION": revision}
         self._run(
             "build", "--platform", PLATFORM, "--file", DOCKERFILE, "--tag", name,

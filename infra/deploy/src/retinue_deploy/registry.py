@@ -50,7 +50,7 @@ class Registry:
 
     def build(self, tag: str, variant: str) -> None:
         """Build a variant here."""
-        self._with_builder().build(self._name(tag, variant), variant, tag, self._revision)
+        self._with_builder().build(self._name(tag, variant), variant, self._revision)
 
     def push(self, tag: str, variant: str) -> None:
         """Push a variant that was built."""

@@ -2,18 +2,25 @@
 
 import hashlib
 import subprocess
+import tomllib
 from pathlib import Path
 
 from retinue_deploy.errors import DeployError
 
-CONTEXT = ("pyproject.toml", "uv.lock", ".dockerignore", "sdk", "aws", "migrations", "workers",
-           "cli", "plugins", "infra/image")  # fmt: skip
+CONTEXT = ("pyproject.toml", "uv.lock", ".dockerignore", "LICENSE", "sdk", "aws", "migrations",
+           "workers", "cli", "plugins", "infra/image")  # fmt: skip
 """What goes into the image; other changes need no new one."""
 
 
 def revision(root: Path) -> str:
     """The commit that is checked out."""
     return _git(root, "rev-parse", "--short=12", "HEAD").strip()
+
+
+def project_version(root: Path) -> str:
+    """Return the version of all distributions, which the root's ``pyproject.toml`` states."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(project["project"]["version"])
 
 
 def image_tag(root: Path) -> str:
