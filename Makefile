@@ -14,8 +14,8 @@ AWS_OPTIONS = --env '$(ENV)' $(if $(REGION),--region '$(REGION)')
 TAG_OPTION = $(if $(IMAGE_TAG),--image-tag '$(IMAGE_TAG)')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults test-aws test-stack bench check lint format types boundaries docs serve-docs lock clean \
-	deploy plan image smoke status logs destroy base certificates test-image
+.PHONY: help run test test-faults test-aws test-stack bench check lint format types boundaries commits docs serve-docs \
+	lock clean wheels test-wheels release publish deploy plan image smoke status logs destroy base certificates test-image
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -24,7 +24,7 @@ run: .venv/for-use ## detect what is in photographs: IMAGES=folder, DETECTORS=na
 	@$(BIN)/retinue run $(if $(DETECTORS),--detectors '$(DETECTORS)') -- $(if $(IMAGES),'$(IMAGES)')
 
 test: .venv/for-development ## run every test
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadscope -m 'not alone and not long'
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadscope -m 'not alone and not long and not wheels'
 	$(BIN)/pytest -m alone
 
 test-faults: .venv/for-development ## break what a worker depends on: SCHEDULES=100, or those of a SEED alone
@@ -39,7 +39,7 @@ test-aws: .venv/for-development ## run the Rekognition tests against AWS: needs 
 bench: .venv/for-development ## measure, into benchmarks/*.json: BENCHMARKS='rate_limits history' for some
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCHMARKS)
 
-check: .venv/for-development lint types boundaries test ## lint, types, boundaries, tests; CI runs test-stack, too
+check: .venv/for-development lint types boundaries commits test ## lint, types, boundaries, commits, tests
 
 lint: .venv/for-development ## check style and format
 	$(BIN)/ruff check .
@@ -58,6 +58,9 @@ types: .venv/for-development ## check types, strictly
 boundaries: .venv/for-development ## check who may import whom
 	$(BIN)/lint-imports
 
+commits: .venv/for-development ## check the subjects of commits
+	@$(BIN)/python -m tools.commits
+
 docs: .venv/for-development ## build the documentation as a site, with warnings as errors
 	$(BUILD_DOCS) build --strict --config-file docs/site/mkdocs.yml
 	@echo "built: .site/index.html. To read while you write: make serve-docs"
@@ -73,6 +76,19 @@ lock: .venv/for-development ## choose versions anew and install them
 
 test-image: .venv/for-development ## build the container image, and drain a queue in it (as root)
 	$(BIN)/pytest tests/image -rs -s
+
+wheels: .venv/for-development ## build the wheels of all distributions, into dist
+	@$(BIN)/python -m tools.release wheels
+
+test-wheels: wheels ## install the wheels outside the clone, and use them: PYTHONS='3.11 3.14' for some
+	WHEELS_PYTHONS='$(PYTHONS)' $(BIN)/pytest -m wheels tests/project --numprocesses 2
+
+release: .venv/for-development ## set the version, build, commit and tag: VERSION=0.3.0, DRY_RUN=1, SOURCE_URL=…
+	@$(BIN)/python -m tools.release release '$(VERSION)' $(if $(SOURCE_URL),--source-url '$(SOURCE_URL)') \
+		$(if $(DRY_RUN),--dry-run)
+
+publish: .venv/for-development ## upload dist to PyPI, as the release workflow does
+	$(BIN)/uv publish --trusted-publishing always dist/*.whl
 
 deploy: .venv/for-development ## deploy to AWS: ENV=dev, REGION=…, IMAGE_TAG=an earlier one to roll back
 	@$(DEPLOY) deploy $(AWS_OPTIONS) $(TAG_OPTION)
@@ -101,13 +117,13 @@ base: .venv/for-development ## pin the container image's base to what the regist
 certificates: .venv/for-development ## compare RDS's certificate authorities with AWS's, and take AWS's
 	@$(DEPLOY) certificates
 
-clean: ## remove the environment, the site and the laptop's history (.venv, .site, .retinue)
-	rm -rf .venv .site .retinue
+clean: ## remove the environment, the site, the wheels and the laptop's history
+	rm -rf .venv .site .retinue dist
 
 # The environment: made once, and again when a pyproject.toml or the lock changes. What you install
 # into it yourself, such as a plugin of your own, stays. Tests and checks need more than a run does.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml plugins/*/pyproject.toml infra/deploy/pyproject.toml)
-SYNC := $(BIN)/uv sync --frozen --inexact --compile-bytecode --quiet
+SYNC := $(BIN)/uv sync --frozen --all-extras --inexact --compile-bytecode --quiet
 
 .venv/for-use: $(PROJECTS)
 	@test -x $(BIN)/python || { echo "creating .venv"; $(PYTHON) -m venv .venv; }
