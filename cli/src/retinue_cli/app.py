@@ -1,7 +1,8 @@
 """The group of commands ``retinue``, which loads each command when it is run."""
 
+import sys
 from importlib import import_module
-from typing import IO, Any
+from typing import Any, NoReturn
 
 import click
 from retinue_history import HistoryError
@@ -11,53 +12,76 @@ from retinue_workers.intake.sqs import QueueUnavailableError
 
 from retinue_cli.faces.errors import FacesError
 
-_COMMANDS = {
-    "run": "retinue_cli.commands.run:run",
-    "query": "retinue_cli.commands.query:query",
-    "show": "retinue_cli.commands.show:show",
-    "diff": "retinue_cli.commands.diff:diff",
-    "evaluate": "retinue_cli.commands.evaluate:evaluate",
-    "export": "retinue_cli.commands.export:export",
-    "import": "retinue_cli.commands.import_:import_",
-    "plugins": "retinue_cli.commands.plugins:plugins",
-    "detect": "retinue_cli.commands.detect:detect",
-    "new-plugin": "retinue_cli.commands.new_plugin:new_plugin",
-    "top": "retinue_cli.commands.top:top",
-    "failures": "retinue_cli.commands.failures:failures",
-    "replay": "retinue_cli.commands.replay:replay",
-    "backfill": "retinue_cli.commands.backfill:backfill",
-    "worker": "retinue_workers.__main__:worker",
-    "migrate": "retinue_cli.commands.migrate:migrate",
-    "faces": "retinue_cli.commands.faces:faces",
-    "forget": "retinue_cli.commands.forget:forget",
-    "models": "retinue_cli.commands.models:models",
-    "maintain": "retinue_cli.commands.maintain:maintain_command",
+_GROUPS = {
+    "Use it": {
+        "run": "retinue_cli.commands.run:run",
+        "show": "retinue_cli.commands.show:show",
+    },
+    "Query it": {
+        "query": "retinue_cli.commands.query:query",
+        "diff": "retinue_cli.commands.diff:diff",
+        "evaluate": "retinue_cli.commands.evaluate:evaluate",
+        "export": "retinue_cli.commands.export:export",
+        "import": "retinue_cli.commands.import_:import_",
+    },
+    "Extend it": {
+        "new-plugin": "retinue_cli.commands.new_plugin:new_plugin",
+        "detect": "retinue_cli.commands.detect:detect",
+        "plugins": "retinue_cli.commands.plugins:plugins",
+    },
+    "Operate it": {
+        "worker": "retinue_workers.__main__:worker",
+        "top": "retinue_cli.commands.top:top",
+        "failures": "retinue_cli.commands.failures:failures",
+        "replay": "retinue_cli.commands.replay:replay",
+        "backfill": "retinue_cli.commands.backfill:backfill",
+        "migrate": "retinue_cli.commands.migrate:migrate",
+        "maintain": "retinue_cli.commands.maintain:maintain_command",
+        "forget": "retinue_cli.commands.forget:forget",
+        "faces": "retinue_cli.commands.faces:faces",
+        "models": "retinue_cli.commands.models:models",
+    },
 }
-"""Names of commands, in the order of use, each with its module and its name there. A command is
-imported when it is run, so a worker starts without what twenty others need."""
+"""Names of commands by purpose, in the order of use, each with its module and its name there. A
+command is imported when it is run, so a worker starts without what twenty others need."""
+
+_COMMANDS = {name: place for group in _GROUPS.values() for name, place in group.items()}
 
 
 class _Failure(click.ClickException):
-    """Something does not answer, or refuses: told in one message, without a traceback."""
+    """Something doesn't answer, or refuses."""
 
     exit_code = 1
 
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Print it where errors go."""
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {self.message}", file, err=True)
 
-
-class _Refusal(_Failure):
-    """A wrong setting or argument: trying again without changing it cannot help."""
+class _Refusal(click.ClickException):
+    """A wrong setting or argument: trying again without changing it can't help."""
 
     exit_code = 2
 
 
 class _Commands(click.Group):
-    """Lists commands in the order of use, and tells our own errors without a traceback."""
+    """Lists commands by purpose, and prints every error in the same form, without a traceback."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run a command and exit: with 1 after a failure, 2 after a wrong use, 130 after Ctrl-C."""
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.ClickException as error:
+            _print_error(error)
+            sys.exit(error.exit_code)
+        except click.Abort as error:
+            # Click makes an Abort of Ctrl-C, of the end of standard input, and of the answer no.
+            cause = error.__cause__ or error.__context__
+            if isinstance(cause, KeyboardInterrupt):
+                sys.exit(130)  # as shells report a program that Ctrl-C ended
+            said = "no answer on standard input" if isinstance(cause, EOFError) else "not confirmed"
+            _print_error(click.ClickException(f"{said}; nothing was done"))
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)  # --help and --version give their exit code
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The order of use."""
+        """Return the names in the order of use."""
         del ctx
         return list(_COMMANDS)
 
@@ -70,6 +94,29 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(module), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command by its name; suggest names that are spelled alike."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(
+                error.command_name, possibilities=_COMMANDS, ctx=ctx
+            ) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each purpose."""
+        width = max(map(len, _COMMANDS))
+        for title, group in _GROUPS.items():
+            with formatter.section(title):
+                rows = []
+                for name in group:
+                    command = self.get_command(ctx, name)
+                    assert command is not None
+                    rows.append((name.ljust(width), command.get_short_help_str(formatter.width)))
+                formatter.write_dl(rows)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a wrong setting ends with exit code 2, a database away with 1."""
         try:
@@ -80,11 +127,23 @@ class _Commands(click.Group):
             raise _Failure(str(error)) from error
 
 
+def _print_error(error: click.ClickException) -> None:
+    """Print an error on standard error; after a wrong use, also how the command is used."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+        click.echo(f"`{error.ctx.command_path} --help` explains it.\n", err=True)
+    word = click.style("error:", fg="red", bold=True)
+    click.echo(f"{word} {error.format_message()}", err=True)
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="retinue-cli", prog_name="retinue")
 def retinue() -> None:
     """Turn every image that lands in an S3 bucket into rows in Postgres.
 
     Settings come from environment variables named RETINUE_…; docs/settings.md lists them. Without
-    any, `retinue run` and `retinue query` use a database of their own under .retinue.
+    any, all commands use the history under .retinue that `retinue run` makes.
     """

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 import structlog
@@ -32,12 +33,15 @@ GARBAGE_OBJECTS = 10_000
 """How many new objects there must be before Python looks for cycles among them. With its own 700 a
 twelfth of the worker's time went there, and nearly all objects of an image are free by then."""
 
+EXIT_INTERRUPTED = 130
+"""As shells report a program that Ctrl-C ended."""
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """How many threads libraries of plugins start; by themselves they count the host's cores."""
 
 
 @click.command(
-    short_help="Consume the queue until told to stop.",
+    short_help="Consume the queue until stopped.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
@@ -58,36 +62,44 @@ def worker(plugins_dir: Path | None) -> None:
     for variable in THREAD_VARIABLES:
         os.environ.setdefault(variable, str(usable_cores()))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
+        received = runner.run(_serve(settings))
     try:
         sys.stdout.flush()
     except OSError:  # metrics cannot be written any more; Python would end with exit code 120
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if received is signal.SIGINT:
+        sys.exit(EXIT_INTERRUPTED)
 
 
-async def _serve(settings: Settings) -> None:
-    """Build a worker, and run it until a signal comes; a signal also ends the building."""
-    stopping = asyncio.Event()
+async def _serve(settings: Settings) -> signal.Signals:
+    """Build a worker, and run it until a signal comes, which is returned.
+
+    A signal also ends the building.
+    """
+    loop = asyncio.get_running_loop()
+    signalled: asyncio.Future[signal.Signals] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _stop, stopping, number)
+        loop.add_signal_handler(number, _stop, signalled, number)
     building = asyncio.create_task(build_worker(settings))
-    signalled = asyncio.create_task(stopping.wait())
-    await asyncio.wait({building, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    either: set[asyncio.Future[Any]] = {building, signalled}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not building.done():
         building.cancel()
-        return
+        return signalled.result()
     composed = building.result()
     with exporting(composed, settings):
         await composed.start()
         gc.freeze()  # what the start made stays; searching it for garbage is of no use
         gc.set_threshold(GARBAGE_OBJECTS)
-        await signalled
+        received = await signalled
         await composed.stop()
+    return received
 
 
-def _stop(stopping: asyncio.Event, number: signal.Signals) -> None:
+def _stop(signalled: "asyncio.Future[signal.Signals]", number: signal.Signals) -> None:
     log.info("signal_received", name=number.name)
-    stopping.set()
+    if not signalled.done():
+        signalled.set_result(number)
 
 
 @contextmanager
@@ -122,7 +134,12 @@ def exporting(worker: Worker, settings: Settings) -> Iterator[None]:
 def main() -> None:
     """Run the command; a wrong setting ends with exit code 2, a queue or database away with 1."""
     try:
-        worker(prog_name="python -m retinue_workers")
+        worker(prog_name="python -m retinue_workers", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:  # Ctrl-C before the worker listens to signals
+        sys.exit(EXIT_INTERRUPTED)
     except ConfigurationError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)

@@ -21,7 +21,7 @@ STATE = Path(".retinue")
 """Where it is kept how far a backfill has come: the folder in which it was begun."""
 
 
-@click.command(short_help="Ask for the images that a bucket already holds.")
+@click.command(short_help="Detect what is in images that a bucket already holds.")
 @click.argument("uri", type=S3UriType(), metavar="S3_URI")
 @click.option(
     "--inventory",

@@ -18,7 +18,7 @@ from retinue_cli.options.detectors import detector_argument
 from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
 
 
-@click.command(short_help="Show photographs to one detector, without queue or database.")
+@click.command(short_help="Try one detector on photographs; record nothing.")
 @detector_argument
 @click.argument(
     "photographs",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FORMATS = ("parquet", "csv", "jsonl", "coco", "custom-labels-manifest")
 
 
-@click.command(short_help="Write detections to a file that other tools open.")
+@click.command(short_help="Write detections to a file.")
 @click.argument("out", metavar="OUT")
 @click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="The format.")
 @selection_options

@@ -23,7 +23,7 @@ region_option = click.option(
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-@click.group(short_help="Know people's faces: create, index, search, forget.")
+@click.group(short_help="Manage face collections and the people in them.")
 def faces() -> None:
     """Face collections of Amazon Rekognition, and the people in them.
 

@@ -13,7 +13,7 @@ from retinue_cli.options.failure_options import failure_options
 from retinue_cli.replay.dead_letters import DeadLetterCause, DeadLetters
 
 
-@click.command(short_help="Tell which runs failed, and what lies in the dead-letter queue.")
+@click.command(short_help="List failed runs and dead letters by cause.")
 @failure_options
 @click.option(
     "--look-at",

@@ -14,7 +14,7 @@ MAX_NAME = 200
 """Longest name or version, in characters: an index entry holds both."""
 
 
-@click.command("import", short_help="Bring annotations (COCO ground truth) into the history.")
+@click.command("import", short_help="Import annotations, such as COCO ground truth.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--detector",

@@ -9,7 +9,7 @@ from retinue_workers.settings.settings import Settings
 from retinue_cli.options.database import owner_url
 
 
-@click.command("maintain", short_help="Make room for new months; drop what is past its time.")
+@click.command("maintain", short_help="Prepare the coming months; drop what has expired.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
 def maintain_command(dry_run: bool) -> None:
     """Make the history's coming months, and drop what is past its time.

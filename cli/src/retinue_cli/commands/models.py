@@ -26,7 +26,7 @@ _COLUMNS = "{:16}  {:>8}  {:>10}  {:20}  {}"
 """Of `retinue models cost`."""
 
 
-@click.group("models", short_help="Models that cost money while they run: status, start, stop, …")
+@click.group("models", short_help="Manage models that are billed while they run.")
 def models() -> None:
     """Models that workers start and stop (RETINUE_HOSTED_MODELS), and what each session cost."""
 

@@ -30,7 +30,7 @@ class _DetectorsAsCommands(click.Group):
 @click.group(
     cls=_DetectorsAsCommands,
     invoke_without_command=True,
-    short_help="List the installed detectors; show one; check one.",
+    short_help="List, describe and check installed detectors.",
     subcommand_metavar="[DETECTOR | check DETECTOR]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

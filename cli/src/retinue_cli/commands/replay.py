@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 
-@click.command(short_help="Try again what failed, or what was never tried.")
+@click.command(short_help="Detect again where runs failed or are missing.")
 @failure_options
 @click.option(
     "--missing",
