@@ -92,6 +92,7 @@ def cli(
 ) -> Callable[..., click.testing.Result]:
     """Runs ``retinue`` on the history; it must succeed unless an exit code is given."""
     monkeypatch.setenv("RETINUE_DATABASE_URL", history_url)
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.chdir(tmp_path)
     runner = click.testing.CliRunner()
 

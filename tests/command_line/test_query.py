@@ -1,7 +1,9 @@
 """Who asks, and how the answer is printed."""
 
+import json
 from collections.abc import Callable
 
+import psycopg
 import pytest
 from click.testing import Result
 from sqlalchemy import make_url
@@ -102,3 +104,47 @@ def test_a_table_in_a_pipe_is_a_line_a_row(cli: Cli, history_url: str) -> None:
     columns = ", ".join(f"repeat('{number % 10}', 50) as column_{number}" for number in range(300))
     lines = cli("query", f"select {columns}").stdout.splitlines()
     assert any("0" * 50 in line and "9" * 50 in line for line in lines)
+
+
+def test_a_table_in_a_pipe_keeps_to_the_width_that_columns_sets(
+    cli: Cli, history_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = cli("query", f"select '{'x ' * 100}' as words").stdout.splitlines()
+    assert max(map(len, lines)) == 40
+
+
+def test_json_is_a_format(cli: Cli, history_url: str) -> None:
+    assert json.loads(cli("query", "select 1 as n", "--json").stdout) == [{"n": 1}]
+    assert "exclude" in cli("query", "select 1", "--json", "--format", "csv", exit_code=2).stderr
+
+
+def test_a_query_may_be_given_more_time_or_less(cli: Cli, history_url: str) -> None:
+    slow = ("query", "select pg_sleep(60)", "--timeout-seconds", 0.1)
+    assert "stopped after 0.1 seconds" in cli(*slow, exit_code=1).stderr
+
+
+def test_the_schema_lists_views_and_describes_one(cli: Cli, history_url: str) -> None:
+    listed = cli("schema").stdout
+    described = json.loads(cli("schema", "--json").stdout)
+    assert {"latest_detections", "latest_runs"} <= {view["name"] for view in described}
+    for view in described:
+        assert f"  {view['name']} " in listed
+        assert view["comment"]
+        assert all(column["comment"] for column in view["columns"])
+    columns = cli("schema", "failed_runs").stdout
+    assert "error_code" in columns
+    assert "The S3 object's key, decoded" in columns
+    assert "did you mean failed_runs?" in cli("schema", "failed_run", exit_code=2).stderr
+
+
+def test_psql_opens_the_history_for_reading(
+    cli: Cli, history_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cli("psql", "-At", "-c", "select session_user")
+    assert capfd.readouterr().out == "retinue_reader\n"
+    cli("psql", "-c", "delete from images", exit_code=1)
+    assert "read-only" in capfd.readouterr().err
+    url = cli("psql", "--url").stdout.strip()
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select session_user").fetchone() == ("retinue_reader",)

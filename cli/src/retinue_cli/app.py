@@ -19,6 +19,8 @@ _GROUPS = {
     },
     "Query it": {
         "query": "retinue_cli.commands.query:query",
+        "schema": "retinue_cli.commands.schema:schema",
+        "psql": "retinue_cli.commands.psql:psql",
         "diff": "retinue_cli.commands.diff:diff",
         "evaluate": "retinue_cli.commands.evaluate:evaluate",
         "export": "retinue_cli.commands.export:export",
@@ -88,11 +90,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
         del ctx
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
+        return _load(cmd_name) if cmd_name in _COMMANDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -107,15 +105,12 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each purpose."""
+        del ctx
         width = max(map(len, _COMMANDS))
         for title, group in _GROUPS.items():
             with formatter.section(title):
-                rows = []
-                for name in group:
-                    command = self.get_command(ctx, name)
-                    assert command is not None
-                    rows.append((name.ljust(width), command.get_short_help_str(formatter.width)))
-                formatter.write_dl(rows)
+                lines = {name: _load(name).get_short_help_str(formatter.width) for name in group}
+                formatter.write_dl([(name.ljust(width), line) for name, line in lines.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a wrong setting ends with exit code 2, a database away with 1."""
@@ -125,6 +120,12 @@ class _Commands(click.Group):
             raise _Refusal(str(error)) from error
         except (HistoryError, QueueUnavailableError, AwsUnavailableError, FacesError) as error:
             raise _Failure(str(error)) from error
+
+
+def _load(name: str) -> click.Command:
+    module, _, attribute = _COMMANDS[name].partition(":")
+    command: click.Command = getattr(import_module(module), attribute)
+    return command
 
 
 def _print_error(error: click.ClickException) -> None:

@@ -3,10 +3,11 @@
 from typing import get_args
 
 import click
-from retinue_history.analysis.query import run_query
+from retinue_history.analysis.query import DEFAULT_TIMEOUT_SECONDS, run_query
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.output.table import Format, print_rows
 
 
@@ -16,26 +17,36 @@ from retinue_cli.output.table import Format, print_rows
     "--format",
     "format_",
     type=click.Choice(get_args(Format)),
-    default="table",
-    show_default=True,
-    help="How to print the rows.",
+    help="How to print the rows.  [default: table]",
 )
+@json_flag
 @click.option(
     "--limit", type=click.IntRange(min=1), default=1_000, show_default=True, help="Most rows."
 )
-def query(sql: str, format_: Format, limit: int) -> None:
+@click.option(
+    "--timeout-seconds",
+    type=click.FloatRange(min=0.001),
+    default=DEFAULT_TIMEOUT_SECONDS,
+    show_default=True,
+    help="Longest time that the query may take.",
+)
+def query(
+    sql: str, *, format_: Format | None, as_json: bool, limit: int, timeout_seconds: float
+) -> None:
     """Ask the detection history a question in SQL.
 
-    One statement, on a connection that can only read. The views to ask are detection_history,
-    latest_detections, failed_runs and run_costs; docs/schema.md describes them. For example:
+    One statement, on a connection that can only read. `retinue schema` lists the views to ask, and
+    docs/recipes.md has many questions. For example:
 
     retinue query "select label, count(*) from latest_detections group by 1 order by 2 desc"
 
-    In a terminal too narrow for a table, each row is printed below the one before it. A chart has
-    one bar a row: the first column of numbers, named by the columns before it.
+    Where the lines are too short for a table, each row is printed below the one before it. A chart
+    has one bar a row: the first column of numbers, named by the columns before it.
     """
+    if as_json and format_ not in (None, "json"):
+        raise click.UsageError(f"--json and --format {format_} exclude each other")
     with reader_url(Settings.load()) as url:
-        result = run_query(url, sql, row_limit=limit)
-    print_rows(result.columns, result.rows, format_)
+        result = run_query(url, sql, row_limit=limit, timeout_seconds=timeout_seconds)
+    print_rows(result.columns, result.rows, "json" if as_json else format_ or "table")
     if result.truncated:
         click.echo(f"only the first {limit:,} rows are shown; --limit shows more", err=True)

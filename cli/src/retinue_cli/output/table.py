@@ -1,7 +1,8 @@
-"""The rows of an answer, for people and for programs."""
+"""Rows, for people and for programs."""
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 Format = Literal["table", "csv", "json", "chart"]
 
@@ -43,37 +45,58 @@ def print_rows(
             writer.writerow(columns)
             writer.writerows([_csv_cell(value) for value in row] for row in rows)
         case "json":
-            objects = [dict(zip(columns, row, strict=True)) for row in rows]
-            click.echo(json.dumps(objects, default=_json_value, ensure_ascii=False, indent=2))
+            print_json([dict(zip(columns, row, strict=True)) for row in rows])
         case "chart":
             from retinue_cli.output.chart import print_chart
 
             print_chart(columns, rows)
         case "table":
-            _print_for_people(columns, rows)
+            print_table(columns, rows)
+            click.echo(f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
 
 
-def _print_for_people(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    from rich.console import Console
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows as a table; as a block for each row where the lines are too short for that.
 
+    Args:
+        columns: Their names.
+        rows: Their values; a ``rich.text.Text`` keeps its style.
+    """
     cells = [[_cell(value) for value in row] for row in rows]
     widths = _widths(columns, cells)
     readable = [min(READABLE_CELLS, width) for width in widths]
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=sum(widths) + PADDING_CELLS * (len(widths) + 1))
+    console = output_console(sum(widths) + PADDING_CELLS * (len(widths) + 1))
     if rows and sum(readable) + PADDING_CELLS * len(readable) > console.width:
         _print_blocks(console, columns, cells)
     else:
         numeric = [bool(rows) and _is_numeric(number, rows) for number in range(len(columns))]
         _print_table(console, columns, cells, readable, numeric)
-    console.print(f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}")
+
+
+def output_console(pipe_width: int = 10_000) -> "Console":
+    """Return a console that prints on standard output.
+
+    Args:
+        pipe_width: The length of a line where standard output isn't a terminal. A pipe has none of
+            its own, so that programs read whole lines, unless the variable COLUMNS sets one.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if console.is_terminal or os.environ.get("COLUMNS", "").isdecimal():
+        return console
+    return Console(highlight=False, width=pipe_width)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on standard output."""
+    click.echo(json.dumps(value, default=_json_value, ensure_ascii=False, indent=2))
 
 
 def _print_table(
     console: "Console",
     columns: Sequence[str],
-    cells: Sequence[Sequence[str]],
+    cells: "Sequence[Sequence[Text]]",
     readable: Sequence[int],
     numeric: Sequence[bool],
 ) -> None:
@@ -87,12 +110,12 @@ def _print_table(
             Text(name), justify="right" if right else "left", overflow="fold", min_width=least
         )
     for row in cells:
-        table.add_row(*map(Text, row))
+        table.add_row(*row)
     console.print(table)
 
 
 def _print_blocks(
-    console: "Console", columns: Sequence[str], cells: Sequence[Sequence[str]]
+    console: "Console", columns: Sequence[str], cells: "Sequence[Sequence[Text]]"
 ) -> None:
     from rich.rule import Rule
     from rich.table import Table
@@ -104,23 +127,33 @@ def _print_blocks(
         block.add_column(style="bold")
         block.add_column(overflow="fold")
         for name, cell in zip(columns, row, strict=True):
-            block.add_row(Text(name), Text(cell))
+            block.add_row(Text(name), cell)
         console.print(block)
 
 
-def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+def _widths(columns: Sequence[str], cells: "Sequence[Sequence[Text]]") -> list[int]:
     """The widest of each column's cells and its name, in characters of a terminal."""
     from rich.cells import cell_len
 
-    return [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    widths = [cell_len(name) for name in columns]
+    for row in cells:
+        widths = [max(width, cell.cell_len) for width, cell in zip(widths, row, strict=True)]
+    return widths
 
 
 def _is_numeric(number: int, rows: Sequence[Sequence[Any]]) -> bool:
     return all(isinstance(row[number], int | float | Decimal | None) for row in rows)
 
 
-def _cell(value: Any) -> str:
-    """A value for people: short where that loses nothing that matters."""
+def _cell(value: Any) -> "Text":
+    """A value for people; what could move a terminal's cursor is escaped."""
+    from rich.text import Text
+
+    return value if isinstance(value, Text) else Text(_shown(value))
+
+
+def _shown(value: Any) -> str:
+    """A value as text: short where that loses nothing that matters."""
     match value:
         case None:
             return ""

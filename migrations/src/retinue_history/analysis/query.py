@@ -10,6 +10,7 @@ from psycopg import generators
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
+from retinue_history.analysis.query_errors import ONLY_READ, explain, first_word
 from retinue_history.db.connections import connect
 from retinue_history.db.errors import HistoryUnavailableError, QueryError
 
@@ -77,7 +78,8 @@ def run_query(
         except psycopg.Error as error:
             if connection.broken:
                 raise HistoryUnavailableError(str(error)) from error
-            raise QueryError(_friendly(error, sql)) from error
+            explained = explain(error, sql, timeout_seconds, _relations(connection))
+            raise QueryError(explained) from error
 
 
 def check_reader(url: str) -> None:
@@ -133,10 +135,22 @@ def _columns(connection: psycopg.Connection[Any], sql: str) -> tuple[str, ...]:
     server.send_describe_prepared(b"")
     answer = _answer(connection)
     if answer.nfields == 0:
-        raise QueryError(
-            "the statement returns no rows; ask with SELECT, VALUES, TABLE, EXPLAIN or SHOW"
-        )
+        word = first_word(sql)
+        raise QueryError(f"{ONLY_READ}, not with {word}" if word else "the query is empty")
     return tuple((answer.fname(number) or b"").decode() for number in range(answer.nfields))
+
+
+def _relations(connection: psycopg.Connection[Any]) -> list[str]:
+    """The views and tables of the history, for a query that misspelt one."""
+    try:
+        connection.rollback()
+        found = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
+            "AND relkind IN ('v', 'r', 'p') AND NOT relispartition ORDER BY relkind DESC, relname"
+        )
+        return [name for (name,) in found]
+    except psycopg.Error:  # a wrong query is the news, not this
+        return []
 
 
 def _answer(connection: psycopg.Connection[Any]) -> PGresult:
@@ -192,20 +206,3 @@ LIMIT 1
 # Every role that the login is a member of counts, whether it acts as that role or not: SET ROLE is
 # one function call away. The predefined roles that only read are allowed; rds_iam is how a login
 # with a short-lived token is marked on RDS.
-
-
-def _friendly(error: psycopg.Error, sql: str) -> str:
-    """Postgres' message, the line it points at with a caret, and its hint."""
-    said = error.diag
-    lines = [said.message_primary or str(error)]
-    if said.statement_position:
-        before = sql[: int(said.statement_position) - 1]
-        line = sql.splitlines()[before.count("\n")] if sql else ""
-        column = len(before) - (before.rfind("\n") + 1)
-        prefix = f"  line {before.count(chr(10)) + 1}: "
-        lines += [prefix + line, " " * (len(prefix) + column) + "^"]
-    if said.message_detail:
-        lines.append(f"Detail: {said.message_detail}")
-    if said.message_hint:
-        lines.append(f"Hint: {said.message_hint}")
-    return "\n".join(lines)

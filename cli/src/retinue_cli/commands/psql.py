@@ -1,0 +1,80 @@
+"""``retinue psql``."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import click
+from psycopg.conninfo import make_conninfo
+from retinue_history.db.connections import connection_parameters
+from retinue_sdk import ConfigurationError
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.options.database import reader_url
+
+
+@click.command(
+    short_help="Open the history in psql, or for another program.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.option(
+    "--url",
+    "only_url",
+    is_flag=True,
+    help="Print the URL for another program. The history of this machine can be reached by it "
+    "until Ctrl-C.",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PSQL_OPTION]…")
+def psql(*, only_url: bool, arguments: tuple[str, ...]) -> None:
+    """Open the detection history in psql, as a login that can only read.
+
+    Options of psql can follow, such as -c "select 1". The history under .retinue runs only while a
+    command uses it: with --url it runs until Ctrl-C, for other programs that can connect to a Unix
+    socket.
+    """
+    settings = Settings.load()
+    with reader_url(settings) as url:
+        if only_url:
+            click.echo(url.replace("postgresql+psycopg://", "postgresql://", 1))
+            if settings.database_url is None and settings.query_database_url is None:
+                click.echo("the server runs until Ctrl-C", err=True)
+                while True:
+                    signal.pause()
+            return
+        sys.exit(_psql(url, arguments))
+
+
+def _psql(url: str, arguments: Sequence[str]) -> int:
+    """Run psql and return its exit code."""
+    parameters = connection_parameters(url)
+    password = parameters.pop("password", None)  # others see the arguments of a process
+    environment = {**os.environ, **({} if password is None else {"PGPASSWORD": str(password)})}
+    # Ctrl-C belongs to psql, which cancels a query with it. A handler isn't inherited.
+    former = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        ended = subprocess.run(  # noqa: S603 - no shell, and the user's own arguments
+            [_program(), make_conninfo(**parameters), *arguments], env=environment, check=False
+        )
+    finally:
+        signal.signal(signal.SIGINT, former)
+    return 128 - ended.returncode if ended.returncode < 0 else ended.returncode
+
+
+def _program() -> str:
+    """Return where psql is: the user's own, or the one that comes with the laptop's server.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if (own := shutil.which("psql")) is not None:
+        return own
+    try:
+        from retinue_cli.local.postgres_install import PostgresInstall
+    except ImportError as error:  # a slim installation
+        raise ConfigurationError(
+            "psql is not installed; `retinue psql --url` prints the URL for another program"
+        ) from error
+    return str(PostgresInstall.find().programs / "psql")

@@ -1,0 +1,85 @@
+"""The commands as a whole: their list, and how they end."""
+
+import signal
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+from retinue_cli.app import retinue
+
+
+def _commands() -> dict[str, click.Command]:
+    context = click.Context(retinue)
+    found = {name: retinue.get_command(context, name) for name in retinue.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+def test_help_lists_each_command_by_purpose_in_one_line() -> None:
+    said = CliRunner().invoke(retinue, ["--help"], terminal_width=80).stdout.splitlines()
+    places = [said.index(f"{title}:") for title in ("Use it", "Query it", "Extend it")]
+    assert places == sorted(places)
+    listed = [line for line in said[places[0] :] if line.startswith("  ")]
+    assert [line.split()[0] for line in listed] == list(_commands())
+    assert all(line.endswith(".") and "..." not in line for line in listed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["quer"], "error: No such command 'quer'. Did you mean 'query'?"),
+        (["query"], "error: Missing argument 'SQL'."),
+        (["failures", "--since", "soon"], "error: Invalid value for '--since'"),
+        (["plugins", "check", "no-such-detector"], "error: no installed plugin"),
+    ],
+)
+def test_errors_have_one_form(arguments: list[str], complaint: str) -> None:
+    ended = CliRunner().invoke(retinue, arguments)
+    assert ended.exit_code == 2
+    assert ended.stdout == ""
+    assert any(line.startswith(complaint) for line in ended.stderr.splitlines())
+    assert "Error:" not in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["query", "worker", "export", "top"])
+def test_ctrl_c_ends_a_command_with_130(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_commands()[name], "callback", interrupted)
+    monkeypatch.setattr(_commands()[name], "params", [])
+    ended = CliRunner().invoke(retinue, [name])
+    assert ended.exit_code == 130
+    assert ended.stderr.strip() == ""
+
+
+def test_ctrl_c_while_a_command_is_loading() -> None:
+    interrupted = (
+        "import os, signal, sys\n"
+        "from importlib.abc import MetaPathFinder\n"
+        "class Finder(MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'retinue_cli.app': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from retinue_cli import main\n"
+        "main()\n"
+    )
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    ended = subprocess.run(
+        [sys.executable, "-c", interrupted], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_an_answer_of_no_does_nothing() -> None:
+    @click.command()
+    def ask() -> None:
+        click.confirm("Remove it?", abort=True)
+
+    group = type(retinue)("retinue")
+    group.get_command = lambda *_: ask  # type: ignore[method-assign]
+    for answer, said in (("n\n", "not confirmed"), ("", "no answer on standard input")):
+        ended = CliRunner().invoke(group, ["ask"], input=answer)
+        assert ended.exit_code == 1
+        assert ended.stderr.strip() == f"error: {said}; nothing was done"
