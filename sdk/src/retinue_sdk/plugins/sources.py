@@ -118,12 +118,13 @@ def _check_sdk_version(point: EntryPoint) -> None:
     if point.dist is None:
         return
     versions = [text for text in point.dist.requires or () if _names_sdk_version(text)]
-    if not versions:
+    installed = importlib.metadata.version(SDK)
+    if set(versions) <= {f"{SDK}=={installed}"}:
         return
-    # Not at the top: the plugins that come with Retinue name no version, and it is a megabyte.
+    # Not at the top: the plugins that come with Retinue name the installed version, and it is a
+    # megabyte.
     from packaging.requirements import InvalidRequirement, Requirement
 
-    installed = importlib.metadata.version(SDK)
     for text in versions:
         try:
             requirement = Requirement(text)
