@@ -24,6 +24,7 @@ from retinue_workers.intake.sqs import QueueUnavailableError
 from retinue_workers.ops import logs
 from retinue_workers.ops.emf import EmbeddedMetrics
 from retinue_workers.ops.health import HealthServer
+from retinue_workers.ops.stack_dump import dump_on_signal
 from retinue_workers.settings.settings import Settings
 from retinue_workers.worker import Worker
 
@@ -78,6 +79,7 @@ async def _serve(settings: Settings) -> signal.Signals:
     """
     loop = asyncio.get_running_loop()
     signalled: asyncio.Future[signal.Signals] = loop.create_future()
+    dump_on_signal(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, signalled, number)
     building = asyncio.create_task(build_worker(settings))
