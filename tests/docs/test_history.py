@@ -22,7 +22,7 @@ def seeded_url(history_url: str) -> str:
     """What `make run` finds in two of its photographs, more or less."""
     pool = ConnectionPool(history_url, application_name="test")
     for photograph in package_photographs():
-        if photograph.key not in ("astronaut.png", "coffee.png"):
+        if photograph.key not in ("astronaut.jpg", "coffee.jpg"):
             continue
         etag = hashlib.md5(photograph.path.read_bytes()).hexdigest()
         image = ImageReference("retinue-images", photograph.key, etag=etag)

@@ -110,7 +110,7 @@ def test_every_command_works(
     [excerpt] = [block for block in blocks if block.page == PAGE and block.language == "text"]
     lines = {shape(line) for line in said["make run"].splitlines()}
     assert {shape(line) for line in excerpt.code.splitlines()} <= lines
-    assert (clone / ".retinue/annotated/astronaut-png.jpg").exists()
+    assert (clone / ".retinue/annotated/astronaut.jpg").exists()
     assert "unsupported_format" in said["make run IMAGES=photographs"]
     [counted] = [text for command, text in said.items() if "count(*)" in command]
     assert "person" in counted

@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +9,10 @@ from retinue_cli.local import (
     Photograph,
     folder_photographs,
     package_photographs,
-    photographs,
 )
+from retinue_cli.local.photographs import passed_over
+from retinue_sdk import DetectorSession, Findings, Image
+from retinue_sdk.plugins.manager import Plugins
 
 NAMES = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=60
@@ -30,48 +30,54 @@ def keys(folder: Path) -> list[str]:
     return [photograph.key for photograph in folder_photographs(folder).photographs]
 
 
-def test_the_packages_photographs_are_found_without_importing_them() -> None:
-    program = (
-        "import sys; from retinue_cli.local import package_photographs;"
-        "print(len(package_photographs()),"
-        " {'skimage', 'sklearn', 'matplotlib', 'scipy'} & set(sys.modules))"
-    )
-    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout
-    assert said == b"9 set()\n"
+def test_detectors_find_something_in_each_of_the_packages_photographs() -> None:
     found = package_photographs()
-    assert len({photograph.key for photograph in found}) == len(found)
-    assert "astronaut.png" in [photograph.key for photograph in found]
-
-
-def test_without_any_package_the_error_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(photographs, "_PACKAGES", {"no_such_package": ("a.png",)})
-    with pytest.raises(LaptopError, match="scikit-image"):
-        package_photographs()
+    assert len(found) == 5
+    [objects] = Plugins().make({"onnx-objects": {}})
+    with DetectorSession(objects) as session:
+        for photograph in found:
+            [findings] = session.detect([Image.from_file(photograph.path)])
+            assert isinstance(findings, Findings)
+            assert findings.detections, photograph.key
 
 
 def test_images_are_found_by_suffix_in_order_and_the_rest_is_counted(tmp_path: Path) -> None:
-    make(tmp_path, "b.JPG", "a/z.webp", "a/y.TiFf", "c.jpeg", "notes.txt", "README", "d.jpg.bak")
-    make(tmp_path, ".hidden.jpg", ".git/inside.png", "jpg", ".jpg")
+    make(tmp_path, "b.JPG", "a/z.webp", "a/y.TiFf", "c.jpeg", "p.HEIC", "q.heif", "r.avif")
+    make(tmp_path, ".hidden.jpg", ".git/inside.png", "jpg", ".jpg", "d.jpg.bak", "README")
+    make(tmp_path, "notes.txt", "a/1.mov", "2.MP4", "3.mov", "4.mkv", "raw.CR2", "logo.svg")
     found = folder_photographs(tmp_path)
-    assert [p.key for p in found.photographs] == ["a/y.TiFf", "a/z.webp", "b.JPG", "c.jpeg"]
-    assert found.others == 4
+    names = ["a/y.TiFf", "a/z.webp", "b.JPG", "c.jpeg", "p.HEIC", "q.heif", "r.avif"]
+    assert [p.key for p in found.photographs] == names
     assert not found.skipped
+    assert passed_over(found.others) == (
+        "passed over: 1 document (notes.txt); 3 hidden files (.git, .hidden.jpg, .jpg); "
+        "3 other files (README, d.jpg.bak, jpg); 1 other picture (logo.svg); "
+        "1 raw photograph (raw.CR2); 4 videos (2.MP4, 3.mov, 4.mkv, …)"
+    )
 
 
-def test_links_are_followed_but_not_around_in_circles(tmp_path: Path) -> None:
-    make(tmp_path, "real/a.png", "outside/b.png")
-    folder = tmp_path / "real"
-    (folder / "loop").symlink_to(folder)
+def test_a_file_that_is_reached_twice_counts_once(tmp_path: Path) -> None:
+    make(tmp_path, "root/real/a.png", "outside/b.png")
+    root = tmp_path / "root"
+    folder = root / "real"
+    (root / "a link.png").symlink_to(folder / "a.png")
+    (root / "before").symlink_to(folder)
+    (folder / "loop").symlink_to(root)
     (folder / "aside").symlink_to(tmp_path / "outside")
     (folder / "aside too").symlink_to(tmp_path / "outside")
     (folder / "self.png").symlink_to(folder / "self.png")
     (folder / "dangling.png").symlink_to("nowhere")
-    (folder / "link.png").symlink_to(folder / "a.png")
-    found = folder_photographs(folder)
-    assert sorted(p.key for p in found.photographs) == ["a.png", "aside/b.png", "link.png"]
+    (folder / "hard.png").hardlink_to(folder / "a.png")
+    found = folder_photographs(root)
+    assert sorted(p.key for p in found.photographs) == ["real/a.png", "real/aside/b.png"]
     assert sorted(s.path.name for s in found.skipped) == ["dangling.png", "self.png"]
+    assert {(s.path.name, s.reason) for s in found.repeated} == {
+        ("a link.png", "is a.png"),
+        ("hard.png", "is a.png"),
+        ("before", "is real"),
+        ("loop", "is the folder itself"),
+        ("aside too", "is real/aside"),
+    }
 
 
 def test_what_s3_cannot_name_is_reported(tmp_path: Path) -> None:
@@ -110,10 +116,10 @@ def test_one_file_is_accepted(tmp_path: Path) -> None:
 def test_nothing_to_find_is_an_error_that_says_what_counts(tmp_path: Path) -> None:
     with pytest.raises(LaptopError, match=r"no folder or file .*/missing"):
         folder_photographs(tmp_path / "missing")
-    with pytest.raises(LaptopError, match="suffix: jpg jpeg png webp gif bmp tif tiff"):
+    with pytest.raises(LaptopError, match="suffix: jpg jpeg png webp gif bmp tif tiff heic heif"):
         folder_photographs(tmp_path)
     make(tmp_path, "notes.txt")
-    with pytest.raises(LaptopError, match="no image that can be used, among 1 other"):
+    with pytest.raises(LaptopError, match=r"passed over: 1 document \(notes.txt\)"):
         folder_photographs(tmp_path / "notes.txt")
     with pytest.raises(LaptopError, match="cannot be read"):
         folder_photographs(tmp_path / ("x" * 300))

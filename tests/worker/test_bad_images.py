@@ -10,6 +10,7 @@ import pytest
 from fakes.rig import Rig
 from PIL import Image as PillowImage
 from PIL import ImageDraw
+from unit.sdk.pictures import HEIC
 
 
 def saved(image: PillowImage.Image, file_format: str, **options: Any) -> bytes:
@@ -61,6 +62,7 @@ def flipped(data: bytes, where: float = 0.5) -> bytes:
 JPEG = saved(photo(size=(256, 192)), "JPEG")
 PNG = saved(photo(size=(256, 192)), "PNG")
 TIFF = saved(photo(size=(256, 192)), "TIFF", compression="tiff_lzw")
+AVIF = saved(photo(size=(256, 192)), "AVIF")
 
 FAILING: dict[str, tuple[bytes, str]] = {
     "empty.jpg": (b"", "empty_file"),
@@ -74,6 +76,9 @@ FAILING: dict[str, tuple[bytes, str]] = {
     "truncated.png": (PNG[: len(PNG) // 2], "corrupt_image"),
     "header-only.jpg": (JPEG[:20], "corrupt_image"),
     "truncated.tiff": (TIFF[:-1_000], "corrupt_image"),
+    "truncated.avif": (AVIF[:-20], "corrupt_image"),
+    "truncated.heic": (HEIC[:-20], "corrupt_image"),
+    "video.heic": (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "unsupported_format"),
     "corrupt.png": (flipped(PNG), "corrupt_image"),
     "bomb.png": (png_header(20_000, 20_000), "too_many_pixels"),
     "larger-bomb.png": (png_header(2**31 - 1, 2**31 - 1), "too_many_pixels"),
@@ -98,6 +103,8 @@ SUCCEEDING: dict[str, tuple[bytes, str]] = {
     "16-bit.png": (sixteen_bit(), "32x24"),
     "animated.gif": (animated_gif(), "32x24"),
     "photo.webp": (saved(photo(), "WEBP"), "32x24"),
+    "photo.avif": (saved(photo(), "AVIF"), "32x24"),
+    "photo.heic": (HEIC, "128x96"),
     "photo.bmp": (saved(photo(), "BMP"), "32x24"),
     "on-its-side.jpg": (rotated(), "24x32"),
     "thin.png": (saved(PillowImage.new("RGB", (10_000, 1)), "PNG"), "10000x1"),

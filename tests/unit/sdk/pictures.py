@@ -3,6 +3,7 @@
 import struct
 import zlib
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,12 @@ from retinue_sdk import ImageLimits, InvalidImageError, Pixels
 from retinue_sdk.decode import decode
 
 LIMITS = ImageLimits()
+HEIC = Path(__file__).with_name("photo.heic").read_bytes()
+"""``photo(128, 96)`` as libheif and x265 encode it."""
+
+TURNED_HEIC = Path(__file__).with_name("turned.heic").read_bytes()
+"""The same with the EXIF orientation 6, which also is a property of the item in the file."""
+
 CODES = {
     "empty_file",
     "too_many_bytes",

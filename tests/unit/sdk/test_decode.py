@@ -13,8 +13,10 @@ from unit.sdk.pictures import LIMITS, chunk, is_close, photo, png, saved
 # Pillow warns of oddities in files. Outside tests a warning is no error, so neither is it here.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
+WRITTEN = [form for form in FORMATS if form != "HEIF"]  # which no library here writes
 
-@pytest.mark.parametrize("form", FORMATS)
+
+@pytest.mark.parametrize("form", WRITTEN)
 def test_every_format_is_decoded(form: str) -> None:
     pixels = decode(saved(photo(), form), LIMITS)
     assert pixels.shape == (32, 48, 3)
@@ -30,7 +32,7 @@ def test_lossless_formats_keep_every_pixel(form: str) -> None:
 
 
 def test_the_smallest_image() -> None:
-    for form in FORMATS:
+    for form in WRITTEN:
         assert decode(saved(PillowImage.new("RGB", (1, 1), "white"), form), LIMITS).min() > 250
 
 
@@ -119,7 +121,7 @@ def test_a_transparent_colour_without_palette_is_laid_on_white() -> None:
     assert pixels[0].tolist() == [[255, 255, 255], [9, 9, 9]]
 
 
-@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
 def test_of_an_animation_the_first_frame_counts(form: str) -> None:
     other = PillowImage.new("RGB", photo().size, "black")
     data = saved(photo(), form, save_all=True, append_images=[other, other])
@@ -129,7 +131,7 @@ def test_of_an_animation_the_first_frame_counts(form: str) -> None:
 # Orientation
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_upright(form: str, orientation: int) -> None:
     # How a camera held so writes the picture: the inverse of what turns it upright.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from retinue_sdk import ImageLimits, InvalidImageError
 from retinue_sdk.decode import decode
-from unit.sdk.pictures import CODES, photo, saved
+from unit.sdk.pictures import CODES, TURNED_HEIC, photo, saved
 
 # Pillow warns of oddities in files. Outside tests a warning is no error, so neither is it here.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -48,6 +48,8 @@ HEADS = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"MM
 def test_no_bytes_after_a_proper_beginning_break_the_decoder(head: bytes, data: bytes) -> None:
     survives(head + data)
     survives(b"RIFF" + struct.pack("<I", len(data) + 4) + b"WEBP" + data)
+    for brand in (b"avif", b"heic", b"mif1"):
+        survives(b"\0\0\0\x14ftyp" + brand + bytes(4) + brand + data)
 
 
 def _valid_files() -> list[bytes]:
@@ -71,7 +73,7 @@ def _valid_files() -> list[bytes]:
         lambda: saved(image.convert("I;16"), "TIFF"),
         lambda: saved(image.convert("F"), "TIFF"),
     ]
-    return [write() for write in writers]
+    return [write() for write in writers] + [saved(image, "AVIF", exif=orientation), TURNED_HEIC]
 
 
 FILES = _valid_files()

@@ -22,8 +22,8 @@ DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
 def run(images: Path | None, detectors: Detectors | None, plugins_dir: Path | None) -> None:
     """Detect what is in your photographs, on this machine, with no cloud account.
 
-    IMAGES is a folder, searched recursively, or one file; photographs that come with installed
-    packages if it is left out. They go through the same queue, worker and database as in AWS, all
+    IMAGES is a folder, searched recursively, or one file; five photographs that come with
+    Retinue if it is left out. They go through the same queue, worker and database as in AWS, all
     started here and stopped at the end. What was detected before is not detected again.
     """
     try:

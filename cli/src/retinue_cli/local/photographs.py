@@ -1,9 +1,9 @@
-"""Photographs to begin with: those inside installed packages, and those in a folder."""
+"""Photographs to begin with: those that come with this package, and those in a folder."""
 
-import importlib.util
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
@@ -18,24 +18,28 @@ CONTENT_TYPES = {
     ".bmp": "image/bmp",
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".avif": "image/avif",
 }
 """Suffixes of image files, in lower case, and the media types they stand for."""
 
 MAX_KEY_BYTES = 1_024
 """Longest S3 key, in UTF-8."""
 
-_PACKAGES = {
-    "skimage": (
-        "data/astronaut.png",
-        "data/camera.png",
-        "data/chelsea.png",
-        "data/coffee.png",
-        "data/motorcycle_left.png",
-        "data/rocket.jpg",
-    ),
-    "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
-    "matplotlib": ("mpl-data/sample_data/grace_hopper.jpg",),
+_KINDS = {
+    "video": "mp4 m4v mov avi mkv webm 3gp mts m2ts wmv mpg mpeg",
+    "raw photograph": "dng raw cr2 cr3 nef arw orf raf rw2 pef srw",
+    "other picture": "svg psd ai eps xcf ico jp2 j2k jxl ppm pgm tga pcx exr hdr",
+    "document": "pdf doc docx odt pages txt md rtf html htm xls xlsx ods csv ppt pptx odp key",
+    "sound file": "mp3 m4a wav flac ogg aac",
+    "archive": "zip tar gz tgz bz2 xz 7z rar",
+    "sidecar file": "xmp aae thm ini db json xml",
 }
+_KIND_OF = {f".{suffix}": kind for kind, suffixes in _KINDS.items() for suffix in suffixes.split()}
+_HIDDEN = "hidden file"
+
+_SAMPLES = Path(__file__).with_name("samples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,10 @@ class Photograph:
 
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
-    """A file or folder that cannot be used.
+    """A file or folder that isn't used.
 
     Attributes:
-        path: Which one; it may hold bytes that are not valid text (print it with ``repr``).
+        path: Which one; it may hold bytes that are not valid text.
         reason: Why not.
     """
 
@@ -71,33 +75,19 @@ class FolderPhotographs:
     Attributes:
         photographs: The images, sorted by key.
         skipped: What looks like an image, or may hold some, and cannot be used.
-        others: How many files are no images by their names; hidden ones do not count.
+        repeated: Links to files and folders that are there anyway; each file is used once.
+        others: Files that aren't images by their names, by kind.
     """
 
     photographs: tuple[Photograph, ...]
-    skipped: tuple[SkippedFile, ...]
-    others: int
+    skipped: tuple[SkippedFile, ...] = ()
+    repeated: tuple[SkippedFile, ...] = ()
+    others: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
 def package_photographs() -> list[Photograph]:
-    """Photographs that come with installed packages, which are not imported.
-
-    Raises:
-        LaptopError: None of the packages is installed.
-    """
-    found = []
-    for package, files in _PACKAGES.items():
-        spec = importlib.util.find_spec(package)
-        folders = list(spec.submodule_search_locations or ()) if spec else []
-        paths = [Path(folder, file) for folder in folders for file in files]
-        found += [Photograph(path, path.name) for path in paths if path.is_file()]
-    if not found:
-        raise LaptopError(
-            "no photographs to begin with: none of scikit-image, scikit-learn and matplotlib is "
-            "installed. Install retinue-cli with its extra `local`, or name a folder of your "
-            "own."
-        )
-    return found
+    """Return the photographs that come with this package."""
+    return [Photograph(path, path.name) for path in sorted(_SAMPLES.glob("*.jpg"))]
 
 
 def folder_of(path: Path) -> Path:
@@ -111,7 +101,7 @@ def folder_photographs(
 ) -> FolderPhotographs:
     """All images in a folder and the folders below it, by the suffixes of their names.
 
-    Links are followed, and a folder that is reached twice counts once. Hidden files and folders
+    Links are followed. A file or folder that is reached twice counts once. Hidden files and folders
     are passed over.
 
     Args:
@@ -121,89 +111,122 @@ def folder_photographs(
     Raises:
         LaptopError: There is no such folder, it cannot be read, or no image in it can be used.
     """
-    suffixes = " ".join(suffix.lstrip(".") for suffix in CONTENT_TYPES)
     path = path.expanduser()
     try:
         mode = path.stat().st_mode
-        files = _walk(path) if S_ISDIR(mode) else iter([path])
-        root = path if S_ISDIR(mode) else path.parent
-        found = _sort_out(files, key_of or (lambda file: file.relative_to(root).as_posix()))
-    except FileNotFoundError as error:
-        raise LaptopError(f"there is no folder or file {_shown(path)}") from error
-    except (OSError, ValueError) as error:
-        raise LaptopError(f"{_shown(path)} cannot be read: {error}") from error
-    if not found.photographs:
-        reasons = "".join(f"\n    {_shown(s.path)}: {s.reason}" for s in found.skipped[:10])
-        raise LaptopError(
-            f"{_shown(path)} has no image that can be used, among {found.others} other files. "
-            f"Files count as images by their suffix: {suffixes}.{reasons}"
-        )
-    return found
-
-
-def _sort_out(
-    files: Iterator[Path | SkippedFile], key_of: Callable[[Path], str]
-) -> FolderPhotographs:
-    photographs, skipped, others = [], [], 0
-    for file in files:
-        if isinstance(file, SkippedFile):
-            skipped.append(file)
-        elif file.suffix.lower() not in CONTENT_TYPES:
-            others += 1
+        found = _Files()
+        if S_ISDIR(mode):
+            found.walk(path)
         else:
+            found.files.append(path)
+        root = path if S_ISDIR(mode) else path.parent
+        result = found.sorted_out(key_of or (lambda file: file.relative_to(root).as_posix()))
+    except FileNotFoundError as error:
+        raise LaptopError(f"there is no folder or file {shown(path)}") from error
+    except (OSError, ValueError) as error:
+        raise LaptopError(f"{shown(path)} cannot be read: {error}") from error
+    if not result.photographs:
+        lines = [f"{shown(path)} has no image that can be used."]
+        lines += [f"    {passed_over(result.others)}"] if result.others else []
+        lines += [f"    {shown(one.path)}: {one.reason}" for one in result.skipped[:10]]
+        raise LaptopError("\n".join([*lines, f"Files count as images by their suffix: {_READ}."]))
+    return result
+
+
+def passed_over(others: Mapping[str, Iterable[Path]]) -> str:
+    """Say of what kind the files are that aren't images, with a few names of each."""
+    kinds = []
+    for kind, paths in sorted(others.items()):
+        names = [shown(Path(path.name)) for path in paths]
+        examples = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        kinds.append(f"{len(names):,} {kind}{'s' * (len(names) > 1)} ({examples})")
+    return f"passed over: {'; '.join(kinds)}"
+
+
+class _Files:
+    """What is found in a folder, before it is known which of it are photographs."""
+
+    def __init__(self) -> None:
+        self.files: list[Path] = []
+        self._hidden: list[Path] = []
+        self._skipped: list[SkippedFile] = []
+        self._repeated: list[SkippedFile] = []
+
+    def walk(self, root: Path) -> None:
+        """Go through a folder and those below it."""
+        seen: dict[tuple[int, int], Path] = {}
+        # Links come last, so that what they lead to keeps its own name if it is below the root.
+        folders, links = deque([root]), deque[Path]()
+        while folders or links:
+            folder = (folders or links).popleft()
+            try:
+                status = folder.stat()
+                first = seen.setdefault((status.st_dev, status.st_ino), folder)
+                if first != folder:
+                    self._repeated.append(SkippedFile(folder, f"is {_below(first, root)}"))
+                    continue
+                with os.scandir(folder) as entries:
+                    listed = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                if folder == root:
+                    raise
+                self._skipped.append(SkippedFile(folder, _words(error)))
+                continue
+            for entry in listed:
+                path = folder / entry.name
+                if entry.name.startswith("."):
+                    self._hidden.append(path)
+                elif not _is_folder(entry):
+                    self.files.append(path)
+                else:
+                    (links if entry.is_symlink() else folders).append(path)
+
+    def sorted_out(self, key_of: Callable[[Path], str]) -> FolderPhotographs:
+        """Tell the photographs from the rest."""
+        photographs: list[Photograph] = []
+        others: dict[str, list[Path]] = {_HIDDEN: self._hidden} if self._hidden else {}
+        taken: dict[tuple[int, int], Path] = {}
+        for file in sorted(self.files, key=os.path.islink):
+            suffix = file.suffix.lower()
+            if suffix not in CONTENT_TYPES:
+                others.setdefault(_KIND_OF.get(suffix, "other file"), []).append(file)
+                continue
             key = key_of(file)
-            if problem := _problem(file, key):
-                skipped.append(SkippedFile(file, problem))
+            problem = _problem(key)
+            try:
+                status = file.stat()
+            except OSError as error:
+                self._skipped.append(SkippedFile(file, _words(error)))
+                continue
+            if not S_ISREG(status.st_mode):
+                problem = "it is not a regular file"
+            elif not os.access(file, os.R_OK):
+                problem = "no permission to read it"
+            first = file if problem else taken.setdefault((status.st_dev, status.st_ino), file)
+            if problem:
+                self._skipped.append(SkippedFile(file, problem))
+            elif first != file:
+                self._repeated.append(SkippedFile(file, f"is {shown(Path(first.name))}"))
             else:
                 photographs.append(Photograph(file, key))
-    photographs.sort(key=lambda photograph: photograph.key)
-    return FolderPhotographs(tuple(photographs), tuple(skipped), others)
+        photographs.sort(key=lambda photograph: photograph.key)
+        return FolderPhotographs(
+            tuple(photographs),
+            tuple(self._skipped),
+            tuple(self._repeated),
+            {kind: tuple(paths) for kind, paths in others.items()},
+        )
 
 
-def _problem(file: Path, key: str) -> str | None:
-    """Why a file cannot be uploaded; none if it can."""
+def _problem(key: str) -> str | None:
+    """Why S3 cannot hold a file under a key; none if it can."""
     try:
         size_bytes = len(key.encode())
     except UnicodeEncodeError:
         return "its name is not valid UTF-8, as S3 wants: rename it"
     if size_bytes > MAX_KEY_BYTES:
         return f"its path has {size_bytes:,} bytes; S3 keys have {MAX_KEY_BYTES:,} at most"
-    try:
-        regular = S_ISREG(file.stat().st_mode)
-    except OSError as error:
-        return error.strerror or str(error)
-    if not regular:
-        return "it is not a regular file"
-    return None if os.access(file, os.R_OK) else "no permission to read it"
-
-
-def _walk(root: Path) -> Iterator[Path | SkippedFile]:
-    """The files below a folder in the order of their paths; folders that fail, as skipped."""
-    seen: set[tuple[int, int]] = set()
-
-    def walk(folder: Path) -> Iterator[Path | SkippedFile]:
-        status = folder.stat()
-        identity = (status.st_dev, status.st_ino)
-        if identity in seen:  # a link back, or aside
-            return
-        seen.add(identity)
-        with os.scandir(folder) as entries:
-            shown = sorted(
-                (entry for entry in entries if not entry.name.startswith(".")),
-                # Real folders come before links to them, so that they keep their own names.
-                key=lambda entry: (entry.is_symlink() and _is_folder(entry), entry.name),
-            )
-        for entry in shown:
-            path = folder / entry.name
-            if not _is_folder(entry):
-                yield path
-                continue
-            try:
-                yield from walk(path)
-            except OSError as error:
-                yield SkippedFile(path, error.strerror or str(error))
-
-    yield from walk(root)
+    return None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -213,6 +236,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _shown(path: Path) -> str:
-    """A path for a message, whatever bytes it has."""
-    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+def _below(path: Path, root: Path) -> str:
+    return "the folder itself" if path == root else shown(path.relative_to(root))
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def shown(path: Path) -> str:
+    """Return a path for a message, whatever bytes it has."""
+    text = os.fsencode(path).decode("utf-8", errors="backslashreplace")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+_READ = " ".join(suffix.lstrip(".") for suffix in CONTENT_TYPES)

@@ -22,10 +22,13 @@ from retinue_cli.local.findings import outcomes
 from retinue_cli.local.folders import Folders
 from retinue_cli.local.local_service import needed, warning
 from retinue_cli.local.photographs import (
+    FolderPhotographs,
     Photograph,
     folder_of,
     folder_photographs,
     package_photographs,
+    passed_over,
+    shown,
 )
 from retinue_cli.local.progress import DetectorKey, Done, Progress
 from retinue_cli.local.report import (
@@ -44,6 +47,9 @@ from retinue_cli.local.watch import watch
 from retinue_cli.local.worker_process import WorkerProcess
 from retinue_cli.output.draw import draw
 
+MAX_LINES = 10
+"""Most lines about links that lead to files which are there anyway."""
+
 EXIT_INCOMPLETE = 1
 """Exit code when some image has no outcome."""
 
@@ -59,13 +65,13 @@ def run(
 
     Args:
         images: A folder (searched recursively) or a file; ``None`` for photographs that come with
-            installed packages.
+            Retinue.
         detectors: Detector names with their options.
         console: Where to print.
         plugins_dir: A folder of plugins that are one file each.
 
     Returns:
-        The exit code: 0, or 1 if some image has no outcome, or could not be uploaded.
+        The exit code: 0, or 1 if some image has no outcome, or could not be read or uploaded.
 
     Raises:
         LaptopError: Something on this machine keeps it from working; the message says what to do.
@@ -79,7 +85,7 @@ def run(
     keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
     state = State.find()
     folders = Folders(state.folders)
-    photographs = _photographs(images, folders, console)
+    found = _found(images, folders, console)
     with Interruption() as interruption, ExitStack() as stack:
         try:
             local = stack.enter_context(local_stack(state, console))
@@ -94,7 +100,7 @@ def run(
             _announce(console, endpoint, made)
             _warn(console, warnings)
             uploads, done, complete = _process(
-                console, engine, endpoint, wiring, worker, keys, photographs, interruption
+                console, engine, endpoint, wiring, worker, keys, found.photographs, interruption
             )
             seconds = time.monotonic() - began
             uploaded = {_image_id(one): one.photograph for one in uploads if one.error is None}
@@ -102,6 +108,8 @@ def run(
             pictures = _draw(console, state, results, interruption)
         finally:
             interruption.ignore()
+    for file in found.skipped:
+        console.print(f"[red]not read:[/] {escape(shown(file.path))}: {file.reason}")
     for one in uploads:
         if one.error is not None:
             console.print(f"[red]not uploaded:[/] {escape(one.photograph.key)}: {one.error}")
@@ -114,24 +122,27 @@ def run(
         console.print(
             f"\n[red]Some images have no outcome.[/] The reason is in {state.logs / 'worker.log'}"
         )
-    return 0 if complete and len(uploaded) == len(uploads) else EXIT_INCOMPLETE
+    every_file = len(uploaded) == len(uploads) and not found.skipped
+    return 0 if complete and every_file else EXIT_INCOMPLETE
 
 
-def _photographs(images: Path | None, folders: Folders, console: Console) -> Sequence[Photograph]:
+def _found(images: Path | None, folders: Folders, console: Console) -> FolderPhotographs:
     """What to look at, and a word on what is passed over."""
     if images is None:
-        return package_photographs()
+        return FolderPhotographs(tuple(package_photographs()))
     root = folder_of(images)
     found = folder_photographs(images, folders.add(root))
     name = folders.name(root)
     if "/" in name:
-        where = str(root).encode(errors="backslashreplace").decode()
-        console.print(f"[dim]{escape(where)} goes by the name {escape(name)} in keys[/]")
-    for file in found.skipped:
-        console.print(f"[yellow]skipped[/] {escape(ascii(str(file.path)))}: {file.reason}")
+        console.print(f"[dim]{escape(shown(root))} goes by the name {escape(name)} in keys[/]")
     if found.others:
-        console.print(f"[dim]passed over, being no images by their names: {found.others:,}[/]")
-    return found.photographs
+        console.print(f"[dim]{escape(passed_over(found.others))}[/]")
+    for file in found.repeated[:MAX_LINES]:
+        where = escape(shown(file.path.relative_to(root)))
+        console.print(f"[dim]not twice: {where} {escape(file.reason)}[/]")
+    if len(found.repeated) > MAX_LINES:
+        console.print(f"[dim]… and {len(found.repeated) - MAX_LINES:,} more links[/]")
+    return found
 
 
 def _announce(console: Console, endpoint: AwsEndpoint, detectors: Sequence[AnyDetector]) -> None:

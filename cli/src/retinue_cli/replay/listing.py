@@ -16,7 +16,9 @@ from retinue_cli.replay.message import Request
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")
+)
 """Endings of the keys that are images: the formats that Retinue decodes."""
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})

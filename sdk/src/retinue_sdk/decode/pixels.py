@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -16,9 +17,11 @@ from retinue_sdk.decode import bmp, structure
 from retinue_sdk.errors import InvalidImageError
 from retinue_sdk.limits import ImageLimits
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 """Image formats that are decoded, as Pillow names them. Others are refused unread, among them EPS,
-whose decoder would start another program."""
+whose decoder would start another program. HEIF, the format of iPhones, needs the extra ``heif``."""
+
+_OF_PILLOW = FORMATS[:-1]
 
 Pixels = npt.NDArray[np.uint8]
 """Shape (height, width, 3), dtype uint8, C-contiguous: RGB, row 0 on top, as displayed."""
@@ -78,8 +81,10 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
         if data.startswith(b"BM"):
             pixels = bmp.decode(_checked_bmp(data, limits))
         else:
-            # A truncated TIFF is refused, as by all who read it.
-            is_partial = structure.is_truncated(data) and not structure.is_tiff(data)
+            # A truncated TIFF, AVIF or HEIF is refused, as by all who read it.
+            is_partial = structure.is_truncated(data) and not (
+                structure.is_tiff(data) or structure.is_iso_media(data)
+            )
             image = (_load_partly if is_partial else _load)(data, limits)
             pixels = np.asarray(image)  # of a copy that Pillow makes anyway
     pixels.setflags(write=False)
@@ -136,6 +141,24 @@ def _checked_bmp(data: bytes, limits: ImageLimits) -> bmp.Bmp:
     return image
 
 
+@cache
+def _register_heif() -> None:
+    """Teach Pillow HEIF, once there is such a file: a worker without any saves the memory.
+
+    Raises:
+        InvalidImageError: The library is not installed (``unsupported_format``).
+    """
+    try:
+        from pi_heif import register_heif_opener  # type: ignore[import-untyped]  # it ships none
+    except ImportError as error:
+        raise InvalidImageError(
+            "HEIF and HEIC need the package pi-heif: install retinue-sdk[heif]",
+            code="unsupported_format",
+        ) from error
+    # One thread, as for the other formats: images are decoded beside each other.
+    register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+
+
 @contextmanager
 def _opened(
     data: bytes, limits: ImageLimits, *, with_pixels: bool = True, filler: int = 0
@@ -159,7 +182,11 @@ def _opened(
             + (b"" if shows_all else bytes([filler]) * 1_024)
             + b"\xff\xd9"
         )
-    with PillowImage.open(BytesIO(data), formats=FORMATS) as file:
+    formats: tuple[str, ...] = _OF_PILLOW
+    if structure.is_heif(data):
+        _register_heif()
+        formats = FORMATS
+    with PillowImage.open(BytesIO(data), formats=formats) as file:
         limits.check_pixels(*file.size)
         file.info.pop("xmp", None)  # has an orientation, too, that TIFFs would be turned by
         yield file

@@ -22,6 +22,8 @@ _ANCILLARY = 0x20
 _JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # those that have a length, and the end
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
 _TIFF_NUMBERS = {3: 2, 4: 4, 16: 8}
 """How many bytes the numbers in a TIFF have, by type: SHORT, LONG, and BigTIFF's LONG8."""
 
@@ -53,6 +55,8 @@ def is_truncated(data: bytes) -> bool:
             return _is_truncated_tiff(data)
         if data.startswith(b"BM"):
             return bmp.parse(data).is_truncated
+        if is_iso_media(data):
+            return _iso_media_end(data) > len(data)
     except (IndexError, OverflowError, struct.error):  # in the middle of a header
         return True
     except ValueError:  # a header that makes no sense
@@ -78,6 +82,16 @@ def is_tiff(data: bytes) -> bool:
 def is_webp(data: bytes) -> bool:
     """Return whether a file begins as a WebP does."""
     return data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+
+
+def is_iso_media(data: bytes) -> bool:
+    """Return whether a file begins as those of ISO's media format do: AVIF, HEIF, and videos."""
+    return data[4:8] == b"ftyp"
+
+
+def is_heif(data: bytes) -> bool:
+    """Return whether a file begins as a HEIF does."""
+    return is_iso_media(data) and data[8:12] in _HEIF_BRANDS
 
 
 def jpeg_extent(data: bytes) -> tuple[int | None, bool]:
@@ -182,6 +196,23 @@ def continued_webp(data: bytes, filler: int) -> bytes:
     if end - len(data) > len(data) or struct.unpack_from("<I", data, 4)[0] + 8 <= len(data):
         return data  # it may say anything; or it is whole
     return data[:4] + struct.pack("<I", end - 8) + data[8:end].ljust(end - 8, bytes([filler]))
+
+
+def _iso_media_end(data: bytes) -> int:
+    """Return where the last box of an AVIF or HEIF ends, which begins in the file.
+
+    Raises:
+        struct.error: It is in the middle of a box's header.
+    """
+    at = 0
+    while at < len(data):
+        (size,) = struct.unpack_from(">I", data, at)
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, at + 8)
+        if size < 8:  # 0: it goes on to the end of the file, wherever that is
+            return at
+        at += size
+    return at
 
 
 def _is_truncated_gif(data: bytes) -> bool:
