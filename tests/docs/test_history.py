@@ -33,7 +33,7 @@ def seeded_url(history_url: str) -> str:
         )  # fmt: skip
         runs = [
             RunRecord(
-                RunKey(image.image_id, detector, "1", fingerprint),
+                RunKey(image.image_id, detector, "2", fingerprint),
                 event_id="1",
                 outcome="succeeded",
                 retryable=False,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class ObjectOptions(OnnxOptions):
     """Options of ``onnx-objects``."""
 
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.35
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.45
     """Least confidence that is reported, 0 to 1."""
 
     labels: Path | tuple[str, ...] | None = None
@@ -41,7 +41,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions]):
     """Finds objects: NanoDet with the 80 categories of COCO, or a model of your own."""
 
     name: ClassVar[str] = "onnx-objects"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     bundled_model: ClassVar[str] = "nanodet.onnx"
 
     def __init__(self, options: ObjectOptions) -> None:

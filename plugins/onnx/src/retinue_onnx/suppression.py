@@ -8,14 +8,18 @@ MAX_CANDIDATES = 3_000
 """Most candidates that are compared, the best ones. Upstream NanoDet takes 1,000 a stride
 (``nms_pre`` in ``gfl_head.py``)."""
 
+MAX_IOU_OF_CLASSES = 0.9
+"""Boxes of different classes that overlap more are taken for one object, of which the best class
+counts: a cat's box is also a dog's (0.99), a phone's also a remote's (1.0) and a book's (0.94)."""
+
 
 def suppressed(candidates: Candidates, *, max_iou: float) -> Candidates:
-    """The best candidate, then the best that does not overlap it, and so on: greedily, by class.
+    """The best candidate, then the best that does not overlap it, and so on: greedily.
 
     Args:
         candidates: In any order.
         max_iou: Two boxes of one class remain only if their intersection over union is at most
-            this, 0 to 1.
+            this, 0 to 1. Boxes of different classes remain up to ``MAX_IOU_OF_CLASSES``.
 
     Returns:
         Those that remain, best first.
@@ -26,8 +30,9 @@ def suppressed(candidates: Candidates, *, max_iou: float) -> Candidates:
     while len(order):
         best, order = order[0], order[1:]
         kept.append(int(best))
-        overlapping = overlaps(waiting.boxes[best], waiting.boxes[order]) > max_iou
-        order = order[~(overlapping & (waiting.classes[order] == waiting.classes[best]))]
+        iou = overlaps(waiting.boxes[best], waiting.boxes[order])
+        same_class = waiting.classes[order] == waiting.classes[best]
+        order = order[iou <= np.where(same_class, max_iou, MAX_IOU_OF_CLASSES)]
     return waiting[np.array(kept, np.intp)]
 
 
