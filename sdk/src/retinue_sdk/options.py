@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import cache
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -40,6 +41,7 @@ class DescribedModel(BaseModel):
         return schema
 
 
+@cache  # parsing takes 10 ms, and all options share their bases
 def _attribute_docstrings(cls: type) -> dict[str, str]:
     """Return the texts below the annotated attributes of a class, as far as there is source."""
     import ast
