@@ -40,11 +40,12 @@ def suite(terraform: Terraform, request: pytest.FixtureRequest) -> Iterator[Suit
     if any("environments" in getattr(item, "fixturenames", ()) for item in request.session.items):
         wanted.update(ENVIRONMENTS)
     first = [name for name in SLOW if name in wanted]
-    running = Suite(
-        terraform, [*first, *sorted(wanted - set(first))], frozenset({ROOT, *ENVIRONMENTS})
-    )
-    yield running
-    running.stop()
+    with terraform.one_provider("modules/key"):
+        running = Suite(
+            terraform, [*first, *sorted(wanted - set(first))], frozenset({ROOT, *ENVIRONMENTS})
+        )
+        yield running
+        running.stop()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ ENVIRONMENTS = sorted(
 )
 
 _PROVIDER = Path(REGISTRY, "hashicorp", "aws")
+_REATTACH = re.compile(r"TF_REATTACH_PROVIDERS='(.*)'")
 
 
 class TerraformMissingError(Exception):
@@ -165,6 +167,32 @@ class Terraform:
         ):
             raise TerraformMissingError(f"the AWS provider cannot be had: {done.stderr[-600:]}")
         raise AssertionError(done.stderr)
+
+    @contextmanager
+    def one_provider(self, directory: str) -> Iterator[None]:
+        """Let all commands inside share one process of the provider of an initialized folder.
+
+        Terraform would start one several times for each run of a test, which takes most of its
+        time. Only for imaginary accounts: commands that run side by side would configure it anew
+        for each other.
+        """
+        providers = self.infra / directory / ".terraform/providers"
+        [program] = Path(providers, _PROVIDER).glob("*/*/terraform-provider-aws*")
+        with subprocess.Popen(
+            [program, "-debug"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as provider:
+            try:
+                assert provider.stdout is not None
+                found = next(filter(None, map(_REATTACH.search, provider.stdout)))
+                self.environment["TF_REATTACH_PROVIDERS"] = found[1]
+                yield
+            finally:
+                self.environment.pop("TF_REATTACH_PROVIDERS", None)
+                provider.kill()
 
     def validate(self, directory: str) -> str:
         """What Terraform has against a folder that is prepared; nothing if it is valid."""

@@ -22,12 +22,12 @@ def checkov() -> list[str]:
     uv = str(beside) if beside.exists() else shutil.which("uv")
     problem = "uv is not installed"
     if uv is not None:
-        command = [uv, "tool", "run", "--from", CHECKOV, "checkov"]
+        command = [uv, "tool", "run", "--from", CHECKOV]
         done = subprocess.run(
-            [*command, "--version"], capture_output=True, text=True, timeout=280, check=False
+            [*command, "python", "-V"], capture_output=True, text=True, timeout=280, check=False
         )
         if done.returncode == 0:
-            return command
+            return [*command, "checkov"]
         problem = f"{CHECKOV} cannot be had: {done.stderr[-500:]}"
     if os.environ.get("CI"):
         pytest.fail(problem)
