@@ -18,6 +18,33 @@ Printed from a migrated database by `python docs/generators/schema_page.py`; a t
 The views are the public interface: they keep their names and columns when tables change. Analysts
 read through the role `retinue_reader` (views and tables, read only, 30 s a statement); workers
 write through the role `retinue_writer`.
+
+## What "latest" means
+
+`latest_detections`, `latest_runs` and all that builds on them have one run for each image and
+detector: the newest successful run with a version and options that are **in use**. A worker records
+what its pool uses when it starts (`configurations_in_use`). So options that were tried and dropped
+don't hide what is wanted, even if their runs are newer.
+
+- During a deployment, and where pools use a detector with different options, several configurations
+  are in use. Then the newest run with any of them counts.
+- An image that has no run with options in use shows its newest run.
+- A detector that a pool no longer uses keeps its last options in use. So does a pool that is gone:
+  delete its rows from `configurations_in_use`.
+
+For the newest run whatever its options, query `newest_runs`. To ask for certain options, add their
+`fingerprint`, which `detector_versions` lists:
+
+```sql
+SELECT key, detection_history.detector, label
+FROM newest_runs JOIN detection_history USING (run_id, key)
+```
+
+Runs with the model version `emulator` are invented: `retinue run` starts an emulator for detectors
+that call a paid service. They are in `detection_history`. The other views of detections, costs and
+counts leave them out.
+
+## Tables at a glance
 """
 
 

@@ -22,8 +22,10 @@ def test_rekognition_on_a_laptop_says_whose_answers_these_are(retinue: CommandLi
     }
     assert {(run["detector"], run["model_version"]) for run in runs} == {
         ("rekognition-labels", "emulator"),
-        ("rekognition-faces", None),
+        ("rekognition-faces", "emulator"),
     }
+    assert "latest_detections leaves them out" in said
+    assert retinue.query("select * from latest_detections") == []
     assert len(list((retinue.folder / ".retinue" / "annotated").iterdir())) == 5
     assert retinue.processes() == []
 

@@ -8,6 +8,7 @@ from retinue_history import (
     REPLAY,
     ConfigurationRecord,
     DetectionSummary,
+    DetectorConfiguration,
     History,
     HistoryDataError,
     HistoryUnavailableError,
@@ -30,6 +31,7 @@ class MemoryHistory(History):
         images: Sightings, in order.
         removed: Removals, in order.
         configurations: What fingerprints stand for, in order.
+        used: Which configurations each pool uses.
         erased_images: Images that were erased on request.
     """
 
@@ -41,6 +43,7 @@ class MemoryHistory(History):
         self.images: list[ImageRecord] = []
         self.removed: list[RemovedObject] = []
         self.configurations: list[ConfigurationRecord] = []
+        self.used: dict[str, list[DetectorConfiguration]] = {}
         self.erased_images: set[UUID] = set()
         self.calls = 0
         self.journal = [] if journal is None else journal
@@ -107,6 +110,12 @@ class MemoryHistory(History):
         self._check()
         self.configurations.extend(configurations)
 
+    def use_configurations(
+        self, pool: str, configurations: Collection[DetectorConfiguration]
+    ) -> None:
+        self._check()
+        self.used[pool] = list(configurations)
+
     def _check(self) -> None:
         self.calls += 1
         if self.away:
@@ -153,6 +162,12 @@ class FlakyHistory(History):
     def record_configurations(self, configurations: Collection[ConfigurationRecord]) -> None:
         self._check()
         self._real.record_configurations(configurations)
+
+    def use_configurations(
+        self, pool: str, configurations: Collection[DetectorConfiguration]
+    ) -> None:
+        self._check()
+        self._real.use_configurations(pool, configurations)
 
     def _check(self) -> None:
         if self.away:

@@ -88,6 +88,10 @@ class MemoryQueue:
         self._dead: list[_Stored] = []
 
     @property
+    def arn(self) -> str:
+        return "arn:aws:sqs:eu-central-1:123456789012:images"
+
+    @property
     def max_receive_count(self) -> int | None:
         return self._max_receive_count
 

@@ -52,6 +52,7 @@ def test_everything_has_a_comment(engine: Engine) -> None:
         "detection_history",
         "latest_detections",
         "latest_runs",
+        "newest_runs",
         "image_labels",
         "label_counts_daily",
         "failed_runs",

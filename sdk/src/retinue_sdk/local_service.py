@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class LocalService:
     """A program that ``retinue run`` starts on a laptop in place of a service.
 
-    The screen says so. The program's answers are never presented as the service's own.
+    The screen says so. The program's answers are never presented as the service's own: the
+    detector's findings have the model version ``emulator``, and views leave them out.
 
     Attributes:
         service: The service's name as users know it, such as ``Amazon Rekognition``.

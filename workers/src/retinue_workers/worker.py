@@ -3,10 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from retinue_history import ConfigurationRecord, History, ModelSessions
+from retinue_history import (
+    ConfigurationRecord,
+    History,
+    HistoryUnavailableError,
+    ModelSessions,
+)
 from retinue_sdk import AnyDetector, AsyncDetector, ImageLimits, Input
 from retinue_sdk.errors import format_error
 from retinue_sdk.plugins.manager import Plugins
@@ -26,6 +32,7 @@ from retinue_workers.intake.sqs import Queue
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.rate_limits.shared_limiter import SharedRateLimiter
 from retinue_workers.limits.receive_gate import ReceiveGate
+from retinue_workers.limits.retry import retry_until_available
 from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.ops.health import Liveness
 from retinue_workers.ops.metrics import Metrics
@@ -107,6 +114,7 @@ class Worker:
         self._plugins = plugins
         self._store = store
         self._history = history
+        self._pool = queue.arn
         self._threads = DaemonThreads("history", HISTORY_THREADS)
         self._life_threads = DaemonThreads("worker", 1)  # start and stop, whatever Postgres does
         gate = ReceiveGate()
@@ -220,6 +228,7 @@ class Worker:
             await self.stop()
             raise
         await self._record_configurations()
+        self._run_in_background(self._use_configurations())
         if self._protection is not None:
             self._run_in_background(self._protection.run())
         self._receiving = asyncio.create_task(self._receive())
@@ -307,6 +316,15 @@ class Worker:
         )
         self._isolated.append(isolated)
         return isolated
+
+    async def _use_configurations(self) -> None:
+        """Record which configurations this pool uses: their runs are the latest ones to readers."""
+        used = [(runner.name, runner.version, runner.fingerprint) for runner in self._runners]
+        await retry_until_available(
+            partial(self._threads.run, partial(self._history.use_configurations, self._pool, used)),
+            unavailable=HistoryUnavailableError,
+            event="waiting_for_dependencies",
+        )
 
     async def _record_configurations(self) -> None:
         """Record what the fingerprints mean; a service to readers, which nothing depends on."""

@@ -97,7 +97,7 @@ def diff(
     """Compare what two sides found in the images that both saw.
 
     A side is a run id, or DETECTOR, DETECTOR@VERSION, with ,model=VERSION or
-    ,fingerprint=BEGINNING after it. On each image its newest successful run counts. For example:
+    ,fingerprint=BEGINNING after it. On each image its latest run counts. For example:
 
     \b
     retinue diff 17 42

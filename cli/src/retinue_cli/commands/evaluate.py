@@ -90,7 +90,7 @@ def evaluate(
     """Score what a detector found against what is really there.
 
     DETECTOR names runs as in `retinue diff`: a name, name@VERSION, with ,model=VERSION after it if
-    need be. Of each image the newest successful run counts. For example:
+    need be. Of each image the latest run counts. For example:
 
     \b
     retinue evaluate onnx-objects

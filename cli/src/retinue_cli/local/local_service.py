@@ -115,5 +115,6 @@ def warning(local_service: LocalService, names: Sequence[str]) -> str:
     """Return what the screen says before the answers and after them."""
     return (
         f"{', '.join(names)}: these answers are not {local_service.service}'s. `retinue run` never "
-        f"calls AWS; an emulator answers. {local_service.disclaimer}"
+        f"calls AWS; an emulator answers. {local_service.disclaimer} Their model version is "
+        "emulator: detection_history has them, and latest_detections leaves them out."
     )

@@ -50,24 +50,34 @@ class Progress:
     Args:
         engine: The history.
         detectors: What is applied.
+        pool: The ARN of the worker's queue.
         since: When the run began, by the database's clock.
     """
 
-    def __init__(self, engine: Engine, detectors: Sequence[DetectorKey], since: datetime) -> None:
-        """Remember what to ask for."""
+    def __init__(
+        self, engine: Engine, detectors: Sequence[DetectorKey], pool: str, since: datetime
+    ) -> None:
         self._engine = engine
         self._keys = detector_columns(detectors)
+        self._pool = pool
         self._since = since
 
     def done(self, image_ids: Collection[UUID]) -> Done:
         """Count the run keys of these images that have an outcome.
 
         A failure from before the start counts only if the image itself is to blame; any other is
-        tried again. What was known of an image counts once the worker has seen that it is there.
+        tried again. What was known counts once the worker has recorded that the image is there and
+        that these options are in use: then the views say the same.
         """
         with self._engine.connect() as connection:
             row = connection.execute(
-                _DONE, {**self._keys, "image_id": list(image_ids), "since": self._since}
+                _DONE,
+                {
+                    **self._keys,
+                    "image_id": list(image_ids),
+                    "pool": self._pool,
+                    "since": self._since,
+                },
             ).one()
         return Done(new=row.new, known=row.known)
 
@@ -85,7 +95,17 @@ _DONE = text(
                = (wanted.detector, wanted.version, wanted.fingerprint)
         JOIN images ON images.image_id = runs.image_id
         WHERE runs.image_id = ANY(CAST(:image_id AS uuid[]))
-            AND (NOT runs.retryable AND images.deleted_at IS NULL OR runs.recorded_at >= :since)
+            AND (
+                runs.recorded_at >= :since
+                OR NOT runs.retryable
+                    AND images.deleted_at IS NULL
+                    AND EXISTS (
+                        SELECT FROM configurations_in_use AS used
+                        WHERE used.pool = :pool
+                            AND (used.detector, used.detector_version, used.fingerprint)
+                                = (wanted.detector, wanted.version, wanted.fingerprint)
+                    )
+            )
         GROUP BY runs.image_id, runs.detector, runs.detector_version, runs.fingerprint
     ) AS outcome
     """

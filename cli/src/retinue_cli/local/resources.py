@@ -23,12 +23,14 @@ class Wiring:
         bucket: Name of the S3 bucket; unversioned, so that an image's version is its ETag.
         topic_arn: ARN of the SNS topic that the bucket notifies.
         queue_url: URL of the SQS queue that gets the topic's messages raw.
+        queue_arn: Its ARN.
         dead_letter_queue_url: URL of the queue for messages that were received too often.
     """
 
     bucket: str
     topic_arn: str
     queue_url: str
+    queue_arn: str
     dead_letter_queue_url: str
 
 
@@ -127,7 +129,7 @@ def _wire(endpoint: AwsEndpoint, name: str, visibility_timeout_seconds: int) -> 
             ]
         },
     )
-    return Wiring(name, topic_arn, queue_url, dead_letter_queue_url)
+    return Wiring(name, topic_arn, queue_url, queue_arn, dead_letter_queue_url)
 
 
 def _queue(

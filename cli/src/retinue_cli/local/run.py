@@ -172,7 +172,7 @@ def _process(
     """
     with engine.connect() as connection:
         since = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    progress = Progress(engine, keys, since)
+    progress = Progress(engine, keys, wiring.queue_arn, since)
     with watch(console, total_images=len(photographs), detectors=len(keys)) as view:
 
         def uploaded(one: Upload) -> None:

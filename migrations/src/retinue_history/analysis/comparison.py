@@ -14,6 +14,7 @@ from uuid import UUID
 
 from psycopg import sql
 
+from retinue_history.analysis.selection import IN_USE
 from retinue_history.db.snapshot import Snapshot
 
 DEFAULT_IOU = 0.5
@@ -25,7 +26,9 @@ Change = Literal["kept", "gained", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Which runs are on one side. On each image the newest successful one of them counts.
+    """Which runs are on one side. On each image the latest of them counts.
+
+    That is the newest successful one with options that a pool uses, or else the newest.
 
     Attributes:
         run_id: Exactly this run.
@@ -142,7 +145,10 @@ def comparison_sql(before: Side, after: Side, *, min_iou: float = DEFAULT_IOU) -
         min_iou: Least intersection over union of boxes that show the same thing; above 0, to 1.
     """
     return sql.SQL(_COMPARISON).format(
-        before=before.condition(), after=after.condition(), min_iou=sql.Literal(min_iou)
+        before=before.condition(),
+        after=after.condition(),
+        min_iou=sql.Literal(min_iou),
+        in_use=IN_USE,
     )
 
 
@@ -179,12 +185,12 @@ _COMPARISON = """WITH before AS (
     SELECT DISTINCT ON (image_id) image_id, run_id, started_at
     FROM runs
     WHERE {before}
-    ORDER BY image_id, started_at DESC, run_id DESC
+    ORDER BY image_id, {in_use} DESC, started_at DESC, run_id DESC
 ), after AS (
     SELECT DISTINCT ON (image_id) image_id, run_id, started_at
     FROM runs
     WHERE {after}
-    ORDER BY image_id, started_at DESC, run_id DESC
+    ORDER BY image_id, {in_use} DESC, started_at DESC, run_id DESC
 ), pairs AS (
     SELECT
         image_id,

@@ -5,7 +5,7 @@ import dataclasses
 from psycopg import sql
 
 from retinue_history.analysis.comparison import Side
-from retinue_history.analysis.selection import Selection
+from retinue_history.analysis.selection import IN_USE, Selection
 
 DETECTION_COLUMNS = (
     "detection_id", "run_id", "image_id", "bucket", "key", "version", "s3_uri", "width_px",
@@ -68,9 +68,9 @@ def _newest_of(selection: Selection, side: Side) -> sql.Composed:
     FROM runs
     JOIN images ON images.image_id = runs.image_id
     WHERE {side} AND {selection}
-    ORDER BY runs.image_id, runs.started_at DESC, runs.run_id DESC
+    ORDER BY runs.image_id, {in_use} DESC, runs.started_at DESC, runs.run_id DESC
 )"""
-    ).format(side=side.condition(), selection=every.run_condition())
+    ).format(in_use=IN_USE, side=side.condition(), selection=every.run_condition())
 
 
 CATEGORIES = sql.SQL(

@@ -61,8 +61,8 @@ class Selection:
         min_confidence: Least confidence, 0 to 1.
         prefix: What the key begins with, or ``s3://bucket/prefix``.
         images: Any of these.
-        latest: Only the newest successful run of each detector on each image that still exists;
-            otherwise every successful run of every image.
+        latest: Only the latest run of each detector on each image that still exists, as the view
+            ``latest_runs`` has it; otherwise every successful run of every image.
     """
 
     since: datetime | None = None
@@ -93,7 +93,7 @@ class Selection:
             anyone = sql.SQL(" OR ").join(image.condition() for image in self.images)
             conditions.append(sql.SQL("({})").format(anyone))
         if self.latest:
-            conditions.append(_NEWEST.format())
+            conditions.append(_LATEST)
         return _all_of(conditions)
 
     def detection_condition(self) -> sql.Composed:
@@ -111,16 +111,32 @@ class Selection:
         return _all_of(conditions)
 
 
-_NEWEST = sql.SQL(
-    """images.deleted_at IS NULL
-    AND NOT EXISTS (
-        SELECT FROM runs AS newer
-        WHERE newer.image_id = runs.image_id
-            AND newer.detector = runs.detector
-            AND newer.outcome = 'succeeded'
-            AND (newer.started_at, newer.run_id) > (runs.started_at, runs.run_id)
-    )"""
+_IN_USE = sql.SQL(
+    """EXISTS (
+            SELECT FROM configurations_in_use AS used
+            WHERE used.detector = {runs}.detector
+                AND used.detector_version = {runs}.detector_version
+                AND used.fingerprint = {runs}.fingerprint
+        )"""
 )
+
+IN_USE = _IN_USE.format(runs=sql.Identifier("runs"))
+"""SQL that tells whether a pool uses the options of a run: over ``runs``, by that name."""
+
+_LATEST = sql.SQL(
+    """images.deleted_at IS NULL
+    AND runs.model_version IS DISTINCT FROM 'emulator'
+    AND NOT EXISTS (
+        SELECT FROM runs AS other
+        WHERE other.image_id = runs.image_id
+            AND other.detector = runs.detector
+            AND other.outcome = 'succeeded'
+            AND other.model_version IS DISTINCT FROM 'emulator'
+            AND other.run_id <> runs.run_id
+            AND ({other_in_use}, other.started_at, other.run_id)
+                > ({in_use}, runs.started_at, runs.run_id)
+    )"""
+).format(other_in_use=_IN_USE.format(runs=sql.Identifier("other")), in_use=IN_USE)
 """As the view ``latest_detections`` has it, but for runs: those that found nothing count too."""
 
 

@@ -18,6 +18,7 @@ from retinue_history.db.pg_arrays import (
 )
 from retinue_history.recording.records import (
     ConfigurationRecord,
+    DetectorConfiguration,
     ImageRecord,
     RemovedObject,
     RunKey,
@@ -162,6 +163,17 @@ def _charge_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         decimals(charge.billed_units for _, charge in charged),
         decimals(charge.price_usd for _, charge in charged),
     )
+
+
+def used_columns(configurations: Collection[DetectorConfiguration]) -> Columns:
+    """Return configurations that are in use."""
+    return {
+        "detector": texts("detector", [detector for detector, _, _ in configurations]),
+        "detector_version": texts(
+            "detector_version", [version for _, version, _ in configurations]
+        ),
+        "fingerprint": texts("fingerprint", [fingerprint for _, _, fingerprint in configurations]),
+    }
 
 
 def configuration_columns(configurations: Collection[ConfigurationRecord]) -> Columns:

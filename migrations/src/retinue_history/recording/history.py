@@ -18,11 +18,13 @@ from retinue_history.recording.columns import (
     run_columns,
     task_columns,
     upload_columns,
+    used_columns,
 )
 from retinue_history.recording.quotas import Renewal, renew_leases
 from retinue_history.recording.records import (
     ConfigurationRecord,
     DetectionSummary,
+    DetectorConfiguration,
     ImageRecord,
     RemovedObject,
     RunKey,
@@ -152,6 +154,22 @@ class History:
         columns = configuration_columns(configurations)
         with map_errors(), self._pool.connection() as connection:
             connection.execute(statements.SAVE_CONFIGURATIONS, columns)
+
+    def use_configurations(
+        self, pool: str, configurations: Collection[DetectorConfiguration]
+    ) -> None:
+        """Record with which version and options a pool uses its detectors from now on.
+
+        Args:
+            pool: The ARN of the pool's queue.
+            configurations: One for each detector.
+
+        Raises:
+            HistoryUnavailableError: The database can't take rows now.
+        """
+        columns = {"pool": pool, **used_columns(configurations)}
+        with map_errors(), self._pool.connection() as connection:
+            connection.execute(statements.USE_CONFIGURATIONS, columns)
 
     def renew_leases(
         self,

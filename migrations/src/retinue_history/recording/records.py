@@ -44,6 +44,9 @@ class RunKey:
 TaskKey: TypeAlias = tuple[RunKey, str]
 """A run key and the id of the event that asks for it. It identifies a run."""
 
+DetectorConfiguration: TypeAlias = tuple[str, str, str]
+"""The part of a run key that is the same for all images: detector, version and fingerprint."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:

@@ -12,7 +12,6 @@ SUMMARIES = """
 """
 
 # The functions are in schema/sql/recording.sql, so that Postgres plans their statements once a
-# The functions are in schema/sql/recording.sql, so that Postgres plans their statements once a
 # session, whichever session a pooler picks. psycopg caches no parse of more than fifty parameters;
 # together they have fewer.
 _IMAGES = f"record_images({', '.join(['%s'] * 15)})"
@@ -36,4 +35,19 @@ SAVE_CONFIGURATIONS = """
     ) AS given (detector, detector_version, fingerprint, options)
     ORDER BY detector, detector_version, fingerprint
     ON CONFLICT DO NOTHING
+"""
+
+# Unchanged rows are not written, so that `since` says when the options changed.
+USE_CONFIGURATIONS = """
+    INSERT INTO configurations_in_use AS known (pool, detector, detector_version, fingerprint)
+    SELECT %(pool)s, detector, detector_version, fingerprint
+    FROM unnest(%(detector)s::text[], %(detector_version)s::text[], %(fingerprint)s::text[])
+        AS given (detector, detector_version, fingerprint)
+    ORDER BY detector
+    ON CONFLICT (pool, detector) DO UPDATE SET
+        detector_version = excluded.detector_version,
+        fingerprint = excluded.fingerprint,
+        since = now()
+    WHERE (known.detector_version, known.fingerprint)
+        <> (excluded.detector_version, excluded.fingerprint)
 """

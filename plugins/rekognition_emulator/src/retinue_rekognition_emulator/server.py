@@ -164,9 +164,13 @@ class Endpoint:
 
 
 def marked(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer, saying whose it is: it reaches the history as the run's raw response."""
-    versions = {key: MARK_VERSION for key in answer if key.endswith("ModelVersion")}
-    return answer | versions | {"Emulator": MARK}
+    """The answer, saying whose it is. It reaches the history as the run's raw response.
+
+    Every answer has a model version, also where Rekognition tells none: the history leaves runs of
+    this version out of its views.
+    """
+    versions = [key for key in answer if key.endswith("ModelVersion")] or ["FaceModelVersion"]
+    return answer | dict.fromkeys(versions, MARK_VERSION) | {"Emulator": MARK}
 
 
 class _Server(ThreadingHTTPServer):

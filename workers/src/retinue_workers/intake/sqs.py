@@ -41,6 +41,10 @@ class Queue(Protocol):
     """What a worker asks of a queue; ``SqsQueue`` in production, a fake in tests."""
 
     @property
+    def arn(self) -> str:
+        """The queue's ARN, which names the pool."""
+
+    @property
     def max_receive_count(self) -> int | None:
         """After how many receives a message goes to the dead-letter queue; ``None`` for never."""
 
@@ -93,7 +97,13 @@ class SqsQueue:
         self._url = url
         self._wait_seconds = wait_seconds
         self._visibility_timeout_seconds = visibility_timeout_seconds
+        self._arn = url
         self._max_receive_count: int | None = None
+
+    @property
+    def arn(self) -> str:
+        """The queue's ARN; its URL where the service tells none."""
+        return self._arn
 
     @property
     def max_receive_count(self) -> int | None:
@@ -101,7 +111,7 @@ class SqsQueue:
         return self._max_receive_count
 
     async def connect(self) -> None:
-        """Read the queue's redrive policy.
+        """Read the queue's ARN and redrive policy.
 
         Raises:
             ConfigurationError: There is no such queue, or AWS's configuration cannot be used.
@@ -110,7 +120,7 @@ class SqsQueue:
         try:
             answer = await self._client.call(
                 "GetQueueAttributes",
-                {"QueueUrl": self._url, "AttributeNames": ["RedrivePolicy"]},
+                {"QueueUrl": self._url, "AttributeNames": ["QueueArn", "RedrivePolicy"]},
             )
         except ClientError as error:
             code = error.response["Error"]["Code"]
@@ -128,7 +138,9 @@ class SqsQueue:
                 raise ConfigurationError(f"cannot read {self._url}: {error}") from error
             raise QueueUnavailableError(f"cannot read {self._url}: {error}") from error
         try:
-            policy = (answer.body.get("Attributes") or {}).get("RedrivePolicy")
+            attributes = answer.body.get("Attributes") or {}
+            self._arn = str(attributes.get("QueueArn") or self._url)
+            policy = attributes.get("RedrivePolicy")
             self._max_receive_count = int(json.loads(policy)["maxReceiveCount"]) if policy else None
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise QueueUnavailableError(f"{self._url}: unreadable answer: {answer.body}") from error

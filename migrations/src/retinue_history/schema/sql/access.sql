@@ -33,6 +33,7 @@ GRANT SELECT, INSERT, UPDATE ON images, removals TO retinue_writer;
 GRANT SELECT ON runs, detections TO retinue_writer;
 GRANT EXECUTE ON FUNCTION record_runs TO retinue_writer;
 GRANT SELECT, INSERT ON detector_configurations TO retinue_writer;
+GRANT SELECT, INSERT, UPDATE ON configurations_in_use TO retinue_writer;
 GRANT USAGE ON SEQUENCE removals_removal_id_seq TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON quota_leases TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE ON quotas, monthly_spending, models, model_sessions TO retinue_writer;
@@ -43,12 +44,13 @@ GRANT EXECUTE ON FUNCTION
 
 -- Analysts may read the tables too, but only the views are stable.
 GRANT SELECT ON
-    images, removals, runs, detections, detector_configurations, label_counts, labels,
-    label_parents, quotas, quota_leases, monthly_spending, models, model_sessions, erasures
+    images, removals, runs, detections, detector_configurations, configurations_in_use,
+    label_counts, labels, label_parents, quotas, quota_leases, monthly_spending, models, model_sessions, erasures
     TO retinue_reader;
 
 GRANT SELECT ON
-    detection_history, latest_detections, failed_runs, run_costs, latest_runs, image_labels,
+    detection_history, latest_detections, failed_runs, run_costs, latest_runs, newest_runs,
+    image_labels,
     label_counts_daily, drift, detector_versions, detector_agreement, skipped_runs, model_costs,
     alembic_version
     TO retinue_writer, retinue_reader;

@@ -60,6 +60,9 @@ JOIN images ON images.image_id = runs.image_id;
 COMMENT ON VIEW detection_history IS
     'Every detection of every run, with its image and detector';
 
+-- The latest run is the newest with options that a pool uses. Options that were tried and dropped don't
+-- hide it. If no run has options in use, it is the newest of all. Hardly any image has two runs of a
+-- detector, and a run's id is compared before anything is looked up.
 -- An anti-join instead of DISTINCT ON, so that a condition on the image, the label or the time reaches
 -- the tables' indexes. With DISTINCT ON, the newest runs of all images would be computed first.
 -- The time of a run tells in which partition its detections are. BETWEEN, because the planner takes an
@@ -104,17 +107,36 @@ JOIN runs ON runs.run_id = detections.run_id
     AND detections.detected_at BETWEEN runs.started_at AND runs.started_at
 JOIN images ON images.image_id = runs.image_id
 WHERE runs.outcome = 'succeeded'
+    AND runs.model_version IS DISTINCT FROM 'emulator'
     AND images.deleted_at IS NULL
     AND NOT EXISTS (
-        SELECT FROM runs AS newer
-        WHERE newer.image_id = runs.image_id
-            AND newer.detector = runs.detector
-            AND newer.outcome = 'succeeded'
-            AND (newer.started_at, newer.run_id) > (runs.started_at, runs.run_id)
+        SELECT FROM runs AS other
+        WHERE other.image_id = runs.image_id
+            AND other.detector = runs.detector
+            AND other.outcome = 'succeeded'
+            AND other.model_version IS DISTINCT FROM 'emulator'
+            AND other.run_id <> runs.run_id
+            AND (
+                EXISTS (
+                    SELECT FROM configurations_in_use AS used
+                    WHERE used.detector = other.detector
+                        AND used.detector_version = other.detector_version
+                        AND used.fingerprint = other.fingerprint
+                ), other.started_at, other.run_id
+            ) > (
+                EXISTS (
+                    SELECT FROM configurations_in_use AS used
+                    WHERE used.detector = runs.detector
+                        AND used.detector_version = runs.detector_version
+                        AND used.fingerprint = runs.fingerprint
+                ), runs.started_at, runs.run_id
+            )
     );
 
 COMMENT ON VIEW latest_detections IS
-    'What each detector found in its newest successful run on each image that still exists';
+    'What each detector found in its latest run on each image that still exists: the newest '
+    'successful run with options that are in use, or else the newest. What an emulator invented is '
+    'left out';
 
 CREATE VIEW failed_runs AS
 SELECT
@@ -160,9 +182,11 @@ SELECT
     count(*) FILTER (WHERE runs.outcome = 'skipped') AS skipped_runs,
     coalesce(sum(runs.saved_usd), 0) AS saved_usd
 FROM runs
+WHERE runs.model_version IS DISTINCT FROM 'emulator'
 GROUP BY runs.detector, (runs.started_at AT TIME ZONE 'UTC')::date;
 
-COMMENT ON VIEW run_costs IS 'What each detector cost on each day, and what its route saved';
+COMMENT ON VIEW run_costs IS
+    'What each detector cost on each day, and what its route saved. An emulator costs nothing';
 
 CREATE VIEW latest_runs AS
 SELECT
@@ -189,6 +213,60 @@ SELECT
 FROM runs
 JOIN images ON images.image_id = runs.image_id
 WHERE runs.outcome = 'succeeded'
+    AND runs.model_version IS DISTINCT FROM 'emulator'
+    AND images.deleted_at IS NULL
+    AND NOT EXISTS (
+        SELECT FROM runs AS other
+        WHERE other.image_id = runs.image_id
+            AND other.detector = runs.detector
+            AND other.outcome = 'succeeded'
+            AND other.model_version IS DISTINCT FROM 'emulator'
+            AND other.run_id <> runs.run_id
+            AND (
+                EXISTS (
+                    SELECT FROM configurations_in_use AS used
+                    WHERE used.detector = other.detector
+                        AND used.detector_version = other.detector_version
+                        AND used.fingerprint = other.fingerprint
+                ), other.started_at, other.run_id
+            ) > (
+                EXISTS (
+                    SELECT FROM configurations_in_use AS used
+                    WHERE used.detector = runs.detector
+                        AND used.detector_version = runs.detector_version
+                        AND used.fingerprint = runs.fingerprint
+                ), runs.started_at, runs.run_id
+            )
+    );
+
+COMMENT ON VIEW latest_runs IS
+    'The latest run of each detector on each image that still exists: the newest successful run '
+    'with options that are in use, or else the newest; a detection_count of 0 means that it found '
+    'nothing. What an emulator invented is left out';
+
+CREATE VIEW newest_runs AS
+SELECT
+    runs.run_id,
+    images.image_id,
+    images.bucket,
+    images.key,
+    images.version,
+    's3://' || images.bucket || '/' || images.key AS s3_uri,
+    runs.detector,
+    runs.detector_version,
+    runs.fingerprint,
+    runs.model_version,
+    runs.started_at,
+    runs.detection_count,
+    EXISTS (
+        SELECT FROM configurations_in_use AS used
+        WHERE used.detector = runs.detector
+            AND used.detector_version = runs.detector_version
+            AND used.fingerprint = runs.fingerprint
+    ) AS in_use
+FROM runs
+JOIN images ON images.image_id = runs.image_id
+WHERE runs.outcome = 'succeeded'
     AND images.deleted_at IS NULL
     AND NOT EXISTS (
         SELECT FROM runs AS newer
@@ -198,9 +276,9 @@ WHERE runs.outcome = 'succeeded'
             AND (newer.started_at, newer.run_id) > (runs.started_at, runs.run_id)
     );
 
-COMMENT ON VIEW latest_runs IS
-    'The newest successful run of each detector on each image that still exists; a detection_count '
-    'of 0 means that it found nothing';
+COMMENT ON VIEW newest_runs IS
+    'The newest successful run of each detector on each image that still exists, whether or not its '
+    'options are in use';
 
 CREATE VIEW image_labels AS
 SELECT
@@ -220,7 +298,9 @@ FROM images
 CROSS JOIN LATERAL (
     SELECT array_agg(DISTINCT runs.detector) AS detectors
     FROM runs
-    WHERE runs.image_id = images.image_id AND runs.outcome = 'succeeded'
+    WHERE runs.image_id = images.image_id
+        AND runs.outcome = 'succeeded'
+        AND runs.model_version IS DISTINCT FROM 'emulator'
 ) AS looked
 CROSS JOIN LATERAL (
     SELECT
@@ -245,6 +325,7 @@ SELECT
     sum(detections)::bigint AS detections,
     sum(confidence_ppm) / 1000000.0 / sum(detections) AS mean_confidence
 FROM label_counts
+WHERE model_version IS DISTINCT FROM 'emulator'
 GROUP BY day, detector, detector_version, model_version, kind, label
 HAVING sum(detections) > 0;
 
@@ -265,6 +346,7 @@ FROM (
         kind, label, sum(detections)::bigint AS detections,
         sum(confidence_ppm) / 1000000.0 / sum(detections) AS mean_confidence
     FROM label_counts
+    WHERE model_version IS DISTINCT FROM 'emulator'
     GROUP BY 1, 2, 3, 4, 5, 6
     HAVING sum(detections) > 0
 ) AS found
@@ -289,7 +371,14 @@ CREATE VIEW detector_versions AS
 SELECT
     made.detector, made.detector_version, made.fingerprint, made.model_version,
     configured.options, made.runs, made.failed_runs, made.detections, made.first_run_at,
-    made.last_run_at
+    made.last_run_at,
+    ARRAY(
+        SELECT used.pool FROM configurations_in_use AS used
+        WHERE used.detector = made.detector
+            AND used.detector_version = made.detector_version
+            AND used.fingerprint = made.fingerprint
+        ORDER BY used.pool
+    ) AS pools
 FROM (
     SELECT
         detector, detector_version, fingerprint, model_version, count(*) AS runs,
@@ -428,7 +517,8 @@ BEGIN
             ('detector', 'The detector''s name'),
             ('detector_version', 'The detector''s version'),
             ('fingerprint', 'Digest of the detector''s options and of the model they name'),
-            ('model_version', 'The model''s version as the detector reports it'),
+            ('model_version', 'The model''s version as the detector reports it; emulator: the findings '
+                'are invented'),
             ('event_id', 'What caused the attempt: the S3 event''s sequencer and time, or the id of '
                 'a replay'),
             ('error_code', 'Why it failed, for programs'),
@@ -471,6 +561,8 @@ BEGIN
             ('detections_per_run', 'How often the label was found in a run, on average'),
             ('options', 'The detector''s options, with secrets masked; null if no worker '
                 'recorded them'),
+            ('in_use', 'Whether a pool uses these options'),
+            ('pools', 'The queues of the pools that use these options; empty if none does'),
             ('first_run_at', 'When the first of them started'),
             ('last_run_at', 'When the last of them started'),
             ('detector_a', 'One detector''s name, the first in alphabetical order'),

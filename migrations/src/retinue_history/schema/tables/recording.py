@@ -416,3 +416,26 @@ detector_configurations = Table(
     ),
     comment="The options that each fingerprint stands for; workers write them when they start",
 )
+
+configurations_in_use = Table(
+    "configurations_in_use",
+    metadata,
+    Column("pool", Text, primary_key=True, comment="The ARN of the pool's queue"),
+    Column("detector", Text, primary_key=True, comment="The detector's name"),
+    Column("detector_version", Text, nullable=False, comment="The detector's version"),
+    Column(
+        "fingerprint",
+        Text,
+        nullable=False,
+        comment="Digest of the detector's options and of the model they name, as in runs",
+    ),
+    Column(
+        "since",
+        timestamp,
+        nullable=False,
+        server_default=func.now(),
+        comment="When a worker of the pool first started with them, after others",
+    ),
+    comment="With which version and options each pool last started each of its detectors; decides "
+    "which run is the latest. Delete the rows of a pool that is gone",
+)
