@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 import psycopg
-from psycopg.types.json import Jsonb
 
 from benchmarks.recorded_images import Batch
 
@@ -45,7 +43,7 @@ def insert(connection: psycopg.Connection, batch: Batch) -> None:
                 run.key.image_id, run.key.detector, run.key.detector_version, run.key.fingerprint,
                 run.event_id, run.outcome, run.retryable, run.model_version, run.started_at,
                 run.duration_ms, len(run.detections), run.billed_units, run.price_usd,
-                _json(run.raw_response),
+                run.raw_response.decode(),
             )
             for run in runs
         ],
@@ -57,7 +55,7 @@ def insert(connection: psycopg.Connection, batch: Batch) -> None:
         [
             (
                 run_id, run.key.image_id, ordinal, found.kind, found.label, found.confidence,
-                *(found.box or (None,) * 4), _json(found.attributes), run.started_at,
+                *(found.box or (None,) * 4), found.attributes.decode(), run.started_at,
             )
             for (run_id,), run in zip(run_ids, runs, strict=True)
             for ordinal, found in enumerate(run.detections)
@@ -72,7 +70,3 @@ def _insert(
     row = f"({', '.join(['%s'] * len(rows[0]))})"
     statement = f"INSERT INTO {into} VALUES {', '.join([row] * len(rows))}{tail}"
     return connection.execute(statement.encode(), [value for values in rows for value in values])
-
-
-def _json(value: object) -> Jsonb:
-    return Jsonb(value, orjson.dumps)

@@ -10,6 +10,7 @@ from typing import Any
 from retinue_history import Charge, DetectionRecord, ImageRecord, RunKey, RunRecord
 from retinue_rekognition import convert
 from retinue_sdk import ImageReference
+from retinue_sdk.json_value import encode_json
 
 Batch = tuple[list[ImageRecord], list[RunRecord]]
 
@@ -56,14 +57,14 @@ def _run(image: ImageRecord, now: datetime, numbers: random.Random) -> RunRecord
         model_version=findings.model_version,
         billed_units=Decimal(1),
         price_usd=_PRICE,
-        raw_response=findings.raw_response,
+        raw_response=encode_json(findings.raw_response),
         detections=tuple(
             DetectionRecord(
                 found.kind,
                 found.label,
                 found.confidence,
                 found.box and (found.box.left, found.box.top, found.box.width, found.box.height),
-                found.attributes,
+                encode_json(found.attributes),
             )
             for found in findings.detections
         ),

@@ -15,6 +15,7 @@ from retinue_history import (
     RunRecord,
 )
 from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject
+from retinue_sdk.json_value import encode_json
 from sqlalchemy import Engine
 
 _MARCH = datetime(2026, 3, 2, 9, tzinfo=UTC)  # a Monday
@@ -24,8 +25,8 @@ def seed(history: History) -> None:
     """Record ten images, three detectors, a new model, failures, a removal."""
     history.record_configurations(
         [
-            ConfigurationRecord("objects", "1", "f1", {"min_confidence": 0.5}),
-            ConfigurationRecord("objects", "2", "f2", {"min_confidence": 0.4}),
+            ConfigurationRecord("objects", "1", "f1", encode_json({"min_confidence": 0.5})),
+            ConfigurationRecord("objects", "2", "f2", encode_json({"min_confidence": 0.4})),
         ]
     )
     images = [_image(number) for number in range(10)]
@@ -98,7 +99,7 @@ def _scenes(number: int) -> tuple[DetectionRecord, ...]:
 
 def _found(label: str, confidence: float, left: float, parent: str) -> DetectionRecord:
     return DetectionRecord(
-        "label", label, confidence, (left, 0.2, 0.2, 0.25), {"parents": [parent]}
+        "label", label, confidence, (left, 0.2, 0.2, 0.25), encode_json({"parents": [parent]})
     )
 
 

@@ -14,12 +14,13 @@ from psycopg.rows import dict_row
 from retinue_cli.app import retinue
 from retinue_history import ConnectionPool, DetectionRecord, History, ImageRecord, RemovedObject
 from retinue_history.privacy.image_erasure import ImageErasures
+from retinue_sdk.json_value import encode_json
 from sqlalchemy import Engine
 
 Make = Callable[..., Any]
 
-CAT = DetectionRecord("label", "Cat", 0.9, None, {"Parents": ["Animal"]})
-SECRET = DetectionRecord("label", "Secret", 0.9, None, {"Parents": ["Hidden"]})
+CAT = DetectionRecord("label", "Cat", 0.9, None, encode_json({"Parents": ["Animal"]}))
+SECRET = DetectionRecord("label", "Secret", 0.9, None, encode_json({"Parents": ["Hidden"]}))
 READ = DetectionRecord("text", "Secret words", 0.9)
 
 
@@ -72,7 +73,7 @@ def filled(history_url: str, history: History, image: Make, run: Make) -> dict[s
     for name, each in images.items():
         secret = () if name in {"cat", "elsewhere"} else (SECRET, READ)
         raw = {"answer": "Secret"} if secret else {}
-        runs.append(run(each, detections=(CAT, *secret), raw_response=raw))
+        runs.append(run(each, detections=(CAT, *secret), raw_response=encode_json(raw)))
         skip = {"outcome": "skipped", "saved_usd": 0, "retryable": True}
         runs.append(
             run(each, "e/skipped", detector="s", error_code="x", **{**skip, "error_message": "no"})

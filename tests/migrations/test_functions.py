@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history import ConfigurationRecord, DetectionRecord, History
+from retinue_sdk.json_value import encode_json
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
@@ -55,7 +56,7 @@ def test_iou_is_common_area_over_covered_area(
 def test_any_detectors_hierarchy_is_learnt(
     history: History, engine: Engine, image: Make, run: Make, attributes: Any, parents: set[str]
 ) -> None:
-    found = DetectionRecord("label", "Cat", 1, attributes=attributes)
+    found = DetectionRecord("label", "Cat", 1, attributes=encode_json(attributes))
     history.record([image()], [run(image(), detections=(found,))])
     assert {name for (name,) in ask(engine, "SELECT parent FROM label_parents")} == parents
 
@@ -65,7 +66,7 @@ def test_label_is_follows_parents_in_circles_and_across_cases(
 ) -> None:
     tree = {"Car": "Vehicle", "vehicle": "Thing", "Taxi": "car", "Thing": "Taxi", "Cat": "Animal"}
     found = tuple(
-        DetectionRecord("label", label, 1, attributes={"parents": [parent]})
+        DetectionRecord("label", label, 1, attributes=encode_json({"parents": [parent]}))
         for label, parent in tree.items()
     )
     history.record([image()], [run(image(), detections=found)])
@@ -114,11 +115,12 @@ def test_boxes_are_told_in_pixels_where_the_size_is_known(
 def test_a_fingerprint_tells_its_options(
     history: History, engine: Engine, image: Make, run: Make
 ) -> None:
-    told = ConfigurationRecord("labels", "1", "f", {"min_confidence": 0.5})
+    options = {"min_confidence": 0.5}
+    told = ConfigurationRecord("labels", "1", "f", encode_json(options))
     history.record_configurations([told])
-    history.record_configurations([replace(told, options={}), replace(told, fingerprint="g")])
+    history.record_configurations([replace(told, options=b"{}"), replace(told, fingerprint="g")])
     history.record([image()], [run(image())])
-    assert ask(engine, "SELECT options, runs FROM detector_versions") == [(told.options, 1)]
+    assert ask(engine, "SELECT options, runs FROM detector_versions") == [(options, 1)]
 
 
 def test_drift_divides_by_all_runs_of_the_week(

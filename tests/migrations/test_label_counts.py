@@ -1,5 +1,6 @@
 """The daily counts are those of a plain GROUP BY, whatever happens and whoever else writes."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history import ConnectionPool, DetectionRecord, History, HistoryDataError
 from retinue_history.db.engine import create_history_engine
+from retinue_sdk.json_value import encode_json
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -53,7 +55,7 @@ detections = st.lists(
         label=st.sampled_from(["Cat", "Dog", "☃", "x" * 2048]),
         confidence=st.floats(0, 1),
         box=st.none(),
-        attributes=st.just({}),
+        attributes=st.just(b"{}"),
     ),
     max_size=6,
 )
@@ -164,7 +166,7 @@ def test_people_who_were_erased_are_not_counted(
         )
     parents = {"parents": ["Secret"]}
     found = (
-        DetectionRecord("face_match", "ann", 0.5, attributes=parents),
+        DetectionRecord("face_match", "ann", 0.5, attributes=encode_json(parents)),
         DetectionRecord("face_match", "bob", 0.5),
         DetectionRecord("label", "Cat", 0.25),
     )
@@ -180,7 +182,7 @@ def test_a_worker_can_neither_change_a_count_nor_insert_without_counting(
     history_url: str, image: Make, run: Make
 ) -> None:
     url = f"{history_url}&options=-c%20role%3Dretinue_writer"
-    cat = DetectionRecord("label", "Cat", 1, attributes={"parents": ["Animal"]})
+    cat = DetectionRecord("label", "Cat", 1, attributes=encode_json({"parents": ["Animal"]}))
     with closing(ConnectionPool(url)) as pool:
         History(pool).record([image()], [run(image(), detections=(cat,))])
     writer = create_history_engine(url)
@@ -214,7 +216,7 @@ def test_a_worker_can_neither_change_a_count_nor_insert_without_counting(
                     st.sampled_from(["Parents", "parents", "other"]),
                     st.lists(st.sampled_from(["Animal", "Pet", "Thing"]), max_size=2),
                     max_size=2,
-                ),
+                ).map(encode_json),
             ),
             max_size=4,
         ),
@@ -238,7 +240,7 @@ def test_every_label_and_parent_is_known(
             (one.label, parent)
             for one in every
             for name in ("Parents", "parents")
-            for parent in one.attributes.get(name, ())
+            for parent in json.loads(one.attributes).get(name, ())
         }
 
 

@@ -21,10 +21,15 @@ from retinue_history import (
 from retinue_history.schema import online_ddl, version
 from retinue_history.schema.migrate import upgrade
 from retinue_history.schema.version import current_revision
+from retinue_sdk.json_value import encode_json
 
 Make = Callable[..., Any]
 
-FOUND = (DetectionRecord("label", "Cat", 0.9, (0.1, 0.1, 0.2, 0.2), {"parents": ["Animal"]}),)
+FOUND = (
+    DetectionRecord(
+        "label", "Cat", 0.9, (0.1, 0.1, 0.2, 0.2), encode_json({"parents": ["Animal"]})
+    ),
+)
 INVALID_INDEXES = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
 
 

@@ -14,6 +14,7 @@ from retinue_cli.app import retinue
 from retinue_cli.local import AwsEndpoint
 from retinue_history import Charge, DetectionRecord, History, RemovedObject
 from retinue_history.upkeep.maintenance import months_before
+from retinue_sdk.json_value import encode_json
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -102,7 +103,7 @@ def test_the_settings_say_how_long(
     for when, each in images.items():
         found = (DetectionRecord("label", f"Seen {when:%d.%m.}", 0.5),)
         paid = {"price_usd": Decimal(1), "charges": (Charge("g", Decimal(1), Decimal(1)),)}
-        raw = {"SearchedFaceId": "x", "SearchFaces": []}
+        raw = encode_json({"SearchedFaceId": "x", "SearchFaces": []})
         runs.append(run(each, started_at=when, detections=found, raw_response=raw, **paid))
         skip: dict[str, Any] = {"outcome": "skipped", "saved_usd": Decimal(1), "retryable": True}
         told = {"error_code": "x", "error_message": "no"}

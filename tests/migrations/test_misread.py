@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history import DetectionRecord, History, ImageRecord, RunRecord
+from retinue_sdk.json_value import encode_json
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
@@ -45,7 +46,7 @@ def call(run: Make) -> Callable[..., RunRecord]:
             started_at=after(begin),
             duration_ms=1_000 * (end - begin),
             detections=found,
-            raw_response={"Labels": []},
+            raw_response=encode_json({"Labels": []}),
             **{"read_by_key": True, **fields},
         )
         return record

@@ -38,30 +38,15 @@ def read_json(text: bytes | str) -> Any:
 
 
 def encode_json(parameters: Mapping[str, Any]) -> bytes:
-    """Return parameters of a call as JSON, with bytes in base64.
+    """Return parameters of a call as JSON, with bytes in base64. Numbers must be finite.
 
     Raises:
-        TypeError: A value is of a type that no parameter has.
-        ValueError: A number isn't finite.
+        TypeError: A value is of a type that no parameter has, or a text isn't valid Unicode.
     """
-    try:
-        text = orjson.dumps(parameters, _base64, _PLAIN)
-    except TypeError:  # or merely something that orjson can't write and Python can
-        return _slow_encoder.encode(parameters).encode()
-    if b"null" in text:  # orjson writes NaN as null
-        return _slow_encoder.encode(parameters).encode()
-    return text
+    return orjson.dumps(parameters, _base64)
 
 
 def _base64(value: object) -> str:
     if isinstance(value, bytes | bytearray):
         return b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} can't be a parameter of AWS")
-
-
-_PLAIN = (
-    orjson.OPT_PASSTHROUGH_DATACLASS
-    | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
-_slow_encoder = json.JSONEncoder(default=_base64, separators=(",", ":"), allow_nan=False)

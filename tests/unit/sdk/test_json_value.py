@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from retinue_sdk.json_value import encoded
+from retinue_sdk.json_value import encode_json
 
 
 class Colour(Enum):
@@ -54,6 +54,10 @@ def plainly(value: Any) -> Any:
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, UUID):
+        return str(value)
     raise TypeError
 
 
@@ -71,7 +75,7 @@ def _texts(value: Any) -> Iterator[str]:
 def kept(value: Any) -> Any:
     """What is read back of the encoded value."""
     try:
-        return json.loads(encoded(value))
+        return json.loads(encode_json(value))
     except (TypeError, ValueError, RecursionError):
         return "refused"
 
@@ -116,13 +120,20 @@ def test_it_is_what_pythons_own_encoder_makes_of_it(value: Any) -> None:
     assert repr(kept(value)) == repr(plainly(value))
 
 
-@pytest.mark.parametrize(
-    "value", [Colour.RED, UUID(int=7), datetime.now(UTC), datetime.now(UTC).date(), Decimal(1)]
-)
-def test_what_only_looks_like_json_to_some_is_refused(value: Any) -> None:
+@pytest.mark.parametrize("value", [datetime.now(UTC), datetime.now(UTC).date(), Decimal(1), 1j])
+def test_what_has_several_forms_in_json_is_refused(value: Any) -> None:
     for wrapped in (value, [value], {"a": {"b": value}}, [None, value]):
         with pytest.raises(TypeError):
-            encoded(wrapped)
+            encode_json(wrapped)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(UUID(int=7), f'"{UUID(int=7)}"'), (Colour.RED, '"red"'), (Size.LARGE, "3")],
+)
+def test_ids_and_enums_are_written_as_texts_and_values(value: Any, text: str) -> None:
+    assert encode_json([value]).decode() == f"[{text}]"
+    assert encode_json([value, None]).decode() == f"[{text},null]"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +141,7 @@ def test_what_only_looks_like_json_to_some_is_refused(value: Any) -> None:
 )
 def test_a_refusal_says_why(value: Any, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        encoded({"a": [value]})
+        encode_json({"a": [value]})
 
 
 def test_endless_nesting_is_refused() -> None:
@@ -138,9 +149,9 @@ def test_endless_nesting_is_refused() -> None:
     circle.append(circle)
     for endless in (nested(100_000), circle):
         with pytest.raises(RecursionError):
-            encoded(endless)
+            encode_json(endless)
 
 
 def test_it_has_no_blanks_and_is_utf_8() -> None:
-    assert encoded({"é": [1, None, 2.5]}) == '{"é":[1,null,2.5]}'.encode()
-    assert encoded({"é": [1, 2.5]}) == '{"é":[1,2.5]}'.encode()
+    assert encode_json({"é": [1, None, 2.5]}) == '{"é":[1,null,2.5]}'.encode()
+    assert encode_json({"é": [1, 2.5]}) == '{"é":[1,2.5]}'.encode()

@@ -15,6 +15,7 @@ from retinue_history import (
 )
 from retinue_sdk import AnyDetector, AsyncDetector, ImageLimits, Input
 from retinue_sdk.errors import format_error
+from retinue_sdk.json_value import encode_json
 from retinue_sdk.plugins.manager import Plugins
 
 from retinue_workers.detectors.call_rate_limiter import CallRateLimiter
@@ -335,7 +336,7 @@ class Worker:
                     runner.name,
                     runner.version,
                     runner.fingerprint,
-                    runner.detector.options.model_dump(mode="json"),
+                    encode_json(runner.detector.options.model_dump(mode="json")),
                 )
                 for runner in self._runners
             ]

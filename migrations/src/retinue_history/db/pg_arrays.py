@@ -4,23 +4,15 @@ psycopg would adapt each element separately, which costs more than the rest of a
 Postgres can't hold are refused here, with the name of the field, before anything is sent.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from enum import Enum
 from types import NoneType
-from typing import TypeAlias
 from uuid import UUID
 
 import orjson
 
 from retinue_history.db.errors import HistoryDataError
-
-JSON: TypeAlias = (
-    Mapping[str, "JSON"] | Sequence["JSON"] | str | int | float | bool | None  # no NaN, no infinity
-)
-"""A value that JSON can express."""
 
 
 def texts(field: str, values: Sequence[str | None]) -> str:
@@ -79,49 +71,9 @@ def times(field: str, values: Sequence[datetime | None]) -> str:
     return _array(["NULL" if value is None else value.isoformat() for value in values])
 
 
-def jsons(field: str, values: Sequence[JSON | Mapping[str, JSON]]) -> str:
-    """Return one JSON array, which Postgres reads faster than the escapes of a ``jsonb[]``.
-
-    Raises:
-        HistoryDataError: One isn't JSON, or holds a lone surrogate.
-    """
-    return _quickly(values) or f"[{','.join([json_text(field, value) for value in values])}]"
-
-
-def json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
-    """Return a value as JSON text. UUIDs become texts, and enums their values.
-
-    Raises:
-        HistoryDataError: It isn't JSON, or holds a lone surrogate.
-    """
-    if value == {}:
-        return "{}"  # the most frequent value
-    return _quickly(value) or _json_text(field, value)
-
-
-def _quickly(value: object) -> str | None:
-    """Return a value as orjson writes it; ``None`` where ``json`` might write something else."""
-    try:
-        written = orjson.dumps(value, None, _PLAIN)
-    except TypeError:  # not JSON, or beyond orjson
-        return None
-    return None if b"null" in written else written.decode()  # orjson writes NaN as null
-
-
-def _json_text(field: str, value: JSON | Mapping[str, JSON]) -> str:
-    """Encode with Python's own encoder, which takes ten times as long as orjson."""
-    try:
-        encoded = _encoder.encode(value)
-        if not encoded.isascii():
-            encoded.encode()
-    except UnicodeEncodeError:
-        raise HistoryDataError(
-            f"{field} contains a lone surrogate, which is not valid Unicode"
-        ) from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise HistoryDataError(f"{field} cannot be written as JSON: {error}") from error
-    # NUL is escaped by now; Postgres refuses it with a clear message.
-    return encoded
+def jsons(values: Iterable[bytes]) -> str:
+    """Return JSON texts as one JSON array, which Postgres reads faster than a ``jsonb[]``."""
+    return f"[{b','.join(values).decode()}]"
 
 
 def _array(elements: list[str]) -> str:
@@ -178,30 +130,3 @@ def _is_unicode(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _plain(value: object) -> object:
-    """Convert what ``json`` can't encode: mappings other than ``dict``, UUIDs and enums."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, Enum):
-        return value.value
-    raise TypeError(f"{type(value).__name__} is not a JSON type")
-
-
-# A value that contains itself ends in a RecursionError even without check_circular.
-_encoder = json.JSONEncoder(
-    check_circular=False,
-    ensure_ascii=False,
-    allow_nan=False,
-    separators=(",", ":"),
-    default=_plain,
-)
-
-_PLAIN = (
-    orjson.OPT_PASSTHROUGH_DATACLASS
-    | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)

@@ -1,5 +1,6 @@
 """Turn records into columns: the arrays that ``statements.py`` takes, in its order."""
 
+import json
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -10,7 +11,6 @@ from retinue_history.db.pg_arrays import (
     decimals,
     floats,
     integers,
-    json_text,
     jsons,
     texts,
     times,
@@ -108,10 +108,7 @@ def _removals(gone: Sequence[RemovedObject]) -> str:
     for field in ("bucket", "key", "version", "delete_marker", "sequencer"):
         texts(field, [getattr(one, field) for one in gone])  # refuses what Postgres can't hold
     times("removed_at", [one.removed_at for one in gone])
-    return json_text(
-        "removals",
-        [{**asdict(one), "removed_at": one.removed_at.isoformat()} for one in gone],
-    )
+    return json.dumps([{**asdict(one), "removed_at": one.removed_at.isoformat()} for one in gone])
 
 
 def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
@@ -130,7 +127,7 @@ def run_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         integers([len(run.detections) for run in runs]),
         decimals(run.billed_units for run in runs),
         decimals(run.price_usd for run in runs),
-        jsons("raw_response", [run.raw_response for run in runs]),
+        jsons(run.raw_response for run in runs),
         booleans(run.truncated for run in runs),
         decimals(run.saved_usd for run in runs),
         booleans(run.read_by_key for run in runs),
@@ -149,7 +146,7 @@ def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         texts("label", [detection.label for detection in found]),
         floats([detection.confidence for detection in found]),
         *(floats([box[side] for box in boxes]) for side in range(4)),
-        jsons("attributes", [detection.attributes for detection in found]),
+        jsons(detection.attributes for detection in found),
     )
 
 
@@ -184,7 +181,7 @@ def configuration_columns(configurations: Collection[ConfigurationRecord]) -> Co
             "detector_version", [told.detector_version for told in configurations]
         ),
         "fingerprint": texts("fingerprint", [told.fingerprint for told in configurations]),
-        "options": jsons("options", [told.options for told in configurations]),
+        "options": jsons(told.options for told in configurations),
     }
 
 

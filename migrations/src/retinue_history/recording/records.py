@@ -4,18 +4,17 @@ Every ``datetime`` must have a time zone. No text may contain NUL or a lone surr
 Postgres can't hold them. ``History.record`` checks both.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from retinue_history.db.pg_arrays import JSON
-
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, width, height: ratios of the image as displayed; may lie outside [0, 1]."""
+
+JsonText: TypeAlias = bytes
+"""JSON in UTF-8, without NUL and unpaired surrogates, as the SDK's ``encode_json`` writes it."""
 
 NULL_VERSION = "null"
 """What S3 calls the version without an id. No other version id or ETag reads so."""
@@ -93,14 +92,14 @@ class DetectionRecord(NamedTuple):
         label: What was found; 1 to 2,048 bytes of UTF-8.
         confidence: 0 to 1.
         box: Where, if the detector says where; width and height are at least 0, all are finite.
-        attributes: Whatever else the detector says about it.
+        attributes: Whatever else the detector says about it, as a JSON object.
     """
 
     kind: str
     label: str
     confidence: float
     box: Box | None = None
-    attributes: Mapping[str, JSON] = MappingProxyType({})
+    attributes: JsonText = b"{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ class RunRecord:
         model_version: What the detector reports as its model's version, if it does.
         billed_units: How many units the provider bills for this run; at least 0.
         price_usd: What they cost, in US dollars; at least 0.
-        raw_response: The detector's unprocessed answer, if it is to be kept.
+        raw_response: The detector's unprocessed answer, or ``null``.
         detections: What was found, in the detector's own order; may be empty.
         truncated: Whether the file ends before its picture does, so that the detector saw a part.
         saved_usd: What a skip saved, in US dollars; at least 0, and set only for a skip.
@@ -158,7 +157,7 @@ class RunRecord:
     model_version: str | None = None
     billed_units: Decimal = Decimal(0)
     price_usd: Decimal = Decimal(0)
-    raw_response: JSON = None
+    raw_response: JsonText = b"null"
     detections: tuple[DetectionRecord, ...] = ()
     truncated: bool = False
     saved_usd: Decimal | None = None
@@ -219,10 +218,10 @@ class ConfigurationRecord:
         detector: The detector's name.
         detector_version: The detector's version.
         fingerprint: As in the run keys.
-        options: The options as JSON; no secret in them.
+        options: The options as a JSON object; no secret in them.
     """
 
     detector: str
     detector_version: str
     fingerprint: str
-    options: Mapping[str, JSON]
+    options: JsonText

@@ -1,6 +1,5 @@
 """From a detector's answer to the run that the history records."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,8 +7,9 @@ from typing import Any
 
 import structlog
 from retinue_history import DetectionRecord, RunRecord, skip_event_id
-from retinue_sdk import AsyncDetector, BoundingBox, Detection, Findings, Input, json_value
+from retinue_sdk import AsyncDetector, BoundingBox, Detection, Findings, Input
 from retinue_sdk.errors import format_error
+from retinue_sdk.json_value import encode_json
 
 from retinue_workers.detectors.bill import billed_units, is_plausible
 from retinue_workers.detectors.retry_policy import Answer, Fail
@@ -108,7 +108,8 @@ class RunRecorder:
         if number > self.max_detections:
             raise InvalidResultError(f"{number:,} detections; the limit is {self.max_detections:,}")
         detections, version, units = _checked(findings, detector.model_version)
-        size_bytes = _size_bytes(findings.raw_response, [found.attributes for found in detections])
+        raw_response = _encoded("the raw response", findings.raw_response)
+        size_bytes = len(raw_response) + sum([len(found.attributes) for found in detections])
         if size_bytes > self.max_response_bytes:
             raise InvalidResultError(
                 f"{size_bytes:,} bytes of response and attributes; "
@@ -126,7 +127,7 @@ class RunRecorder:
             model_version=version,
             billed_units=units,
             price_usd=sum((one.price_usd for one in charges), Decimal(0)),
-            raw_response=findings.raw_response,
+            raw_response=raw_response,
             truncated=task.image.is_truncated,
             detections=detections,
             charges=charges,
@@ -152,6 +153,8 @@ def _checked(
         detections = tuple([_detection(found) for found in findings.detections])
         version = _text(findings.model_version or model_version)
         units = Findings(billed_units=findings.billed_units).billed_units
+    except InvalidResultError:
+        raise
     except BaseException as error:
         raise InvalidResultError(
             f"the findings cannot be recorded: {format_error(error)}"
@@ -169,7 +172,11 @@ def _detection(found: object) -> DetectionRecord:
     else:
         raise TypeError(f"a {type(found).__name__} is not a Detection")
     return DetectionRecord(
-        found.kind, found.label, found.confidence, _edges(found.box), found.attributes
+        found.kind,
+        found.label,
+        found.confidence,
+        _edges(found.box),
+        _encoded("a detection's attributes", found.attributes),
     )
 
 
@@ -191,23 +198,14 @@ def _text(text: str | None) -> str | None:
     return text
 
 
-def _size_bytes(raw_response: object, attributes: Sequence[object]) -> int:
-    """Return the size of raw response and attributes as JSON.
+def _encoded(what: str, value: object) -> bytes:
+    """Return a value as JSON.
 
     Raises:
-        InvalidResultError: It is not JSON that PostgreSQL can hold.
+        InvalidResultError: It isn't JSON that PostgreSQL can hold.
     """
     try:
-        return len(json_value.encoded((raw_response, attributes)))
-    except (TypeError, ValueError, RecursionError):  # which of the two?
-        return _size_of(raw_response, "the raw response") + _size_of(
-            attributes, "a detection's attributes"
-        )
-
-
-def _size_of(value: object, what: str) -> int:
-    try:
-        return len(json_value.encoded(value))
+        return encode_json(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidResultError(f"{what} cannot be stored as JSON: {error}") from error
 

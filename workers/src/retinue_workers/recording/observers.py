@@ -2,6 +2,7 @@
 
 import asyncio
 
+import orjson
 import structlog
 from retinue_history import RunRecord
 from retinue_sdk import BoundingBox, Detection, ImageReference, Run
@@ -86,7 +87,7 @@ def as_run(record: RunRecord, reference: ImageReference) -> Run:
                 found.label,
                 found.confidence,
                 None if found.box is None else BoundingBox(*found.box),
-                found.attributes,
+                orjson.loads(found.attributes),
             )
             for found in record.detections
         ),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 from uuid import UUID
 
-from retinue_history.db.pg_arrays import JSON
+from retinue_sdk import Json
 
 TOLERANCE_PX = 1.0
 """How far a box may reach over the image's border: annotation tools round, and COCO's own do."""
@@ -26,7 +26,7 @@ class Annotation:
     label: str
     confidence: float
     bbox_px: tuple[float, float, float, float] | None
-    attributes: dict[str, JSON]
+    attributes: dict[str, Json]
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from retinue_history import DetectionRecord, RunKey, RunRecord
+from retinue_sdk.json_value import encode_json
 
 from retinue_cli.data.ground_truth.match import Matched
 
@@ -51,9 +52,11 @@ def _detections(matched: Matched) -> Iterator[DetectionRecord]:
             label=annotation.label,
             confidence=annotation.confidence,
             box=_box(annotation.bbox_px, matched.size_px),
-            attributes=annotation.attributes
-            if matched.image.human
-            else {**annotation.attributes, BY_PEOPLE: False},
+            attributes=encode_json(
+                annotation.attributes
+                if matched.image.human
+                else {**annotation.attributes, BY_PEOPLE: False}
+            ),
         )
 
 
