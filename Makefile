@@ -41,9 +41,10 @@ bench: .venv/for-development ## measure, into benchmarks/*.json: BENCHMARKS='rat
 
 check: .venv/for-development lint types boundaries commits test ## lint, types, boundaries, commits, tests
 
-lint: .venv/for-development ## check style and format
+lint: .venv/for-development ## check style, format and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m tools.prose
 
 test-stack: .venv/for-development ## apply infra to LocalStack and drive it: STACK=light for a lighter one
 	@PYTHONPATH=tests STACK='$(STACK)' $(BIN)/python -m stack

@@ -43,7 +43,7 @@ the [subject](howto/http.md) tells more:
 - `secrets`: texts that must turn up nowhere, beside the options that are `SecretStr`.
 - `timeout_seconds`: the longest call; 60, as in the worker, unless you say otherwise.
 - `memory_images`: how many images the memory check shows. `--retinue-memory-images N` of pytest and
-  `--memory-images N` of `retinue plugins check` go before it.
+  `--memory-images N` of `retinue plugins check` override it.
 
 ## How memory is measured
 

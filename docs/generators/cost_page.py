@@ -26,7 +26,7 @@ ROW_KB = 4.4
 
 
 def lines(images: int, price: Mapping[str, Any], *, by_reference: bool) -> dict[str, float]:
-    """What a month's images cost, in US dollars, beyond what an environment costs at rest.
+    """Return what a month's images cost, in US dollars, beyond what an environment costs at rest.
 
     Args:
         images: Images in the month.

@@ -55,7 +55,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def _address(path: str, config: MkDocsConfig, files: Files) -> str:
-    """Where a file of the repository is in the site; one that is no page is copied into it."""
+    """Return the place of a file in the site; a file that isn't a page is copied into it."""
     if path in BROUGHT:
         return BROUGHT[path]
     if path.startswith("docs/"):

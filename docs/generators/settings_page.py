@@ -117,7 +117,7 @@ def _given(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _type(field: Mapping[str, Any]) -> str:
-    """What to write into the variable."""
+    """Return what to write into the variable."""
     if "enum" in field:
         return "word"
     if field.get("format") == "password":

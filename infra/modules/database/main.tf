@@ -97,7 +97,7 @@ resource "aws_db_instance" "this" {
   depends_on = [aws_cloudwatch_log_group.this]
 }
 
-# Made here, so that they are encrypted and do not grow for ever.
+# Made here, so that they are encrypted and don't grow without limit.
 resource "aws_cloudwatch_log_group" "this" {
   for_each = toset(["postgresql", "upgrade"])
 

@@ -25,7 +25,7 @@ variable "tag" {
 }
 
 variable "uri" {
-  description = "Image of another registry, with tag or digest; goes before tag."
+  description = "Image of another registry, with tag or digest; overrides tag."
   type        = string
   default     = null
 

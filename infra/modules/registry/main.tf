@@ -3,7 +3,7 @@
 
 resource "aws_ecr_repository" "this" {
   name                 = var.name
-  image_tag_mutability = "IMMUTABLE" # a tag means one image for ever, so rolling back is exact
+  image_tag_mutability = "IMMUTABLE" # a tag always means the same image, so rolling back is exact
   force_delete         = var.force_delete
 
   image_scanning_configuration {

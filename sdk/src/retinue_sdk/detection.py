@@ -17,7 +17,7 @@ _KIND = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 @lru_cache
 def _is_kind(kind: str) -> bool:
-    """Whether it may be a kind; there are few, and many detections of each."""
+    """Return whether it may be a kind; there are few, and many detections of each."""
     return _KIND.fullmatch(kind) is not None
 
 

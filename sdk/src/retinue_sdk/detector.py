@@ -129,7 +129,7 @@ class CommonDetector(ABC, Generic[OptionsT]):
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities:
-        """What the worker needs to know; a class attribute, or a property if options decide it."""
+        """Capabilities: a class attribute, or a property if the options decide them."""
 
     @property
     def model_version(self) -> str | None:

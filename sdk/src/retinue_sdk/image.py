@@ -83,7 +83,7 @@ class Image:
 
     @property
     def is_truncated(self) -> bool:
-        """Whether the file ends before its picture does; ``False`` until the image was decoded."""
+        """Return whether the file ends before its picture; ``False`` until it was decoded."""
         return self._is_truncated
 
     def is_loaded(self, *, pixels: bool) -> bool:

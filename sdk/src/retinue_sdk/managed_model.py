@@ -59,11 +59,11 @@ class ManagedModel(Protocol):
 
     @property
     def name(self) -> str:
-        """What tells the model from all others, at its provider: an ARN, say."""
+        """Return what tells the model from all others, at its provider: an ARN, say."""
 
     @property
     def usd_per_unit_minute(self) -> Decimal:
-        """What an inference unit costs a minute, in US dollars."""
+        """Return what an inference unit costs a minute, in US dollars."""
 
     def describe(self) -> ModelStatus:
         """Ask how it is."""

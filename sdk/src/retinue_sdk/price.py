@@ -54,7 +54,7 @@ class Price:
             raise ValueError(f"up_to_units must rise from tier to tier, not {limits}")
 
     def usd(self, units: Decimal, *, before: Decimal = Decimal(0)) -> Decimal:
-        """What units cost, in US dollars, after ``before`` units of the group in the same month."""
+        """Return the cost of units in US dollars, after ``before`` units in the same month."""
         total, at, end = Decimal(0), before, before + units
         for tier in self.tiers:
             limit = end if tier.up_to_units is None else min(end, Decimal(tier.up_to_units))

@@ -53,7 +53,7 @@ class ImageReference:
 
     @property
     def version(self) -> str:
-        """What tells this image from others of its key: the version id, or else the ETag."""
+        """Return what tells this image from others of its key: the version id, or else the ETag."""
         return self.version_id or self.etag or ""
 
     @property

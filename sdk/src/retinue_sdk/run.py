@@ -40,5 +40,5 @@ class Run:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the detector could look; it may still have found nothing."""
+        """Return whether the detector could look; it may still have found nothing."""
         return self.error_code is None

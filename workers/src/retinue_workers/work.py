@@ -57,7 +57,7 @@ class ImageEvent:
 
     @property
     def event_id(self) -> str:
-        """What is the same each time this event is delivered: see ``ObjectEvent``."""
+        """Return what is the same each time this event is delivered: see ``ObjectEvent``."""
         if self.replay_id is not None:
             return f"{REPLAY}{self.replay_id}"
         return _event_id(self.sequencer, self.event_time)
@@ -103,7 +103,7 @@ class RemovalEvent:
 
     @property
     def event_id(self) -> str:
-        """What is the same each time this event is delivered: see ``ObjectEvent``."""
+        """Return what is the same each time this event is delivered: see ``ObjectEvent``."""
         return _event_id(self.sequencer, self.event_time)
 
     def record(self) -> RemovedObject:

@@ -33,7 +33,7 @@ STATE = Path(".retinue")
 @click.option(
     "--per-second", type=click.FloatRange(0, min_open=True), help="Most messages a second."
 )
-@click.option("--restart", is_flag=True, help="Begin anew, even if it was interrupted before.")
+@click.option("--restart", is_flag=True, help="Start over, even if it was interrupted before.")
 @click.option("--yes", is_flag=True, help="Do not ask before sending.")
 @click.option("--dry-run", is_flag=True, help="Only count and estimate.")
 def backfill(
@@ -74,7 +74,7 @@ def backfill(
     if restart:
         checkpoint.clear()
     elif checkpoint.position is not None:
-        click.echo(f"goes on after {checkpoint.sent:,} messages sent before; --restart begins anew")
+        click.echo(f"goes on after {checkpoint.sent:,} messages sent before; --restart starts over")
     with _known(settings, again=again) as known:
         filling = Backfill(source, known, checkpoint)
         count = Count()
@@ -113,7 +113,7 @@ def _nothing(image_ids: list[UUID]) -> set[UUID]:
 
 
 def _estimate(settings: Settings, images: int, per_second: float | None) -> Estimate:
-    """What the detectors take, by their own pace and price; they are made, not started.
+    """Return what the detectors take, by their own pace and price; they are made, not started.
 
     An image is taken for one call and one unit, and the month for a new one.
     """

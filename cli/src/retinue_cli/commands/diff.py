@@ -146,7 +146,7 @@ def _by_image(differences: Iterable["Difference"], labels: Labels) -> Iterator[l
 def _most_changed(
     images: Iterable[list["Difference"]], number: int, advance: Any
 ) -> tuple[int, list[list["Difference"]]]:
-    """How many images have gained or lost something, and the few that changed most."""
+    """Return how many images have gained or lost something, and the few that changed most."""
     changed, most = 0, list[_Changed]()
     for image in images:
         advance(1)

@@ -190,7 +190,7 @@ def _s3() -> "S3Client":
 
 
 def _correct(source: str, found: "list[TrainingImage]", runs: str) -> "list[TrainingImage]":
-    """What these runs say, where they say anything, and otherwise what was found.
+    """Return what these runs say, where they say anything, and otherwise what was found.
 
     Raises:
         ConfigurationError: What would be corrected is no history, or there are no such runs.

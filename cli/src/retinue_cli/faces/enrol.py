@@ -160,7 +160,7 @@ def checked_consent(consent: str) -> str:
 
 
 def _where(box: BoundingBox) -> str:
-    """Where a face is, for people."""
+    """Return where a face is, for people."""
     return (
         f"{box.left:.0%} from the left, {box.top:.0%} from the top, {box.width:.0%} wide, "
         f"{box.height:.0%} high"

@@ -86,17 +86,17 @@ class PersonTraces:
 
     @property
     def vector_count(self) -> int:
-        """How many face vectors there are."""
+        """Return how many face vectors there are."""
         return sum(map(len, self.vectors.values()))
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to remove."""
+        """Return whether there is nothing to remove."""
         return not (self.enrolments or self.traces)
 
     @property
     def traces(self) -> bool:
-        """Whether anything but the record of who is enrolled tells of the subject."""
+        """Return whether anything but the record of who is enrolled tells of the subject."""
         return bool(self.vector_count or self.detections or self.runs or self.counted)
 
 
@@ -112,7 +112,6 @@ class Forgetting:
     def __init__(
         self, people: People, erasures: Erasures, service: Callable[[str], FaceService]
     ) -> None:
-        """Look at nothing yet."""
         self._people = people
         self._erasures = erasures
         self._service = service
@@ -123,7 +122,7 @@ class Forgetting:
         also: Iterable[Place] = (),
         known: frozenset[str] = frozenset(),
     ) -> PersonTraces:
-        """What there is of a subject; changes nothing.
+        """Return what there is of a subject; changes nothing.
 
         Args:
             subject: Whom to look for.

@@ -22,7 +22,7 @@ MIN_SIDE_PX = 160
 """Least side of what is sent, in pixels: the service refuses less than 80 for some operations."""
 
 MAX_SIDE_PX = 4_096
-"""Longest side of what is encoded anew, in pixels."""
+"""Longest side of an image that is encoded again, in pixels."""
 
 MAX_PNG_PX = 1_500_000
 """Most pixels of what is encoded without loss: 3 bytes each stay below 5 MB, whatever it shows."""

@@ -109,7 +109,7 @@ class FaceService:
             yield from page.get("CollectionIds", ())
 
     def face_count(self, collection_id: str) -> int:
-        """How many faces a collection has.
+        """Return how many faces a collection has.
 
         Raises:
             NoSuchCollectionError: It does not exist.
@@ -126,7 +126,7 @@ class FaceService:
             yield from map(_stored, page.get("Faces", ()))
 
     def detect(self, photo: bytes) -> list[BoundingBox]:
-        """Where faces are in a photo, from left to right."""
+        """Return where faces are in a photo, from left to right."""
         answer = self._call("detect_faces", Image={"Bytes": photo})
         boxes = [_box(face.get("BoundingBox")) for face in answer.get("FaceDetails", ())]
         return sorted((box for box in boxes if box), key=lambda box: (box.left, box.top))

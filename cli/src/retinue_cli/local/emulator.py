@@ -73,7 +73,7 @@ class Emulator:
             if not taken or attempt == _ATTEMPTS - 1:
                 raise LaptopError(
                     f"the AWS emulator ended at once, with exit code {code}. The end of "
-                    f"{self._log.path}:\n{tail}\nTo install it anew, remove "
+                    f"{self._log.path}:\n{tail}\nTo install it again, remove "
                     f"{self._environment.directory} and run again."
                 )
         raise AssertionError("unreachable")
@@ -89,7 +89,7 @@ class Emulator:
 
     @property
     def endpoint(self) -> AwsEndpoint:
-        """Where it answers.
+        """Return where it answers.
 
         Raises:
             RuntimeError: It is not running.
@@ -99,7 +99,7 @@ class Emulator:
         return AwsEndpoint(f"http://{HOST}:{self._port}")
 
     def running(self) -> bool:
-        """Whether it runs, and has not crashed."""
+        """Return whether it runs, and has not crashed."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> int | None:
@@ -155,7 +155,7 @@ class Emulator:
         return False
 
     def _version(self) -> str | None:
-        """What it says of itself; none when it does not answer."""
+        """Return what it says of itself; none when it does not answer."""
         connection = HTTPConnection(HOST, self._port, timeout=1)  # heeds no proxy, unlike urllib
         try:
             connection.request("GET", "/_localstack/health")

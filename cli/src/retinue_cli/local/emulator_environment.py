@@ -87,7 +87,7 @@ class EmulatorEnvironment:
             )
             environment.rename(self.directory)
         finally:
-            # Again: the uv of an attempt that was killed outlives it, and may have written anew.
+            # Again: the uv of an attempt that was killed outlives it, and may have written again.
             self._remove_drafts()
 
     def _remove_drafts(self) -> None:
@@ -106,7 +106,7 @@ class EmulatorEnvironment:
                 "`pip install --force-reinstall uv`"
             ) from error
         try:
-            # In the cache folder, lest a project's own uv settings apply; a user's own do.
+            # In the cache folder, so that only the user's uv settings apply, and not a project's.
             subprocess.run(  # noqa: S603 - no shell, and a program of a package's
                 [program, *arguments, "--quiet"],
                 check=True,
@@ -129,6 +129,6 @@ class EmulatorEnvironment:
             ) from error
 
     def discard(self) -> None:
-        """Remove the environment, so that the next ``ensure`` makes it anew."""
+        """Remove the environment, so that the next ``ensure`` makes a new one."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self.directory)

@@ -175,7 +175,7 @@ def named_endpoint(environment: Mapping[str, str] | None = None) -> AwsEndpoint 
 
 
 def _localstack_url(given: Mapping[str, str], environment: Mapping[str, str]) -> str:
-    """What localstack-client makes of it. It reads variables itself, but no EDGE_PORT any more."""
+    """Return the URL that localstack-client derives; it reads no ``EDGE_PORT`` any more."""
     from localstack_client import config  # type: ignore[import-untyped]
 
     host = given.get("LOCALSTACK_HOST", "localhost")

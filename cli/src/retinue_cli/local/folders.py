@@ -88,7 +88,7 @@ class Folders:
         return next(name for name in _candidates(path) if self._is_free(name, path))
 
     def _is_free(self, name: PurePosixPath, path: Path) -> bool:
-        """Whether no key of another folder's photographs can begin with this name."""
+        """Return whether no key of another folder's photographs can begin with this name."""
         return not any(
             name.is_relative_to(other)
             or (other.is_relative_to(name) and folder != path / other.relative_to(name))

@@ -79,7 +79,7 @@ class LocalServiceProcess:
 
     @property
     def log(self) -> Path:
-        """Where its output goes."""
+        """Return where its output goes."""
         return self._log.path
 
     def _wait(self, name: str, process: subprocess.Popen[bytes]) -> str:

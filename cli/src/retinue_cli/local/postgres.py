@@ -301,7 +301,7 @@ class EmbeddedPostgres:
 
 
 def _has_ended(pid: int, server: subprocess.Popen[bytes] | None) -> bool:
-    """Whether a server has ended: our own child, or one that another process started."""
+    """Return whether a server has ended: our own child, or one that another process started."""
     if server is not None:
         return server.poll() is not None
     try:

@@ -59,7 +59,7 @@ class PostgresInstall:
 
     @cached_property
     def run_as(self) -> RunAs:
-        """Who runs Postgres: the current user, or for root a user made for the purpose.
+        """Return who runs Postgres: the current user, or for root a user made for the purpose.
 
         Raises:
             LaptopError: Root cannot make that user.
@@ -152,7 +152,7 @@ class PostgresInstall:
 
 
 def remedy(output: str) -> str:
-    """What to do about the best known failures, as a line to append; empty for the others."""
+    """Return a line of advice for well-known failures; an empty text for the others."""
     for sign, advice in _REMEDIES.items():
         if sign in output:
             return f"\n{advice}"

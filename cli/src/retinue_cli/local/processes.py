@@ -219,7 +219,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether a process still runs. One that nobody collects, as in many containers, does not."""
+    """Return whether a process still runs; a zombie, as in many containers, doesn't."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

@@ -60,7 +60,7 @@ def wire(endpoint: AwsEndpoint, name: str, *, visibility_timeout_seconds: int = 
 
 
 def is_empty(endpoint: AwsEndpoint, wiring: Wiring) -> bool:
-    """Whether no message waits in the queue, is being worked on, or is about to appear."""
+    """Return whether no message waits in the queue, is being worked on, or is about to appear."""
     attributes = endpoint.client("sqs").get_queue_attributes(
         QueueUrl=wiring.queue_url,
         AttributeNames=[

@@ -51,7 +51,7 @@ class Interruption:
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
-        """From now on everything is being ended, and another signal shall not disturb that."""
+        """Ignore further signals: everything is being ended already."""
         self._ending = True
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:

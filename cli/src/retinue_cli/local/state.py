@@ -130,7 +130,7 @@ class State:
 
 
 def _is_ours(directory: Path) -> bool:
-    """Whether it is a folder of the current user; root may use anyone's, as in a container."""
+    """Return whether the current user owns the folder; root may use any, as in a container."""
     try:
         owner = directory.stat().st_uid
         return directory.is_dir() and os.geteuid() in (0, owner)

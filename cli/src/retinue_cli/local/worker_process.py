@@ -50,7 +50,6 @@ class WorkerProcess:
         variables: Mapping[str, str] | None = None,
         plugins_dir: Path | None = None,
     ) -> None:
-        """Start nothing yet."""
         self._processes = processes
         self._log = LogFile(state.logs / "worker.log")
         self._environment = endpoint.environment(os.environ) | {

@@ -99,5 +99,5 @@ def image_options(command: F) -> F:
 
 
 def selection(selected: dict[str, Any]) -> Selection:
-    """What the options select."""
+    """Return what the options select."""
     return Selection(**selected)

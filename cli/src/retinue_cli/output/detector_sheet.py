@@ -45,7 +45,7 @@ def describe(registration: Registration) -> dict[str, Any]:
 
 
 def capabilities(plugins: Plugins, name: str, options: Mapping[str, Any]) -> dict[str, Any] | str:
-    """What the detector declares with these options; why it cannot be told, if it cannot."""
+    """Return what the detector declares with these options; why it cannot be told, if it cannot."""
     try:
         [detector] = plugins.make({name: options})
         declared = detector.capabilities

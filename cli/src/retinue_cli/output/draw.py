@@ -101,7 +101,7 @@ def paint(data: bytes, boxes: Sequence[LabelledBox], limits: ImageLimits) -> Ima
 
 
 def _signature(picture: Path) -> str | None:
-    """What an earlier ``draw`` noted in the file about the boxes it shows."""
+    """Return what an earlier ``draw`` noted in the file about the boxes it shows."""
     try:
         with Image.open(picture, formats=["JPEG"]) as file:
             comment = file.info.get("comment", b"")

@@ -97,7 +97,7 @@ def print_table(title: str, result: "Evaluation", collected: "Collected", truth:
 
 
 def _apart(collected: "Collected", truth: "Truth") -> list[str]:
-    """What was not compared."""
+    """Return what was not compared."""
     lines = []
     if collected.not_seen:
         lines.append(

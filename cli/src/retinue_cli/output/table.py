@@ -170,7 +170,7 @@ def _shown(value: Any) -> str:
 
 
 def _decimal(value: Decimal) -> str:
-    """What was stored, as it was given; of a division, which has some twenty places, a few."""
+    """Return a value as it was stored; of a quotient with many places, only a few."""
     if int(value.as_tuple().exponent) >= -12:
         return f"{value:f}"
     return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{float(value):.4g}"
@@ -184,7 +184,7 @@ def _csv_cell(value: Any) -> Any:
 
 
 def _json_value(value: Any) -> Any:
-    """What JSON has no type for: exact numbers and everything else as text."""
+    """Return what JSON has no type for: exact numbers and everything else as text."""
     if isinstance(value, Decimal) and value.is_finite():
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, datetime):

@@ -62,7 +62,6 @@ class Backfill:
     """
 
     def __init__(self, source: Source, known: Known, checkpoint: Checkpoint) -> None:
-        """Do nothing yet."""
         self._source = source
         self._known = known
         self._checkpoint = checkpoint

@@ -49,6 +49,6 @@ class Checkpoint:
         fresh.replace(self.path)
 
     def clear(self) -> None:
-        """Forget it: the backfill is done, or begins anew."""
+        """Remove the checkpoint: the backfill is done, or starts over."""
         self.path.unlink(missing_ok=True)
         self.position, self.sent = None, 0

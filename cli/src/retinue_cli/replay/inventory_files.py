@@ -48,7 +48,7 @@ class InventoryRows(Protocol):
 
 
 def reader(form: str, schema: str) -> InventoryRows:
-    """What reads the files of a report.
+    """Return what reads the files of a report.
 
     Args:
         form: The manifest's ``fileFormat``.

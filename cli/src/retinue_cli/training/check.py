@@ -67,7 +67,7 @@ def reader(s3: "S3Client") -> Read:
 
 
 def facts(header: bytes, size_bytes: int) -> Facts:
-    """What the first bytes of a file say."""
+    """Return what the first bytes of a file say."""
     from PIL import Image as PillowImage
 
     from retinue_cli.data.export.sizes import size_of
@@ -110,7 +110,7 @@ def check(
 
 
 def advice(images: Sequence[TrainingImage]) -> list[str]:
-    """What is allowed, and makes a poor model."""
+    """Return what is allowed, and makes a poor model."""
     found = []
     if len(images) < limits.ADVISED_IMAGES:
         found.append(f"{len(images)} images are few: AWS advises at least {limits.ADVISED_IMAGES}")

@@ -87,7 +87,7 @@ def _annotated(image: AnnotatedImage, home: str | None) -> TrainingImage:
 
 
 def from_truth(truth: "Truth") -> list[TrainingImage]:
-    """What runs of the history say: people's annotations, or a detector's findings."""
+    """Return what runs of the history say: people's annotations, or a detector's findings."""
     images = []
     for one in truth.images.values():
         place = S3Uri.parse(one.name)
@@ -129,7 +129,7 @@ def from_bucket(s3: "S3Client", uri: str) -> list[TrainingImage]:
 
 
 def has_boxes(images: Sequence[TrainingImage]) -> bool:
-    """Whether any of them says where something is."""
+    """Return whether any of them says where something is."""
     return any(box is not None for image in images for _, box, _ in image.items)
 
 

@@ -69,6 +69,6 @@ def follow(
             raise TrainingError(
                 f"{version.arn}: {version.status}: {version.message}\n"
                 "The manifest summary in the output location says which images were refused. A "
-                "version's name cannot be used again: begin anew with another --version"
+                "version's name cannot be used again: train again with another --version"
             )
         sleep(every_seconds)

@@ -78,7 +78,7 @@ class Account:
         return self._session.get_available_regions(service, partition_name=partition)
 
     def fargate_vcpus(self) -> float | None:
-        """How many vCPUs Fargate may run here at once; none if we may not ask."""
+        """Return how many vCPUs Fargate may run here at once; none if we may not ask."""
         service, code = FARGATE_VCPU_QUOTA
         try:
             quota = self.client("service-quotas").get_service_quota(

@@ -49,7 +49,7 @@ class Bootstrap:
         self._repository = repository
 
     def ready(self) -> bool:
-        """Whether bucket and registry are there."""
+        """Return whether bucket and registry are there."""
         return self._has_bucket() and self._has_repository()
 
     def ensure(self) -> None:

@@ -139,7 +139,7 @@ def _check_account(
 
 
 def _asks_rekognition(file: Path) -> bool:
-    """Whether a pool has a detector of Rekognition's, as far as plain text tells."""
+    """Return whether a pool has a detector of Rekognition's, as far as plain text tells."""
     text = file.read_text(encoding="utf-8")
     return re.search(r"^[^#]*\brekognition-\w", text, re.MULTILINE) is not None
 

@@ -92,7 +92,7 @@ def deploy(
             said = world.tasks.run(migrate)
         except TaskFailedError as error:
             raise TaskFailedError(
-                f"{error}\nThe services keep the version before; nothing else was changed. Mend "
+                f"{error}\nThe services keep the version before; nothing else was changed. Fix "
                 "the migration (or, if the database is newer than this image, deploy a newer one) "
                 "and run `make deploy` again."
             ) from error
@@ -144,7 +144,7 @@ def provide_image(world: World, told: Told, make_tag: Callable[[], str], wanted:
 
 
 def expected_services(outputs: Mapping[str, Any]) -> dict[str, str]:
-    """Services by name, with the task definition that each shall run."""
+    """Return the task definition that each service must run, by the service's name."""
     return {
         str(pool["service_name"]): str(pool["task_definition_arn"])
         for pool in outputs["pools"].values()

@@ -81,14 +81,14 @@ class Environment:
         self._terraform.check(_ANY_URI)
 
     def needs_cuda(self) -> bool:
-        """Whether a pool has a GPU."""
+        """Return whether a pool has a GPU."""
         answer = self._terraform.evaluate(
             "anytrue([for pool in values(var.pools) : pool.gpu])", _ANY_TAG
         )
         return answer == "true"
 
     def wanted_vcpus(self) -> float:
-        """How many vCPUs Fargate must run at once when every pool is at its maximum."""
+        """Return how many vCPUs Fargate must run at once when every pool is at its maximum."""
         answer = self._terraform.evaluate(
             "sum([for pool in values(var.pools) : pool.gpu ? 0 : pool.max * pool.cpu / 1024])",
             _ANY_TAG,
@@ -150,7 +150,7 @@ class Environment:
         return outputs
 
     def state(self) -> Mapping[str, Any]:
-        """What is there, as ``terraform show -json`` gives it."""
+        """Return what is there, as ``terraform show -json`` gives it."""
         return self._terraform.state()
 
     def protected(self) -> list[str]:

@@ -48,10 +48,10 @@ class Stack(Protocol):
         """Refuse pools and other variables that are wrong."""
 
     def needs_cuda(self) -> bool:
-        """Whether a pool has a GPU."""
+        """Return whether a pool has a GPU."""
 
     def wanted_vcpus(self) -> float:
-        """How many vCPUs Fargate must run at once when every pool is at its maximum."""
+        """Return how many vCPUs Fargate must run at once when every pool is at its maximum."""
 
     def plan(self, tag: str, *, migrations_only: bool = False) -> Plan:
         """See what applying a tag would do."""

@@ -31,7 +31,7 @@ class EcsServices:
         self._sleep = sleep
 
     def describe(self, cluster: str, names: list[str]) -> list[Mapping[str, Any]]:
-        """What ECS says about services."""
+        """Return what ECS says about services."""
         found: list[Mapping[str, Any]] = []
         for start in range(0, len(names), _AT_ONCE):
             answer = self._ecs.describe_services(

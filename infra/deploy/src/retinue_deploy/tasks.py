@@ -110,7 +110,7 @@ class EcsTasks:
             self._sleep(_POLL_SECONDS)
 
     def _log(self, task: Mapping[str, Any]) -> str:
-        """What the task printed; its last lines may take some seconds to arrive."""
+        """Return what the task printed; its last lines may take some seconds to arrive."""
         definition = self._ecs.describe_task_definition(taskDefinition=task["taskDefinitionArn"])
         [container] = definition["taskDefinition"]["containerDefinitions"]
         options = container["logConfiguration"]["options"]

@@ -97,7 +97,7 @@ class Terraform:
         return {name: output["value"] for name, output in shown.items()}
 
     def state(self) -> Mapping[str, Any]:
-        """What is there, as ``terraform show -json`` gives it."""
+        """Return what is there, as ``terraform show -json`` gives it."""
         shown: dict[str, Any] = json.loads(self._run("show", "-json", quiet=True))
         return shown
 
@@ -153,13 +153,13 @@ class Terraform:
                 "AWS credentials are missing or have expired: sign in, and run again."
             )
         begin = output.find("\nError:")
-        if begin >= 0:  # what goes before is the plan
+        if begin >= 0:  # everything above is the plan
             return DeployError(f"Terraform in {self.folder} says:\n{_reasons(output[begin:])}")
         return error
 
 
 def _reasons(output: str) -> str:
-    """What stands in Terraform's box, without the box."""
+    """Return what stands in Terraform's box, without the box."""
     lines = [line.strip("│╷╵├─ \t") for line in output.splitlines()]
     return "\n".join(f"    {line}" for line in lines if line)
 

@@ -155,7 +155,7 @@ def comparison_sql(before: Side, after: Side, *, min_iou: float = DEFAULT_IOU) -
 def compare(
     snapshot: Snapshot, before: Side, after: Side, *, min_iou: float = DEFAULT_IOU
 ) -> Generator[Difference]:
-    """What became of each detection in the images that both sides saw, image by image.
+    """Yield what became of each detection in the images that both sides saw, image by image.
 
     Raises:
         HistoryUnavailableError: The database stopped answering.
@@ -165,7 +165,7 @@ def compare(
 
 
 def overlap(snapshot: Snapshot, before: Side, after: Side) -> Overlap:
-    """How many images each side saw."""
+    """Return how many images each side saw."""
     row: tuple[Any, ...] = snapshot.one(
         sql.SQL(_OVERLAP).format(before=before.condition(), after=after.condition())
     )

@@ -171,7 +171,7 @@ class People:
         return [(Enrolment(*row[:5]), row.faces) for row in rows]
 
     def enrolments(self, external_image_ids: Sequence[str]) -> list[Enrolment]:
-        """Where people are enrolled who are called so."""
+        """Return where people are enrolled who are called so."""
         return self._enrolments("external_image_id = ANY(:names)", external_image_ids)
 
     def enrolments_of_faces(self, face_ids: Sequence[str]) -> list[Enrolment]:

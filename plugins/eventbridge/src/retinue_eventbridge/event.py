@@ -41,7 +41,7 @@ def entry(run: Run, bus: str) -> dict[str, Any]:
 
 
 def entry_bytes(one: dict[str, Any]) -> int:
-    """What an entry counts for in a request's size."""
+    """Return what an entry counts for in a request's size."""
     texts = (one["Source"], one["DetailType"], one["Detail"])
     return _TIME_BYTES + sum(len(text.encode()) for text in texts)
 

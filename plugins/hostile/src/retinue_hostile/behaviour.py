@@ -59,7 +59,6 @@ class Leaks(Hostile[LeaksOptions]):
     name: ClassVar[str] = "hostile-leaks"
 
     def __init__(self, options: LeaksOptions) -> None:
-        """Keep nothing yet."""
         super().__init__(options)
         self.leaked: list[bytes] = []
 

@@ -102,11 +102,11 @@ class ConformingBase(Detector[ConformingOptionsT], Generic[ConformingOptionsT]):
         return BoundingBox.from_edges(*edges, width=size[0], height=size[1])
 
     def response(self, mean: Any) -> Json:
-        """What was measured."""
+        """Return what was measured."""
         return {"mean": mean}
 
     def units(self) -> Decimal:
-        """What is billed for an image."""
+        """Return what is billed for an image."""
         return Decimal(1)
 
 

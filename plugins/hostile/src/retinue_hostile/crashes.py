@@ -1,4 +1,4 @@
-"""A detector that takes its process with it, or holds it for ever."""
+"""A detector that takes its process with it, or never lets it go on."""
 
 import ctypes
 import os

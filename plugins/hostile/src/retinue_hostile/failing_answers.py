@@ -109,7 +109,7 @@ class FullOptions(ConformingOptions):
 
 
 class SlowWhenFull(ConformingBase[FullOptions]):
-    """Declares batches that it needs for ever for."""
+    """Declares batches that it never finishes."""
 
     name: ClassVar[str] = "failing-in-time"
 

@@ -36,7 +36,7 @@ class LenientOptions(ConformingOptions):
 
 
 class ClampedOptions(ConformingOptions):
-    """Mends what is out of range."""
+    """Corrects what is out of range."""
 
     @field_validator("contrast", mode="before")
     @classmethod
@@ -77,7 +77,7 @@ class Lenient(ConformingBase[LenientOptions]):
 
 
 class Clamps(ConformingBase[ClampedOptions]):
-    """Mends what the user wrote, and says nothing."""
+    """Corrects what the user wrote, and says nothing."""
 
     name: ClassVar[str] = "failing-options-range-refused"
 
@@ -109,7 +109,7 @@ class OneLife(ConformingBase[ConformingOptions]):
         super().start()
 
     def close(self) -> None:
-        """For ever, once it has lived."""
+        """Close; once it has started, permanently."""
         self.spent = self.spent or self.ready
         super().close()
 

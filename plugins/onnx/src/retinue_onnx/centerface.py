@@ -47,7 +47,7 @@ class CenterFace:
 
     @property
     def name(self) -> str:
-        """What it is called in the raw response."""
+        """Return what it is called in the raw response."""
         return "centerface"
 
     def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:

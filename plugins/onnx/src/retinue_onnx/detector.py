@@ -192,7 +192,7 @@ class OnnxDetector(Detector[OptionsT]):
 
     @abstractmethod
     def _layout(self, session: "OnnxSession") -> "Layout":
-        """How to speak with the network.
+        """Return how to speak with the network.
 
         Raises:
             ConfigurationError: Its outputs are not understood.
@@ -200,4 +200,4 @@ class OnnxDetector(Detector[OptionsT]):
 
     @abstractmethod
     def _detections(self, candidates: "Candidates", placement: "Placement") -> list[Detection]:
-        """What is reported, in the order of the candidates: best first."""
+        """Return what is reported, in the order of the candidates: best first."""

@@ -20,7 +20,7 @@ class Layout(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in the raw response."""
+        """Return what it is called in the raw response."""
 
     def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
         """Bring an image to a size that the network takes.
@@ -36,7 +36,7 @@ class Layout(Protocol):
         """The network's input, shape (N, 3, height, width), float32."""
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[Candidates]:
-        """What the network answered, for each image.
+        """Return what the network answered, for each image.
 
         Args:
             outputs: In the network's order.

@@ -53,7 +53,7 @@ class Grid:
 
     @property
     def cells(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return self.columns * self.rows
 
     def boxes(self, cells: npt.NDArray[np.int64], distances: Floats) -> Floats:
@@ -107,7 +107,7 @@ class NanoDet:
 
     @property
     def name(self) -> str:
-        """What it is called in the raw response."""
+        """Return what it is called in the raw response."""
         return "nanodet" if len(self.grids) == len(STRIDES_PX) else "nanodet-plus"
 
     def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:

@@ -32,7 +32,7 @@ class Parallelism:
 
 
 def parallelism(options: OnnxOptions) -> Parallelism:
-    """What the options say, and for what they leave open what gives most images a second.
+    """Return what the options say, and for what they leave open what gives most images a second.
 
     On a CPU that is an image for each core: two cores took 23 ms an image with two calls of one
     thread, and 28 ms or more with one call of two threads, of which one waits while an image is

@@ -107,7 +107,7 @@ def _nanodet(outputs: Sequence[Array], height: int, width: int, classes: int) ->
 
 
 def _are_bins(width: int) -> bool:
-    """Whether that many numbers can be four distributions of two bins or more."""
+    """Return whether that many numbers can be four distributions of two bins or more."""
     return width >= 8 and width % 4 == 0
 
 
@@ -132,7 +132,7 @@ def _end_to_end(names: Sequence[str], outputs: Sequence[Array]) -> list[tuple[st
 
 
 def _fit(outputs: Sequence[Array], boxes: int, scores: int, labels: int) -> bool:
-    """Whether there are as many boxes as scores and labels, and four numbers to each."""
+    """Return whether there are as many boxes as scores and labels, and four numbers to each."""
     shape = outputs[scores].shape
     return (
         len(shape) == 2 and outputs[labels].shape == shape and outputs[boxes].shape == (*shape, 4)

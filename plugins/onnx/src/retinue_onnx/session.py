@@ -16,7 +16,7 @@ Batch = npt.NDArray[np.float32]
 """Images as a network takes them: shape (N, 3, height, width), dtype float32."""
 
 SIZES_INPUT = "orig_target_sizes"
-"""Second input of RT-DETR and its relatives: width and height that the boxes shall relate to, shape
+"""Second input of RT-DETR and its relatives: width and height that the boxes relate to, shape
 (N, 2), int64 (``tools/export_onnx.py`` of lyuwenyu/RT-DETR)."""
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}

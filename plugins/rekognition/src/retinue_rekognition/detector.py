@@ -103,7 +103,7 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
 
     @property
     def billed_for(self) -> tuple[str, ...]:
-        """What each billed image is billed for, by the names of the price table."""
+        """Return what each billed image is billed for, by the names of the price table."""
         return (self.operation,)
 
     def _quota(self, operation: str) -> str:

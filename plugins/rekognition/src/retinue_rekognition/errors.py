@@ -246,7 +246,7 @@ def _by_status(status: int) -> Rule:
 
 
 def _retry_after_seconds(metadata: Mapping[str, Any]) -> float | None:
-    """What the ``Retry-After`` header asks for, if it is a plausible number of seconds."""
+    """Return what the ``Retry-After`` header asks for, if it is a plausible number of seconds."""
     try:
         seconds = float(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
     except ValueError:

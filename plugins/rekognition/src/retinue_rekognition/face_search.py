@@ -301,7 +301,7 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
         return known[: self.options.max_matches]
 
     def _told(self, record: Mapping[str, Any], kept: dict[str, Any] | None) -> dict[str, Any]:
-        """What is told of an indexed face; with the ids of the one that stays, if one does."""
+        """Return the attributes of an indexed face, with the ids of the one that stays, if any."""
         detail = record.get("FaceDetail")
         told = dict(detail) if isinstance(detail, dict) else {}
         if kept is not None:

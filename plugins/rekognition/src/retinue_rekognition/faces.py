@@ -28,7 +28,7 @@ Attribute = Literal[
 
 
 class FaceOptions(RekognitionOptions):
-    """What DetectFaces shall tell about a face."""
+    """Which attributes of a face DetectFaces returns."""
 
     attributes: Annotated[frozenset[Attribute], Field(min_length=1)] = frozenset({"ALL"})
     """What to tell of each face. ALL is everything; DEFAULT is box, landmarks, pose, quality."""

@@ -14,7 +14,7 @@ Names = Annotated[tuple[str, ...], Field(max_length=100)]
 
 
 class LabelOptions(RekognitionOptions):
-    """What DetectLabels shall look for."""
+    """Which labels DetectLabels looks for."""
 
     features: Annotated[
         frozenset[Literal["GENERAL_LABELS", "IMAGE_PROPERTIES"]], Field(min_length=1)

@@ -11,7 +11,7 @@ from retinue_rekognition.options import Ratio, RekognitionOptions, percent
 
 
 class ModerationOptions(RekognitionOptions):
-    """What DetectModerationLabels shall report."""
+    """Which labels DetectModerationLabels returns."""
 
     min_confidence: Ratio = 0.5
     """Least confidence of a label that is reported, 0 to 1 (the API's own default is 50)."""

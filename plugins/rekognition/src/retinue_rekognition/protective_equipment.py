@@ -33,7 +33,7 @@ class ProtectiveEquipmentDetector(OneCallDetector[ProtectiveEquipmentOptions]):
     max_sent_bytes: ClassVar[int] = 4 * 2**20  # "Guidelines and quotas": 4 MB for this operation
 
     def parameters(self) -> dict[str, Any]:
-        """What the summary counts."""
+        """Return what the summary counts."""
         return {
             "SummarizationAttributes": {
                 "MinConfidence": percent(self.options.min_confidence),

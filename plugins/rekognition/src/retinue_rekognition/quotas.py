@@ -43,7 +43,7 @@ DEFAULTS: Mapping[str, tuple[float, float]] = {
 
 
 def quota(operation: str, region: str, account: str | None = None) -> str:
-    """What workers call the quota of an operation, so that those with the same one share it.
+    """Return what workers call the quota of an operation, so that those with the same one share it.
 
     AWS counts by account, region and operation. Workers with one history usually belong to one
     account; where they do not, the option ``account`` keeps their quotas apart.

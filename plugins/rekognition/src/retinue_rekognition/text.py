@@ -10,7 +10,7 @@ from retinue_rekognition.options import Ratio, RekognitionOptions, percent
 
 
 class TextOptions(RekognitionOptions):
-    """What DetectText shall report."""
+    """Which text DetectText returns."""
 
     min_confidence: Ratio = 0.8
     """Least confidence of a word, 0 to 1 (the API's own default is 80)."""

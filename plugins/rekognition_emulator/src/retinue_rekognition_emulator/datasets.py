@@ -160,7 +160,7 @@ def _key(line: str) -> str:
 
 
 def wrong(line: str) -> str | None:
-    """What is wrong with an entry, by AWS's name for it; none if nothing is.
+    """Return what is wrong with an entry, by AWS's name for it; none if nothing is.
 
     The names are those of "Non-Terminal JSON Line Validation Errors"
     (https://docs.aws.amazon.com/rekognition/latest/customlabels-dg/tm-debugging-json-line-errors.html).
@@ -183,7 +183,7 @@ def wrong(line: str) -> str | None:
 
 
 def labels_of(lines: Iterable[str]) -> dict[str, int]:
-    """How many entries have each label; those that are wrong count for nothing."""
+    """Return how many entries have each label; those that are wrong count for nothing."""
     found: dict[str, int] = {}
     for line in lines:
         if wrong(line) is None:
@@ -193,7 +193,7 @@ def labels_of(lines: Iterable[str]) -> dict[str, int]:
 
 
 def has_boxes(lines: Iterable[str]) -> bool:
-    """Whether any entry says where something is."""
+    """Return whether any entry says where something is."""
     return any(wrong(line) is None and any(_boxes(json.loads(line))) for line in lines)
 
 

@@ -65,7 +65,7 @@ class TokenBucket:
         self._since = time.monotonic()
 
     def take(self) -> bool:
-        """Whether another request is within the quota."""
+        """Return whether another request is within the quota."""
         now = time.monotonic()
         self._tokens += (now - self._since) * self.requests_per_second
         self._tokens, self._since = min(self._tokens, self.burst), now
@@ -112,7 +112,7 @@ class Faults:
                 self._always[operation] = failure
 
     def next_failure(self, operation: str) -> Failure | None:
-        """What the next call of an operation fails with, if it does."""
+        """Return what the next call of an operation fails with, if it does."""
         with self._lock:
             for name in (operation, "*"):
                 if self._failures[name]:

@@ -47,7 +47,7 @@ def decoded(shape: Any, value: Any) -> Any:
 
 
 def violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
-    """Where the value is not what the shape (of botocore's model) says."""
+    """Yield where the value is not what the shape (of botocore's model) says."""
     where = path or shape.name
     limits = shape.metadata
     match shape.type_name:

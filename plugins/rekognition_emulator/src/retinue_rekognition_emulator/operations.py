@@ -171,7 +171,7 @@ class Operations:
         }
 
     def describe_collection(self, request: dict[str, Any]) -> Answer:
-        """How many faces a collection has."""
+        """Return how many faces a collection has."""
         name = request["CollectionId"]
         return {
             "FaceCount": len(self.collections.get(name).records),

@@ -64,7 +64,7 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return where it listens."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def start(self) -> None:

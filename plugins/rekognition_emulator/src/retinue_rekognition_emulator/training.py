@@ -113,7 +113,7 @@ class Training:
                 project.versions.pop(arn, None)
 
     def told(self, arn: str, status: str) -> dict[str, Any]:
-        """What DescribeProjectVersions says of a version's training."""
+        """Return what DescribeProjectVersions says of a version's training."""
         trained = self._trained.get(arn)
         if trained is None:
             return {}
@@ -131,7 +131,7 @@ class Training:
         }
 
     def is_in_use(self, project: Project) -> bool:
-        """Whether a version of the project is being trained."""
+        """Return whether a version of the project is being trained."""
         return any(
             version.status == "TRAINING_IN_PROGRESS" for version in project.versions.values()
         )
@@ -146,7 +146,7 @@ class Training:
 
     @staticmethod
     def _refused(lines: list[str]) -> str | None:
-        """Why the data cannot be learned from, in the words of AWS's terminal errors."""
+        """Return why the data cannot be learned from, in the words of AWS's terminal errors."""
         if not lines:
             return "The manifest file is empty."
         bad = sum(wrong(line) is not None for line in lines)

@@ -51,29 +51,29 @@ class Bmp:
 
     @property
     def is_truncated(self) -> bool:
-        """Whether the file ends before its pixels do."""
+        """Return whether the file ends before its pixels do."""
         if self.is_run_length_encoded:
             return self.offset + self.data_bytes > len(self.data)
         return self.offset + self.stride * (self.height - 1) + self.row_bytes > len(self.data)
 
     @property
     def row_bytes(self) -> int:
-        """How many bytes a row has, without the padding."""
+        """Return how many bytes a row has, without the padding."""
         return (self.width * self.bits + 7) // 8
 
     @property
     def stride(self) -> int:
-        """How many bytes a row has, with the padding."""
+        """Return how many bytes a row has, with the padding."""
         return (self.width * self.bits + 31) // 32 * 4
 
     @property
     def is_run_length_encoded(self) -> bool:
-        """Whether it is run-length encoded."""
+        """Return whether it is run-length encoded."""
         return self.is_rle24 or (self.compression, self.bits) in ((_RLE8, 8), (_RLE4, 4))
 
     @property
     def is_rle24(self) -> bool:
-        """Whether it is OS/2's run-length encoding; Windows has JPEG under the same number."""
+        """Return whether it has OS/2's run-length encoding; for Windows the number means JPEG."""
         return self.compression == _JPEG_OR_RLE24 and self.bits == 24
 
 

@@ -128,7 +128,7 @@ class Plugins:
 
     @property
     def observed(self) -> bool:
-        """Whether anybody wants to be told of finished runs."""
+        """Return whether anybody wants to be told of finished runs."""
         return bool(self._observers())
 
     def notify(self, run: Run) -> None:

@@ -45,12 +45,12 @@ class PluginSource:
 
     @property
     def remedy(self) -> str:
-        """What gets rid of a plugin that cannot be used."""
+        """Return what gets rid of a plugin that cannot be used."""
         return remedy(self.distribution, self.version)
 
 
 def remedy(distribution: str, version: str) -> str:
-    """What gets rid of a plugin: a file is removed, a distribution uninstalled."""
+    """Return what gets rid of a plugin: a file is removed, a distribution uninstalled."""
     return f"{'remove' if version == 'one file' else 'uninstall'} {distribution}"
 
 
@@ -89,7 +89,7 @@ def folder_plugins(folder: Path) -> Iterator[PluginSource]:
 
 
 def told(error: BaseException, source: PluginSource) -> str:
-    """Why a plugin cannot be loaded, in one line, and what to do."""
+    """Return why a plugin cannot be loaded, in one line, and what to do."""
     who = f"plugin {source.name} of {source.distribution} {source.version} cannot be loaded"
     where = _place(error, source)
     match error:
@@ -139,7 +139,7 @@ def _check_sdk_version(point: EntryPoint) -> None:
 
 
 def _names_sdk_version(requirement: str) -> bool:
-    """Whether it is about the SDK, and not by its name alone."""
+    """Return whether it is about the SDK, and not by its name alone."""
     name = _DISTRIBUTION.match(requirement)
     if name is None or name.end() == len(requirement):
         return False

@@ -96,7 +96,7 @@ class Bench:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the detector declares, with these options."""
+        """Return what the detector declares, with these options."""
         if self._made is None:
             self._made = self.make()
         made = self._made
@@ -211,11 +211,11 @@ class Bench:
         return answer
 
     def single(self, image: Image, detector: AnyDetector | None = None) -> Result:
-        """What the detector answers for one image alone."""
+        """Return what the detector answers for one image alone."""
         return self.detect([image], detector)[0]
 
     def found(self, image: Image, detector: AnyDetector | None = None) -> Findings:
-        """What the detector finds in an image that it must be able to look at.
+        """Return what the detector finds in an image that it must be able to look at.
 
         Raises:
             CheckFailedError: It answers with an error.

@@ -212,5 +212,5 @@ def _check_json(value: Any, where: str) -> None:
 
 
 def answered(result: object) -> bool:
-    """Whether a result says something: findings that are not empty."""
+    """Return whether a result says something: findings that are not empty."""
     return isinstance(result, Findings) and bool(result.detections)

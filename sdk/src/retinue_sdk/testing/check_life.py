@@ -48,7 +48,7 @@ ROUNDS = 3
 @CHECKS.add(
     "restart",
     "close() may be called at any time, and start() after it brings the same answers",
-    remedy="release in close() what start() took, whether or not it is there; take all of it anew "
+    remedy="release in close() what start() took, whether or not it is there; take all of it again "
     "in start()",
 )
 def restart(bench: Bench) -> None:
@@ -177,7 +177,7 @@ def _show(bench: Bench, numbers: range) -> None:
 
 
 def _told(bench: Bench) -> Iterator[tuple[str, str]]:
-    """Where a detector tells something, and what."""
+    """Yield where a detector tells something, and what."""
     log = io.StringIO()
     handler = logging.StreamHandler(log)
     handler.setFormatter(logging.Formatter("%(name)s %(message)s"))

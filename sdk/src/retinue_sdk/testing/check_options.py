@@ -62,7 +62,7 @@ def unknown_refused(bench: Bench) -> None:
 @CHECKS.add(
     "options-range-refused",
     "Numbers have a range, and a value outside of it is refused",
-    remedy="declare the range, `Annotated[float, Field(ge=0, le=1)]`, and let no validator mend "
+    remedy="declare the range, `Annotated[float, Field(ge=0, le=1)]`, and let no validator correct "
     "what the user wrote",
 )
 def range_refused(bench: Bench) -> None:

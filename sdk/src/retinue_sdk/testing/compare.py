@@ -1,4 +1,4 @@
-"""Whether two answers are the same, as far as arithmetic in another order allows."""
+"""Comparison of two answers, with a tolerance for arithmetic in another order."""
 
 from collections.abc import Sequence
 

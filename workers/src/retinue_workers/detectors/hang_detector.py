@@ -28,7 +28,7 @@ class HangDetector:
 
     @property
     def is_unresponsive(self) -> bool:
-        """Whether the detector, rather than an image, is to blame."""
+        """Return whether the detector, rather than an image, is to blame."""
         return self._calls >= HUNG_CALLS
 
     def record_timeout(self, images: Set[UUID]) -> None:

@@ -46,7 +46,7 @@ class LoadLimit:
 
     @property
     def is_single(self) -> bool:
-        """Whether one image at a time is tried."""
+        """Return whether one image at a time is tried."""
         return self.concurrency == self.batch_size == 1
 
     def was_single(self, began_at: float) -> bool:

@@ -63,7 +63,7 @@ class BlockingDetector(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the worker needs to know."""
+        """Return what the worker needs to know."""
 
     @property
     def model_version(self) -> str | None:
@@ -161,7 +161,7 @@ class DetectorRunner:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether no call begins any more."""
+        """Return whether no call begins any more."""
         return self._is_stopping
 
     async def start(self) -> None:

@@ -56,7 +56,7 @@ class IdleTracker:
         return None
 
     def why_stop(self, now: float, policy: ModelPolicy) -> str:
-        """Why it is stopped."""
+        """Return why it is stopped."""
         if self._idle_since is not None:
             return f"the queue has been empty for {now - self._idle_since:.0f} s"
         return f"it idled for {policy.max_idle_seconds:.0f} s more than it worked"

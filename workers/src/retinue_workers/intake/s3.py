@@ -86,7 +86,6 @@ class ObjectStore:
     """
 
     def __init__(self, make_client: "Callable[[], S3Client]", limits: ImageLimits) -> None:
-        """Fetch nothing yet."""
         self._make_client = make_client
         self._made: S3Client | None = None
         self._making = Lock()
@@ -130,7 +129,7 @@ class ObjectStore:
         with self._explaining("get_object", reference):
             asked_at = time.monotonic()
             answer: Any = self.connect().get_object(**_named(reference))
-            with closing(answer["Body"]) as body:  # also unread, lest the connection stay taken
+            with closing(answer["Body"]) as body:  # also if unread, to free the connection
                 self._refusals["get_object"].record_served(reference, asked_at)
                 _check_etag(answer, reference)
                 return self._read(body, answer["ContentLength"], reference)
@@ -279,7 +278,7 @@ def _cut_off(body: Any) -> None:
 
 
 def _named(reference: ImageReference) -> Any:
-    """How S3's operations name the object: by version where there is one."""
+    """Return how S3's operations name the object: by version where there is one."""
     named = {"Bucket": reference.bucket, "Key": reference.key}
     return named if reference.version_id is None else named | {"VersionId": reference.version_id}
 

@@ -326,7 +326,7 @@ class _Object(NamedTuple):
         return cls(value, where)
 
     def path(self, name: str) -> str:
-        """Where a field stands."""
+        """Return where a field stands."""
         return f"{self.where}.{name}" if self.where else name
 
     def child(self, name: str) -> Self:
@@ -416,7 +416,7 @@ class _Object(NamedTuple):
 
 
 def _type(value: object) -> str:
-    """What JSON calls a value's type, for messages; the value itself might be huge."""
+    """Return what JSON calls a value's type, for messages; the value itself might be huge."""
     if value is None:
         return "missing or null"
     names = {dict: "an object", list: "an array", str: "text", bool: "a boolean"}

@@ -268,11 +268,11 @@ class Budget:
         )
 
     def _next_usd(self, detector: str) -> Decimal:
-        """What the next image will probably cost: as many units as the last."""
+        """Return what the next image will probably cost: as many units as the last."""
         return self._usd(detector, self._units_a_call.get(detector, Decimal(1)))
 
     def _usd(self, detector: str, units: Decimal) -> Decimal:
-        """What so many more units would cost."""
+        """Return what so many more units would cost."""
         month = self._totals.month
         return sum(
             (

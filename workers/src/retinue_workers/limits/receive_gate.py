@@ -28,7 +28,7 @@ class ReceiveGate:
 
     @property
     def lets_probes_pass(self) -> bool:
-        """Whether it is closed for causes alone that may be the fault of single images."""
+        """Return whether it is closed for causes alone that may be the fault of single images."""
         return bool(self._reasons) and not self._strict
 
     def close(self, cause: str, reason: str, *, probe: bool = False) -> None:

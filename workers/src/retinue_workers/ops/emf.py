@@ -39,7 +39,6 @@ class EmbeddedMetrics:
     def __init__(
         self, registry: CollectorRegistry, namespace: str, out: IO[str] | None = None
     ) -> None:
-        """Write nothing yet."""
         self._registry = registry
         self._namespace = namespace
         self._out = out or sys.stdout

@@ -1,4 +1,4 @@
-"""Whether the worker is healthy: ``/health``, with ``/metrics`` beside it.
+"""The health check ``/health``, and ``/metrics``, over HTTP.
 
 ``python -m retinue_workers.ops.health PORT`` asks; it is what a container's health check runs, and
 imports next to nothing, since it runs every half minute.
@@ -21,7 +21,7 @@ ANSWER_SECONDS = 5.0
 
 
 class Liveness:
-    """Whether the worker makes progress.
+    """Decides whether the worker makes progress.
 
     It makes progress when a receive brings messages, or none while it holds none, and when a
     delivery is committed. A worker that does neither for longer than any detection may take is

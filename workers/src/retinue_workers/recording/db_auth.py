@@ -21,7 +21,7 @@ _PORT = 5432
 
 
 def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
-    """What to ask for a password at each new connection.
+    """Return what to ask for a password at each new connection.
 
     A token of IAM opens connections for 15 minutes, and none of those that are open is closed when
     it expires. Signing one is arithmetic: it calls nobody, unless the credentials must be renewed.

@@ -35,7 +35,7 @@ class Window(BaseModel):
         return value
 
     def is_open(self, now: float) -> bool:
-        """Whether it is open at a moment, in seconds since the epoch."""
+        """Return whether it is open at a moment, in seconds since the epoch."""
         moment = datetime.fromtimestamp(now, UTC)
         before = moment - timedelta(minutes=self.minutes)
         return next(CronSim(self.cron, before)) <= moment
@@ -104,7 +104,7 @@ class ModelPolicy(BaseModel):
     def why_start(
         self, depth: QueueDepth, waited_seconds: float, stopped_seconds: float, now: float
     ) -> str | None:
-        """Why the model is to be started now; ``None`` if it is not."""
+        """Return why the model is to be started now; ``None`` if it is not."""
         if (
             not depth.visible
             or not self._is_time(now)
@@ -118,7 +118,7 @@ class ModelPolicy(BaseModel):
         return None
 
     def why_wait(self, depth: QueueDepth, stopped_seconds: float, now: float) -> str:
-        """Why the model is not started now."""
+        """Return why the model is not started now."""
         if not depth.visible:
             return "stopped: no message waits for it"
         waiting = f"stopped: {_wait(depth.visible)}"
@@ -141,15 +141,15 @@ class ModelPolicy(BaseModel):
 
     @property
     def max_idle_seconds(self) -> float:
-        """How much more than it works a model may idle before it is stopped."""
+        """Return how much more than it works a model may idle before it is stopped."""
         return IDLE_TIMEOUTS * self.idle_timeout_seconds
 
     def is_trickle(self, depth: QueueDepth) -> bool:
-        """Whether there is too little work for the model to be worth its price."""
+        """Return whether there is too little work for the model to be worth its price."""
         return depth.total <= TRICKLE_MESSAGES and self.cooldown_seconds > 0
 
     def is_urgent(self, depth: QueueDepth) -> bool:
-        """Whether there is more work than a start costs."""
+        """Return whether there is more work than a start costs."""
         return depth.visible >= self.urgent_backlog
 
     def _is_cooling_down(self, depth: QueueDepth, stopped_seconds: float) -> bool:

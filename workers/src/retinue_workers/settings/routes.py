@@ -128,17 +128,17 @@ class Route(BaseModel):
 
     @property
     def needs_head(self) -> bool:
-        """Whether S3 must be asked for the object's type and metadata."""
+        """Return whether S3 must be asked for the object's type and metadata."""
         return bool(self.content_type or self.metadata)
 
     @property
     def needs_tags(self) -> bool:
-        """Whether S3 must be asked for the object's tags."""
+        """Return whether S3 must be asked for the object's tags."""
         return bool(self.tags)
 
     @property
     def needs_size_px(self) -> bool:
-        """Whether the file's header must be read."""
+        """Return whether the file's header must be read."""
         sides = (self.min_width_px, self.max_width_px, self.min_height_px, self.max_height_px)
         return any(sides)
 

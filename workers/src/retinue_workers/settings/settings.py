@@ -87,7 +87,7 @@ class Settings(DescribedModel):
     ``{"name": {"option": value}}``."""
 
     prices: dict[str, tuple[TierPrice, ...]] = Field(default_factory=dict)
-    """US dollars per billed unit by detector, as JSON; goes before the detector's own price. A
+    """US dollars per billed unit by detector, as JSON; overrides the detector's own price. A
     number, or tiers: ``[{"up_to_units": 1000000, "usd": 0.001}, {"usd": 0.0008}]``."""
 
     monthly_budgets_usd: dict[str, Usd] = Field(default_factory=dict)
@@ -163,7 +163,7 @@ class Settings(DescribedModel):
     """Whole months of detections that ``retinue maintain`` keeps; all of them if not set."""
 
     retention_raw_responses_days: int | None = Field(default=None, ge=0, le=36_500)
-    """Days that ``retinue maintain`` keeps raw responses of detectors; for ever if not set."""
+    """Days that ``retinue maintain`` keeps raw responses of detectors; all of them if not set."""
 
     retention_deleted_images_days: int = Field(default=30, ge=0, le=36_500)
     """Days after which ``retinue maintain`` purges images that were removed from S3."""
@@ -274,7 +274,7 @@ class Settings(DescribedModel):
 
     @classmethod
     def load(cls, **given: Any) -> Self:
-        """Read the environment; ``given`` goes before it.
+        """Read the environment; ``given`` overrides it.
 
         Raises:
             ConfigurationError: A variable is unknown or has a bad value; names each and says why.
@@ -365,7 +365,7 @@ def _meant(name: str, known: Sequence[str]) -> str | None:
 
 
 def _is_typo(name: str, setting: str) -> bool:
-    """Whether one character was added, left out or replaced, or two neighbours swapped."""
+    """Return whether one character was added, left out or replaced, or two neighbours swapped."""
     differs = next((i for i, (a, b) in enumerate(zip(name, setting, strict=False)) if a != b), None)
     if differs is None:  # one begins with the other
         return abs(len(name) - len(setting)) <= 1

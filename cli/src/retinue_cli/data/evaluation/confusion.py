@@ -75,7 +75,7 @@ class Confusion:
         return [[self.counts[there, found] for found in names] for there in names]
 
     def mistakes(self) -> list[tuple[str, str, int]]:
-        """What was taken for another label, the most frequent first."""
+        """Return what was taken for another label, the most frequent first."""
         return [
             (there, found, number)
             for (there, found), number in sorted(

@@ -13,7 +13,7 @@ class LabelMap:
     """Translates a detector's labels.
 
     A label means the one that is written the same, else the one that differs in capitals alone,
-    unless there are two of those. ``given`` goes before both.
+    unless there are two of those. ``given`` takes precedence over both.
 
     Args:
         labels: Those of the ground truth.

@@ -204,7 +204,7 @@ def _annotation(
 
 
 def _judged(coco: Any, place: int) -> Iterator[Any]:
-    """What pycocotools decided of a label in each image that has anything of it, any size."""
+    """Yield what pycocotools decided of a label in each image that has anything of it, any size."""
     images = len(coco.params.imgIds)
     start = place * len(coco.params.areaRng) * images
     return (one for one in coco.evalImgs[start : start + images] if one is not None)

@@ -76,7 +76,7 @@ class Categories:
 
     @staticmethod
     def name(kind: str, label: str) -> str:
-        """What the category of a kind and label is called."""
+        """Return what the category of a kind and label is called."""
         return TEXT if kind == TEXT else label
 
     def __iter__(self) -> Iterator[Category]:

@@ -63,7 +63,7 @@ class SelectedImage:
 
     @property
     def human(self) -> bool:
-        """Whether people said what is in it: all of it was imported, and from people's work."""
+        """Return whether everything that was found in it was imported from people's work."""
         return self.imported and all(
             one.attributes.get("human_annotated") is not False for one in self.detections
         )

@@ -29,7 +29,7 @@ _METADATA = "-metadata"
 
 
 def is_manifest(data: bytes) -> bool:
-    """Whether the first line that is not empty is an object with a ``source-ref``."""
+    """Return whether the first line that is not empty is an object with a ``source-ref``."""
     first = data.lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")[0]
     try:
         entry = json.loads(first)

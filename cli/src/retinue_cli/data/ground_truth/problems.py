@@ -19,7 +19,7 @@ class Problems:
         self._found[problem] = number + 1, examples
 
     def __bool__(self) -> bool:
-        """Whether anything is wrong."""
+        """Return whether anything is wrong."""
         return bool(self._found)
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ class CheckBucket:
     """
 
     def __init__(self, bucket: str, prefix: str) -> None:
-        """Put nothing yet.
+        """Connect to S3.
 
         Raises:
             ConfigurationError: No region is set.

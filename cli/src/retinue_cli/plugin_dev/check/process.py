@@ -92,7 +92,7 @@ def check_detector(
 def _heard(
     request: CheckRequest, first: int, patience_seconds: float
 ) -> Iterator[CheckMessage | str]:
-    """What a process tells; at last a text, how it ended."""
+    """Yield what a process tells; at last a text, how it ended."""
     with _process(request, first) as (connection, process):
         try:
             patience = max(patience_seconds, LOADING_SECONDS)
@@ -132,7 +132,7 @@ def _failed(check: Check, why: str, seconds: float) -> CheckResult:
 
 
 def _hopeless(results: Sequence[CheckResult], request: CheckRequest) -> bool:
-    """Whether the last checks all hung or crashed, so that the others would as well."""
+    """Return whether the last checks all hung or crashed, so that the others would as well."""
     last = results[-MAX_LOST:]
     return len(last) == MAX_LOST and all(
         result.outcome == "failed"

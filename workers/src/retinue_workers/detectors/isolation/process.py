@@ -144,7 +144,7 @@ class DetectorProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """Return whether the process runs."""
         return self._process.is_alive()
 
     def _load(self, images: Sequence[Image], index: int) -> None:
@@ -174,7 +174,7 @@ class DetectorProcess:
             ) from error
 
     def explain(self) -> str:
-        """Why the process is over, for people; kills it if it is not."""
+        """Return why the process is over, for people; kills it if it is not."""
         if self.cause is None:
             self._process.join(1.0)  # its end of the line closes a moment before it ends
         status = self._process.exitcode
@@ -186,7 +186,7 @@ class DetectorProcess:
 
 
 def how_it_ended(status: int | None) -> str:
-    """How a process ended, for people, by its exit status; negative for a signal."""
+    """Return how a process ended, for people, by its exit status; negative for a signal."""
     if status == child.OUT_OF_MEMORY:
         return "it ran out of memory"
     if status is not None and status < 0:

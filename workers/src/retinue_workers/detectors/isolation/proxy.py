@@ -105,7 +105,7 @@ class IsolatedDetector:
 
     @property
     def model_version(self) -> str | None:
-        """What a process said last."""
+        """Return what a process said last."""
         return self._model_version
 
     def fingerprint(self) -> str:

@@ -99,7 +99,7 @@ def decide(
 
 
 def matches(text: str, patterns: Sequence[str]) -> bool:
-    """Whether one of the patterns matches the whole text; case counts."""
+    """Return whether one of the patterns matches the whole text; case counts."""
     return any(fnmatchcase(text, pattern) for pattern in patterns)
 
 

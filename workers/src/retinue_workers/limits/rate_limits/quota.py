@@ -68,7 +68,7 @@ class SharedQuota:
 
     @property
     def epoch(self) -> int:
-        """How often the estimate was lowered, as far as this worker knows."""
+        """Return how often the estimate was lowered, as far as this worker knows."""
         return self._estimate.epoch
 
     @property
@@ -78,7 +78,7 @@ class SharedQuota:
 
     @property
     def idle(self) -> bool:
-        """Whether no call is wanted, and none was for a while."""
+        """Return whether no call is wanted, and none was for a while."""
         return not self._waiting and self._clock() - self._used_at >= IDLE_SECONDS
 
     def wants(self) -> bool:
