@@ -144,7 +144,7 @@ def passed_over(others: Mapping[str, Iterable[Path]]) -> str:
 
 
 class _Files:
-    """What is found in a folder, before it is known which of it are photographs."""
+    """The files of a folder, before it is known which of them are photographs."""
 
     def __init__(self) -> None:
         self.files: list[Path] = []
@@ -219,7 +219,7 @@ class _Files:
 
 
 def _problem(key: str) -> str | None:
-    """Why S3 cannot hold a file under a key; none if it can."""
+    """Return why S3 cannot hold a file under a key; none if it can."""
     try:
         size_bytes = len(key.encode())
     except UnicodeEncodeError:
