@@ -17,6 +17,7 @@ NEEDLESS = {
     "multiprocessing",
     "numpy",
     "onnxruntime",
+    "opentelemetry",
     "packaging",
     "pandas",
     "pyarrow",

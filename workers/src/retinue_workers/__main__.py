@@ -106,7 +106,7 @@ def _stop(signalled: "asyncio.Future[signal.Signals]", number: signal.Signals) -
 
 @contextmanager
 def exporting(worker: Worker, settings: Settings) -> Iterator[None]:
-    """Export health and metrics inside the block, as the settings say.
+    """Export health, metrics and traces inside the block, as the settings say.
 
     Raises:
         ConfigurationError: The port is taken.
@@ -130,6 +130,10 @@ def exporting(worker: Worker, settings: Settings) -> Iterator[None]:
             embedded = EmbeddedMetrics(worker.metrics.registry, settings.metrics_namespace)
             embedded.start()
             exporters.callback(embedded.stop)
+        if settings.traces_endpoint is not None:
+            from retinue_workers.dispatch.tracing import exporting_traces
+
+            exporters.enter_context(exporting_traces(settings.traces_endpoint))
         yield
 
 

@@ -13,7 +13,7 @@ from retinue_history import (
     HistoryUnavailableError,
     ModelSessions,
 )
-from retinue_sdk import AnyDetector, AsyncDetector, ImageLimits, Input
+from retinue_sdk import AnyDetector, AsyncDetector, ConfigurationError, ImageLimits, Input
 from retinue_sdk.errors import format_error
 from retinue_sdk.json_value import encode_json
 from retinue_sdk.plugins.manager import Plugins
@@ -152,8 +152,9 @@ class Worker:
         self._metadata = MetadataReader(store, self._prefetch, settings.routes)
         self._isolated: list[IsolatedDetector] = []
         filters = Filters(plugins.filters())
+        runner_type, committer_type, dispatcher_type = _main_path(settings)
         self._runners = [
-            DetectorRunner(
+            runner_type(
                 self._isolate(detector),
                 timeout_seconds=settings.detector_timeout_seconds,
                 gate=gate,
@@ -174,13 +175,13 @@ class Worker:
             queue_depth=queue_depth,
             gate=gate,
         )
-        self._dispatcher = Dispatcher(
+        self._dispatcher = dispatcher_type(
             inbox=self._inbox,
             lookup=Lookup(history, self._threads, gate),
             router=Router(settings.routes, self._metadata),
             runners=self._runners,
             records=RunRecorder(self._budget, settings.max_detections, settings.max_response_bytes),
-            committer=Committer(
+            committer=committer_type(
                 history,
                 self._threads,
                 gate,
@@ -364,6 +365,27 @@ def _quotas(detectors: Sequence[AnyDetector]) -> dict[str, float]:
             for quota, rate in detector.capabilities.quotas.items():
                 quotas[quota] = min(rate, quotas.get(quota, rate))
     return quotas
+
+
+def _main_path(
+    settings: Settings,
+) -> tuple[type[DetectorRunner], type[Committer], type[Dispatcher]]:
+    """Return the classes of the main path: those that trace, if traces are to be sent."""
+    if settings.traces_endpoint is None:
+        return DetectorRunner, Committer, Dispatcher
+    # Not at the top: OpenTelemetry is an extra, and few workers send traces.
+    try:
+        from retinue_workers.dispatch.tracing import (
+            TracedCommitter,
+            TracedDispatcher,
+            TracedRunner,
+        )
+    except ImportError as error:
+        raise ConfigurationError(
+            "RETINUE_TRACES_ENDPOINT needs OpenTelemetry: install retinue-workers[tracing] "
+            f"({error})"
+        ) from error
+    return TracedRunner, TracedCommitter, TracedDispatcher
 
 
 def image_limits(settings: Settings) -> ImageLimits:

@@ -159,6 +159,9 @@ class Settings(DescribedModel):
     metrics_namespace: str | None = Field(default=None, min_length=1, max_length=255)
     """CloudWatch namespace: metrics go to standard output in the embedded metric format."""
 
+    traces_endpoint: str | None = Field(default=None, pattern=r"https?://")
+    """URL of an OpenTelemetry collector (OTLP over HTTP) that traces go to; see debugging.md."""
+
     retention_detections_months: int | None = Field(default=None, ge=1, le=1_200)
     """Whole months of detections that ``retinue maintain`` keeps; all of them if not set."""
 

@@ -1,0 +1,106 @@
+"""OpenTelemetry traces of the main path: message → task → call → commit.
+
+The classes here stand in for their bases only if ``RETINUE_TRACES_ENDPOINT`` is set, so traces cost
+nothing otherwise. No other module imports OpenTelemetry.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind
+from retinue_history import RunRecord
+
+from retinue_workers.detectors.retry_policy import Answer
+from retinue_workers.detectors.runner import DetectorRunner
+from retinue_workers.dispatch.dispatcher import Dispatcher
+from retinue_workers.dispatch.routing.router import Earlier, Peers
+from retinue_workers.recording.committer import Committer
+from retinue_workers.work import Delivery, Message, Task, TaskResult
+
+EXPORT_SECONDS = 2.0
+"""Longest call of the collector; a stop waits for one."""
+
+_tracer = trace.get_tracer("retinue_workers")
+
+
+@contextmanager
+def exporting_traces(endpoint: str) -> Iterator[None]:
+    """Send spans to a collector inside the block, and those that wait at its end.
+
+    Sampling, headers and batching are set by OpenTelemetry's own variables, such as
+    ``OTEL_TRACES_SAMPLER``.
+
+    Args:
+        endpoint: URL of a collector that takes OTLP over HTTP.
+    """
+    name = os.environ.get("OTEL_SERVICE_NAME", "retinue-worker")
+    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
+    provider.add_span_processor(
+        BatchSpanProcessor(OTLPSpanExporter(endpoint, timeout=EXPORT_SECONDS))
+    )
+    trace.set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown()
+
+
+class TracedDispatcher(Dispatcher):
+    """A dispatcher with a span for each message, and one for each task below it."""
+
+    async def handle(self, message: Message) -> None:
+        """Process one message: events, tasks, results, commit, delete."""
+        attributes: dict[str, str | int] = {
+            "messaging.system": "aws_sqs",
+            "messaging.message.id": message.message_id,
+            "retinue.receive_count": message.receive_count,
+        }
+        with _tracer.start_as_current_span(
+            "message", kind=SpanKind.CONSUMER, attributes=attributes
+        ):
+            await super().handle(message)
+
+    async def _run(self, task: Task, peers: Peers, earlier: Earlier) -> TaskResult:
+        attributes = {
+            "retinue.detector": task.key.detector,
+            "retinue.image_id": str(task.key.image_id),
+            "retinue.uri": task.image.reference.uri,
+        }
+        with _tracer.start_as_current_span("task", attributes=attributes) as span:
+            result = await super()._run(task, peers, earlier)
+            if isinstance(result, RunRecord):
+                span.set_attribute("retinue.outcome", result.outcome)
+                span.set_attribute("retinue.error_code", result.error_code or "")
+            else:
+                span.set_attribute("retinue.outcome", "requeued")
+            return result
+
+
+class TracedRunner(DetectorRunner):
+    """A runner with a span for each call, from the wait for a permit to the answer."""
+
+    async def detect(self, task: Task) -> Answer:
+        """Call the detector about a task's image."""
+        with _tracer.start_as_current_span("call", kind=SpanKind.CLIENT) as span:
+            answer = await super().detect(task)
+            if isinstance(answer.value, Exception):
+                span.record_exception(answer.value)
+                span.set_status(trace.StatusCode.ERROR)
+            return answer
+
+
+class TracedCommitter(Committer):
+    """A committer with a span for each delivery: its wait for the group, and the transaction."""
+
+    async def commit(self, delivery: Delivery) -> None:
+        """Commit a delivery with others."""
+        with _tracer.start_as_current_span(
+            "commit", attributes={"retinue.runs": len(delivery.runs)}
+        ):
+            await super().commit(delivery)
