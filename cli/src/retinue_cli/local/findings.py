@@ -1,10 +1,12 @@
 """What the history says about the photographs of a run."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 from uuid import UUID
 
+from pydantic import JsonValue
 from sqlalchemy import Engine, text
 
 from retinue_cli.local.progress import DetectorKey, detector_columns
@@ -16,15 +18,17 @@ class Finding:
     """One detection.
 
     Attributes:
-        detector: Who made it.
+        kind: Of what kind the label is.
         label: What was found.
         confidence: How sure the detector is, 0 to 1.
-        box: Where, for drawing; none for the whole image.
+        attributes: What else the detector says of it.
+        box: Where; none for the whole image.
     """
 
-    detector: str
+    kind: str
     label: str
     confidence: float
+    attributes: Mapping[str, JsonValue]
     box: LabelledBox | None
 
 
@@ -35,7 +39,10 @@ class Outcome:
     Attributes:
         image_id: The image.
         detector: The detector's name.
-        error_code: Why it failed; none if it did not.
+        detector_version: The detector's version.
+        model_version: What the model calls itself, if it has a version.
+        outcome: Whether it succeeded or failed, or a route skipped it.
+        error_code: Why it failed or was skipped; none if it succeeded.
         error_message: The same for people.
         findings: What it found, most certain first.
         price_usd: What it cost, in US dollars.
@@ -43,6 +50,9 @@ class Outcome:
 
     image_id: UUID
     detector: str
+    detector_version: str
+    model_version: str | None
+    outcome: Literal["succeeded", "failed", "skipped"]
     error_code: str | None
     error_message: str | None
     findings: tuple[Finding, ...]
@@ -69,11 +79,16 @@ def outcomes(
                     height=row.box_height,
                     kind=row.kind,
                 )
-            found[row.run_id].append(Finding(row.detector, row.label, row.confidence, box))
+            found[row.run_id].append(
+                Finding(row.kind, row.label, row.confidence, row.attributes or {}, box)
+            )
     return {
         (run.image_id, run.detector): Outcome(
             image_id=run.image_id,
             detector=run.detector,
+            detector_version=run.detector_version,
+            model_version=run.model_version,
+            outcome=run.outcome,
             error_code=run.error_code,
             error_message=run.error_message,
             findings=tuple(found[run.run_id]),
@@ -86,8 +101,8 @@ def outcomes(
 _RUNS = text(
     """
     SELECT DISTINCT ON (runs.image_id, runs.detector)
-           runs.run_id, runs.image_id, runs.detector, runs.error_code, runs.error_message,
-           runs.price_usd
+           runs.run_id, runs.image_id, runs.detector, runs.detector_version, runs.model_version,
+           runs.outcome, runs.error_code, runs.error_message, runs.price_usd
     FROM runs
     JOIN unnest(CAST(:detector AS text[]), CAST(:version AS text[]),
                 CAST(:fingerprint AS text[])) AS wanted (detector, version, fingerprint)
@@ -100,7 +115,7 @@ _RUNS = text(
 
 _DETECTIONS = text(
     """
-    SELECT run_id, detector, kind, label, confidence, box_left, box_top, box_width, box_height
+    SELECT run_id, kind, label, confidence, attributes, box_left, box_top, box_width, box_height
     FROM detection_history
     WHERE run_id = ANY(CAST(:run_id AS bigint[]))
     ORDER BY run_id, confidence DESC, ordinal

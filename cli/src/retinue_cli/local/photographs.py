@@ -196,7 +196,9 @@ class _Files:
             try:
                 status = file.stat()
             except OSError as error:
-                self._skipped.append(SkippedFile(file, _words(error)))
+                is_dangling = isinstance(error, FileNotFoundError)
+                reason = "it is a link that leads nowhere" if is_dangling else _words(error)
+                self._skipped.append(SkippedFile(file, reason))
                 continue
             if not S_ISREG(status.st_mode):
                 problem = "it is not a regular file"

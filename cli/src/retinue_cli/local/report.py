@@ -1,26 +1,36 @@
 """What a person sees at the end of a run: the table, the totals, and what to ask next."""
 
+import csv
+import json
 import shlex
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TextIO
 
+from pydantic import JsonValue
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from retinue_cli.local.findings import Outcome
+from retinue_cli.local.findings import Finding, Outcome
 from retinue_cli.local.photographs import Photograph
 from retinue_cli.local.progress import Done
 
-MAX_ROWS = 60
-"""Most rows of the table that are printed; SQL shows the rest."""
+MAX_IMAGES = 20
+"""Most images whose findings are listed one by one, unless all are wanted."""
 
-MAX_REASONS = 8
-"""Most reasons for failure that are printed."""
+MAX_ROWS = 60
+"""Most rows of a table, unless all are wanted."""
+
+MAX_FILES = 10
+"""Most files that are named for a cause of failure, unless all are wanted."""
+
+EXAMPLES = 3
+"""How many images are named for a label."""
 
 QUESTIONS = (
     (
@@ -47,34 +57,126 @@ QUESTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class PhotographResult:
-    """One photograph with what its detectors said, in the order of the detectors."""
+    """One photograph with what its detectors said, in the order of the detectors.
+
+    Attributes:
+        photograph: Which one.
+        outcomes: The newest run of each detector.
+    """
 
     photograph: Photograph
     outcomes: tuple[Outcome, ...]
 
 
-def print_table(console: Console, results: Sequence[PhotographResult]) -> None:
-    """One row a detection; a detector that found nothing, or could not look, has a row too."""
+@dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A file that no detector was given.
+
+    Attributes:
+        name: What to call it.
+        reason: Why it could not be read or uploaded.
+    """
+
+    name: str
+    reason: str
+
+
+def print_findings(
+    console: Console,
+    results: Sequence[PhotographResult],
+    unread: Sequence[UnreadFile],
+    *,
+    everything: bool,
+) -> None:
+    """List what was found, image by image; of many images, count it by label with examples."""
+    if len(results) > MAX_IMAGES and not everything:
+        _print_counts(console, results)
+    else:
+        _print_images(console, results, unread, everything=everything)
+
+
+def _print_images(
+    console: Console,
+    results: Sequence[PhotographResult],
+    unread: Sequence[UnreadFile],
+    *,
+    everything: bool,
+) -> None:
+    rows = [
+        (result.photograph.key, outcome.detector, *line)
+        for result in results
+        for outcome in result.outcomes
+        for line in _lines(outcome)
+    ]
+    rows += [
+        (file.name, "", Text(f"not read: {file.reason}", style="red"), "", "") for file in unread
+    ]
+    shown = rows if everything else rows[:MAX_ROWS]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("image", overflow="fold")
     table.add_column("detector", no_wrap=True)
     table.add_column("label", overflow="fold")
     table.add_column("confidence", justify="right")
-    rows = [
-        (_printable(result.photograph.key), outcome.detector, label, confidence)
-        for result in results
-        for outcome in result.outcomes
-        for label, confidence in _lines(outcome)
-    ]
+    has_attributes = any(row[4] for row in shown)
+    if has_attributes:
+        table.add_column("attributes", overflow="fold")
     previous = None
-    for image, detector, label, confidence in rows[:MAX_ROWS]:
-        table.add_row(Text(image if image != previous else ""), detector, label, confidence)
+    for image, detector, label, confidence, attributes in shown:
+        name = Text(_printable(image) if image != previous else "")
+        extra = [Text(attributes)] if has_attributes else []
+        table.add_row(name, detector, label, confidence, *extra)
         previous = image
     console.print(table)
-    if len(rows) > MAX_ROWS:
-        console.print(
-            f"… and {len(rows) - MAX_ROWS:,} more: the view latest_detections has them all\n"
-        )
+    if len(rows) > len(shown):
+        console.print(f"… and {len(rows) - len(shown):,} more rows: --all prints them\n")
+
+
+def _print_counts(console: Console, results: Sequence[PhotographResult]) -> None:
+    """One row for each detector and label, the most frequent first."""
+    found: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
+    rest: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for result in results:
+        for outcome in result.outcomes:
+            for finding in outcome.findings:
+                at = (outcome.detector, finding.label)
+                found[at].append((-finding.confidence, result.photograph.key))
+            if outcome.outcome != "succeeded" or not outcome.findings:
+                what = "nothing found" if outcome.outcome == "succeeded" else outcome.outcome
+                rest[outcome.detector, what].append(result.photograph.key)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("detector", no_wrap=True)
+    table.add_column("label", overflow="fold")
+    table.add_column("images", justify="right")
+    table.add_column("detections", justify="right")
+    table.add_column("such as", overflow="fold")
+    detectors = dict.fromkeys(one.detector for result in results for one in result.outcomes)
+    left_out = 0
+    for detector in detectors:
+        previous = ""
+        rows = []
+        for (of, label), findings in found.items():
+            if of == detector:
+                keys = list(dict.fromkeys(key for _, key in sorted(findings)))
+                rows.append((len(keys), len(findings), Text(_printable(label)), keys))
+        rows.sort(key=lambda row: (-row[0], -row[1], row[2].plain))
+        left_out += len(rows[MAX_ROWS:])
+        rows = rows[:MAX_ROWS] + [
+            (len(keys), 0, Text(what, style="red" if what == "failed" else "dim"), keys)
+            for (of, what), keys in rest.items()
+            if of == detector
+        ]
+        for images, detections, word, keys in rows:
+            table.add_row(
+                detector if detector != previous else "",
+                word,
+                f"{images:,}",
+                f"{detections:,}" if detections else "",
+                Text(_some(keys, EXAMPLES)),
+            )
+            previous = detector
+    console.print(table)
+    if left_out:
+        console.print(f"… and {left_out:,} more labels: --all lists every image\n")
 
 
 def print_totals(
@@ -83,42 +185,151 @@ def print_totals(
     """How much work there was, and what came of it."""
     outcomes = [outcome for result in results for outcome in result.outcomes]
     detections = sum(len(outcome.findings) for outcome in outcomes)
-    failed = [outcome for outcome in outcomes if outcome.error_code]
+    failed = sum(outcome.outcome == "failed" for outcome in outcomes)
+    skipped = sum(outcome.outcome == "skipped" for outcome in outcomes)
     price_usd = sum(outcome.price_usd for outcome in outcomes)
     console.print(
-        f"[bold]{_count(len(results), 'image')}[/], {_count(len(outcomes), 'run')}, "
+        f"[bold]{_count(len(results), 'image')}[/], {_count(len(outcomes) - skipped, 'run')}, "
         f"[bold]{_count(detections, 'detection')}[/]"
-        + (f", [red]{_count(len(failed), 'failed run')}[/]" if failed else "")
+        + (f", [red]{_count(failed, 'failed run')}[/]" if failed else "")
+        + (f", {_count(skipped, 'run')} skipped by routes" if skipped else "")
         + (f" for ${price_usd:.4f}" if price_usd else "")
         + f" in {seconds:.1f} s"
     )
     if done.new == 0:
-        console.print(
-            f"No new detection: all {_count(done.known, 'run')} were in the history already."
-        )
+        runs = "the only run was" if done.known == 1 else f"all {done.known:,} runs were"
+        console.print(f"No new detection: {runs} in the history already.")
     elif done.known:
         console.print(f"{_count(done.new, 'new run')}; {done.known:,} were in the history already.")
-
-
-def print_failures(console: Console, results: Sequence[PhotographResult], log: Path) -> None:
-    """Why runs failed: each reason once, and where to read more."""
-    reasons = Counter(
-        (outcome.error_code, outcome.error_message or "")
-        for result in results
-        for outcome in result.outcomes
-        if outcome.error_code
+    made_by = dict.fromkeys(
+        f"{one.detector} version {one.detector_version}"
+        + (f", model {_printable(one.model_version)}" if one.model_version else "")
+        for one in outcomes
+        if one.outcome == "succeeded"
     )
-    if not reasons:
-        return
-    console.print()
-    for (code, message), number in reasons.most_common(MAX_REASONS):
-        console.print(
-            Text.assemble((f"{code}", "red"), f" × {number:,}: ", _printable(message)),
-            soft_wrap=True,
-        )
-    if len(reasons) > MAX_REASONS:
-        console.print(f"… and {len(reasons) - MAX_REASONS:,} more reasons, in the view failed_runs")
-    console.print(f"[dim]The worker's log: {_shown(log)}[/]", soft_wrap=True)
+    if made_by:
+        console.print(Text("; ".join(made_by), style="dim"))
+
+
+def print_failures(
+    console: Console,
+    results: Sequence[PhotographResult],
+    unread: Sequence[UnreadFile],
+    log: Path,
+    *,
+    everything: bool,
+) -> None:
+    """Say which files failed, by cause, and where to read more."""
+    causes: dict[str, dict[str, dict[str, list[str]]]] = defaultdict(lambda: defaultdict(dict))
+    number = len({outcome.detector for result in results for outcome in result.outcomes})
+    for file in unread:
+        causes["not read"][file.reason][file.name] = []
+    for result in results:
+        for outcome in result.outcomes:
+            if outcome.outcome == "failed":
+                files = causes[outcome.error_code or "failed"][outcome.error_message or ""]
+                files.setdefault(result.photograph.key, []).append(outcome.detector)
+    for code, messages in sorted(causes.items(), key=lambda cause: _files(cause[1]), reverse=True):
+        many = _count(_files(messages), "file")
+        console.print(Text.assemble("\n", (code, "red"), f", {many}"), soft_wrap=True)
+        lines = [
+            (message, f"{name} ({', '.join(who)})" if 0 < len(who) < number else name)
+            for message, files in messages.items()
+            for name, who in files.items()
+        ]
+        previous = None
+        for message, name in lines if everything else lines[:MAX_FILES]:
+            if message != previous:
+                console.print(Text(f"  {_printable(message)}"), soft_wrap=True)
+            console.print(Text(f"    {_printable(name)}"), soft_wrap=True)
+            previous = message
+        if len(lines) > MAX_FILES and not everything:
+            console.print(f"    … and {len(lines) - MAX_FILES:,} more: --all names them")
+    if causes:
+        console.print(f"[dim]The worker's log: {_shown(log)}[/]", soft_wrap=True)
+
+
+def _files(messages: Mapping[str, Mapping[str, object]]) -> int:
+    return len({name for files in messages.values() for name in files})
+
+
+def write_json(
+    file: TextIO, results: Sequence[PhotographResult], unread: Sequence[UnreadFile]
+) -> None:
+    """Write a list with an object for each image, which has its runs and their detections."""
+    images: list[dict[str, Any]] = [
+        {
+            "key": result.photograph.key,
+            "path": _path(result.photograph),
+            "error": None,
+            "runs": [
+                {
+                    **_run(outcome),
+                    "detections": [
+                        {**_detection(finding), "attributes": finding.attributes}
+                        for finding in outcome.findings
+                    ],
+                }
+                for outcome in result.outcomes
+            ],
+        }
+        for result in results
+    ]
+    images += [{"key": None, "path": one.name, "error": one.reason, "runs": []} for one in unread]
+    json.dump(images, file, indent=2)
+    file.write("\n")
+
+
+def write_csv(
+    file: TextIO, results: Sequence[PhotographResult], unread: Sequence[UnreadFile]
+) -> None:
+    """Write a row for each detection, and one for a run without any or a file without a run."""
+    table = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+    table.writeheader()
+    for result in results:
+        for outcome in result.outcomes:
+            image = {"key": result.photograph.key, "path": _path(result.photograph)}
+            for finding in outcome.findings or (None,):
+                row = image | _run(outcome)
+                if finding is not None:
+                    row |= _detection(finding) | {"attributes": json.dumps(finding.attributes)}
+                table.writerow(row)
+    for one in unread:
+        table.writerow({"path": one.name, "outcome": "not read", "error_message": one.reason})
+
+
+def _run(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "detector": outcome.detector,
+        "detector_version": outcome.detector_version,
+        "model_version": outcome.model_version,
+        "outcome": outcome.outcome,
+        "error_code": outcome.error_code,
+        "error_message": outcome.error_message,
+    }
+
+
+def _detection(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "label": finding.label,
+        "confidence": finding.confidence,
+        **{
+            f"box_{edge}": None if finding.box is None else getattr(finding.box, edge)
+            for edge in ("left", "top", "width", "height")
+        },
+    }
+
+
+_COLUMNS = [
+    *("key", "path", "detector", "detector_version", "model_version", "outcome", "error_code"),
+    *("error_message", "kind", "label", "confidence", "box_left", "box_top", "box_width"),
+    *("box_height", "attributes"),
+]
+
+
+def _path(photograph: Photograph) -> str:
+    return str(photograph.path.absolute()).encode(errors="backslashreplace").decode()
 
 
 def print_next(console: Console, pictures: Path | None) -> None:
@@ -134,16 +345,31 @@ def print_next(console: Console, pictures: Path | None) -> None:
         )
 
 
-def _lines(outcome: Outcome) -> list[tuple[Text, str]]:
-    """A row's label and confidence for each finding, or the one line that stands for none."""
-    if outcome.error_code:
-        return [(Text(f"failed: {outcome.error_code}", style="red"), "")]
-    if not outcome.findings:
-        return [(Text("nothing found", style="dim"), "")]
-    return [
-        (Text(_printable(finding.label)), f"{finding.confidence:.2f}")
-        for finding in outcome.findings
-    ]
+def _lines(outcome: Outcome) -> Iterator[tuple[Text, str, str]]:
+    """Label, confidence and attributes of each finding, or one line that stands for none."""
+    if outcome.outcome == "failed":
+        yield Text(f"failed: {outcome.error_code}", style="red"), "", ""
+    elif outcome.outcome == "skipped":
+        yield Text(f"skipped: {_printable(outcome.error_message or '')}", style="dim"), "", ""
+    elif not outcome.findings:
+        yield Text("nothing found", style="dim"), "", ""
+    for finding in outcome.findings:
+        confidence = f"{finding.confidence:.2f}"
+        yield Text(_printable(finding.label)), confidence, brief(finding.attributes)
+
+
+def brief(attributes: Mapping[str, JsonValue]) -> str:
+    """Attributes as a person reads them in a line: those that are one value each."""
+    return ", ".join(
+        f"{_printable(name)} {_printable(str(value))}"
+        for name, value in attributes.items()
+        if isinstance(value, str | int | float)
+    )
+
+
+def _some(names: Sequence[str], most: int) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(_printable, names[:most])) + more
 
 
 def _printable(text: str) -> str:

@@ -1,11 +1,13 @@
 """The main job on a laptop: photographs in, detections out, SQL on top."""
 
 import os
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TextIO
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -33,9 +35,10 @@ from retinue_cli.local.photographs import (
 from retinue_cli.local.progress import DetectorKey, Done, Progress
 from retinue_cli.local.report import (
     PhotographResult,
+    UnreadFile,
     print_failures,
+    print_findings,
     print_next,
-    print_table,
     print_totals,
 )
 from retinue_cli.local.resources import Wiring, is_empty
@@ -60,6 +63,8 @@ def run(
     console: Console,
     *,
     plugins_dir: Path | None = None,
+    everything: bool = False,
+    write: Callable[[TextIO, Sequence[PhotographResult], Sequence[UnreadFile]], None] | None = None,
 ) -> int:
     """Have detectors look at photographs, the way it happens in the cloud.
 
@@ -69,6 +74,8 @@ def run(
         detectors: Detector names with their options.
         console: Where to print.
         plugins_dir: A folder of plugins that are one file each.
+        everything: Whether to list every image and file, however many there are.
+        write: Writes the results to standard output for a program, in place of the list for people.
 
     Returns:
         The exit code: 0, or 1 if some image has no outcome, or could not be read or uploaded.
@@ -108,22 +115,21 @@ def run(
             pictures = _draw(console, state, results, interruption)
         finally:
             interruption.ignore()
-    for file in found.skipped:
-        console.print(f"[red]not read:[/] {escape(shown(file.path))}: {file.reason}")
-    for one in uploads:
-        if one.error is not None:
-            console.print(f"[red]not uploaded:[/] {escape(one.photograph.key)}: {one.error}")
-    print_table(console, results)
+    unread = [UnreadFile(shown(file.path), file.reason) for file in found.skipped]
+    unread += [UnreadFile(one.photograph.key, one.error) for one in uploads if one.error]
+    if write is not None:
+        write(sys.stdout, results, unread)
+    else:
+        print_findings(console, results, unread, everything=everything)
     print_totals(console, results, done, seconds)
     _warn(console, warnings)
-    print_failures(console, results, state.logs / "worker.log")
+    print_failures(console, results, unread, state.logs / "worker.log", everything=everything)
     print_next(console, pictures)
     if not complete:
         console.print(
             f"\n[red]Some images have no outcome.[/] The reason is in {state.logs / 'worker.log'}"
         )
-    every_file = len(uploaded) == len(uploads) and not found.skipped
-    return 0 if complete and every_file else EXIT_INCOMPLETE
+    return 0 if complete and not unread else EXIT_INCOMPLETE
 
 
 def _found(images: Path | None, folders: Folders, console: Console) -> FolderPhotographs:
@@ -146,7 +152,7 @@ def _found(images: Path | None, folders: Folders, console: Console) -> FolderPho
 
 
 def _announce(console: Console, endpoint: AwsEndpoint, detectors: Sequence[AnyDetector]) -> None:
-    names = ", ".join(f"{detector.name} {detector.version}" for detector in detectors)
+    names = ", ".join(f"{detector.name} (version {detector.version})" for detector in detectors)
     console.print(f"[dim]S3, SNS, SQS at {endpoint.url}; detectors: {names}[/]")
 
 
@@ -224,7 +230,7 @@ def _draw(
     looked_at = [
         result
         for result in results
-        if any(outcome.error_code is None for outcome in result.outcomes)
+        if any(outcome.outcome == "succeeded" for outcome in result.outcomes)
     ]
 
     def draw_one(result: PhotographResult) -> str | None:

@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.progress import (
     Progress as Bar,
 )
+from rich.text import Text
 
 from retinue_cli.local.progress import Done
 
@@ -42,6 +43,7 @@ class Watch:
         self._bar = bar
         self._uploads = uploads
         self._runs = runs
+        self._note = ""
 
     def uploaded(self) -> None:
         """One more photograph was uploaded."""
@@ -80,14 +82,20 @@ class Watch:
             check()
             if done.total != before:
                 moved, before, idle = time.monotonic(), done.total, 0
-                self._bar.update(self._runs, note="")
             elif time.monotonic() - moved > STALLED_SECONDS:
-                self._bar.update(self._runs, note=complaint() or "waiting for the worker")
+                self._say(complaint() or "waiting for the worker")
             if time.monotonic() - moved > 1.0:
                 idle = idle + 1 if is_idle() else 0
                 if idle >= IDLE_POLLS:
                     return done, False
             time.sleep(max(POLL_SECONDS, took * 4))  # asking must not slow the worker down
+
+    def _say(self, note: str) -> None:
+        """Print a line above the bars, unless it was the last one."""
+        if note != self._note:
+            self._note = note
+            line = Text(" ".join(note.split()), style="yellow", overflow="ellipsis", no_wrap=True)
+            self._bar.console.print(line)
 
 
 @contextmanager
@@ -106,11 +114,10 @@ def watch(console: Console, *, total_images: int, detectors: int) -> Iterator[Wa
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", style="yellow"),
         console=console,
     ) as bar:
         yield Watch(
             bar,
-            bar.add_task("uploading images", total=total_images, note=""),
-            bar.add_task("running detectors", total=total_images * detectors, note=""),
+            bar.add_task("uploading images", total=total_images),
+            bar.add_task("running detectors", total=total_images * detectors),
         )

@@ -1,0 +1,162 @@
+"""What a person reads at the end of a run, and what a program reads."""
+
+import csv
+import io
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from retinue_cli.local.findings import Finding, Outcome
+from retinue_cli.local.photographs import Photograph
+from retinue_cli.local.progress import Done
+from retinue_cli.local.report import (
+    PhotographResult,
+    UnreadFile,
+    print_failures,
+    print_findings,
+    print_totals,
+    write_csv,
+    write_json,
+)
+from retinue_cli.output.draw import LabelledBox
+from rich.console import Console
+
+LOG = Path("worker.log")
+
+
+def outcome(detector: str, *labels: str, **fields: Any) -> Outcome:
+    given = {
+        "outcome": "succeeded",
+        "model_version": None,
+        "error_code": None,
+        "error_message": None,
+    } | fields
+    attributes = given.pop("attributes", {})
+    findings = tuple(Finding("label", label, 0.75, attributes, None) for label in labels)
+    return Outcome(
+        image_id=uuid4(),
+        detector=detector,
+        detector_version="3",
+        findings=findings,
+        price_usd=Decimal(0),
+        **given,
+    )
+
+
+def failed(detector: str, code: str, message: str) -> Outcome:
+    return outcome(detector, outcome="failed", error_code=code, error_message=message)
+
+
+def result(key: str, *outcomes: Outcome) -> PhotographResult:
+    return PhotographResult(Photograph(Path("/photos") / key, key), outcomes)
+
+
+def said(
+    results: list[PhotographResult],
+    unread: list[UnreadFile] | None = None,
+    *,
+    everything: bool = False,
+) -> str:
+    file = io.StringIO()
+    console = Console(file=file, width=100, highlight=False)
+    print_findings(console, results, unread or [], everything=everything)
+    print_totals(console, results, Done(new=len(results), known=0), 1.0)
+    print_failures(console, results, unread or [], LOG, everything=everything)
+    return file.getvalue()
+
+
+def test_a_skip_is_neither_a_finding_nor_a_failure() -> None:
+    skip = outcome(
+        "b", outcome="skipped", error_code="skipped_by_findings", error_message="a found no cat"
+    )
+    text = said([result("tom.jpg", outcome("a", "dog"), skip)])
+    assert "skipped: a found no cat" in text
+    assert "1 image, 1 run, 1 detection, 1 run skipped by routes in 1.0 s" in text
+    assert "fail" not in text
+    assert "worker.log" not in text
+
+
+def test_few_images_are_listed_with_attributes_and_models() -> None:
+    read = outcome("ocr", "text", attributes={"text": "EXIT\x1b", "lines": [1]}, model_version="v7")
+    text = said([result("sign.jpg", read)], [UnreadFile("locked.jpg", "no permission to read it")])
+    assert [line.split() for line in text.splitlines() if "ocr" in line] == [
+        ["sign.jpg", "ocr", "text", "0.75", "text", "EXIT\N{REPLACEMENT CHARACTER}"],
+        ["ocr", "version", "3,", "model", "v7"],
+    ]
+    assert "locked.jpg" in text
+    assert "not read: no permission to read it" in text
+
+
+def test_many_images_are_counted_by_label_and_listed_if_wanted() -> None:
+    results = [result(f"{n:02}.jpg", outcome("a", "cat", "cat"), outcome("b")) for n in range(20)]
+    results += [result("dog.jpg", outcome("a", "dog"), failed("b", "broken", "It broke."))]
+    text = " ".join(said(results).split())
+    assert "a cat 20 40 00.jpg, 01.jpg, 02.jpg and 17 more" in text
+    assert "dog 1 1 dog.jpg" in text
+    assert "b nothing found 20 00.jpg, 01.jpg, 02.jpg and 17 more" in text
+    assert "failed 1 dog.jpg" in text
+    everything = said(results, everything=True)
+    assert all(f"{n:02}.jpg" in everything for n in range(20))
+    assert said(results[:20]).count("cat") == 40
+
+
+def test_each_failed_file_is_named_by_cause() -> None:
+    results = [
+        result("a.pdf.jpg", *(failed(d, "unsupported_format", "not readable") for d in "xy")),
+        result("b.jpg", outcome("x"), failed("y", "unsupported_format", "not readable")),
+        result("c.jpg", failed("x", "too_many_pixels", "9 × 9"), outcome("y")),
+    ]
+    text = said(results, [UnreadFile("d.jpg", "no permission")])
+    assert text[text.index("\nunsupported_format") :].splitlines() == [
+        *("", "unsupported_format, 2 files", "  not readable", "    a.pdf.jpg", "    b.jpg (y)"),
+        *("", "not read, 1 file", "  no permission", "    d.jpg"),
+        *("", "too_many_pixels, 1 file", "  9 × 9", "    c.jpg (x)"),
+        "The worker's log: worker.log",
+    ]
+    many = [result(f"{n:02}.jpg", failed("x", "empty_file", "empty")) for n in range(12)]
+    assert "… and 2 more: --all names them" in said(many)
+    assert "11.jpg" in said(many, everything=True)
+
+
+def test_programs_read_everything() -> None:
+    boxed = Finding("face", "Face", 0.5, {"age": 3}, LabelledBox("Face", 0.5, 0.1, 0.2, 0.3, 0.4))
+    found = outcome("a", "cat")
+    results = [
+        result("t,om.jpg", Outcome(**{**_fields(found), "findings": (boxed, *found.findings)})),
+        result("bad.jpg", failed("a", "empty_file", "the file is empty")),
+    ]
+    unread = [UnreadFile("locked.jpg", "no permission")]
+    file = io.StringIO()
+    write_json(file, results, unread)
+    first, second, third = json.loads(file.getvalue())
+    assert (first["key"], first["path"]) == ("t,om.jpg", "/photos/t,om.jpg")
+    assert [one["label"] for one in first["runs"][0]["detections"]] == ["Face", "cat"]
+    assert first["runs"][0]["detections"][0] == {
+        "kind": "face",
+        "label": "Face",
+        "confidence": 0.5,
+        "attributes": {"age": 3},
+        "box_left": 0.1,
+        "box_top": 0.2,
+        "box_width": 0.3,
+        "box_height": 0.4,
+    }
+    assert second["runs"][0]["error_code"] == "empty_file"
+    assert third == {"key": None, "path": "locked.jpg", "error": "no permission", "runs": []}
+
+    file = io.StringIO()
+    write_csv(file, results, unread)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert [(row["key"], row["label"], row["outcome"]) for row in rows] == [
+        ("t,om.jpg", "Face", "succeeded"),
+        ("t,om.jpg", "cat", "succeeded"),
+        ("bad.jpg", "", "failed"),
+        ("", "", "not read"),
+    ]
+    assert json.loads(rows[0]["attributes"]) == {"age": 3}
+
+
+def _fields(of: Outcome) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in Outcome.__slots__}
