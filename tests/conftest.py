@@ -35,6 +35,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+# `make test-faults` tries more examples, and others each time.
+settings.register_profile(
+    "thorough", settings.get_profile("any machine"), max_examples=600, derandomize=False
+)
 settings.load_profile("any machine")
 
 TOGETHER = frozenset({"tests/image", "tests/infra"})

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from fakes.examples import DATABASE_EXAMPLES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history import NULL_VERSION, History, ImageRecord, RemovedObject
@@ -330,7 +331,7 @@ events = st.lists(
 
 @settings(
     deadline=None,
-    max_examples=150,
+    max_examples=DATABASE_EXAMPLES,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(happened=events, data=st.data())

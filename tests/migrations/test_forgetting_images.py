@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from fakes.waiting import eventually
+from psycopg import sql
 from psycopg.rows import dict_row
 from retinue_cli.app import retinue
 from retinue_history import ConnectionPool, DetectionRecord, History, ImageRecord, RemovedObject
@@ -35,9 +36,9 @@ class Command:
         assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
         return done.output
 
-    def rows(self, sql: str) -> list[dict[str, Any]]:
+    def rows(self, query: str) -> list[dict[str, Any]]:
         with psycopg.connect(self.url, row_factory=dict_row) as connection:
-            return connection.execute(sql).fetchall()
+            return connection.execute(query).fetchall()
 
     def keys(self) -> list[str]:
         return [row["key"] for row in self.rows("SELECT DISTINCT key FROM images ORDER BY 1")]
@@ -48,9 +49,15 @@ class Command:
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND "
             "relnamespace = 'public'::regnamespace"
         )
-        everything = [self.rows(f"SELECT * FROM {t['relname']}") for t in tables]
-        everything.append(self.rows("SELECT * FROM pg_stats WHERE schemaname = 'public'"))
-        return json.dumps(everything, default=str)
+        with psycopg.connect(self.url, row_factory=dict_row) as connection:
+            everything = [
+                connection.execute(sql.SQL("TABLE {}").format(sql.Identifier(table["relname"])))
+                for table in tables
+            ]
+            everything.append(
+                connection.execute("SELECT * FROM pg_stats WHERE schemaname = 'public'")
+            )
+            return json.dumps([rows.fetchall() for rows in everything], default=str)
 
 
 @pytest.fixture

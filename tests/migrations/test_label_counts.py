@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from fakes.examples import DATABASE_EXAMPLES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history import ConnectionPool, DetectionRecord, History, HistoryDataError
@@ -74,7 +75,7 @@ recorded = st.tuples(
 
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=DATABASE_EXAMPLES,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(happened=st.lists(st.one_of(recorded, changes), max_size=8))
@@ -200,7 +201,7 @@ def test_a_worker_can_neither_change_a_count_nor_insert_without_counting(
 
 @settings(
     deadline=None,
-    max_examples=30,
+    max_examples=DATABASE_EXAMPLES,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from fakes.examples import DATABASE_EXAMPLES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history import DetectionRecord, History, ImageRecord, RunRecord
@@ -184,7 +185,7 @@ def test_an_upload_that_was_stored_with_versioning_may_have_been_read(
 
 @settings(
     deadline=None,
-    max_examples=150,
+    max_examples=DATABASE_EXAMPLES,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

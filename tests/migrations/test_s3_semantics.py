@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+import pytest
 from fakes.bucket import STEPS, Bucket, Form, Sequencers
+from fakes.examples import DATABASE_EXAMPLES
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -117,6 +119,7 @@ class Deliveries(RuleBasedStateMachine):
             return {((key, version), alive) for key, version, alive in rows}
 
 
+@pytest.mark.hypothesis  # which it gives to its own decorator alone
 def test_the_history_agrees_with_s3(engine: Engine, pool: ConnectionPool) -> None:
     class WithDatabase(Deliveries):
         pass
@@ -124,5 +127,5 @@ def test_the_history_agrees_with_s3(engine: Engine, pool: ConnectionPool) -> Non
     WithDatabase.engine = engine
     WithDatabase.pool = pool
     run_state_machine_as_test(
-        WithDatabase, settings=settings(max_examples=150, stateful_step_count=6, deadline=None)
+        WithDatabase, settings=settings(max_examples=DATABASE_EXAMPLES, stateful_step_count=6)
     )

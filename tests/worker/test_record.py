@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from fakes import work
 from fakes.detectors import Scripted
+from fakes.examples import DATABASE_EXAMPLES
 from fakes.history import MemoryHistory
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -324,7 +325,9 @@ sides = mostly(st.floats(0, allow_infinity=False), st.floats())
     event=st.uuids(),
 )
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=DATABASE_EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_what_is_let_through_the_database_takes(
     database: History,
