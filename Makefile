@@ -23,8 +23,8 @@ help: ## list these commands
 run: .venv/for-use ## detect what is in photographs: IMAGES=folder, DETECTORS=name,name
 	@$(BIN)/retinue run $(if $(DETECTORS),--detectors '$(DETECTORS)') -- $(if $(IMAGES),'$(IMAGES)')
 
-test: .venv/for-development ## run every test
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadscope -m 'not alone and not long and not wheels'
+test: .venv/for-development ## run the tests
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadscope -m 'not alone and not long and not wheels and not image'
 	$(BIN)/pytest -m alone
 
 test-faults: .venv/for-development ## break what a worker depends on: SCHEDULES=100, or those of a SEED alone

@@ -41,7 +41,7 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
-TOGETHER = frozenset({"tests/image", "tests/infra"})
+TOGETHER = frozenset({"tests/infra"})
 """Folders of tests that share something dear to make, so that one process runs all of them."""
 
 

@@ -20,7 +20,7 @@ from retinue_cli.local.resources import is_empty, wire
 from retinue_cli.local.upload import upload
 from sqlalchemy import make_url
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.image, pytest.mark.timeout(600)]
 
 PHOTOGRAPHS = 3
 SITE = "opt/retinue/lib/python3.11/site-packages"
