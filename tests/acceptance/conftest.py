@@ -1,11 +1,14 @@
 """Fixtures of the acceptance tests."""
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from acceptance.command_line import CommandLine
+from retinue_cli.local import EmbeddedPostgres, State
+from retinue_history.schema.migrate import upgrade
 
 
 @pytest.fixture
@@ -13,6 +16,24 @@ def retinue(tmp_path: Path) -> Iterator[CommandLine]:
     command_line = CommandLine(tmp_path)
     yield command_line
     command_line.close()
+
+
+@pytest.fixture(scope="session")
+def new_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory to copy: making one takes as long as the rest of a run."""
+    state = State(tmp_path_factory.mktemp("history") / ".retinue")
+    with EmbeddedPostgres(state) as postgres:
+        upgrade(postgres.url())
+    return state.postgres / "data"
+
+
+@pytest.fixture
+def history(tmp_path: Path, new_history: Path) -> None:
+    """An empty history in the folder of the command line, as an earlier run leaves it."""
+    state = State(tmp_path / ".retinue")
+    state.prepare()
+    # `cp -p`, as shutil's copies would belong to root when root runs the tests.
+    subprocess.run(["cp", "-Rp", new_history, state.postgres], check=True)
 
 
 @pytest.fixture

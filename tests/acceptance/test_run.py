@@ -19,8 +19,8 @@ WaitUntil = Callable[[Callable[[], bool]], None]
 
 
 @pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    """A folder of small pictures with names that trip careless programs."""
+def photographs(tmp_path: Path, history: None) -> Path:
+    """A folder of small pictures with names that trip careless programs, beside a history."""
     folder = tmp_path / "my photos"
     (folder / "deep" / "er").mkdir(parents=True)
     names = ["a b.jpg", "a+b.jpg", 'it\'s "so".png', "deep/er/😀 é.webp", "%41.gif"]
