@@ -103,6 +103,54 @@ def test_the_view_says_what_the_screen_says(retinue: CommandLine, photographs: P
     assert (pictures / "my photos/deep/er/😀 é-webp.jpg").exists()
 
 
+LAMPS = """
+from retinue_sdk import Capabilities, Detection, Detector, DetectorOptions, Findings, Input
+
+class Options(DetectorOptions):
+    label: str = "lamp"
+
+class Lamps(Detector[Options]):
+    name = "lamps"
+    version = "1"
+    capabilities = Capabilities(input=Input.BYTES)
+
+    def detect(self, images):
+        return [Findings([Detection("label", self.options.label, 1.0)]) for image in images]
+"""
+
+
+def test_the_view_follows_the_options_in_use_and_a_new_look(
+    retinue: CommandLine, photographs: Path
+) -> None:
+    """An option that is tried and dropped, and a plugin whose code changes."""
+    plugin = retinue.folder / "plugins" / "lamps.py"
+    plugin.parent.mkdir()
+    plugin.write_text(LAMPS)
+    photograph = str(photographs / "a b.jpg")
+
+    def run(detectors: str, *arguments: str) -> str:
+        said = retinue("run", photograph, "--detectors", detectors, *arguments, **variables).stdout
+        [row] = retinue.query("select label from latest_detections")
+        assert f" {row['label']} " in said, "the screen and the view agree"
+        return f"{row['label']}: {said}"
+
+    variables = {"RETINUE_PLUGINS_DIR": str(plugin.parent)}
+    assert run("lamps").startswith("lamp:")
+    assert run("lamps:label=sun").startswith("sun:")
+    back = run("lamps")
+    assert back.startswith("lamp:")
+    assert "No new detection" in back
+    assert "its code has changed" not in back
+
+    plugin.write_text(LAMPS.replace("self.options.label", "'moon'"))
+    kept = " ".join(run("lamps").split())
+    assert kept.startswith("lamp:")
+    assert "lamps: its code has changed since version 1 was first used here" in kept
+    anew = run("lamps", "--again")
+    assert anew.startswith("moon:")
+    assert "its code has changed" not in anew
+
+
 def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandLine) -> None:
     folder = retinue.folder / "bad"
     folder.mkdir()

@@ -19,6 +19,11 @@ DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
 @click.command(short_help="Detect what is in photographs, on this machine.")
 @click.argument("images", required=False, type=click.Path(path_type=Path))
 @detectors_option
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Look again at what was looked at before, and replace what was found.",
+)
 @click.option("--all", "everything", is_flag=True, help="List every image and file, however many.")
 @json_flag
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row for each detection.")
@@ -27,6 +32,7 @@ def run(
     *,
     images: Path | None,
     detectors: Detectors | None,
+    again: bool,
     everything: bool,
     as_json: bool,
     as_csv: bool,
@@ -36,7 +42,8 @@ def run(
 
     IMAGES is a folder, searched recursively, or one file; five photographs that come with
     Retinue if it is left out. They go through the same queue, worker and database as in AWS, all
-    started here and stopped at the end. What was detected before is not detected again.
+    started here and stopped at the end. What was detected before is not detected again, unless
+    --again is given.
 
     Of more than twenty images, the findings are counted by label; --all lists them. With --json or
     --csv, everything but the findings goes to standard error. The exit code is 1 if some file has
@@ -63,6 +70,7 @@ def run(
             images,
             wanted,
             console,
+            again=again,
             plugins_dir=settings.plugins_dir,
             everything=everything,
             write=write,

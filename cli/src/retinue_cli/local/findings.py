@@ -98,6 +98,28 @@ def outcomes(
     }
 
 
+def forget_runs(
+    engine: Engine, bucket: str, keys: Collection[str], detectors: Sequence[DetectorKey]
+) -> None:
+    """Delete the runs of the detectors on all that was uploaded under the keys."""
+    parameters = {"bucket": bucket, "key": list(keys), **detector_columns(detectors)}
+    with engine.begin() as connection:
+        connection.execute(_FORGET_RUNS, parameters)
+
+
+_FORGET_RUNS = text(
+    """
+    DELETE FROM runs
+    USING images, unnest(CAST(:detector AS text[]), CAST(:version AS text[]),
+                         CAST(:fingerprint AS text[])) AS wanted (detector, version, fingerprint)
+    WHERE images.image_id = runs.image_id
+        AND images.bucket = :bucket
+        AND images.key = ANY(CAST(:key AS text[]))
+        AND (runs.detector, runs.detector_version, runs.fingerprint)
+            = (wanted.detector, wanted.version, wanted.fingerprint)
+    """
+)
+
 _RUNS = text(
     """
     SELECT DISTINCT ON (runs.image_id, runs.detector)

@@ -20,7 +20,7 @@ from rich.markup import escape
 from sqlalchemy import Engine, text
 
 from retinue_cli.local.endpoint import REGION, AwsEndpoint
-from retinue_cli.local.findings import outcomes
+from retinue_cli.local.findings import forget_runs, outcomes
 from retinue_cli.local.folders import Folders
 from retinue_cli.local.local_service import needed, warning
 from retinue_cli.local.photographs import (
@@ -32,6 +32,7 @@ from retinue_cli.local.photographs import (
     passed_over,
     shown,
 )
+from retinue_cli.local.plugin_code import PluginCode
 from retinue_cli.local.progress import DetectorKey, Done, Progress
 from retinue_cli.local.report import (
     PhotographResult,
@@ -62,6 +63,7 @@ def run(
     detectors: Mapping[str, Mapping[str, JsonValue]],
     console: Console,
     *,
+    again: bool = False,
     plugins_dir: Path | None = None,
     everything: bool = False,
     write: Callable[[TextIO, Sequence[PhotographResult], Sequence[UnreadFile]], None] | None = None,
@@ -73,6 +75,7 @@ def run(
             Retinue.
         detectors: Detector names with their options.
         console: Where to print.
+        again: Replace what these detectors found in these photographs with these options.
         plugins_dir: A folder of plugins that are one file each.
         everything: Whether to list every image and file, however many there are.
         write: Writes the results to standard output for a program, in place of the list for people.
@@ -92,15 +95,22 @@ def run(
     keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
     state = State.find()
     folders = Folders(state.folders)
+    code = PluginCode(state.plugin_code)
+    if again:
+        code.renew(made)
+    changed = code.changed(made)
     found = _found(images, folders, console)
     with Interruption() as interruption, ExitStack() as stack:
         try:
             local = stack.enter_context(local_stack(state, console))
             folders.save()
+            code.save()
             endpoint, wiring = local.endpoint, local.wiring
             warnings = [warning(each, names) for each, names in needed(made, detectors).items()]
             engine = create_history_engine(local.database_url, application_name="retinue run")
             stack.callback(engine.dispose)
+            if again:
+                forget_runs(engine, BUCKET, [one.key for one in found.photographs], keys)
             worker = stack.enter_context(
                 local_worker(local, made, detectors, console, plugins_dir=plugins_dir)
             )
@@ -123,6 +133,8 @@ def run(
         print_findings(console, results, unread, everything=everything)
     print_totals(console, results, done, seconds)
     _warn(console, warnings)
+    if done.known:
+        _warn(console, [_stale(detector) for detector in changed])
     print_failures(console, results, unread, state.logs / "worker.log", everything=everything)
     print_next(console, pictures)
     if not complete:
@@ -154,6 +166,14 @@ def _found(images: Path | None, folders: Folders, console: Console) -> FolderPho
 def _announce(console: Console, endpoint: AwsEndpoint, detectors: Sequence[AnyDetector]) -> None:
     names = ", ".join(f"{detector.name} (version {detector.version})" for detector in detectors)
     console.print(f"[dim]S3, SNS, SQS at {endpoint.url}; detectors: {names}[/]")
+
+
+def _stale(detector: AnyDetector) -> str:
+    return (
+        f"{detector.name}: its code has changed since version {detector.version} was first used "
+        "here, and its version has not. What it found before is kept. --again looks anew and "
+        "replaces it; with a higher version, both are kept."
+    )
 
 
 def _warn(console: Console, warnings: Sequence[str]) -> None:

@@ -85,6 +85,11 @@ class State:
         return self.directory / "folders.json"
 
     @property
+    def plugin_code(self) -> Path:
+        """Digests of the code of plugins."""
+        return self.directory / "plugin_code.json"
+
+    @property
     def processes(self) -> Path:
         """The register of running child processes."""
         return self.directory / "processes.json"

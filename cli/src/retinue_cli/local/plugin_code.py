@@ -1,0 +1,81 @@
+"""Whether a plugin's code has changed under a version that was not raised."""
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from retinue_sdk import AnyDetector
+
+from retinue_cli.local.errors import LaptopError
+
+_OWN = re.compile(r"retinue_(?!plugin_file_)")
+"""Retinue's own packages, whose versions are raised; and no plugin that is one file."""
+
+
+class PluginCode:
+    """A digest of each detector's code, from when it was first used with its version and options.
+
+    Args:
+        file: Where the digests are kept; it need not exist.
+
+    Raises:
+        LaptopError: The file can't be read.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            self._digests: dict[str, str] = dict(json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            self._digests = {}
+        except (OSError, ValueError, TypeError) as error:
+            raise LaptopError(f"{file} cannot be read: {error}. Delete it.") from error
+
+    def changed(self, detectors: Sequence[AnyDetector]) -> list[AnyDetector]:
+        """Return the detectors whose code isn't what it was; new ones are noted."""
+        now = {_key(detector): code_digest(detector) for detector in detectors}
+        before, self._digests = self._digests, now | self._digests
+        return [
+            detector
+            for detector in detectors
+            if before.get(_key(detector), now[_key(detector)]) != now[_key(detector)]
+        ]
+
+    def renew(self, detectors: Sequence[AnyDetector]) -> None:
+        """Note the code of detectors that look again."""
+        self._digests |= {_key(detector): code_digest(detector) for detector in detectors}
+
+    def save(self) -> None:
+        """Keep the digests.
+
+        Raises:
+            LaptopError: The file can't be written.
+        """
+        try:
+            self._file.write_text(json.dumps(self._digests, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise LaptopError(f"cannot write {self._file}: {error.strerror or error}") from error
+
+
+def code_digest(detector: AnyDetector) -> str:
+    """Return a digest of the Python files of a detector's package; empty for Retinue's own."""
+    top = type(detector).__module__.partition(".")[0]
+    module = sys.modules.get(top)
+    if _OWN.match(top) or module is None or module.__file__ is None:
+        return ""
+    file = Path(module.__file__)
+    files = sorted(file.parent.rglob("*.py")) if hasattr(module, "__path__") else [file]
+    digest = hashlib.sha256()
+    for one in files:
+        try:
+            digest.update(hashlib.sha256(one.read_bytes()).digest())
+        except OSError:  # gone since it was imported
+            continue
+    return digest.hexdigest()
+
+
+def _key(detector: AnyDetector) -> str:
+    return f"{detector.name} {detector.version} {detector.fingerprint()}"
