@@ -246,3 +246,24 @@ def test_what_cannot_be_scored_is_told(cli: Cli, small: None, seed: Any) -> None
     assert "1 × box outside its image: line 1, box 1: [700.0, 1.0, 9.0, 9.0]" in said
     assert "1 × class that the class-map does not have: line 2, box 1: 7" in said
     assert "image that is in the file twice" in said
+
+
+def test_tables_keep_to_80_columns(cli: Cli, seed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    labels = ["skateboard", "traffic light", "refrigerator", "baseball bat", "hair drier", "person"]
+    boxes = [(label, 0.9, (0.1, 0.1, 0.3, 0.3)) for label in labels]
+    image = seed.image("a/rather/long/key/of/an/image.jpg")
+    seed.run(image, *boxes, detector="ground-truth")
+    seed.run(image, *boxes[:-1], ("dog", 0.9, (0.6, 0.6, 0.1, 0.1)))
+    seed.run(seed.image("b.jpg"), detector="some-detector-of-ours", failed=True)
+    for arguments, name in (
+        (["evaluate", "objects"], "refrigerator"),
+        (["diff", "ground-truth", "objects"], "refrigerator"),
+        (["failures"], "some-detector-of-ours"),
+        (["schema", "latest_runs"], "detector_version"),
+    ):
+        lines = [line.rstrip() for line in cli(*arguments).stdout.splitlines()]
+        table = [line for line in lines if "  " in line or "──" in line]  # sentences have neither
+        assert any(name in line for line in table)
+        assert not any("…" in line for line in table)
+        assert max(map(len, table)) <= 80, "\n".join(table)

@@ -130,7 +130,7 @@ def test_a_backfill_revives_what_counts_as_deleted_and_is_there(
 
     assert alive() == []
     s3.delete_object(Bucket=bucket, Key="1.jpg", VersionId=markers[0])
-    assert "sent 1 messages" in tell("backfill", f"s3://{bucket}/", "--yes")
+    assert "sent 1 message" in tell("backfill", f"s3://{bucket}/", "--yes")
     work_off(pool, 1, lambda: len(alive()))
     assert alive() == ["1.jpg"]
     assert "1 known to the history" in tell("backfill", f"s3://{bucket}/", "--dry-run")
@@ -188,7 +188,7 @@ def test_dead_letters_are_told_and_moved_back(tell: Callable[..., str], pool: Po
     said = tell("failures")
     assert "no failed runs" in said
     assert "is not JSON" in said
-    assert "would move about 1 messages" in tell("replay", "--dead-letters")
+    assert "would move about 1 message back" in tell("replay", "--dead-letters")
     assert "1 stay, since no worker could understand them" in tell(
         "replay", "--dead-letters", "--yes"
     )

@@ -14,7 +14,9 @@ import click
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.output.progress import progress
+from retinue_cli.output.table import output_console
 
 if TYPE_CHECKING:
     from retinue_history.analysis.comparison import Difference, Overlap, Side
@@ -89,7 +91,7 @@ _Changed = tuple[int, float, UUID, list["Difference"]]
     show_default=True,
     help="How many of the images that changed most to show.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print every change as JSON for programs.")
+@json_flag
 @click.option("--sql", "as_sql", is_flag=True, help="Print the query instead of asking it.")
 def diff(
     *, before: "Side", after: "Side", min_iou: float, shown: int, as_json: bool, as_sql: bool
@@ -164,13 +166,10 @@ def _most_changed(
 
 def _print(seen: "Overlap", labels: Labels, changed: int, most: list[list["Difference"]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=10_000)
+    console = output_console()
     total = sum((tally.changes for tally in labels.values()), Counter[str]())
     console.print(
         f"[bold]{seen.both:,}[/] images seen by both sides; {seen.only_before:,} only by the "
@@ -183,7 +182,7 @@ def _print(seen: "Overlap", labels: Labels, changed: int, most: list[list["Diffe
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("label", overflow="fold")
     for name in ("kept", "gained", "lost", "confidence shift", "IoU"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     ordered = sorted(labels.items(), key=lambda item: (-_moved(item[1]), item[0][1], item[0][0]))
     for (_, label), tally in ordered[:SHOWN_LABELS]:
         said = tally.as_json()

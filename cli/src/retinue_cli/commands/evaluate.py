@@ -1,6 +1,5 @@
 """``retinue evaluate``."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,8 +12,10 @@ from retinue_workers.settings.settings import Settings
 
 from retinue_cli.commands.diff import RunsSelector
 from retinue_cli.options.database import reader_url
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.selection import image_options, selection
 from retinue_cli.output.progress import progress
+from retinue_cli.output.table import print_json
 
 if TYPE_CHECKING:
     from retinue_history.analysis.comparison import Side
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Draw the precision–recall curves into this PNG.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON for programs.")
+@json_flag
 @image_options
 def evaluate(
     *,
@@ -143,7 +144,7 @@ def evaluate(
         except OSError as error:
             raise click.ClickException(f"cannot write {curves}: {error}") from error
     if as_json:
-        click.echo(json.dumps(told.as_json(result, collected, truth), ensure_ascii=False))
+        print_json(told.as_json(result, collected, truth))
         return
     told.print_table(title, result, collected, truth)
     if curves is not None:

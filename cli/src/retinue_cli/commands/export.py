@@ -13,6 +13,7 @@ from retinue_workers.settings.settings import Settings
 from retinue_cli.options.database import reader_url
 from retinue_cli.options.selection import selection, selection_options
 from retinue_cli.output.progress import progress
+from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
     from retinue_history.analysis.selection import Selection
@@ -128,24 +129,20 @@ def _writer(
 
 def _tell(written: "Written", out: str, seconds: float, *, read_sizes: bool) -> None:
     """What was written and what was not, on standard error."""
-    images = "" if written.images is None else f" in {_count(written.images, 'image')}"
+    images = "" if written.images is None else f" in {count(written.images, 'image')}"
     if written.empty:
         images += f" ({written.empty:,} without any)"
     where = "" if out == "-" else f" to {out}"
     click.echo(
-        f"wrote {_count(written.detections, 'detection')}{images}{where} in {seconds:.1f} s",
+        f"wrote {count(written.detections, 'detection')}{images}{where} in {seconds:.1f} s",
         err=True,
     )
     for reason, number in written.left_out.items():
         if number:
             noun, _, rest = reason.partition(" ")
-            click.echo(f"left out: {_count(number, noun)} {rest}", err=True)
+            click.echo(f"left out: {count(number, noun)} {rest}", err=True)
     if written.left_out["image of unknown size"] and not read_sizes:
         click.echo(
             "Detectors that download nothing leave the size unknown; --read-sizes asks S3 for it.",
             err=True,
         )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

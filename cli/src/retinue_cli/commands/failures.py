@@ -1,6 +1,5 @@
 """``retinue failures``."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -8,8 +7,10 @@ import click
 from retinue_history.analysis.failures import Cause, Failures, failure_causes
 from retinue_workers.settings.settings import Settings
 
-from retinue_cli.options.database import reader_url
+from retinue_cli.options.database import is_unconfigured, reader_url
 from retinue_cli.options.failure_options import failure_options
+from retinue_cli.options.json_flag import json_flag
+from retinue_cli.output.table import print_json, print_table
 from retinue_cli.replay.dead_letters import DeadLetterCause, DeadLetters
 
 
@@ -22,9 +23,9 @@ from retinue_cli.replay.dead_letters import DeadLetterCause, DeadLetters
     show_default=True,
     help="How many dead letters to look at.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@json_flag
 def failures(*, look_at: int, as_json: bool, **selected: Any) -> None:
-    """Tell which runs failed, by cause, and what lies in the dead-letter queue.
+    """List failed runs by cause, and what lies in the dead-letter queue.
 
     Failures that a later success of the same detector made up for are left out, and so are images
     that were deleted since. `retinue replay` takes the same options and tries again.
@@ -46,10 +47,12 @@ def failures(*, look_at: int, as_json: bool, **selected: Any) -> None:
             "dead_letters": [asdict(letter) for letter in letters],
             "dead_letter_count": waiting,
         }
-        click.echo(json.dumps(found, default=str, ensure_ascii=False, indent=2))
+        print_json(found)
         return
     _print_causes(causes)
-    if waiting is None:
+    if is_unconfigured(settings):
+        click.echo("no dead letters: the queue of `retinue run` ends with the run")
+    elif waiting is None:
         click.echo("dead letters: set RETINUE_QUEUE_URL to look at them")
     else:
         _print_letters(letters, waiting)
@@ -59,32 +62,21 @@ def _print_causes(causes: list[Cause]) -> None:
     if not causes:
         click.echo("no failed runs")
         return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("detector", "cause"):
-        table.add_column(name, overflow="fold")
-    for name in ("images", "attempts"):
-        table.add_column(name, justify="right")
-    for name in ("last", "example", "message"):
-        table.add_column(name, overflow="fold")
-    for cause in causes:
-        table.add_row(
-            Text(cause.detector),
-            Text(cause.error_code),
-            f"{cause.images:,}",
-            f"{cause.attempts:,}",
-            cause.last_at.isoformat(sep=" ", timespec="seconds"),
-            Text(cause.example),
-            Text(cause.message),
-        )
-    console = Console()
-    if not console.is_terminal:  # a pipe has no width: never fold what a program will read
-        console = Console(width=10_000)
-    console.print(table)
+    print_table(
+        ("detector", "cause", "images", "attempts", "last", "example", "message"),
+        [
+            (
+                cause.detector,
+                cause.error_code,
+                cause.images,
+                cause.attempts,
+                cause.last_at,
+                cause.example,
+                cause.message,
+            )
+            for cause in causes
+        ],
+    )
 
 
 def _print_letters(letters: list[DeadLetterCause], waiting: int) -> None:

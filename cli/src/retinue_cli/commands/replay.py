@@ -1,7 +1,9 @@
 """``retinue replay``."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 from retinue_history.analysis.failures import (
@@ -11,15 +13,21 @@ from retinue_history.analysis.failures import (
     failure_causes,
     missing_images,
 )
-from retinue_sdk import ConfigurationError, ImageReference
+from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
-from retinue_cli.options.database import reader_url
+from retinue_cli.options.database import is_unconfigured, reader_url
+from retinue_cli.options.detectors import wanted_detectors
 from retinue_cli.options.failure_options import failure_options
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.output.progress import progress
+from retinue_cli.output.table import print_json
+from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
+
+Say: TypeAlias = Callable[[str], None]
 
 
 @click.command(short_help="Detect again where runs failed or are missing.")
@@ -36,103 +44,177 @@ if TYPE_CHECKING:
 @click.option(
     "--per-second", type=click.FloatRange(0, min_open=True), help="Most messages a second."
 )
-@click.option("--yes", is_flag=True, help="Do it; without, it is only said what would be done.")
+@click.option("--yes", is_flag=True, help="Send them. Without this flag, only say what is sent.")
+@json_flag
 def replay(
-    *, missing: bool, dead_letters: bool, per_second: float | None, yes: bool, **selected: Any
+    *,
+    missing: bool,
+    dead_letters: bool,
+    per_second: float | None,
+    yes: bool,
+    as_json: bool,
+    **selected: Any,
 ) -> None:
-    """Try again what failed: put the images into the queue of RETINUE_QUEUE_URL once more.
+    """Detect again where runs failed, or with --missing, where there are none.
 
-    Only says what it would do, unless --yes is given. Repeating it before the workers are done asks
-    for nothing twice, and what has succeeded meanwhile is not made again.
+    Images go into the queue of RETINUE_QUEUE_URL once more. If neither a queue nor a database is
+    set, a worker on this machine looks at the files that `retinue run` looked at. Nothing is sent
+    unless --yes is given. Repeating it before the workers are done asks for nothing twice, and what
+    has succeeded meanwhile is not made again.
     """
     if missing and dead_letters:
         raise click.UsageError("--missing and --dead-letters exclude each other")
     settings = Settings.load()
+    say = _silent if as_json else click.echo
     if dead_letters:
-        _replay_dead_letters(settings, yes=yes)
-        return
-    wanted = Failures(**selected)
+        report = _replay_dead_letters(settings, yes=yes, say=say)
+    else:
+        report = _replay_images(
+            settings, Failures(**selected), missing=missing, per_second=per_second, yes=yes, say=say
+        )
+    if as_json:
+        print_json(report)
+
+
+def _silent(_: str) -> None:
+    """Print nothing."""
+
+
+def _replay_images(
+    settings: Settings,
+    wanted: Failures,
+    *,
+    missing: bool,
+    per_second: float | None,
+    yes: bool,
+    say: Say,
+) -> dict[str, Any]:
+    report: dict[str, Any] = {}
     with reader_url(settings) as url:
+        find: Callable[[], Iterator[ReplayImage]]
         if missing:
             keys = _keys(settings)
-            click.echo("wanted: " + ", ".join(f"{name} {version}" for name, version, _ in keys))
-
-            def find() -> Iterator[ReplayImage]:
-                return missing_images(url, keys, wanted)
+            report["wanted"] = [{"detector": name, "version": version} for name, version, _ in keys]
+            say("wanted: " + ", ".join(f"{name} {version}" for name, version, _ in keys))
+            find = partial(missing_images, url, keys, wanted)
         else:
-            for cause in failure_causes(url, wanted):
-                click.echo(f"{cause.images:>10,}  {cause.detector}  {cause.error_code}")
-
-            def find() -> Iterator[ReplayImage]:
-                return failed_images(url, wanted)
-
-        images = sum(1 for _ in find())
-        if not images:
-            click.echo("nothing to replay")
-            return
-        if not yes:
-            click.echo(f"would ask for {images:,} images again; --yes does it")
-            return
-        queue_url = settings.require_queue_url()
-        from retinue_aws import AwsClient
-
-        from retinue_cli.replay.sender import Sender
-
-        sent = 0
-        with (
-            Sender(AwsClient(_sqs()), queue_url, per_second=per_second) as sender,
-            progress("images", images) as advance,
-        ):
-            for number in sender.send(_body(image) for image in find()):
-                sent += number
-                advance(number)
-    click.echo(f"asked for {sent:,} images again; the workers of {queue_url} will look at them")
+            causes = failure_causes(url, wanted)
+            report["causes"] = [asdict(cause) for cause in causes]
+            for cause in causes:
+                say(f"{cause.images:>10,}  {cause.detector}  {cause.error_code}")
+            find = partial(failed_images, url, wanted)
+        report["images"] = sum(1 for _ in find())
+        if not report["images"]:
+            say("nothing to replay")
+        elif is_unconfigured(settings):
+            report |= _replay_here(settings, find, yes=yes, say=say)
+        elif not yes:
+            say(f"would ask for {count(report['images'], 'image')} again; --yes does it")
+        else:
+            report["asked_again"] = _send(settings, find(), report["images"], per_second, say)
+    return report
 
 
-def _replay_dead_letters(settings: Settings, *, yes: bool) -> None:
+def _send(
+    settings: Settings,
+    images: Iterator[ReplayImage],
+    about: int,
+    per_second: float | None,
+    say: Say,
+) -> int:
+    """Send messages for images, and return how many were sent."""
+    from retinue_aws import AwsClient
+
+    from retinue_cli.replay.message import replay_body
+    from retinue_cli.replay.sender import Sender
+
+    queue_url = settings.require_queue_url()
+    sent = 0
+    with (
+        Sender(AwsClient(_sqs()), queue_url, per_second=per_second) as sender,
+        progress("images", about) as advance,
+    ):
+        for number in sender.send(replay_body(image) for image in images):
+            sent += number
+            advance(number)
+    say(f"asked for {count(sent, 'image')} again; the workers of {queue_url} will look at them")
+    return sent
+
+
+def _replay_here(
+    settings: Settings, find: Callable[[], Iterator[ReplayImage]], *, yes: bool, say: Say
+) -> dict[str, Any]:
+    """Look at images again on this machine, and return what became of them."""
+    from rich.console import Console
+
+    from retinue_cli.local.state import State
+    from retinue_cli.replay.on_laptop import find_originals, retry
+
+    state, detectors = State.find(), wanted_detectors(None)
+    images = list(find())
+    unknown = {name for image in images for name in image.detectors} - set(detectors)
+    if unknown:
+        say(f"left out: runs of {', '.join(sorted(unknown))}; RETINUE_DETECTORS doesn't name them")
+    originals = find_originals(
+        state, [image for image in images if not unknown.issuperset(image.detectors)]
+    )
+    if originals.gone:
+        say(
+            f"left out: {count(len(originals.gone), 'image')} whose file was moved, changed or "
+            f"deleted, such as {originals.gone[0]}"
+        )
+    report: dict[str, Any] = {"left_out": originals.gone}
+    if not originals.found:
+        return report
+    about = count(len(originals.found), "image")
+    if not yes:
+        say(f"would look at {about} again; --yes does it")
+        return report
+    asked = {image.image_id for image, _ in originals.found}
+    used = {name for image, _ in originals.found for name in image.detectors}
+    retry(
+        state,
+        originals,
+        {name: options for name, options in detectors.items() if name in used},
+        Console(highlight=False, stderr=True),
+        plugins_dir=settings.plugins_dir,
+    )
+    failed = len(asked & {image.image_id for image in find()})
+    say(f"looked at {about} again: {len(asked) - failed:,} succeeded, {failed:,} failed")
+    return report | {"asked_again": len(asked), "succeeded": len(asked) - failed, "failed": failed}
+
+
+def _replay_dead_letters(settings: Settings, *, yes: bool, say: Say) -> dict[str, Any]:
+    if is_unconfigured(settings):
+        say("no dead letters: the queue of `retinue run` ends with the run")
+        return {"dead_letters": 0}
     from retinue_cli.replay.dead_letters import DeadLetters, Moved
 
     dead = DeadLetters(_sqs(), settings.require_queue_url())
     waiting = dead.count()
     if not yes:
-        click.echo(f"would move about {waiting:,} messages back from {dead.url}; --yes does it")
-        return
+        about = count(waiting, "message")
+        say(f"would move about {about} back from {dead.url}; --yes does it")
+        return {"dead_letters": waiting}
     moved = Moved()
     with progress("dead letters", waiting) as advance:
         for number in dead.move_back(moved):
             advance(number)
-    click.echo(f"moved {moved.messages:,} messages back")
+    say(f"moved {count(moved.messages, 'message')} back")
     for reason, number in moved.left.most_common():
-        click.echo(f"{number:,} stay, since no worker could understand them: {reason}")
+        say(f"{number:,} stay, since no worker could understand them: {reason}")
+    return {"dead_letters": waiting, "moved": moved.messages, "left": dict(moved.left)}
 
 
 def _keys(settings: Settings) -> list[tuple[str, str, str]]:
     """Name, version and fingerprint of the detectors as they are set; none of them is started."""
     from retinue_sdk.plugins.manager import Plugins
 
-    if not settings.detectors:
+    chosen = wanted_detectors(None) if is_unconfigured(settings) else settings.detectors
+    if not chosen:
         raise ConfigurationError("RETINUE_DETECTORS is not set: name the detectors of the pool")
-    detectors = Plugins(folder=settings.plugins_dir).make(settings.detectors)
+    detectors = Plugins(folder=settings.plugins_dir).make(chosen)
     return [(each.name, each.version, each.fingerprint()) for each in detectors]
-
-
-def _body(image: ReplayImage) -> str:
-    from retinue_cli.replay.message import Request
-
-    version_id = image.version if image.versioned else None
-    reference = ImageReference(
-        image.bucket, image.key, version_id, image.etag if image.versioned else image.version
-    )
-    # The newest failed run tells one request from the next: asked twice before anything happened,
-    # it is one request; once that has failed too, there is a newer run.
-    return Request(
-        reference,
-        image.uploaded_at,
-        image.size_bytes,
-        image.sequencer,
-        str(image.last_run_id),
-        image.detectors,
-    ).body()
 
 
 def _sqs() -> "SQSClient":

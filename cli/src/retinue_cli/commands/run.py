@@ -8,12 +8,9 @@ from retinue_sdk import ConfigurationError
 from retinue_workers.settings.detectors import Detectors
 from retinue_workers.settings.settings import Settings
 
-from retinue_cli.options.detectors import detectors_option
+from retinue_cli.options.detectors import detectors_option, wanted_detectors
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.plugins_dir import given, plugins_dir_option
-
-DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
-"""What looks at the photographs unless the user says otherwise: both run on this machine."""
 
 
 @click.command(short_help="Detect what is in photographs, on this machine.")
@@ -60,7 +57,7 @@ def run(
         raise ConfigurationError(
             f"`retinue run` needs the extra `local`: install retinue-cli[local] ({error})"
         ) from error
-    wanted = _wanted(detectors)
+    wanted = wanted_detectors(detectors)
     # Routes and the like are about these, which need not be those of RETINUE_DETECTORS.
     settings = Settings.load(detectors=wanted, **given(plugins_dir=plugins_dir))
     write = write_json if as_json else write_csv if as_csv else None
@@ -79,12 +76,3 @@ def run(
         click.echo("\nstopped; nothing is left running, and what is in the history stays", err=True)
         code = 130  # as shells report a program that Ctrl-C ended
     sys.exit(code)
-
-
-def _wanted(chosen: Detectors | None) -> Detectors:
-    """Detectors with their options: those named, or those of the settings, or the default."""
-    about_detectors = ("routes", "isolation", "hosted_models", "monthly_budgets_usd")
-    configured = Settings.load(**{name: {} for name in about_detectors}).detectors
-    if chosen is None:
-        return configured or {name: {} for name in DEFAULT_DETECTORS}
-    return {name: {**configured.get(name, {}), **options} for name, options in chosen.items()}

@@ -62,7 +62,5 @@ def top(*, every_seconds: float, once: bool) -> None:
                 while True:
                     time.sleep(every_seconds)
                     live.update(look(), refresh=True)
-        except KeyboardInterrupt:
-            return
         finally:
             reader.close()

@@ -19,6 +19,18 @@ LONG_SECONDS = 600.0
 """Longest statement of an owner's command: a person may be in a million detections."""
 
 
+def is_unconfigured(settings: Settings) -> bool:
+    """Return whether neither a queue nor a database is set.
+
+    Commands then use the history under .retinue, and its files in place of a bucket.
+    """
+    return (
+        settings.queue_url is None
+        and settings.database_url is None
+        and settings.query_database_url is None
+    )
+
+
 @contextmanager
 def owner_url(settings: Settings) -> Iterator[str]:
     """The URL of the database's owner; the embedded server runs while it is in use.
@@ -115,7 +127,7 @@ def _embedded(user: str) -> Iterator[str]:
     state = State.find()
     if not (state.postgres / "data").exists():
         raise ConfigurationError(
-            f"there is no history under {state.directory}: make one with `make run`, or set "
+            f"there is no history under {state.directory}: make one with `retinue run`, or set "
             "RETINUE_DATABASE_URL"
         )
     with EmbeddedPostgres(state) as postgres:

@@ -7,6 +7,10 @@ from typing import Any, TypeVar
 
 import click
 from retinue_workers.settings.detectors import EXAMPLE, Detectors, parse_detectors
+from retinue_workers.settings.settings import Settings
+
+DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
+"""What looks at photographs unless the user says otherwise: both run on this machine."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -59,6 +63,15 @@ def detector_argument(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*given, detector=name, options={**written, **options}, **others)
 
     return with_one
+
+
+def wanted_detectors(chosen: Detectors | None) -> Detectors:
+    """Return detectors with their options: the chosen, or those of the settings, or the default."""
+    about_detectors = ("routes", "isolation", "hosted_models", "monthly_budgets_usd")
+    configured = Settings.load(**{name: {} for name in about_detectors}).detectors
+    if chosen is None:
+        return configured or {name: {} for name in DEFAULT_DETECTORS}
+    return {name: {**configured.get(name, {}), **options} for name, options in chosen.items()}
 
 
 def _parse(ctx: click.Context, param: click.Parameter, value: str) -> dict[str, Any]:

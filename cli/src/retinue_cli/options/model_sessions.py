@@ -1,21 +1,26 @@
 """The leases and sessions of hosted models, for the commands that start, stop and promote them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from retinue_history import ConnectionPool, ModelSessions
 from retinue_workers.recording.db_auth import password_source
 from retinue_workers.settings.settings import Settings
 
+from retinue_cli.options.database import owner_url
+
 
 @contextmanager
 def open_model_sessions(settings: Settings) -> Iterator[ModelSessions]:
-    """Open the leases and sessions in the history that the settings name."""
-    url = settings.require_database_url()
-    pool = ConnectionPool(
-        url, application_name="retinue models", password=password_source(settings, url)
-    )
-    try:
+    """Open the leases and sessions in the history that the settings name, or this machine's."""
+    with ExitStack() as stack:
+        password = None
+        if settings.database_url is not None:
+            # The pool signs in anew for each connection: a token lasts for 15 minutes.
+            url = settings.require_database_url()
+            password = password_source(settings, url)
+        else:
+            url = stack.enter_context(owner_url(settings))
+        pool = ConnectionPool(url, application_name="retinue models", password=password)
+        stack.callback(pool.close)
         yield ModelSessions(pool)
-    finally:
-        pool.close()

@@ -1,4 +1,4 @@
-"""Which AWS region a command means."""
+"""Which AWS region a command about faces means."""
 
 import os
 
@@ -19,5 +19,8 @@ def region_of(given: str | None) -> str:
     except BotoCoreError as error:
         raise ConfigurationError(f"the AWS configuration cannot be used: {error}") from error
     if not region:
-        raise ConfigurationError("no AWS region is known: give --region, or set AWS_REGION")
+        raise ConfigurationError(
+            "no AWS region is known: face collections are kept by Amazon Rekognition, in a region. "
+            "Give --region, or set AWS_REGION"
+        )
     return str(region)

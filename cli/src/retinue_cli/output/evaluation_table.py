@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from retinue_cli.output.table import output_console
+from retinue_cli.output.words import count
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from retinue_cli.data.evaluation.score import Evaluation, LabelScore
 
 MATRIX_LABELS = 8
-"""Most labels whose confusion is shown as a matrix; of more, the most frequent mistakes."""
+"""Most labels whose confusion is shown as a matrix, if it fits; else the most frequent mistakes."""
 
 SHOWN_LABELS = 40
 """Most labels in the table, those with the most truths; --json has all."""
@@ -74,10 +77,8 @@ def _score(one: "LabelScore") -> dict[str, Any]:
 
 def print_table(title: str, result: "Evaluation", collected: "Collected", truth: "Truth") -> None:
     """Labels, confusion, and what was left out."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    click.echo(f"{title}: {_count(result.images, 'image')} by {result.task}")
+    console = output_console()
+    click.echo(f"{title}: {count(result.images, 'image')} by {result.task}")
     for line in _apart(collected, truth):
         click.echo(line)
     console.print(_table(result))
@@ -86,8 +87,13 @@ def print_table(title: str, result: "Evaluation", collected: "Collected", truth:
         + (f" that overlap by {result.iou:g}" if result.task == "detection" else "")
         + "; AP counts all, by pycocotools"
     )
-    if len(result.confusion.labels) <= MATRIX_LABELS:
-        console.print(_matrix(result))
+    matrix = _matrix(result)
+    unlimited = console.options.update(max_width=10_000)
+    if (
+        len(result.confusion.labels) <= MATRIX_LABELS
+        and console.measure(matrix, options=unlimited).maximum <= console.width
+    ):
+        console.print(matrix)
         return
     mistakes = result.confusion.mistakes()
     for there, found, number in mistakes[:SHOWN_MISTAKES]:
@@ -101,24 +107,24 @@ def _apart(collected: "Collected", truth: "Truth") -> list[str]:
     lines = []
     if collected.not_seen:
         lines.append(
-            f"not compared: {_count(collected.not_seen, 'image')} of the ground truth without a "
+            f"not compared: {count(collected.not_seen, 'image')} of the ground truth without a "
             "successful run of the detector"
         )
     if truth.unknown:
         lines.append(
-            f"not compared: {_count(truth.unknown, 'image')} of the ground truth that the history "
+            f"not compared: {count(truth.unknown, 'image')} of the ground truth that the history "
             "does not know"
         )
     for what, number in collected.left_out.items():
         noun, _, rest = what.partition(" ")
-        lines.append(f"not compared: {_count(number, noun)} {rest}")
+        lines.append(f"not compared: {count(number, noun)} {rest}")
     if collected.foreign:
         names = ", ".join(
             f"{label} ({number:,})" for label, number in collected.foreign.most_common(5)
         )
         more = ", …" if len(collected.foreign) > 5 else ""
         lines.append(
-            f"not compared: {_count(collected.foreign.total(), 'detection')} with labels that the "
+            f"not compared: {count(collected.foreign.total(), 'detection')} with labels that the "
             f"ground truth does not know: {names}{more}; --map says what they mean"
         )
     return lines
@@ -129,7 +135,7 @@ def _table(result: "Evaluation") -> "Table":
     from rich.table import Table
 
     table = Table(  # narrow, for 80 columns
-        box=box.SIMPLE_HEAD, show_footer=True, collapse_padding=True, pad_edge=False
+        box=box.SIMPLE_HEAD, show_footer=True, padding=0, pad_edge=False, show_edge=False
     )
     total, boxes = result.total, result.task == "detection"
     table.add_column("label", footer="all", overflow="fold")
@@ -144,7 +150,7 @@ def _table(result: "Evaluation") -> "Table":
         ("best F1", ""),
         ("at", ""),
     ):  # fmt: skip
-        table.add_column(name, footer=value, justify="right")
+        table.add_column(name, footer=value, justify="right", no_wrap=True)
     shown = sorted(
         (one for one in result.labels if one.ground_truths or one.predictions),
         key=lambda one: (-one.ground_truths, one.label),
@@ -173,7 +179,7 @@ def _matrix(result: "Evaluation") -> "Table":
     table.add_column("there")
     names = [*confusion.labels, "nothing"]
     for name in names:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
     for name, row in zip(names, confusion.matrix(), strict=True):
         table.add_row(name, *(f"{number:,}" if number else "·" for number in row))
     return table
@@ -181,7 +187,3 @@ def _matrix(result: "Evaluation") -> "Table":
 
 def _ratio(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

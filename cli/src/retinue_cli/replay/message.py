@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote_plus
 
+from retinue_history.analysis.failures import ReplayImage
 from retinue_sdk import ImageReference
 
 
@@ -68,6 +69,24 @@ class Request:
         if asked:
             record["retinue"] = asked
         return json.dumps({"Records": [record]}, separators=(",", ":"))
+
+
+def replay_body(image: ReplayImage) -> str:
+    """Return the message that asks for an image of the history again."""
+    version_id = image.version if image.versioned else None
+    reference = ImageReference(
+        image.bucket, image.key, version_id, image.etag if image.versioned else image.version
+    )
+    # The newest failed run tells one request from the next: asked twice before anything happened,
+    # it is one request; once that has failed too, there is a newer run.
+    return Request(
+        reference,
+        image.uploaded_at,
+        image.size_bytes,
+        image.sequencer,
+        str(image.last_run_id),
+        image.detectors,
+    ).body()
 
 
 def _text(time: datetime) -> str:

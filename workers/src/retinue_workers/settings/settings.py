@@ -301,7 +301,8 @@ class Settings(DescribedModel):
         """
         if self.queue_url is None:
             raise ConfigurationError(
-                f"{PREFIX}QUEUE_URL is not set: give the URL of the SQS queue to consume"
+                f"{PREFIX}QUEUE_URL is not set: give the URL of the SQS queue to consume. "
+                "Without AWS, `retinue run` has a queue and a worker of its own"
             )
         return self.queue_url
 

@@ -1,0 +1,72 @@
+"""The commands about failures, on a laptop where nothing is configured."""
+
+import json
+
+from acceptance.command_line import CommandLine
+from PIL import Image
+
+PLUGIN = '''
+"""Fails while a file says so."""
+from pathlib import Path
+from retinue_sdk import *
+
+class Moody(Detector):
+    """Fails while the file `broken` exists."""
+    name = "moody"
+    version = "1"
+    capabilities = Capabilities(Input.PIXELS)
+
+    def detect(self, images):
+        if Path("broken").exists():
+            return [InvalidImageError("not today", code="corrupt_image") for _ in images]
+        return [Findings() for _ in images]
+'''
+
+
+def test_failed_images_are_looked_at_again_on_a_laptop(retinue: CommandLine) -> None:
+    folder = retinue.folder
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "moody.py").write_text(PLUGIN)
+    (folder / "photos").mkdir()
+    for name in ("gone", "kept"):
+        Image.new("RGB", (40, 30), "red").save(folder / "photos" / f"{name}.png")
+    (folder / "broken").touch()
+    retinue("run", "photos", "--detectors", "moody", "--plugins-dir", "plugins")
+    (folder / "photos" / "gone.png").unlink()
+    (folder / "broken").unlink()
+
+    said = retinue("failures").stdout
+    assert "corrupt_image" in said
+    assert "no dead letters" in said
+    assert "no dead letters" in retinue("replay", "--dead-letters").stdout
+    assert "left out: runs of moody" in retinue("replay", "--yes").stdout
+
+    settings = {"RETINUE_DETECTORS": "moody", "RETINUE_PLUGINS_DIR": "plugins"}
+    planned = retinue("replay", **settings).stdout
+    assert "whose file was moved, changed or deleted, such as photos/gone.png" in planned
+    assert "would look at 1 image again" in planned
+    done = json.loads(retinue("replay", "--yes", "--json", **settings).stdout)
+    assert (done["asked_again"], done["succeeded"], done["failed"]) == (1, 1, 0)
+    keys = [row["key"] for row in retinue.query("select key from failed_runs")]
+    assert keys == ["photos/gone.png"]
+    assert retinue.processes() == []
+
+
+def test_the_other_commands_read_the_laptops_history_or_say_what_they_are_for(
+    retinue: CommandLine,
+) -> None:
+    (retinue.folder / "photos").mkdir()
+    Image.new("RGB", (40, 30), "red").save(retinue.folder / "photos" / "a.png")
+    retinue("run", "photos", "--detectors", "echo")
+    assert "echo" in retinue("top", "--once").stdout
+    assert "no model is known" in retinue("models", "status").stdout
+    for arguments, purpose in (
+        (["worker"], "`retinue run` has a queue and a worker of its own"),
+        (["backfill", "s3://photos"], "`retinue run` has a queue and a worker of its own"),
+        (["faces", "list"], "face collections are kept by Amazon Rekognition"),
+    ):
+        done = retinue(*arguments, check=False)
+        assert done.returncode == 2
+        [line] = done.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert purpose in line
