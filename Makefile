@@ -74,7 +74,7 @@ lock: .venv/for-development ## choose versions anew and install them
 	$(BIN)/uv lock --upgrade
 	$(BIN)/uv lock --upgrade --project tests/benchmarks/peers
 	$(BIN)/uv export --frozen --only-group build --no-header --quiet --output-file infra/image/build.txt
-	$(SYNC)
+	$(SYNC) --all-extras
 
 test-image: .venv/for-development ## build the container image, and drain a queue in it (as root)
 	$(BIN)/pytest tests/image -rs -s
@@ -125,16 +125,16 @@ clean: ## remove the environment, the site, the wheels and the laptop's history
 # The environment: made once, and again when a pyproject.toml or the lock changes. What you install
 # into it yourself, such as a plugin of your own, stays. Tests and checks need more than a run does.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml plugins/*/pyproject.toml infra/deploy/pyproject.toml)
-SYNC := $(BIN)/uv sync --frozen --all-extras --inexact --compile-bytecode --quiet
+SYNC := $(BIN)/uv sync --frozen --inexact --compile-bytecode --quiet
 
 .venv/for-use: $(PROJECTS)
 	@test -x $(BIN)/python || { echo "creating .venv"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
 	@echo "installing packages into .venv"
-	@$(SYNC) --no-dev
+	@$(SYNC) --no-dev --extra local
 	@touch $@
 
 .venv/for-development: .venv/for-use
 	@echo "installing what tests and checks need"
-	@$(SYNC)
+	@$(SYNC) --all-extras
 	@touch $@
