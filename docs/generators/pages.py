@@ -17,6 +17,12 @@ ROOT = Path(__file__).parents[2]
 
 BROUGHT = {
     "README.md": "start.md",
+    "CHANGELOG.md": "project/changelog.md",
+    "CODE_OF_CONDUCT.md": "project/code-of-conduct.md",
+    "CONTRIBUTING.md": "project/contributing.md",
+    "ROADMAP.md": "project/roadmap.md",
+    "SECURITY.md": "project/security.md",
+    "THIRD_PARTY_NOTICES.md": "project/third-party-notices.md",
     "infra/README.md": "infrastructure.md",
     "plugins/eventbridge/README.md": "plugins/eventbridge.md",
     "plugins/onnx/README.md": "plugins/onnx.md",
