@@ -20,8 +20,11 @@ TAG_OPTION = $(if $(IMAGE_TAG),--image-tag '$(IMAGE_TAG)')
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
+# What a person names goes through the environment: the shell must not read it, whatever it holds.
+run: export RUN_IMAGES = $(value IMAGES)
+run: export RUN_DETECTORS = $(value DETECTORS)
 run: .venv/for-use ## detect what is in photographs: IMAGES=folder, DETECTORS=name,name
-	@$(BIN)/retinue run $(if $(DETECTORS),--detectors '$(DETECTORS)') -- $(if $(IMAGES),'$(IMAGES)')
+	@$(BIN)/retinue run $(if $(value DETECTORS),--detectors "$$RUN_DETECTORS") -- $(if $(value IMAGES),"$$RUN_IMAGES")
 
 test: .venv/for-development ## run the tests
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadscope -m 'not alone and not long and not wheels and not image'
@@ -125,16 +128,16 @@ clean: ## remove the environment, the site, the wheels and the laptop's history
 # The environment: made once, and again when a pyproject.toml or the lock changes. What you install
 # into it yourself, such as a plugin of your own, stays. Tests and checks need more than a run does.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml plugins/*/pyproject.toml infra/deploy/pyproject.toml)
-SYNC := $(BIN)/uv sync --frozen --inexact --compile-bytecode --quiet
+SYNC := $(BIN)/uv sync --frozen --inexact --compile-bytecode
+# Downloads with their sizes are shown, and the list of all packages is left out.
+SHOW = { $(1) 2>&1 && touch $@; } | grep -v '^ [-+~] '; test -e $@
 
 .venv/for-use: $(PROJECTS)
 	@test -x $(BIN)/python || { echo "creating .venv"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
-	@echo "installing packages into .venv"
-	@$(SYNC) --no-dev --extra local
-	@touch $@
+	@echo "installing packages into .venv: 110 MB to download at most, 410 MB on disk; about a minute the first time"
+	@rm -f $@; $(call SHOW,$(SYNC) --extra local --no-dev)
 
 .venv/for-development: .venv/for-use
-	@echo "installing what tests and checks need"
-	@$(SYNC) --all-extras
-	@touch $@
+	@echo "installing what tests and checks need into .venv: 1 GB more on disk"
+	@rm -f $@; $(call SHOW,$(SYNC) --all-extras)

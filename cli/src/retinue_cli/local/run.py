@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy import Engine, text
 
+from retinue_cli.local.emulator_environment import EmulatorEnvironment
 from retinue_cli.local.endpoint import REGION, AwsEndpoint
 from retinue_cli.local.findings import forget_runs, outcomes
 from retinue_cli.local.folders import Folders
@@ -37,6 +38,7 @@ from retinue_cli.local.progress import DetectorKey, Done, Progress
 from retinue_cli.local.report import (
     PhotographResult,
     UnreadFile,
+    print_disk,
     print_failures,
     print_findings,
     print_next,
@@ -94,6 +96,7 @@ def run(
     made = Plugins(folder=plugins_dir).make(detectors)
     keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
     state = State.find()
+    is_first = not state.directory.exists()
     folders = Folders(state.folders)
     code = PluginCode(state.plugin_code)
     if again:
@@ -137,6 +140,13 @@ def run(
         _warn(console, [_stale(detector) for detector in changed])
     print_failures(console, results, unread, state.logs / "worker.log", everything=everything)
     print_next(console, pictures)
+    if is_first:
+        emulator = EmulatorEnvironment().directory
+        print_disk(
+            console,
+            {"history, pictures, logs": state.directory}
+            | ({"the emulator of AWS": emulator} if emulator.exists() else {}),
+        )
     if not complete:
         console.print(
             f"\n[red]Some images have no outcome.[/] The reason is in {state.logs / 'worker.log'}"

@@ -14,6 +14,7 @@ from retinue_cli.local.emulator import Emulator
 from retinue_cli.local.endpoint import AwsEndpoint, named_endpoint
 from retinue_cli.local.local_service import LocalServiceProcess, needed
 from retinue_cli.local.postgres import EmbeddedPostgres
+from retinue_cli.local.postgres_install import ROOTS_SUBSTITUTE, lacks_user
 from retinue_cli.local.processes import Processes
 from retinue_cli.local.resources import Wiring, wire
 from retinue_cli.local.state import State
@@ -58,10 +59,14 @@ def local_stack(state: State, console: Console) -> Iterator[LocalStack]:
         processes = Processes(state)
         for name in processes.end_leftovers():
             console.print(f"[dim]ended {name}, left over from a run that was killed[/]")
+        if lacks_user():
+            console.print(
+                f"creating the system user {ROOTS_SUBSTITUTE}: PostgreSQL refuses to run as root"
+            )
         with console.status("starting PostgreSQL"):
             postgres = stack.enter_context(EmbeddedPostgres(state))
             upgrade(postgres.url())
-        with console.status("starting S3, SNS and SQS (the first run installs them)"):
+        with console.status("starting S3, SNS and SQS (the first run installs them: 55 MB)"):
             endpoint = _endpoint(stack, state, processes)
             wiring = wire(endpoint, BUCKET)
         yield LocalStack(state, processes, postgres.url(), endpoint, wiring)

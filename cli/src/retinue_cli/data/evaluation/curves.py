@@ -27,7 +27,7 @@ def draw_curves(evaluation: Evaluation, title: str, path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ConfigurationError(
-            "--curves needs matplotlib: pip install 'retinue-cli[evaluate]'"
+            "--curves needs the package matplotlib: `pip install matplotlib`"
         ) from error
     import numpy as np
 

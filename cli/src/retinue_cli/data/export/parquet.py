@@ -35,7 +35,7 @@ def write_parquet(
         from pyarrow import parquet
     except ImportError as error:
         raise ConfigurationError(
-            f"Parquet needs the extra `parquet`: install retinue-cli[parquet] ({error})"
+            f"Parquet needs the package pyarrow: `pip install pyarrow` ({error})"
         ) from error
     schema = _schema(pa)
     # Postgres writes CSV and Arrow reads it, both in C: many times faster than rows in Python.
