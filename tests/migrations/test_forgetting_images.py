@@ -263,7 +263,7 @@ def test_forgetting_goes_on_after_a_crash(
 
     with monkeypatch.context() as broken:
         broken.setattr(ImageErasures, step, crash)
-        forget("--prefix", "s3://photos/ann/", "--yes", code=1)
+        forget("--prefix", "s3://photos/ann/", "--yes", code=130)
     if step != "close":
         assert "not finished" in forget("--prefix", "s3://photos/ann/", "--allow-again", code=1)
     assert "goes on with it" in forget("--prefix", "s3://photos/ann/", "--yes")
