@@ -42,6 +42,13 @@ def test_a_box_is_drawn_where_it_is_and_nowhere_else(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.parent.iterdir()) == ["out.jpg"]
 
 
+def test_a_label_of_the_whole_image_is_a_word_in_the_corner(tmp_path: Path) -> None:
+    source = picture(tmp_path / "in.png", (400, 300))
+    draw(source, [LabelledBox.of_image("cat", 0.9, "label")], tmp_path / "out.jpg")
+    assert len(colours(tmp_path / "out.jpg", (0, 0, 100, 30))) > 1
+    assert len(colours(tmp_path / "out.jpg", (0, 40, 400, 300))) == 1  # no frame
+
+
 def test_the_picture_is_upright_and_of_bounded_size(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by a quarter

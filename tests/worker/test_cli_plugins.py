@@ -182,6 +182,56 @@ def test_try_tells_what_could_not_be_looked_at(invoke: Invoke, tmp_path: Path) -
     assert "Left" in said.output
 
 
+def test_try_takes_a_folder_and_prints_attributes_and_versions(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    photograph(tmp_path / "sub/one.png")
+    photograph(tmp_path / "two.png")
+    (tmp_path / "reader.py").write_text(READER.format(body=(
+        "return [Findings((Detection('text', 'sign', 0.5, attributes={'text': 'EXIT'}),))]"
+    )))  # fmt: skip
+    said = invoke("detect", "reader", tmp_path, "--plugins-dir", tmp_path)
+    assert said.exit_code == 0, said.output
+    assert "reader version 7, model net-3" in said.output
+    assert said.output.count('{"text": "EXIT"}') == 2
+    assert (tmp_path / ".retinue/detect/sub/one.png.jpg").exists()
+    assert "passed over: 2 other files" in said.output
+
+
+def test_try_shows_what_a_plugin_raises_from_its_own_frames_on(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    good = photograph(tmp_path / "good.png")
+    (tmp_path / "reader.py").write_text(READER.format(body="return 1 / 0"))
+    said = invoke("detect", "reader", good, "--plugins-dir", tmp_path)
+    assert said.exit_code == 1
+    lines = [line for line in said.output.splitlines() if line.startswith("  File")]
+    assert len(lines) == 1
+    assert "reader.py" in lines[0]
+    assert said.output.rstrip().endswith("ZeroDivisionError: division by zero")
+
+
+READER = """
+from retinue_sdk import Capabilities, Detection, Detector, Findings, Input, hookimpl
+
+
+class Reader(Detector):
+    name = "reader"
+    version = "7"
+    capabilities = Capabilities(Input.BYTES)
+    model_version = "net-3"
+
+    def detect(self, images):
+        {body}
+
+
+@hookimpl
+def retinue_register_detectors(register):
+    register(Reader)
+"""
+
+
 def test_check_writes_a_report(invoke: Invoke, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     said = invoke("plugins", "check", "left-half", "--memory-images", 20, "--json", report)

@@ -1,11 +1,13 @@
 """``retinue detect``."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 from retinue_sdk import (
+    ConfigurationError,
     DetectorError,
     DetectorSession,
     Findings,
@@ -16,15 +18,14 @@ from retinue_sdk import (
 
 from retinue_cli.options.detectors import detector_argument
 from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
+from retinue_cli.output.attributes import printable
+from retinue_cli.output.plugin_error import plugin_traceback
 
 
 @click.command(short_help="Try one detector on photographs; record nothing.")
 @detector_argument
 @click.argument(
-    "photographs",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "photographs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True)
 )
 @click.option(
     "--pictures",
@@ -44,20 +45,48 @@ def detect(
 ) -> None:
     """Show PHOTOGRAPHS to one DETECTOR, print what it finds, and save pictures with boxes.
 
-    Nothing is recorded. The exit code is 1 if some photograph could not be looked at.
+    Of a folder, all photographs are shown, those of its folders among them. Nothing is recorded.
+    The exit code is 1 if some photograph could not be looked at.
     """
     [made] = installed_plugins(plugins_dir).make({detector: options})
+    files = [file for path in photographs for file in _files(path)]
     try:
         with DetectorSession(made) as session:
-            failures = sum(not _show(session, path, pictures) for path in photographs)
+            model = f", model {made.model_version}" if made.model_version else ""
+            click.echo(
+                click.style(f"{made.name} version {made.version}{printable(model)}", dim=True)
+            )
+            failures = sum(
+                not _show(session, name, path, pictures / f"{name}.jpg") for name, path in files
+            )
     except RetinueError as error:
         raise click.ClickException(f"detector {detector}: {error}") from error
+    except Exception as error:  # whatever a plugin raises
+        raise click.ClickException(f"detector {detector}:\n{plugin_traceback(error)}") from error
     sys.exit(1 if failures else 0)
 
 
-def _show(session: DetectorSession, path: Path, pictures: Path) -> bool:
+def _files(path: Path) -> list[tuple[str, Path]]:
+    """The photographs that a person names, each with a name."""
+    if not path.is_dir():
+        return [(path.name, path)]
+    try:
+        from retinue_cli.local.photographs import folder_photographs, passed_over, shown
+    except ImportError as error:  # a slim installation
+        raise ConfigurationError(
+            f"a folder needs the extra `local`: install retinue-cli[local], or name files ({error})"
+        ) from error
+    found = folder_photographs(path)
+    if found.others:
+        click.echo(passed_over(found.others), err=True)
+    for file in found.skipped:
+        click.echo(f"not read: {shown(file.path)}: {file.reason}", err=True)
+    return [(photograph.key, photograph.path) for photograph in found.photographs]
+
+
+def _show(session: DetectorSession, name: str, path: Path, picture: Path) -> bool:
     """Print what the detector finds in a photograph, and return whether it could look at it."""
-    click.echo(click.style(path.name, bold=True))
+    click.echo(click.style(printable(name), bold=True))
     image = Image.from_file(path)
     try:
         [result] = session.detect([image])
@@ -70,23 +99,28 @@ def _show(session: DetectorSession, path: Path, pictures: Path) -> bool:
     if not result.detections:
         click.echo("  nothing found")
     for found in result.detections:
-        click.echo(f"  {found.confidence:6.1%}  {found.label}  ({found.kind})")
+        click.echo(f"  {found.confidence:6.1%}  {printable(found.label)}  ({found.kind})")
         if found.box is not None:
             edges = ("left", "top", "width", "height")
             where = ", ".join(f"{edge} {getattr(found.box, edge):.3f}" for edge in edges)
             click.echo(f"          {where}")
-    if any(found.box is not None for found in result.detections):
-        click.echo(f"  picture: {_draw(path, result, pictures)}")
+        if found.attributes:
+            click.echo(f"          {printable(json.dumps(found.attributes, ensure_ascii=False))}")
+    if result.detections:
+        _draw(path, result, picture)
+        click.echo(f"  picture: {printable(str(picture))}")
     return True
 
 
-def _draw(path: Path, findings: Findings, pictures: Path) -> Path:
+def _draw(path: Path, findings: Findings, picture: Path) -> None:
     """Save the photograph with its boxes."""
     # Here, because only a picture with boxes needs Pillow's fonts.
     from retinue_cli.output.draw import LabelledBox, draw
 
     boxes = [
-        LabelledBox(
+        LabelledBox.of_image(found.label, found.confidence, found.kind)
+        if found.box is None
+        else LabelledBox(
             label=found.label,
             confidence=found.confidence,
             left=found.box.left,
@@ -96,8 +130,5 @@ def _draw(path: Path, findings: Findings, pictures: Path) -> Path:
             kind=found.kind,
         )
         for found in findings.detections
-        if found.box is not None
     ]
-    destination = pictures / f"{path.name}.jpg"
-    draw(path, boxes, destination)
-    return destination
+    draw(path, boxes, picture)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from pydantic import JsonValue
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +19,7 @@ from rich.text import Text
 from retinue_cli.local.findings import Finding, Outcome
 from retinue_cli.local.photographs import Photograph
 from retinue_cli.local.progress import Done
+from retinue_cli.output.attributes import brief, printable
 
 MAX_IMAGES = 20
 """Most images whose findings are listed one by one, unless all are wanted."""
@@ -123,7 +123,7 @@ def _print_images(
         table.add_column("attributes", overflow="fold")
     previous = None
     for image, detector, label, confidence, attributes in shown:
-        name = Text(_printable(image) if image != previous else "")
+        name = Text(printable(image) if image != previous else "")
         extra = [Text(attributes)] if has_attributes else []
         table.add_row(name, detector, label, confidence, *extra)
         previous = image
@@ -158,7 +158,7 @@ def _print_counts(console: Console, results: Sequence[PhotographResult]) -> None
         for (of, label), findings in found.items():
             if of == detector:
                 keys = list(dict.fromkeys(key for _, key in sorted(findings)))
-                rows.append((len(keys), len(findings), Text(_printable(label)), keys))
+                rows.append((len(keys), len(findings), Text(printable(label)), keys))
         rows.sort(key=lambda row: (-row[0], -row[1], row[2].plain))
         left_out += len(rows[MAX_ROWS:])
         rows = rows[:MAX_ROWS] + [
@@ -204,7 +204,7 @@ def print_totals(
         console.print(f"{_count(done.new, 'new run')}; {done.known:,} were in the history already.")
     made_by = dict.fromkeys(
         f"{one.detector} version {one.detector_version}"
-        + (f", model {_printable(one.model_version)}" if one.model_version else "")
+        + (f", model {printable(one.model_version)}" if one.model_version else "")
         for one in outcomes
         if one.outcome == "succeeded"
     )
@@ -241,8 +241,8 @@ def print_failures(
         previous = None
         for message, name in lines if everything else lines[:MAX_FILES]:
             if message != previous:
-                console.print(Text(f"  {_printable(message)}"), soft_wrap=True)
-            console.print(Text(f"    {_printable(name)}"), soft_wrap=True)
+                console.print(Text(f"  {printable(message)}"), soft_wrap=True)
+            console.print(Text(f"    {printable(name)}"), soft_wrap=True)
             previous = message
         if len(lines) > MAX_FILES and not everything:
             console.print(f"    … and {len(lines) - MAX_FILES:,} more: --all names them")
@@ -365,31 +365,17 @@ def _lines(outcome: Outcome) -> Iterator[tuple[Text, str, str]]:
     if outcome.outcome == "failed":
         yield Text(f"failed: {outcome.error_code}", style="red"), "", ""
     elif outcome.outcome == "skipped":
-        yield Text(f"skipped: {_printable(outcome.error_message or '')}", style="dim"), "", ""
+        yield Text(f"skipped: {printable(outcome.error_message or '')}", style="dim"), "", ""
     elif not outcome.findings:
         yield Text("nothing found", style="dim"), "", ""
     for finding in outcome.findings:
         confidence = f"{finding.confidence:.2f}"
-        yield Text(_printable(finding.label)), confidence, brief(finding.attributes)
-
-
-def brief(attributes: Mapping[str, JsonValue]) -> str:
-    """Attributes as a person reads them in a line: those that are one value each."""
-    return ", ".join(
-        f"{_printable(name)} {_printable(str(value))}"
-        for name, value in attributes.items()
-        if isinstance(value, str | int | float)
-    )
+        yield Text(printable(finding.label)), confidence, brief(finding.attributes)
 
 
 def _some(names: Sequence[str], most: int) -> str:
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(map(_printable, names[:most])) + more
-
-
-def _printable(text: str) -> str:
-    """``text`` without control characters, which could command the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return ", ".join(map(printable, names[:most])) + more
 
 
 def _shown(path: Path) -> str:

@@ -51,7 +51,7 @@ from retinue_cli.local.state import State
 from retinue_cli.local.upload import Upload, upload
 from retinue_cli.local.watch import watch
 from retinue_cli.local.worker_process import WorkerProcess
-from retinue_cli.output.draw import draw
+from retinue_cli.output.draw import LabelledBox, draw
 
 MAX_LINES = 10
 """Most lines about links that lead to files which are there anyway."""
@@ -266,10 +266,9 @@ def _draw(
     def draw_one(result: PhotographResult) -> str | None:
         interruption.check()
         boxes = [
-            finding.box
+            finding.box or LabelledBox.of_image(finding.label, finding.confidence, finding.kind)
             for outcome in result.outcomes
             for finding in outcome.findings
-            if finding.box is not None
         ]
         try:
             draw(result.photograph.path, boxes, state.picture(result.photograph.key))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 from PIL import Image, ImageDraw, ImageFont
 from retinue_sdk import BoundingBox, ImageLimits
@@ -35,6 +36,7 @@ class LabelledBox:
         width: Width as a ratio of its width.
         height: Height as a ratio of its height.
         kind: The detection's kind; the same label of another kind has another colour.
+        framed: Whether to draw the box. Without, the label is about the whole image.
     """
 
     label: str
@@ -44,6 +46,12 @@ class LabelledBox:
     width: float
     height: float
     kind: str = "label"
+    framed: bool = True
+
+    @classmethod
+    def of_image(cls, label: str, confidence: float, kind: str) -> Self:
+        """Make a label of the whole image."""
+        return cls(label, confidence, 0, 0, 1, 1, kind, framed=False)
 
 
 def draw(image_path: Path, boxes: Sequence[LabelledBox], destination: Path) -> None:
@@ -95,7 +103,8 @@ def paint(data: bytes, boxes: Sequence[LabelledBox], limits: ImageLimits) -> Ima
     placed.sort(key=lambda item: -_size(item[1]))
     style = _Style.of(picture.size)
     for box, area in placed:
-        _draw_box(picture, area, _colour(box), style)
+        if box.framed:
+            _draw_box(picture, area, _colour(box), style)
     _draw_chips(picture, placed, style)
     return picture
 

@@ -1,0 +1,19 @@
+"""Attributes of a detection, for people."""
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+
+def brief(attributes: Mapping[str, JsonValue]) -> str:
+    """Return the attributes that are one value each, in a line without control characters."""
+    return ", ".join(
+        f"{printable(name)} {printable(str(value))}"
+        for name, value in attributes.items()
+        if isinstance(value, str | int | float)
+    )
+
+
+def printable(text: str) -> str:
+    """Return a text without control characters, which could command the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
