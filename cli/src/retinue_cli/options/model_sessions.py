@@ -16,7 +16,7 @@ def open_model_sessions(settings: Settings) -> Iterator[ModelSessions]:
     with ExitStack() as stack:
         password = None
         if settings.database_url is not None:
-            # The pool signs in anew for each connection: a token lasts for 15 minutes.
+            # The pool signs in again for each connection: a token lasts for 15 minutes.
             url = settings.require_database_url()
             password = password_source(settings, url)
         else:
