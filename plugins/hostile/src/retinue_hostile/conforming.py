@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 from retinue_sdk import (
@@ -18,9 +18,11 @@ from retinue_sdk import (
     Input,
     Json,
     Operational,
-    Pixels,
     Result,
 )
+
+if TYPE_CHECKING:  # every worker of a test loads these plugins, and few need NumPy
+    from retinue_sdk import Pixels
 
 
 class ConformingOptions(DetectorOptions):
@@ -80,11 +82,11 @@ class ConformingBase(Detector[ConformingOptionsT], Generic[ConformingOptionsT]):
         """The brightest part."""
         return self.findings(self.see(image))
 
-    def see(self, image: Image) -> Pixels:
+    def see(self, image: Image) -> "Pixels":
         """The image as it is displayed."""
         return image.pixels()
 
-    def findings(self, pixels: Pixels) -> Findings:
+    def findings(self, pixels: "Pixels") -> Findings:
         """One box around everything brighter than the middle between mean and brightest."""
         grey = pixels.mean(axis=2) / 255
         mean, most = float(grey.mean()), float(grey.max())

@@ -5,10 +5,8 @@ import time
 from collections.abc import Sequence
 from decimal import Decimal
 from io import BytesIO
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import numpy as np
-from PIL import Image as Pillow
 from pydantic import Field
 from retinue_sdk import (
     BoundingBox,
@@ -20,12 +18,14 @@ from retinue_sdk import (
     InvalidImageError,
     Json,
     Operational,
-    Pixels,
     Result,
     RetriableError,
 )
 
 from retinue_hostile.conforming import ConformingBase, ConformingOptions
+
+if TYPE_CHECKING:
+    from retinue_sdk import Pixels
 
 
 class ForgetsTwins(ConformingBase[ConformingOptions]):
@@ -46,6 +46,8 @@ class ForeignNumbers(ConformingBase[ConformingOptions]):
 
     def response(self, mean: Any) -> Json:
         """A number that JSON does not know."""
+        import numpy as np
+
         foreign: Any = {"mean": np.float32(mean)}
         return foreign  # type: ignore[no-any-return]  # that is the mistake
 
@@ -67,7 +69,7 @@ class NothingIsWrong(ConformingBase[ConformingOptions]):
 
     name: ClassVar[str] = "failing-empty-is-no-failure"
 
-    def findings(self, pixels: Pixels) -> Findings:
+    def findings(self, pixels: "Pixels") -> Findings:
         """Blame a picture of one shade."""
         if pixels.min() == pixels.max():
             raise InvalidImageError("nothing found", code="nothing_found")
@@ -146,8 +148,11 @@ class Unturned(ConformingBase[ConformingOptions]):
 
     name: ClassVar[str] = "failing-orientation"
 
-    def see(self, image: Image) -> Pixels:
+    def see(self, image: Image) -> "Pixels":
         """The picture as it is stored, where the worker could decode it."""
+        import numpy as np
+        from PIL import Image as Pillow
+
         upright = image.pixels()
         with Pillow.open(BytesIO(image.read())) as stored:
             return upright if stored.mode != "RGB" else np.asarray(stored)
@@ -158,8 +163,10 @@ class ColourOnly(ConformingBase[ConformingOptions]):
 
     name: ClassVar[str] = "failing-odd-formats"
 
-    def findings(self, pixels: Pixels) -> Findings:
+    def findings(self, pixels: "Pixels") -> Findings:
         """Divide by the colours there are, in pictures that show something."""
+        import numpy as np
+
         colours = int(np.ptp(pixels.astype(int), axis=2).max())
         shown = int(np.ptp(pixels)) > 0
         if shown and colours == 0:
@@ -172,7 +179,7 @@ class NeedsRoom(ConformingBase[ConformingOptions]):
 
     name: ClassVar[str] = "failing-odd-sizes"
 
-    def findings(self, pixels: Pixels) -> Findings:
+    def findings(self, pixels: "Pixels") -> Findings:
         """Look at every eighth pixel, of which a speck has none."""
         float(pixels[4::8, 4::8].max())
         return super().findings(pixels)

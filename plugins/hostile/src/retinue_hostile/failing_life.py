@@ -4,12 +4,15 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
-from retinue_sdk import Findings, Image, Operational, Pixels, Result
+from retinue_sdk import Findings, Image, Operational, Result
 
 from retinue_hostile.conforming import ConformingBase, ConformingOptions
+
+if TYPE_CHECKING:
+    from retinue_sdk import Pixels
 
 log = logging.getLogger(__name__)
 
