@@ -52,7 +52,11 @@ def recorded(
 ) -> RunRecord:
     """The run that comes of findings, be it a failed one."""
     return recorder().success(
-        task or work.task(), Answer(findings, work.NOW, 1.0), findings, Versioned(model_version)
+        task or work.task(),
+        Answer(findings, work.NOW, 1.0),
+        findings,
+        Versioned(model_version),
+        Input.BYTES,
     )
 
 
@@ -281,7 +285,9 @@ def test_a_model_version_that_cannot_be_had_keeps_the_bill_too() -> None:
             raise RuntimeError("no version any more")
 
     findings = Findings(billed_units=Decimal(3))
-    run = recorder().success(work.task(), Answer(findings, work.NOW), findings, Raising())
+    run = recorder().success(
+        work.task(), Answer(findings, work.NOW), findings, Raising(), Input.BYTES
+    )
     assert (run.error_code, run.billed_units) == ("invalid_result", 3)
 
 
@@ -347,7 +353,7 @@ def test_what_is_let_through_the_database_takes(
     findings = bent(Findings((detection,), response, version), billed_units=units)
     about = work.task(f"{event}.jpg")
     run = recorder(max_response_bytes=100_000).success(
-        about, Answer(findings, work.NOW, 1.0), findings, Versioned(None)
+        about, Answer(findings, work.NOW, 1.0), findings, Versioned(None), Input.BYTES
     )
     try:
         database.record([about.event.record()], [run])

@@ -47,10 +47,11 @@ class RunRecorder:
         answer: Answer,
         findings: Findings,
         detector: AsyncDetector[Any] | BlockingDetector,
+        detector_input: Input,
     ) -> RunRecord:
         """Return the run of a detector that looked; a failed one if it cannot be recorded."""
         try:
-            return self._success(task, answer, findings, detector)
+            return self._success(task, answer, findings, detector, detector_input)
         except InvalidResultError as error:
             fail = Fail("invalid_result", str(error), retryable=True)
         except BaseException as error:  # the model's version is the plugin's own code
@@ -96,6 +97,7 @@ class RunRecorder:
         answer: Answer,
         findings: Findings,
         detector: AsyncDetector[Any] | BlockingDetector,
+        detector_input: Input,
     ) -> RunRecord:
         """Return the run of a detector that looked.
 
@@ -132,8 +134,7 @@ class RunRecorder:
             detections=detections,
             charges=charges,
             read_by_key=(
-                detector.capabilities.input is Input.REFERENCE
-                and task.event.reference.version_id is None
+                detector_input is Input.REFERENCE and task.event.reference.version_id is None
             ),
         )
 

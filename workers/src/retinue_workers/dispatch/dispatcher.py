@@ -264,7 +264,9 @@ class Dispatcher:
                 try:
                     match decision:
                         case Succeed(findings):
-                            return self._records.success(task, answer, findings, runner.detector)
+                            return self._records.success(
+                                task, answer, findings, runner.detector, runner.input
+                            )
                         case Fail() as fail:
                             return self._records.failure(task, answer, fail)
                 finally:
