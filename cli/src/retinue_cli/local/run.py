@@ -181,7 +181,7 @@ def _announce(console: Console, endpoint: AwsEndpoint, detectors: Sequence[AnyDe
 def _stale(detector: AnyDetector) -> str:
     return (
         f"{detector.name}: its code has changed since version {detector.version} was first used "
-        "here, and its version has not. What it found before is kept. --again looks anew and "
+        "here, and its version has not. What it found before is kept. --again looks again and "
         "replaces it; with a higher version, both are kept."
     )
 
