@@ -151,6 +151,26 @@ def test_the_view_follows_the_options_in_use_and_a_new_look(
     assert "its code has changed" not in anew
 
 
+def test_a_photograph_of_ones_own_is_shown(retinue: CommandLine, photographs: Path) -> None:
+    """It is found again by its path, and recognised by its bytes."""
+    retinue("run", str(photographs), "--detectors", "echo")
+    original = photographs / "a b.jpg"
+    assert "picture: a b.boxes.png" in retinue("show", "a b").stdout
+    other = photographs / "a+b.jpg"
+    refused = retinue("show", "my photos/a b.jpg", "--from", str(other), check=False)
+    assert refused.returncode == 1
+    assert "is not the picture that the detectors saw" in refused.stderr
+    for change, reason in (
+        (lambda: shutil.copy(other, original), "is not the picture that the detectors saw"),
+        (original.unlink, "is gone"),
+    ):
+        change()
+        done = retinue("show", "a b", check=False)
+        assert done.returncode == 1
+        assert "1.00" in done.stdout, "the list remains"
+        assert reason in done.stderr
+
+
 def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandLine) -> None:
     folder = retinue.folder / "bad"
     folder.mkdir()

@@ -1,8 +1,10 @@
 """The picture of one image, and the table beside it."""
 
+import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -48,7 +50,7 @@ def test_a_picture(cli: Cli, photos: Photos, s3: Stubber, name: str) -> None:
     said = cli("show", str(photos["cat"].image_id) if name == "id" else name)
     assert "0.90" in said.stdout
     assert "dog" not in said.stdout  # an older run's
-    with Image.open("cat.jpg.boxes.png") as picture:
+    with Image.open("cat.boxes.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (640, 480))
         colours = picture.convert("RGB").getcolors(1_000_000) or []
     assert len(colours) > 10
@@ -62,7 +64,7 @@ def test_a_file_of_ones_own(cli: Cli, photos: Photos, tmp_path: Path) -> None:
 
 def test_an_image_that_is_gone(cli: Cli, photos: Photos, s3: Stubber) -> None:
     s3.add_client_error("get_object", "NoSuchVersion", http_status_code=404)
-    said = cli("show", "empty.jpg")
+    said = cli("show", "empty.jpg", exit_code=1)
     assert "nothing found" in said.stdout
     assert "does not exist" in said.stderr
     assert not list(Path.cwd().glob("*.png"))
@@ -73,11 +75,50 @@ def test_an_image_that_is_too_large(
 ) -> None:
     monkeypatch.setenv("RETINUE_MAX_IMAGE_PX", "1000")
     give(s3, photograph(), Key="pets/cat.jpg")
-    assert "the limit is 1,000" in cli("show", "pets/cat.jpg").stderr
+    assert "the limit is 1,000" in cli("show", "pets/cat.jpg", exit_code=1).stderr
 
 
-def test_an_image_that_nobody_knows(cli: Cli, photos: Photos) -> None:
-    assert "no such image" in cli("show", "dog.jpg", exit_code=2).stderr
+def test_a_file_of_another_picture_is_refused(cli: Cli, photos: Photos) -> None:
+    Path("other.jpg").write_bytes(photograph((480, 640)))
+    said = cli("show", "pets/cat.jpg", "--from", "other.jpg", exit_code=1)
+    assert "it has 480 × 640 px, and the image 640 × 480 px" in said.stderr
+    assert not list(Path.cwd().glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("etag", "size_bytes", "is_same"),
+    [
+        (hashlib.md5(photograph(), usedforsecurity=False).hexdigest(), 1, True),
+        ("a" * 32, len(photograph()), True),  # of KMS: no MD5
+        ("a" * 32, len(photograph()) + 1, False),
+        (None, len(photograph()), True),
+    ],
+)
+def test_a_file_is_the_picture_by_its_etag_or_its_size(
+    cli: Cli, seed: Any, etag: str | None, size_bytes: int, is_same: bool
+) -> None:
+    seed.run(seed.image("dog.jpg", etag=etag, size_bytes=size_bytes))
+    Path("mine.jpg").write_bytes(photograph())
+    said = cli("show", "dog.jpg", "--from", "mine.jpg", exit_code=0 if is_same else 1)
+    assert ("is not the picture that the detectors saw" in said.stderr) is not is_same
+
+
+def test_runs_that_failed(cli: Cli, photos: Photos) -> None:
+    said = cli("show", "broken.jpg", exit_code=1)
+    assert "failed: corrupt_image" in said.stdout
+    assert "objects failed: it is broken" in said.stdout
+    assert "no detector has looked at it successfully" in said.stderr
+    assert "--from" not in said.stderr
+
+
+def test_a_part_of_a_key(cli: Cli, photos: Photos) -> None:
+    assert "s3://photos/broken.jpg" in cli("show", "Broke", exit_code=1).stdout
+    several = cli("show", ".jpg", exit_code=2).stderr
+    for key in ("pets/cat.jpg", "empty.jpg", "broken.jpg"):
+        assert key in several
+    assert "no image with 'dog' in its key" in cli("show", "dog", exit_code=2).stderr
+    unknown = "00000000-0000-8000-8000-000000000000"
+    assert f"no image with the id {unknown}" in cli("show", unknown, exit_code=2).stderr
 
 
 def test_sizes_read_from_s3(cli: Cli, photos: Photos, s3: Stubber) -> None:

@@ -1,4 +1,4 @@
-"""One image with what each detector last found in it."""
+"""One image with what each detector found in it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from psycopg import sql
-from retinue_history.analysis.selection import ImageName
+from retinue_history.analysis.selection import IN_USE, ImageName
 from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import BoundingBox, ConfigurationError, ImageLimits, ImageReference
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+MAX_KEYS = 10
+"""Most keys that are listed where a part of a key names several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +22,28 @@ class DetectionView:
     """One detection; the fields are those of the view ``latest_detections``."""
 
     detector: str
+    model_version: str | None
     kind: str
     label: str
     confidence: float
     box: BoundingBox | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnsuccessfulRun:
+    """A detector that hasn't looked at the image: its newest attempt.
+
+    Attributes:
+        detector: The detector's name.
+        outcome: failed, or skipped.
+        code: Why, for programs.
+        reason: Why, for people.
+    """
+
+    detector: str
+    outcome: str
+    code: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +53,33 @@ class ImageView:
     Attributes:
         image_id: Its id.
         reference: Where it lies.
+        etag: The object's ETag, if known.
+        size_bytes: The object's size, if known.
         size_px: Width and height as displayed, if known.
         uploaded_at: When S3 created it.
         deleted_at: When it was removed; none while it exists.
         others: How many other images go by the name that was asked for.
-        detections: What was found by the newest successful run of each detector.
-        found_nothing: Detectors whose newest successful run found nothing.
+        detections: What was found by the latest run of each detector.
+        found_nothing: Detectors whose latest run found nothing.
+        unsuccessful: Detectors without a successful run.
     """
 
     image_id: UUID
     reference: ImageReference
+    etag: str | None
+    size_bytes: int | None
     size_px: tuple[int, int] | None
     uploaded_at: datetime
     deleted_at: datetime | None
     others: int
     detections: tuple[DetectionView, ...]
     found_nothing: tuple[str, ...]
+    unsuccessful: tuple[UnsuccessfulRun, ...]
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether any detector succeeded."""
+        return bool(self.detections or self.found_nothing)
 
     def painted(self, data: bytes, limits: ImageLimits) -> "Image":
         """The image's file with the boxes drawn on it.
@@ -76,19 +108,22 @@ class ImageView:
 def find(history: Snapshot, name: ImageName) -> ImageView:
     """The newest image of a name; one that still exists before one that does not.
 
+    Args:
+        history: Where to look.
+        name: An id, or a key; a part of a key does if no other key has it.
+
     Raises:
-        ConfigurationError: The history has none.
+        ConfigurationError: The history has none, or several keys have that part.
         HistoryUnavailableError: The database cannot answer.
     """
     rows = list(history.rows(sql.SQL(_IMAGES).format(name.condition())))
     if not rows:
-        raise ConfigurationError(
-            "the history has no such image; a key must be given in full, as in: "
-            "retinue query \"select s3_uri from latest_detections where key like '%cat%'\""
-        )
-    image_id, bucket, key, version, versioned, width_px, height_px, *rest = rows[0]
-    uploaded_at, deleted_at, same_name = rest
-    found = list(history.rows(sql.SQL(_DETECTIONS).format(sql.Literal(image_id))))
+        name = _by_part(history, name)
+        rows = list(history.rows(sql.SQL(_IMAGES).format(name.condition())))
+    image_id, bucket, key, version, versioned, etag, size_bytes, *rest = rows[0]
+    width_px, height_px, uploaded_at, deleted_at, same_name = rest
+    found = list(history.rows(sql.SQL(_RUNS).format(image=sql.Literal(image_id), in_use=IN_USE)))
+    succeeded = [row[1:] for row in found if row[0] == "succeeded"]
     return ImageView(
         image_id=image_id,
         reference=ImageReference(
@@ -97,36 +132,79 @@ def find(history: Snapshot, name: ImageName) -> ImageView:
             version_id=version if versioned else None,
             etag=None if versioned else version,
         ),
+        etag=etag if versioned else version,
+        size_bytes=size_bytes,
         size_px=None if width_px is None else (width_px, height_px),
         uploaded_at=uploaded_at,
         deleted_at=deleted_at,
         others=same_name - 1,
-        detections=tuple(_detection(row) for row in found if row[1] is not None),
-        found_nothing=tuple(row[0] for row in found if row[1] is None),
+        detections=tuple(_detection(row) for row in succeeded if row[4] is not None),
+        found_nothing=tuple(row[0] for row in succeeded if row[4] is None),
+        unsuccessful=tuple(
+            UnsuccessfulRun(row[1], row[0], row[3], row[4])
+            for row in found
+            if row[0] != "succeeded"
+        ),
     )
 
 
+def _by_part(history: Snapshot, name: ImageName) -> ImageName:
+    """The image whose key alone has this part.
+
+    Raises:
+        ConfigurationError: None has it, or several have.
+    """
+    if name.key is None:
+        raise ConfigurationError(f"the history has no image with the id {name.image_id}")
+    bucket = sql.Literal(name.bucket)
+    parts = sql.SQL(_PARTS).format(
+        part=sql.Literal(name.key), bucket=bucket, limit=sql.Literal(MAX_KEYS + 1)
+    )
+    rows = list(history.rows(parts))
+    found = [row for row in rows if row[2]] or rows  # rather one that still exists
+    if not found:
+        raise ConfigurationError(f"the history has no image with {name.key!r} in its key")
+    if len(found) > 1:
+        listed = [f"    {ascii(key)[1:-1]}" for _, key, _ in found[:MAX_KEYS]]
+        more = ["    …"] if len(found) > MAX_KEYS else []
+        raise ConfigurationError(
+            "\n".join([f"more than one key has {name.key!r} in it. Which one?", *listed, *more])
+        )
+    return ImageName(bucket=found[0][0], key=found[0][1])
+
+
 def _detection(row: tuple[Any, ...]) -> DetectionView:
-    detector, kind, label, confidence, left, top, width, height = row
+    detector, model_version, _, _, kind, label, confidence, left, top, width, height = row
     box = None if left is None else BoundingBox(left, top, width, height)
-    return DetectionView(detector, kind, label, confidence, box)
+    return DetectionView(detector, model_version, kind, label, confidence, box)
 
 
-_IMAGES = """SELECT image_id, bucket, key, version, versioned, width_px, height_px, uploaded_at,
-    deleted_at, count(*) OVER ()
+_IMAGES = """SELECT image_id, bucket, key, version, versioned, etag, size_bytes, width_px,
+    height_px, uploaded_at, deleted_at, count(*) OVER ()
 FROM images
 WHERE {}
 ORDER BY deleted_at IS NULL DESC, last_uploaded_at DESC, image_id
 LIMIT 1"""
 
-# Not from the view latest_detections: it passes over images that are gone, and empty runs.
-_DETECTIONS = """SELECT newest.detector, detections.kind, detections.label, detections.confidence,
-    box_left, box_top, box_width, box_height
+_PARTS = """SELECT bucket, key, bool_or(deleted_at IS NULL)
+FROM images
+WHERE strpos(lower(key), lower({part})) > 0 AND bucket = coalesce({bucket}, bucket)
+GROUP BY bucket, key
+ORDER BY 3 DESC, bucket, key
+LIMIT {limit}"""
+
+# Not from the view latest_detections: it passes over images that are gone, empty runs and what an
+# emulator invented.
+_RUNS = """SELECT latest.outcome, latest.detector, latest.model_version, latest.error_code,
+    latest.error_message, detections.kind, detections.label, detections.confidence, box_left,
+    box_top, box_width, box_height
 FROM (
-    SELECT DISTINCT ON (detector) detector, run_id
+    SELECT DISTINCT ON (detector) run_id, detector, outcome, model_version, error_code,
+        error_message
     FROM runs
-    WHERE image_id = {} AND outcome = 'succeeded'
-    ORDER BY detector, started_at DESC, run_id DESC
-) AS newest
-LEFT JOIN detections ON detections.run_id = newest.run_id
-ORDER BY newest.detector, detections.confidence DESC, detections.ordinal"""
+    WHERE image_id = {image}
+    ORDER BY detector, outcome = 'succeeded' DESC, model_version IS DISTINCT FROM 'emulator' DESC,
+        {in_use} DESC, started_at DESC, run_id DESC
+) AS latest
+LEFT JOIN detections ON detections.run_id = latest.run_id
+ORDER BY latest.detector, detections.confidence DESC, detections.ordinal"""
