@@ -129,13 +129,13 @@ clean: ## remove the environment, the site, the wheels and the laptop's history
 # into it yourself, such as a plugin of your own, stays. Tests and checks need more than a run does.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml plugins/*/pyproject.toml infra/deploy/pyproject.toml)
 SYNC := $(BIN)/uv sync --frozen --inexact --compile-bytecode
-# Downloads with their sizes are shown, and the list of all packages is left out.
-SHOW = { $(1) 2>&1 && touch $@; } | grep -v '^ [-+~] '; test -e $@
+# Downloads with their sizes are shown; the list of all packages, and our own, are left out.
+SHOW = { $(1) 2>&1 && touch $@; } | grep -vE '^ [-+~] | @ file:'; test -e $@
 
 .venv/for-use: $(PROJECTS)
 	@test -x $(BIN)/python || { echo "creating .venv"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
-	@echo "installing packages into .venv: 110 MB to download at most, 410 MB on disk; about a minute the first time"
+	@echo "installing packages into .venv: 110 MB to download at most, 420 MB on disk; about a minute the first time"
 	@rm -f $@; $(call SHOW,$(SYNC) --extra local --no-dev)
 
 .venv/for-development: .venv/for-use

@@ -87,7 +87,7 @@ def test_a_skip_is_a_row_with_its_reason_and_what_it_saved(rig: Rig) -> None:
     skips = rig.rows("SELECT * FROM skipped_runs ORDER BY key")
     assert [row["key"] for row in skips] == ["jerry.jpg", "spike.jpg"]
     assert {row["reason_code"] for row in skips} == {"skipped_by_findings"}
-    assert skips[0]["reason"] == "echo found tom with confidence 0 or more 0 times; 1 needed"
+    assert skips[0]["reason"] == "echo found no tom"
     [costs] = rig.rows("SELECT * FROM run_costs WHERE detector = 'hostile-slow'")
     assert (costs["runs"], costs["failed_runs"], costs["skipped_runs"]) == (1, 0, 2)
     assert (float(costs["price_usd"]), float(costs["saved_usd"])) == (0.001, 0.002)

@@ -156,13 +156,15 @@ def _by_findings(wanted: RequiresDetection, findings: KnownDetections) -> Skip |
         return None
     what = " of kind ".join(
         " or ".join(patterns)
-        for patterns in (wanted.label or ("anything",), wanted.kind)
+        for patterns in (wanted.label or ("detection",), wanted.kind)
         if patterns
     )
+    sure = wanted.min_confidence
     return Skip(
         code="skipped_by_findings",
-        reason=f"{wanted.detector} found {what} with confidence {wanted.min_confidence:g} or more "
-        f"{number} times; {wanted.min_count} needed",
+        reason=f"{wanted.detector} found {number or 'no'} {what}"
+        + (f" with confidence {sure:g} or more" if sure else "")
+        + (f"; {wanted.min_count} needed" if wanted.min_count > 1 else ""),
     )
 
 
