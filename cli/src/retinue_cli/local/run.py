@@ -145,7 +145,7 @@ def run(
         print_disk(
             console,
             {"history, pictures, logs": state.directory}
-            | ({"the emulator of AWS": emulator} if emulator.exists() else {}),
+            | ({"S3, SNS and SQS": emulator} if emulator.exists() else {}),
         )
     if not complete:
         console.print(
