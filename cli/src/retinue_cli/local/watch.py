@@ -94,8 +94,8 @@ class Watch:
         """Print a line above the bars, unless it was the last one."""
         if note != self._note:
             self._note = note
-            line = Text(" ".join(note.split()), style="yellow", overflow="ellipsis", no_wrap=True)
-            self._bar.console.print(line)
+            line = Text(" ".join(note.split()), style="yellow")
+            self._bar.console.print(line, overflow="ellipsis", no_wrap=True)
 
 
 @contextmanager
