@@ -82,7 +82,7 @@ class ImageView:
         return bool(self.detections or self.found_nothing)
 
     def painted(self, data: bytes, limits: ImageLimits) -> "Image":
-        """The image's file with the boxes drawn on it.
+        """The image's file with the boxes drawn on it, and labels without one in a corner.
 
         Raises:
             InvalidImageError: It cannot be decoded, or is too large.
@@ -90,7 +90,9 @@ class ImageView:
         from retinue_cli.output.draw import LabelledBox, paint
 
         boxes = [
-            LabelledBox(
+            LabelledBox.of_image(one.label, one.confidence, one.kind)
+            if one.box is None
+            else LabelledBox(
                 label=one.label,
                 confidence=one.confidence,
                 left=one.box.left,
@@ -100,7 +102,6 @@ class ImageView:
                 kind=one.kind,
             )
             for one in self.detections
-            if one.box is not None
         ]
         return paint(data, boxes, limits)
 
