@@ -170,6 +170,16 @@ def test_a_photograph_of_ones_own_is_shown(retinue: CommandLine, photographs: Pa
         assert "1.00" in done.stdout, "the list remains"
         assert reason in done.stderr
 
+    picture = retinue.folder / ".retinue" / "annotated" / "my photos" / "a b.jpg"
+    assert picture.exists()
+    assert "a b.jpg" in retinue.log()
+    forgotten = retinue("forget", "--image", "my photos/a b.jpg", "--yes").stdout
+    assert "1 picture," in forgotten
+    assert "not reached: the photographs themselves" in forgotten
+    assert not picture.exists()
+    assert "a b.jpg" not in retinue.log()
+    assert "a+b.jpg" in retinue.log()
+
 
 def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandLine) -> None:
     folder = retinue.folder / "bad"

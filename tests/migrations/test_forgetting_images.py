@@ -122,7 +122,7 @@ def test_every_trace_goes_and_others_stay(
 ) -> None:
     assert filled
     before = len(forget.dump())
-    assert "images with" in forget(*arguments, "--dry-run")
+    assert "history: " in forget(*arguments, "--dry-run")
     assert len(forget.dump()) == before
     said = forget(*arguments, "--yes")
     assert "verified: nothing is left" in said
@@ -310,14 +310,17 @@ def test_a_worker_needs_no_right_to_see_what_was_forgotten(
             connection.execute("SELECT * FROM erased_images")
 
 
-def test_what_is_refused(forget: Command) -> None:
+def test_what_is_refused(forget: Command, filled: dict[str, ImageRecord]) -> None:
     assert "one of them" in forget(code=2)
     assert "one of them" in forget("--image", "a", "--person", "b", code=2)
     assert "s3://bucket/prefix" in forget("--prefix", "ann/", code=2)
     assert "names no image" in forget("--image", "s3://photos/", code=2)
     assert "faces index" in forget("--person", "Ann", "--allow-again", code=2)
     assert "go with --person" in forget("--image", "a", "--collection", "staff", code=2)
-    forget("--image", "a", code=1)  # nobody says yes
+    forget("--image", "cat.jpg", code=1)  # nobody says yes
+    for arguments in (("--image", "nosuch"), ("--prefix", "s3://photos/nosuch")):
+        assert "nothing to forget" in forget(*arguments, "--yes", code=2)
+    assert forget.rows("SELECT * FROM erasures") == []
 
 
 def test_images_are_deleted_by_index(

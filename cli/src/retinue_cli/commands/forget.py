@@ -1,9 +1,14 @@
 """``retinue forget``."""
 
+from typing import TYPE_CHECKING
+
 import click
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import owner_engine
+
+if TYPE_CHECKING:
+    from retinue_cli.local.state import State
 
 
 @click.command(short_help="Remove every trace of an image, a prefix or a person.")
@@ -46,8 +51,8 @@ def forget(
     Detections, runs with their raw responses, images, removals, and what was derived from them. It
     is verified, and noted without naming anybody. What was uploaded until now is not recorded
     again, whoever asks for it: no worker, replay or backfill; what is uploaded later is. Safe to
-    repeat, and to go on with after it was interrupted. Objects in S3, backups and logs stay:
-    docs/keeping.md.
+    repeat, and to go on with after it was interrupted. On a laptop, pictures with boxes and lines
+    of logs go along. Objects in S3, backups and other logs stay: docs/keeping.md.
     """
     if sum(each is not None for each in (image, prefix, person)) != 1:
         raise click.UsageError("say what: --image, --prefix or --person, and one of them")
@@ -72,7 +77,17 @@ def forget(
         if allow_again:
             forget_images.allow_again(engine, subject)
         else:
-            forget_images.forget_images(engine, subject, dry_run=dry_run, yes=yes)
+            state = _laptop(settings)
+            forget_images.forget_images(engine, subject, state, dry_run=dry_run, yes=yes)
+
+
+def _laptop(settings: Settings) -> "State | None":
+    """Return the laptop's folder, if the history is in it."""
+    if settings.database_url is not None:
+        return None
+    from retinue_cli.local.state import State
+
+    return State.find()
 
 
 def _forget_person(

@@ -3,31 +3,42 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 from retinue_history import HistoryError
 from retinue_history.privacy.erasure import Erasure
 from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject, ImageTraces
+from retinue_sdk import ConfigurationError
 from sqlalchemy import Engine
 
 from retinue_cli.output.progress import progress
 
+if TYPE_CHECKING:
+    from retinue_cli.local.state import State
+
 ROUNDS = 5
 """How often what is left is looked for and removed, before something must be putting it back."""
 
-_SAID = {"images": "images", "runs": "runs", "detections": "detections", "removals": "removals"}
+_SAID = {"images": "image", "runs": "run", "detections": "detection", "removals": "removal"}
 
 
-def forget_images(engine: Engine, subject: ImageSubject, *, dry_run: bool, yes: bool) -> None:
+def forget_images(
+    engine: Engine, subject: ImageSubject, state: "State | None", *, dry_run: bool, yes: bool
+) -> None:
     """Say what there is of some images, ask, remove it, verify, and say what was removed.
 
     Args:
         engine: The history, as its owner.
         subject: Which images.
+        state: The laptop's folder, if the history is a laptop's.
         dry_run: Only say what there is.
         yes: Do not ask.
 
     Raises:
+        ConfigurationError: The history doesn't know them.
         HistoryError: The database is away, or something keeps bringing the images back. What was
             removed stays so; the same command goes on.
     """
@@ -38,16 +49,26 @@ def forget_images(engine: Engine, subject: ImageSubject, *, dry_run: bool, yes: 
     if found.is_empty and last is not None and not unfinished:
         click.echo(f"{subject.name} was forgotten on {last.completed_at}; nothing is left")
         return
-    click.echo(_plan(subject, found, unfinished=unfinished))
+    if found.is_empty and not unfinished:
+        raise ConfigurationError(f"the history has nothing of {subject.name!r}: nothing to forget")
+    click.echo(_plan(subject, found, unfinished=unfinished, is_laptop=state is not None))
     if dry_run:
         click.echo("nothing was removed: this was a dry run")
         return
     if not yes:
         click.confirm("Remove all of it from the history? This cannot be undone", abort=True)
-    done = _forget(erasures, subject, found)
+    with nullcontext() if state is None else state.lock():
+        if state is not None:
+            _forget_traces(state, erasures.keys(subject))
+        done = _forget(erasures, subject, found)
     click.echo(f"forgot {subject.name}: {_described(done.removed) or 'nothing was there'}")
     click.echo(f"erasure {done.erasure_id}: {json.dumps(dict(done.removed))}")
-    click.echo("the objects in S3 were not touched; delete them there if they are to go too")
+    if state is None:
+        click.echo("the objects in S3 were not touched; delete them there if they are to go too")
+    else:
+        from retinue_cli.local.traces import NOT_REACHED
+
+        click.echo(NOT_REACHED)
 
 
 def allow_again(engine: Engine, subject: ImageSubject) -> None:
@@ -69,6 +90,15 @@ def allow_again(engine: Engine, subject: ImageSubject) -> None:
         click.echo(f"{subject.name} was not forbidden; was it forgotten by another spelling?")
 
 
+def _forget_traces(state: "State", images: Mapping[UUID, str]) -> None:
+    """Remove what the laptop keeps outside the history; first, as the history tells what it is."""
+    from retinue_cli.local.traces import remove_traces
+
+    pictures, lines = remove_traces(state, images)
+    removed = f"{_count(pictures, 'picture')}, {_count(lines, 'line')} of logs"
+    click.echo(f"removed from {state.directory}: {removed}")
+
+
 def _forget(erasures: ImageErasures, subject: ImageSubject, found: ImageTraces) -> Erasure:
     erasure_id, until = erasures.open(subject)
     erasures.wait_for_writers()
@@ -87,22 +117,30 @@ def _forget(erasures: ImageErasures, subject: ImageSubject, found: ImageTraces) 
     return erasures.close(erasure_id)
 
 
-def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool) -> str:
+def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_laptop: bool) -> str:
     lines = [f"{subject.name}:"]
     if unfinished:
         lines.append("  (an erasure was begun and interrupted; this goes on with it)")
     lines.append(
-        f"  history: {found.images:,} images with {found.runs:,} runs and {found.detections:,} "
-        f"detections, {found.removals:,} removals"
+        f"  history: {_count(found.images, 'image')} with {_count(found.runs, 'run')} and "
+        f"{_count(found.detections, 'detection')}, {_count(found.removals, 'removal')}"
     )
     if found.images and subject.bucket is None:
         lines.append(f"  in {', '.join(found.buckets)}")
-    if found.is_empty:
-        lines.append("  nothing is known of it; it can be forbidden all the same")
-    lines.append("  the objects in S3 stay, and what was uploaded until now is not recorded again")
+    if is_laptop:
+        lines.append("  this machine: pictures with boxes, and lines of logs that name them")
+        lines.append("  the photographs stay; the next `retinue run` looks at them again")
+    else:
+        lines.append(
+            "  the objects in S3 stay, and what was uploaded until now is not recorded again"
+        )
     return "\n".join(lines)
 
 
 def _described(removed: Mapping[str, int]) -> str:
     counts = Counter(removed)
-    return ", ".join(f"{counts[key]:,} {name}" for key, name in _SAID.items() if counts[key])
+    return ", ".join(_count(counts[key], noun) for key, noun in _SAID.items() if counts[key])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

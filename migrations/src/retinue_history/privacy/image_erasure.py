@@ -209,6 +209,13 @@ class ImageErasures:
             ).one()
         return ImageTraces(images, runs, detections, removals, tuple(buckets))
 
+    def keys(self, subject: ImageSubject) -> dict[UUID, str]:
+        """Return the images of a subject, each id with its key."""
+        question = text(f"SELECT image_id, key FROM images WHERE {_doomed(subject)}")  # noqa: S608 - ours
+        with map_engine_errors(), self._engine.connect() as connection:
+            rows = connection.execute(question, _given(subject, None)).all()
+        return {row.image_id: row.key for row in rows}
+
     def erase(
         self, erasure_id: int, subject: ImageSubject, until: datetime
     ) -> Iterator[Mapping[str, int]]:

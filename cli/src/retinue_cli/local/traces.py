@@ -1,0 +1,73 @@
+"""What a laptop keeps of images outside the history: pictures with boxes, and lines of logs."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from urllib.parse import quote
+from uuid import UUID
+
+from retinue_cli.local.errors import LaptopError
+from retinue_cli.local.state import State
+
+NOT_REACHED = (
+    "not reached: the photographs themselves, PNGs of `retinue show`, exports, backups, and what "
+    "PostgreSQL's own files hold until it reuses the space"
+)
+"""What stays on a laptop."""
+
+
+def remove_traces(state: State, images: Mapping[UUID, str]) -> tuple[int, int]:
+    """Remove pictures with boxes, and lines of logs that name one of the images.
+
+    Args:
+        state: The laptop's folder, locked, so that no worker writes to its logs.
+        images: Keys by image id.
+
+    Returns:
+        How many pictures, and how many lines.
+
+    Raises:
+        LaptopError: A file can't be removed or written.
+    """
+    keys = set(images.values())
+    try:
+        pictures = sum(_remove_picture(state, key) for key in keys)
+        needles = {needle for key in keys for needle in _spellings(key)}
+        needles |= {str(image_id).encode() for image_id in images}
+        logs = [*state.logs.glob("*.log"), *state.postgres.glob("*.log")]
+        lines = sum(_remove_lines(log, needles) for log in logs) if needles else 0
+    except OSError as error:
+        raise LaptopError(f"cannot remove {error.filename}: {error.strerror or error}") from error
+    return pictures, lines
+
+
+def _remove_picture(state: State, key: str) -> bool:
+    picture = state.picture(key)
+    try:
+        picture.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    for folder in picture.parents:
+        if folder == state.annotated or any(folder.iterdir()):
+            break
+        folder.rmdir()
+    return True
+
+
+def _spellings(key: str) -> set[bytes]:
+    """A key as logs write it: as it is, in JSON, and in a URL."""
+    return {
+        key.encode(errors="surrogateescape"),
+        json.dumps(key)[1:-1].encode(),
+        json.dumps(key, ensure_ascii=False)[1:-1].encode(errors="surrogateescape"),
+        quote(key, errors="surrogateescape").encode(),
+        quote(key, safe="", errors="surrogateescape").encode(),
+    }
+
+
+def _remove_lines(log: Path, needles: Collection[bytes]) -> int:
+    lines = log.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if not any(needle in line for needle in needles)]
+    if len(kept) < len(lines):
+        log.write_bytes(b"".join(kept))  # in place: PostgreSQL has its own open
+    return len(lines) - len(kept)

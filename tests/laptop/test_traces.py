@@ -1,0 +1,41 @@
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+from hypothesis import given
+from hypothesis import strategies as st
+from retinue_cli.local.state import State
+from retinue_cli.local.traces import remove_traces
+
+KEY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=3)
+
+
+def test_pictures_and_lines_of_logs_go_and_others_stay(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.prepare()
+    for key in ("ann/a.jpg", "ann/b.jpg", "cat.png"):
+        state.picture(key).parent.mkdir(exist_ok=True)
+        state.picture(key).touch()
+    ann, cat, unseen = uuid4(), uuid4(), uuid4()
+    (state.logs / "worker.log").write_text(f"1 ann/a.jpg\n2 {cat}\n3 cat.gif\n4 {ann}")
+    (state.postgres / "server.log").write_text("5\n6 cat.png\n")
+    forgotten: dict[UUID, str] = {ann: "ann/a.jpg", cat: "cat.png", unseen: "other/c.jpg"}
+    assert remove_traces(state, forgotten) == (2, 4)
+    assert sorted(path.name for path in state.annotated.rglob("*")) == ["ann", "b.jpg"]
+    assert (state.logs / "worker.log").read_text() == "3 cat.gif\n"
+    assert (state.postgres / "server.log").read_text() == "5\n"
+    assert remove_traces(state, forgotten) == (0, 0)
+    assert remove_traces(state, {uuid4(): "ann/b.jpg"}) == (1, 0)
+    assert list(state.annotated.iterdir()) == [], "no folder is left with nobody's name"
+
+
+@given(key=KEY)
+def test_a_key_is_found_however_a_log_writes_it(key: str) -> None:
+    with TemporaryDirectory() as folder:
+        state = State(Path(folder))
+        state.prepare()
+        lines = [json.dumps({"key": key}), f"GET /bucket/{quote(key)}"]
+        (state.logs / "a.log").write_bytes("\n".join([*lines, "-"]).encode())
+        assert remove_traces(state, {uuid4(): key}) == (0, 2)
