@@ -101,7 +101,7 @@ def _bytes(
 
 
 def _is_endpoint_named() -> bool:
-    """Whether the laptop's objects are in an emulator that stays."""
+    """Return whether the laptop's objects are in an emulator that stays."""
     from retinue_cli.local.endpoint import named_endpoint
 
     return named_endpoint() is not None

@@ -1,4 +1,4 @@
-"""Whether a plugin's code has changed under a version that was not raised."""
+"""Check that a plugin's version was raised when its code changed."""
 
 import hashlib
 import json

@@ -78,7 +78,7 @@ class ImageView:
 
     @property
     def is_looked_at(self) -> bool:
-        """Whether any detector succeeded."""
+        """Return whether any detector succeeded."""
         return bool(self.detections or self.found_nothing)
 
     def painted(self, data: bytes, limits: ImageLimits) -> "Image":

@@ -37,7 +37,7 @@ class Observers:
 
     @property
     def has_observers(self) -> bool:
-        """Whether any plugin observes runs."""
+        """Return whether any plugin observes runs."""
         return self._plugins.observed
 
     async def put(self, run: Run) -> None:

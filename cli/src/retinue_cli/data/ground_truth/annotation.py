@@ -51,19 +51,19 @@ class AnnotatedImage:
 
 
 def is_text(value: object) -> bool:
-    """Whether it is a text that Postgres can hold."""
+    """Return whether it is a text that Postgres can hold."""
     if not isinstance(value, str) or not value or "\0" in value:
         return False
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def is_side(value: object) -> TypeGuard[int]:
-    """Whether it is a whole number that an image's side can have."""
+    """Return whether it is a whole number that an image's side can have."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
 
 
 def inside(bbox_px: tuple[float, float, float, float], size_px: tuple[int, int]) -> bool:
-    """Whether a box lies within an image, up to the tolerance."""
+    """Return whether a box lies within an image, up to the tolerance."""
     left, top, width, height = bbox_px
     return (
         left >= -TOLERANCE_PX
