@@ -1,13 +1,17 @@
 """The commands as a whole: their list, and how they end."""
 
+import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from retinue_cli.app import retinue
+from retinue_sdk import ImageReference
 
 
 def _commands() -> dict[str, click.Command]:
@@ -83,3 +87,53 @@ def test_an_answer_of_no_does_nothing() -> None:
         ended = CliRunner().invoke(group, ["ask"], input=answer)
         assert ended.exit_code == 1
         assert ended.stderr.strip() == f"error: {said}; nothing was done"
+
+
+def test_names_that_the_history_lacks_are_answered_with_what_may_be_meant(
+    cli: Callable[..., Result], photos: dict[str, ImageReference]
+) -> None:
+    meant = "the history has no runs of 'object' (did you mean 'objects'?)"
+    assert meant in cli("diff", "object", "objects", exit_code=2).stderr
+    assert meant in cli("failures", "--detector", "object").stderr
+    said = cli("export", "e.csv", "--detector", "object", "--label", "catt").stderr
+    assert meant in said
+    assert "the history has no label 'catt' (did you mean 'cat'?)" in said
+
+
+@pytest.mark.parametrize("when", ["7d", "7d ago", "2026-01-31", "2026-01-31T12:00+01:00"])
+def test_times_are_written_alike_in_every_command(cli: Callable[..., Result], when: str) -> None:
+    cli("export", "e.csv", "--since", when)
+    cli("failures", "--since", when)
+
+
+def test_a_format_follows_from_a_files_name(
+    cli: Callable[..., Result], photos: dict[str, ImageReference], tmp_path: Path
+) -> None:
+    cli("export", "e.parquet")
+    assert (tmp_path / "e.parquet").read_bytes().startswith(b"PAR1")
+    cli("export", "e.json")
+    assert "annotations" in json.loads((tmp_path / "e.json").read_text())
+    assert "give --format" in cli("export", "e.txt", exit_code=2).stderr
+    assert "give --format" in cli("export", "-", exit_code=2).stderr
+
+
+def test_json_is_one_value_on_standard_output(
+    cli: Callable[..., Result], photos: dict[str, ImageReference]
+) -> None:
+    for arguments in (
+        ["query", "select 1 as one"],
+        ["schema"],
+        ["failures"],
+        ["replay"],
+        ["replay", "--missing", "--detector", "objects"],
+        ["top"],
+        ["models", "status"],
+        ["models", "cost"],
+        ["diff", "objects@1", "objects@2"],
+        ["migrate"],
+        ["maintain", "--dry-run"],
+        ["plugins"],
+    ):
+        exit_code = 2 if "--missing" in arguments else 0  # no detectors are set
+        said = cli(*arguments, "--json", exit_code=exit_code).stdout
+        assert said == "" if exit_code else json.loads(said) is not None, arguments

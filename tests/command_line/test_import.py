@@ -77,7 +77,7 @@ def test_import(cli: Cli, photos: Photos, count: Callable[[], int], engine: Engi
     assert tuple(size) == (100, 50)
 
     again = cli("import", "truth.json", "--version", "2026").stdout
-    assert "0 new runs of ground-truth 2026, 3 were known already" in again
+    assert "0 new runs of ground-truth 2026, 3 known already" in again
     shuffled = coco()
     random.Random(1).shuffle(shuffled["annotations"])
     Path("truth.json").write_text(json.dumps(shuffled, indent=3), "utf-8")
@@ -149,7 +149,7 @@ def test_unknown_images_can_be_passed_over(cli: Cli, photos: Photos) -> None:
     cli("import", "truth.json", exit_code=2)
     said = cli("import", "truth.json", "--skip-unknown", "--bucket", "photos").stdout
     assert "2 images with 2 annotations: 2 new runs" in said
-    assert "unknown to the history: 1 images" in said
+    assert "left out: 1 image that the history does not know" in said
     cli("import", "truth.json", "--bucket", "elsewhere", exit_code=2)
 
 

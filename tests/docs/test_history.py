@@ -76,7 +76,7 @@ def test_every_command_works(
             exec(block.code, {})
     imported = said[".venv/bin/retinue import truth.json"]
     assert "2 new runs of ground-truth 1\n" in imported
-    assert "0 new runs of ground-truth 1, 2 were known already\n" in imported
+    assert "0 new runs of ground-truth 1, 2 known already\n" in imported
     assert "2 detections kept" in said[".venv/bin/retinue diff ground-truth onnx-objects"]
     assert "AP50:95" in said[".venv/bin/retinue evaluate onnx-objects"]
     mapped = said[".venv/bin/retinue evaluate onnx-faces --map person=Face --json"]

@@ -111,12 +111,9 @@ def test_its_tests_pass_beside_the_released_wheels(
 ) -> None:
     said = run([python, "-m", "pytest", "-p", "no:cacheprovider", "-q"], plugin)
     assert "passed" in said
-    report = folder / "report.json"
     retinue = [python, "-m", "retinue_cli"]
-    check = ["plugins", "check", "acme-logos", "--memory-images", "50", "--json", report]
-    said = run([*retinue, *check], folder)
-    assert "acme-logos passes" in said
-    assert json.loads(report.read_text(encoding="utf-8"))["passed"] is True
+    check = ["plugins", "check", "acme-logos", "--memory-images", "50", "--json"]
+    assert json.loads(run([*retinue, *check], folder))["passed"] is True
     run([*retinue, "new-plugin", "another-one", "--directory", folder / "more"], folder)
     another = folder / "more/another-one"
     again = {str(path.relative_to(another)) for path in another.rglob("*.*")}

@@ -232,41 +232,88 @@ def retinue_register_detectors(register):
 """
 
 
-def test_check_writes_a_report(invoke: Invoke, tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-    said = invoke("plugins", "check", "left-half", "--memory-images", 20, "--json", report)
+def test_check_prints_a_report_for_programs(invoke: Invoke) -> None:
+    said = invoke("plugins", "check", "left-half", "--memory-images", 20, "--json")
     # Half of an image is the left half however it is turned, so nothing is wrong with it.
     assert said.exit_code == 0, said.output
-    written = json.loads(report.read_text())
+    written = json.loads(said.stdout)
     assert [check["id"] for check in written["checks"]] == [check.id for check in CHECKS]
     assert written["detector"] == "left-half"
     assert {check["outcome"] for check in written["checks"]} == {"passed", "skipped"}
 
 
-def test_check_tells_what_fails_and_the_remedy(invoke: Invoke, tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
+def test_check_tells_what_fails_and_the_remedy(invoke: Invoke) -> None:
     name = "failing-options-unknown-refused"
-    said = invoke("plugins", "check", name, "--memory-images", 0, "--json", report)
+    said = invoke("plugins", "check", name, "--memory-images", 0)
     assert said.exit_code == 1
     assert "failed  options-unknown-refused" in said.output
     assert "remedy: derive the options from DetectorOptions" in said.output
     assert f"{name} fails 1 of {len(CHECKS)} checks" in said.output
-    assert json.loads(report.read_text())["passed"] is False
 
 
-def test_check_outlives_a_detector_that_ends_its_process(invoke: Invoke, tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
+def test_check_outlives_a_detector_that_ends_its_process(invoke: Invoke) -> None:
     options = '{"how": "process"}'
-    said = invoke("plugins", "check", "hostile-exits", "--options", options, "--json", report)
+    said = invoke("plugins", "check", "hostile-exits", "--options", options, "--json")
     assert said.exit_code == 1, said.output
-    assert "hostile-exits works by reference" in said.output
-    written = json.loads(report.read_text())["checks"]
+    assert "hostile-exits works by reference" in said.stderr
+    written = json.loads(said.stdout)["checks"]
     lost = [check["message"] for check in written if check["outcome"] == "failed"]
     assert len(lost) == 3  # and then no more of them are tried
     assert all("took its process with it: it exited with status" in message for message in lost)
     assert [check["id"] for check in written] == [check.id for check in CHECKS]
     assert written[0]["outcome"] == "passed"
     assert "not tried" in written[-1]["message"]
+
+
+BROKEN = """
+from retinue_sdk import *
+
+class Narrow(Detector):
+    '''Cannot look at thin pictures.'''
+    name = "narrow"
+    version = "1"
+    capabilities = Capabilities(Input.PIXELS)
+
+    def detect(self, images):
+        return [self._answer(image) for image in images]
+
+    def _answer(self, image):
+        height, width = image.pixels().shape[:2]
+        Detection("half", "Left", 1 / (min(height, width) - 1))
+        return Findings()
+"""
+
+
+def test_check_names_the_picture_and_the_plugins_own_lines(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "plugins" / "narrow.py").write_text(BROKEN)
+    said = invoke("plugins", "check", "narrow", "--memory-images", 0, "--json")
+    [check] = [check for check in json.loads(said.stdout)["checks"] if check["id"] == "odd-sizes"]
+    first, *rest = check["message"].splitlines()
+    assert "detect() of 1x1.png raised ZeroDivisionError" in first
+    files = [line for line in rest if line.strip().startswith("File ")]
+    assert len(files) == 3
+    assert all("narrow.py" in line for line in files)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import nothing_of_the_kind", "(line 1): the module 'nothing_of_the_kind'"),
+        ("x = 1\n1 / 0", "(line 2): ZeroDivisionError: division by zero"),
+        ("x = 1\nx = = 2", "(line 2): SyntaxError: invalid syntax;"),
+        ("from retinue_sdk import Gone", "(line 1): ImportError: cannot import name 'Gone'"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported_is_told_with_its_place_once(
+    invoke: Invoke, tmp_path: Path, code: str, told: str
+) -> None:
+    path = tmp_path / "plugins" / "broken.py"
+    path.write_text(code)
+    said = invoke("plugins", "broken")
+    assert said.exit_code == 2
+    assert said.stderr.startswith(f"error: plugin {path} cannot be loaded {told}")
+    assert said.stderr.count("broken.py") == (2 if "remove" in said.stderr else 1)
+    assert said.stderr.count("line") == 1
 
 
 def test_check_outlives_a_detector_that_hangs_with_pythons_lock() -> None:

@@ -58,8 +58,8 @@ def refusal(plugins: Plugins, name: str = "wanted") -> str:
             "import torch_of_nobody",
             "retinue_sdk>=0.1",
             (
-                "plugin acme of acme 1.2 cannot be loaded: the module 'torch_of_nobody' is not "
-                "installed; install it into this environment, or uninstall acme"
+                "acme.py, line 1): the module 'torch_of_nobody' is not installed; install it into "
+                "this environment, or uninstall acme"
             ),
         ),
         (

@@ -15,6 +15,7 @@ back to the queue, until its last receive, when the failure is recorded.
 """
 
 import math
+import traceback
 from decimal import Decimal
 
 
@@ -157,3 +158,29 @@ def format_error(error: BaseException) -> str:
         return f"{type(error).__name__}: {error}"
     except BaseException:  # noqa: BLE001 - its own text cannot be had
         return type(error).__name__
+
+
+_CALLERS = frozenset({"retinue_sdk", "retinue_workers", "retinue_cli", "pluggy", "pydantic"})
+"""Packages whose code calls a plugin's; their frames say nothing about the plugin."""
+
+
+def format_plugin_frames(error: BaseException) -> str:
+    """Return the lines of a plugin's code that led to an error, to print below the error's text.
+
+    Frames of Retinue's own code before and after the plugin's are left out. Empty if there is no
+    code of a plugin.
+    """
+    frames = [
+        (str(frame.f_globals.get("__name__", "")).partition(".")[0] in _CALLERS, summary)
+        for (frame, _), summary in zip(
+            traceback.walk_tb(error.__traceback__),
+            traceback.extract_tb(error.__traceback__),
+            strict=True,
+        )
+    ]
+    while frames and frames[0][0]:
+        frames.pop(0)
+    while frames and frames[-1][0]:
+        frames.pop()
+    lines = traceback.format_list([summary for _, summary in frames])
+    return "".join(f"\n{line.rstrip()}" for line in lines)

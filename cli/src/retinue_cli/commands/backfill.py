@@ -12,9 +12,12 @@ from retinue_history.analysis.existing_runs import ExistingRuns
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.s3_uri import S3Uri
 from retinue_cli.options.s3_uri_type import S3UriType
+from retinue_cli.output import words
 from retinue_cli.output.progress import progress
+from retinue_cli.output.table import print_json
 from retinue_cli.replay.backfill import Backfill, Count, Estimate
 
 STATE = Path(".retinue")
@@ -36,6 +39,7 @@ STATE = Path(".retinue")
 @click.option("--restart", is_flag=True, help="Start over, even if it was interrupted before.")
 @click.option("--yes", is_flag=True, help="Do not ask before sending.")
 @click.option("--dry-run", is_flag=True, help="Only count and estimate.")
+@json_flag
 def backfill(
     uri: S3Uri,
     *,
@@ -46,6 +50,7 @@ def backfill(
     restart: bool,
     yes: bool,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Ask for the images under s3://bucket/prefix, as if they had just been uploaded.
 
@@ -61,6 +66,8 @@ def backfill(
     from retinue_cli.replay.listing import Bucket, KeyFilter, Source
     from retinue_cli.replay.sender import CONCURRENCY, Sender
 
+    if as_json and not (yes or dry_run):
+        raise click.UsageError("with --json nothing is asked: give --yes or --dry-run too")
     settings = Settings.load()
     queue_url = settings.require_queue_url()
     clients = make_clients(connections=CONCURRENCY)
@@ -81,12 +88,17 @@ def backfill(
         with progress("objects listed") as advance:
             for number in filling.count(count):
                 advance(number)
-        _print_count(uri, count, _estimate(settings, count.images, per_second))
+        estimate = _estimate(settings, count.images, per_second)
+        if not as_json:
+            _print_count(uri, count, estimate)
+        sent = 0
         if dry_run or not count.images:
+            if as_json:
+                _print_json(uri, count, estimate, sent)
             return
         if not yes:
-            click.confirm(f"send {count.images:,} messages to {queue_url}?", abort=True)
-        sent = 0
+            about = words.count(count.images, "message")
+            click.confirm(f"send {about} to {queue_url}?", abort=True)
         with (
             Sender(AwsClient(clients.sqs), queue_url, per_second=per_second) as sender,
             progress("messages sent", count.images) as advance,
@@ -94,7 +106,24 @@ def backfill(
             for number in filling.send(sender):
                 sent += number
                 advance(number)
-    click.echo(f"sent {sent:,} messages")
+    if as_json:
+        _print_json(uri, count, estimate, sent)
+    else:
+        click.echo(f"sent {words.count(sent, 'message')}")
+
+
+def _print_json(uri: S3Uri, count: Count, estimate: Estimate, sent: int) -> None:
+    print_json(
+        {
+            "uri": str(uri),
+            "images": count.images,
+            "size_bytes": count.size_bytes,
+            "left_out": {reason: number for reason, number in count.left_out.items() if number},
+            "seconds": estimate.seconds,
+            "usd": estimate.usd,
+            "sent": sent,
+        }
+    )
 
 
 @contextmanager
@@ -134,7 +163,9 @@ def _estimate(settings: Settings, images: int, per_second: float | None) -> Esti
 
 
 def _print_count(uri: S3Uri, count: Count, estimate: Estimate) -> None:
-    click.echo(f"{uri}: {count.images:,} images to ask for, {count.size_bytes / 1e9:,.2f} GB")
+    click.echo(
+        f"{uri}: {words.count(count.images, 'image')} to ask for, {count.size_bytes / 1e9:,.2f} GB"
+    )
     for reason, number in count.left_out.most_common():
         if number:
             click.echo(f"  left out: {number:,} {reason}")

@@ -1,9 +1,9 @@
 """``retinue plugins check``."""
 
-import json
 import sys
 import uuid
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.detectors import detector_argument
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.plugins_dir import given, plugins_dir_option
+from retinue_cli.output.table import print_json
 
 _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
 
@@ -41,12 +43,7 @@ _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
     type=click.IntRange(min=0),
     help="Images of the memory check.  [default: 1000; 0 for a detector with a price]",
 )
-@click.option(
-    "--json",
-    "report_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to write the report as JSON.",
-)
+@json_flag
 @plugins_dir_option
 @click.pass_obj
 def check(
@@ -58,7 +55,7 @@ def check(
     bucket: str | None,
     timeout_seconds: float,
     memory_images: int | None,
-    report_path: Path | None,
+    as_json: bool,
     plugins_dir: Path | None,
 ) -> None:
     """Check that a DETECTOR keeps the rules; the exit code is 0 if it does, and 1 if not.
@@ -67,7 +64,8 @@ def check(
     each. They run in a process of their own, so that a crash or a hang is told too. A detector that
     asks a service with a price calls it some two hundred times.
     """
-    from retinue_sdk.testing import CheckResult
+    from retinue_sdk.testing import CHECKS, CheckResult
+    from rich.console import Console
 
     from retinue_cli.plugin_dev.check.bucket import CheckBucket
     from retinue_cli.plugin_dev.check.process import check_detector
@@ -85,34 +83,52 @@ def check(
         f"retinue-plugins-check/{uuid.uuid4()}/",
     )
 
+    status = Console(stderr=True, highlight=False).status(f"loading {detector}")
+
+    def announce(done: int) -> None:
+        if done < len(CHECKS):
+            status.update(f"{CHECKS[done].id}: {CHECKS[done].meaning}")
+
     def begin(opened: DetectorMade) -> None:
         if opened.unread:
             click.echo(
                 f"{detector} works by reference, and the pictures are not in S3. If its service "
-                "reads them there, give --bucket BUCKET\n"
+                "reads them there, give --bucket BUCKET\n",
+                err=as_json,
             )
+        announce(0)
+
+    told = count()
 
     def tell(result: CheckResult) -> None:
+        announce(next(told) + 1)
+        if as_json:
+            return
+        status.stop()  # it would print lines of standard output as its own
         outcome = click.style(f"{result.outcome:8}", fg=_COLOURS[result.outcome])
         click.echo(f"{outcome}{result.id:28}{result.seconds:6.1f} s")
         for line in result.message.removeprefix(f"{result.id}: ").splitlines():
             click.echo(f"        {line}")
+        status.start()
 
     with ExitStack() as stack:
         if bucket is not None:
             lent = CheckBucket(bucket, request.prefix)
             lent.try_out()
             stack.callback(lent.clear)
+        stack.enter_context(status)
         report = check_detector(request, on_made=begin, on_result=tell)
-    if report_path is not None:
-        text = json.dumps(report.to_json(), indent=2, ensure_ascii=False)
-        report_path.write_text(f"{text}\n", encoding="utf-8")
-    count = len(report.failures)
+    failed = len(report.failures)
     passed = sum(result.outcome == "passed" for result in report.results)
-    if count:
-        click.echo(f"\n{detector} fails {count} of {len(report.results)} checks")
+    if as_json:
+        print_json(report.to_json())
+    elif failed:
+        click.echo(f"\n{detector} fails {failed} of {len(report.results)} checks")
+    else:
+        others = len(report.results) - passed
+        click.echo(f"\n{detector} passes: {passed} checks, {others} not for it")
+    if failed:
         sys.exit(1)
-    click.echo(f"\n{detector} passes: {passed} checks, {len(report.results) - passed} not for it")
 
 
 def _photographs(images: Path) -> tuple[bytes, ...]:

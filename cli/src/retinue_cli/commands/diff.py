@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
+from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
 from retinue_cli.options.json_flag import json_flag
+from retinue_cli.options.misspelt import misspelt
 from retinue_cli.output.progress import progress
 from retinue_cli.output.table import output_console
 
@@ -116,6 +118,9 @@ def diff(
     with reader_url(Settings.load()) as url, snapshot(url) as history:
         seen = overlap(history, before, after)
         if not seen.both:
+            names = [side.detector for side in (before, after) if side.detector is not None]
+            if complaints := misspelt(history, detectors=names):
+                raise ConfigurationError("; ".join(complaints))
             raise click.ClickException(
                 "no image was seen by both sides: "
                 f"{seen.only_before:,} by the first alone, {seen.only_after:,} by the second alone"

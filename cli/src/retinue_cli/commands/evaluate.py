@@ -13,6 +13,7 @@ from retinue_workers.settings.settings import Settings
 from retinue_cli.commands.diff import RunsSelector
 from retinue_cli.options.database import reader_url
 from retinue_cli.options.json_flag import json_flag
+from retinue_cli.options.misspelt import misspelt
 from retinue_cli.options.selection import image_options, selection
 from retinue_cli.output.progress import progress
 from retinue_cli.output.table import print_json
@@ -128,6 +129,10 @@ def evaluate(
                 only=labels,
                 advance=advance,
             )
+        if not collected.samples and detector.detector is not None:
+            complaints = misspelt(history, detectors=[detector.detector])
+            if complaints:
+                raise ConfigurationError("; ".join(complaints))
     _refuse_nothing(collected, ground_truth)
     result = measure(
         collected.samples,

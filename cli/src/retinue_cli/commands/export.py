@@ -11,6 +11,7 @@ import click
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
+from retinue_cli.options.misspelt import misspelt
 from retinue_cli.options.selection import selection, selection_options
 from retinue_cli.output.progress import progress
 from retinue_cli.output.words import count
@@ -23,12 +24,26 @@ if TYPE_CHECKING:
 
     Write: TypeAlias = Callable[["Snapshot", "Selection", BinaryIO, "Advance"], "Written"]
 
-FORMATS = ("parquet", "csv", "jsonl", "coco", "custom-labels-manifest")
+FORMATS = {
+    "parquet": (".parquet",),
+    "csv": (".csv",),
+    "jsonl": (".jsonl", ".ndjson"),
+    "coco": (".json",),
+    "custom-labels-manifest": (".manifest",),
+}
+"""Formats, each with the endings of its files' names."""
 
 
 @click.command(short_help="Write detections to a file.")
 @click.argument("out", metavar="OUT")
-@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="The format.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([*FORMATS]),
+    help="The format.  [default: by the ending of OUT: "
+    + ", ".join(f"{endings[0]} is {name}" for name, endings in FORMATS.items())
+    + "]",
+)
 @selection_options
 @click.option(
     "--annotation-type",
@@ -50,7 +65,7 @@ FORMATS = ("parquet", "csv", "jsonl", "coco", "custom-labels-manifest")
 def export(
     *,
     out: str,
-    format_: str,
+    format_: str | None,
     annotation_type: str,
     categories: Path | None,
     read_sizes: bool,
@@ -62,13 +77,14 @@ def export(
     and Parquet have one row a detection; COCO and the manifest for Rekognition Custom Labels have
     images, with those in which nothing was found. For example:
 
-    retinue export --format coco --detector onnx-objects --min-confidence 0.5 detections.json
+    retinue export detections.json --detector onnx-objects --min-confidence 0.5
     """
     from retinue_history.analysis.exported_rows import detection_rows
     from retinue_history.db.snapshot import snapshot
 
     from retinue_cli.data.export import destination
 
+    format_ = format_ or _format_of(out)
     if format_ == "parquet" and out == "-" and sys.stdout.isatty():
         raise click.UsageError("Parquet is binary and would garble the terminal: name a file")
     what = selection(selected)
@@ -82,12 +98,32 @@ def export(
             about = history.estimate(detection_rows(what))
             with destination(out) as file, progress("detections", about) as advance:
                 written = write(history, what, file, advance)
+            complaints: list[str] = []
+            if not written.detections:
+                complaints = misspelt(history, detectors=what.detectors, labels=what.labels)
     except BrokenPipeError:  # whoever read standard output has had enough
         sys.stderr.close()
         sys.exit(141)
     except OSError as error:
         raise click.ClickException(f"cannot write {out}: {error}") from error
+    for complaint in complaints:
+        click.echo(complaint, err=True)
     _tell(written, out, time.monotonic() - began, read_sizes=read_sizes)
+
+
+def _format_of(out: str) -> str:
+    """Return the format that the ending of a file's name stands for.
+
+    Raises:
+        UsageError: It stands for none.
+    """
+    ending = Path(out).suffix.lower()
+    for name, endings in FORMATS.items():
+        if ending in endings:
+            return name
+    raise click.UsageError(
+        f"the name {out!r} doesn't say which format: give --format ({', '.join(FORMATS)})"
+    )
 
 
 def _writer(

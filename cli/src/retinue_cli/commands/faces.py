@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 
 import click
 from retinue_history.privacy.people import People
@@ -15,7 +16,10 @@ from retinue_cli.faces.forget import PersonSubject
 from retinue_cli.faces.photo import load
 from retinue_cli.faces.service import FaceService
 from retinue_cli.options.database import owner_engine
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.region import region_of
+from retinue_cli.output.table import print_json
+from retinue_cli.output.words import count
 
 region_option = click.option(
     "--region", metavar="REGION", help="AWS region.  [default: as AWS's own tools find it]"
@@ -46,14 +50,18 @@ def create(collection: str, region: str | None) -> None:
 @faces.command("list")
 @click.argument("collection", required=False)
 @region_option
-def list_(collection: str | None, region: str | None) -> None:
+@json_flag
+def list_(*, collection: str | None, region: str | None, as_json: bool) -> None:
     """List the collections, or the people in one."""
     service = FaceService(region_of(region))
     if collection is None:
-        names = list(service.collections())
-        for name in names:
-            click.echo(f"{name}  {service.face_count(name):,} faces")
-        if not names:
+        counts = {name: service.face_count(name) for name in service.collections()}
+        if as_json:
+            print_json([{"collection": name, "faces": number} for name, number in counts.items()])
+            return
+        for name, number in counts.items():
+            click.echo(f"{name}  {count(number, 'face')}")
+        if not counts:
             click.echo(f"there is no collection in {service.region}; `retinue faces create` one")
         return
     stored: dict[str | None, int] = {}
@@ -64,11 +72,25 @@ def list_(collection: str | None, region: str | None) -> None:
             one.external_image_id: one
             for one, _ in People(engine).of_collection(service.region, collection)
         }
+    if as_json:
+        print_json(
+            [
+                {
+                    "person": known[external_id].name if external_id in known else None,
+                    "faces": stored.get(external_id, 0),
+                    "external_image_id": external_id,
+                    "consent": known[external_id].consent if external_id in known else None,
+                }
+                for external_id in [*known, *(other for other in stored if other not in known)]
+            ]
+        )
+        return
     for external_id, person in known.items():
-        count = stored.pop(external_id, 0)
-        click.echo(f"{person.name}  {count:,} faces  {external_id}  consent: {person.consent}")
-    for other, count in sorted(stored.items(), key=lambda item: str(item[0])):
-        click.echo(f"(not enrolled here)  {count:,} faces  {other or 'no external image id'}")
+        faces = count(stored.pop(external_id, 0), "face")
+        click.echo(f"{person.name}  {faces}  {external_id}  consent: {person.consent}")
+    for other, number in sorted(stored.items(), key=lambda item: str(item[0])):
+        faces = count(number, "face")
+        click.echo(f"(not enrolled here)  {faces}  {other or 'no external image id'}")
     if not known and not stored:
         click.echo(f"nobody is in {collection}")
 
@@ -126,24 +148,32 @@ def index(
     help="Least similarity, 0 to 1.",
 )
 @region_option
-def search(collection: str, photo: str, min_similarity: float, region: str | None) -> None:
+@json_flag
+def search(
+    *, collection: str, photo: str, min_similarity: float, region: str | None, as_json: bool
+) -> None:
     """Say who is in a photo. Nothing is stored."""
     service = FaceService(region_of(region))
     loaded = load(photo)
     boxes = service.detect(loaded.data)
     if not boxes:
-        click.echo(f"there is no face in {loaded.name}")
-        service.face_count(collection)  # and is there a collection?
-        return
+        service.face_count(collection)  # is there a collection?
+        if not as_json:
+            click.echo(f"there is no face in {loaded.name}")
+    found = []
     for position, box in enumerate(boxes, start=1):
         data = loaded.data if len(boxes) == 1 else enrolling.cut_out(loaded, box, boxes)[0]
         matches = service.search(collection, data, min_similarity)
-        if not matches:
+        if not matches and not as_json:
             click.echo(f"face {position}: nobody known")
         for match in matches:
             external_id = match.face.external_image_id or ""
             name = name_of(external_id) or external_id or "(no external image id)"
-            click.echo(f"face {position}: {name}  {match.similarity:.3f}  {match.face.face_id}")
+            if not as_json:
+                click.echo(f"face {position}: {name}  {match.similarity:.3f}  {match.face.face_id}")
+        found.append({"box": asdict(box), "matches": [asdict(match) for match in matches]})
+    if as_json:
+        print_json(found)
 
 
 @faces.command()
@@ -194,17 +224,18 @@ def delete(collection: str, with_people: bool, yes: bool, region: str | None) ->
     with owner_engine(Settings.load(), "retinue faces") as engine:
         people = People(engine)
         enrolled = people.of_collection(service.region, collection)
-        count = service.face_count(collection)
-        if (enrolled or count) and not with_people:
+        stored = service.face_count(collection)
+        faces = count(stored, "face")
+        if (enrolled or stored) and not with_people:
             raise FacesError(
-                f"{len(enrolled)} people and {count:,} faces are in {collection}. Forget the "
+                f"{len(enrolled)} people and {faces} are in {collection}. Forget the "
                 "people one by one, which also removes their detections, or say --with-people"
             )
         if not yes:
-            click.confirm(f"Delete {collection} with {count:,} faces for good?", abort=True)
+            click.confirm(f"Delete {collection} with {faces} for good?", abort=True)
         service.delete(collection)
         gone = people.drop_collection(service.region, collection)
-    click.echo(f"deleted {collection} with {count:,} faces and {gone} enrolments")
+    click.echo(f"deleted {collection} with {faces} and {count(gone, 'enrolment')}")
 
 
 def _subject(

@@ -5,11 +5,13 @@ from typing import Any
 
 import click
 from retinue_history.analysis.failures import Cause, Failures, failure_causes
+from retinue_history.db.snapshot import snapshot
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import is_unconfigured, reader_url
 from retinue_cli.options.failure_options import failure_options
 from retinue_cli.options.json_flag import json_flag
+from retinue_cli.options.misspelt import misspelt
 from retinue_cli.output.table import print_json, print_table
 from retinue_cli.replay.dead_letters import DeadLetterCause, DeadLetters
 
@@ -32,7 +34,12 @@ def failures(*, look_at: int, as_json: bool, **selected: Any) -> None:
     """
     settings = Settings.load()
     with reader_url(settings) as url:
-        causes = failure_causes(url, Failures(**selected))
+        wanted = Failures(**selected)
+        causes = failure_causes(url, wanted)
+        if not causes and wanted.detector is not None:
+            with snapshot(url) as history:
+                for complaint in misspelt(history, detectors=[wanted.detector]):
+                    click.echo(complaint, err=True)
     letters: list[DeadLetterCause] = []
     waiting = None
     if settings.queue_url is not None:

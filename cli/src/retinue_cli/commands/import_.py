@@ -8,7 +8,10 @@ from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import owner_url
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.output.progress import progress
+from retinue_cli.output.table import print_json
+from retinue_cli.output.words import count
 
 MAX_NAME = 200
 """Longest name or version, in characters: an index entry holds both."""
@@ -27,8 +30,15 @@ MAX_NAME = 200
 @click.option(
     "--skip-unknown", is_flag=True, help="Pass over images that the history does not know."
 )
+@json_flag
 def import_(
-    *, file: Path, detector: str, version: str, bucket: str | None, skip_unknown: bool
+    *,
+    file: Path,
+    detector: str,
+    version: str,
+    bucket: str | None,
+    skip_unknown: bool,
+    as_json: bool,
 ) -> None:
     """Bring annotations that people made into the history: a COCO file of ground truth.
 
@@ -75,10 +85,22 @@ def import_(
         finally:
             engine.dispose()
     number = sum(len(one.image.annotations) for one in matched)
+    if as_json:
+        print_json(
+            {
+                "detector": detector,
+                "version": version,
+                "images": len(matched),
+                "annotations": number,
+                "new_runs": new,
+                "unknown_images": skipped,
+            }
+        )
+        return
     click.echo(
-        f"{len(matched):,} images with {number:,} annotations: {new:,} new runs of {detector} "
-        f"{version}"
-        + (f", {len(matched) - new:,} were known already" if new < len(matched) else "")
+        f"{count(len(matched), 'image')} with {count(number, 'annotation')}: "
+        f"{count(new, 'new run')} of {detector} {version}"
+        + (f", {len(matched) - new:,} known already" if new < len(matched) else "")
     )
     if skipped:
-        click.echo(f"passed over, being unknown to the history: {skipped:,} images")
+        click.echo(f"left out: {count(skipped, 'image')} that the history does not know")

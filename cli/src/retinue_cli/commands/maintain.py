@@ -7,11 +7,14 @@ from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import owner_url
+from retinue_cli.options.json_flag import json_flag
+from retinue_cli.output.table import print_json
 
 
 @click.command("maintain", short_help="Prepare the coming months; drop what has expired.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
-def maintain_command(dry_run: bool) -> None:
+@json_flag
+def maintain_command(*, dry_run: bool, as_json: bool) -> None:
     """Make the history's coming months, and drop what is past its time.
 
     RETINUE_RETENTION_DETECTIONS_MONTHS, RETINUE_RETENTION_RAW_RESPONSES_DAYS and
@@ -33,7 +36,8 @@ def maintain_command(dry_run: bool) -> None:
 
     def tell(line: str) -> None:
         done.append(line)
-        click.echo(line)
+        if not as_json:
+            click.echo(line)
 
     served = ServedImages(lambda: make_clients(connections=THREADS).s3())
     with owner_url(settings) as url:
@@ -42,13 +46,15 @@ def maintain_command(dry_run: bool) -> None:
             maintain(engine, keep, dry_run=dry_run, tell=tell, find_served=served.find)
         finally:
             engine.dispose()
-    if not done:
+    if as_json:
+        print_json({"done": done, "not_asked": dict(served.refusals), "dry_run": dry_run})
+    elif not done:
         click.echo("nothing to do")
     for bucket, reason in served.refusals.items():
         raise ConfigurationError(
             f"cannot ask S3 about {bucket}: {reason}; its deleted images were kept. Asking needs "
             "s3:ListBucketVersions on the bucket"
         )
-    if not dry_run:
+    if not dry_run and not as_json:
         # An alarm waits for this line (infra/modules/maintenance).
         click.echo("maintenance is done")

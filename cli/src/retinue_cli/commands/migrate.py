@@ -7,10 +7,13 @@ from retinue_history.schema.version import current_revision, head_revision
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import owner_url
+from retinue_cli.options.json_flag import json_flag
+from retinue_cli.output.table import print_json
 
 
 @click.command(short_help="Create or update the history's tables and views.")
-def migrate() -> None:
+@json_flag
+def migrate(*, as_json: bool) -> None:
     """Create the history's tables and views, or bring them up to date.
 
     Uses RETINUE_DATABASE_URL, or the database under .retinue. Safe to repeat, and to start in
@@ -18,12 +21,16 @@ def migrate() -> None:
     workers, retinue_analyst for people.
     """
     with owner_url(Settings.load()) as url:
-        before = current_revision(url)
-        if before == head_revision():
-            click.echo(f"already at revision {before}: nothing to do")
-        else:
+        before, after = current_revision(url), head_revision()
+        if before != after:
             upgrade(url)
-            since = before or "an empty database"
-            click.echo(f"migrated from {since} to revision {head_revision()}")
-        if logins := create_iam_logins(url):
-            click.echo(f"these may sign in by IAM: {', '.join(logins)}")
+        logins = create_iam_logins(url)
+    if as_json:
+        print_json({"before": before, "after": after, "iam_logins": list(logins)})
+        return
+    if before == after:
+        click.echo(f"already at revision {after}: nothing to do")
+    else:
+        click.echo(f"migrated from {before or 'an empty database'} to revision {after}")
+    if logins:
+        click.echo(f"these may sign in by IAM: {', '.join(logins)}")

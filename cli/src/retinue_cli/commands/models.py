@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import click
 from retinue_history import (
@@ -20,10 +21,10 @@ from retinue_workers.settings.settings import Settings
 
 from retinue_cli.commands.models_promote import promote
 from retinue_cli.commands.models_train import train
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.model_sessions import open_model_sessions
-
-_COLUMNS = "{:16}  {:>8}  {:>10}  {:20}  {}"
-"""Of `retinue models cost`."""
+from retinue_cli.output.table import print_json, print_table
+from retinue_cli.output.words import count
 
 
 @click.group("models", short_help="Manage models that are billed while they run.")
@@ -36,19 +37,25 @@ models.add_command(promote)
 
 
 @models.command()
-def status() -> None:
-    """Show each model: its state, its controller, its cost so far, and why it does not serve."""
+@json_flag
+def status(*, as_json: bool) -> None:
+    """Show the state, controller and cost of each model."""
     settings = Settings.load()
     with open_model_sessions(settings) as sessions:
         models = sessions.list_models()
         open_sessions = {one.model: one for one in sessions.list_sessions(only_open=True)}
-        for one in models:
-            _tell(one, _describe(_make(settings, one)), open_sessions.get(one.model))
         known = {one.model for one in models}
-        others = [(name, model) for name, model in _configured(settings) if model.name not in known]
-        for name, model in others:
-            _tell(HostedModel(model.name, name, {}, None, 0), _describe(model), None)
-    if not models and not others:
+        states = [(one, _describe(_make(settings, one))) for one in models] + [
+            (HostedModel(model.name, name, {}, None, 0), _describe(model))
+            for name, model in _configured(settings)
+            if model.name not in known
+        ]
+    if as_json:
+        print_json([_as_json(one, told, open_sessions.get(one.model)) for one, told in states])
+        return
+    for one, told in states:
+        _tell(one, told, open_sessions.get(one.model))
+    if not states:
         click.echo(
             "no model is known: name one in RETINUE_DETECTORS, or start a worker whose "
             "RETINUE_HOSTED_MODELS names it"
@@ -58,8 +65,9 @@ def status() -> None:
 @models.command()
 @click.option("--minutes", type=click.IntRange(1, 10_080), default=60, show_default=True)
 def start(minutes: int) -> None:
-    """Have the configured models run, work or not, and forget that starts failed.
+    """Have the configured models run, work or not.
 
+    That starts failed before is forgotten.
     The worker that controls the model starts it within seconds. Afterwards it stops as always.
     """
     settings = Settings.load()
@@ -139,17 +147,20 @@ def reap_command(patterns: Sequence[str]) -> None:
 
 @models.command()
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
-def cost(limit: int) -> None:
-    """Show each time that a model was hosted, the latest first, with its price."""
+@json_flag
+def cost(*, limit: int, as_json: bool) -> None:
+    """List sessions of models with their prices."""
     with open_model_sessions(Settings.load()) as opened:
         sessions = opened.list_sessions(limit=limit)
+    if as_json:
+        print_json([_session(session) for session in sessions])
+        return
     if sessions:
-        click.echo(_COLUMNS.format("started, UTC", "unit min", "US dollars", "model", "why"))
-    for session in sessions:
-        click.echo(_line(session))
+        print_table(
+            ("started, UTC", "unit min", "US dollars", "model", "why"), list(map(_row, sessions))
+        )
     total = sum((session.price_usd for session in sessions), Decimal(0))
-    number = "1 session" if len(sessions) == 1 else f"{len(sessions):,} sessions"
-    click.echo(f"{number}, ${total:,.2f}")
+    click.echo(f"{count(len(sessions), 'session')}, ${total:,.2f}")
 
 
 def _configured(settings: Settings) -> Iterator[tuple[str, ManagedModel]]:
@@ -200,7 +211,7 @@ def _tell(model: HostedModel, told: str, session: ModelSession | None) -> None:
     click.echo(f"{model.model}\n  detector {model.detector}; {told}")
     if session is not None:
         click.echo(
-            f"  billed since {_moment(session.requested_at)} UTC: {_units(session.units)}, "
+            f"  billed since {_moment(session.requested_at)} UTC: {count(session.units, 'unit')}, "
             f"${session.price_usd:,.2f} by now; started because {session.start_reason}"
         )
     click.echo(
@@ -214,21 +225,50 @@ def _tell(model: HostedModel, told: str, session: ModelSession | None) -> None:
         click.echo(f"  {model.reason}")
 
 
-def _line(session: ModelSession) -> str:
+def _row(session: ModelSession) -> tuple[str, Decimal, Decimal, str, str]:
     project, version = session.model.split("/")[1:4:2]
     end = "until now" if session.stopped_at is None else session.stop_reason or "stopped"
-    return _COLUMNS.format(
+    cents = Decimal("0.01")
+    return (
         _moment(session.requested_at),
-        f"{session.unit_minutes:,.1f}",
-        f"{session.price_usd:,.2f}",
+        round(session.unit_minutes, 1),
+        session.price_usd.quantize(cents),
         f"{project}/{version}",
         f"{session.start_reason} → {end}",
     )
 
 
+def _session(session: ModelSession) -> dict[str, Any]:
+    times = ("requested_at", "stopped_at")
+    described = {name: _utc(getattr(session, name)) for name in times}
+    return {
+        "model": session.model,
+        **described,
+        "units": session.units,
+        "unit_minutes": session.unit_minutes,
+        "price_usd": session.price_usd,
+        "start_reason": session.start_reason,
+        "stop_reason": session.stop_reason,
+    }
+
+
+def _as_json(model: HostedModel, told: str, session: ModelSession | None) -> dict[str, Any]:
+    return {
+        "model": model.model,
+        "detector": model.detector,
+        "state": told,
+        "controller": model.holder,
+        "serving": model.serving,
+        "keep_until": _utc(model.keep_until),
+        "failures": model.failures,
+        "reason": model.reason,
+        "session": None if session is None else _session(session),
+    }
+
+
+def _utc(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)
+
+
 def _moment(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
-
-
-def _units(units: int) -> str:
-    return "1 unit" if units == 1 else f"{units} units"

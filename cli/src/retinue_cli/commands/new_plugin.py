@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from retinue_cli.plugin_dev.scaffold import PluginNames, write_plugin
+from retinue_cli.plugin_dev.scaffold import PluginNames, next_steps, refuse_taken, write_plugin
 
 
 @click.command("new-plugin", short_help="Write a plugin that works, to begin with.")
@@ -19,16 +19,15 @@ from retinue_cli.plugin_dev.scaffold import PluginNames, write_plugin
 def new_plugin(name: str, directory: Path) -> None:
     """Write a plugin with a detector NAME that works already: code, options, tests, README.
 
-    NAME is lower-case words joined by hyphens, such as acme-logos. Nothing is overwritten.
+    NAME is lower-case words joined by hyphens, such as acme-logos, and no installed detector or
+    Python package has it. Nothing is overwritten.
     """
+    names = PluginNames.of(name)
+    refuse_taken(names)
     folder = directory / name
-    files = write_plugin(PluginNames.of(name), folder)
+    files = write_plugin(names, folder)
     for path in files:
         click.echo(f"  {path}")
-    click.echo(
-        f"\n{folder} has a plugin with the detector {name}. Next:\n"
-        f"  uv pip install -e '{folder}[dev]'\n"
-        f"  pytest {folder}\n"
-        f"  retinue plugins check {name}\n"
-        f"  retinue run --detectors {name}"
-    )
+    click.echo(f"\n{folder} has a plugin with the detector {name}. Next:")
+    for step in next_steps(name, folder):
+        click.echo(f"  {step}")

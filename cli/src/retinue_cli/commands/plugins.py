@@ -1,6 +1,5 @@
 """``retinue plugins``."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,10 @@ from retinue_sdk import ConfigurationError
 
 from retinue_cli.commands.check import check
 from retinue_cli.options.detectors import detector_argument
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
 from retinue_cli.output.detector_sheet import capabilities, describe, option_lines
+from retinue_cli.output.table import print_json
 
 
 class _DetectorsAsCommands(click.Group):
@@ -33,7 +34,7 @@ class _DetectorsAsCommands(click.Group):
     short_help="List, describe and check installed detectors.",
     subcommand_metavar="[DETECTOR | check DETECTOR]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@json_flag
 @plugins_dir_option
 @click.pass_context
 def plugins(ctx: click.Context, *, as_json: bool, plugins_dir: Path | None) -> None:
@@ -53,7 +54,7 @@ def plugins(ctx: click.Context, *, as_json: bool, plugins_dir: Path | None) -> N
         except ConfigurationError as error:
             problems.append(str(error))
     if as_json:
-        click.echo(json.dumps(sheets, indent=2))
+        print_json(sheets)
     else:
         _list(sheets)
     for problem in problems:
@@ -80,7 +81,7 @@ def _list(sheets: Sequence[dict[str, Any]]) -> None:
 
 @click.command(short_help="Show all about one detector.")
 @detector_argument
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@json_flag
 @plugins_dir_option
 @click.pass_obj
 def show(
@@ -97,7 +98,7 @@ def show(
     sheet = describe(registration)
     sheet["capabilities"] = capabilities(found, detector, options)
     if as_json:
-        click.echo(json.dumps(sheet, indent=2))
+        print_json(sheet)
         return
     click.echo(
         f"{click.style(detector, bold=True)} {sheet['version']}, of "

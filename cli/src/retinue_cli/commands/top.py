@@ -1,11 +1,14 @@
 """``retinue top``."""
 
 import time
+from dataclasses import asdict
 
 import click
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
+from retinue_cli.options.json_flag import json_flag
+from retinue_cli.output.table import print_json
 
 
 @click.command(short_help="Watch a pool at work.")
@@ -17,17 +20,20 @@ from retinue_cli.options.database import reader_url
     show_default=True,
     help="Seconds between two looks.",
 )
-@click.option("--once", is_flag=True, help="Look once, print, and end.")
-def top(*, every_seconds: float, once: bool) -> None:
+@click.option("--once", is_flag=True, help="Look once, print, and end. --json implies it.")
+@json_flag
+def top(*, every_seconds: float, once: bool, as_json: bool) -> None:
     """Watch a pool at work: its queue, its rate, what fails, what it costs. Ctrl-C ends it.
 
     The queue is that of RETINUE_QUEUE_URL; the rest is what all workers record in the history.
+    Imported annotations don't count.
     """
     from retinue_history import HistoryUnavailableError
     from retinue_history.analysis.activity import Activity, ActivityReader
     from retinue_workers.intake.clients import make_clients
     from retinue_workers.intake.queue_depth import read_queue_depth
     from retinue_workers.intake.sqs import QueueUnavailableError
+    from retinue_workers.work import QueueDepth
     from rich.console import Console, RenderableType
     from rich.live import Live
 
@@ -41,7 +47,7 @@ def top(*, every_seconds: float, once: bool) -> None:
     with reader_url(settings) as database_url:
         reader = ActivityReader(database_url)
 
-        def look() -> RenderableType:
+        def read() -> tuple[QueueDepth | None, list[Activity], list[str]]:
             depth, activity, complaints = None, list[Activity](), []
             try:
                 if client is not None and url is not None:
@@ -52,9 +58,24 @@ def top(*, every_seconds: float, once: bool) -> None:
                 activity = reader.last(WINDOW_SECONDS)
             except HistoryUnavailableError as error:
                 complaints.append(f"the history does not answer: {error}")
+            return depth, activity, complaints
+
+        def look() -> RenderableType:
+            depth, activity, complaints = read()
             return view.draw(depth, activity, "\n".join(complaints))
 
         try:
+            if as_json:
+                depth, activity, complaints = read()
+                print_json(
+                    {
+                        "queue": None if depth is None else asdict(depth),
+                        "seconds": WINDOW_SECONDS,
+                        "detectors": [asdict(each) for each in activity],
+                        "complaints": complaints,
+                    }
+                )
+                return
             if once:
                 console.print(look())
                 return

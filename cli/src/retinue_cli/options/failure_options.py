@@ -7,7 +7,7 @@ import click
 
 from retinue_cli.options.s3_uri import S3Uri
 from retinue_cli.options.s3_uri_type import S3UriType
-from retinue_cli.options.timestamp import Timestamp
+from retinue_cli.options.timestamp import MEANING, Timestamp
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,8 +18,8 @@ def failure_options(command: F) -> F:
         (
             click.option("--detector", help="Only runs of this detector."),
             click.option("--error-code", help="Only runs that failed so; docs/errors.md."),
-            click.option("--since", type=Timestamp(), help="Only from then on: 2026-01-31, or 7d."),
-            click.option("--until", type=Timestamp(), help="Only before then."),
+            click.option("--since", type=Timestamp(), help=f"Only runs since then: {MEANING}."),
+            click.option("--until", type=Timestamp(), help="Only runs before then; as --since."),
             click.option(
                 "--prefix",
                 type=S3UriType(),

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 from retinue_history.analysis.selection import ImageName, Selection
 
-from retinue_cli.options.timestamp import Timestamp
+from retinue_cli.options.timestamp import MEANING, Timestamp
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,8 +55,8 @@ _OPTIONS = (
         show_default=True,
         help="What each detector found last in images that still exist, or everything ever found.",
     ),
-    click.option("--since", type=Timestamp(), help="Only runs since then: 2026-01-31, or 7d ago."),
-    click.option("--until", type=Timestamp(), help="Only runs before then."),
+    click.option("--since", type=Timestamp(), help=f"Only runs since then: {MEANING}."),
+    click.option("--until", type=Timestamp(), help="Only runs before then; as --since."),
     click.option(
         "--detector",
         "detectors",

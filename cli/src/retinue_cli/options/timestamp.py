@@ -6,11 +6,14 @@ from typing import Any
 
 import click
 
+MEANING = "2026-01-31, 2026-01-31T12:00+01:00, or how long ago: 30m, 24h, 7d, 2w"
+"""What may be written, for help texts."""
+
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Timestamp(click.ParamType[datetime]):
-    """A point in time: ISO 8601, or how long ago, such as ``7d``."""
+    """A point in time: ISO 8601, or how long ago, such as ``7d`` or ``7d ago``."""
 
     name = "time"
 
@@ -21,15 +24,14 @@ class Timestamp(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            ago = re.fullmatch(r"(\d{1,9})([mhdw])", value.strip())
+            ago = re.fullmatch(r"(\d{1,9})\s*([mhdw])(?:\s+ago)?", value.strip())
             if ago is not None:
                 return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
             moment = datetime.fromisoformat(value.strip())
             return moment.replace(tzinfo=moment.tzinfo or UTC)
         except (ValueError, OverflowError):
             self.fail(
-                f"{value!r} is no time: write 2026-01-31, 2026-01-31T12:00+01:00, or how long ago "
-                "(30m, 24h, 7d, 2w)",
+                f"{value!r} is not a time: write {MEANING}",
                 param,
                 ctx,
             )

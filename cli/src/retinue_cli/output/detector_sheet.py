@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from retinue_sdk import ConfigurationError, Operational
-from retinue_sdk.errors import format_error
+from retinue_sdk.errors import format_error, format_plugin_frames
 from retinue_sdk.plugins.manager import Plugins, Registration
 
 
@@ -24,7 +24,7 @@ def describe(registration: Registration) -> dict[str, Any]:
         raise ConfigurationError(
             f"detector {detector.name} of {registration.distribution} "
             f"{registration.distribution_version}: its options cannot be described: "
-            f"{format_error(error)}"
+            f"{format_error(error)}{format_plugin_frames(error)}"
         ) from error
     options = schema.get("properties", {})
     definitions = schema.get("$defs", {})
@@ -53,7 +53,7 @@ def capabilities(plugins: Plugins, name: str, options: Mapping[str, Any]) -> dic
     except ConfigurationError as error:
         return str(error)
     except BaseException as error:  # noqa: BLE001 - the property is the plugin's own
-        return format_error(error)
+        return f"{format_error(error)}{format_plugin_frames(error)}"
     return {field: _jsonable(value) for field, value in fields.items()}
 
 

@@ -1,13 +1,18 @@
 """A plugin to begin with, from the template in ``plugins/_template``."""
 
+import importlib.util
 import keyword
+import os
 import re
+import shlex
+import shutil
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from retinue_sdk import ConfigurationError
+from retinue_sdk.plugins.manager import Plugins
 
 _PACKAGED = Path(__file__).with_name("template")
 
@@ -59,6 +64,60 @@ class PluginNames:
             )
         words = name.split("-")
         return cls(name, module, "".join(map(str.capitalize, words)), " ".join(words).capitalize())
+
+
+def refuse_taken(names: PluginNames) -> None:
+    """Refuse names that something installed has.
+
+    Raises:
+        ConfigurationError: A detector or a Python package has the name; says which.
+    """
+    plugins = Plugins()
+    if names.name in plugins.contested:
+        raise ConfigurationError(plugins.contested[names.name])
+    if (taken := plugins.registrations.get(names.name)) is not None:
+        raise ConfigurationError(
+            f"{taken.distribution} {taken.distribution_version} has a detector named "
+            f"{names.name!r} already; choose another name, such as my-{names.name}"
+        )
+    if (found := importlib.util.find_spec(names.module)) is not None:
+        place = found.origin or next(iter(found.submodule_search_locations or ()), "")
+        raise ConfigurationError(
+            f"a Python package {names.module!r} is installed already ({place}); choose another "
+            f"name, such as my-{names.name}"
+        )
+
+
+def next_steps(name: str, folder: Path) -> list[str]:
+    """Return the commands that install, test and run a plugin in this environment."""
+    python, retinue = _program("python"), _program("retinue")
+    if importlib.util.find_spec("pip") is not None:
+        install = f"{python} -m pip install"
+    elif "VIRTUAL_ENV" in os.environ or _is_here(Path(sys.prefix)):
+        install = "uv pip install"  # finds the environment by itself
+    else:
+        install = f"uv pip install --python {python}"
+    return [
+        f"{install} -e {shlex.quote(f'{folder}[dev]')}",
+        f"{python} -m pytest {shlex.quote(str(folder))}",
+        f"{retinue} plugins check {name}",
+        f"{retinue} run --detectors {name}",
+    ]
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment from the current folder."""
+    path = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found is not None and Path(found).absolute() == path:
+        return name
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return shlex.quote(str(shown))
+
+
+def _is_here(environment: Path) -> bool:
+    """Return whether uv finds an environment from the current folder."""
+    return environment.name == ".venv" and Path.cwd().is_relative_to(environment.parent)
 
 
 def write_plugin(names: PluginNames, folder: Path) -> list[Path]:

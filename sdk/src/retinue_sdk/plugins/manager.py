@@ -14,7 +14,7 @@ from pydantic import JsonValue, ValidationError
 
 from retinue_sdk import AnyDetector, ConfigurationError, RetinueError, Run, hookspecs
 from retinue_sdk.detector import detector_class
-from retinue_sdk.errors import format_error
+from retinue_sdk.errors import format_error, format_plugin_frames
 from retinue_sdk.plugins.sources import (
     PluginSource,
     folder_plugins,
@@ -87,6 +87,7 @@ class Plugins:
         self._idle: set[str] = set()
         self._used: set[str] = set()
         self.problems: list[str] = []
+        self._unusable: dict[str, str] = {}
         self.contested: dict[str, str] = {}
         for source in installed_plugins(points):
             self._load(source)
@@ -120,6 +121,8 @@ class Plugins:
             raise ConfigurationError(self.contested[name])
         if name in self.registrations:
             return self.registrations[name]
+        if name in self._unusable:
+            raise ConfigurationError(self._unusable[name])
         meant = did_you_mean(name, self.registrations)
         unknown = f"no installed plugin has a detector named {name!r}{meant}"
         raise ConfigurationError(
@@ -259,7 +262,10 @@ class Plugins:
             caller = self._manager.subset_hook_caller("retinue_register_detectors", others)
             caller(register=lambda candidate: offered.append(detector_class(candidate)))
         except BaseException as error:  # noqa: BLE001 - a plugin can raise anything
-            self.problems.append(told(error, source))
+            problem = told(error, source)
+            self.problems.append(problem)
+            # A detector is mostly named as its plugin, or as what installs it.
+            self._unusable |= dict.fromkeys((source.name, source.distribution), problem)
             if module is not None and self._manager.get_plugin(source.name) is module:
                 self._manager.unregister(module)
             return
@@ -294,6 +300,7 @@ def _not_made(registration: Registration, error: BaseException) -> Configuration
     return ConfigurationError(
         f"detector {registration.detector.name} of {registration.distribution} "
         f"{registration.distribution_version} cannot be made: {format_error(error)}"
+        f"{format_plugin_frames(error)}"
     )
 
 

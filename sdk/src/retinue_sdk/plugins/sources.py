@@ -1,5 +1,6 @@
 """Where plugins come from: installed distributions, and files in a folder."""
 
+import importlib
 import importlib.metadata
 import importlib.util
 import inspect
@@ -13,11 +14,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pluggy
+
 from retinue_sdk import AnyDetector, AsyncDetector, ConfigurationError, Detector, hookimpl
 from retinue_sdk.errors import format_error
 
 ENTRY_POINT_GROUP = "retinue"
 """The entry point group by which a distribution says that it is a plugin."""
+
+ONE_FILE = "one file"
+"""The version of a plugin that is one Python file."""
 
 SDK = "retinue-sdk"
 """The distribution whose version plugins are written for."""
@@ -32,7 +38,7 @@ class PluginSource:
     Attributes:
         name: The entry point's name, or the file's without suffix.
         distribution: What installed it, such as ``retinue-onnx``; for a file, its path.
-        version: The distribution's version; ``one file`` for a file.
+        version: The distribution's version; ``ONE_FILE`` for a file.
         load: Imports it.
 
     ``load`` raises ``ConfigurationError`` with a line for the user, or whatever the import raises.
@@ -51,7 +57,7 @@ class PluginSource:
 
 def remedy(distribution: str, version: str) -> str:
     """Return what gets rid of a plugin: a file is removed, a distribution uninstalled."""
-    return f"{'remove' if version == 'one file' else 'uninstall'} {distribution}"
+    return f"{'remove' if version == ONE_FILE else 'uninstall'} {distribution}"
 
 
 def installed_plugins(points: tuple[EntryPoint, ...] | None = None) -> Iterator[PluginSource]:
@@ -83,25 +89,30 @@ def folder_plugins(folder: Path) -> Iterator[PluginSource]:
             yield PluginSource(
                 path.stem,
                 str(path),
-                "one file",
+                ONE_FILE,
                 lambda path=path: _load_file(path),  # type: ignore[misc]  # a loop's variable
             )
 
 
 def told(error: BaseException, source: PluginSource) -> str:
-    """Return why a plugin cannot be loaded, in one line, and what to do."""
-    who = f"plugin {source.name} of {source.distribution} {source.version} cannot be loaded"
+    """Why a plugin cannot be loaded, in one line, and what to do."""
+    who = f"plugin {source.name} of {source.distribution} {source.version}"
+    if source.version == ONE_FILE:
+        who = f"plugin {source.distribution}"
     where = _place(error, source)
     match error:
         case ConfigurationError():
             return str(error)
         case ModuleNotFoundError(name=str(module)):
             return (
-                f"{who}{where}: the module {module!r} is not installed; install it into this "
-                f"environment, or {source.remedy}"
+                f"{who} cannot be loaded{where}: the module {module!r} is not installed; install "
+                f"it into this environment, or {source.remedy}"
             )
-    what = " ".join(format_error(error).split())
-    return f"{who}{where}: {what}; repair it, or {source.remedy}"
+        case SyntaxError():
+            what = f"{type(error).__name__}: {error.msg}"  # its text would repeat the place
+        case _:
+            what = " ".join(format_error(error).split())
+    return f"{who} cannot be loaded{where}: {what}; repair it, or {source.remedy}"
 
 
 def _load_installed(point: EntryPoint) -> Any:
@@ -190,12 +201,29 @@ def _register_all(module: ModuleType) -> None:
 
 
 def _place(error: BaseException, source: PluginSource) -> str:
-    """The line of a one-file plugin at which it went wrong: `` at file.py:3``."""
-    if isinstance(error, SyntaxError) and error.filename == source.distribution:
-        return f" (line {error.lineno})"
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == source.distribution
-    ]
-    return f" (line {lines[-1]})" if lines else ""
+    """Return where in a plugin's own code it went wrong: `` (…/acme/detector.py, line 3)``.
+
+    Of a plugin that is one file, the line alone: the message names the file.
+    """
+    if isinstance(error, SyntaxError):
+        file, line = error.filename, error.lineno
+    else:
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if not frame.filename.startswith("<frozen")
+            and Path(frame.filename).parent not in _LOADERS
+        ]
+        if not frames:
+            return ""
+        # The first is the plugin's; the last may be deep in a library that it imports.
+        folder = Path(frames[0].filename).parent
+        own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
+        file, line = own[-1].filename, own[-1].lineno
+    return f" (line {line})" if file == source.distribution else f" ({file}, line {line})"
+
+
+_LOADERS = frozenset(
+    Path(str(module.__file__)).parent for module in (importlib, importlib.metadata, pluggy)
+) | {Path(__file__).parent}
+"""Folders of the code that loads plugins."""

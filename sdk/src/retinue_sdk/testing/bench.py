@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from pathlib import PurePosixPath
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -11,7 +12,12 @@ from typing import Any, Self, TypeVar
 from retinue_sdk.decode import Pixels
 from retinue_sdk.detection import Findings
 from retinue_sdk.detector import AnyDetector, AsyncDetector, Capabilities, Result
-from retinue_sdk.errors import ConfigurationError, DetectorError
+from retinue_sdk.errors import (
+    ConfigurationError,
+    DetectorError,
+    format_error,
+    format_plugin_frames,
+)
 from retinue_sdk.image import Image
 from retinue_sdk.limits import ImageLimits
 from retinue_sdk.options import DetectorOptions
@@ -192,22 +198,24 @@ class Bench:
                 time, or did not answer with one result for each image.
         """
         called = detector or self.detector
+        names = ", ".join(PurePosixPath(image.reference.key).name for image in images)
+        what = f"detect() of {names}"
         answer: Sequence[Result]
         if isinstance(called, AsyncDetector):
-            answer = self._await(_detect_each(called, images), "detect()", self._seconds)
+            answer = self._await(_detect_each(called, images), what, self._seconds)
         else:
             blocking = called
             try:
-                answer = self._within(
-                    lambda: list(blocking.detect(images)), "detect()", self._seconds
-                )
+                answer = self._within(lambda: list(blocking.detect(images)), what, self._seconds)
             except DetectorError as error:
                 return [error] * len(images)
         if len(answer) != len(images):
-            raise CheckFailedError(f"{len(answer)} answers for {len(images)} images")
+            raise CheckFailedError(f"{len(answer)} answers for {len(images)} images: {names}")
         for result in answer:
             if not isinstance(result, Findings | DetectorError):
-                raise CheckFailedError(f"an answer is {result!r:.200}: no Findings, no error")
+                raise CheckFailedError(
+                    f"an answer for {names} is {result!r:.200}: no Findings, no error"
+                )
         return answer
 
     def single(self, image: Image, detector: AnyDetector | None = None) -> Result:
@@ -292,7 +300,9 @@ def _outcome(future: "Future[T]", what: str, seconds: float) -> T:
         raise error
     if error is not None or future.cancelled():
         raised = error or asyncio.CancelledError()
-        raise CheckFailedError(f"{what} raised {type(raised).__name__}: {raised}") from error
+        raise CheckFailedError(
+            f"{what} raised {format_error(raised)}{format_plugin_frames(raised)}"
+        ) from error
     return future.result()
 
 
