@@ -73,7 +73,7 @@ docs: .venv/for-development ## build the documentation as a site, with warnings 
 serve-docs: .venv/for-development ## show the documentation on http://127.0.0.1:8000, renewed as you write
 	$(BUILD_DOCS) serve --config-file docs/site/mkdocs.yml --watch README.md
 
-lock: .venv/for-development ## choose versions anew and install them
+lock: .venv/for-development ## upgrade the locked versions and install them
 	$(BIN)/uv lock --upgrade
 	$(BIN)/uv lock --upgrade --project tests/benchmarks/peers
 	$(BIN)/uv export --frozen --only-group build --no-header --quiet --output-file infra/image/build.txt
