@@ -1,6 +1,7 @@
 """The commands as a whole: their list, and how they end."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -130,6 +131,7 @@ def test_json_is_one_value_on_standard_output(
         ["models", "status"],
         ["models", "cost"],
         ["diff", "objects@1", "objects@2"],
+        ["export", "e.csv"],
         ["migrate"],
         ["maintain", "--dry-run"],
         ["plugins"],
@@ -137,3 +139,28 @@ def test_json_is_one_value_on_standard_output(
         exit_code = 2 if "--missing" in arguments else 0  # no detectors are set
         said = cli(*arguments, "--json", exit_code=exit_code).stdout
         assert said == "" if exit_code else json.loads(said) is not None, arguments
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [("onnx-objects", "retinue-onnx .* has a detector"), ("pytest", "a Python package 'pytest'")],
+)
+def test_a_plugin_gets_no_name_that_is_taken(
+    cli: Callable[..., Result], name: str, owner: str
+) -> None:
+    assert re.search(owner, cli("new-plugin", name, exit_code=2).stderr)
+    assert not Path("my-plugins").exists()
+
+
+def test_the_next_steps_of_a_plugin_are_for_this_environment(
+    cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", str(programs))
+    first = cli("new-plugin", "acme-first").stdout
+    assert "\n  retinue plugins check acme-first\n" in first
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert (
+        f"\n  {programs}/retinue run --detectors acme-second"
+        in cli("new-plugin", "acme-second").stdout
+    )

@@ -160,7 +160,9 @@ def format_error(error: BaseException) -> str:
         return type(error).__name__
 
 
-_CALLERS = frozenset({"retinue_sdk", "retinue_workers", "retinue_cli", "pluggy", "pydantic"})
+_CALLERS = frozenset(
+    {"retinue_sdk", "retinue_workers", "retinue_cli", "asyncio", "click", "pluggy", "pydantic"}
+)
 """Packages whose code calls a plugin's; their frames say nothing about the plugin."""
 
 

@@ -15,11 +15,11 @@ from retinue_sdk import (
     InvalidImageError,
     RetinueError,
 )
+from retinue_sdk.errors import format_error, format_plugin_frames
 
 from retinue_cli.options.detectors import detector_argument
 from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
 from retinue_cli.output.attributes import printable
-from retinue_cli.output.plugin_error import plugin_traceback
 
 
 @click.command(short_help="Try one detector on photographs; record nothing.")
@@ -62,7 +62,9 @@ def detect(
     except RetinueError as error:
         raise click.ClickException(f"detector {detector}: {error}") from error
     except Exception as error:  # whatever a plugin raises
-        raise click.ClickException(f"detector {detector}:\n{plugin_traceback(error)}") from error
+        raise click.ClickException(
+            f"detector {detector}:{format_plugin_frames(error)}\n{format_error(error)}"
+        ) from error
     sys.exit(1 if failures else 0)
 
 

@@ -4,6 +4,7 @@ import functools
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -11,9 +12,11 @@ import click
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.misspelt import misspelt
 from retinue_cli.options.selection import selection, selection_options
 from retinue_cli.output.progress import progress
+from retinue_cli.output.table import print_json
 from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
@@ -62,6 +65,7 @@ FORMATS = {
     is_flag=True,
     help="For COCO and boxes: read sizes that the history does not know from S3.",
 )
+@json_flag
 def export(
     *,
     out: str,
@@ -69,6 +73,7 @@ def export(
     annotation_type: str,
     categories: Path | None,
     read_sizes: bool,
+    as_json: bool,
     **selected: Any,
 ) -> None:
     """Write detections to OUT, or to standard output if it is -.
@@ -85,6 +90,8 @@ def export(
     from retinue_cli.data.export import destination
 
     format_ = format_ or _format_of(out)
+    if as_json and out == "-":
+        raise click.UsageError("the rows go to standard output: name a file, or leave out --json")
     if format_ == "parquet" and out == "-" and sys.stdout.isatty():
         raise click.UsageError("Parquet is binary and would garble the terminal: name a file")
     what = selection(selected)
@@ -108,6 +115,10 @@ def export(
         raise click.ClickException(f"cannot write {out}: {error}") from error
     for complaint in complaints:
         click.echo(complaint, err=True)
+    if as_json:
+        left_out = {reason: number for reason, number in written.left_out.items() if number}
+        print_json(asdict(written) | {"file": out, "format": format_, "left_out": left_out})
+        return
     _tell(written, out, time.monotonic() - began, read_sizes=read_sizes)
 
 
