@@ -1,5 +1,6 @@
 """Starting, and refusing to start."""
 
+import json
 from typing import Any
 
 import psycopg
@@ -123,7 +124,7 @@ def test_a_start_tells_the_history_what_the_fingerprints_stand_for(memory_rig: R
     (told,) = memory_rig.history.configurations
     gate = memory_rig.detectors[0]
     assert (told.detector, told.fingerprint) == ("gate", gate.fingerprint())
-    assert told.options == gate.options.model_dump(mode="json")
+    assert json.loads(told.options) == gate.options.model_dump(mode="json")
 
 
 @pytest.mark.parametrize(("detector", "made"), [("echo", False), ("pixels", True), ("bytes", True)])
