@@ -1,10 +1,12 @@
 """Structured logs: one event a line, as JSON for machines or aligned for people."""
 
+import json
 import logging
 import sys
 from contextlib import suppress
-from typing import Literal, TextIO, cast
+from typing import Any, Literal, TextIO, cast
 
+import orjson
 import structlog
 
 
@@ -42,7 +44,7 @@ def configure(
     """
     level: int = getattr(logging, log_level.upper())
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(_serialize)
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
@@ -76,3 +78,10 @@ def configure(
         logging.getLogger(name).setLevel(max(level, logging.INFO))
     for name in ("alembic", "botocore", "sqlalchemy"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _serialize(event: dict[str, Any], **_: object) -> str:
+    try:
+        return orjson.dumps(event, repr).decode()
+    except TypeError:  # a text that isn't valid Unicode, or a number beyond 64 bits
+        return json.dumps(event, default=repr)
