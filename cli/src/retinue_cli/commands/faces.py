@@ -120,9 +120,10 @@ def index(
     number: int | None,
     region: str | None,
 ) -> None:
-    """Put a person's face into a collection, from photos: files, or s3://bucket/key.
+    """Put a person's face into a collection, from photos.
 
-    One face of each photo is stored, under the person's name, together with the consent.
+    A photo is a file, or s3://bucket/key. One face of each is stored, under the person's name,
+    together with the consent.
     """
     service = FaceService(region_of(region))
     enrolling.checked_consent(consent)
