@@ -36,7 +36,7 @@ def query(
     """Ask the detection history a question in SQL.
 
     One statement, on a connection that can only read. `retinue schema` lists the views to ask, and
-    docs/recipes.md has many questions. For example:
+    docs/recipes.md has many examples, such as:
 
     retinue query "select label, count(*) from latest_detections group by 1 order by 2 desc"
 
