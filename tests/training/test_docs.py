@@ -53,6 +53,6 @@ def test_the_commands_work(
 
 
 def test_the_page_names_every_action() -> None:
-    page = PAGE.read_text("utf-8").partition("## What it may do")[2]
+    page = PAGE.read_text("utf-8").partition("## Permissions")[2]
     named = set(re.findall(r"`(\w+)`", page))
     assert named == {action.partition(":")[2] for action in IAM_ACTIONS}
