@@ -1,4 +1,4 @@
-"""Renders docs/schema.md from a migrated database's own comments.
+"""Render docs/schema.md from the comments of a migrated database.
 
 ``python docs/generators/schema_page.py postgresql://…`` prints it.
 """
@@ -13,49 +13,101 @@ from retinue_history.schema.introspect import Relation, functions, relations
 _HEAD = """\
 # The schema
 
-Printed from a migrated database by `python docs/generators/schema_page.py`; a test compares.
+Generated from a migrated database by `python docs/generators/schema_page.py`.
 
-The views are the public interface: they keep their names and columns when tables change. Analysts
-read through the role `retinue_reader` (views and tables, read only, 30 s a statement); workers
-write through the role `retinue_writer`.
+The views are the public interface. They keep their names and columns when tables change. Analysts
+read views and tables as the role `retinue_reader`, with a limit of 30 seconds a statement. Workers
+write as the role `retinue_writer`.
 
 ## What "latest" means
 
-`latest_detections`, `latest_runs` and all that builds on them have one run for each image and
-detector: the newest successful run with a version and options that are **in use**. A worker records
-what its pool uses when it starts (`configurations_in_use`). So options that were tried and dropped
-don't hide what is wanted, even if their runs are newer.
+`latest_detections`, `latest_runs` and the views built on them show one run per image and detector:
+the newest successful run whose version and options are **in use**. When a worker starts, it records
+the versions and options of its pool in `configurations_in_use`. Options that you tried and dropped
+don't hide the runs you want, even if they ran later.
 
-- During a deployment, and where pools use a detector with different options, several configurations
-  are in use. Then the newest run with any of them counts.
-- An image that has no run with options in use shows its newest run.
-- A detector that a pool no longer uses keeps its last options in use. So does a pool that is gone:
-  delete its rows from `configurations_in_use`.
+- If several configurations of a detector are in use, during a deployment or in different pools, the
+  newest run with any of them counts.
+- If an image has no run with a configuration in use, its newest run counts.
+- When a pool drops a detector or is deleted, its rows stay in `configurations_in_use`. Delete them
+  to take its configurations out of use.
 
-For the newest run whatever its options, query `newest_runs`. To ask for certain options, add their
-`fingerprint`, which `detector_versions` lists:
+For the newest runs with any options, query `newest_runs`. To select certain options, filter by
+their `fingerprint`, which `detector_versions` lists:
 
 ```sql
 SELECT key, detection_history.detector, label
 FROM newest_runs JOIN detection_history USING (run_id, key)
 ```
 
-Runs with the model version `emulator` are invented: `retinue run` starts an emulator for detectors
-that call a paid service. They are in `detection_history`. The other views of detections, costs and
-counts leave them out.
+Runs with the model version `emulator` are invented, because `retinue run` replaces paid services
+with an emulator. `detection_history` includes them. Other views of detections, costs and counts
+exclude them.
 
 ## Tables at a glance
+
+The diagrams show keys and a few telling columns. [Tables](#tables) lists all of them. A dashed line
+is a join without a foreign key.
 """
+
+_DIAGRAMS: dict[str, dict[str, tuple[str, ...]]] = {
+    "Images, runs and detections": {
+        "images": ("bucket", "key", "version"),
+        "removals": ("bucket", "key"),
+        "runs": ("detector", "outcome"),
+        "detections": ("label", "confidence"),
+        "labels": (),
+        "label_parents": (),
+    },
+    "Configurations and counts": {
+        "detector_configurations": ("options",),
+        "configurations_in_use": ("fingerprint",),
+        "label_counts": ("label", "detections"),
+    },
+    "People and faces": {
+        "people": ("name", "consent"),
+        "faces": ("photo",),
+    },
+    "Erasures": {
+        "erasures": ("subject_kind", "completed_at"),
+        "erased_names": (),
+        "erased_images": ("erased_until",),
+        "erasure_salt": (),
+    },
+    "Quotas and costs": {
+        "quotas": ("limit_rps",),
+        "quota_leases": ("share_rps", "expires_at"),
+        "monthly_spending": ("price_usd",),
+    },
+    "Hosted models": {
+        "models": ("status", "holder"),
+        "model_sessions": ("running_at", "stopped_at"),
+    },
+}
+"""The tables of each diagram, with the columns to show beside the keys."""
+
+_JOINS = {
+    "removals": 'images |o..o{ removals : "bucket, key, version"',
+    "labels": 'labels |o..o{ detections : "label, kind"',
+    "label_parents": 'labels ||..o{ label_parents : "label"',
+    "configurations_in_use": "detector_configurations ||..o{ configurations_in_use"
+    ' : "detector, version, fingerprint"',
+    "model_sessions": 'models ||..o{ model_sessions : "model"',
+}
+"""Joins without a foreign key, by the table whose diagram shows them."""
+
+_NOT_DRAWN = {"alembic_version"}
 
 
 def schema_page(url: str) -> str:
-    """The page as Markdown.
+    """Return the page as Markdown.
 
     Args:
         url: A migrated database.
 
     Raises:
-        HistoryUnavailableError: It cannot be reached.
+        HistoryUnavailableError: It can't be reached.
+        ValueError: A table is in no diagram.
     """
     engine = create_history_engine(url, application_name="retinue schema page", pool_size=1)
     try:
@@ -66,7 +118,7 @@ def schema_page(url: str) -> str:
         engine.dispose()
     # Alembic's own table comes last: it says nothing about images.
     tables = sorted((r for r in found if not r.is_view), key=lambda r: r.name == "alembic_version")
-    lines = [_HEAD, *_diagram(tables), "", "## Views", ""]
+    lines = [_HEAD, *_diagrams({table.name: table for table in tables}), "## Views", ""]
     for view in found:
         if view.is_view:
             lines += _section(view)
@@ -79,23 +131,35 @@ def schema_page(url: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _diagram(tables: list[Relation]) -> Iterator[str]:
-    yield "```mermaid"
-    yield "erDiagram"
-    named = set()
-    for table in tables:
-        for target, through in table.references:
-            named |= {target, table.name}
-            yield f'    {target} ||--o{{ {table.name} : "{through}"'
-    for table in tables:
-        if table.name not in named:
-            continue  # refers to nothing, and would make the rest small
-        yield f"    {table.name} {{"
-        for column in table.columns:
-            # Mermaid wants one word for a type.
-            yield f"        {re.sub(r'[^a-z0-9]+', '_', column.type).strip('_')} {column.name}"
-        yield "    }"
-    yield "```"
+def _diagrams(tables: dict[str, Relation]) -> Iterator[str]:
+    drawn = {name for diagram in _DIAGRAMS.values() for name in diagram}
+    if missing := tables.keys() - drawn - _NOT_DRAWN:
+        raise ValueError(f"add these tables to a diagram: {', '.join(sorted(missing))}")
+    for title, diagram in _DIAGRAMS.items():
+        yield from (f"### {title}", "", "```mermaid", "erDiagram")
+        for name in diagram:
+            for target, through in tables[name].references:
+                yield f'    {target} ||--o{{ {name} : "{through}"'
+            if name in _JOINS:
+                yield f"    {_JOINS[name]}"
+        for name, telling in diagram.items():
+            yield from _entity(tables[name], telling)
+        yield from ("```", "")
+
+
+def _entity(table: Relation, telling: tuple[str, ...]) -> Iterator[str]:
+    keys: dict[str, list[str]] = {name: [] for name in telling}
+    for constraint in table.constraints:
+        if found := re.match(r"(PRIMARY|FOREIGN) KEY \((.+?)\)", constraint):
+            for name in found[2].split(", "):
+                keys.setdefault(name, []).append(f"{found[1][0]}K")
+    types = {column.name: column.type for column in table.columns}
+    yield f"    {table.name} {{"
+    for name in sorted(keys, key=list(types).index):
+        type_ = types[name].replace("timestamp with time zone", "timestamptz")
+        one_word = type_.replace(" ", "_")  # Mermaid allows no spaces
+        yield f"        {one_word} {name} {', '.join(keys[name])}".rstrip()
+    yield "    }"
 
 
 def _section(relation: Relation) -> Iterator[str]:
