@@ -1,4 +1,4 @@
-"""The pages about Rekognition say what the code does: detectors, options, calls, permissions."""
+"""The pages about Rekognition say what the code does: detectors, calls, permissions."""
 
 import json
 import re
@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from retinue_cli.faces.service import IAM_ACTIONS
-from retinue_rekognition.options import RekognitionOptions
 from retinue_rekognition.plugin import DETECTORS
 
 PAGE = "plugins/rekognition/README.md"
-SHARED = set(RekognitionOptions.model_fields)
 
 
 def rows(text: str, heading: str) -> dict[str, str]:
@@ -27,18 +25,6 @@ def test_every_detector_is_listed_with_what_it_calls(root: Path) -> None:
         called = set(re.findall(r"[A-Z]\w+", listed[detector.name].split(" | ")[0]))
         assert called <= set(detector.operations)
         assert detector.operation in called
-
-
-def test_every_option_is_listed(root: Path) -> None:
-    text = (root / PAGE).read_text("utf-8")
-    listed = rows(text, "| detector | options (default) |")
-    for detector in DETECTORS:
-        own = set(detector.options_model.model_fields) - SHARED
-        named = set(re.findall(r"`([a-z0-9_]+)`", listed.get(detector.name, "")))
-        assert own <= named, detector.name
-        assert named - own <= SHARED, detector.name
-    shared = " ".join(f"`{names}`" for names in rows(text, "| option * |"))
-    assert set(re.findall(r"`([a-z0-9_]+)`", shared)) == SHARED
 
 
 def test_the_operators_policy_is_what_the_commands_call(root: Path, blocks: list[Any]) -> None:
