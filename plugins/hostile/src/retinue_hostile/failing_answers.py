@@ -77,7 +77,7 @@ class NothingIsWrong(ConformingBase[ConformingOptions]):
 
 
 class Moody(ConformingBase[ConformingOptions]):
-    """Is surer of itself from instance to instance."""
+    """Returns a different confidence from each instance."""
 
     name: ClassVar[str] = "failing-deterministic"
     moods = itertools.cycle((0.0, 0.25))
@@ -186,7 +186,7 @@ class NeedsRoom(ConformingBase[ConformingOptions]):
 
 
 class OwnWords(ConformingBase[ConformingOptions]):
-    """Puts its own code in the place of the worker's."""
+    """Replaces the error code of the worker with its own."""
 
     name: ClassVar[str] = "failing-too-large-refused"
 

@@ -175,7 +175,7 @@ class Plugins:
         if deaf:
             raise ConfigurationError(
                 f"RETINUE_PLUGIN_OPTIONS: the plugin {', '.join(deaf)} takes no options of its "
-                "own; those of detectors belong into RETINUE_DETECTORS"
+                "own; set those of detectors in RETINUE_DETECTORS"
             )
         for taker in takers:
             plugin = taker.plugin_name

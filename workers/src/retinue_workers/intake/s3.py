@@ -284,7 +284,7 @@ def _named(reference: ImageReference) -> Any:
 
 
 def _check_etag(answer: Any, reference: ImageReference) -> None:
-    """Refuse what another upload put in the place of an unversioned object.
+    """Refuse an unversioned object that another upload has replaced.
 
     Raises:
         InvalidImageError: It was replaced.
