@@ -86,7 +86,7 @@ class RemovalEvent:
     Attributes:
         bucket: The bucket's name.
         key: The object's key, decoded.
-        version_id: The version that was removed for good, be it an object's or a delete marker's;
+        version_id: The version that was permanently removed: an object's or a delete marker's;
             of a delete marker that was put, its own id. ``None`` for the version without an id, as
             in an unversioned bucket, or where versioning is suspended or was switched on later.
         delete_marker: Whether a delete marker was put on top, so that older versions still exist.

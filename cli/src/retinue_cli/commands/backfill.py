@@ -54,9 +54,9 @@ def backfill(
 ) -> None:
     """Ask for the images under s3://bucket/prefix, as if they had just been uploaded.
 
-    They go into the queue of RETINUE_QUEUE_URL. First they are counted, and it is said how long the
-    detectors of RETINUE_DETECTORS will take and what they will cost. Killed midway, the same
-    command goes on where it was.
+    First counts the images and estimates how long the detectors of RETINUE_DETECTORS take and what
+    they cost. Then sends a message for each image to the queue of RETINUE_QUEUE_URL. Run it again
+    to continue after an interruption.
     """
     from retinue_aws import AwsClient
     from retinue_workers.intake.clients import make_clients

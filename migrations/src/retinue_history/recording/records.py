@@ -192,7 +192,7 @@ class RemovedObject:
     Attributes:
         bucket: The bucket's name.
         key: The object's key, decoded.
-        version: The version that was removed for good, be it an object's or a delete marker's;
+        version: The version that was permanently removed: an object's or a delete marker's;
             ``NULL_VERSION`` for what lay there without a version id, as everything does in an
             unversioned bucket. ``None`` for a delete marker that was put: every image of the key
             created before it then counts as deleted, until the marker is removed.

@@ -36,7 +36,7 @@ class ShortageOptions(HostileOptions):
 
 
 class Shortage(Hostile[ShortageOptions]):
-    """Fails for want of a resource, as libraries do."""
+    """Fail for lack of a resource, as libraries do."""
 
     name: ClassVar[str] = "hostile-shortage"
 
