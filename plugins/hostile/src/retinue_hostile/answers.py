@@ -60,7 +60,7 @@ class WrongTypeOptions(HostileOptions):
 
 
 class Nan(Hostile[NanOptions]):
-    """Says NaN where a number should be."""
+    """Returns NaN."""
 
     name: ClassVar[str] = "hostile-nan"
 
@@ -86,7 +86,7 @@ class Nan(Hostile[NanOptions]):
 
 
 class Unicode(Hostile[UnicodeOptions]):
-    """Says what cannot be stored."""
+    """Returns NUL and unpaired surrogates."""
 
     name: ClassVar[str] = "hostile-unicode"
 
@@ -112,7 +112,7 @@ class Unicode(Hostile[UnicodeOptions]):
 
 
 class Many(Hostile[ManyOptions]):
-    """Finds very much."""
+    """Returns ten thousand labels for each image."""
 
     name: ClassVar[str] = "hostile-many"
 
@@ -126,7 +126,7 @@ class Many(Hostile[ManyOptions]):
 
 
 class HugeResponse(Hostile[HugeResponseOptions]):
-    """Says very much."""
+    """Returns tens of megabytes."""
 
     name: ClassVar[str] = "hostile-huge-response"
 
@@ -137,7 +137,7 @@ class HugeResponse(Hostile[HugeResponseOptions]):
 
 
 class OutsideBoxes(Hostile[HostileOptions]):
-    """Finds things outside the image. That is allowed: Amazon Rekognition does it."""
+    """Returns boxes outside the image, which is allowed."""
 
     name: ClassVar[str] = "hostile-outside-boxes"
 
@@ -154,7 +154,7 @@ class OutsideBoxes(Hostile[HostileOptions]):
 
 
 class WrongLength(Hostile[WrongLengthOptions]):
-    """Returns too few results, or too many: whose are they?"""
+    """Returns too few or too many results."""
 
     name: ClassVar[str] = "hostile-wrong-length"
 
@@ -165,7 +165,7 @@ class WrongLength(Hostile[WrongLengthOptions]):
 
 
 class WrongType(Hostile[WrongTypeOptions]):
-    """Returns what is no result."""
+    """Returns a value of the wrong type."""
 
     name: ClassVar[str] = "hostile-wrong-type"
 

@@ -10,7 +10,7 @@ from retinue_hostile.conforming import Conforming, ConformingOptions
 
 
 class ConformingAsync(AsyncDetector[ConformingOptions]):
-    """Finds what ``Conforming`` finds, on another thread, and passes every check."""
+    """Is an ``AsyncDetector`` that returns the same findings."""
 
     name: ClassVar[str] = "conforming-async"
     version: ClassVar[str] = "1"
@@ -26,7 +26,7 @@ class ConformingAsync(AsyncDetector[ConformingOptions]):
 
 
 class BlocksLoop(ConformingAsync):
-    """Waits without awaiting."""
+    """Is asynchronous but blocks the event loop."""
 
     name: ClassVar[str] = "failing-event-loop-runs"
 
@@ -37,7 +37,7 @@ class BlocksLoop(ConformingAsync):
 
 
 class RefusesCancellation(ConformingAsync):
-    """Takes a cancellation for a failure of its service."""
+    """Is asynchronous and treats cancellation as a failure of its service."""
 
     name: ClassVar[str] = "failing-cancellation-ends-call"
 

@@ -32,7 +32,7 @@ class LeaksOptions(HostileOptions):
 
 
 class Hangs(Hostile[HangsOptions]):
-    """Sleeps, and does not hear of ``close``: what a lost connection without a timeout does."""
+    """Sleeps and ignores ``close``."""
 
     name: ClassVar[str] = "hostile-hangs"
 
@@ -43,7 +43,7 @@ class Hangs(Hostile[HangsOptions]):
 
 
 class Slow(Hostile[SlowOptions]):
-    """Sleeps, then answers."""
+    """Sleeps, then works correctly."""
 
     name: ClassVar[str] = "hostile-slow"
 
@@ -54,7 +54,7 @@ class Slow(Hostile[SlowOptions]):
 
 
 class Leaks(Hostile[LeaksOptions]):
-    """Keeps memory for every image that it ever saw."""
+    """Leaks memory for every image."""
 
     name: ClassVar[str] = "hostile-leaks"
 
@@ -70,6 +70,6 @@ class Leaks(Hostile[LeaksOptions]):
 
 
 class Observed(Hostile[HostileOptions]):
-    """Behaves; it is this plugin's observer that raises when told of its runs."""
+    """Works correctly, but the plugin's observer raises for its runs."""
 
     name: ClassVar[str] = "hostile-observed"

@@ -113,6 +113,6 @@ class ConformingBase(Detector[ConformingOptionsT], Generic[ConformingOptionsT]):
 
 
 class Conforming(ConformingBase[ConformingOptions]):
-    """Finds the brightest part of a picture, and passes every check."""
+    """Finds the brightest part of an image correctly."""
 
     name: ClassVar[str] = "conforming"

@@ -28,7 +28,7 @@ class CrashesOptions(HostileOptions):
 
 
 class Crashes(Hostile[CrashesOptions]):
-    """Does what no try block catches: for processes of their own alone."""
+    """Crashes its process, or hangs in C."""
 
     name: ClassVar[str] = "hostile-crashes"
 

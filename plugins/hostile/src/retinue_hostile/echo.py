@@ -55,7 +55,7 @@ class EchoOptions(DetectorOptions):
 
 
 class Echo(Detector[EchoOptions]):
-    """Finds one label made of the key: cheap, thread-safe, like a service that reads S3 itself."""
+    """Works correctly: returns one label made from the key, downloads nothing."""
 
     name: ClassVar[str] = "echo"
     version: ClassVar[str] = "1"

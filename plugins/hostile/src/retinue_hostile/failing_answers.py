@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class ForgetsTwins(ConformingBase[ConformingOptions]):
-    """Keeps answers by image id, so that the same image twice gets one answer."""
+    """Stores results by image id, so an image that occurs twice in a batch gets one result."""
 
     name: ClassVar[str] = "failing-answers-complete"
 
@@ -40,7 +40,7 @@ class ForgetsTwins(ConformingBase[ConformingOptions]):
 
 
 class ForeignNumbers(ConformingBase[ConformingOptions]):
-    """Tells numbers of NumPy."""
+    """Returns NumPy numbers."""
 
     name: ClassVar[str] = "failing-answers-are-json"
 
@@ -53,7 +53,7 @@ class ForeignNumbers(ConformingBase[ConformingOptions]):
 
 
 class PixelBoxes(ConformingBase[ConformingOptions]):
-    """Tells boxes in pixels."""
+    """Returns boxes in pixels."""
 
     name: ClassVar[str] = "failing-boxes-normalised"
 
@@ -65,7 +65,7 @@ class PixelBoxes(ConformingBase[ConformingOptions]):
 
 
 class NothingIsWrong(ConformingBase[ConformingOptions]):
-    """Takes nothing found for a failure."""
+    """Returns an error if it finds nothing."""
 
     name: ClassVar[str] = "failing-empty-is-no-failure"
 
@@ -94,7 +94,7 @@ class Moody(ConformingBase[ConformingOptions]):
 
 
 class Gratis(ConformingBase[ConformingOptions]):
-    """Has a price, and bills nothing."""
+    """Has a price but returns no billed units."""
 
     name: ClassVar[str] = "failing-priced"
 
@@ -111,7 +111,7 @@ class FullOptions(ConformingOptions):
 
 
 class SlowWhenFull(ConformingBase[FullOptions]):
-    """Declares batches that it never finishes."""
+    """Declares a batch size that exceeds the timeout."""
 
     name: ClassVar[str] = "failing-in-time"
 
@@ -123,7 +123,7 @@ class SlowWhenFull(ConformingBase[FullOptions]):
 
 
 class SecretReader(ConformingBase[ConformingOptions]):
-    """Says that it works by reference, and downloads all the same."""
+    """Declares ``Input.REFERENCE`` but downloads images."""
 
     name: ClassVar[str] = "failing-input-honest"
 
@@ -134,7 +134,7 @@ class SecretReader(ConformingBase[ConformingOptions]):
 
 
 class BatchNormalised(ConformingBase[ConformingOptions]):
-    """Lets the other images of a batch change an answer."""
+    """Returns results that depend on the other images of the batch."""
 
     name: ClassVar[str] = "failing-batch-equals-singles"
 
@@ -144,7 +144,7 @@ class BatchNormalised(ConformingBase[ConformingOptions]):
 
 
 class Unturned(ConformingBase[ConformingOptions]):
-    """Decodes the file itself, and forgets how the camera was held."""
+    """Decodes files itself and ignores EXIF orientation."""
 
     name: ClassVar[str] = "failing-orientation"
 
@@ -159,7 +159,7 @@ class Unturned(ConformingBase[ConformingOptions]):
 
 
 class ColourOnly(ConformingBase[ConformingOptions]):
-    """Fails when a picture has no colour."""
+    """Fails for greyscale images."""
 
     name: ClassVar[str] = "failing-odd-formats"
 
@@ -175,7 +175,7 @@ class ColourOnly(ConformingBase[ConformingOptions]):
 
 
 class NeedsRoom(ConformingBase[ConformingOptions]):
-    """Fails for specks."""
+    """Fails for tiny images."""
 
     name: ClassVar[str] = "failing-odd-sizes"
 
@@ -186,7 +186,7 @@ class NeedsRoom(ConformingBase[ConformingOptions]):
 
 
 class OwnWords(ConformingBase[ConformingOptions]):
-    """Replaces the error code of the worker with its own."""
+    """Replaces the worker's error code with its own."""
 
     name: ClassVar[str] = "failing-too-large-refused"
 
@@ -199,7 +199,7 @@ class OwnWords(ConformingBase[ConformingOptions]):
 
 
 class FailedIsEmpty(ConformingBase[ConformingOptions]):
-    """Answers that nothing was found in what it could not read."""
+    """Returns empty findings for unreadable files."""
 
     name: ClassVar[str] = "failing-corrupt-refused"
 
@@ -216,7 +216,7 @@ class FailedIsEmpty(ConformingBase[ConformingOptions]):
 
 
 class AllForOne(ConformingBase[ConformingOptions]):
-    """Gives up a whole batch because of one image."""
+    """Fails a whole batch because of one image."""
 
     name: ClassVar[str] = "failing-batch-survives-bad-image"
 
@@ -226,7 +226,7 @@ class AllForOne(ConformingBase[ConformingOptions]):
 
 
 class Hopeless(ConformingBase[ConformingOptions]):
-    """Takes what will pass for what will not."""
+    """Turns temporary errors into permanent ones."""
 
     name: ClassVar[str] = "failing-retriable-stays-retriable"
 
@@ -239,7 +239,7 @@ class Hopeless(ConformingBase[ConformingOptions]):
 
 
 class Hopeful(ConformingBase[ConformingOptions]):
-    """Takes what will not pass for what will."""
+    """Turns permanent errors into temporary ones."""
 
     name: ClassVar[str] = "failing-permanent-stays-permanent"
 
@@ -252,7 +252,7 @@ class Hopeful(ConformingBase[ConformingOptions]):
 
 
 class Overcharged(ConformingBase[ConformingOptions]):
-    """Calls a service that throttles, and blames the image; tests throttle it."""
+    """Blames the image when its service throttles; tests throttle the service."""
 
     name: ClassVar[str] = "failing-faults-classified"
     throttled: ClassVar[bool] = False

@@ -62,7 +62,7 @@ class LeakOptions(ConformingOptions):
 
 
 class Undescribed(ConformingBase[UndescribedOptions]):
-    """Has an option that nobody can guess."""
+    """Has an option without a description."""
 
     name: ClassVar[str] = "failing-options-described"
 
@@ -74,19 +74,19 @@ class Halves(ConformingBase[HalvedOptions]):
 
 
 class Lenient(ConformingBase[LenientOptions]):
-    """Takes a typing error for a setting."""
+    """Accepts unknown options."""
 
     name: ClassVar[str] = "failing-options-unknown-refused"
 
 
 class Clamps(ConformingBase[ClampedOptions]):
-    """Corrects what the user wrote, and says nothing."""
+    """Silently corrects values out of range."""
 
     name: ClassVar[str] = "failing-options-range-refused"
 
 
 class Restless(ConformingBase[ConformingOptions]):
-    """Is another detector at each start."""
+    """Has a different fingerprint at each start."""
 
     name: ClassVar[str] = "failing-fingerprint-stable"
 
@@ -118,7 +118,7 @@ class OneLife(ConformingBase[ConformingOptions]):
 
 
 class Shared(ConformingBase[ConformingOptions]):
-    """Keeps what belongs to a call where all calls see it."""
+    """Shares the state of a call between concurrent calls."""
 
     name: ClassVar[str] = "failing-concurrent-equals-singles"
 
@@ -136,7 +136,7 @@ class Shared(ConformingBase[ConformingOptions]):
 
 
 class Talks(ConformingBase[KeyOptions]):
-    """Writes its key into the log."""
+    """Writes its key to the log."""
 
     name: ClassVar[str] = "failing-no-secret-told"
 
@@ -147,7 +147,7 @@ class Talks(ConformingBase[KeyOptions]):
 
 
 class Hoards(ConformingBase[LeakOptions]):
-    """Keeps something of every image that it ever saw."""
+    """Leaks memory for every image."""
 
     name: ClassVar[str] = "failing-memory-bounded"
 

@@ -73,7 +73,7 @@ class ExitsOptions(HostileOptions):
 
 
 class Raises(Hostile[RaisesOptions]):
-    """Raises what no detector may raise, wherever it is told to."""
+    """Raises ``RuntimeError``."""
 
     name: ClassVar[str] = "hostile-raises"
 
@@ -112,7 +112,7 @@ class Raises(Hostile[RaisesOptions]):
 
 
 class RaisesForOne(Hostile[RaisesForOneOptions]):
-    """Raises for a whole batch because of one image: the others must not suffer for it."""
+    """Raises for a whole batch if it contains a chosen key."""
 
     name: ClassVar[str] = "hostile-raises-for-one"
 
@@ -125,7 +125,7 @@ class RaisesForOne(Hostile[RaisesForOneOptions]):
 
 
 class Misconfigured(Hostile[HostileOptions]):
-    """Can never start."""
+    """Raises ``ConfigurationError`` in ``start``."""
 
     name: ClassVar[str] = "hostile-configuration"
 
@@ -135,7 +135,7 @@ class Misconfigured(Hostile[HostileOptions]):
 
 
 class NotReady(Hostile[NotReadyOptions]):
-    """Is not ready at first: neither to start, nor to detect."""
+    """Raises ``DetectorNotReadyError`` for the first calls."""
 
     name: ClassVar[str] = "hostile-not-ready"
 
@@ -166,7 +166,7 @@ class NotReady(Hostile[NotReadyOptions]):
 
 
 class Retriable(Hostile[RetriableOptions]):
-    """Is too busy for each image at first; answers for each image of a batch by itself."""
+    """Returns ``RetriableError`` for each image in the first calls."""
 
     name: ClassVar[str] = "hostile-retriable"
 
@@ -194,7 +194,7 @@ class Retriable(Hostile[RetriableOptions]):
 
 
 class Invalid(Hostile[InvalidOptions]):
-    """Blames every image."""
+    """Returns ``InvalidImageError`` for every image."""
 
     name: ClassVar[str] = "hostile-invalid-image"
 
@@ -205,7 +205,7 @@ class Invalid(Hostile[InvalidOptions]):
 
 
 class Exits(Hostile[ExitsOptions]):
-    """Leaves, with what ``except Exception`` does not catch."""
+    """Calls ``sys.exit``, raises ``KeyboardInterrupt``, or ends the process."""
 
     name: ClassVar[str] = "hostile-exits"
 

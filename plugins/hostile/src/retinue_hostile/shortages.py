@@ -36,7 +36,7 @@ class ShortageOptions(HostileOptions):
 
 
 class Shortage(Hostile[ShortageOptions]):
-    """Fail for lack of a resource, as libraries do."""
+    """Runs out of memory, files, disk space or threads."""
 
     name: ClassVar[str] = "hostile-shortage"
 
