@@ -128,6 +128,8 @@ def generate(
     weights = {model.detector: [1 / (n + 1) for n in range(len(model.labels))] for model in MODELS}
     began = time.monotonic()
     with psycopg.connect(url, autocommit=True) as connection:
+        # as in record_runs(); labels.sql says why
+        connection.execute("SET plan_cache_mode = force_generic_plan")
         connection.execute("SET synchronous_commit = off")
         _add_months(connection, until)
         run_id = detection_id = 0

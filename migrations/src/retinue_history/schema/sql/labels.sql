@@ -121,7 +121,7 @@ BEGIN
     INSERT INTO labels (label, kind)
     SELECT DISTINCT labels[n] AS label, kinds[n] AS kind
     FROM generate_series(1, cardinality(of_runs)) AS n
-    WHERE of_runs[n] IS NOT NULL AND kinds[n] <> 'text' AND labels[n] = ANY (new_labels)
+    WHERE of_runs[n] IS NOT NULL AND kinds[n] <> 'text' AND labels[n] IN (SELECT unnest(new_labels))
         AND octet_length(labels[n]) + octet_length(kinds[n]) <= 1000
     ORDER BY label, kind
     ON CONFLICT DO NOTHING;
@@ -135,7 +135,7 @@ BEGIN
         END AS parent
         FROM generate_series(1, cardinality(of_runs)) AS n
         CROSS JOIN LATERAL jsonb_path_query(named_parents(attributes[n]), '$[*][*]') AS named
-        WHERE of_runs[n] IS NOT NULL AND kinds[n] <> 'text' AND labels[n] = ANY (new_labels)
+        WHERE of_runs[n] IS NOT NULL AND kinds[n] <> 'text' AND labels[n] IN (SELECT unnest(new_labels))
     ) AS wider
     WHERE octet_length(parent) BETWEEN 1 AND 500
     ORDER BY label, parent
@@ -152,8 +152,11 @@ COMMENT ON FUNCTION count_detections(
 -- The triggers run with the rights of the tables' owner, because others can't change a count. Each
 -- handles all rows of a statement.
 
+-- In a generic plan the arrays are parameters, which have an index of their elements. A custom plan
+-- would make constants of them, in which each subscript reads all elements before it.
 CREATE FUNCTION count_updated_labels() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
+    SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     IF EXISTS (
