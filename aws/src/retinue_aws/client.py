@@ -80,7 +80,7 @@ class AwsClient:
 
     Args:
         client: A boto3 client.
-        ca_bundle: File of trusted certificate authorities, in place of the client's own.
+        ca_bundle: File of trusted certificate authorities, instead of the client's own.
 
     Raises:
         InvalidProxiesConfigError: A proxy is to forward HTTPS requests without a tunnel.

@@ -94,7 +94,7 @@ class HttpSession:
 
     Args:
         client: A boto3 client. botocore has resolved its proxies, certificates and timeouts.
-        ca_bundle: File of trusted certificate authorities, in place of the client's own.
+        ca_bundle: File of trusted certificate authorities, instead of the client's own.
 
     Raises:
         InvalidProxiesConfigError: The proxy is to forward HTTPS requests without a tunnel.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LocalService:
-    """A program that ``retinue run`` starts on a laptop in place of a service.
+    """A program that ``retinue run`` starts on a laptop instead of a service.
 
     The screen says so. The program's answers are never presented as the service's own: the
     detector's findings have the model version ``emulator``, and views leave them out.

@@ -80,7 +80,7 @@ def run(
         again: Replace what these detectors found in these photographs with these options.
         plugins_dir: A folder of plugins that are one file each.
         everything: Whether to list every image and file, however many there are.
-        write: Writes the results to standard output for a program, in place of the list for people.
+        write: Writes the results to standard output for a program, instead of the list for people.
 
     Returns:
         The exit code: 0, or 1 if some image has no outcome, or could not be read or uploaded.

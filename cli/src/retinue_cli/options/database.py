@@ -22,7 +22,7 @@ LONG_SECONDS = 600.0
 def is_unconfigured(settings: Settings) -> bool:
     """Return whether neither a queue nor a database is set.
 
-    Commands then use the history under .retinue, and its files in place of a bucket.
+    Commands then use the history under .retinue, and its files instead of a bucket.
     """
     return (
         settings.queue_url is None

@@ -53,7 +53,7 @@ class Pool:
         return found[0]
 
     def switch(self, old: str, new: str) -> None:
-        """Write the new ARN in place of the old one, and make it take effect."""
+        """Replace the old ARN with the new one, and make it take effect."""
         self._before = self._read()
         self._write(self._before.replace(old, new))
         self.apply()

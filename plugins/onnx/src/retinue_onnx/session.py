@@ -52,7 +52,7 @@ def usable_providers(wanted: Sequence[str]) -> list[str]:
     if not usable:
         raise ConfigurationError(
             f"option providers: none of {', '.join(wanted)} is installed; "
-            f"installed are {', '.join(installed)}. For CUDA install onnxruntime-gpu in place of "
+            f"installed are {', '.join(installed)}. For CUDA install onnxruntime-gpu instead of "
             "onnxruntime"
         )
     return usable

@@ -191,7 +191,7 @@ def _webp_end(data: bytes) -> int:
 
 
 def continued_webp(data: bytes, filler: int) -> bytes:
-    """Return a WebP, with the filler in place of what is missing if it is truncated."""
+    """Return a WebP; if it is truncated, fill the missing part."""
     end = _webp_end(data)
     if end - len(data) > len(data) or struct.unpack_from("<I", data, 4)[0] + 8 <= len(data):
         return data  # it may say anything; or it is whole

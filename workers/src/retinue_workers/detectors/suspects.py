@@ -53,7 +53,7 @@ class Suspects:
         """Note an answer about a task's image.
 
         Returns:
-            The answer; with a ``ShortageError`` in place of an error that means one.
+            The answer; with a ``ShortageError`` instead of an error that means one.
         """
         value = answer.value
         if isinstance(value, Findings):

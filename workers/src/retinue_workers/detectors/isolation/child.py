@@ -202,7 +202,7 @@ def _answer(
 
 
 def _invalid(result: object, reason: str) -> InvalidImageError:
-    """Return the error in place of a result that cannot be sent; what was billed stays billed."""
+    """Return the error instead of a result that cannot be sent; what was billed stays billed."""
     return InvalidImageError(
         reason, code="invalid_result", retryable=True, billed_units=billed_units(result)
     )

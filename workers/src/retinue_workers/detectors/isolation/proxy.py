@@ -40,7 +40,7 @@ PUT_OFF_SECONDS = 0.25
 
 
 class IsolatedDetector:
-    """What the runner calls in place of the detector; each concurrent call has a process.
+    """What the runner calls instead of the detector; each concurrent call has a process.
 
     The worker's own instance is asked for its capabilities and its fingerprint, and never starts.
 
