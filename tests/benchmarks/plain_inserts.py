@@ -43,7 +43,7 @@ def insert(connection: psycopg.Connection, batch: Batch) -> None:
                 run.key.image_id, run.key.detector, run.key.detector_version, run.key.fingerprint,
                 run.event_id, run.outcome, run.retryable, run.model_version, run.started_at,
                 run.duration_ms, len(run.detections), run.billed_units, run.price_usd,
-                run.raw_response.decode(),
+                run.raw_response,
             )
             for run in runs
         ],
@@ -55,7 +55,7 @@ def insert(connection: psycopg.Connection, batch: Batch) -> None:
         [
             (
                 run_id, run.key.image_id, ordinal, found.kind, found.label, found.confidence,
-                *(found.box or (None,) * 4), found.attributes.decode(), run.started_at,
+                *(found.box or (None,) * 4), found.attributes, run.started_at,
             )
             for (run_id,), run in zip(run_ids, runs, strict=True)
             for ordinal, found in enumerate(run.detections)

@@ -118,7 +118,7 @@ def test_a_fingerprint_tells_its_options(
     options = {"min_confidence": 0.5}
     told = ConfigurationRecord("labels", "1", "f", encode_json(options))
     history.record_configurations([told])
-    history.record_configurations([replace(told, options=b"{}"), replace(told, fingerprint="g")])
+    history.record_configurations([replace(told, options="{}"), replace(told, fingerprint="g")])
     history.record([image()], [run(image())])
     assert ask(engine, "SELECT options, runs FROM detector_versions") == [(options, 1)]
 

@@ -56,7 +56,7 @@ detections = st.lists(
         label=st.sampled_from(["Cat", "Dog", "☃", "x" * 2048]),
         confidence=st.floats(0, 1),
         box=st.none(),
-        attributes=st.just(b"{}"),
+        attributes=st.just("{}"),
     ),
     max_size=6,
 )

@@ -36,7 +36,7 @@ def ages(history: History, image: Make, run: Make) -> list[datetime]:
     months = [months_before(datetime.now(UTC), n) for n in range(5)]
     for number, month in enumerate(months):
         seen = image(f"{number}.jpg", uploaded_at=month)
-        done = run(seen, started_at=month, detections=FOUND, raw_response=b'{"n":%d}' % number)
+        done = run(seen, started_at=month, detections=FOUND, raw_response=f'{{"n":{number}}}')
         history.record([seen], [done])
     return months
 

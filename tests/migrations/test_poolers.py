@@ -129,7 +129,7 @@ def test_what_takes_several_statements(pooled: ConnectionPool, run: Make, image:
             "w", 5.0, {"q": lambda *_: (state, QuotaLease(1.0, 1.0, 0.0, "w"))}, ["r"]
         )
         history.month_totals(month_of(run(image()).started_at), ["labels"], ["group"])
-        history.record_configurations([ConfigurationRecord("labels", "1", "f", b"{}")])
+        history.record_configurations([ConfigurationRecord("labels", "1", "f", "{}")])
         lease = sessions.acquire_lease("m", detector="d", options={}, holder="h", lease_seconds=9)
         assert lease.holder == "h"
     assert sessions.begin_session(

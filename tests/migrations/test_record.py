@@ -205,8 +205,8 @@ def test_the_longest_label_that_the_sdk_allows_is_recorded(
     [
         ({"model_version": "a\0b"}, "model_version .* NUL"),
         ({"model_version": "\ud800"}, "model_version .* lone surrogate"),
-        ({"raw_response": b'["\\u0000"]'}, "0000"),
-        ({"raw_response": b"NaN"}, "invalid input syntax for type json"),
+        ({"raw_response": '["\\u0000"]'}, "0000"),
+        ({"raw_response": "NaN"}, "invalid input syntax for type json"),
         ({"detections": (CAT._replace(label="a\0b"),)}, "label .* NUL"),
         ({"detections": (CAT._replace(label=""),)}, "ck_detections_label"),
         ({"detections": (CAT._replace(label=TOO_LONG),)}, "ck_detections_label"),

@@ -32,7 +32,7 @@ def runs(number: int) -> list[Run]:
 
 def test_a_record_becomes_a_run_of_the_sdk() -> None:
     about = reference()
-    found = DetectionRecord("face", "Ann", 0.5, (0.1, 0.2, 0.3, 0.4), b'{"age":5}')
+    found = DetectionRecord("face", "Ann", 0.5, (0.1, 0.2, 0.3, 0.4), '{"age":5}')
     seen = as_run(replace(run(), detections=(found,)), about)
     assert seen.succeeded
     assert seen.image is about

@@ -103,7 +103,7 @@ def test_findings_become_a_run() -> None:
     )
     assert (run.outcome, run.retryable, run.model_version) == ("succeeded", False, "v3")
     assert (run.billed_units, run.price_usd) == (Decimal(2), Decimal("0.002"))
-    assert run.raw_response == b'{"Labels":["Dog"]}'
+    assert run.raw_response == '{"Labels":["Dog"]}'
     first, second = run.detections
     assert first.box == (0.1, 0.2, 0.3, 0.4)
     assert json.loads(first.attributes) == {"a": [1, None]}
@@ -181,7 +181,7 @@ def test_what_only_looks_like_nul_is_kept(value: Any) -> None:
 def test_read_only_mappings_are_kept() -> None:
     proxy: Mapping[str, Any] = MappingProxyType({"a": MappingProxyType({"b": 1})})
     run = success(Findings((dog(attributes=proxy),), proxy))
-    assert run.raw_response == run.detections[0].attributes == b'{"a":{"b":1}}'
+    assert run.raw_response == run.detections[0].attributes == '{"a":{"b":1}}'
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import orjson
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """What ``json.dumps`` writes: numbers must be finite when a run is recorded."""
 
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """NUL as JSON writes it, which a backslash followed by ``u0000`` is not."""
 
 
-def encode_json(value: object) -> bytes:
-    """Return a value as the JSON that PostgreSQL stores, in UTF-8 without blanks.
+def encode_json(value: object) -> str:
+    """Return a value as the JSON that PostgreSQL stores, without blanks.
 
     UUIDs are written as texts, and enums as their values.
 
@@ -27,12 +27,13 @@ def encode_json(value: object) -> bytes:
         RecursionError: It is nested too deeply, or contains itself.
     """
     try:
-        text = orjson.dumps(value, None, _PLAIN)
+        text = orjson.dumps(value, None, _PLAIN).decode()
     except TypeError:  # it isn't JSON, or it is beyond orjson: long integers, deep nesting
-        text = b"null"
-    if b"null" in text:  # orjson writes NaN as null
-        text = _exact_encoder.encode(value).encode()
-    if b"\\u0000" in text and _NUL.search(text):
+        text = "null"
+    if "null" in text:  # orjson writes NaN as null
+        text = _exact_encoder.encode(value)
+        text.encode()  # raises for an unpaired surrogate
+    if "\\u0000" in text and _NUL.search(text):
         raise ValueError("it contains NUL, which PostgreSQL cannot hold")
     return text
 

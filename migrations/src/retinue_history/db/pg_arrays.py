@@ -71,9 +71,9 @@ def times(field: str, values: Sequence[datetime | None]) -> str:
     return _array(["NULL" if value is None else value.isoformat() for value in values])
 
 
-def jsons(values: Iterable[bytes]) -> str:
+def jsons(values: Iterable[str]) -> str:
     """Return JSON texts as one JSON array, which Postgres reads faster than a ``jsonb[]``."""
-    return f"[{b','.join(values).decode()}]"
+    return f"[{','.join(values)}]"
 
 
 def _array(elements: list[str]) -> str:

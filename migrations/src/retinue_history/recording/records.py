@@ -13,8 +13,8 @@ from uuid import UUID
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, width, height: ratios of the image as displayed; may lie outside [0, 1]."""
 
-JsonText: TypeAlias = bytes
-"""JSON in UTF-8, without NUL and unpaired surrogates, as the SDK's ``encode_json`` writes it."""
+JsonText: TypeAlias = str
+"""JSON without NUL and unpaired surrogates, as the SDK's ``encode_json`` writes it."""
 
 NULL_VERSION = "null"
 """What S3 calls the version without an id. No other version id or ETag reads so."""
@@ -99,7 +99,7 @@ class DetectionRecord(NamedTuple):
     label: str
     confidence: float
     box: Box | None = None
-    attributes: JsonText = b"{}"
+    attributes: JsonText = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class RunRecord:
     model_version: str | None = None
     billed_units: Decimal = Decimal(0)
     price_usd: Decimal = Decimal(0)
-    raw_response: JsonText = b"null"
+    raw_response: JsonText = "null"
     detections: tuple[DetectionRecord, ...] = ()
     truncated: bool = False
     saved_usd: Decimal | None = None

@@ -111,7 +111,7 @@ class RunRecorder:
             raise InvalidResultError(f"{number:,} detections; the limit is {self.max_detections:,}")
         detections, version, units = _checked(findings, detector.model_version)
         raw_response = _encoded("the raw response", findings.raw_response)
-        size_bytes = len(raw_response) + sum([len(found.attributes) for found in detections])
+        size_bytes = sum(map(_size_bytes, [raw_response, *[one.attributes for one in detections]]))
         if size_bytes > self.max_response_bytes:
             raise InvalidResultError(
                 f"{size_bytes:,} bytes of response and attributes; "
@@ -199,7 +199,7 @@ def _text(text: str | None) -> str | None:
     return text
 
 
-def _encoded(what: str, value: object) -> bytes:
+def _encoded(what: str, value: object) -> str:
     """Return a value as JSON.
 
     Raises:
@@ -209,6 +209,10 @@ def _encoded(what: str, value: object) -> bytes:
         return encode_json(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidResultError(f"{what} cannot be stored as JSON: {error}") from error
+
+
+def _size_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def storable(text: str) -> str:
