@@ -265,11 +265,11 @@ class AsyncDetector(CommonDetector[OptionsT]):
         that exceeds its timeout.
 
         Args:
-            image: The image. What ``capabilities.input`` asks for is loaded already, so reading it
-                does not block.
+            image: The image. The form that ``capabilities.input`` declares is already loaded, so
+                reading it does not block.
 
         Raises:
-            DetectorError: Why the detector could not look at it.
+            DetectorError: The detector could not process the image. The class says what to do next.
         """
 
     async def close(self) -> None:

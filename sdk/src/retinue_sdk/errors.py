@@ -116,11 +116,11 @@ class DetectorNotReadyError(TransientError):
 
 
 class ObjectRefusedError(DetectorNotReadyError):
-    """The image's object is refused, and perhaps every other.
+    """The image's object can't be read, and other objects may be affected too.
 
-    No image is blamed yet. The worker goes on with those it has, receives a few more messages at a
-    time, and asks about this image again. Once others can be read, raise ``InvalidImageError`` for
-    it instead.
+    The image doesn't fail yet. The worker continues with the images it has, receives a few more
+    messages at a time and tries this image again. Once other images can be read, raise
+    ``InvalidImageError`` for this one instead.
     """
 
 

@@ -14,8 +14,9 @@ from pydantic_core import CoreSchema, to_jsonable_python
 class Operational:
     """Marks an option that changes how a detector works but not what it finds.
 
-    Batch sizes, timeouts, which processor to use: ``Annotated[int, Operational()]``. Such options
-    are left out of the fingerprint, so changing them does not make every image new.
+    Examples are batch sizes, timeouts and the processor: ``Annotated[int, Operational()]``. These
+    options are not part of the fingerprint, so changing them does not cause Retinue to process
+    images again.
     """
 
     __slots__ = ()
@@ -24,8 +25,8 @@ class Operational:
 class DescribedModel(BaseModel):
     """A model whose JSON schema describes each field by the docstring below it.
 
-    pydantic's ``use_attribute_docstrings`` reads source files whenever a class is made. For the
-    classes of a worker this takes a tenth of a second, and a worker needs no descriptions.
+    pydantic's ``use_attribute_docstrings`` reads source files whenever a class is created. In a
+    worker this takes a tenth of a second in all, although a worker needs no descriptions.
     """
 
     @classmethod

@@ -25,10 +25,10 @@ class ModelControllers:
     """Runs the controllers, and closes the gate while one of their models does not serve.
 
     Args:
-        policies: By detector, from the settings.
+        policies: The settings' policies by detector name.
         detectors: The worker's detectors.
         sessions: Leases and sessions of models.
-        queue_depth: Reads what the queue holds.
+        queue_depth: Returns the depth of the queue.
         gate: Closed, as ``model NAME``, while the detector's model does not serve.
 
     Raises:

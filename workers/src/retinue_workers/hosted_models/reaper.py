@@ -13,13 +13,13 @@ REAP_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """What became of a model.
+    """The action that the reaper took on a model.
 
     Attributes:
         model: Its name.
         action: ``stopped``, ``in_use`` (it has a controller), ``idle`` (it costs nothing),
             ``later`` (it cannot be stopped yet) or ``failed``.
-        reason: Why.
+        reason: Why it took this action.
     """
 
     model: str

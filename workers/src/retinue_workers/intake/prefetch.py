@@ -45,14 +45,14 @@ class Prefetch:
         return Hold(self, image, wanted)
 
     def reserve(self, image: Image) -> None:
-        """Add a hold to an image, which is not loaded by that."""
+        """Add a hold to an image, without loading it."""
         self._held.setdefault(image, _Held()).users += 1
 
     async def make_ready(self, image: Image, wanted: Input) -> None:
         """Load an image that is reserved, once there is room.
 
-        An image that cannot be loaded is no error here: the detector's runner loads it again and
-        answers for the error.
+        An image that cannot be loaded raises nothing here. The detector's runner loads it again and
+        handles the error.
         """
         held = self._held[image]
         async with held.lock:
@@ -92,9 +92,9 @@ class Prefetch:
 class Hold:
     """A task's hold on an image. Tasks that hold the same image share what was loaded.
 
-    ``with`` reserves the image: once another task has it loaded, it stays loaded for a task that
-    still waits for a result. ``async with`` loads it, and gives the reservation up at the end: a
-    task that waits to be retried keeps no bytes.
+    ``with`` reserves the image. If another task loads it, it stays loaded for a task that still
+    waits for a result. ``async with`` loads the image and releases the reservation at the end, so
+    that a task that waits for its next attempt holds no bytes.
     """
 
     def __init__(self, prefetch: Prefetch, image: Image, wanted: Input) -> None:

@@ -236,8 +236,8 @@ class RefusedEntry:
 
     Attributes:
         index: Its place in the batch; also its id.
-        reason: Why.
-        is_final: Whether SQS says that it will never do it.
+        reason: Why SQS refused it.
+        is_final: Whether SQS says that trying again is useless.
     """
 
     index: int

@@ -12,12 +12,12 @@ PROBE_SECONDS = 5.0
 
 
 class ReceiveGate:
-    """Open while all is well; closed, with the reasons, while anything the pool needs is away.
+    """Pauses receiving while something that every image needs is unavailable.
 
-    Each part of the worker closes the gate for a cause of its own (``history``, ``detector NAME``)
-    and opens it for that cause later. Messages are received while no cause is left. If each cause
-    may be the fault of single images, a receive passes every ``PROBE_SECONDS``: other images show
-    whose fault it is.
+    Each part of the worker closes the gate for its own cause (``history``, ``detector NAME``) and
+    later removes that cause. The gate is open while it has no causes. If single images may be at
+    fault for every cause, one receive is allowed every ``PROBE_SECONDS``: other images show
+    whether they fail too.
     """
 
     def __init__(self) -> None:

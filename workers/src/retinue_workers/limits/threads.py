@@ -39,8 +39,9 @@ class DaemonThreads:
 
         Raises:
             NoThreadError: The system lets no more threads start.
-            Exception: What the function raised; a ``BaseException`` such as ``SystemExit``, and
-                ``StopIteration``, as a ``RuntimeError``: they would end the event loop or be lost.
+            Exception: The function's own exception. ``StopIteration``, and a ``BaseException`` such
+                as ``SystemExit``, become a ``RuntimeError``, because they would be lost or end
+                the event loop.
         """
         async with self._room:
             thread = self._idle.pop() if self._idle else _DaemonThread(self._name)

@@ -50,14 +50,14 @@ class Router:
         Args:
             task: The task.
             peers: The tasks of other detectors about the image; awaited if the route needs them.
-            earlier: What detectors without a task found before.
+            earlier: Earlier findings of detectors that have no task for this image.
 
         Returns:
-            ``Requeue`` if a detector that the route needs has no result: the message comes back,
-            and all is decided again.
+            ``Requeue`` if a detector that the route needs has no result. The message returns to
+            the queue, and the decision is made again at its next receive.
 
         Raises:
-            DetectorError: S3 cannot be asked; the class says what to do next.
+            DetectorError: The object's metadata cannot be read. The class says what to do next.
         """
         route = self._routes.get(task.key.detector)
         if route is None:

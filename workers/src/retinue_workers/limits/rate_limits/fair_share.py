@@ -12,15 +12,16 @@ FIRST = 0.1
 
 
 def fair(rate: float, mine: float, others: Sequence[float]) -> float:
-    """Max-min fairness: nobody gets less than another who asks for as much.
+    """Return this worker's share of a rate by max-min fairness.
 
-    Who asks for less than an equal part gets what it asks for, and what it leaves is divided in the
-    same way. What nobody asks for is divided equally, so that a demand that grows finds room.
+    A worker that asks for less than an equal part gets what it asks for. The rest is divided among
+    the others in the same way. If all demands are met, the remainder is divided equally, so that a
+    growing demand finds room.
 
     Args:
         rate: Calls a second to divide.
         mine: Calls a second that this worker could make.
-        others: The same of each other worker.
+        others: Calls a second that each other worker could make.
     """
     rest, workers = rate, len(others) + 1
     for demand in sorted([*others, mine]):
