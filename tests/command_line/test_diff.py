@@ -73,8 +73,8 @@ def test_sides(cli: Cli, seed: Any, photos: Photos, engine: Engine) -> None:
         assert "0 detections kept, 1 gained, 2 lost" in " ".join(said.split()), (before, after)
     for wrong in ("", "@", "objects@", "objects,modle=1", "objects,model=", ","):
         assert "names no runs" in cli("diff", wrong, "objects", exit_code=2).stderr
-    nothing = cli("diff", "objects", "nobody", exit_code=1).stderr
-    assert "no image was seen by both sides: 4 by the first alone" in nothing
+    unknown = cli("diff", "objects", "nobody", exit_code=2).stderr
+    assert "the history has no runs of 'nobody'" in unknown
 
 
 UNITS = st.integers(0, 4)

@@ -56,7 +56,7 @@ def is_truncated(data: bytes) -> bool:
         if data.startswith(b"BM"):
             return bmp.parse(data).is_truncated
         if is_iso_media(data):
-            return _iso_media_end(data) > len(data)
+            return _is_iso_media_truncated(data)
     except (IndexError, OverflowError, struct.error):  # in the middle of a header
         return True
     except ValueError:  # a header that makes no sense
@@ -198,21 +198,23 @@ def continued_webp(data: bytes, filler: int) -> bytes:
     return data[:4] + struct.pack("<I", end - 8) + data[8:end].ljust(end - 8, bytes([filler]))
 
 
-def _iso_media_end(data: bytes) -> int:
-    """Return where the last box of an AVIF or HEIF ends, which begins in the file.
+def _is_iso_media_truncated(data: bytes) -> bool:
+    """Return whether an AVIF or HEIF ends within a box, or before the box of the pictures' data.
 
     Raises:
-        struct.error: It is in the middle of a box's header.
+        struct.error: It ends within a box's header.
     """
     at = 0
+    kinds = set()
     while at < len(data):
         (size,) = struct.unpack_from(">I", data, at)
+        kinds.add(data[at + 4 : at + 8])
         if size == 1:
             (size,) = struct.unpack_from(">Q", data, at + 8)
         if size < 8:  # 0: it goes on to the end of the file, wherever that is
-            return at
+            break
         at += size
-    return at
+    return at > len(data) or (b"mdat" not in kinds and b"idat" not in data)
 
 
 def _is_truncated_gif(data: bytes) -> bool:
