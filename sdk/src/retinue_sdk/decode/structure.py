@@ -23,6 +23,7 @@ _JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # those that have a l
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
 
 _TIFF_NUMBERS = {3: 2, 4: 4, 16: 8}
 """How many bytes the numbers in a TIFF have, by type: SHORT, LONG, and BigTIFF's LONG8."""
@@ -199,7 +200,7 @@ def continued_webp(data: bytes, filler: int) -> bytes:
 
 
 def _is_iso_media_truncated(data: bytes) -> bool:
-    """Return whether an AVIF or HEIF ends within a box, or before the box of the pictures' data.
+    """Return whether an AVIF or HEIF ends within a box, or before the box of its picture's data.
 
     Raises:
         struct.error: It ends within a box's header.
@@ -214,7 +215,8 @@ def _is_iso_media_truncated(data: bytes) -> bool:
         if size < 8:  # 0: it goes on to the end of the file, wherever that is
             break
         at += size
-    return at > len(data) or (b"mdat" not in kinds and b"idat" not in data)
+    is_picture = data[8:12] in _HEIF_BRANDS | _AVIF_BRANDS
+    return at > len(data) or (is_picture and b"mdat" not in kinds and b"idat" not in data)
 
 
 def _is_truncated_gif(data: bytes) -> bool:
