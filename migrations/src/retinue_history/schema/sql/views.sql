@@ -65,129 +65,7 @@ COMMENT ON VIEW detection_history IS
 -- detector, and a run's id is compared before anything is looked up.
 -- An anti-join instead of DISTINCT ON, so that a condition on the image, the label or the time reaches
 -- the tables' indexes. With DISTINCT ON, the newest runs of all images would be computed first.
--- The time of a run tells in which partition its detections are. BETWEEN, because the planner takes an
--- equals sign for a second independent condition and expects next to no rows.
 -- The image_id is that of images, so that a page of images is read image by image.
-CREATE VIEW latest_detections AS
-SELECT
-    detections.detection_id,
-    detections.run_id,
-    images.image_id,
-    images.bucket,
-    images.key,
-    images.version,
-    's3://' || images.bucket || '/' || images.key AS s3_uri,
-    runs.detector,
-    runs.detector_version,
-    runs.fingerprint,
-    runs.model_version,
-    detections.ordinal,
-    detections.kind,
-    detections.label,
-    detections.confidence,
-    detections.box_left,
-    detections.box_top,
-    detections.box_width,
-    detections.box_height,
-    detections.attributes,
-    detections.detected_at,
-    images.uploaded_at,
-    box(
-        point(detections.box_left, detections.box_top),
-        point(
-            detections.box_left + detections.box_width, detections.box_top + detections.box_height
-        )
-    ) AS box,
-    images.width_px,
-    images.height_px,
-    detections.box_width * images.width_px AS box_width_px,
-    detections.box_height * images.height_px AS box_height_px
-FROM detections
-JOIN runs ON runs.run_id = detections.run_id
-    AND detections.detected_at BETWEEN runs.started_at AND runs.started_at
-JOIN images ON images.image_id = runs.image_id
-WHERE runs.outcome = 'succeeded'
-    AND runs.model_version IS DISTINCT FROM 'emulator'
-    AND images.deleted_at IS NULL
-    AND NOT EXISTS (
-        SELECT FROM runs AS other
-        WHERE other.image_id = runs.image_id
-            AND other.detector = runs.detector
-            AND other.outcome = 'succeeded'
-            AND other.model_version IS DISTINCT FROM 'emulator'
-            AND other.run_id <> runs.run_id
-            AND (
-                EXISTS (
-                    SELECT FROM configurations_in_use AS used
-                    WHERE used.detector = other.detector
-                        AND used.detector_version = other.detector_version
-                        AND used.fingerprint = other.fingerprint
-                ), other.started_at, other.run_id
-            ) > (
-                EXISTS (
-                    SELECT FROM configurations_in_use AS used
-                    WHERE used.detector = runs.detector
-                        AND used.detector_version = runs.detector_version
-                        AND used.fingerprint = runs.fingerprint
-                ), runs.started_at, runs.run_id
-            )
-    );
-
-COMMENT ON VIEW latest_detections IS
-    'What each detector found in its latest run on each image that still exists: the newest '
-    'successful run with options that are in use, or else the newest. What an emulator invented is '
-    'left out';
-
-CREATE VIEW failed_runs AS
-SELECT
-    runs.run_id,
-    runs.image_id,
-    images.bucket,
-    images.key,
-    images.version,
-    's3://' || images.bucket || '/' || images.key AS s3_uri,
-    runs.detector,
-    runs.detector_version,
-    runs.fingerprint,
-    runs.event_id,
-    runs.error_code,
-    runs.error_message,
-    runs.retryable,
-    runs.started_at,
-    images.deleted_at
-FROM runs
-JOIN images ON images.image_id = runs.image_id
-WHERE runs.outcome = 'failed'
-    AND NOT EXISTS (
-        SELECT FROM runs AS success
-        WHERE success.image_id = runs.image_id
-            AND success.detector = runs.detector
-            AND success.detector_version = runs.detector_version
-            AND success.fingerprint = runs.fingerprint
-            AND success.outcome = 'succeeded'
-    );
-
-COMMENT ON VIEW failed_runs IS
-    'Failed runs whose run key (image, detector, detector version, fingerprint) has not succeeded. '
-    '`retinue replay` selects from it. One row per attempt';
-
-CREATE VIEW run_costs AS
-SELECT
-    runs.detector,
-    (runs.started_at AT TIME ZONE 'UTC')::date AS day,
-    count(*) FILTER (WHERE runs.outcome <> 'skipped') AS runs,
-    count(*) FILTER (WHERE runs.outcome = 'failed') AS failed_runs,
-    sum(runs.billed_units) AS billed_units,
-    sum(runs.price_usd) AS price_usd,
-    count(*) FILTER (WHERE runs.outcome = 'skipped') AS skipped_runs,
-    coalesce(sum(runs.saved_usd), 0) AS saved_usd
-FROM runs
-WHERE runs.model_version IS DISTINCT FROM 'emulator'
-GROUP BY runs.detector, (runs.started_at AT TIME ZONE 'UTC')::date;
-
-COMMENT ON VIEW run_costs IS
-    'What each detector cost on each day, and what its route saved. An emulator costs nothing';
-
 CREATE VIEW latest_runs AS
 SELECT
     runs.run_id,
@@ -243,6 +121,101 @@ COMMENT ON VIEW latest_runs IS
     'The latest run of each detector on each image that still exists: the newest successful run '
     'with options that are in use, or else the newest; a detection_count of 0 means that it found '
     'nothing. What an emulator invented is left out';
+
+-- The time of a run tells in which partition its detections are. BETWEEN, because the planner takes an
+-- equals sign for a second independent condition and expects next to no rows.
+CREATE VIEW latest_detections AS
+SELECT
+    detections.detection_id,
+    detections.run_id,
+    runs.image_id,
+    runs.bucket,
+    runs.key,
+    runs.version,
+    runs.s3_uri,
+    runs.detector,
+    runs.detector_version,
+    runs.fingerprint,
+    runs.model_version,
+    detections.ordinal,
+    detections.kind,
+    detections.label,
+    detections.confidence,
+    detections.box_left,
+    detections.box_top,
+    detections.box_width,
+    detections.box_height,
+    detections.attributes,
+    detections.detected_at,
+    runs.uploaded_at,
+    box(
+        point(detections.box_left, detections.box_top),
+        point(
+            detections.box_left + detections.box_width, detections.box_top + detections.box_height
+        )
+    ) AS box,
+    runs.width_px,
+    runs.height_px,
+    detections.box_width * runs.width_px AS box_width_px,
+    detections.box_height * runs.height_px AS box_height_px
+FROM detections
+JOIN latest_runs AS runs ON runs.run_id = detections.run_id
+    AND detections.detected_at BETWEEN runs.started_at AND runs.started_at;
+
+COMMENT ON VIEW latest_detections IS
+    'What each detector found in its latest run on each image that still exists: the newest '
+    'successful run with options that are in use, or else the newest. What an emulator invented is '
+    'left out';
+
+CREATE VIEW failed_runs AS
+SELECT
+    runs.run_id,
+    runs.image_id,
+    images.bucket,
+    images.key,
+    images.version,
+    's3://' || images.bucket || '/' || images.key AS s3_uri,
+    runs.detector,
+    runs.detector_version,
+    runs.fingerprint,
+    runs.event_id,
+    runs.error_code,
+    runs.error_message,
+    runs.retryable,
+    runs.started_at,
+    images.deleted_at
+FROM runs
+JOIN images ON images.image_id = runs.image_id
+WHERE runs.outcome = 'failed'
+    AND NOT EXISTS (
+        SELECT FROM runs AS success
+        WHERE success.image_id = runs.image_id
+            AND success.detector = runs.detector
+            AND success.detector_version = runs.detector_version
+            AND success.fingerprint = runs.fingerprint
+            AND success.outcome = 'succeeded'
+    );
+
+COMMENT ON VIEW failed_runs IS
+    'Failed runs whose run key (image, detector, detector version, fingerprint) has not succeeded. '
+    '`retinue replay` selects from it. One row per attempt';
+
+CREATE VIEW run_costs AS
+SELECT
+    runs.detector,
+    (runs.started_at AT TIME ZONE 'UTC')::date AS day,
+    count(*) FILTER (WHERE runs.outcome <> 'skipped') AS runs,
+    count(*) FILTER (WHERE runs.outcome = 'failed') AS failed_runs,
+    sum(runs.billed_units) AS billed_units,
+    sum(runs.price_usd) AS price_usd,
+    count(*) FILTER (WHERE runs.outcome = 'skipped') AS skipped_runs,
+    coalesce(sum(runs.saved_usd), 0) AS saved_usd
+FROM runs
+WHERE runs.model_version IS DISTINCT FROM 'emulator'
+GROUP BY runs.detector, (runs.started_at AT TIME ZONE 'UTC')::date;
+
+COMMENT ON VIEW run_costs IS
+    'What each detector cost on each day, and what its route saved. An emulator costs nothing';
 
 CREATE VIEW newest_runs AS
 SELECT
