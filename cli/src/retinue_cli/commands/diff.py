@@ -19,6 +19,7 @@ from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.misspelt import misspelt
 from retinue_cli.output.progress import progress
 from retinue_cli.output.table import output_console
+from retinue_cli.output.words import escaped
 
 if TYPE_CHECKING:
     from retinue_history.analysis.comparison import Difference, Overlap, Side
@@ -193,7 +194,7 @@ def _print(seen: "Overlap", labels: Labels, changed: int, most: list[list["Diffe
         said = tally.as_json()
         shift, iou = said["mean_confidence_shift"], said["mean_iou"]
         table.add_row(
-            Text(_printable(label)),
+            Text(escaped(label)),
             f"{said['kept']:,}",
             Text(f"{said['gained']:,}", style="green" if said["gained"] else ""),
             Text(f"{said['lost']:,}", style="red" if said["lost"] else ""),
@@ -207,7 +208,7 @@ def _print(seen: "Overlap", labels: Labels, changed: int, most: list[list["Diffe
     if most:
         console.print("[bold]Changed most[/]")
     for image in most:
-        console.print(Text(f"\n{_printable(image[0].s3_uri)}", style="bold"), soft_wrap=True)
+        console.print(Text(f"\n{escaped(image[0].s3_uri)}", style="bold"), soft_wrap=True)
         for one in image:
             console.print(_line(one), soft_wrap=True)
 
@@ -220,12 +221,7 @@ def _line(one: "Difference") -> Any:
     before, after = one.confidence_before, one.confidence_after
     confidence = " → ".join(f"{value:.2f}" for value in (before, after) if value is not None)
     overlap = "" if one.iou is None else f"  IoU {one.iou:.2f}"
-    return Text(f"  {sign} {_printable(one.label)}  {confidence}{overlap}", style=style)
-
-
-def _printable(text: str) -> str:
-    """Without what could move a terminal's cursor."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return Text(f"  {sign} {escaped(one.label)}  {confidence}{overlap}", style=style)
 
 
 def _moved(tally: _Tally) -> int:

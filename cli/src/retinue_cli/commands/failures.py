@@ -27,7 +27,7 @@ from retinue_cli.replay.dead_letters import DeadLetterCause, DeadLetters
 )
 @json_flag
 def failures(*, look_at: int, as_json: bool, **selected: Any) -> None:
-    """List failed runs by cause, and what lies in the dead-letter queue.
+    """List failed runs by cause, and the messages in the dead-letter queue.
 
     Failures that a later success of the same detector made up for are left out, and so are images
     that were deleted since. `retinue replay` takes the same options and tries again.

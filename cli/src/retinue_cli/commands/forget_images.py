@@ -15,6 +15,7 @@ from retinue_sdk import ConfigurationError
 from sqlalchemy import Engine
 
 from retinue_cli.output.progress import progress
+from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
     from retinue_cli.local.state import State
@@ -95,7 +96,7 @@ def _forget_traces(state: "State", images: Mapping[UUID, str]) -> None:
     from retinue_cli.local.traces import remove_traces
 
     pictures, lines = remove_traces(state, images)
-    removed = f"{_count(pictures, 'picture')}, {_count(lines, 'line')} of logs"
+    removed = f"{count(pictures, 'picture')}, {count(lines, 'line')} of logs"
     click.echo(f"removed from {state.directory}: {removed}")
 
 
@@ -122,8 +123,8 @@ def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_lap
     if unfinished:
         lines.append("  (an erasure was begun and interrupted; this goes on with it)")
     lines.append(
-        f"  history: {_count(found.images, 'image')} with {_count(found.runs, 'run')} and "
-        f"{_count(found.detections, 'detection')}, {_count(found.removals, 'removal')}"
+        f"  history: {count(found.images, 'image')} with {count(found.runs, 'run')} and "
+        f"{count(found.detections, 'detection')}, {count(found.removals, 'removal')}"
     )
     if found.images and subject.bucket is None:
         lines.append(f"  in {', '.join(found.buckets)}")
@@ -139,8 +140,4 @@ def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_lap
 
 def _described(removed: Mapping[str, int]) -> str:
     counts = Counter(removed)
-    return ", ".join(_count(counts[key], noun) for key, noun in _SAID.items() if counts[key])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return ", ".join(count(counts[key], noun) for key, noun in _SAID.items() if counts[key])

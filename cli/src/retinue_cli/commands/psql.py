@@ -13,7 +13,7 @@ from retinue_history.db.connections import connection_parameters
 from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
-from retinue_cli.options.database import reader_url
+from retinue_cli.options.database import is_of_laptop, reader_url
 
 
 @click.command(
@@ -39,7 +39,7 @@ def psql(*, only_url: bool, arguments: tuple[str, ...]) -> None:
     with reader_url(settings) as url:
         if only_url:
             click.echo(url.replace("postgresql+psycopg://", "postgresql://", 1))
-            if settings.database_url is None and settings.query_database_url is None:
+            if is_of_laptop(settings):
                 click.echo("the server runs until Ctrl-C", err=True)
                 while True:
                     signal.pause()

@@ -10,8 +10,9 @@ from retinue_history.analysis.selection import ImageName
 from retinue_sdk import ConfigurationError, DetectorError, ImageLimits
 from retinue_workers.settings.settings import Settings
 
-from retinue_cli.options.database import reader_url
+from retinue_cli.options.database import is_of_laptop, reader_url
 from retinue_cli.options.selection import ImageArgument
+from retinue_cli.output.words import escaped
 
 if TYPE_CHECKING:
     from retinue_cli.output.image_view import ImageView
@@ -85,7 +86,7 @@ def _bytes(
 
     from retinue_cli.options.s3_client import s3_client
 
-    is_laptop = settings.database_url is None and settings.query_database_url is None
+    is_laptop = is_of_laptop(settings)
     if source is not None:
         data = _read(source, limits)
         _check_same(found, data, source, etag_is_md5=is_laptop)
@@ -188,7 +189,7 @@ def _print(found: "ImageView") -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=10_000)
-    console.print(Text(_printable(found.reference.uri), style="bold"), soft_wrap=True)
+    console.print(Text(escaped(found.reference.uri), style="bold"), soft_wrap=True)
     size = "" if found.size_px is None else f"{found.size_px[0]} × {found.size_px[1]} px, "
     console.print(f"[dim]image {found.image_id}, {size}uploaded {found.uploaded_at:%Y-%m-%d %H:%M}")
     if found.deleted_at is not None:
@@ -204,8 +205,8 @@ def _print(found: "ImageView") -> None:
     for one in found.detections:
         table.add_row(
             Text(one.detector),
-            Text(_printable(one.model_version or "")),
-            Text(_printable(one.label)),
+            Text(escaped(one.model_version or "")),
+            Text(escaped(one.label)),
             f"{one.confidence:.2f}",
             "" if one.box is None else _area(one.box),
         )
@@ -216,14 +217,9 @@ def _print(found: "ImageView") -> None:
         table.add_row(Text(run.detector), "", Text(f"{run.outcome}: {run.code}", style), "", "")
     console.print(table)
     for run in found.unsuccessful:
-        reason = f"{run.detector} {run.outcome}: {_printable(run.reason)}"
+        reason = f"{run.detector} {run.outcome}: {escaped(run.reason)}"
         console.print(Text(reason), soft_wrap=True)
 
 
 def _area(area: Any) -> str:
     return ", ".join(f"{value:.3f}" for value in (area.left, area.top, area.width, area.height))
-
-
-def _printable(text: str) -> str:
-    """Without what could move a terminal's cursor."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,11 +1,10 @@
 """The names of a person's folders: what their photographs' keys begin with."""
 
-import json
 from collections.abc import Callable, Iterator
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
-from retinue_cli.local.errors import LaptopError
+from retinue_cli.local.kept_names import read_names, write_names
 
 
 class Folders:
@@ -24,16 +23,12 @@ class Folders:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
-            self._names = {Path(path): PurePosixPath(name) for name, path in kept.items()}
-        except FileNotFoundError:
-            self._names = {}
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            raise LaptopError(
-                f"{file} cannot be read: {error}. It says which folder each key's name stands for. "
-                "Restore it, or delete it with the rest of its folder."
-            ) from error
+        kept = read_names(
+            file,
+            "It says which folder each key's name stands for. Restore it, or delete it with the "
+            "rest of its folder.",
+        )
+        self._names = {Path(path): PurePosixPath(name) for name, path in kept.items()}
 
     def add(self, root: Path) -> Callable[[Path], str]:
         """Make a folder known, and return what gives the keys of the files below it.
@@ -69,13 +64,7 @@ class Folders:
         Raises:
             LaptopError: The file can't be written.
         """
-        kept = {str(name): str(path) for path, name in self._names.items()}
-        draft = self._file.with_suffix(".draft")
-        try:
-            draft.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-            draft.replace(self._file)
-        except OSError as error:
-            raise LaptopError(f"cannot write {self._file}: {error.strerror or error}") from error
+        write_names(self._file, {str(name): str(path) for path, name in self._names.items()})
 
     def _named(self, path: Path) -> PurePosixPath | None:
         """A path by the name of the innermost known folder that is it or holds it."""

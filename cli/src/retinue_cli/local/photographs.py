@@ -8,6 +8,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from retinue_cli.local.errors import LaptopError
+from retinue_cli.output.words import escaped
 
 CONTENT_TYPES = {
     ".jpg": "image/jpeg",
@@ -248,8 +249,7 @@ def _words(error: OSError) -> str:
 
 def shown(path: Path) -> str:
     """Return a path for a message, whatever bytes it has."""
-    text = os.fsencode(path).decode("utf-8", errors="backslashreplace")
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return escaped(os.fsencode(path).decode("utf-8", errors="backslashreplace"))
 
 
 _READ = " ".join(suffix.lstrip(".") for suffix in CONTENT_TYPES)

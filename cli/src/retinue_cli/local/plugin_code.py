@@ -1,7 +1,6 @@
 """Check that a plugin's version was raised when its code changed."""
 
 import hashlib
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from retinue_sdk import AnyDetector
 
-from retinue_cli.local.errors import LaptopError
+from retinue_cli.local.kept_names import read_names, write_names
 
 _OWN = re.compile(r"retinue_(?!plugin_file_)")
 """Retinue's own packages, whose versions are raised; and no plugin that is one file."""
@@ -27,12 +26,7 @@ class PluginCode:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        try:
-            self._digests: dict[str, str] = dict(json.loads(file.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            self._digests = {}
-        except (OSError, ValueError, TypeError) as error:
-            raise LaptopError(f"{file} cannot be read: {error}. Delete it.") from error
+        self._digests = read_names(file, "Delete it.")
 
     def changed(self, detectors: Sequence[AnyDetector]) -> list[AnyDetector]:
         """Return the detectors whose code isn't what it was; new ones are noted."""
@@ -54,10 +48,7 @@ class PluginCode:
         Raises:
             LaptopError: The file can't be written.
         """
-        try:
-            self._file.write_text(json.dumps(self._digests, indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise LaptopError(f"cannot write {self._file}: {error.strerror or error}") from error
+        write_names(self._file, self._digests)
 
 
 def code_digest(detector: AnyDetector) -> str:

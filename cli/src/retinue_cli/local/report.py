@@ -20,6 +20,7 @@ from retinue_cli.local.findings import Finding, Outcome
 from retinue_cli.local.photographs import Photograph
 from retinue_cli.local.progress import Done
 from retinue_cli.output.attributes import brief, printable
+from retinue_cli.output.words import count
 
 MAX_IMAGES = 20
 """Most images whose findings are listed one by one, unless all are wanted."""
@@ -190,10 +191,10 @@ def print_totals(
     skipped = sum(outcome.outcome == "skipped" for outcome in outcomes)
     price_usd = sum(outcome.price_usd for outcome in outcomes)
     console.print(
-        f"[bold]{_count(len(results), 'image')}[/], {_count(len(outcomes) - skipped, 'run')}, "
-        f"[bold]{_count(detections, 'detection')}[/]"
-        + (f", [red]{_count(failed, 'failed run')}[/]" if failed else "")
-        + (f", {_count(skipped, 'run')} skipped by routes" if skipped else "")
+        f"[bold]{count(len(results), 'image')}[/], {count(len(outcomes) - skipped, 'run')}, "
+        f"[bold]{count(detections, 'detection')}[/]"
+        + (f", [red]{count(failed, 'failed run')}[/]" if failed else "")
+        + (f", {count(skipped, 'run')} skipped by routes" if skipped else "")
         + (f" for ${price_usd:.4f}" if price_usd else "")
         + f" in {seconds:.1f} s"
     )
@@ -201,7 +202,7 @@ def print_totals(
         runs = "the only run was" if done.known == 1 else f"all {done.known:,} runs were"
         console.print(f"No new detection: {runs} in the history already.")
     elif done.known:
-        console.print(f"{_count(done.new, 'new run')}; {done.known:,} were in the history already.")
+        console.print(f"{count(done.new, 'new run')}; {done.known:,} were in the history already.")
     made_by = dict.fromkeys(
         f"{one.detector} version {one.detector_version}"
         + (f", model {printable(one.model_version)}" if one.model_version else "")
@@ -231,7 +232,7 @@ def print_failures(
                 files = causes[outcome.error_code or "failed"][outcome.error_message or ""]
                 files.setdefault(result.photograph.key, []).append(outcome.detector)
     for code, messages in sorted(causes.items(), key=lambda cause: _files(cause[1]), reverse=True):
-        many = _count(_files(messages), "file")
+        many = count(_files(messages), "file")
         console.print(Text.assemble("\n", (code, "red"), f", {many}"), soft_wrap=True)
         lines = [
             (message, f"{name} ({', '.join(who)})" if 0 < len(who) < number else name)
@@ -384,7 +385,3 @@ def _shown(path: Path) -> str:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

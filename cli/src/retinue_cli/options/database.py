@@ -24,11 +24,12 @@ def is_unconfigured(settings: Settings) -> bool:
 
     Commands then use the history under .retinue, and its files instead of a bucket.
     """
-    return (
-        settings.queue_url is None
-        and settings.database_url is None
-        and settings.query_database_url is None
-    )
+    return settings.queue_url is None and is_of_laptop(settings)
+
+
+def is_of_laptop(settings: Settings) -> bool:
+    """Return whether no database is set, so that the history is the one under .retinue."""
+    return settings.database_url is None and settings.query_database_url is None
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import Any
 
 from retinue_sdk import ConfigurationError
 
+from retinue_cli.output.words import escaped
+
 MAX_BARS = 60
 """Most bars: more do not fit a screen, and want a LIMIT or a GROUP BY."""
 
@@ -79,4 +81,4 @@ def _name(cell: Any) -> str:
         case float():
             return f"{cell:.4g}"
         case _:
-            return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(cell))
+            return escaped(str(cell))
