@@ -8,7 +8,7 @@ FILE = re.compile(r"`((?:[a-z_]+/)*[a-z0-9_]+\.(?:py|sql|toml|ini|json|html|tf|y
 FOLDER = re.compile(r"^\| `([a-z_/]+)/` \| (?:`(retinue_\w+)`)?", re.MULTILINE)
 STEP = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ", re.MULTILINE)
 THREADS = re.compile(r"DaemonThreads\(\"([a-z-]+)\"")
-SOURCES = ("sdk", "aws", "migrations", "workers", "cli")
+SOURCES = ("sdk", "aws", "migrations", "workers", "cli", "console")
 
 
 def page(root: Path) -> str:

@@ -72,6 +72,7 @@ def test_it_holds_what_the_lock_says_and_nothing_else(image: Image) -> None:
             "history",
             "workers",
             "cli",
+            "console",
             "onnx",
             "rekognition",
             "eventbridge",

@@ -8,7 +8,7 @@ from pathlib import Path
 from retinue_deploy.errors import DeployError
 
 CONTEXT = ("pyproject.toml", "uv.lock", ".dockerignore", "LICENSE", "sdk", "aws", "migrations",
-           "workers", "cli", "plugins", "infra/image")  # fmt: skip
+           "workers", "cli", "console", "plugins", "infra/image")  # fmt: skip
 """What goes into the image; other changes need no new one."""
 
 

@@ -1,0 +1,1 @@
+"""The web console: look at images with their detections, search them, and review them."""
