@@ -15,6 +15,7 @@ from retinue_cli.faces.errors import FacesError
 _GROUPS = {
     "Use it": {
         "run": "retinue_cli.commands.run:run",
+        "console": "retinue_console.command:console",
         "show": "retinue_cli.commands.show:show",
     },
     "Query it": {
@@ -124,8 +125,30 @@ class _Commands(click.Group):
 
 def _load(name: str) -> click.Command:
     module, _, attribute = _COMMANDS[name].partition(":")
-    command: click.Command = getattr(import_module(module), attribute)
+    try:
+        command: click.Command = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != "retinue_console":
+            raise
+        return _without_console(name)
     return command
+
+
+def _without_console(name: str) -> click.Command:
+    @click.command(
+        name,
+        short_help="Needs the extra `console`.",
+        context_settings={"ignore_unknown_options": True},
+    )
+    @click.argument("ignored", nargs=-1)
+    def missing(ignored: tuple[str, ...]) -> None:
+        """Say how to install the console."""
+        del ignored
+        raise ConfigurationError(
+            f"`retinue {name}` needs the web console: pip install 'retinue[console]'"
+        )
+
+    return missing
 
 
 def _print_error(error: click.ClickException) -> None:

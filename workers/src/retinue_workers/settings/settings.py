@@ -283,7 +283,7 @@ class Settings(DescribedModel):
             ConfigurationError: A variable is unknown or has a bad value; names each and says why.
         """
         environment = {
-            name: value for name, value in os.environ.items() if not _BY_KUBERNETES.fullmatch(value)
+            name: value for name, value in os.environ.items() if not BY_KUBERNETES.fullmatch(value)
         }
         check_names(environment)
         variables = {name: PREFIX + name.upper() for name in cls.model_fields}
@@ -358,7 +358,7 @@ def _meant(name: str, known: Sequence[str]) -> str | None:
     for setting in known:
         if name.upper() == setting or _is_typo(name, setting):
             return setting
-    if not name.startswith(PREFIX) or _OF_KUBERNETES.search(name):
+    if not name.startswith(PREFIX) or OF_KUBERNETES.search(name):
         return None
     from difflib import get_close_matches  # which a worker with correct settings never needs
 
@@ -385,12 +385,12 @@ def _is_typo(name: str, setting: str) -> bool:
 _SIMILARITY = 0.8
 """Ratio of difflib from which two names are alike: VISIBILITY_TIMEOUT and ..._SECONDS are."""
 
-_OF_KUBERNETES = re.compile(
+OF_KUBERNETES = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$"
 )
 """Names of variables that Kubernetes sets for each service of a namespace."""
 
-_BY_KUBERNETES = re.compile(r"(tcp|udp|sctp)://[^/]+:\d+")
+BY_KUBERNETES = re.compile(r"(tcp|udp|sctp)://[^/]+:\d+")
 """A value that only Kubernetes sets: for a service called ``retinue-health``, it sets
 ``RETINUE_HEALTH_PORT`` to ``tcp://10.0.0.7:8080``."""
 

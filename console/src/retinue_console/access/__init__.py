@@ -1,0 +1,1 @@
+"""Identities and their rights, sign-in, and checks of every request."""

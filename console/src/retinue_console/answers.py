@@ -1,0 +1,194 @@
+"""Pages as HTML, JSON and CSV."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from retinue_console.access.identity import Identity
+from retinue_console.page import Page, Route, with_suffix
+from retinue_console.static_files import StaticFiles
+
+CURSOR = "after"
+"""The parameter that says where a list goes on. A link that changes a filter leaves it out."""
+
+_PRIVATE = {"Cache-Control": "private, no-cache"}
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What makes a spreadsheet take a text for a formula."""
+
+
+class Answers:
+    """Turns pages into responses.
+
+    Args:
+        routes: The route table, for the navigation.
+        static: The static files.
+    """
+
+    def __init__(self, routes: Sequence[Route], static: StaticFiles) -> None:
+        self._menu = [route for route in routes if route.menu is not None]
+        self._static = static
+        self._environment = Environment(
+            loader=PackageLoader("retinue_console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {
+            "count": count,
+            "percent": percent,
+            "usd": usd,
+            "time": time,
+        }
+
+    def html(
+        self, request: Request, page: Page[Any], identity: Identity | None, route: Route | None
+    ) -> Response:
+        """Return a page as HTML.
+
+        Args:
+            request: The request.
+            page: The page.
+            identity: Who asks; ``None`` if that isn't known, as on some error pages.
+            route: The page's route; ``None`` for an error.
+        """
+        root: str = request.scope.get("root_path", "")
+
+        def url(path: str, **query: Any) -> str:
+            return root + path + _query(query)
+
+        def here(**changes: Any) -> str:
+            kept = {
+                name: request.query_params.getlist(name)
+                for name in request.query_params
+                if name != CURSOR
+            }
+            return _query(kept | changes) or url(_path(request))
+
+        def other(suffix: str) -> str:
+            return url(with_suffix(_path(request), suffix)) + _query(
+                {name: request.query_params.getlist(name) for name in request.query_params}
+            )
+
+        text = self._environment.get_template(page.template).render(
+            page=page,
+            data=page.data,
+            identity=identity,
+            menu=[
+                (one.menu, url(one.path), one is route)
+                for one in self._menu
+                if identity is not None and identity.may(one.right)
+            ],
+            route=route,
+            url=url,
+            here=here,
+            other=other,
+            static=lambda name: root + self._static.path(name),
+            parameters=request.query_params,
+        )
+        return HTMLResponse(text, page.status, headers=_PRIVATE)
+
+
+def json(page: Page[Any]) -> Response:
+    """Return a page's data as JSON."""
+    return Response(
+        to_json(page.data, indent=2, inf_nan_mode="null") + b"\n",
+        page.status,
+        headers=_PRIVATE,
+        media_type="application/json",
+    )
+
+
+def as_csv(page: Page[Any], name: str) -> Response:
+    """Return a page's rows as CSV. Texts that a spreadsheet would take for formulas are quoted.
+
+    Args:
+        page: The page; it has rows.
+        name: The name of the file to save it as.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    rows = page.rows or ()
+    columns = page.columns
+    if columns is None and rows:
+        columns = [field.name for field in fields(rows[0])]
+    if columns is not None:
+        writer.writerow(map(_cell, columns))
+    for row in rows:
+        values = _values(row) if is_dataclass(row) else row
+        writer.writerow(map(_cell, values))
+    return Response(
+        text.getvalue(),
+        page.status,
+        headers=_PRIVATE | {"Content-Disposition": f'attachment; filename="{name}.csv"'},
+        media_type="text/csv; charset=utf-8",
+    )
+
+
+def _values(row: Any) -> Iterator[Any]:
+    for field in fields(row):
+        yield getattr(row, field.name)
+
+
+def _cell(value: Any) -> object:
+    if value is None or isinstance(value, bool | int | float | Decimal):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    text = value if isinstance(value, str) else _text(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _text(value: Any) -> str:
+    written = to_json(value, inf_nan_mode="null").decode()
+    return written[1:-1] if written.startswith('"') else written
+
+
+def _path(request: Request) -> str:
+    """Return the path of a request below the base path."""
+    path: str = request.scope["path"]
+    root: str = request.scope.get("root_path", "")
+    return path.removeprefix(root) or "/"
+
+
+def _query(query: dict[str, Any]) -> str:
+    given = {name: value for name, value in query.items() if value not in (None, "", [], ())}
+    return f"?{urlencode(given, doseq=True)}" if given else ""
+
+
+def count(value: float) -> str:
+    """Write a number with separators of thousands."""
+    return f"{value:,}"
+
+
+def percent(value: float) -> str:
+    """Write a ratio or a confidence in percent."""
+    return f"{value:.0%}"
+
+
+def usd(amount: float | Decimal) -> str:
+    """Write US dollars; small amounts with four digits."""
+    value = Decimal(amount)
+    return f"${value:,.4f}" if 0 < abs(value) < 1 else f"${value:,.2f}"
+
+
+def time(value: datetime | None) -> Markup:
+    """Write a moment in UTC, for people and for programs."""
+    if value is None:
+        return Markup("–")
+    moment = value.astimezone(UTC)
+    return Markup('<time datetime="{}">{} UTC</time>').format(
+        escape(moment.isoformat()), f"{moment:%Y-%m-%d %H:%M}"
+    )

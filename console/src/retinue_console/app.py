@@ -1,0 +1,263 @@
+"""The console as an ASGI application."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pydantic import ValidationError
+from retinue_history import HistoryDataError, HistoryError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import ImmutableMultiDict
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from retinue_console import openapi
+from retinue_console.access.guard import LOOPBACK_HOSTS, Guard
+from retinue_console.access.identity import Identity
+from retinue_console.access.sign_in import NoSignIn, SignIn
+from retinue_console.answers import Answers, as_csv, json
+from retinue_console.database import SlowQueryError
+from retinue_console.page import (
+    Call,
+    NotFoundError,
+    Page,
+    ParameterError,
+    Route,
+    Services,
+    parse,
+    with_suffix,
+)
+from retinue_console.routes import ROUTES
+from retinue_console.static_files import StaticFiles
+
+MAX_BODY_BYTES = 2**20
+"""Largest body of a request."""
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The data of an error page.
+
+    Attributes:
+        status: The HTTP status.
+        message: What is wrong, and what to do.
+        is_temporary: Whether the same request can succeed later, so that the page tries again.
+    """
+
+    status: int
+    message: str
+    is_temporary: bool = False
+
+
+def make_app(
+    services: Services, *, sign_in: SignIn | None = None, routes: Sequence[Route] = ROUTES
+) -> ASGIApp:
+    """Put the console together.
+
+    Args:
+        services: What handlers work with.
+        sign_in: How people sign in; by default, not at all.
+        routes: The route table.
+    """
+    console = _Console(services, sign_in or NoSignIn(), routes)
+    app: ASGIApp = Starlette(
+        routes=console.routes(),
+        exception_handlers={
+            HTTPException: console.refuse,
+            ParameterError: console.refuse,
+            NotFoundError: console.refuse,
+            HistoryError: console.refuse,
+            Exception: console.refuse,
+        },
+        middleware=[Middleware(GZipMiddleware, minimum_size=1_000)],
+    )
+    app = _below(app, services.settings.base_path)
+    return Guard(app, LOOPBACK_HOSTS)
+
+
+class _Console:
+    """The endpoints, which share the route table and the services."""
+
+    def __init__(self, services: Services, sign_in: SignIn, routes: Sequence[Route]) -> None:
+        self._services = services
+        self._sign_in = sign_in
+        self._table = routes
+        self._static = StaticFiles()
+        self._answers = Answers(routes, self._static)
+        self._document: dict[str, Any] | None = None
+
+    def routes(self) -> list[StarletteRoute]:
+        """Return Starlette's routes. Those with a suffix come first: a name may have a dot."""
+        made = [
+            StarletteRoute("/health", _health),
+            StarletteRoute("/openapi.json", self._openapi),
+            StarletteRoute("/static/{digest}/{name}", self._static.serve),
+        ]
+        made += [
+            StarletteRoute(with_suffix(route.path, suffix), self._endpoint(route, suffix))
+            for route in self._table
+            for suffix in route.suffixes
+        ]
+        made += [
+            StarletteRoute(route.path, self._endpoint(route, ""), methods=[route.method])
+            for route in self._table
+        ]
+        return made
+
+    def _endpoint(self, route: Route, suffix: str) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            identity = self._sign_in.identify(request)
+            request.state.identity = identity
+            if identity is None:
+                raise HTTPException(401, "Sign in first.")
+            if not identity.may(route.right):
+                raise HTTPException(
+                    403, f"This page takes the right {route.right!s}, which {identity.name} lacks."
+                )
+            parameters = parse(route.parameters, request.query_params, request.path_params)
+            body = None if route.body is None else await _body(request, route)
+            call = Call(parameters, identity, self._services, body)
+            return await run_in_threadpool(self._answer, request, route, suffix, call)
+
+        return endpoint
+
+    def _answer(self, request: Request, route: Route, suffix: str, call: Call[Any]) -> Response:
+        page = route.handler(call)
+        if isinstance(page, Response):
+            return page
+        if suffix == ".csv":
+            name = request.url.path.rpartition("/")[2].removesuffix(suffix)
+            return as_csv(page, name)
+        if suffix == ".json" or _wants_json(request):
+            return json(page)
+        return self._answers.html(request, page, call.identity, route)
+
+    async def refuse(self, request: Request, error: Exception) -> Response:
+        """Answer with an error, in the form that was asked for."""
+        problem, headers = _problem(error)
+        page = Page("error.html", _TITLES.get(problem.status, "Error"), problem, None, None)
+        path: str = request.scope["path"]
+        if path.endswith((".json", ".csv")) or _wants_json(request):
+            response: Response = JSONResponse(
+                {"status": problem.status, "message": problem.message}, problem.status
+            )
+        else:
+            identity: Identity | None = getattr(request.state, "identity", None)
+            response = self._answers.html(request, page, identity, None)
+            response.status_code = problem.status
+        response.headers.update(headers)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    async def _openapi(self, request: Request) -> Response:
+        del request
+        if self._document is None:
+            self._document = openapi.document(
+                self._table, version("retinue-console"), self._services.settings.base_path
+            )
+        return JSONResponse(self._document)
+
+
+_TITLES = {
+    400: "Wrong parameter",
+    401: "Not signed in",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    413: "Too large",
+    503: "The database is down",
+    504: "The query took too long",
+}
+
+
+def _problem(error: Exception) -> tuple[Problem, dict[str, str]]:
+    """Return what to say about an error, and headers to say it with."""
+    match error:
+        case HTTPException():
+            message = error.detail
+            if error.status_code == 404:
+                message = "There is no page at this address."
+            return Problem(error.status_code, message), dict(error.headers or {})
+        case ParameterError() | HistoryDataError():
+            return Problem(400, str(error)), {}
+        case NotFoundError():
+            return Problem(404, str(error)), {}
+        case SlowQueryError():
+            return Problem(504, f"{_sentence(error)} Narrow the filters, or try again."), {}
+        case HistoryError():
+            message = f"{_sentence(error)} This page reloads when the database answers again."
+            return Problem(503, message, is_temporary=True), {"Retry-After": "3"}
+    return Problem(500, "The console failed. Its log has the reason."), {}
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+async def _body(request: Request, route: Route) -> Any:
+    """Read and check a body, which is JSON or a form.
+
+    Raises:
+        HTTPException: It is too large.
+        ParameterError: It is wrong.
+    """
+    if route.body is None:
+        return None
+    data = b""
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"The body has more than {MAX_BODY_BYTES:,} bytes.")
+    if request.headers.get("content-type", "").startswith("application/json"):
+        try:
+            return route.body.model_validate_json(data)
+        except ValidationError as error:
+            raise ParameterError(
+                "; ".join(
+                    f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}"
+                    for one in error.errors(include_url=False, include_input=False)
+                )
+            ) from error
+    try:
+        fields = parse_qsl(data.decode(), keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise ParameterError("The form isn't valid UTF-8.") from error
+    return parse(route.body, ImmutableMultiDict(fields), {})
+
+
+def _wants_json(request: Request) -> bool:
+    return request.headers.get("accept", "").startswith("application/json")
+
+
+async def _health(request: Request) -> Response:
+    """Answer 200 as long as the process answers at all; pages say if the database is down."""
+    del request
+    return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
+
+
+def _below(app: ASGIApp, base_path: str) -> ASGIApp:
+    """Serve an application below a path, whether or not the proxy in front removes it."""
+    if not base_path:
+        return app
+
+    async def below(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            if path != base_path and not path.startswith(f"{base_path}/"):
+                path = base_path + path
+            scope = {**scope, "path": path, "root_path": base_path}
+        await app(scope, receive, send)
+
+    return below

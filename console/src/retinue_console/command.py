@@ -1,0 +1,99 @@
+"""``retinue console``."""
+
+import signal
+import socket
+from contextlib import closing, suppress
+
+import click
+from retinue_history import HistoryUnavailableError
+from retinue_sdk import ConfigurationError
+from retinue_workers.settings.settings import Settings
+
+from retinue_console.settings import ConsoleSettings
+
+FIRST_PORT = 8600
+"""Where the search for a free port begins."""
+
+PORTS = 100
+"""How many ports are tried."""
+
+
+@click.command(short_help="Look at images and detections in a browser.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help=f"TCP port; 0 takes a free one.  [default: the first free one from {FIRST_PORT} on]",
+)
+@click.option("--open", "opened", is_flag=True, help="Open the browser.")
+def console(*, port: int | None, opened: bool) -> None:
+    """Serve the web console: images with their detections, failures, costs, and reviews.
+
+    It reads the history with a login that can only read. Without RETINUE_QUERY_DATABASE_URL, that
+    is the history under .retinue. Ctrl-C ends it.
+    """
+    settings = ConsoleSettings.load(port=port)
+    worker_settings = Settings.load()
+    with closing(listen(settings)) as listener:
+        _serve(settings, worker_settings, listener, opened=opened)
+
+
+def listen(settings: ConsoleSettings) -> socket.socket:
+    """Open the socket to listen on.
+
+    Raises:
+        ConfigurationError: The port is taken, or the address isn't this machine's.
+    """
+    wanted = range(FIRST_PORT, FIRST_PORT + PORTS) if settings.port is None else [settings.port]
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    problem: OSError | None = None
+    for port in wanted:
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, port))
+            listener.listen(128)  # binding alone lets two processes share a port
+        except OSError as error:
+            listener.close()
+            problem = error
+            continue
+        return listener
+    where = f"{settings.host}:{wanted[0]}" if len(wanted) == 1 else f"ports from {FIRST_PORT} on"
+    raise ConfigurationError(f"cannot listen on {where}: {problem}. Choose another with --port")
+
+
+def _serve(
+    settings: ConsoleSettings,
+    worker_settings: Settings,
+    listener: socket.socket,
+    *,
+    opened: bool,
+) -> None:
+    import uvicorn
+
+    from retinue_console.app import make_app
+    from retinue_console.database import open_database
+    from retinue_console.page import Services
+
+    host, port = listener.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.base_path}"
+    # uvicorn ends in order at these signals, and then raises them again.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    with open_database(worker_settings) as database:
+        with suppress(HistoryUnavailableError):  # the pages say it, until it is back
+            database.check()
+        app = make_app(Services(database, settings))
+        click.echo(f"Console: {address}")
+        if opened:
+            click.launch(address)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=1,
+        )
+        uvicorn.Server(config).run(sockets=[listener])

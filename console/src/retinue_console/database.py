@@ -1,0 +1,106 @@
+"""The history, read with a login that can only read."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+import psycopg
+from retinue_history import HistoryError
+from retinue_history.analysis.query import check_reader
+from retinue_history.db.connections import Connection, ConnectionPool
+from retinue_history.db.error_mapping import map_errors
+from retinue_workers.recording.db_auth import password_source, signed_in
+from retinue_workers.settings.settings import Settings
+
+STATEMENT_SECONDS = 10.0
+"""Longest statement of a page."""
+
+CONNECTIONS = 8
+"""Most connections. A page takes one for as long as it reads."""
+
+
+class SlowQueryError(HistoryError):
+    """A statement took longer than ``STATEMENT_SECONDS``."""
+
+
+class Database:
+    """The history, as pages read it.
+
+    Args:
+        url: The database.
+        password: Called for the password at each new connection; by default, the URL's own.
+        signed_in_url: Called for a URL with a password in it, to check the login with.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        password: Callable[[], str] | None = None,
+        signed_in_url: Callable[[], str] | None = None,
+    ) -> None:
+        self._pool = ConnectionPool(
+            url,
+            application_name="retinue console",
+            max_size=CONNECTIONS,
+            statement_timeout_seconds=STATEMENT_SECONDS,
+            password=password,
+        )
+        self._signed_in_url = signed_in_url or (lambda: url)
+        self._is_checked = False
+
+    def check(self) -> None:
+        """Check once that the login can only read.
+
+        Raises:
+            HistoryUnavailableError: The database is down.
+            QueryError: The login could do more than read; the message says what.
+        """
+        if not self._is_checked:
+            check_reader(self._signed_in_url())
+            self._is_checked = True
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Lend a connection in a transaction.
+
+        Raises:
+            HistoryUnavailableError: The database is down.
+            HistoryDataError: A parameter can't be a value in Postgres, such as a NUL character.
+            SlowQueryError: A statement took too long.
+        """
+        self.check()
+        with map_errors():
+            try:
+                with self._pool.transaction() as connection:
+                    yield connection
+            except psycopg.errors.QueryCanceled as error:
+                raise SlowQueryError(
+                    f"the database took longer than {STATEMENT_SECONDS:g} s"
+                ) from error
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._pool.close()
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """Open the database that the settings name, or the laptop's, inside the block.
+
+    Raises:
+        ConfigurationError: No database is set and there is none on this laptop.
+    """
+    from retinue_cli.options.database import reader_url
+
+    with ExitStack() as stack:
+        if settings.query_database_url is None:
+            database = Database(stack.enter_context(reader_url(settings)))
+        else:
+            url = settings.query_database_url.get_secret_value()
+            database = Database(
+                url,
+                password=password_source(settings, url),
+                signed_in_url=lambda: signed_in(settings, url),
+            )
+        stack.enter_context(closing(database))
+        yield database

@@ -1,0 +1,1 @@
+"""The handlers of pages, one file a page."""

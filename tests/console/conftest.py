@@ -1,0 +1,113 @@
+"""A console on a real database that holds hostile texts."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+import pytest
+from retinue_console.app import make_app
+from retinue_console.database import Database
+from retinue_console.page import Services
+from retinue_console.settings import ConsoleSettings
+from retinue_history import (
+    ConnectionPool,
+    DetectionRecord,
+    History,
+    ImageRecord,
+    RunKey,
+    RunRecord,
+)
+from retinue_sdk import ImageReference
+from sqlalchemy import make_url
+from starlette.testclient import TestClient
+
+ADDRESS = "http://127.0.0.1:8600"
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>'",
+    "\u202eright to left\u202c",
+    "=HYPERLINK(1)",
+    "x" * 1_000,
+    "{{ 7 * 7 }}",
+    "плоды/猫 and %2e%2e/?#&",
+)
+"""Texts that end up in keys, labels and messages."""
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+Client: TypeAlias = TestClient
+
+
+def image_of(key: str, number: int = 0) -> ImageRecord:
+    etag = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    return ImageRecord(
+        ImageReference("photos", key, etag=etag).image_id,
+        "photos",
+        key,
+        etag,
+        versioned=False,
+        uploaded_at=NOON + timedelta(minutes=number),
+        sequencer=f"{number:04}",
+        size_bytes=1_000,
+    )
+
+
+@pytest.fixture(scope="module")
+def console_url(shared_history_url: str) -> str:
+    """URL of a history with some images, as its owner."""
+    with closing(ConnectionPool(shared_history_url, application_name="test")) as pool:
+        history = History(pool)
+        for number, text in enumerate((*HOSTILE, *(f"photo {n}.jpg" for n in range(20)))):
+            image = image_of(text, number)
+            key = RunKey(image.image_id, "labels", "1", "f")
+            if number % 5 == 4:
+                run = RunRecord(
+                    key,
+                    f"event {number}",
+                    outcome="failed",
+                    retryable=False,
+                    started_at=NOON,
+                    duration_ms=1.0,
+                    error_code="corrupt_image",
+                    error_message=text,
+                )
+            else:
+                run = RunRecord(
+                    key,
+                    f"event {number}",
+                    outcome="succeeded",
+                    retryable=False,
+                    started_at=NOON,
+                    duration_ms=1.0,
+                    detections=(DetectionRecord("object", text, 0.5, (0.1, 0.2, 0.3, 0.4)),),
+                )
+            history.record([image], [run])
+    return shared_history_url
+
+
+@pytest.fixture(scope="module")
+def reader_url(console_url: str) -> str:
+    """URL of the same for a login that can only read."""
+    return (
+        make_url(console_url).set(username="retinue_reader").render_as_string(hide_password=False)
+    )
+
+
+@pytest.fixture
+def database(reader_url: str) -> Iterator[Database]:
+    with closing(Database(reader_url)) as database:
+        yield database
+
+
+@pytest.fixture
+def services(database: Database) -> Services:
+    return Services(database, ConsoleSettings())
+
+
+@pytest.fixture
+def client(services: Services) -> Client:
+    """A browser on the console."""
+    return TestClient(make_app(services), base_url=ADDRESS)
