@@ -12,6 +12,22 @@ MEANING = "2026-01-31, 2026-01-31T12:00+01:00, or how long ago: 30m, 24h, 7d, 2w
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+def parse_timestamp(text: str) -> datetime:
+    """Read a point in time; one without a zone is in UTC.
+
+    Raises:
+        ValueError: It isn't one.
+    """
+    ago = re.fullmatch(r"(\d{1,9})\s*([mhdw])(?:\s+ago)?", text.strip(), re.ASCII)
+    try:
+        if ago is not None:
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        moment = datetime.fromisoformat(text.strip())
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is not a time: write {MEANING}") from None
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
+
+
 class Timestamp(click.ParamType[datetime]):
     """A point in time: ISO 8601, or how long ago, such as ``7d`` or ``7d ago``."""
 
@@ -24,14 +40,6 @@ class Timestamp(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            ago = re.fullmatch(r"(\d{1,9})\s*([mhdw])(?:\s+ago)?", value.strip())
-            if ago is not None:
-                return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-            moment = datetime.fromisoformat(value.strip())
-            return moment.replace(tzinfo=moment.tzinfo or UTC)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is not a time: write {MEANING}",
-                param,
-                ctx,
-            )
+            return parse_timestamp(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)

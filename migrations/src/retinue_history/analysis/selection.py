@@ -34,7 +34,7 @@ class ImageName:
             return cls(image_id=UUID(text))
         except ValueError:
             pass
-        bucket, key = _split(text)
+        bucket, key = split_place(text)
         if not key:
             raise ValueError(f"{text!r} names no image: give an id, s3://bucket/key, or a key")
         return cls(bucket=bucket, key=key)
@@ -84,7 +84,7 @@ class Selection:
         if self.detectors:
             conditions.append(_compare("runs.detector = ANY({})", list(self.detectors)))
         if self.prefix is not None:
-            bucket, prefix = _split(self.prefix)
+            bucket, prefix = split_place(self.prefix)
             if bucket is not None:
                 conditions.append(_compare("images.bucket = {}", bucket))
             if prefix:
@@ -140,8 +140,12 @@ _LATEST = sql.SQL(
 """As the view ``latest_detections`` has it, but for runs: those that found nothing count too."""
 
 
-def _split(text: str) -> tuple[str | None, str]:
-    """Bucket, if an ``s3://`` URI names one, and the rest."""
+def split_place(text: str) -> tuple[str | None, str]:
+    """Return the bucket, if an ``s3://`` URI names one, and the rest.
+
+    Raises:
+        ValueError: The URI names no bucket.
+    """
     if not text.startswith("s3://"):
         return None, text
     bucket, _, rest = text.removeprefix("s3://").partition("/")

@@ -1,0 +1,1 @@
+"""Read from the history for the pages: functions that return frozen dataclasses."""

@@ -1,0 +1,544 @@
+"""The gallery: images, or detections cut out of them, the newest first.
+
+Without a label, images are sorted by their upload, and each is checked for what the filters ask.
+With one, the index by label leads to the images, sorted by their newest detection of it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.rows import scalar_row, tuple_row
+from retinue_history.db.connections import Connection
+from retinue_sdk import BoundingBox
+
+from retinue_console.queries.cursor import Cursor, Order
+from retinue_console.queries.filters import Filters, all_of, compare
+from retinue_console.queries.reading import fetch, fetch_within
+from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, walk
+
+FINDINGS = 40
+"""Most detections that are drawn on an image of the gallery."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A detection of a latest run.
+
+    Attributes:
+        detection_id: Its row number.
+        detector: The detector's name.
+        detector_version: The detector's version.
+        kind: What sort of finding it is.
+        label: What was found.
+        confidence: How sure the detector is, 0 to 1.
+        box: Where it is, in ratios of the displayed image; none if the detector doesn't say.
+        matches: Whether it is what the filters ask for.
+    """
+
+    detection_id: int
+    detector: str
+    detector_version: str
+    kind: str
+    label: str
+    confidence: float
+    box: BoundingBox | None
+    matches: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryImage:
+    """An image of the gallery.
+
+    Attributes:
+        image_id: Its id.
+        bucket: The bucket's name.
+        key: The object's key.
+        uploaded_at: When S3 created it.
+        width_px: Its width as displayed, if known.
+        height_px: Its height as displayed, if known.
+        findings: What was found, first what the filters ask for, then by confidence.
+        has_more: Whether more was found than that.
+    """
+
+    image_id: UUID
+    bucket: str
+    key: str
+    uploaded_at: datetime
+    width_px: int | None
+    height_px: int | None
+    findings: tuple[Finding, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A detection to be cut out of its image.
+
+    Attributes:
+        image_id: The image's id.
+        bucket: The bucket's name.
+        key: The object's key.
+        width_px: The image's width as displayed, if known.
+        height_px: The image's height as displayed, if known.
+        detected_at: When the detector was called.
+        finding: The detection; it has a box.
+    """
+
+    image_id: UUID
+    bucket: str
+    key: str
+    width_px: int | None
+    height_px: int | None
+    detected_at: datetime
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month to which the gallery can jump.
+
+    Attributes:
+        month: Its first day.
+        detections: How many detections of the filters' labels were made in it; none without labels.
+    """
+
+    month: date
+    detections: int | None
+
+
+def images(
+    connection: Connection,
+    filters: Filters,
+    *,
+    wanted: int = PAGE,
+    seconds: float = PATIENCE_SECONDS,
+) -> Page[GalleryImage]:
+    """Return the next images that exist and match.
+
+    Raises:
+        ValueError: The cursor belongs to another list.
+    """
+    labels = _labels(connection, filters)
+    after = _place(filters, "uploaded" if labels is None else "found")
+    if labels is None:
+        look = _by_upload(connection, filters)
+    else:
+        look = _by_label(connection, filters, labels, _newest_run(connection, after))
+    found = walk(look, after, wanted=wanted, seconds=seconds)
+    shown: dict[UUID, list[Finding]] = {row[0]: [] for row in found.rows}
+    if shown:
+        for image_id, finding in _findings(connection, filters, labels, list(shown)):
+            shown[image_id].append(finding)
+    rows = tuple(_gallery_image(row, shown[row[0]]) for row in found.rows)
+    return Page(rows, found.next, found.looked_until, found.stopped_early)
+
+
+def patches(
+    connection: Connection,
+    filters: Filters,
+    *,
+    wanted: int = PAGE,
+    seconds: float = PATIENCE_SECONDS,
+) -> Page[Patch]:
+    """Return the next detections with a box that match, in images that exist.
+
+    Raises:
+        ValueError: The cursor belongs to another list.
+    """
+    labels = _labels(connection, filters)
+    after = _place(filters, "recorded" if labels is None else "patches-found")
+    look = _patch_look(connection, filters, labels)
+    found = walk(look, after, wanted=wanted, seconds=seconds)
+    rows = tuple(_patch(row) for row in found.rows)
+    return Page(rows, found.next, found.looked_until, found.stopped_early)
+
+
+def months(connection: Connection, filters: Filters) -> list[Month] | None:
+    """Return the months with images, or with detections of the labels, the newest first.
+
+    Returns:
+        ``None`` if it takes too long.
+    """
+    labels = _labels(connection, filters)
+    query = compare(_MONTHS) if labels is None else compare(_MONTHS_OF_LABELS, labels)
+    found = fetch_within(connection, query, tuple_row)
+    return None if found is None else [Month(*row) for row in found]
+
+
+def _place(filters: Filters, order: Order) -> Cursor | None:
+    """The place after which to continue.
+
+    Raises:
+        ValueError: It belongs to a list that is sorted otherwise.
+    """
+    if filters.after is not None and filters.after.order != order:
+        raise ValueError("after: it is a place in another list. Start at the first page")
+    return filters.after
+
+
+def _labels(connection: Connection, filters: Filters) -> list[str] | None:
+    """The labels that the filters name; ``None`` for any."""
+    if filters.parent is None:
+        return None if filters.label is None else [filters.label]
+    [narrower] = fetch(connection, compare("SELECT label_is({})", filters.parent), scalar_row)
+    return [label for label in narrower if filters.label in (None, label)]
+
+
+def _newest_run(connection: Connection, after: Cursor | None) -> int:
+    """The newest run when the list was begun."""
+    if after is not None and after.number is not None:
+        return after.number
+    query = sql.SQL("SELECT coalesce(max(run_id), 0) FROM runs")
+    [newest] = fetch(connection, query, scalar_row)
+    return int(newest)
+
+
+def _matching(filters: Filters, labels: list[str] | None) -> sql.Composable:
+    """The filters' conditions on a latest detection: over the columns of ``found``."""
+    conditions = [
+        *filters.of_confidence("found"), *filters.of_kind("found"), *filters.of_run("found")
+    ]  # fmt: skip
+    if labels is not None:
+        conditions.append(compare("found.label = ANY ({})", labels))
+        conditions += filters.between("found.detected_at")
+    return all_of(*conditions)
+
+
+def _findings(
+    connection: Connection, filters: Filters, labels: list[str] | None, image_ids: list[UUID]
+) -> list[tuple[UUID, Finding]]:
+    """Detections in these images: of each those that are shown, and one more if there are more."""
+    is_asked = filters.is_about_detections or filters.of_run("found")
+    query = sql.SQL(_FINDINGS).format(
+        images=sql.Literal(image_ids),
+        matching=_matching(filters, labels) if is_asked else sql.SQL("false"),
+        limit=sql.Literal(FINDINGS + 1),
+    )
+    return [(image_id, _finding(row)) for image_id, *row in fetch(connection, query, tuple_row)]
+
+
+def _gallery_image(row: Sequence[Any], found: list[Finding]) -> GalleryImage:
+    image_id, bucket, key, uploaded_at, width_px, height_px = row
+    shown, more = tuple(found[:FINDINGS]), len(found) > FINDINGS
+    return GalleryImage(image_id, bucket, key, uploaded_at, width_px, height_px, shown, more)
+
+
+def _finding(row: Sequence[Any]) -> Finding:
+    *found, left, top, width, height, matches = row
+    box = None if left is None else BoundingBox(left, top, width, height)
+    detection_id, detector, version, kind, label, confidence = found
+    return Finding(detection_id, detector, version, kind, label, confidence, box, matches)
+
+
+Look = Callable[[Cursor | None, int, int], Looked[T]]
+
+
+def _by_upload(connection: Connection, filters: Filters) -> Look[Sequence[Any]]:
+    """Look at the images that were uploaded before a place."""
+    conditions = [sql.SQL("images.deleted_at IS NULL"), *filters.of_image()]
+    if filters.is_about_detections:
+        conditions.append(_has("latest_detections", "images", _matching(filters, None)))
+    elif filters.of_run("found"):
+        conditions.append(_has("latest_runs", "images", _matching(filters, None)))
+
+    def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
+        query = sql.SQL(_BY_UPLOAD).format(
+            scanned=all_of(
+                *filters.between("uploaded_at"), *_before("uploaded_at", "image_id", after)
+            ),
+            conditions=all_of(*conditions),
+            size=sql.Literal(size),
+            wanted=sql.Literal(wanted),
+        )
+        rows = fetch(connection, query, tuple_row)
+        return _looked(rows, size, lambda at, image_id: Cursor("uploaded", at, image_id))
+
+    return look
+
+
+def _by_label(
+    connection: Connection, filters: Filters, labels: list[str], newest: int
+) -> Look[Sequence[Any]]:
+    """Look at the images with a detection of these labels before a place.
+
+    An image is at the place of its newest matching detection of a run up to ``newest``, whether or
+    not that run is still the latest, so that later runs don't move it.
+    """
+    counted = [compare("found.run_id <= {}", newest), *filters.of_confidence("found")]
+    newer = [compare("found.label = ANY ({})", labels), *filters.between("found.detected_at")]
+    conditions = [
+        sql.SQL("images.deleted_at IS NULL"),
+        *filters.of_image(),
+        _has("latest_detections", "looked", _matching(filters, labels)),
+    ]
+
+    def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
+        query = sql.SQL(_BY_LABEL).format(
+            candidates=_of_labels(filters, labels, "image_id", after, size),
+            counted=all_of(*counted),
+            newer=all_of(*counted, *newer),
+            conditions=all_of(*conditions),
+            wanted=sql.Literal(wanted),
+        )
+        rows = fetch(connection, query, tuple_row)
+        return _looked(rows, size, lambda at, image_id: Cursor("found", at, image_id, newest))
+
+    return look
+
+
+def _patch_look(
+    connection: Connection, filters: Filters, labels: list[str] | None
+) -> Look[Sequence[Any]]:
+    """Look at the detections before a place: of these labels by their time, or all by number."""
+    conditions = [
+        sql.SQL("looked.box_left IS NOT NULL"),
+        *filters.of_confidence("looked"),
+        *filters.of_kind("looked"),
+        *filters.of_image(),
+        *filters.of_run("images"),
+    ]
+
+    def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
+        query = sql.SQL(_PATCHES).format(
+            candidates=_of_all(filters, after, size)
+            if labels is None
+            else _of_labels(filters, labels, "detection_id", after, size),
+            order=sql.SQL("detection_id" if labels is None else "(detected_at, detection_id)"),
+            conditions=all_of(*conditions),
+            wanted=sql.Literal(wanted),
+        )
+        rows = fetch(connection, query, tuple_row)
+        return _looked(rows, size, place)
+
+    def place(at: datetime, number: int) -> Cursor:
+        if labels is None:
+            return Cursor("recorded", number=number)
+        return Cursor("patches-found", at, number=number)
+
+    return look
+
+
+def _of_all(filters: Filters, after: Cursor | None, size: int) -> sql.Composable:
+    """The next detections, sorted by their number."""
+    begin = [] if after is None else [compare("detection_id < {}", after.number)]
+    return sql.SQL(_OF_ALL).format(
+        scanned=all_of(*filters.between("detected_at"), *begin), size=sql.Literal(size)
+    )
+
+
+def _of_labels(
+    filters: Filters, labels: list[str], column: str, after: Cursor | None, size: int
+) -> sql.Composable:
+    """The next detections of labels, sorted by their time and this column.
+
+    The labels are read one by one, each in the order of the index; of each, as many as can be among
+    the first ones of all.
+    """
+    return sql.SQL(_OF_LABELS).format(
+        labels=sql.Literal(labels),
+        scanned=all_of(*filters.between("detected_at"), *_before("detected_at", column, after)),
+        second=sql.Identifier(column),
+        size=sql.Literal(size),
+    )
+
+
+def _patch(row: Sequence[Any]) -> Patch:
+    image_id, bucket, key, width_px, height_px, detected_at, *found = row
+    finding = _finding([*found, True])
+    return Patch(image_id, bucket, key, width_px, height_px, detected_at, finding)
+
+
+def _looked(
+    rows: list[Any], size: int, place: Callable[[Any, Any], Cursor]
+) -> Looked[Sequence[Any]]:
+    """Separate the rows that match from the one that says how far the search came."""
+    matched = [(place(*row[2:4]), row[4:]) for row in rows if row[0]]
+    last = [place(*row[2:4]) for row in rows if not row[0] and row[1] == size]
+    return Looked(
+        sorted(matched, key=lambda one: one[0].position, reverse=True), last[0] if last else None
+    )
+
+
+def _before(time: str, second: str, after: Cursor | None) -> list[sql.Composable]:
+    """Conditions on the rows after a place in a list, newest first by a time and another column.
+
+    The first condition is for the index.
+    """
+    if after is None:
+        return []
+    at, other = after.position
+    columns = {"time": sql.Identifier(time), "second": sql.Identifier(second)}
+    values = {"at": sql.Literal(at), "other": sql.Literal(other)}
+    condition = sql.SQL("{time} <= {at} AND ({time}, {second}) < ({at}, {other})")
+    return [condition.format(**columns, **values)]
+
+
+def _has(view: str, image: str, matching: sql.Composable) -> sql.Composable:
+    """A condition: that a view has a row of an image that matches.
+
+    OFFSET 0 keeps the planner from computing the view for all images first.
+    """
+    return sql.SQL(
+        """EXISTS (
+            SELECT FROM {view} AS found
+            WHERE found.image_id = {image}.image_id AND {matching}
+            OFFSET 0
+        )"""
+    ).format(view=sql.Identifier(view), image=sql.Identifier(image), matching=matching)
+
+
+# Each of the three returns the rows that match, and one row with the number of candidates and the
+# last of them.
+_BY_UPLOAD = """WITH looked AS MATERIALIZED (
+    SELECT uploaded_at, image_id, bucket, key, width_px, height_px, deleted_at
+    FROM images
+    WHERE {scanned}
+    ORDER BY uploaded_at DESC, image_id DESC
+    LIMIT {size}
+)
+(
+    SELECT
+        true, 0, images.uploaded_at, images.image_id, images.image_id, images.bucket, images.key,
+        images.uploaded_at, images.width_px, images.height_px
+    FROM looked AS images
+    WHERE {conditions}
+    ORDER BY images.uploaded_at DESC, images.image_id DESC
+    LIMIT {wanted}
+)
+UNION ALL
+(
+    SELECT false, count(*) OVER (), uploaded_at, image_id, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM looked
+    ORDER BY uploaded_at, image_id
+    LIMIT 1
+)"""
+
+_BY_LABEL = """WITH raw AS MATERIALIZED (
+    {candidates}
+), looked AS (
+    SELECT DISTINCT detected_at, image_id FROM raw AS found WHERE {counted}
+)
+(
+    SELECT
+        true, 0, looked.detected_at, looked.image_id, images.image_id, images.bucket, images.key,
+        images.uploaded_at, images.width_px, images.height_px
+    FROM looked
+    JOIN images ON images.image_id = looked.image_id
+    WHERE {conditions}
+        AND NOT EXISTS (
+            SELECT
+            FROM runs
+            JOIN detections AS found ON found.run_id = runs.run_id
+                AND found.detected_at BETWEEN runs.started_at AND runs.started_at
+            WHERE runs.image_id = looked.image_id
+                AND runs.outcome = 'succeeded'
+                AND runs.started_at > looked.detected_at
+                AND {newer}
+            OFFSET 0
+        )
+    ORDER BY looked.detected_at DESC, looked.image_id DESC
+    LIMIT {wanted}
+)
+UNION ALL
+(
+    SELECT false, count(*) OVER (), detected_at, image_id, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM raw
+    ORDER BY detected_at, image_id
+    LIMIT 1
+)"""
+
+_PATCHES = """WITH looked AS MATERIALIZED (
+    {candidates}
+)
+(
+    SELECT
+        true, 0, looked.detected_at, looked.detection_id, images.image_id, images.bucket,
+        images.key, images.width_px, images.height_px, looked.detected_at, looked.detection_id,
+        images.detector, images.detector_version, looked.kind, looked.label, looked.confidence,
+        looked.box_left, looked.box_top, looked.box_width, looked.box_height
+    FROM looked
+    CROSS JOIN LATERAL (
+        SELECT * FROM latest_runs WHERE latest_runs.run_id = looked.run_id OFFSET 0
+    ) AS images
+    WHERE {conditions}
+    ORDER BY {order} DESC
+    LIMIT {wanted}
+)
+UNION ALL
+(
+    SELECT
+        false, count(*) OVER (), detected_at, detection_id, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM looked
+    ORDER BY {order}
+    LIMIT 1
+)"""
+
+_OF_ALL = """SELECT *
+    FROM detections
+    WHERE {scanned}
+    ORDER BY detection_id DESC
+    LIMIT {size}"""
+
+_OF_LABELS = """SELECT found.*
+    FROM unnest({labels}::text[]) AS wanted (label)
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM detections
+        WHERE detections.label = wanted.label AND {scanned}
+        ORDER BY detected_at DESC, {second} DESC
+        LIMIT {size}
+    ) AS found
+    ORDER BY found.detected_at DESC, found.{second} DESC
+    LIMIT {size}"""
+
+_FINDINGS = """SELECT
+    shown.image_id, found.detection_id, found.detector, found.detector_version, found.kind,
+    found.label, found.confidence, found.box_left, found.box_top, found.box_width,
+    found.box_height, found.matches
+FROM unnest({images}::uuid[]) AS shown (image_id)
+CROSS JOIN LATERAL (
+    SELECT found.*, {matching} AS matches
+    FROM latest_detections AS found
+    WHERE found.image_id = shown.image_id
+    ORDER BY matches DESC, confidence DESC, detection_id
+    LIMIT {limit}
+) AS found
+ORDER BY found.matches DESC, found.confidence DESC, found.detection_id"""
+
+# From each month, one step to the newest image before it.
+_MONTHS = """WITH RECURSIVE months (month) AS (
+    (
+        SELECT date_trunc('month', uploaded_at, 'UTC')
+        FROM images
+        ORDER BY uploaded_at DESC
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT date_trunc('month', older.uploaded_at, 'UTC')
+    FROM months
+    CROSS JOIN LATERAL (
+        SELECT uploaded_at
+        FROM images
+        WHERE uploaded_at < months.month
+        ORDER BY uploaded_at DESC
+        LIMIT 1
+    ) AS older
+)
+SELECT (month AT TIME ZONE 'UTC')::date, NULL FROM months LIMIT 240"""
+
+_MONTHS_OF_LABELS = """SELECT
+    date_trunc('month', day::timestamp)::date AS month,
+    sum(detections)::bigint
+FROM label_counts
+WHERE label = ANY ({}::text[])
+GROUP BY month
+HAVING sum(detections) > 0
+ORDER BY month DESC
+LIMIT 240"""
