@@ -22,6 +22,7 @@ NEEDLESS = {
     "pandas",
     "pyarrow",
     "pycocotools",
+    "rich",
     "s3transfer",
     "skimage",
     "sklearn",
