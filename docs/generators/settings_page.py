@@ -8,6 +8,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+from retinue_console.settings import PREFIX as CONSOLE_PREFIX
+from retinue_console.settings import ConsoleSettings
 from retinue_workers.settings.settings import PREFIX, Settings
 
 _HEAD = """\
@@ -54,6 +57,8 @@ a message could appear again in the queue while a detector still works for it.
 - `retinue query` reads `{prefix}QUERY_DATABASE_URL`, or else `{prefix}DATABASE_URL`. With neither,
   it asks the database under `.retinue`.
 - `retinue migrate` reads `{prefix}DATABASE_URL`, or else means the database under `.retinue`.
+- `retinue console` reads `{prefix}QUERY_DATABASE_URL` as `retinue query` does, and
+  `{prefix}MAX_IMAGE_BYTES` and `{prefix}MAX_IMAGE_PX` for its pictures.
 - All of them sign in to the database as `{prefix}DATABASE_AUTH` says.
 
 Each detector has options of its own. `retinue plugins` lists them.
@@ -85,25 +90,36 @@ LocalStack that `AWS_ENDPOINT_URL` or `LOCALSTACK_HOST` (with `EDGE_PORT` and `U
 
 def settings_page() -> str:
     """The page as Markdown."""
-    properties = Settings.model_json_schema()["properties"]
     lines = [
         "## All settings",
         "",
-        "| variable | type | default | allowed | meaning |",
-        "|---|---|---|---|---|",
-        *(_row(name, schema) for name, schema in properties.items()),
+        *_table(Settings, PREFIX),
+        "",
+        "## The console's settings",
+        "",
+        "`retinue console` reads these too.",
+        "",
+        *_table(ConsoleSettings, CONSOLE_PREFIX),
+        "",
     ]
-    return "\n".join([_HEAD.format(prefix=PREFIX), *lines, "", _TAIL.format(prefix=PREFIX)])
+    return "\n".join([_HEAD.format(prefix=PREFIX), *lines, _TAIL.format(prefix=PREFIX)])
 
 
-def _row(name: str, schema: Mapping[str, Any]) -> str:
+def _table(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    yield "| variable | type | default | allowed | meaning |"
+    yield "|---|---|---|---|---|"
+    for name, schema in model.model_json_schema()["properties"].items():
+        yield _row(prefix, name, schema)
+
+
+def _row(prefix: str, name: str, schema: Mapping[str, Any]) -> str:
     """One setting: its variable, and what the model knows about it."""
     field = {**schema, **_given(schema)}
     default = schema.get("default")
     cells = [
-        f"`{PREFIX}{name.upper()}`",
+        f"`{prefix}{name.upper()}`",
         _type(field),
-        "" if default is None else f"`{default if default != {} else json.dumps(default)}`",
+        "" if default in (None, "") else f"`{default if default != {} else json.dumps(default)}`",
         ", ".join(_range(field)),
         " ".join(schema["description"].replace("``", "`").split()).replace("|", r"\|"),
     ]

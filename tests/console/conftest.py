@@ -4,12 +4,16 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from retinue_cli.local.state import State
 from retinue_console.app import make_app
 from retinue_console.database import Database
 from retinue_console.page import Services
+from retinue_console.pictures.opened import open_pictures
+from retinue_console.pictures.pictures import Pictures
 from retinue_console.settings import ConsoleSettings
 from retinue_history import (
     ConnectionPool,
@@ -20,6 +24,7 @@ from retinue_history import (
     RunRecord,
 )
 from retinue_sdk import ImageReference
+from retinue_workers.settings.settings import Settings
 from sqlalchemy import make_url
 from starlette.testclient import TestClient
 
@@ -103,8 +108,19 @@ def database(reader_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def services(database: Database) -> Services:
-    return Services(database, ConsoleSettings())
+def pictures(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Pictures]:
+    """Pictures of the photographs in a laptop's folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    State(tmp_path / ".retinue").prepare()
+    with open_pictures(database, ConsoleSettings(), Settings()) as pictures:
+        yield pictures
+
+
+@pytest.fixture
+def services(database: Database, pictures: Pictures) -> Services:
+    return Services(database, pictures, ConsoleSettings())
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
@@ -215,19 +214,16 @@ def test_what_the_database_refuses(samples: Client, label: str, status: int, wor
     assert (said.status_code, word in said.text) == (status, True)
 
 
-def test_a_database_that_is_away_and_comes_back(reader_url: str) -> None:
-    settings = ConsoleSettings()
+def test_a_database_that_is_away_and_comes_back(services: Services) -> None:
     away = Database("postgresql://retinue_reader@/nothing?host=/nowhere&connect_timeout=2")
-    client = TestClient(make_app(Services(away, settings)), base_url=ADDRESS)
+    client = TestClient(make_app(replace(services, database=away)), base_url=ADDRESS)
     said = client.get("/")
     assert said.status_code == 503
     assert "reload.js" in said.text
     assert said.headers["retry-after"]
     assert client.get("/index.json").json()["status"] == 503
     assert client.get("/health").status_code == 200
-    with closing(Database(reader_url)) as database:
-        back = TestClient(make_app(Services(database, settings)), base_url=ADDRESS)
-        assert back.get("/").status_code == 200
+    assert TestClient(make_app(services), base_url=ADDRESS).get("/").status_code == 200
 
 
 def test_a_login_that_can_write_is_refused(console_url: str, services: Services) -> None:
@@ -281,10 +277,10 @@ def test_bodies(samples: Client) -> None:
 
 
 @pytest.fixture(params=[True, False], ids=["kept", "removed"])
-def below(request: pytest.FixtureRequest, database: Database) -> Any:
+def below(request: pytest.FixtureRequest, services: Services) -> Any:
     """A console below /a/b, behind a proxy that keeps or removes that path."""
-    services = Services(database, ConsoleSettings(base_path="/a/b/"))
-    client = TestClient(make_app(services), base_url=ADDRESS)
+    moved = replace(services, settings=ConsoleSettings(base_path="/a/b/"))
+    client = TestClient(make_app(moved), base_url=ADDRESS)
     return lambda path: client.get(f"/a/b{path}" if request.param else path)
 
 

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 from generators.settings_page import settings_page
+from retinue_console.settings import PREFIX as CONSOLE_PREFIX
+from retinue_console.settings import ConsoleSettings
 from retinue_workers.settings.settings import PREFIX, Settings
 
 OF_KUBERNETES = {"RETINUE_SERVICE_HOST"}
@@ -20,5 +22,6 @@ def test_the_page_is_up_to_date(root: Path) -> None:
 
 def test_every_variable_in_the_documentation_exists(pages: dict[str, str]) -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | OF_KUBERNETES
+    known |= {CONSOLE_PREFIX + name.upper() for name in ConsoleSettings.model_fields}
     mentioned = {(page, name) for page, text in pages.items() for name in VARIABLE.findall(text)}
     assert {(page, name) for page, name in mentioned if name not in known} == set()

@@ -21,8 +21,12 @@ def test_pictures_and_lines_of_logs_go_and_others_stay(tmp_path: Path) -> None:
     ann, cat, unseen = uuid4(), uuid4(), uuid4()
     (state.logs / "worker.log").write_text(f"1 ann/a.jpg\n2 {cat}\n3 cat.gif\n4 {ann}")
     (state.postgres / "server.log").write_text("5\n6 cat.png\n")
+    for image_id in (ann, other := uuid4()):
+        (state.pictures / image_id.hex[:2]).mkdir(parents=True, exist_ok=True)
+        (state.pictures / image_id.hex[:2] / f"{image_id}.thumbnail").touch()
     forgotten: dict[UUID, str] = {ann: "ann/a.jpg", cat: "cat.png", unseen: "other/c.jpg"}
-    assert remove_traces(state, forgotten) == (2, 4)
+    assert remove_traces(state, forgotten) == (3, 4)
+    assert [file.stem for file in state.pictures.glob("*/*")] == [str(other)]
     assert sorted(path.name for path in state.annotated.rglob("*")) == ["ann", "b.jpg"]
     assert (state.logs / "worker.log").read_text() == "3 cat.gif\n"
     assert (state.postgres / "server.log").read_text() == "5\n"

@@ -6,10 +6,10 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import parse_qsl
 
+from anyio import CapacityLimiter, to_thread
 from pydantic import ValidationError
 from retinue_history import HistoryDataError, HistoryError
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -40,6 +40,9 @@ from retinue_console.static_files import StaticFiles
 
 MAX_BODY_BYTES = 2**20
 """Largest body of a request."""
+
+PICTURE_THREADS = 12
+"""Most pictures that are read and made at the same time."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -95,6 +98,7 @@ class _Console:
         self._static = StaticFiles()
         self._answers = Answers(routes, self._static)
         self._document: dict[str, Any] | None = None
+        self._picture_threads = CapacityLimiter(PICTURE_THREADS)
 
     def routes(self) -> list[StarletteRoute]:
         """Return Starlette's routes. Those with a suffix come first: a name may have a dot."""
@@ -127,7 +131,14 @@ class _Console:
             parameters = parse(route.parameters, request.query_params, request.path_params)
             body = None if route.body is None else await _body(request, route)
             call = Call(parameters, identity, self._services, body)
-            return await run_in_threadpool(self._answer, request, route, suffix, call)
+            return await to_thread.run_sync(
+                self._answer,
+                request,
+                route,
+                suffix,
+                call,
+                limiter=self._picture_threads if route.is_picture else None,
+            )
 
         return endpoint
 

@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 
 import click
 from retinue_history import HistoryUnavailableError
@@ -73,16 +73,19 @@ def _serve(
     from retinue_console.app import make_app
     from retinue_console.database import open_database
     from retinue_console.page import Services
+    from retinue_console.pictures.opened import open_pictures
 
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.base_path}"
     # uvicorn ends in order at these signals, and then raises them again.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    with open_database(worker_settings) as database:
+    with ExitStack() as stack:
+        database = stack.enter_context(open_database(worker_settings))
+        pictures = stack.enter_context(open_pictures(database, settings, worker_settings))
         with suppress(HistoryUnavailableError):  # the pages say it, until it is back
             database.check()
-        app = make_app(Services(database, settings))
+        app = make_app(Services(database, pictures, settings))
         click.echo(f"Console: {address}")
         if opened:
             click.launch(address)

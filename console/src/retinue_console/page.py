@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from retinue_console.access.identity import Identity, Right
 from retinue_console.database import Database
+from retinue_console.pictures.pictures import Pictures
 from retinue_console.settings import ConsoleSettings
 
 
@@ -44,10 +45,12 @@ class Services:
 
     Attributes:
         database: The history.
+        pictures: Pictures of images.
         settings: The console's settings.
     """
 
     database: Database
+    pictures: Pictures
     settings: ConsoleSettings
 
 
@@ -110,6 +113,7 @@ class Route:
         method: GET, or POST for what changes something.
         body: The model of a POST's body, which is a form or JSON.
         menu: Its name in the navigation; ``None`` to leave it out.
+        is_picture: Whether it runs on threads of its own, so that pictures never delay pages.
     """
 
     path: str
@@ -122,6 +126,7 @@ class Route:
     method: Literal["GET", "POST"] = "GET"
     body: type[BaseModel] | None = None
     menu: str | None = None
+    is_picture: bool = False
 
     @property
     def suffixes(self) -> tuple[str, ...]:

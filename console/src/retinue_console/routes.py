@@ -3,6 +3,7 @@
 from retinue_console.access.identity import Right
 from retinue_console.page import Route
 from retinue_console.pages.overview import Overview, overview
+from retinue_console.pages.pictures import PictureParameters, original, thumbnail, view
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -13,6 +14,30 @@ ROUTES: tuple[Route, ...] = (
         answer=Overview,
         has_csv=True,
         menu="Overview",
+    ),
+    Route(
+        "/pictures/{image_id:uuid}/thumbnail",
+        thumbnail,
+        "A picture of at most 320 pixels, as WebP",
+        Right.VIEWER,
+        parameters=PictureParameters,
+        is_picture=True,
+    ),
+    Route(
+        "/pictures/{image_id:uuid}/view",
+        view,
+        "A picture of at most 1,600 pixels, as WebP",
+        Right.VIEWER,
+        parameters=PictureParameters,
+        is_picture=True,
+    ),
+    Route(
+        "/pictures/{image_id:uuid}/original",
+        original,
+        "The file of an image",
+        Right.VIEWER,
+        parameters=PictureParameters,
+        is_picture=True,
     ),
 )
 """Starlette's routes, the navigation and the OpenAPI document are made from it. Tests walk it."""

@@ -36,7 +36,8 @@ class ConsoleSettings(DescribedModel):
     """Path under which a proxy serves the console, such as ``/tools/retinue``."""
 
     pictures_dir: Path | None = None
-    """Folder of the cache of pictures; by default below ``.retinue`` or the user's cache folder."""
+    """Folder of the cache of pictures; by default ``pictures`` in ``.retinue`` on a laptop, and
+    elsewhere a temporary one that ends with the console."""
 
     pictures_cache_mb: int = Field(default=1_000, ge=10, le=1_000_000)
     """Most megabytes of pictures in the cache. The least recently used are removed first."""

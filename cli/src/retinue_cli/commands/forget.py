@@ -51,8 +51,8 @@ def forget(
     Detections, runs with their raw responses, images, removals, and what was derived from them. It
     is verified, and noted without naming anybody. What was uploaded until now is not recorded
     again, whoever asks for it: no worker, replay or backfill; what is uploaded later is. Safe to
-    repeat, and to go on with after it was interrupted. On a laptop, pictures with boxes and lines
-    of logs go along. Objects in S3, backups and other logs stay: docs/keeping.md.
+    repeat, and to go on with after it was interrupted. On a laptop, their pictures and lines of
+    logs go along. Objects in S3, backups and other logs stay: docs/keeping.md.
     """
     if sum(each is not None for each in (image, prefix, person)) != 1:
         raise click.UsageError("say what: --image, --prefix or --person, and one of them")

@@ -129,7 +129,7 @@ def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_lap
     if found.images and subject.bucket is None:
         lines.append(f"  in {', '.join(found.buckets)}")
     if is_laptop:
-        lines.append("  this machine: pictures with boxes, and lines of logs that name them")
+        lines.append("  this machine: pictures of them, and lines of logs that name them")
         lines.append("  the photographs stay; the next `retinue run` looks at them again")
     else:
         lines.append(

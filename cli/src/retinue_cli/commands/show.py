@@ -1,16 +1,16 @@
 """``retinue show``."""
 
-import hashlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from retinue_history.analysis.selection import ImageName
-from retinue_sdk import ConfigurationError, DetectorError, ImageLimits
+from retinue_sdk import ConfigurationError, DetectorError
 from retinue_workers.settings.settings import Settings
 
-from retinue_cli.options.database import is_of_laptop, reader_url
+from retinue_cli.options.database import reader_url
+from retinue_cli.options.originals import ImageFacts, Originals
 from retinue_cli.options.selection import ImageArgument
 from retinue_cli.output.words import escaped
 
@@ -54,10 +54,11 @@ def show(*, image: ImageName, output: Path | None, source: Path | None, opened: 
     if not found.is_looked_at:
         click.echo("no picture: no detector has looked at it successfully", err=True)
         sys.exit(EXIT_NO_PICTURE)
-    limits = ImageLimits(settings.max_image_bytes, settings.max_image_px)
+    originals = Originals(settings)
     try:
-        data = _bytes(found, source, settings, limits)
-        picture = found.painted(data, limits)
+        facts = ImageFacts(found.reference, found.etag, found.size_bytes, found.size_px)
+        data = originals.read(facts) if source is None else originals.read_from(source, facts)
+        picture = found.painted(data, originals.limits)
     except (ConfigurationError, DetectorError) as error:
         click.echo(f"no picture: {error}", err=True)
         if source is None:
@@ -71,113 +72,6 @@ def show(*, image: ImageName, output: Path | None, source: Path | None, opened: 
     click.echo(f"picture: {target}")
     if opened:
         click.launch(str(target))
-
-
-def _bytes(
-    found: "ImageView", source: Path | None, settings: Settings, limits: ImageLimits
-) -> bytes:
-    """The image's file: the one that is named, the original on a laptop, or from S3.
-
-    Raises:
-        ConfigurationError: There is none, or it is another picture.
-        DetectorError: S3 doesn't give it, or it is too large.
-    """
-    from retinue_workers.intake.s3 import ObjectStore
-
-    from retinue_cli.options.s3_client import s3_client
-
-    is_laptop = is_of_laptop(settings)
-    if source is not None:
-        data = _read(source, limits)
-        _check_same(found, data, source, etag_is_md5=is_laptop)
-        return data
-    if (sample := _sample(found)) is not None:
-        return sample
-    if is_laptop and not _is_endpoint_named():
-        original = _original(found)
-        data = _read(original, limits)
-        _check_same(found, data, original, etag_is_md5=True)
-        return data
-    return ObjectStore(lambda: s3_client(settings), limits).fetch(found.reference)
-
-
-def _is_endpoint_named() -> bool:
-    """Return whether the laptop's objects are in an emulator that stays."""
-    from retinue_cli.local.endpoint import named_endpoint
-
-    return named_endpoint() is not None
-
-
-def _sample(found: "ImageView") -> bytes | None:
-    """One of the photographs that come with Retinue, if the image is the very same file."""
-    try:
-        from retinue_cli.local.photographs import package_photographs
-    except ImportError:  # a slim installation
-        return None
-    for photograph in package_photographs():
-        if photograph.key == found.reference.key:
-            data = photograph.path.read_bytes()
-            return data if _md5(data) == found.etag else None
-    return None
-
-
-def _original(found: "ImageView") -> Path:
-    """The file that `retinue run` uploaded under the image's key, if it is still there.
-
-    Raises:
-        ConfigurationError: It isn't known which file that was.
-    """
-    from retinue_cli.local.folders import Folders
-    from retinue_cli.local.state import State
-
-    key = found.reference.key
-    file = Folders(State.find().folders).path(key)
-    if file is None:
-        raise ConfigurationError(f"{key} comes from no folder that `retinue run` knows")
-    return file
-
-
-def _md5(data: bytes) -> str:
-    """The ETag of an object that was uploaded at once, where S3 doesn't encrypt with KMS."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-def _read(file: Path, limits: ImageLimits) -> bytes:
-    try:
-        limits.check_bytes(file.stat().st_size)
-        return file.read_bytes()
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"{file} is gone") from error
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {file}: {error.strerror or error}") from error
-
-
-def _check_same(found: "ImageView", data: bytes, file: Path, *, etag_is_md5: bool) -> None:
-    """Make sure that a file is the image, as far as that is known.
-
-    Args:
-        found: The image.
-        data: The file's bytes.
-        file: Its name.
-        etag_is_md5: Whether the ETag is the MD5 of the bytes: not where S3 encrypts with KMS.
-
-    Raises:
-        ConfigurationError: It is another one.
-    """
-    from retinue_cli.data.export.sizes import size_of
-
-    if found.etag == _md5(data):
-        return
-    if found.size_bytes is not None and found.size_bytes != len(data):
-        difference = f"it has {len(data):,} bytes, and the image {found.size_bytes:,}"
-    elif found.size_px is not None and (size_px := size_of(data)) != found.size_px:
-        said = "no size" if size_px is None else f"{size_px[0]} × {size_px[1]} px"
-        difference = f"it has {said}, and the image {found.size_px[0]} × {found.size_px[1]} px"
-    elif etag_is_md5:
-        difference = "its bytes are others"
-    else:
-        return
-    raise ConfigurationError(f"{file} is not the picture that the detectors saw: {difference}")
 
 
 def _print(found: "ImageView") -> None:

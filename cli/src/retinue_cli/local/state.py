@@ -80,6 +80,11 @@ class State:
         return path.with_name(f"{path.stem}-{path.suffix[1:]}.jpg")
 
     @property
+    def pictures(self) -> Path:
+        """The console's cache of pictures, in files that are named after image ids."""
+        return self.directory / "pictures"
+
+    @property
     def folders(self) -> Path:
         """The names of the folders that were run."""
         return self.directory / "folders.json"

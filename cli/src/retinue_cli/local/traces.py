@@ -1,5 +1,6 @@
-"""What a laptop keeps of images outside the history: pictures with boxes, and lines of logs."""
+"""What a laptop keeps of images outside the history: pictures, and lines of logs."""
 
+import errno
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -9,6 +10,9 @@ from uuid import UUID
 from retinue_cli.local.errors import LaptopError
 from retinue_cli.local.state import State
 
+_NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
+"""What a file's removal says of a name that no file has, or can have."""
+
 NOT_REACHED = (
     "not reached: the photographs themselves, PNGs of `retinue show`, exports, backups, and what "
     "PostgreSQL's own files hold until it reuses the space"
@@ -17,7 +21,7 @@ NOT_REACHED = (
 
 
 def remove_traces(state: State, images: Mapping[UUID, str]) -> tuple[int, int]:
-    """Remove pictures with boxes, and lines of logs that name one of the images.
+    """Remove pictures, with boxes and of the console, and lines of logs that name an image.
 
     Args:
         state: The laptop's folder, locked, so that no worker writes to its logs.
@@ -32,6 +36,7 @@ def remove_traces(state: State, images: Mapping[UUID, str]) -> tuple[int, int]:
     keys = set(images.values())
     try:
         pictures = sum(_remove_picture(state, key) for key in keys)
+        pictures += sum(_remove_cached(state, image_id) for image_id in images)
         needles = {needle for key in keys for needle in _spellings(key)}
         needles |= {str(image_id).encode() for image_id in images}
         logs = [*state.logs.glob("*.log"), *state.postgres.glob("*.log")]
@@ -45,13 +50,22 @@ def _remove_picture(state: State, key: str) -> bool:
     picture = state.picture(key)
     try:
         picture.unlink()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except OSError as error:
+        if error.errno in _NO_SUCH_FILE:
+            return False
+        raise
     for folder in picture.parents:
         if folder == state.annotated or any(folder.iterdir()):
             break
         folder.rmdir()
     return True
+
+
+def _remove_cached(state: State, image_id: UUID) -> int:
+    files = list(state.pictures.glob(f"{image_id.hex[:2]}/{image_id}.*"))
+    for file in files:
+        file.unlink(missing_ok=True)
+    return len(files)
 
 
 def _spellings(key: str) -> set[bytes]:

@@ -1,0 +1,156 @@
+"""The files of images: in a laptop's folder, or in S3."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retinue_sdk import ConfigurationError, ImageLimits, ImageReference
+from retinue_workers.settings.settings import Settings
+
+from retinue_cli.options.database import is_of_laptop
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """An image's file, as the history describes it.
+
+    Attributes:
+        reference: Where it lies.
+        etag: The object's ETag, if known.
+        size_bytes: The object's size, if known.
+        size_px: Width and height as displayed, if known.
+    """
+
+    reference: ImageReference
+    etag: str | None
+    size_bytes: int | None
+    size_px: tuple[int, int] | None
+
+
+class Originals:
+    """The files of the images of a history.
+
+    Args:
+        settings: They name the history, and limit how large a file may be.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        from retinue_workers.intake.s3 import ObjectStore
+
+        self.limits = ImageLimits(settings.max_image_bytes, settings.max_image_px)
+        self._is_laptop = is_of_laptop(settings)
+        self._store = ObjectStore(lambda: _s3_client(settings), self.limits)
+
+    def read(self, image: ImageFacts) -> bytes:
+        """Return an image's file.
+
+        A photograph of ``retinue run`` is read from its folder, any other image from S3.
+
+        Raises:
+            ConfigurationError: The file is gone, or is another picture now.
+            DetectorError: S3 doesn't give it, or it is too large.
+        """
+        if (sample := _sample(image)) is not None:
+            return sample
+        if self._is_laptop and not _is_endpoint_named():
+            return self.read_from(_original(image), image)
+        return self._store.fetch(image.reference)
+
+    def read_from(self, file: Path, image: ImageFacts) -> bytes:
+        """Return what a file holds, which must be the same picture.
+
+        Raises:
+            ConfigurationError: It is gone, or is another picture.
+            DetectorError: It is too large.
+        """
+        data = self._read(file)
+        _check_same(image, data, file, etag_is_md5=self._is_laptop)
+        return data
+
+    def _read(self, file: Path) -> bytes:
+        try:
+            self.limits.check_bytes(file.stat().st_size)
+            return file.read_bytes()
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"{file} is gone") from error
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {file}: {error.strerror or error}") from error
+
+
+def _s3_client(settings: Settings) -> "S3Client":
+    from retinue_cli.options.s3_client import s3_client
+
+    return s3_client(settings)
+
+
+def _is_endpoint_named() -> bool:
+    """Return whether the laptop's objects are in an emulator that stays."""
+    from retinue_cli.local.endpoint import named_endpoint
+
+    return named_endpoint() is not None
+
+
+def _sample(image: ImageFacts) -> bytes | None:
+    """Return one of the photographs that come with Retinue, if the image is the very same file."""
+    try:
+        from retinue_cli.local.photographs import package_photographs
+    except ImportError:  # a slim installation
+        return None
+    for photograph in package_photographs():
+        if photograph.key == image.reference.key:
+            data = photograph.path.read_bytes()
+            return data if _md5(data) == image.etag else None
+    return None
+
+
+def _original(image: ImageFacts) -> Path:
+    """Return the file that `retinue run` uploaded under the image's key.
+
+    Raises:
+        ConfigurationError: It isn't known which file that was.
+    """
+    from retinue_cli.local.folders import Folders
+    from retinue_cli.local.state import State
+
+    key = image.reference.key
+    file = Folders(State.find().folders).path(key)
+    if file is None:
+        raise ConfigurationError(f"{key} comes from no folder that `retinue run` knows")
+    return file
+
+
+def _md5(data: bytes) -> str:
+    """Return the ETag of an object that was uploaded in one part, without encryption by KMS."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _check_same(image: ImageFacts, data: bytes, file: Path, *, etag_is_md5: bool) -> None:
+    """Make sure that a file is the image, as far as that is known.
+
+    Args:
+        image: The image.
+        data: The file's bytes.
+        file: Its name.
+        etag_is_md5: Whether the ETag is the MD5 of the bytes: not where S3 encrypts with KMS.
+
+    Raises:
+        ConfigurationError: It is another one.
+    """
+    from retinue_cli.data.export.sizes import size_of
+
+    if image.etag == _md5(data):
+        return
+    if image.size_bytes is not None and image.size_bytes != len(data):
+        difference = f"it has {len(data):,} bytes, and the image {image.size_bytes:,}"
+    elif image.size_px is not None and (size_px := size_of(data)) != image.size_px:
+        said = "no size" if size_px is None else f"{size_px[0]} × {size_px[1]} px"
+        difference = f"it has {said}, and the image {image.size_px[0]} × {image.size_px[1]} px"
+    elif etag_is_md5:
+        difference = "its bytes are others"
+    else:
+        return
+    raise ConfigurationError(f"{file} is not the picture that the detectors saw: {difference}")

@@ -1,0 +1,88 @@
+"""Thumbnails, views and originals of images."""
+
+import textwrap
+from pathlib import PurePosixPath
+from urllib.parse import quote
+from uuid import UUID
+from xml.sax.saxutils import escape
+
+from starlette.responses import Response
+
+from retinue_console.page import Call, NotFoundError, Parameters
+from retinue_console.pictures.pictures import NoPictureError, PictureKind
+
+_FOR_A_MONTH = "private, max-age=2592000, immutable"
+"""Browsers keep pictures this long, and don't ask again meanwhile."""
+
+_LINES = 5
+_CHARACTERS = 34
+
+
+class PictureParameters(Parameters):
+    """The parameters of a picture."""
+
+    image_id: UUID
+    """The image."""
+
+
+def thumbnail(call: Call[PictureParameters]) -> Response:
+    """Answer with a small picture, at most 320 pixels wide and high."""
+    return _picture(call, PictureKind.THUMBNAIL)
+
+
+def view(call: Call[PictureParameters]) -> Response:
+    """Answer with a picture for the screen, at most 1,600 pixels wide and high."""
+    return _picture(call, PictureKind.VIEW)
+
+
+def original(call: Call[PictureParameters]) -> Response:
+    """Answer with the file itself, to be saved and never shown by the browser."""
+    image_id = call.parameters.image_id
+    try:
+        found = call.services.pictures.original(image_id)
+    except NoPictureError as error:
+        raise NotFoundError(f"The file isn't available: {error}.") from error
+    if found is None:
+        raise NotFoundError(f"There is no image {image_id}.")
+    key, data = found
+    name = quote(PurePosixPath(key).name or str(image_id), safe="")
+    return Response(
+        data,
+        media_type="application/octet-stream",
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
+        },
+    )
+
+
+def _picture(call: Call[PictureParameters], kind: PictureKind) -> Response:
+    image_id = call.parameters.image_id
+    try:
+        data = call.services.pictures.picture(image_id, kind)
+    except NoPictureError as error:
+        return Response(
+            _placeholder(str(error)),
+            media_type="image/svg+xml",
+            headers={"Cache-Control": "private, no-cache", "Retinue-Picture": "none"},
+        )
+    if data is None:
+        raise NotFoundError(f"There is no image {image_id}.")
+    return Response(data, media_type="image/webp", headers={"Cache-Control": _FOR_A_MONTH})
+
+
+def _placeholder(reason: str) -> str:
+    """Draw the reason why there is no picture."""
+    text = "".join(character for character in reason if character.isprintable())
+    lines = ["No picture", *textwrap.wrap(text, _CHARACTERS, max_lines=_LINES, placeholder=" …")]
+    drawn = "".join(
+        f'<text x="160" y="{120 + (2 * number - len(lines)) * 11}">{escape(line)}</text>'
+        for number, line in enumerate(lines)
+    )
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240" width="320" height="240">'
+        '<rect width="320" height="240" fill="#dfe4ea"/>'
+        '<g fill="#16202b" font-family="sans-serif" font-size="15" text-anchor="middle">'
+        f"{drawn}</g>"
+        "</svg>"
+    )

@@ -1,0 +1,190 @@
+"""Thumbnails and views of images."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from retinue_cli.options.originals import ImageFacts, Originals
+from retinue_history.db.connections import Connection
+from retinue_sdk import ConfigurationError, DetectorError, ImageReference, InvalidImageError
+
+from retinue_console.database import Database
+from retinue_console.pictures.cache import PictureCache
+from retinue_console.pictures.decoder import Decoder
+
+_WEBP = b"RIFF"
+"""What a picture in the cache begins with. Any other entry is the reason why there is none."""
+
+
+class PictureKind(Enum):
+    """A size of pictures.
+
+    Attributes:
+        longest_px: Most width and height.
+        most_bytes: Most bytes.
+    """
+
+    THUMBNAIL = ("thumbnail", 320, 25_000)
+    VIEW = ("view", 1_600, None)
+
+    def __init__(self, word: str, longest_px: int, most_bytes: int | None) -> None:
+        self.word = word
+        self.longest_px = longest_px
+        self.most_bytes = most_bytes
+
+
+class NoPictureError(Exception):
+    """There is no picture of an image; the message says why.
+
+    Attributes:
+        is_lasting: Whether that stays so.
+    """
+
+    def __init__(self, reason: str, *, is_lasting: bool) -> None:
+        super().__init__(reason)
+        self.is_lasting = is_lasting
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image, as the history describes it.
+
+    Attributes:
+        facts: Where its file is.
+        deleted_at: When it was removed from the bucket.
+    """
+
+    facts: ImageFacts
+    deleted_at: datetime | None
+
+
+class Pictures:
+    """The pictures of a history.
+
+    Args:
+        database: Says which images there are.
+        originals: Their files.
+        cache: Pictures that were made before.
+        decoder: Makes them.
+    """
+
+    def __init__(
+        self, database: Database, originals: Originals, cache: PictureCache, decoder: Decoder
+    ) -> None:
+        self._database = database
+        self._originals = originals
+        self._cache = cache
+        self._decoder = decoder
+
+    def picture(self, image_id: UUID, kind: PictureKind) -> bytes | None:
+        """Return a picture as WebP; ``None`` if the history has no such image.
+
+        The history is asked each time, so that what was forgotten isn't shown from the cache.
+
+        Raises:
+            NoPictureError: There is none.
+            HistoryError: The database doesn't answer.
+        """
+        image = self._find(image_id)
+        if image is None:
+            return None
+        data = self._cache.get(image_id, kind.word)
+        if data is None:
+            data = self._make(image, kind)
+        if not data.startswith(_WEBP):
+            raise NoPictureError(data.decode(), is_lasting=True)
+        return data
+
+    def original(self, image_id: UUID) -> tuple[str, bytes] | None:
+        """Return the key and the file of an image; ``None`` if the history has no such image.
+
+        Raises:
+            NoPictureError: The file isn't available.
+            HistoryError: The database doesn't answer.
+        """
+        image = self._find(image_id)
+        if image is None:
+            return None
+        return image.facts.reference.key, self._read(image)
+
+    def purge(self) -> int:
+        """Remove from the cache what the history doesn't have; return of how many images.
+
+        Raises:
+            HistoryError: The database doesn't answer.
+        """
+        cached = self._cache.image_ids()
+        if not cached:
+            return 0
+        with self._database.read() as connection:
+            gone = {row[0] for row in connection.execute(_GONE, [list(cached)])}
+        self._cache.remove(gone)
+        return len(gone)
+
+    def _find(self, image_id: UUID) -> StoredImage | None:
+        """Look an image up. One that is gone, from the bucket or the history, leaves the cache."""
+        with self._database.read() as connection:
+            image = _image(connection, image_id)
+        if image is None or image.deleted_at is not None:
+            self._cache.remove([image_id])
+        if image is not None and image.deleted_at is not None:
+            raise NoPictureError(
+                f"removed from the bucket on {image.deleted_at:%Y-%m-%d}", is_lasting=True
+            )
+        return image
+
+    def _make(self, image: StoredImage, kind: PictureKind) -> bytes:
+        """Make a picture, or the reason why there is none, and keep it."""
+        data = self._read(image)
+        try:
+            made = self._decoder.encode(
+                data,
+                self._originals.limits,
+                longest_px=kind.longest_px,
+                most_bytes=kind.most_bytes,
+            )
+        except InvalidImageError as error:
+            made = str(error).encode()
+        except DetectorError as error:
+            raise NoPictureError(str(error), is_lasting=False) from error
+        self._cache.put(image.facts.reference.image_id, kind.word, made)
+        return made
+
+    def _read(self, image: StoredImage) -> bytes:
+        try:
+            return self._originals.read(image.facts)
+        except (ConfigurationError, DetectorError) as error:
+            raise NoPictureError(str(error), is_lasting=False) from error
+
+
+def _image(connection: Connection, image_id: UUID) -> StoredImage | None:
+    row: Any = connection.execute(_IMAGE, [image_id]).fetchone()
+    if row is None:
+        return None
+    bucket, key, version, versioned, etag, size_bytes, width_px, height_px, deleted_at = row
+    reference = ImageReference(
+        bucket,
+        key,
+        version_id=version if versioned else None,
+        etag=None if versioned else version,
+    )
+    facts = ImageFacts(
+        reference,
+        etag if versioned else version,
+        size_bytes,
+        None if width_px is None else (width_px, height_px),
+    )
+    return StoredImage(facts, deleted_at)
+
+
+_IMAGE = """SELECT bucket, key, version, versioned, etag, size_bytes, width_px, height_px,
+    deleted_at
+FROM images
+WHERE image_id = %s"""
+
+_GONE = """SELECT cached.image_id
+FROM unnest(%s::uuid[]) AS cached (image_id)
+LEFT JOIN images ON images.image_id = cached.image_id
+WHERE images.image_id IS NULL OR images.deleted_at IS NOT NULL"""
