@@ -22,12 +22,17 @@ HOSTILE = (
 
 
 def image(
-    key: str, uploaded_at: datetime = NOON, bucket: str = "photos", **more: Any
+    key: str,
+    uploaded_at: datetime = NOON,
+    *,
+    bucket: str = "photos",
+    version: str = "v1",
+    **more: Any,
 ) -> ImageRecord:
     """An image in a bucket with versions."""
-    image_id = ImageReference(bucket, key, version_id="v1").image_id
+    image_id = ImageReference(bucket, key, version_id=version).image_id
     given = {"versioned": True, "uploaded_at": uploaded_at, "sequencer": "10", **more}
-    return ImageRecord(image_id, bucket, key, "v1", **given)
+    return ImageRecord(image_id, bucket, key, version, **given)
 
 
 def found(label: str, confidence: float = 0.9, kind: str = "label", box: Any = BOX) -> Any:

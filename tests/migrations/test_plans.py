@@ -141,3 +141,10 @@ def test_text_is_found_by_its_trigrams(filled: Engine) -> None:
         connection.execute(text("SET LOCAL enable_indexscan = off"))
         lines = "\n".join(connection.scalars(text(f"EXPLAIN {sql}")))
     assert "label_idx" in lines
+
+
+def test_keys_are_found_by_what_they_begin_with(filled: Engine) -> None:
+    """Also by equality: there is one index of keys."""
+    for condition in ("starts_with(key, '2')", "key LIKE '2%'", "key = '20.jpg'"):
+        nodes = plan(filled, f"SELECT * FROM images WHERE bucket = 'photos' AND {condition}")
+        assert any("key" in str(node.get("Index Cond")) for node in nodes)

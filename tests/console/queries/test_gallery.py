@@ -1,4 +1,4 @@
-"""Pages of images and of detections: each once, in order, whatever is recorded meanwhile."""
+"""Pages of images and of detections: each once, in order, while others are recorded."""
 
 import itertools
 from collections.abc import Callable, Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from psycopg import sql
-from retinue_history.analysis.selection import IN_USE, ImageName
+from retinue_history.analysis.selection import LATEST_FIRST, ImageName
 from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import BoundingBox, ConfigurationError, ImageLimits, ImageReference
 
@@ -123,7 +123,8 @@ def find(history: Snapshot, name: ImageName) -> ImageView:
         rows = list(history.rows(sql.SQL(_IMAGES).format(name.condition())))
     image_id, bucket, key, version, versioned, etag, size_bytes, *rest = rows[0]
     width_px, height_px, uploaded_at, deleted_at, same_name = rest
-    found = list(history.rows(sql.SQL(_RUNS).format(image=sql.Literal(image_id), in_use=IN_USE)))
+    runs = sql.SQL(_RUNS).format(image=sql.Literal(image_id), latest_first=LATEST_FIRST)
+    found = list(history.rows(runs))
     succeeded = [row[1:] for row in found if row[0] == "succeeded"]
     return ImageView(
         image_id=image_id,
@@ -204,8 +205,7 @@ FROM (
         error_message
     FROM runs
     WHERE image_id = {image}
-    ORDER BY detector, outcome = 'succeeded' DESC, model_version IS DISTINCT FROM 'emulator' DESC,
-        {in_use} DESC, started_at DESC, run_id DESC
+    ORDER BY detector, {latest_first}
 ) AS latest
 LEFT JOIN detections ON detections.run_id = latest.run_id
 ORDER BY latest.detector, detections.confidence DESC, detections.ordinal"""

@@ -123,6 +123,15 @@ _IN_USE = sql.SQL(
 IN_USE = _IN_USE.format(runs=sql.Identifier("runs"))
 """SQL that tells whether a pool uses the options of a run: over ``runs``, by that name."""
 
+LATEST_FIRST = sql.SQL(
+    """runs.outcome = 'succeeded' DESC, runs.model_version IS DISTINCT FROM 'emulator' DESC,
+        {in_use} DESC, runs.started_at DESC, runs.run_id DESC"""
+).format(in_use=IN_USE)
+"""SQL that sorts a detector's runs of an image, also of one that is gone: over ``runs``.
+
+The first one is the latest, or else what an emulator invented, or else the newest attempt.
+"""
+
 _LATEST = sql.SQL(
     """images.deleted_at IS NULL
     AND runs.model_version IS DISTINCT FROM 'emulator'

@@ -107,7 +107,8 @@ images = Table(
     CheckConstraint("size_bytes >= 0", name="size_bytes"),
     CheckConstraint("num_nulls(width_px, height_px) IN (0, 2)", name="both_sides"),
     CheckConstraint("width_px > 0 AND height_px > 0", name="sides_px"),
-    Index(None, "bucket", "key"),
+    # Finds equal keys, and those that begin with a text in databases of any collation.
+    Index(None, "bucket", "key", postgresql_ops={"key": "text_pattern_ops"}),
     Index(None, "uploaded_at"),
     Index(None, "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     comment="One row per image: one version of one S3 object",

@@ -1,0 +1,278 @@
+"""One image: what each detector found, all runs, the other versions of its object."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
+from retinue_history.analysis.selection import IN_USE, LATEST_FIRST
+from retinue_history.db.connections import Connection
+from retinue_sdk import BoundingBox
+
+from retinue_console.queries.filters import compare
+from retinue_console.queries.reading import fetch
+
+MAX_RUNS = 200
+"""Most runs of an image that are listed: the latest of each detector first."""
+
+MAX_DETECTIONS = 1_000
+"""Most detections that are listed and drawn, the surest first."""
+
+MAX_VERSIONS = 20
+"""Most other versions of the object that are listed, the newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An attempt of a detector at the image.
+
+    Attributes:
+        run_id: Its row number.
+        detector: The detector's name.
+        detector_version: The detector's version.
+        fingerprint: Digest of its options.
+        model_version: The model's version, as the detector reported it.
+        outcome: succeeded, failed or skipped.
+        retryable: Whether another attempt can end differently.
+        error_code: Why it failed or was skipped, for programs.
+        error_message: Why it failed or was skipped, for people.
+        started_at: When the detector was called.
+        duration_ms: How long it took, in milliseconds.
+        detection_count: How many detections it made.
+        billed_units: Units that the provider bills.
+        price_usd: The cost, in US dollars.
+        saved_usd: What a skip saved, in US dollars.
+        truncated: Whether the file ended before its picture did.
+        erased_at: When parts of it were erased.
+        has_response: Whether the detector's unprocessed answer is kept.
+        is_in_use: Whether a pool uses these options.
+        is_shown: Whether its detections are shown: that of each detector which is the latest, or
+            the one that was asked for.
+    """
+
+    run_id: int
+    detector: str
+    detector_version: str
+    fingerprint: str
+    model_version: str | None
+    outcome: str
+    retryable: bool
+    error_code: str | None
+    error_message: str | None
+    started_at: datetime
+    duration_ms: float
+    detection_count: int
+    billed_units: Decimal
+    price_usd: Decimal
+    saved_usd: Decimal | None
+    truncated: bool
+    erased_at: datetime | None
+    has_response: bool
+    is_in_use: bool
+    is_shown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A detection in the image.
+
+    Attributes:
+        detection_id: Its row number.
+        run_id: The run that made it.
+        detector: The detector's name.
+        kind: What sort of finding it is.
+        label: What was found.
+        confidence: How sure the detector is, 0 to 1.
+        box: Where it is, in ratios of the displayed image; none if the detector doesn't say.
+        attributes: Everything else that the detector returned.
+    """
+
+    detection_id: int
+    run_id: int
+    detector: str
+    kind: str
+    label: str
+    confidence: float
+    box: BoundingBox | None
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Another version of the same object.
+
+    Attributes:
+        image_id: Its id.
+        version: Its S3 version id, or its ETag.
+        uploaded_at: When S3 created it.
+        deleted_at: When it was removed; none while it exists.
+    """
+
+    image_id: UUID
+    version: str
+    uploaded_at: datetime
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image.
+
+    Attributes:
+        image_id: Its id.
+        bucket: The bucket's name.
+        key: The object's key.
+        version: The S3 version id, or the ETag where the bucket is unversioned.
+        is_versioned: Whether ``version`` is an S3 version id.
+        etag: The object's ETag, if known.
+        size_bytes: The object's size, if known.
+        width_px: Its width as displayed, if known.
+        height_px: Its height as displayed, if known.
+        uploaded_at: When S3 first created it.
+        last_uploaded_at: When S3 last created it.
+        deleted_at: When the object was removed; none while it exists.
+        runs: All runs, by detector, the latest first.
+        detections: What the shown runs found, the surest first.
+        has_more_detections: Whether they found more than is listed.
+        versions: Other versions of the same object, the newest first.
+        sql: A query for what is shown, which anyone can run.
+    """
+
+    image_id: UUID
+    bucket: str
+    key: str
+    version: str
+    is_versioned: bool
+    etag: str | None
+    size_bytes: int | None
+    width_px: int | None
+    height_px: int | None
+    uploaded_at: datetime
+    last_uploaded_at: datetime
+    deleted_at: datetime | None
+    runs: tuple[Run, ...]
+    detections: tuple[Detection, ...]
+    has_more_detections: bool
+    versions: tuple[Version, ...]
+    sql: str
+
+
+def find_image(
+    connection: Connection, image_id: UUID, *, chosen: Collection[int] = ()
+) -> Image | None:
+    """Return an image, also if its object is gone.
+
+    Args:
+        connection: Where to look.
+        image_id: The image's id.
+        chosen: Runs to show in place of the latest ones of their detectors.
+
+    Returns:
+        ``None`` if the history has no such image.
+    """
+    row = next(iter(fetch(connection, compare(_IMAGE, image_id), dict_row)), None)
+    if row is None:
+        return None
+    runs = fetch(connection, _runs(image_id, chosen), class_row(Run))
+    shown = {run.run_id: run for run in runs if run.is_shown and run.outcome == "succeeded"}
+    detections = _detections(connection, shown) if shown else []
+    versions = fetch(connection, compare(_VERSIONS, image_id), class_row(Version))
+    return Image(
+        **row,
+        runs=tuple(runs),
+        detections=tuple(detections[:MAX_DETECTIONS]),
+        has_more_detections=len(detections) > MAX_DETECTIONS,
+        versions=tuple(versions),
+        sql=_SQL.format(image_id),
+    )
+
+
+def raw_response(connection: Connection, image_id: UUID, run_id: int) -> str | None:
+    """Return the unprocessed answer of a run of the image, as JSON; ``None`` without one."""
+    query = compare(_RESPONSE, image_id, run_id)
+    return next(iter(fetch(connection, query, scalar_row)), None)
+
+
+def _runs(image_id: UUID, chosen: Collection[int]) -> sql.Composable:
+    return sql.SQL(_RUNS).format(
+        image=sql.Literal(image_id),
+        in_use=IN_USE,
+        latest_first=LATEST_FIRST,
+        chosen=sql.Literal(list(chosen)),
+        limit=sql.Literal(MAX_RUNS),
+    )
+
+
+def _detections(connection: Connection, runs: dict[int, Run]) -> list[Detection]:
+    query = compare(
+        _DETECTIONS,
+        list(runs),
+        [run.started_at for run in runs.values()],
+        MAX_DETECTIONS + 1,
+    )
+    return [
+        Detection(
+            detection_id,
+            run_id,
+            runs[run_id].detector,
+            kind,
+            label,
+            confidence,
+            None if box[0] is None else BoundingBox(*box),
+            attributes,
+        )
+        for detection_id, run_id, kind, label, confidence, *box, attributes in fetch(
+            connection, query, tuple_row
+        )
+    ]
+
+
+_IMAGE = """SELECT
+    image_id, bucket, key, version, versioned AS is_versioned, etag, size_bytes, width_px,
+    height_px, uploaded_at, last_uploaded_at, deleted_at
+FROM images
+WHERE image_id = {}"""
+
+_RUNS = """SELECT
+    run_id, detector, detector_version, fingerprint, model_version, outcome, retryable, error_code,
+    error_message, started_at, duration_ms, detection_count, billed_units, price_usd, saved_usd,
+    truncated, erased_at, raw_response IS NOT NULL AS has_response, {in_use} AS is_in_use,
+    row_number() OVER (
+        PARTITION BY detector
+        ORDER BY run_id = ANY ({chosen}::bigint[]) DESC, {latest_first}
+    ) = 1 AS is_shown
+FROM runs
+WHERE image_id = {image}
+ORDER BY is_shown DESC, detector, {latest_first}
+LIMIT {limit}"""
+
+# With the times of the runs, other months aren't read.
+_DETECTIONS = """SELECT
+    detections.detection_id, detections.run_id, detections.kind, detections.label,
+    detections.confidence, detections.box_left, detections.box_top, detections.box_width,
+    detections.box_height, detections.attributes
+FROM unnest({}::bigint[], {}::timestamptz[]) AS shown (run_id, started_at)
+JOIN detections ON detections.run_id = shown.run_id
+    AND detections.detected_at BETWEEN shown.started_at AND shown.started_at
+ORDER BY detections.confidence DESC, detections.detection_id
+LIMIT {}"""
+
+_VERSIONS = """SELECT other.image_id, other.version, other.uploaded_at, other.deleted_at
+FROM images AS this
+JOIN images AS other ON other.bucket = this.bucket AND other.key = this.key
+WHERE this.image_id = {} AND other.image_id <> this.image_id
+ORDER BY other.uploaded_at DESC, other.image_id
+LIMIT 20"""
+
+_RESPONSE = """SELECT jsonb_pretty(raw_response)
+FROM runs
+WHERE image_id = {} AND run_id = {} AND raw_response IS NOT NULL"""
+
+_SQL = """SELECT detector, kind, label, confidence, box_left, box_top, box_width, box_height
+FROM latest_detections
+WHERE image_id = '{}'
+ORDER BY confidence DESC, detection_id"""
