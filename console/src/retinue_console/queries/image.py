@@ -20,7 +20,7 @@ MAX_RUNS = 200
 """Most runs of an image that are listed: the latest of each detector first."""
 
 MAX_DETECTIONS = 1_000
-"""Most detections that are listed and drawn, the surest first."""
+"""Most detections that are listed and drawn, the most confident first."""
 
 MAX_VERSIONS = 20
 """Most other versions of the object that are listed, the newest first."""
@@ -136,7 +136,7 @@ class Image:
         last_uploaded_at: When S3 last created it.
         deleted_at: When the object was removed; none while it exists.
         runs: All runs, by detector, the latest first.
-        detections: What the shown runs found, the surest first.
+        detections: What the shown runs found, the most confident first.
         has_more_detections: Whether they found more than is listed.
         versions: Other versions of the same object, the newest first.
         sql: A query for what is shown, which anyone can run.
@@ -169,7 +169,7 @@ def find_image(
     Args:
         connection: Where to look.
         image_id: The image's id.
-        chosen: Runs to show in place of the latest ones of their detectors.
+        chosen: Runs to show instead of the latest ones of their detectors.
 
     Returns:
         ``None`` if the history has no such image.
