@@ -1,4 +1,4 @@
-"""Prints the tables of docs/cost.md: ``python docs/generators/cost_page.py``. A test compares."""
+"""Print the tables of docs/cost.md: ``python docs/generators/cost_page.py``. A test compares them."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ IMAGES_PER_MINUTE_PER_TASK = 60
 SQS_CALLS = 0.2
 """A batch of ten takes one call to receive and one to delete."""
 KB_THROUGH_ENDPOINTS = 10.0
-"""A message, an answer of Rekognition and lines of log. Bytes of images take S3's gateway."""
+"""A message, a response of Rekognition and log lines. Images use the gateway endpoint of S3."""
 LOG_KB = 0.5
 """One run is one line."""
 ROW_KB = 4.4
@@ -26,12 +26,12 @@ ROW_KB = 4.4
 
 
 def lines(images: int, price: Mapping[str, Any], *, by_reference: bool) -> dict[str, float]:
-    """Return what a month's images cost, in US dollars, beyond what an environment costs at rest.
+    """Return the cost of a month's images in US dollars, without the environment's cost at rest.
 
     Args:
         images: Images in the month.
         price: The price file.
-        by_reference: Whether Rekognition looks at them, or a model in the worker.
+        by_reference: Whether Rekognition processes them, or a model in the worker.
     """
     hours = images / IMAGES_PER_MINUTE_PER_TASK / 60
     task_hour = price["fargate"]["vcpu_hour"] + 2 * price["fargate"]["gb_hour"]
@@ -40,17 +40,17 @@ def lines(images: int, price: Mapping[str, Any], *, by_reference: bool) -> dict[
     reads = 0.0 if by_reference else images / 1e3 * price["s3"]["get_thousand"]
     return {
         "Rekognition, DetectLabels": float(labels) if by_reference else 0.0,
-        "tasks on Fargate": hours * task_hour,
-        "S3, requests": images / 1e3 * price["s3"]["put_thousand"] + reads,
-        "S3, the month's images kept a month": images * IMAGE_MB / 1e3 * price["s3"]["gb_month"],
+        "Fargate tasks": hours * task_hour,
+        "S3 requests": images / 1e3 * price["s3"]["put_thousand"] + reads,
+        "S3 storage of the month's images": images * IMAGE_MB / 1e3 * price["s3"]["gb_month"],
         "SNS and SQS": million
         * (price["messages"]["sns_publish_million"] + SQS_CALLS * price["messages"]["sqs_million"]),
         "logs": images * LOG_KB / gigabyte * price["logs"]["gb"],
-        "data through endpoints": images
+        "data through VPC endpoints": images
         * KB_THROUGH_ENDPOINTS
         / gigabyte
         * price["endpoint_data"]["gb"],
-        "database storage, the month's rows kept a month": images
+        "database storage of the month's rows": images
         * ROW_KB
         / gigabyte
         * price["rds"]["storage_gb_month"],
@@ -58,11 +58,11 @@ def lines(images: int, price: Mapping[str, Any], *, by_reference: bool) -> dict[
 
 
 def tables() -> Iterator[str]:
-    """Both tables: Rekognition, and a model of one's own."""
+    """Yield the lines of both tables: one for Rekognition, one for a local model."""
     price = prices()
     for title, by_reference in (
         ("`rekognition-labels`", True),
-        ("`onnx-objects`, on the worker's processor", False),
+        ("`onnx-objects`, on the worker's CPU", False),
     ):
         columns = [lines(images, price, by_reference=by_reference) for images in VOLUMES]
         yield f"### {title}"
@@ -74,9 +74,9 @@ def tables() -> Iterator[str]:
                 cells = (f"{column[line]:,.2f}" for column in columns)
                 yield f"| {line} | " + " | ".join(cells) + " |"
         sums = [sum(column.values()) for column in columns]
-        yield "| together | " + " | ".join(f"**{total:,.2f}**" for total in sums) + " |"
+        yield "| total | " + " | ".join(f"**{total:,.2f}**" for total in sums) + " |"
         thousands = (total / n * 1e3 for total, n in zip(sums, VOLUMES, strict=True))
-        yield "| for 1,000 images | " + " | ".join(f"{each:,.3f}" for each in thousands) + " |"
+        yield "| per 1,000 images | " + " | ".join(f"{each:,.3f}" for each in thousands) + " |"
         yield ""
 
 

@@ -93,12 +93,12 @@ def test_the_tables_of_costs_are_the_price_files(root: Path) -> None:
 
 
 def test_the_costs_at_rest_are_those_of_the_page_on_deploying(root: Path) -> None:
-    together = re.findall(
-        r"^together +([\d.]+)$", (root / "docs/deploy.md").read_text("utf-8"), re.MULTILINE
+    totals = re.findall(
+        r"^total +([\d.]+)$", (root / "docs/deploy.md").read_text("utf-8"), re.MULTILINE
     )
-    assert len(together) == 2
+    assert len(totals) == 2
     page = (root / "docs/cost.md").read_text("utf-8")
-    for usd in together:
+    for usd in totals:
         assert usd in page
 
 

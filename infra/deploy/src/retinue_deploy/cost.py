@@ -31,9 +31,9 @@ def prices() -> Mapping[str, Any]:
 
 
 def at_rest(shown: Mapping[str, Any], price: Mapping[str, Any]) -> list[Line]:
-    """The bill of a plan or state at rest: pools at their minimum, and what is billed by the hour.
+    """Return the bill of an environment at rest: its pools are at their minimum.
 
-    Not in it: images and their backups, logs, traffic, Rekognition, GPU instances (none at rest).
+    The bill doesn't include images and their backups, logs, traffic, Rekognition and GPU instances.
 
     Args:
         shown: Values as ``terraform show -json`` gives them.
@@ -55,7 +55,7 @@ def at_rest(shown: Mapping[str, Any], price: Mapping[str, Any]) -> list[Line]:
     placed = sum(len(item.get("subnet_ids") or ()) or zones for item in interfaces)
     lines.append(
         Line(
-            f"{len(interfaces)} interface endpoints, {placed} in all zones together",
+            f"interface endpoints, {placed} in all zones",
             placed * hours * price["endpoint"]["zone_hour"],
         )
     )
@@ -64,28 +64,28 @@ def at_rest(shown: Mapping[str, Any], price: Mapping[str, Any]) -> list[Line]:
     alarms = _alarm_metrics(of("aws_cloudwatch_metric_alarm"))
     dashboards, secrets = len(of("aws_cloudwatch_dashboard")), len(of("aws_db_instance"))
     lines += [
-        Line(f"{keys} KMS keys, one of them bootstrap's", keys * price["kms"]["key_month"]),
-        Line(f"{secrets} secrets", secrets * price["secrets"]["secret_month"]),
-        Line(f"{alarms} metrics in alarms", alarms * price["cloudwatch"]["alarm_month"]),
-        Line(f"{dashboards} dashboards", dashboards * price["cloudwatch"]["dashboard_month"]),
-        Line("10 container images", 10 * price["ecr"]["image_gb"] * price["ecr"]["gb_month"]),
+        Line(f"KMS keys, {keys} with bootstrap's", keys * price["kms"]["key_month"]),
+        Line(f"secrets, {secrets}", secrets * price["secrets"]["secret_month"]),
+        Line(f"metrics in alarms, {alarms}", alarms * price["cloudwatch"]["alarm_month"]),
+        Line(f"dashboards, {dashboards}", dashboards * price["cloudwatch"]["dashboard_month"]),
+        Line("container images, 10", 10 * price["ecr"]["image_gb"] * price["ecr"]["gb_month"]),
     ]
     return lines
 
 
 def total(lines: list[Line]) -> float:
-    """US dollars a month, of the lines that have a price."""
+    """Return the sum of the lines that have a price, in US dollars a month."""
     return sum(line.usd or 0.0 for line in lines)
 
 
 def table(lines: list[Line]) -> list[str]:
-    """The bill as lines of text."""
+    """Return the bill as lines of text."""
     width = max(len(line.what) for line in lines)
     rows = [
         f"{line.what:<{width}}  {'no price' if line.usd is None else f'{line.usd:8.2f}'}"
         for line in lines
     ]
-    return [*rows, f"{'together':<{width}}  {total(lines):8.2f}"]
+    return [*rows, f"{'total':<{width}}  {total(lines):8.2f}"]
 
 
 def _database(values: Mapping[str, Any], price: Mapping[str, Any], hours: float) -> Line:
@@ -100,7 +100,7 @@ def _storage(values: Mapping[str, Any], price: Mapping[str, Any]) -> Line:
     copies = 2 if values.get("multi_az") else 1
     gigabytes = int(values["allocated_storage"])
     return Line(
-        f"{gigabytes} GB for it{', twice' if copies == 2 else ''}",
+        f"storage, {'2 × ' if copies == 2 else ''}{gigabytes} GB",
         gigabytes * copies * price["storage_gb_month"],
     )
 
@@ -108,7 +108,7 @@ def _storage(values: Mapping[str, Any], price: Mapping[str, Any]) -> Line:
 def _tasks(
     found: list[tuple[str, str, Mapping[str, Any]]], price: Mapping[str, Any], hours: float
 ) -> list[Line]:
-    """Each pool's tasks that run always (its ``min``); GPU instances have no price here."""
+    """Return a line for each pool with a ``min`` above 0. GPU instances have no price here."""
     sizes = {
         address.partition(".module.task.")[0]: values
         for address, kind, values in found
@@ -126,7 +126,7 @@ def _tasks(
         )
         fargate = "FARGATE" in (size.get("requires_compatibilities") or ())
         name = pool.rpartition('["')[2].rstrip('"]')
-        what = f"{number} tasks of {name} that always run"
+        what = f"tasks of {name} that always run, {number}"
         lines.append(Line(what, number * hourly * hours if fargate else None))
     return lines
 
