@@ -1,4 +1,4 @@
-"""Renders docs/checks.md from the checks.
+"""Render docs/checks.md from the checks.
 
 ``python docs/generators/checks_page.py`` prints it.
 """
@@ -12,16 +12,16 @@ from retinue_sdk.testing.checks import CHECKS
 _HEAD = """\
 # The checks that a detector passes
 
-Printed from the checks by `python docs/generators/checks_page.py`; a test compares.
+`python docs/generators/checks_page.py` prints this page from the checks.
 
-There is one implementation of each check. pytest makes it when you subclass the test classes of
-`retinue_sdk.testing` ([Write a detector](plugins.md) shows how), and `retinue plugins check NAME`
-makes it without pytest, in a process of its own, and writes a report. A check calls the detector as
-the worker would, with a time limit: a `Detector` on another thread than `start`, with an error that
-it raises holding for the whole batch, and an `AsyncDetector` on an event loop.
+Two programs run the same checks. pytest runs them when you subclass the test classes of
+`retinue_sdk.testing` ([Your first plugin](plugins.md) shows how). `retinue plugins check NAME` runs
+them without pytest, in a separate process, and writes a report. A check calls the detector as the
+worker does, with a time limit. It calls a `Detector` on a different thread from `start`. An error
+that the `Detector` raises applies to the whole batch. It calls an `AsyncDetector` on an event loop.
 """
 
-_WHOM = {
+_APPLIES_TO = {
     Suite.DETECTOR: "Every detector.",
     Suite.PIXELS: "Detectors that declare `Input.PIXELS`.",
     Suite.BATCHES: "Detectors that declare `max_batch_size` above 1.",
@@ -30,44 +30,42 @@ _WHOM = {
 }
 
 _TAIL = """\
-## What a check needs of you
+## What the checks need from you
 
-A check that has nothing to say is skipped, and says why. More of them have something to say when
-the [subject](howto/http.md) tells more:
+A check that doesn't apply is skipped, and prints the reason. More checks apply if the
+[subject](howto/http.md) describes more:
 
-- `photographs`: files in which your detector finds something. Drawn pictures stand in for them.
-- `options`: as they would stand in `RETINUE_DETECTORS`.
-- `store`: for a service that reads S3 itself, what puts a file where the service finds it;
-  `--bucket NAME` of `retinue plugins check` is one.
-- `faults`: ways to make the service fail, with the class of error that each must come to.
-- `secrets`: texts that must turn up nowhere, beside the options that are `SecretStr`.
-- `timeout_seconds`: the longest call; 60, as in the worker, unless you say otherwise.
-- `memory_images`: how many images the memory check shows. `--retinue-memory-images N` of pytest and
-  `--memory-images N` of `retinue plugins check` override it.
+- `photographs`: files in which your detector finds something. The default is drawn pictures.
+- `options`: the options, as in `RETINUE_DETECTORS`.
+- `store`: for a service that reads S3 itself, a function that stores a file where the service finds
+  it. `retinue plugins check` has `--bucket NAME` for this.
+- `faults`: ways to make the service fail, each with the error class that it must cause.
+- `secrets`: texts that must never appear, in addition to the `SecretStr` options.
+- `timeout_seconds`: the time limit of a call. The default is 60, as in the worker.
+- `memory_images`: the number of images in the memory check. pytest's option
+  `--retinue-memory-images N` and `--memory-images N` of `retinue plugins check` override it.
 
 ## How memory is measured
 
-The check shows {images:,} images in {all} stretches of the same length, and reads the process's
-resident memory after each: `/proc/self/statm` on Linux, psutil elsewhere, after a collection of
-garbage and (with glibc) `malloc_trim`. Memory that native code holds counts too.
+The check shows {images:,} images in {all} stretches of equal length, and reads the resident memory
+of the process after each: from `/proc/self/statm` on Linux, with psutil elsewhere. Before each
+reading it collects garbage and, with glibc, calls `malloc_trim`. Memory of native code counts, too.
 
-The first stretch does not count: a model takes its memory there. A detector fails if memory grew
-by more than {growth} kB an image (and by more than {least} MiB) in every one of the others. A pool
-that takes another piece at some time does so in one of them; what is kept of every image shows in
-each.
+The first stretch is ignored, because a model allocates its memory then. A detector fails if memory
+grew by more than {growth} kB per image, and by more than {least} MiB, in every other stretch. A
+pool that allocates another piece later grows in one stretch only. Memory that is kept for every
+image grows in each.
 """
 
 
 def checks_page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     parts = [_HEAD]
     for suite in Suite:
-        parts.append(
-            f"## `{suite}`\n\n{_WHOM[suite]}\n\n| check | a detector that passes |\n|---|---|"
-        )
+        parts.append(f"## `{suite}`\n\n{_APPLIES_TO[suite]}\n\n| check | the detector |\n|---|---|")
         rows = [check for check in CHECKS if check.suite is suite]
         parts[-1] += "".join(f"\n| `{check.id}` | {check.meaning} |" for check in rows)
-        parts.append("\nWhat to do when one fails:\n")
+        parts.append("\nIf a check fails:\n")
         parts.append("\n".join(f"- `{check.id}`: {check.remedy}." for check in rows) + "\n")
     parts.append(
         _TAIL.format(

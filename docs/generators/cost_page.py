@@ -1,4 +1,4 @@
-"""Print the tables of docs/cost.md: ``python docs/generators/cost_page.py``. A test compares them."""
+"""Print the tables of docs/cost.md: ``python docs/generators/cost_page.py``."""
 
 import sys
 from collections.abc import Iterator, Mapping

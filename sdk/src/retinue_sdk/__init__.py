@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Import ``Pixels``, which needs NumPy, only on demand."""
+        """Import ``Pixels`` on first use, because it needs NumPy."""
         if name == "Pixels":
             from retinue_sdk.decode import Pixels
 

@@ -1,4 +1,4 @@
-"""Where in the image something is."""
+"""Bounding boxes."""
 
 import math
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ class BoundingBox:
     height: float
 
     def __post_init__(self) -> None:
-        """Refuse what is not a rectangle, and keep plain Python floats."""
+        """Store plain Python floats. Raise ``ValueError`` unless they describe a rectangle."""
         left, top, width, height = self.left, self.top, self.width, self.height
-        # A sum is finite only if all of it is; where it overflows, the slow way finds nothing.
+        # The sum is finite only if every value is. If the sum overflows, the slow check passes.
         if not (
             type(left) is type(top) is type(width) is type(height) is float
             and math.isfinite(left + top + width + height)
@@ -51,7 +51,7 @@ class BoundingBox:
     def from_edges(
         cls, left: float, top: float, right: float, bottom: float, *, width: float, height: float
     ) -> Self:
-        """Make a box from edges in the units of an image ``width`` × ``height`` (usually pixels).
+        """Return a box from edges in the units of an image ``width`` × ``height``, usually pixels.
 
         Raises:
             ValueError: The image has no area, or an edge is not finite, or the edges are swapped.
@@ -62,27 +62,30 @@ class BoundingBox:
 
     @property
     def right(self) -> float:
-        """Right edge as a ratio of the image's width."""
+        """The right edge as a ratio of the image's width."""
         return self.left + self.width
 
     @property
     def bottom(self) -> float:
-        """Bottom edge as a ratio of the image's height."""
+        """The bottom edge as a ratio of the image's height."""
         return self.top + self.height
 
     @property
     def area(self) -> float:
-        """Area as a ratio of the image's area."""
+        """The area as a ratio of the image's area."""
         return self.width * self.height
 
     def clipped(self) -> Self:
-        """The part inside the image; a box of no area on the border if there is none."""
+        """Return the part inside the image.
+
+        If there is none, return a box without area on its border.
+        """
         left, top = min(max(self.left, 0.0), 1.0), min(max(self.top, 0.0), 1.0)
         right, bottom = min(max(self.right, 0.0), 1.0), min(max(self.bottom, 0.0), 1.0)
         return type(self)(left, top, right - left, bottom - top)
 
     def iou(self, other: "BoundingBox") -> float:
-        """Intersection over union: 0 (apart) to 1 (the same); 0 when both boxes have no area."""
+        """Return the intersection over union, 0 to 1. It is 0 if both boxes have no area."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
         shared = max(width, 0.0) * max(height, 0.0)

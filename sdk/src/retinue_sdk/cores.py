@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""The number of cores that this process may use."""
 
 import math
 import os
@@ -13,7 +13,7 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use; 1 or more.
+    """Return the number of cores that this process may use, at least 1.
 
     These are the cores of its CPU affinity, and no more than the CPU quota of its control groups,
     rounded up. ``os.cpu_count`` and ``os.process_cpu_count`` know no quota: a container with two
@@ -24,7 +24,7 @@ def usable_cores() -> int:
 
 
 def _quotas() -> Iterator[float]:
-    """Iterate over the quotas of this process's control groups and those above, in CPUs."""
+    """Yield the quotas, in CPUs, of this process's control groups and their parents."""
     try:
         lines = MEMBERSHIP.read_text("utf-8").splitlines()
     except (OSError, ValueError):
@@ -42,7 +42,7 @@ def _quotas() -> Iterator[float]:
 
 
 def _folders(root: Path, path: str) -> Iterator[Path]:
-    """Iterate over a control group and those above.
+    """Yield the folders of a control group and its parents.
 
     In a container the path may be the host's, which isn't there; the root is the container's own.
     """
@@ -60,7 +60,7 @@ def _words(file: Path) -> list[str]:
 
 
 def _quota(*words: str) -> Iterator[float]:
-    """Yield a quota from the words for microseconds and their period, if there is one."""
+    """Yield the quota, if any, from the words for microseconds and their period."""
     try:
         quota_us, period_us = map(int, words)
         if quota_us > 0 and period_us > 0:

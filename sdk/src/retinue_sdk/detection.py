@@ -1,4 +1,4 @@
-"""What a detector finds."""
+"""Detections and findings."""
 
 import re
 from collections.abc import Mapping
@@ -10,29 +10,29 @@ from retinue_sdk.box import BoundingBox
 from retinue_sdk.json_value import Json
 
 MAX_LABEL_BYTES = 2_048
-"""Longest label that the history keeps, in bytes of UTF-8: labels are indexed."""
+"""The longest label that the history stores, in bytes of UTF-8. Labels are indexed."""
 
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 @lru_cache
 def _is_kind(kind: str) -> bool:
-    """Return whether it may be a kind; there are few, and many detections of each."""
+    """Return whether a text is a valid kind. The result is cached, because kinds are few."""
     return _KIND.fullmatch(kind) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One finding in one image.
+    """One thing found in one image.
 
     Attributes:
-        kind: What sort of thing was found, in snake_case: ``label``, ``face``, ``text``,
+        kind: The sort of thing, in snake_case: ``label``, ``face``, ``text``,
             ``moderation`` …; 1 to 63 characters.
-        label: What it is called (``Dog``, the words read, a person's name); 1 to 2,048 bytes of
+        label: Its name (``Dog``, the recognized text, a person's name); 1 to 2,048 bytes of
             UTF-8.
-        confidence: How sure the detector is, 0 to 1.
-        box: Where it is, or ``None`` when it is about the whole image.
-        attributes: Whatever else the detector tells (landmarks, parents, pose), as JSON. Queried in
+        confidence: The detector's confidence, 0 to 1.
+        box: Its position, or ``None`` if it applies to the whole image.
+        attributes: Other values of the detector (landmarks, parents, pose), as JSON. Queried in
             SQL as ``attributes``.
 
     Raises:
@@ -47,7 +47,7 @@ class Detection:
     attributes: Mapping[str, Json] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a finding that no database could store and no person could read."""
+        """Raise ``ValueError`` for a detection that the database can't store."""
         if not _is_kind(self.kind):
             raise ValueError(f"a detection's kind must be snake_case, not {self.kind!r}")
         label = self.label
@@ -70,17 +70,16 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A detector's answer for one image. No detections means: it looked, and found nothing.
+    """A detector's answer for one image. Without detections, the detector looked and found nothing.
 
     Attributes:
         detections: The findings, in the detector's own order.
-        raw_response: The answer as the model or service gave it, kept whole in the run.
-        model_version: The version that the model itself reports; ``None`` if it reports none.
-        billed_units: What the call costs, in the units of the detector's price (usually images);
-            0 or more.
+        raw_response: The complete answer of the model or service, stored with the run.
+        model_version: The version that the model reports, if any.
+        billed_units: The cost of the call in units of the detector's price, usually images;
 
     Raises:
-        ValueError: The bill is negative or not a finite number.
+        ValueError: ``billed_units`` is negative or not finite.
     """
 
     detections: tuple[Detection, ...] = ()
@@ -89,7 +88,7 @@ class Findings:
     billed_units: Decimal = Decimal(0)
 
     def __post_init__(self) -> None:
-        """Accept any sequence of detections, and refuse a bill that nobody could pay."""
+        """Accept any sequence of detections, and raise ``ValueError`` for invalid billed units."""
         object.__setattr__(self, "detections", tuple(self.detections))
         billed_units = Decimal(self.billed_units)
         if not billed_units.is_finite() or billed_units < 0:  # comparing a Decimal NaN raises

@@ -1,4 +1,4 @@
-"""What a plugin author writes: a detector, synchronous or asynchronous."""
+"""The base classes of detectors, synchronous and asynchronous."""
 
 import inspect
 import math
@@ -22,16 +22,19 @@ from retinue_sdk.rate_limits import LocalRateLimiter, RateLimited, RateLimiter
 OptionsT = TypeVar("OptionsT", bound=DetectorOptions)
 
 Result: TypeAlias = Findings | DetectorError
-"""The answer for one image: findings (perhaps none), or why the detector could not look."""
+"""The answer for one image: findings, possibly without detections, or an error."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 class Input(StrEnum):
-    """What a detector needs of an image; the worker has it ready before it calls ``detect``."""
+    """The form of an image that a detector needs.
+
+    The worker prepares it before it calls ``detect``.
+    """
 
     REFERENCE = "reference"
-    """Only ``image.reference``: the service reads S3 itself, and nothing is downloaded."""
+    """Only ``image.reference``: the service reads S3 itself, and the worker downloads nothing."""
     BYTES = "bytes"
     """``image.read()``: the file as it was uploaded."""
     PIXELS = "pixels"
@@ -40,24 +43,26 @@ class Input(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the worker needs to know to call a detector well.
+    """The values that the worker needs to call a detector.
 
     Attributes:
-        input: What of an image the detector uses.
-        max_batch_size: Most images in one call of ``detect``; 1 or more. The worker sends what is
-            ready and never waits to fill a batch. An ``AsyncDetector`` always gets one image.
-        max_concurrency: How many calls of ``detect`` may run at the same time; 1 or more. Each
+        input: The form of an image that the detector uses.
+        max_batch_size: Maximum number of images in one call of ``detect``; 1 or more. The worker
+            sends the images that are ready and never waits to fill a batch. An ``AsyncDetector``
+            always gets one image.
+        max_concurrency: Maximum number of concurrent calls of ``detect``; 1 or more. Each
             call of a ``Detector`` runs on a thread of its own, so use more than 1 only if
             ``detect`` is thread-safe. The calls of an ``AsyncDetector`` are coroutines, and
             hundreds of them are fine.
-        requests_per_second: Most calls of ``detect`` a second; ``None`` for no limit.
+        requests_per_second: Maximum number of calls of ``detect`` per second; ``None`` for no
+            limit.
         usd_per_unit: Price of one billed unit in US dollars, 0 or more. A price in the settings
             overrides it. For a price that changes with the month's units, use ``prices``.
         prices: Tiered prices of a billed unit; several if a unit counts in several billing groups.
             They override ``usd_per_unit``, and the settings override them.
-        quotas: Most calls of a service a second, by the name of the quota. The detector enters
-            ``rate_limited`` for each such call, and all workers with the same history share the
-            quota.
+        quotas: Maximum number of calls of a service per second, by the name of the quota. The
+            detector enters ``rate_limited`` for each such call, and all workers with the same
+            history share the quota.
 
     Raises:
         ValueError: A value is outside its range.
@@ -72,7 +77,7 @@ class Capabilities:
     quotas: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a detector that could never be called."""
+        """Raise ``ValueError`` for values with which the detector could never be called."""
         for name in ("max_batch_size", "max_concurrency"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)!r}")
@@ -86,15 +91,15 @@ class Capabilities:
 
 
 class CommonDetector(ABC, Generic[OptionsT]):
-    """What both kinds of detector have: a name, options, capabilities, and a model.
+    """The common base of both kinds of detector: name, options, capabilities, model.
 
     Attributes:
         name: What users call the detector: lower-case words joined by hyphens, unique among all
             plugins.
-        version: The version of this code. A new version makes every image worth detecting again,
+        version: The version of this code. A new version makes Retinue process every image again,
             so change it when findings change.
         options_model: The options' class, taken from ``Detector[...]``.
-        local_service: The program that replaces the detector's service on a laptop, if it has one.
+        local_service: The program that replaces the detector's service on a laptop, if any.
         options: This detector's options.
     """
 
@@ -109,7 +114,10 @@ class CommonDetector(ABC, Generic[OptionsT]):
         self.options = options
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Find the options model, and refuse a detector without a proper name and version."""
+        """Find the options model.
+
+        Raise ``TypeError`` for a detector without a valid name and version.
+        """
         super().__init_subclass__(**kwargs)
         for base in getattr(cls, "__orig_bases__", ()):
             for argument in get_args(base):
@@ -129,46 +137,49 @@ class CommonDetector(ABC, Generic[OptionsT]):
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities:
-        """Capabilities: a class attribute, or a property if the options decide them."""
+        """Return the capabilities.
+
+        A subclass sets a class attribute, or a property that uses options.
+        """
 
     @property
     def model_version(self) -> str | None:
-        """The model's version if one is known for all images; otherwise ``None``.
+        """Return the model's version if it is the same for all images, otherwise ``None``.
 
         ``Findings.model_version`` overrides it.
         """
         return None
 
     def model_fingerprint(self) -> str:
-        """Return what identifies the model if the options' text does not.
+        """Return a text that identifies the model, if the options don't.
 
-        Return a hash of the weights when an option is a path, since the file can change. Called
+        If an option is a path, return a hash of the weights, because the file can change. Called
         after the constructor, before ``start``.
         """
         return ""
 
     @property
     def managed_model(self) -> ManagedModel | None:
-        """The model that must run before images come, if it costs money while it runs.
+        """Return the model to host while there is work, if the detector has one that costs money.
 
-        The worker then starts it when work waits and stops it when none is left. Read once, after
-        the constructor; the model is used from a thread of its own.
+        The worker starts the model when messages wait and stops it when none are left. It reads
+        this property once, after the constructor, and uses the model on a separate thread.
         """
         return None
 
     @classmethod
     def find_models(cls, patterns: Sequence[str]) -> Sequence[ManagedModel]:
-        """Return the provider's models that are billed now, even if a worker didn't start them.
+        """Return the provider's models that are billed now, including those that no worker started.
 
         Args:
-            patterns: Shell patterns of what the provider calls its models or groups of models.
+            patterns: Shell patterns for the provider's names of models or groups of models.
         """
         del patterns
         return ()
 
     @property
     def rate_limiter(self) -> RateLimiter:
-        """The worker's rate limiter; outside a worker, one for this detector alone."""
+        """Return the worker's rate limiter. Outside a worker, it limits this detector alone."""
         if self._rate_limiter is None:
             self._rate_limiter = LocalRateLimiter(self.capabilities.quotas)
         return self._rate_limiter
@@ -178,7 +189,7 @@ class CommonDetector(ABC, Generic[OptionsT]):
         self._rate_limiter = rate_limiter
 
     def rate_limited(self, quota: str) -> RateLimited:
-        """Return a block that is entered when a call that counts against ``quota`` may be made.
+        """Return a context manager that waits until a call against ``quota`` is allowed.
 
         Use it as ``async with`` in an ``AsyncDetector`` and as ``with`` in a ``Detector``. A
         ``RetriableError(throttled=True)`` that leaves the block slows later calls down. Waiting
@@ -202,64 +213,69 @@ class CommonDetector(ABC, Generic[OptionsT]):
 
 
 class Detector(CommonDetector[OptionsT]):
-    """A detector whose ``detect`` is an ordinary function. It runs on threads, in batches.
+    """A detector with a synchronous ``detect``. It runs on threads, in batches.
 
     Subclass it as ``class Blur(Detector[BlurOptions])``, set ``name``, ``version`` and
-    ``capabilities``, and write ``detect``. The worker makes one instance with validated options,
-    calls ``start`` once (again after it raised ``DetectorNotReadyError``), then ``detect`` as often
-    as there are images, and ``close`` at the end.
+    ``capabilities``, and write ``detect``. The worker creates one instance with validated options.
+    It calls ``start`` once (again after ``DetectorNotReadyError``), ``detect`` for each batch, and
+    ``close`` at the end.
     """
 
     def start(self) -> None:
-        """Load the model, open connections. Called before the first image.
+        """Load the model and open connections. Called before the first image.
 
         Raises:
-            ConfigurationError: An option cannot work; the worker stops, naming it.
-            DetectorNotReadyError: Not yet; the worker receives no message and calls again.
+            ConfigurationError: An option can't work. The worker stops and names it.
+            DetectorNotReadyError: The detector can't work yet. The worker receives no messages and
+                calls again.
         """
         return
 
     @abstractmethod
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Look at the images.
+        """Process the images.
 
         Args:
             images: 1 to ``capabilities.max_batch_size`` images.
 
         Returns:
             For each image, in order: its ``Findings``, or a ``DetectorError`` (returned, not
-            raised) that says why the detector could not look at it.
+            raised) that says why the detector could not process it.
 
         Raises:
             DetectorError: It applies to every image of the batch.
         """
 
     def close(self) -> None:
-        """Release what ``start`` took. Called once at the end, unless a call hangs by then."""
+        """Release everything that ``start`` acquired.
+
+        Called once at the end, unless a call hangs.
+        """
         return
 
 
 class AsyncDetector(CommonDetector[OptionsT]):
-    """A detector whose ``detect`` is a coroutine: many images at a time, without threads.
+    """A detector whose ``detect`` is a coroutine. It processes many images concurrently.
 
     Write it for a detector that waits for a service, such as an HTTP model server. Subclass it as
     ``class Blur(AsyncDetector[BlurOptions])``. The worker runs all methods on its event loop, so
-    they must ``await`` whatever takes time; a call that computes for longer than some
-    milliseconds belongs in a ``Detector``.
+    they must ``await`` every wait. If a call computes for more than a few milliseconds, write a
+    ``Detector`` instead.
     """
 
     async def start(self) -> None:
         """Open connections. Called before the first image, on the event loop.
 
         Raises:
-            ConfigurationError: An option cannot work; the worker stops, naming it.
-            DetectorNotReadyError: Not yet; the worker receives no message and calls again.
+            ConfigurationError: An option can't work. The worker stops and names it.
+            DetectorNotReadyError: The detector can't work yet. The worker receives no messages and
+                calls again.
         """
         return
 
     @abstractmethod
     async def detect(self, image: Image) -> Findings:
-        """Look at one image.
+        """Process one image.
 
         The worker runs up to ``capabilities.max_concurrency`` calls at a time and cancels a call
         that exceeds its timeout.
@@ -269,11 +285,12 @@ class AsyncDetector(CommonDetector[OptionsT]):
                 reading it does not block.
 
         Raises:
-            DetectorError: The detector could not process the image. The class says what to do next.
+            DetectorError: The detector could not process the image. Its class tells the worker what
+                to do next.
         """
 
     async def close(self) -> None:
-        """Release what ``start`` took. Called once at the end."""
+        """Release everything that ``start`` acquired. Called once at the end."""
         return
 
 

@@ -1,17 +1,17 @@
-"""The errors a detector may raise, sorted by what the worker does next.
+"""Errors that a detector may raise, by the worker's next step.
 
 ::
 
     RetinueError
-    ├── ConfigurationError      the worker refuses to start, naming the setting and the remedy
-    └── DetectorError           something went wrong while detecting
+    ├── ConfigurationError      the worker refuses to start and names the setting and the remedy
+    └── DetectorError           detection failed
         ├── RetriableError      wait, then try the same image again inside the worker
         ├── DetectorNotReadyError   stop receiving messages until the detector is ready again
         │   └── ObjectRefusedError  the image's object is refused, perhaps others too: compare
-        └── InvalidImageError   this image will never work: record a failed run, go on
+        └── InvalidImageError   this image will never work: record a failed run, continue
 
-Any other exception is a bug in the detector: it is logged with its traceback and the message goes
-back to the queue, until its last receive, when the failure is recorded.
+Any other exception is a bug in the detector. The worker logs its traceback and requeues the
+message. At the message's last receive, the worker records the failure.
 """
 
 import math
@@ -20,28 +20,28 @@ from decimal import Decimal
 
 
 class RetinueError(Exception):
-    """Something that Retinue knows how to answer; the docstring of a subclass is its message."""
+    """An error that Retinue handles. The docstring of a subclass is its default message."""
 
     def __init__(self, message: str | None = None) -> None:
-        """Use ``message``, or the first line of the class's docstring when it is omitted."""
+        """Set the message. The default is the first line of the class's docstring."""
         doc = (type(self).__doc__ or type(self).__name__).strip()
         super().__init__(message if message is not None else doc.splitlines()[0])
 
 
 class ConfigurationError(RetinueError):
-    """A setting is wrong, so nothing can work until somebody changes it.
+    """A setting is wrong and must be changed.
 
-    Raise it from a detector's constructor or ``start``. Say which option, what is wrong with it,
-    and which values are allowed; the worker puts the detector's name in front.
+    Raise it from a detector's constructor or ``start``. The message says which option is wrong,
+    why, and which values are allowed. The worker prepends the detector's name.
     """
 
 
 class DetectorError(RetinueError):
-    """A detector could not look at an image.
+    """A detector could not process an image.
 
     Args:
         message: What happened.
-        billed_units: What was billed all the same, in the units of the detector's price.
+        billed_units: Units that were billed anyway, in the units of the detector's price.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DetectorError(RetinueError):
 
 
 class TransientError(DetectorError):
-    """An error that passes: another attempt makes sense later."""
+    """A temporary error. A later attempt may succeed."""
 
     def __init__(
         self,
@@ -73,18 +73,18 @@ class TransientError(DetectorError):
 
 
 class RetriableError(TransientError):
-    """The detector could not answer just now.
+    """The detector could not answer this time.
 
     Raise it (or return it for one image of a batch) for throttling, timeouts and connection
     resets. The worker keeps the message, waits and tries again.
 
     Args:
         message: What happened, for the log.
-        retry_after_seconds: How long to wait at least, in seconds; ``None`` leaves it to the
-            worker's exponential backoff.
-        throttled: Whether the service said that there were too many calls. If it leaves a
-            ``rate_limited`` block, that slows down the calls of all workers.
-        billed_units: What was billed all the same.
+        retry_after_seconds: Minimum wait in seconds. ``None`` means the worker's exponential
+            backoff.
+        throttled: Whether the service reported too many calls. If this error leaves a
+            ``rate_limited`` block, it slows down the calls of all workers.
+        billed_units: Units that were billed anyway.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class RetriableError(TransientError):
         throttled: bool = False,
         billed_units: Decimal | int = Decimal(0),
     ) -> None:
-        """Keep what kind of failure it was."""
+        """Store the message, the wait, the billed units, and whether the call was throttled."""
         super().__init__(
             message, retry_after_seconds=retry_after_seconds, billed_units=billed_units
         )
@@ -103,15 +103,15 @@ class RetriableError(TransientError):
 
 
 class DetectorNotReadyError(TransientError):
-    """The detector cannot work for any image at the moment.
+    """The detector cannot process any image at the moment.
 
-    A stopped model, a missing collection, lost permission or an exhausted budget. No image is
-    blamed: the worker stops receiving messages, keeps those it has, and tries again.
+    Raise it for a stopped model, a missing collection, lost permissions or an exhausted budget. No
+    image fails. The worker stops receiving messages, keeps those it has, and tries again.
 
     Args:
         message: What is missing and what brings it back.
-        retry_after_seconds: How long to wait before the next attempt, in seconds; ``None`` leaves
-            it to the worker.
+        retry_after_seconds: Wait before the next attempt, in seconds. ``None`` leaves it to the
+            worker.
     """
 
 
@@ -125,17 +125,17 @@ class ObjectRefusedError(DetectorNotReadyError):
 
 
 class InvalidImageError(DetectorError):
-    """This image can never be detected: it is corrupt, unsupported, too large or gone.
+    """The image can never be processed: it is corrupt, unsupported, too large or gone.
 
     The worker records a failed run with ``code`` and deletes the message.
 
     Args:
-        message: What is wrong with the image, for the person who sent it.
+        message: The problem with the image, for its uploader.
         code: A stable identifier in snake_case, stored as the run's ``error_code``. The codes that
             Retinue itself uses are in ``docs/errors.md``.
         retryable: Whether another attempt at the same bytes can succeed, as for an image that is
             merely gone. By default it can't.
-        billed_units: What was billed all the same.
+        billed_units: Units that were billed anyway.
     """
 
     def __init__(
@@ -146,14 +146,14 @@ class InvalidImageError(DetectorError):
         retryable: bool = False,
         billed_units: Decimal | int = Decimal(0),
     ) -> None:
-        """Keep the code beside the message."""
+        """Store the message, the code, the billed units, and whether the image is retryable."""
         super().__init__(message, billed_units=billed_units)
         self.code = code
         self.retryable = retryable
 
 
 def format_error(error: BaseException) -> str:
-    """Return an error's class and text, even if a plugin's class cannot be turned into text."""
+    """Return an error's class and text, even if the text can't be computed."""
     try:
         return f"{type(error).__name__}: {error}"
     except BaseException:  # noqa: BLE001 - its own text cannot be had
@@ -163,14 +163,14 @@ def format_error(error: BaseException) -> str:
 _CALLERS = frozenset(
     {"retinue_sdk", "retinue_workers", "retinue_cli", "asyncio", "click", "pluggy", "pydantic"}
 )
-"""Packages whose code calls a plugin's; their frames say nothing about the plugin."""
+"""Packages that call plugins. Their frames don't explain an error of a plugin."""
 
 
 def format_plugin_frames(error: BaseException) -> str:
-    """Return the lines of a plugin's code that led to an error, to print below the error's text.
+    """Return the frames of a plugin's code that led to an error, to print below the error's text.
 
-    Frames of Retinue's own code before and after the plugin's are left out. Empty if there is no
-    code of a plugin.
+    Frames of Retinue's own code before and after the plugin's are omitted. The result is empty if
+    no frame belongs to a plugin.
     """
     frames = [
         (str(frame.f_globals.get("__name__", "")).partition(".")[0] in _CALLERS, summary)

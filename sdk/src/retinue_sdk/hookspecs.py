@@ -1,7 +1,7 @@
-"""The hooks that a plugin may implement. Hooks register; objects do the work.
+"""The hooks that a plugin may implement.
 
-An implementation may leave out arguments that it does not need. So a hook can be given new ones,
-and old plugins stay right.
+An implementation may omit arguments that it doesn't need. Retinue can therefore add arguments
+without breaking old plugins.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,22 +22,22 @@ hookimpl = pluggy.HookimplMarker("retinue")
 
 @hookspec
 def retinue_register_detectors(register: "Callable[[type[AnyDetector]], None]") -> None:
-    """Offer detector classes: call ``register(MyDetector)`` once for each.
+    """Register detector classes: call ``register(MyDetector)`` once for each.
 
-    Called once at start, by the worker and by ``retinue plugins``. Registering loads nothing: a
-    detector is made only when the settings name it. If it raises, the plugin is left out with a
-    warning; but a worker whose settings name a detector that nobody registered refuses to start,
-    and says which plugin is at fault.
+    Called once at start, by the worker and by ``retinue plugins``. Registering loads nothing: the
+    worker creates a detector only if the settings name it. If the hook raises, Retinue logs a
+    warning and skips the plugin. A worker whose settings name an unregistered detector refuses to
+    start, and names the plugin at fault.
     """
 
 
 @hookspec
 def retinue_run_finished(run: "Run") -> None:
-    """Hear of a run after it is committed: a webhook, a metric, an event bus.
+    """Observe a run after its commit: call a webhook, count it, or publish an event.
 
-    Called by the worker once for each new run, on a thread that all observers share: be quick, or
-    hand over to a thread of your own. If it raises, the error is logged and the other observers are
-    still told.
+    The worker calls this once for each new run, on a thread that all observers share. Return
+    quickly, or pass the run to a thread of your own. If the hook raises, the worker logs the error
+    and calls the other observers.
     """
 
 
@@ -45,40 +45,40 @@ def retinue_run_finished(run: "Run") -> None:
 def retinue_filter_detections(
     image: "ImageReference", detector: str, detections: "Sequence[Detection]"
 ) -> "Sequence[Detection] | None":
-    """Drop, alter or add detections before anything is recorded: for privacy, or to add attributes.
+    """Remove, change or add detections before anything is recorded.
 
-    Called by the worker for each image at which a detector looked with success, on the thread that
-    called the detector, within the detector's time, and possibly on several threads at once. Return
-    the detections to record; ``None`` leaves them as they are. The filters of several plugins are
-    called in the order of the plugins' names, each with what the one before returned. The raw
-    response is dropped where a filter returned anything, since it may hold what was filtered.
+    The worker calls this for each image that a detector processed successfully, on the thread that
+    called the detector, within the detector's timeout, and possibly on several threads
+    concurrently. Return the detections to record, or ``None`` to leave them unchanged. The filters
+    of several plugins run in the order of the plugins' names. Each receives the result of the one
+    before. If a filter returns detections, the raw response isn't recorded, because it may contain
+    what was removed.
 
-    If it raises, or returns what is no detections, the run fails with ``filter_failed``: nothing
-    unfiltered is recorded. The names and versions of the distributions with a filter are part of
-    the fingerprint, so another filter makes another run key.
+    If the hook raises or returns anything but detections, the run fails with ``filter_failed`` and
+    nothing unfiltered is recorded. The names and versions of the distributions with a filter are
+    part of the fingerprint, so another filter changes the run key.
     """
 
 
 @hookspec
 def retinue_worker_starting(options: "Mapping[str, Json] | None") -> "bool | None":
-    """Get ready, with the plugin's own options from ``RETINUE_PLUGIN_OPTIONS``.
+    """Prepare the plugin, with its own options from ``RETINUE_PLUGIN_OPTIONS``.
 
-    Called by the worker once, before its detectors start, and by nothing else: neither
-    ``retinue plugins`` nor a detector's own process calls it. ``options`` is ``None`` where the
-    setting does not name the plugin. Return ``False`` to have nothing to do in this worker: the
-    plugin is told of no run then, which spares the worker a part of its time. Raise
-    ``ConfigurationError`` to say which option is wrong, and which values are allowed: the worker
-    refuses to start. If it raises anything else, a worker that wants the plugin refuses to start:
-    one with options for it, with one of its detectors, or any if the plugin filters detections.
-    Other workers leave it out with a warning.
+    The worker calls this once, before its detectors start. ``retinue plugins`` and a detector's own
+    process don't call it. ``options`` is ``None`` if the setting doesn't name the plugin. Return
+    ``False`` to receive no runs in this worker, which saves time. Raise ``ConfigurationError`` to
+    say which option is wrong and which values are allowed. The worker then refuses to start. If the
+    hook raises anything else, a worker that needs the plugin refuses to start: because its settings
+    have options for it, because it uses one of its detectors, or because the plugin filters
+    detections. Other workers log a warning and skip the plugin.
     """
 
 
 @hookspec
 def retinue_worker_stopping(timeout_seconds: float) -> None:
-    """Finish: send what waits, close connections.
+    """Finish pending work and close connections.
 
-    Called by the worker once, after the last run was told, on a thread of its own. All plugins
-    together have ``timeout_seconds``; then the process ends without them. If it raises, the error
-    is logged.
+    The worker calls this once, after the last ``retinue_run_finished``, on a separate thread. All
+    plugins together have ``timeout_seconds``; then the process ends. If the hook raises, the worker
+    logs the error.
     """

@@ -1,4 +1,4 @@
-"""An image as detectors see it."""
+"""The image that detectors receive."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 
 
 class Image:
-    """One image, offered three ways: by S3 reference, as bytes, and as pixels.
+    """One image in three forms: S3 reference, bytes, and pixels.
 
-    Bytes are fetched when a detector first asks for them and pixels are decoded when one first asks
-    for those; both happen once and are shared by all detectors, on whichever threads they work,
-    unless ``forget`` was called meanwhile. A detector that works by reference therefore downloads
-    nothing.
+    Bytes are fetched and pixels are decoded when a detector first requests them. Both happen once
+    and are shared by all detectors and threads, until ``forget`` is called. A detector that uses
+    only the reference therefore downloads nothing.
 
     Args:
-        reference: Which S3 object version this is.
-        load: Fetches the object's bytes; called at most once, unless it raises something other
-            than ``InvalidImageError``, or the bytes were forgotten.
+        reference: The S3 object version.
+        load: Fetches the object's bytes. Called at most once, unless it raises an error other than
+            ``InvalidImageError`` or the bytes were forgotten.
         limits: Checked before fetching (if the size is known) and before decoding.
-        size_bytes: The object's size as S3 announced it, if it did.
+        size_bytes: The object's size according to S3, if known.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class Image:
         limits: ImageLimits | None = None,
         size_bytes: int | None = None,
     ) -> None:
-        """Remember where the bytes come from; fetch nothing."""
+        """Store the source of the bytes."""
         self.reference = reference
         self.size_bytes = size_bytes
         self._load = load
@@ -56,14 +55,14 @@ class Image:
     def from_bytes(
         cls, data: bytes, *, key: str = "image", limits: ImageLimits | None = None
     ) -> Self:
-        """An image out of memory, for trying a detector; its bucket is called ``memory``."""
+        """Return an image from memory, to try a detector. Its bucket is named ``memory``."""
         etag = hashlib.md5(data, usedforsecurity=False).hexdigest()  # as S3 makes ETags
         reference = ImageReference("memory", key, etag=etag)
         return cls(reference, lambda: data, limits=limits, size_bytes=len(data))
 
     @classmethod
     def from_file(cls, path: str | Path, *, limits: ImageLimits | None = None) -> Self:
-        """An image from a file, for trying a detector.
+        """Return an image from a file, to try a detector.
 
         Raises:
             OSError: The file cannot be read.
@@ -73,44 +72,44 @@ class Image:
 
     @property
     def image_id(self) -> UUID:
-        """The image's deterministic id."""
+        """Return the image's deterministic id."""
         return self.reference.image_id
 
     @property
     def size_px(self) -> tuple[int, int] | None:
-        """Width and height as displayed, in pixels; ``None`` until the image was decoded."""
+        """Return width and height as displayed, in pixels; ``None`` before the image is decoded."""
         return self._size_px
 
     @property
     def is_truncated(self) -> bool:
-        """Return whether the file ends before its picture; ``False`` until it was decoded."""
+        """Return whether the file ends before its picture. ``False`` before it is decoded."""
         return self._is_truncated
 
     def is_loaded(self, *, pixels: bool) -> bool:
-        """Return whether ``read``, or ``pixels``, would return without fetching or decoding."""
+        """Return whether ``read`` or ``pixels`` would return without fetching or decoding."""
         return (self._pixels if pixels else self._data) is not None
 
     def read(self) -> bytes:
-        """The object's bytes, fetched on first use.
+        """Return the object's bytes. Fetch them on first use.
 
         Raises:
-            InvalidImageError: It is empty, too large, or gone. Whoever asks again gets the same.
-            RetinueError: It cannot be fetched just now.
+            InvalidImageError: It is empty, too large, or gone. Later calls raise the same error.
+            RetinueError: It can't be fetched at the moment.
         """
         with self._lock:
             return self._read()
 
     def pixels(self) -> "Pixels":
-        """The decoded image, fetched and decoded on first use.
+        """Return the decoded image. Fetch and decode it on first use.
 
         Returns:
             A read-only array of shape (height, width, 3), dtype uint8: RGB, EXIF orientation
-            applied, transparency laid on white. Of a truncated file, the part that is missing is
-            white, too (see ``is_truncated``). Copy the array before changing it.
+            applied. Transparency and the missing part of a truncated file are white (see
+            ``is_truncated``). Copy the array before you change it.
 
         Raises:
-            InvalidImageError: It cannot be decoded, ever. Whoever asks again gets the same.
-            RetinueError: It cannot be fetched just now.
+            InvalidImageError: It can never be decoded. Later calls raise the same error.
+            RetinueError: It can't be fetched at the moment.
         """
         with self._lock:
             if self._pixels is None:
@@ -122,7 +121,7 @@ class Image:
                 try:
                     self._pixels = decode(data, self._limits)
                 except InvalidImageError as error:
-                    # Only pixels are lost: a detector that takes bytes may know the format.
+                    # Only pixels are unavailable: a detector that uses bytes may know the format.
                     self._undecodable = error
                     raise
                 self._size_px = (self._pixels.shape[1], self._pixels.shape[0])
@@ -130,15 +129,16 @@ class Image:
             return self._pixels
 
     def forget(self) -> None:
-        """Let go of bytes and pixels, for the worker's use: an image that must wait holds none.
+        """Free bytes and pixels, for the worker: an image that waits must not hold memory.
 
-        Whoever asks for them next has them fetched again. What is known to be unreadable stays so.
+        The next request fetches them again. An image that is known to be unreadable stays
+        unreadable.
         """
         with self._lock:
             self._data = self._pixels = None
 
     def _read(self) -> bytes:
-        """The bytes, with the lock held."""
+        """Return the bytes. The caller holds the lock."""
         if self._unreadable is not None:
             raise self._unreadable
         if self._data is None:

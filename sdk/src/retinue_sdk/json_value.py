@@ -1,4 +1,4 @@
-"""JSON values, as raw responses and attributes are made of, and the one way to write them."""
+"""Encode JSON values for raw responses and attributes."""
 
 import json
 import re
@@ -10,25 +10,25 @@ from uuid import UUID
 import orjson
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-"""What ``json.dumps`` writes: numbers must be finite when a run is recorded."""
+"""A value that ``json.dumps`` can write. Numbers must be finite when a run is recorded."""
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-"""NUL as JSON writes it, which a backslash followed by ``u0000`` is not."""
+"""NUL as JSON writes it. A backslash followed by ``u0000`` isn't NUL."""
 
 
 def encode_json(value: object) -> str:
-    """Return a value as the JSON that PostgreSQL stores, without blanks.
+    """Return a value as the JSON that PostgreSQL stores, without spaces.
 
-    UUIDs are written as texts, and enums as their values.
+    UUIDs become strings, and enums their values.
 
     Raises:
-        TypeError: Something in it isn't JSON.
-        ValueError: It holds NaN, an infinity, NUL or an unpaired surrogate.
+        TypeError: A part of it isn't JSON.
+        ValueError: It contains NaN, an infinity, NUL or an unpaired surrogate.
         RecursionError: It is nested too deeply, or contains itself.
     """
     try:
         text = orjson.dumps(value, None, _PLAIN).decode()
-    except TypeError:  # it isn't JSON, or it is beyond orjson: long integers, deep nesting
+    except TypeError:  # it isn't JSON, or orjson can't encode it: long integers, deep nesting
         text = "null"
     if "null" in text:  # orjson writes NaN as null
         text = _exact_encoder.encode(value)
@@ -49,7 +49,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
-# A value that contains itself ends in a RecursionError even without check_circular.
+# A value that contains itself raises RecursionError even without check_circular.
 _exact_encoder = json.JSONEncoder(
     check_circular=False,
     ensure_ascii=False,
@@ -63,4 +63,4 @@ _PLAIN = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
-"""Leave to the exact encoder what ``json`` can't write, or writes in another way."""
+"""Pass the types that ``json`` can't write, or writes differently, to the exact encoder."""

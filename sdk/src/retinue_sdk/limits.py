@@ -1,38 +1,38 @@
-"""What an image may measure at most."""
+"""Limits on the size of images."""
 
 from dataclasses import dataclass
 
 from retinue_sdk.errors import InvalidImageError
 
 MAX_BYTES = 64 * 2**20
-"""Largest file by default, in bytes: a 60-megapixel camera's JPEG has about half of it."""
+"""Default maximum file size, in bytes. A JPEG of a 60-megapixel camera has about half of it."""
 
 MAX_PX = 89_478_485
-"""Most pixels by default: Pillow's own limit, 256 MiB of RGB (``PIL.Image.MAX_IMAGE_PIXELS``)."""
+"""Default maximum number of pixels: Pillow's ``MAX_IMAGE_PIXELS``, 256 MiB of RGB."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What an image may measure at most before it is refused.
+    """Limits on the size of an image.
 
     Attributes:
-        max_bytes: Largest file, in bytes; at least 1.
-        max_px: Most pixels (width × height, read from the header); 1 to 2 × ``MAX_PX``, where
-            Pillow itself refuses.
+        max_bytes: Maximum file size in bytes; at least 1.
+        max_px: Maximum number of pixels (width × height, read from the header); 1 to 2 ×
+            ``MAX_PX``, where Pillow itself refuses.
     """
 
     max_bytes: int = MAX_BYTES
     max_px: int = MAX_PX
 
     def __post_init__(self) -> None:
-        """Refuse limits that let nothing through, or that Pillow would not honour."""
+        """Raise ``ValueError`` for limits that reject every image, or that Pillow would exceed."""
         if self.max_bytes < 1:
             raise ValueError(f"max_bytes must be 1 or more, not {self.max_bytes}")
         if not 1 <= self.max_px <= 2 * MAX_PX:
             raise ValueError(f"max_px must be 1 to {2 * MAX_PX}, not {self.max_px}")
 
     def check_bytes(self, size_bytes: int) -> None:
-        """Refuse a file by its size alone, before it is read.
+        """Raise ``InvalidImageError`` for a file of this size, before it is read.
 
         Raises:
             InvalidImageError: It is empty (``empty_file``) or too large (``too_many_bytes``).
@@ -46,7 +46,7 @@ class ImageLimits:
             )
 
     def check_pixels(self, width_px: int, height_px: int) -> None:
-        """Refuse an image by the size in its header, before it is decoded.
+        """Raise ``InvalidImageError`` for an image with this size in its header, before decoding.
 
         Raises:
             InvalidImageError: It has too many pixels (``too_many_pixels``).

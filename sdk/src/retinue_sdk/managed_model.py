@@ -1,4 +1,4 @@
-"""Models that cost money for as long as they are hosted, and so are started and stopped."""
+"""Hosted models that cost money while they run, and are therefore started and stopped."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -7,37 +7,37 @@ from typing import Protocol
 
 
 class ModelState(StrEnum):
-    """What can be done about a model now, whatever its provider calls it."""
+    """The state of a model, independent of its provider."""
 
     STOPPED = "stopped"
     """It can be started, and costs nothing."""
     STARTING = "starting"
-    """It will run, or fail, in a while. It cannot be stopped yet."""
+    """It is starting. It can't be stopped yet."""
     RUNNING = "running"
-    """It answers, and costs money."""
+    """It answers calls, and costs money."""
     STOPPING = "stopping"
-    """It answers no more, and will be stopped in a while."""
+    """It no longer answers, and is stopping."""
     FAILED = "failed"
-    """It could not be hosted. It costs nothing, and another start may succeed."""
+    """Hosting failed. It costs nothing, and another start may succeed."""
     PREPARING = "preparing"
-    """It is not made yet (training, copying), or in a state that nobody foresaw: wait."""
+    """It isn't ready to be hosted (training, copying), or its state is unknown. Wait."""
     UNUSABLE = "unusable"
-    """It will never run: training failed, it is being deleted, or it has expired."""
+    """It can never run: training failed, it is being deleted, or it has expired."""
 
 
 COSTLY = frozenset({ModelState.STARTING, ModelState.RUNNING, ModelState.STOPPING})
-"""States in which a model is counted as costing money."""
+"""States that count as costing money."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """What a provider tells of a model.
+    """The provider's description of a model.
 
     Attributes:
-        state: What can be done about it.
-        provider_status: The provider's own word for it, such as ``TRAINING_COMPLETED``.
-        message: What the provider says about it; may be empty.
-        units: Inference units that it takes; ``None`` if it is not hosted, or nobody says.
+        state: The state, independent of the provider.
+        provider_status: The provider's name of the state, such as ``TRAINING_COMPLETED``.
+        message: The provider's message; may be empty.
+        units: Inference units in use; ``None`` if it isn't hosted or the number is unknown.
     """
 
     state: ModelState
@@ -52,24 +52,25 @@ class ModelStatus:
 class ManagedModel(Protocol):
     """A model that can be started and stopped. Used by one thread at a time.
 
-    Every method may raise what a detector may: ``RetriableError`` when there was no answer (the
-    request may have taken effect all the same, so describe the model before asking again),
-    ``DetectorNotReadyError`` when it is refused for now, ``ConfigurationError`` when it never can.
+    Methods may raise the same errors as detectors: ``RetriableError`` if there was no answer (the
+    request may still have taken effect, so describe the model before you repeat it),
+    ``DetectorNotReadyError`` if the request is refused for now, ``ConfigurationError`` if it can
+    never succeed.
     """
 
     @property
     def name(self) -> str:
-        """Return what tells the model from all others, at its provider: an ARN, say."""
+        """Return the provider's unique name of the model, such as an ARN."""
 
     @property
     def usd_per_unit_minute(self) -> Decimal:
-        """Return what an inference unit costs a minute, in US dollars."""
+        """Return the price of an inference unit per minute, in US dollars."""
 
     def describe(self) -> ModelStatus:
-        """Ask how it is."""
+        """Return the model's current status."""
 
     def start(self, units: int) -> None:
-        """Ask for it to be hosted with so many inference units, 1 or more; does not wait."""
+        """Request hosting with ``units`` inference units, 1 or more. Don't wait."""
 
     def stop(self) -> None:
-        """Ask for it to be stopped; does not wait."""
+        """Request a stop. Don't wait."""

@@ -1,4 +1,4 @@
-"""What a user may set about a detector."""
+"""The options of detectors."""
 
 import hashlib
 import json
@@ -25,8 +25,8 @@ class Operational:
 class DescribedModel(BaseModel):
     """A model whose JSON schema describes each field by the docstring below it.
 
-    pydantic's ``use_attribute_docstrings`` reads source files whenever a class is created. In a
-    worker this takes a tenth of a second in all, although a worker needs no descriptions.
+    pydantic's ``use_attribute_docstrings`` reads source files when a class is created. This class
+    reads them only when a schema is requested, because workers need no descriptions.
     """
 
     @classmethod
@@ -44,7 +44,7 @@ class DescribedModel(BaseModel):
 
 @cache  # parsing takes 10 ms, and all options share their bases
 def _attribute_docstrings(cls: type) -> dict[str, str]:
-    """Return the texts below the annotated attributes of a class, as far as there is source."""
+    """Return the docstrings below the annotated attributes of a class, if its source exists."""
     import ast
     import inspect
     import textwrap
@@ -65,10 +65,10 @@ def _attribute_docstrings(cls: type) -> dict[str, str]:
 
 
 class DetectorOptions(DescribedModel):
-    """Base of every detector's options: frozen, and refuses names that it does not know.
+    """The base class of detectors' options. It is frozen and refuses unknown names.
 
-    Subclass it with typed fields; write a docstring below each (and units in its name). A detector
-    without options uses this class as it is.
+    Subclass it with typed fields. Write a docstring below each field, and put units into its name.
+    A detector without options uses this class itself.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
@@ -76,15 +76,15 @@ class DetectorOptions(DescribedModel):
     )
 
     def fingerprint(self, model: str = "") -> str:
-        """32 hex digits that stay the same as long as the same findings can be expected.
+        """Return 32 hex digits that change when the options or the model change.
 
         Args:
-            model: What identifies the model that the options name, where their text does not (a
-                hash of a weights file).
+            model: A text that identifies the model, if the options don't, such as a hash of a
+                weights file.
 
         Returns:
-            The first 128 bits of SHA-256 over the options as canonical JSON, operational and secret
-            ones left out, and ``model``.
+            The first 128 bits of SHA-256 over the options as canonical JSON, without operational
+            and secret ones, and over ``model``.
         """
         operational = {
             name
@@ -98,7 +98,7 @@ class DetectorOptions(DescribedModel):
 
 
 def _without_sets(value: Any) -> Any:
-    """Sets as sorted lists: their own order is another one in each process."""
+    """Replace sets with sorted lists, because the order of a set differs between processes."""
     match value:
         case dict():
             return {key: _without_sets(item) for key, item in value.items()}

@@ -1,4 +1,4 @@
-"""What a provider charges, in tiers."""
+"""A provider's prices, in tiers."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -7,10 +7,10 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A price that holds up to a number of units a month.
+    """A price for a number of units per month.
 
     Attributes:
-        up_to_units: Units a month up to which it holds; ``None`` for the last tier.
+        up_to_units: Units per month up to which the price applies; ``None`` for the last tier.
         usd: Price of a unit, in US dollars; 0 or more.
 
     Raises:
@@ -21,7 +21,7 @@ class Tier:
     usd: Decimal
 
     def __post_init__(self) -> None:
-        """Refuse what no provider asks."""
+        """Raise ``ValueError`` for an invalid number of units or price."""
         if self.up_to_units is not None and self.up_to_units <= 0:
             raise ValueError(f"a tier must reach up to 1 unit or more, not {self.up_to_units}")
         if not self.usd.is_finite() or self.usd < 0:
@@ -30,15 +30,15 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a unit costs, depending on how many the month has had.
+    """The price of a unit, depending on the month's number of units.
 
     Attributes:
-        tiers: In order; the last has no end.
-        billing_group: What the provider counts together to find the tier: all detectors with this
-            group share its tiers.
+        tiers: The tiers in order; the last has no limit.
+        billing_group: The name of the group whose units the provider counts together. All detectors
+            with this group share its tiers.
 
     Raises:
-        ValueError: The tiers are out of order, or do not say what holds in the end.
+        ValueError: The tiers are out of order, or the last one has a limit.
     """
 
     tiers: tuple[Tier, ...]
@@ -54,7 +54,7 @@ class Price:
             raise ValueError(f"up_to_units must rise from tier to tier, not {limits}")
 
     def usd(self, units: Decimal, *, before: Decimal = Decimal(0)) -> Decimal:
-        """Return the cost of units in US dollars, after ``before`` units in the same month."""
+        """Return the cost of units in US dollars, if the month has had ``before`` units."""
         total, at, end = Decimal(0), before, before + units
         for tier in self.tiers:
             limit = end if tier.up_to_units is None else min(end, Decimal(tier.up_to_units))
@@ -67,5 +67,5 @@ class Price:
 
 
 def flat(usd: Decimal, billing_group: str) -> Price:
-    """A price that is the same for every unit."""
+    """Return a price that is the same for every unit."""
     return Price((Tier(None, usd),), billing_group)

@@ -1,4 +1,4 @@
-"""Keep calls within a quota: when the next one may be made, and what the quota really is."""
+"""Space calls within a quota, and estimate the quota's real limit."""
 
 import asyncio
 import math
@@ -12,37 +12,37 @@ from typing import Protocol, TypeVar
 from retinue_sdk.errors import RetriableError
 
 HEADROOM = 0.98
-"""The part of a quota that is used, so that a call slightly early or late breaks no limit."""
+"""The share of a quota that is used, so that a slightly early call stays within the limit."""
 
 STEP = 0.03
 """How far below the limit the rate restarts after throttling, as a fraction of the limit."""
 
 CLIMB_SECONDS = 6.0
-"""How long the climb back to the limit takes; after it, the rate probes above the limit."""
+"""Seconds until the rate reaches the limit again. Then it probes above the limit."""
 
 FLOOR = 0.01
 """The lowest rate, as a fraction of the configured quota."""
 
 CATCH_UP_SECONDS = 0.1
-"""Delays up to this long are made up for by shorter gaps; longer ones are lost."""
+"""Delays up to this long are compensated by shorter gaps. Longer ones are lost."""
 
 _WINDOW_CALLS = 1_000
-"""How many past calls a bucket remembers at most."""
+"""Maximum number of past calls that a bucket remembers."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateEstimate:
-    """Estimate of a quota's real limit, starting from the configured value.
+    """An estimate of a quota's real limit. It starts from the configured value.
 
-    It decreases multiplicatively and increases along TCP CUBIC's curve (RFC 9438): after
-    throttling the rate climbs quickly at first, stays just below the limit that was hit, and then
-    rises faster and faster. A quota that was lowered is rarely hit again, and one that was raised
-    is found within a minute.
+    It decreases multiplicatively and increases along TCP CUBIC's curve (RFC 9438): after throttling
+    the rate climbs quickly at first, stays just below the last limit, and then rises with growing
+    speed. After the provider lowers a quota, calls rarely exceed it. After the provider raises it,
+    the rate follows within a minute.
 
     Attributes:
-        limit: Calls a second at which throttling began; ``None`` if it never did.
-        lowered_at: When that was, in seconds on any steady clock.
-        epoch: How often it was lowered. Only calls made since the last time are informative.
+        limit: Calls per second at which throttling began; ``None`` if none was throttled.
+        lowered_at: When throttling began, in seconds on a monotonic clock.
+        epoch: How often the estimate was lowered. Only calls since the last time are informative.
     """
 
     limit: float | None = None
@@ -50,7 +50,7 @@ class RateEstimate:
     epoch: int = 0
 
     def rate(self, now: float, configured: float) -> float:
-        """Return the calls a second that may be tried now.
+        """Return the allowed calls per second at a time.
 
         Args:
             now: The time on the clock of ``lowered_at``.
@@ -65,12 +65,12 @@ class RateEstimate:
     def lowered(
         self, now: float, configured: float, *, calls: float, throttled: float
     ) -> "RateEstimate":
-        """Return the estimate after some calls were throttled.
+        """Return a lower estimate, after some calls were throttled.
 
         The accepted calls are the best measure of the limit. A few calls measure it badly, so two
         standard deviations (of a Poisson distribution) of the throttled calls are ignored, and one
-        step at most halves the limit. Calls that were too close together by chance therefore cost
-        only the climb back, and a quota that really fell is found in two or three steps.
+        step at most halves the limit. Calls that were too close together by chance therefore
+        cost little, and a quota that really fell is found in two or three steps.
 
         Args:
             now: The time on the clock of ``lowered_at``.
@@ -84,13 +84,13 @@ class RateEstimate:
 
 
 class ThrottleStats:
-    """Calls of a quota since its estimate was last lowered. Not thread-safe.
+    """The calls of a quota since its estimate was last lowered. Not thread-safe.
 
-    A call counts when it is made, not when it is answered: throttled answers come sooner, so they
-    would be over-represented among the answers.
+    A call counts when it is made, because throttled answers arrive sooner than others and would be
+    over-represented.
 
     Args:
-        begun: Whether an earlier call was throttled already.
+        begun: Whether an earlier call was throttled.
 
     Attributes:
         calls: Calls made.
@@ -103,7 +103,10 @@ class ThrottleStats:
         self.throttled = 0
 
     def record_throttled(self) -> None:
-        """Count a throttled call. The first one restarts the count: all before it were fine."""
+        """Count a throttled call.
+
+        The first one restarts the count, because earlier calls succeeded.
+        """
         if not self._begun:
             self._begun = True
             self.calls = 1
@@ -111,14 +114,14 @@ class ThrottleStats:
 
 
 ENOUGH_CALLS = 20
-"""The least number of calls, the first throttled one included, that is significant."""
+"""The minimum number of calls, including the first throttled one, for a significant result."""
 
 TOLERATED = 0.01
-"""The share of throttled calls that is ignored, as calls sometimes come close together."""
+"""The share of throttled calls that is ignored, because calls sometimes come close together."""
 
 
 def is_significant(calls: float, throttled: float) -> bool:
-    """Return whether so many throttled calls justify lowering an estimate."""
+    """Return whether this share of throttled calls justifies a lower estimate."""
     return calls >= ENOUGH_CALLS and throttled > 1 and throttled > TOLERATED * calls
 
 
@@ -127,7 +130,7 @@ class StoppedError(RetriableError):
 
 
 class LeakyBucket:
-    """Spaces calls evenly. It computes the moments; the caller waits. Not thread-safe.
+    """Computes evenly spaced times for calls. The caller waits. Not thread-safe.
 
     Args:
         rate: Calls a second; above 0.
@@ -148,7 +151,7 @@ class LeakyBucket:
     def due(self) -> float:
         """Return when the next call may be made, on the clock.
 
-        Short delays are made up for, but no second holds more calls than ``rate / HEADROOM``,
+        Short delays are compensated, but no second has more calls than ``rate / HEADROOM``,
         since a service may count the calls of the last second.
         """
         number = min(math.ceil(self._rate / HEADROOM - 1e-9), _WINDOW_CALLS)
@@ -156,7 +159,7 @@ class LeakyBucket:
         return max(self._next, self._last + 0.5 / self._rate, full + number * HEADROOM / self._rate)
 
     def take(self) -> None:
-        """Record that a call is made now."""
+        """Record a call at the current time."""
         now = self._clock()
         lost = max(0.0, now - CATCH_UP_SECONDS - self._next)
         self._next += (math.ceil(lost * self._rate) + 1) / self._rate
@@ -170,7 +173,7 @@ class LeakyBucket:
         Args:
             rate: Calls a second; above 0.
         """
-        if rate > 2 * self._rate:  # calls at so slow a pace say nothing about a second
+        if rate > 2 * self._rate:  # calls at such a slow pace don't define a second
             self._made.clear()
         if rate > self._rate:  # don't wait for the rest of a slow slot
             self._next = min(self._next, self._last + 1 / rate)
@@ -187,7 +190,7 @@ class LeakyBucket:
 
     @property
     def slot(self) -> float:
-        """The moment of one call, on the clock; the others are whole periods away."""
+        """Return the time of one call on the clock. The others are whole periods away."""
         return self._next
 
 
@@ -195,14 +198,14 @@ class Permit(Protocol):
     """The permission to make one call."""
 
     def throttled(self) -> None:
-        """Report that the service refused the call because there were too many."""
+        """Report that the service throttled the call."""
 
 
 class RateLimiter(Protocol):
-    """Limits the rate of a detector's calls, quota by quota."""
+    """Limits the rate of a detector's calls, per quota."""
 
     async def acquire(self, quota: str) -> Permit:
-        """Wait until a call that counts against ``quota`` may be made.
+        """Wait until a call against ``quota`` is allowed.
 
         Raises:
             StoppedError: The worker is stopping.
@@ -210,17 +213,17 @@ class RateLimiter(Protocol):
         """
 
     def acquire_blocking(self, quota: str) -> Permit:
-        """Do what ``acquire`` does, on a thread that may block."""
+        """Wait like ``acquire``, on a thread that may block."""
 
 
 class RateLimited:
-    """A block around one call: entered when the call may be made.
+    """A context manager around one call. It is entered when the call is allowed.
 
     A ``RetriableError(throttled=True)`` that leaves the block is reported to the rate limiter.
 
     Args:
         limiter: The rate limiter.
-        quota: What the call counts against.
+        quota: The quota that the call counts against.
     """
 
     __slots__ = ("_limiter", "_permit", "_quota")
@@ -255,7 +258,7 @@ QuotaT = TypeVar("QuotaT")
 
 
 def known_quota(quotas: Mapping[str, QuotaT], quota: str) -> QuotaT:
-    """Return what ``quotas`` holds for a quota.
+    """Return the value of a quota.
 
     Raises:
         ValueError: The detector's capabilities do not name this quota.
@@ -283,14 +286,14 @@ class LocalRateLimiter:
         self._quotas = {name: _LocalQuota(rate, clock) for name, rate in quotas.items()}
 
     async def acquire(self, quota: str) -> Permit:
-        """Wait until a call that counts against ``quota`` may be made."""
+        """Wait until a call against ``quota`` is allowed."""
         local = known_quota(self._quotas, quota)
         while (wait := local.try_take()) > 0:
             await asyncio.sleep(wait)
         return local.permit()
 
     def acquire_blocking(self, quota: str) -> Permit:
-        """Do what ``acquire`` does, on a thread that may block."""
+        """Wait like ``acquire``, on a thread that may block."""
         local = known_quota(self._quotas, quota)
         while (wait := local.try_take()) > 0:
             time.sleep(wait)
@@ -309,7 +312,7 @@ class _LocalQuota:
         self._stats = ThrottleStats()
 
     def try_take(self) -> float:
-        """Take a permit if one is due; otherwise return the seconds until one is."""
+        """Take a permit if one is due. Otherwise return the seconds until one is."""
         with self._lock:
             if self._estimate.limit is not None:
                 self._bucket.set_rate(self._estimate.rate(self._clock(), self._usable))

@@ -1,4 +1,4 @@
-"""Which image: the identity of one version of one S3 object."""
+"""The identity of an image: one version of one S3 object."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -12,17 +12,16 @@ class ImageReference:
     Attributes:
         bucket: The bucket's name.
         key: The object's key, decoded (not the form-encoded text of an event).
-        version_id: The object's version id; ``None`` where the bucket is unversioned.
-        etag: The object's ETag without quotes; stands for the version where there is no id.
+        version_id: The object's version id; ``None`` in an unversioned bucket.
+        etag: The object's ETag without quotes. It replaces the version id if there is none.
         image_id: The image's id: a UUIDv8 (RFC 9562) made from SHA-256 of bucket, version and key.
-            Anyone can compute it from the S3 identity; the SQL function ``image_id(bucket, key,
-            version)`` is its twin. Bucket and version cannot contain a newline, so the text is
-            unambiguous.
+            Anyone can compute it from the S3 identity, also with the SQL function
+            ``image_id(bucket, key, version)``. Bucket and version can't contain a newline, so the
+            text is unambiguous.
 
     Raises:
-        ValueError: Neither version id nor ETag is given, or a part is empty or holds a character
-            that no S3 name can have (a newline in the bucket or version, NUL or an unpaired
-            surrogate anywhere).
+        ValueError: Version id and ETag are missing, or a part is empty or contains a character that
+            S3 names can't have (a newline in the bucket or version, NUL or an unpaired surrogate).
     """
 
     bucket: str
@@ -32,7 +31,7 @@ class ImageReference:
     image_id: UUID = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse what names no image."""
+        """Raise ``ValueError`` for values that name no image."""
         bucket, key, version = self.bucket, self.key, self.version
         if not bucket or not key:
             raise ValueError("an image needs a bucket and a key")
@@ -53,10 +52,10 @@ class ImageReference:
 
     @property
     def version(self) -> str:
-        """Return what tells this image from others of its key: the version id, or else the ETag."""
+        """Return the version id, or the ETag if there is none."""
         return self.version_id or self.etag or ""
 
     @property
     def uri(self) -> str:
-        """The object as an ``s3://bucket/key`` URI."""
+        """Return the object as an ``s3://bucket/key`` URI."""
         return f"s3://{self.bucket}/{self.key}"

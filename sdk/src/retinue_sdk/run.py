@@ -1,4 +1,4 @@
-"""One detector applied to one image."""
+"""A finished run: one detector applied to one image."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,20 +10,20 @@ from retinue_sdk.reference import ImageReference
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What observers are told once a run is committed to the history.
+    """A committed run, as observers receive it.
 
     Attributes:
         image: The image's identity.
         detector: The detector's name.
         detector_version: The detector's version.
         fingerprint: Of the detector's options and model, 32 hex digits.
-        model_version: The version that the model reported, if it did.
+        model_version: The version that the model reported, if any.
         started_at: When the detector was called (UTC).
-        duration_ms: How long the call took, in milliseconds; a batch's time is shared out evenly.
-        detections: What was found; empty for a failed run.
-        error_code: Why it failed, in snake_case; ``None`` for a run that succeeded.
-        error_message: The same for people.
-        price_usd: What the run cost, in US dollars.
+        duration_ms: Duration of the call in milliseconds. A batch's duration is divided evenly.
+        detections: The detections; empty for a failed run.
+        error_code: The error's code, in snake_case; ``None`` for a run that succeeded.
+        error_message: The error's message.
+        price_usd: The cost of the run in US dollars.
     """
 
     image: ImageReference
@@ -40,5 +40,5 @@ class Run:
 
     @property
     def succeeded(self) -> bool:
-        """Return whether the detector could look; it may still have found nothing."""
+        """Return whether the detector processed the image, even if it found nothing."""
         return self.error_code is None

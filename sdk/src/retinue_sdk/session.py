@@ -16,10 +16,10 @@ class DetectorSession:
     calling thread.
 
     Args:
-        detector: The detector, made but not started.
+        detector: The detector, not started.
 
     Raises:
-        RetinueError: On entry, what the detector's ``start`` raised.
+        RetinueError: On entry, if the detector's ``start`` raised it.
     """
 
     def __init__(self, detector: CommonDetector[Any]) -> None:
@@ -43,7 +43,7 @@ class DetectorSession:
             self._runner.close()
 
     def start(self) -> None:
-        """Start the detector; again after it raised ``DetectorNotReadyError``."""
+        """Start the detector. Call it again after ``DetectorNotReadyError``."""
         match self.detector:
             case AsyncDetector() as detector:
                 self._runner.run(detector.start())
@@ -55,10 +55,10 @@ class DetectorSession:
 
         Args:
             images: 1 to ``capabilities.max_batch_size`` images for a ``Detector``; any number for
-                an ``AsyncDetector``, which looks at ``capabilities.max_concurrency`` at a time.
+                an ``AsyncDetector``, which processes ``capabilities.max_concurrency`` concurrently.
 
         Returns:
-            For each image, in order, its findings or why the detector could not look at it.
+            The findings or the error of each image, in order.
 
         Raises:
             DetectorError: Raised by a ``Detector``; it applies to every image.

@@ -28,7 +28,7 @@ def test_a_wrong_setting_is_none() -> None:
 
 
 def test_the_docstring_is_the_message_unless_there_is_another() -> None:
-    assert str(DetectorNotReadyError()) == "The detector cannot work for any image at the moment."
+    assert str(DetectorNotReadyError()) == "The detector cannot process any image at the moment."
     assert str(DetectorNotReadyError("The model is stopped.")) == "The model is stopped."
     assert str(InvalidImageError("")) == ""
 

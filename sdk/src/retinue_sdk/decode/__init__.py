@@ -1,4 +1,4 @@
-"""From untrusted bytes to pixels, bounded before anything is decoded.
+"""Decode untrusted image files into pixels, within limits that are checked first.
 
 Only this package imports Pillow and NumPy. A worker whose detectors read images by reference
 doesn't load it.

@@ -1,4 +1,4 @@
-"""BMP in all its variants; Pillow refuses a third of them.
+"""Decode all variants of BMP. Pillow refuses a third of them.
 
 The variants are those of BMP Suite (https://entropymine.com/jason/bmpsuite/), and ambiguities are
 decided as browsers do: alpha that is 0 everywhere counts as none, and what a run-length encoded
@@ -23,7 +23,7 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Bmp:
-    """What the headers of a BMP say.
+    """The headers of a BMP.
 
     Attributes:
         data: The file.
@@ -58,27 +58,30 @@ class Bmp:
 
     @property
     def row_bytes(self) -> int:
-        """Return how many bytes a row has, without the padding."""
+        """The number of bytes in a row, without padding."""
         return (self.width * self.bits + 7) // 8
 
     @property
     def stride(self) -> int:
-        """Return how many bytes a row has, with the padding."""
+        """The number of bytes in a row, with padding."""
         return (self.width * self.bits + 31) // 32 * 4
 
     @property
     def is_run_length_encoded(self) -> bool:
-        """Return whether it is run-length encoded."""
+        """Return whether the pixels are run-length encoded."""
         return self.is_rle24 or (self.compression, self.bits) in ((_RLE8, 8), (_RLE4, 4))
 
     @property
     def is_rle24(self) -> bool:
-        """Return whether it has OS/2's run-length encoding; for Windows the number means JPEG."""
+        """Return whether the pixels have OS/2's run-length encoding.
+
+        For Windows, the number means JPEG.
+        """
         return self.compression == _JPEG_OR_RLE24 and self.bits == 24
 
 
 def embedded(data: bytes) -> bytes:
-    """Return the JPEG or PNG that a BMP is the envelope of, or else the file itself."""
+    """Return the JPEG or PNG inside a BMP, or the file itself if there is none."""
     if data.startswith(b"BM") and len(data) > 34:
         offset, _, _, _, _, bits, compression = struct.unpack_from("<IIiiHHI", data, 10)
         if bits == 0 and compression in (_JPEG_OR_RLE24, _PNG):
@@ -87,11 +90,11 @@ def embedded(data: bytes) -> bytes:
 
 
 def parse(data: bytes) -> Bmp:
-    """Return what the headers of a BMP say.
+    """Parse the headers of a BMP.
 
     Raises:
         struct.error: They are truncated.
-        ValueError: They make no sense.
+        ValueError: They are invalid.
     """
     offset, header_bytes = struct.unpack_from("<II", data, 10)
     if header_bytes == 12:  # OS/2 1
@@ -139,7 +142,7 @@ def parse(data: bytes) -> Bmp:
 
 
 def decode(image: Bmp) -> Bytes:
-    """Return the pixels in RGB, transparency and whatever is missing in white.
+    """Return the pixels in RGB. Transparent and missing pixels are white.
 
     Raises:
         InvalidImageError: The variant is unknown (``unsupported_format``).

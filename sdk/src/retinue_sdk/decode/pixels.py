@@ -1,4 +1,4 @@
-"""Decoding and measuring images."""
+"""Decode and measure images."""
 
 import ctypes
 from collections.abc import Iterator
@@ -18,8 +18,9 @@ from retinue_sdk.errors import InvalidImageError
 from retinue_sdk.limits import ImageLimits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
-"""Image formats that are decoded, as Pillow names them. Others are refused unread, among them EPS,
-whose decoder would start another program. HEIF, the format of iPhones, needs the extra ``heif``."""
+"""Image formats that are decoded, by Pillow's names. Others are refused unread, including EPS,
+whose decoder would start another program. HEIF, the format of iPhones, needs the extra ``heif``.
+"""
 
 _OF_PILLOW = FORMATS[:-1]
 
@@ -35,18 +36,19 @@ _TO_UPRIGHT = {
     7: PillowImage.Transpose.TRANSVERSE,
     8: PillowImage.Transpose.ROTATE_90,
 }
-"""What turns an image upright, by its EXIF orientation; 1 is upright already."""
+"""The transformation that turns an image upright, by its EXIF orientation; 1 is upright already."""
 
 _ON_ITS_SIDE = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height (Exif 2.3, tag 274)."""
 
 _FILLERS = (0, 0x55, 0xAA, 0x33, 0x0F, 0x08, 0x99, 0xE4)
-"""What a truncated file is continued with. Pixels that depend on it are missing. The first two do,
-but for some WebPs, whose decoder refuses what some continuations happen to mean."""
+"""Bytes to continue a truncated file with. Pixels that depend on them are missing. The first two
+work, except for some WebPs, whose decoder rejects them.
+"""
 
 
 def _silence_libtiff() -> None:
-    """Keep libtiff from writing to standard error, where the log is; Pillow raises all the same."""
+    """Keep libtiff from writing to standard error, where the log is. Pillow still raises errors."""
     libraries = ctypes.CDLL(_imaging.__file__)  # and those that it is linked with
     with suppress(AttributeError):  # Pillow was built without libtiff
         libraries.TIFFSetErrorHandler(None)
@@ -57,12 +59,12 @@ _silence_libtiff()
 
 
 def decode(data: bytes, limits: ImageLimits) -> Pixels:
-    """Decode an image file as a person would see it in a browser.
+    """Decode an image file as a browser displays it.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit samples are scaled to 8,
-    CMYK and palettes become RGB, and of an animation the first frame counts. Metadata and the
-    file's name and declared type play no part. A truncated file is decoded if more than half of its
-    picture is there, and the rest is white; see ``is_truncated``.
+    EXIF orientation is applied, transparency becomes white, 16-bit samples are scaled to 8 bits,
+    CMYK and palettes become RGB. Only the first frame of an animation is decoded. Metadata, the
+    file's name and its declared type are ignored. A truncated file is decoded if more than half of
+    its picture exists. The rest is white; see ``is_truncated``.
 
     Args:
         data: The whole file.
@@ -92,14 +94,14 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
 
 
 def measure(data: bytes, limits: ImageLimits) -> tuple[int, int]:
-    """Width and height as displayed, in pixels, from the file's header; nothing is decoded.
+    """Return width and height as displayed, in pixels, from the file's header. Decode nothing.
 
     Args:
         data: The whole file.
         limits: Checked against the file's size and the size in its header.
 
     Raises:
-        InvalidImageError: As ``decode`` raises it, except for damage behind the header.
+        InvalidImageError: As for ``decode``, except for damage after the header.
     """
     limits.check_bytes(len(data))
     with _explaining(data, limits):
@@ -114,7 +116,7 @@ def measure(data: bytes, limits: ImageLimits) -> tuple[int, int]:
 
 @contextmanager
 def _explaining(data: bytes, limits: ImageLimits) -> Iterator[None]:
-    """Turn whatever Pillow raises into a reason why the image cannot be read."""
+    """Turn any exception of Pillow into the reason why the image cannot be read."""
     try:
         yield
     except UnidentifiedImageError as error:
@@ -129,7 +131,7 @@ def _explaining(data: bytes, limits: ImageLimits) -> Iterator[None]:
         ) from error
     except (InvalidImageError, MemoryError):
         raise
-    except Exception as error:  # decoders meet hostile files and raise whatever they like
+    except Exception as error:  # decoders meet hostile files and can raise anything
         raise InvalidImageError(
             f"the image cannot be decoded: {error}", code="corrupt_image"
         ) from error
@@ -143,7 +145,7 @@ def _checked_bmp(data: bytes, limits: ImageLimits) -> bmp.Bmp:
 
 @cache
 def _register_heif() -> None:
-    """Teach Pillow HEIF, once there is such a file: a worker without any saves the memory.
+    """Register HEIF with Pillow when the first HEIF arrives, to save memory in other workers.
 
     Raises:
         InvalidImageError: The library is not installed (``unsupported_format``).
@@ -155,7 +157,7 @@ def _register_heif() -> None:
             "HEIF and HEIC need the package pi-heif: install retinue-sdk[heif]",
             code="unsupported_format",
         ) from error
-    # One thread, as for the other formats: images are decoded beside each other.
+    # One thread, as for the other formats, because images are decoded in parallel.
     register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
@@ -163,13 +165,13 @@ def _register_heif() -> None:
 def _opened(
     data: bytes, limits: ImageLimits, *, with_pixels: bool = True, filler: int = 0
 ) -> Iterator[ImageFile.ImageFile]:
-    """Open a file with Pillow, and check its size; a truncated one is continued where that helps.
+    """Open a file with Pillow and check its size. Continue a truncated file if that helps.
 
     Args:
         data: The file.
         limits: Checked against the size in its header.
         with_pixels: Whether to decode it.
-        filler: What a truncated file is continued with.
+        filler: Bytes to continue a truncated file with.
     """
     if structure.is_png(data):
         data = structure.essential_png(data, with_pixels=with_pixels)
@@ -193,7 +195,7 @@ def _opened(
 
 
 def _load(data: bytes, limits: ImageLimits) -> PillowImage.Image:
-    """Return the first frame of a whole file in RGB, upright."""
+    """Return the first frame of a complete file in RGB, upright."""
     with _opened(data, limits) as file:
         frame = _frame(file, data)
         file.load()
@@ -206,9 +208,9 @@ def _load(data: bytes, limits: ImageLimits) -> PillowImage.Image:
 
 
 def _load_partly(data: bytes, limits: ImageLimits) -> PillowImage.Image:
-    """Return what there is of a truncated file in RGB, upright, and the rest in white.
+    """Return the existing part of a truncated file in RGB, upright, and the rest in white.
 
-    The file is decoded twice: what is not the same both times is missing.
+    The file is decoded twice, with different fillers. Pixels that differ are missing.
 
     Raises:
         ValueError: Half of the picture or more is missing.
@@ -249,7 +251,7 @@ def _load_partly(data: bytes, limits: ImageLimits) -> PillowImage.Image:
 
 
 def _load_what_is_there(file: ImageFile.ImageFile, filler: int) -> None:
-    """Load a file as far as it goes; pixels that it does not have are the filler."""
+    """Load a file as far as possible. Missing pixels get the filler."""
     if isinstance(file, GifImageFile) and file._frame_transparency is not None:  # noqa: SLF001
         file._frame_transparency = filler  # noqa: SLF001 - what Pillow fills such an image with
     else:
@@ -263,7 +265,7 @@ def _load_what_is_there(file: ImageFile.ImageFile, filler: int) -> None:
 
 
 def _frame(file: ImageFile.ImageFile, data: bytes) -> structure.Box:
-    """Return which part of the canvas the first frame covers: all of it, but for animations.
+    """Return the part of the canvas that the first frame covers. Only animations don't cover all.
 
     Pillow paints the others in some colour. Browsers leave them transparent.
     """
@@ -288,10 +290,10 @@ def _on_white(file: PillowImage.Image) -> PillowImage.Image:
 
 
 def _orientation(file: PillowImage.Image) -> int:
-    """Return the EXIF orientation that is left to apply; 1 if there is none, or it is damaged.
+    """Return the EXIF orientation that is left to apply; 1 if it is missing or damaged.
 
-    Pillow applies a TIFF's by itself. Its ``getexif`` and ``exif_transpose`` take an orientation
-    from XMP, too, and the latter fails when any other tag of the EXIF data is odd.
+    Pillow applies a TIFF's orientation by itself. Its ``getexif`` and ``exif_transpose`` also read
+    an orientation from XMP, and the latter fails if any other EXIF tag is invalid.
     """
     exif = PillowImage.Exif()
     try:
@@ -308,7 +310,7 @@ def _upright(image: PillowImage.Image, orientation: int) -> PillowImage.Image:
 
 
 def _scaled_from_16_bit(image: PillowImage.Image) -> PillowImage.Image:
-    """Grey levels 0–65,535 scaled to 0–255 (Pillow's own conversion would clip at 255)."""
+    """Return grey levels 0–65,535 scaled to 0–255. Pillow's own conversion would clip at 255."""
     levels = np.clip(np.asarray(image, dtype=np.int64), 0, 65_535)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):

@@ -1,7 +1,7 @@
-"""What the structure of a file tells, without decoding it.
+"""Inspect the structure of a file without decoding it.
 
-Pillow reads more of a file than its picture, and stops at the first thing that it dislikes. These
-functions find what matters: where the picture's data are, and whether they are all there.
+Pillow reads more of a file than its picture, and stops at the first error. These functions find
+the picture's data and check that they are complete.
 """
 
 import re
@@ -17,7 +17,7 @@ from retinue_sdk.decode import bmp
 
 _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT"}
 _ANCILLARY = 0x20
-"""The bit of a PNG chunk's first letter that is set where a reader may skip the chunk."""
+"""The bit of a PNG chunk's first letter that is set if readers may skip the chunk."""
 
 _JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # those that have a length, and the end
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -26,12 +26,12 @@ _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _AVIF_BRANDS = {b"avif", b"avis"}
 
 _TIFF_NUMBERS = {3: 2, 4: 4, 16: 8}
-"""How many bytes the numbers in a TIFF have, by type: SHORT, LONG, and BigTIFF's LONG8."""
+"""The size in bytes of the numbers in a TIFF, by type: SHORT, LONG, and BigTIFF's LONG8."""
 
 _TIFF_JPEG_TABLES = 347
 
 _TIFF_DATA = ((273, 279), (324, 325))
-"""The tags of where the strips or tiles of a TIFF begin, and how many bytes they have."""
+"""The tags for the offsets and the sizes of a TIFF's strips or tiles."""
 
 Box: TypeAlias = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels."""
@@ -40,8 +40,8 @@ Box: TypeAlias = tuple[int, int, int, int]
 def is_truncated(data: bytes) -> bool:
     """Return whether a file ends before its picture does.
 
-    ``False`` for a file that is damaged in another way, and for one of another format. Of an
-    animated GIF or WebP only the first frame counts.
+    Return ``False`` for files with other damage or in another format. Only the first frame of an
+    animated GIF or WebP counts.
     """
     try:
         if is_jpeg(data):
@@ -66,43 +66,43 @@ def is_truncated(data: bytes) -> bool:
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Return whether a file begins as a JPEG does."""
+    """Return whether a file begins like a JPEG."""
     return data.startswith(b"\xff\xd8\xff") and data[3:4] >= b"\xc0"
 
 
 def is_png(data: bytes) -> bool:
-    """Return whether a file begins as a PNG does."""
+    """Return whether a file begins like a PNG."""
     return data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR"
 
 
 def is_tiff(data: bytes) -> bool:
-    """Return whether a file begins as a TIFF does."""
+    """Return whether a file begins like a TIFF."""
     return data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
 
 
 def is_webp(data: bytes) -> bool:
-    """Return whether a file begins as a WebP does."""
+    """Return whether a file begins like a WebP."""
     return data.startswith(b"RIFF") and data[8:12] == b"WEBP"
 
 
 def is_iso_media(data: bytes) -> bool:
-    """Return whether a file begins as those of ISO's media format do: AVIF, HEIF, and videos."""
+    """Return whether a file begins like ISO base media: AVIF, HEIF, and videos."""
     return data[4:8] == b"ftyp"
 
 
 def is_heif(data: bytes) -> bool:
-    """Return whether a file begins as a HEIF does."""
+    """Return whether a file begins like a HEIF."""
     return is_iso_media(data) and data[8:12] in _HEIF_BRANDS
 
 
 def jpeg_extent(data: bytes) -> tuple[int | None, bool]:
-    """Return where a JPEG is cut, and whether it shows the whole picture all the same.
+    """Return where a JPEG is cut, and whether it still shows the whole picture.
 
     Returns:
-        Where it is cut: at its end, or where the last segment begins if that is incomplete;
-        ``None`` if it is whole. And whether a scan is complete that has more of the picture's
-        brightness than the mean of each block: several scans refine the whole picture, and a
-        single one goes from top to bottom.
+        The position of the cut: the end of the file, or the start of the last segment if that is
+        incomplete. ``None`` if the file is complete. The second value is true if a complete scan
+        has more of the picture's brightness than the mean of each block: several scans refine
+        the whole picture, while a single scan goes from top to bottom.
     """
     at, brightness, is_refining, shows_all = 2, None, False, False
     while match := _JPEG_MARKER.search(data, at):
@@ -122,10 +122,10 @@ def jpeg_extent(data: bytes) -> tuple[int | None, bool]:
 
 
 def essential_png(data: bytes, *, with_pixels: bool) -> bytes:
-    """Return a PNG without the chunks that do not change how its picture looks.
+    """Return a PNG without the chunks that don't affect the picture.
 
-    Among those are texts and profiles, which may be bombs. A chunk that a reader may skip is left
-    out if its checksum is wrong, as libpng does.
+    These include texts and profiles, which may be decompression bombs. Optional chunks with a wrong
+    checksum are removed, as libpng does.
 
     Args:
         data: The file.
@@ -148,14 +148,14 @@ def essential_png(data: bytes, *, with_pixels: bool) -> bytes:
             if not kind[0] & _ANCILLARY:
                 raise ValueError(f"the checksum of {kind.decode()} is wrong")
         elif kind == b"eXIf":
-            kept.insert(min(2, len(kept)), view[begin:end])  # it may be behind the pixels
+            kept.insert(min(2, len(kept)), view[begin:end])  # it may follow the pixels
         else:
             kept.append(view[begin:end])
     return b"".join(kept)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Return kind, beginning and end of each chunk of a PNG; the last may reach beyond the file."""
+    """Yield kind, start and end of each chunk of a PNG. The last may end beyond the file."""
     at = 8
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -166,7 +166,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def webp_frame(data: bytes) -> tuple[Box, int] | None:
-    """Return where an animated WebP's first frame is, and where its data end; ``None`` for a still.
+    """Return the position of an animated WebP's first frame and of its data; ``None`` for a still.
 
     Returns:
         Left, top, right and bottom in pixels, and a position in the file.
@@ -185,7 +185,7 @@ def webp_frame(data: bytes) -> tuple[Box, int] | None:
 
 
 def _webp_end(data: bytes) -> int:
-    """Return where a WebP ends, or an animated one's first frame."""
+    """Return the end of a WebP, or of the first frame of an animated one."""
     frame = webp_frame(data)
     size: int = struct.unpack_from("<I", data, 4)[0] + 8
     return size if frame is None else min(frame[1], size)
@@ -195,12 +195,12 @@ def continued_webp(data: bytes, filler: int) -> bytes:
     """Return a WebP; if it is truncated, fill the missing part."""
     end = _webp_end(data)
     if end - len(data) > len(data) or struct.unpack_from("<I", data, 4)[0] + 8 <= len(data):
-        return data  # it may say anything; or it is whole
+        return data  # the filler may have any content, or the file is complete
     return data[:4] + struct.pack("<I", end - 8) + data[8:end].ljust(end - 8, bytes([filler]))
 
 
 def _is_iso_media_truncated(data: bytes) -> bool:
-    """Return whether an AVIF or HEIF ends within a box, or before the box of its picture's data.
+    """Return whether an AVIF or HEIF ends within a box, or before the box with its picture.
 
     Raises:
         struct.error: It ends within a box's header.
@@ -212,7 +212,7 @@ def _is_iso_media_truncated(data: bytes) -> bool:
         kinds.add(data[at + 4 : at + 8])
         if size == 1:
             (size,) = struct.unpack_from(">Q", data, at + 8)
-        if size < 8:  # 0: it goes on to the end of the file, wherever that is
+        if size < 8:  # 0: the box extends to the end of the file, which is unknown
             break
         at += size
     is_picture = data[8:12] in _HEIF_BRANDS | _AVIF_BRANDS
@@ -247,7 +247,7 @@ def _is_truncated_gif(data: bytes) -> bool:
 
 
 def _is_truncated_tiff(data: bytes) -> bool:
-    """Return whether anything is missing that the picture in a TIFF needs.
+    """Return whether data of the picture in a TIFF is missing.
 
     Raises:
         struct.error: Its directory is missing.
@@ -269,7 +269,7 @@ def _is_truncated_tiff(data: bytes) -> bool:
             if tag in _TIFF_DATA[0] + _TIFF_DATA[1] and tag not in values:
                 values[tag] = np.frombuffer(data, f"{order}u{size}", count, begin)
         at += room
-    return at + room > len(data) or any(  # where the next directory is, comes last
+    return at + room > len(data) or any(  # the position of the next directory comes last
         _reach(values[begins], values[sizes]) > len(data)
         for begins, sizes in _TIFF_DATA
         if begins in values and sizes in values
@@ -279,6 +279,6 @@ def _is_truncated_tiff(data: bytes) -> bool:
 def _reach(
     begins: npt.NDArray[np.unsignedinteger], sizes: npt.NDArray[np.unsignedinteger]
 ) -> float:
-    """Return how many bytes a file has that holds all these parts."""
+    """Return the size of the smallest file that contains all these parts."""
     number = min(begins.size, sizes.size)
     return float((begins[:number].astype(float) + sizes[:number]).max(initial=0))

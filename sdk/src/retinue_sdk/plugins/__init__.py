@@ -1,1 +1,1 @@
-"""Find plugins, load them, and make the detectors that the settings name."""
+"""Find plugins, load them, and create the detectors that the settings name."""

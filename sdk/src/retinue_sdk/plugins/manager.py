@@ -1,4 +1,4 @@
-"""Finding plugins, and making the detectors that the settings name."""
+"""Load plugins, and create the detectors that the settings name."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,8 +33,8 @@ class Registration:
     Attributes:
         detector: The class.
         plugin: The plugin's entry point name.
-        distribution: The distribution that installed it, such as ``retinue-onnx``; the path of a
-            plugin that is one file.
+        distribution: The distribution that installed it, such as ``retinue-onnx``. For a
+            single-file plugin, the path of the file.
         distribution_version: That distribution's version.
     """
 
@@ -58,28 +58,28 @@ class Filter:
 
 
 class Plugins:
-    """The plugins that there are, and the detectors they register.
+    """The loaded plugins and the detectors that they register.
 
-    A plugin that cannot be used stops nobody who does not use it: ``problems`` tells why, and
-    ``make`` refuses only when a detector is wanted that it might have had.
+    An unusable plugin affects only its users. ``problems`` has the reason, and ``make`` raises only
+    if a requested detector may belong to it.
 
     Args:
         points: Entry points to load; the installed ones of the group ``retinue`` by default.
-        folder: A folder of plugins that are one file each.
+        folder: A folder of single-file plugins.
 
     Attributes:
         registrations: The detectors by name.
-        problems: For each plugin that cannot be used, one line: which, why, and the remedy.
-        contested: Names that two plugins registered, with what to do about each.
+        problems: One line for each unusable plugin: its name, the reason and the remedy.
+        contested: Names that two plugins registered, each with the remedy.
 
     Raises:
-        ConfigurationError: The folder does not exist.
+        ConfigurationError: The folder doesn't exist.
     """
 
     def __init__(
         self, points: tuple[EntryPoint, ...] | None = None, *, folder: Path | None = None
     ) -> None:
-        """Load every plugin; no detector is made."""
+        """Load every plugin. Create no detector."""
         self._manager = pluggy.PluginManager("retinue")
         self._manager.add_hookspecs(hookspecs)
         self.registrations: dict[str, Registration] = {}
@@ -95,11 +95,11 @@ class Plugins:
             self._load(source)
 
     def make(self, wanted: Mapping[str, Mapping[str, JsonValue]]) -> list[AnyDetector]:
-        """Make the detectors that ``wanted`` names, with their options.
+        """Create the detectors that ``wanted`` names, with their options.
 
         Raises:
-            ConfigurationError: None is wanted, a name is unknown or contested, or an option is bad;
-                names the detector, the field and the allowed values.
+            ConfigurationError: ``wanted`` is empty, a name is unknown or registered twice, or an
+                option is invalid. The message names the detector, the field and the allowed values.
         """
         if not wanted:
             raise ConfigurationError(
@@ -112,10 +112,11 @@ class Plugins:
         return made
 
     def find(self, name: str) -> Registration:
-        """The detector of a name.
+        """Return the detector with a name.
 
         Raises:
-            ConfigurationError: There is none, or two plugins have one; says what there is.
+            ConfigurationError: No plugin has it, or two plugins have it. The message lists the
+                known detectors.
         """
         if name in self.contested:
             raise ConfigurationError(self.contested[name])
@@ -131,15 +132,18 @@ class Plugins:
 
     @property
     def observed(self) -> bool:
-        """Return whether anybody wants to be told of finished runs."""
+        """Return whether any plugin observes finished runs."""
         return bool(self._observers())
 
     def notify(self, run: Run) -> None:
-        """Tell every observer of a finished run; one that raises does not silence the others."""
+        """Call every observer of a finished run.
+
+        An observer that raises doesn't stop the others.
+        """
         for implementation in self._observers():
             try:
                 _call(implementation, run=run)
-            except BaseException:  # even SystemExit must not silence the others
+            except BaseException:  # even SystemExit must not stop the other observers
                 log.exception("observer_failed", plugin=implementation.plugin_name)
 
     def _observers(self) -> list[pluggy.HookImpl]:
@@ -147,7 +151,7 @@ class Plugins:
         return [found for found in implementations if found.plugin_name not in self._idle]
 
     def filters(self) -> list[Filter]:
-        """The plugins that filter detections, by name."""
+        """Return the filters of all plugins, ordered by plugin name."""
         implementations = self._manager.hook.retinue_filter_detections.get_hookimpls()
         return [
             Filter(self._sources[found.plugin_name], partial(_call, found))
@@ -155,14 +159,14 @@ class Plugins:
         ]
 
     def starting(self, options: Mapping[str, Mapping[str, JsonValue]]) -> None:
-        """Tell plugins that the worker starts, each with its own options.
+        """Call ``retinue_worker_starting`` of each plugin with its own options.
 
-        A plugin that fails is left out of this worker, unless the worker wants it: ``options``
-        names it, it has a detector that was made, or it filters detections.
+        A plugin that fails is skipped, unless the worker needs it: ``options`` names it, one of its
+        detectors was created, or it filters detections.
 
         Raises:
-            ConfigurationError: One refuses, or one that is wanted fails, or ``options`` names none;
-                says which.
+            ConfigurationError: A plugin raised it, a plugin that the worker needs failed, or
+                ``options`` names an unknown plugin. The message names the plugin.
         """
         unknown = sorted(set(options) - set(self._sources))
         if unknown:
@@ -186,7 +190,7 @@ class Plugins:
                 raise ConfigurationError(
                     f"RETINUE_PLUGIN_OPTIONS: plugin {plugin}: {error}"
                 ) from error
-            except BaseException as error:  # a panic of native code is no Exception
+            except BaseException as error:  # a panic of native code isn't an Exception
                 problem = f"plugin {plugin} cannot start: {format_error(error)}"
                 if plugin in options or plugin in self._used or self._filters(plugin):
                     raise ConfigurationError(f"RETINUE_PLUGIN_OPTIONS: {problem}") from error
@@ -199,7 +203,7 @@ class Plugins:
         return any(found.plugin_name == plugin for found in implementations)
 
     def stopping(self, timeout_seconds: float) -> None:
-        """Tell plugins that the worker stops; those that take longer are left behind."""
+        """Call ``retinue_worker_stopping`` of each plugin. Abandon those that take too long."""
         takers = self._manager.hook.retinue_worker_stopping.get_hookimpls()
         if not takers:
             return
@@ -216,11 +220,11 @@ class Plugins:
         for taker in takers:
             try:
                 _call(taker, timeout_seconds=max(0.0, deadline - time.monotonic()))
-            except BaseException:  # even SystemExit must not silence the others
+            except BaseException:  # even SystemExit must not stop the other plugins
                 log.exception("plugin_stop_failed", plugin=taker.plugin_name)
 
     def _make(self, name: str, options: Mapping[str, JsonValue]) -> AnyDetector:
-        """One detector with validated options."""
+        """Create one detector with validated options."""
         registration = self.find(name)
         model = registration.detector.options_model
         try:
@@ -235,7 +239,7 @@ class Plugins:
             raise ConfigurationError(
                 f"detector {name}: {problems} (its options: {allowed})"
             ) from error
-        except BaseException as error:  # so can the options' own validators
+        except BaseException as error:  # the options' own validators can raise anything, too
             raise _not_made(registration, error) from error
         try:
             detector = registration.detector(chosen)
@@ -250,7 +254,7 @@ class Plugins:
         return ", ".join(sorted(self.registrations)) or "none (install a plugin)"
 
     def _load(self, source: PluginSource) -> None:
-        """Import one plugin and let it register its detectors; or note why it cannot be used."""
+        """Import a plugin and let it register its detectors, or record why it is unusable."""
         offered: list[type[AnyDetector]] = []
         module = None
         try:
@@ -264,7 +268,7 @@ class Plugins:
         except BaseException as error:  # noqa: BLE001 - a plugin can raise anything
             problem = told(error, source)
             self.problems.append(problem)
-            # A detector is mostly named as its plugin, or as what installs it.
+            # A detector usually shares its name with its plugin or distribution.
             self._unusable |= dict.fromkeys((source.name, source.distribution), problem)
             if module is not None and self._manager.get_plugin(source.name) is module:
                 self._manager.unregister(module)
@@ -281,7 +285,7 @@ class Plugins:
             )
 
     def _keep(self, detector: type[AnyDetector], source: PluginSource) -> None:
-        """Register a detector, or note that its name is taken."""
+        """Register a detector, or record that its name is taken."""
         name = detector.name
         other = self.registrations.pop(name, None)
         if other is not None:
@@ -305,19 +309,19 @@ def _not_made(registration: Registration, error: BaseException) -> Configuration
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)`` for a typing error; nothing if no known word is close."""
-    from difflib import get_close_matches  # a worker that starts has no use for it
+    """Return `` (did you mean 'x'?)`` for a misspelled name, or an empty text if none is close."""
+    from difflib import get_close_matches  # not needed by a worker that starts
 
     close = get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _meant(kind: str, place: tuple[int | str, ...], known: Iterable[str]) -> str:
-    """The option that an unknown one may have been meant to be."""
+    """Return a hint at the option that an unknown one may stand for."""
     unknown = kind == "extra_forbidden" and len(place) == 1
     return did_you_mean(str(place[0]), known) if unknown else ""
 
 
 def _call(implementation: pluggy.HookImpl, **arguments: object) -> object:
-    """Call one plugin's hook with those arguments that it takes."""
+    """Call a plugin's hook with the arguments that it accepts."""
     return implementation.function(*(arguments[name] for name in implementation.argnames))

@@ -1,4 +1,4 @@
-"""Where plugins come from: installed distributions, and files in a folder."""
+"""Find plugins in installed distributions and in a folder of files."""
 
 import importlib
 import importlib.metadata
@@ -20,13 +20,13 @@ from retinue_sdk import AnyDetector, AsyncDetector, ConfigurationError, Detector
 from retinue_sdk.errors import format_error
 
 ENTRY_POINT_GROUP = "retinue"
-"""The entry point group by which a distribution says that it is a plugin."""
+"""The entry point group of plugins."""
 
 ONE_FILE = "one file"
-"""The version of a plugin that is one Python file."""
+"""The version of single-file plugins."""
 
 SDK = "retinue-sdk"
-"""The distribution whose version plugins are written for."""
+"""The distribution whose version plugins are compatible with."""
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -36,12 +36,13 @@ class PluginSource:
     """A plugin that can be loaded.
 
     Attributes:
-        name: The entry point's name, or the file's without suffix.
-        distribution: What installed it, such as ``retinue-onnx``; for a file, its path.
+        name: The entry point's name, or the file's name without suffix.
+        distribution: The distribution that installed it, such as ``retinue-onnx``; for a file, its
+            path.
         version: The distribution's version; ``ONE_FILE`` for a file.
         load: Imports it.
 
-    ``load`` raises ``ConfigurationError`` with a line for the user, or whatever the import raises.
+    ``load`` raises ``ConfigurationError`` with a line for the user, or the import's exception.
     """
 
     name: str
@@ -51,17 +52,17 @@ class PluginSource:
 
     @property
     def remedy(self) -> str:
-        """Return what gets rid of a plugin that cannot be used."""
+        """Return how to remove this plugin if it is unusable."""
         return remedy(self.distribution, self.version)
 
 
 def remedy(distribution: str, version: str) -> str:
-    """Return what gets rid of a plugin: a file is removed, a distribution uninstalled."""
+    """Return how to remove a plugin: delete its file, or uninstall its distribution."""
     return f"{'remove' if version == ONE_FILE else 'uninstall'} {distribution}"
 
 
 def installed_plugins(points: tuple[EntryPoint, ...] | None = None) -> Iterator[PluginSource]:
-    """The plugins among the installed distributions; or those of the given entry points."""
+    """Yield the plugins of the installed distributions, or of the given entry points."""
     for point in entry_points(group=ENTRY_POINT_GROUP) if points is None else points:
         yield PluginSource(
             point.name,
@@ -72,12 +73,12 @@ def installed_plugins(points: tuple[EntryPoint, ...] | None = None) -> Iterator[
 
 
 def folder_plugins(folder: Path) -> Iterator[PluginSource]:
-    """A plugin for each Python file of a folder, in the order of their names.
+    """Yield a plugin for each Python file of a folder, ordered by name.
 
-    Files whose names begin with an underscore are passed over.
+    Files whose names begin with an underscore are skipped.
 
     Raises:
-        ConfigurationError: There is no such folder.
+        ConfigurationError: The folder doesn't exist.
     """
     if not folder.is_dir():
         raise ConfigurationError(
@@ -95,7 +96,7 @@ def folder_plugins(folder: Path) -> Iterator[PluginSource]:
 
 
 def told(error: BaseException, source: PluginSource) -> str:
-    """Why a plugin cannot be loaded, in one line, and what to do."""
+    """Return one line that says why a plugin can't be loaded, and the remedy."""
     who = f"plugin {source.name} of {source.distribution} {source.version}"
     if source.version == ONE_FILE:
         who = f"plugin {source.distribution}"
@@ -109,7 +110,7 @@ def told(error: BaseException, source: PluginSource) -> str:
                 f"it into this environment, or {source.remedy}"
             )
         case SyntaxError():
-            what = f"{type(error).__name__}: {error.msg}"  # its text would repeat the place
+            what = f"{type(error).__name__}: {error.msg}"  # its text would repeat the location
         case _:
             what = " ".join(format_error(error).split())
     return f"{who} cannot be loaded{where}: {what}; repair it, or {source.remedy}"
@@ -121,7 +122,7 @@ def _load_installed(point: EntryPoint) -> Any:
 
 
 def _check_sdk_version(point: EntryPoint) -> None:
-    """Refuse a plugin that was written for another SDK.
+    """Check that a plugin accepts the installed version of the SDK.
 
     Raises:
         ConfigurationError: Its metadata excludes the installed version.
@@ -132,15 +133,15 @@ def _check_sdk_version(point: EntryPoint) -> None:
     installed = importlib.metadata.version(SDK)
     if set(versions) <= {f"{SDK}=={installed}"}:
         return
-    # Not at the top: the plugins that come with Retinue name the installed version, and it is a
-    # megabyte.
+    # Not at the top: plugins that come with Retinue accept exactly the installed version, and the
+    # import takes a megabyte.
     from packaging.requirements import InvalidRequirement, Requirement
 
     for text in versions:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
-            continue  # the installer's business
+            continue  # left to the installer
         if not requirement.specifier.contains(installed, prereleases=True):
             raise ConfigurationError(
                 f"plugin {point.name} of {point.dist.name} {point.dist.version} was written for "
@@ -150,15 +151,15 @@ def _check_sdk_version(point: EntryPoint) -> None:
 
 
 def _names_sdk_version(requirement: str) -> bool:
-    """Return whether it is about the SDK, and not by its name alone."""
+    """Return whether a requirement names the SDK with a version."""
     name = _DISTRIBUTION.match(requirement)
     if name is None or name.end() == len(requirement):
         return False
-    return re.sub(r"[-_.]+", "-", name[0]).lower() == SDK  # as PEP 503 compares names
+    return re.sub(r"[-_.]+", "-", name[0]).lower() == SDK  # names compare as in PEP 503
 
 
 def _load_file(path: Path) -> ModuleType:
-    """Import a file; a module without hooks registers the detectors that it defines."""
+    """Import a file. If it has no hooks, register the detectors that it defines."""
     name = f"retinue_plugin_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -176,7 +177,7 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _register_all(module: ModuleType) -> None:
-    """Give a module the hook that registers its detectors."""
+    """Add the hook that registers a module's detectors."""
     detectors = [
         member
         for member in vars(module).values()
@@ -201,9 +202,9 @@ def _register_all(module: ModuleType) -> None:
 
 
 def _place(error: BaseException, source: PluginSource) -> str:
-    """Return where in a plugin's own code it went wrong: `` (…/acme/detector.py, line 3)``.
+    """Return the location of an error in a plugin's code: `` (…/acme/detector.py, line 3)``.
 
-    Of a plugin that is one file, the line alone: the message names the file.
+    For a single-file plugin, return only the line, because the message names the file.
     """
     if isinstance(error, SyntaxError):
         file, line = error.filename, error.lineno
@@ -216,7 +217,7 @@ def _place(error: BaseException, source: PluginSource) -> str:
         ]
         if not frames:
             return ""
-        # The first is the plugin's; the last may be deep in a library that it imports.
+        # The first frame is the plugin's. The last may be deep in a library that it imports.
         folder = Path(frames[0].filename).parent
         own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
         file, line = own[-1].filename, own[-1].lineno

@@ -1,4 +1,4 @@
-"""Says whether a detector is right: checks for pytest, and for ``retinue plugins check``."""
+"""Checks of detectors, for pytest and for ``retinue plugins check``."""
 
 from retinue_sdk.testing.bench import Bench, CheckFailedError, WatchedImage
 from retinue_sdk.testing.check import Check, NotApplicableError, Suite

@@ -1,4 +1,4 @@
-"""Where a detector is tried: made, started and called as a worker would, and watched."""
+"""Create, start and call a detector as a worker does, and watch it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -28,18 +28,18 @@ from retinue_sdk.testing.subject import Subject
 T = TypeVar("T")
 
 CLOSE_SECONDS = 10.0
-"""How long ``close`` may take at the end of a check; then it is left alone."""
+"""Seconds that ``close`` may take at the end of a check. Then it is abandoned."""
 
 
 class CheckFailedError(AssertionError):
-    """A detector does not do what a check asks for; the message says what it did."""
+    """A detector violates a check. The message says how."""
 
 
 class WatchedImage(Image):
-    """An image that remembers what was asked of it.
+    """An image that records which of its methods were called.
 
     Attributes:
-        touched: ``read`` and ``pixels``, as far as they were called.
+        touched: The called methods among ``read`` and ``pixels``.
     """
 
     def __init__(
@@ -50,30 +50,30 @@ class WatchedImage(Image):
         limits: ImageLimits | None = None,
         size_bytes: int | None = None,
     ) -> None:
-        """Nobody asked for anything yet."""
+        """Start with no recorded calls."""
         super().__init__(reference, load, limits=limits, size_bytes=size_bytes)
         self.touched: set[str] = set()
 
     def read(self) -> bytes:
-        """The bytes, and a note."""
+        """Return the bytes, and record the call."""
         self.touched.add("read")
         return super().read()
 
     def pixels(self) -> Pixels:
-        """The pixels, and a note."""
+        """Return the pixels, and record the call."""
         self.touched.add("pixels")
         return super().pixels()
 
 
 class Bench:
-    """One detector for one check, as a context manager that closes it at the end.
+    """One detector for one check, as a context manager that closes it.
 
-    Calls are made as a worker makes them, with a time limit. A ``Detector`` is called on another
-    thread than ``start``, and an error that it raises holds for every image of the batch. The
-    coroutines of an ``AsyncDetector`` run on one event loop.
+    Calls are made as by a worker, with a time limit. A ``Detector`` is called on a different thread
+    from ``start``, and an error that it raises applies to every image of the batch. The coroutines
+    of an ``AsyncDetector`` run on one event loop.
 
     Args:
-        subject: What is checked.
+        subject: The detector under test.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -83,7 +83,7 @@ class Bench:
         self._event_loop: EventLoopThread | None = None
 
     def __enter__(self) -> Self:
-        """Return the bench. The detector is made when a check asks for it."""
+        """Return the bench. The detector is created when a check first uses it."""
         return self
 
     def __exit__(
@@ -92,7 +92,7 @@ class Bench:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the detector, and ignore its errors: another check looks at closing."""
+        """Close the detector, and ignore its errors. Another check tests closing."""
         detector, self._detector = self._detector, None
         if detector is not None:
             with suppress(Exception):
@@ -102,7 +102,7 @@ class Bench:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Return what the detector declares, with these options."""
+        """Return the detector's capabilities with these options."""
         if self._made is None:
             self._made = self.make()
         made = self._made
@@ -110,10 +110,10 @@ class Bench:
 
     @property
     def detector(self) -> AnyDetector:
-        """The detector, started.
+        """Return the detector, started.
 
         Raises:
-            CheckFailedError: It cannot be made or started.
+            CheckFailedError: It can't be created or started.
         """
         if self._detector is None:
             detector = self.make()
@@ -122,19 +122,19 @@ class Bench:
         return self._detector
 
     def options(self) -> DetectorOptions:
-        """The subject's options, validated.
+        """Return the subject's options, validated.
 
         Raises:
-            ValidationError: They are not what the options model wants.
+            ValidationError: The options are invalid.
         """
         return self.subject.detector.options_model.model_validate(dict(self.subject.options))
 
     def make(self) -> AnyDetector:
-        """Another detector with the same options, not started.
+        """Create another detector with the same options. Don't start it.
 
         Raises:
-            CheckFailedError: It cannot be made, or not in time.
-            ValidationError: The options are not what the options model wants.
+            CheckFailedError: It can't be created, or not in time.
+            ValidationError: The options are invalid.
         """
         options = self.options()
         return self._within(
@@ -142,10 +142,10 @@ class Bench:
         )
 
     def fingerprint(self, detector: AnyDetector) -> str:
-        """The detector's fingerprint.
+        """Return the detector's fingerprint.
 
         Raises:
-            CheckFailedError: It raises, or takes too long.
+            CheckFailedError: The call raised, or took too long.
         """
         return self._within(detector.fingerprint, "fingerprint()", self._seconds)
 
@@ -153,7 +153,7 @@ class Bench:
         """Start a detector.
 
         Raises:
-            CheckFailedError: It does not start; says why.
+            CheckFailedError: It doesn't start. The message says why.
         """
         try:
             if isinstance(detector, AsyncDetector):
@@ -174,7 +174,7 @@ class Bench:
         self._close(detector, self._seconds)
 
     def image(self, data: bytes, name: str = "photograph.png") -> WatchedImage:
-        """A file as an image, where the detector's service can read it."""
+        """Return a file as an image, at a place where the detector's service can read it."""
         store = self.subject.store
         reference = Image.from_bytes(data, key=name).reference
         if store is not None:
@@ -182,7 +182,7 @@ class Bench:
         return WatchedImage(reference, lambda: data, size_bytes=len(data))
 
     def photographs(self) -> list[WatchedImage]:
-        """The subject's photographs, fresh."""
+        """Return new images of the subject's photographs."""
         return [
             self.image(data, f"photograph-{number}{_suffix(data)}")
             for number, data in enumerate(self.subject.photographs)
@@ -194,8 +194,8 @@ class Bench:
         """Return the detector's answers, one for each image.
 
         Raises:
-            CheckFailedError: It raised something that isn't a ``DetectorError``, did not answer in
-                time, or did not answer with one result for each image.
+            CheckFailedError: It raised an error other than ``DetectorError``, exceeded the time
+                limit, or didn't return one result for each image.
         """
         called = detector or self.detector
         names = ", ".join(PurePosixPath(image.reference.key).name for image in images)
@@ -219,14 +219,14 @@ class Bench:
         return answer
 
     def single(self, image: Image, detector: AnyDetector | None = None) -> Result:
-        """Return what the detector answers for one image alone."""
+        """Return the detector's answer for one image alone."""
         return self.detect([image], detector)[0]
 
     def found(self, image: Image, detector: AnyDetector | None = None) -> Findings:
-        """Return what the detector finds in an image that it must be able to look at.
+        """Return the findings in an image that the detector must be able to process.
 
         Raises:
-            CheckFailedError: It answers with an error.
+            CheckFailedError: The answer is an error.
         """
         result = self.single(image, detector)
         if isinstance(result, DetectorError):
@@ -240,10 +240,10 @@ class Bench:
         return self.subject.timeout_seconds
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a check's own coroutine on the event loop on which the detector runs.
+        """Run a check's coroutine on the detector's event loop.
 
         Raises:
-            CheckFailedError: It raised something that isn't a ``DetectorError``, or took too long.
+            CheckFailedError: It raised an error other than ``DetectorError``, or took too long.
         """
         return self._await(coroutine, "the check", 3 * self._seconds)
 
@@ -254,13 +254,13 @@ class Bench:
             self._within(detector.close, "close()", seconds)
 
     def _await(self, coroutine: Coroutine[Any, Any, T], what: str, seconds: float) -> T:
-        """Run a coroutine on the event loop. It is cancelled if it hangs."""
+        """Run a coroutine on the event loop. Cancel it if it hangs."""
         if self._event_loop is None:
             self._event_loop = EventLoopThread()
         return _outcome(self._event_loop.submit(coroutine), what, seconds)
 
     def _within(self, call: Callable[[], T], what: str, seconds: float) -> T:
-        """Call something on a thread of its own, which is abandoned if it hangs."""
+        """Call a function on a new thread. Abandon the thread if it hangs."""
         future: Future[T] = Future()
 
         def work() -> None:

@@ -1,4 +1,4 @@
-"""One thing that a detector must do, and how to tell that it does not."""
+"""A check: one requirement of a detector, and its test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from retinue_sdk.testing.bench import Bench, CheckFailedError
 
 
 class NotApplicableError(Exception):
-    """A check has nothing to say about this detector; the message tells why."""
+    """A check doesn't apply to this detector. The message says why."""
 
 
 class Suite(StrEnum):
-    """Which detectors a check is for; the values are the names of the test classes."""
+    """The kind of detector that a check applies to. Values are names of test classes."""
 
     DETECTOR = "BaseDetector"
     """Every detector."""
@@ -27,7 +27,7 @@ class Suite(StrEnum):
     """Subclasses of ``AsyncDetector``."""
 
     def why_not(self, bench: Bench) -> str | None:
-        """Return why the checks aren't for this detector; ``None`` if they are."""
+        """Return why these checks don't apply to the detector; ``None`` if they do."""
         capabilities = bench.capabilities
         is_async = issubclass(bench.subject.detector, AsyncDetector)
         match self:
@@ -42,10 +42,10 @@ class Suite(StrEnum):
         return None
 
     def check(self, bench: Bench) -> None:
-        """Make sure that the checks are for this detector.
+        """Raise unless these checks apply to the detector.
 
         Raises:
-            NotApplicableError: They aren't. The message says why.
+            NotApplicableError: They don't. The message says why.
         """
         reason = self.why_not(bench)
         if reason is not None:
@@ -57,11 +57,11 @@ class Check:
     """One check.
 
     Attributes:
-        id: Its name, words joined by hyphens; stable.
-        suite: Which detectors it is for.
-        meaning: What a detector that passes does, in one line.
-        remedy: What to change in one that fails.
-        look: Looks, and raises ``CheckFailedError``.
+        id: Its stable name: words joined by hyphens.
+        suite: The detectors that it applies to.
+        meaning: The requirement, in one line.
+        remedy: How to fix a detector that fails.
+        look: The test. It raises ``CheckFailedError``.
     """
 
     id: str
@@ -74,9 +74,9 @@ class Check:
         """Apply the check.
 
         Raises:
-            CheckFailedError: The detector fails it; says what happened, what was expected, and the
-                remedy.
-            NotApplicableError: It is not for this detector.
+            CheckFailedError: The detector fails. The message says what happened, what was expected,
+                and the remedy.
+            NotApplicableError: It doesn't apply to this detector.
         """
         try:
             self.suite.check(bench)
@@ -93,16 +93,16 @@ class Check:
 
 
 class Checks:
-    """Collects the checks of a module, in order; each is a function that a decorator describes."""
+    """The checks of a module, in order. A decorator registers and describes each function."""
 
     def __init__(self) -> None:
-        """None yet."""
+        """Start with no checks."""
         self.all: list[Check] = []
 
     def add(
         self, name: str, meaning: str, *, remedy: str, suite: Suite = Suite.DETECTOR
     ) -> Callable[[Callable[[Bench], None]], Callable[[Bench], None]]:
-        """Make a check of a function."""
+        """Register a function as a check."""
 
         def keep(look: Callable[[Bench], None]) -> Callable[[Bench], None]:
             self.all.append(Check(name, suite, meaning, remedy, look))

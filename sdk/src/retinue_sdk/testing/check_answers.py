@@ -1,4 +1,4 @@
-"""Checks of what a detector answers for images that it can look at."""
+"""Checks of a detector's answers for valid images."""
 
 import math
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ from retinue_sdk.testing.compare import expect_same
 CHECKS = Checks()
 
 MAX_BATCH = 64
-"""Most images in the largest batch that is tried."""
+"""Maximum number of images in the largest batch that is tried."""
 
 
 @CHECKS.add(
     "answers-complete",
-    "Every photograph gets an answer of its own, and it is Findings",
-    remedy="return a list with one Findings for each image, in order, also when two are the same",
+    "Returns Findings for each photograph",
+    remedy="return a list with one Findings for each image, in order, even if two images are equal",
 )
 def complete(bench: Bench) -> None:
-    """Each alone; and the same one twice in a call, if there are batches."""
+    """Detect each photograph alone, and the same one twice in a batch if there are batches."""
     for image in bench.photographs():
         bench.found(image)
     if bench.capabilities.max_batch_size > 1:
@@ -37,11 +37,11 @@ def complete(bench: Bench) -> None:
 
 @CHECKS.add(
     "answers-are-json",
-    "Attributes and raw response are JSON: no NaN, no NUL, no types of other libraries",
-    remedy="write float(x) and int(n) for numbers of NumPy, list(a) for arrays, None for NaN",
+    "Returns JSON as attributes and raw response: no NaN, no NUL, no types of other libraries",
+    remedy="convert NumPy numbers with float(x) and int(n), arrays with list(a), and NaN to None",
 )
 def json(bench: Bench) -> None:
-    """What goes into the database as JSON."""
+    """Encode attributes and raw responses as the database requires."""
     for image in bench.photographs():
         findings = bench.found(image)
         _check_json(findings.raw_response, "raw_response")
@@ -51,12 +51,12 @@ def json(bench: Bench) -> None:
 
 @CHECKS.add(
     "boxes-normalised",
-    "Boxes are ratios of the image, and lie on it",
-    remedy="make boxes with BoundingBox.from_edges(left, top, right, bottom, width=, height=) from "
-    "pixels of the very image that the edges belong to",
+    "Returns boxes as ratios of the image, overlapping it",
+    remedy="create boxes with BoundingBox.from_edges(left, top, right, bottom, width=, height=), "
+    "with the width and height of the image to which the edges belong",
 )
 def boxes(bench: Bench) -> None:
-    """A box may stick out by as much as the image is large; more is another unit."""
+    """Check each box. It may extend beyond the image by the image's size; more is a wrong unit."""
     seen = 0
     for image in bench.photographs():
         for detection in bench.found(image).detections:
@@ -70,21 +70,21 @@ def boxes(bench: Bench) -> None:
 
 @CHECKS.add(
     "empty-is-no-failure",
-    "A picture of nothing is answered with Findings, not with an error",
-    remedy="return Findings() when nothing was found: the detector could look",
+    "Returns Findings, not an error, for a picture of nothing",
+    remedy="return Findings() if the detector looked and found nothing",
 )
 def empty(bench: Bench) -> None:
-    """One shade of grey."""
+    """Detect an image of one shade of grey."""
     bench.found(bench.image(pictures.plain(), "plain.png"))
 
 
 @CHECKS.add(
     "deterministic",
-    "The same image gets the same answer, again and from another detector of the same options",
-    remedy="fix the seeds, and put models into evaluation mode",
+    "Returns the same answer for the same image, also from another instance with the same options",
+    remedy="fix the random seeds, and put models into evaluation mode",
 )
 def deterministic(bench: Bench) -> None:
-    """Twice on one instance, once on another."""
+    """Detect twice with one instance, and once with another."""
     first = [bench.single(image) for image in bench.photographs()]
     again = [bench.single(image) for image in bench.photographs()]
     other = bench.make()
@@ -100,11 +100,11 @@ def deterministic(bench: Bench) -> None:
 
 @CHECKS.add(
     "priced",
-    "If a unit has a price, looking at an image is billed",
+    "Bills each image if a unit has a price",
     remedy="set billed_units in Findings, usually to 1 for each image",
 )
 def priced(bench: Bench) -> None:
-    """A price without a bill makes costs look like nothing."""
+    """Check that a detector with a price bills units. Otherwise its calls seem free."""
     if not bench.capabilities.usd_per_unit:
         raise NotApplicableError("the detector has no price")
     if not any(bench.found(image).billed_units for image in bench.photographs()):
@@ -113,12 +113,12 @@ def priced(bench: Bench) -> None:
 
 @CHECKS.add(
     "in-time",
-    "The largest batch that is declared is answered within the time limit",
-    remedy="declare a smaller max_batch_size, give every connection a timeout, or ask the operator "
-    "for a larger RETINUE_DETECTOR_TIMEOUT_SECONDS",
+    "Answers the largest declared batch within the time limit",
+    remedy="declare a smaller max_batch_size, set a timeout for every connection, or ask the "
+    "operator for a larger RETINUE_DETECTOR_TIMEOUT_SECONDS",
 )
 def in_time(bench: Bench) -> None:
-    """The worker's time limit holds for a call, however many images it has."""
+    """Time the largest batch. The worker's limit applies to a call, whatever its size."""
     number = min(bench.capabilities.max_batch_size, MAX_BATCH)
     data = bench.subject.photographs[0]
     bench.detect([bench.image(data, f"photograph-{index}.png") for index in range(number)])
@@ -126,12 +126,12 @@ def in_time(bench: Bench) -> None:
 
 @CHECKS.add(
     "input-honest",
-    "The detector uses no more of an image than it declares",
+    "Uses no more of an image than it declares",
     remedy="declare Input.BYTES if you call image.read(), and Input.PIXELS if you call "
     "image.pixels(): the worker then has them ready",
 )
 def honest(bench: Bench) -> None:
-    """By reference nothing is fetched; with bytes nothing is decoded by the worker."""
+    """Check that a detector with references fetches nothing, and one with bytes decodes nothing."""
     allowed = {
         Input.REFERENCE: set[str](),
         Input.BYTES: {"read"},
@@ -146,13 +146,13 @@ def honest(bench: Bench) -> None:
 
 @CHECKS.add(
     "batch-equals-singles",
-    "An image gets the same answer in a batch as alone, and in its place",
-    remedy="keep the order of the images, and let no image change what another one gets (padding, "
-    "normalisation over the batch)",
+    "Returns the same answer for an image in a batch as alone, at the image's position",
+    remedy="keep the order of the images, and let no image affect another one's answer (padding,"
+    " normalisation over the batch)",
     suite=Suite.BATCHES,
 )
 def batch(bench: Bench) -> None:
-    """All photographs together, in both orders."""
+    """Detect all photographs in one batch, in both orders."""
     size = min(bench.capabilities.max_batch_size, len(bench.subject.photographs))
     alone = [bench.single(image) for image in bench.photographs()[:size]]
     together = bench.detect(bench.photographs()[:size])
@@ -164,12 +164,12 @@ def batch(bench: Bench) -> None:
 
 @CHECKS.add(
     "orientation",
-    "A photograph gets the same answer in all eight EXIF orientations",
-    remedy="use image.pixels(), which is upright; do not decode image.read() yourself",
+    "Returns the same answer for a photograph in all eight EXIF orientations",
+    remedy="use image.pixels(), which is upright; don't decode image.read() yourself",
     suite=Suite.PIXELS,
 )
 def orientation(bench: Bench) -> None:
-    """Stored in eight ways, the same to look at."""
+    """Detect a photograph in eight EXIF orientations that display alike."""
     data = bench.subject.photographs[0]
     files = pictures.oriented(data)
     upright = bench.single(bench.image(files[1], "orientation-1.png"))
@@ -187,7 +187,7 @@ def _near(box: BoundingBox) -> bool:
 
 
 def _check_json(value: Any, where: str) -> None:
-    """Refuse what PostgreSQL's jsonb or strict JSON cannot hold."""
+    """Raise ``CheckFailedError`` for values that jsonb or strict JSON can't store."""
     match value:
         case None | bool() | int():
             return
@@ -212,5 +212,5 @@ def _check_json(value: Any, where: str) -> None:
 
 
 def answered(result: object) -> bool:
-    """Return whether a result says something: findings that are not empty."""
+    """Return whether a result has findings that aren't empty."""
     return isinstance(result, Findings) and bool(result.detections)

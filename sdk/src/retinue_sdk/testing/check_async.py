@@ -1,4 +1,4 @@
-"""Checks of what an ``AsyncDetector`` does to the event loop that it shares with the worker."""
+"""Checks that an ``AsyncDetector`` doesn't block the event loop that it shares with the worker."""
 
 import asyncio
 import time
@@ -15,27 +15,28 @@ from retinue_sdk.testing.compare import expect_same
 CHECKS = Checks()
 
 MAX_BLOCKED_SECONDS = 0.1
-"""Longest time for which a call may keep the event loop from running other coroutines."""
+"""Maximum time for which a call may block other coroutines."""
 
 ROUNDS = 3
-"""How often each photograph is shown. The loop must run freely in one of them: the first call may
-import something, and other programs may keep a busy machine from running the loop."""
+"""How often each photograph is shown. One call without blocking suffices: the first may import
+modules, and other programs may keep a busy machine from running the loop.
+"""
 
 CANCEL_SECONDS = 10.0
-"""How long a cancelled call may take to end."""
+"""Maximum time until a cancelled call ends."""
 
 _HEARTBEAT_SECONDS = 0.005
 
 
 @CHECKS.add(
     "event-loop-runs",
-    f"The event loop is never blocked for longer than {MAX_BLOCKED_SECONDS * 1_000:.0f} ms",
-    remedy="await what waits; hand what computes or blocks to asyncio.to_thread(), or write a "
-    "Detector instead",
+    f"Never blocks the event loop for longer than {MAX_BLOCKED_SECONDS * 1_000:.0f} ms",
+    remedy="await every wait; run computing and blocking code with asyncio.to_thread(), or write"
+    " a Detector instead",
     suite=Suite.ASYNC,
 )
 def loop_runs(bench: Bench) -> None:
-    """A heartbeat coroutine measures its longest pause while ``detect`` runs."""
+    """Measure the longest pause of a heartbeat coroutine while ``detect`` runs."""
     detector = _async_detector(bench)
     for number in range(len(bench.subject.photographs)):
         pauses = [
@@ -49,13 +50,13 @@ def loop_runs(bench: Bench) -> None:
 
 @CHECKS.add(
     "cancellation-ends-call",
-    "A cancelled call ends with CancelledError, and later calls get the same answers",
-    remedy="let asyncio.CancelledError through, and release in finally or async with what a call "
-    "has taken",
+    "Ends a cancelled call with CancelledError, and gives the same answers to later calls",
+    remedy="don't catch asyncio.CancelledError, and release a call's resources with finally or "
+    "async with",
     suite=Suite.ASYNC,
 )
 def cancellation(bench: Bench) -> None:
-    """Cancelled at its first await, and half-way."""
+    """Cancel calls at the first await, and half-way."""
     detector = _async_detector(bench)
     began = time.monotonic()
     before = bench.single(bench.photographs()[0])
@@ -73,7 +74,7 @@ def _async_detector(bench: Bench) -> AsyncDetector[Any]:
 
 
 def _loaded(bench: Bench, number: int) -> Image:
-    """Return a photograph with what the detector declares as its input, as a worker does."""
+    """Return a photograph with the declared input loaded, as in a worker."""
     image = bench.photographs()[number]
     match bench.capabilities.input:
         case Input.BYTES:
@@ -84,7 +85,7 @@ def _loaded(bench: Bench, number: int) -> Image:
 
 
 async def _longest_pause(detector: AsyncDetector[Any], image: Image) -> float:
-    """Return for how long, in seconds, other coroutines waited while an image was looked at."""
+    """Return the longest time in seconds that other coroutines waited during a call."""
     longest = 0.0
 
     async def beat() -> None:
@@ -99,7 +100,7 @@ async def _longest_pause(detector: AsyncDetector[Any], image: Image) -> float:
     try:
         await detector.detect(image)
     except DetectorError:
-        pass  # other checks look at the answer
+        pass  # other checks test the answer
     finally:
         await asyncio.sleep(_HEARTBEAT_SECONDS)
         heart.cancel()
@@ -110,7 +111,7 @@ async def _cancel(detector: AsyncDetector[Any], image: Image, delay_seconds: flo
     """Cancel a call.
 
     Raises:
-        CheckFailedError: It does not end, or raises something else than ``CancelledError``.
+        CheckFailedError: It doesn't end, or raises another error than ``CancelledError``.
     """
     call: asyncio.Task[Findings] = asyncio.ensure_future(detector.detect(image))
     await asyncio.sleep(delay_seconds)

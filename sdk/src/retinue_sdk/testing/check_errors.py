@@ -1,4 +1,4 @@
-"""Checks of whether a detector says what should happen next."""
+"""Checks that a detector raises the right class of error."""
 
 from retinue_sdk.detection import Findings
 from retinue_sdk.detector import Input
@@ -15,18 +15,18 @@ from retinue_sdk.testing.check import Checks, NotApplicableError
 CHECKS = Checks()
 
 _LET_THROUGH = (
-    "let the error of image.read() and image.pixels() through, or return it for its image; do not "
-    "wrap it, and do not answer Findings() instead"
+    "don't catch the error of image.read() and image.pixels(), or return it for its "
+    "image; don't wrap it, and don't return Findings() instead"
 )
 
 
 @CHECKS.add(
     "retriable-stays-retriable",
-    "An image that cannot be fetched just now is answered with the error that says so",
+    "Returns the temporary error of an image that can't be fetched at the moment",
     remedy=_LET_THROUGH,
 )
 def retriable(bench: Bench) -> None:
-    """S3 is busy, or access is denied for now: no image is to blame."""
+    """Show images that can't be fetched now, because S3 is busy or denies access."""
     for error in (
         RetriableError("S3 asks to slow down", retry_after_seconds=7),
         DetectorNotReadyError("S3 denies access"),
@@ -37,22 +37,23 @@ def retriable(bench: Bench) -> None:
 
 @CHECKS.add(
     "permanent-stays-permanent",
-    "An image that is gone is answered with InvalidImageError and its code",
+    "Returns InvalidImageError with its code for an image that is gone",
     remedy=_LET_THROUGH,
 )
 def permanent(bench: Bench) -> None:
-    """Trying again would not bring it back."""
+    """Show images that are gone."""
     _expect(bench, InvalidImageError("deleted meanwhile", code="object_not_found", retryable=True))
 
 
 @CHECKS.add(
     "faults-classified",
-    "What goes wrong with the service is answered with the class of error that the subject expects",
+    "Raises the error class that the subject expects for each fault of the service",
     remedy="RetriableError for throttling, timeouts and lost connections; DetectorNotReadyError "
-    "for lost permission and stopped models; InvalidImageError when the image is to blame",
+    "for lost permissions and stopped models; InvalidImageError for a problem of the "
+    "image",
 )
 def faults(bench: Bench) -> None:
-    """Each fault while it happens, and a good answer after it."""
+    """Cause each fault, then check for a good answer after it."""
     if not bench.subject.faults:
         raise NotApplicableError("the subject names no faults; see Subject.faults")
     bench.found(bench.photographs()[0])

@@ -1,4 +1,4 @@
-"""Checks of what a detector makes of odd and broken images."""
+"""Checks of a detector's answers for unusual and broken images."""
 
 from retinue_sdk.detection import Findings
 from retinue_sdk.detector import Input, Result
@@ -15,12 +15,12 @@ CHECKS = Checks()
 
 @CHECKS.add(
     "odd-formats",
-    "Greyscale, CMYK, 16-bit, palette and transparent pictures are looked at, or refused",
-    remedy="image.pixels() is always RGB; a detector that takes bytes returns InvalidImageError "
-    'with the code "unsupported_format" for what it cannot read',
+    "Processes or refuses greyscale, CMYK, 16-bit, palette and transparent pictures",
+    remedy="image.pixels() is always RGB; a detector that uses bytes returns InvalidImageError "
+    'with the code "unsupported_format" for files that it cannot read',
 )
 def odd_formats(bench: Bench) -> None:
-    """Forms that are rarer than RGB."""
+    """Show forms that are rarer than RGB."""
     for name, data in pictures.odd(bench.subject.photographs[0]).items():
         result = bench.single(bench.image(data, name))
         if bench.capabilities.input is Input.PIXELS and not isinstance(result, Findings):
@@ -30,23 +30,23 @@ def odd_formats(bench: Bench) -> None:
 
 @CHECKS.add(
     "odd-sizes",
-    "A picture of one pixel, a line, or twelve megapixels is looked at, or refused",
-    remedy="scale what you look at, and return InvalidImageError for what is too small or too "
-    "large for the model",
+    "Processes or refuses a picture of one pixel, a line, or twelve megapixels",
+    remedy="scale images, and return InvalidImageError for those too small or too large for the "
+    "model",
 )
 def odd_sizes(bench: Bench) -> None:
-    """The sizes at which arithmetic ends: an axis of one pixel, and much to hold at once."""
+    """Show images of extreme size: one pixel, one line, many megapixels."""
     for name, data in pictures.sizes().items():
         _expect_looked_at_or_refused(bench.single(bench.image(data, name)), name)
 
 
 @CHECKS.add(
     "too-large-refused",
-    "An image above the worker's limits is answered with the worker's own InvalidImageError",
-    remedy="let the error of image.read() and image.pixels() through, or return it for its image",
+    "Returns the worker's InvalidImageError for an image above the worker's limits",
+    remedy="don't catch the error of image.read() and image.pixels(), or return it for its image",
 )
 def too_large(bench: Bench) -> None:
-    """Refused by its bytes, or by the pixels in its header."""
+    """Show images that exceed the limit of bytes, or of pixels in the header."""
     if bench.capabilities.input is Input.REFERENCE:
         raise NotApplicableError("the detector fetches nothing")
     data = bench.subject.photographs[0]
@@ -63,12 +63,13 @@ def too_large(bench: Bench) -> None:
 
 @CHECKS.add(
     "corrupt-refused",
-    "A corrupt or truncated file is answered with InvalidImageError, never with nothing found",
-    remedy="return InvalidImageError when the image cannot be read. Findings() would say: looked, "
-    "and found nothing; any other error keeps the message until its last receive",
+    "Returns InvalidImageError for a corrupt or truncated file, never empty Findings",
+    remedy="return InvalidImageError if the image can't be read. Findings() would mean that the "
+    "detector looked and found nothing. Any other error keeps the message until its last "
+    "receive",
 )
 def corrupt(bench: Bench) -> None:
-    """Failed is not empty. A detector that looks at no content may find something all the same."""
+    """Show corrupt files. A detector that doesn't read the content may find something anyway."""
     by_pixels = bench.capabilities.input is Input.PIXELS
     for name, data in pictures.corrupt(bench.subject.photographs[0]).items():
         result = bench.single(bench.image(data, name))
@@ -80,13 +81,13 @@ def corrupt(bench: Bench) -> None:
 
 @CHECKS.add(
     "batch-survives-bad-image",
-    "A bad image in a batch fails alone; the others get the answers that they get without it",
-    remedy="catch DetectorError around each image and return it in its place; raise only what "
-    "holds for the whole batch",
+    "Fails only the bad image of a batch. The others get the same answers as without it",
+    remedy="catch DetectorError around each image and return it at the image's position; raise "
+    "only errors of the whole batch",
     suite=Suite.BATCHES,
 )
 def bad_in_batch(bench: Bench) -> None:
-    """A good image, a bad one, and a good one if there is room."""
+    """Show a bad image between good ones, as far as the batch size allows."""
     if bench.capabilities.input is Input.REFERENCE and bench.subject.store is None:
         raise NotApplicableError("the images lie in no store; see Subject.store")
     data = bench.subject.photographs[0]

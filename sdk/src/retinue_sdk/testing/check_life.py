@@ -1,4 +1,4 @@
-"""Checks of a detector's life: start, close, concurrency, secrets, memory."""
+"""Checks of a detector's life cycle: start, close, concurrency, secrets, memory."""
 
 import contextlib
 import io
@@ -24,22 +24,24 @@ from retinue_sdk.testing.memory import resident_bytes
 CHECKS = Checks()
 
 MAX_GROWTH_BYTES = 40_000
-"""How much memory may grow by for each image, in bytes: less than any decoded picture of more than
-115 by 115 pixels, so that a detector that keeps one is found. The two detectors of retinue-onnx,
-measured over 1,000 images by this check, grew by 0.0 to 2.3 kB an image after the first 200."""
+"""Maximum growth of memory per image, in bytes. Any decoded picture of more than 115 by 115 pixels
+is larger, so a detector that keeps one fails. The two detectors of retinue-onnx, measured over
+1,000 images by this check, grew by 0.0 to 2.3 kB an image after the first 200.
+"""
 
 MIN_GROWTH_BYTES = 2**20
-"""Growth over a stretch of images that counts as none, in bytes: allocators take and give back
-memory in pieces (glibc's thresholds begin at 128 KiB, ``mallopt(3)``)."""
+"""Growth over a stretch of images that is ignored, in bytes. Allocators request and return memory
+in pieces (glibc's thresholds begin at 128 KiB, ``mallopt(3)``).
+"""
 
 STRETCHES = 4
-"""How many stretches of images are measured, after a first one that is not."""
+"""How many stretches of images are measured, after a first one that isn't."""
 
 MIN_MEMORY_IMAGES = 2 * (STRETCHES + 1)
-"""Fewest images that the memory check can say something about."""
+"""Minimum number of images for the memory check."""
 
 MAX_CALLS = 8
-"""Most calls at a time in the check of concurrency."""
+"""Maximum number of concurrent calls in the check of concurrency."""
 
 ROUNDS = 3
 """How often each of them is repeated."""
@@ -47,12 +49,12 @@ ROUNDS = 3
 
 @CHECKS.add(
     "restart",
-    "close() may be called at any time, and start() after it brings the same answers",
-    remedy="release in close() what start() took, whether or not it is there; take all of it again "
-    "in start()",
+    "Accepts close() at any time. After another start(), the answers are the same",
+    remedy="release in close() everything that start() acquired, even if start() failed; acquire"
+    " all of it again in start()",
 )
 def restart(bench: Bench) -> None:
-    """Closed before its start, after its work, and twice."""
+    """Close a detector before its start, after its work, and twice."""
     detector = bench.make()
     bench.close(detector)
     bench.start(detector)
@@ -70,13 +72,12 @@ def restart(bench: Bench) -> None:
 
 @CHECKS.add(
     "concurrent-equals-singles",
-    "Calls at the same time get the answers that they get one after the other",
-    remedy="keep what belongs to a call in local variables or behind a lock, or declare "
-    "max_concurrency=1",
+    "Returns the same answers in concurrent calls as in sequential ones",
+    remedy="keep a call's data in local variables or behind a lock, or declare max_concurrency=1",
     suite=Suite.CONCURRENT,
 )
 def concurrent(bench: Bench) -> None:
-    """Different photographs in several calls, which begin together."""
+    """Show different photographs in several concurrent calls."""
     bench.detector  # noqa: B018 - started before the threads begin
     alone = [bench.single(image) for image in bench.photographs()]
     number = min(bench.capabilities.max_concurrency, MAX_CALLS)
@@ -92,13 +93,13 @@ def concurrent(bench: Bench) -> None:
                 where = f"photograph {place}, alone and in {number} calls at a time"
                 expect_same(alone[place], result, where)
         except BaseException:
-            together.abort()  # nobody need wait for this thread
+            together.abort()  # this thread may be abandoned
             raise
 
     with ThreadPoolExecutor(number) as pool:
         calls = [pool.submit(call, index) for index in range(number)]
     failures = [error for call_ in calls if (error := call_.exception()) is not None]
-    # The others stop at the barrier: the failure to tell is that of the first.
+    # The other threads stop at the barrier, so report the first thread's failure.
     told = [error for error in failures if isinstance(error, CheckFailedError)] or failures
     if told:
         raise told[0]
@@ -106,12 +107,12 @@ def concurrent(bench: Bench) -> None:
 
 @CHECKS.add(
     "no-secret-told",
-    "Secrets are SecretStr, and stay out of repr, logs, output, errors and answers",
-    remedy="declare the option as SecretStr, call get_secret_value() where it is used, and put "
-    "neither it nor a URL or header that holds it into a message",
+    "Declares secrets as SecretStr, and keeps them out of repr, logs, output, errors and answers",
+    remedy="declare the option as SecretStr, call get_secret_value() where it is used, and keep "
+    "it, and URLs and headers with it, out of messages",
 )
 def secrets(bench: Bench) -> None:
-    """Everything that a detector says while it works, searched for what nobody may read."""
+    """Search everything that a working detector prints, logs and returns for secrets."""
     plain = secret_names(bench)
     if plain:
         raise CheckFailedError(f"plain text, though it is a secret by its name: {', '.join(plain)}")
@@ -129,19 +130,19 @@ def secrets(bench: Bench) -> None:
 
 @CHECKS.add(
     "memory-bounded",
-    f"Memory stops growing: less than {MAX_GROWTH_BYTES // 1_000} kB an image over 1,000 images",
-    remedy="keep nothing of an image after its answer: no list, no cache without a bound, no "
-    "tensor with its gradients",
+    f"Stops allocating memory: less than {MAX_GROWTH_BYTES // 1_000} kB an image over 1,000 images",
+    remedy="free everything of an image after its answer; use no growing list, no unbounded "
+    "cache, and no tensor with gradients",
 )
 def memory(bench: Bench) -> None:
-    """Five stretches of images: in each but the first, a leak grows.
+    """Show five stretches of images. A leak grows in each but the first.
 
-    The first stretch is for what is taken once: a model's arenas, caches that fill. A pool that
-    takes another large piece later does so in one stretch, or two, and not in all four, so it is no
-    leak; what is kept of every image shows in each of them.
+    The first stretch is for memory that is allocated once: a model's arenas, caches that fill. A
+    pool that allocates another large piece later does so in one or two stretches, not in all four.
+    Memory that is kept for every image grows in each.
 
-    Measured by the operating system (``/proc/self/statm``, or psutil), after a collection of
-    garbage and, with glibc, ``malloc_trim``; so memory of native code counts.
+    The operating system measures (``/proc/self/statm``, or psutil), after a garbage collection and,
+    with glibc, ``malloc_trim``. So memory of native code counts.
     """
     number = bench.subject.memory_images
     if not number:
@@ -168,7 +169,7 @@ def memory(bench: Bench) -> None:
 
 
 def _show(bench: Bench, numbers: range) -> None:
-    """Show the photographs in turn, in batches, each time as an image of its own."""
+    """Show the photographs in turn, in batches, each time as a new image."""
     batch = min(bench.capabilities.max_batch_size, 8)
     data = bench.subject.photographs
     for first in range(0, len(numbers), batch):
@@ -177,7 +178,7 @@ def _show(bench: Bench, numbers: range) -> None:
 
 
 def _told(bench: Bench) -> Iterator[tuple[str, str]]:
-    """Yield where a detector tells something, and what."""
+    """Yield the places where a detector reveals texts, and the texts."""
     log = io.StringIO()
     handler = logging.StreamHandler(log)
     handler.setFormatter(logging.Formatter("%(name)s %(message)s"))

@@ -1,4 +1,4 @@
-"""Checks of what can be set, and of what is told about it."""
+"""Checks of a detector's options and their descriptions."""
 
 import math
 import re
@@ -18,11 +18,11 @@ _SECRET_NAME = re.compile(r"(^|_)(secret|password|passwd|token|api_?key|private_
 
 @CHECKS.add(
     "options-described",
-    "The detector and each of its options say in a line what they are",
+    "Has a docstring for the class and for each option",
     remedy="write a docstring below the class and below each option; `retinue plugins` shows them",
 )
 def described(bench: Bench) -> None:
-    """Every word that a user sees before the first run is there."""
+    """Check that all texts for users exist."""
     if not (vars(bench.subject.detector).get("__doc__") or "").strip():
         raise CheckFailedError(f"{bench.subject.detector.__name__} has no docstring")
     silent = [name for name, schema in _options(bench) if not schema.get("description")]
@@ -32,11 +32,14 @@ def described(bench: Bench) -> None:
 
 @CHECKS.add(
     "options-round-trip",
-    "Options written as JSON and read again are the same options",
-    remedy="let validators leave a valid value as it is, and use types that JSON can hold",
+    "Reads options written as JSON back unchanged",
+    remedy="don't let validators change valid values, and use types that JSON supports",
 )
 def round_trip(bench: Bench) -> None:
-    """Dump, validate, compare; secrets are carried over, since JSON shows asterisks for them."""
+    """Dump, validate and compare options.
+
+    Carry over secrets, because JSON has asterisks for them.
+    """
     options = bench.options()
     again = options.model_dump(mode="json")
     for name in type(options).model_fields:
@@ -51,22 +54,22 @@ def round_trip(bench: Bench) -> None:
 
 @CHECKS.add(
     "options-unknown-refused",
-    "An option that does not exist is refused",
-    remedy='derive the options from DetectorOptions and leave its `extra="forbid"` alone',
+    "Refuses an unknown option",
+    remedy='derive the options from DetectorOptions and keep its `extra="forbid"`',
 )
 def unknown_refused(bench: Bench) -> None:
-    """A typing error must not pass for a setting."""
+    """Set an option that doesn't exist. A misspelled name must not pass."""
     _expect_refusal(bench, _UNKNOWN, 1)
 
 
 @CHECKS.add(
     "options-range-refused",
-    "Numbers have a range, and a value outside of it is refused",
-    remedy="declare the range, `Annotated[float, Field(ge=0, le=1)]`, and let no validator correct "
-    "what the user wrote",
+    "Declares a range for each number, and refuses values outside it",
+    remedy="declare the range, `Annotated[float, Field(ge=0, le=1)]`, and don't let validators "
+    "correct the user's value",
 )
 def range_refused(bench: Bench) -> None:
-    """Values beyond each bound that the schema tells, and a word where a number belongs."""
+    """Set values beyond each bound in the schema, and a word instead of a number."""
     tried = False
     for name, schema in _options(bench):
         for value in _beyond(schema):
@@ -83,19 +86,19 @@ def range_refused(bench: Bench) -> None:
 
 @CHECKS.add(
     "fingerprint-stable",
-    "The same options always give the same fingerprint",
-    remedy="make model_fingerprint() from the model's content (a hash of the weights), never from "
-    "a time, an address or a random number",
+    "Returns the same fingerprint for the same options",
+    remedy="compute model_fingerprint() from the model's content (a hash of the weights), never "
+    "from a time, an address or a random number",
 )
 def fingerprint_stable(bench: Bench) -> None:
-    """Otherwise every start of a worker makes every image new."""
+    """Compare fingerprints of equal options. If they differ, each start makes every image new."""
     fingerprints = {bench.fingerprint(bench.make()) for _ in range(3)}
     if len(fingerprints) > 1:
         raise CheckFailedError(f"three detectors had {len(fingerprints)} fingerprints")
 
 
 def secret_names(bench: Bench) -> list[str]:
-    """Options that sound like secrets and are plain text."""
+    """Return options whose names suggest secrets but whose types are plain text."""
     return [
         name
         for name, schema in _options(bench)
@@ -114,12 +117,12 @@ def _options(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
 def _numeric(schema: dict[str, Any]) -> bool:
     forms = (schema, *schema.get("anyOf", ()))
     kinds = {form.get("type") for form in forms}
-    # A Decimal or a literal may be a text as well; a word is then no proof.
+    # A Decimal or a literal may be a text, too, so a word proves nothing.
     return bool(kinds & {"integer", "number"}) and "string" not in kinds and "enum" not in schema
 
 
 def _beyond(schema: dict[str, Any]) -> Iterator[float]:
-    """Numbers just outside the bounds of a schema."""
+    """Yield numbers just outside the bounds of a schema."""
     if schema.get("type") not in ("integer", "number"):
         return
     step = 1 if schema["type"] == "integer" else 1e-3

@@ -1,4 +1,4 @@
-"""All checks, in the order in which they are told."""
+"""All checks, in the order of the report."""
 
 from retinue_sdk.testing import (
     check_answers,
@@ -22,4 +22,4 @@ CHECKS: tuple[Check, ...] = tuple(
     )
     for check in module.CHECKS.all
 )
-"""Every check that there is."""
+"""All checks."""

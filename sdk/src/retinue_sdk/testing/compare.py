@@ -1,4 +1,4 @@
-"""Comparison of two answers, with a tolerance for arithmetic in another order."""
+"""Compare two answers, with a tolerance for a different order of arithmetic."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,16 @@ from retinue_sdk.errors import InvalidImageError
 from retinue_sdk.testing.bench import CheckFailedError
 
 TOLERANCE = 1e-3
-"""How far confidences and edges may differ, as ratios: a tenth of a percent, which is above what
-float32 sums in another order differ by and below what anybody would see."""
+"""Tolerance for confidences and edges, as ratios: a tenth of a percent. float32 sums in a different
+order differ by less, and people can't see the difference.
+"""
 
 
 def expect_same(one: Result, other: Result, what: str) -> None:
-    """Refuse answers that differ.
+    """Raise ``CheckFailedError`` if two answers differ.
 
     Raises:
-        CheckFailedError: They do; says in what, after ``what``.
+        CheckFailedError: They differ. The message describes the difference, after ``what``.
     """
     found = difference(one, other)
     if found is not None:
@@ -24,7 +25,7 @@ def expect_same(one: Result, other: Result, what: str) -> None:
 
 
 def difference(one: Result, other: Result) -> str | None:
-    """In what two answers differ; ``None`` if they do not."""
+    """Return how two answers differ; ``None`` if they don't."""
     if not (isinstance(one, Findings) and isinstance(other, Findings)):
         if type(one) is not type(other):
             return f"{_short(one)}, then {_short(other)}"
@@ -54,7 +55,7 @@ def _detections(one: Sequence[Detection], other: Sequence[Detection]) -> str | N
 
 
 def _order(detection: Detection) -> tuple[str, str, float, float, float]:
-    """An order that small differences do not change."""
+    """Return a sort key that small differences don't change."""
     box = detection.box
     left, top = (round(box.left, 2), round(box.top, 2)) if box is not None else (0.0, 0.0)
     return (detection.kind, detection.label, left, top, round(detection.confidence, 2))

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 CLOSE_SECONDS = 10.0
-"""How long tasks that are left may take to end when the loop is closed."""
+"""Seconds that remaining tasks may take to end when the loop is closed."""
 
 
 class EventLoopThread:
-    """Runs coroutines on a daemon thread, which is abandoned if one of them blocks it."""
+    """Runs coroutines on a daemon thread, which is abandoned if a coroutine blocks it."""
 
     def __init__(self) -> None:
         self._ready = Event()
@@ -26,12 +26,12 @@ class EventLoopThread:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def close(self) -> None:
-        """Cancel what still runs, and end the thread unless it is blocked."""
+        """Cancel running coroutines, and end the thread unless it is blocked."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(CLOSE_SECONDS)
 
     def _serve(self) -> None:
-        asyncio.run(self._wait())  # at its end, it cancels the tasks that are left
+        asyncio.run(self._wait())  # at its end, it cancels the remaining tasks
 
     async def _wait(self) -> None:
         self._loop = asyncio.get_running_loop()

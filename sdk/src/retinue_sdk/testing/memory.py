@@ -1,4 +1,4 @@
-"""How much memory this process holds."""
+"""Measure the memory of this process."""
 
 import ctypes
 import gc
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def resident_bytes() -> int | None:
-    """Resident memory in bytes, with free memory given back first where the C library can.
+    """Return resident memory in bytes. First free unused memory if the C library can.
 
     Returns:
-        The operating system's figure; ``None`` where it is not known and psutil is not installed.
+        The operating system's figure; ``None`` if it is unknown and psutil isn't installed.
     """
     gc.collect()
     _trim()
@@ -25,7 +25,7 @@ def resident_bytes() -> int | None:
 
 
 def _trim() -> None:
-    """Let glibc give back what is free, so that it does not look like growth."""
+    """Make glibc return free memory, so that it doesn't count as growth."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError):

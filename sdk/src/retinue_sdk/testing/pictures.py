@@ -1,4 +1,4 @@
-"""Image files for checks: drawn ones, odd ones, and broken ones."""
+"""Image files for checks: drawn, unusual and broken ones."""
 
 from functools import cache, lru_cache
 from io import BytesIO
@@ -19,13 +19,14 @@ _FROM_UPRIGHT = {
     7: Pillow.Transpose.TRANSVERSE,
     8: Pillow.Transpose.ROTATE_270,
 }
-"""How a camera stores an upright picture, by the EXIF orientation that it notes (EXIF 2.32, 4.6.4:
-the inverse of what a viewer does)."""
+"""How a camera stores an upright picture, by EXIF orientation (EXIF 2.32, 4.6.4: the inverse of the
+viewer's transformation).
+"""
 
 
 @cache
 def photographs() -> tuple[bytes, ...]:
-    """Three pictures of different content and size: coloured shapes on a gradient, as PNG."""
+    """Return three PNG pictures of different content and size: coloured shapes on a gradient."""
     return (
         _drawn((320, 240), (40, 60, 120, 150), (250, 240, 220)),
         _drawn((240, 320), (140, 30, 210, 110), (255, 230, 120)),
@@ -34,18 +35,18 @@ def photographs() -> tuple[bytes, ...]:
 
 
 def png(picture: Pillow.Image, **how: object) -> bytes:
-    """A PNG file."""
+    """Return an image as a PNG file."""
     return _saved(picture, "PNG", **how)
 
 
 def plain(size: tuple[int, int] = (160, 120)) -> bytes:
-    """A picture of nothing: one shade of grey, as PNG."""
+    """Return a PNG picture of one shade of grey."""
     return png(Pillow.new("RGB", size, (128, 128, 128)))
 
 
 @lru_cache(4)
 def oriented(photograph: bytes) -> dict[int, bytes]:
-    """The same picture as eight cameras would store it, by EXIF orientation; lossless."""
+    """Return one picture as eight cameras would store it losslessly, by EXIF orientation."""
     upright = _opened(photograph)
     files = {}
     for orientation, method in _FROM_UPRIGHT.items():
@@ -58,7 +59,7 @@ def oriented(photograph: bytes) -> dict[int, bytes]:
 
 @lru_cache(4)
 def odd(photograph: bytes) -> dict[str, bytes]:
-    """A picture in forms that are rarer than RGB, by name. Every one can be decoded."""
+    """Return a picture in forms that are rarer than RGB, by name. All of them can be decoded."""
     picture = _opened(photograph)
     grey = picture.convert("L")
     transparent = picture.copy()
@@ -78,7 +79,7 @@ def odd(photograph: bytes) -> dict[str, bytes]:
 
 @cache
 def sizes() -> dict[str, bytes]:
-    """Pictures of extreme size, by name: one pixel, a line, a speck, twelve megapixels."""
+    """Return pictures of extreme size, by name: one pixel, a line, a speck, twelve megapixels."""
     grey = (90, 120, 150)
     return {
         f"{width}x{height}.png": png(Pillow.new("RGB", (width, height), grey))
@@ -88,7 +89,7 @@ def sizes() -> dict[str, bytes]:
 
 @lru_cache(4)
 def corrupt(photograph: bytes) -> dict[str, bytes]:
-    """Files that no decoder can make a picture of, by name."""
+    """Return files that no decoder can read, by name."""
     picture = _opened(photograph)
     whole_jpeg, whole_png = _saved(picture, "JPEG"), png(picture)
     return {

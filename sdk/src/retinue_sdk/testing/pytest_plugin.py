@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures for the test classes of ``retinue_sdk.testing``.
 
-Everything else is imported when a test asks for it: pytest loads this module in every project that
-has the SDK installed.
+Other modules are imported when a test uses them, because pytest loads this module in every project
+that has the SDK installed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the memory check be shortened, or left out."""
+    """Add the option that shortens or skips the memory check."""
     parser.getgroup("retinue").addoption(
         "--retinue-memory-images",
         type=int,
@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def subject() -> Subject:
-    """The detector under test; a plugin's author overrides it."""
+    """Return the detector under test. A plugin's author overrides this fixture."""
     raise pytest.UsageError(
         "the test classes of retinue_sdk.testing want a fixture named `subject` that returns "
         "retinue_sdk.testing.Subject(YourDetector)"
@@ -37,7 +37,7 @@ def subject() -> Subject:
 
 @pytest.fixture
 def retinue_bench(subject: Subject, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """The detector made ready for one check, and closed after it."""
+    """Yield the detector, prepared for one check, and close it afterwards."""
     from retinue_sdk.testing import Bench
 
     images = request.config.getoption("--retinue-memory-images")

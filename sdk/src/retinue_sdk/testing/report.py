@@ -1,4 +1,4 @@
-"""Every check applied to a detector, and what came of it."""
+"""Apply every check to a detector, and report the results."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,14 +14,14 @@ from retinue_sdk.testing.subject import Subject
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What came of one check.
+    """The result of one check.
 
     Attributes:
         id: The check.
-        meaning: What a detector that passes does.
-        outcome: Whether it passed; ``skipped`` when it is not for this detector.
-        message: Why it failed and what to do, or why it was skipped; empty when it passed.
-        seconds: How long it took.
+        meaning: The requirement, in one line.
+        outcome: ``passed``, ``failed``, or ``skipped`` if the check doesn't apply.
+        message: Why it failed and the remedy, or why it was skipped; empty if it passed.
+        seconds: Its duration.
     """
 
     id: str
@@ -33,12 +33,12 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of all checks.
+    """The results of all checks.
 
     Attributes:
         detector: The detector's name.
         detector_version: Its version.
-        results: One for each check, in their order.
+        results: One result for each check, in order.
     """
 
     detector: str
@@ -52,11 +52,11 @@ class Report:
 
     @property
     def failures(self) -> list[str]:
-        """The ids of the checks that failed."""
+        """Return the ids of the failed checks."""
         return [result.id for result in self.results if result.outcome == "failed"]
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the report as JSON values."""
         return {
             "detector": self.detector,
             "detector_version": self.detector_version,
@@ -72,12 +72,12 @@ def run_checks(
     *,
     on_result: Callable[[CheckResult], None] | None = None,
 ) -> Report:
-    """Apply checks to a detector, one after the other, each to a detector of its own.
+    """Apply checks to a detector, each to a new instance.
 
     Args:
         subject: The detector, its options and images.
-        checks: Which checks; all by default.
-        on_result: Called with each result as soon as there is one.
+        checks: The checks; all by default.
+        on_result: Called with each result.
     """
     results = []
     for check in checks:
@@ -99,6 +99,6 @@ def _apply(check: Check, subject: Subject) -> CheckResult:
         outcome, message = "failed", str(error)
     except NotApplicableError as error:
         outcome, message = "skipped", str(error)
-    # What a detector said may be no valid Unicode, and must neither end a report nor a terminal.
+    # A detector's text may be invalid Unicode, which must not break the report or the terminal.
     message = message.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
     return CheckResult(check.id, check.meaning, outcome, message, time.monotonic() - began)

@@ -1,4 +1,4 @@
-"""What is checked: a detector with options, and images to show it."""
+"""The subject of the checks: a detector with options, images and faults."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,11 +13,11 @@ from retinue_sdk.testing import pictures
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that can go wrong with the service that a detector calls.
+    """A fault of the service that a detector calls.
 
     Attributes:
-        happening: Makes it go wrong while the context lasts: ``with fault.happening(): ...``.
-        expected: The class of error that the detector must answer with meanwhile.
+        happening: Causes the fault while the context lasts: ``with fault.happening(): ...``.
+        expected: The class of error that the detector must raise meanwhile.
     """
 
     happening: Callable[[], AbstractContextManager[object]]
@@ -30,18 +30,18 @@ class Subject:
 
     Attributes:
         detector: The class.
-        options: Its options, as they would stand in ``RETINUE_DETECTORS``.
-        photographs: Image files in which the detector finds something, best two or more of
-            different content. JPEG or PNG. Left out, drawn pictures are shown.
-        store: For a detector whose service reads S3 itself: puts a file where the service finds it
-            (bytes, key) and tells its reference. Left out, references lead nowhere.
-        faults: What can go wrong with the service, by name.
-        secrets: Texts that must not turn up anywhere, beside the options' own secrets.
-        timeout_seconds: How long one call may take; the worker's own default is 60.
-        memory_images: How many images the memory check shows; 0 leaves it out.
+        options: Its options, as in ``RETINUE_DETECTORS``.
+        photographs: JPEG or PNG files in which the detector finds something, preferably two or more
+            with different content. The default is drawn pictures.
+        store: For a detector whose service reads S3 itself: stores a file (bytes, key) where the
+            service finds it, and returns its reference. Without it, references name no object.
+        faults: The faults of the service, by name.
+        secrets: Texts that must never appear, in addition to the secret options.
+        timeout_seconds: Time limit of one call; the worker's default is 60.
+        memory_images: Number of images in the memory check; 0 skips it.
 
     Raises:
-        ValueError: There is no photograph, or a number is out of range.
+        ValueError: No photograph is given, or a number is out of range.
     """
 
     detector: type[AnyDetector]
@@ -54,7 +54,7 @@ class Subject:
     memory_images: int = 1_000
 
     def __post_init__(self) -> None:
-        """Refuse a subject that nothing could be checked with."""
+        """Raise ``ValueError`` for a subject that can't be checked."""
         if not self.photographs:
             raise ValueError("a subject needs a photograph; leave them out to get drawn ones")
         if not self.timeout_seconds > 0:

@@ -1,4 +1,4 @@
-"""The checks as test classes for pytest: subclass them, and give a fixture ``subject``.
+"""The checks as test classes for pytest. Subclass them, and define a fixture ``subject``.
 
 ::
 
@@ -17,12 +17,12 @@ from retinue_sdk.testing.checks import CHECKS
 
 
 class _Checked:
-    """Turns the checks of a suite into test methods."""
+    """A suite whose checks become test methods."""
 
     suite: Suite
 
     def __init_subclass__(cls, suite: Suite | None = None, **kwargs: Any) -> None:
-        """Add a method for each check, unless an author subclasses a suite that has them."""
+        """Add a method for each check, unless the base class has them already."""
         super().__init_subclass__(**kwargs)
         if suite is None:
             return
@@ -35,7 +35,7 @@ class _Checked:
 
 def _test(check: Check) -> Callable[[object, Bench], None]:
     def test(self: object, retinue_bench: Bench) -> None:
-        import pytest  # only here: the rest of this package works without it
+        import pytest  # imported here because the rest of this package works without pytest
 
         del self
         try:
@@ -50,10 +50,10 @@ def _test(check: Check) -> Callable[[object, Bench], None]:
 
 
 class BaseDetector(_Checked, suite=Suite.DETECTOR):
-    """What every detector must do."""
+    """The requirements of every detector."""
 
     def test_suites_match_capabilities(self, retinue_bench: Bench, request: Any) -> None:
-        """Each capability that the detector declares has its suite in the module."""
+        """Check that the module has a suite for each capability that the detector declares."""
         given = {
             base.suite
             for base in vars(request.module).values()
@@ -72,19 +72,19 @@ class BaseDetector(_Checked, suite=Suite.DETECTOR):
 
 
 class BasePixels(_Checked, suite=Suite.PIXELS):
-    """What a detector must do that declares ``Input.PIXELS``."""
+    """The requirements of detectors that declare ``Input.PIXELS``."""
 
 
 class BaseBatches(_Checked, suite=Suite.BATCHES):
-    """What a detector must do that declares ``max_batch_size`` above 1."""
+    """The requirements of detectors that declare ``max_batch_size`` above 1."""
 
 
 class BaseConcurrent(_Checked, suite=Suite.CONCURRENT):
-    """What a detector must do that declares ``max_concurrency`` above 1."""
+    """The requirements of detectors that declare ``max_concurrency`` above 1."""
 
 
 class BaseAsync(_Checked, suite=Suite.ASYNC):
-    """What an ``AsyncDetector`` must do."""
+    """The requirements of subclasses of ``AsyncDetector``."""
 
 
 SUITES: tuple[type[_Checked], ...] = (
