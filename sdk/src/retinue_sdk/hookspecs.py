@@ -25,7 +25,7 @@ def retinue_register_detectors(register: "Callable[[type[AnyDetector]], None]") 
     """Register detector classes: call ``register(MyDetector)`` once for each.
 
     Called once at start, by the worker and by ``retinue plugins``. Registering loads nothing: the
-    worker creates a detector only if the settings name it. If the hook raises, Retinue logs a
+    worker creates a detector only if the settings name it. If it raises, Retinue logs a
     warning and skips the plugin. A worker whose settings name an unregistered detector refuses to
     start, and names the plugin at fault.
     """
@@ -35,8 +35,8 @@ def retinue_register_detectors(register: "Callable[[type[AnyDetector]], None]") 
 def retinue_run_finished(run: "Run") -> None:
     """Observe a run after its commit: call a webhook, count it, or publish an event.
 
-    The worker calls this once for each new run, on a thread that all observers share. Return
-    quickly, or pass the run to a thread of your own. If the hook raises, the worker logs the error
+    Called by the worker once for each new run, on a thread that all observers share. Return
+    quickly, or pass the run to a thread of your own. If it raises, the worker logs the error
     and calls the other observers.
     """
 
@@ -47,14 +47,14 @@ def retinue_filter_detections(
 ) -> "Sequence[Detection] | None":
     """Remove, change or add detections before anything is recorded.
 
-    The worker calls this for each image that a detector processed successfully, on the thread that
+    Called by the worker for each image that a detector processed successfully, on the thread that
     called the detector, within the detector's timeout, and possibly on several threads
     concurrently. Return the detections to record, or ``None`` to leave them unchanged. The filters
     of several plugins run in the order of the plugins' names. Each receives the result of the one
     before. If a filter returns detections, the raw response isn't recorded, because it may contain
     what was removed.
 
-    If the hook raises or returns anything but detections, the run fails with ``filter_failed`` and
+    If it raises or returns anything but detections, the run fails with ``filter_failed`` and
     nothing unfiltered is recorded. The names and versions of the distributions with a filter are
     part of the fingerprint, so another filter changes the run key.
     """
@@ -64,11 +64,11 @@ def retinue_filter_detections(
 def retinue_worker_starting(options: "Mapping[str, Json] | None") -> "bool | None":
     """Prepare the plugin, with its own options from ``RETINUE_PLUGIN_OPTIONS``.
 
-    The worker calls this once, before its detectors start. ``retinue plugins`` and a detector's own
+    Called by the worker once, before its detectors start. ``retinue plugins`` and a detector's own
     process don't call it. ``options`` is ``None`` if the setting doesn't name the plugin. Return
     ``False`` to receive no runs in this worker, which saves time. Raise ``ConfigurationError`` to
-    say which option is wrong and which values are allowed. The worker then refuses to start. If the
-    hook raises anything else, a worker that needs the plugin refuses to start: because its settings
+    say which option is wrong and which values are allowed. The worker then refuses to start. If it
+    raises anything else, a worker that needs the plugin refuses to start: because its settings
     have options for it, because it uses one of its detectors, or because the plugin filters
     detections. Other workers log a warning and skip the plugin.
     """
@@ -78,7 +78,7 @@ def retinue_worker_starting(options: "Mapping[str, Json] | None") -> "bool | Non
 def retinue_worker_stopping(timeout_seconds: float) -> None:
     """Finish pending work and close connections.
 
-    The worker calls this once, after the last ``retinue_run_finished``, on a separate thread. All
-    plugins together have ``timeout_seconds``; then the process ends. If the hook raises, the worker
+    Called by the worker once, after the last ``retinue_run_finished``, on a separate thread. All
+    plugins together have ``timeout_seconds``; then the process ends. If it raises, the worker
     logs the error.
     """
