@@ -31,15 +31,16 @@ from retinue_workers.worker import Worker
 log = structlog.get_logger("retinue_workers")
 
 GARBAGE_OBJECTS = 50_000
-"""How many new objects there must be before Python looks for cycles among them. With 10,000 a tenth
-of the worker's time went there, and nearly all objects of an image are free by then. It costs
-2 MB."""
+"""How many new objects there must be before Python looks for cycles among them. With 10,000, this
+took a tenth of the worker's time, and nearly all objects of an image are free by then. It costs
+2 MB.
+"""
 
 EXIT_INTERRUPTED = 130
-"""As shells report a program that Ctrl-C ended."""
+"""The exit status that shells use for a program that Ctrl-C ended."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""How many threads libraries of plugins start; by themselves they count the host's cores."""
+"""Maximum number of threads for plugins' libraries, which by default count the host's cores."""
 
 
 @click.command(
@@ -56,7 +57,7 @@ def worker(plugins_dir: Path | None) -> None:
     """Consume the queue until told to stop (the program that ECS runs).
 
     Needs RETINUE_QUEUE_URL, RETINUE_DATABASE_URL and RETINUE_DETECTORS. SIGTERM or Ctrl-C stops it
-    gracefully: running detectors finish within the grace, the rest goes back to the queue.
+    gracefully: running detectors finish within the grace period, and other messages are requeued.
     """
     given = {} if plugins_dir is None else {"plugins_dir": plugins_dir}
     settings = Settings.load(**given)
@@ -67,16 +68,16 @@ def worker(plugins_dir: Path | None) -> None:
         received = runner.run(_serve(settings))
     try:
         sys.stdout.flush()
-    except OSError:  # metrics cannot be written any more; Python would end with exit code 120
+    except OSError:  # metrics can't be written any more; Python would exit with code 120
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if received is signal.SIGINT:
         sys.exit(EXIT_INTERRUPTED)
 
 
 async def _serve(settings: Settings) -> signal.Signals:
-    """Build a worker, and run it until a signal comes, which is returned.
+    """Build a worker, run it until a signal arrives, and return the signal.
 
-    A signal also ends the building.
+    A signal also interrupts building.
     """
     loop = asyncio.get_running_loop()
     signalled: asyncio.Future[signal.Signals] = loop.create_future()
@@ -92,7 +93,7 @@ async def _serve(settings: Settings) -> signal.Signals:
     composed = building.result()
     with exporting(composed, settings):
         await composed.start()
-        gc.freeze()  # what the start made stays; searching it for garbage is of no use
+        gc.freeze()  # objects of the start stay, so collecting garbage among them is useless
         gc.set_threshold(GARBAGE_OBJECTS)
         received = await signalled
         await composed.stop()
@@ -107,7 +108,7 @@ def _stop(signalled: "asyncio.Future[signal.Signals]", number: signal.Signals) -
 
 @contextmanager
 def exporting(worker: Worker, settings: Settings) -> Iterator[None]:
-    """Export health, metrics and traces inside the block, as the settings say.
+    """Export health, metrics and traces inside the block, according to the settings.
 
     Raises:
         ConfigurationError: The port is taken.
@@ -139,13 +140,13 @@ def exporting(worker: Worker, settings: Settings) -> Iterator[None]:
 
 
 def main() -> None:
-    """Run the command; a wrong setting ends with exit code 2, a queue or database away with 1."""
+    """Run the command. Exit with code 2 for an invalid setting, 1 for an unavailable dependency."""
     try:
         worker(prog_name="python -m retinue_workers", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort:  # Ctrl-C before the worker listens to signals
+    except click.Abort:  # Ctrl-C before the worker handles signals
         sys.exit(EXIT_INTERRUPTED)
     except ConfigurationError as error:
         click.echo(f"error: {error}", err=True)

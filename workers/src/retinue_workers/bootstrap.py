@@ -1,4 +1,4 @@
-"""From settings to a worker with everything real."""
+"""Build a worker from its settings."""
 
 from functools import partial
 
@@ -33,14 +33,14 @@ from retinue_workers.worker import Worker, image_limits
 log = structlog.get_logger(__name__)
 
 CONNECTIONS = 64
-"""Most idle connections kept to a service; they are opened as they are needed."""
+"""Maximum number of idle connections to a service. Connections are opened when needed."""
 
 
 async def build_worker(settings: Settings) -> Worker:
-    """Build a worker from settings, waiting for what is away: credentials, database, queue.
+    """Build a worker from settings. Wait for unavailable credentials, database and queue.
 
     Raises:
-        ConfigurationError: A setting is missing or wrong, or the database isn't set up.
+        ConfigurationError: A setting is missing or invalid, or the database isn't set up.
     """
     queue_url = settings.require_queue_url()
     database_url = settings.require_database_url()

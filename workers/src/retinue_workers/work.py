@@ -1,4 +1,4 @@
-"""The values that travel through the worker: one type for each idea."""
+"""The values that the worker's parts exchange: one type per idea."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from retinue_history import NULL_VERSION, REPLAY, ImageRecord, RemovedObject, Ru
 from retinue_sdk import Image, ImageReference
 
 GONE = frozenset({"bucket_not_found", "object_not_found", "object_replaced"})
-"""Error codes that mean that this version of the object is no longer in S3."""
+"""Error codes that mean that this version of the object isn't in S3 any more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """One receipt of one SQS message.
+    """One receive of one SQS message.
 
     Attributes:
         message_id: The message's id, the same at every receive.
-        receipt_handle: What this receipt is deleted or extended by.
+        receipt_handle: The handle for deleting or extending this receipt.
         body: The text that was sent.
-        receive_count: How often the message has been received, this time included; 1 or more.
-        sent_at: When it was sent, in seconds since the epoch; ``None`` if the queue does not say.
+        receive_count: Number of receives, including this one; 1 or more.
+        sent_at: When it was sent, in seconds since the epoch; ``None`` if unknown.
     """
 
     message_id: str
@@ -34,14 +34,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ImageEvent:
-    """S3 says that an object was created (or overwritten).
+    """An object was created or overwritten in S3.
 
     Attributes:
-        reference: Which object version.
-        size_bytes: The object's size in bytes, 0 or more; ``None`` if the event does not say.
+        reference: The object version.
+        size_bytes: The object's size in bytes, 0 or more; ``None`` if the event doesn't have it.
         sequencer: Orders the events of one key, in hexadecimal; ``None`` if the event has none.
         event_time: When S3 finished the request, in UTC.
-        replay_id: What asks for the image again; ``None`` for S3's own event.
+        replay_id: The id of a request to process the image again; ``None`` for S3's own event.
         detectors: Names of the detectors to apply; ``None`` for all.
         served_at: When a listing showed this version as the current one; ``None`` if the message
             wasn't made from a listing.
@@ -57,13 +57,13 @@ class ImageEvent:
 
     @property
     def event_id(self) -> str:
-        """Return what is the same each time this event is delivered: see ``ObjectEvent``."""
+        """Return an id that is the same at each delivery of this event; see ``ObjectEvent``."""
         if self.replay_id is not None:
             return f"{REPLAY}{self.replay_id}"
         return _event_id(self.sequencer, self.event_time)
 
     def record(self) -> ImageRecord:
-        """Return what the history keeps of the image."""
+        """Return the image's record for the history."""
         reference = self.reference
         return ImageRecord(
             image_id=reference.image_id,
@@ -81,15 +81,15 @@ class ImageEvent:
 
 @dataclass(frozen=True, slots=True)
 class RemovalEvent:
-    """S3 says that an object was deleted, by a request or by a lifecycle rule.
+    """An object was deleted from S3, by a request or by a lifecycle rule.
 
     Attributes:
         bucket: The bucket's name.
         key: The object's key, decoded.
-        version_id: The version that was permanently removed: an object's or a delete marker's;
-            of a delete marker that was put, its own id. ``None`` for the version without an id, as
-            in an unversioned bucket, or where versioning is suspended or was switched on later.
-        delete_marker: Whether a delete marker was put on top, so that older versions still exist.
+        version_id: The version that was permanently removed: an object's or a delete marker's. For
+            a new delete marker, its own id. ``None`` for the version without an id, as in an
+            unversioned bucket, or if versioning is suspended or was enabled later.
+        delete_marker: Whether a delete marker was created, so that older versions still exist.
         sequencer: Orders the events of one key, in hexadecimal; ``None`` if the event has none.
         event_time: When S3 finished the request, in UTC.
     """
@@ -103,11 +103,11 @@ class RemovalEvent:
 
     @property
     def event_id(self) -> str:
-        """Return what is the same each time this event is delivered: see ``ObjectEvent``."""
+        """Return an id that is the same at each delivery of this event; see ``ObjectEvent``."""
         return _event_id(self.sequencer, self.event_time)
 
     def record(self) -> RemovedObject:
-        """Return what the history keeps of the removal."""
+        """Return the removal's record for the history."""
         version = self.version_id or NULL_VERSION
         return RemovedObject(
             self.bucket,
@@ -120,9 +120,10 @@ class RemovalEvent:
 
 
 ObjectEvent: TypeAlias = ImageEvent | RemovalEvent
-"""What happened to an object. Its ``event_id`` tells redelivery (the same) from a new event of the
-same image (another): the sequencer, if there is one, and the event's time, since some of S3's
-look-alikes send the same sequencer with every event."""
+"""A change of an object. Its ``event_id`` is the same at each redelivery, and different for a new
+event of the same image. It contains the sequencer, if any, and the event's time, because some
+S3-compatible services send the same sequencer with every event.
+"""
 
 
 def _event_id(sequencer: str | None, event_time: datetime) -> str:
@@ -132,12 +133,12 @@ def _event_id(sequencer: str | None, event_time: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """What a queue holds, as far as SQS knows.
+    """The number of messages in a queue, according to SQS.
 
     Attributes:
-        visible: Messages that wait, those that are delayed included.
+        visible: Messages that wait, including delayed ones.
         in_flight: Messages received and not deleted yet, by any worker.
-        dead_letters: Messages in its dead-letter queue; ``None`` if there is none, or if it wasn't
+        dead_letters: Messages in its dead-letter queue; ``None`` if it doesn't exist or wasn't
             read.
     """
 
@@ -156,15 +157,15 @@ class Task:
     """One detector to run on one image because of one event.
 
     Attributes:
-        message: The message that holds the event.
+        message: The message with the event.
         event: The event.
-        image: What to look at. Tasks of detectors that load the image share it.
+        image: The image. Tasks of detectors that load it share it.
         key: The run key.
-        is_last_receive: Whether SQS would move the message to its dead-letter queue next time.
-        alone: Whether the image must not share a batch, because a batch with it raised.
-        probes: How many calls about the image hung while the detector was unresponsive.
-        shortages: How often resources ran out while the image was the only one looked at.
-        billed_units: What failed calls about the image were billed.
+        is_last_receive: Whether SQS would move the message to the dead-letter queue next time.
+        alone: Whether the image needs its own batch, because a batch with it raised.
+        probes: Number of calls for the image that hung while the detector was unresponsive.
+        shortages: Number of shortages while the image was processed alone.
+        billed_units: Units billed for failed calls for the image.
     """
 
     message: Message
@@ -180,11 +181,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """The outcome of a task that is not recorded: SQS delivers the message again.
+    """The outcome of a task that isn't recorded. SQS delivers the message again.
 
     Attributes:
         after_seconds: How long the message stays hidden, 0 or more.
-        reason: Why, for the log.
+        reason: The reason, for the log.
     """
 
     after_seconds: int
@@ -197,16 +198,16 @@ TaskResult: TypeAlias = RunRecord | Requeue
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """All that is committed because of one message.
+    """Everything that is committed because of one message.
 
     Attributes:
         message: The message.
-        references: The images that it names, as plugins see them.
-        images: The same images, as the history keeps them.
-        removed: The objects that it says are gone.
+        references: The message's images, in the form that plugins receive.
+        images: The same images, as records of the history.
+        removed: The removed objects.
         runs: The runs of its tasks.
-        requeue_after_seconds: ``None`` to delete the message after the commit; otherwise it is
-            requeued, visible again after so many seconds, because something is not recorded.
+        requeue_after_seconds: ``None`` to delete the message after the commit. Otherwise the
+            message is requeued, visible after this many seconds, because a result isn't recorded.
     """
 
     message: Message

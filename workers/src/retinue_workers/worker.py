@@ -1,4 +1,4 @@
-"""A worker: one queue, a set of detectors, one history. Wired, started and stopped here."""
+"""A worker: one queue, a set of detectors, one history. Connect, start and stop its parts."""
 
 import asyncio
 import time
@@ -51,52 +51,54 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 COMMIT_SECONDS = 4.0
-"""Time allowed at shutdown to commit, after the detectors have had their grace."""
+"""Time allowed at shutdown to commit, after the detectors' grace period."""
 
 REQUEUE_SECONDS = 0.5
 """Time allowed at shutdown to return unfinished messages to SQS."""
 
 BACKGROUND_SECONDS = 2.0
-"""Time allowed at shutdown to give leases back; they expire by themselves."""
+"""Time allowed at shutdown to release leases, which expire by themselves."""
 
 OBSERVE_SECONDS = 1.0
 """Time allowed at shutdown for the observers, after the last commit."""
 
 PLUGIN_SECONDS = 1.0
-"""Time allowed at shutdown for plugins to send what waits."""
+"""Time allowed at shutdown for plugins to send pending data."""
 
 STUCK_SECONDS = 120.0
-"""How long a worker may make no progress, beyond what a detector may take to answer and to be
-retried, before it is unhealthy."""
+"""Time without progress, in addition to a detector's time with retries, after which a worker is
+unhealthy.
+"""
 
 HISTORY_THREADS = 4
-"""How many statements of the history run at the same time: a commit, a lookup, and the rest."""
+"""Number of concurrent statements of the history: a commit, a lookup, and others."""
 
 DETECTION_BYTES = 16_384
-"""Most bytes of one detection from an isolated detector, without its attributes: a label has 2,048
-bytes at most, and JSON may need six times as many."""
+"""Maximum size of one detection from an isolated detector without attributes, in bytes. A label has
+at most 2,048 bytes, and JSON may need six times as many.
+"""
 
 
 class Worker:
-    """Consumes a queue until it is stopped. Make, start and stop it on one event loop.
+    """Consumes a queue until it is stopped. Create, start and stop it on one event loop.
 
     Args:
         settings: The worker's settings.
         plugins: Observers of runs, and filters.
-        detectors: What to apply to each image; made, not started.
-        queue: Where messages come from.
-        store: Where images come from.
-        history: Where runs go.
+        detectors: The detectors, not started.
+        queue: Provides the messages.
+        store: Reads the images.
+        history: Stores the runs.
         sessions: Leases of hosted models; needed if the settings name models.
-        queue_depth: Reads what the queue holds; needed if the settings name models, and to tell
-            whether messages wait while none is received.
+        queue_depth: Reads the queue's depth. Needed if the settings name models, and to detect
+            messages that wait while none is received.
 
     Attributes:
-        metrics: What the worker counts and times.
-        liveness: Whether it makes progress.
+        metrics: The worker's metrics.
+        liveness: Decides whether it makes progress.
 
     Raises:
-        ConfigurationError: A detector cannot say what it needs.
+        ConfigurationError: A detector's capabilities can't be read.
     """
 
     def __init__(
@@ -117,7 +119,7 @@ class Worker:
         self._history = history
         self._pool = queue.arn
         self._threads = DaemonThreads("history", HISTORY_THREADS)
-        self._life_threads = DaemonThreads("worker", 1)  # start and stop, whatever Postgres does
+        self._life_threads = DaemonThreads("worker", 1)  # start and stop, even while Postgres hangs
         gate = ReceiveGate()
         self._inbox = Inbox(
             queue,
@@ -204,8 +206,8 @@ class Worker:
         """Start the detectors, then receive.
 
         Raises:
-            ConfigurationError: A plugin refuses its options, or a detector can never start with
-                its own. What was started before is stopped.
+            ConfigurationError: A plugin refuses its options, or a detector can't start with its
+                options. Parts that were already started are stopped.
         """
         try:
             await self._life_threads.run(self._plugins.starting, self._settings.plugin_options)
@@ -237,10 +239,10 @@ class Worker:
         log.info("receiving", detectors=[runner.name for runner in self._runners])
 
     async def stop(self) -> None:
-        """Stop gracefully: see "Stopping" in docs/architecture.md.
+        """Stop gracefully; see "Stopping" in docs/architecture.md.
 
-        Nothing more is received; what waits is requeued immediately; calls that are under way may
-        finish within the grace, and what they find is committed.
+        Receiving ends, and waiting messages are requeued immediately. Running calls may finish
+        within the grace period, and their results are committed.
         """
         grace_seconds = self._settings.shutdown_grace_seconds
         deadline = time.monotonic() + grace_seconds
@@ -253,12 +255,12 @@ class Worker:
         self._dispatcher.cancel_waiting()
         await asyncio.gather(*(runner.close(deadline) for runner in self._runners))
         self._dispatcher.cancel_waiting()
-        for isolated in self._isolated:  # one at work was not closed
+        for isolated in self._isolated:  # a running detector wasn't closed
             await self._life_threads.run(isolated.kill)
         await _end(receiving, max(0.0, deadline - time.monotonic()))
         await _end(self._handlers, COMMIT_SECONDS)
         await _end(self._handlers, REQUEUE_SECONDS)
-        await self._observers.drain(OBSERVE_SECONDS)  # before the coroutine that tells them ends
+        await self._observers.drain(OBSERVE_SECONDS)  # before the coroutine that calls them ends
         for task in self._background:
             task.cancel()
         await _end(self._background, BACKGROUND_SECONDS)
@@ -271,7 +273,7 @@ class Worker:
         async for messages in self._inbox.receive():
             self.metrics.received(messages, time.time())
             if messages or not len(self._inbox):
-                self.liveness.record_progress()  # otherwise what it holds may be stuck
+                self.liveness.record_progress()  # otherwise its messages may be stuck
             if len(self._inbox) == len(messages):
                 self._standstill.record_progress()  # it held none
             if messages and self._protection is not None:
@@ -284,7 +286,7 @@ class Worker:
     async def _handle(self, message: Message) -> None:
         try:
             await self._dispatcher.handle(message)
-        except Exception:  # a bug must not end in silence; the message has been requeued
+        except Exception:  # a bug must be logged; the message has been requeued
             log.exception("message_failed", message_id=message.message_id)
         self.liveness.record_progress()
         self._standstill.record_progress()
@@ -305,7 +307,7 @@ class Worker:
         isolation = settings.isolation.get(detector.name)
         if isolation is None:
             return detector
-        # Not at the top: multiprocessing takes 2 MB, and most workers isolate nothing.
+        # Not at the top: multiprocessing takes 2 MB, and most workers isolate no detector.
         from retinue_workers.detectors.isolation.proxy import IsolatedDetector
 
         isolated = IsolatedDetector(
@@ -320,7 +322,7 @@ class Worker:
         return isolated
 
     async def _use_configurations(self) -> None:
-        """Record which configurations this pool uses: their runs are the latest ones to readers."""
+        """Record the configurations that this pool uses, because readers prefer their runs."""
         used = [(runner.name, runner.version, runner.fingerprint) for runner in self._runners]
         await retry_until_available(
             partial(self._threads.run, partial(self._history.use_configurations, self._pool, used)),
@@ -329,7 +331,10 @@ class Worker:
         )
 
     async def _record_configurations(self) -> None:
-        """Record what the fingerprints mean; a service to readers, which nothing depends on."""
+        """Record the options behind the fingerprints, for readers.
+
+        No other part depends on them.
+        """
 
         def record() -> None:
             records = [
@@ -350,7 +355,7 @@ class Worker:
 
 
 async def _end(tasks: "set[asyncio.Task[None]]", timeout_seconds: float) -> None:
-    """Wait for tasks to end, then cancel those that have not."""
+    """Wait for tasks to end, then cancel the others."""
     if tasks:
         _, pending = await asyncio.wait(set(tasks), timeout=timeout_seconds)
         for task in pending:
@@ -358,7 +363,7 @@ async def _end(tasks: "set[asyncio.Task[None]]", timeout_seconds: float) -> None
 
 
 def _quotas(detectors: Sequence[AnyDetector]) -> dict[str, float]:
-    """Return the calls a second by quota; the least where detectors disagree."""
+    """Return the calls per second by quota. If detectors differ, the minimum applies."""
     quotas: dict[str, float] = {}
     for detector in detectors:
         with startup_errors(detector.name):
@@ -370,7 +375,7 @@ def _quotas(detectors: Sequence[AnyDetector]) -> dict[str, float]:
 def _main_path(
     settings: Settings,
 ) -> tuple[type[DetectorRunner], type[Committer], type[Dispatcher]]:
-    """Return the classes of the main path: those that trace, if traces are to be sent."""
+    """Return the classes of the main path, with tracing if the settings enable it."""
     if settings.traces_endpoint is None:
         return DetectorRunner, Committer, Dispatcher
     # Not at the top: OpenTelemetry is an extra, and few workers send traces.
@@ -389,5 +394,5 @@ def _main_path(
 
 
 def image_limits(settings: Settings) -> ImageLimits:
-    """Return how large an image may be, by the settings."""
+    """Return the limits on the size of images."""
     return ImageLimits(max_bytes=settings.max_image_bytes, max_px=settings.max_image_px)

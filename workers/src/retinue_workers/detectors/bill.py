@@ -1,15 +1,15 @@
-"""What an answer says was billed, whatever else is wrong with it."""
+"""Read the billed units of an answer, even if the rest is invalid."""
 
 from decimal import Decimal
 
 from retinue_sdk import DetectorError, Findings
 
 _DIGITS = 12
-"""Most digits of a bill before its decimal point, and most places after it."""
+"""Maximum number of a bill's digits before the decimal point, and of its decimal places."""
 
 
 def billed_units(answer: object) -> Decimal:
-    """Return the units that an answer says were billed; 0 if it does not say so validly."""
+    """Return the billed units of an answer; 0 if they are missing or invalid."""
     if not isinstance(answer, Findings | DetectorError):
         return Decimal(0)
     units = getattr(answer, "billed_units", None)
@@ -19,5 +19,5 @@ def billed_units(answer: object) -> Decimal:
 
 
 def is_plausible(units: Decimal) -> bool:
-    """Return whether a finite bill can be stored and added up exactly."""
+    """Return whether a finite bill can be stored and summed exactly."""
     return not units or -_DIGITS <= units.adjusted() <= _DIGITS

@@ -1,4 +1,4 @@
-"""One call of a detector: what it is about, and how much of its time is left."""
+"""One call of a detector: its images and its remaining time."""
 
 import asyncio
 import time
@@ -14,12 +14,12 @@ from retinue_workers.detectors.retry_policy import Answer
 from retinue_workers.work import Task
 
 current_call: ContextVar["Call | None"] = ContextVar("current_call", default=None)
-"""The call that a detector's code is part of, on whichever thread it runs."""
+"""The current call, on any thread that runs a detector's code."""
 
 
 @dataclass(eq=False, slots=True)
 class QueuedTask:
-    """A task that waits for its detector, the answer, and what is reserved for the call."""
+    """A task that waits for its detector, with the answer and the amount reserved for the call."""
 
     task: Task
     answer: "asyncio.Future[Answer]"
@@ -31,12 +31,12 @@ class Call:
     """One call of ``detect``.
 
     Attributes:
-        entries: What it is about.
-        timeout_seconds: How long it may take, not counting waits for permits.
-        time_out: Called when that time is over.
-        permits: How many calls of its service it was allowed to make.
-        permit_waits: What it waits for while it waits for permits.
-        is_probe: Whether it was made to see whether the detector answers again.
+        entries: The tasks of the call.
+        timeout_seconds: Time limit without waits for permits.
+        time_out: Called when the time is over.
+        permits: Number of calls to its service that were permitted.
+        permit_waits: The permits that it currently waits for.
+        is_probe: Whether it tests if the detector answers again.
         is_over: Whether it has ended or timed out.
         coroutine: The coroutine that makes the call.
     """
@@ -56,19 +56,19 @@ class Call:
     _suspended_at: float = 0.0
 
     def start_clock(self) -> None:
-        """Start, or restart, the time that the call has left."""
+        """Start or restart the clock of the remaining time."""
         loop = asyncio.get_running_loop()
         left = self.timeout_seconds - (time.monotonic() - self._started)
         self._timer = loop.call_later(left, self.time_out, self)
 
     def stop_clock(self) -> None:
-        """Stop the time that the call has left."""
+        """Stop the clock of the remaining time."""
         if self._timer is not None:
             self._timer.cancel()
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Stop the clock inside the block: waiting for a permit isn't the detector's fault."""
+        """Stop the clock inside the block, where the detector waits for a permit."""
         if not self._suspensions:
             self.stop_clock()
             self._suspended_at = time.monotonic()
@@ -83,14 +83,14 @@ class Call:
                     self.start_clock()
 
     def end(self) -> None:
-        """End the call. It lets go of its images: a timer may hold it for a while."""
+        """End the call and release its images, because a timer may keep the call for a while."""
         self.is_over = True
         self.entries = ()
 
     def duration_ms(self) -> float:
-        """Return the call's milliseconds without waiting, divided evenly among its images."""
+        """Return the call's milliseconds without waits, divided evenly among its images."""
         return (time.monotonic() - self._started) * 1_000 / len(self.entries)
 
     def image_ids(self) -> list[str]:
-        """Return what the call is about, as the log names it."""
+        """Return the ids of the call's images, for the log."""
         return [str(entry.task.image.image_id) for entry in self.entries]

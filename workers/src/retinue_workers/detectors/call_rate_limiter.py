@@ -1,4 +1,4 @@
-"""The rate limiter as a detector's calls see it: their clock stands still while they wait."""
+"""Limit the rate of one detector's calls. Waits don't count against their time."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from retinue_workers.limits.rate_limits.shared_limiter import SharedRateLimiter
 class CallRateLimiter:
     """Limits the calls of one detector.
 
-    Waiting for a permit counts neither against the detector's timeout nor as the run's duration.
+    Waiting for a permit doesn't count against the detector's timeout or the run's duration.
     When the worker stops, a call that waits for its first permit gives up; one that has already
     called its service may finish.
 
@@ -27,7 +27,7 @@ class CallRateLimiter:
         self._loop = asyncio.get_running_loop()
 
     async def acquire(self, quota: str) -> Permit:
-        """Wait until a call that counts against ``quota`` may be made."""
+        """Wait until a call against ``quota`` is allowed."""
         call = current_call.get()
         if call is None:
             return await self._shared.acquire(quota)
@@ -50,5 +50,5 @@ class CallRateLimiter:
         return permit
 
     def acquire_blocking(self, quota: str) -> Permit:
-        """Do what ``acquire`` does, on a detector's thread."""
+        """Wait like ``acquire``, on a detector's thread."""
         return asyncio.run_coroutine_threadsafe(self.acquire(quota), self._loop).result()

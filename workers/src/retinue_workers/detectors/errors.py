@@ -1,18 +1,18 @@
-"""What can go wrong with a detector's call, beyond what the detector says itself."""
+"""Errors of detector calls that the detector itself doesn't report."""
 
 from retinue_sdk import DetectorError, DetectorNotReadyError, InvalidImageError
 
 
 class InvalidAnswerError(TypeError):
-    """A detector returned something that is not an answer, or not one for each image."""
+    """A detector returned a value that isn't an answer, or the wrong number of answers."""
 
 
 class DetectorCrashedError(DetectorError):
-    """The detector's process ended in the middle of a call."""
+    """The detector's process ended during a call."""
 
 
 class DetectorTimeoutError(InvalidImageError):
-    """The detector gave no answer in time."""
+    """The detector didn't answer in time."""
 
     def __init__(self, timeout_seconds: float) -> None:
         super().__init__(
@@ -21,7 +21,7 @@ class DetectorTimeoutError(InvalidImageError):
 
 
 class DetectorRaisedError(DetectorError):
-    """An isolated detector raised an unforeseen exception; the text is that of its error."""
+    """An isolated detector raised an unexpected exception. The text is that of the exception."""
 
 
 class ShortageError(DetectorNotReadyError):
@@ -30,8 +30,8 @@ class ShortageError(DetectorNotReadyError):
     Args:
         message: The error.
         retry_after_seconds: How long to wait.
-        code: The failed run's error code, if the image is to blame.
-        is_images_fault: Whether the image alone needs more than there is.
+        code: The failed run's error code, if the image is the cause.
+        is_images_fault: Whether the image alone needs more than is available.
     """
 
     def __init__(

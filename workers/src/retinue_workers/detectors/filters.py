@@ -1,4 +1,4 @@
-"""Letting plugins filter what a detector found, before anything of it is recorded."""
+"""Apply plugins' filters to detections before they are recorded."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The filters of all plugins, in the order in which they are applied; false if there are none.
+    """The filters of all plugins, in the order of their application. False if there are none.
 
     Attributes:
         filters: The filters.
@@ -27,7 +27,7 @@ class Filters:
         return bool(self.filters)
 
     def fingerprint(self, detector: str) -> str:
-        """Return a detector's fingerprint with filters: their versions change what is found.
+        """Return a detector's fingerprint combined with the versions of the filters.
 
         Args:
             detector: The fingerprint of the detector itself.
@@ -42,12 +42,12 @@ class Filters:
 
         Args:
             detector: The detector's name.
-            image: The image it looked at.
-            findings: What it found.
+            image: The processed image.
+            findings: The detector's findings.
 
         Returns:
-            The filtered findings, without the raw response if a filter returned anything; or
-            ``filter_failed`` if a filter raised, so that nothing unfiltered is recorded.
+            The filtered findings, without the raw response if a filter returned detections; or the
+            error ``filter_failed`` if a filter raised, so that nothing unfiltered is recorded.
         """
         try:
             detections = tuple(replace(found) for found in findings.detections)
@@ -74,11 +74,11 @@ class Filters:
 
 
 def _checked(kept: object) -> tuple[Detection, ...]:
-    """Return what a filter returned, if it is detections.
+    """Return a filter's result after checking that it consists of detections.
 
     Raises:
-        TypeError: It isn't.
-        ValueError: One breaks the SDK's rules.
+        TypeError: It doesn't.
+        ValueError: A detection violates the SDK's rules.
     """
     if not isinstance(kept, Sequence):
         raise TypeError(f"a filter returned a {type(kept).__name__}, not a sequence of Detection")

@@ -1,4 +1,4 @@
-"""How much a detector is given at once: less after a shortage, and slowly more again."""
+"""Limit a detector's concurrent work after a shortage, and raise the limit slowly again."""
 
 import time
 
@@ -7,46 +7,48 @@ import structlog
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
-"""How long a detector pauses after a shortage; twice as long after each in a row that one image at
-a time met."""
+"""Pause of a detector after a shortage.
+
+It doubles after each consecutive shortage of a single image.
+"""
 
 LONGEST_PAUSE_SECONDS = 30.0
-"""The longest such pause."""
+"""Maximum length of a pause."""
 
 FIRST_QUIET_SECONDS = 30.0
-"""How long there must be no shortage before more is tried; twice as long after each shortage."""
+"""Time without a shortage before the limit rises. It doubles after each shortage."""
 
 LONGEST_QUIET_SECONDS = 3_600.0
-"""The longest such time."""
+"""Maximum of that time."""
 
 
 class LoadLimit:
-    """Limits the calls at once and the images in a call of one detector.
+    """Limits the concurrent calls and the batch size of one detector.
 
-    After a shortage batches are halved, then the number of calls, until one image at a time is
-    tried. After a time without a shortage the limits are doubled again.
+    A shortage halves the batch size, then the number of calls, down to one image at a time. After a
+    time without a shortage, the limits double again.
 
     Args:
         detector: The detector's name, for the log.
-        concurrency: Most calls at once.
-        batch_size: Most images in a call.
+        concurrency: Maximum number of concurrent calls.
+        batch_size: Maximum number of images in a call.
 
     Attributes:
-        concurrency: How many calls may run at once now.
-        batch_size: How many images a call may have now.
+        concurrency: Number of concurrent calls that are allowed now.
+        batch_size: Number of images that a call may have now.
     """
 
     def __init__(self, detector: str, concurrency: int, batch_size: int) -> None:
         self._detector = detector
         self._most = (concurrency, batch_size)
         self.concurrency, self.batch_size = concurrency, batch_size
-        self._resumed_at = 0.0  # when calls went on after the last change
+        self._resumed_at = 0.0  # when calls resumed after the last change
         self._quiet_seconds = FIRST_QUIET_SECONDS
         self._in_a_row = 0
 
     @property
     def is_single(self) -> bool:
-        """Return whether one image at a time is tried."""
+        """Return whether only one image at a time is processed."""
         return self.concurrency == self.batch_size == 1
 
     def was_single(self, began_at: float) -> bool:
@@ -54,14 +56,14 @@ class LoadLimit:
         return self.is_single and began_at >= self._resumed_at
 
     def reduce(self, began_at: float, reason: str) -> float:
-        """Allow less after a shortage, unless the call began before less was allowed.
+        """Lower the limit after a shortage, unless the call began before the limit was lowered.
 
         Args:
             began_at: When the call began, by ``time.monotonic()``.
             reason: The error, for the log.
 
         Returns:
-            How long to pause from now on, in seconds.
+            The length of the pause in seconds.
         """
         now = time.monotonic()
         if began_at < self._resumed_at:
@@ -79,7 +81,7 @@ class LoadLimit:
         return pause_seconds
 
     def record_success(self) -> None:
-        """The detector looked at an image; allow more if it has for a while."""
+        """Record a processed image. Raise the limit if there was no shortage for a while."""
         self._in_a_row = 0
         if not self._resumed_at or time.monotonic() < self._resumed_at + self._quiet_seconds:
             return
@@ -95,7 +97,7 @@ class LoadLimit:
         self._log("no shortage for a while")
 
     def restore(self) -> None:
-        """Allow as much as the detector declares: all is well, or one image was to blame."""
+        """Restore the declared limits, because the shortage ended or one image was the cause."""
         self.concurrency, self.batch_size = self._most
         self._resumed_at = 0.0
         self._quiet_seconds = FIRST_QUIET_SECONDS

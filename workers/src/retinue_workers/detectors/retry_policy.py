@@ -1,4 +1,4 @@
-"""The retry policy: what to do with a detector's answer about one image.
+"""Decide the next step after a detector's answer for one image.
 
 This is the table "Errors by what to do next" of docs/architecture.md, as one function.
 """
@@ -31,24 +31,26 @@ from retinue_workers.work import Requeue, Task
 log = structlog.get_logger(__name__)
 
 PROBE_SECONDS = 5.0
-"""Wait before a detector that was not ready is called again, unless it gives a time itself."""
+"""Wait before a call of a detector that wasn't ready, unless the detector gives a time."""
 
 PROBES_PER_IMAGE = 5
-"""How many calls about one image may hang while the detector is unresponsive, before the image is
-blamed. Images take turns, so that takes as many calls about every image in flight."""
+"""Hanging calls for one image, while the detector is unresponsive, after which the image fails.
+Images take turns, so every image in flight gets as many calls.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of calling a detector about one image.
+    """The result of calling a detector for one image.
 
     Attributes:
-        value: The findings, or why there are none.
+        value: The findings or the error.
         started_at: When the call began, in UTC.
-        duration_ms: Milliseconds of the call for each of its images, without waiting.
+        duration_ms: Milliseconds of the call per image, without waiting.
         batch_size: How many images shared the call.
-        is_unresponsive: Whether the detector has not answered several calls in a row.
-        reserved_usd: What is reserved of the detector's budget for the image, in US dollars.
+        is_unresponsive: Whether the detector didn't answer several calls in a row.
+        reserved_usd: The part of the detector's budget that is reserved for the image, in US
+            dollars.
     """
 
     value: Findings | BaseException
@@ -68,7 +70,7 @@ class Succeed:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Record a failed run. ``retryable``: another try with the same image could succeed."""
+    """Record a failed run. If ``retryable``, another call for the same image could succeed."""
 
     code: str
     message: str
@@ -90,7 +92,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The detector works for no image: stop receiving and call it after ``after_seconds``."""
+    """Stop receiving, because the detector works for no image.
+
+    Call it again after ``after_seconds``.
+    """
 
     after_seconds: float
     reason: str
@@ -98,7 +103,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """One image is to blame, or none: call again after ``after_seconds``, and others meanwhile."""
+    """Call again after ``after_seconds``, and process other images meanwhile to find the cause."""
 
     after_seconds: float
     reason: str
@@ -115,18 +120,18 @@ def decide(
     retrying_seconds: float,
     retry_window_seconds: float,
 ) -> Decision:
-    """Decide what to do with an answer.
+    """Decide the next step after an answer.
 
     Args:
         answer: The answer.
         task: Its task.
         attempt: How many times the detector has been called for the task; 1 or more.
-        retrying_seconds: For how long the task has got nothing but retriable errors.
+        retrying_seconds: For how long the task has had only retriable errors.
         retry_window_seconds: For how long retriable errors are retried inside the worker.
     """
     try:
         return _decide(answer, task, attempt, retrying_seconds, retry_window_seconds)
-    except BaseException as error:  # an exception class of a plugin's own that is broken itself
+    except BaseException as error:  # a plugin's exception class that is itself invalid
         log.exception("detector_result_invalid", kind=type(answer.value).__name__)
         message = f"a {type(answer.value).__name__} that cannot be read: {format_error(error)}"
         return _give_up("unexpected_error", message, task)
@@ -149,16 +154,16 @@ def _decide(
             return Compare(probe_seconds(value), str(value))
         case DetectorNotReadyError():
             return Pause(probe_seconds(value), str(value))
-        case ConfigurationError():  # found out late: as systemic as a detector that is not ready
+        case ConfigurationError():  # found late, but as systemic as a detector that isn't ready
             return Pause(PROBE_SECONDS, str(value))
         case RetriableError() if retrying_seconds < retry_window_seconds:
             wait_seconds = backoff_seconds(attempt, at_least=value.retry_after_seconds)
             return Retry(wait_seconds, str(value), throttled=bool(value.throttled))
         case RetriableError():
             return _give_up("retries_exhausted", str(value), task)
-        case _ if answer.batch_size > 1:  # one image of the batch is to blame: find out which
+        case _ if answer.batch_size > 1:  # one image of the batch may be the cause: call each alone
             return Retry(0.0, format_error(value), alone=True)
-        case InvalidAnswerError():  # the detector would say the same next time
+        case InvalidAnswerError():  # the detector would answer the same next time
             return Fail("invalid_result", str(value), retryable=True)
         case DetectorCrashedError():
             return _give_up("detector_crashed", str(value), task)
@@ -167,13 +172,13 @@ def _decide(
 
 
 def _give_up(code: str, message: str, task: Task) -> Decision:
-    """Requeue the message; record the failure before SQS would move it to the dead letters."""
+    """Requeue the message. At its last receive, record the failure instead."""
     if task.is_last_receive:
         return Fail(code, message, retryable=True)
     return Requeue(requeue_seconds(task.message.receive_count), message)
 
 
 def probe_seconds(error: DetectorNotReadyError) -> float:
-    """Return how long to wait before a detector that is not ready is called again."""
+    """Return the wait before the next call of a detector that isn't ready."""
     wait_seconds = error.retry_after_seconds
     return PROBE_SECONDS if wait_seconds is None else bounded(wait_seconds)

@@ -1,4 +1,4 @@
-"""From a detector's answer to the run that the history records."""
+"""Turn a detector's answer into the run to record."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,21 +20,21 @@ from retinue_workers.work import Task
 log = structlog.get_logger(__name__)
 
 MAX_MESSAGE_CHARACTERS = 2_000
-"""Longest error message kept in a run; the log has all of it."""
+"""Maximum length of an error message in a run. The log has the whole message."""
 
 
 class InvalidResultError(Exception):
-    """A detector answered something that cannot be recorded."""
+    """A detector's answer can't be recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecorder:
-    """Makes the runs of one detector.
+    """Creates the runs of one detector.
 
     Attributes:
-        budget: Prices the runs.
-        max_detections: Most detections that one image may have.
-        max_response_bytes: Largest raw response with attributes, in bytes of JSON.
+        budget: Computes the runs' prices.
+        max_detections: Maximum number of detections of one image.
+        max_response_bytes: Maximum size of the raw response with attributes, in bytes of JSON.
     """
 
     budget: Budget
@@ -49,19 +49,22 @@ class RunRecorder:
         detector: AsyncDetector[Any] | BlockingDetector,
         detector_input: Input,
     ) -> RunRecord:
-        """Return the run of a detector that looked; a failed one if it cannot be recorded."""
+        """Return the run of a successful call.
+
+        It is a failed run if the answer can't be recorded.
+        """
         try:
             return self._success(task, answer, findings, detector, detector_input)
         except InvalidResultError as error:
             fail = Fail("invalid_result", str(error), retryable=True)
-        except BaseException as error:  # the model's version is the plugin's own code
+        except BaseException as error:  # the model's version comes from the plugin's code
             log.exception("detector_result_invalid", detector=task.key.detector)
             fail = Fail("invalid_result", format_error(error), retryable=True)
-        task.billed_units += billed_units(findings)  # paid for, although it cannot be recorded
+        task.billed_units += billed_units(findings)  # it was billed, although it can't be recorded
         return self.failure(task, answer, fail)
 
     def failure(self, task: Task, answer: Answer, fail: Fail) -> RunRecord:
-        """Return the run of a detector that could not look; it may have cost something."""
+        """Return the run of a failed call, with its cost."""
         charges = self.budget.charges(task.key.detector, task.billed_units, answer.started_at)
         return RunRecord(
             key=task.key,
@@ -78,7 +81,7 @@ class RunRecorder:
         )
 
     def skip(self, task: Task, code: str, reason: str) -> RunRecord:
-        """Return the row that says why a detector was not called, and what that saved."""
+        """Return a skipped run, with the reason and the saved amount."""
         return RunRecord(
             key=task.key,
             event_id=skip_event_id(task.event.event_id),
@@ -99,7 +102,7 @@ class RunRecorder:
         detector: AsyncDetector[Any] | BlockingDetector,
         detector_input: Input,
     ) -> RunRecord:
-        """Return the run of a detector that looked.
+        """Return the run of a successful call.
 
         Raises:
             InvalidResultError: There are too many detections, too long a response, values that
@@ -142,13 +145,13 @@ class RunRecorder:
 def _checked(
     findings: Findings, model_version: str | None
 ) -> tuple[tuple[DetectionRecord, ...], str | None, Decimal]:
-    """Return detections, model version and bill after checking the SDK's rules again.
+    """Return detections, model version and bill, after checking the SDK's rules again.
 
-    A plugin's types are not checked, and what slips through here fails in the database, together
-    with the runs of well-behaved detectors.
+    Python doesn't check a plugin's types. An invalid value would fail in the database, together
+    with the runs of other detectors.
 
     Raises:
-        InvalidResultError: They break the rules.
+        InvalidResultError: They violate the rules.
     """
     try:
         detections = tuple([_detection(found) for found in findings.detections])
@@ -203,7 +206,7 @@ def _encoded(what: str, value: object) -> str:
     """Return a value as JSON.
 
     Raises:
-        InvalidResultError: It isn't JSON that PostgreSQL can hold.
+        InvalidResultError: It isn't JSON that PostgreSQL can store.
     """
     try:
         return encode_json(value)
@@ -216,5 +219,8 @@ def _size_bytes(text: str) -> int:
 
 
 def storable(text: str) -> str:
-    """Return ``text`` without what PostgreSQL cannot hold; an error message may quote anything."""
+    """Return ``text`` without characters that PostgreSQL can't store.
+
+    Error messages may quote any.
+    """
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode() or "?"

@@ -1,4 +1,4 @@
-"""Runs one detector: batches, concurrency, pace, deadlines and pauses."""
+"""Run one detector: batches, concurrency, rate, deadlines and pauses."""
 
 import asyncio
 import math
@@ -43,68 +43,68 @@ from retinue_workers.work import Task
 log = structlog.get_logger(__name__)
 
 CLOSE_SECONDS = 1.0
-"""How long a detector may take to close, beyond what is left of the worker's grace."""
+"""Seconds that a detector may take to close, after the rest of the worker's grace period."""
 
 
 class BlockingDetector(Protocol):
-    """What the runner uses of a ``Detector``; an isolated detector's proxy has it, too."""
+    """The part of a ``Detector`` that the runner uses. An isolated detector's proxy has it, too."""
 
     @property
     def name(self) -> str:
-        """The detector's name."""
+        """Return the detector's name."""
 
     @property
     def version(self) -> str:
-        """The detector's version."""
+        """Return the detector's version."""
 
     @property
     def options(self) -> DetectorOptions:
-        """The detector's options."""
+        """Return the detector's options."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """Return what the worker needs to know."""
+        """Return the detector's capabilities."""
 
     @property
     def model_version(self) -> str | None:
-        """The model's version, if one is known for all images."""
+        """Return the model's version if it is the same for all images."""
 
     def fingerprint(self) -> str:
-        """Return what identifies options and model."""
+        """Return the fingerprint of options and model."""
 
     def start(self) -> None:
         """Load the model."""
 
     def detect(self, images: Sequence[Image]) -> Sequence[Findings | DetectorError]:
-        """Look at images."""
+        """Process the images."""
 
     def close(self) -> None:
-        """Release what ``start`` took."""
+        """Release everything that ``start`` acquired."""
 
 
 class DetectorRunner:
-    """Calls one detector about one task after the other, or about several in one batch.
+    """Calls one detector for its tasks, in batches.
 
-    A batch is whatever waits when the detector is free, up to its largest batch: full under load,
-    and no image waits for company. A ``Detector`` runs on threads and an ``AsyncDetector`` on the
-    event loop; either way a call that exceeds its time is abandoned and another takes its place.
+    A batch has all tasks that wait when the detector is free, up to the maximum batch size. No
+    image waits for a batch to fill. A ``Detector`` runs on threads and an ``AsyncDetector`` on the
+    event loop. A call that exceeds its deadline is abandoned, and another call takes its place.
 
     Args:
-        detector: The detector, made but not started.
-        timeout_seconds: How long a call may take.
-        gate: Closed, as ``detector NAME``, while the detector works for no image.
+        detector: The detector, not started.
+        timeout_seconds: Time limit of a call.
+        gate: Closed for ``detector NAME`` while the detector works for no image.
         budget: Decides whether the detector's monthly budget allows a call.
-        prefetch: Loads images that are not loaded any more.
-        filters: Filter what the detector finds.
+        prefetch: Loads images again.
+        filters: Filter the detector's findings.
 
     Attributes:
         detector: The detector.
         fingerprint: The detector's fingerprint, filters included.
-        input: What of an image the detector needs.
-        suspects: Images that may be to blame for an error, or not.
+        input: The form of an image that the detector needs.
+        suspects: Images that may be the cause of an error.
 
     Raises:
-        ConfigurationError: The detector cannot say what it needs.
+        ConfigurationError: The detector's capabilities can't be read.
     """
 
     def __init__(
@@ -151,21 +151,21 @@ class DetectorRunner:
 
     @property
     def name(self) -> str:
-        """The detector's name."""
+        """Return the detector's name."""
         return self.detector.name
 
     @property
     def version(self) -> str:
-        """The detector's version."""
+        """Return the detector's version."""
         return self.detector.version
 
     @property
     def is_stopping(self) -> bool:
-        """Return whether no call begins any more."""
+        """Return whether new calls are forbidden."""
         return self._is_stopping
 
     async def start(self) -> None:
-        """Start the detector, or go on trying in the background if it is not ready yet.
+        """Start the detector. If it isn't ready, keep trying in the background.
 
         Raises:
             ConfigurationError: The detector can never start with its options.
@@ -176,11 +176,11 @@ class DetectorRunner:
             self._starting = asyncio.create_task(self._start_when_ready(wait_seconds))
 
     async def detect(self, task: Task) -> Answer:
-        """Call the detector about a task's image when it is the task's turn.
+        """Call the detector for a task's image when it is the task's turn.
 
-        What the answer says is reserved of the budget is the caller's to release.
+        The caller must release the budget that the answer reserves.
 
-        Cancellation ends the waiting. A call that is under way absorbs it and may finish; a second
+        Cancellation ends the waiting. A running call absorbs it and may finish. A second
         cancellation abandons the call.
         """
         entry = QueuedTask(task, asyncio.get_running_loop().create_future())
@@ -200,7 +200,7 @@ class DetectorRunner:
         self._pause_until(time.monotonic() + seconds)
 
     def stop_calling(self) -> None:
-        """Begin no more calls. A call that still waits for its first permit gives up."""
+        """Start no more calls. A call that still waits for its first permit gives up."""
         self._is_stopping = True
         if self._starting is not None:
             self._starting.cancel()
@@ -210,10 +210,10 @@ class DetectorRunner:
                     wait.cancel()
 
     async def close(self, deadline: float) -> None:
-        """Close the detector, unless a call is still running: that could crash the process.
+        """Close the detector, unless a call is running: closing could then crash the process.
 
         Args:
-            deadline: How long running calls may take, on the monotonic clock in seconds; closing
+            deadline: Until when running calls may take, on the monotonic clock in seconds. Closing
                 may take ``CLOSE_SECONDS`` more.
         """
         if self._starting is not None:
@@ -239,11 +239,11 @@ class DetectorRunner:
                 await self._threads.run(self.detector.close)
         except asyncio.CancelledError:
             raise
-        except BaseException:  # whatever a plugin raises, the others must be closed too
+        except BaseException:  # a plugin can raise anything; the others must be closed, too
             log.exception("detector_close_failed", detector=self.name)
 
     async def _try_to_start(self) -> float | None:
-        """Start the detector; if it is not ready, return how long to wait before the next try."""
+        """Start the detector. If it isn't ready, return the wait before the next try."""
         try:
             if isinstance(self.detector, AsyncDetector):
                 await self.detector.start()
@@ -253,7 +253,7 @@ class DetectorRunner:
             self._gate.close(self._cause, str(error))
             return probe_seconds(error)
         except Exception as error:
-            if not is_shortage(error):  # another process may hold what this one needs
+            if not is_shortage(error):  # another process may hold a resource that this one needs
                 raise
             log.exception("detector_start_failed", detector=self.name)
             self._gate.close(self._cause, format_error(error))
@@ -275,7 +275,7 @@ class DetectorRunner:
         return None
 
     async def _start_when_ready(self, wait_seconds: float | None) -> None:
-        """Try again until the detector has started, or cancelled while it waits."""
+        """Try again until the detector has started. Cancellation ends the wait."""
         while wait_seconds is not None:
             await asyncio.sleep(wait_seconds)
             start = asyncio.ensure_future(self._try_to_start())
@@ -284,13 +284,13 @@ class DetectorRunner:
             except asyncio.CancelledError:
                 await start  # a detector must not be closed while it starts
                 raise
-            except Exception as error:  # it was not ready before: keep the messages, say why
+            except Exception as error:  # it wasn't ready before: keep the messages
                 log.exception("detector_start_failed", detector=self.name)
                 self._gate.close(self._cause, format_error(error))
                 wait_seconds = PROBE_SECONDS
 
     def _start_calls(self) -> None:
-        """Start as many calls as there are tasks, and concurrency, pace and pauses allow."""
+        """Start calls, as far as tasks, concurrency, rate limits and pauses allow."""
         if self._is_stopping or not self._is_started:
             return
         while self._queue and self._slots_used < self._load.concurrency:
@@ -334,16 +334,16 @@ class DetectorRunner:
         self._start_calls()
 
     def _rest(self, seconds: float) -> None:
-        """Make no call for ``seconds``, or for as long as the detector pauses anyway."""
+        """Make no call for ``seconds``, or until a longer pause ends."""
         self._pause_until(max(self._paused_until, time.monotonic() + seconds))
 
     def _probe_at(self, moment: float) -> None:
-        """Make one call at ``moment``, about one image, and no more until the detector answers."""
+        """Make one call at ``moment`` for one image, and no others until the detector answers."""
         self._is_probing = True
         self._pause_until(moment)
 
     async def _serve(self, batch: Sequence[QueuedTask], *, is_probe: bool) -> None:
-        """Make one call and answer its entries. The call's slot is free again at the end."""
+        """Make one call and answer its entries. Then free the call's slot."""
         has_slot = True
         try:
             reserved_usd = await self._budget.reserve(self.name, len(batch))
@@ -358,14 +358,14 @@ class DetectorRunner:
                     self._drop(entry)
             elif ready:
                 has_slot = await self._call(ready, is_probe=is_probe)
-            elif is_probe:  # the detector was not called: probe with another
+            elif is_probe:  # the detector wasn't called: probe with another image
                 self._probe_at(time.monotonic())
         finally:
             self._slots_used -= has_slot
             self._start_calls()
 
     def _postpone(self, batch: Sequence[QueuedTask]) -> None:
-        """Keep a batch for which there is no money; the gate is closed by the budget."""
+        """Keep a batch that exceeds the budget. The budget has closed the gate."""
         if self._is_stopping:
             for entry in batch:
                 self._drop(entry)
@@ -374,7 +374,7 @@ class DetectorRunner:
         self._pause_until(time.monotonic() + PROBE_SECONDS)
 
     async def _loaded(self, batch: Sequence[QueuedTask]) -> list[QueuedTask]:
-        """Load what is not loaded any more; entries that cannot be loaded get their answer."""
+        """Load images that aren't loaded any more. Entries whose images fail get the error."""
         ready = []
         for entry in batch:
             image = entry.task.image
@@ -391,7 +391,7 @@ class DetectorRunner:
         """Call the detector and answer the entries.
 
         Returns:
-            Whether the call still has its slot; one that timed out has lost it to another call.
+            Whether the call still has its slot. A call that timed out has lost it.
         """
         call = Call(
             entries,
@@ -442,7 +442,7 @@ class DetectorRunner:
     async def _detect_async(
         self, detector: AsyncDetector[Any], image: Image
     ) -> Findings | BaseException:
-        """Return one answer, whatever the detector does."""
+        """Return one answer for any result or error of the detector."""
         task = asyncio.current_task()
         cancelled_before = task.cancelling() if task else 0
         try:
@@ -461,9 +461,9 @@ class DetectorRunner:
     def _detect_on_thread(
         self, detector: BlockingDetector, call: Call, images: Sequence[Image]
     ) -> Sequence[Findings | BaseException]:
-        """Return one answer for each image, whatever the detector does."""
+        """Return one answer per image for any result or error of the detector."""
         try:
-            # One more than wanted shows that there are too many, even if they never end.
+            # One more answer than expected shows that there are too many, even if they never end.
             results: list[object] = list(islice(detector.detect(images), len(images) + 1))
         except BaseException as error:  # noqa: BLE001 - SystemExit must not end the thread
             return [self._raised(error, len(images))] * len(images)
@@ -497,7 +497,7 @@ class DetectorRunner:
         return error
 
     def _note_response(self, values: Sequence[Findings | BaseException]) -> None:
-        """The detector answered, so it is not unresponsive; and if it looked, it is ready."""
+        """Record that the detector answers, and that it is ready if it returned findings."""
         was_unresponsive = self._hangs.is_unresponsive
         self._hangs.record_response()
         if was_unresponsive:
@@ -508,23 +508,23 @@ class DetectorRunner:
             self._gate.open(self._cause)
 
     def _time_out(self, call: Call) -> None:
-        """Abandon a call that exceeded its time, and give its slot to another."""
+        """Abandon a call that exceeded its deadline, and free its slot."""
         entries = call.entries
         call.end()
         self._running.discard(call)
         self._slots_used -= 1
         if call.coroutine is not None:
             call.coroutine.cancel()  # ends a coroutine, and abandons a thread
-            self._calls.discard(call.coroutine)  # nothing waits for one that goes on regardless
+            self._calls.discard(call.coroutine)  # nothing waits for a call that continues
         self._blame_hang(call, entries)
         self._start_calls()
 
     def _blame_hang(self, call: Call, entries: Sequence[QueuedTask]) -> None:
-        """Blame the images of a call that hung; or the detector, if it answers none."""
+        """Fail the images of a call that hung, or close the gate if the detector answers none."""
         error = DetectorTimeoutError(self._timeout_seconds)
         image_ids = {entry.task.image.image_id for entry in entries}
         log.error("detector_timed_out", detector=self.name, image_ids=[*map(str, image_ids)])
-        # Calls that were under way when it became unresponsive say nothing about the next probe.
+        # Calls that ran when it became unresponsive don't affect the next probe.
         if call.is_probe or not self._hangs.is_unresponsive:
             self._hangs.record_timeout(image_ids)
             if self._hangs.is_unresponsive:
@@ -551,14 +551,14 @@ class DetectorRunner:
             entry.answer.set_result(answer)
 
     def _drop(self, entry: QueuedTask) -> None:
-        """End an entry without an answer: the worker is stopping."""
+        """End an entry without an answer, because the worker is stopping."""
         entry.answer.cancel()
         self._budget.release(self.name, entry.reserved_usd)
 
 
 @contextmanager
 def startup_errors(name: str) -> Iterator[None]:
-    """Turn whatever a plugin raises into a refusal to start that names the detector."""
+    """Turn a plugin's exception into a refusal to start that names the detector."""
     try:
         yield
     except ConfigurationError as error:
@@ -571,7 +571,7 @@ def startup_errors(name: str) -> Iterator[None]:
 
 
 def _is_cancellation(error: BaseException) -> bool:
-    """Return whether this task was cancelled, rather than a plugin raising ``CancelledError``."""
+    """Return whether this task was cancelled. A plugin may raise ``CancelledError`` itself."""
     if not isinstance(error, asyncio.CancelledError):
         return False
     try:

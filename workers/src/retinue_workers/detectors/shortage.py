@@ -1,4 +1,4 @@
-"""Recognise errors that mean: memory, files, threads or disk space have run out."""
+"""Recognise errors that mean a shortage of memory, files, threads or disk space."""
 
 import errno
 import re
@@ -38,17 +38,18 @@ _TEXT = re.compile(
     r"|memoryerror|\bhip error: 2\b|\bcuda failure 2\b",
     re.IGNORECASE,
 )
-"""What is written by libraries that have no exception class for it: ONNX Runtime, CUDA, cuDNN,
-cuBLAS, ROCm, PyTorch, TensorFlow, JAX, OpenCV, OpenCL, DirectML, Python's threading."""
+"""Messages of libraries without an exception class for a shortage: ONNX Runtime, CUDA, cuDNN,
+cuBLAS, ROCm, PyTorch, TensorFlow, JAX, OpenCV, OpenCL, DirectML, Python's threading.
+"""
 
 _SAYS_WHAT_TO_DO = (InvalidImageError, DetectorNotReadyError, RetriableError, ConfigurationError)
-"""Errors whose class is believed, unless one of their causes is a shortage."""
+"""Errors whose class decides, unless one of their causes is a shortage."""
 
 _MOST_CAUSES = 20
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Return whether an error, or a cause of it, means that a resource has run out."""
+    """Return whether an error or one of its causes is a shortage."""
     try:
         return _is_or_has(error)
     except Exception:  # noqa: BLE001 - a plugin's class that is broken itself
@@ -78,7 +79,7 @@ def _is_shortage(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Iterate over an error and what caused it; a cycle ends."""
+    """Yield an error and its causes. End at a cycle."""
     return islice(_causes(error), _MOST_CAUSES)
 
 

@@ -1,4 +1,4 @@
-"""Images that may be to blame for an error, or not: others decide."""
+"""Track images that may be the cause of an error, until other images decide."""
 
 import time
 from collections.abc import Callable
@@ -15,26 +15,26 @@ from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.work import Task
 
 TRIES_ALONE = 3
-"""How often an image must meet a shortage as the only one that is looked at."""
+"""How many shortages an image must cause while it is processed alone."""
 
 MOST_BLAMED = 2
-"""How many images in a row may be blamed for a shortage without another one that passes."""
+"""How many consecutive images may fail for a shortage without another image that succeeds."""
 
 PASSES_PER_SUSPECT = 2
-"""If there are more suspects, how many other images must pass for each of them."""
+"""If there are more suspects, how many other images must succeed for each."""
 
 
 class Suspects:
-    """The images of one detector whose objects are refused, or that met a shortage of resources.
+    """The images of one detector whose objects are refused, or that caused a shortage.
 
-    While there are any, the gate lets only probes pass. The store, or the plugin, compares refused
-    objects with others. Images that met a shortage are compared here.
+    While there are any, the gate allows only probes. The store or the plugin compares refused
+    objects with others. This class compares images that caused a shortage.
 
     Args:
         gate: Closed while there are suspects.
         cause: The gate's cause.
         load: Reduced after a shortage.
-        pause: Makes the detector pause for so many seconds.
+        pause: Pauses the detector for a number of seconds.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class Suspects:
         self._load = load
         self._pause = pause
         self._reason = ""
-        self._suspects: dict[Task, int] = {}  # how many others had passed at the first error
+        self._suspects: dict[Task, int] = {}  # how many others had succeeded at the first error
         self._passed = 0
         self._blamed = 0
 
     def note(self, task: Task, answer: Answer) -> Answer:
-        """Note an answer about a task's image.
+        """Record an answer for a task's image.
 
         Returns:
-            The answer; with a ``ShortageError`` instead of an error that means one.
+            The answer. An error that means a shortage is replaced by ``ShortageError``.
         """
         value = answer.value
         if isinstance(value, Findings):
@@ -80,12 +80,12 @@ class Suspects:
         return answer
 
     def acquit(self, task: Task) -> None:
-        """Suspect a task's image no more, if it was."""
+        """Remove a task's image from the suspects."""
         if self._suspects.pop(task, None) is not None and not self._suspects:
             self._gate.open(self._cause)
 
     def _note_shortage(self, task: Task, answer: Answer, reason: str) -> tuple[bool, float]:
-        """Return whether the image is to blame, and how many seconds the detector pauses."""
+        """Return whether the image is the cause, and the detector's pause in seconds."""
         took_seconds = answer.duration_ms * answer.batch_size / 1_000
         began_at = time.monotonic() - took_seconds
         self._suspect(task, reason)
@@ -101,20 +101,20 @@ class Suspects:
         return False, pause_seconds
 
     def _others_passed(self, task: Task) -> bool:
-        """Return whether enough other images were looked at to blame this one."""
+        """Return whether enough other images succeeded to fail this one."""
         if len(self._suspects) + self._blamed <= MOST_BLAMED:
             return self._passed > 0
         return self._passed - self._suspects[task] >= PASSES_PER_SUSPECT * len(self._suspects)
 
     def _suspect(self, task: Task, reason: str) -> None:
         if not self._suspects:
-            self._reason = reason  # that of the first: each new one would be logged
+            self._reason = reason  # the first reason: each new one would be logged
         self._gate.close(self._cause, self._reason, probe=True)
         self._suspects.setdefault(task, self._passed)
 
 
 def _text(error: BaseException) -> str:
-    """Return an error's text, even if its class is a plugin's own and broken."""
+    """Return an error's text, even if its class is invalid."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - its own text cannot be had

@@ -1,4 +1,4 @@
-"""The main path: one message, from its text to its deletion."""
+"""The main path: handle one message from its text to its deletion."""
 
 import asyncio
 from collections.abc import Iterator, Sequence, Set
@@ -39,25 +39,25 @@ from retinue_workers.work import GONE, Delivery, ImageEvent, Message, Requeue, T
 log = structlog.get_logger(__name__)
 
 RECEIVES_WITHOUT_REDRIVE = 5
-"""At which receive a failure is recorded if the queue has no dead-letter queue."""
+"""The receive at which a failure is recorded if the queue has no dead-letter queue."""
 
 MAX_IGNORED = 20
-"""Most kinds of events that are logged as ignored, each once."""
+"""Maximum number of kinds of ignored events that are logged, each once."""
 
 STOPPING = Requeue(0, "the worker is stopping")
-"""The outcome of a task that the worker has no more time for."""
+"""The outcome of a task that the worker has no time for."""
 
 
 @dataclass(frozen=True, slots=True)
 class _ImageWork:
-    """What is to be done about one image of a message.
+    """The work for one image of a message.
 
     Attributes:
         event: The event that names the image.
-        record: What the history keeps of it.
-        image: The image; its tasks share it.
-        tasks: The tasks that are not done yet.
-        earlier: What detectors without a task found before, if routes need it.
+        record: The image's record in the history.
+        image: The image, shared by its tasks.
+        tasks: The tasks that aren't done.
+        earlier: Earlier findings of detectors without a task, if routes need them.
     """
 
     event: ImageEvent
@@ -70,19 +70,19 @@ class _ImageWork:
 class Dispatcher:
     """Handles messages. Each step of ``handle`` is a step of docs/architecture.md.
 
-    Stopping is cancellation: ``cancel_waiting`` ends what waits, while calls of detectors that are
-    under way may finish and what they find is committed; called again, it ends those calls, too.
+    Stopping is cancellation: ``cancel_waiting`` ends every wait, while running calls of detectors
+    may finish and their results are committed. The second ``cancel_waiting`` ends those calls, too.
 
     Args:
         inbox: Leases messages.
-        lookup: Knows what is done already.
-        router: Decides which images a detector with a route is given.
+        lookup: Looks up finished run keys.
+        router: Decides which images a detector with a route receives.
         runners: The detectors.
-        records: Makes the runs.
+        records: Creates the runs.
         committer: Commits them.
-        store: Where images are.
+        store: Reads images.
         prefetch: Loads images.
-        budget: What calls reserve is released here.
+        budget: Releases the amounts that calls reserved.
         metrics: Counts retries.
         retry_window_seconds: For how long retriable errors are retried inside the worker.
         max_receive_count: Of the queue's redrive policy; ``None`` if it has none.
@@ -139,7 +139,7 @@ class Dispatcher:
                 await lease.requeue(delivery.requeue_after_seconds)
 
     async def _detect(self, message: Message, events: ParsedBody) -> Delivery:
-        """Return what is to be committed once all detectors have looked at all images."""
+        """Return the results of all detectors for all images, for the commit."""
         with self._cancellable_here():
             images = await self._plan(message, events.images)
         runs = [self._start(work) for work in images]
@@ -160,13 +160,13 @@ class Dispatcher:
         )
 
     def cancel_waiting(self) -> None:
-        """Cancel what waits; called again, also the calls that absorbed the first cancellation."""
+        """Cancel every wait. The second call also cancels running calls of detectors."""
         self._is_stopping = True
         for task in self._cancellable:
             task.cancel()
 
     def _parse(self, message: Message) -> ParsedBody:
-        """Return the events of a message; what cannot be understood of it is logged."""
+        """Return the events of a message. Log the parts that can't be parsed."""
         try:
             events = parse(message.body)
         except MalformedEventError as error:
@@ -186,7 +186,7 @@ class Dispatcher:
         return events
 
     async def _reject(self, message: Message, lease: Lease, error: Exception) -> None:
-        """Requeue a message that the history refuses, and say why."""
+        """Requeue a message that the history rejects, and log the reason."""
         log.error(
             "commit_rejected",
             message_id=message.message_id,
@@ -198,7 +198,7 @@ class Dispatcher:
         await lease.requeue(requeue_seconds(message.receive_count))
 
     async def _plan(self, message: Message, events: Sequence[ImageEvent]) -> Sequence[_ImageWork]:
-        """Return the tasks for each image: one for each detector that is not done with it."""
+        """Return the tasks for each image: one for each detector that isn't done with it."""
         records = [event.record() for event in events]
         pending = await self._lookup.pending(
             [
@@ -218,7 +218,7 @@ class Dispatcher:
         return images
 
     async def _earlier(self, record: ImageRecord, detectors: Set[str]) -> Earlier:
-        """Return what these detectors' routes need and no task of now finds: earlier results."""
+        """Return the earlier results of detectors that routes need and that have no task now."""
         required = self._router.requires(detectors) - detectors
         keys = {name: self._key(record, self._runners[name]) for name in required}
         found = await self._lookup.summaries(keys.values())
@@ -228,7 +228,7 @@ class Dispatcher:
         return RunKey(record.image_id, runner.name, runner.version, runner.fingerprint)
 
     def _start(self, work: _ImageWork) -> Sequence["asyncio.Task[TaskResult]"]:
-        """Start the tasks of an image, side by side; ``cancel_waiting`` can cancel them."""
+        """Start the tasks of an image concurrently. ``cancel_waiting`` can cancel them."""
         runs: dict[str, asyncio.Task[TaskResult]] = {}
         for task in work.tasks:
             run = asyncio.create_task(self._run(task, runs, work.earlier))
@@ -289,7 +289,7 @@ class Dispatcher:
     async def _ask(
         self, task: Task, runner: DetectorRunner, hold: Hold, peers: Peers, earlier: Earlier
     ) -> Answer | TaskResult:
-        """Ask whether the route admits the image, and then the detector about the image."""
+        """Ask the route whether it admits the image, then call the detector."""
         try:
             admission = await self._router.admit(task, peers, earlier)
         except Exception as error:  # noqa: BLE001 - of S3, or a shortage; the same table decides
@@ -306,11 +306,11 @@ class Dispatcher:
         return answer
 
     def _is_last(self, message: Message) -> bool:
-        """Return whether SQS would move the message to the dead letters next time."""
+        """Return whether SQS would move the message to the dead-letter queue next time."""
         return message.receive_count >= self._max_receive_count
 
     def _next(self, message: Message) -> str:
-        """Return, for the log, what SQS does with a message that isn't deleted."""
+        """Return what SQS will do with a message that isn't deleted, for the log."""
         return "dead-letter queue" if self._is_last(message) else "delivered again"
 
     @contextmanager
@@ -329,25 +329,25 @@ class Dispatcher:
 
 
 def _result(run: "asyncio.Task[TaskResult]") -> TaskResult:
-    """Return a task's result; a task that was cancelled is for another worker."""
+    """Return a task's result. A cancelled task is requeued for another worker."""
     return STOPPING if run.cancelled() else run.result()
 
 
 def _learned(work: _ImageWork, runs: Sequence[RunRecord]) -> ImageRecord:
-    """Return what the history keeps of an image, with what its tasks learned about it."""
+    """Return the image's record, updated with facts that its tasks found."""
     record = work.record
     if work.image.size_px is not None:
         width_px, height_px = work.image.size_px
         record = replace(record, width_px=width_px, height_px=height_px)
     if missing := [run.started_at for run in runs if run.error_code in GONE]:
-        # Not before the event, whatever this machine's clock says.
+        # Not before the event, regardless of this machine's clock.
         since = max(min(missing), record.uploaded_at, record.served_at or record.uploaded_at)
         record = replace(record, missing_since=since)
     return record
 
 
 def _is_cancelled() -> bool:
-    """Return whether the worker stops: a detector's call absorbed the cancellation."""
+    """Return whether the worker is stopping. A detector's call absorbed the cancellation."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

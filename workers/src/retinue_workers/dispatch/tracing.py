@@ -1,7 +1,7 @@
 """OpenTelemetry traces of the main path: message → task → call → commit.
 
-The classes here stand in for their bases only if ``RETINUE_TRACES_ENDPOINT`` is set, so traces cost
-nothing otherwise. No other module imports OpenTelemetry.
+The classes here replace their base classes only if ``RETINUE_TRACES_ENDPOINT`` is set, so traces
+cost nothing otherwise. No other module imports OpenTelemetry.
 """
 
 import os
@@ -24,20 +24,20 @@ from retinue_workers.recording.committer import Committer
 from retinue_workers.work import Delivery, Message, Task, TaskResult
 
 EXPORT_SECONDS = 2.0
-"""Longest call of the collector; a stop waits for one."""
+"""Time limit of a call to the collector. A stop waits for one call."""
 
 _tracer = trace.get_tracer("retinue_workers")
 
 
 @contextmanager
 def exporting_traces(endpoint: str) -> Iterator[None]:
-    """Send spans to a collector inside the block, and those that wait at its end.
+    """Send spans to a collector inside the block, and the remaining spans at its end.
 
     Sampling, headers and batching are set by OpenTelemetry's own variables, such as
     ``OTEL_TRACES_SAMPLER``.
 
     Args:
-        endpoint: URL of a collector that takes OTLP over HTTP.
+        endpoint: URL of a collector that accepts OTLP over HTTP.
     """
     name = os.environ.get("OTEL_SERVICE_NAME", "retinue-worker")
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
@@ -52,7 +52,7 @@ def exporting_traces(endpoint: str) -> Iterator[None]:
 
 
 class TracedDispatcher(Dispatcher):
-    """A dispatcher with a span for each message, and one for each task below it."""
+    """A dispatcher with a span for each message and for each task."""
 
     async def handle(self, message: Message) -> None:
         """Process one message: events, tasks, results, commit, delete."""
@@ -86,7 +86,7 @@ class TracedRunner(DetectorRunner):
     """A runner with a span for each call, from the wait for a permit to the answer."""
 
     async def detect(self, task: Task) -> Answer:
-        """Call the detector about a task's image."""
+        """Call the detector for a task's image."""
         with _tracer.start_as_current_span("call", kind=SpanKind.CLIENT) as span:
             answer = await super().detect(task)
             if isinstance(answer.value, Exception):
@@ -96,10 +96,10 @@ class TracedRunner(DetectorRunner):
 
 
 class TracedCommitter(Committer):
-    """A committer with a span for each delivery: its wait for the group, and the transaction."""
+    """A committer with a span for each delivery: the wait for its group, and the transaction."""
 
     async def commit(self, delivery: Delivery) -> None:
-        """Commit a delivery with others."""
+        """Commit a delivery in a group."""
         with _tracer.start_as_current_span(
             "commit", attributes={"retinue.runs": len(delivery.runs)}
         ):

@@ -1,4 +1,4 @@
-"""Control one hosted model: start it when work waits, stop it when none does."""
+"""Control one hosted model: start it when messages wait, and stop it when none do."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -24,22 +24,23 @@ from retinue_workers.work import QueueDepth
 log = structlog.get_logger(__name__)
 
 RECONCILE_SECONDS = 5.0
-"""How often a controller acts. Two controllers of a model call AWS 0.4 times a second, of about 5
-allowed."""
+"""How often a controller reconciles. Two controllers of a model make 0.4 calls of AWS a second;
+about 5 are allowed.
+"""
 
 LEASE_SECONDS = 30.0
-"""How long a lease holds. A dead controller is replaced this and ``RECONCILE_SECONDS`` later."""
+"""Duration of a lease. A dead controller is replaced ``RECONCILE_SECONDS`` later."""
 
 START_VISIBLE_SECONDS = 60.0
-"""How long a start that was requested may not show; then it did not take effect."""
+"""How long a requested start may be invisible. Then it did not take effect."""
 
 FIRST_PAUSE_SECONDS = 60.0
-"""Pause after the first failed start; doubled by each further one."""
+"""Pause after the first failed start. It doubles with each further failure."""
 
 
 @dataclass(slots=True)
 class _View:
-    """What becomes of a look at the model: what all workers are told."""
+    """The result of one reconcile, which all workers receive."""
 
     serving: bool
     reason: str
@@ -49,20 +50,22 @@ class _View:
 
 
 class ModelController:
-    """Acts for a model while it has the lease; otherwise follows what the holder has written down.
+    """Acts on a model while it holds the lease.
 
-    ``reconcile`` waits for nothing: it looks once, does at most one thing, and returns. So a crash
-    at any point leaves a state that the next controller, or the reaper, finds by looking.
+    Otherwise it follows the state that the holder recorded.
+
+    ``reconcile`` never waits. It reads the state, takes at most one action, and returns. After a
+    crash at any point, the next controller or the reaper continues from the state in AWS.
 
     Args:
         model: The model.
         sessions: Leases and sessions.
-        read_depth: Reads what the queue holds.
+        read_depth: Reads the queue's depth.
         policy: When to start and stop.
         clock: Seconds since the epoch.
         detector: The detector's name.
-        options: The detector's options, from which others can make it.
-        holder: What tells this controller from all others.
+        options: The detector's options, from which other processes can create it.
+        holder: A unique name of this controller.
     """
 
     def __init__(
@@ -93,13 +96,13 @@ class ModelController:
         self._idle = IdleTracker()
 
     def reconcile(self, blocked: str | None) -> str | None:
-        """Look at the model and the queue, and do what is due.
+        """Read the model's state and the queue's depth, and take the action that is due.
 
         Args:
-            blocked: Why this worker could not work even if the model ran; ``None`` if it could.
+            blocked: Why this worker couldn't work even if the model ran; ``None`` if it could.
 
         Returns:
-            Why nothing may be received; ``None`` if the model serves.
+            Why the worker must not receive; ``None`` if the model answers calls.
         """
         self._blocked = blocked
         self._reason = self._reconcile()
@@ -186,7 +189,7 @@ class ModelController:
             idle.keep_running(now, working)
         else:
             idle.observe(now, depth, self._policy, working)
-        if idle.worked or not depth.total:  # it came up, and what waited was worked off
+        if idle.worked or not depth.total:  # it started, and the waiting messages were processed
             view.failures, view.not_before = 0, None
         closing_at = idle.closing_at(self._policy)
         if closing_at is None or now < closing_at:
@@ -236,7 +239,7 @@ class ModelController:
             self._start(view, why, self._policy.units(depth), now)
 
     def _start(self, view: _View, why: str, units: int, now: float) -> None:
-        """Write the session down, then ask: a model that runs is never unknown to the history."""
+        """Record the session, then request the start, so that every running model has a row."""
         begun = self._sessions.begin_session(
             self._model.name,
             self._token,
@@ -252,12 +255,12 @@ class ModelController:
         view.reason = f"starting: {why}"
         try:
             self._model.start(units)
-        except DetectorNotReadyError as error:  # a quota, a permission: no fault of the model
+        except DetectorNotReadyError as error:  # a quota or a permission: not a fault of the model
             self._requested_at = None
             self._mark("stopped", str(error))
             view.not_before = now + max(FIRST_PAUSE_SECONDS, error.retry_after_seconds or 0.0)
             view.reason = f"not started: {error}"
-        except DetectorError as error:  # no answer: the next look tells whether it took effect
+        except DetectorError as error:  # no answer: the next reconcile shows whether it took effect
             view.reason = f"a start was requested and not answered: {error}"
 
     def _failed(self, view: _View, why: str, now: float) -> None:
@@ -267,7 +270,7 @@ class ModelController:
         log.error("model_start_failed", model=self._model.name, failures=view.failures, reason=why)
 
     def _adopt(self, status: ModelStatus) -> None:
-        """A model that costs money has an open session, whoever started it."""
+        """Open a session for a running model that has none."""
         self._sessions.begin_session(
             self._model.name,
             self._token,

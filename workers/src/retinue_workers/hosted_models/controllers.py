@@ -1,4 +1,4 @@
-"""The controllers of a worker: one for each hosted model that the settings name."""
+"""Run a worker's controllers: one for each hosted model in the settings."""
 
 import asyncio
 import os
@@ -22,17 +22,17 @@ log = structlog.get_logger(__name__)
 
 
 class ModelControllers:
-    """Runs the controllers, and closes the gate while one of their models does not serve.
+    """Runs the controllers, and closes the gate while one of their models doesn't answer calls.
 
     Args:
         policies: The settings' policies by detector name.
         detectors: The worker's detectors.
         sessions: Leases and sessions of models.
         queue_depth: Returns the depth of the queue.
-        gate: Closed, as ``model NAME``, while the detector's model does not serve.
+        gate: Closed for ``model NAME`` while the detector's model doesn't answer calls.
 
     Raises:
-        ConfigurationError: A detector has no model that could be started and stopped.
+        ConfigurationError: A detector has no model that can be started and stopped.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ModelControllers:
                 options = detector.options.model_dump(mode="json")
             except ConfigurationError as error:
                 raise ConfigurationError(f"detector {detector.name}: {error}") from error
-            except BaseException as error:  # both may be the plugin's own code
+            except BaseException as error:  # both may be the plugin's code
                 raise ConfigurationError(
                     f"detector {detector.name} cannot start: {format_error(error)}"
                 ) from error
@@ -78,9 +78,9 @@ class ModelControllers:
         self._threads = DaemonThreads("hosted-models", max(1, len(self._controllers)))
 
     async def run(self) -> None:
-        """Reconcile every model until cancelled; then give the leases back.
+        """Reconcile every model until cancelled. Then release the leases.
 
-        Another worker takes over, or in the end the reaper does.
+        Another worker takes over. Without one, the reaper stops the model.
         """
         await asyncio.gather(*(self._run(name) for name in self._controllers))
 
@@ -103,7 +103,7 @@ class ModelControllers:
             await self._threads.run(controller.stop)
 
     def _blocked(self, name: str) -> str | None:
-        """Return what else is broken; a model that does not answer is started all the same."""
+        """Return why the worker can't work. A model that doesn't answer is started anyway."""
         own = {f"model {name}", f"detector {name}"}
         others = [
             f"{cause}: {reason}"

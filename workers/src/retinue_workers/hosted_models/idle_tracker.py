@@ -1,4 +1,4 @@
-"""How much a running model is used, and when that is too little."""
+"""Measure how much a running model works, and decide when to stop it."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from retinue_workers.work import QueueDepth
 
 @dataclass(slots=True)
 class IdleTracker:
-    """How much a running model is used. Times are seconds since the epoch.
+    """The working and idle time of a running model. Times are seconds since the epoch.
 
     Attributes:
-        worked: Whether there was any work yet.
+        worked: Whether there was any work.
     """
 
     worked: bool = False
@@ -21,7 +21,7 @@ class IdleTracker:
     _seen_at: float | None = None
 
     def observe(self, now: float, depth: QueueDepth, policy: ModelPolicy, working: bool) -> None:
-        """Count what has passed since the last look as work, or as idling."""
+        """Count the time since the last call as work or as idle time."""
         passed = 0.0 if self._seen_at is None else now - self._seen_at
         self._seen_at = now
         self.worked = self.worked or working
@@ -39,15 +39,15 @@ class IdleTracker:
             self._idled_out_at = now
 
     def keep_running(self, now: float, working: bool) -> None:
-        """It is to run, used or not."""
+        """Keep the model running without work."""
         self.worked = self.worked or working
         self._idle_since = self._idled_out_at = None
         self._idle_seconds, self._seen_at = 0.0, now
 
     def closing_at(self, policy: ModelPolicy) -> float | None:
-        """From when on nothing is received, so that it can be stopped; ``None`` while it works.
+        """Return when receiving ends before a stop; ``None`` while the model works.
 
-        An image that arrives calls that off, unless the model has idled too much by then.
+        An image that arrives cancels the stop, unless the model has idled too much.
         """
         if self._idled_out_at is not None:
             return self._idled_out_at
@@ -56,7 +56,7 @@ class IdleTracker:
         return None
 
     def why_stop(self, now: float, policy: ModelPolicy) -> str:
-        """Return why it is stopped."""
+        """Return the reason for the stop."""
         if self._idle_since is not None:
             return f"the queue has been empty for {now - self._idle_since:.0f} s"
         return f"it idled for {policy.max_idle_seconds:.0f} s more than it worked"

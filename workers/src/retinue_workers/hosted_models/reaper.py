@@ -1,4 +1,4 @@
-"""Stop models that run while no worker controls them: the last resort against forgotten ones."""
+"""Stop models that run without a controller."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from retinue_sdk import ConfigurationError, DetectorError, ManagedModel, ModelSt
 from retinue_sdk.errors import format_error
 
 REAP_SECONDS = 60.0
-"""How long the reaper has a model's lease at most, so that no controller acts at the same time."""
+"""How long the reaper holds a model's lease at most, so that no controller acts meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,16 @@ def reap(
     holder: str,
     clock: Callable[[], float],
 ) -> Sequence[Reaped]:
-    """Stop every model that runs without a lease in force.
+    """Stop every model that runs without a valid lease.
 
-    A lease is in force as long as a worker lives that would use the model; without one, nobody
-    works off what waits, so the model only costs.
+    A lease is valid while a worker that uses the model is alive. Without a worker, messages aren't
+    processed and the model only costs money.
 
     Args:
-        sessions: Leases and sessions of the models that are known.
-        make: Makes a known model; ``None`` if its plugin is not installed.
+        sessions: Leases and sessions of known models.
+        make: Creates a known model; ``None`` if its plugin isn't installed.
         found: Detectors' names with models that the provider hosts, known or not.
-        holder: What tells this reaper from every controller.
+        holder: A unique name of this reaper.
         clock: Seconds since the epoch.
     """
     known = sessions.list_models()
@@ -71,7 +71,7 @@ def _safely(
     holder: str,
     now: float,
 ) -> Reaped:
-    """One model that cannot be had keeps no other from being stopped."""
+    """Reap one model. An error doesn't stop the others."""
     try:
         return _one(sessions, hosted, make, holder, now)
     except (HistoryError, KeyboardInterrupt):

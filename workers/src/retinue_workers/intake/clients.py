@@ -1,4 +1,4 @@
-"""AWS clients, made one way."""
+"""Create the AWS clients of a worker."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 5
 ANSWER_SECONDS = 10
-"""How long an answer, or its next bytes, may take. A call is made twice, so a heartbeat into a
-black hole is over after some 20 seconds, well within the visibility timeout that it renews."""
+"""Read timeout of a call. A call is made twice, so a heartbeat without an answer ends after about
+20 seconds, well within the visibility timeout that it renews.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """The AWS services that a worker itself talks to.
+    """The clients of AWS services that the worker itself uses.
 
     Attributes:
-        s3: Makes a client of S3; raises ``ConfigurationError`` if it cannot be.
-        sqs: For all calls but long polls.
+        s3: Creates a client of S3; raises ``ConfigurationError`` if that is impossible.
+        sqs: For all calls except long polls.
         polling_sqs: For long polls.
     """
 
@@ -43,28 +44,27 @@ class Clients:
 
 
 class AwsUnavailableError(Exception):
-    """There are no AWS credentials now. They may come: an endpoint that issues them may be away."""
+    """No AWS credentials are available now. The endpoint that issues them may be down."""
 
 
 def make_clients(*, connections: int, wait_time_seconds: int = 0) -> Clients:
-    """Make clients from AWS's own configuration (variables, profile, or the task's role).
+    """Create clients from AWS's own configuration (variables, profile, or the task's role).
 
-    This may ask the network for credentials. Long polls have a client of their own, whose patience
-    outlasts a poll, so that a quiet queue is no error; and whose calls are made once, since the
-    consumer polls again anyway.
+    This may request credentials from the network. Long polls have a separate client. Its read
+    timeout is longer than a poll, and it doesn't retry, because the consumer polls again anyway.
 
     Args:
-        connections: How many threads use a client at once.
-        wait_time_seconds: How long a poll waits; without waiting one client does for all.
+        connections: Number of threads that use a client concurrently.
+        wait_time_seconds: How long a poll waits. With 0, one client makes all calls.
 
     Raises:
-        ConfigurationError: No region is set, or the configuration cannot be used.
-        AwsUnavailableError: There are no credentials now.
+        ConfigurationError: No region is set, or the configuration is invalid.
+        AwsUnavailableError: No credentials are available now.
     """
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=ANSWER_SECONDS,
-        # The worker paces and retries by itself; one quick repeat hides a dropped connection.
+        # The worker itself paces and retries. One quick retry hides a dropped connection.
         retries={"total_max_attempts": 2, "mode": "standard"},
         max_pool_connections=connections,
         tcp_keepalive=True,
@@ -76,7 +76,7 @@ def make_clients(*, connections: int, wait_time_seconds: int = 0) -> Clients:
         )
     )
     with aws_configuration():
-        # ECS sets AWS_REGION, as every other SDK reads it; botocore knows AWS_DEFAULT_REGION alone.
+        # ECS sets AWS_REGION, as other SDKs read it. botocore reads only AWS_DEFAULT_REGION.
         session = new_session(os.environ.get("AWS_REGION"))
         find_credentials(session)
         sqs = cast("Any", session.create_client("sqs", config=config))
@@ -97,11 +97,11 @@ def _s3(session: Session, config: Config) -> "S3Client":
 
 @contextmanager
 def aws_configuration() -> Iterator[None]:
-    """Turn errors of botocore while a client is made into those of a setting, or of a wait.
+    """Turn botocore's errors of creating a client into errors of a setting, or of a wait.
 
     Raises:
-        ConfigurationError: AWS's configuration cannot be used.
-        AwsUnavailableError: There are no credentials now.
+        ConfigurationError: AWS's configuration is invalid.
+        AwsUnavailableError: No credentials are available now.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The messages that this worker holds: received, kept hidden, and given an end."""
+"""The worker's messages in flight: receive, keep hidden, delete or requeue."""
 
 import asyncio
 import time
@@ -21,23 +21,24 @@ from retinue_workers.work import Message
 log = structlog.get_logger(__name__)
 
 LINGER_SECONDS = 0.1
-"""How long a message that is done waits for nine others: SQS bills and answers by the call."""
+"""How long a delete waits for nine others. SQS bills by the call."""
 
 CALLS = 4
-"""How many calls that delete or requeue may be under way at the same time."""
+"""Maximum number of concurrent calls that delete or requeue."""
 
 FAILURES_BEFORE_CLOSING = 3
-"""After how many failures in a row the gate closes; throttling causes one now and then."""
+"""Consecutive failures after which the gate closes. Throttling causes single failures."""
 
 PROBED_MESSAGES = 200
-"""How many messages more than its capacity the inbox holds while the gate lets probes pass: images
-that wait for a comparison must not keep out those to compare with."""
+"""How many messages above its capacity the inbox holds while the gate allows probes. Images that
+wait for a comparison must not block the images to compare with.
+"""
 
 LOOK_AGAIN_SECONDS = 1.0
-"""How long a wait for room lasts before the gate is looked at again."""
+"""How long a wait for room lasts before the gate is checked again."""
 
 BLOCKED_SECONDS = 1.0
-"""How late the heartbeat may be before a blocked event loop is logged."""
+"""Delay of the heartbeat after which a blocked event loop is logged."""
 
 
 class Inbox:
@@ -48,11 +49,11 @@ class Inbox:
 
     Args:
         queue: The queue.
-        gate: Nothing is received while it is closed. Closed, as ``queue``, while nothing can be
-            deleted, and, as ``heartbeat``, while messages reappear that are still worked on.
-        capacity: Most messages in flight.
-        heartbeat_seconds: How long a message is left alone after a receive or a heartbeat.
-        visibility_timeout_seconds: How long a receive or a heartbeat hides a message.
+        gate: Receiving pauses while it is closed. Closed for ``queue`` while deletes fail, and for
+            ``heartbeat`` while messages in work reappear.
+        capacity: Maximum number of messages in flight.
+        heartbeat_seconds: Time between a receive or heartbeat and the next heartbeat.
+        visibility_timeout_seconds: How long a receive or heartbeat hides a message.
     """
 
     def __init__(
@@ -81,10 +82,10 @@ class Inbox:
         return len(self._hidden_since)
 
     async def receive(self) -> AsyncIterator[Sequence[Message]]:
-        """Yield what each long poll brings, perhaps nothing, until cancelled.
+        """Yield the messages of each long poll, possibly none, until cancelled.
 
-        SQS may have handed out messages by the time of the cancellation. So a poll that is under
-        way may end, and what it brings is requeued; a second cancellation ends it.
+        At the cancellation, SQS may already have delivered messages. So a running poll may finish,
+        and its messages are requeued. A second cancellation ends the poll.
         """
         failures = 0
         while True:
@@ -112,20 +113,23 @@ class Inbox:
             yield messages
 
     def lease(self, message: Message) -> "Lease":
-        """Return a block for the work on a message, which is requeued if the block fails."""
+        """Return a context manager for the work on a message.
+
+        It requeues the message on failure.
+        """
         return Lease(self, message)
 
     async def delete(self, message: Message) -> None:
-        """Delete a message, for as long as SQS takes to do so."""
+        """Delete a message. Retry until SQS has deleted it."""
         await self._deletes.submit(message)
 
     async def requeue(self, message: Message, after_seconds: int) -> None:
-        """Give a message back to the queue, visible after ``after_seconds`` (0–43,200)."""
-        self._release([message])  # no heartbeat may hide it again
+        """Requeue a message, visible after ``after_seconds`` (0–43,200)."""
+        self._release([message])  # the heartbeat must not hide it again
         await self._requeues.submit((message, after_seconds))
 
     async def keep_hidden(self) -> None:
-        """Extend, until cancelled, the visibility of messages that have been in flight for long.
+        """Extend the visibility of messages in flight until cancelled.
 
         A tick of half the interval extends each message before 1.5 intervals have passed, which
         the settings keep under the visibility timeout.
@@ -145,9 +149,9 @@ class Inbox:
                 self._gate.open("heartbeat")
 
     async def _wait_for_turn(self) -> None:
-        """Wait until the gate lets a receive pass and a whole batch fits.
+        """Wait until the gate allows a receive and a whole batch fits.
 
-        Ten messages cost the same call as one.
+        A call for ten messages costs as much as for one.
         """
         while True:
             while not self._has_room():
@@ -164,7 +168,7 @@ class Inbox:
         return len(self) + BATCH <= self._capacity + extra
 
     async def _requeue_late(self, poll: "asyncio.Future[list[Message]]") -> None:
-        """Requeue what a poll brings after the worker stopped receiving."""
+        """Requeue the messages of a poll that ends after the worker stopped receiving."""
         try:
             if messages := await poll:
                 await self._queue.change_visibility(messages, 0)
@@ -188,7 +192,7 @@ class Inbox:
     async def _until_done(
         self, left: list[Message], ask: Callable[[], Awaitable[None]], event: str
     ) -> None:
-        """Ask SQS about the messages in ``left`` until it has done it for all of them."""
+        """Repeat a call for the messages in ``left`` until it has succeeded for all."""
 
         async def one_try() -> None:
             trying = list(left)
@@ -216,12 +220,12 @@ class Inbox:
         self._room.set()
 
     def _hidden_for(self, seconds: float) -> list[Message]:
-        """Return the messages whose visibility timeout began ``seconds`` ago or earlier."""
+        """Return the messages that were hidden ``seconds`` ago or earlier."""
         limit = time.monotonic() - seconds
         return [message for message, since in self._hidden_since.items() if since <= limit]
 
     async def _extend(self, messages: Sequence[Message]) -> str:
-        """Hide messages for longer; return what went wrong, or an empty text."""
+        """Extend the visibility of messages. Return the error, or an empty text."""
         if not messages:
             return ""
         reason = ""
@@ -242,7 +246,7 @@ class Inbox:
 
 
 class Lease:
-    """A message while it is worked on. A block that neither deletes nor requeues it fails."""
+    """A message in work. Leaving the block without a delete or requeue is an error."""
 
     def __init__(self, inbox: Inbox, message: Message) -> None:
         self._inbox = inbox
@@ -261,18 +265,18 @@ class Lease:
     ) -> None:
         """Requeue the message unless it was deleted or requeued.
 
-        It is visible immediately, except after an error: that would fail again and again.
+        It is visible immediately. After an error it is visible later, because it would fail again.
         """
         if not self._is_over:
             failed = isinstance(error, Exception)
             await self.requeue(requeue_seconds(self._message.receive_count) if failed else 0)
 
     async def delete(self) -> None:
-        """Delete the message: all that it asked for is committed."""
+        """Delete the message, after all its results are committed."""
         await self._inbox.delete(self._message)
         self._is_over = True
 
     async def requeue(self, after_seconds: int) -> None:
-        """Give the message back to the queue, visible after ``after_seconds`` (0–43,200)."""
+        """Requeue the message, visible after ``after_seconds`` (0–43,200)."""
         self._is_over = True
         await self._inbox.requeue(self._message, after_seconds)

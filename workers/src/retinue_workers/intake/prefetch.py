@@ -1,4 +1,4 @@
-"""Fetching and decoding images ahead of the detectors, within bounds."""
+"""Fetch and decode images before the detectors need them, within limits."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -17,8 +17,8 @@ class _Held:
     """An image that tasks hold.
 
     Attributes:
-        users: How many holds there are.
-        has_room: Whether it counts among the images that may be loaded.
+        users: Number of holds.
+        has_room: Whether it counts as one of the images that may be loaded.
         lock: Held while it is being loaded.
     """
 
@@ -28,11 +28,11 @@ class _Held:
 
 
 class Prefetch:
-    """Loads images and holds a bounded number of them.
+    """Loads images and holds a limited number of them.
 
     Args:
-        threads: How many images are fetched or decoded at the same time.
-        max_images: How many images may be loaded or loading at the same time.
+        threads: Number of images that are fetched or decoded concurrently.
+        max_images: Maximum number of images that are loaded or loading.
     """
 
     def __init__(self, *, threads: int, max_images: int) -> None:
@@ -49,9 +49,9 @@ class Prefetch:
         self._held.setdefault(image, _Held()).users += 1
 
     async def make_ready(self, image: Image, wanted: Input) -> None:
-        """Load an image that is reserved, once there is room.
+        """Load a reserved image when there is room.
 
-        An image that cannot be loaded raises nothing here. The detector's runner loads it again and
+        An image that can't be loaded raises no error here. The detector's runner loads it again and
         handles the error.
         """
         held = self._held[image]
@@ -62,7 +62,7 @@ class Prefetch:
             await self.load(image, wanted)
 
     def release(self, image: Image) -> None:
-        """Remove a hold; the image's bytes go with the last."""
+        """Remove a hold. The last one frees the image's bytes."""
         held = self._held[image]
         held.users -= 1
         if not held.users:
@@ -72,10 +72,10 @@ class Prefetch:
                 self._room.release()
 
     async def load(self, image: Image, wanted: Input) -> Exception | None:
-        """Fetch and decode as much of an image as ``wanted`` asks for.
+        """Fetch and decode an image, as far as ``wanted`` requires.
 
         Returns:
-            Why it cannot be loaded; ``None`` if it is loaded.
+            The error of loading it; ``None`` if it is loaded.
         """
         if is_loaded(image, wanted):
             return None
@@ -92,9 +92,9 @@ class Prefetch:
 class Hold:
     """A task's hold on an image. Tasks that hold the same image share what was loaded.
 
-    ``with`` reserves the image. If another task loads it, it stays loaded for a task that still
-    waits for a result. ``async with`` loads the image and releases the reservation at the end, so
-    that a task that waits for its next attempt holds no bytes.
+    ``with`` reserves the image: if another task loads it, it stays loaded. ``async with`` loads the
+    image and releases the reservation at the end, so that a task that waits for its next attempt
+    holds no bytes.
     """
 
     def __init__(self, prefetch: Prefetch, image: Image, wanted: Input) -> None:
@@ -111,7 +111,7 @@ class Hold:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Give the reservation up."""
+        """Release the reservation."""
         if self._is_reserved:
             self._is_reserved = False
             self._prefetch.release(self._image)
@@ -128,12 +128,12 @@ class Hold:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        """Give the reservation up."""
+        """Release the reservation."""
         self.__exit__()
 
 
 def is_loaded(image: Image, wanted: Input) -> bool:
-    """Return whether a detector can use the image without waiting for it."""
+    """Return whether a detector can use the image without waiting."""
     return wanted is Input.REFERENCE or image.is_loaded(pixels=wanted is Input.PIXELS)
 
 
@@ -152,10 +152,10 @@ def _load(image: Image, wanted: Input) -> Exception | None:
 
 
 def _drop_tracebacks(error: BaseException) -> None:
-    """Cut the tracebacks of an error and of its causes.
+    """Remove the tracebacks of an error and its causes.
 
-    Their frames hold the image, and the image holds the error to raise it again: a cycle that
-    would keep the image's bytes until the garbage collector runs, which counts objects, not bytes.
+    Their frames refer to the image, and the image refers to the error. The cycle would keep the
+    image's bytes until the garbage collector runs, which counts objects, not bytes.
     """
     cause: BaseException | None = error
     while cause is not None and cause.__traceback__ is not None:

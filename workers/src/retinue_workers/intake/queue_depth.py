@@ -1,4 +1,4 @@
-"""Read from SQS how many messages a queue holds, for controllers of hosted models and people."""
+"""Read from SQS how many messages a queue holds."""
 
 import json
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def read_queue_depth(
     client: "SQSClient", url: str, *, with_dead_letters: bool = False
 ) -> QueueDepth:
-    """Return what a queue holds. SQS counts approximately.
+    """Return a queue's depth. SQS's counts are approximate.
 
     Args:
         client: boto3's client.
         url: The queue's URL.
-        with_dead_letters: Whether to read its dead-letter queue too, which takes two more calls.
+        with_dead_letters: Whether to read its dead-letter queue, too, with two more calls.
 
     Raises:
         QueueUnavailableError: It doesn't answer.

@@ -1,4 +1,4 @@
-"""Fetching images from S3."""
+"""Fetch images from S3."""
 
 import re
 import time
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 LONGEST_READ_SECONDS = 60.0
-"""How long all of a body may take: S3 sends the largest image in a few seconds. boto3's own timeout
-is about the next byte, and a body that drips never meets it."""
+"""Time limit for a whole body. S3 sends the largest image in a few seconds. boto3's own timeout
+applies to the next byte only, so a slow body never exceeds it.
+"""
 
 _NOT_FOUND = {"NoSuchKey", "NoSuchVersion", "404", "NotFound", "MethodNotAllowed"}
-"""MethodNotAllowed is what S3 answers when the version is a delete marker."""
+"""Error codes of an object that doesn't exist. S3 returns MethodNotAllowed for a delete marker."""
 
 _WITHOUT_RIGHTS = {
     "ExpiredToken",
@@ -47,7 +48,7 @@ _WITHOUT_RIGHTS = {
     "RequestTimeTooSkewed",
     "UnrecognizedClientException",
 }
-"""The worker's credentials are refused, so every object is."""
+"""Error codes that refuse the worker's credentials, and so every object."""
 
 _REFUSED = {
     "400",
@@ -57,13 +58,14 @@ _REFUSED = {
     "InvalidRequest",
     "SignatureDoesNotMatch",
 }
-"""One object is refused, or all are. InvalidRequest is about an object whose encryption key the
-uploader keeps (SSE-C). HEAD has no body, so its code is the status. SignatureDoesNotMatch can be
-about one key that a proxy rewrites."""
+"""Error codes that refuse one object, or all. InvalidRequest means an object whose encryption key
+the uploader keeps (SSE-C). HEAD has no body, so its code is the status. SignatureDoesNotMatch can
+affect a single key that a proxy rewrites.
+"""
 
 _KMS = "KMS."
 _KMS_PASSES = re.compile("Throttling|Internal|Timeout|KeyUnavailable|Limit")
-"""KMS's errors that have nothing to do with the key."""
+"""Errors of KMS that don't depend on the key."""
 
 _MAY_READ = "s3:GetObject, s3:GetObjectVersion and s3:ListBucket"
 _NEEDED = {
@@ -71,18 +73,18 @@ _NEEDED = {
     "head_object": _MAY_READ,
     "get_object_tagging": "s3:GetObjectTagging, s3:GetObjectVersionTagging and s3:ListBucket",
 }
-"""The permissions that each call takes."""
+"""The permissions that each call requires."""
 
 _WITHOUT_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
 
 
 class ObjectStore:
-    """Reads image versions out of S3, within limits.
+    """Reads image versions from S3, within limits.
 
     Args:
-        make_client: Makes a boto3 S3 client, when one is first needed: detectors that work by
-            reference need none, and it is the largest of AWS's clients.
-        limits: How large an image may be.
+        make_client: Creates a boto3 S3 client on first use. Detectors by reference need none, and
+            it is AWS's largest client.
+        limits: Limits on the size of images.
     """
 
     def __init__(self, make_client: "Callable[[], S3Client]", limits: ImageLimits) -> None:
@@ -95,10 +97,10 @@ class ObjectStore:
         )
 
     def connect(self) -> "S3Client":
-        """The client, made on first use; a worker that will need it makes it at its start.
+        """Return the client, created on first use. A worker that needs it creates it at startup.
 
         Raises:
-            ConfigurationError: AWS's configuration cannot be used.
+            ConfigurationError: AWS's configuration is invalid.
         """
         with self._making:
             if self._made is None:
@@ -106,7 +108,7 @@ class ObjectStore:
             return self._made
 
     def image(self, reference: ImageReference, size_bytes: int | None) -> Image:
-        """An image of which nothing is fetched yet."""
+        """Return an image, not fetched."""
         return Image(
             reference,
             partial(self.fetch, reference),
@@ -115,15 +117,15 @@ class ObjectStore:
         )
 
     def fetch(self, reference: ImageReference) -> bytes:
-        """The bytes of exactly this version.
+        """Return the bytes of exactly this version.
 
         Raises:
             InvalidImageError: It is gone (``object_not_found``, ``bucket_not_found``), another
-                upload took its place (``object_replaced``), it is archived (``object_archived``),
-                S3 refuses it and serves others (``access_denied``, ``kms_key_unavailable``), it is
-                empty, or too large. All but the last two are retryable: a new upload can succeed.
-            ObjectRefusedError: S3 refuses it, and perhaps others.
-            DetectorNotReadyError: S3 refuses us; no image is to blame.
+                upload replaced it (``object_replaced``), it is archived (``object_archived``), S3
+                refuses it but serves others (``access_denied``, ``kms_key_unavailable``), or it is
+                empty or too large. All but the last two are retryable: a new upload can succeed.
+            ObjectRefusedError: S3 refuses it, and possibly others.
+            DetectorNotReadyError: S3 refuses all objects.
             RetriableError: S3 did not answer.
         """
         with self._explaining("get_object", reference):
@@ -135,10 +137,10 @@ class ObjectStore:
                 return self._read(body, answer["ContentLength"], reference)
 
     def head(self, reference: ImageReference) -> tuple[str, dict[str, str]]:
-        """The object's Content-Type, and its user metadata with names in lower case.
+        """Return the object's Content-Type, and its user metadata with lower-case names.
 
         Raises:
-            DetectorError: As ``fetch`` raises it.
+            DetectorError: As for ``fetch``.
         """
         with self._explaining("head_object", reference):
             asked_at = time.monotonic()
@@ -149,12 +151,12 @@ class ObjectStore:
         return answer.get("ContentType", ""), metadata
 
     def tags(self, reference: ImageReference) -> dict[str, str]:
-        """The object's tags. They belong to a version, and can change at any time.
+        """Return the object's tags. They belong to a version, and can change at any time.
 
-        Where the bucket is unversioned, they are those of whatever lies under the key now.
+        In an unversioned bucket they are those of the current object.
 
         Raises:
-            DetectorError: As ``fetch`` raises it.
+            DetectorError: As for ``fetch``.
         """
         with self._explaining("get_object_tagging", reference):
             asked_at = time.monotonic()
@@ -163,7 +165,7 @@ class ObjectStore:
             return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     def _read(self, body: Any, size_bytes: int, reference: ImageReference) -> bytes:
-        """All of the body, unless its size is outside the limits."""
+        """Return the whole body, if its size is within the limits."""
         self.limits.check_bytes(size_bytes)
         watch = Timer(LONGEST_READ_SECONDS, _cut_off, [body])
         watch.daemon = True
@@ -172,7 +174,7 @@ class ObjectStore:
             data: bytes = body.read(size_bytes)
         finally:
             watch.cancel()
-        if len(data) != size_bytes:  # the connection broke, for which no image is to blame
+        if len(data) != size_bytes:  # the connection broke, which isn't the image's fault
             raise RetriableError(
                 f"S3 sent {len(data):,} of {size_bytes:,} bytes of {reference.uri}"
             )
@@ -180,11 +182,11 @@ class ObjectStore:
 
     @contextmanager
     def _explaining(self, operation: str, reference: ImageReference) -> Iterator[None]:
-        """Turn what boto3 raises into an error by what to do next.
+        """Turn boto3's exceptions into errors by the next step.
 
         Args:
-            operation: The client's method that is called.
-            reference: What it is asked about.
+            operation: The client's method.
+            reference: The object.
         """
         try:
             yield
@@ -197,7 +199,7 @@ class ObjectStore:
             raise DetectorNotReadyError(f"cannot read from S3: {error}") from error
         except DetectorError:
             raise
-        except Exception as error:  # whatever boto3 or a source of credentials raises
+        except Exception as error:  # boto3 and sources of credentials can raise anything
             raise RetriableError(
                 f"S3 did not answer for {reference.uri}: {format_error(error)}"
             ) from error
@@ -205,8 +207,8 @@ class ObjectStore:
     def _explain_refusal(
         self, error: ClientError, operation: str, reference: ImageReference
     ) -> DetectorError:
-        """Tell an object that is refused alone from a worker that is refused all."""
-        if operation == "head_object":  # whose answer has no code
+        """Distinguish an object that S3 refuses alone from a worker that it refuses all objects."""
+        if operation == "head_object":  # HEAD's answer has no code
             with suppress(BotoCoreError, OSError):
                 error = self._refusal("get_object", reference) or error
             if explained := _explain(error, reference):
@@ -236,7 +238,7 @@ class ObjectStore:
         )
 
     def _ask(self, operation: str, reference: ImageReference) -> Reply:
-        """Ask S3 for an object, for comparison."""
+        """Request an object for comparison."""
         try:
             refusal = self._refusal(operation, reference)
         except (BotoCoreError, OSError):
@@ -252,7 +254,7 @@ class ObjectStore:
         return [ImageReference(reference.bucket, key, etag=etag) for key, etag in found]
 
     def _refusal(self, operation: str, reference: ImageReference) -> ClientError | None:
-        """Return S3's error about an object, of which a byte is read at most."""
+        """Return S3's error for an object. At most one byte is read."""
         named = _named(reference)
         try:
             match operation:
@@ -269,8 +271,8 @@ class ObjectStore:
 
 
 def _cut_off(body: Any) -> None:
-    """End a read that another thread waits in: its connection is over, so the read fails."""
-    # botocore offers no way to reach what urllib3 made for this.
+    """End a read in another thread by closing its connection."""
+    # botocore has no public way to reach urllib3's response.
     shutdown = getattr(body._raw_stream, "shutdown", None)  # noqa: SLF001
     if shutdown is not None:
         with suppress(OSError, ValueError):  # over already
@@ -278,17 +280,17 @@ def _cut_off(body: Any) -> None:
 
 
 def _named(reference: ImageReference) -> Any:
-    """Return how S3's operations name the object: by version where there is one."""
+    """Return the parameters that name the object, by version if it has one."""
     named = {"Bucket": reference.bucket, "Key": reference.key}
     return named if reference.version_id is None else named | {"VersionId": reference.version_id}
 
 
 def _check_etag(answer: Any, reference: ImageReference) -> None:
-    """Refuse an unversioned object that another upload has replaced.
+    """Raise if another upload replaced an unversioned object.
 
     Raises:
         InvalidImageError: It was replaced.
-        RetriableError: There is no ETag, so it is not S3 that answered.
+        RetriableError: The answer has no ETag, so it isn't from S3.
     """
     etag = answer.get("ETag", "").strip('"')
     if not etag:
@@ -307,7 +309,7 @@ def _code(error: ClientError) -> str:
 
 
 def _explain(error: ClientError, reference: ImageReference) -> DetectorError | None:
-    """Return S3's error by what to do next; ``None`` if others must be compared with the object."""
+    """Return S3's error by the next step; ``None`` if other objects must be compared."""
     code = _code(error)
     if code == "NoSuchBucket":
         return InvalidImageError(

@@ -1,17 +1,18 @@
-"""What a message says: which S3 objects were created or removed.
+"""Parse a message: which S3 objects were created or removed.
 
-Pure: text in, values out. A message body comes in one of three forms, each perhaps inside an SNS
-notification (when the subscription has no raw delivery):
+This module depends on neither queue nor database. A message body has one of three forms, possibly
+inside an SNS notification (if the subscription has no raw delivery):
 
 - S3's own notification: ``{"Records": [...]}``, with form-encoded keys. Ceph's RADOS Gateway sends
-  the same with keys as they are, and sizes as text;
-- S3's test event, sent once when a notification is configured: it speaks of no object;
-- EventBridge's ``Object Created`` and ``Object Deleted``, with keys as they are.
+  the same with unencoded keys, and sizes as text.
+- S3's test event, sent once when a notification is configured. It names no object.
+- EventBridge's ``Object Created`` and ``Object Deleted``, with unencoded keys.
 
-A record of the first form may hold a field of our own, ``retinue``: it asks for an image again, as
+A record of the first form may have the field ``retinue``. It requests an image again;
 ``replay/message.py`` of ``retinue_cli`` writes it.
 
-Only the fields that are used are required, so newer event versions and S3's look-alikes work too.
+Only the fields that are used are required, so newer versions of events and S3-compatible services
+work, too.
 """
 
 import re
@@ -28,40 +29,40 @@ from retinue_sdk import ImageReference, RetinueError
 from retinue_workers.work import ImageEvent, ObjectEvent, RemovalEvent
 
 MAX_PROBLEMS = 20
-"""Most problems told of one message; the rest are counted."""
+"""Maximum number of problems that are reported per message. The rest are counted."""
 
 MAX_NAME_BYTES = 1_024
 """S3's limit for keys and version ids, in bytes of UTF-8."""
 
-_MAX_BUCKET_BYTES = 255  # of buckets made before 2018; newer names have at most 63
-_MAX_SIZE_BYTES = 2**63 - 1  # what a database's bigint holds; S3's own limit is far below
+_MAX_BUCKET_BYTES = 255  # of buckets created before 2018; newer names have at most 63
+_MAX_SIZE_BYTES = 2**63 - 1  # the limit of a database's bigint; S3's own limit is far lower
 _MAX_WRAPPINGS = 3
 _SEQUENCER = re.compile(r"[0-9A-Fa-f]{1,64}")
 
 
 class MalformedEventError(RetinueError):
-    """The message is not an S3 event.
+    """The message isn't an S3 event.
 
-    Its text says what is wrong and where, in a few hundred characters at most, and quotes at most
-    200 characters of the message.
+    The text names the problem and its place in a few hundred characters, and quotes at most 200
+    characters of the message.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedBody:
-    """What a message says, and what of it could not be understood.
+    """The events of a message, and the problems of records that can't be parsed.
 
-    Good records count even beside bad ones: handle ``events``, then leave the message in its queue
-    if there are ``problems``, so that it ends whole in the dead-letter queue. Handling the events
-    again at each receive changes nothing.
+    Valid records count even if others are invalid. Handle ``events``. If there are ``problems``,
+    requeue the message, so that it ends in the dead-letter queue. Handling the events again at each
+    receive changes nothing.
 
     Attributes:
-        events: In the message's order, each once. Empty for a message about nothing that Retinue
-            follows: a test event, restored or tagged objects, folders.
-        problems: One sentence for each record that could not be understood, naming the field; after
-            ``MAX_PROBLEMS`` of them one that counts the rest.
-        ignored: One sentence for each kind of event that is neither followed nor one of those that
-            S3 is known to send beside them. The sender may be set up wrongly.
+        events: In the message's order, each once. Empty if the message has only events that Retinue
+            ignores: a test event, restored or tagged objects, folders.
+        problems: One sentence for each invalid record, which names the field. After
+            ``MAX_PROBLEMS`` sentences, one that counts the rest.
+        ignored: One sentence for each unexpected kind of event. The sender's configuration may be
+            wrong.
     """
 
     events: tuple[ObjectEvent, ...] = ()
@@ -70,26 +71,26 @@ class ParsedBody:
 
     @property
     def images(self) -> list[ImageEvent]:
-        """The events of created objects."""
+        """Return the events of created objects."""
         return [event for event in self.events if isinstance(event, ImageEvent)]
 
     @property
     def removals(self) -> list[RemovalEvent]:
-        """The events of removed objects."""
+        """Return the events of removed objects."""
         return [event for event in self.events if isinstance(event, RemovalEvent)]
 
 
 def parse(body: str) -> ParsedBody:
-    """Understand a message from the queue.
+    """Parse a message of the queue.
 
     Args:
         body: The message's body.
 
     Returns:
-        The events it tells of, and what was wrong with single records.
+        The events, and the problems of single records.
 
     Raises:
-        MalformedEventError: It is no S3 event at all, so that there are no records to speak of.
+        MalformedEventError: It isn't an S3 event.
     """
     message = _unwrapped(body)
     if message.get("Event") == "s3:TestEvent":
@@ -129,14 +130,14 @@ def parse(body: str) -> ParsedBody:
 
 
 def _unwrapped(body: str) -> Mapping[str, object]:
-    """The message's JSON object, out of its SNS notifications if it is inside any."""
+    """Return the message's JSON object, without its SNS notifications."""
     text, what = body, "the message"
     for _ in range(_MAX_WRAPPINGS):
         try:
             message = read_json(text)
         except RecursionError as error:
             raise MalformedEventError(f"{what} is nested too deeply to be an event") from error
-        except ValueError as error:  # not JSON, or a number of thousands of digits
+        except ValueError as error:  # not JSON, or a number with thousands of digits
             raise MalformedEventError(
                 f"{what} is not JSON ({error}); it begins with {_quoted(text)}"
             ) from error
@@ -165,7 +166,7 @@ def _unwrapped(body: str) -> Mapping[str, object]:
 
 
 def _is_pointer(message: object) -> bool:
-    """Return whether it says where in S3 a message is that was too large for SQS or SNS."""
+    """Return whether a message only names the place in S3 of one too large for SQS or SNS."""
     if isinstance(message, list) and len(message) == 2:  # Java's form: class and fields
         message = message[1]
     return isinstance(message, dict) and {"s3BucketName", "s3Key"} <= message.keys()
@@ -178,7 +179,7 @@ class _Ignored(NamedTuple):
 
 
 def _notified(record: "_Object") -> ObjectEvent | _Ignored | None:
-    """The event in a record of S3's own notification; ``None`` if it is of no concern."""
+    """Return the event in a record of S3's own notification; ``None`` for an irrelevant one."""
     name = record.text("eventName").removeprefix("s3:")
     family, _, action = name.partition(":")
     producer = record.fields.get("eventSource")
@@ -207,7 +208,7 @@ def _notified(record: "_Object") -> ObjectEvent | _Ignored | None:
 
 
 def _bridged(record: "_Object") -> ObjectEvent | _Ignored | None:
-    """The event in a message of EventBridge; ``None`` if it is of no concern."""
+    """Return the event in a message of EventBridge; ``None`` for an irrelevant one."""
     kind = record.text("detail-type")
     if kind.endswith("via CloudTrail"):
         return _OF_CLOUDTRAIL
@@ -243,7 +244,7 @@ _UNFOLLOWED = frozenset(
         "TestEvent",
     }
 )
-"""What S3 also tells of, as the first part of ``eventName``."""
+"""Other events of S3, by the first part of ``eventName``."""
 
 _UNFOLLOWED_KINDS = frozenset(
     {
@@ -257,11 +258,11 @@ _UNFOLLOWED_KINDS = frozenset(
         "Object Tags Deleted",
     }
 )
-"""What S3 also tells of by EventBridge."""
+"""Other events of S3 in EventBridge."""
 
 
 class _Spelling(NamedTuple):
-    """What the forms of an event call the same things, and how they write them."""
+    """The field names and encodings of one form of event."""
 
     version_id: str
     etag: str
@@ -282,13 +283,13 @@ def _event(
     delete_marker: bool,
     event_time: datetime,
 ) -> ObjectEvent | None:
-    """The event about the bucket and object that ``entity`` names."""
+    """Return the event for the bucket and object that ``entity`` names."""
     bucket = entity.child("bucket").text("name", max_bytes=_MAX_BUCKET_BYTES)
     s3_object = entity.child("object")
     key = s3_object.text("key", max_bytes=MAX_NAME_BYTES, form_encoded=spelling.form_encoded)
     version_id = s3_object.optional_text(spelling.version_id)
     if version_id == NULL_VERSION:
-        # Versioning is suspended, or was switched on later. The next upload without versioning
+        # Versioning is suspended, or was enabled later. The next upload without versioning
         # overwrites this version under the same id.
         version_id = None
     sequencer = s3_object.optional_text("sequencer")
@@ -301,8 +302,8 @@ def _event(
         return RemovalEvent(bucket, key, version_id, delete_marker, sequencer, event_time)
     size_bytes = s3_object.size("size", as_text=spelling.size_as_text)
     if key.endswith("/") and size_bytes == 0:
-        # What the S3 console makes for "Create folder". Nobody calls it an image, so a failed run
-        # for an empty file would only be noise.
+        # The S3 console creates it for "Create folder". It isn't an image, so a failed run for an
+        # empty file would only be noise.
         return None
     etag = (s3_object.optional_text(spelling.etag) or "").strip('"') or None
     try:
@@ -313,28 +314,28 @@ def _event(
 
 
 class _Object(NamedTuple):
-    """A JSON object, and where in the message it stands."""
+    """A JSON object and its path in the message."""
 
     fields: Mapping[str, object]
     where: str
 
     @classmethod
     def of(cls, value: object, where: str) -> Self:
-        """``value`` if it is an object."""
+        """Return ``value`` if it is an object."""
         if not isinstance(value, dict):
             raise MalformedEventError(f"{where} must be an object, not {_type(value)}")
         return cls(value, where)
 
     def path(self, name: str) -> str:
-        """Return where a field stands."""
+        """Return the path of a field."""
         return f"{self.where}.{name}" if self.where else name
 
     def child(self, name: str) -> Self:
-        """An object inside this one."""
+        """Return an object inside this one."""
         return self.of(self.fields.get(name), self.path(name))
 
     def optional_text(self, name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str | None:
-        """A text that can be stored; ``None`` if it is absent, null or empty."""
+        """Return a text that can be stored; ``None`` if it is absent, null or empty."""
         value = self.fields.get(name)
         if value is None or value == "":
             return None
@@ -345,7 +346,7 @@ class _Object(NamedTuple):
     def text(
         self, name: str, *, max_bytes: int = MAX_NAME_BYTES, form_encoded: bool = False
     ) -> str:
-        """A text that must be there, decoded if it is form-encoded (``+`` a space, ``%2B`` a +)."""
+        """Return a required text, decoded if it is form-encoded (``+`` a space, ``%2B`` a +)."""
         value = self.fields.get(name)
         if not isinstance(value, str) or not value:
             found = "empty" if value == "" else _type(value)
@@ -360,7 +361,7 @@ class _Object(NamedTuple):
         return self._storable(name, value, max_bytes)
 
     def names(self, name: str) -> frozenset[str] | None:
-        """Several texts that may be left out."""
+        """Return an optional list of texts."""
         values = self.fields.get(name)
         if values is None:
             return None
@@ -369,10 +370,10 @@ class _Object(NamedTuple):
         return frozenset(values)
 
     def time(self, name: str) -> datetime:
-        """A time that must be there, in UTC.
+        """Return a required time, in UTC.
 
-        It is required although the sequencer orders events: it is what the history shows, and S3
-        always sends it. Whatever could stand in for it would be another time.
+        It is required although the sequencer orders events, because the history shows it and S3
+        always sends it.
         """
         text = self.text(name)
         try:
@@ -384,7 +385,7 @@ class _Object(NamedTuple):
             ) from error
 
     def size(self, name: str, *, as_text: bool) -> int | None:
-        """A number of bytes, perhaps written as text; ``None`` if it is absent, null or empty."""
+        """Return a number of bytes, possibly written as text; ``None`` if absent, null or empty."""
         value = self.fields.get(name)
         if as_text and isinstance(value, str):
             value = int(value) if re.fullmatch(r"[0-9]{1,20}", value) else value or None
@@ -399,7 +400,7 @@ class _Object(NamedTuple):
         return value
 
     def _storable(self, name: str, value: str, max_bytes: int) -> str:
-        """``value`` if a database can keep it."""
+        """Return ``value`` if the database can store it."""
         try:
             size_bytes = len(value) if value.isascii() else len(value.encode())
         except UnicodeEncodeError as error:
@@ -416,7 +417,7 @@ class _Object(NamedTuple):
 
 
 def _type(value: object) -> str:
-    """Return what JSON calls a value's type, for messages; the value itself might be huge."""
+    """Return JSON's name of a value's type, for messages. The value itself may be huge."""
     if value is None:
         return "missing or null"
     names = {dict: "an object", list: "an array", str: "text", bool: "a boolean"}
@@ -424,6 +425,6 @@ def _type(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    """The beginning of a text out of the message, with whatever is unprintable escaped."""
+    """Return the beginning of a text of the message, with unprintable characters escaped."""
     shown = repr(text[:60])
     return shown if len(text) <= 60 and len(shown) <= 120 else f"{shown[:120]}…"

@@ -1,4 +1,4 @@
-"""The SQS queue of a pool, awaited."""
+"""The SQS queue of a pool, as coroutines."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 BATCH = 10
-"""Most messages in one SQS call."""
+"""Maximum number of messages in one call of SQS."""
 
 _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 
@@ -26,10 +26,10 @@ _NO_ADDRESS = {"InvalidAddress", "AWS.SimpleQueueService.InvalidAddress"}
 
 
 class QueueUnavailableError(Exception):
-    """The queue did not answer, or refused. Its messages are safe.
+    """The queue didn't answer, or refused. Its messages are safe.
 
     Attributes:
-        messages: The messages of the call for which nothing was done.
+        messages: The messages of the call that are unchanged.
     """
 
     def __init__(self, reason: str, messages: Sequence[Message] = ()) -> None:
@@ -38,49 +38,49 @@ class QueueUnavailableError(Exception):
 
 
 class Queue(Protocol):
-    """What a worker asks of a queue; ``SqsQueue`` in production, a fake in tests."""
+    """The interface of a queue. ``SqsQueue`` implements it in production, a fake in tests."""
 
     @property
     def arn(self) -> str:
-        """The queue's ARN, which names the pool."""
+        """Return the queue's ARN, which names the pool."""
 
     @property
     def max_receive_count(self) -> int | None:
-        """After how many receives a message goes to the dead-letter queue; ``None`` for never."""
+        """Return the number of receives before the dead-letter queue; ``None`` without one."""
 
     async def receive(self, limit: int) -> list[Message]:
         """Wait for up to ``limit`` messages (1–10) for the queue's long-poll time.
 
         Raises:
-            QueueUnavailableError: The queue does not answer now.
+            QueueUnavailableError: The queue doesn't answer now.
         """
 
     async def delete(self, messages: Sequence[Message]) -> None:
-        """Delete messages for good.
+        """Delete messages permanently.
 
         Raises:
-            QueueUnavailableError: Some, which it names, are not deleted.
+            QueueUnavailableError: Some messages, named in the error, aren't deleted.
         """
 
     async def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
         """Hide messages for ``seconds`` from now (0–43,200); 0 makes them visible immediately.
 
-        A message that is no longer in flight stays as it is.
+        A message that is no longer in flight is unchanged.
 
         Raises:
-            QueueUnavailableError: Some, which it names, are unchanged.
+            QueueUnavailableError: Some messages, named in the error, are unchanged.
         """
 
 
 class SqsQueue:
-    """A queue on SQS, or on anything that speaks its protocol.
+    """A queue in SQS, or in a service with its protocol.
 
     Args:
         client: Calls SQS.
         url: The queue's URL.
         wait_seconds: Long-poll time of a receive, 0–20.
         visibility_timeout_seconds: How long received messages are hidden.
-        polling_client: Calls SQS for receives, which take their time; ``client`` by default.
+        polling_client: Calls SQS for receives, which take long; ``client`` by default.
     """
 
     def __init__(
@@ -102,20 +102,20 @@ class SqsQueue:
 
     @property
     def arn(self) -> str:
-        """The queue's ARN; its URL where the service tells none."""
+        """Return the queue's ARN, or its URL if the service reports none."""
         return self._arn
 
     @property
     def max_receive_count(self) -> int | None:
-        """After how many receives a message goes to the dead-letter queue; ``None`` for never."""
+        """Return the number of receives before the dead-letter queue; ``None`` without one."""
         return self._max_receive_count
 
     async def connect(self) -> None:
         """Read the queue's ARN and redrive policy.
 
         Raises:
-            ConfigurationError: There is no such queue, or AWS's configuration cannot be used.
-            QueueUnavailableError: The queue does not answer now.
+            ConfigurationError: The queue doesn't exist, or AWS's configuration is invalid.
+            QueueUnavailableError: The queue doesn't answer now.
         """
         try:
             answer = await self._client.call(
@@ -171,16 +171,16 @@ class SqsQueue:
         messages = [message for one in received if (message := _message(one)) is not None]
         if received and not messages:
             raise QueueUnavailableError(f"{self._url}: unreadable messages: {received[0]}")
-        if len(messages) < len(received):  # SQS shows the others again
+        if len(messages) < len(received):  # SQS delivers the others again
             log.error("messages_unreadable", number=len(received) - len(messages))
         return messages
 
     async def delete(self, messages: Sequence[Message]) -> None:
-        """Delete messages, ten a call."""
+        """Delete messages, ten per call."""
         await self._for_each_ten("DeleteMessageBatch", messages, {}, f"{self._url} does not delete")
 
     async def change_visibility(self, messages: Sequence[Message], seconds: int) -> None:
-        """Hide messages for ``seconds`` (0–43,200), ten a call."""
+        """Hide messages for ``seconds`` (0–43,200), ten per call."""
         await self._for_each_ten(
             "ChangeMessageVisibilityBatch",
             messages,
@@ -191,10 +191,10 @@ class SqsQueue:
     async def _for_each_ten(
         self, operation: str, messages: Sequence[Message], fields: Mapping[str, Any], complaint: str
     ) -> None:
-        """Make one call for each ten messages; a call that is refused does not stop the others.
+        """Make one call for each ten messages. A refused call doesn't stop the others.
 
         Raises:
-            QueueUnavailableError: It did not work for some messages, and may work later.
+            QueueUnavailableError: It failed for some messages, and may succeed later.
         """
         failed: list[Message] = []
         reason = ""
@@ -211,17 +211,17 @@ class SqsQueue:
                         ],
                     },
                 )
-            except ClientError as error:  # perhaps throttled: the next call may be let through
+            except ClientError as error:  # possibly throttled: the next call may succeed
                 failed += batch
                 reason = str(error)
             except BotoCoreError as error:
-                # No answer: another call would only take as long.
+                # No answer: another call would take as long.
                 failed += messages[start:]
                 reason = str(error)
                 break
             else:
                 for refused in refused_entries(answer.body, len(batch)):
-                    if refused.is_final:  # the receipt handle has expired for good
+                    if refused.is_final:  # the receipt handle has expired permanently
                         log.info("receipt_expired", reason=refused.reason)
                     else:
                         failed.append(batch[refused.index])
@@ -235,9 +235,9 @@ class RefusedEntry:
     """An entry of a batch that SQS didn't carry out.
 
     Attributes:
-        index: Its place in the batch; also its id.
+        index: Its index in the batch, which is also its id.
         reason: Why SQS refused it.
-        is_final: Whether SQS says that trying again is useless.
+        is_final: Whether SQS reports that a retry is useless.
     """
 
     index: int
@@ -249,8 +249,8 @@ def refused_entries(answer: Mapping[str, Any], size: int) -> list[RefusedEntry]:
     """Return the entries of a batch that SQS doesn't confirm, in their order.
 
     Args:
-        answer: SQS's answer to a batch whose ids are its entries' places.
-        size: How many entries the batch has.
+        answer: SQS's answer to a batch whose ids are its entries' indexes.
+        size: Number of entries in the batch.
     """
     done = {index for index, _ in _by_index(answer.get("Successful"))}
     failed = dict(_by_index(answer.get("Failed")))
@@ -274,7 +274,7 @@ def _by_index(entries: object) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _message(received: Any) -> Message | None:
-    """Return a message, or ``None`` if it isn't one."""
+    """Return a message, or ``None`` if the value isn't one."""
     try:
         attributes = received["Attributes"]
         sent_ms = attributes.get("SentTimestamp")

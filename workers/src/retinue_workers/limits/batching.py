@@ -1,4 +1,4 @@
-"""One call for the items of many coroutines."""
+"""Make one call for the items of many coroutines."""
 
 import asyncio
 from collections import deque
@@ -10,15 +10,15 @@ ResultT = TypeVar("ResultT")
 
 
 class Batcher(Generic[ItemT, ResultT]):
-    """Collects items while calls are under way, and makes one call for those that wait.
+    """Collects items while calls are running, and makes one call for those that wait.
 
-    An item that makes a call fail, fails alone.
+    If an item makes a call fail, only that item fails.
 
     Args:
         call: Takes the items and returns for each, in order, its result or the exception to raise.
-        limit: Most items in one call.
-        concurrency: How many calls may be under way at the same time.
-        linger_seconds: How long items wait for a call to be full.
+        limit: Maximum number of items in a call.
+        concurrency: Maximum number of concurrent calls.
+        linger_seconds: How long items wait for a full call.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class Batcher(Generic[ItemT, ResultT]):
         self._timer: asyncio.TimerHandle | None = None
 
     async def submit(self, item: ItemT) -> ResultT:
-        """Have ``item`` be part of a call, and return its result.
+        """Include ``item`` in a call, and return its result.
 
         Raises:
-            Exception: What the call returned for the item, or raised for it alone.
+            Exception: The exception that the call returned for the item, or raised for it alone.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[ResultT] = loop.create_future()
         self._waiting.append((item, future))
         if len(self._waiting) >= self._limit:
             self._start_calls()
-        elif self._timer is None:  # even without lingering, items of the same moment join
+        elif self._timer is None:  # even without lingering, simultaneous items share a call
             self._timer = loop.call_later(self._linger_seconds, self._linger_is_over)
         return await future
 
@@ -82,7 +82,7 @@ class Batcher(Generic[ItemT, ResultT]):
                 future.set_result(result)
 
     async def _results(self, items: Sequence[ItemT]) -> Sequence[ResultT | Exception]:
-        """Call for the items together and, if that fails, for each by itself."""
+        """Call for all items together. If that fails, call for each one alone."""
         try:
             return await self._call(items)
         except Exception as error:  # noqa: BLE001 - raised where the items come from

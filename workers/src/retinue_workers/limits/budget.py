@@ -1,4 +1,4 @@
-"""The price of runs by tier, and whether a detector's monthly budget allows another call."""
+"""Price runs by tier, and decide whether a monthly budget allows another call."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,11 +27,12 @@ from retinue_workers.settings.settings import TierPrice, as_tiers
 log = structlog.get_logger(__name__)
 
 READ_SECONDS = 5.0
-"""How often the month's totals are read, and a spent budget is looked at again."""
+"""How often the month's totals are read, and a spent budget is checked."""
 
 FRESH_SECONDS = 0.5
-"""Age of the totals up to which they decide about a call of a detector with a budget. Besides what
-others have in flight, it is what they spend in this time by which a budget can be exceeded."""
+"""Maximum age of the totals for a decision about a call with a budget. Other workers' spending in
+this time, and their calls in flight, can exceed the budget.
+"""
 
 
 NOTHING = Decimal(0)
@@ -40,7 +41,7 @@ KeyT = TypeVar("KeyT")
 
 
 class _Sums:
-    """Charges added up, by month and billing group or detector."""
+    """Sums of charges, by month and billing group or detector."""
 
     def __init__(self) -> None:
         self.units: dict[tuple[date, str], Decimal] = {}
@@ -52,7 +53,7 @@ class _Sums:
             _add(self.usd, (month, detector), charge.price_usd)
 
     def take(self, other: "_Sums", *, sign: int) -> None:
-        """Add the other's sums, or subtract them."""
+        """Add or subtract another object's sums."""
         for mine, others in ((self.units, other.units), (self.usd, other.usd)):
             for key, amount in others.items():
                 _add(mine, key, sign * amount)
@@ -67,14 +68,14 @@ def _add(sums: dict[KeyT, Decimal], key: KeyT, amount: Decimal) -> None:
 
 
 class Budget:
-    """The month's bill: what the history knows, and what this worker has not committed yet.
+    """The month's bill: the history's totals plus this worker's uncommitted charges.
 
     Args:
-        history: Where the month's totals are kept.
-        threads: Where the history is called.
-        gate: Closed, as ``budget NAME``, while a detector's budget is spent.
-        prices: Tiers by detector, from the settings; they override the detector's own.
-        budgets: US dollars a month by detector, from the settings.
+        history: Stores the month's totals.
+        threads: Run calls of the history.
+        gate: Closed for ``budget NAME`` while a detector's budget is spent.
+        prices: Tiers by detector, from the settings. They override the detector's own.
+        budgets: US dollars per month by detector, from the settings.
     """
 
     def __init__(
@@ -98,17 +99,17 @@ class Budget:
         self._reading = asyncio.Lock()
         self._read_at = float("-inf")
         self._totals = MonthTotals(month_of(datetime.now(UTC)), {}, {})
-        self._charged = _Sums()  # by this worker, and perhaps not in the totals yet
-        self._recorded = _Sums()  # of these, what the next reading will include
+        self._charged = _Sums()  # by this worker, and possibly not in the totals yet
+        self._recorded = _Sums()  # the part that the next reading will include
         self._reserved: dict[str, Decimal] = {}
         self._units_a_call: dict[str, Decimal] = {}
         self._spent: set[str] = set()
 
     def add(self, detector: str, capabilities: Capabilities) -> None:
-        """Take in a detector's prices and budget.
+        """Add a detector's prices and budget.
 
         Raises:
-            ConfigurationError: It has a budget and no price, so the budget would never be spent.
+            ConfigurationError: It has a budget but no price, so the budget would have no effect.
         """
         prices = prices_of(detector, capabilities, self._set_prices.get(detector))
         if prices:
@@ -127,7 +128,7 @@ class Budget:
         self._reads = True
 
     async def keep_reading(self) -> None:
-        """Read the month's totals until cancelled, if they can change anything.
+        """Read the month's totals until cancelled, if prices or budgets need them.
 
         A spent budget closes the gate, and a new month opens it.
         """
@@ -142,11 +143,11 @@ class Budget:
             await asyncio.sleep(READ_SECONDS)
 
     def charges(self, detector: str, units: Decimal, at: datetime) -> tuple[Charge, ...]:
-        """Return what billed units cost, by billing group, and count them in the month's bill.
+        """Return the charges of billed units by billing group, and add them to the month's bill.
 
         Args:
             detector: The detector that was billed.
-            units: How many units.
+            units: Number of units.
             at: When they were billed.
         """
         prices = self._prices.get(detector, ())
@@ -167,25 +168,25 @@ class Budget:
         return charges
 
     def unit_usd(self, detector: str) -> Decimal:
-        """Return what one more unit would cost now, in US dollars; 0 if it costs nothing."""
+        """Return the price of the next unit in US dollars; 0 if it is free."""
         return self._usd(detector, Decimal(1))
 
     def record(self, runs: Iterable[RunRecord]) -> None:
-        """Note runs that were committed or never will be: the next reading has them."""
+        """Record runs that were committed or never will be. The next reading includes them."""
         if self._reads:
             for run in runs:
                 self._recorded.add(month_of(run.started_at), run.key.detector, run.charges)
 
     async def reserve(self, detector: str, images: int) -> Decimal | None:
-        """Reserve what a call will probably cost, until ``release``; its runs are charged by then.
+        """Reserve the probable cost of a call until ``release``. By then its runs are charged.
 
         Args:
             detector: The detector to call.
-            images: How many images the call is about.
+            images: Number of images in the call.
 
         Returns:
-            How much, in US dollars; ``None`` if the budget does not allow the call. The gate is
-            closed then.
+            The amount in US dollars. ``None`` if the budget doesn't allow the call; then the gate
+            is closed.
         """
         budget = self._budgets.get(detector)
         if budget is None:
@@ -200,15 +201,15 @@ class Budget:
         return usd
 
     def release(self, detector: str, usd: Decimal) -> None:
-        """Release what was reserved for a call that has ended."""
+        """Release the amount reserved for a call that has ended."""
         if usd:
             _add(self._reserved, detector, -usd)
 
     async def _read(self, *, unless_fresh: bool = False) -> None:
-        """Read the totals; while the database is away the last ones hold.
+        """Read the totals. While the database is unavailable, the last ones apply.
 
         Args:
-            unless_fresh: Not if another call has read them meanwhile.
+            unless_fresh: Skip the reading if another call did it meanwhile.
         """
         async with self._reading:
             if unless_fresh and monotonic() - self._read_at <= FRESH_SECONDS:
@@ -219,7 +220,7 @@ class Budget:
                 totals = await self._threads.run(
                     self._history.month_totals, month, self._prices.keys(), self._groups
                 )
-            except Exception as error:  # a call of a detector must not end by it
+            except Exception as error:  # it must not end a detector's call
                 if not isinstance(error, HistoryUnavailableError):
                     log.exception("budget_check_failed")
                 self._recorded.take(recorded, sign=1)
@@ -229,7 +230,7 @@ class Budget:
             self._read_at = began
 
     def _close_or_open(self) -> None:
-        """Close or open the gate by what is known now."""
+        """Close or open the gate by the current totals."""
         for detector, budget in self._budgets.items():
             if self._bill(detector) + self._next_usd(detector) > budget:
                 self._close_gate(detector)
@@ -238,7 +239,7 @@ class Budget:
                 self._gate.open(f"budget {detector}")
 
     def _close_gate(self, detector: str) -> None:
-        if detector in self._spent:  # said already, with the figures of that moment
+        if detector in self._spent:  # logged already, with the figures of that moment
             return
         self._spent.add(detector)
         spent, month = self._bill(detector), self._totals.month
@@ -252,14 +253,14 @@ class Budget:
         )
 
     def _units(self, month: date, group: str) -> Decimal:
-        """Units of a billing group in a month."""
+        """Return the month's units of a billing group."""
         known = month == self._totals.month
         return self._charged.units.get((month, group), Decimal(0)) + (
             self._totals.units.get(group, Decimal(0)) if known else Decimal(0)
         )
 
     def _bill(self, detector: str) -> Decimal:
-        """US dollars of a detector in the month of the totals."""
+        """Return a detector's cost in US dollars in the month of the totals."""
         month = self._totals.month
         return (
             self._totals.usd.get(detector, Decimal(0))
@@ -268,11 +269,11 @@ class Budget:
         )
 
     def _next_usd(self, detector: str) -> Decimal:
-        """Return what the next image will probably cost: as many units as the last."""
+        """Return the probable cost of the next image, with as many units as the last one."""
         return self._usd(detector, self._units_a_call.get(detector, Decimal(1)))
 
     def _usd(self, detector: str, units: Decimal) -> Decimal:
-        """Return what so many more units would cost."""
+        """Return the cost of a number of further units."""
         month = self._totals.month
         return sum(
             (
@@ -286,7 +287,7 @@ class Budget:
 def prices_of(
     detector: str, capabilities: Capabilities, wanted: Sequence[TierPrice] | None
 ) -> tuple[Price, ...]:
-    """The settings' price, or else the detector's own; none at all if it costs nothing."""
+    """Return the settings' price, or the detector's own; empty if it is free."""
     own = capabilities.prices
     if wanted is not None:
         prices: tuple[Price, ...] = (as_tiers(wanted, own[0].billing_group if own else detector),)

@@ -1,4 +1,4 @@
-"""The receive gate: no message is received while something is broken for every image."""
+"""Pause receiving while a fault affects every image."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 PROBE_SECONDS = 5.0
-"""How long a gate that lets probes pass waits between two receives."""
+"""Wait between two receives while the gate allows probes."""
 
 
 class ReceiveGate:
@@ -28,16 +28,16 @@ class ReceiveGate:
 
     @property
     def lets_probes_pass(self) -> bool:
-        """Return whether it is closed for causes alone that may be the fault of single images."""
+        """Return whether single images may be the fault behind every cause."""
         return bool(self._reasons) and not self._strict
 
     def close(self, cause: str, reason: str, *, probe: bool = False) -> None:
-        """Pause receiving for ``cause``; a repeated reason is logged once.
+        """Pause receiving for ``cause``. A repeated reason is logged once.
 
         Args:
-            cause: What is broken.
-            reason: Why, for people.
-            probe: Whether it may be the fault of single images.
+            cause: The part that fails.
+            reason: The reason, as text.
+            probe: Whether single images may be at fault.
         """
         if not probe and cause not in self._strict:
             self._strict.add(cause)
@@ -49,7 +49,7 @@ class ReceiveGate:
         log.error("receiving_paused", cause=cause, reason=reason)
 
     def open(self, cause: str) -> None:
-        """Remove ``cause``; does nothing if the gate is not closed for it."""
+        """Remove ``cause``, if the gate is closed for it."""
         if self._reasons.pop(cause, None) is None:
             return
         self._strict.discard(cause)
@@ -57,7 +57,7 @@ class ReceiveGate:
         log.info("fault_cleared", cause=cause, receiving=not self._reasons)
 
     def reasons(self) -> dict[str, str]:
-        """Return why the gate is closed, by cause; empty while it is open. Thread-safe."""
+        """Return the reasons by cause; empty while the gate is open. Thread-safe."""
         return dict(self._reasons)
 
     async def wait_open(self) -> None:
@@ -76,6 +76,6 @@ class ReceiveGate:
         self._probed_at = time.monotonic()
 
     def _wake(self) -> None:
-        """Let what waits look again."""
+        """Wake the waiting receives."""
         self._changed.set()
         self._changed = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Asking again, for as long as it takes, what does not answer now."""
+"""Repeat a call until its service is available."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,15 +25,16 @@ async def retry_until_available(
     cause: str = "",
     failures_before_closing: int = 1,
 ) -> ResultT:
-    """Ask until there is an answer, with exponential backoff. Cancellation ends it.
+    """Call ``ask`` until it succeeds, with exponential backoff. Cancellation ends it.
 
     Args:
         ask: Makes one try.
-        unavailable: The errors after which it is asked again; so it is if no thread can be started.
-        event: What a failure is called in the log.
-        gate: Closed for ``cause`` while there is no answer.
+        unavailable: The errors after which it is called again. It is also called again if no
+            thread can be started.
+        event: The log event of a failure.
+        gate: Closed for ``cause`` while calls fail.
         cause: The gate's cause.
-        failures_before_closing: After how many failures in a row the gate closes.
+        failures_before_closing: Number of consecutive failures after which the gate closes.
 
     Raises:
         Exception: Any other error of ``ask``.

@@ -1,4 +1,4 @@
-"""Blocking code on daemon threads, awaited by coroutines."""
+"""Run blocking code on daemon threads, for coroutines that await it."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,19 +13,19 @@ ResultT = TypeVar("ResultT")
 
 
 class NoThreadError(RuntimeError):
-    """No thread can be started just now."""
+    """No thread can be started now."""
 
 
 class DaemonThreads:
     """Runs blocking functions, each on a thread of its own, and reuses the threads.
 
-    The threads are daemons, unlike those of an executor: a function that never returns neither
-    keeps the process alive nor takes a place for good. If the coroutine that awaits it is
-    cancelled, its thread is abandoned: it ends when the function returns.
+    The threads are daemons, unlike those of an executor. A function that never returns doesn't keep
+    the process alive. If the coroutine that awaits it is cancelled, its thread is abandoned: it
+    ends when the function returns.
 
     Args:
-        name: What the threads are for; they are named ``retinue-NAME``.
-        limit: How many functions may run at the same time.
+        name: The purpose of the threads, which are named ``retinue-NAME``.
+        limit: Maximum number of concurrent functions.
     """
 
     def __init__(self, name: str, limit: int) -> None:
@@ -38,7 +38,7 @@ class DaemonThreads:
         """Call ``function`` on a thread and return its result.
 
         Raises:
-            NoThreadError: The system lets no more threads start.
+            NoThreadError: The system can't start another thread.
             Exception: The function's own exception. ``StopIteration``, and a ``BaseException`` such
                 as ``SystemExit``, become a ``RuntimeError``, because they would be lost or end
                 the event loop.
@@ -55,7 +55,7 @@ class DaemonThreads:
                     self._idle.append(thread)
 
     def close(self) -> None:
-        """End the idle threads now and the others as their functions return."""
+        """End idle threads now, and the others when their functions return."""
         self._closed = True
         while self._idle:
             self._idle.pop().end()
@@ -67,7 +67,7 @@ _Job: TypeAlias = tuple[
 
 
 class _DaemonThread:
-    """One thread, which runs one function at a time."""
+    """A thread that runs one function at a time."""
 
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -89,7 +89,7 @@ class _DaemonThread:
         self._jobs.put(None)
 
     def _work(self) -> None:
-        # No variable for the job here: it would keep its images while the thread waits.
+        # No variable for the job here: it would keep the job's images while the thread waits.
         while self._serve(self._jobs.get()):
             pass
 
@@ -101,7 +101,7 @@ class _DaemonThread:
         error: Exception | None = None
         try:
             result = context.run(function, *arguments)
-        except StopIteration as raised:  # which no future takes
+        except StopIteration as raised:  # which a future doesn't accept
             error = RuntimeError(format_error(raised))
         except Exception as raised:  # noqa: BLE001 - raised again in the coroutine
             error = raised

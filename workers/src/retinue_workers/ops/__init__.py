@@ -1,1 +1,1 @@
-"""Show an operator how the worker is: health, metrics, logs and ECS task protection."""
+"""Show the worker's state to operators: health, metrics, logs and ECS task protection."""

@@ -1,7 +1,7 @@
-"""Metrics in CloudWatch's embedded metric format: CloudWatch makes metrics of lines of the log.
+"""Write metrics in CloudWatch's embedded metric format, which CloudWatch reads from the log.
 
-The format is that of "Specification: Embedded metric format" in the CloudWatch User Guide. No
-agent, no call and no permission is needed beyond writing the log.
+The format is that of "Specification: Embedded metric format" in the CloudWatch User Guide. It needs
+no agent, call or permission except writing the log.
 """
 
 import json
@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 log = structlog.get_logger(__name__)
 
 INTERVAL_SECONDS = 60.0
-"""How often lines are written: CloudWatch's standard resolution is a minute."""
+"""How often lines are written. CloudWatch's standard resolution is one minute."""
 
 Series: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 """A metric's name, and its labels with their values."""
@@ -28,12 +28,12 @@ _SUMS = ("_total", "_sum", "_count")
 
 
 class EmbeddedMetrics:
-    """Writes what changed since the last time, once a minute, and once more at the end.
+    """Writes the changes since the last time, once a minute and at the end.
 
     Args:
         registry: The metrics.
         namespace: Their namespace in CloudWatch.
-        out: Where the lines go; standard output, which ECS sends to CloudWatch Logs.
+        out: The destination of the lines. ECS sends standard output to CloudWatch Logs.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class EmbeddedMetrics:
         self._thread = Thread(target=self._run, name="metrics", daemon=True)
 
     def start(self) -> None:
-        """Write from now on, on a thread of its own."""
+        """Start writing on a separate thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is left, and no more."""
+        """Write the remaining changes, and stop."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)
@@ -68,9 +68,9 @@ class EmbeddedMetrics:
                 log.exception("metrics_not_written")
 
     def lines(self, now: float) -> Iterator[str]:
-        """One line for each set of dimensions.
+        """Yield one line for each set of dimensions.
 
-        Counters and histograms are told as the increase since the last call, gauges as they are.
+        Counters and histograms have the increase since the last call, gauges the current value.
 
         Args:
             now: The time, in seconds since the epoch.
@@ -101,7 +101,7 @@ class EmbeddedMetrics:
 
 
 def _unit(name: str) -> str:
-    """CloudWatch's unit for a metric, by how its name ends."""
+    """Return CloudWatch's unit for a metric, by the end of its name."""
     words = name.split("_")
     if words[-1] in ("total", "sum") and len(words) > 1 and words[-2] in _UNITS:
         return _UNITS[words[-2]]

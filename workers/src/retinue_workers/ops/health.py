@@ -1,7 +1,7 @@
-"""The health check ``/health``, and ``/metrics``, over HTTP.
+"""Serve ``/health`` and ``/metrics`` over HTTP.
 
-``python -m retinue_workers.ops.health PORT`` asks; it is what a container's health check runs, and
-imports next to nothing, since it runs every half minute.
+``python -m retinue_workers.ops.health PORT`` requests ``/health``. A container's health check runs
+it every half minute, so it imports few modules.
 """
 
 import http.client
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from retinue_workers.limits.receive_gate import ReceiveGate
 
 ANSWER_SECONDS = 5.0
-"""How long a health check waits for the answer, and a client may take for its question."""
+"""Time limit of a health check's request, and of a client's request."""
 
 
 class Liveness:
     """Decides whether the worker makes progress.
 
-    It makes progress when a receive brings messages, or none while it holds none, and when a
-    delivery is committed. A worker that does neither for longer than any detection may take is
-    unhealthy, unless the receive gate says what it waits for: that is not the worker's fault.
+    A receive of messages, an empty receive while none is in flight, and a commit are progress. A
+    worker without progress for longer than a detection may take is unhealthy, unless the receive
+    gate is closed for a cause outside the worker.
 
     Args:
-        limit_seconds: How long it may take to make progress.
-        gate: Says why nothing is received.
+        limit_seconds: Maximum time without progress.
+        gate: Has the reasons why receiving is paused.
         clock: The time in seconds.
-        standstill: Returns a line if messages have waited for long, or nothing.
+        standstill: Returns a line if messages have waited for long, otherwise an empty text.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Liveness:
         self._last = clock()
 
     def record_progress(self) -> None:
-        """The worker made progress."""
+        """Record progress."""
         self._last = self._clock()
 
     def state(self) -> tuple[bool, str]:
-        """Return whether the worker is healthy, and a line for people. Thread-safe."""
+        """Return whether the worker is healthy, and the line to show. Thread-safe."""
         reasons = self._gate.reasons()
         if reasons:
-            self.record_progress()  # once the cause is gone, the time starts again
+            self.record_progress()  # after the cause is gone, the time starts again
             lines = [f"waiting for {cause}: {why}" for cause, why in reasons.items()]
             return True, "; ".join([*filter(None, [self._standstill()]), *lines])
         still = self._clock() - self._last
@@ -68,9 +68,10 @@ class HealthServer:
     """Answers ``/health`` (200 or 503) and ``/metrics`` (Prometheus' text format).
 
     Args:
-        port: TCP port, on every interface: Prometheus asks from outside; 0 chooses a free one.
-        state: Whether the worker is healthy, and a line for people.
-        metrics: The metrics as text.
+        port: TCP port on every interface, because Prometheus connects from outside. 0 chooses a
+            free port.
+        state: Returns whether the worker is healthy, and the line to show.
+        metrics: Returns the metrics as text.
 
     Raises:
         OSError: The port is taken.
@@ -101,7 +102,7 @@ class HealthServer:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
-                """Log nothing: it is asked twice a minute."""
+                """Log nothing, because requests arrive twice a minute."""
 
         self._server = ThreadingHTTPServer(("", port), Handler)
         self._server.daemon_threads = True
@@ -109,11 +110,11 @@ class HealthServer:
 
     @property
     def port(self) -> int:
-        """The port that it is bound to."""
+        """Return the bound port."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Start answering, on threads of its own."""
+        """Start answering, on separate threads."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -125,10 +126,10 @@ class HealthServer:
 
 
 def check_health(port: int) -> tuple[bool, str]:
-    """Ask a worker on this machine whether it is healthy.
+    """Ask a worker on this machine for its health.
 
     Returns:
-        Whether it is, and the line that it answered; or that it does not answer.
+        Whether it is healthy, and its line. A worker that doesn't answer is unhealthy.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:

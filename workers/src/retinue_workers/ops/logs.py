@@ -1,4 +1,4 @@
-"""Structured logs: one event a line, as JSON for machines or aligned for people."""
+"""Structured logs: one event per line, as JSON or aligned text."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ import structlog
 
 
 class _Forgiving:
-    """A stream that loses what cannot be written: a full disk or a closed pipe stops no worker."""
+    """A stream that drops lines if a write fails, because a full disk must not stop a worker."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -25,7 +25,7 @@ class _Forgiving:
             self._stream.flush()
 
 
-_LOST = suppress(OSError, ValueError)  # one for all: it holds nothing
+_LOST = suppress(OSError, ValueError)  # shared, because it has no state
 
 
 _TALKATIVE = ("PIL", "boto3", "s3transfer", "urllib3")
@@ -39,8 +39,8 @@ def configure(
     """Send structlog and the standard library's logging to standard error, in one format.
 
     Args:
-        log_format: ``json`` for machines, ``console`` for people.
-        log_level: Lowest level that is written.
+        log_format: ``json``, or ``console`` for aligned text.
+        log_level: The lowest level that is written.
     """
     level: int = getattr(logging, log_level.upper())
     renderer: structlog.typing.Processor = (
@@ -56,7 +56,7 @@ def configure(
     ]
     if log_format == "json":
         shared.append(structlog.processors.format_exc_info)
-    # Our own lines go out directly: by way of `logging` each would cost five times as much.
+    # Our own lines bypass `logging`, which would cost five times as much per line.
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),

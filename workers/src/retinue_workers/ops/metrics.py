@@ -1,7 +1,7 @@
-"""What a worker counts and times, in Prometheus' terms; two exporters read it.
+"""The worker's metrics, which Prometheus and CloudWatch exporters read.
 
-``retinue_`` begins every name, units end them. Labels are few on purpose: detectors and error
-codes, never keys or ids, so that the number of series stays small.
+Names begin with ``retinue_`` and end with the unit. Labels are detectors and error codes, never
+keys or ids, so that the number of series stays small.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from retinue_history import RunRecord
 
 DETECT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Bounds of detection times in seconds: from a small local model to the default timeout."""
+"""Bounds of detection times in seconds, from a small local model to the default timeout."""
 
 COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """Bounds of commit times in seconds."""
@@ -25,15 +25,15 @@ MetricT = TypeVar("MetricT", Counter, Histogram)
 
 
 class Metrics:
-    """One worker's metrics.
+    """The metrics of one worker.
 
     Args:
-        in_flight: Tells how many messages are received and not yet deleted.
+        in_flight: Returns how many messages are in flight.
         pause_reasons: Returns how many causes keep the receive gate closed.
-        standstill_seconds: Returns how long messages have waited without one being done.
+        standstill_seconds: Returns how long messages have waited without progress.
 
     Attributes:
-        registry: All of them, as exporters read them.
+        registry: The registry that exporters read.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Metrics:
         """Count a receive, with messages or without.
 
         Args:
-            messages: What it brought.
+            messages: The received messages.
             now: The time, in seconds since the epoch.
         """
         self._received.inc(len(messages))
@@ -110,7 +110,7 @@ class Metrics:
         self._age.set(max(0.0, now - min(sent)) if sent else 0.0)
 
     def committed(self, runs: "Sequence[RunRecord]") -> None:
-        """Count runs that are new in the history."""
+        """Count new runs of a commit."""
         for run in runs:
             detector = run.key.detector
             self._labelled(self._runs, detector, run.outcome, run.error_code or "").inc()
@@ -128,9 +128,9 @@ class Metrics:
         return cast("MetricT", found)
 
     def commit_took(self, seconds: float) -> None:
-        """Record the time of a committed transaction."""
+        """Record the duration of a committed transaction."""
         self._commit.observe(seconds)
 
     def retried(self, detector: str, throttled: bool) -> None:
-        """Count a call that will be made again."""
+        """Count a call that will be repeated."""
         self._retries.labels(detector, "yes" if throttled else "no").inc()

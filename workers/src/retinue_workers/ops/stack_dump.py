@@ -1,4 +1,4 @@
-"""Stacks of all threads and asyncio tasks, written to standard error at a signal."""
+"""Write the stacks of all threads and asyncio tasks to standard error at a signal."""
 
 import asyncio
 import faulthandler
@@ -16,21 +16,21 @@ SIGNAL = signal.SIGUSR1
 def dump_on_signal(loop: asyncio.AbstractEventLoop) -> None:
     """Write all stacks whenever the process receives SIGUSR1.
 
-    Threads are written by faulthandler, even while the event loop is blocked. Tasks follow as soon
-    as the loop runs.
+    faulthandler writes the threads, even while the event loop is blocked. Tasks follow when the
+    loop runs.
     """
     loop.add_signal_handler(SIGNAL, _write_tasks, loop)
     faulthandler.register(SIGNAL, all_threads=True, chain=True)
 
 
 def _write_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    with suppress(OSError, ValueError):  # a closed pipe stops no worker
+    with suppress(OSError, ValueError):  # a closed pipe must not stop a worker
         sys.stderr.write(format_tasks(loop))
         sys.stderr.flush()
 
 
 def format_tasks(loop: asyncio.AbstractEventLoop) -> str:
-    """Return the stack of each task of a loop, from its coroutine to what it awaits."""
+    """Return the stack of each task of a loop, from its coroutine to the awaited object."""
     tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
     lines = [f"{len(tasks)} asyncio tasks:\n"]
     for task in tasks:
@@ -41,7 +41,7 @@ def format_tasks(loop: asyncio.AbstractEventLoop) -> str:
 
 
 def _frames(awaited: Any) -> Iterator[FrameType]:
-    """Yield the frame of a coroutine, then those of what it awaits."""
+    """Yield the frame of a coroutine, then the frames of the objects that it awaits."""
     while awaited is not None:
         frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
         if frame is not None:

@@ -1,4 +1,4 @@
-"""How long messages have waited without one of them being done."""
+"""Measure how long messages have waited without progress."""
 
 import asyncio
 import time
@@ -12,21 +12,21 @@ from retinue_workers.work import QueueDepth
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 30.0
-"""How often the queue is asked whether messages wait."""
+"""How often the queue is checked for waiting messages."""
 
 STANDSTILL_SECONDS = 120.0
-"""After how long a standstill is logged, and told by ``/health``."""
+"""Time after which a standstill is logged, and shown by ``/health``."""
 
 
 class Standstill:
-    """Measures how long the worker has stood still while messages wait.
+    """Measures how long messages have waited without progress.
 
-    Messages wait in the queue, or in flight in this worker. It stands still while none of them is
-    deleted or requeued, whatever the reason.
+    Messages wait in the queue, or in flight in this worker. The worker stands still while none of
+    them is deleted or requeued, for any reason.
 
     Args:
-        in_flight: Returns how many messages the worker holds.
-        queue_depth: Reads what the queue holds; ``None`` if it can't be read.
+        in_flight: Returns how many messages are in flight.
+        queue_depth: Reads the queue's depth; ``None`` if it can't be read.
         clock: The time in seconds.
     """
 
@@ -44,30 +44,30 @@ class Standstill:
         self._is_logged = False
 
     def record_progress(self) -> None:
-        """A message was done, or there is none."""
+        """Record that a message was finished, or that none waits."""
         self._since = self._clock()
         self._is_logged = False
 
     def waiting(self) -> int:
-        """Return how many messages wait, as far as is known. Thread-safe."""
+        """Return the known number of waiting messages. Thread-safe."""
         return self._in_flight() + self._visible
 
     def seconds(self) -> float:
-        """Return how long messages have waited without one being done; 0 if none waits.
+        """Return how long messages have waited without progress; 0 if none waits.
 
         Thread-safe.
         """
         return self._clock() - self._since if self.waiting() else 0.0
 
     def text(self) -> str:
-        """Return a line for people, or nothing if it doesn't stand still for long. Thread-safe."""
+        """Return a line about a long standstill; otherwise an empty text. Thread-safe."""
         seconds = self.seconds()
         if seconds < STANDSTILL_SECONDS:
             return ""
         return f"standing still for {seconds:.0f} s with {self.waiting()} messages waiting"
 
     async def watch(self) -> None:
-        """Look, until cancelled, whether messages wait in the queue."""
+        """Check the queue for waiting messages until cancelled."""
         threads = DaemonThreads("standstill", 1)
         try:
             while True:
@@ -77,10 +77,10 @@ class Standstill:
             threads.close()
 
     async def look(self, threads: DaemonThreads) -> None:
-        """Look once whether messages wait; log it if they have for long.
+        """Check once whether messages wait. Log a long standstill.
 
         Args:
-            threads: Where the queue is asked.
+            threads: Run the call of SQS.
         """
         idle_seconds = self._clock() - self._since
         self._visible = 0
@@ -89,7 +89,7 @@ class Standstill:
                 self._visible = (await threads.run(self._queue_depth)).visible
             except Exception as error:  # noqa: BLE001 - the queue is away, too
                 log.warning("queue_depth_unknown", reason=str(error))
-                self._visible = 1  # it isn't known that none waits
+                self._visible = 1  # an unknown depth doesn't mean that none waits
         if not self.waiting():
             self.record_progress()
         elif not self._is_logged and (text := self.text()):

@@ -1,4 +1,4 @@
-"""Asking ECS not to scale this task in while it works."""
+"""Protect this ECS task from scale-in while it works."""
 
 import asyncio
 import json
@@ -18,29 +18,28 @@ from retinue_workers.limits.threads import DaemonThreads
 log = structlog.get_logger(__name__)
 
 AGENT_VARIABLE = "ECS_AGENT_URI"
-"""Where the ECS agent answers for this task; ECS sets it in every container."""
+"""The address of the ECS agent. ECS sets it in every container."""
 
 EXPIRES_MINUTES = 5
-"""How long a protection lasts, should this process end without lifting it. ECS allows 1–2,880."""
+"""Duration of a protection, in case this process ends without lifting it. ECS allows 1–2,880."""
 
 RENEW_SECONDS = EXPIRES_MINUTES * 60 / 2
-"""How long after the last success protection is asked for again."""
+"""Time after a success until the protection is renewed."""
 
 RETRY_SECONDS = 30.0
-"""How long after a failure it is asked for again."""
+"""Time after a failure until the next try."""
 
 IDLE_SECONDS = 5.0
-"""How long nothing has to be in flight before the protection is lifted: queues come in waves."""
+"""Time without messages in flight before the protection is lifted. Messages come in waves."""
 
 LONGEST_SECONDS = 30 * 60
-"""How long a task that is never idle stays protected in one go.
+"""Maximum time for which a busy task is protected continuously.
 
-ECS waits with a deployment, too, until the old tasks are no longer protected. A busy worker would
-never let one through.
+A deployment also waits until old tasks aren't protected. A busy worker would block it.
 """
 
 PAUSE_SECONDS = 2 * 60
-"""How long such a task is then left unprotected, for ECS to stop it if it wants to."""
+"""Time for which such a task is then unprotected, so that ECS can stop it."""
 
 _TIMEOUT_SECONDS = 5
 _TICK_SECONDS = 1.0
@@ -50,16 +49,16 @@ _LONGEST_ANSWER_BYTES = 10_000
 class TaskProtection:
     """Protects the task while messages are in flight.
 
-    No promise depends on it: a task that is stopped requeues its messages. Failures are logged and
-    retried later.
+    No guarantee depends on it: a stopped task requeues its messages. Failures are logged and
+    retried.
 
     The agent's endpoint is described in the ECS developer guide, "Task scale-in protection
     endpoint".
 
     Args:
         agent_uri: The value of ``ECS_AGENT_URI``.
-        in_flight: The messages that are worked on.
-        clock: Seconds that only grow.
+        in_flight: The messages in flight.
+        clock: A monotonic clock in seconds.
     """
 
     def __init__(
@@ -75,12 +74,12 @@ class TaskProtection:
 
     @classmethod
     def of_this_task(cls, in_flight: Sized) -> Self | None:
-        """Return the protection of the ECS task that this process is in; ``None`` outside ECS."""
+        """Return the protection of this process's ECS task; ``None`` outside ECS."""
         uri = os.environ.get(AGENT_VARIABLE)
         return cls(uri, in_flight) if uri else None
 
     async def run(self) -> None:
-        """Protect, renew and lift until cancelled; then lift, as the task is about to end."""
+        """Protect, renew and lift until cancelled. Then lift, because the task is about to end."""
         try:
             while True:
                 await self._threads.run(self.reconcile)
@@ -93,13 +92,13 @@ class TaskProtection:
                 await self._threads.run(self._lift)
 
     def note_messages(self) -> None:
-        """Note that messages arrived: they may be done before the next look."""
+        """Record that messages arrived, because they may be finished before the next check."""
         self._busy_at = self._clock()
         if self._since is None:
             self._arrived.set()
 
     def reconcile(self) -> None:
-        """Protect, renew or lift, as the messages in flight demand at this moment."""
+        """Protect, renew or lift, according to the messages in flight."""
         now = self._clock()
         if len(self._in_flight) > 0:
             self._busy_at = now
@@ -116,7 +115,7 @@ class TaskProtection:
             self._protect(now)
 
     def _protect(self, now: float) -> bool:
-        """Ask for protection, for the first time or again."""
+        """Request protection, for the first time or again."""
         done = self._ask({"ProtectionEnabled": True, "ExpiresInMinutes": EXPIRES_MINUTES})
         self._renew_at = now + (RENEW_SECONDS if done else RETRY_SECONDS)
         if not done:
@@ -124,13 +123,13 @@ class TaskProtection:
         return done
 
     def _lift(self) -> None:
-        """Ask for no protection. If that fails, what there is expires by itself."""
+        """Request no protection. If that fails, the protection expires."""
         self._since = None
         self._ask({"ProtectionEnabled": False})
 
     def _ask(self, state: dict[str, bool | int]) -> bool:
-        """Tell the agent; whether it agreed."""
-        connection = HTTPConnection(  # heeds no proxy, which could not reach the agent
+        """Send a request to the agent. Return whether it succeeded."""
+        connection = HTTPConnection(  # bypasses proxies, which can't reach the agent
             self._address.hostname or "", self._address.port, timeout=_TIMEOUT_SECONDS
         )
         path = f"{self._address.path.rstrip('/')}/task-protection/v1/state"

@@ -1,1 +1,1 @@
-"""Commit results in groups, and tell observers what was committed."""
+"""Commit results in groups, and call observers of the committed runs."""

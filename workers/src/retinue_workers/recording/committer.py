@@ -1,4 +1,4 @@
-"""Commits deliveries in groups, and announces the runs that are new."""
+"""Commit deliveries in groups, and announce their new runs."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,19 @@ from retinue_workers.work import Delivery
 log = structlog.get_logger(__name__)
 
 GROUP = 100
-"""Most deliveries in one transaction: enough to share its cost, few enough to hold no lock long."""
+"""Maximum number of deliveries in a transaction: enough to share its cost, few for short locks."""
 
 
 class Committer:
-    """Writes what has gathered while the last transaction was under way, in one transaction.
+    """Commits all deliveries that gathered during the last transaction in one transaction.
 
     Args:
-        history: Where runs are kept.
-        threads: Where the history is called.
-        gate: Closed, as ``history``, while the history is away.
-        budget: Told which runs are recorded.
-        metrics: Counts and times what is committed.
-        observers: Told of new runs.
+        history: Stores the runs.
+        threads: Run calls of the history.
+        gate: Closed for ``history`` while the database is unavailable.
+        budget: Receives the recorded runs.
+        metrics: Count and time commits.
+        observers: Receive new runs.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class Committer:
         self._commits = Batcher(self._commit, limit=GROUP)
 
     async def commit(self, delivery: Delivery) -> None:
-        """Commit a delivery, however long the history is away, and announce its new runs.
+        """Commit a delivery, and announce its new runs. Wait while the database is unavailable.
 
         Raises:
-            Exception: The history can never take this delivery; the others are committed.
+            Exception: The database rejects this delivery. The others are committed.
         """
         new: Mapping[int, RunRecord] = {}
         try:
@@ -69,9 +69,9 @@ class Committer:
     async def _commit(
         self, deliveries: Sequence[Delivery]
     ) -> Sequence[Mapping[int, RunRecord] | Exception]:
-        """Commit a group in one transaction, and after an error in ever smaller ones.
+        """Commit a group in one transaction. After an error, commit smaller groups.
 
-        The group may have been too much for the time limit, or one delivery of it may be to blame.
+        The group may exceed the time limit, or one of its deliveries may be the cause.
         """
         results: list[Mapping[int, RunRecord] | Exception] = []
         size = len(deliveries)
@@ -82,7 +82,7 @@ class Committer:
             try:
                 recorded = await self._write(part)
             except Exception:
-                size = len(part) // 2  # 0: it can't be cut any more
+                size = len(part) // 2  # 0: it can't be divided any more
                 raise
             return [_new_runs(delivery, recorded) for delivery in part]
 
@@ -101,7 +101,7 @@ class Committer:
         return results
 
     async def _write(self, deliveries: Sequence[Delivery]) -> dict[TaskKey, int]:
-        """Write a group in one transaction, and return the ids of the runs that are new."""
+        """Write a group in one transaction, and return the ids of the new runs."""
         began = time.monotonic()
         recorded = await self._threads.run(
             self._history.record,
@@ -113,7 +113,7 @@ class Committer:
         return recorded
 
     async def _announce(self, delivery: Delivery, new: Mapping[int, RunRecord]) -> None:
-        """Log the new runs, count them, and tell the observers; a skip is logged alone."""
+        """Log and count the new runs, and pass them to observers. Skips are only logged."""
         by_id = {reference.image_id: reference for reference in delivery.references}
         self._metrics.committed([run for run in new.values() if run.outcome != "skipped"])
         for run_id, run in new.items():
@@ -146,9 +146,9 @@ def _log_run(run_id: int, run: RunRecord, reference: ImageReference, receive_cou
 
 
 def _new_runs(delivery: Delivery, recorded: dict[TaskKey, int]) -> dict[int, RunRecord]:
-    """Return the delivery's runs that were inserted, and take them out of ``recorded``.
+    """Return the delivery's inserted runs, and remove them from ``recorded``.
 
-    If one event was delivered twice within a group, the first delivery's run was inserted.
+    If an event was delivered twice within a group, the first delivery's run was inserted.
     """
     new: dict[int, RunRecord] = {}
     for run in delivery.runs:

@@ -1,4 +1,4 @@
-"""How to sign in to the history's database: by the URL's own password, or by IAM."""
+"""Authenticate to the history's database: with the URL's password, or with IAM."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from retinue_workers.settings.settings import Settings
 
 _PORT = 5432
-"""PostgreSQL's own, which RDS uses unless told otherwise."""
+"""PostgreSQL's default port, which RDS uses, too."""
 
 
 def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
-    """Return what to ask for a password at each new connection.
+    """Return a function that provides a password for each new connection.
 
-    A token of IAM opens connections for 15 minutes, and none of those that are open is closed when
-    it expires. Signing one is arithmetic: it calls nobody, unless the credentials must be renewed.
-    See the RDS user guide, "IAM database authentication".
+    An IAM token opens connections for 15 minutes. Open connections stay open when it expires.
+    Signing a token makes no request, unless the credentials must be renewed. See the RDS user
+    guide, "IAM database authentication".
 
     Args:
-        settings: They say how to sign in.
-        url: Of the database.
+        settings: The worker's settings.
+        url: The database's URL.
 
     Returns:
-        The source; none where the URL, or libpq's own variables, hold the password.
+        The function; ``None`` if the URL or libpq's variables have the password.
 
     Raises:
-        ConfigurationError: IAM is wanted, and the URL does not allow it. The source raises it if
-            AWS's configuration does not, and HistoryUnavailableError if there are no credentials.
+        ConfigurationError: IAM is configured, and the URL doesn't allow it. The function raises it
+            if AWS's configuration is invalid, and HistoryUnavailableError without credentials.
     """
     if settings.database_auth == "password":
         return None
@@ -51,8 +51,8 @@ def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
     def client() -> Any:
         with making, aws_configuration():
             if not made:
-                # ECS sets AWS_REGION, as every other SDK reads it; botocore knows
-                # AWS_DEFAULT_REGION alone.
+                # ECS sets AWS_REGION, as other SDKs read it; botocore reads
+                # only AWS_DEFAULT_REGION.
                 session = new_session(os.environ.get("AWS_REGION"))
                 find_credentials(session)
                 made.append(cast("Any", session).create_client("rds"))
@@ -69,7 +69,7 @@ def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
             )
         except ConfigurationError:
             raise
-        except Exception as error:  # no credentials just now; they may come back
+        except Exception as error:  # no credentials now; they may return
             raise HistoryUnavailableError(
                 f"cannot sign in to the database by IAM: {error}"
             ) from error
@@ -78,11 +78,11 @@ def password_source(settings: "Settings", url: str) -> Callable[[], str] | None:
 
 
 def signed_in(settings: "Settings", url: str) -> str:
-    """The URL with a password in it that is good for a connection made soon.
+    """Return the URL with a password that is valid for the next connections.
 
     Raises:
-        ConfigurationError: IAM is wanted, and the URL or AWS's configuration does not allow it.
-        HistoryUnavailableError: There are no AWS credentials.
+        ConfigurationError: IAM is configured, and the URL or AWS's configuration doesn't allow it.
+        HistoryUnavailableError: No AWS credentials are available.
     """
     source = password_source(settings, url)
     if source is None:
@@ -91,7 +91,7 @@ def signed_in(settings: "Settings", url: str) -> str:
 
 
 def _check(parameters: Mapping[str, Any]) -> None:
-    """Refuse a URL that IAM cannot sign in to, or that would show the token to a stranger."""
+    """Raise for a URL that IAM can't use, or that would send the token to another server."""
     problem = None
     if not parameters.get("host"):
         problem = "names no host"

@@ -1,4 +1,4 @@
-"""Asking the history what is done already, for many messages in one question."""
+"""Look up finished run keys in the history, for many messages in one query."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 AnswerT = TypeVar("AnswerT")
 
 GROUP = 100
-"""Most messages in one question."""
+"""Maximum number of messages in one query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Wanted:
 
     Attributes:
         key: The run key.
-        event_id: Which event asks for it.
-        image: The image, as the event describes it.
+        event_id: The id of the event that requests it.
+        image: The image of the event.
     """
 
     key: RunKey
@@ -38,12 +38,12 @@ class Wanted:
 
 
 class Lookup:
-    """Reads from the history before the detectors work, for as long as the history needs.
+    """Reads from the history before the detectors run. Waits while the database is unavailable.
 
     Args:
         history: The history.
-        threads: Where it is called.
-        gate: Closed, as ``history``, while the history is away.
+        threads: Run calls of the history.
+        gate: Closed for ``history`` while the database is unavailable.
     """
 
     def __init__(self, history: History, threads: DaemonThreads, gate: ReceiveGate) -> None:
@@ -53,17 +53,17 @@ class Lookup:
         self._questions = Batcher(self._answer, limit=GROUP)
 
     async def pending(self, wanted: Sequence[Wanted]) -> Sequence[Wanted]:
-        """Return what is neither done already nor about an image erased on request.
+        """Return the items that are neither done nor for images erased on request.
 
-        The history would not take runs about erased images, so no detector looks at them.
+        The history rejects runs of erased images, so no detector processes them.
 
         Raises:
-            HistoryDataError: The history can't hold one of the texts; other questions are answered.
+            HistoryDataError: The history can't store one of the texts. Other queries succeed.
         """
         return await self._questions.submit(wanted) if wanted else ()
 
     async def summaries(self, keys: Collection[RunKey]) -> dict[RunKey, list[DetectionSummary]]:
-        """Return what the successful runs of these keys found; keys without one are left out."""
+        """Return the findings of successful runs by key. Omit keys without one."""
         return await self._ask(partial(self._history.summaries, keys)) if keys else {}
 
     async def _answer(self, questions: Sequence[Sequence[Wanted]]) -> Sequence[Sequence[Wanted]]:

@@ -1,4 +1,4 @@
-"""Telling observers of committed runs."""
+"""Call observers of committed runs."""
 
 import asyncio
 
@@ -13,17 +13,17 @@ from retinue_workers.limits.threads import DaemonThreads
 log = structlog.get_logger(__name__)
 
 QUEUE_SIZE = 1_000
-"""Most runs that the observers have not been told of yet; then commits wait for them."""
+"""Maximum number of runs that wait for observers. Then commits wait for the observers."""
 
 FULL_SECONDS = 10.0
-"""How long a commit waits for the observers before it goes on without them."""
+"""How long a commit waits for observers before it continues without them."""
 
 
 class Observers:
-    """Tells plugins of committed runs, one after the other, on a thread of their own.
+    """Calls plugins for committed runs, one after the other, on a separate thread.
 
-    Slow observers slow the worker down. One that hangs does not stop it: runs that it was not told
-    of are in the history.
+    Slow observers slow the worker down. One that hangs doesn't stop it. The history has all runs
+    that observers missed.
 
     Args:
         plugins: The plugins.
@@ -41,7 +41,7 @@ class Observers:
         return self._plugins.observed
 
     async def put(self, run: Run) -> None:
-        """Have the observers told of a run after all runs before it."""
+        """Add a run to the queue of the observers."""
         try:
             async with asyncio.timeout(0.0 if self._is_behind else FULL_SECONDS):
                 await self._queue.put(run)
@@ -53,7 +53,7 @@ class Observers:
             self._is_behind = False
 
     async def run(self) -> None:
-        """Tell the observers, run by run, until cancelled."""
+        """Call the observers, run by run, until cancelled."""
         while True:
             run = await self._queue.get()
             try:
@@ -62,7 +62,7 @@ class Observers:
                 self._queue.task_done()
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Wait until the observers are told of everything, if that does not take too long."""
+        """Wait until the observers have processed all runs, within a time limit."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._queue.join()
@@ -72,7 +72,7 @@ class Observers:
 
 
 def as_run(record: RunRecord, reference: ImageReference) -> Run:
-    """Return a recorded run as plugins see it."""
+    """Return a recorded run in the form that plugins receive."""
     return Run(
         image=reference,
         detector=record.key.detector,

@@ -1,1 +1,1 @@
-"""Define everything a user can set, in environment variables and JSON."""
+"""Define all settings of a worker, in environment variables and JSON."""

@@ -1,4 +1,4 @@
-"""Detectors with their options, as people write them in settings and on the command line."""
+"""Parse detectors with their options, as in settings and on the command line."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import TypeAlias
 from pydantic import JsonValue
 
 Detectors: TypeAlias = dict[str, dict[str, JsonValue]]
-"""Options by name of detector, in the order in which they were written."""
+"""Options by detector name, in the order of the text."""
 
 EXAMPLE = "onnx-objects:threshold=0.5,onnx-faces"
 
@@ -18,17 +18,17 @@ _COMMA = re.compile(r"\s*(,|\Z)")
 
 
 def parse_detectors(text: str) -> Detectors:
-    """Read ``a,b:threshold=0.5,labels=["x","y"]``, or JSON such as ``{"b": {"threshold": 0.5}}``.
+    """Parse ``a,b:threshold=0.5,labels=["x","y"]``, or JSON such as ``{"b": {"threshold": 0.5}}``.
 
-    An option belongs to the name before it. Its value is JSON if it reads as JSON, and otherwise
+    An option belongs to the name before it. Its value is JSON if it parses as JSON, and otherwise
     the text up to the next comma.
 
     Raises:
-        ValueError: The text is neither, or names a detector or an option twice.
+        ValueError: The text has neither form, or names a detector or an option twice.
     """
     if text.lstrip().startswith("{"):
         try:
-            parsed: Detectors = json.loads(text)  # what it holds, pydantic checks
+            parsed: Detectors = json.loads(text)  # pydantic checks its content
         except (ValueError, RecursionError) as error:
             raise ValueError(f'must be JSON such as {{"NAME": {{}}}}: {error}') from error
         return parsed
@@ -58,7 +58,7 @@ def parse_detectors(text: str) -> Detectors:
 
 
 def _value(text: str, at: int) -> tuple[JsonValue, int]:
-    """Return an option's value, and where it ends."""
+    """Return an option's value, and its end."""
     try:
         value, end = json.JSONDecoder().raw_decode(text, at)
         if _COMMA.match(text, end):
@@ -71,10 +71,10 @@ def _value(text: str, at: int) -> tuple[JsonValue, int]:
 
 
 def check_named(names: Collection[str], detectors: Collection[str]) -> None:
-    """Refuse settings of detectors that the worker doesn't have.
+    """Raise for settings of detectors that the worker doesn't have.
 
     Raises:
-        ValueError: Says which, and which it has.
+        ValueError: The message names them, and the worker's detectors.
     """
     for name in names:
         if name not in detectors:

@@ -1,4 +1,4 @@
-"""When a model is started and stopped, and with how many inference units."""
+"""Settings for starting and stopping hosted models."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from retinue_workers.work import QueueDepth
 
 CLOSING_SECONDS = 30.0
-"""How long nothing is received before a model is stopped: a long poll of 20 seconds that began
-before may still bring messages, and other workers look every few seconds."""
+"""Time without receiving before a model is stopped. A long poll of 20 seconds that began before may
+still return messages, and other workers check every few seconds.
+"""
 
 
 class Window(BaseModel):
@@ -20,10 +21,10 @@ class Window(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     cron: str
-    """When it opens, in UTC: minute, hour, day, month, weekday, as cron has them."""
+    """When it opens, in UTC: minute, hour, day, month, weekday, as in cron."""
 
     minutes: Annotated[int, Field(ge=1, le=44_640)]
-    """How long it stays open."""
+    """How long it stays open, in minutes."""
 
     @field_validator("cron")
     @classmethod
@@ -35,61 +36,63 @@ class Window(BaseModel):
         return value
 
     def is_open(self, now: float) -> bool:
-        """Return whether it is open at a moment, in seconds since the epoch."""
+        """Return whether it is open at a time, in seconds since the epoch."""
         moment = datetime.fromtimestamp(now, UTC)
         before = moment - timedelta(minutes=self.minutes)
         return next(CronSim(self.cron, before)) <= moment
 
 
 IDLE_TIMEOUTS = 3
-"""A model that has idled so many times ``idle_timeout_seconds`` more than it worked is stopped
-although images still trickle in: they wait together for the next start."""
+"""How many times ``idle_timeout_seconds`` a model may idle more than it worked. Then it is stopped
+although images still trickle in, and they wait together for the next start.
+"""
 
 TRICKLE_MESSAGES = 2
-"""So few messages in a queue are a trickle, for which the model mostly idles: an image is in flight
-for about a second, and a unit takes several images a second."""
+"""Number of messages in a queue that count as a trickle, for which the model mostly idles. An image
+is in flight for about a second, and a unit processes several images a second.
+"""
 
 
 class ModelPolicy(BaseModel):
-    """When a detector's model runs.
+    """The policy for running a detector's model.
 
-    By default a message starts it immediately after the cooldown; what comes in the 40 minutes
-    after a stop waits together. So it costs no more than a third of the time, however images come,
-    unless there is work for it.
+    By default, a message starts the model immediately after the cooldown. Images of the 40 minutes
+    after a stop wait together. Without enough work, the model runs at most a third of the time.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     backlog: Annotated[int, Field(ge=1)] = 1
-    """Start when so many messages wait."""
+    """Start when this many messages wait."""
 
     max_wait_seconds: Annotated[float, Field(ge=0)] | None = None
-    """Start when messages have waited so long, however few; never by age if not set."""
+    """Start when messages have waited this long, even if few wait. Not set: never start by age."""
 
     cooldown_seconds: Annotated[float, Field(ge=0, le=86_400)] = 2_400.0
-    """After a stop, start no sooner than this: starting and stopping cost about 12 minutes of the
-    model each time, whether one image waits or a thousand."""
+    """Time after a stop before the next start. A start and a stop cost about 12 minutes of the
+    model, for one image or a thousand.
+    """
 
     urgent_backlog: Annotated[int, Field(ge=1)] = 5_000
-    """Start in spite of ``cooldown_seconds`` when so many messages wait."""
+    """Start in spite of ``cooldown_seconds`` when this many messages wait."""
 
     windows: tuple[Window, ...] = ()
-    """Start only in these; always if there are none."""
+    """Start only in these windows. Empty: always."""
 
     idle_timeout_seconds: Annotated[float, Field(ge=CLOSING_SECONDS, le=86_400)] = 60.0
-    """Stop when the queue has been empty, in flight included, for so long."""
+    """Stop when the queue, including messages in flight, has been empty for this long."""
 
     min_units: Annotated[int, Field(ge=1, le=100)] = 1
-    """Fewest inference units."""
+    """Minimum number of inference units."""
 
     max_units: Annotated[int, Field(ge=1, le=100)] = 1
-    """Most inference units. An account has five by default."""
+    """Maximum number of inference units. An account has five by default."""
 
     images_per_unit: Annotated[int, Field(ge=1)] = 5_000
-    """Waiting messages for each of which units one more unit is taken."""
+    """Number of waiting messages per inference unit."""
 
     max_failures: Annotated[int, Field(ge=1, le=100)] = 3
-    """Starts that may fail, one after the other; then a person must look."""
+    """Number of consecutive failed starts after which an operator must act."""
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -104,7 +107,7 @@ class ModelPolicy(BaseModel):
     def why_start(
         self, depth: QueueDepth, waited_seconds: float, stopped_seconds: float, now: float
     ) -> str | None:
-        """Return why the model is to be started now; ``None`` if it is not."""
+        """Return the reason to start the model now; ``None`` if there is none."""
         if (
             not depth.visible
             or not self._is_time(now)
@@ -118,7 +121,7 @@ class ModelPolicy(BaseModel):
         return None
 
     def why_wait(self, depth: QueueDepth, stopped_seconds: float, now: float) -> str:
-        """Return why the model is not started now."""
+        """Return the reason why the model isn't started now."""
         if not depth.visible:
             return "stopped: no message waits for it"
         waiting = f"stopped: {_wait(depth.visible)}"
@@ -135,17 +138,17 @@ class ModelPolicy(BaseModel):
         )
 
     def units(self, depth: QueueDepth) -> int:
-        """Inference units for a depth: with more, the work ends sooner at the same cost."""
+        """Return the inference units for a depth. More units finish sooner at the same cost."""
         wanted = math.ceil(depth.total / self.images_per_unit)
         return max(self.min_units, min(self.max_units, wanted))
 
     @property
     def max_idle_seconds(self) -> float:
-        """Return how much more than it works a model may idle before it is stopped."""
+        """Return how much longer than it works a model may idle before it is stopped."""
         return IDLE_TIMEOUTS * self.idle_timeout_seconds
 
     def is_trickle(self, depth: QueueDepth) -> bool:
-        """Return whether there is too little work for the model to be worth its price."""
+        """Return whether there is too little work for the model's price."""
         return depth.total <= TRICKLE_MESSAGES and self.cooldown_seconds > 0
 
     def is_urgent(self, depth: QueueDepth) -> bool:

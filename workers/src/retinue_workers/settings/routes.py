@@ -1,4 +1,4 @@
-"""A detector's route, as the settings spell it."""
+"""Settings for a detector's route."""
 
 from collections.abc import Collection, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -12,7 +12,7 @@ _NAME = Field(min_length=1, max_length=1_024)
 
 
 def _listed(value: object) -> object:
-    """One text stands for a list of one."""
+    """Turn one text into a list."""
     return [value] if isinstance(value, str) else value
 
 
@@ -20,7 +20,8 @@ Patterns: TypeAlias = Annotated[
     tuple[Annotated[str, _NAME], ...], Field(min_length=1, max_length=100), BeforeValidator(_listed)
 ]
 """One pattern or several, of which one must match: ``*`` any characters, ``?`` one, ``[ab]`` a or
-b; case counts."""
+b. Case-sensitive.
+"""
 
 Confidence: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Pixels: TypeAlias = Annotated[int, Field(ge=1)]
@@ -28,75 +29,75 @@ Bytes: TypeAlias = Annotated[int, Field(ge=0)]
 
 
 class RequiresDetection(BaseModel):
-    """What another detector of the pool must have found in the image."""
+    """A required detection of another detector in the pool."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     detector: str = Field(min_length=1)
-    """The other detector's name; it works first."""
+    """The other detector's name. It runs first."""
 
     label: Patterns | None = None
-    """Labels that count, as patterns; any by default."""
+    """Patterns of labels that count. Default: any label."""
 
     kind: Patterns | None = None
-    """Kinds that count, as patterns; any by default."""
+    """Patterns of kinds that count. Default: any kind."""
 
     min_confidence: Confidence = 0.0
-    """Least confidence that counts."""
+    """Minimum confidence of detections that count."""
 
     min_count: int = Field(default=1, ge=1)
-    """How many such detections there must be."""
+    """Minimum number of these detections."""
 
     if_unknown: Literal["skip", "run"] = "skip"
-    """What to do when the other detector failed on the image, or was itself skipped."""
+    """What to do if the other detector failed on the image or was skipped."""
 
     @model_validator(mode="before")
     @classmethod
     def _defaults_for_null(cls, value: object) -> object:
-        """Take null as not given: Terraform writes it for attributes that are left out."""
+        """Replace null with the default, because Terraform writes null for omitted attributes."""
         return _without_nulls(value)
 
 
 class Route(BaseModel):
-    """Conditions for an image to be given to a detector; all that are given must hold."""
+    """Conditions under which a detector receives an image. All given conditions must be met."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     bucket: Patterns | None = None
-    """Patterns for the bucket's name."""
+    """Patterns of the bucket's name."""
 
     key: Patterns | None = None
-    """Patterns for the object's key, decoded; ``*`` also matches ``/``."""
+    """Patterns of the object's key, decoded. ``*`` also matches ``/``."""
 
     extension: Patterns | None = None
-    """What the key ends with after its last dot, such as ``jpg``; case does not count."""
+    """The key's ending after its last dot, such as ``jpg``. Case-insensitive."""
 
     min_size_bytes: Bytes | None = None
-    """Least size of the file, in bytes."""
+    """Minimum file size, in bytes."""
 
     max_size_bytes: Bytes | None = None
-    """Greatest size of the file, in bytes."""
+    """Maximum file size, in bytes."""
 
     content_type: Patterns | None = None
-    """Patterns for the object's Content-Type. Costs a HeadObject for each image."""
+    """Patterns of the object's Content-Type. Costs a HeadObject per image."""
 
     metadata: Mapping[str, Patterns] | None = None
-    """Patterns by name of user metadata, in lower case. Costs a HeadObject for each image."""
+    """Patterns by name of user metadata, in lower case. Costs a HeadObject per image."""
 
     tags: Mapping[str, Patterns] | None = None
-    """Patterns by name of object tag. Costs a GetObjectTagging for each image."""
+    """Patterns by name of object tag. Costs a GetObjectTagging per image."""
 
     min_width_px: Pixels | None = None
-    """Least width as displayed, in pixels. The file is fetched for its header."""
+    """Minimum width as displayed, in pixels. The file is fetched for its header."""
 
     max_width_px: Pixels | None = None
-    """Greatest width as displayed, in pixels. The file is fetched for its header."""
+    """Maximum width as displayed, in pixels. The file is fetched for its header."""
 
     min_height_px: Pixels | None = None
-    """Least height as displayed, in pixels. The file is fetched for its header."""
+    """Minimum height as displayed, in pixels. The file is fetched for its header."""
 
     max_height_px: Pixels | None = None
-    """Greatest height as displayed, in pixels. The file is fetched for its header."""
+    """Maximum height as displayed, in pixels. The file is fetched for its header."""
 
     found: Annotated[
         tuple[RequiresDetection, ...],
@@ -105,17 +106,17 @@ class Route(BaseModel):
             lambda value: [value] if isinstance(value, Mapping | RequiresDetection) else value
         ),
     ] = ()
-    """What other detectors of the pool must have found; one such condition, or a list."""
+    """One condition or a list: detections that other detectors of the pool must have found."""
 
     @model_validator(mode="before")
     @classmethod
     def _defaults_for_null(cls, value: object) -> object:
-        """Take null as not given: Terraform writes it for attributes that are left out."""
+        """Replace null with the default, because Terraform writes null for omitted attributes."""
         return _without_nulls(value)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Refuse a route that says nothing, or that nothing can meet."""
+        """Raise for a route without conditions, or with conditions that can't be met."""
         if not any(getattr(self, name) for name in type(self).model_fields):
             raise ValueError(f"has no condition; there are {', '.join(type(self).model_fields)}")
         for what in ("size_bytes", "width_px", "height_px"):
@@ -128,12 +129,12 @@ class Route(BaseModel):
 
     @property
     def needs_head(self) -> bool:
-        """Return whether S3 must be asked for the object's type and metadata."""
+        """Return whether the object's type and metadata must be read from S3."""
         return bool(self.content_type or self.metadata)
 
     @property
     def needs_tags(self) -> bool:
-        """Return whether S3 must be asked for the object's tags."""
+        """Return whether the object's tags must be read from S3."""
         return bool(self.tags)
 
     @property
@@ -144,10 +145,10 @@ class Route(BaseModel):
 
 
 def check_routes(routes: Mapping[str, Route], detectors: Collection[str]) -> None:
-    """Refuse routes that speak of detectors which the pool does not have, or that go in a circle.
+    """Raise for routes with unknown detectors, or with a cycle.
 
     Raises:
-        ValueError: Says which route, and the remedy.
+        ValueError: The message names the route and the remedy.
     """
     check_named(routes, detectors)
     for name, route in routes.items():

@@ -1,4 +1,4 @@
-"""What runs in a detector's own process: it makes the detector, and answers for it."""
+"""Run in a detector's process: create the detector, and answer the worker's calls."""
 
 import ctypes
 import faulthandler
@@ -46,23 +46,23 @@ if TYPE_CHECKING:
     from retinue_sdk import Pixels
 
 OUT_OF_MEMORY = 71
-"""Exit status of a process whose detector met ``MemoryError``: it may hold half of anything."""
+"""Exit status of a process whose detector raised ``MemoryError`` and may be inconsistent."""
 
 _PR_SET_PDEATHSIG = 1
-"""prctl's "kill me when my parent dies" (linux/prctl.h)."""
+"""prctl's signal at the parent's death (linux/prctl.h)."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """How to make a detector, in words that any process understands.
+    """A description of a detector that another process can create it from.
 
     Attributes:
         module: The name of the module that defines its class.
-        file: That module's file, for one that cannot be imported by name.
-        class_name: The class's qualified name in it.
-        options: Its options, pickled; read once the module is there.
-        limits: How large an image may be.
-        max_memory_bytes: Most data of the process, in bytes; ``None`` for no limit.
+        file: The module's file, if it can't be imported by name.
+        class_name: The class's qualified name in the module.
+        options: The pickled options. They are read after the module is imported.
+        limits: Limits on the size of images.
+        max_memory_bytes: Maximum data of the process in bytes; ``None`` for no limit.
     """
 
     module: str
@@ -73,7 +73,7 @@ class DetectorSpec:
     max_memory_bytes: int | None
 
     def make(self) -> AnyDetector:
-        """Make the detector."""
+        """Create the detector."""
         place: Any = _module(self.module, self.file)
         for name in self.class_name.split("."):
             place = getattr(place, name)
@@ -82,7 +82,7 @@ class DetectorSpec:
 
 
 class SentImage(Image):
-    """An image of which the worker sends what is asked for."""
+    """An image whose bytes or pixels the worker sends on request."""
 
     def __init__(
         self,
@@ -100,29 +100,29 @@ class SentImage(Image):
 
 
 class Channel:
-    """The channel to the worker. Threads of a detector may share it."""
+    """The channel to the worker. A detector's threads may share it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = Lock()
 
     def send(self, message: JsonMessage) -> None:
-        """Tell the worker."""
+        """Send a message to the worker."""
         with self._lock:
             self._connection.send_bytes(pack(message))
 
     def send_frame(self, frame: bytes) -> None:
-        """Send a frame that is packed already."""
+        """Send an encoded frame."""
         with self._lock:
             self._connection.send_bytes(frame)
 
     def receive(self) -> tuple[JsonMessage, list[bytes]]:
-        """Wait for what the worker says, and for the frames that belong to it."""
+        """Wait for the worker's next message and its frames."""
         message = unpack(self._connection.recv_bytes())
         return message, [self._connection.recv_bytes() for _ in range(message.get("frames", 0))]
 
     def load(self, index: int) -> bytes:
-        """Ask the worker for the bytes of an image of the call."""
+        """Request the bytes of an image of the call from the worker."""
         with self._lock:
             self._connection.send_bytes(pack({"load": index}))
             message, frames = self.receive()
@@ -132,17 +132,17 @@ class Channel:
 
 
 def main(spec: DetectorSpec, connection: Connection, parent_id: int) -> None:
-    """Serve one worker until it says ``close``, or is gone."""
+    """Serve the worker until it sends ``close`` or ends."""
     die_with(parent_id)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the worker decides
-    faulthandler.enable()  # a crash in native code says where
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the worker decides
+    faulthandler.enable()  # report where native code crashes
     if spec.max_memory_bytes is not None and sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_DATA, (spec.max_memory_bytes, spec.max_memory_bytes))
     channel = Channel(connection)
     try:
         _serve(spec, channel)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        os._exit(0)  # the worker is gone
+        os._exit(0)  # the worker has ended
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
 
@@ -172,10 +172,10 @@ def _serve(spec: DetectorSpec, channel: Channel) -> None:
 def _answer(
     session: DetectorSession, images: Sequence[Image], channel: Channel, max_bytes: int
 ) -> None:
-    """Call the detector, and send its answers."""
+    """Call the detector and send its answers."""
     head: JsonMessage = {"model_version": None}
     try:
-        # One more than wanted shows that there are too many, even if they never end.
+        # One more answer than expected shows that there are too many, even if they never end.
         results: list[object] = list(islice(session.detect(images), len(images) + 1))
     except MemoryError:
         raise
@@ -202,14 +202,14 @@ def _answer(
 
 
 def _invalid(result: object, reason: str) -> InvalidImageError:
-    """Return the error instead of a result that cannot be sent; what was billed stays billed."""
+    """Return the error for a result that can't be sent, with the billed units."""
     return InvalidImageError(
         reason, code="invalid_result", retryable=True, billed_units=billed_units(result)
     )
 
 
 def packed(result: object) -> bytes:
-    """Encode one answer, or why it isn't one."""
+    """Encode one answer, or the reason why it is invalid."""
     if not isinstance(result, Findings | BaseException):
         kind = type(result).__name__
         result = TypeError(f"detect returned a {kind}, not Findings or DetectorError")
@@ -244,10 +244,10 @@ def _traceback(error: BaseException) -> str:
 
 
 def die_with(parent_id: int) -> None:
-    """End when the worker does, even if it is killed and this process hangs in native code."""
+    """End when the worker ends, even if it is killed and this process hangs in native code."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent_id:  # it died before
+        if os.getppid() != parent_id:  # the worker ended before
             os._exit(0)
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -260,7 +260,7 @@ def _follow(parent: Any) -> None:
 
 
 def _module(name: str, file: str | None) -> Any:
-    """Import a module by name, or else from its file: a plugin may be one file in a folder."""
+    """Import a module by name, or from its file if it is a single-file plugin."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""One process of a detector, as the worker sees it."""
+"""One process of an isolated detector, from the worker's side."""
 
 import multiprocessing
 import os
@@ -27,33 +27,33 @@ from retinue_workers.detectors.isolation.protocol import (
 log = structlog.get_logger(__name__)
 
 MAX_MESSAGE_BYTES = 2**20
-"""Longest message of a process but for its answers, in bytes."""
+"""Maximum size of a message from the process other than an answer, in bytes."""
 
 JOIN_SECONDS = 5.0
-"""How long a process that was killed is waited for; the kernel ends it within milliseconds."""
+"""How long to wait for a killed process. The kernel ends it within milliseconds."""
 
 _spawn = multiprocessing.get_context("spawn")
-_starting = Lock()  # multiprocessing keeps a list of its processes, and not under a lock
+_starting = Lock()  # multiprocessing keeps a list of its processes without a lock
 
 
 class DetectorProcess:
-    """A process with a detector in it. One thread at a time talks to it; any may kill it.
+    """A process with a detector in it. Only one thread at a time may call it; any may kill it.
 
     Args:
         name: The detector's name.
-        spec: How to make the detector.
+        spec: The description of the detector.
 
     Attributes:
-        model_version: What the detector said last about its model.
-        process_id: The process's id.
-        cause: Why it was killed; ``None`` if it was not, or not by us.
+        model_version: The latest model version that the detector reported.
+        process_id: The process id.
+        cause: Why the worker killed it; ``None`` if the worker didn't.
     """
 
     def __init__(self, name: str, spec: "child.DetectorSpec") -> None:
-        """Start the process; ``ready`` tells when its detector has started.
+        """Start the process. ``ready`` tells when its detector has started.
 
-        The process is killed when the calling *thread* ends: Linux takes a parent's death by
-        threads.
+        The process is killed when the calling *thread* ends, because Linux treats the thread as the
+        parent.
         """
         self.name = name
         self.model_version: str | None = None
@@ -69,7 +69,7 @@ class DetectorProcess:
         self.process_id = self._process.pid
 
     def ready(self, patience_seconds: float | None) -> bool:
-        """Wait until the detector has started; ``False`` if that takes longer.
+        """Wait until the detector has started. Return ``False`` if that takes longer.
 
         Raises:
             DetectorCrashedError: The process ended.
@@ -92,12 +92,12 @@ class DetectorProcess:
     def detect(
         self, images: Sequence[Image], *, with_pixels: bool, max_bytes: int
     ) -> list[Findings | DetectorError]:
-        """Have the detector look at images.
+        """Send images to the detector and return its answers.
 
         Args:
-            images: Which.
-            with_pixels: Whether to send their pixels along.
-            max_bytes: Most bytes of answers.
+            images: The images.
+            with_pixels: Whether to send their pixels, too.
+            max_bytes: Maximum size of the answers in bytes.
 
         Raises:
             DetectorCrashedError: The process ended.
@@ -129,26 +129,26 @@ class DetectorProcess:
         return [read_answer(frame) for frame in frames]
 
     def close(self, patience_seconds: float) -> None:
-        """Let the detector close, and end the process; kill it if that takes too long."""
+        """Let the detector close, and end the process. Kill it if that takes too long."""
         with suppress(OSError, ValueError):
             self._send({"close": True})
             self._process.join(patience_seconds)
         self.kill("the worker stops")
 
     def kill(self, cause: str) -> None:
-        """End the process now, whatever it is doing, and leave no zombie."""
+        """Kill the process immediately, and reap it."""
         self.cause = self.cause or cause
-        with suppress(ValueError):  # killed and forgotten before
+        with suppress(ValueError):  # killed and reaped before
             self._process.kill()
             self._process.join(JOIN_SECONDS)
 
     @property
     def alive(self) -> bool:
-        """Return whether the process runs."""
+        """Return whether the process is running."""
         return self._process.is_alive()
 
     def _load(self, images: Sequence[Image], index: int) -> None:
-        """Send the bytes of an image, or why they cannot be had."""
+        """Send the bytes of an image, or the error of loading them."""
         try:
             data = images[index].read()
         except Exception as error:  # noqa: BLE001 - the detector is to know
@@ -165,7 +165,7 @@ class DetectorProcess:
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
-        """Turn the ways in which a line breaks into the reason why."""
+        """Turn errors of the pipe into the reason for the process's end."""
         try:
             yield
         except (EOFError, OSError, ValueError, KeyError, RecursionError) as error:
@@ -174,9 +174,9 @@ class DetectorProcess:
             ) from error
 
     def explain(self) -> str:
-        """Return why the process is over, for people; kills it if it is not."""
+        """Return why the process ended, as text. Kill it if it still runs."""
         if self.cause is None:
-            self._process.join(1.0)  # its end of the line closes a moment before it ends
+            self._process.join(1.0)  # its end of the pipe closes shortly before it ends
         status = self._process.exitcode
         if self.cause is None and status is None:
             self.kill("protocol error: unreadable message from the detector process")
@@ -186,7 +186,7 @@ class DetectorProcess:
 
 
 def how_it_ended(status: int | None) -> str:
-    """Return how a process ended, for people, by its exit status; negative for a signal."""
+    """Return how a process ended, as text, from its exit status. Negative values are signals."""
     if status == child.OUT_OF_MEMORY:
         return "it ran out of memory"
     if status is not None and status < 0:
@@ -198,7 +198,7 @@ def how_it_ended(status: int | None) -> str:
 
 
 def read_answer(frame: bytes) -> Findings | DetectorError:
-    """Decode one answer and check it: the process may have run wild before it gave it.
+    """Decode and check one answer. The process may be corrupted.
 
     Raises:
         ConfigurationError: The detector raised it.

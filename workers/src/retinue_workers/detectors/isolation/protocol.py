@@ -1,6 +1,6 @@
 """The protocol between a worker and a detector's process: JSON, and raw bytes for images.
 
-Nothing that comes from the process is unpickled, since its code may have been subverted.
+The worker unpickles nothing from the process, because its code may be compromised.
 """
 
 import json
@@ -28,16 +28,16 @@ from retinue_workers.detectors.shortage import is_shortage
 JsonMessage: TypeAlias = dict[str, Any]
 
 MAX_TEXT_CHARACTERS = 10_000
-"""Longest text of an error or a traceback that is sent."""
+"""Maximum length of an error or a traceback that is sent."""
 
 
 def pack(message: JsonMessage) -> bytes:
     """Encode a message as a frame.
 
     Raises:
-        TypeError: A value is not JSON.
-        ValueError: A value refers to itself.
-        RecursionError: It is too deep.
+        TypeError: A value isn't JSON.
+        ValueError: A value contains itself.
+        RecursionError: It is nested too deeply.
     """
     text = json.dumps(message, ensure_ascii=False, default=_plain)
     return text.encode("utf-8", "surrogatepass")
@@ -47,8 +47,8 @@ def unpack(frame: bytes) -> JsonMessage:
     """Decode a frame.
 
     Raises:
-        ValueError: It does not hold a JSON object.
-        RecursionError: It is too deep.
+        ValueError: It isn't a JSON object.
+        RecursionError: It is nested too deeply.
     """
     message = json.loads(frame.decode("utf-8", "surrogatepass"))
     if not isinstance(message, dict):
@@ -67,7 +67,7 @@ def reference_data(reference: ImageReference) -> JsonMessage:
 
 
 def answer_data(answer: Findings | BaseException) -> JsonMessage:
-    """Encode one image's answer. The worker checks its types when it decodes it."""
+    """Encode the answer for one image. The worker checks types when it decodes the answer."""
     if not isinstance(answer, Findings):
         return {"error": error_data(answer)}
     return {
@@ -88,10 +88,10 @@ def answer_data(answer: Findings | BaseException) -> JsonMessage:
 
 
 def answer_of(data: JsonMessage) -> Findings | Exception:
-    """Decode one image's answer and check its types and values.
+    """Decode the answer for one image, and check its types and values.
 
     Raises:
-        Exception: It is not an answer; whatever the SDK's types raise.
+        Exception: It isn't an answer. The SDK's types raise the exception.
     """
     if "error" in data:
         return error_of(data["error"])
@@ -113,7 +113,7 @@ def answer_of(data: JsonMessage) -> Findings | Exception:
 
 
 def billed_of(data: JsonMessage) -> Decimal:
-    """Decode what an answer was billed; 0 if that cannot be read. The rest may be broken."""
+    """Decode the billed units of an answer; 0 if they can't be read. The rest may be invalid."""
     try:
         said = data.get("error", data)
         return billed_units(DetectorError(billed_units=Decimal(said["billed_units"])))
@@ -122,7 +122,7 @@ def billed_of(data: JsonMessage) -> Decimal:
 
 
 def error_data(error: BaseException) -> JsonMessage:
-    """Encode an error by what to do next."""
+    """Encode an error by its class, which decides the next step."""
     data: JsonMessage = {"kind": "other", "message": _text(error)}
     if isinstance(error, DetectorError):
         data["billed_units"] = str(billed_units(error))
@@ -198,7 +198,7 @@ def _text(error: BaseException) -> str:
 
 
 def _plain(value: object) -> object:
-    """Convert what ``json`` does not know and the SDK allows: mappings other than ``dict``."""
+    """Convert mappings other than ``dict``, which the SDK allows and ``json`` can't encode."""
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not a JSON type")

@@ -1,4 +1,4 @@
-"""The proxy of a detector that runs in processes of its own."""
+"""The proxy of a detector that runs in separate processes."""
 
 import pickle
 import sys
@@ -30,26 +30,26 @@ from retinue_workers.settings.isolation import Isolation
 log = structlog.get_logger(__name__)
 
 CLOSE_SECONDS = 2.0
-"""How long a detector may take to close before its process is killed."""
+"""Seconds that a detector may take to close before its process is killed."""
 
 START_PATIENCE_SECONDS = 2.0
-"""How long a call waits for a process that starts, before the image is put off."""
+"""Seconds that a call waits for a starting process before its images are retried later."""
 
 PUT_OFF_SECONDS = 0.25
-"""How long an image is put off while a process starts."""
+"""Seconds until an image is retried while a process starts."""
 
 
 class IsolatedDetector:
-    """What the runner calls instead of the detector; each concurrent call has a process.
+    """A proxy that the runner calls instead of the detector. Each concurrent call has a process.
 
-    The worker's own instance is asked for its capabilities and its fingerprint, and never starts.
+    The worker's own instance provides capabilities and fingerprint, and is never started.
 
     Args:
         detector: The worker's own instance.
-        settings: What a process may use.
-        limits: How large an image may be.
-        timeout_seconds: Longest call; after it the process is killed.
-        max_answer_bytes: Most bytes of the answer for one image.
+        settings: The limits of a process.
+        limits: Limits on the size of images.
+        timeout_seconds: Time limit of a call. Then the process is killed.
+        max_answer_bytes: Maximum size of the answer for one image, in bytes.
 
     Attributes:
         name: The detector's name.
@@ -57,7 +57,7 @@ class IsolatedDetector:
         options: The detector's options.
 
     Raises:
-        ConfigurationError: The detector shares a quota, which its processes could not acquire.
+        ConfigurationError: The detector has a quota, which its processes can't acquire.
     """
 
     def __init__(
@@ -100,24 +100,24 @@ class IsolatedDetector:
 
     @property
     def capabilities(self) -> Capabilities:
-        """The detector's own."""
+        """Return the detector's capabilities."""
         return self._own.capabilities
 
     @property
     def model_version(self) -> str | None:
-        """Return what a process said last."""
+        """Return the model version that a process reported last."""
         return self._model_version
 
     def fingerprint(self) -> str:
-        """The detector's own: where it works changes nothing that it finds."""
+        """Return the detector's fingerprint. Isolation doesn't change findings."""
         return self._own.fingerprint()
 
     def start(self) -> None:
-        """Start a first process, to see that the detector can start.
+        """Start a first process, to check that the detector can start.
 
         Raises:
-            ConfigurationError: It cannot.
-            DetectorNotReadyError: Not yet.
+            ConfigurationError: It can't.
+            DetectorNotReadyError: It can't start yet.
         """
         supervisor = self._supervisor = self._supervisor or ProcessSupervisor(self.name, self._spec)
         process = supervisor.spawn()
@@ -132,12 +132,12 @@ class IsolatedDetector:
         self._put_back(process)
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Have a process look at the images.
+        """Call the detector in a process.
 
         Raises:
-            DetectorCrashedError: The process ended in the middle of it.
-            RetriableError: A new process is still starting, or waits after crashes in a row.
-            DetectorError: As the detector, or its ``start`` in a new process, raised it.
+            DetectorCrashedError: The process ended during the call.
+            RetriableError: A new process is starting, or is delayed after repeated crashes.
+            DetectorError: The detector, or its ``start`` in a new process, raised it.
         """
         supervisor = self._supervisor
         if supervisor is None:
@@ -158,7 +158,7 @@ class IsolatedDetector:
             self._crashed(str(error))
             raise
         except BaseException:
-            supervisor.end(process)  # it may be in the middle of a sentence
+            supervisor.end(process)  # it may be in the middle of a message
             raise
         self._crashes = 0
         self._put_back(process)
@@ -173,17 +173,17 @@ class IsolatedDetector:
         self.kill()
 
     def kill(self) -> None:
-        """End every process now; calls under way fail."""
+        """Kill every process immediately. Running calls fail."""
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is not None:
             supervisor.close()
 
     def _take(self, supervisor: "ProcessSupervisor") -> DetectorProcess:
-        """A process that is ready."""
+        """Return a process that is ready."""
         with self._lock:
             process = self._idle.pop() if self._idle else None
         if process is not None and not process.alive:
-            supervisor.end(process)  # it crashed between two calls, and no image is to blame
+            supervisor.end(process)  # it crashed between two calls, so no image is the cause
             log.warning("detector_process_lost", detector=self.name, reason=process.explain())
             process = None
         if process is None:
@@ -216,7 +216,7 @@ class IsolatedDetector:
             self._idle.append(process)
 
     def _crashed(self, reason: str) -> None:
-        """Start the next process at once after one crash, and ever later after several."""
+        """Schedule the next process: immediately after one crash, later after several."""
         self._crashes += 1
         wait = backoff_seconds(self._crashes - 2) if self._crashes > 1 else 0.0
         self._not_before = time.monotonic() + wait

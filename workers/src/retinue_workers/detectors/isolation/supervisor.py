@@ -1,4 +1,4 @@
-"""Starts, watches and ends a detector's processes."""
+"""Start, watch and end a detector's processes."""
 
 import time
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from retinue_workers.detectors.isolation.child import DetectorSpec
 from retinue_workers.detectors.isolation.process import DetectorProcess
 
 TIMED_OUT = "a call took too long"
-"""The cause of a process's end that its calls' deadline was."""
+"""The cause of the end of a process that exceeded its call's deadline."""
 
 
 class ProcessSupervisor:
-    """Starts a detector's processes and kills those that take too long, on a thread of its own.
+    """Starts a detector's processes, and kills those that exceed their deadline, on its own thread.
 
-    It lives as long as they do: Linux kills them when the thread that started them ends.
+    The thread lives as long as the processes, because Linux kills them when it ends.
     """
 
     def __init__(self, name: str, spec: DetectorSpec) -> None:
@@ -33,10 +33,10 @@ class ProcessSupervisor:
         self._thread.start()
 
     def spawn(self) -> DetectorProcess:
-        """A new process.
+        """Start a new process.
 
         Raises:
-            RetriableError: The supervisor is closed, or the machine has no process left.
+            RetriableError: The supervisor is closed, or the machine can't start another process.
         """
         with self._changed:
             self._wanted += 1
@@ -51,7 +51,7 @@ class ProcessSupervisor:
 
     @contextmanager
     def guarding(self, process: DetectorProcess, deadline: float) -> Iterator[None]:
-        """Kill the process if it is not done by then (monotonic clock, seconds)."""
+        """Kill the process unless the block ends before the deadline (monotonic clock, seconds)."""
         with self._changed:
             self._deadlines[process] = deadline
             self._changed.notify_all()
@@ -62,13 +62,13 @@ class ProcessSupervisor:
                 self._deadlines.pop(process, None)
 
     def end(self, process: DetectorProcess) -> None:
-        """The process is of no use any more."""
+        """End a process that isn't needed any more."""
         process.kill("it was given up")
         with self._changed:
             self._all.discard(process)
 
     def close(self) -> None:
-        """End every process, and the thread."""
+        """End every process and the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -81,7 +81,7 @@ class ProcessSupervisor:
             process.kill("the worker stops")
 
     def _serve(self) -> bool:
-        """Do what is to be done next, or wait for it; ``False`` at the end."""
+        """Do the next step, or wait for one. Return ``False`` at the end."""
         with self._changed:
             now = time.monotonic()
             late = [process for process, by in self._deadlines.items() if by <= now]

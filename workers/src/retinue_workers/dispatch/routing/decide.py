@@ -1,4 +1,4 @@
-"""Decide whether a detector is called about an image, from what is known so far."""
+"""Decide whether to call a detector for an image, from the known facts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from retinue_workers.settings.routes import RequiresDetection, Route
 
 @dataclass(frozen=True, slots=True)
 class ObjectMetadata:
-    """What S3 and the file's header say about an image, as far as routes need it.
+    """Facts about an image from S3 and the file's header that routes need.
 
     Attributes:
         content_type: The object's Content-Type.
@@ -30,23 +30,23 @@ class ObjectMetadata:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It cannot be known what a detector found; ``reason`` says why."""
+    """The findings of another detector are unknown, for ``reason``."""
 
     reason: str
 
 
 KnownDetections: TypeAlias = Sequence[DetectionSummary] | Unknown
-"""What another detector found."""
+"""The findings of another detector."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """All conditions hold."""
+    """All conditions are met."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A condition does not hold: ``code`` says which for programs, ``reason`` for people."""
+    """A condition isn't met. ``code`` is for programs, ``reason`` for people."""
 
     code: str
     reason: str
@@ -61,7 +61,7 @@ class NeedsDetections:
 
 @dataclass(frozen=True, slots=True)
 class NeedsMetadata:
-    """S3, or the file's header, must be asked."""
+    """The object's metadata, or the file's header, is needed."""
 
 
 RouteDecision: TypeAlias = Admit | Skip | NeedsDetections | NeedsMetadata
@@ -73,13 +73,13 @@ def decide(
     found: Mapping[str, KnownDetections],
     metadata: ObjectMetadata | None,
 ) -> RouteDecision:
-    """Decide at the least cost: first the event, then detections, then what S3 must be asked.
+    """Decide with the cheapest facts first: the event, then detections, then metadata from S3.
 
     Args:
         route: The conditions.
-        image: What the event says.
-        found: What other detectors found, as far as it is known.
-        metadata: ``None`` until it is known.
+        image: The event's facts.
+        found: Known findings of other detectors.
+        metadata: The object's metadata; ``None`` until it is known.
     """
     if skip := next(_by_event(route, image), None):
         return skip
@@ -99,7 +99,7 @@ def decide(
 
 
 def matches(text: str, patterns: Sequence[str]) -> bool:
-    """Return whether one of the patterns matches the whole text; case counts."""
+    """Return whether one of the patterns matches the whole text. Patterns are case-sensitive."""
     return any(fnmatchcase(text, pattern) for pattern in patterns)
 
 

@@ -1,4 +1,4 @@
-"""Asking S3, and the file's header, for what routes need to know of an image."""
+"""Read an image's metadata from S3 and the file's header, for routes."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.settings.routes import Route
 
 CONCURRENCY = 8
-"""How many images S3 is asked about at the same time; an answer takes some tens of ms."""
+"""Maximum number of concurrent requests to S3. An answer takes tens of milliseconds."""
 
 
 class MetadataReader:
-    """Reads the metadata of images, once for each image however many routes need it.
+    """Reads the metadata of images, once per image for all routes.
 
     Args:
-        store: Where the images are.
+        store: Reads the images.
         prefetch: Loads an image if its header is needed.
-        routes: The routes by detector; they say what is worth asking for.
+        routes: The routes by detector. They decide which metadata is read.
     """
 
     def __init__(self, store: ObjectStore, prefetch: Prefetch, routes: Mapping[str, Route]) -> None:
@@ -36,10 +36,10 @@ class MetadataReader:
         self._reading: WeakKeyDictionary[Image, asyncio.Task[ObjectMetadata]] = WeakKeyDictionary()
 
     async def read(self, image: Image) -> ObjectMetadata:
-        """Return what S3 and the file's header say about an image.
+        """Return an image's metadata from S3 and the file's header.
 
         Raises:
-            DetectorError: There is no answer; the class says what to do next.
+            DetectorError: It can't be read. The class decides the next step.
         """
         reading = self._reading.get(image)
         if reading is None:
@@ -52,7 +52,7 @@ class MetadataReader:
         self._threads.close()
 
     def _forget_failure(self, image: Image, reading: "asyncio.Task[ObjectMetadata]") -> None:
-        """Ask again after an error; its traceback would also keep the image forever."""
+        """Forget an error, to ask again. Its traceback would also keep the image in memory."""
         if reading.cancelled() or reading.exception() is not None:
             self._reading.pop(image, None)
 

@@ -1,4 +1,4 @@
-"""Decides for one task whether its detector is called, and waits for what that takes."""
+"""Decide for one task whether its detector is called, and wait for the facts that this needs."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,18 +21,18 @@ from retinue_workers.settings.routes import Route
 from retinue_workers.work import Requeue, Task, TaskResult
 
 Peers: TypeAlias = Mapping[str, "asyncio.Task[TaskResult]"]
-"""The work of the other detectors on the same image, by detector."""
+"""The tasks of other detectors for the same image, by detector."""
 
 Earlier: TypeAlias = Mapping[str, Sequence[DetectionSummary] | None]
-"""What earlier runs found on an image, by detector; ``None`` without a success."""
+"""Findings of earlier runs for an image, by detector; ``None`` without a success."""
 
 
 class Router:
-    """Applies the routes. Detectors without one are given every image.
+    """Applies the routes. Detectors without a route receive every image.
 
     Args:
         routes: Conditions by detector.
-        metadata: Asks S3 for what routes need.
+        metadata: Reads the metadata that routes need.
     """
 
     def __init__(self, routes: Mapping[str, Route], metadata: MetadataReader) -> None:
@@ -40,7 +40,7 @@ class Router:
         self._metadata = metadata
 
     def requires(self, detectors: Iterable[str]) -> set[str]:
-        """Return the detectors whose results the routes of these detectors need."""
+        """Return the detectors whose results these detectors' routes need."""
         routes = (self._routes.get(detector) for detector in detectors)
         return {required.detector for route in routes if route for required in route.found}
 
@@ -49,7 +49,7 @@ class Router:
 
         Args:
             task: The task.
-            peers: The tasks of other detectors about the image; awaited if the route needs them.
+            peers: The tasks of other detectors for the image. Awaited if the route needs them.
             earlier: Earlier findings of detectors that have no task for this image.
 
         Returns:
@@ -83,7 +83,7 @@ class Router:
 
 
 def _found_by(run: RunRecord) -> KnownDetections:
-    """Return what a run says to the routes that need it."""
+    """Return a run's findings for the routes that need them."""
     if run.outcome == "succeeded":
         return [DetectionSummary(one.kind, one.label, one.confidence) for one in run.detections]
     detector, code = run.key.detector, run.error_code

@@ -1,4 +1,4 @@
-"""One quota as one worker knows it: its permits, its share, and how its calls went."""
+"""One worker's view of a quota: its permits, its share, and its throttled calls."""
 
 import asyncio
 import time
@@ -19,31 +19,32 @@ from retinue_sdk.rate_limits import (
 from retinue_workers.limits.rate_limits.fair_share import FIRST, next_slot_seconds, share
 
 STABLE_AFTER_SECONDS = 1.25
-"""How long throttling says nothing about a new rate: other workers use old shares until they
-renew, and a service that counts the calls of the last second still counts the old ones."""
+"""How long throttling doesn't count against a new rate. Other workers use old shares until they
+renew, and a service that counts the last second's calls still counts the old ones.
+"""
 
 RECENT_CALLS = 100.0
-"""How many calls the statistics cover; twice as many are halved."""
+"""Number of calls in the statistics. At twice as many, they are halved."""
 
 IDLE_SECONDS = 5.0
-"""A worker that has made no call for so long gives its share back."""
+"""Seconds without a call after which a worker returns its share."""
 
 LEASE_SECONDS = 5.0
-"""How long a lease holds without renewal; after it, a dead worker's share is the others'."""
+"""Duration of a lease without renewal. Then the others get a dead worker's share."""
 
 DEGRADED = 0.5
-"""The part of the last share that is used after the lease expired and could not be renewed."""
+"""The part of the last share that a worker uses after its lease expired."""
 
 
 class SharedQuota:
-    """One quota and this worker's share of it.
+    """A quota and this worker's share of it.
 
-    Permits are given out on the event loop. ``renew`` runs on a thread, inside the history's
+    Permits are issued on the event loop. ``renew`` runs on a thread, inside the history's
     transaction.
 
     Args:
-        worker: What tells this worker from all others.
-        configured: Calls a second that the account may make.
+        worker: A unique name of this worker.
+        configured: Calls per second that the account may make.
         clock: The time in seconds.
     """
 
@@ -73,16 +74,16 @@ class SharedQuota:
 
     @property
     def share(self) -> float:
-        """Calls a second that this worker may make now; 0 while it holds no lease."""
+        """Return the calls per second that this worker may make; 0 without a lease."""
         return self._share
 
     @property
     def idle(self) -> bool:
-        """Return whether no call is wanted, and none was for a while."""
+        """Return whether no call waits, and none was made for a while."""
         return not self._waiting and self._clock() - self._used_at >= IDLE_SECONDS
 
     def wants(self) -> bool:
-        """Note that a call is wanted; return whether the lease should be renewed soon for it."""
+        """Record that a call waits. Return whether to renew the lease soon for it."""
         now = self._used_at = self._clock()
         if not self._expired and now - self._renewed_at > LEASE_SECONDS:
             self._expired = True
@@ -93,14 +94,14 @@ class SharedQuota:
         """Take a permit if one is due and no other call waits.
 
         Returns:
-            The epoch of the estimate that the call is made under; ``None`` if it must wait.
+            The epoch of the estimate for the call; ``None`` if the call must wait.
         """
         if self._waiting or self._bucket.due() > self._clock():
             return None
         return self._take()
 
     async def acquire(self) -> int:
-        """Wait for a permit, first come first served; return what ``try_acquire`` returns."""
+        """Wait for a permit, first come first served. Return its epoch, as ``try_acquire`` does."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._schedule()
@@ -114,7 +115,7 @@ class SharedQuota:
             return self._estimate.epoch
 
     def _schedule(self) -> None:
-        """Have the first call that waits woken when its permit is due."""
+        """Wake the first waiting call when its permit is due."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -133,7 +134,7 @@ class SharedQuota:
         self._schedule()
 
     def throttled(self, epoch: int) -> None:
-        """Count a throttled call that was made under the estimate ``epoch``."""
+        """Count a throttled call that was made with the estimate ``epoch``."""
         with self._lock:
             if epoch == self._estimate.epoch:
                 self._stats.record_throttled()
@@ -141,10 +142,10 @@ class SharedQuota:
     def renew(
         self, state: QuotaState, others: Sequence[QuotaLease]
     ) -> tuple[QuotaState, "Renewed"]:
-        """Return what the quota is now, and this worker's share once the lease is granted.
+        """Return the new state of the quota, and this worker's share once the lease is granted.
 
         Args:
-            state: What all workers know of the quota.
+            state: The shared state of the quota.
             others: The other workers' leases.
         """
         now = self._clock()
@@ -188,7 +189,10 @@ class SharedQuota:
         self._apply_rate()
 
     def degrade(self) -> None:
-        """Go on without the other workers, while the database is away; throttling still counts."""
+        """Continue without the other workers while the database is unavailable.
+
+        Throttling still counts.
+        """
         now = self._clock()
         with self._lock:
             stats = self._stats
@@ -202,18 +206,18 @@ class SharedQuota:
         self._apply_rate()
 
     def release(self) -> None:
-        """Hold no share any more."""
+        """Release the share."""
         with self._lock:
             self._demand = self._share = 0.0
         self._set_rate(self._configured * FIRST)
 
     def _demanded(self, now: float) -> float:
-        """Calls a second that could be made: those that were, and those that wait now."""
+        """Return the demand in calls per second: the calls that were made, and those that wait."""
         seconds = max(now - self._renewed_at, 0.1)
         return (self._bucket.taken - self._taken) / seconds + len(self._waiting)
 
     def _apply_rate(self) -> None:
-        """Make calls at the share; once the lease has expired, others may have divided it."""
+        """Use the share as the rate. After the lease expired, others may have divided it."""
         if self._share or not self._expired:
             part = DEGRADED if self._expired else 1.0
             self._set_rate(max(self._share * part, self._configured * 1e-6))
@@ -226,13 +230,13 @@ class SharedQuota:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """A lease that is about to be granted.
+    """A lease that is to be granted.
 
     Attributes:
-        estimate: What the quota is believed to be.
-        lease: This worker's part.
-        taken: How many calls had been made by then.
-        at: When that was.
+        estimate: The estimate of the quota.
+        lease: This worker's lease.
+        taken: Number of calls made until then.
+        at: The time.
     """
 
     estimate: RateEstimate

@@ -1,4 +1,4 @@
-"""Limits the calls of a worker's detectors, so that all workers together keep to their quotas."""
+"""Limit the calls of a worker's detectors, so that all workers together respect their quotas."""
 
 import asyncio
 import time
@@ -18,21 +18,21 @@ from retinue_workers.limits.threads import DaemonThreads
 log = structlog.get_logger(__name__)
 
 RENEW_SECONDS = 1.0
-"""How often a lease is renewed while calls are made."""
+"""Renewal interval of a lease while calls are made."""
 
 SOONEST_SECONDS = 0.25
-"""How soon it is renewed again when something happens: throttling, or new demand."""
+"""Interval until a renewal after throttling or new demand."""
 
 
 class SharedRateLimiter:
-    """Limits calls to this worker's shares of quotas, which are leased from the history.
+    """Limits calls to this worker's shares of quotas, which the history leases.
 
-    No call waits for the database, and while it is away the last shares hold.
+    No call waits for the database. While it is unavailable, the last shares apply.
 
     Args:
-        quotas: Calls a second that the account may make, by quota.
-        history: Where leases are kept.
-        threads: Where the history is called.
+        quotas: Calls per second that the account may make, by quota.
+        history: Stores the leases.
+        threads: Run calls of the history.
         clock: The time in seconds.
     """
 
@@ -55,10 +55,10 @@ class SharedRateLimiter:
         self._is_degraded = False
 
     def try_acquire(self, quota: str) -> Permit | None:
-        """Take a permit if one is due now and no other call waits for one.
+        """Take a permit if one is due and no other call waits.
 
         Raises:
-            ValueError: No detector of this worker names the quota.
+            ValueError: No detector of this worker has the quota.
         """
         shared = known_quota(self.quotas, quota)
         if shared.wants():
@@ -67,10 +67,10 @@ class SharedRateLimiter:
         return None if epoch is None else _SharedPermit(shared, epoch, self._hurry)
 
     async def acquire(self, quota: str) -> Permit:
-        """Wait until a call that counts against ``quota`` may be made.
+        """Wait until a call against ``quota`` is allowed.
 
         Raises:
-            ValueError: No detector of this worker names the quota.
+            ValueError: No detector of this worker has the quota.
         """
         permit = self.try_acquire(quota)
         if permit is not None:
@@ -79,7 +79,7 @@ class SharedRateLimiter:
         return _SharedPermit(shared, await shared.acquire(), self._hurry)
 
     async def keep_leases(self) -> None:
-        """Renew the leases of quotas in use until cancelled; then give them back."""
+        """Renew the leases of quotas in use until cancelled. Then release them."""
         try:
             while True:
                 await self._wait()
@@ -88,7 +88,7 @@ class SharedRateLimiter:
             await self._release_leases()
 
     async def _wait(self) -> None:
-        """Wait until it is time for the next renewal."""
+        """Wait until the next renewal is due."""
         await asyncio.sleep(SOONEST_SECONDS)
         is_leasing = bool(self._leased) or self._is_degraded
         try:
@@ -101,7 +101,7 @@ class SharedRateLimiter:
     async def _renew(self) -> None:
         try:
             await self.renew()
-        except Exception as error:  # whatever it is, detectors go on at their last shares
+        except Exception as error:  # detectors continue with their last shares after any error
             if not self._is_degraded:
                 log.warning(
                     "rate_limit_lease_lost",
@@ -117,10 +117,10 @@ class SharedRateLimiter:
             self._is_degraded = False
 
     async def renew(self) -> None:
-        """Renew the leases of quotas in use, and give back the others.
+        """Renew the leases of quotas in use, and release the others.
 
         Raises:
-            HistoryUnavailableError: The database is away; the last shares hold.
+            HistoryUnavailableError: The database is unavailable. The last shares apply.
         """
         used = {name for name, quota in self.quotas.items() if not quota.idle}
         released = self._leased - used
@@ -156,7 +156,7 @@ def _renewal(
     state: QuotaState,
     others: Sequence[QuotaLease],
 ) -> tuple[QuotaState, QuotaLease]:
-    """Renew one quota inside the history's transaction, and note what to apply after it."""
+    """Renew one quota inside the history's transaction, and store the lease to apply after it."""
     known_state, lease = quota.renew(state, others)
     renewed[name] = lease
     return known_state, lease.lease
