@@ -160,8 +160,10 @@ def check_routes(routes: Mapping[str, Route], detectors: Collection[str]) -> Non
     try:
         TopologicalSorter(before).prepare()
     except CycleError as error:
-        circle = " waits for ".join(reversed(error.args[1]))
-        raise ValueError(f"{circle}: take one of these found conditions away") from None
+        cycle = " → ".join(reversed(error.args[1]))
+        raise ValueError(
+            f"routes form a cycle: {cycle}. Remove one of the `found` conditions"
+        ) from None
 
 
 def _without_nulls(value: object) -> object:

@@ -100,7 +100,7 @@ class Settings(DescribedModel):
     """
 
     routes: dict[str, Route] = Field(default_factory=dict)
-    """Which images detectors receive, as JSON: ``{"name": {"key": "uploads/*"}}``; see routing.md."""
+    """Images for each detector, as JSON: ``{"name": {"key": "uploads/*"}}``; see routing.md."""
 
     isolation: dict[str, Isolation] = Field(default_factory=dict)
     """Detectors to run in separate processes, as JSON: ``{"name": {}}``; see isolation.md."""
