@@ -4,10 +4,10 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C ends it without a traceback, even while modules are loading."""
+    """Run the command line. Ctrl-C ends it without a traceback, even while modules are loading."""
     try:
         from retinue_cli.app import retinue
 
         retinue(prog_name="retinue")
     except KeyboardInterrupt:
-        sys.exit(130)  # as shells report a program that Ctrl-C ended
+        sys.exit(130)  # the exit status that shells use for a program that Ctrl-C ended

@@ -1,4 +1,4 @@
-"""``python -m retinue_cli`` is ``retinue``."""
+"""Run ``retinue`` as ``python -m retinue_cli``."""
 
 from retinue_cli import main
 

@@ -1,4 +1,4 @@
-"""The group of commands ``retinue``, which loads each command when it is run."""
+"""The group of commands ``retinue``, which imports each command when it runs."""
 
 import sys
 from importlib import import_module
@@ -45,29 +45,30 @@ _GROUPS = {
         "models": "retinue_cli.commands.models:models",
     },
 }
-"""Names of commands by purpose, in the order of use, each with its module and its name there. A
-command is imported when it is run, so a worker starts without what twenty others need."""
+"""Command names by purpose, in the order of use, each with its module and its name there. A command
+is imported when it runs, so a worker starts without the modules of other commands.
+"""
 
 _COMMANDS = {name: place for group in _GROUPS.values() for name, place in group.items()}
 
 
 class _Failure(click.ClickException):
-    """Something doesn't answer, or refuses."""
+    """A dependency doesn't answer, or refuses."""
 
     exit_code = 1
 
 
 class _Refusal(click.ClickException):
-    """A wrong setting or argument: trying again without changing it can't help."""
+    """A setting or argument is wrong. A retry can't succeed without changing it."""
 
     exit_code = 2
 
 
 class _Commands(click.Group):
-    """Lists commands by purpose, and prints every error in the same form, without a traceback."""
+    """Lists commands by purpose, and prints errors in one form, without a traceback."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
-        """Run a command and exit: with 1 after a failure, 2 after a wrong use, 130 after Ctrl-C."""
+        """Run a command and exit: with 1 after a failure, 2 after wrong usage, 130 after Ctrl-C."""
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.ClickException as error:
@@ -96,7 +97,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command by its name; suggest names that are spelled alike."""
+        """Find a command by its name. Suggest similar names."""
         try:
             return super().resolve_command(ctx, args)
         except click.exceptions.NoSuchCommand as error:
@@ -105,7 +106,7 @@ class _Commands(click.Group):
             ) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section for each purpose."""
+        """Write a section of the help for each purpose."""
         del ctx
         width = max(map(len, _COMMANDS))
         for title, group in _GROUPS.items():
@@ -114,7 +115,7 @@ class _Commands(click.Group):
                 formatter.write_dl([(name.ljust(width), line) for name, line in lines.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; a wrong setting ends with exit code 2, a database away with 1."""
+        """Run a command. Exit with 2 for a wrong setting, 1 if the database is unavailable."""
         try:
             return super().invoke(ctx)
         except ConfigurationError as error:
@@ -142,7 +143,7 @@ def _without_console(name: str) -> click.Command:
     )
     @click.argument("ignored", nargs=-1)
     def missing(ignored: tuple[str, ...]) -> None:
-        """Say how to install the console."""
+        """Explain how to install the console."""
         del ignored
         raise ConfigurationError(
             f"`retinue {name}` needs the web console: pip install 'retinue[console]'"
@@ -152,7 +153,7 @@ def _without_console(name: str) -> click.Command:
 
 
 def _print_error(error: click.ClickException) -> None:
-    """Print an error on standard error; after a wrong use, also how the command is used."""
+    """Print an error to standard error. After wrong usage, also print the usage."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return
@@ -169,5 +170,5 @@ def retinue() -> None:
     """Turn every image that lands in an S3 bucket into rows in Postgres.
 
     Settings come from environment variables named RETINUE_…; docs/settings.md lists them. Without
-    any, all commands use the history under .retinue that `retinue run` makes.
+    any, all commands use the history under .retinue that `retinue run` creates.
     """

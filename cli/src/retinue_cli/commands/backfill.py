@@ -21,7 +21,7 @@ from retinue_cli.output.table import print_json
 from retinue_cli.replay.backfill import Backfill, Count, Estimate
 
 STATE = Path(".retinue")
-"""Where it is kept how far a backfill has come: the folder in which it was begun."""
+"""The folder of a backfill's position: the current folder."""
 
 
 @click.command(short_help="Detect what is in images that a bucket already holds.")
@@ -52,7 +52,7 @@ def backfill(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Ask for the images under s3://bucket/prefix, as if they had just been uploaded.
+    """Send the images under s3://bucket/prefix to the detectors, as if they had just been uploaded.
 
     First counts the images and estimates how long the detectors of RETINUE_DETECTORS take and what
     they cost. Then sends a message for each image to the queue of RETINUE_QUEUE_URL. Run it again
@@ -128,7 +128,7 @@ def _print_json(uri: S3Uri, count: Count, estimate: Estimate, sent: int) -> None
 
 @contextmanager
 def _known(settings: Settings, *, again: bool) -> Iterator[Callable[[list[UUID]], set[UUID]]]:
-    """Asks the history which images it has runs of."""
+    """Open a function that asks the history which images have runs."""
     if again:
         yield _nothing
         return
@@ -142,9 +142,9 @@ def _nothing(image_ids: list[UUID]) -> set[UUID]:
 
 
 def _estimate(settings: Settings, images: int, per_second: float | None) -> Estimate:
-    """Return what the detectors take, by their own pace and price; they are made, not started.
+    """Return the detectors' time and cost, from their own rate and price. Don't start them.
 
-    An image is taken for one call and one unit, and the month for a new one.
+    Assumes one call and one unit per image, and no earlier units in the month.
     """
     from retinue_sdk.plugins.manager import Plugins
     from retinue_workers.limits.budget import prices_of

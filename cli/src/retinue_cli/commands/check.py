@@ -58,11 +58,11 @@ def check(
     as_json: bool,
     plugins_dir: Path | None,
 ) -> None:
-    """Check that a DETECTOR keeps the rules; the exit code is 0 if it does, and 1 if not.
+    """Check that a DETECTOR behaves correctly. Exit with 0 if it does, and 1 if not.
 
-    These are the checks that the test classes of retinue_sdk.testing make; docs/checks.md explains
-    each. They run in a process of their own, so that a crash or a hang is told too. A detector that
-    asks a service with a price calls it some two hundred times.
+    These are the checks of the test classes of retinue_sdk.testing; docs/checks.md explains each.
+    They run in a separate process, so crashes and hangs are reported, too. A detector of a paid
+    service calls it about two hundred times.
     """
     from retinue_sdk.testing import CHECKS, CheckResult
     from rich.console import Console
@@ -132,7 +132,7 @@ def check(
 
 
 def _photographs(images: Path) -> tuple[bytes, ...]:
-    """The first few photographs of a folder, or one."""
+    """Return one photograph, or the first few of a folder."""
     files = [images] if images.is_file() else sorted(images.iterdir())
     wanted = [file for file in files if file.suffix.lower() in (".jpg", ".jpeg", ".png")]
     if not wanted:

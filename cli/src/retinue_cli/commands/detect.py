@@ -43,10 +43,10 @@ def detect(
     pictures: Path,
     plugins_dir: Path | None,
 ) -> None:
-    """Show PHOTOGRAPHS to one DETECTOR, print what it finds, and save pictures with boxes.
+    """Run a DETECTOR on PHOTOGRAPHS, print what it finds, and save pictures with boxes.
 
-    Of a folder, all photographs are shown, those of its folders among them. Nothing is recorded.
-    The exit code is 1 if some photograph could not be looked at.
+    A folder stands for all photographs in it and its subfolders. Nothing is recorded. The exit
+    code is 1 if a photograph could not be processed.
     """
     [made] = installed_plugins(plugins_dir).make({detector: options})
     files = [file for path in photographs for file in _files(path)]
@@ -61,7 +61,7 @@ def detect(
             )
     except RetinueError as error:
         raise click.ClickException(f"detector {detector}: {error}") from error
-    except Exception as error:  # whatever a plugin raises
+    except Exception as error:  # plugins can raise anything
         raise click.ClickException(
             f"detector {detector}:{format_plugin_frames(error)}\n{format_error(error)}"
         ) from error
@@ -69,7 +69,7 @@ def detect(
 
 
 def _files(path: Path) -> list[tuple[str, Path]]:
-    """The photographs that a person names, each with a name."""
+    """Return the photographs that the user named, each with a name."""
     if not path.is_dir():
         return [(path.name, path)]
     try:
@@ -87,7 +87,7 @@ def _files(path: Path) -> list[tuple[str, Path]]:
 
 
 def _show(session: DetectorSession, name: str, path: Path, picture: Path) -> bool:
-    """Print what the detector finds in a photograph, and return whether it could look at it."""
+    """Print the detections in a photograph. Return whether the detector could process it."""
     click.echo(click.style(printable(name), bold=True))
     image = Image.from_file(path)
     try:
@@ -116,7 +116,7 @@ def _show(session: DetectorSession, name: str, path: Path, picture: Path) -> boo
 
 def _draw(path: Path, findings: Findings, picture: Path) -> None:
     """Save the photograph with its boxes."""
-    # Here, because only a picture with boxes needs Pillow's fonts.
+    # Imported here because only pictures with boxes need Pillow's fonts.
     from retinue_cli.output.draw import LabelledBox, draw
 
     boxes = [

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from retinue_history.analysis.comparison import Difference, Overlap, Side
 
 SHOWN_LABELS = 40
-"""Most labels in the summary; --json and --sql have all."""
+"""Maximum number of labels in the summary. --json and --sql have all."""
 
 
 class RunsSelector(click.ParamType["Side"]):
@@ -36,7 +36,7 @@ class RunsSelector(click.ParamType["Side"]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> "Side":
-        """Read a run id, or detector, version, model and fingerprint."""
+        """Parse a run id, or detector, version, model and fingerprint."""
         from retinue_history.analysis.comparison import Side
 
         try:
@@ -47,7 +47,7 @@ class RunsSelector(click.ParamType["Side"]):
 
 @dataclass(slots=True)
 class _Tally:
-    """What became of the detections of one label."""
+    """The counts of changes of one label."""
 
     changes: Counter[str] = field(default_factory=Counter)
     shift: float = 0.0
@@ -99,10 +99,10 @@ _Changed = tuple[int, float, UUID, list["Difference"]]
 def diff(
     *, before: "Side", after: "Side", min_iou: float, shown: int, as_json: bool, as_sql: bool
 ) -> None:
-    """Compare what two sides found in the images that both saw.
+    """Compare what two sides found in the images that both have processed.
 
-    A side is a run id, or DETECTOR, DETECTOR@VERSION, with ,model=VERSION or
-    ,fingerprint=BEGINNING after it. On each image its latest run counts. For example:
+    A side is a run id, or DETECTOR or DETECTOR@VERSION, optionally followed by ,model=VERSION or
+    ,fingerprint=BEGINNING. Its latest run on each image counts. For example:
 
     \b
     retinue diff 17 42
@@ -143,7 +143,7 @@ def _shift(one: "Difference") -> float | None:
 
 
 def _by_image(differences: Iterable["Difference"], labels: Labels) -> Iterator[list["Difference"]]:
-    """Image by image, counting the labels in passing."""
+    """Yield the changes image by image, and count labels meanwhile."""
     for _, group in groupby(differences, key=lambda one: one.image_id):
         image = list(group)
         for one in image:
@@ -154,7 +154,7 @@ def _by_image(differences: Iterable["Difference"], labels: Labels) -> Iterator[l
 def _most_changed(
     images: Iterable[list["Difference"]], number: int, advance: Any
 ) -> tuple[int, list[list["Difference"]]]:
-    """Return how many images have gained or lost something, and the few that changed most."""
+    """Return the number of images with gained or lost detections, and those with most changes."""
     changed, most = 0, list[_Changed]()
     for image in images:
         advance(1)
@@ -231,7 +231,7 @@ def _moved(tally: _Tally) -> int:
 def _print_json(
     seen: "Overlap", labels: Labels, images: Iterable[list["Difference"]], advance: Any
 ) -> None:
-    """One object, written as it comes: the images that changed first, the summary at the end."""
+    """Write one JSON object as a stream: first the changed images, at the end the summary."""
     out = sys.stdout
     out.write('{"images": [')
     for number, image in enumerate(images):

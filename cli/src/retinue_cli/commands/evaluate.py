@@ -89,10 +89,10 @@ def evaluate(
     as_json: bool,
     **selected: Any,
 ) -> None:
-    """Score what a detector found against what is really there.
+    """Score a detector's detections against ground truth.
 
-    DETECTOR names runs as in `retinue diff`: a name, name@VERSION, with ,model=VERSION after it if
-    need be. Of each image the latest run counts. For example:
+    DETECTOR names runs as in `retinue diff`: a name or name@VERSION, optionally followed by
+    ,model=VERSION. The latest run on each image counts. For example:
 
     \b
     retinue evaluate onnx-objects
@@ -159,7 +159,7 @@ def evaluate(
 def _truth(
     url: str, history: "Snapshot", ground_truth: str, bucket: str | None, what: "Selection"
 ) -> "Truth":
-    """The ground truth: a file if there is one of that name, else runs."""
+    """Return the ground truth from a file if it exists, otherwise from runs."""
     from retinue_history.analysis.comparison import Side
 
     from retinue_cli.data.evaluation.truth import truth_of_file, truth_of_history
@@ -171,7 +171,7 @@ def _truth(
             side = Side.parse(ground_truth)
         except ValueError as error:
             raise ConfigurationError(f"--ground-truth: no such file, and {error}") from error
-        # Ground truth may have been imported at any time: only the images are selected.
+        # Ground truth may have been imported at any time, so only images are selected.
         truth = truth_of_history(history, side, replace(what, since=None, until=None))
         if not truth.images:
             raise ConfigurationError(
@@ -203,7 +203,7 @@ def _engine(url: str) -> Iterator[Any]:
 
 
 def _meanings(mapped: tuple[str, ...]) -> dict[str, str]:
-    """Labels of the detector with those of the ground truth."""
+    """Return the detector's labels with those of the ground truth."""
     meanings: dict[str, str] = {}
     for one in mapped:
         truth, _, found = one.partition("=")

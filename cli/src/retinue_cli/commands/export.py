@@ -34,7 +34,7 @@ FORMATS = {
     "coco": (".json",),
     "custom-labels-manifest": (".manifest",),
 }
-"""Formats, each with the endings of its files' names."""
+"""Formats, each with the extensions of its files."""
 
 
 @click.command(short_help="Write detections to a file.")
@@ -76,11 +76,11 @@ def export(
     as_json: bool,
     **selected: Any,
 ) -> None:
-    """Write detections to OUT, or to standard output if it is -.
+    """Write detections to OUT, or to standard output if OUT is -.
 
-    Streams in constant memory, and the file gets its name only when it is complete. CSV, JSON lines
-    and Parquet have one row a detection; COCO and the manifest for Rekognition Custom Labels have
-    images, with those in which nothing was found. For example:
+    Streams in constant memory. The file gets its name when it is complete. CSV, JSON lines and
+    Parquet have one row per detection. COCO and the manifest for Rekognition Custom Labels have
+    images, including those without detections. For example:
 
     retinue export detections.json --detector onnx-objects --min-confidence 0.5
     """
@@ -108,7 +108,7 @@ def export(
             complaints: list[str] = []
             if not written.detections:
                 complaints = misspelt(history, detectors=what.detectors, labels=what.labels)
-    except BrokenPipeError:  # whoever read standard output has had enough
+    except BrokenPipeError:  # the reader of standard output has closed it
         sys.stderr.close()
         sys.exit(141)
     except OSError as error:
@@ -123,10 +123,10 @@ def export(
 
 
 def _format_of(out: str) -> str:
-    """Return the format that the ending of a file's name stands for.
+    """Return the format of a file's extension.
 
     Raises:
-        UsageError: It stands for none.
+        UsageError: The extension is unknown.
     """
     ending = Path(out).suffix.lower()
     for name, endings in FORMATS.items():
@@ -146,7 +146,7 @@ def _writer(
     *,
     read_sizes: bool,
 ) -> "Write":
-    """The function that writes a format, with what it needs besides."""
+    """Return the function that writes a format, with its extra arguments."""
     from retinue_cli.data import export as formats
     from retinue_cli.data.export.categories import Categories
     from retinue_cli.data.export.sizes import Sizes, read_from_s3
@@ -175,7 +175,7 @@ def _writer(
 
 
 def _tell(written: "Written", out: str, seconds: float, *, read_sizes: bool) -> None:
-    """What was written and what was not, on standard error."""
+    """Print the summary of the export to standard error."""
     images = "" if written.images is None else f" in {count(written.images, 'image')}"
     if written.empty:
         images += f" ({written.empty:,} without any)"

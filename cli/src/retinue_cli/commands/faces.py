@@ -29,11 +29,11 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 @click.group(short_help="Manage face collections and the people in them.")
 def faces() -> None:
-    """Face collections of Amazon Rekognition, and the people in them.
+    """Manage face collections of Amazon Rekognition, and the people in them.
 
-    Face vectors are biometric data: read docs/faces.md first. AWS is found as by AWS's own tools
+    Face vectors are biometric data: read docs/faces.md first. AWS's standard configuration applies
     (AWS_PROFILE, AWS_REGION); AWS_ENDPOINT_URL_REKOGNITION names another endpoint. Needs the
-    history's owner, as `retinue migrate` does: workers and analysts may not see who people are.
+    history's owner, as `retinue migrate` does: workers and analysts may not see people's names.
     """
 
 
@@ -41,7 +41,7 @@ def faces() -> None:
 @click.argument("collection")
 @region_option
 def create(collection: str, region: str | None) -> None:
-    """Make an empty collection."""
+    """Create an empty collection."""
     service = FaceService(region_of(region))
     version = service.create(collection)
     click.echo(f"made the collection {collection} in {service.region}, face model {version}")
@@ -120,14 +120,14 @@ def index(
     number: int | None,
     region: str | None,
 ) -> None:
-    """Put a person's face into a collection, from photos.
+    """Store a person's face from photos in a collection.
 
-    A photo is a file, or s3://bucket/key. One face of each is stored, under the person's name,
-    together with the consent.
+    A photo is a file or s3://bucket/key. One face of each is stored under the person's name, with
+    the consent.
     """
     service = FaceService(region_of(region))
     enrolling.checked_consent(consent)
-    # All photos are looked at first: a refusal leaves nothing half done.
+    # Check all photos first, so that a refusal stores nothing.
     chosen = [enrolling.choose(service, load(place), number) for place in photos]
     with owner_engine(Settings.load(), "retinue faces") as engine:
         stored = enrolling.enrol(
@@ -153,12 +153,12 @@ def index(
 def search(
     *, collection: str, photo: str, min_similarity: float, region: str | None, as_json: bool
 ) -> None:
-    """Say who is in a photo. Nothing is stored."""
+    """Find the people in a photo. Nothing is stored."""
     service = FaceService(region_of(region))
     loaded = load(photo)
     boxes = service.detect(loaded.data)
     if not boxes:
-        service.face_count(collection)  # is there a collection?
+        service.face_count(collection)  # does the collection exist?
         if not as_json:
             click.echo(f"there is no face in {loaded.name}")
     found = []
@@ -203,9 +203,9 @@ def forget(
 ) -> None:
     """Remove a person from all collections and from the history.
 
-    Face vectors, detections that name the person, the parts of raw responses that do, and the
-    person's own rows. Safe to repeat, and to go on with after it was interrupted. It does not
-    remove photos, backups or logs: docs/faces.md. `retinue forget --person` does the same, and
+    Removes face vectors, detections and parts of raw responses that name the person, and the
+    person's own rows. Repeat it after an interruption. It doesn't remove photos, backups or logs:
+    see docs/faces.md. `retinue forget --person` does the same, and
     `retinue forget --image` and `--prefix` forget images.
     """
     subject = _subject(person, external_image_id, face_id)
@@ -220,7 +220,7 @@ def forget(
 @yes_option
 @region_option
 def delete(collection: str, with_people: bool, yes: bool, region: str | None) -> None:
-    """Delete a collection. Detections in the history stay; `forget` removes those of a person."""
+    """Delete a collection. Detections in the history stay; `forget` removes a person's."""
     service = FaceService(region_of(region))
     with owner_engine(Settings.load(), "retinue faces") as engine:
         people = People(engine)

@@ -29,8 +29,8 @@ from retinue_cli.replay.dead_letters import DeadLetterCause, DeadLetters
 def failures(*, look_at: int, as_json: bool, **selected: Any) -> None:
     """List failed runs by cause, and the messages in the dead-letter queue.
 
-    Failures that a later success of the same detector made up for are left out, and so are images
-    that were deleted since. `retinue replay` takes the same options and tries again.
+    Excludes failures that a later success of the same detector resolved, and deleted images.
+    `retinue replay` accepts the same options and tries again.
     """
     settings = Settings.load()
     with reader_url(settings) as url:

@@ -46,13 +46,13 @@ def forget(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Remove every trace of an image, of all under a prefix, or of a person from the history.
+    """Remove an image, all images under a prefix, or a person from the history.
 
-    Detections, runs with their raw responses, images, removals, and what was derived from them. It
-    is verified, and noted without naming anybody. What was uploaded until now is not recorded
-    again, whoever asks for it: no worker, replay or backfill; what is uploaded later is. Safe to
-    repeat, and to go on with after it was interrupted. On a laptop, their pictures and lines of
-    logs go along. Objects in S3, backups and other logs stay: docs/keeping.md.
+    Removes detections, runs with their raw responses, images, removals and derived data. The
+    result is verified and recorded without names. Uploads until now are never recorded again, by
+    workers, replays or backfills. Later uploads are. Repeat the command after an interruption. On a
+    laptop, it also removes their pictures and log lines. Objects in S3, backups and other logs
+    stay: see docs/keeping.md.
     """
     if sum(each is not None for each in (image, prefix, person)) != 1:
         raise click.UsageError("say what: --image, --prefix or --person, and one of them")
@@ -69,7 +69,7 @@ def forget(
     from retinue_cli.commands import forget_images
 
     try:
-        # One of the two is given, as was seen above.
+        # One of the two is given, as checked above.
         subject = ImageSubject.image(image or "") if prefix is None else ImageSubject.prefix(prefix)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
@@ -82,7 +82,7 @@ def forget(
 
 
 def _laptop(settings: Settings) -> "State | None":
-    """Return the laptop's folder, if the history is in it."""
+    """Return the laptop's folder, if it contains the history."""
     if settings.database_url is not None:
         return None
     from retinue_cli.local.state import State

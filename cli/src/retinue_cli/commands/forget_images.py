@@ -1,4 +1,4 @@
-"""Forgetting images from the command line: `retinue forget --image` and `--prefix`."""
+"""Forget images: `retinue forget --image` and `--prefix`."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from retinue_cli.local.state import State
 
 ROUNDS = 5
-"""How often what is left is looked for and removed, before something must be putting it back."""
+"""How often remaining traces are removed before the command fails."""
 
 _SAID = {"images": "image", "runs": "run", "detections": "detection", "removals": "removal"}
 
@@ -29,19 +29,19 @@ _SAID = {"images": "image", "runs": "run", "detections": "detection", "removals"
 def forget_images(
     engine: Engine, subject: ImageSubject, state: "State | None", *, dry_run: bool, yes: bool
 ) -> None:
-    """Say what there is of some images, ask, remove it, verify, and say what was removed.
+    """Print the traces of some images, ask, remove them, verify, and print the result.
 
     Args:
         engine: The history, as its owner.
-        subject: Which images.
-        state: The laptop's folder, if the history is a laptop's.
-        dry_run: Only say what there is.
-        yes: Do not ask.
+        subject: The images.
+        state: The laptop's folder, if it contains the history.
+        dry_run: Only print the traces.
+        yes: Don't ask.
 
     Raises:
         ConfigurationError: The history doesn't know them.
-        HistoryError: The database is away, or something keeps bringing the images back. What was
-            removed stays so; the same command goes on.
+        HistoryError: The database is unavailable, or another program keeps recording the images.
+            Removed traces stay removed. The same command continues.
     """
     erasures = ImageErasures(engine)
     found = erasures.count(subject)
@@ -73,10 +73,10 @@ def forget_images(
 
 
 def allow_again(engine: Engine, subject: ImageSubject) -> None:
-    """Let images that were forgotten be recorded again.
+    """Allow forgotten images to be recorded again.
 
     Raises:
-        HistoryError: Their erasure is not finished.
+        HistoryError: Their erasure isn't finished.
     """
     erasures = ImageErasures(engine)
     last = erasures.last(subject)
@@ -92,7 +92,10 @@ def allow_again(engine: Engine, subject: ImageSubject) -> None:
 
 
 def _forget_traces(state: "State", images: Mapping[UUID, str]) -> None:
-    """Remove what the laptop keeps outside the history; first, as the history tells what it is."""
+    """Remove the laptop's traces outside the history.
+
+    This comes first, because it needs the history.
+    """
     from retinue_cli.local.traces import remove_traces
 
     pictures, lines = remove_traces(state, images)

@@ -1,4 +1,4 @@
-"""Forgetting a person: `retinue faces forget`, and `retinue forget --person`."""
+"""Forget a person: `retinue faces forget`, and `retinue forget --person`."""
 
 import json
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from retinue_cli.faces.service import FaceService
 def forget_person(
     engine: Engine, subject: PersonSubject, also: Sequence[Place], *, dry_run: bool, yes: bool
 ) -> None:
-    """Say what there is of somebody, ask, remove it, and say what was removed.
+    """Print the traces of a person, ask, remove them, and print the result.
 
     Args:
         engine: The history, as its owner.
-        subject: Whom to forget.
-        also: Collections to look into, besides those where the person is known to be.
-        dry_run: Only say what there is.
-        yes: Do not ask.
+        subject: The person.
+        also: Collections to search, in addition to those where the person is enrolled.
+        dry_run: Only print the traces.
+        yes: Don't ask.
 
     Raises:
-        FacesError: Nobody is known so, a collection cannot be read or changed, or something keeps
-            bringing the person back.
-        HistoryUnavailableError: The database is away.
+        FacesError: The person is unknown, a collection can't be read or changed, or another program
+            keeps recording the person.
+        HistoryUnavailableError: The database is unavailable.
     """
     erasures = Erasures(engine)
     forgetting = Forgetting(People(engine), erasures, cache(FaceService))

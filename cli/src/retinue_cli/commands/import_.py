@@ -14,7 +14,7 @@ from retinue_cli.output.table import print_json
 from retinue_cli.output.words import count
 
 MAX_NAME = 200
-"""Longest name or version, in characters: an index entry holds both."""
+"""Maximum length of a name or version, in characters. An index entry contains both."""
 
 
 @click.command("import", short_help="Import annotations, such as COCO ground truth.")
@@ -40,10 +40,10 @@ def import_(
     skip_unknown: bool,
     as_json: bool,
 ) -> None:
-    """Bring annotations that people made into the history: a COCO file of ground truth.
+    """Import annotations from a COCO file or manifest as ground truth.
 
-    Images are found by S3 URI, by key or by the end of a key. Everything is checked first, and
-    all of it is recorded or nothing. The same file twice adds nothing. Afterwards compare:
+    Images are found by S3 URI, by key or by the end of a key. The whole file is checked first, and
+    recorded in one transaction. Importing it twice adds nothing. Then compare:
 
     retinue diff ground-truth onnx-objects
     """

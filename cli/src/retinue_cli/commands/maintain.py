@@ -15,12 +15,12 @@ from retinue_cli.output.table import print_json
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
 @json_flag
 def maintain_command(*, dry_run: bool, as_json: bool) -> None:
-    """Make the history's coming months, and drop what is past its time.
+    """Create the history's next months, and delete data past its retention.
 
     RETINUE_RETENTION_DETECTIONS_MONTHS, RETINUE_RETENTION_RAW_RESPONSES_DAYS and
-    RETINUE_RETENTION_DELETED_IMAGES_DAYS set how long the history is kept. Run it once a day, as
-    the tables' owner. It is safe to repeat, and workers continue meanwhile. Daily counts of labels
-    outlive their detections. Before a deleted image is purged, S3 is asked whether it is gone.
+    RETINUE_RETENTION_DELETED_IMAGES_DAYS set the retention. Run it once a day as the tables' owner.
+    It is safe to repeat, and workers can keep running. Daily counts of labels outlive their
+    detections. Before a deleted image is purged, S3 must confirm that it is gone.
     """
     from retinue_workers.intake.clients import make_clients
 
@@ -56,5 +56,5 @@ def maintain_command(*, dry_run: bool, as_json: bool) -> None:
             "s3:ListBucketVersions on the bucket"
         )
     if not dry_run and not as_json:
-        # An alarm waits for this line (infra/modules/maintenance).
+        # An alarm expects this line (infra/modules/maintenance).
         click.echo("maintenance is done")

@@ -14,11 +14,11 @@ from retinue_cli.output.table import print_json
 @click.command(short_help="Create or update the history's tables and views.")
 @json_flag
 def migrate(*, as_json: bool) -> None:
-    """Create the history's tables and views, or bring them up to date.
+    """Create the history's tables and views, or upgrade them.
 
-    Uses RETINUE_DATABASE_URL, or the database under .retinue. Safe to repeat, and to start in
-    several places at once. On RDS it also makes the logins that sign in by IAM: retinue_worker for
-    workers, retinue_analyst for people.
+    Uses RETINUE_DATABASE_URL, or the database under .retinue. Safe to repeat, and to start several
+    times concurrently. On RDS it also creates the logins with IAM authentication: retinue_worker
+    for workers, retinue_analyst for analysts.
     """
     with owner_url(Settings.load()) as url:
         before, after = current_revision(url), head_revision()

@@ -29,7 +29,7 @@ from retinue_cli.output.words import count
 
 @click.group("models", short_help="Manage models that are billed while they run.")
 def models() -> None:
-    """Models that workers start and stop (RETINUE_HOSTED_MODELS), and what each session cost."""
+    """Manage models that workers start and stop (RETINUE_HOSTED_MODELS)."""
 
 
 models.add_command(train)
@@ -65,10 +65,10 @@ def status(*, as_json: bool) -> None:
 @models.command()
 @click.option("--minutes", type=click.IntRange(1, 10_080), default=60, show_default=True)
 def start(minutes: int) -> None:
-    """Have the configured models run, work or not.
+    """Run the configured models, with or without work.
 
-    That starts failed before is forgotten.
-    The worker that controls the model starts it within seconds. Afterwards it stops as always.
+    Forgets earlier failed starts. The worker that controls the model starts it within seconds, and
+    stops it as usual.
     """
     settings = Settings.load()
     with open_model_sessions(settings) as sessions:
@@ -83,7 +83,7 @@ def start(minutes: int) -> None:
 
 @models.command()
 def stop() -> None:
-    """Stop the configured models now. A worker starts one again if work waits for it."""
+    """Stop the configured models now. A worker starts a model again if messages wait."""
     settings = Settings.load()
     with open_model_sessions(settings) as sessions:
         for _, model in _required(settings):
@@ -114,7 +114,7 @@ def stop() -> None:
     "'arn:aws:rekognition:*:*:project/birds/*'. May be repeated.",
 )
 def reap_command(patterns: Sequence[str]) -> None:
-    """Stop models that run while no worker controls them. Run it on a schedule."""
+    """Stop models that run without a controlling worker. Run it on a schedule."""
     settings = Settings.load()
     plugins = Plugins(folder=settings.plugins_dir)
     unasked: list[str] = []
@@ -139,7 +139,7 @@ def reap_command(patterns: Sequence[str]) -> None:
         click.echo(f"{one.action}: {one.model}: {one.reason}")
     if unasked:
         raise HistoryUnavailableError(f"cannot look for hosted models: {'; '.join(unasked)}")
-    # Alarms count these lines, and wait for the last one (infra/modules/model_reaper).
+    # Alarms count these lines, and expect the last one (infra/modules/model_reaper).
     click.echo(f"models looked at: {len(done)}")
     if any(one.action == "failed" for one in done):
         raise HistoryUnavailableError("a model could not be looked at; it may be running")
@@ -164,7 +164,7 @@ def cost(*, limit: int, as_json: bool) -> None:
 
 
 def _configured(settings: Settings) -> Iterator[tuple[str, ManagedModel]]:
-    """The models of the detectors in the settings."""
+    """Yield the models of the detectors in the settings."""
     if settings.detectors:
         for detector in Plugins(folder=settings.plugins_dir).make(settings.detectors):
             model = detector.managed_model
@@ -182,7 +182,7 @@ def _required(settings: Settings) -> list[tuple[str, ManagedModel]]:
 
 
 def _make(settings: Settings, hosted: HostedModel) -> ManagedModel | None:
-    """The model by its detector's options; ``None`` if the plugin is not here, or fails."""
+    """Return the model for its detector's options; ``None`` without a working plugin."""
     try:
         plugins = Plugins(folder=settings.plugins_dir)
         [detector] = plugins.make({hosted.detector: dict(hosted.options)})

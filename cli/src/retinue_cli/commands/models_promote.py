@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from retinue_cli.training.lease import Leases
 
 DETECTOR = "rekognition-custom-labels"
-"""The detector that asks Custom Labels."""
+"""The detector that calls Custom Labels."""
 
 
 @click.command(short_help="Switch a pool to another model version, blue/green.")
@@ -54,12 +54,12 @@ def promote(
     region: str | None,
     yes: bool,
 ) -> None:
-    """Start VERSION_ARN, switch a pool to it, and stop the version that the pool used.
+    """Start VERSION_ARN, switch a pool to it, and stop the pool's current version.
 
-    The version that the pool uses now is the one of the same project that --config names. If the
-    new one does not start, or --apply fails, everything is put back, applied, and the new version
-    is stopped. Both versions run for a while, so two have to fit into the account's quota. Their
-    leases and minutes are in the history, so RETINUE_DATABASE_URL must be set. For example:
+    The current version is the one of the same project in --config. If the new version doesn't
+    start, or --apply fails, the command restores and applies the old file and stops the new
+    version. Both versions run for a while, so the account's quota must allow two. Their leases and
+    minutes are in the history, so RETINUE_DATABASE_URL must be set. For example:
 
     retinue models promote arn:aws:rekognition:… --config prod.tfvars --apply "make deploy"
     """

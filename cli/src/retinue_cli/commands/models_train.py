@@ -82,16 +82,15 @@ def train(
     yes: bool,
     every_seconds: float,
 ) -> None:
-    """Train a version of the Custom Labels model PROJECT, and follow it to the end.
+    """Train a version of the Custom Labels model PROJECT, and wait for the result.
 
-    The data is checked first: nothing is made, and nothing costs money, before all of it is right
-    and you have said yes. Ctrl-C ends the following, not the training; the same command again
-    follows it further. For example:
+    Checks the data first. Nothing is created or billed before all of it is valid and you have
+    confirmed. Ctrl-C ends the command, not the training. Run it again to continue waiting. For
+    example:
 
-    \b
-    retinue models train parts --from parts.json --output s3://my-bucket/training/
-    retinue models train birds --from history:ground-truth --output s3://my-bucket/training/
-    retinue models train birds --from history:onnx-objects --corrections ground-truth \\
+    \b retinue models train parts --from parts.json --output s3://my-bucket/training/ retinue models
+    train birds --from history:ground-truth --output s3://my-bucket/training/ retinue models train
+    birds --from history:onnx-objects --corrections ground-truth \\
         --output s3://my-bucket/training/
     """  # noqa: D301 - click reads a backspace, not a backslash
     from retinue_cli.training.errors import TrainingError
@@ -126,7 +125,7 @@ def train(
 
 
 def _running(service: "CustomLabels", project: str, version: str | None) -> "ModelVersion | None":
-    """The version that is being trained, or that has the name that was given."""
+    """Return the version in training, or the version with the given name."""
     arn = service.project(project)
     for one in [] if arn is None else service.versions(arn, version):
         if version is not None or one.status == "TRAINING_IN_PROGRESS":
@@ -148,7 +147,7 @@ def _begin(
     yes: bool,
     every_seconds: float,
 ) -> None:
-    """Check, ask, prepare, train, follow."""
+    """Check, ask, prepare, train, and follow."""
     from retinue_cli.options.s3_uri import S3Uri
     from retinue_cli.training.prepare import prepare
 
@@ -183,17 +182,17 @@ def _begin(
 
 
 def _s3() -> "S3Client":
-    """S3, where Rekognition reads: AWS, or what AWS_ENDPOINT_URL names."""
+    """Return the S3 client for the images: AWS, or the endpoint in AWS_ENDPOINT_URL."""
     from retinue_workers.intake.clients import make_clients
 
     return make_clients(connections=16).s3()
 
 
 def _correct(source: str, found: "list[TrainingImage]", runs: str) -> "list[TrainingImage]":
-    """Return what these runs say, where they say anything, and otherwise what was found.
+    """Return these runs' annotations where they exist, and the detections elsewhere.
 
     Raises:
-        ConfigurationError: What would be corrected is no history, or there are no such runs.
+        ConfigurationError: The images don't come from the history, or the runs don't exist.
     """
     if not source.startswith(HISTORY):
         raise ConfigurationError(
@@ -204,10 +203,10 @@ def _correct(source: str, found: "list[TrainingImage]", runs: str) -> "list[Trai
 
 
 def _images(s3: "S3Client", source: str, home: str | None, uploads: str) -> "list[TrainingImage]":
-    """The images of a source.
+    """Return the images of a source.
 
     Raises:
-        ConfigurationError: It is none, or something is wrong with it.
+        ConfigurationError: It isn't a source, or it is invalid.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -333,7 +332,7 @@ def _follow(service: "CustomLabels", begun: "ModelVersion", every_seconds: float
 
 @contextmanager
 def _status_line() -> Iterator[Any]:
-    """One line on standard error that changes; in a log, a line whenever the hour changes."""
+    """Show one changing line on standard error. In a log, print a line each hour."""
     if sys.stderr.isatty():
         from rich.console import Console
 

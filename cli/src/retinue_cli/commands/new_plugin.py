@@ -17,10 +17,10 @@ from retinue_cli.plugin_dev.scaffold import PluginNames, next_steps, refuse_take
     help="Where to make its folder.",
 )
 def new_plugin(name: str, directory: Path) -> None:
-    """Write a plugin with a detector NAME that works already: code, options, tests, README.
+    """Create a plugin with a working detector NAME: code, options, tests, README.
 
-    NAME is lower-case words joined by hyphens, such as acme-logos, and no installed detector or
-    Python package has it. Nothing is overwritten.
+    NAME is lower-case words joined by hyphens, such as acme-logos. No installed detector or Python
+    package may have it. Nothing is overwritten.
     """
     names = PluginNames.of(name)
     refuse_taken(names)

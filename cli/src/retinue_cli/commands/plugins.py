@@ -17,12 +17,12 @@ from retinue_cli.output.table import print_json
 
 
 class _DetectorsAsCommands(click.Group):
-    """Takes a word that is no command for a detector's name, and shows that detector."""
+    """A group that treats an unknown command as a detector's name, and shows that detector."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """``plugins NAME`` is ``plugins show NAME``."""
+        """Resolve ``plugins NAME`` to ``plugins show NAME``."""
         if args and args[0] not in self.commands:
             return show.name, show, args
         return super().resolve_command(ctx, args)
@@ -38,9 +38,9 @@ class _DetectorsAsCommands(click.Group):
 @plugins_dir_option
 @click.pass_context
 def plugins(ctx: click.Context, *, as_json: bool, plugins_dir: Path | None) -> None:
-    """List the installed detectors; with a DETECTOR, show all about it; with check, try it.
+    """List the installed detectors. With a DETECTOR, show its options.
 
-    A plugin that cannot be used is told with the reason, and the exit code is then 1.
+    Prints the reason for each unusable plugin. The exit code is then 1.
     """
     ctx.obj = plugins_dir
     if ctx.invoked_subcommand is not None:

@@ -29,10 +29,10 @@ from retinue_cli.options.database import is_of_laptop, reader_url
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PSQL_OPTION]…")
 def psql(*, only_url: bool, arguments: tuple[str, ...]) -> None:
-    """Open the detection history in psql, as a login that can only read.
+    """Open the detection history in psql, with a read-only login.
 
-    Options of psql can follow, such as -c "select 1". The history under .retinue runs only while a
-    command uses it: with --url it runs until Ctrl-C, for other programs that can connect to a Unix
+    Accepts psql's options, such as -c "select 1". The history under .retinue runs only while a
+    command uses it. With --url it runs until Ctrl-C, for other programs that can connect to a Unix
     socket.
     """
     settings = Settings.load()
@@ -50,7 +50,7 @@ def psql(*, only_url: bool, arguments: tuple[str, ...]) -> None:
 def _psql(url: str, arguments: Sequence[str]) -> int:
     """Run psql and return its exit code."""
     parameters = connection_parameters(url)
-    password = parameters.pop("password", None)  # others see the arguments of a process
+    password = parameters.pop("password", None)  # other users can see a process's arguments
     environment = {**os.environ, **({} if password is None else {"PGPASSWORD": str(password)})}
     # Ctrl-C belongs to psql, which cancels a query with it. A handler isn't inherited.
     former = signal.signal(signal.SIGINT, lambda *_: None)
@@ -64,10 +64,10 @@ def _psql(url: str, arguments: Sequence[str]) -> int:
 
 
 def _program() -> str:
-    """Return where psql is: the user's own, or the one that comes with the laptop's server.
+    """Return the path of psql: the user's own, or the one of the laptop's server.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: psql isn't installed.
     """
     if (own := shutil.which("psql")) is not None:
         return own

@@ -33,15 +33,15 @@ from retinue_cli.output.table import Format, print_rows
 def query(
     sql: str, *, format_: Format | None, as_json: bool, limit: int, timeout_seconds: float
 ) -> None:
-    """Ask the detection history a question in SQL.
+    """Query the detection history in SQL.
 
-    One statement, on a connection that can only read. `retinue schema` lists the views to ask, and
-    docs/recipes.md has many examples, such as:
+    Runs one statement on a read-only connection. `retinue schema` lists the views, and
+    docs/recipes.md has examples, such as:
 
     retinue query "select label, count(*) from latest_detections group by 1 order by 2 desc"
 
-    Where the lines are too short for a table, each row is printed below the one before it. A chart
-    has one bar a row: the first column of numbers, named by the columns before it.
+    If the terminal is too narrow for a table, each row is printed as a block. A chart has one bar
+    per row: its length is the first numeric column, its label the columns before it.
     """
     if as_json and format_ not in (None, "json"):
         raise click.UsageError(f"--json and --format {format_} exclude each other")

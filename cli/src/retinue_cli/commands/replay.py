@@ -55,12 +55,12 @@ def replay(
     as_json: bool,
     **selected: Any,
 ) -> None:
-    """Detect again where runs failed, or with --missing, where there are none.
+    """Run detectors again where runs failed, or with --missing, where runs are missing.
 
-    Images go into the queue of RETINUE_QUEUE_URL once more. If neither a queue nor a database is
-    set, a worker on this machine looks at the files that `retinue run` looked at. Nothing is sent
-    unless --yes is given. Repeating it before the workers are done asks for nothing twice, and what
-    has succeeded meanwhile is not made again.
+    Sends images to the queue of RETINUE_QUEUE_URL again. If neither a queue nor a database is set,
+    a worker on this machine processes the files of `retinue run`. Without --yes, only prints the
+    plan. Repeating the command causes no duplicate work, and runs that have succeeded meanwhile
+    aren't repeated.
     """
     if missing and dead_letters:
         raise click.UsageError("--missing and --dead-letters exclude each other")
@@ -144,7 +144,7 @@ def _send(
 def _replay_here(
     settings: Settings, find: Callable[[], Iterator[ReplayImage]], *, yes: bool, say: Say
 ) -> dict[str, Any]:
-    """Look at images again on this machine, and return what became of them."""
+    """Process images again on this machine, and return the results."""
     from rich.console import Console
 
     from retinue_cli.local.state import State
@@ -207,7 +207,7 @@ def _replay_dead_letters(settings: Settings, *, yes: bool, say: Say) -> dict[str
 
 
 def _keys(settings: Settings) -> list[tuple[str, str, str]]:
-    """Name, version and fingerprint of the detectors as they are set; none of them is started."""
+    """Return name, version and fingerprint of the detectors in the settings. Start none."""
     from retinue_sdk.plugins.manager import Plugins
 
     chosen = wanted_detectors(None) if is_unconfigured(settings) else settings.detectors

@@ -35,16 +35,15 @@ def run(
     as_csv: bool,
     plugins_dir: Path | None,
 ) -> None:
-    """Detect what is in your photographs, on this machine, with no cloud account.
+    """Run detectors on your photographs, on this machine, without a cloud account.
 
-    IMAGES is a folder, searched recursively, or one file; five photographs that come with
-    Retinue if it is left out. They go through the same queue, worker and database as in AWS, all
-    started here and stopped at the end. What was detected before is not detected again, unless
-    --again is given.
+    IMAGES is one file, or a folder, searched recursively. The default is five photographs that come
+    with Retinue. They pass through the same queue, worker and database as in AWS, all started here
+    and stopped at the end. An image that a detector has already processed isn't processed again,
+    unless you pass --again.
 
-    Of more than twenty images, the findings are counted by label; --all lists them. With --json or
-    --csv, everything but the findings goes to standard error. The exit code is 1 if some file has
-    no outcome.
+    For more than twenty images, detections are counted by label; --all lists them. With --json or
+    --csv, all other output goes to standard error. The exit code is 1 if a file has no outcome.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
@@ -58,7 +57,7 @@ def run(
             f"`retinue run` needs the extra `local`: install retinue-cli[local] ({error})"
         ) from error
     wanted = wanted_detectors(detectors)
-    # Routes and the like are about these, which need not be those of RETINUE_DETECTORS.
+    # Routes and the like refer to these detectors, which may differ from RETINUE_DETECTORS.
     settings = Settings.load(detectors=wanted, **given(plugins_dir=plugins_dir))
     write = write_json if as_json else write_csv if as_csv else None
     console = Console(highlight=False, stderr=write is not None)
@@ -74,5 +73,5 @@ def run(
         )
     except KeyboardInterrupt:
         click.echo("\nstopped; nothing is left running, and what is in the history stays", err=True)
-        code = 130  # as shells report a program that Ctrl-C ended
+        code = 130  # the exit status that shells use for a program that Ctrl-C ended
     sys.exit(code)

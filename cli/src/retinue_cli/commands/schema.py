@@ -18,9 +18,9 @@ from retinue_cli.output.table import print_json, print_table
 @click.argument("view", required=False)
 @json_flag
 def schema(*, view: str | None, as_json: bool) -> None:
-    """List the views of the detection history; with a VIEW, its columns.
+    """List the views of the detection history. With a VIEW, list its columns.
 
-    Tables can be described too, but may change; views keep their names and columns.
+    Tables can be described, too, but may change. Views keep their names and columns.
     """
     with reader_url(Settings.load()) as url:
         found = _relations(url)
@@ -55,10 +55,10 @@ def _relations(url: str) -> list[Relation]:
 
 
 def _find(name: str, found: list[Relation]) -> Relation:
-    """Return the view or table of a name.
+    """Return the view or table with a name.
 
     Raises:
-        ConfigurationError: There is none; the message has the name that is spelled most alike.
+        ConfigurationError: It doesn't exist. The message has the most similar name.
     """
     by_name = {each.name: each for each in found}
     if name in by_name:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 EXIT_NO_PICTURE = 1
-"""Exit code when there is nothing to draw, or nothing to draw on."""
+"""The exit code when no picture can be drawn."""
 
 
 @click.command(short_help="Draw what was found in one image.")
@@ -37,11 +37,11 @@ EXIT_NO_PICTURE = 1
 )
 @click.option("--open", "opened", is_flag=True, help="Open the picture.")
 def show(*, image: ImageName, output: Path | None, source: Path | None, opened: bool) -> None:
-    """Draw the boxes of an image's latest detections on it, and list them.
+    """Draw an image's latest detections as boxes, and list them.
 
-    IMAGE is its id, s3://bucket/key, a key, or a part that no other key has. A photograph of
-    `retinue run` is read from its folder, any other image from S3. The exit code is 1 if there is
-    no picture: no detector has succeeded, or the image is gone or has changed.
+    IMAGE is an id, s3://bucket/key, a key, or a unique part of a key. A photograph of `retinue run`
+    is read from its folder, other images from S3. The exit code is 1 if no picture can be drawn: no
+    detector has succeeded, or the image is gone or has changed.
     """
     from retinue_history.db.snapshot import snapshot
 

@@ -23,10 +23,10 @@ from retinue_cli.output.table import print_json
 @click.option("--once", is_flag=True, help="Look once, print, and end. --json implies it.")
 @json_flag
 def top(*, every_seconds: float, once: bool, as_json: bool) -> None:
-    """Watch a pool at work: its queue, its rate, what fails, what it costs. Ctrl-C ends it.
+    """Watch a pool: its queue, rate, failures and costs. Ctrl-C ends it.
 
-    The queue is that of RETINUE_QUEUE_URL; the rest is what all workers record in the history.
-    Imported annotations don't count.
+    The queue is that of RETINUE_QUEUE_URL. The rest comes from the history, so it includes all
+    workers. Imported annotations don't count.
     """
     from retinue_history import HistoryUnavailableError
     from retinue_history.analysis.activity import Activity, ActivityReader

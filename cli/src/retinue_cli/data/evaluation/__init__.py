@@ -1,1 +1,1 @@
-"""Measure how right a detector is: its detections against ground truth, with COCO's measures."""
+"""Measure a detector's accuracy against ground truth, with COCO's measures."""

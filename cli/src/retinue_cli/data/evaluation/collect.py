@@ -18,15 +18,15 @@ from retinue_cli.data.export.images import selected_images
 
 @dataclass(slots=True)
 class Collected:
-    """What is to be evaluated.
+    """The data of an evaluation.
 
     Attributes:
-        task: What is compared.
+        task: The kind of comparison.
         samples: The images that both have, in the order of the ground truth.
         labels: The labels of the ground truth, in order.
-        not_seen: How many images of the ground truth the detector has no successful run on.
-        foreign: How many findings have a label that the ground truth does not know, by label.
-        left_out: What cannot be compared, by what it is.
+        not_seen: Number of images of the ground truth without a successful run of the detector.
+        foreign: Number of findings with a label that the ground truth doesn't have, by label.
+        left_out: Number of items that can't be compared, by reason.
     """
 
     task: EvaluationTask
@@ -49,22 +49,21 @@ def collect(
     only: Iterable[str] = (),
     advance: Callable[[int], None] = lambda _: None,
 ) -> Collected:
-    """Find what a detector found in the images of the ground truth.
+    """Collect a detector's findings in the images of the ground truth.
 
     Args:
         snapshot: The history.
-        truth: What is there.
-        side: The detector's runs; of each image the newest counts.
-        selection: Which images and times.
-        names: What its labels mean.
-        task: What to compare; none for boxes if the ground truth has any and the detector too.
+        truth: The ground truth.
+        side: The detector's runs. The newest of each image counts.
+        selection: The images and times.
+        names: The meaning of its labels.
+        task: The kind of comparison. ``None`` means boxes, if both sides have some.
         kind: Only detections of this kind.
-        only: Only these labels of the ground truth; all if none is given.
-        advance: Told of each image.
+        only: Only these labels of the ground truth; all by default.
+        advance: Called for each image.
 
     Raises:
-        ConfigurationError: The two have no image or no label in common, or no boxes where boxes
-            are to be compared.
+        ConfigurationError: The sides share no image or no label, or boxes are required and missing.
         HistoryUnavailableError: The database stopped answering.
     """
     wanted = frozenset(only)
@@ -113,7 +112,7 @@ def collect(
 
 
 def _shape(collected: Collected, task: EvaluationTask | None) -> None:
-    """Decide what is compared, and make all annotations fit."""
+    """Decide the kind of comparison, and convert all annotations to it."""
     places = {
         "truth": [
             one.bbox_px is not None for each in collected.samples for one in each.ground_truth
@@ -152,7 +151,7 @@ def _shape(collected: Collected, task: EvaluationTask | None) -> None:
 
 
 def _surest(items: list[CocoAnnotation]) -> list[CocoAnnotation]:
-    """Each label once, as sure as its surest item."""
+    """Return each label once, with the confidence of its most confident item."""
     surest: dict[str, CocoAnnotation] = {}
     for item in items:
         if item.label not in surest or item.confidence > surest[item.label].confidence:

@@ -1,4 +1,4 @@
-"""What was taken for what."""
+"""Count labels that were confused."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from pycocotools import mask  # type: ignore[import-untyped]  # it ships no type
 
 @dataclass(slots=True)
 class Left:
-    """What has no partner of its own label in one image.
+    """The annotations of an image without a partner of the same label.
 
     Attributes:
-        ground_truth: Label and box of what is there.
-        predictions: Label, box and confidence of what was found.
+        ground_truth: Label and box of each true item.
+        predictions: Label, box and confidence of each finding.
     """
 
     ground_truth: list[tuple[str, list[float]]] = field(default_factory=list)
@@ -22,11 +22,11 @@ class Left:
 
 @dataclass(slots=True)
 class Confusion:
-    """Counts by what is there and what was found.
+    """Counts by true and found label.
 
     Attributes:
         labels: The labels, in order.
-        counts: By (there, found): the same label is right; ``None`` stands for nothing.
+        counts: By (true label, found label). ``None`` stands for nothing.
     """
 
     labels: tuple[str, ...]
@@ -37,12 +37,12 @@ class Confusion:
         self.counts[there, found] += 1
 
     def match_rest(self, left: Left, *, iou: float, pair: bool) -> None:
-        """Count what is left over in one image: confused where boxes overlap, missed, or made up.
+        """Count the unmatched items of one image: confused if boxes overlap, missed, or invented.
 
         Args:
-            left: What is left over.
-            iou: How much boxes must overlap to show the same thing.
-            pair: Whether anything can be said to be taken for another.
+            left: The unmatched items.
+            iou: Minimum overlap of two boxes of the same thing.
+            pair: Whether items can be confused with each other.
         """
         truth, found = list(left.ground_truth), list(left.predictions)
         if pair and truth and found:
@@ -70,12 +70,12 @@ class Confusion:
             self.add(None, label)
 
     def matrix(self) -> list[list[int]]:
-        """A row for each label that is there, a column for each found; nothing comes last."""
+        """Return a row for each true label and a column for each found label, with nothing last."""
         names: tuple[str | None, ...] = (*self.labels, None)
         return [[self.counts[there, found] for found in names] for there in names]
 
     def mistakes(self) -> list[tuple[str, str, int]]:
-        """Return what was taken for another label, the most frequent first."""
+        """Return confused labels, the most frequent first."""
         return [
             (there, found, number)
             for (there, found), number in sorted(

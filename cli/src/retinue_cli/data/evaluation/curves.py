@@ -1,4 +1,4 @@
-"""The precision–recall curves as a picture."""
+"""Draw the precision–recall curves."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from retinue_cli.data.evaluation.score import Evaluation
 from retinue_cli.data.export.destination import destination
 
 SHOWN = 10
-"""Most labels with a curve of their own, those with the most truths: more cannot be told apart."""
+"""Maximum number of labels with a curve, the most frequent first."""
 
 LEVELS = (0.2, 0.4, 0.6, 0.8)
-"""F1 values for which a thin line shows where precision and recall reach them."""
+"""F1 values for which a thin line is drawn."""
 
 
 def draw_curves(evaluation: Evaluation, title: str, path: Path) -> None:
@@ -43,7 +43,7 @@ def draw_curves(evaluation: Evaluation, title: str, path: Path) -> None:
     curves = [one for one in evaluation.labels if one.curve]
     shown = sorted(curves, key=lambda one: (-one.ground_truths, one.label))[:SHOWN]
     for place, one in enumerate(shown):
-        # Matplotlib reads $ as mathematics, and takes a label that begins with _ for none.
+        # Matplotlib reads $ as mathematics, and ignores a label that begins with _.
         name = one.label.replace("$", r"\$")
         name = f"{name[:30]}…" if len(name) > 30 else name
         axes.step(recalls, one.curve, where="post", lw=1.6, color=colormaps["tab10"](place),

@@ -1,4 +1,4 @@
-"""Which label of a detector means which label of the ground truth."""
+"""Map labels of a detector to labels of the ground truth."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -6,21 +6,21 @@ from collections.abc import Iterable, Mapping
 from retinue_sdk import ConfigurationError
 
 SHOWN = 10
-"""Most labels that a message lists."""
+"""Maximum number of labels in a message."""
 
 
 class LabelMap:
     """Translates a detector's labels.
 
-    A label means the one that is written the same, else the one that differs in capitals alone,
-    unless there are two of those. ``given`` takes precedence over both.
+    A label means the equal label, otherwise the only one that differs in case. ``given`` takes
+    precedence over both.
 
     Args:
-        labels: Those of the ground truth.
-        given: Labels of the detector, each with the one it means.
+        labels: The labels of the ground truth.
+        given: Labels of the detector, each with its meaning.
 
     Raises:
-        ConfigurationError: One is given a meaning that the ground truth does not have.
+        ConfigurationError: A given meaning isn't a label of the ground truth.
     """
 
     def __init__(self, labels: Iterable[str], given: Mapping[str, str] | None = None) -> None:
@@ -40,14 +40,14 @@ class LabelMap:
                 )
 
     def meaning(self, label: str) -> str | None:
-        """The label of the ground truth that a detector's label means; none if there is none."""
+        """Return the ground truth's label for a detector's label, if any."""
         if label in self._given:
             return self._given[label]
         return label if label in self._labels else self._folded.get(label.casefold())
 
 
 def listed(labels: Iterable[str]) -> str:
-    """Some labels and how many more, for a message."""
+    """Return some labels and the number of the others, for a message."""
     ordered = sorted(labels)
     more = f" and {len(ordered) - SHOWN:,} more" if len(ordered) > SHOWN else ""
     return ", ".join(ordered[:SHOWN]) + more if ordered else "none"

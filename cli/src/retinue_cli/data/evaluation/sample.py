@@ -1,4 +1,4 @@
-"""What is compared: for each image, ground truth and predictions."""
+"""Samples: the ground truth and the predictions of each image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,25 +10,25 @@ Box = tuple[float, float, float, float]
 
 
 class EvaluationTask(StrEnum):
-    """What is compared."""
+    """The kind of comparison."""
 
     DETECTION = "detection"
-    """Where things are: a prediction is right if its box overlaps a true one of its label."""
+    """Boxes: a prediction is correct if its box overlaps a true one of its label."""
 
     CLASSIFICATION = "classification"
-    """What is in the image as a whole: a prediction is right if the image has its label."""
+    """Whole images: a prediction is correct if the image has its label."""
 
 
 @dataclass(frozen=True, slots=True)
 class CocoAnnotation:
-    """One annotation in pycocotools' sense: of the ground truth, or a prediction.
+    """An annotation in pycocotools' sense, true or predicted.
 
     Attributes:
-        label: What it is called.
-        bbox_px: Where; none if that is not known.
+        label: The label.
+        bbox_px: The box; ``None`` if unknown.
         confidence: 0 to 1.
-        crowd: Whether the box holds a crowd (COCO's ``iscrowd``): finding any of it is no error.
-        area_px: Its area, if that is not the box's.
+        crowd: Whether the box contains a crowd (COCO's ``iscrowd``): finding any of it is correct.
+        area_px: Its area, if it differs from the box's.
     """
 
     label: str
@@ -43,9 +43,9 @@ class Sample:
     """One image.
 
     Attributes:
-        name: For messages.
-        ground_truth: What is there.
-        predictions: What was found.
+        name: The name, for messages.
+        ground_truth: The true items.
+        predictions: The findings.
     """
 
     name: str
@@ -58,10 +58,10 @@ class TrueImage:
     """One image of the ground truth.
 
     Attributes:
-        name: For messages.
-        size_px: Width and height, if they are known.
-        items: What is there.
-        human: Whether people said so.
+        name: The name, for messages.
+        size_px: Width and height, if known.
+        items: The true items.
+        human: Whether people annotated it.
     """
 
     name: str
@@ -75,9 +75,9 @@ class Truth:
     """Ground truth for images of the history.
 
     Attributes:
-        images: By image id, in the order in which pycocotools goes through them.
-        labels: Every label that it knows, whether an image has it or not.
-        unknown: How many of its images the history does not know.
+        images: By image id, in pycocotools' order.
+        labels: Every label, even if no image has it.
+        unknown: Number of its images that aren't in the history.
     """
 
     images: Mapping[UUID, TrueImage]

@@ -1,4 +1,4 @@
-"""The measures, by pycocotools: the reference implementation, and the only one here."""
+"""Compute the measures with pycocotools, the reference implementation."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -14,25 +14,25 @@ from retinue_cli.data.evaluation.confusion import Confusion, Left
 from retinue_cli.data.evaluation.sample import CocoAnnotation, EvaluationTask, Sample
 
 MAX_DETECTIONS = 100
-"""The surest findings of one label in one image that count: COCO's ``maxDets``."""
+"""Maximum number of findings per label and image, most confident first: COCO's ``maxDets``."""
 
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
-"""Stands for the box of a label of the image as a whole: two of them overlap entirely."""
+"""The box of a label of the whole image. Two of them overlap entirely."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """How well one label is found. Ratios are none where they would divide by nothing.
+    """The score of one label. Ratios are ``None`` if the divisor is 0.
 
     Attributes:
         label: The label.
-        ground_truths: How many there are (crowds apart).
-        predictions: How many predictions are at least as sure as the threshold.
-        true_positives: How many of those are right.
-        best_f1: The best F1 that a threshold for this label alone could reach.
-        best_threshold: That threshold.
+        ground_truths: Number of true items without crowds.
+        predictions: Number of predictions at or above the threshold.
+        true_positives: Number of those that are correct.
+        best_f1: The best F1 of any threshold for this label alone.
+        best_threshold: The threshold of the best F1.
         ap50: Average precision at an intersection over union of 0.5.
-        ap: Mean of that at 0.5, 0.55, … 0.95.
+        ap: Mean of the average precision at 0.5, 0.55, … 0.95.
         curve: Precision at 101 recalls from 0 to 1, at 0.5; empty if there are no truths.
     """
 
@@ -48,34 +48,34 @@ class LabelScore:
 
     @property
     def precision(self) -> float | None:
-        """Right findings of all findings."""
+        """Return the correct share of all findings."""
         return self.true_positives / self.predictions if self.predictions else None
 
     @property
     def recall(self) -> float | None:
-        """Right findings of all that is there."""
+        """Return the found share of all true items."""
         return self.true_positives / self.ground_truths if self.ground_truths else None
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall."""
+        """Return the harmonic mean of precision and recall."""
         return _f1(self.true_positives, self.predictions, self.ground_truths)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How right a detector is.
+    """The result of an evaluation.
 
     Attributes:
-        task: What was compared.
-        images: In how many images.
-        iou: How much boxes must overlap to show the same thing, for counts and F1.
-        threshold: How sure a finding must be to count, for counts and F1.
-        labels: Each label of the ground truth.
+        task: The kind of comparison.
+        images: Number of images.
+        iou: Minimum overlap of boxes for counts and F1.
+        threshold: Minimum confidence for counts and F1.
+        labels: The score of each label of the ground truth.
         ap50: Mean average precision at 0.5: ``stats[1]`` of pycocotools.
         ap: At 0.5 to 0.95: ``stats[0]``.
         ap_by_size: Small (area < 32² px), medium, large (> 96² px): ``stats[3]`` to ``stats[5]``.
-        confusion: What was taken for what.
+        confusion: The confused labels.
     """
 
     task: EvaluationTask
@@ -90,7 +90,7 @@ class Evaluation:
 
     @property
     def total(self) -> LabelScore:
-        """All labels added up: the micro average."""
+        """Return the micro average: the sums of all labels."""
         return LabelScore(
             "all labels",
             sum(one.ground_truths for one in self.labels),
@@ -105,7 +105,7 @@ class Evaluation:
 
     @property
     def macro_f1(self) -> float | None:
-        """Mean of the F1 of the labels that have truths; 0 where nothing of one was found."""
+        """Return the mean F1 of labels with true items. A label without findings counts 0."""
         each = [one.f1 or 0.0 for one in self.labels if one.ground_truths]
         return sum(each) / len(each) if each else None
 
@@ -118,19 +118,19 @@ def evaluate(
     iou: float = 0.5,
     threshold: float = 0.5,
 ) -> Evaluation:
-    """Measure.
+    """Compute all measures.
 
     Args:
-        samples: The images; in each, items of these labels alone. Their order decides between
-            findings that are equally sure, as the order of image ids does in pycocotools.
+        samples: The images, with items of these labels only. Their order decides between findings
+            of equal confidence, as the order of image ids does in pycocotools.
         labels: The labels.
-        task: What is compared.
-        iou: How much boxes must overlap, for counts and F1: 0.5, 0.55, … 0.95.
-        threshold: How sure a finding must be, for counts and F1, 0 to 1. Average precision counts
-            every finding.
+        task: The kind of comparison.
+        iou: Minimum overlap of boxes for counts and F1: 0.5, 0.55, … 0.95.
+        threshold: Minimum confidence for counts and F1, 0 to 1. Average precision counts every
+            finding.
 
     Raises:
-        ValueError: ``iou`` is none of those.
+        ValueError: ``iou`` has another value.
     """
     coco = _evaluated(samples, labels)
     overlaps = coco.params.iouThrs
@@ -154,7 +154,7 @@ def evaluate(
 
 
 def _evaluated(samples: Sequence[Sample], labels: Sequence[str]) -> Any:
-    """Pycocotools' evaluation of the samples; numbers begin at 1, as 0 means "no match" there."""
+    """Return pycocotools' evaluation. Numbers begin at 1, because 0 means "no match" there."""
     numbers = {label: number for number, label in enumerate(labels, start=1)}
     images = [{"id": number} for number in range(1, len(samples) + 1)]
     categories = [{"id": number, "name": label} for label, number in numbers.items()]
@@ -177,7 +177,7 @@ def _evaluated(samples: Sequence[Sample], labels: Sequence[str]) -> Any:
         one.createIndex()
         return one
 
-    with redirect_stdout(io.StringIO()):  # it tells of each step
+    with redirect_stdout(io.StringIO()):  # it prints each step
         coco = COCOeval(data(found=False), data(found=True), "bbox")
         coco.params.imgIds = [image["id"] for image in images]
         coco.params.catIds = [category["id"] for category in categories]
@@ -204,7 +204,7 @@ def _annotation(
 
 
 def _judged(coco: Any, place: int) -> Iterator[Any]:
-    """Yield what pycocotools decided of a label in each image that has anything of it, any size."""
+    """Yield pycocotools' decisions about a label for each image that has it, of any size."""
     images = len(coco.params.imgIds)
     start = place * len(coco.params.areaRng) * images
     return (one for one in coco.evalImgs[start : start + images] if one is not None)
@@ -235,19 +235,19 @@ def _score(coco: Any, place: int, label: str, at: int, threshold: float) -> Labe
 
 
 def _mean(precision: Any) -> float | None:
-    """As pycocotools' own summary takes it: -1 stands for what has no truths."""
+    """Return the mean as in pycocotools' summary: -1 stands for a label without true items."""
     counted = precision[precision > -1]
     return float(np.mean(counted)) if counted.size else None
 
 
 def _best(sure: Any, right: Any, truths: int) -> tuple[float | None, float | None]:
-    """The threshold with the greatest F1, the surest of several; there must be findings."""
+    """Return the best F1 and its threshold, the highest of several. There must be findings."""
     if not truths or not sure.size:
         return None, None
     order = np.argsort(-sure, kind="stable")
     sure, right = sure[order], np.cumsum(right[order])
     each = 2 * right / (np.arange(1, sure.size + 1) + truths)
-    last_of_ties = np.append(sure[1:] < sure[:-1], True)  # equally sure ones go together
+    last_of_ties = np.append(sure[1:] < sure[:-1], True)  # equal confidences belong together
     each = np.where(last_of_ties, each, -1.0)
     best = int(np.argmax(each))
     return float(each[best]), float(sure[best])
@@ -265,7 +265,7 @@ def _confusion(
     at: int,
     least: float,
 ) -> Confusion:
-    """Pycocotools' matches are what was right; what each image has left over may be confused."""
+    """Count confusions: pycocotools' matches are correct, unmatched items may be confused."""
     confusion = Confusion(tuple(labels))
     left: dict[int, Left] = {}
     for place, label in enumerate(labels):
@@ -290,7 +290,7 @@ def _confusion(
                 if not ignored and number not in matched:
                     rest.ground_truth.append((label, coco.cocoGt.anns[number]["bbox"]))
     for number, rest in left.items():
-        # Of an image with several labels nobody can say which of them a wrong one was taken for.
+        # If an image has several labels, a wrong one can't be attributed to one of them.
         mixed = task is EvaluationTask.CLASSIFICATION and len(samples[number - 1].ground_truth) > 1
         confusion.match_rest(rest, iou=float(coco.params.iouThrs[at]), pair=not mixed)
     return confusion

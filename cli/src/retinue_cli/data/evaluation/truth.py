@@ -1,4 +1,4 @@
-"""Ground truth, from a file or from the history."""
+"""Load ground truth from a file or from the history."""
 
 from typing import Any
 
@@ -13,22 +13,22 @@ from retinue_cli.data.export.images import SelectedDetection, selected_images
 from retinue_cli.data.ground_truth import Annotation, Annotations, Problems, match
 
 DIGITS = 9
-"""Decimals of a pixel that count: boxes are kept as ratios, and 0.1 × 640 has to be 64 again."""
+"""Decimals of a pixel that count. Boxes are stored as ratios, and 0.1 × 640 must be 64 again."""
 
 
 def truth_of_file(
     engine: Engine, annotations: Annotations, problems: Problems, *, bucket: str | None = None
 ) -> Truth:
-    """Ground truth from a file, for those of its images that the history knows.
+    """Return ground truth from a file, for the images that are in the history.
 
     Args:
-        engine: The history; a reader will do.
+        engine: The history; a reader's login suffices.
         annotations: The file.
-        problems: Told what is wrong, as when it is imported.
-        bucket: Look for the images in this bucket alone.
+        problems: Collects the file's problems, as for an import.
+        bucket: Search only this bucket.
 
     Raises:
-        HistoryUnavailableError: The database cannot answer.
+        HistoryUnavailableError: The database doesn't answer.
     """
     matched, unknown = match(engine, annotations, problems, bucket=bucket, skip_unknown=True)
     images = {
@@ -44,7 +44,7 @@ def truth_of_file(
 
 
 def truth_of_history(snapshot: Snapshot, side: Side, selection: Selection) -> Truth:
-    """Ground truth that was imported, or what any detector found.
+    """Return ground truth from imported annotations, or from a detector's findings.
 
     Raises:
         HistoryUnavailableError: The database stopped answering.
@@ -69,9 +69,9 @@ def _annotated(annotation: Annotation) -> CocoAnnotation:
 def annotation_of(
     detection: SelectedDetection, label: str, size_px: tuple[int, int] | None
 ) -> CocoAnnotation:
-    """A detection as an item of this label."""
+    """Return a detection as an item of this label."""
     bbox = None if detection.box is None or size_px is None else _in_px(detection.box, size_px)
-    # What a detector keeps as attributes means other things than what COCO calls so.
+    # A detector's attributes have other meanings than COCO's.
     attributes = detection.attributes if detection.imported else {}
     return _with(label, bbox, detection.confidence, attributes)
 
