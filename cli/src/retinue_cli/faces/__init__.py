@@ -1,1 +1,1 @@
-"""Enrol and forget people in face collections: ``retinue faces``; it imports no plugin."""
+"""Enrol and forget people in face collections, for ``retinue faces``. It imports no plugin."""

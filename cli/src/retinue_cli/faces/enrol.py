@@ -1,4 +1,4 @@
-"""Enrolling a person: consent first, then one face of each photo."""
+"""Enrol a person: record the consent, then store one face of each photo."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from retinue_cli.faces.photo import Photo
 from retinue_cli.faces.service import FaceService
 
 MARGINS = (0.5, 0.2, 0.05)
-"""How much around a face is kept when it is cut out: the first that holds no larger face."""
+"""Margins around a cropped face. The first one without a larger face is used."""
 
 SAME_FACE_IOU = 0.3
-"""Overlap from which the face that was stored is the one that was meant."""
+"""Minimum overlap of the stored face with the intended one."""
 
 MAX_CONSENT_LENGTH = 500
-"""Longest reference of a consent, in characters."""
+"""Maximum length of a consent's reference, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One face of a photo, and what is sent to have it alone.
+    """One face of a photo, and the part of the photo that contains it alone.
 
     Attributes:
         photo: The photo's name.
         data: The photo, or the part with the face.
-        box: Where the face is in ``data``.
+        box: The face's box in ``data``.
     """
 
     photo: str
@@ -38,15 +38,15 @@ class Chosen:
 
 
 def choose(service: FaceService, photo: Photo, number: int | None) -> Chosen:
-    """Find the face to enrol.
+    """Return the face to enrol.
 
     Args:
         service: Finds the faces.
         photo: The photo.
-        number: Which one, counted from 1 and from the left; needed where there are several.
+        number: The face's number, from 1, from the left. Required if there are several.
 
     Raises:
-        FacesError: There is none, or several and no number, or fewer.
+        FacesError: The photo has no face, several faces and no number is given, or fewer faces.
     """
     boxes = service.detect(photo.data)
     if not boxes:
@@ -68,7 +68,7 @@ def choose(service: FaceService, photo: Photo, number: int | None) -> Chosen:
 def cut_out(
     photo: Photo, face: BoundingBox, faces: Sequence[BoundingBox]
 ) -> tuple[bytes, BoundingBox]:
-    """The part of a photo in which a face is the largest, and the face's box in it."""
+    """Return a part of a photo in which a face is the largest, and the face's box in it."""
     for margin in MARGINS:
         data, box = photo.part(face, margin)
         around = BoundingBox(
@@ -94,28 +94,29 @@ def enrol(
 ) -> int:
     """Store the faces of a person.
 
-    The person and the consent are recorded before anything is stored, so whatever a crash leaves in
-    the collection is found when the person is forgotten.
+    The person and the consent are recorded first. After a crash, forgetting the person therefore
+    finds all stored faces.
 
     Args:
         service: Stores the faces.
-        people: Records whose they are.
-        collection_id: Where.
+        people: Records the person and the faces.
+        collection_id: The collection.
         name: The person's name.
-        consent: What allows it.
+        consent: The reference of the consent.
         chosen: The faces.
-        told: Hears of each photo.
+        told: Called for each photo.
 
     Returns:
-        How many faces were stored.
+        The number of stored faces.
 
     Raises:
-        FacesError: The service refuses, or stored another face than was meant (which is undone).
-        PersonBeingForgottenError: The person's erasure is not finished.
+        FacesError: The service refuses, or stored another face than the intended one, which is
+            undone.
+        PersonBeingForgottenError: The person's erasure isn't finished.
     """
     name, external_id = plain_name(name), external_image_id(name)
     person = Enrolment(external_id, service.region, collection_id, name, checked_consent(consent))
-    service.face_count(collection_id)  # there is such a collection
+    service.face_count(collection_id)  # the collection exists
     person_id = people.enrol(person)
     stored = 0
     for one in chosen:
@@ -145,10 +146,10 @@ def enrol(
 
 
 def checked_consent(consent: str) -> str:
-    """The reference of a consent.
+    """Return the reference of a consent, checked.
 
     Raises:
-        FacesError: It says nothing, or too much.
+        FacesError: It is empty or too long.
     """
     text = consent.strip()
     if not text or len(text) > MAX_CONSENT_LENGTH:
@@ -160,7 +161,7 @@ def checked_consent(consent: str) -> str:
 
 
 def _where(box: BoundingBox) -> str:
-    """Return where a face is, for people."""
+    """Return a face's position as text."""
     return (
         f"{box.left:.0%} from the left, {box.top:.0%} from the top, {box.width:.0%} wide, "
         f"{box.height:.0%} high"

@@ -1,8 +1,8 @@
-"""What can go wrong with people's faces."""
+"""Errors of face collections."""
 
 
 class FacesError(RuntimeError):
-    """It was refused, or the service does not answer; the message says what to do."""
+    """A request was refused, or the service doesn't answer. The message has the remedy."""
 
 
 class NoSuchCollectionError(FacesError):

@@ -1,10 +1,10 @@
-r"""What a person is called in a collection: an external image id, derived from the name.
+r"""Derive a person's external image id from the name.
 
 AWS accepts ``[a-zA-Z0-9_.\-:]+`` with at most 255 characters (ExternalImageId in the API's model).
-Names are any text, so they are escaped in a way that can be undone: a space becomes ``_``, letters,
-digits, ``.`` and ``-`` of ASCII stay, and every other byte of the UTF-8 becomes ``:`` and two hex
-digits. What gets too long is cut, and ends in ``::`` and the SHA-256 of the whole name; no escaped
-byte looks like that. So two names never share an id.
+Names are any text, so they are escaped reversibly: a space becomes ``_``, letters, digits, ``.``
+and ``-`` of ASCII stay, and every other byte of the UTF-8 becomes ``:`` and two hex digits. Long
+ids are truncated, and end in ``::`` and the SHA-256 of the whole name, which no escaped byte
+equals. So two names never share an id.
 """
 
 import hashlib
@@ -14,23 +14,23 @@ import unicodedata
 from retinue_cli.faces.errors import FacesError
 
 PREFIX = "person:"
-"""What tells a person's id from those of faces that a detector keeps."""
+"""Prefix of a person's id. Faces that a detector stores have other prefixes."""
 
 MAX_LENGTH = 255
-"""Longest external image id that AWS accepts."""
+"""Maximum length of an external image id in AWS."""
 
 MAX_NAME_LENGTH = 1_000
-"""Longest name, in characters; more is a mistake."""
+"""Maximum length of a name, in characters."""
 
 _KEPT = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")
 _ESCAPE = re.compile(r":([0-9a-f]{2})")
 
 
 def plain_name(name: str) -> str:
-    """The name in one spelling: Unicode composed (NFC), single spaces, none at the ends.
+    """Return the name in one spelling: composed (NFC), with single spaces, trimmed.
 
     Raises:
-        FacesError: It is empty, too long, or holds what is no text.
+        FacesError: It is empty, too long, or contains control characters.
     """
     try:
         name.encode()
@@ -47,10 +47,10 @@ def plain_name(name: str) -> str:
 
 
 def external_image_id(name: str) -> str:
-    """The person's external image id; the same for the same name, and for no other.
+    """Return a person's external image id, which is unique to the name.
 
     Raises:
-        FacesError: The name cannot be one.
+        FacesError: The name is invalid.
     """
     spelled = plain_name(name)
     escaped = [_escaped(byte) for byte in spelled.encode()]
@@ -67,7 +67,7 @@ def external_image_id(name: str) -> str:
 
 
 def name_of(external_id: str) -> str | None:
-    """The name behind an external image id; ``None`` if it is no person's, or was cut."""
+    """Return the name of an external image id; ``None`` if it isn't a person's or was truncated."""
     escaped = external_id.removeprefix(PREFIX)
     if escaped == external_id or "::" in escaped:
         return None

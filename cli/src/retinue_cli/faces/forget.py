@@ -1,8 +1,8 @@
-"""Forgetting somebody: face vectors in collections, and everything in the history that names them.
+"""Forget a person: face vectors in collections, and all data in the history that names the person.
 
-Each step can be repeated, and what finds the rest goes last; so after a crash, or a Ctrl-C, the
-same command goes on where it was. ``retinue_history.privacy.erasure`` says why no worker brings the
-person back.
+Each step can be repeated, and the data that leads to the rest is removed last. After a crash or
+Ctrl-C, the same command continues. ``retinue_history.privacy.erasure`` explains why no worker
+records the person again.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from retinue_cli.faces.external_id import external_image_id, plain_name
 from retinue_cli.faces.service import FaceService
 
 ROUNDS = 5
-"""How often what is left is looked for and removed, before something must be putting it back."""
+"""How often remaining traces are removed before the command fails."""
 
 Place = tuple[str, str]
 """A collection: its region and its id."""
@@ -25,14 +25,14 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PersonSubject:
-    """Who or what is forgotten.
+    """The subject of an erasure.
 
     Attributes:
         kind: ``person``, ``external_image_id`` or ``face_id``.
         key: The person's name, or the id.
         external_ids: External image ids of the subject's faces.
         face_ids: Face ids of the subject, as far as the operator names them.
-        labels: What detections of matches call the subject besides.
+        labels: Other labels of the subject in detections of matches.
     """
 
     kind: str
@@ -43,37 +43,37 @@ class PersonSubject:
 
     @classmethod
     def person(cls, name: str) -> "PersonSubject":
-        """A person by name.
+        """Return a person as the subject.
 
         Raises:
-            FacesError: That cannot be a name.
+            FacesError: The name is invalid.
         """
         name, external_id = plain_name(name), external_image_id(name)
         return cls("person", name, frozenset({external_id}), labels=frozenset({name}))
 
     @classmethod
     def external_image(cls, external_id: str) -> "PersonSubject":
-        """All faces with one external image id, whoever gave it."""
+        """Return all faces with one external image id as the subject."""
         return cls("external_image_id", external_id, frozenset({external_id}))
 
     @classmethod
     def face(cls, face_id: str) -> "PersonSubject":
-        """One face."""
+        """Return one face as the subject."""
         return cls("face_id", face_id, face_ids=frozenset({face_id}))
 
 
 @dataclass(frozen=True, slots=True)
 class PersonTraces:
-    """What there is to remove.
+    """The traces of a subject.
 
     Attributes:
-        vectors: Face ids by collection; collections without any are left out.
-        missing: Collections that do not exist any more.
-        enrolments: In how many collections the person is enrolled.
+        vectors: Face ids by collection, without empty collections.
+        missing: Collections that don't exist any more.
+        enrolments: Number of collections in which the person is enrolled.
         detections: Detections that name the subject.
         runs: Runs whose raw response names the subject.
-        counted: Rows of the daily counts and of the word list that name the subject.
-        names: Everything that names the subject, the faces found included.
+        counted: Rows of the daily counts and of the list of labels that name the subject.
+        names: All names of the subject, including the ids of the faces.
     """
 
     vectors: Mapping[Place, frozenset[str]]
@@ -86,7 +86,7 @@ class PersonTraces:
 
     @property
     def vector_count(self) -> int:
-        """Return how many face vectors there are."""
+        """Return the number of face vectors."""
         return sum(map(len, self.vectors.values()))
 
     @property
@@ -96,7 +96,7 @@ class PersonTraces:
 
     @property
     def traces(self) -> bool:
-        """Return whether anything but the record of who is enrolled tells of the subject."""
+        """Return whether there are traces other than the record of enrolments."""
         return bool(self.vector_count or self.detections or self.runs or self.counted)
 
 
@@ -104,9 +104,9 @@ class Forgetting:
     """Finds, removes and verifies.
 
     Args:
-        people: Who is enrolled where.
-        erasures: Removes from the history.
-        service: Gives the collections of a region.
+        people: The enrolments.
+        erasures: Removes data from the history.
+        service: Returns the service of a region.
     """
 
     def __init__(
@@ -122,15 +122,15 @@ class Forgetting:
         also: Iterable[Place] = (),
         known: frozenset[str] = frozenset(),
     ) -> PersonTraces:
-        """Return what there is of a subject; changes nothing.
+        """Return the traces of a subject. Change nothing.
 
         Args:
-            subject: Whom to look for.
-            also: Collections to look into, besides those where the subject is known to be.
-            known: Ids that were found before, and may be in the history still.
+            subject: The subject.
+            also: Collections to search, in addition to those where the subject is known.
+            known: Ids that were found before, and may still be in the history.
 
         Raises:
-            FacesError: A collection cannot be read.
+            FacesError: A collection can't be read.
         """
         enrolments = self._people.enrolments(sorted(subject.external_ids))
         if subject.face_ids:
@@ -161,28 +161,27 @@ class Forgetting:
         also: Iterable[Place] = (),
         told: Callable[[str], None] = lambda _: None,
     ) -> Erasure:
-        """Remove everything, verify that it is gone, and record that.
+        """Remove all traces, verify the result, and record it.
 
         Args:
-            subject: Whom to forget.
+            subject: The subject.
             found: From ``find``.
             also: As for ``find``.
-            told: Hears what is being done.
+            told: Called with each step.
 
         Returns:
-            The completed erasure, with what was removed: by this call and by those that were
-            interrupted before it.
+            The completed erasure, with the counts of this call and of interrupted ones before it.
 
         Raises:
-            FacesError: The service refuses, or something keeps bringing the subject back. What was
-                removed stays so; the same command goes on.
-            HistoryUnavailableError: The database is away; as above.
+            FacesError: The service refuses, or another program keeps recording the subject. Removed
+                traces stay removed. The same command continues.
+            HistoryUnavailableError: The database is unavailable. The same command continues.
         """
         also = tuple(also)
         for place in found.missing:
             told(f"{place[1]} in {place[0]}: there is no such collection any more")
         for _ in range(ROUNDS):
-            # Committed before anything is removed: the faces' ids are in it.
+            # Committed before anything is removed, because it contains the faces' ids.
             erasure_id = self._erasures.open(subject.kind, subject.key, found.names)
             self._erasures.wait_for_writers()
             for (region, collection_id), face_ids in found.vectors.items():
@@ -213,7 +212,7 @@ class Forgetting:
 
 
 def described(removed: Mapping[str, int]) -> str:
-    """Counts for people: ``3 face vectors, 12 detections``."""
+    """Return counts as text: ``3 face vectors, 12 detections``."""
     said = {
         "face_vectors": "face vectors",
         "detections": "detections",

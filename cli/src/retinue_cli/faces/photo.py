@@ -1,4 +1,4 @@
-"""A photo of a person, from a file or from S3, as the service takes it."""
+"""Read a person's photo from a file or S3, in a form that the service accepts."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 MAX_SENT_BYTES = 5 * 2**20
-"""Largest image in a request ("Guidelines and quotas in Amazon Rekognition": 5 MB)."""
+"""Maximum size of an image in a request ("Guidelines and quotas in Amazon Rekognition": 5 MB)."""
 
 MIN_SIDE_PX = 160
-"""Least side of what is sent, in pixels: the service refuses less than 80 for some operations."""
+"""Minimum side of the sent image, in pixels. Some operations refuse less than 80."""
 
 MAX_SIDE_PX = 4_096
-"""Longest side of an image that is encoded again, in pixels."""
+"""Maximum side of an image that is encoded again, in pixels."""
 
 MAX_PNG_PX = 1_500_000
-"""Most pixels of what is encoded without loss: 3 bytes each stay below 5 MB, whatever it shows."""
+"""Maximum number of pixels for lossless encoding: 3 bytes each stay below 5 MB."""
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
@@ -48,8 +48,8 @@ class Photo:
         """Cut a face out.
 
         Args:
-            face: Where it is.
-            margin: How much of its surroundings to keep on each side, as a ratio of its size.
+            face: The face's box.
+            margin: The margin on each side, as a ratio of the face's size.
 
         Returns:
             The part as a file, and the face's box in it.
@@ -78,10 +78,10 @@ def load(place: str, s3: "S3Client | None" = None) -> Photo:
 
     Args:
         place: A file's path, or ``s3://bucket/key``.
-        s3: A client, for those of the second kind; boto3's own by default.
+        s3: A client for ``s3://`` URIs. The default is boto3's own.
 
     Raises:
-        FacesError: It cannot be read, or is no image.
+        FacesError: It can't be read, or isn't an image.
     """
     try:
         if place.startswith("s3://"):
@@ -119,7 +119,7 @@ def _from_s3(uri: str, s3: "S3Client | None") -> bytes:
 
 
 def _encoded(pixels: Pixels) -> bytes:
-    """The pixels as a file that the service takes."""
+    """Return the pixels as a file that the service accepts."""
     picture = PillowImage.fromarray(np.ascontiguousarray(pixels))
     scale = max(MIN_SIDE_PX / min(picture.size), 1.0)
     scale = min(scale, MAX_SIDE_PX / max(picture.size))

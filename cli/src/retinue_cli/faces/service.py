@@ -1,4 +1,4 @@
-"""Amazon Rekognition's face collections in one region."""
+"""Call Amazon Rekognition's face collections in one region."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from types_boto3_rekognition import RekognitionClient
 
 PAGE = 4_096
-"""Most faces that ListFaces tells and DeleteFaces deletes at once (their models' limits)."""
+"""Maximum number of faces in a call of ListFaces and DeleteFaces."""
 
 ATTEMPTS = 8
-"""Attempts of one call: DeleteFaces has a quota of 5 a second, and workers use it too."""
+"""Attempts of one call. DeleteFaces has a quota of 5 a second, which workers use, too."""
 
 IAM_ACTIONS = frozenset(
     {
@@ -32,7 +32,7 @@ IAM_ACTIONS = frozenset(
         "rekognition:SearchFacesByImage",
     }
 )
-"""What an operator who runs all of ``retinue faces`` must be allowed; docs/faces.md."""
+"""The actions that an operator of ``retinue faces`` needs; see docs/faces.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class StoredFace:
 
     Attributes:
         face_id: Its id.
-        external_image_id: Whose it is, if that was told.
-        box: Where it was in the photo it was taken from.
+        external_image_id: The person's external image id, if any.
+        box: The face's box in its photo.
     """
 
     face_id: str
@@ -52,10 +52,10 @@ class StoredFace:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A stored face that is like the one that was searched.
+    """A stored face that is similar to the searched one.
 
     Attributes:
-        similarity: How much, 0 to 1.
+        similarity: The similarity, 0 to 1.
         face: The stored face.
     """
 
@@ -65,11 +65,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What became of a photo's largest face.
+    """The result of storing a photo's largest face.
 
     Attributes:
         face: The stored face; ``None`` if it was not stored.
-        reasons: Why not, in the service's words.
+        reasons: The service's reasons for not storing it.
         model_version: The face model's version.
     """
 
@@ -83,7 +83,7 @@ class FaceService:
 
     Args:
         region: The region.
-        client: A boto3 client for it; made from boto3's own settings by default.
+        client: A boto3 client. The default uses boto3's own settings.
     """
 
     def __init__(self, region: str, client: "RekognitionClient | None" = None) -> None:
@@ -92,41 +92,41 @@ class FaceService:
         self._client: Any = client if client is not None else _client(region)
 
     def create(self, collection_id: str) -> str | None:
-        """Make a collection.
+        """Create a collection.
 
         Returns:
             The face model's version.
 
         Raises:
-            FacesError: It exists already, or cannot be made.
+            FacesError: It exists already, or can't be created.
         """
         answer = self._call("create_collection", CollectionId=collection_id)
         return cast("str | None", answer.get("FaceModelVersion"))
 
     def collections(self) -> Iterator[str]:
-        """The ids of all collections of the account in this region."""
+        """Yield the ids of all collections of the account in this region."""
         for page in self._pages("list_collections"):
             yield from page.get("CollectionIds", ())
 
     def face_count(self, collection_id: str) -> int:
-        """Return how many faces a collection has.
+        """Return the number of faces in a collection.
 
         Raises:
-            NoSuchCollectionError: It does not exist.
+            NoSuchCollectionError: It doesn't exist.
         """
         return int(self._call("describe_collection", CollectionId=collection_id)["FaceCount"])
 
     def faces(self, collection_id: str) -> Iterator[StoredFace]:
-        """Every face of a collection.
+        """Yield every face of a collection.
 
         Raises:
-            NoSuchCollectionError: It does not exist.
+            NoSuchCollectionError: It doesn't exist.
         """
         for page in self._pages("list_faces", CollectionId=collection_id, MaxResults=PAGE):
             yield from map(_stored, page.get("Faces", ()))
 
     def detect(self, photo: bytes) -> list[BoundingBox]:
-        """Return where faces are in a photo, from left to right."""
+        """Return the boxes of a photo's faces, from left to right."""
         answer = self._call("detect_faces", Image={"Bytes": photo})
         boxes = [_box(face.get("BoundingBox")) for face in answer.get("FaceDetails", ())]
         return sorted((box for box in boxes if box), key=lambda box: (box.left, box.top))
@@ -135,7 +135,7 @@ class FaceService:
         """Store the photo's largest face.
 
         Raises:
-            NoSuchCollectionError: There is no such collection.
+            NoSuchCollectionError: The collection doesn't exist.
         """
         answer = self._call(
             "index_faces",
@@ -151,10 +151,10 @@ class FaceService:
         return Indexed(stored[0] if stored else None, tuple(reasons), version)
 
     def search(self, collection_id: str, photo: bytes, min_similarity: float) -> list[Match]:
-        """Stored faces like the photo's largest, the most similar first.
+        """Return stored faces similar to the photo's largest, the most similar first.
 
         Raises:
-            NoSuchCollectionError: There is no such collection.
+            NoSuchCollectionError: The collection doesn't exist.
         """
         answer = self._call(
             "search_faces_by_image",
@@ -169,13 +169,13 @@ class FaceService:
         ]
 
     def delete_faces(self, collection_id: str, face_ids: Sequence[str]) -> int:
-        """Delete faces; those that are not there are no error.
+        """Delete faces. Missing faces aren't an error.
 
         Returns:
-            How many were deleted.
+            The number of deleted faces.
 
         Raises:
-            NoSuchCollectionError: There is no such collection.
+            NoSuchCollectionError: The collection doesn't exist.
         """
         gone = 0
         for start in range(0, len(face_ids), PAGE):
@@ -185,10 +185,10 @@ class FaceService:
         return gone
 
     def delete(self, collection_id: str) -> None:
-        """Delete a collection with every face in it.
+        """Delete a collection with all its faces.
 
         Raises:
-            NoSuchCollectionError: It does not exist.
+            NoSuchCollectionError: It doesn't exist.
         """
         self._call("delete_collection", CollectionId=collection_id)
 
@@ -198,7 +198,7 @@ class FaceService:
         return answer
 
     def _pages(self, method: str, **parameters: Any) -> Iterator[Mapping[str, Any]]:
-        """Page after page. What is deleted meanwhile must not make a page start too far on."""
+        """Yield page after page. Deletions meanwhile must not shift the start of a page."""
         page = self._call(method, **parameters)
         yield page
         while token := page.get("NextToken"):
@@ -208,7 +208,7 @@ class FaceService:
 
 @contextmanager
 def _told(region: str, collection_id: str | None) -> Iterator[None]:
-    """What botocore raises, for the person at the terminal."""
+    """Turn botocore's errors into messages for the user."""
     try:
         yield
     except ClientError as error:

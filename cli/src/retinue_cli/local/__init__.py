@@ -1,4 +1,4 @@
-"""Stand in for AWS and RDS on one machine: what ``retinue run`` needs without a cloud account."""
+"""Replace AWS and RDS on one machine, for ``retinue run``."""
 
 from retinue_cli.local.emulator import Emulator
 from retinue_cli.local.endpoint import AwsEndpoint, named_endpoint

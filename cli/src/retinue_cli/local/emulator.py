@@ -1,4 +1,4 @@
-"""An emulator of S3, SNS and SQS as a child process."""
+"""Run an emulator of S3, SNS and SQS as a child process."""
 
 import json
 import os
@@ -22,18 +22,19 @@ START_TIMEOUT_SECONDS = 30.0
 
 _ATTEMPTS = 5
 _GRACE_SECONDS = 0.5
-"""It forgets everything anyway; and Ctrl-C promises that a run ends in two seconds, of which the
-worker may take one."""
+"""Seconds to wait for its end. It forgets everything anyway, and Ctrl-C promises that a run ends in
+two seconds, of which the worker may take one.
+"""
 _POLL_SECONDS = 0.05
 
 
 class Emulator:
-    """A context manager: AWS runs inside. It forgets everything when it stops.
+    """A context manager that runs AWS's emulator. The emulator forgets everything when it stops.
 
     Args:
-        state: Whose ``logs`` and scratch space it uses.
-        processes: Registers the process; one on the same state when omitted.
-        environment: The Python that has the emulator; the user's own when omitted.
+        state: The state whose ``logs`` and scratch space it uses.
+        processes: Registers the process. The default uses the same state.
+        environment: The Python environment of the emulator. The default is the user's own.
     """
 
     def __init__(
@@ -50,10 +51,10 @@ class Emulator:
         self._port = 0
 
     def __enter__(self) -> Self:
-        """Install the emulator if need be, start it, and wait until it answers.
+        """Install the emulator if necessary, start it, and wait until it answers.
 
         Raises:
-            LaptopError: It does not start; the message has the end of its log.
+            LaptopError: It doesn't start. The message has the end of its log.
         """
         self._state.prepare()
         python = self._environment.ensure()
@@ -69,7 +70,7 @@ class Emulator:
                 raise
             code = self.stop()
             tail = self._log.tail()
-            taken = "already in use" in tail  # somebody was faster with the port: try another
+            taken = "already in use" in tail  # another process took the port: try another
             if not taken or attempt == _ATTEMPTS - 1:
                 raise LaptopError(
                     f"the AWS emulator ended at once, with exit code {code}. The end of "
@@ -84,26 +85,26 @@ class Emulator:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop it."""
+        """Stop the emulator."""
         self.stop()
 
     @property
     def endpoint(self) -> AwsEndpoint:
-        """Return where it answers.
+        """Return the emulator's endpoint.
 
         Raises:
-            RuntimeError: It is not running.
+            RuntimeError: It isn't running.
         """
         if self._process is None:
             raise RuntimeError("the emulator has an endpoint only inside the `with` block")
         return AwsEndpoint(f"http://{HOST}:{self._port}")
 
     def running(self) -> bool:
-        """Return whether it runs, and has not crashed."""
+        """Return whether the emulator runs, and has not crashed."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> int | None:
-        """Stop it; nothing happens when it is not running.
+        """Stop the emulator, if it is running.
 
         Returns:
             Its exit code, if it ran.
@@ -118,7 +119,7 @@ class Emulator:
             "the AWS emulator",
             [python, "-I", "-m", "ministack"],
             # Minimal: it must neither find the user's AWS files nor their Docker, whose containers
-            # it would tidy up.
+            # it would clean up.
             environment={
                 "PATH": os.defpath,
                 "HOME": str(self._state.emulator),
@@ -136,14 +137,14 @@ class Emulator:
         )
 
     def _ready(self, process: subprocess.Popen[bytes]) -> bool:
-        """Wait until it answers; false when it ended instead.
+        """Wait until it answers. Return false if it ended instead.
 
         Raises:
             LaptopError: It neither answers nor ends.
         """
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while process.poll() is None:
-            # A stranger on the port would answer too, while ours is about to find it taken.
+            # Another program on the port would answer too, while ours finds the port taken.
             if self._version() == VERSION and process.poll() is None:
                 return True
             if time.monotonic() > deadline:
@@ -155,8 +156,8 @@ class Emulator:
         return False
 
     def _version(self) -> str | None:
-        """Return what it says of itself; none when it does not answer."""
-        connection = HTTPConnection(HOST, self._port, timeout=1)  # heeds no proxy, unlike urllib
+        """Return the emulator's version; ``None`` if it doesn't answer."""
+        connection = HTTPConnection(HOST, self._port, timeout=1)  # ignores proxies, unlike urllib
         try:
             connection.request("GET", "/_localstack/health")
             health = json.loads(connection.getresponse().read())

@@ -1,4 +1,4 @@
-"""A Python environment for the emulator alone, as it pins a botocore of its own."""
+"""Create a Python environment for the emulator alone, because it pins its own botocore."""
 
 import hashlib
 import shutil
@@ -21,10 +21,10 @@ _INSTALL_SECONDS = 300
 
 
 class EmulatorEnvironment:
-    """The environment, made once per user and Python, and used offline from then on.
+    """The environment, created once per user and Python, and then used offline.
 
     Args:
-        cache: Where to keep it; the user's cache folder when omitted.
+        cache: The folder of the environment. The default is the user's cache folder.
     """
 
     def __init__(self, cache: Path | None = None) -> None:
@@ -35,14 +35,14 @@ class EmulatorEnvironment:
 
     @property
     def python(self) -> Path:
-        """The interpreter that has the emulator."""
+        """Return the interpreter that has the emulator."""
         return self.directory / "bin" / "python"
 
     def ensure(self, on_install: Callable[[], None] = lambda: None) -> Path:
-        """Make the environment unless it is there.
+        """Create the environment unless it exists.
 
-        It is made under another name and renamed when complete, so that one which is there is
-        whole, however an earlier attempt ended.
+        It is created under another name and renamed when complete. An existing environment is
+        therefore complete.
 
         Args:
             on_install: Called before an installation, which takes seconds and needs the network.
@@ -51,15 +51,15 @@ class EmulatorEnvironment:
             The interpreter that has the emulator.
 
         Raises:
-            LaptopError: It cannot be made.
+            LaptopError: It can't be created.
         """
-        # exists() follows the link: false as well when its Python was removed by an upgrade.
+        # exists() follows the link, so it is false if an upgrade removed its Python.
         if self.python.exists():
             return self.python
         try:
             self._cache.mkdir(parents=True, exist_ok=True)
             with FileLock(self._cache / "emulator.lock", timeout=_INSTALL_SECONDS):
-                if not self.python.exists():  # another process may have made it meanwhile
+                if not self.python.exists():  # another process may have created it meanwhile
                     on_install()
                     self._make()
         except Timeout as error:
@@ -87,11 +87,11 @@ class EmulatorEnvironment:
             )
             environment.rename(self.directory)
         finally:
-            # Again: the uv of an attempt that was killed outlives it, and may have written again.
+            # Again, because the uv of a killed attempt outlives it, and may have written again.
             self._remove_drafts()
 
     def _remove_drafts(self) -> None:
-        """Remove what attempts left; whoever holds the lock knows that none goes on."""
+        """Remove incomplete environments. The caller's lock ensures that none is in use."""
         for draft in self._cache.glob(".draft-*"):
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -106,7 +106,7 @@ class EmulatorEnvironment:
                 "`pip install --force-reinstall uv`"
             ) from error
         try:
-            # In the cache folder, so that only the user's uv settings apply, and not a project's.
+            # In the cache folder, so that only the user's uv settings apply, not a project's.
             subprocess.run(  # noqa: S603 - no shell, and a program of a package's
                 [program, *arguments, "--quiet"],
                 check=True,
@@ -129,6 +129,6 @@ class EmulatorEnvironment:
             ) from error
 
     def discard(self) -> None:
-        """Remove the environment, so that the next ``ensure`` makes a new one."""
+        """Remove the environment, so that the next ``ensure`` creates a new one."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self.directory)

@@ -1,4 +1,4 @@
-"""Where AWS is: the emulator of a laptop, or a LocalStack that the user names."""
+"""The AWS endpoint: the laptop's emulator, or a LocalStack that the user names."""
 
 import os
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _PROXY = ("NO_PROXY", "no_proxy")
 
 @dataclass(frozen=True)
 class AwsEndpoint:
-    """An AWS endpoint that is not AWS. A real account cannot be reached through it by accident.
+    """An AWS endpoint that isn't AWS. It prevents accidental access to a real account.
 
     Attributes:
         url: Address of all its services.
@@ -42,14 +42,14 @@ class AwsEndpoint:
     secret_key: str = SECRET_KEY
 
     def environment(self, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Environment variables for a program that uses plain boto3.
+        """Return environment variables for a program that uses boto3.
 
         Args:
-            inherited: Variables to pass on besides. Those that could lead elsewhere are left out:
-                a profile, a session token, an endpoint for one service, all ``AWS_*``.
+            inherited: Variables to pass on. Those that could select another endpoint are removed: a
+                profile, a session token, an endpoint of one service, all ``AWS_*``.
 
         Returns:
-            The inherited variables and ours.
+            The inherited variables and the endpoint's.
         """
         kept = {
             name: value for name, value in (inherited or {}).items() if not name.startswith("AWS_")
@@ -58,7 +58,7 @@ class AwsEndpoint:
         hosts = ",".join(dict.fromkeys(host for host in (*bypassed, self._host) if host))
         return {
             **kept,
-            **dict.fromkeys(_PROXY, hosts),  # a company's proxy does not know this machine
+            **dict.fromkeys(_PROXY, hosts),  # a company's proxy can't reach this machine
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -76,8 +76,8 @@ class AwsEndpoint:
     @overload
     def client(self, service: Literal["sqs"]) -> "SQSClient": ...
     def client(self, service: Literal["s3", "sns", "sqs"]) -> Any:
-        """A boto3 client that reads nothing from the environment or the user's AWS files."""
-        from botocore.config import Config  # boto3 takes a while to import
+        """Return a boto3 client that ignores the environment and the user's AWS files."""
+        from botocore.config import Config  # boto3 takes long to import
 
         return self._session.client(
             service,
@@ -93,10 +93,10 @@ class AwsEndpoint:
         )
 
     def check(self) -> None:
-        """Ask S3 something, to see whether anybody is there.
+        """Check that S3 answers at the endpoint.
 
         Raises:
-            LaptopError: Nothing answers, or something that is not S3.
+            LaptopError: Nothing answers, or the answer isn't S3's.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -120,7 +120,7 @@ class AwsEndpoint:
         nowhere = (None, None, os.devnull, None)
         core = botocore.session.Session(
             session_vars={
-                "profile": (None, None, None, None),  # AWS_PROFILE may name one that is not there
+                "profile": (None, None, None, None),  # AWS_PROFILE may name a missing one
                 "config_file": nowhere,
                 "credentials_file": nowhere,
             }
@@ -134,19 +134,19 @@ class AwsEndpoint:
 
 
 def named_endpoint(environment: Mapping[str, str] | None = None) -> AwsEndpoint | None:
-    """The endpoint that the user names, by the conventions of LocalStack's own Python client.
+    """Return the endpoint in the user's environment, by LocalStack's conventions.
 
     ``AWS_ENDPOINT_URL``, or ``LOCALSTACK_HOST`` (``host`` or ``host:port``) and ``EDGE_PORT``, with
     ``USE_SSL``.
 
     Args:
-        environment: The environment variables; this process's own when omitted.
+        environment: The environment variables. The default is this process's own.
 
     Returns:
-        The endpoint, unchecked: call ``check``. None if the user names none.
+        The endpoint, unchecked: call ``check``. ``None`` if no variable names one.
 
     Raises:
-        LaptopError: What is named is not an address.
+        LaptopError: A variable isn't an address.
     """
     environment = os.environ if environment is None else environment
     given = {
@@ -175,7 +175,7 @@ def named_endpoint(environment: Mapping[str, str] | None = None) -> AwsEndpoint 
 
 
 def _localstack_url(given: Mapping[str, str], environment: Mapping[str, str]) -> str:
-    """Return the URL that localstack-client derives; it reads no ``EDGE_PORT`` any more."""
+    """Return localstack-client's URL. localstack-client no longer reads ``EDGE_PORT``."""
     from localstack_client import config  # type: ignore[import-untyped]
 
     host = given.get("LOCALSTACK_HOST", "localhost")

@@ -1,10 +1,10 @@
-"""What can be wrong with a laptop."""
+"""Errors of the laptop's programs."""
 
 from retinue_sdk import ConfigurationError
 
 
 class LaptopError(ConfigurationError):
-    """Something on this machine keeps ``retinue run`` from working.
+    """A problem on this machine keeps ``retinue run`` from working.
 
-    The message says what, and what to do about it.
+    The message has the problem and the remedy.
     """

@@ -1,4 +1,4 @@
-"""What the history says about the photographs of a run."""
+"""Read the results of a run from the history."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class Finding:
     """One detection.
 
     Attributes:
-        kind: Of what kind the label is.
-        label: What was found.
-        confidence: How sure the detector is, 0 to 1.
-        attributes: What else the detector says of it.
-        box: Where; none for the whole image.
+        kind: The kind of label.
+        label: The label.
+        confidence: The confidence, 0 to 1.
+        attributes: Other values of the detector.
+        box: The box; ``None`` for the whole image.
     """
 
     kind: str
@@ -40,12 +40,12 @@ class Outcome:
         image_id: The image.
         detector: The detector's name.
         detector_version: The detector's version.
-        model_version: What the model calls itself, if it has a version.
-        outcome: Whether it succeeded or failed, or a route skipped it.
-        error_code: Why it failed or was skipped; none if it succeeded.
-        error_message: The same for people.
-        findings: What it found, most certain first.
-        price_usd: What it cost, in US dollars.
+        model_version: The model's version, if any.
+        outcome: ``succeeded``, ``failed`` or ``skipped``.
+        error_code: The reason's code if it failed or was skipped.
+        error_message: The reason as text.
+        findings: Its findings, most confident first.
+        price_usd: Its cost in US dollars.
     """
 
     image_id: UUID
@@ -62,7 +62,7 @@ class Outcome:
 def outcomes(
     engine: Engine, image_ids: Collection[UUID], detectors: Sequence[DetectorKey]
 ) -> dict[tuple[UUID, str], Outcome]:
-    """The newest run of each of the detectors on each of the images, by image and detector."""
+    """Return the newest run of each detector on each image, by image and detector."""
     parameters = {"image_id": list(image_ids), **detector_columns(detectors)}
     with engine.connect() as connection:
         runs = connection.execute(_RUNS, parameters).all()
@@ -101,7 +101,7 @@ def outcomes(
 def forget_runs(
     engine: Engine, bucket: str, keys: Collection[str], detectors: Sequence[DetectorKey]
 ) -> None:
-    """Delete the runs of the detectors on all that was uploaded under the keys."""
+    """Delete the detectors' runs on all uploads under the keys."""
     parameters = {"bucket": bucket, "key": list(keys), **detector_columns(detectors)}
     with engine.begin() as connection:
         connection.execute(_FORGET_RUNS, parameters)

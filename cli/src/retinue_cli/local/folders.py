@@ -1,4 +1,4 @@
-"""The names of a person's folders: what their photographs' keys begin with."""
+"""Names of the user's folders, which prefix their photographs' keys."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain, count
@@ -8,14 +8,16 @@ from retinue_cli.local.kept_names import read_names, write_names
 
 
 class Folders:
-    """The folders that were run, by name. A key is a folder's name and a photograph's path in it.
+    """The folders that were run, by name.
 
-    A folder goes by its own name: that of ``IMG_7.jpg`` in ``/home/ann/holiday`` is
-    ``holiday/IMG_7.jpg``. If another folder has that name, it goes by more of its path:
-    ``ann/holiday``. A folder inside a known one belongs to that one, so that a file has one key.
+    A key is a folder's name and a photograph's path in it.
+
+    The key of ``IMG_7.jpg`` in ``/home/ann/holiday`` is ``holiday/IMG_7.jpg``. If another folder
+    has the same name, the name includes more of the path: ``ann/holiday``. A folder inside a known
+    one uses the known one's name, so that a file has one key.
 
     Args:
-        file: Where the names are kept; it need not exist.
+        file: The file of the names. It may be missing.
 
     Raises:
         LaptopError: The file can't be read.
@@ -31,10 +33,10 @@ class Folders:
         self._names = {Path(path): PurePosixPath(name) for name, path in kept.items()}
 
     def add(self, root: Path) -> Callable[[Path], str]:
-        """Make a folder known, and return what gives the keys of the files below it.
+        """Add a folder, and return a function that gives the keys of the files in it.
 
         Args:
-            root: The folder. Links above it are resolved, those below it are not.
+            root: The folder. Links above it are resolved, those below it aren't.
         """
         resolved = root.resolve()
         if self._named(resolved) is None:
@@ -42,11 +44,11 @@ class Folders:
         return lambda file: str(self._named(resolved / file.relative_to(root)))
 
     def name(self, root: Path) -> str:
-        """Return what the keys of a known folder begin with."""
+        """Return the key prefix of a known folder."""
         return str(self._named(root.resolve()))
 
     def path(self, key: str) -> Path | None:
-        """Return the file that a key stands for, whether or not it exists; ``None`` if unknown."""
+        """Return the file of a key, even if it doesn't exist; ``None`` if unknown."""
         of_key = PurePosixPath(key)
         found = [
             (folder, of_key.relative_to(name))
@@ -59,7 +61,7 @@ class Folders:
         return folder / rest
 
     def save(self) -> None:
-        """Keep the names.
+        """Save the names.
 
         Raises:
             LaptopError: The file can't be written.
@@ -67,7 +69,7 @@ class Folders:
         write_names(self._file, {str(name): str(path) for path, name in self._names.items()})
 
     def _named(self, path: Path) -> PurePosixPath | None:
-        """A path by the name of the innermost known folder that is it or holds it."""
+        """Return a path relative to the innermost known folder, with that folder's name."""
         for folder in (path, *path.parents):
             if folder in self._names:
                 return self._names[folder] / path.relative_to(folder)
@@ -77,7 +79,7 @@ class Folders:
         return next(name for name in _candidates(path) if self._is_free(name, path))
 
     def _is_free(self, name: PurePosixPath, path: Path) -> bool:
-        """Return whether no key of another folder's photographs can begin with this name."""
+        """Return whether no key of another folder begins with this name."""
         return not any(
             name.is_relative_to(other)
             or (other.is_relative_to(name) and folder != path / other.relative_to(name))
@@ -86,7 +88,7 @@ class Folders:
 
 
 def _candidates(path: Path) -> Iterator[PurePosixPath]:
-    """Names for a folder, the plainest first: more and more of its path, then with a number."""
+    """Yield names for a folder, the shortest first: more of its path, then with a number."""
     parts = path.parts[1:] or ("files",)  # of the root of the file system
     longer = (PurePosixPath(*parts[-length:]) for length in range(1, len(parts) + 1))
     return chain(longer, (PurePosixPath(f"{parts[-1]}-{number}") for number in count(2)))

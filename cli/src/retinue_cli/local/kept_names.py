@@ -1,4 +1,4 @@
-"""What a laptop keeps between runs in JSON files: one text for each name."""
+"""Store texts by name in JSON files between runs."""
 
 import json
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from retinue_cli.local.errors import LaptopError
 
 
 def read_names(file: Path, remedy: str) -> dict[str, str]:
-    """Return what a file keeps; nothing if there is none yet.
+    """Return a file's texts; empty if it doesn't exist.
 
     Args:
         file: The file.
-        remedy: Sentences for the user if it can't be read.
+        remedy: The remedy for the user if it can't be read.
 
     Raises:
         LaptopError: It can't be read.
@@ -29,7 +29,7 @@ def read_names(file: Path, remedy: str) -> dict[str, str]:
 
 
 def write_names(file: Path, names: Mapping[str, str]) -> None:
-    """Replace a file as a whole: a run that is killed meanwhile leaves the old one.
+    """Replace a file atomically, so that a killed run leaves the old one.
 
     Raises:
         LaptopError: It can't be written.

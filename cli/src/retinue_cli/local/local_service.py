@@ -1,4 +1,4 @@
-"""Programs that replace a detector's service on a laptop without an account for it."""
+"""Run programs that replace a detector's service on a laptop."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from retinue_cli.local.processes import Processes
 from retinue_cli.local.state import State
 
 START_TIMEOUT_SECONDS = 60.0
-"""How long it may take to serve; on a busy machine Python alone takes seconds."""
+"""Seconds that it may take to start. On a busy machine, Python alone takes seconds."""
 
 _POLL_SECONDS = 0.05
 _LISTENING = re.compile(r"^\s*listening on (http://127\.0\.0\.1:\d+)", re.MULTILINE)
@@ -30,10 +30,10 @@ class LocalServiceProcess:
     """Runs a local service inside a ``with`` block.
 
     Args:
-        local_service: What to start.
-        state: Where its log goes.
+        local_service: The program.
+        state: The state with its log.
         processes: Registers the process.
-        endpoint: Where it finds S3.
+        endpoint: The endpoint of S3.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class LocalServiceProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start the program and wait until it serves.
+        """Start the program and wait until it answers.
 
         Raises:
             LaptopError: It did not start. The message has the end of its log.
@@ -73,13 +73,13 @@ class LocalServiceProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop it."""
+        """Stop the program."""
         if self._process is not None:
             self._processes.stop(self._process, 0.5)
 
     @property
     def log(self) -> Path:
-        """Return where its output goes."""
+        """Return the path of its log."""
         return self._log.path
 
     def _wait(self, name: str, process: subprocess.Popen[bytes]) -> str:
@@ -97,7 +97,7 @@ class LocalServiceProcess:
 def needed(
     detectors: Sequence[AnyDetector], chosen: Mapping[str, Mapping[str, JsonValue]]
 ) -> dict[LocalService, list[str]]:
-    """Return the local services to start, each with the names of the detectors that use it.
+    """Return the local services to start, each with the detectors that use it.
 
     Args:
         detectors: The run's detectors.
@@ -112,7 +112,7 @@ def needed(
 
 
 def warning(local_service: LocalService, names: Sequence[str]) -> str:
-    """Return what the screen says before the answers and after them."""
+    """Return the disclaimer that is printed before and after the answers."""
     return (
         f"{', '.join(names)}: these answers are not {local_service.service}'s. `retinue run` never "
         f"calls AWS; an emulator answers. {local_service.disclaimer} Their model version is "

@@ -1,4 +1,4 @@
-"""The log file of a program that runs in the background."""
+"""The log file of a background program."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ _TAIL_BYTES = 16 * 2**10
 
 
 class LogFile:
-    """A file that a background program writes to, from the place where this start of it begins.
+    """A log file, read from the beginning of the latest start.
 
     Args:
-        path: The file; it need not exist yet.
+        path: The file. It may be missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -18,7 +18,7 @@ class LogFile:
         self._start_bytes = 0
 
     def begin(self) -> None:
-        """Note where the next start begins, and empty a file that has grown too large."""
+        """Mark the beginning of the next start. Empty a file that is too large."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
             if file.tell() > MAX_BYTES:
@@ -26,7 +26,7 @@ class LogFile:
             self._start_bytes = file.seek(0, 2)
 
     def tail(self, lines: int = 12) -> str:
-        """The last lines written since ``begin``, indented for use within an error message."""
+        """Return the last lines since ``begin``, indented for an error message."""
         try:
             with self.path.open("rb") as file:
                 size_bytes = file.seek(0, 2)

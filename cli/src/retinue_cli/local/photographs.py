@@ -1,4 +1,4 @@
-"""Photographs to begin with: those that come with this package, and those in a folder."""
+"""Find photographs: the samples of this package, and those in a folder."""
 
 import os
 from collections import deque
@@ -23,10 +23,10 @@ CONTENT_TYPES = {
     ".heif": "image/heif",
     ".avif": "image/avif",
 }
-"""Suffixes of image files, in lower case, and the media types they stand for."""
+"""Suffixes of image files in lower case, with their media types."""
 
 MAX_KEY_BYTES = 1_024
-"""Longest S3 key, in UTF-8."""
+"""Maximum length of an S3 key, in UTF-8."""
 
 _KINDS = {
     "video": "mp4 m4v mov avi mkv webm 3gp mts m2ts wmv mpg mpeg",
@@ -49,7 +49,7 @@ class Photograph:
 
     Attributes:
         path: The file.
-        key: Its S3 key, with slashes, in the file system's own bytes.
+        key: Its S3 key, with slashes, in the file system's bytes.
     """
 
     path: Path
@@ -61,8 +61,8 @@ class SkippedFile:
     """A file or folder that isn't used.
 
     Attributes:
-        path: Which one; it may hold bytes that are not valid text.
-        reason: Why not.
+        path: The path. It may contain bytes that aren't valid text.
+        reason: The reason.
     """
 
     path: Path
@@ -71,12 +71,12 @@ class SkippedFile:
 
 @dataclass(frozen=True, slots=True)
 class FolderPhotographs:
-    """What a folder holds.
+    """The content of a folder.
 
     Attributes:
         photographs: The images, sorted by key.
-        skipped: What looks like an image, or may hold some, and cannot be used.
-        repeated: Links to files and folders that are there anyway; each file is used once.
+        skipped: Images and folders that can't be used.
+        repeated: Links to files and folders that are included anyway. Each file is used once.
         others: Files that aren't images by their names, by kind.
     """
 
@@ -87,12 +87,12 @@ class FolderPhotographs:
 
 
 def package_photographs() -> list[Photograph]:
-    """Return the photographs that come with this package."""
+    """Return the photographs of this package."""
     return [Photograph(path, path.name) for path in sorted(_SAMPLES.glob("*.jpg"))]
 
 
 def folder_of(path: Path) -> Path:
-    """Return the folder that a person means who names a folder, or a file in it."""
+    """Return the folder that the user named, or the folder of the named file."""
     path = path.expanduser()
     return path if path.is_dir() else path.parent
 
@@ -100,17 +100,17 @@ def folder_of(path: Path) -> Path:
 def folder_photographs(
     path: Path, key_of: Callable[[Path], str] | None = None
 ) -> FolderPhotographs:
-    """All images in a folder and the folders below it, by the suffixes of their names.
+    """Return all images in a folder and its subfolders, by the suffixes of their names.
 
     Links are followed. A file or folder that is reached twice counts once. Hidden files and folders
-    are passed over.
+    are skipped.
 
     Args:
         path: The folder, or one image file.
-        key_of: Returns a file's key; the path below the folder when omitted.
+        key_of: Returns a file's key. The default is the path below the folder.
 
     Raises:
-        LaptopError: There is no such folder, it cannot be read, or no image in it can be used.
+        LaptopError: The folder doesn't exist, can't be read, or has no usable image.
     """
     path = path.expanduser()
     try:
@@ -135,7 +135,7 @@ def folder_photographs(
 
 
 def passed_over(others: Mapping[str, Iterable[Path]]) -> str:
-    """Say of what kind the files are that aren't images, with a few names of each."""
+    """Return the kinds of skipped files, with a few names of each."""
     kinds = []
     for kind, paths in sorted(others.items()):
         names = [shown(Path(path.name)) for path in paths]
@@ -145,7 +145,7 @@ def passed_over(others: Mapping[str, Iterable[Path]]) -> str:
 
 
 class _Files:
-    """The files of a folder, before it is known which of them are photographs."""
+    """The files of a folder, before photographs are separated."""
 
     def __init__(self) -> None:
         self.files: list[Path] = []
@@ -154,9 +154,9 @@ class _Files:
         self._repeated: list[SkippedFile] = []
 
     def walk(self, root: Path) -> None:
-        """Go through a folder and those below it."""
+        """Walk a folder and its subfolders."""
         seen: dict[tuple[int, int], Path] = {}
-        # Links come last, so that what they lead to keeps its own name if it is below the root.
+        # Links come last, so that a target below the root keeps its own name.
         folders, links = deque([root]), deque[Path]()
         while folders or links:
             folder = (folders or links).popleft()
@@ -183,7 +183,7 @@ class _Files:
                     (links if entry.is_symlink() else folders).append(path)
 
     def sorted_out(self, key_of: Callable[[Path], str]) -> FolderPhotographs:
-        """Tell the photographs from the rest."""
+        """Separate the photographs from the other files."""
         photographs: list[Photograph] = []
         others: dict[str, list[Path]] = {_HIDDEN: self._hidden} if self._hidden else {}
         taken: dict[tuple[int, int], Path] = {}
@@ -222,7 +222,7 @@ class _Files:
 
 
 def _problem(key: str) -> str | None:
-    """Return why S3 cannot hold a file under a key; none if it can."""
+    """Return why S3 can't store a file under a key; ``None`` if it can."""
     try:
         size_bytes = len(key.encode())
     except UnicodeEncodeError:
@@ -235,7 +235,7 @@ def _problem(key: str) -> str | None:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a chain of links that never ends
+    except OSError:  # an endless chain of links
         return False
 
 
@@ -248,7 +248,7 @@ def _words(error: OSError) -> str:
 
 
 def shown(path: Path) -> str:
-    """Return a path for a message, whatever bytes it has."""
+    """Return a path for a message, with any bytes."""
     return escaped(os.fsencode(path).decode("utf-8", errors="backslashreplace"))
 
 

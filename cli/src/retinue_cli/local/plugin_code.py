@@ -1,4 +1,4 @@
-"""Check that a plugin's version was raised when its code changed."""
+"""Check that a plugin's version changes with its code."""
 
 import hashlib
 import re
@@ -11,14 +11,14 @@ from retinue_sdk import AnyDetector
 from retinue_cli.local.kept_names import read_names, write_names
 
 _OWN = re.compile(r"retinue_(?!plugin_file_)")
-"""Retinue's own packages, whose versions are raised; and no plugin that is one file."""
+"""Retinue's own packages, whose versions change. Single-file plugins can't have this prefix."""
 
 
 class PluginCode:
-    """A digest of each detector's code, from when it was first used with its version and options.
+    """A digest of each detector's code, from the first use of its version and options.
 
     Args:
-        file: Where the digests are kept; it need not exist.
+        file: The file of the digests. It may be missing.
 
     Raises:
         LaptopError: The file can't be read.
@@ -29,7 +29,7 @@ class PluginCode:
         self._digests = read_names(file, "Delete it.")
 
     def changed(self, detectors: Sequence[AnyDetector]) -> list[AnyDetector]:
-        """Return the detectors whose code isn't what it was; new ones are noted."""
+        """Return the detectors whose code has changed. Record new ones."""
         now = {_key(detector): code_digest(detector) for detector in detectors}
         before, self._digests = self._digests, now | self._digests
         return [
@@ -39,11 +39,11 @@ class PluginCode:
         ]
 
     def renew(self, detectors: Sequence[AnyDetector]) -> None:
-        """Note the code of detectors that look again."""
+        """Record the code of detectors that process images again."""
         self._digests |= {_key(detector): code_digest(detector) for detector in detectors}
 
     def save(self) -> None:
-        """Keep the digests.
+        """Save the digests.
 
         Raises:
             LaptopError: The file can't be written.
@@ -63,7 +63,7 @@ def code_digest(detector: AnyDetector) -> str:
     for one in files:
         try:
             digest.update(hashlib.sha256(one.read_bytes()).digest())
-        except OSError:  # gone since it was imported
+        except OSError:  # removed since its import
             continue
     return digest.hexdigest()
 

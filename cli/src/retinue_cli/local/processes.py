@@ -1,4 +1,4 @@
-"""Child processes that outlive neither a run nor, by more than one run, a ``kill -9`` of it."""
+"""Child processes that end with their run, or with the next run after a ``kill -9``."""
 
 import json
 import os
@@ -18,16 +18,16 @@ from retinue_cli.local.errors import LaptopError
 from retinue_cli.local.state import State
 
 MARK = "_RETINUE_LAPTOP"
-"""Environment variable that tells a register's processes, and their children, from all others."""
+"""Environment variable that marks a register's processes and their children."""
 
-# The system derives the time from its clock, which a time server may move a little.
+# The system derives the time from its clock, which a time server may adjust.
 _TOLERANCE_SECONDS = 2.0
 _POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class _ProcessEntry:
-    """A process as the register knows it: a pid alone may belong to a stranger by now."""
+    """A registered process. A pid alone may belong to another process by now."""
 
     name: str
     pid: int
@@ -35,16 +35,16 @@ class _ProcessEntry:
 
     @classmethod
     def parse(cls, fields: Mapping[str, object]) -> Self:
-        """Read what ``asdict`` wrote.
+        """Parse the fields of ``asdict``.
 
         Raises:
             KeyError: A field is missing.
-            ValueError: A field is of the wrong kind.
+            ValueError: A field has the wrong type.
         """
         return cls(str(fields["name"]), int(str(fields["pid"])), float(str(fields["create_time"])))
 
     def process(self) -> psutil.Process | None:
-        """The living process, or none when it ended or its pid was given to another."""
+        """Return the running process; ``None`` if it ended or another process has its pid."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.create_time) <= _TOLERANCE_SECONDS
@@ -54,14 +54,14 @@ class _ProcessEntry:
 
 
 class Processes:
-    """Starts child processes, each in a session of its own, and registers them on disk.
+    """Starts child processes, each in its own session, and registers them on disk.
 
-    Ctrl-C in the terminal reaches only the terminal's session, so the children are stopped in the
-    order that the run chooses. Whoever starts a run calls ``end_leftovers`` first, with the state's
-    lock held: the register then holds only what an earlier run left behind.
+    Ctrl-C in the terminal reaches only the terminal's session, so the run stops the children in its
+    own order. A run calls ``end_leftovers`` first, while it holds the state's lock. The register
+    then contains only processes of an earlier run.
 
     Args:
-        state: Whose ``processes.json`` is the register.
+        state: The state whose ``processes.json`` is the register.
     """
 
     def __init__(self, state: State) -> None:
@@ -81,16 +81,16 @@ class Processes:
         """Start a program.
 
         Args:
-            name: What it is called in messages.
-            command: The program and its arguments; no shell is involved.
+            name: Its name in messages.
+            command: The program and its arguments, without a shell.
             environment: All of its environment variables.
             log: File to which its output is appended.
-            directory: Its working directory; the current one when omitted.
+            directory: Its working directory. The default is the current one.
 
         Raises:
-            LaptopError: It cannot be started.
+            LaptopError: It can't be started.
         """
-        with uninterrupted():  # else a child could start that nobody knows of
+        with uninterrupted():  # otherwise an unregistered child could start
             return self._start(name, command, environment, log, directory)
 
     def _start(
@@ -122,17 +122,17 @@ class Processes:
         return process
 
     def stop(self, process: subprocess.Popen[bytes], grace_seconds: float) -> int:
-        """End a program and everything it started: SIGTERM, and SIGKILL for what is left then.
+        """End a program and its children: SIGTERM, then SIGKILL for the rest.
 
         Args:
-            process: What ``start`` returned; it may have ended already.
-            grace_seconds: How long it may take to end by itself.
+            process: The result of ``start``. It may have ended already.
+            grace_seconds: How long it may take to end.
 
         Returns:
             Its exit code, negative for a signal.
         """
         if process.poll() is None:
-            # To the program alone: it knows best in which order to end its own children.
+            # Only to the program, which knows the right order of ending its children.
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(grace_seconds)
@@ -145,13 +145,13 @@ class Processes:
         return code
 
     def end_leftovers(self, grace_seconds: float = 3.0) -> list[str]:
-        """End what an earlier run, killed before it could clean up, left running.
+        """End the processes that an earlier, killed run left running.
 
         Args:
-            grace_seconds: How long they may take, all together, before they are killed.
+            grace_seconds: How long all of them may take before they are killed.
 
         Returns:
-            The names of the programs ended, for a message.
+            The names of the ended programs, for a message.
         """
         with self._lock:
             entries = self._read()
@@ -171,9 +171,9 @@ class Processes:
         return ended
 
     def _members(self, group: int) -> list[psutil.Process]:
-        """The living processes of a group that carry our mark, should the id be a stranger's."""
+        """Return the running processes of a group that have the mark of this register."""
         try:
-            os.killpg(group, 0)  # cheap: mostly there is no such group, and nothing to look for
+            os.killpg(group, 0)  # fast: usually the group doesn't exist
         except OSError:
             return []
         members = []
@@ -185,14 +185,14 @@ class Processes:
         return members
 
     def _read(self) -> list[_ProcessEntry]:
-        """The register; empty when it is missing or unreadable."""
+        """Return the register; empty if it is missing or unreadable."""
         try:
             return [_ProcessEntry.parse(fields) for fields in json.loads(self._path.read_bytes())]
         except (OSError, ValueError, KeyError, TypeError):
             return []
 
     def _write(self, entries: Sequence[_ProcessEntry]) -> None:
-        """Replace the register as a whole, so that a reader never finds half of it."""
+        """Replace the register atomically."""
         draft = self._path.with_suffix(".draft")
         draft.write_text(json.dumps([asdict(entry) for entry in entries]), encoding="utf-8")
         draft.replace(self._path)
@@ -200,9 +200,9 @@ class Processes:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put off Ctrl-C and SIGTERM until a few lines are done that belong together."""
+    """Delay Ctrl-C and SIGTERM until the block ends."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals interrupt the main thread alone
+        yield  # signals interrupt only the main thread
         return
     received: list[int] = []
     former = {
@@ -219,7 +219,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Return whether a process still runs; a zombie, as in many containers, doesn't."""
+    """Return whether a process runs. A zombie, as in many containers, doesn't."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -227,14 +227,14 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def _wait(processes: Sequence[psutil.Process], timeout_seconds: float) -> None:
-    """Wait until all have ended, or the time is up."""
+    """Wait until all have ended, or until the deadline."""
     deadline = time.monotonic() + timeout_seconds
     while any(map(is_alive, processes)) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
 
 
 def _kill(processes: Sequence[psutil.Process]) -> None:
-    """SIGKILL, and wait until they are gone."""
+    """Kill processes, and wait until they have ended."""
     for process in processes:
         with suppress(psutil.Error):
             process.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""How far a run has come, as the history tells."""
+"""Read the progress of a run from the history."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 @dataclass(frozen=True, slots=True)
 class DetectorKey:
-    """The part of a run key that is the same for all images: detector, version, fingerprint."""
+    """The part of a run key that all images share: detector, version, fingerprint."""
 
     detector: str
     version: str
@@ -18,7 +18,7 @@ class DetectorKey:
 
 
 def detector_columns(detectors: Sequence[DetectorKey]) -> dict[str, list[str]]:
-    """The keys as one array a column, as the SQL that asks for them takes them."""
+    """Return the keys as one array per column, for SQL."""
     return {
         "detector": [key.detector for key in detectors],
         "version": [key.version for key in detectors],
@@ -28,10 +28,10 @@ def detector_columns(detectors: Sequence[DetectorKey]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How many runs have an outcome.
+    """The number of runs with an outcome.
 
     Attributes:
-        new: Runs recorded since the start: detectors really worked for them.
+        new: Runs recorded since the start.
         known: Runs that were in the history before and need no new attempt.
     """
 
@@ -40,18 +40,18 @@ class Done:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Return the sum of both."""
         return self.new + self.known
 
 
 class Progress:
-    """Counts the outcomes of some images under some detectors.
+    """Counts outcomes of some images and detectors.
 
     Args:
         engine: The history.
-        detectors: What is applied.
+        detectors: The detectors.
         pool: The ARN of the worker's queue.
-        since: When the run began, by the database's clock.
+        since: The start of the run, by the database's clock.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Progress:
     def done(self, image_ids: Collection[UUID]) -> Done:
         """Count the run keys of these images that have an outcome.
 
-        A failure from before the start counts only if the image itself is to blame; any other is
-        tried again. What was known counts once the worker has recorded that the image is there and
-        that these options are in use: then the views say the same.
+        A failure from before the start counts only if the image is the cause; others are tried
+        again. A known run counts after the worker has recorded that the image exists and that these
+        options are in use. Then the views agree.
         """
         with self._engine.connect() as connection:
             row = connection.execute(

@@ -1,4 +1,4 @@
-"""What a person sees at the end of a run: the table, the totals, and what to ask next."""
+"""Print the end of a run: the table, the totals, and queries to try."""
 
 import csv
 import json
@@ -23,16 +23,16 @@ from retinue_cli.output.attributes import brief, printable
 from retinue_cli.output.words import count
 
 MAX_IMAGES = 20
-"""Most images whose findings are listed one by one, unless all are wanted."""
+"""Maximum number of images whose findings are listed one by one, unless all are requested."""
 
 MAX_ROWS = 60
-"""Most rows of a table, unless all are wanted."""
+"""Maximum number of rows of a table, unless all are requested."""
 
 MAX_FILES = 10
-"""Most files that are named for a cause of failure, unless all are wanted."""
+"""Maximum number of files that are named for a cause of failure, unless all are requested."""
 
 EXAMPLES = 3
-"""How many images are named for a label."""
+"""Number of images that are named for a label."""
 
 QUESTIONS = (
     (
@@ -54,15 +54,15 @@ QUESTIONS = (
         "select key, detector, error_code, error_message from failed_runs order by started_at desc",
     ),
 )
-"""Three questions to begin with: a title, and SQL on the history's views."""
+"""Three queries to begin with: a title, and SQL on the history's views."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhotographResult:
-    """One photograph with what its detectors said, in the order of the detectors.
+    """A photograph with its detectors' results, in the order of the detectors.
 
     Attributes:
-        photograph: Which one.
+        photograph: The photograph.
         outcomes: The newest run of each detector.
     """
 
@@ -72,11 +72,11 @@ class PhotographResult:
 
 @dataclass(frozen=True, slots=True)
 class UnreadFile:
-    """A file that no detector was given.
+    """A file that no detector received.
 
     Attributes:
-        name: What to call it.
-        reason: Why it could not be read or uploaded.
+        name: Its name for messages.
+        reason: The reason.
     """
 
     name: str
@@ -90,7 +90,7 @@ def print_findings(
     *,
     everything: bool,
 ) -> None:
-    """List what was found, image by image; of many images, count it by label with examples."""
+    """Print findings by image. For many images, count them by label with examples."""
     if len(results) > MAX_IMAGES and not everything:
         _print_counts(console, results)
     else:
@@ -134,7 +134,7 @@ def _print_images(
 
 
 def _print_counts(console: Console, results: Sequence[PhotographResult]) -> None:
-    """One row for each detector and label, the most frequent first."""
+    """Print one row per detector and label, the most frequent first."""
     found: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
     rest: dict[tuple[str, str], list[str]] = defaultdict(list)
     for result in results:
@@ -184,7 +184,7 @@ def _print_counts(console: Console, results: Sequence[PhotographResult]) -> None
 def print_totals(
     console: Console, results: Sequence[PhotographResult], done: Done, seconds: float
 ) -> None:
-    """How much work there was, and what came of it."""
+    """Print the counts of runs, failures and skips, and the cost."""
     outcomes = [outcome for result in results for outcome in result.outcomes]
     detections = sum(len(outcome.findings) for outcome in outcomes)
     failed = sum(outcome.outcome == "failed" for outcome in outcomes)
@@ -221,7 +221,7 @@ def print_failures(
     *,
     everything: bool,
 ) -> None:
-    """Say which files failed, by cause, and where to read more."""
+    """Print the failed files by cause, and the page to read."""
     causes: dict[str, dict[str, dict[str, list[str]]]] = defaultdict(lambda: defaultdict(dict))
     number = len({outcome.detector for result in results for outcome in result.outcomes})
     for file in unread:
@@ -258,7 +258,7 @@ def _files(messages: Mapping[str, Mapping[str, object]]) -> int:
 def write_json(
     file: TextIO, results: Sequence[PhotographResult], unread: Sequence[UnreadFile]
 ) -> None:
-    """Write a list with an object for each image, which has its runs and their detections."""
+    """Write a list with an object for each image, with its runs and their detections."""
     images: list[dict[str, Any]] = [
         {
             "key": result.photograph.key,
@@ -285,7 +285,7 @@ def write_json(
 def write_csv(
     file: TextIO, results: Sequence[PhotographResult], unread: Sequence[UnreadFile]
 ) -> None:
-    """Write a row for each detection, and one for a run without any or a file without a run."""
+    """Write a row for each detection, for each run without one, and for each file without a run."""
     table = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
     table.writeheader()
     for result in results:
@@ -335,7 +335,7 @@ def _path(photograph: Photograph) -> str:
 
 
 def print_next(console: Console, pictures: Path | None) -> None:
-    """Where the pictures are, and three questions ready to paste."""
+    """Print the folder of the pictures, and three queries to paste."""
     if pictures is not None:
         console.print(f"\nPictures with boxes: [bold]{_shown(pictures)}/[/]", soft_wrap=True)
     console.print("\nAsk the history in SQL, for example:")
@@ -348,7 +348,7 @@ def print_next(console: Console, pictures: Path | None) -> None:
 
 
 def print_disk(console: Console, folders: Mapping[str, Path]) -> None:
-    """Say how much each folder has on disk."""
+    """Print the size of each folder on disk."""
     sizes = [
         f"{_shown(folder)} {_size_bytes(folder) / 1e6:,.0f} MB ({what})"
         for what, folder in folders.items()
@@ -362,7 +362,7 @@ def _size_bytes(folder: Path) -> int:
 
 
 def _lines(outcome: Outcome) -> Iterator[tuple[Text, str, str]]:
-    """Label, confidence and attributes of each finding, or one line that stands for none."""
+    """Yield label, confidence and attributes of each finding, or one line if there is none."""
     if outcome.outcome == "failed":
         yield Text(f"failed: {outcome.error_code}", style="red"), "", ""
     elif outcome.outcome == "skipped":
@@ -380,7 +380,7 @@ def _some(names: Sequence[str], most: int) -> str:
 
 
 def _shown(path: Path) -> str:
-    """A path as short as it can be: relative if it lies below the current folder."""
+    """Return a path in its shortest form: relative if it is below the current folder."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Bucket, topic, queue and dead-letter queue, as Terraform makes them in AWS."""
+"""Create bucket, topic, queue and dead-letter queue, as Terraform does in AWS."""
 
 import json
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ _DEAD_LETTER_SECONDS = 14 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What an image passes through on its way to a worker.
+    """The resources between an upload and the worker.
 
     Attributes:
-        bucket: Name of the S3 bucket; unversioned, so that an image's version is its ETag.
+        bucket: Name of the S3 bucket. It is unversioned, so an image's version is its ETag.
         topic_arn: ARN of the SNS topic that the bucket notifies.
         queue_url: URL of the SQS queue that gets the topic's messages raw.
         queue_arn: Its ARN.
@@ -35,18 +35,18 @@ class Wiring:
 
 
 def wire(endpoint: AwsEndpoint, name: str, *, visibility_timeout_seconds: int = 120) -> Wiring:
-    """Make everything that is not there yet, and bring the rest into line.
+    """Create missing resources, and update the others.
 
     Args:
-        endpoint: Where.
-        name: Name of the bucket, and what the other names begin with.
+        endpoint: The AWS endpoint.
+        name: Name of the bucket, and prefix of the other names.
         visibility_timeout_seconds: How long a received message stays hidden from other workers.
 
     Returns:
-        What was made or found.
+        The resources.
 
     Raises:
-        LaptopError: The endpoint refuses, or does not answer.
+        LaptopError: The endpoint refuses, or doesn't answer.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -60,7 +60,7 @@ def wire(endpoint: AwsEndpoint, name: str, *, visibility_timeout_seconds: int = 
 
 
 def is_empty(endpoint: AwsEndpoint, wiring: Wiring) -> bool:
-    """Return whether no message waits in the queue, is being worked on, or is about to appear."""
+    """Return whether no message is waiting, in flight or delayed."""
     attributes = endpoint.client("sqs").get_queue_attributes(
         QueueUrl=wiring.queue_url,
         AttributeNames=[
@@ -77,7 +77,7 @@ def _wire(endpoint: AwsEndpoint, name: str, visibility_timeout_seconds: int) -> 
     try:
         s3.create_bucket(Bucket=name)
     except (s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
-        s3.head_bucket(Bucket=name)  # refused if it is another account's
+        s3.head_bucket(Bucket=name)  # refused if it belongs to another account
 
     topic_arn = sns.create_topic(Name=f"{name}-images")["TopicArn"]
     bucket_arn = f"arn:aws:s3:::{name}"
@@ -108,7 +108,7 @@ def _wire(endpoint: AwsEndpoint, name: str, visibility_timeout_seconds: int) -> 
     subscription_arn = sns.subscribe(
         TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn, ReturnSubscriptionArn=True
     )["SubscriptionArn"]
-    sns.set_subscription_attributes(  # apart, as an existing one keeps its own
+    sns.set_subscription_attributes(  # separately, because an existing queue keeps its own
         SubscriptionArn=subscription_arn,
         AttributeName="RawMessageDelivery",
         AttributeValue="true",
@@ -135,7 +135,7 @@ def _wire(endpoint: AwsEndpoint, name: str, visibility_timeout_seconds: int) -> 
 def _queue(
     sqs: "SQSClient", name: str, attributes: "dict[QueueAttributeNameType, str]"
 ) -> tuple[str, str]:
-    """URL and ARN of a queue. Created bare: one with other attributes would be refused."""
+    """Return URL and ARN of a queue. It is created without attributes, which must not differ."""
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
     answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
@@ -143,7 +143,7 @@ def _queue(
 
 
 def _allow(service: str, action: str, resource: str, *, source: str) -> dict[str, object]:
-    """A policy that lets one AWS service act on a resource on behalf of one source."""
+    """Return a policy that lets an AWS service act on a resource for one source."""
     return {
         "Version": "2012-10-17",
         "Statement": [

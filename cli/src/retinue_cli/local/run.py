@@ -1,4 +1,4 @@
-"""The main job on a laptop: photographs in, detections out, SQL on top."""
+"""Run detectors on photographs on a laptop."""
 
 import os
 import sys
@@ -54,10 +54,10 @@ from retinue_cli.local.worker_process import WorkerProcess
 from retinue_cli.output.draw import LabelledBox, draw
 
 MAX_LINES = 10
-"""Most lines about links that lead to files which are there anyway."""
+"""Maximum number of lines about links to files that are included anyway."""
 
 EXIT_INCOMPLETE = 1
-"""Exit code when some image has no outcome."""
+"""Exit code if an image has no outcome."""
 
 
 def run(
@@ -70,29 +70,28 @@ def run(
     everything: bool = False,
     write: Callable[[TextIO, Sequence[PhotographResult], Sequence[UnreadFile]], None] | None = None,
 ) -> int:
-    """Have detectors look at photographs, the way it happens in the cloud.
+    """Run detectors on photographs as in the cloud, and return the exit code.
 
     Args:
-        images: A folder (searched recursively) or a file; ``None`` for photographs that come with
-            Retinue.
+        images: A folder (searched recursively) or a file. ``None`` for the sample photographs.
         detectors: Detector names with their options.
-        console: Where to print.
-        again: Replace what these detectors found in these photographs with these options.
-        plugins_dir: A folder of plugins that are one file each.
-        everything: Whether to list every image and file, however many there are.
-        write: Writes the results to standard output for a program, instead of the list for people.
+        console: The console for the output.
+        again: Replace earlier runs of these detectors and options on these photographs.
+        plugins_dir: A folder of single-file plugins.
+        everything: Whether to list all images and files.
+        write: Writes the results to standard output for a program, instead of the list.
 
     Returns:
         The exit code: 0, or 1 if some image has no outcome, or could not be read or uploaded.
 
     Raises:
-        LaptopError: Something on this machine keeps it from working; the message says what to do.
-        ConfigurationError: A detector or an option does not exist.
+        LaptopError: A problem on this machine. The message has the remedy.
+        ConfigurationError: A detector or an option doesn't exist.
         KeyboardInterrupt: The user stopped it. Everything it started has ended by then.
     """
     began = time.monotonic()
-    os.environ["AWS_REGION"] = REGION  # where the emulator is; no profile need say one
-    # A wrong option is told before anything is started.
+    os.environ["AWS_REGION"] = REGION  # the emulator's region; profiles need none
+    # Report a wrong option before anything is started.
     made = Plugins(folder=plugins_dir).make(detectors)
     keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
     state = State.find()
@@ -155,7 +154,7 @@ def run(
 
 
 def _found(images: Path | None, folders: Folders, console: Console) -> FolderPhotographs:
-    """What to look at, and a word on what is passed over."""
+    """Return the photographs, and print which files are skipped."""
     if images is None:
         return FolderPhotographs(tuple(package_photographs()))
     root = folder_of(images)
@@ -204,7 +203,7 @@ def _process(
     """Upload the photographs and wait for their outcomes.
 
     Returns:
-        The uploads, how many runs have an outcome, and whether that is all of them.
+        The uploads, the number of runs with an outcome, and whether that is all of them.
     """
     with engine.connect() as connection:
         since = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
@@ -240,7 +239,7 @@ def _image_id(one: Upload) -> UUID:
 def _results(
     engine: Engine, uploaded: Mapping[UUID, Photograph], keys: Sequence[DetectorKey]
 ) -> list[PhotographResult]:
-    """What the history says of each photograph, in the order of their keys."""
+    """Return the results of each photograph, ordered by key."""
     found = outcomes(engine, uploaded, keys)
     return [
         PhotographResult(
@@ -256,7 +255,7 @@ def _results(
 def _draw(
     console: Console, state: State, results: Sequence[PhotographResult], interruption: Interruption
 ) -> Path | None:
-    """Draw the boxes; the folder, or ``None`` if there was nothing to draw."""
+    """Draw the boxes. Return the folder, or ``None`` if there was nothing to draw."""
     looked_at = [
         result
         for result in results
@@ -272,7 +271,7 @@ def _draw(
         ]
         try:
             draw(result.photograph.path, boxes, state.picture(result.photograph.key))
-        except (OSError, InvalidImageError) as error:  # gone, not decodable, or the name too long
+        except (OSError, InvalidImageError) as error:  # removed, invalid, or the name is too long
             return f"[yellow]no picture of[/] {escape(result.photograph.key)}: {error}"
         return None
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and the death of make: they end a run in order, and are never lost."""
+"""Handle Ctrl-C, SIGTERM and the death of make: end a run in order."""
 
 import os
 import signal
@@ -11,22 +11,22 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """A context manager: inside, Ctrl-C and SIGTERM raise ``KeyboardInterrupt``.
+    """A context manager in which Ctrl-C and SIGTERM raise ``KeyboardInterrupt``.
 
-    Python swallows what a signal handler raises while an object is being finalised. So the wish is
-    noted as well, and whoever waits in a loop asks ``check``. That also notices when ``make`` was
-    killed: whoever did it wanted the run to end, and no terminal could end it any more.
+    Python ignores an exception of a signal handler during an object's finalisation. So the signal
+    is also recorded, and loops call ``check``. ``check`` also detects that ``make`` was killed,
+    because then no terminal can end the run any more.
     """
 
     def __init__(self) -> None:
-        """Nobody has interrupted yet."""
+        """Start without an interruption."""
         self._wanted = False
         self._ending = False
         self._make = os.getppid() if _is_make(os.getppid()) else None
         self._before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def __enter__(self) -> Self:
-        """Listen to the signals."""
+        """Install the signal handlers."""
         for number in _SIGNALS:
             signal.signal(number, self._interrupt)
         return self
@@ -37,21 +37,21 @@ class Interruption:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave the signals to those who listened before."""
+        """Restore the previous signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """See whether somebody wants to interrupt.
+        """Raise if the run was interrupted.
 
         Raises:
-            KeyboardInterrupt: Somebody does.
+            KeyboardInterrupt: The run was interrupted.
         """
         if self._wanted or self._make not in (None, os.getppid()):
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
-        """Ignore further signals: everything is being ended already."""
+        """Ignore further signals, because everything is ending already."""
         self._ending = True
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:

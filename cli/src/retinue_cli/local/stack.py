@@ -1,4 +1,4 @@
-"""PostgreSQL, S3, SNS and SQS on one machine, for commands that work without a cloud account."""
+"""PostgreSQL, S3, SNS and SQS on one machine, for commands without a cloud account."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,18 +21,18 @@ from retinue_cli.local.state import State
 from retinue_cli.local.worker_process import WorkerProcess
 
 BUCKET = "retinue-images"
-"""The emulated bucket; topic and queues are named after it."""
+"""The emulated bucket. Topic and queues are named after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalStack:
-    """What runs inside ``local_stack``.
+    """The services inside ``local_stack``.
 
     Attributes:
-        state: The folder that it belongs to, locked.
-        processes: Registers what it started.
+        state: The folder, locked.
+        processes: Registers the started processes.
         database_url: The history, migrated, as its owner.
-        endpoint: Where S3, SNS and SQS answer.
+        endpoint: The endpoint of S3, SNS and SQS.
         wiring: The bucket and its queue.
     """
 
@@ -48,11 +48,11 @@ def local_stack(state: State, console: Console) -> Iterator[LocalStack]:
     """Run the history, a bucket and its queue inside the block, and stop them at its end.
 
     Args:
-        state: Where the history is kept. Nothing else uses it as long as the block lasts.
-        console: Where to print what is being started.
+        state: The folder of the history. The block uses it exclusively.
+        console: The console for the output.
 
     Raises:
-        LaptopError: Something doesn't start, or another run uses the folder.
+        LaptopError: A service doesn't start, or another run uses the folder.
     """
     with ExitStack() as stack:
         stack.enter_context(state.lock())
@@ -84,14 +84,14 @@ def local_worker(
     """Run a worker inside the block, and the local services that its detectors need.
 
     Args:
-        stack: The worker's queue and history.
+        stack: The stack with queue and history.
         made: The detectors.
-        detectors: Their names with their options.
-        console: Where to print what is being started.
-        plugins_dir: A folder of plugins that are one file each.
+        detectors: The detectors' names with their options.
+        console: The console for the output.
+        plugins_dir: A folder of single-file plugins.
 
     Raises:
-        LaptopError: Something doesn't start.
+        LaptopError: A program doesn't start.
     """
     with ExitStack() as services:
         variables = {}
@@ -114,7 +114,7 @@ def local_worker(
 
 
 def _endpoint(stack: ExitStack, state: State, processes: Processes) -> AwsEndpoint:
-    """Return the LocalStack that the user names, or an emulator that ends with the stack."""
+    """Return the user's LocalStack, or an emulator that ends with the stack."""
     named = named_endpoint()
     if named is not None:
         named.check()

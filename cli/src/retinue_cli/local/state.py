@@ -1,4 +1,4 @@
-"""The ``.retinue`` folder, where a laptop keeps everything between two runs."""
+"""The ``.retinue`` folder, which keeps a laptop's data between runs."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ ENDING_SECONDS = 3.0
 
 
 class State:
-    """The folders and files of ``.retinue``. Nothing is created before ``prepare``.
+    """The folders and files of ``.retinue``. ``prepare`` creates them.
 
     Args:
         directory: The folder itself, not the one that contains it.
@@ -30,16 +30,16 @@ class State:
 
     @classmethod
     def find(cls, start: Path | None = None) -> Self:
-        """The nearest ``.retinue`` at or above ``start``, as git finds ``.git``.
+        """Find the nearest ``.retinue`` at or above ``start``, as git finds ``.git``.
 
-        Another user's folder is passed over: it could be a trap in ``/tmp``, and Postgres would
-        refuse it.
+        Other users' folders are skipped, because one in ``/tmp`` could be an attack, and Postgres
+        would refuse it.
 
         Args:
-            start: Where to begin; the current directory when omitted.
+            start: The first folder. The default is the current directory.
 
         Returns:
-            The folder found, or the one that ``prepare`` will make in ``start``.
+            The folder, or the one that ``prepare`` will create in ``start``.
         """
         start = (start or Path.cwd()).resolve()
         for parent in (start, *start.parents):
@@ -49,29 +49,29 @@ class State:
 
     @property
     def postgres(self) -> Path:
-        """Postgres: its data directory, log and locks."""
+        """Return the folder of Postgres: its data directory, log and locks."""
         return self.directory / "postgres"
 
     @property
     def emulator(self) -> Path:
-        """Scratch space of the AWS emulator."""
+        """Return the scratch space of the AWS emulator."""
         return self.directory / "emulator"
 
     @property
     def logs(self) -> Path:
-        """Logs of the programs that run in the background."""
+        """Return the folder of the background programs' logs."""
         return self.directory / "logs"
 
     @property
     def annotated(self) -> Path:
-        """Photographs with the detections drawn on them."""
+        """Return the folder of photographs with boxes."""
         return self.directory / "annotated"
 
     def picture(self, key: str) -> Path:
-        """The photograph of a key with the detections drawn on it; a JPEG of its own for each key.
+        """Return the path of a key's photograph with boxes. Each key has its own JPEG.
 
-        ``a/cat.jpg`` keeps its name, and that of ``a/cat.png`` is ``a/cat-png.jpg``, so that both
-        can be there.
+        ``a/cat.jpg`` keeps its name, and ``a/cat.png`` becomes ``a/cat-png.jpg``, so that both can
+        exist.
         """
         path = self.annotated / key
         is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
@@ -86,31 +86,31 @@ class State:
 
     @property
     def folders(self) -> Path:
-        """The names of the folders that were run."""
+        """Return the file of the folders' names."""
         return self.directory / "folders.json"
 
     @property
     def plugin_code(self) -> Path:
-        """Digests of the code of plugins."""
+        """Return the file of the plugins' code digests."""
         return self.directory / "plugin_code.json"
 
     @property
     def processes(self) -> Path:
-        """The register of running child processes."""
+        """Return the register of running child processes."""
         return self.directory / "processes.json"
 
     def prepare(self) -> None:
         """Create the folders.
 
         Raises:
-            LaptopError: They cannot be created or written.
+            LaptopError: They can't be created or written.
         """
         try:
             for folder in (self.postgres, self.emulator, self.logs, self.annotated):
                 folder.mkdir(parents=True, exist_ok=True)
             ignore = self.directory / ".gitignore"
             if not ignore.exists():
-                ignore.write_text("*\n", encoding="utf-8")  # nobody should commit a database
+                ignore.write_text("*\n", encoding="utf-8")  # prevents committing a database
         except OSError as error:
             raise LaptopError(
                 f"cannot write to {self.directory}: {error.strerror or error}. "
@@ -119,7 +119,7 @@ class State:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for one ``retinue run``. The kernel releases it however the run ends.
+        """Hold the folder for one ``retinue run``. The kernel releases it when the process ends.
 
         Raises:
             LaptopError: Another run holds it.
@@ -140,7 +140,7 @@ class State:
 
 
 def _is_ours(directory: Path) -> bool:
-    """Return whether the current user owns the folder; root may use any, as in a container."""
+    """Return whether the current user owns the folder. Root may use any, as in a container."""
     try:
         owner = directory.stat().st_uid
         return directory.is_dir() and os.geteuid() in (0, owner)

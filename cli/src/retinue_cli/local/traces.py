@@ -1,4 +1,4 @@
-"""What a laptop keeps of images outside the history: pictures, and lines of logs."""
+"""Remove a laptop's traces of images outside the history: pictures and log lines."""
 
 import errno
 import json
@@ -17,18 +17,18 @@ NOT_REACHED = (
     "not reached: the photographs themselves, PNGs of `retinue show`, exports, backups, and what "
     "PostgreSQL's own files hold until it reuses the space"
 )
-"""What stays on a laptop."""
+"""Traces that stay on a laptop."""
 
 
 def remove_traces(state: State, images: Mapping[UUID, str]) -> tuple[int, int]:
-    """Remove pictures, with boxes and of the console, and lines of logs that name an image.
+    """Remove pictures, with boxes and of the console, and log lines that name an image.
 
     Args:
         state: The laptop's folder, locked, so that no worker writes to its logs.
         images: Keys by image id.
 
     Returns:
-        How many pictures, and how many lines.
+        The numbers of pictures and lines.
 
     Raises:
         LaptopError: A file can't be removed or written.
@@ -69,7 +69,7 @@ def _remove_cached(state: State, image_id: UUID) -> int:
 
 
 def _spellings(key: str) -> set[bytes]:
-    """A key as logs write it: as it is, in JSON, and in a URL."""
+    """Return a key's forms in logs: plain, in JSON, and in a URL."""
     return {
         key.encode(errors="surrogateescape"),
         json.dumps(key)[1:-1].encode(),
@@ -83,5 +83,5 @@ def _remove_lines(log: Path, needles: Collection[bytes]) -> int:
     lines = log.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if not any(needle in line for needle in needles)]
     if len(kept) < len(lines):
-        log.write_bytes(b"".join(kept))  # in place: PostgreSQL has its own open
+        log.write_bytes(b"".join(kept))  # in place, because PostgreSQL has its log open
     return len(lines) - len(kept)

@@ -1,4 +1,4 @@
-"""Photographs into the bucket."""
+"""Upload photographs to the bucket."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -18,13 +18,13 @@ _IN_MEMORY_BYTES = 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What became of one photograph.
+    """The result of one upload.
 
     Attributes:
-        photograph: Which one.
+        photograph: The photograph.
         etag: The object's ETag without quotation marks: the MD5 of its bytes; empty on failure.
-        size_bytes: How large it is.
-        error: Why it is not in the bucket; none if it is.
+        size_bytes: Its size.
+        error: The error; ``None`` if it is in the bucket.
     """
 
     photograph: Photograph
@@ -39,19 +39,19 @@ def upload(
     photographs: Sequence[Photograph],
     on_progress: Callable[[Upload], None] = lambda _: None,
 ) -> list[Upload]:
-    """Upload photographs, a few at a time. One that fails is reported and stops no other.
+    """Upload photographs concurrently. A failure is reported and doesn't stop the others.
 
     Args:
-        endpoint: Where the bucket is.
+        endpoint: The endpoint of the bucket.
         bucket: Its name.
-        photographs: What to upload.
-        on_progress: Called in this thread whenever one is done, well or badly.
+        photographs: The photographs.
+        on_progress: Called in this thread after each upload, successful or not.
 
     Returns:
-        What became of each, in the order given.
+        The results, in the order of the photographs.
 
     Raises:
-        LaptopError: The endpoint has gone, or the bucket.
+        LaptopError: The endpoint or the bucket no longer exists.
     """
     client = endpoint.client("s3")
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="upload") as pool:
@@ -77,8 +77,8 @@ def _upload_one(
         with photograph.path.open("rb") as file:
             size_bytes = file.seek(0, 2)
             file.seek(0)
-            # One PUT, whatever the size: the ETag of a multipart upload is no MD5. What fits is
-            # read first, as a file that shrinks under a PUT leaves the other side waiting.
+            # One PUT for any size, because the ETag of a multipart upload isn't an MD5. Small files
+            # are read first, because a file that shrinks during a PUT blocks the other side.
             small = size_bytes <= _IN_MEMORY_BYTES
             answer = client.put_object(
                 Bucket=bucket,
@@ -88,13 +88,13 @@ def _upload_one(
                     photograph.path.suffix.lower(), "application/octet-stream"
                 ),
             )
-    except OSError as error:  # it has vanished, or may not be read
+    except OSError as error:  # it was removed, or can't be read
         return Upload(photograph, error=error.strerror or str(error))
     except ClientError as error:
         if error.response["Error"]["Code"] in ("NoSuchBucket", "AccessDenied"):
             raise LaptopError(f"cannot upload to the bucket {bucket!r}: {error}") from error
         return Upload(photograph, error=str(error))
     except BotoCoreError as error:
-        endpoint.check()  # raises when nobody is there: then no other file would fare better
+        endpoint.check()  # raises without an answer: then other files would fail, too
         return Upload(photograph, error=str(error))
     return Upload(photograph, answer["ETag"].strip('"'), size_bytes)

@@ -1,4 +1,4 @@
-"""The live view of a run: a progress bar, and a word when nothing moves."""
+"""Show a run's progress live, and a message if it stops."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,30 +23,30 @@ from retinue_cli.local.progress import Done
 
 POLL_SECONDS = 0.1
 STALLED_SECONDS = 10.0
-"""How long nothing may move before the worker's latest complaint is shown."""
+"""Seconds without progress before the worker's latest warning is shown."""
 
 IDLE_POLLS = 5
-"""How often in a row the queue must be empty before what has no outcome is given up."""
+"""How often in a row the queue must be empty before missing outcomes are given up."""
 
 
 class Watch:
-    """Shows how far a run has come.
+    """Shows the progress of a run.
 
     Args:
-        bar: The progress bar, being shown.
+        bar: The progress bar.
         uploads: Its line for uploads.
         runs: Its line for runs.
     """
 
     def __init__(self, bar: Bar, uploads: TaskID, runs: TaskID) -> None:
-        """Begin at zero."""
+        """Start at zero."""
         self._bar = bar
         self._uploads = uploads
         self._runs = runs
         self._note = ""
 
     def uploaded(self) -> None:
-        """One more photograph was uploaded."""
+        """Count an uploaded photograph."""
         self._bar.advance(self._uploads)
 
     def follow(
@@ -58,17 +58,17 @@ class Watch:
         complaint: Callable[[], str | None],
         is_idle: Callable[[], bool],
     ) -> tuple[Done, bool]:
-        """Wait until all runs have an outcome, or none can be expected any more.
+        """Wait until all runs have an outcome, or no more outcomes can be expected.
 
         Args:
-            ask: Tells how many have one.
-            total: How many should.
-            check: Called now and then; raises if waiting makes no sense any more.
-            complaint: What is wrong, as far as the worker knows; shown when nothing moves.
-            is_idle: Whether no message waits or is being worked on.
+            ask: Returns how many have one.
+            total: The expected number.
+            check: Called regularly. It raises if waiting is useless.
+            complaint: Returns the worker's latest warning, which is shown without progress.
+            is_idle: Returns whether no message is waiting or in flight.
 
         Returns:
-            How many runs have an outcome, and whether that is all.
+            The number of runs with an outcome, and whether that is all.
         """
         self._bar.update(self._runs, total=total)
         moved, before, idle = time.monotonic(), -1, 0
@@ -88,10 +88,10 @@ class Watch:
                 idle = idle + 1 if is_idle() else 0
                 if idle >= IDLE_POLLS:
                     return done, False
-            time.sleep(max(POLL_SECONDS, took * 4))  # asking must not slow the worker down
+            time.sleep(max(POLL_SECONDS, took * 4))  # queries must not slow the worker down
 
     def _say(self, note: str) -> None:
-        """Print a line above the bars, unless it was the last one."""
+        """Print a line above the bars, unless it repeats the last one."""
         if note != self._note:
             self._note = note
             line = Text(" ".join(note.split()), style="yellow")
@@ -100,12 +100,12 @@ class Watch:
 
 @contextmanager
 def watch(console: Console, *, total_images: int, detectors: int) -> Iterator[Watch]:
-    """Show a progress bar while inside.
+    """Show a progress bar inside the block.
 
     Args:
-        console: Where.
-        total_images: How many photographs there are.
-        detectors: How many detectors look at each.
+        console: The console.
+        total_images: Number of photographs.
+        detectors: Number of detectors.
     """
     with Bar(
         SpinnerColumn(),

@@ -1,4 +1,4 @@
-"""The worker of a run: the very program that ECS runs, as a child process."""
+"""Run the worker of ECS as a child process."""
 
 import json
 import os
@@ -18,24 +18,24 @@ from retinue_cli.local.processes import Processes
 from retinue_cli.local.state import State
 
 GRACE_SECONDS = 0.7
-"""How long detectors may finish when a run is stopped: Ctrl-C promises an end in two seconds."""
+"""Seconds for running detectors when a run is stopped. Ctrl-C promises an end in two seconds."""
 
 END_SECONDS = 10.0
-"""How long the worker may take to stop when its work is done: it may still tell observers."""
+"""Seconds for the worker to stop after its work. It may still call observers."""
 
 
 class WorkerProcess:
-    """A context manager: ``retinue worker`` consumes the queue inside.
+    """A context manager in which ``retinue worker`` consumes the queue.
 
     Args:
-        state: Where its log goes.
+        state: The state with its log.
         processes: Registers the process.
-        endpoint: Its AWS.
+        endpoint: Its AWS endpoint.
         queue_url: Its queue.
         database_url: Its history.
         detectors: Its detectors with their options.
-        variables: More environment variables, such as the URLs of local services.
-        plugins_dir: Its folder of plugins that are one file each.
+        variables: Other environment variables, such as the URLs of local services.
+        plugins_dir: Its folder of single-file plugins.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start it.
+        """Start the worker.
 
         Raises:
-            LaptopError: It cannot be started.
+            LaptopError: It can't be started.
         """
         self._log.begin()
         self._process = self._processes.start(
@@ -86,16 +86,16 @@ class WorkerProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop it gracefully; soon, if somebody or something interrupts the run."""
+        """Stop the worker gracefully, and quickly after an interruption."""
         if self._process is not None:
             grace_seconds = END_SECONDS if kind is None else GRACE_SECONDS + 0.3
             self._processes.stop(self._process, grace_seconds)
 
     def check(self) -> None:
-        """See whether it still runs.
+        """Raise if the worker has ended.
 
         Raises:
-            LaptopError: It ended; the message has the end of its log.
+            LaptopError: It ended. The message has the end of its log.
         """
         if self._process is not None and (code := self._process.poll()) is not None:
             raise LaptopError(
@@ -104,7 +104,7 @@ class WorkerProcess:
             )
 
     def complaint(self) -> str | None:
-        """The worker's latest warning or error, in its own words; ``None`` if it has none."""
+        """Return the worker's latest warning or error; ``None`` if there is none."""
         for line in reversed(self._log.tail(lines=50).splitlines()):
             try:
                 entry = json.loads(line)

@@ -1,4 +1,4 @@
-"""Which database a command means: the one that the settings name, or the laptop's own."""
+"""Choose a command's database: the one in the settings, or the laptop's own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 READER = "retinue_reader"
-"""The role that the migrations make for analysts: it may read, and nothing else."""
+"""The read-only role for analysts, which the migrations create."""
 
 LONG_SECONDS = 600.0
-"""Longest statement of an owner's command: a person may be in a million detections."""
+"""Time limit of an owner's statement. A person may be in a million detections."""
 
 
 def is_unconfigured(settings: Settings) -> bool:
@@ -34,10 +34,10 @@ def is_of_laptop(settings: Settings) -> bool:
 
 @contextmanager
 def owner_url(settings: Settings) -> Iterator[str]:
-    """The URL of the database's owner; the embedded server runs while it is in use.
+    """Return the owner's URL. The embedded server runs inside the block.
 
     Raises:
-        ConfigurationError: No database is set and there is none on this laptop.
+        ConfigurationError: No database is set, and the laptop has none.
     """
     if settings.database_url is not None:
         yield signed_in(settings, settings.database_url.get_secret_value())
@@ -48,15 +48,15 @@ def owner_url(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def owner_engine(settings: Settings, name: str) -> Iterator[Engine]:
-    """The history as its owner, for statements that may take long.
+    """Open the history as its owner, for statements that may take long.
 
     Args:
-        settings: They say which database.
-        name: What the server calls the connection.
+        settings: The settings.
+        name: The connection's name in the server.
 
     Raises:
-        ConfigurationError: No database is set and there is none on this laptop.
-        HistoryError: It is away, or not migrated.
+        ConfigurationError: No database is set, and the laptop has none.
+        HistoryError: It is unavailable, or not migrated.
     """
     with owner_url(settings) as url:
         check_schema(url)
@@ -71,14 +71,14 @@ def owner_engine(settings: Settings, name: str) -> Iterator[Engine]:
 
 @contextmanager
 def reader_url(settings: Settings) -> Iterator[str]:
-    """The URL for reading; the embedded server runs while it is in use.
+    """Return the URL for reading. The embedded server runs inside the block.
 
-    Where only the worker's own URL is set, the same server is asked to let in ``retinue_reader``.
-    A role taken on after logging in as somebody else could be laid down again by the query itself.
+    If only the worker's URL is set, ``retinue_reader`` connects to the same server. ``SET ROLE``
+    after another login isn't enough, because the query can undo it.
 
     Raises:
-        ConfigurationError: No database is set and there is none on this laptop; or only the
-            worker's is, and its server does not let in ``retinue_reader`` without a password.
+        ConfigurationError: No database is set, and the laptop has none. Or only the worker's is
+            set, and its server refuses ``retinue_reader`` without a password.
     """
     if settings.query_database_url is not None:
         yield signed_in(settings, settings.query_database_url.get_secret_value())
@@ -91,14 +91,14 @@ def reader_url(settings: Settings) -> Iterator[str]:
 
 
 def _as_reader(url: str) -> str:
-    """The same database for ``retinue_reader``, if the server lets it in by itself."""
+    """Return the URL of the same database for ``retinue_reader``, if the server accepts it."""
     try:
         owner = make_url(url)
     except (ArgumentError, ValueError):
         raise ConfigurationError(
             "RETINUE_DATABASE_URL cannot be read; write postgresql://user@host:5432/database"
         ) from None
-    hidden = {"user", "password", "options"}  # libpq takes them from here too
+    hidden = {"user", "password", "options"}  # libpq reads these, too
     query = {name: value for name, value in owner.query.items() if name not in hidden}
     address = URL.create(
         owner.drivername, READER, None, owner.host, owner.port, owner.database, query
@@ -117,7 +117,7 @@ def _as_reader(url: str) -> str:
 
 @contextmanager
 def _embedded(user: str) -> Iterator[str]:
-    """The laptop's database, started if it is not running, stopped if nobody else uses it."""
+    """Start the laptop's database if it isn't running. Stop it if no other process uses it."""
     try:
         from retinue_cli.local.postgres import EmbeddedPostgres
         from retinue_cli.local.state import State

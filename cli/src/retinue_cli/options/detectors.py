@@ -1,4 +1,4 @@
-"""Detectors with their options, named on the command line as in RETINUE_DETECTORS."""
+"""Options for detectors, with the syntax of RETINUE_DETECTORS."""
 
 import functools
 import json
@@ -10,7 +10,7 @@ from retinue_workers.settings.detectors import EXAMPLE, Detectors, parse_detecto
 from retinue_workers.settings.settings import Settings
 
 DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
-"""What looks at photographs unless the user says otherwise: both run on this machine."""
+"""The default detectors, which run on this machine."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,7 +23,7 @@ class DetectorsType(click.ParamType[Detectors]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Detectors:
-        """Read them as RETINUE_DETECTORS is read."""
+        """Parse them like RETINUE_DETECTORS."""
         try:
             return parse_detectors(value) if isinstance(value, str) else dict(value)
         except ValueError as error:
@@ -31,7 +31,7 @@ class DetectorsType(click.ParamType[Detectors]):
 
 
 def detectors_option(command: Command) -> Command:
-    """Give a command the option ``--detectors``, taken as ``detectors``."""
+    """Add the option ``--detectors`` to a command, with the parameter ``detectors``."""
     return click.option(
         "--detectors",
         metavar="NAME,…",
@@ -42,9 +42,9 @@ def detectors_option(command: Command) -> Command:
 
 
 def detector_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the argument DETECTOR (``NAME`` or ``NAME:option=value``), and ``--options``.
+    """Add the argument DETECTOR (``NAME`` or ``NAME:option=value``) and ``--options`` to a command.
 
-    The command takes the name as ``detector``, and what is set in either way as ``options``.
+    The command's parameters are the name ``detector``, and ``options`` from both.
     """
 
     @click.argument("detector", type=DetectorsType())
@@ -66,7 +66,7 @@ def detector_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def wanted_detectors(chosen: Detectors | None) -> Detectors:
-    """Return detectors with their options: the chosen, or those of the settings, or the default."""
+    """Return the chosen detectors with options, those of the settings, or the default."""
     about_detectors = ("routes", "isolation", "hosted_models", "monthly_budgets_usd")
     configured = Settings.load(**{name: {} for name in about_detectors}).detectors
     if chosen is None:

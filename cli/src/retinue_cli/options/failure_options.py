@@ -1,4 +1,4 @@
-"""The options that choose failed runs, the same for the commands that list and replay them."""
+"""Options that select failed runs, for the commands that list and replay them."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def failure_options(command: F) -> F:
-    """Give a command the options; it takes them as ``**selected`` for ``Failures``."""
+    """Add the options to a command, with the parameters ``**selected`` for ``Failures``."""
     for option in reversed(
         (
             click.option("--detector", help="Only runs of this detector."),
@@ -40,7 +40,7 @@ def failure_options(command: F) -> F:
 
 
 def _split(ctx: click.Context, param: click.Parameter, value: S3Uri | None) -> None:
-    """The bucket and the prefix, as parameters of their own."""
+    """Split a URI into the parameters bucket and prefix."""
     del param
     ctx.params["bucket"] = None if value is None else value.bucket
     ctx.params["prefix"] = "" if value is None else value.key

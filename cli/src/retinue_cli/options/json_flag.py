@@ -1,4 +1,4 @@
-"""The option ``--json``, which means the same in every command that has it."""
+"""The option ``--json``."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,8 +9,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def json_flag(command: Command) -> Command:
-    """Give a command the flag ``--json``: standard output is then one JSON value, and no more.
+    """Add the flag ``--json`` to a command. Standard output is then one JSON value.
 
-    The command takes it as ``as_json``.
+    The parameter is ``as_json``.
     """
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)

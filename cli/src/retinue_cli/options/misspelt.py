@@ -1,4 +1,4 @@
-"""Names that the history doesn't have, and what may have been meant."""
+"""Find names that the history doesn't have, and suggest similar ones."""
 
 from collections.abc import Sequence
 from typing import LiteralString
@@ -16,7 +16,7 @@ def misspelt(
 ) -> list[str]:
     """Return a sentence for each name that the history doesn't have.
 
-    It reads all runs if there are names of detectors, so ask it when nothing was found.
+    It reads all runs if detectors are named, so call it only after an empty result.
     """
     return [
         *_unknown(history, _DETECTORS, detectors, "runs of"),

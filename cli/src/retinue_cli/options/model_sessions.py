@@ -1,4 +1,4 @@
-"""The leases and sessions of hosted models, for the commands that start, stop and promote them."""
+"""Open leases and sessions of hosted models, for commands that start, stop and promote."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,11 +12,11 @@ from retinue_cli.options.database import owner_url
 
 @contextmanager
 def open_model_sessions(settings: Settings) -> Iterator[ModelSessions]:
-    """Open the leases and sessions in the history that the settings name, or this machine's."""
+    """Open the leases and sessions in the settings' history, or in this machine's."""
     with ExitStack() as stack:
         password = None
         if settings.database_url is not None:
-            # The pool signs in again for each connection: a token lasts for 15 minutes.
+            # The pool authenticates for each connection, because a token lasts for 15 minutes.
             url = settings.require_database_url()
             password = password_source(settings, url)
         else:

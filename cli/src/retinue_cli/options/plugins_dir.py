@@ -1,4 +1,4 @@
-"""The option ``--plugins-dir``, which several commands have."""
+"""The option ``--plugins-dir``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def plugins_dir_option(command: Command) -> Command:
-    """Give a command the option; the variable RETINUE_PLUGINS_DIR stands for it where it is not."""
+    """Add the option to a command. Its default is the variable RETINUE_PLUGINS_DIR."""
     return click.option(
         "--plugins-dir",
         metavar="FOLDER",
@@ -22,14 +22,14 @@ def plugins_dir_option(command: Command) -> Command:
 
 
 def installed_plugins(folder: Path | None) -> Plugins:
-    """The plugins, those of the folder among them; without one, the settings' folder counts.
+    """Return the installed plugins and those of the folder, by default the settings' folder.
 
     Raises:
-        ConfigurationError: A setting is wrong, or there is no such folder.
+        ConfigurationError: A setting is wrong, or the folder doesn't exist.
     """
     return Plugins(folder=Settings.load(**given(plugins_dir=folder)).plugins_dir)
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """The options that were given, for ``Settings.load``: the others come from the environment."""
+    """Return the given options for ``Settings.load``. The others come from the environment."""
     return {name: value for name, value in options.items() if value is not None}

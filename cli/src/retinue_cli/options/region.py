@@ -1,4 +1,4 @@
-"""Which AWS region a command about faces means."""
+"""Choose the AWS region of a command for faces."""
 
 import os
 
@@ -6,10 +6,10 @@ from retinue_sdk import ConfigurationError
 
 
 def region_of(given: str | None) -> str:
-    """The region that is given, or that AWS's own tools would find.
+    """Return the given region, or the one of AWS's configuration.
 
     Raises:
-        ConfigurationError: None is known.
+        ConfigurationError: No region is configured.
     """
     import boto3
     from botocore.exceptions import BotoCoreError

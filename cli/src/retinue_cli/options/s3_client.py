@@ -1,4 +1,4 @@
-"""Where a command finds the images themselves: the laptop's endpoint, or AWS."""
+"""Choose where a command reads images: the laptop's endpoint, or AWS."""
 
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def s3_client(settings: Settings) -> "S3Client":
-    """A client for the place where the images of this history lie.
+    """Return a client for the endpoint with the images of this history.
 
-    The laptop's own history speaks of buckets in an emulator. Its names could be somebody's in AWS,
-    so AWS is never asked about them.
+    The laptop's history has buckets of an emulator. Other AWS accounts may have buckets with the
+    same names, so these are never requested from AWS.
 
     Raises:
-        ConfigurationError: The emulator has ended, or boto3 is not configured.
+        ConfigurationError: The emulator has ended, or boto3 isn't configured.
     """
     if settings.database_url is not None or settings.query_database_url is not None:
         from retinue_workers.intake.clients import make_clients

@@ -1,4 +1,4 @@
-"""The name of a place in S3, as people write it."""
+"""A URI of S3."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class S3Uri:
 
     Attributes:
         bucket: The bucket's name.
-        key: The rest, as it was written.
+        key: The rest, unchanged.
     """
 
     bucket: str
@@ -19,10 +19,10 @@ class S3Uri:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read it.
+        """Parse the URI.
 
         Raises:
-            ValueError: It is no S3 URI, or names no bucket.
+            ValueError: It isn't an S3 URI, or has no bucket.
         """
         parts = re.fullmatch(r"s3://([^/]+)(?:/(.*))?", text, re.DOTALL)
         if parts is None:
@@ -31,9 +31,9 @@ class S3Uri:
 
     @property
     def folder(self) -> str:
-        """The key as a prefix of what lies below it: empty, or with a slash at its end."""
+        """Return the key as a prefix of a folder: empty, or with a slash at its end."""
         return self.key if not self.key or self.key.endswith("/") else f"{self.key}/"
 
     def __str__(self) -> str:
-        """As it is written."""
+        """Return the URI."""
         return f"s3://{self.bucket}/{self.key}"

@@ -1,4 +1,4 @@
-"""An ``s3://`` URI, as an argument or an option of a command."""
+"""A command's argument or option with an ``s3://`` URI."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class S3UriType(click.ParamType[S3Uri]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> S3Uri:
-        """Read it."""
+        """Parse the URI."""
         if isinstance(value, S3Uri):
             return value
         try:

@@ -1,4 +1,4 @@
-"""The options that select a part of the history; every command that selects has the same ones."""
+"""Options that select a part of the history."""
 
 import re
 from collections.abc import Callable
@@ -13,14 +13,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ImageArgument(click.ParamType[ImageName]):
-    """An image as people name it."""
+    """An image's id, URI or key."""
 
     name = "image"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> ImageName:
-        """Read an id, a URI or a key."""
+        """Parse an id, a URI or a key."""
         if isinstance(value, ImageName):
             return value
         try:
@@ -30,19 +30,19 @@ class ImageArgument(click.ParamType[ImageName]):
 
 
 class Prefix(click.ParamType[str]):
-    """What a key begins with."""
+    """The prefix of a key."""
 
     name = "prefix"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse an ``s3://`` URI without a bucket."""
+        """Raise for an ``s3://`` URI without a bucket."""
         if re.match(r"s3://(/|$)", value):
             self.fail(f"{value!r} names no bucket: write s3://bucket/prefix", param, ctx)
         return str(value)
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that are joined by commas, one by one."""
+    """Split names at commas."""
     del ctx, param
     return tuple(name.strip() for names in value for name in names.split(",") if name.strip())
 
@@ -81,23 +81,23 @@ _OPTIONS = (
 
 
 _OF_IMAGES = tuple(_OPTIONS[place] for place in (1, 2, 6, 7))
-"""Those that select images and times, and nothing of what was found."""
+"""Options that select images and times, but not findings."""
 
 
 def selection_options(command: F) -> F:
-    """Give a command the options; it takes them as ``**selected`` for ``Selection``."""
+    """Add the options to a command, with the parameters ``**selected`` for ``Selection``."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def image_options(command: F) -> F:
-    """Give a command the options that select images and times, taken as ``**selected`` too."""
+    """Add the options for images and times to a command, with the parameters ``**selected``."""
     for option in reversed(_OF_IMAGES):
         command = option(command)
     return command
 
 
 def selection(selected: dict[str, Any]) -> Selection:
-    """Return what the options select."""
+    """Return the selection of the options."""
     return Selection(**selected)

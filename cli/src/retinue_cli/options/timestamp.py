@@ -1,4 +1,4 @@
-"""A point in time, as an option of a command."""
+"""A command's option with a time."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 MEANING = "2026-01-31, 2026-01-31T12:00+01:00, or how long ago: 30m, 24h, 7d, 2w"
-"""What may be written, for help texts."""
+"""The accepted forms, for help texts."""
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Read a point in time; one without a zone is in UTC.
+    """A time: ISO 8601, or how long ago, such as ``7d`` or ``7d ago``.
 
     Raises:
         ValueError: It isn't one.

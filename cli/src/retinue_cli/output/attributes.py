@@ -1,4 +1,4 @@
-"""Attributes of a detection, for people."""
+"""Format attributes of a detection."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 
 def brief(attributes: Mapping[str, JsonValue]) -> str:
-    """Return the attributes that are one value each, in a line without control characters."""
+    """Return the attributes with single values in one line, without control characters."""
     return ", ".join(
         f"{printable(name)} {printable(str(value))}"
         for name, value in attributes.items()
@@ -15,5 +15,5 @@ def brief(attributes: Mapping[str, JsonValue]) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text without control characters, which could command the terminal."""
+    """Return a text without control characters, which could control the terminal."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,4 +1,4 @@
-"""A quick chart in the terminal: one bar a row."""
+"""Draw a chart in the terminal, with one bar per row."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -10,14 +10,14 @@ from retinue_sdk import ConfigurationError
 from retinue_cli.output.words import escaped
 
 MAX_BARS = 60
-"""Most bars: more do not fit a screen, and want a LIMIT or a GROUP BY."""
+"""Maximum number of bars. More need a LIMIT or a GROUP BY."""
 
 
 def print_chart(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Draw the first column of numbers, named by the other columns before it.
+    """Draw the first numeric column, with the columns before it as labels.
 
     Raises:
-        ConfigurationError: There is no such column, or there are too many rows for a chart.
+        ConfigurationError: No column is numeric, or there are too many rows for a chart.
     """
     from rich.bar import Bar
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""What there is to know about a detector before it runs."""
+"""Describe a detector: source, options, capabilities."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,17 +10,17 @@ from retinue_sdk.plugins.manager import Plugins, Registration
 
 
 def describe(registration: Registration) -> dict[str, Any]:
-    """A detector as JSON: who it is, where it comes from, and a JSON schema for each option.
+    """Return a detector as JSON: name, source, and a JSON schema for each option.
 
     Raises:
-        ConfigurationError: The plugin's options cannot be described.
+        ConfigurationError: The plugin's options can't be described.
     """
     detector = registration.detector
     doc = (detector.__doc__ or "").strip()
     model = detector.options_model
     try:
         schema = model.model_json_schema()
-    except BaseException as error:  # the plugin's own code; a panic of native code is no Exception
+    except BaseException as error:  # the plugin's code; a panic of native code isn't an Exception
         raise ConfigurationError(
             f"detector {detector.name} of {registration.distribution} "
             f"{registration.distribution_version}: its options cannot be described: "
@@ -45,7 +45,7 @@ def describe(registration: Registration) -> dict[str, Any]:
 
 
 def capabilities(plugins: Plugins, name: str, options: Mapping[str, Any]) -> dict[str, Any] | str:
-    """Return what the detector declares with these options; why it cannot be told, if it cannot."""
+    """Return the detector's capabilities with these options, or why they can't be read."""
     try:
         [detector] = plugins.make({name: options})
         declared = detector.capabilities
@@ -58,7 +58,7 @@ def capabilities(plugins: Plugins, name: str, options: Mapping[str, Any]) -> dic
 
 
 def option_lines(options: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Each option with its type, range, default and meaning, for a terminal."""
+    """Yield each option with its type, range, default and meaning, for a terminal."""
     for name, schema in options.items():
         default = json.dumps(schema["default"]) if "default" in schema else "required"
         facts = [kind(schema), *bounds(schema)]
@@ -70,13 +70,13 @@ def option_lines(options: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def kind(schema: Mapping[str, Any]) -> str:
-    """The type of an option in words."""
+    """Return the type of an option in words."""
     forms = schema.get("anyOf") or [schema]
     return " or ".join(dict.fromkeys(_kind(form) for form in forms))
 
 
 def bounds(schema: Mapping[str, Any]) -> Iterator[str]:
-    """The range of an option in words."""
+    """Yield the range of an option in words."""
     words = {
         "minimum": "at least {}",
         "exclusiveMinimum": "above {}",
@@ -97,7 +97,7 @@ def bounds(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """A docstring's text for a terminal: on one line, without the marks of reStructuredText."""
+    """Return a docstring's text for a terminal: one line, without reStructuredText."""
     return " ".join(text.split()).replace("``", "")
 
 
@@ -123,5 +123,5 @@ def _kind(form: Mapping[str, Any]) -> str:
 
 
 def _jsonable(value: Any) -> Any:
-    """Numbers and texts as they are, everything else as text."""
+    """Return numbers and texts unchanged, and other values as text."""
     return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -1,4 +1,4 @@
-"""Detections drawn on their photograph."""
+"""Draw detections on their photograph."""
 
 import colorsys
 import hashlib
@@ -29,14 +29,14 @@ class LabelledBox:
     """One detection to draw.
 
     Attributes:
-        label: What it is called.
-        confidence: How sure the detector is, 0 to 1.
+        label: The label.
+        confidence: The confidence, 0 to 1.
         left: Left edge as a ratio of the displayed image's width.
         top: Top edge as a ratio of its height.
         width: Width as a ratio of its width.
         height: Height as a ratio of its height.
-        kind: The detection's kind; the same label of another kind has another colour.
-        framed: Whether to draw the box. Without, the label is about the whole image.
+        kind: The detection's kind. The same label of another kind has another colour.
+        framed: Whether to draw the box. Without it, the label applies to the whole image.
     """
 
     label: str
@@ -50,7 +50,7 @@ class LabelledBox:
 
     @classmethod
     def of_image(cls, label: str, confidence: float, kind: str) -> Self:
-        """Make a label of the whole image."""
+        """Return a label of the whole image."""
         return cls(label, confidence, 0, 0, 1, 1, kind, framed=False)
 
 
@@ -59,13 +59,13 @@ def draw(image_path: Path, boxes: Sequence[LabelledBox], destination: Path) -> N
 
     Args:
         image_path: The photograph; untrusted.
-        boxes: What was found. Boxes outside the image are left out, others are cut at its border.
-        destination: The JPEG to write; its folder is made, an existing file is replaced. Left as
-            it is if it shows these boxes on this photograph already.
+        boxes: The detections. Boxes outside the image are omitted, others are cut at its border.
+        destination: The JPEG to write. Its folder is created, and an existing file is replaced,
+            unless it already shows these boxes on this photograph.
 
     Raises:
-        InvalidImageError: The photograph cannot be decoded, or is too large.
-        OSError: It cannot be read, or the result not be written.
+        InvalidImageError: The photograph can't be decoded, or is too large.
+        OSError: It can't be read, or the result can't be written.
     """
     source = image_path.stat()
     _LIMITS.check_bytes(source.st_size)
@@ -78,7 +78,7 @@ def draw(image_path: Path, boxes: Sequence[LabelledBox], destination: Path) -> N
     destination.parent.mkdir(parents=True, exist_ok=True)
     draft = destination.with_name(f".{destination.name}.draft")
     try:
-        # Without chroma subsampling: it would smear thin coloured lines.
+        # Without chroma subsampling, which would smear thin coloured lines.
         picture.save(draft, "JPEG", quality=JPEG_QUALITY, subsampling=0, comment=signature)
         draft.replace(destination)
     finally:
@@ -86,20 +86,20 @@ def draw(image_path: Path, boxes: Sequence[LabelledBox], destination: Path) -> N
 
 
 def paint(data: bytes, boxes: Sequence[LabelledBox], limits: ImageLimits) -> Image.Image:
-    """Draw boxes with their labels on a photograph, made no larger than ``MAX_SIDE_PX`` a side.
+    """Draw boxes with their labels on a photograph, scaled to at most ``MAX_SIDE_PX`` a side.
 
     Args:
         data: The photograph's file; untrusted.
-        boxes: What was found. Boxes outside the image are left out, others are cut at its border.
+        boxes: The detections. Boxes outside the image are omitted, others are cut at its border.
         limits: The largest photograph to decode.
 
     Raises:
-        InvalidImageError: The photograph cannot be decoded, or is too large.
+        InvalidImageError: The photograph can't be decoded, or is too large.
     """
     picture = Image.fromarray(decode(data, limits))
     picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
     placed = [(box, area) for box in boxes if (area := _area(box, picture.size))]
-    # Small ones last: a person's box must not cross out the tie.
+    # Small ones last, so that a person's box doesn't cross out the tie.
     placed.sort(key=lambda item: -_size(item[1]))
     style = _Style.of(picture.size)
     for box, area in placed:
@@ -110,7 +110,7 @@ def paint(data: bytes, boxes: Sequence[LabelledBox], limits: ImageLimits) -> Ima
 
 
 def _signature(picture: Path) -> str | None:
-    """Return what an earlier ``draw`` noted in the file about the boxes it shows."""
+    """Return the description of the boxes that an earlier ``draw`` stored in the file."""
     try:
         with Image.open(picture, formats=["JPEG"]) as file:
             comment = file.info.get("comment", b"")
@@ -121,7 +121,7 @@ def _signature(picture: Path) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """Sizes that suit a picture, in pixels."""
+    """Sizes for a picture, in pixels."""
 
     line: int
     font: int
@@ -129,14 +129,14 @@ class _Style:
 
     @classmethod
     def of(cls, size: tuple[int, int]) -> "_Style":
-        # Between the sides: a panorama's labels must be neither tiny nor fill its height.
+        # Between the sides, so that a panorama's labels are neither tiny nor fill its height.
         side = (max(size) * min(size)) ** 0.5
         font = min(max(14, round(side / 46)), max(8, min(size) // 4))
         return cls(line=max(3, round(side / 220)), font=font, padding=max(3, round(font * 0.32)))
 
 
 def _area(box: LabelledBox, size: tuple[int, int]) -> Area | None:
-    """The visible part of a box in pixels; none if there is none."""
+    """Return the visible part of a box in pixels, if any."""
     ratios = BoundingBox(box.left, box.top, box.width, box.height)
     visible = ratios.clipped()
     if visible.area <= 0:
@@ -153,22 +153,22 @@ def _size(area: Area) -> int:
 
 
 def _colour(box: LabelledBox) -> Colour:
-    """A vivid colour that depends on kind and label alone."""
+    """Return a vivid colour that depends only on kind and label."""
     number = zlib.crc32(f"{box.kind}\0{box.label.casefold()}".encode(errors="replace"))
-    hue = (number % 24) / 24  # steps apart, so that two colours are either the same or unlike
+    hue = (number % 24) / 24  # in steps, so that two colours are either equal or clearly different
     lightness = (0.58, 0.66, 0.54)[number // 24 % 3]
     red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def _ink(background: Colour) -> Colour:
-    """Black or white, whichever reads better on a colour."""
+    """Return black or white, for the better contrast with a colour."""
     red, green, blue = ((channel / 255) ** 2.2 for channel in background)
     return (16, 16, 20) if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.2 else (255, 255, 255)
 
 
 def _draw_box(picture: Image.Image, area: Area, colour: Colour, style: _Style) -> None:
-    """A frame with a dark edge on either side, to be seen on any ground."""
+    """Draw a frame with a dark edge on either side, which is visible on any background."""
     left, top, right, bottom = area
     edge = max(1, style.line // 3)
     shade = Image.new("L", (right - left, bottom - top), 0)
@@ -186,7 +186,7 @@ def _draw_box(picture: Image.Image, area: Area, colour: Colour, style: _Style) -
 def _draw_chips(
     picture: Image.Image, placed: Sequence[tuple[LabelledBox, Area]], style: _Style
 ) -> None:
-    """The labels, the surest first, each where it hides no other."""
+    """Draw the labels, the most confident first, where they cover no other."""
     taken: list[Area] = []
     for box, area in sorted(placed, key=lambda item: -item[0].confidence):
         chip = _chip(box, style, picture.size)
@@ -198,9 +198,9 @@ def _draw_chips(
 
 
 def _text(box: LabelledBox, font: _Font, room_px: int) -> str:
-    """Label and confidence; the label is cut where it would cover half the picture."""
+    """Return label and confidence. Truncate labels of more than half the picture's width."""
     label = " ".join(box.label.split())
-    # Whole percents, and never 100 % for what is not certain.
+    # Whole percents, and 100 % only for 1.
     percent = f"{min(round(box.confidence * 100), 99) if box.confidence < 1 else 100} %"
     text = f"{label} {percent}".strip()
     while font.getlength(text) > room_px and label:
@@ -210,7 +210,7 @@ def _text(box: LabelledBox, font: _Font, room_px: int) -> str:
 
 
 def _spots(area: Area, size: tuple[int, int], picture: tuple[int, int]) -> Iterator[Area]:
-    """Places for a label, the best first, each moved into the picture."""
+    """Yield positions for a label, the best first, each moved into the picture."""
     left, top, right, bottom = area
     width, height = size
     columns = (left, right - width)
@@ -218,11 +218,11 @@ def _spots(area: Area, size: tuple[int, int], picture: tuple[int, int]) -> Itera
     for row in rows:
         for column in columns:
             if row == rows[0] and top < height:
-                continue  # no room above: it would slide into the box's top, which comes next
+                continue  # no room above: it would move to the box's top, which comes next
             x = min(max(column, 0), picture[0] - width)
             y = min(max(row, 0), picture[1] - height)
             yield x, y, x + width, y + height
-    # A crowd: anywhere further down along the box's left side.
+    # A crowd: any position further down along the box's left side.
     x = min(max(left, 0), picture[0] - width)
     for y in range(max(top, 0), picture[1] - height, max(height, 1)):
         yield x, y, x + width, y + height
@@ -240,7 +240,7 @@ def _font(size_px: int) -> _Font:
 
 
 def _chip(box: LabelledBox, style: _Style, picture: tuple[int, int]) -> Image.Image:
-    """A label on its ground, no larger than the picture."""
+    """Return a label on its background, no larger than the picture."""
     font, colour = _font(style.font), _colour(box)
     text = _text(box, font, max(picture[0] // 2, 8 * style.font))
     _, top, _, bottom = font.getbbox("Ågj|")  # the same height for every label
@@ -250,7 +250,7 @@ def _chip(box: LabelledBox, style: _Style, picture: tuple[int, int]) -> Image.Im
     ImageDraw.Draw(chip).text(
         (style.padding, max(2, style.padding // 2) - top), text, fill=_ink(colour), font=font
     )
-    scale = 4  # rounded corners look smooth when drawn large and made small
+    scale = 4  # rounded corners look smooth when drawn large and scaled down
     mask = Image.new("L", (width * scale, height * scale), 0)
     ImageDraw.Draw(mask).rounded_rectangle(
         (0, 0, width * scale - 1, height * scale - 1), radius=height * scale // 6, fill=245

@@ -1,4 +1,4 @@
-"""An evaluation as people and as programs read it."""
+"""Print an evaluation as a table or as JSON."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from retinue_cli.data.evaluation.score import Evaluation, LabelScore
 
 MATRIX_LABELS = 8
-"""Most labels whose confusion is shown as a matrix, if it fits; else the most frequent mistakes."""
+"""Maximum number of labels in a confusion matrix, if it fits. Otherwise mistakes are listed."""
 
 SHOWN_LABELS = 40
-"""Most labels in the table, those with the most truths; --json has all."""
+"""Maximum number of labels in the table, the most frequent first. --json has all."""
 
 SHOWN_MISTAKES = 10
 
 
 def as_json(result: "Evaluation", collected: "Collected", truth: "Truth") -> dict[str, Any]:
-    """Everything."""
+    """Return the complete evaluation."""
     small, medium, large = result.ap_by_size
     confusion = result.confusion
     return {
@@ -76,7 +76,7 @@ def _score(one: "LabelScore") -> dict[str, Any]:
 
 
 def print_table(title: str, result: "Evaluation", collected: "Collected", truth: "Truth") -> None:
-    """Labels, confusion, and what was left out."""
+    """Print labels, confusion, and omitted items."""
     console = output_console()
     click.echo(f"{title}: {count(result.images, 'image')} by {result.task}")
     for line in _apart(collected, truth):
@@ -103,7 +103,7 @@ def print_table(title: str, result: "Evaluation", collected: "Collected", truth:
 
 
 def _apart(collected: "Collected", truth: "Truth") -> list[str]:
-    """Return what was not compared."""
+    """Return lines about items that weren't compared."""
     lines = []
     if collected.not_seen:
         lines.append(

@@ -1,4 +1,4 @@
-"""One image with what each detector found in it."""
+"""An image with the findings of each detector."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_KEYS = 10
-"""Most keys that are listed where a part of a key names several."""
+"""Maximum number of keys that are listed if a part of a key is ambiguous."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionView:
-    """One detection; the fields are those of the view ``latest_detections``."""
+    """One detection, with the fields of the view ``latest_detections``."""
 
     detector: str
     model_version: str | None
@@ -31,13 +31,13 @@ class DetectionView:
 
 @dataclass(frozen=True, slots=True)
 class UnsuccessfulRun:
-    """A detector that hasn't looked at the image: its newest attempt.
+    """A detector without a successful run on the image: its newest attempt.
 
     Attributes:
         detector: The detector's name.
-        outcome: failed, or skipped.
-        code: Why, for programs.
-        reason: Why, for people.
+        outcome: ``failed`` or ``skipped``.
+        code: The reason's code.
+        reason: The reason as text.
     """
 
     detector: str
@@ -52,14 +52,14 @@ class ImageView:
 
     Attributes:
         image_id: Its id.
-        reference: Where it lies.
+        reference: The image's identity.
         etag: The object's ETag, if known.
         size_bytes: The object's size, if known.
         size_px: Width and height as displayed, if known.
         uploaded_at: When S3 created it.
-        deleted_at: When it was removed; none while it exists.
-        others: How many other images go by the name that was asked for.
-        detections: What was found by the latest run of each detector.
+        deleted_at: When it was removed; ``None`` while it exists.
+        others: Number of other images with the given name.
+        detections: The findings of the latest run of each detector.
         found_nothing: Detectors whose latest run found nothing.
         unsuccessful: Detectors without a successful run.
     """
@@ -82,10 +82,10 @@ class ImageView:
         return bool(self.detections or self.found_nothing)
 
     def painted(self, data: bytes, limits: ImageLimits) -> "Image":
-        """The image's file with the boxes drawn on it, and labels without one in a corner.
+        """Return the image with boxes, and with labels without boxes in a corner.
 
         Raises:
-            InvalidImageError: It cannot be decoded, or is too large.
+            InvalidImageError: It can't be decoded, or is too large.
         """
         from retinue_cli.output.draw import LabelledBox, paint
 
@@ -107,15 +107,15 @@ class ImageView:
 
 
 def find(history: Snapshot, name: ImageName) -> ImageView:
-    """The newest image of a name; one that still exists before one that does not.
+    """Return the newest image with a name, preferably an existing one.
 
     Args:
-        history: Where to look.
-        name: An id, or a key; a part of a key does if no other key has it.
+        history: The history.
+        name: An id, a key, or a unique part of a key.
 
     Raises:
-        ConfigurationError: The history has none, or several keys have that part.
-        HistoryUnavailableError: The database cannot answer.
+        ConfigurationError: The history has no such image, or several keys have that part.
+        HistoryUnavailableError: The database doesn't answer.
     """
     rows = list(history.rows(sql.SQL(_IMAGES).format(name.condition())))
     if not rows:
@@ -151,10 +151,10 @@ def find(history: Snapshot, name: ImageName) -> ImageView:
 
 
 def _by_part(history: Snapshot, name: ImageName) -> ImageName:
-    """The image whose key alone has this part.
+    """Return the only image whose key has this part.
 
     Raises:
-        ConfigurationError: None has it, or several have.
+        ConfigurationError: No key has it, or several have it.
     """
     if name.key is None:
         raise ConfigurationError(f"the history has no image with the id {name.image_id}")
@@ -163,7 +163,7 @@ def _by_part(history: Snapshot, name: ImageName) -> ImageName:
         part=sql.Literal(name.key), bucket=bucket, limit=sql.Literal(MAX_KEYS + 1)
     )
     rows = list(history.rows(parts))
-    found = [row for row in rows if row[2]] or rows  # rather one that still exists
+    found = [row for row in rows if row[2]] or rows  # preferably one that still exists
     if not found:
         raise ConfigurationError(f"the history has no image with {name.key!r} in its key")
     if len(found) > 1:
@@ -195,8 +195,8 @@ GROUP BY bucket, key
 ORDER BY 3 DESC, bucket, key
 LIMIT {limit}"""
 
-# Not from the view latest_detections: it passes over images that are gone, empty runs and what an
-# emulator invented.
+# Not from the view latest_detections, which excludes deleted images, empty runs and invented
+# answers of an emulator.
 _RUNS = """SELECT latest.outcome, latest.detector, latest.model_version, latest.error_code,
     latest.error_message, detections.kind, detections.label, detections.confidence, box_left,
     box_top, box_width, box_height

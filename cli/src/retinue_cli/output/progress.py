@@ -1,4 +1,4 @@
-"""Progress of long work, on standard error, so that standard output stays what was asked for."""
+"""Show progress on standard error, so that standard output has only results."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,13 +6,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show how far it is; gives a function to call with the number of things just done.
+    """Show progress. Yield a function to call with the number of finished items.
 
-    Nothing is shown where standard error is not a terminal.
+    Without a terminal on standard error, nothing is shown.
 
     Args:
-        what: What is counted, such as ``detections``.
-        total: About how many there are, if that is known.
+        what: The name of the items, such as ``detections``.
+        total: The approximate number, if known.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -43,4 +43,4 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
 
 
 _STEP = 1_000
-"""A display that is touched for each of ten million rows would be what takes longest."""
+"""Interval between updates. An update for each of ten million rows would take most of the time."""

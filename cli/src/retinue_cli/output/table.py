@@ -1,4 +1,4 @@
-"""Rows, for people and for programs."""
+"""Print rows as a table, CSV or JSON."""
 
 import csv
 import json
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 Format = Literal["table", "csv", "json", "chart"]
 
 READABLE_CELLS = 16
-"""How narrow a column may be folded, in characters: a label, or half an image id, still reads."""
+"""Minimum width of a folded column, in characters: a label or half an image id is readable."""
 
 PADDING_CELLS = 3
-"""What a column takes beside its text: a space on each side, and one between columns."""
+"""Width of a column without its text: a space on each side, and one between columns."""
 
 
 def print_rows(
@@ -32,12 +32,11 @@ def print_rows(
     Args:
         columns: Their names.
         rows: Their values, as psycopg gives them.
-        format_: A table says how many rows there are. In a terminal too narrow for every column to
-            stay readable, it is a block for each row, with a line for each column; a pipe has no
-            width, and what a program will read is one line a row, never folded.
+        format_: A table ends with the number of rows. In a narrow terminal it has a block for each
+            row, with a line for each column. A pipe has no width, so rows aren't folded.
 
     Raises:
-        ConfigurationError: They make no chart.
+        ConfigurationError: They can't be drawn as a chart.
     """
     match format_:
         case "csv":
@@ -56,7 +55,7 @@ def print_rows(
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows as a table; as a block for each row where the lines are too short for that.
+    """Print rows as a table, or as a block for each row if the lines are too short.
 
     Args:
         columns: Their names.
@@ -74,11 +73,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def output_console(pipe_width: int = 10_000) -> "Console":
-    """Return a console that prints on standard output.
+    """Return a console for standard output.
 
     Args:
-        pipe_width: The length of a line where standard output isn't a terminal. A pipe has none of
-            its own, so that programs read whole lines, unless the variable COLUMNS sets one.
+        pipe_width: The line length if standard output isn't a terminal. By default lines aren't
+            folded, unless the variable COLUMNS sets a length.
     """
     from rich.console import Console
 
@@ -132,7 +131,7 @@ def _print_blocks(
 
 
 def _widths(columns: Sequence[str], cells: "Sequence[Sequence[Text]]") -> list[int]:
-    """The widest of each column's cells and its name, in characters of a terminal."""
+    """Return the maximum width of each column's cells and name, in terminal characters."""
     from rich.cells import cell_len
 
     widths = [cell_len(name) for name in columns]
@@ -146,14 +145,14 @@ def _is_numeric(number: int, rows: Sequence[Sequence[Any]]) -> bool:
 
 
 def _cell(value: Any) -> "Text":
-    """A value for people; what could move a terminal's cursor is escaped."""
+    """Return a formatted value, with control characters escaped."""
     from rich.text import Text
 
     return value if isinstance(value, Text) else Text(_shown(value))
 
 
 def _shown(value: Any) -> str:
-    """A value as text: short where that loses nothing that matters."""
+    """Return a value as text, shortened where no information is lost."""
     match value:
         case None:
             return ""
@@ -170,21 +169,21 @@ def _shown(value: Any) -> str:
 
 
 def _decimal(value: Decimal) -> str:
-    """Return a value as it was stored; of a quotient with many places, only a few."""
+    """Return a number as it was stored, with few decimals if it is a quotient."""
     if int(value.as_tuple().exponent) >= -12:
         return f"{value:f}"
     return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) >= 1 else f"{float(value):.4g}"
 
 
 def _csv_cell(value: Any) -> Any:
-    """A value for programs: JSON as JSON, and everything else in full."""
+    """Return a value for programs: JSON as JSON, and everything else in full."""
     if isinstance(value, dict | list):
         return json.dumps(value, default=_json_value, ensure_ascii=False)
     return value
 
 
 def _json_value(value: Any) -> Any:
-    """Return what JSON has no type for: exact numbers and everything else as text."""
+    """Return a value that JSON has no type for: exact numbers and everything else as text."""
     if isinstance(value, Decimal) and value.is_finite():
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, datetime):

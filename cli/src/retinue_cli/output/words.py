@@ -1,4 +1,4 @@
-"""Numbers and texts in sentences."""
+"""Format numbers and texts for sentences."""
 
 
 def count(number: int, noun: str) -> str:
@@ -7,5 +7,5 @@ def count(number: int, noun: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text whose control characters, which could command the terminal, are escaped."""
+    """Return a text with escaped control characters, which could control the terminal."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,1 +1,1 @@
-"""Help authors of plugins: write a first plugin from a template, check a finished one."""
+"""Help authors of plugins: create a plugin from a template, and check it."""

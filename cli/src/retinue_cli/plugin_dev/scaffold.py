@@ -1,4 +1,4 @@
-"""A plugin to begin with, from the template in ``plugins/_template``."""
+"""Create a plugin from the template in ``plugins/_template``."""
 
 import importlib.util
 import keyword
@@ -17,10 +17,10 @@ from retinue_sdk.plugins.manager import Plugins
 _PACKAGED = Path(__file__).with_name("template")
 
 TEMPLATE = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[4] / "plugins" / "_template"
-"""The template's files: a wheel holds a copy of ``plugins/_template``, a checkout the folder."""
+"""The template's files. A wheel has a copy of ``plugins/_template``, a checkout the folder."""
 
 SUFFIX = ".j2"
-"""What the templates' names end with, so that no tool takes them for Python or TOML."""
+"""Suffix of the templates, so that tools don't treat them as Python or TOML."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _MAX_CHARACTERS = 60
@@ -28,13 +28,13 @@ _MAX_CHARACTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class PluginNames:
-    """What a plugin's parts are called.
+    """The names of a plugin's parts.
 
     Attributes:
         name: The detector and its distribution, such as ``acme-logos``.
         module: The package, ``acme_logos``.
         cls: The detector's class, ``AcmeLogos``.
-        title: For people, ``Acme logos``.
+        title: The title, ``Acme logos``.
     """
 
     name: str
@@ -44,10 +44,10 @@ class PluginNames:
 
     @classmethod
     def of(cls, name: str) -> "PluginNames":
-        """The names that follow from the detector's.
+        """Return the names that follow from the detector's.
 
         Raises:
-            ConfigurationError: It cannot be a detector's name, or would hide a module of Python's.
+            ConfigurationError: It can't be a detector's name, or would hide a Python module.
         """
         form = "lower-case words of letters and digits joined by hyphens, such as acme-logos"
         if not _NAME.fullmatch(name) or len(name) > _MAX_CHARACTERS:
@@ -67,10 +67,10 @@ class PluginNames:
 
 
 def refuse_taken(names: PluginNames) -> None:
-    """Refuse names that something installed has.
+    """Raise if a name is taken by an installed detector or package.
 
     Raises:
-        ConfigurationError: A detector or a Python package has the name; says which.
+        ConfigurationError: A detector or a Python package has the name. The message names it.
     """
     plugins = Plugins()
     if names.name in plugins.contested:
@@ -121,17 +121,17 @@ def _is_here(environment: Path) -> bool:
 
 
 def write_plugin(names: PluginNames, folder: Path) -> list[Path]:
-    """Write a plugin that works already.
+    """Write a working plugin.
 
     Args:
-        names: What its parts are called.
-        folder: Where; it must not exist.
+        names: The names of its parts.
+        folder: The new folder. It must not exist.
 
     Returns:
         The files, sorted.
 
     Raises:
-        ConfigurationError: The folder exists, or cannot be written, or jinja2 is not installed.
+        ConfigurationError: The folder exists or can't be written, or jinja2 isn't installed.
     """
     try:
         from jinja2 import Environment, StrictUndefined
@@ -169,6 +169,6 @@ def write_plugin(names: PluginNames, folder: Path) -> list[Path]:
 
 
 def _next(release: str) -> str:
-    """The first version that may break a plugin: the next minor one before 1.0, major after it."""
+    """Return the first version that may break a plugin: the next minor before 1.0, major after."""
     major, minor = (int(part) for part in release.split(".")[:2])
     return f"0.{minor + 1}" if major == 0 else f"{major + 1}"

@@ -1,1 +1,1 @@
-"""Ask for images again, or for the first time: failed runs, dead letters, whole buckets."""
+"""Request images again, or for the first time: failed runs, dead letters, whole buckets."""

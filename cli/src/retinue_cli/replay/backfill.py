@@ -1,4 +1,4 @@
-"""Asks for all images that a source lists: first counted, then sent."""
+"""Request all images of a source: first count them, then send messages."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,20 +11,20 @@ from retinue_cli.replay.listing import Source
 from retinue_cli.replay.sender import Sender
 
 KNOWN = "known to the history"
-"""Why an image is left out that has runs: `retinue replay --missing` is for those."""
+"""Why an image with runs is omitted: use `retinue replay --missing` for those."""
 
 Known = Callable[[list[UUID]], set[UUID]]
-"""Which of these images need not be asked for."""
+"""Returns which of these images can be omitted."""
 
 
 @dataclass(slots=True)
 class Count:
-    """What a backfill would do.
+    """The plan of a backfill.
 
     Attributes:
-        images: How many images it asks for.
-        size_bytes: What they weigh together.
-        left_out: How many objects it does not ask for, by reason.
+        images: Number of images to send.
+        size_bytes: Their total size.
+        left_out: Number of omitted objects, by reason.
     """
 
     images: int = 0
@@ -34,12 +34,12 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """How long the detectors take and what they cost.
+    """The detectors' time and cost.
 
     Attributes:
-        seconds: At their own pace, or at the chosen one; ``None`` if nothing paces them but the
-            machines they run on.
-        usd: In US dollars.
+        seconds: The time at their own rate, or at the chosen one. ``None`` if only the machines
+            limit it.
+        usd: The cost in US dollars.
     """
 
     seconds: float | None
@@ -47,18 +47,18 @@ class Estimate:
 
     @classmethod
     def of(cls, images: int, *, per_second: float | None, usd_per_image: Decimal) -> "Estimate":
-        """For so many images, at so many a second at most."""
+        """Return the estimate for a number of images at a maximum rate."""
         seconds = None if per_second is None else images / per_second
         return cls(seconds, images * usd_per_image)
 
 
 class Backfill:
-    """One source into one queue.
+    """One source and one queue.
 
     Args:
-        source: What there is.
-        known: Tells what need not be asked for; called once a page.
-        checkpoint: Where it was interrupted before, if it was.
+        source: The source.
+        known: Returns the images that can be omitted. Called once per page.
+        checkpoint: The position of an interrupted backfill.
     """
 
     def __init__(self, source: Source, known: Known, checkpoint: Checkpoint) -> None:
@@ -67,13 +67,13 @@ class Backfill:
         self._checkpoint = checkpoint
 
     def count(self, count: Count) -> Iterator[int]:
-        """Go through what is left to do, and send nothing.
+        """Count the remaining objects without sending messages.
 
         Args:
-            count: Where it is added up.
+            count: The sums.
 
         Yields:
-            How many more objects were looked at.
+            The number of further objects.
         """
         for page in self._source.pages(self._checkpoint.position):
             ids = [request.reference.image_id for request in page.requests]
@@ -90,15 +90,15 @@ class Backfill:
             yield len(page.requests) + page.left_out.total()
 
     def send(self, sender: Sender) -> Iterator[int]:
-        """Send what is left to do, a page at a time; after each, the checkpoint is saved.
+        """Send the remaining messages, page by page. Save the checkpoint after each.
 
-        A page that was interrupted is sent again: workers skip what is done already.
+        An interrupted page is sent again, because workers skip finished work.
 
         Yields:
-            How many more messages SQS has.
+            The number of further messages in SQS.
 
         Raises:
-            QueueUnavailableError: SQS does not take them; what it has is saved.
+            QueueUnavailableError: SQS refuses them. The checkpoint has the sent ones.
         """
         for page in self._source.pages(self._checkpoint.position):
             known = self._known([request.reference.image_id for request in page.requests])

@@ -1,4 +1,4 @@
-"""How far a backfill has come, kept in a file so that it goes on after it was killed."""
+"""Save the position of a backfill in a file, to continue it after an interruption."""
 
 import hashlib
 import json
@@ -10,12 +10,12 @@ from typing import Self
 
 @dataclass(slots=True)
 class Checkpoint:
-    """A file that is replaced as a whole each time it is saved.
+    """A file that is replaced atomically at each save.
 
     Attributes:
-        path: Where it is.
-        position: Of the last page that SQS has all messages of; ``None`` at the beginning.
-        sent: How many messages that makes.
+        path: Its path.
+        position: The position of the last page that was sent completely; ``None`` at the beginning.
+        sent: Number of messages until then.
     """
 
     path: Path
@@ -24,22 +24,22 @@ class Checkpoint:
 
     @classmethod
     def of(cls, folder: Path, *what: object) -> Self:
-        """The checkpoint of a backfill, as it was saved last, or a fresh one.
+        """Return a backfill's saved checkpoint, or a new one.
 
         Args:
-            folder: Where checkpoints are kept.
-            *what: What makes it the same backfill: source, queue, filters.
+            folder: The folder of checkpoints.
+            *what: The values that identify a backfill: source, queue, filters.
         """
         digest = hashlib.sha256(repr(what).encode()).hexdigest()[:16]
         path = folder / f"backfill-{digest}.json"
         try:
             saved = json.loads(path.read_text("utf-8"))
             return cls(path, str(saved["position"]), int(saved["sent"]))
-        except (OSError, ValueError, KeyError, TypeError):  # none yet, or not one of ours
+        except (OSError, ValueError, KeyError, TypeError):  # none exists, or it isn't ours
             return cls(path)
 
     def save(self, position: str, sent: int) -> None:
-        """Write down that a page is done; ``sent`` messages were in it."""
+        """Save that a page with ``sent`` messages is done."""
         self.position = position
         self.sent += sent
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +49,6 @@ class Checkpoint:
         fresh.replace(self.path)
 
     def clear(self) -> None:
-        """Remove the checkpoint: the backfill is done, or starts over."""
+        """Remove the checkpoint, because the backfill is done or starts over."""
         self.path.unlink(missing_ok=True)
         self.position, self.sent = None, 0

@@ -1,4 +1,4 @@
-"""Looks at a pool's dead-letter queue, and moves its messages back to the pool's queue."""
+"""Inspect a pool's dead-letter queue, and move its messages back to the pool's queue."""
 
 import json
 import re
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import MessageTypeDef
 
 HIDDEN_SECONDS = 120
-"""How long a dead letter that is being looked at is hidden from others who look."""
+"""Seconds for which a dead letter is hidden from other readers while it is inspected."""
 
-_QUIET_RECEIVES = 3  # SQS may return nothing though messages are there, but not so often
+_QUIET_RECEIVES = 3  # SQS may return no messages although some exist, but rarely this often
 _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _UNREADABLE_PART = re.compile(r"'[^']*'?|\[\d+\]|\d+")
 
 UNRECORDED = "asks for images that could not be recorded"
-"""The cause of a dead letter that can be understood."""
+"""The cause of a dead letter that can be parsed."""
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ class DeadLetterCause:
     """Why messages are in the dead-letter queue.
 
     Attributes:
-        reason: In words, without what differs from message to message.
-        messages: How many of those looked at.
+        reason: The reason, without parts that differ between messages.
+        messages: Number of inspected messages.
         example: One of them: its message id and the beginning of its body.
     """
 
@@ -48,11 +48,11 @@ class DeadLetterCause:
 
 @dataclass(slots=True)
 class Moved:
-    """What came of moving dead letters back.
+    """The result of moving dead letters back.
 
     Attributes:
-        messages: How many are in the pool's queue again.
-        left: How many stay, because no worker could understand them, by reason.
+        messages: Number of moved messages.
+        left: Number of messages that stay because no worker can parse them, by reason.
     """
 
     messages: int = 0
@@ -67,8 +67,8 @@ class DeadLetters:
         queue_url: URL of the pool's queue.
 
     Raises:
-        ConfigurationError: The queue does not exist or has no dead-letter queue.
-        QueueUnavailableError: SQS did not answer.
+        ConfigurationError: The queue doesn't exist or has no dead-letter queue.
+        QueueUnavailableError: SQS didn't answer.
     """
 
     def __init__(self, client: "SQSClient", queue_url: str) -> None:
@@ -87,10 +87,10 @@ class DeadLetters:
         self.url = found["QueueUrl"]
 
     def count(self) -> int:
-        """Return about how many messages there are, as SQS counts.
+        """Return SQS's approximate number of messages.
 
         Raises:
-            QueueUnavailableError: SQS did not answer.
+            QueueUnavailableError: SQS didn't answer.
         """
         with _unavailable(f"cannot read {self.url}"):
             answer = self._client.get_queue_attributes(
@@ -99,13 +99,13 @@ class DeadLetters:
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
     def causes(self, limit: int) -> list[DeadLetterCause]:
-        """Return why messages are here, most frequent cause first. They stay where they are.
+        """Return why messages are here, the most frequent cause first. They stay in the queue.
 
         Args:
-            limit: How many messages to look at, at most.
+            limit: Maximum number of messages to inspect.
 
         Raises:
-            QueueUnavailableError: SQS did not answer.
+            QueueUnavailableError: SQS didn't answer.
         """
         causes: dict[str, DeadLetterCause] = {}
         seen: list[MessageTypeDef] = []
@@ -126,16 +126,16 @@ class DeadLetters:
     def move_back(self, moved: Moved) -> Iterator[int]:
         """Send each message to the pool's queue, then delete it here. A crash loses none.
 
-        Messages that no worker can understand stay, since they would only come back.
+        Messages that no worker can parse stay, because they would return.
 
         Args:
             moved: Counts the messages.
 
         Yields:
-            How many more messages were moved or left.
+            The number of further messages that were moved or left.
 
         Raises:
-            QueueUnavailableError: SQS did not answer.
+            QueueUnavailableError: SQS didn't answer.
         """
         staying: list[MessageTypeDef] = []
         try:
@@ -178,7 +178,7 @@ class DeadLetters:
         """Delete up to ten messages.
 
         Raises:
-            QueueUnavailableError: Some are not deleted, and will be moved again.
+            QueueUnavailableError: Some aren't deleted, and will be moved again.
         """
         if not messages:
             return
@@ -194,7 +194,7 @@ class DeadLetters:
             raise QueueUnavailableError(f"{self.url} does not delete: {entry.get('Message')}")
 
     def _show(self, messages: "Sequence[MessageTypeDef]") -> None:
-        """Make messages visible again. Those that fail become visible by themselves."""
+        """Make messages visible again. On failure they become visible by themselves."""
         for start in range(0, len(messages), BATCH):
             with _unavailable(f"cannot change visibility on {self.url}"):
                 self._client.change_message_visibility_batch(
@@ -224,7 +224,7 @@ def _unavailable(complaint: str) -> Iterator[None]:
 
 
 def what_is_wrong(body: str) -> str | None:
-    """Return why no worker can understand a message; ``None`` if one can."""
+    """Return why no worker can parse a message; ``None`` if one can."""
     try:
         problems = parse(body).problems
     except MalformedEventError as error:

@@ -1,7 +1,7 @@
-"""What a bucket holds, as an S3 Inventory report says: no listing of a hundred million keys.
+"""List a bucket from an S3 Inventory report, instead of listing a hundred million keys.
 
 The report's form is that of "Amazon S3 Inventory" in the S3 User Guide: a ``manifest.json`` names
-files and says their format.
+the files and their format.
 """
 
 import csv
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 PAGE_ROWS = 1_000
-"""InventoryRows of a page, as many as keys in a page of a listing."""
+"""Rows of a page, as many as keys in a page of a listing."""
 
 _SETTLED = timedelta(days=1)
-"""A report may lack the changes of the last hours before it was begun."""
+"""A report may lack the changes of the last hours before its start."""
 
 _POSITION = re.compile(r"(\d+):(\d+)")
 
@@ -38,10 +38,10 @@ class Inventory:
 
     Attributes:
         client: A boto3 S3 client.
-        bucket: The bucket in which the report lies.
+        bucket: The bucket of the report.
         manifest_key: Key of its ``manifest.json``.
-        prefix: What the listed keys begin with.
-        chosen: Which objects count.
+        prefix: The prefix of the listed keys.
+        chosen: The filter of the objects.
     """
 
     client: "S3Client"
@@ -51,10 +51,12 @@ class Inventory:
     chosen: KeyFilter = field(default_factory=KeyFilter)
 
     def pages(self, after: str | None = None) -> Iterator[Page]:
-        """Up to ``PAGE_ROWS`` rows a page; the position is the file's number and the row's.
+        """Yield pages of up to ``PAGE_ROWS`` rows.
+
+        The position is the file's number and the row's.
 
         Raises:
-            ConfigurationError: The report cannot be read, or lacks a column.
+            ConfigurationError: The report can't be read, or lacks a column.
         """
         position = _POSITION.fullmatch(after or "0:0")
         if position is None:
@@ -81,7 +83,10 @@ class Inventory:
         return manifest
 
     def _rows(self, key: str, rows_of: InventoryRows) -> Iterator[Row]:
-        """The rows of one file, which is fetched as a whole: Parquet and ORC begin at the end."""
+        """Yield the rows of one file.
+
+        The whole file is fetched, because Parquet and ORC begin at the end.
+        """
         try:
             with TemporaryFile() as copy:
                 for part in self._open(key).iter_chunks(2**20):
@@ -98,7 +103,7 @@ class Inventory:
             raise ConfigurationError(f"cannot read s3://{self.bucket}/{key}: {error}") from error
 
     def _listed(self, row: Row, served_at: datetime | None) -> Listed | None:
-        """The object in a row; ``None`` if it is not the newest version or not asked for."""
+        """Return the object of a row; ``None`` if it isn't the newest version or is excluded."""
         if not row["is_latest"] or row["is_delete_marker"]:
             return None
         if not row["key"].startswith(self.prefix):
@@ -116,7 +121,7 @@ class Inventory:
 
 
 def _served_at(manifest: Any) -> datetime | None:
-    """Return until when the report is surely right; ``None`` if it doesn't say when it began."""
+    """Return until when the report is reliable; ``None`` if its start is unknown."""
     try:
         began = datetime.fromtimestamp(int(manifest["creationTimestamp"]) / 1_000, UTC)
     except (KeyError, TypeError, ValueError, OverflowError, OSError):

@@ -1,6 +1,6 @@
-"""The files of an S3 Inventory report, in each of its three formats, row by row.
+"""Read the files of an S3 Inventory report in its three formats, row by row.
 
-Their columns have other names in CSV than in ORC and Parquet; here they have those of the latter.
+CSV has other column names than ORC and Parquet. Here they have the names of ORC and Parquet.
 """
 
 import csv
@@ -24,38 +24,38 @@ CSV_COLUMNS = {
     "ETag": "e_tag",
     "StorageClass": "storage_class",
 }
-"""The columns that matter, as the ``fileSchema`` of a CSV report names them."""
+"""The columns that are used, with the names of a CSV report's ``fileSchema``."""
 
 NEEDED = ("Bucket", "Key", "Size", "LastModifiedDate", "ETag")
-"""Columns without which no image can be identified."""
+"""Columns that are necessary to identify an image."""
 
 ROWS_AT_ONCE = 4_096
-"""Rows of a Parquet file that are held at once."""
+"""Number of rows of a Parquet file in memory."""
 
 Row = Mapping[str, Any]
-"""A row by column: texts, and numbers, booleans and aware times where they are such."""
+"""A row by column: texts, numbers, booleans and aware times."""
 
 
 class InventoryRows(Protocol):
     """Reads one format."""
 
     def __call__(self, file: BinaryIO) -> Iterator[Row]:
-        """The rows of a file, in its order.
+        """Yield the rows of a file, in its order.
 
         Raises:
-            OSError, EOFError, ValueError, csv.Error: It is broken.
+            OSError, EOFError, ValueError, csv.Error: It is corrupt.
         """
 
 
 def reader(form: str, schema: str) -> InventoryRows:
-    """Return what reads the files of a report.
+    """Return a reader for the files of a report.
 
     Args:
         form: The manifest's ``fileFormat``.
         schema: Its ``fileSchema``.
 
     Raises:
-        ConfigurationError: A column is missing, the format is unknown, or pyarrow is not installed.
+        ConfigurationError: A column is missing, the format is unknown, or pyarrow isn't installed.
     """
     if form == "CSV":
         columns = [name.strip() for name in schema.split(",")]
@@ -80,7 +80,7 @@ def _csv(file: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
             row: dict[str, Any] = {
                 name: told[column] for column, name in CSV_COLUMNS.items() if column in told
             }
-            row["key"] = unquote_plus(row["key"])  # in CSV alone keys are form-encoded
+            row["key"] = unquote_plus(row["key"])  # only CSV has form-encoded keys
             row["size"] = int(row["size"] or 0)
             row["last_modified_date"] = datetime.fromisoformat(row["last_modified_date"])
             row["is_latest"] = row.get("is_latest", "true") != "false"
@@ -107,7 +107,7 @@ def _orc(file: BinaryIO) -> Iterator[Row]:
 
 
 def _rows(batch: Any) -> Iterator[Row]:
-    """Rows of Arrow's; times come in milliseconds, in UTC whether they say so or not."""
+    """Yield Arrow's rows. Times have milliseconds, in UTC with or without a zone."""
     import pyarrow as pa
 
     place = batch.schema.get_field_index("last_modified_date")
@@ -129,7 +129,7 @@ def _dicts(batch: Any) -> list[dict[str, Any]]:
 
 
 def _present(names: Sequence[str]) -> list[str]:
-    """The columns that matter, of those that there are."""
+    """Return the used columns that exist."""
     _refuse_missing([column for column in NEEDED if CSV_COLUMNS[column] not in names])
     return [name for name in CSV_COLUMNS.values() if name in names]
 

@@ -1,4 +1,4 @@
-"""What a bucket already holds, page by page, each page resumable."""
+"""List a bucket page by page. A listing can continue after any page."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 )
-"""Endings of the keys that are images: the formats that Retinue decodes."""
+"""Extensions of keys that are images: the formats that Retinue decodes."""
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Storage classes whose objects cannot be read before they are restored."""
+"""Storage classes whose objects must be restored before they can be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of what a source holds.
+    """A page of a source.
 
     Attributes:
-        position: Give it back to go on after this page.
-        requests: The images of it.
-        left_out: How many objects are not asked for, by reason.
+        position: Pass it to continue after this page.
+        requests: The requests for its images.
+        left_out: Number of omitted objects, by reason.
     """
 
     position: str
@@ -41,31 +41,31 @@ class Page:
 
 
 class Source(Protocol):
-    """Where the objects of a backfill are listed."""
+    """A listing of the objects of a backfill."""
 
     def pages(self, after: str | None = None) -> Iterator[Page]:
-        """Pages in an order that is always the same.
+        """Yield pages in an order that never changes.
 
         Args:
-            after: The position of the last page that is done; ``None`` for the beginning.
+            after: The position of the last finished page; ``None`` for the beginning.
 
         Raises:
-            ConfigurationError: There is no such bucket or listing, or it must not be read.
+            ConfigurationError: The bucket or listing doesn't exist, or can't be read.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFilter:
-    """Which objects are images worth asking for.
+    """Selects the objects that are images.
 
     Attributes:
-        all_files: Whether to ask for every object, whatever its key ends with.
+        all_files: Whether to select all objects, with any extension.
     """
 
     all_files: bool = False
 
     def page(self, position: str, objects: list["Listed"]) -> Page:
-        """The requests for these objects."""
+        """Return the page of requests for these objects."""
         requests: list[Request] = []
         left_out: Counter[str] = Counter()
         for listed in objects:
@@ -87,7 +87,7 @@ class KeyFilter:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An object as a listing tells of it.
+    """An object of a listing.
 
     ``served_at`` is when the listing showed it as the current version; ``None`` if it isn't known.
     """
@@ -102,7 +102,7 @@ class Listed:
     served_at: datetime | None = None
 
     def request(self) -> Request:
-        """The message that asks for it."""
+        """Return the request for the object."""
         version_id = None if self.version_id in (None, "", "null") else self.version_id
         reference = ImageReference(self.bucket, self.key, version_id, self.etag.strip('"'))
         return Request(reference, self.modified_at, self.size_bytes, served_at=self.served_at)
@@ -115,8 +115,8 @@ class Bucket:
     Attributes:
         client: A boto3 S3 client.
         name: The bucket's name.
-        prefix: What keys begin with.
-        chosen: Which objects count.
+        prefix: The prefix of the keys.
+        chosen: The filter of the objects.
     """
 
     client: "S3Client"
@@ -125,13 +125,13 @@ class Bucket:
     chosen: KeyFilter = field(default_factory=KeyFilter)
 
     def pages(self, after: str | None = None) -> Iterator[Page]:
-        """Up to 1,000 keys a page, in the order of S3; the position is the last key.
+        """Yield pages of up to 1,000 keys, in the order of S3. The position is the last key.
 
         Raises:
-            ConfigurationError: The bucket does not exist, or must not be listed.
+            ConfigurationError: The bucket doesn't exist, or can't be listed.
         """
         try:
-            # A bucket whose versioning is suspended still holds objects with version ids.
+            # A bucket with suspended versioning still has objects with version ids.
             versioned = "Status" in self.client.get_bucket_versioning(Bucket=self.name)
             listed = self._versions(after) if versioned else self._objects(after)
             for key, objects in listed:
@@ -153,7 +153,7 @@ class Bucket:
             asked_at = datetime.now(UTC)
 
     def _versions(self, after: str | None) -> Iterator[tuple[str, list[Listed]]]:
-        # Versions of one key come newest first, so one that a page cuts off is not the newest.
+        # Versions of a key come newest first, so the first version of a page may not be the newest.
         asked: dict[str, Any] = {"KeyMarker": after or ""}
         while asked:
             asked_at = datetime.now(UTC)
@@ -183,13 +183,13 @@ class Bucket:
 
 
 def answered_at(answer: Any, asked_at: datetime) -> datetime:
-    """Return when S3 answered, by S3's clock, which also stamps its events.
+    """Return when S3 answered, by S3's clock, which also dates its events.
 
-    Its answers tell the second. Within that second, our clock decides.
+    Answers have a resolution of one second. Within that second, the local clock decides.
 
     Args:
-        answer: What boto3 returned.
-        asked_at: When S3 was asked, by our clock.
+        answer: boto3's answer.
+        asked_at: When the request was sent, by the local clock.
     """
     header = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     if header is None:

@@ -1,8 +1,8 @@
-"""The message that asks for an image: S3's own form, written by us.
+"""The message that requests an image, in S3's own format.
 
-A worker reads it like any other (``s3_event.py``). The field ``retinue`` beside S3's says what S3
-has no word for: which detectors are asked for, what tells this request from others, and when a
-listing showed the object.
+A worker reads it like any other (``s3_event.py``). The additional field ``retinue`` has values that
+S3 doesn't have: the requested detectors, an id of the request, and when a listing showed the
+object.
 """
 
 import json
@@ -18,17 +18,17 @@ from retinue_sdk import ImageReference
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An image that is asked for.
+    """A requested image.
 
     Attributes:
-        reference: Which one.
+        reference: The object version.
         created_at: When S3 created it (aware).
         size_bytes: Its size in bytes, if known.
         sequencer: Of the event that created it, if known.
-        replay_id: The same for the same request, so that asking twice is asking once; ``None`` asks
-            only for what was never tried for the event that created the image.
+        replay_id: The id of the request, so that repeating it has no effect. With ``None``, only
+            detectors that have not processed the image's creation event run.
         detectors: Names of the detectors to apply; empty for all of the pool.
-        served_at: When a listing showed it as the current version (aware); ``None`` if none did.
+        served_at: When a listing showed it as the current version (aware), if any.
     """
 
     reference: ImageReference
@@ -40,7 +40,7 @@ class Request:
     served_at: datetime | None = None
 
     def body(self) -> str:
-        """The message's body."""
+        """Return the message's body."""
         reference = self.reference
         about: dict[str, Any] = {
             "key": quote_plus(reference.key),
@@ -72,13 +72,13 @@ class Request:
 
 
 def replay_body(image: ReplayImage) -> str:
-    """Return the message that asks for an image of the history again."""
+    """Return the message that requests an image of the history again."""
     version_id = image.version if image.versioned else None
     reference = ImageReference(
         image.bucket, image.key, version_id, image.etag if image.versioned else image.version
     )
-    # The newest failed run tells one request from the next: asked twice before anything happened,
-    # it is one request; once that has failed too, there is a newer run.
+    # The newest failed run identifies the request. Repeating it has no effect until another run
+    # has failed.
     return Request(
         reference,
         image.uploaded_at,

@@ -1,4 +1,4 @@
-"""Try images of the laptop's history again: their files go back into the bucket for a worker."""
+"""Retry images of the laptop's history: upload their files again for a worker."""
 
 import hashlib
 import os
@@ -34,7 +34,7 @@ class Originals:
     """The files of images.
 
     Attributes:
-        found: Images with their files, which are as they were.
+        found: Images with their unchanged files.
         gone: Keys of images whose files have been moved, changed or deleted.
     """
 
@@ -68,21 +68,21 @@ def retry(
     *,
     plugins_dir: Path | None = None,
 ) -> None:
-    """Have detectors look at images again. Returns when each has an outcome.
+    """Process images again. Return when each has an outcome.
 
     Args:
-        state: Where the history is.
+        state: The folder of the history.
         originals: The images, each with the names of its detectors.
         detectors: All of these detectors, with their options.
-        console: Where to print what is going on.
-        plugins_dir: A folder of plugins that are one file each.
+        console: The console for the output.
+        plugins_dir: A folder of single-file plugins.
 
     Raises:
-        LaptopError: Something on this machine keeps it from working.
-        ConfigurationError: A detector or an option does not exist.
+        LaptopError: A problem on this machine.
+        ConfigurationError: A detector or an option doesn't exist.
         KeyboardInterrupt: The user stopped it. Everything it started has ended by then.
     """
-    os.environ["AWS_REGION"] = REGION  # where the emulator is; no profile need say one
+    os.environ["AWS_REGION"] = REGION  # the emulator's region; profiles need none
     made = Plugins(folder=plugins_dir).make(detectors)
     with Interruption() as interruption, ExitStack() as entered:
         try:

@@ -1,4 +1,4 @@
-"""Sends many messages to a queue: ten a call, several calls at a time, at a limited rate."""
+"""Send many messages to a queue, in batches, concurrently, at a limited rate."""
 
 import asyncio
 import time
@@ -13,12 +13,12 @@ from retinue_workers.intake.sqs import BATCH, QueueUnavailableError, refused_ent
 from retinue_workers.limits.backoff import backoff_seconds
 
 CONCURRENCY = 32
-"""How many calls are made at a time. SQS answers in some 10 ms."""
+"""Number of concurrent calls. SQS answers in about 10 ms."""
 
 MAX_TRIES = 6
-"""How often a message is sent before it is given up; the waits between add up to half a minute."""
+"""Maximum number of tries per message. The waits between them add up to half a minute."""
 
-_MAX_CALL_BYTES = 256 * 1024  # what all entries of a SendMessageBatch may hold together, by AWS
+_MAX_CALL_BYTES = 256 * 1024  # AWS's limit for all entries of a SendMessageBatch together
 
 
 class Sender:
@@ -27,7 +27,7 @@ class Sender:
     Args:
         client: Calls SQS over ``CONCURRENCY`` connections or more. It is closed at the end.
         url: The queue's URL.
-        per_second: Most messages a second; ``None`` for as fast as it goes.
+        per_second: Maximum number of messages per second; ``None`` for no limit.
     """
 
     def __init__(self, client: AwsClient, url: str, *, per_second: float | None = None) -> None:
@@ -46,17 +46,17 @@ class Sender:
         self._runner.close()
 
     def send(self, bodies: Iterable[str]) -> Iterator[int]:
-        """Send messages while they are being made. Ends when SQS has all of them.
+        """Send messages while they are produced. Return when SQS has all of them.
 
         Args:
-            bodies: The messages. They are taken only as fast as they can be sent.
+            bodies: The messages. They are consumed only as fast as they can be sent.
 
         Yields:
-            How many more messages SQS has.
+            The number of further messages in SQS.
 
         Raises:
-            QueueUnavailableError: SQS refused some messages ``MAX_TRIES`` times. It may have taken
-                others before and after them.
+            QueueUnavailableError: SQS refused some messages ``MAX_TRIES`` times. It may have
+                accepted others before and after them.
         """
         started = time.monotonic()
         sent = 0
@@ -70,7 +70,7 @@ class Sender:
     async def _send_all(
         self, batches: "Sequence[list[_Message]]", started: float, sent: int
     ) -> None:
-        """Send batches concurrently, beginning each when the rate allows it."""
+        """Send batches concurrently. Start each when the rate allows it."""
         calls = []
         for batch in batches:
             if self._per_second is not None:
@@ -81,7 +81,7 @@ class Sender:
         await asyncio.gather(*calls)
 
     async def _send(self, batch: "list[_Message]") -> None:
-        """Send up to ten messages, and those that SQS refuses again."""
+        """Send up to ten messages. Send those that SQS refuses again."""
         left = batch
         for tries in range(MAX_TRIES):
             if tries:
@@ -92,17 +92,17 @@ class Sender:
         raise QueueUnavailableError(f"{self._url} does not take messages: {reason}")
 
     def _fifo(self, message: "_Message") -> dict[str, str]:
-        """Return what a FIFO queue wants to be told: SQS knows them by their names.
+        """Return the attributes of a message for a FIFO queue, recognised by its name.
 
-        Each message is a group of its own, so that none waits for another. The same message that is
-        sent again because SQS didn't answer counts once; another with the same body counts again.
+        Each message has its own group, so that none waits for another. A message that is sent again
+        because SQS didn't answer counts once. Another message with the same body counts again.
         """
         if not self._url.endswith(".fifo"):
             return {}
         return {"MessageGroupId": message.token, "MessageDeduplicationId": message.token}
 
     async def _try(self, batch: "list[_Message]") -> "tuple[list[_Message], str]":
-        """Return the messages that SQS did not take, and why."""
+        """Return the messages that SQS refused, and the reason."""
         entries = [
             {"Id": str(number), "MessageBody": message.body, **self._fifo(message)}
             for number, message in enumerate(batch)
@@ -118,14 +118,14 @@ class Sender:
 
 
 class _Message(NamedTuple):
-    """A message to send, and what tells it from every other."""
+    """A message to send, with a unique id."""
 
     body: str
     token: str
 
 
 def _batches(bodies: Iterable[str]) -> Iterator[list[_Message]]:
-    """Split messages into batches of ten, or one where ten are too large for a call."""
+    """Split messages into batches of ten, or one if ten are too large for a call."""
     rest = (_Message(body, uuid.uuid4().hex) for body in bodies)
     while batch := list(islice(rest, BATCH)):
         if sum(len(message.body.encode()) for message in batch) <= _MAX_CALL_BYTES:

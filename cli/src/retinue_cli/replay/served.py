@@ -1,4 +1,4 @@
-"""Asks S3 which of the images that the history believes to be deleted it still serves."""
+"""Check in S3 which images it still serves although they count as deleted."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 THREADS = 16
-"""How many keys are asked about at a time."""
+"""Number of keys that are checked concurrently."""
 
 
 class ServedImages:
-    """Asks S3, with no more than the permission ``s3:ListBucketVersions``.
+    """Queries S3, with only the permission ``s3:ListBucketVersions``.
 
     Args:
-        make_client: Makes a boto3 S3 client with ``THREADS`` connections or more, when one is first
-            needed: most days there is nothing to ask.
+        make_client: Creates a boto3 S3 client with ``THREADS`` connections or more on first use,
+            because it is rarely needed.
 
     Attributes:
-        refusals: Buckets that could not be asked about, and why.
+        refusals: Buckets that could not be queried, with the reason.
     """
 
     def __init__(self, make_client: "Callable[[], S3Client]") -> None:
@@ -36,7 +36,7 @@ class ServedImages:
         self.refusals: dict[str, str] = {}
 
     def find(self, images: Sequence[DeletedImage]) -> Mapping[UUID, datetime | None]:
-        """Return when S3 was found to serve these images; see ``FindServed`` of the history.
+        """Return when S3 was seen to serve these images; see ``FindServed`` of the history.
 
         An image is served if its version exists and no newer delete marker hides it.
         """
@@ -53,7 +53,7 @@ class ServedImages:
     def _find(
         self, client: "S3Client", name: tuple[str, str], images: Sequence[DeletedImage]
     ) -> Mapping[UUID, datetime | None]:
-        """Ask about the images of one key."""
+        """Query the images of one key."""
         bucket, key = name
         if bucket in self.refusals:
             return dict.fromkeys(image.image_id for image in images)
@@ -84,10 +84,10 @@ def _pages(client: "S3Client", bucket: str, key: str) -> Iterator[Any]:
 
 
 def _existing(pages: Sequence[Any], key: str) -> set[tuple[str | None, str]]:
-    """Return the versions that no delete marker hides: version id, if any, and the image's version.
+    """Return the versions that no delete marker hides: version id, if any, and image version.
 
-    boto3 returns versions and markers apart, with their times in seconds. Of a version and a marker
-    of the same second, the marker is the newer one only if it is the current one.
+    boto3 returns versions and markers separately, with times in seconds. If a version and a marker
+    have the same second, the marker is newer only if it is the current one.
     """
     markers = [
         marker for page in pages for marker in page.get("DeleteMarkers", []) if marker["Key"] == key

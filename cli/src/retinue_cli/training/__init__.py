@@ -1,1 +1,1 @@
-"""Train Custom Labels models: check the data, then follow the training to its end."""
+"""Train Custom Labels models: check the data, then wait for the training's result."""

@@ -1,4 +1,4 @@
-"""Training data checked before any money is spent: everything that is wrong, at once."""
+"""Check training data before the training costs money, and report all problems together."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 HEADER_BYTES = 256 * 1024
-"""How much of an object is read: format and size stand in its first segments."""
+"""How much of an object is read. Format and size are in its first segments."""
 
 READERS = 16
-"""Objects read at once: S3 answers each in tens of milliseconds."""
+"""Number of objects that are read concurrently. S3 answers in tens of milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a file's header says.
+    """The facts in a file's header.
 
     Attributes:
-        size_bytes: How large the file is.
-        format: JPEG, PNG, or another; none if it is no image.
+        size_bytes: Size of the file.
+        format: JPEG, PNG, or another; ``None`` if it isn't an image.
         size_px: Width and height as displayed.
     """
 
@@ -40,12 +40,12 @@ Read = Callable[[TrainingImage], Facts]
 """Reads an image's header.
 
 Raises:
-    OSError: It is missing or cannot be read; the message says which.
+    OSError: It is missing or can't be read. The message names it.
 """
 
 
 def reader(s3: "S3Client") -> Read:
-    """Reads headers of files, and of objects in S3."""
+    """Return a function that reads headers of files and of objects in S3."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     def read(image: TrainingImage) -> Facts:
@@ -67,7 +67,7 @@ def reader(s3: "S3Client") -> Read:
 
 
 def facts(header: bytes, size_bytes: int) -> Facts:
-    """Return what the first bytes of a file say."""
+    """Return the facts in a file's first bytes."""
     from PIL import Image as PillowImage
 
     from retinue_cli.data.export.sizes import size_of
@@ -86,13 +86,13 @@ def check(
     *,
     advance: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Check what will be learned from, and note each image's true size.
+    """Check the training images, and store each image's actual size.
 
     Args:
-        images: The images; their ``size_px`` is filled in.
+        images: The images. Their ``size_px`` is set.
         read: Reads headers.
-        problems: Told everything that Custom Labels would refuse, or learn wrongly.
-        advance: Told of each image.
+        problems: Collects everything that Custom Labels would refuse, or learn wrongly.
+        advance: Called for each image.
     """
     _counts(images, problems)
     with ThreadPoolExecutor(READERS, thread_name_prefix="check") as readers:
@@ -110,7 +110,7 @@ def check(
 
 
 def advice(images: Sequence[TrainingImage]) -> list[str]:
-    """Return what is allowed, and makes a poor model."""
+    """Return warnings about allowed data that trains a poor model."""
     found = []
     if len(images) < limits.ADVISED_IMAGES:
         found.append(f"{len(images)} images are few: AWS advises at least {limits.ADVISED_IMAGES}")
@@ -192,7 +192,7 @@ def _items(image: TrainingImage, boxes: bool, problems: Problems) -> None:
         elif image.size_px is not None:
             left, top, right, bottom = whole_px(box)
             where = f"{image.uri}: {label} {list(box)}"
-            # A box may end up to a pixel outside, as annotation tools round: it is cut there.
+            # A box may exceed the border by a pixel, because annotation tools round. Cut it.
             if min(box[:2]) < -1 or right > image.size_px[0] + 1 or bottom > image.size_px[1] + 1:
                 problems.add("box outside its image", where)
             elif min(right, image.size_px[0]) <= left or min(bottom, image.size_px[1]) <= top:

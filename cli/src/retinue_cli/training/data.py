@@ -1,4 +1,4 @@
-"""Training data, wherever it comes from: images with labels, perhaps with boxes."""
+"""Training data from any source: images with labels, optionally with boxes."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
-"""What counts as an image in a folder."""
+"""Extensions of images in a folder."""
 
 JOB_NAME = "retinue-train"
 
 
 class Thing(NamedTuple):
-    """Something in an image: its label, its box in pixels if that is known, and how sure it is."""
+    """A labelled thing: its label, its box in pixels if known, and its confidence."""
 
     label: str
     box: Box | None
@@ -33,15 +33,15 @@ class Thing(NamedTuple):
 
 @dataclass(slots=True)
 class TrainingImage:
-    """One image to learn from.
+    """One training image.
 
     Attributes:
-        bucket: Where it lies, or will.
+        bucket: Its bucket, or the bucket of its future upload.
         key: Its key.
-        items: What is in it.
-        human: Whether people said so.
-        size_px: Width and height, if they are told.
-        path: Its file, if it has to be uploaded first.
+        items: Its labelled things.
+        human: Whether people annotated it.
+        size_px: Width and height, if known.
+        path: Its file, if it must be uploaded first.
     """
 
     bucket: str
@@ -53,16 +53,16 @@ class TrainingImage:
 
     @property
     def uri(self) -> str:
-        """As a manifest names it."""
+        """Return its URI for a manifest."""
         return f"s3://{self.bucket}/{self.key}"
 
 
 def from_annotations(annotations: Annotations, home: str | None) -> list[TrainingImage]:
-    """The images of a COCO file or a manifest.
+    """Return the images of a COCO file or a manifest.
 
     Args:
         annotations: The file.
-        home: ``s3://bucket/prefix/`` in which images without a URI of their own lie.
+        home: ``s3://bucket/prefix/`` of images without a URI.
 
     Raises:
         ValueError: An image has no URI, and no home is given.
@@ -87,7 +87,7 @@ def _annotated(image: AnnotatedImage, home: str | None) -> TrainingImage:
 
 
 def from_truth(truth: "Truth") -> list[TrainingImage]:
-    """Return what runs of the history say: people's annotations, or a detector's findings."""
+    """Return the images of runs in the history: annotations, or a detector's findings."""
     images = []
     for one in truth.images.values():
         place = S3Uri.parse(one.name)
@@ -97,7 +97,7 @@ def from_truth(truth: "Truth") -> list[TrainingImage]:
 
 
 def from_folder(folder: Path, home: str) -> list[TrainingImage]:
-    """Files in a folder for each label, to be uploaded below ``home``."""
+    """Return the files of one subfolder per label, to be uploaded below ``home``."""
     place = S3Uri.parse(home)
     return [
         TrainingImage(
@@ -112,7 +112,7 @@ def from_folder(folder: Path, home: str) -> list[TrainingImage]:
 
 
 def from_bucket(s3: "S3Client", uri: str) -> list[TrainingImage]:
-    """Objects in a folder for each label.
+    """Return the objects of one subfolder per label.
 
     Raises:
         ClientError: S3 refuses.
@@ -129,12 +129,12 @@ def from_bucket(s3: "S3Client", uri: str) -> list[TrainingImage]:
 
 
 def has_boxes(images: Sequence[TrainingImage]) -> bool:
-    """Return whether any of them says where something is."""
+    """Return whether any image has a box."""
     return any(box is not None for image in images for _, box, _ in image.items)
 
 
 def manifest(images: Sequence[TrainingImage]) -> Iterator[bytes]:
-    """The images as lines of a manifest; each image's size is known by now."""
+    """Yield the images as lines of a manifest. Their sizes are known."""
     boxes = has_boxes(images)
     labels = sorted({one.label for image in images for one in image.items})
     numbers = {label: number for number, label in enumerate(labels)}
@@ -151,7 +151,7 @@ def manifest(images: Sequence[TrainingImage]) -> Iterator[bytes]:
 
 
 def whole_px(box: Box) -> tuple[int, int, int, int]:
-    """A box in whole pixels, as Custom Labels wants it: left, top, right and bottom."""
+    """Return a box in whole pixels for Custom Labels: left, top, right and bottom."""
     left, top, width, height = box
     return round(max(left, 0)), round(max(top, 0)), round(left + width), round(top + height)
 
@@ -196,7 +196,7 @@ def _labels(
     for label, _, confidence in image.items:
         surest[label] = max(surest.get(label, 0.0), confidence)
     for label, confidence in sorted(surest.items()):
-        # By number: a label can have any length, and any character.
+        # By number, because a label can have any length and any character.
         line[f"label-{numbers[label]}"] = 1
         line[f"label-{numbers[label]}-metadata"] = {
             "confidence": confidence,

@@ -1,9 +1,9 @@
-"""What goes wrong with training."""
+"""Errors of training."""
 
 
 class TrainingError(Exception):
-    """Rekognition or S3 refuses or does not answer, or a training failed."""
+    """Rekognition or S3 refuses or doesn't answer, or a training failed."""
 
 
 class LeaseError(TrainingError):
-    """Somebody else keeps the model."""
+    """Another process holds the model's lease."""

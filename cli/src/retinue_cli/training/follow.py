@@ -1,4 +1,4 @@
-"""Following a training to its end, however long that takes."""
+"""Wait for the end of a training."""
 
 import time
 from collections.abc import Callable
@@ -8,15 +8,15 @@ from retinue_cli.training.errors import TrainingError
 from retinue_cli.training.service import CustomLabels, ModelVersion
 
 PATIENCE_SECONDS = 900.0
-"""How long the service may not answer before following ends; the training goes on without us."""
+"""Seconds without an answer of the service until waiting ends. The training continues."""
 
 TRAINED = frozenset(
     {"TRAINING_COMPLETED", "STARTING", "RUNNING", "STOPPING", "STOPPED", "FAILED", "DEPRECATED"}
 )
-"""Statuses of versions whose training has ended well."""
+"""Statuses of versions whose training has succeeded."""
 
 Tell = Callable[[ModelVersion, float], None]
-"""Told of the version and the seconds since its training began, after each look."""
+"""Called after each check, with the version and the seconds since its training began."""
 
 
 def follow(
@@ -29,22 +29,22 @@ def follow(
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ModelVersion:
-    """Look at a training until it has ended.
+    """Check a training until it has ended.
 
-    Botocore's waiter gives up after 12 hours, and a training may take 24. This one never does: a
-    training ends by itself, and whoever stops looking can look again.
+    botocore's waiter gives up after 12 hours, but a training may take 24. This function has no
+    limit, because a training ends by itself.
 
     Args:
         service: Custom Labels.
         project_arn: The project.
         name: The version.
-        tell: Told after each look.
-        every_seconds: How long to wait between two looks.
-        sleep: Waits for so many seconds.
-        now: The time.
+        tell: Called after each check.
+        every_seconds: Seconds between two checks.
+        sleep: Waits for a number of seconds.
+        now: Returns the time.
 
     Raises:
-        TrainingError: It failed, the version is gone, or the service has not answered for long.
+        TrainingError: It failed, the version is gone, or the service hasn't answered for long.
     """
     silent_seconds = 0.0
     while True:

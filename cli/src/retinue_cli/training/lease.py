@@ -1,4 +1,4 @@
-"""The controller's lease of a model, for as long as a person's command acts for it."""
+"""Hold a model's lease while a command acts on it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,16 +15,16 @@ from retinue_cli.training.errors import LeaseError
 log = structlog.get_logger(__name__)
 
 TRY_SECONDS = 5.0
-"""How often a lease that somebody else has is tried again."""
+"""Seconds between tries for a lease that another process holds."""
 
 PATIENCE_SECONDS = 2 * LEASE_SECONDS
-"""How long it is waited for: that of a worker that died ends in half of this."""
+"""Maximum wait for a lease. A dead worker's lease ends in half of this."""
 
 
 class HeldModel:
-    """A model whose lease is held: no controller and no reaper acts for it meanwhile.
+    """A model whose lease is held. Meanwhile no controller or reaper acts on it.
 
-    Every write is fenced by the lease's token, as a controller's.
+    Every write includes the lease's token, as a controller's does.
     """
 
     def __init__(self, model: ManagedModel, sessions: ModelSessions, token: int) -> None:
@@ -33,7 +33,7 @@ class HeldModel:
         self._token = token
 
     def begin(self, units: int, reason: str) -> None:
-        """Write down that it is about to be hosted; its minutes count from here.
+        """Record the start request. Minutes count from now.
 
         Raises:
             LeaseError: The lease was lost.
@@ -46,17 +46,17 @@ class HeldModel:
             raise LeaseError(f"the lease of {self._model.name} was lost to another controller")
 
     def running(self) -> None:
-        """Write down that it runs: workers that are switched to it may receive at once."""
+        """Record that it runs, so that workers switched to it can receive immediately."""
         self._sessions.mark_session(self._model.name, self._token, "running")
         self._note("RUNNING", serving=True)
 
     def stopping(self, reason: str) -> None:
-        """Write down that its stop is about to be requested; nothing is received for it."""
+        """Record that its stop is about to be requested. Workers receive nothing for it."""
         self._note("RUNNING", serving=False)
         self._sessions.mark_session(self._model.name, self._token, "stopping", reason)
 
     def stopped(self, reason: str) -> None:
-        """Write down that it is stopped: its minutes end here."""
+        """Record that it has stopped. Its minutes end here."""
         self._sessions.mark_session(self._model.name, self._token, "stopped", reason)
         self._note("STOPPED", serving=False)
 
@@ -74,14 +74,14 @@ class HeldModel:
 
 
 class Leases:
-    """Takes leases of models.
+    """Acquires leases of models.
 
     Args:
         sessions: Leases and sessions.
-        make: Makes a model by the ARN of its version.
-        detector: The detector that asks the models.
-        holder: What tells this command from every controller.
-        sleep: Waits for so many seconds.
+        make: Creates a model for the ARN of its version.
+        detector: The detector that calls the models.
+        holder: A unique name of this command.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Leases:
         """Hold a version's lease, renewed in the background, until the block ends.
 
         Raises:
-            LeaseError: Another controller does not release it.
+            LeaseError: Another controller doesn't release it.
         """
         waited = 0.0
         while (hosted := self._take(version_arn)).holder != self._holder:
@@ -134,5 +134,5 @@ class Leases:
         while not over.wait(LEASE_SECONDS / 3):
             try:
                 self._take(version_arn)
-            except HistoryError as error:  # the next turn may succeed before the lease ends
+            except HistoryError as error:  # the next try may succeed before the lease ends
                 log.warning("lease_not_renewed", model=version_arn, reason=str(error))

@@ -1,4 +1,4 @@
-"""What Amazon Rekognition Custom Labels takes, and what training costs.
+"""The limits of Amazon Rekognition Custom Labels, and the price of training.
 
 Source of the limits: "Guidelines and quotas in Amazon Rekognition Custom Labels"
 (https://docs.aws.amazon.com/rekognition/latest/customlabels-dg/limits.html), read 2026-11.
@@ -15,18 +15,19 @@ MAX_IMAGES = 250_000
 MAX_MANIFEST_BYTES = 2**30
 MAX_LABELS = 250
 MIN_LABELS_OF_IMAGES = 2
-"""A model that says what is in an image needs two labels; one that says where, one."""
+"""Minimum number of labels: two for whole images, one for boxes."""
 MAX_LABELS_OF_IMAGE = 50
 MAX_BOXES_OF_IMAGE = 50
 
 ADVISED_IMAGES = 10
-"""The least that "Preparing images" of the same guide advises to train with."""
+"""The minimum that "Preparing images" of the same guide recommends."""
 
 USD_PER_HOUR = Decimal("1.00")
 """Price of an hour of training: https://aws.amazon.com/rekognition/pricing/, US East (N. Virginia).
-Several machines may work at once, and each one's hours are billed."""
+Several machines may work concurrently, and the hours of each are billed.
+"""
 
 PRICE_AS_OF = "2026-10-07"
 
 HOURS = (0.5, 24.0)
-"""How long a training takes: "Training an Amazon Rekognition Custom Labels model" of that guide."""
+"""Duration of a training: "Training an Amazon Rekognition Custom Labels model" of that guide."""

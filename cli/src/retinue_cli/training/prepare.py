@@ -1,4 +1,4 @@
-"""A project with its datasets, ready to be trained."""
+"""Prepare a project and its datasets for training."""
 
 import hashlib
 import tempfile
@@ -31,19 +31,18 @@ def prepare(
     *,
     replace: bool = False,
 ) -> str:
-    """Make the project and its datasets, as far as they are not there yet.
+    """Create the project and its datasets, unless they exist.
 
-    Datasets with exactly these images, which an interrupted attempt left behind, are used as they
-    are; others are only replaced if that is wanted.
+    Existing datasets with exactly these images are reused. Others are replaced only on request.
 
     Args:
         service: Custom Labels.
         s3: S3.
         project: The project's name.
-        train: What to learn from.
-        test: What to test with; a fifth of ``train`` if it is none.
+        train: The training images.
+        test: The test images; a fifth of ``train`` if ``None``.
         output: Bucket and prefix for manifests.
-        tell: Told what is being done.
+        tell: Called with each step.
         replace: Delete datasets of other images.
 
     Returns:
@@ -51,7 +50,7 @@ def prepare(
 
     Raises:
         ConfigurationError: The project has other datasets.
-        TrainingError: The service or S3 refuses.
+        TrainingError: The service or S3 refuses a request.
     """
     arn = service.project(project)
     if arn is None:

@@ -1,4 +1,4 @@
-"""One model version takes over from another, without a moment in which none answers."""
+"""Replace a model version with another, without an interruption."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from retinue_cli.training.lease import HeldModel, Leases
 from retinue_cli.training.service import CustomLabels, ModelVersion
 
 START_SECONDS = 3_600.0
-"""How long a start may take before it is given up; users report up to 30 minutes."""
+"""Maximum duration of a start. Users report up to 30 minutes."""
 
 LOOK_SECONDS = 15.0
 
@@ -24,14 +24,14 @@ Tell = Callable[[str], None]
 
 @dataclass(slots=True)
 class Pool:
-    """Where a pool learns which model it asks: a file, and what makes a change of it take effect.
+    """The file that configures a pool's model version, and how to apply a change.
 
     Attributes:
-        file: The file: Terraform variables, settings, any text that holds the version's ARN.
-        apply: Makes it take effect, such as a deployment.
+        file: The file: Terraform variables, settings, or any text with the version's ARN.
+        apply: Applies a change, such as by a deployment.
 
     Raises:
-        TrainingError: From ``apply``, if that fails.
+        TrainingError: ``apply`` failed.
     """
 
     file: Path
@@ -39,10 +39,10 @@ class Pool:
     _before: str = field(default="", init=False)
 
     def current(self, project: str) -> str:
-        """The one ARN of a version of this project in the file.
+        """Return the only ARN of a version of this project in the file.
 
         Raises:
-            ConfigurationError: There is none, or more than one.
+            ConfigurationError: The file has none, or more than one.
         """
         found = sorted(arn for arn in set(_arns(self._read())) if arn.split("/")[1] == project)
         if len(found) != 1:
@@ -53,13 +53,13 @@ class Pool:
         return found[0]
 
     def switch(self, old: str, new: str) -> None:
-        """Replace the old ARN with the new one, and make it take effect."""
+        """Replace the old ARN with the new one, and apply the change."""
         self._before = self._read()
         self._write(self._before.replace(old, new))
         self.apply()
 
     def restore(self) -> None:
-        """As it was before the switch."""
+        """Restore the file, and apply it."""
         self._write(self._before)
         self.apply()
 
@@ -90,7 +90,7 @@ def _arns(text: str) -> list[str]:
 
 
 def compare(old: ModelVersion, new: ModelVersion) -> None:
-    """Refuse a version that is not as good as the one it takes over from.
+    """Raise if the new version is worse than the old one.
 
     Raises:
         ConfigurationError: Its F1 is lower, or unknown.
@@ -116,12 +116,12 @@ def promote(
 ) -> None:
     """Start the new version, switch the pool to it, and stop the old one.
 
-    Whatever fails before the switch has taken effect is undone: the file is as it was and in
-    effect, and the new version is stopped, if it was started here. The new version's lease is held
-    meanwhile, so that no reaper stops it before a worker keeps it, and its minutes are on record.
+    A failure before the switch takes effect is undone: the file is restored and applied, and the
+    new version is stopped, if this function started it. The function holds the new version's lease,
+    so that no reaper stops it before a worker takes over, and its minutes are recorded.
 
     Raises:
-        TrainingError: It failed and was undone, or could not be undone; the message says which.
+        TrainingError: It failed. The message says whether it was undone.
     """
     try:
         with leases.hold(new.arn) as green:
@@ -157,7 +157,7 @@ def _switch(
         green.begin(units, f"to take over from {old.name}")
         if new.status != "RUNNING":
             if new.status != "STARTING":
-                # What fails from here on may have taken effect: then it has to be stopped too.
+                # A failure from here on may have taken effect, so the version must be stopped, too.
                 started = True
                 tell(f"starting {new.name} with {_units(units)}")
                 _start(service, new.arn, units)
@@ -188,7 +188,7 @@ def _units(units: int) -> str:
 
 
 def _start(service: CustomLabels, arn: str, units: int) -> None:
-    """Start a version; a start whose answer was lost may have taken effect, and then counts."""
+    """Start a version. A start without an answer may have succeeded, and then counts."""
     try:
         service.start(arn, units)
     except TrainingError:
@@ -221,7 +221,7 @@ def _stop_again(
     tell: Tell,
     sleep: Callable[[float], None],
 ) -> None:
-    """Stop what was started here, if it runs."""
+    """Stop the version that was started here, if it runs."""
     if not started:
         return
     try:
@@ -237,7 +237,7 @@ def _stop_again(
 def _stop(
     service: CustomLabels, arn: str, held: HeldModel, why: str, sleep: Callable[[float], None]
 ) -> None:
-    """Stop a version, and wait for it; one that is still starting cannot be stopped before."""
+    """Stop a version and wait for it. A version that is starting can't be stopped yet."""
     _wait_while(service, arn, "STARTING", sleep)
     held.stopping(why)
     if service.describe(arn).status == "RUNNING":

@@ -1,4 +1,4 @@
-"""Custom Labels' projects, datasets and versions, as training and promotion need them."""
+"""Custom Labels' projects, datasets and versions."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ IAM_ACTIONS = frozenset(
         "s3:PutObject",
     }
 )
-"""What an operator who trains and promotes must be allowed; docs/custom-labels-training.md."""
+"""The actions that an operator of training needs; see docs/custom-labels-training.md."""
 
 Kind = Literal["TRAIN", "TEST"]
 
@@ -46,11 +46,11 @@ class ModelVersion:
     Attributes:
         arn: Its ARN.
         status: Its status.
-        message: What the service says about the status.
+        message: The service's message about the status.
         created_at: When its training began.
-        f1: The F1 score that training reached; none before it has.
+        f1: The F1 score of the training; ``None`` until it ends.
         billed_seconds: Seconds of training that are billed.
-        summary: Where the whole evaluation lies in S3.
+        summary: The location of the complete evaluation in S3.
     """
 
     arn: str
@@ -63,12 +63,12 @@ class ModelVersion:
 
     @property
     def name(self) -> str:
-        """The version's name."""
+        """Return the version's name."""
         return self.arn.split("/")[3]
 
     @property
     def project(self) -> str:
-        """The project's name."""
+        """Return the project's name."""
         return self.arn.split("/")[1]
 
 
@@ -77,7 +77,7 @@ class CustomLabels:
 
     Args:
         client: Rekognition.
-        sleep: Waits for so many seconds.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(self, client: "RekognitionClient", sleep: Sleep = time.sleep) -> None:
@@ -85,22 +85,22 @@ class CustomLabels:
         self._sleep = sleep
 
     def project(self, name: str) -> str | None:
-        """The project's ARN; none if there is no such project."""
+        """Return the project's ARN; ``None`` if it doesn't exist."""
         found = self._described(name)
         return None if found is None else str(found["ProjectArn"])
 
     def make_project(self, name: str) -> str:
-        """Make a project and give its ARN."""
+        """Create a project and return its ARN."""
         with _told("CreateProject"):
             return self._client.create_project(ProjectName=name)["ProjectArn"]
 
     def datasets(self, project: str) -> dict[str, str]:
-        """ARNs of a project's datasets by kind."""
+        """Return the ARNs of a project's datasets by kind."""
         found = self._described(project) or {}
         return {one["DatasetType"]: one["DatasetArn"] for one in found.get("Datasets", [])}
 
     def images_of(self, dataset: str) -> set[str]:
-        """The URIs of a dataset's images."""
+        """Return the URIs of a dataset's images."""
         import json
 
         found = set()
@@ -124,10 +124,10 @@ class CustomLabels:
             self._sleep(5)
 
     def make_dataset(self, project_arn: str, kind: Kind, manifest: tuple[str, str] | None) -> str:
-        """Make a dataset, empty or from a manifest at (bucket, key), and wait until it is ready.
+        """Create a dataset, empty or from a manifest at (bucket, key), and wait until it is ready.
 
         Raises:
-            TrainingError: The service refuses it.
+            TrainingError: The service refuses the request.
         """
         more: dict[str, Any] = {}
         if manifest is not None:
@@ -151,7 +151,7 @@ class CustomLabels:
         """Wait until a dataset is ready.
 
         Raises:
-            TrainingError: It failed, or has entries that the service refuses.
+            TrainingError: It failed, or has entries that the service rejects.
         """
         while True:
             with _told("DescribeDataset"):
@@ -168,7 +168,7 @@ class CustomLabels:
             )
 
     def versions(self, project_arn: str, name: str | None = None) -> list[ModelVersion]:
-        """A project's versions, the newest first; or the one of this name."""
+        """Return a project's versions, the newest first, or the one with this name."""
         more: dict[str, Any] = {} if name is None else {"VersionNames": [name]}
         with _told("DescribeProjectVersions"):
             pages = self._client.get_paginator("describe_project_versions").paginate(
@@ -177,7 +177,7 @@ class CustomLabels:
             return [_version(one) for page in pages for one in page["ProjectVersionDescriptions"]]
 
     def train(self, project_arn: str, name: str, bucket: str, prefix: str) -> None:
-        """Begin to train a version; its results go to S3."""
+        """Start training a version. Its results go to S3."""
         with _told("CreateProjectVersion"):
             self._client.create_project_version(
                 ProjectArn=project_arn,
@@ -186,10 +186,10 @@ class CustomLabels:
             )
 
     def describe(self, version_arn: str) -> ModelVersion:
-        """A version by its ARN.
+        """Return a version by its ARN.
 
         Raises:
-            TrainingError: There is none, or the service does not answer.
+            TrainingError: It doesn't exist, or the service doesn't answer.
         """
         parts = version_arn.split("/")
         project_arn = self.project(parts[1])
@@ -200,14 +200,14 @@ class CustomLabels:
         raise TrainingError(f"there is no model version {version_arn} in this account and region")
 
     def start(self, version_arn: str, units: int) -> None:
-        """Begin to host a version; billed until it is stopped."""
+        """Start hosting a version, which is billed until it is stopped."""
         with _told("StartProjectVersion"):
             self._client.start_project_version(
                 ProjectVersionArn=version_arn, MinInferenceUnits=units
             )
 
     def stop(self, version_arn: str) -> None:
-        """End hosting a version."""
+        """Stop hosting a version."""
         with _told("StopProjectVersion"):
             self._client.stop_project_version(ProjectVersionArn=version_arn)
 
@@ -218,7 +218,7 @@ class CustomLabels:
 
 
 def make_client(region: str | None) -> "RekognitionClient":
-    """Rekognition, as AWS's own tools find it.
+    """Return a client for Rekognition with AWS's standard configuration.
 
     Raises:
         ConfigurationError: No region is set.

@@ -1,7 +1,6 @@
 """Write the history to files that other tools open.
 
-Everything streams: memory does not grow with the number of detections, only with the number of
-different labels.
+All exports stream: memory grows only with the number of different labels.
 """
 
 from retinue_cli.data.export.coco import write_coco

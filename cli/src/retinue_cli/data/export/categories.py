@@ -1,4 +1,4 @@
-"""Numbers for labels, as COCO and Ground Truth want them."""
+"""Number labels, for COCO and Ground Truth."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import ConfigurationError
 
 TEXT = "text"
-"""The kind of what was read in an image, and the category of all that was."""
+"""The kind of recognized texts, and the category of all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Category:
     Attributes:
         number: At least 0.
         name: The label.
-        group: The kind of detection; or the super-category, if the number comes from a file.
+        group: The kind of detection, or the super-category of an earlier file.
     """
 
     number: int
@@ -29,20 +29,19 @@ class Category:
 
 
 class Categories:
-    """A number for every kind and label in the whole history, not only in what is selected.
+    """Numbers for all kinds and labels in the whole history, even if an export selects few.
 
-    So two exports of one history agree, whatever each selects. To agree with an older export or a
-    data set too, give its categories; labels that are not among them are numbered after them. What
-    was read in an image (kind ``text``) is in the category ``text``, whatever it says.
+    Two exports of one history therefore agree. To agree with an older export or a data set, pass
+    its categories. Other labels are numbered after them. All recognized texts (kind ``text``) are
+    in the category ``text``.
 
     Args:
         names: Every kind and label, in a fixed order.
-        given: Categories that have numbers already. One of another group stands for the kind
-            ``label``.
+        given: Categories that already have numbers. An unknown group stands for the kind ``label``.
     """
 
     def __init__(self, names: Iterable[tuple[str, str]], given: Iterable[Category] = ()) -> None:
-        """Number what has no number yet, from 1."""
+        """Number the remaining names, from 1."""
         self._all = list(given)
         exact = {(one.group, one.name): one.number for one in self._all}
         by_name = {("label", one.name): one.number for one in self._all}
@@ -53,20 +52,20 @@ class Categories:
 
     @classmethod
     def of(cls, snapshot: Snapshot, earlier: Path | None = None) -> "Categories":
-        """Those of a history.
+        """Return the categories of a history.
 
         Args:
             snapshot: The history.
-            earlier: A COCO file whose numbers to keep.
+            earlier: A COCO file whose numbers are kept.
 
         Raises:
-            ConfigurationError: The file has no categories that can be read.
+            ConfigurationError: The file has no readable categories.
         """
         given = () if earlier is None else _read(earlier)
         return cls(snapshot.rows(CATEGORIES), given)
 
     def number(self, kind: str, label: str) -> int:
-        """The number of a kind and label; a new one, if it has none yet."""
+        """Return the number of a kind and label. Assign a new one if it has none."""
         named = (kind, self.name(kind, label))
         if named not in self._numbers:
             self._last += 1
@@ -76,11 +75,11 @@ class Categories:
 
     @staticmethod
     def name(kind: str, label: str) -> str:
-        """Return what the category of a kind and label is called."""
+        """Return the category name of a kind and label."""
         return TEXT if kind == TEXT else label
 
     def __iter__(self) -> Iterator[Category]:
-        """All of them, in the order of their numbers."""
+        """Yield all categories, ordered by number."""
         return iter(sorted(self._all, key=lambda one: one.number))
 
 

@@ -1,4 +1,4 @@
-"""Detections as a COCO data set: what pycocotools and most training programs read."""
+"""Export detections as a COCO data set."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from retinue_cli.data.export.sizes import Sizes
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 _SPOOL_BYTES = 8 * 2**20
-"""How much of the list of images is held in memory; more goes to a temporary file."""
+"""Maximum part of the list of images in memory. The rest goes to a temporary file."""
 
 
 def write_coco(
@@ -29,26 +29,25 @@ def write_coco(
     categories: Categories,
     sizes: Sizes,
 ) -> Written:
-    """Images, annotations and categories, in COCO's object detection format.
+    """Write images, annotations and categories in COCO's object detection format.
 
     Boxes are left, top, width and height in pixels of the image as displayed, cut at its border.
-    Images that were looked at without a finding are there too: a data set needs them. What has no
-    box in the image, or is in an image of unknown size, cannot be expressed; it is left out, and
-    counted.
+    Images without findings are included. Detections without a box, or in an image of unknown size,
+    are left out and counted.
 
-    What was read in an image is in the category ``text``; ``retinue_text`` says what it was.
+    Recognized texts are in the category ``text``; ``retinue_text`` has the text.
 
-    The ids of images and annotations are numbers, as pycocotools wants them, and mean nothing
-    outside the file; ours are in ``retinue_image_id`` and ``retinue_run_id``.
+    pycocotools needs numbers as ids of images and annotations. They are valid only in the file. The
+    history's ids are in ``retinue_image_id`` and ``retinue_run_id``.
 
     Raises:
-        HistoryUnavailableError: The database stopped answering.
-        OSError: The file cannot be written.
+        HistoryUnavailableError: The database doesn't answer any more.
+        OSError: The file can't be written.
     """
     written = Written(images=0)
     number = 0
     with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
-        # Annotations go straight into the file and images beside it, as both come from one query.
+        # Annotations go directly into the file and images beside it: one query returns both.
         file.write(b'{"info":{"description":"exported from a Retinue history"},"annotations":[')
         for image in selected_images(snapshot, selection):
             advance(max(len(image.detections), 1))
@@ -101,12 +100,12 @@ def _image(number: int, image: SelectedImage, size_px: tuple[int, int]) -> dict[
 
 
 def _bbox(box: BoundingBox, size_px: tuple[int, int]) -> list[float] | None:
-    """The visible part of a box in pixels; none if there is none."""
+    """Return the visible part of a box in pixels, if any."""
     visible = box.clipped()
     if visible.area <= 0:
         return None
     width, height = size_px
-    # A thousandth of a pixel is finer than any detector, and 64.00000000000001 reads badly.
+    # A thousandth of a pixel is finer than any detector, and avoids 64.00000000000001.
     return [
         round(visible.left * width, 3),
         round(visible.top * height, 3),
@@ -118,7 +117,7 @@ def _bbox(box: BoundingBox, size_px: tuple[int, int]) -> list[float] | None:
 def _annotation(
     number: int, image: int, category: int, detection: SelectedDetection, bbox: list[float]
 ) -> dict[str, Any]:
-    # What came from a COCO file goes back as it came; a detector's attributes mean other things.
+    # Attributes from a COCO file are exported unchanged; a detector's have other meanings.
     kept = {
         name: value
         for name, value in detection.attributes.items()

@@ -1,4 +1,4 @@
-"""Where an export goes: a file that is whole or not there, or standard output."""
+"""Open the destination of an export: standard output, or a file that appears when complete."""
 
 import os
 import sys
@@ -12,25 +12,25 @@ STDOUT = "-"
 
 @contextmanager
 def destination(name: str) -> Iterator[BinaryIO]:
-    """Open a file to write; it gets its name when everything is written, and not before.
+    """Open a file to write. It gets its name when everything is written.
 
     Args:
-        name: A path; ``-`` for standard output. An existing file is replaced at the end; until
-            then, and if anything goes wrong, it stays as it is.
+        name: A path, or ``-`` for standard output. An existing file is replaced only at the end,
+            and only without an error.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: It can't be written.
     """
     if name == STDOUT:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     path = Path(name)
-    if path.exists() and not path.is_file():  # a device or a pipe has no half-written state
+    if path.exists() and not path.is_file():  # a device or a pipe has no partial state
         with path.open("wb") as file:
             yield file
         return
-    path = path.resolve()  # through a symbolic link: the link stays one
+    path = path.resolve()  # resolve a symbolic link, so that the link remains
     draft = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     try:
         with draft.open("wb") as file:

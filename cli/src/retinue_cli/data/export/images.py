@@ -1,4 +1,4 @@
-"""Selected images, each with what was found in it."""
+"""Read selected images, each with its detections."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ from retinue_sdk import BoundingBox, ImageReference
 
 @dataclass(frozen=True, slots=True)
 class SelectedDetection:
-    """One detection, with what its run says.
+    """A detection, with data of its run.
 
     Attributes:
         run_id: The run that made it.
         detector: The detector's name.
         detected_at: When the detector was called.
-        imported: Whether it was imported, not detected.
-        kind: What sort of finding it is.
-        label: What was found.
+        imported: Whether it was imported.
+        kind: The kind of detection.
+        label: The label.
         confidence: 0 to 1.
-        box: Where, in ratios of the displayed image; none if the detector does not say.
-        attributes: Whatever else is known about it.
+        box: The box in ratios of the displayed image, if any.
+        attributes: Other attributes.
     """
 
     run_id: int
@@ -43,15 +43,15 @@ class SelectedDetection:
 
 @dataclass(slots=True)
 class SelectedImage:
-    """One image that was looked at.
+    """An image with a selected run.
 
     Attributes:
-        reference: Which image.
+        reference: The image's identity.
         image_id: Its id.
-        size_px: Width and height as displayed; none if nobody decoded it.
-        looked_at: When a selected run looked at it last.
+        size_px: Width and height as displayed; ``None`` if it was never decoded.
+        looked_at: The time of the last selected run.
         imported: Whether every selected run was imported.
-        detections: What was found, and selected; may be empty.
+        detections: The selected detections; may be empty.
     """
 
     reference: ImageReference
@@ -63,7 +63,7 @@ class SelectedImage:
 
     @property
     def human(self) -> bool:
-        """Return whether everything that was found in it was imported from people's work."""
+        """Return whether all detections were imported from people's annotations."""
         return self.imported and all(
             one.attributes.get("human_annotated") is not False for one in self.detections
         )
@@ -72,15 +72,15 @@ class SelectedImage:
 def selected_images(
     snapshot: Snapshot, selection: Selection, side: Side | None = None
 ) -> Iterator[SelectedImage]:
-    """Every image that a selected run looked at, in the order of their ids.
+    """Yield every image with a selected run, ordered by id.
 
     Args:
         snapshot: The history.
-        selection: Which part of it.
-        side: Of each image, only the newest selected run of this side.
+        selection: The selected part.
+        side: For each image, only the newest selected run of this side.
 
     Raises:
-        HistoryUnavailableError: The database stopped answering.
+        HistoryUnavailableError: The database doesn't answer any more.
     """
     rows = snapshot.rows(image_rows(selection, side))
     for _, group in groupby(rows, key=lambda row: row[0]):

@@ -1,6 +1,6 @@
-"""Detections as a manifest for training Amazon Rekognition Custom Labels.
+"""Export detections as a manifest for training Amazon Rekognition Custom Labels.
 
-The formats are those of SageMaker Ground Truth's output, one JSON object a line and image:
+The formats are those of SageMaker Ground Truth's output, one JSON object and line per image:
 https://docs.aws.amazon.com/rekognition/latest/customlabels-dg/md-create-manifest-file.html
 """
 
@@ -20,13 +20,13 @@ JOB_NAME = "retinue-export"
 
 
 class AnnotationType(StrEnum):
-    """What the manifest says of an image."""
+    """The kind of annotations in a manifest."""
 
     BOXES = "boxes"
-    """Where each thing is (object localization)."""
+    """Boxes of things (object localization)."""
 
     LABELS = "labels"
-    """What is in it as a whole (image-level labels)."""
+    """Labels of whole images (image-level labels)."""
 
 
 def write_manifest(
@@ -39,15 +39,15 @@ def write_manifest(
     sizes: Sizes,
     annotation_type: AnnotationType,
 ) -> Written:
-    """One line an image, in one of the two forms.
+    """Write one line per image, in one of the two forms.
 
-    ``human-annotated`` is yes exactly where all was imported from what people annotated. With
-    boxes, an image without findings is a background image, which Custom Labels takes; without
-    boxes, it would say nothing, so it is left out, and counted.
+    ``human-annotated`` is yes only if all detections were imported from people's annotations. With
+    boxes, an image without findings is a background image, which Custom Labels accepts. Without
+    boxes, it has no information, so it is left out and counted.
 
     Raises:
-        HistoryUnavailableError: The database stopped answering.
-        OSError: The file cannot be written.
+        HistoryUnavailableError: The database doesn't answer any more.
+        OSError: The file can't be written.
     """
     written = Written(images=0)
     images = 0
@@ -78,7 +78,7 @@ def _boxes(
         if detection.box is None:
             written.left_out["detection without a box"] += 1
             continue
-        # Custom Labels wants whole pixels inside the image.
+        # Custom Labels needs whole pixels inside the image.
         visible = detection.box.clipped()
         left, top = round(visible.left * width), round(visible.top * height)
         right, bottom = round(visible.right * width), round(visible.bottom * height)
@@ -115,7 +115,7 @@ def _boxes(
 
 
 def _labels(image: SelectedImage, written: Written) -> dict[str, Any] | None:
-    """Each label once, as sure as its surest detection."""
+    """Return each label once, with the confidence of its most confident detection."""
     surest: dict[str, float] = {}
     for detection in image.detections:
         surest[detection.label] = max(surest.get(detection.label, 0.0), detection.confidence)
@@ -125,7 +125,7 @@ def _labels(image: SelectedImage, written: Written) -> dict[str, Any] | None:
     written.detections += len(image.detections)
     line: dict[str, Any] = {"source-ref": image.reference.uri}
     for place, (label, confidence) in enumerate(sorted(surest.items()), start=1):
-        # Numbered: a label can have any length, and any character.
+        # Numbered, because a label can have any length and any character.
         line[f"label-{place}"] = 1
         line[f"label-{place}-metadata"] = {
             "confidence": confidence,

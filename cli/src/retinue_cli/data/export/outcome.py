@@ -1,4 +1,4 @@
-"""What an export tells while it works and when it is done."""
+"""The progress and the result of an export."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Advance: TypeAlias = Callable[[int], None]
-"""Told how many more rows have been written."""
+"""Called with the number of further rows written."""
 
 
 @dataclass(slots=True)
 class Written:
-    """What went into the file, and what had to stay out.
+    """The counts of written and omitted items.
 
     Attributes:
-        detections: How many detections were written.
-        images: How many images, where the format has images; none where it has rows.
-        empty: How many of the images were looked at and have no detection in the file.
-        left_out: How many things were left out, by what they are and why.
+        detections: Number of written detections.
+        images: Number of images, if the format has images; ``None`` if it has rows.
+        empty: Number of processed images without a detection in the file.
+        left_out: Number of omitted items, by kind and reason.
     """
 
     detections: int = 0

@@ -1,4 +1,4 @@
-"""Detections as Parquet."""
+"""Export detections as Parquet."""
 
 from collections.abc import Iterable
 from io import BytesIO
@@ -15,20 +15,20 @@ from retinue_sdk import ConfigurationError
 from retinue_cli.data.export.outcome import Advance, Written
 
 ROWS_PER_GROUP = 65_536
-"""Rows of a row group. They are what is held in memory: some 25 MB of CSV."""
+"""Number of rows in a row group, which is held in memory: about 25 MB of CSV."""
 
 
 def write_parquet(
     snapshot: Snapshot, selection: Selection, file: BinaryIO, advance: Advance
 ) -> Written:
-    """One row a detection, in row groups of ``ROWS_PER_GROUP``.
+    """Write one row per detection, in row groups of ``ROWS_PER_GROUP``.
 
-    ``attributes`` is JSON as text, ``image_id`` text, and times are microseconds in UTC.
+    ``attributes`` is JSON text, ``image_id`` is text, and times are microseconds in UTC.
 
     Raises:
-        ConfigurationError: pyarrow is not installed.
-        HistoryUnavailableError: The database stopped answering.
-        OSError: The file cannot be written.
+        ConfigurationError: pyarrow isn't installed.
+        HistoryUnavailableError: The database doesn't answer any more.
+        OSError: The file can't be written.
     """
     try:
         import pyarrow as pa  # type: ignore[import-untyped]
@@ -38,7 +38,7 @@ def write_parquet(
             f"Parquet needs the package pyarrow: `pip install pyarrow` ({error})"
         ) from error
     schema = _schema(pa)
-    # Postgres writes CSV and Arrow reads it, both in C: many times faster than rows in Python.
+    # Postgres writes CSV and Arrow reads it, both in C, much faster than rows in Python.
     blocks = snapshot.copy(detection_rows(selection), sql.SQL("FORMAT csv"))
     written = Written()
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
@@ -50,7 +50,7 @@ def write_parquet(
 
 
 def _schema(pa: Any) -> Any:
-    """The type of each column."""
+    """Return the type of each column."""
     text = pa.string()
     whole = {"detection_id": pa.int64(), "run_id": pa.int64()}
     types = {
@@ -65,7 +65,7 @@ def _schema(pa: Any) -> Any:
 
 
 def _table(schema: Any, lines: Iterable[Buffer]) -> Any:
-    """Lines of CSV as a table."""
+    """Return lines of CSV as a table."""
     from pyarrow import csv
 
     return csv.read_csv(
@@ -76,6 +76,6 @@ def _table(schema: Any, lines: Iterable[Buffer]) -> Any:
             column_types=schema,
             null_values=[""],
             strings_can_be_null=True,
-            quoted_strings_can_be_null=False,  # "" is an empty text, nothing at all is null
+            quoted_strings_can_be_null=False,  # "" is an empty text, an empty field is null
         ),
     )

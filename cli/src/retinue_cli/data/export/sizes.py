@@ -1,4 +1,4 @@
-"""How large an image is, where the history does not know."""
+"""Find the size of an image that the history doesn't have."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,32 +15,33 @@ SizePx: TypeAlias = tuple[int, int]
 """Width and height in pixels, as displayed."""
 
 HEADER_BYTES = 256 * 1024
-"""How much of an object is fetched. A JPEG tells its size after its EXIF data, which is at most
-64 KiB, and colour profiles and previews that follow in segments of at most 64 KiB each."""
+"""How much of an object is fetched. A JPEG has its size after its EXIF data of at most 64 KiB, and
+after colour profiles and previews in segments of at most 64 KiB each.
+"""
 
 
 class Sizes:
-    """Sizes that the history knows, and those that can be read from elsewhere.
+    """Sizes from the history, and from another source.
 
     Args:
-        read: Asked for an image whose size the history does not know; none if it cannot tell.
+        read: Returns the size of an image that the history doesn't have; ``None`` if unknown.
     """
 
     def __init__(self, read: Callable[[SelectedImage], SizePx | None] | None = None) -> None:
         self._read = read
 
     def of(self, image: SelectedImage) -> SizePx | None:
-        """The image's size, or none if it cannot be known."""
+        """Return the image's size; ``None`` if unknown."""
         if image.size_px is not None or self._read is None:
             return image.size_px
         return self._read(image)
 
 
 def read_from_s3(client: "S3Client", image: SelectedImage) -> SizePx | None:
-    """Read the size from the object's first bytes; none if it is gone, changed, or no image.
+    """Read the size from the object's first bytes; ``None`` if it is gone, changed, or no image.
 
     Raises:
-        OSError: S3 refuses or does not answer, which is no image's fault.
+        OSError: S3 refuses or doesn't answer, which isn't the image's fault.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -55,7 +56,7 @@ def read_from_s3(client: "S3Client", image: SelectedImage) -> SizePx | None:
         header = answer["Body"].read(HEADER_BYTES)
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status in (404, 405, 412, 416):  # gone, a delete marker, another in its place, empty
+        if status in (404, 405, 412, 416):  # gone, a delete marker, replaced, or empty
             return None
         raise OSError(f"S3 does not give {reference.uri}: {error}") from error
     except BotoCoreError as error:
@@ -64,7 +65,7 @@ def read_from_s3(client: "S3Client", image: SelectedImage) -> SizePx | None:
 
 
 def size_of(header: bytes) -> SizePx | None:
-    """The size of the image that begins with these bytes, as displayed; none if they do not say."""
+    """Return the displayed size of the image that begins with these bytes, if they have it."""
     from retinue_sdk.decode import measure
 
     try:

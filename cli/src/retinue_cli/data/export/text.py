@@ -1,4 +1,4 @@
-"""Detections as CSV and as JSON lines: written by Postgres, passed on as they come."""
+"""Export detections as CSV and JSON lines, which Postgres writes."""
 
 from typing import BinaryIO
 
@@ -13,11 +13,11 @@ from retinue_cli.data.export.outcome import Advance, Written
 def write_csv(
     snapshot: Snapshot, selection: Selection, file: BinaryIO, advance: Advance
 ) -> Written:
-    """One line a detection, after a line with the columns' names. Null is empty; ``""`` is text.
+    """Write a header and one line per detection. Null is empty; ``""`` is an empty text.
 
     Raises:
-        HistoryUnavailableError: The database stopped answering.
-        OSError: The file cannot be written.
+        HistoryUnavailableError: The database doesn't answer any more.
+        OSError: The file can't be written.
     """
     blocks = snapshot.copy(detection_rows(selection), sql.SQL("FORMAT csv, HEADER"))
     file.write(next(blocks))
@@ -32,17 +32,17 @@ def write_csv(
 def write_jsonl(
     snapshot: Snapshot, selection: Selection, file: BinaryIO, advance: Advance
 ) -> Written:
-    """One JSON object a detection.
+    """Write one JSON object per detection.
 
     Raises:
-        HistoryUnavailableError: The database stopped answering.
-        OSError: The file cannot be written.
+        HistoryUnavailableError: The database doesn't answer any more.
+        OSError: The file can't be written.
     """
     rows = sql.SQL("SELECT row_to_json(selected) FROM ({}) AS selected").format(
         detection_rows(selection)
     )
-    # CSV of one column, with a quote and a delimiter that cannot occur: JSON escapes both. The
-    # text format would double every backslash.
+    # CSV of one column, with a quote and a delimiter that can't occur, because JSON escapes both.
+    # The text format would double every backslash.
     plain = sql.SQL(r"FORMAT csv, QUOTE e'\x01', DELIMITER e'\x02'")
     written = Written()
     for block in snapshot.copy(rows, plain):

@@ -1,4 +1,4 @@
-"""Bring annotations that people made elsewhere into the history as runs."""
+"""Import people's annotations from other tools into the history as runs."""
 
 from retinue_cli.data.ground_truth.annotation import AnnotatedImage, Annotation
 from retinue_cli.data.ground_truth.annotations import Annotations

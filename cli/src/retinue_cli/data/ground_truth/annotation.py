@@ -1,4 +1,4 @@
-"""One image with its annotations, and what any of them must be."""
+"""An image with its annotations, and their constraints."""
 
 from dataclasses import dataclass, field
 from typing import TypeGuard
@@ -7,7 +7,7 @@ from uuid import UUID
 from retinue_sdk import Json
 
 TOLERANCE_PX = 1.0
-"""How far a box may reach over the image's border: annotation tools round, and COCO's own do."""
+"""How far a box may exceed the image's border, because annotation tools round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,9 @@ class Annotation:
     Attributes:
         number: Its id in the file, for messages.
         label: The category's name.
-        confidence: 0 to 1; 1 where the file gives no score.
-        bbox_px: Left, top, width and height in pixels; none says that it is somewhere in the image.
-        attributes: Whatever else the file says of it.
+        confidence: 0 to 1; 1 if the file has no score.
+        bbox_px: Left, top, width and height in pixels; ``None`` for a label of the whole image.
+        attributes: Other fields of the file.
     """
 
     number: object
@@ -35,11 +35,11 @@ class AnnotatedImage:
 
     Attributes:
         name: Its file name.
-        image_id: Our id, if the file is an export of ours.
-        uri: Its ``s3://`` URI, if the file gives one.
-        size_px: Width and height, if the file gives them.
-        annotations: None means that people looked and found nothing.
-        human: Whether people said so; a manifest can hold what a machine found.
+        image_id: The history's id, if the file is an export of Retinue.
+        uri: Its ``s3://`` URI, if the file has one.
+        size_px: Width and height, if the file has them.
+        annotations: The annotations; empty if people found nothing.
+        human: Whether people annotated it. A manifest can contain a machine's findings.
     """
 
     name: str
@@ -51,14 +51,14 @@ class AnnotatedImage:
 
 
 def is_text(value: object) -> bool:
-    """Return whether it is a text that Postgres can hold."""
+    """Return whether a value is a text that Postgres can store."""
     if not isinstance(value, str) or not value or "\0" in value:
         return False
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def is_side(value: object) -> TypeGuard[int]:
-    """Return whether it is a whole number that an image's side can have."""
+    """Return whether a value is an integer that an image's side can have."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
 
 

@@ -1,4 +1,4 @@
-"""A file of annotations, checked: COCO, or a manifest of Ground Truth and Custom Labels."""
+"""Read and check a file of annotations: COCO, or a manifest."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from retinue_cli.data.ground_truth.manifest import is_manifest, read_manifest
 from retinue_cli.data.ground_truth.problems import Problems
 
 _SAID_ELSEWHERE = {"image_id", "category_id", "bbox", "score"}
-"""What becomes columns; an annotation's other fields are kept as attributes."""
+"""Fields that become columns. An annotation's other fields become attributes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Annotations:
 
     Attributes:
         images: The images, in the order of their ids, or of a manifest's lines.
-        fingerprint: Digest of what the file says, however it is laid out: 128 bits of SHA-256.
-        labels: Every label that the file knows, used or not.
+        fingerprint: Digest of the content, independent of the layout: 128 bits of SHA-256.
+        labels: All labels of the file, used or not.
     """
 
     images: list[AnnotatedImage]
@@ -40,11 +40,11 @@ class Annotations:
 
     @classmethod
     def read(cls, path: Path, problems: Problems) -> "Annotations":
-        """Read a COCO file or a manifest; what is wrong with its parts goes to ``problems``.
+        """Read a COCO file or a manifest. Add invalid parts to ``problems``.
 
         Raises:
-            OSError: It cannot be read.
-            ValueError: It is neither.
+            OSError: It can't be read.
+            ValueError: It has neither format.
         """
         data = path.read_bytes()
         if is_manifest(data):
@@ -75,7 +75,7 @@ class Annotations:
 
 
 def _in_order(number: int | str) -> tuple[bool, int, str]:
-    """Numbers first: pycocotools, too, goes through images in the order of their ids."""
+    """Return a sort key with numbers first. pycocotools, too, orders images by id."""
     return (True, 0, number) if isinstance(number, str) else (False, number, "")
 
 
@@ -160,7 +160,7 @@ def _annotate(
     labels: dict[int | str, str],
     problems: Problems,
 ) -> None:
-    """Give an image its annotation, unless something is wrong with it."""
+    """Add an annotation to an image, unless it is invalid."""
     if not isinstance(annotation, dict):
         problems.add("annotation that is no object", json.dumps(annotation))
         return

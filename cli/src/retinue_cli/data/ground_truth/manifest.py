@@ -1,6 +1,6 @@
-"""Manifests as SageMaker Ground Truth writes them and Custom Labels trains on: a line an image.
+"""Read manifests of SageMaker Ground Truth and Custom Labels, with one image per line.
 
-The forms, and what they must hold, are those of
+The forms and their required fields are those of
 https://docs.aws.amazon.com/rekognition/latest/customlabels-dg/md-create-manifest-file.html
 """
 
@@ -23,13 +23,13 @@ LABEL = "groundtruth/image-classification"
 LABELS = "groundtruth/image-classification-multilabel"
 
 PASSED_OVER = frozenset({"groundtruth/label-verification"})
-"""What reviewers thought of another attribute: nothing that is in the image."""
+"""A reviewer's verdict on another attribute, which isn't an annotation of the image."""
 
 _METADATA = "-metadata"
 
 
 def is_manifest(data: bytes) -> bool:
-    """Return whether the first line that is not empty is an object with a ``source-ref``."""
+    """Return whether the first non-empty line is an object with a ``source-ref``."""
     first = data.lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")[0]
     try:
         entry = json.loads(first)
@@ -39,9 +39,9 @@ def is_manifest(data: bytes) -> bool:
 
 
 def read_manifest(data: bytes, problems: Problems) -> tuple[list[AnnotatedImage], frozenset[str]]:
-    """The images of a manifest and every label that it knows.
+    """Return the images of a manifest, and all its labels.
 
-    What is wrong with a line goes to ``problems``, with the line's number.
+    Invalid lines are added to ``problems``, with the line's number.
     """
     images: list[AnnotatedImage] = []
     labels: set[str] = set()
@@ -78,7 +78,7 @@ def _annotate(
     labels: set[str],
     problems: Problems,
 ) -> None:
-    """Read every label attribute of a line: those that have metadata beside them."""
+    """Read every label attribute of a line. Each has metadata beside it."""
     known = False
     for value, metadata in _attributes(entry):
         known = True
@@ -100,7 +100,7 @@ def _annotate(
 
 
 def _attributes(entry: dict[str, Any]) -> list[tuple[object, dict[str, Any]]]:
-    """Label attributes with their metadata; boxes that were adjusted replace those before them."""
+    """Return label attributes with their metadata. Adjusted boxes replace earlier ones."""
     found: list[tuple[object, dict[str, Any]]] = []
     for name, metadata in entry.items():
         value = entry.get(name.removesuffix(_METADATA))

@@ -1,4 +1,4 @@
-"""Which image of the history each image of a file is."""
+"""Match images of a file with images of the history."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,12 +13,12 @@ from retinue_cli.data.ground_truth.problems import Problems
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """An image of the file that the history knows.
+    """An image of the file that is in the history.
 
     Attributes:
-        image: As the file has it.
-        image_id: As the history has it.
-        size_px: Width and height, from the one or the other.
+        image: The image in the file.
+        image_id: The id in the history.
+        size_px: Width and height, from the file or the history.
     """
 
     image: AnnotatedImage
@@ -34,21 +34,21 @@ def match(
     bucket: str | None = None,
     skip_unknown: bool = False,
 ) -> tuple[list[Matched], int]:
-    """Find the images of a file in the history: by our id, by S3 URI, by key or end of a key.
+    """Match a file's images by id, by S3 URI, by key or by the end of a key.
 
     Args:
         engine: The history.
         annotations: The file.
-        problems: Told of images that are unknown, ambiguous, twice in the file or of another size,
-            and of boxes outside an image whose size only the history knows.
-        bucket: Look in this bucket alone.
-        skip_unknown: Pass over images that the history does not know.
+        problems: Collects images that are unknown, ambiguous, twice in the file or of another size,
+            and boxes outside an image whose size only the history has.
+        bucket: Search only this bucket.
+        skip_unknown: Skip images that aren't in the history.
 
     Returns:
-        Those found, and how many were passed over.
+        The matches, and the number of skipped images.
 
     Raises:
-        HistoryUnavailableError: The database cannot answer.
+        HistoryUnavailableError: The database doesn't answer.
     """
     by_id = images_by_id(engine, [one.image_id for one in annotations.images if one.image_id])
     names = {name for one in annotations.images for name in (one.uri, one.name) if name}
@@ -57,7 +57,7 @@ def match(
     skipped = 0
     for image in annotations.images:
         if not image.name:
-            continue  # told already
+            continue  # reported already
         candidates = _candidates(image, by_id, by_name)
         if not candidates and skip_unknown:
             skipped += 1
@@ -80,7 +80,7 @@ def _candidates(
     by_id: dict[UUID, KnownImage],
     by_name: dict[str, list[KnownImage]],
 ) -> list[KnownImage]:
-    """The images it may be; the surest way that finds any decides."""
+    """Return the possible images. The most reliable method with a result decides."""
     if image.image_id in by_id:
         return [by_id[image.image_id]]
     for name in (image.uri, image.name):

@@ -1,29 +1,29 @@
-"""What is wrong with a file: everything, counted, with examples."""
+"""Collect all problems of a file, counted and with examples."""
 
 EXAMPLES = 3
-"""How many examples of one problem are told."""
+"""Maximum number of examples of one problem."""
 
 
 class Problems:
-    """Collects what is wrong, so that one attempt tells all of it."""
+    """Collects problems, so that one attempt reports all of them."""
 
     def __init__(self) -> None:
-        """Nothing is wrong yet."""
+        """Start without problems."""
         self._found: dict[str, tuple[int, list[str]]] = {}
 
     def add(self, problem: str, example: object) -> None:
-        """Note one more case of a problem."""
+        """Add a case of a problem."""
         number, examples = self._found.get(problem, (0, []))
         if number < EXAMPLES:
             examples.append(f"{example}"[:200])
         self._found[problem] = number + 1, examples
 
     def __bool__(self) -> bool:
-        """Return whether anything is wrong."""
+        """Return whether there is a problem."""
         return bool(self._found)
 
     def __str__(self) -> str:
-        """One line a problem: how often, what, and some examples."""
+        """Return one line per problem: its count, its text, and examples."""
         return "\n".join(
             f"{number:,} × {problem}: {', '.join(examples)}"
             + (", …" if number > len(examples) else "")

@@ -1,4 +1,4 @@
-"""Matched images as runs."""
+"""Turn matched images into runs."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -9,12 +9,12 @@ from retinue_sdk.json_value import encode_json
 from retinue_cli.data.ground_truth.match import Matched
 
 BATCH = 500
-"""Runs that are sent to the database at once."""
+"""Number of runs in one batch for the database."""
 
 KIND = "label"
 
 BY_PEOPLE = "human_annotated"
-"""Attribute of an imported detection that no person made: it is false then."""
+"""Attribute of an imported detection that isn't from a person. Its value is false."""
 
 
 def make_runs(
@@ -25,10 +25,10 @@ def make_runs(
     fingerprint: str,
     imported_at: datetime,
 ) -> Iterator[list[RunRecord]]:
-    """One successful run an image, in batches; an image without annotations has one too.
+    """Yield one successful run per image in batches, including images without annotations.
 
-    The run key holds the digest of the file, so a file that was imported before adds nothing, and
-    one that was corrected adds runs that are newer.
+    The run key contains the file's digest. Importing a file again adds nothing, and a corrected
+    file adds newer runs.
     """
     for start in range(0, len(matched), BATCH):
         yield [
@@ -63,7 +63,7 @@ def _detections(matched: Matched) -> Iterator[DetectionRecord]:
 def _box(
     bbox_px: tuple[float, float, float, float] | None, size_px: tuple[int, int] | None
 ) -> tuple[float, float, float, float] | None:
-    """As ratios of the image; its size is known where there is a box, or the file was refused."""
+    """Return the box as ratios of the image. Images with boxes have a known size."""
     if bbox_px is None or size_px is None:
         return None
     left, top, width, height = bbox_px

@@ -1,4 +1,4 @@
-"""What the live view shows, as something that rich can draw."""
+"""Render the live view with rich."""
 
 import math
 from collections import deque
@@ -13,34 +13,34 @@ from rich.table import Table
 from rich.text import Text
 
 WINDOW_SECONDS = 60.0
-"""What rates are averaged over, or less where the pool began later."""
+"""Period of average rates, or less if the pool started later."""
 
-_LONGEST_NAME = 30  # what is longer is cut off where the terminal is narrow
+_LONGEST_NAME = 30  # longer lines are cut off in a narrow terminal
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
 class View:
-    """Draws snapshots, with a line of how the rate went.
+    """Renders snapshots, with a line of recent rates.
 
     Args:
         queue: The queue's name; ``None`` if none is watched.
-        width: How many snapshots the line of rates shows.
+        width: Number of snapshots in the line of rates.
     """
 
     def __init__(self, queue: str | None, *, width: int = 50) -> None:
-        """Nothing was seen yet."""
+        """Start without data."""
         self._queue = queue
         self._rates: deque[float] = deque(maxlen=width)
 
     def draw(
         self, depth: QueueDepth | None, activity: Sequence[Activity], complaint: str = ""
     ) -> RenderableType:
-        """One snapshot.
+        """Render one snapshot.
 
         Args:
-            depth: The queue's; ``None`` if none is watched.
-            activity: Of the last ``WINDOW_SECONDS``.
-            complaint: What did not answer.
+            depth: The queue's depth; ``None`` if none is watched.
+            activity: The activity of the last ``WINDOW_SECONDS``.
+            complaint: The dependency that didn't answer.
         """
         rate = max((each.runs / each.seconds for each in activity), default=0.0)
         self._rates.append(rate)
@@ -68,7 +68,7 @@ class View:
 
 
 def sparkline(values: Sequence[float] | deque[float]) -> str:
-    """Bars of one character each, the highest for the greatest value; blanks for zeros."""
+    """Return one bar character per value, scaled to the maximum. Zeros are blanks."""
     most = max(values, default=0.0)
     if most <= 0:
         return _BARS[0] * len(values)

@@ -1,5 +1,5 @@
-"""Check a detector in a process of its own: ``retinue plugins check``.
+"""Check a detector in a separate process, for ``retinue plugins check``.
 
-``request.py`` says what is to be checked, ``child.py`` runs in the process, ``process.py`` starts
-it and collects the results, and ``bucket.py`` puts pictures where a service can read them.
+``request.py`` describes the check, ``child.py`` runs in the process, ``process.py`` starts it and
+collects the results, and ``bucket.py`` stores pictures where a service can read them.
 """

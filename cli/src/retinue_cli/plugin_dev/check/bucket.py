@@ -1,4 +1,4 @@
-"""Where the pictures of the checks lie for a service that reads S3 itself."""
+"""Store pictures for checks of a service that reads S3 itself."""
 
 from itertools import count
 from typing import Any
@@ -9,11 +9,11 @@ from retinue_workers.intake.clients import make_clients
 
 
 class CheckBucket:
-    """A bucket of the user's, of which the checks use one prefix.
+    """A prefix in the user's bucket, for the checks.
 
     Args:
         bucket: Its name.
-        prefix: With what the keys begin.
+        prefix: The prefix of the keys.
     """
 
     def __init__(self, bucket: str, prefix: str) -> None:
@@ -28,10 +28,10 @@ class CheckBucket:
         self._numbers = count()
 
     def put(self, data: bytes, name: str) -> ImageReference:
-        """Put a file; tells which version of which object it is.
+        """Store a file, and return its reference.
 
         Raises:
-            ConfigurationError: S3 does not take it.
+            ConfigurationError: S3 refuses it.
         """
         key = f"{self._prefix}{next(self._numbers)}/{name}"
         try:
@@ -45,18 +45,18 @@ class CheckBucket:
         return ImageReference(self._bucket, key, answer.get("VersionId") or None, etag)
 
     def try_out(self) -> None:
-        """Put a file, to see that it can be done.
+        """Store a file, to check that it is possible.
 
         Raises:
-            ConfigurationError: S3 does not take it.
+            ConfigurationError: S3 refuses it.
         """
         self.put(b"retinue plugins check was here", "first")
 
     def clear(self) -> None:
-        """Delete every version of everything under the prefix.
+        """Delete all versions of all objects under the prefix.
 
         Raises:
-            ConfigurationError: S3 does not let us; says what is left where.
+            ConfigurationError: S3 refuses. The message names the remaining objects.
         """
         try:
             pages = self._client.get_paginator("list_object_versions")

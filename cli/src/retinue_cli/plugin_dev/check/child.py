@@ -1,4 +1,4 @@
-"""What runs in the process of a detector that is checked."""
+"""Run checks in a detector's process."""
 
 import faulthandler
 import os
@@ -24,11 +24,11 @@ from retinue_cli.plugin_dev.check.request import (
 )
 
 HEARTBEAT_SECONDS = 1.0
-"""How often the process says that it runs Python."""
+"""Interval of the heartbeat."""
 
 
 class _Channel:
-    """The line to who started the process."""
+    """The channel to the parent process."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -39,17 +39,17 @@ class _Channel:
             self._connection.send(message)
 
     def beat(self) -> None:
-        """Say so, again and again; native code that keeps Python's lock silences it."""
+        """Send heartbeats. Native code that keeps Python's lock stops them."""
         while True:
             self.send(Heartbeat())
             time.sleep(HEARTBEAT_SECONDS)
 
 
 def main(request: CheckRequest, first: int, connection: Connection, parent_id: int) -> None:
-    """Apply the checks from number ``first`` on, and end, whatever threads hang by then."""
+    """Apply the checks from number ``first`` on, and exit, even if threads hang."""
     die_with(parent_id)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent decides
-    faulthandler.enable()  # a crash in native code says where
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
+    faulthandler.enable()  # report where native code crashes
     channel = _Channel(connection)
     Thread(target=channel.beat, name="alive", daemon=True).start()
     try:
@@ -68,10 +68,10 @@ def main(request: CheckRequest, first: int, connection: Connection, parent_id: i
 
 
 def _subject(request: CheckRequest, made: AnyDetector) -> Subject:
-    """The detector, and the pictures to show it.
+    """Return the detector and its pictures.
 
     Raises:
-        ConfigurationError: The bucket cannot be used.
+        ConfigurationError: The bucket can't be used.
     """
     images = request.memory_images
     if images is None:

@@ -1,4 +1,4 @@
-"""Checks a detector in processes of its own: whatever it does to one, there is a report."""
+"""Check a detector in separate processes, and report any crash or hang."""
 
 import multiprocessing
 import os
@@ -21,14 +21,15 @@ from retinue_cli.plugin_dev.check.request import (
 )
 
 SILENCE_SECONDS = 20.0
-"""How long a process may say nothing beyond the longest call, in seconds; it speaks each second,
-unless native code keeps Python's lock."""
+"""Seconds without a heartbeat, in addition to the longest call, after which a process hangs.
+Heartbeats stop if native code keeps Python's lock.
+"""
 
 LOADING_SECONDS = 120.0
-"""How long a process may be silent at first: it starts Python and imports Retinue."""
+"""Seconds for starting Python and importing Retinue."""
 
 MAX_LOST = 3
-"""How many checks in a row a detector may hang or crash in; the others are then not tried."""
+"""Consecutive checks that hang or crash, after which the others are skipped."""
 
 _LOADING = (
     "the process that loads the plugins and makes {name} is gone: {why}; what is printed above "
@@ -47,16 +48,16 @@ def check_detector(
     on_result: Callable[[CheckResult], None],
     silence_seconds: float = SILENCE_SECONDS,
 ) -> Report:
-    """Apply every check; after one that the process does not survive, the next gets another.
+    """Apply every check. If a process ends, the next check gets a new one.
 
     Args:
-        request: What to check.
-        on_made: Called once, when the detector is made.
-        on_result: Called with each result as soon as there is one.
-        silence_seconds: How long a process may be silent beyond the longest call.
+        request: The detector and how to check it.
+        on_made: Called once, when the detector is created.
+        on_result: Called with each result.
+        silence_seconds: Allowed silence of a process in addition to the longest call.
 
     Raises:
-        ConfigurationError: The detector cannot be made; says why.
+        ConfigurationError: The detector can't be created. The message has the reason.
     """
     results: list[CheckResult] = []
     first: DetectorMade | None = None
@@ -92,7 +93,7 @@ def check_detector(
 def _heard(
     request: CheckRequest, first: int, patience_seconds: float
 ) -> Iterator[CheckMessage | str]:
-    """Yield what a process tells; at last a text, how it ended."""
+    """Yield a process's messages, and finally how it ended."""
     with _process(request, first) as (connection, process):
         try:
             patience = max(patience_seconds, LOADING_SECONDS)
@@ -108,7 +109,7 @@ def _heard(
 
 @contextmanager
 def _process(request: CheckRequest, first: int) -> Iterator[tuple[Connection, SpawnProcess]]:
-    """A process that applies the checks from number ``first`` on; killed at the end."""
+    """Start a process that applies the checks from number ``first`` on. Kill it at the end."""
     ours, theirs = _spawn.Pipe(duplex=False)
     process = _spawn.Process(target=child.main, args=(request, first, theirs, os.getpid()))
     process.start()
@@ -132,7 +133,7 @@ def _failed(check: Check, why: str, seconds: float) -> CheckResult:
 
 
 def _hopeless(results: Sequence[CheckResult], request: CheckRequest) -> bool:
-    """Return whether the last checks all hung or crashed, so that the others would as well."""
+    """Return whether the last checks all hung or crashed, so that others would, too."""
     last = results[-MAX_LOST:]
     return len(last) == MAX_LOST and all(
         result.outcome == "failed"

@@ -1,4 +1,4 @@
-"""What is to be checked, in words that a new process understands."""
+"""The messages between a check and its process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ class CheckRequest:
     Attributes:
         detector: Its name.
         options: Its options.
-        folder: The folder of one-file plugins, if there is one.
-        photographs: Files in which it finds something; none for drawn pictures.
-        timeout_seconds: Longest call of the detector.
-        memory_images: How many images the memory check shows; ``None`` for 1,000, or for none if
-            the detector has a price.
-        bucket: Where a service that reads S3 itself finds the pictures; ``None`` for nowhere.
-        prefix: With what their keys begin.
+        folder: The folder of single-file plugins, if any.
+        photographs: Files in which it finds something; empty for drawn pictures.
+        timeout_seconds: Time limit of a call.
+        memory_images: Number of images in the memory check. ``None`` means 1,000, or none if the
+            detector has a price.
+        bucket: The bucket for pictures of a service that reads S3 itself, if any.
+        prefix: The prefix of their keys.
     """
 
     detector: str
@@ -36,11 +36,11 @@ class CheckRequest:
 
 @dataclass(frozen=True, slots=True)
 class DetectorMade:
-    """The process has made the detector.
+    """The process has created the detector.
 
     Attributes:
         version: The detector's version.
-        unread: Whether its service reads S3, where the pictures are not.
+        unread: Whether its service reads S3, but no bucket has the pictures.
     """
 
     version: str
@@ -49,7 +49,7 @@ class DetectorMade:
 
 @dataclass(frozen=True, slots=True)
 class DetectorRefused:
-    """The detector cannot be made with these options; says why."""
+    """The detector can't be created with these options, for a reason."""
 
     reason: str
 
@@ -60,4 +60,4 @@ class Heartbeat:
 
 
 CheckMessage = DetectorMade | DetectorRefused | Heartbeat | CheckResult
-"""What a process tells. Its end is no message."""
+"""A process's messages. Its end isn't a message."""
