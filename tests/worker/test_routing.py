@@ -228,7 +228,7 @@ def test_what_is_skipped_is_never_fetched(rig: Rig) -> None:
     [
         ('{"b": {"key": "*"}}', "b isn't one of the detectors (a): add it"),
         ('{"a": {"found": {"detector": "b"}}}', "the route of a: b isn't one of the detectors"),
-        ('{"a": {"found": {"detector": "a"}}}', "a waits for a: take one"),
+        ('{"a": {"found": {"detector": "a"}}}', "a → a. Remove one"),
         ('{"a": {}}', "has no condition"),
         ('{"a": {"keys": "*"}}', "[a][keys]: Extra inputs"),
         ('{"a": {"min_size_bytes": 2, "max_size_bytes": 1}}', "min_size_bytes (2) is above"),
@@ -251,7 +251,7 @@ def test_what_cannot_work_is_refused_by_name(
 
 def test_a_circle_is_refused() -> None:
     routes = {"a": {"found": {"detector": "b"}}, "b": {"found": {"detector": "a"}}}
-    with pytest.raises(ValueError, match="waits for"):
+    with pytest.raises(ValueError, match="routes form a cycle: a → b → a"):
         Settings(detectors={"a": {}, "b": {}}, routes=routes)
 
 
