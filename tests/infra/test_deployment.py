@@ -74,5 +74,5 @@ def test_pools_that_always_run_cost_what_their_tasks_do() -> None:
         }
     }
     [line] = [line for line in cost.at_rest(state, cost.prices()) if "always run" in line.what]
-    assert line.what == "2 tasks of labels that always run"
+    assert line.what == "tasks of labels that always run, 2"
     assert line.usd == pytest.approx(2 * 730 * (0.04048 + 2 * 0.004445))
