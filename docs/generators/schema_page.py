@@ -17,7 +17,8 @@ Generated from a migrated database by `python docs/generators/schema_page.py`.
 
 The views are the public interface. They keep their names and columns when tables change. Analysts
 read views and tables as the role `retinue_reader`, with a limit of 30 seconds a statement. Workers
-write as the role `retinue_writer`.
+write as the role `retinue_writer`. The console writes reviews as the role `retinue_reviewer`, which
+may call functions and read nothing.
 
 ## What "latest" means
 
@@ -58,6 +59,16 @@ _DIAGRAMS: dict[str, dict[str, tuple[str, ...]]] = {
         "detections": ("label", "confidence"),
         "labels": (),
         "label_parents": (),
+    },
+    "Ground truth and reviews": {
+        "truths": ("name", "exhaustive"),
+        "truth_items": ("kind", "label"),
+        "review_queues": ("name", "strategy"),
+        "review_images": ("role", "state"),
+        "review_leases": ("person", "expires_at"),
+        "answers": ("person", "verdict"),
+        "answer_items": ("decision", "label"),
+        "audit_log": ("person", "act"),
     },
     "Configurations and counts": {
         "detector_configurations": ("options",),

@@ -44,12 +44,16 @@ def rds_role(postgres_server: str) -> Iterator[None]:
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute("CREATE ROLE rds_iam NOLOGIN")
         yield
-        connection.execute("DROP ROLE IF EXISTS retinue_worker, retinue_analyst, rds_iam")
+        connection.execute(
+            "DROP ROLE IF EXISTS retinue_worker, retinue_analyst, retinue_console, rds_iam"
+        )
 
 
 @pytest.fixture
 def gate(history_url: str, rds_role: None, tmp_path: Path) -> Iterator[Gate]:
-    assert create_iam_logins(history_url) == ["retinue_worker", "retinue_analyst"]
+    assert create_iam_logins(history_url) == [
+        "retinue_worker", "retinue_analyst", "retinue_console"
+    ]  # fmt: skip
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "rds.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

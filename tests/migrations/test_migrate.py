@@ -154,7 +154,7 @@ def test_without_createrole_the_remedy_is_told(
     postgres_15: str, as_user: Callable[[str, str], str]
 ) -> None:
     with psycopg.connect(postgres_15, autocommit=True) as connection:
-        connection.execute("DROP ROLE IF EXISTS retinue_writer, retinue_reader")
+        connection.execute("DROP ROLE IF EXISTS retinue_writer, retinue_reader, retinue_reviewer")
         connection.execute("CREATE ROLE deployer LOGIN")
         connection.execute("CREATE DATABASE deployed OWNER deployer")
         url = as_user(postgres_15, "deployer").replace("/postgres?", "/deployed?")
@@ -165,4 +165,4 @@ def test_without_createrole_the_remedy_is_told(
         upgrade(url)
         check_schema(url)
         connection.execute("DROP DATABASE deployed WITH (FORCE)")
-        connection.execute("DROP ROLE retinue_writer, retinue_reader, deployer")
+        connection.execute("DROP ROLE retinue_writer, retinue_reader, retinue_reviewer, deployer")

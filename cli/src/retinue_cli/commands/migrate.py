@@ -18,7 +18,7 @@ def migrate(*, as_json: bool) -> None:
 
     Uses RETINUE_DATABASE_URL, or the database under .retinue. Safe to repeat, and to start several
     times concurrently. On RDS it also creates the logins with IAM authentication: retinue_worker
-    for workers, retinue_analyst for analysts.
+    for workers, retinue_analyst for analysts, retinue_console for the console's reviews.
     """
     with owner_url(Settings.load()) as url:
         before, after = current_revision(url), head_revision()

@@ -83,6 +83,14 @@ class Selection:
             conditions.append(_compare("runs.started_at < {}", self.until))
         if self.detectors:
             conditions.append(_compare("runs.detector = ANY({})", list(self.detectors)))
+        conditions.append(self.image_condition())
+        if self.latest:
+            conditions.append(_LATEST)
+        return _all_of(conditions)
+
+    def image_condition(self) -> sql.Composed:
+        """SQL that tells which images: over ``images``."""
+        conditions: list[sql.Composed] = [sql.SQL("true").format()]
         if self.prefix is not None:
             bucket, prefix = split_place(self.prefix)
             if bucket is not None:
@@ -92,8 +100,6 @@ class Selection:
         if self.images:
             anyone = sql.SQL(" OR ").join(image.condition() for image in self.images)
             conditions.append(sql.SQL("({})").format(anyone))
-        if self.latest:
-            conditions.append(_LATEST)
         return _all_of(conditions)
 
     def detection_condition(self) -> sql.Composed:
@@ -131,6 +137,15 @@ LATEST_FIRST = sql.SQL(
 
 The first one is the latest, or else what an emulator invented, or else the newest attempt.
 """
+
+KEPT = sql.SQL(
+    """(runs.detection_count = 0 OR EXISTS (
+            SELECT FROM detections AS kept
+            WHERE kept.run_id = runs.run_id AND kept.detected_at = runs.started_at
+        ))"""
+)
+"""SQL that tells whether a run's detections are still there: over ``runs``. Runs outlive the months
+of their detections; such a run is not one that found nothing."""
 
 _LATEST = sql.SQL(
     """images.deleted_at IS NULL

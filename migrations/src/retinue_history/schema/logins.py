@@ -1,10 +1,14 @@
-"""Create the logins of workers and analysts that use IAM authentication on RDS."""
+"""Create the logins of workers, analysts and the console that use IAM authentication on RDS."""
 
 from sqlalchemy import Connection, Engine, text
 
 from retinue_history.db.engine import connected, map_engine_errors
 
-IAM_LOGINS = {"retinue_worker": "retinue_writer", "retinue_analyst": "retinue_reader"}
+IAM_LOGINS = {
+    "retinue_worker": "retinue_writer",
+    "retinue_analyst": "retinue_reader",
+    "retinue_console": "retinue_reviewer",
+}
 """Each login and its role."""
 
 _ANALYST_SETTINGS = ("default_transaction_read_only = on", "statement_timeout = '30s'")
@@ -18,7 +22,7 @@ def create_iam_logins(database: Engine | str) -> list[str]:
 
     Args:
         database: Its engine or URL, migrated. The user needs CREATEROLE, and must have created
-            ``retinue_writer`` and ``retinue_reader`` or have ADMIN on them.
+            ``retinue_writer``, ``retinue_reader`` and ``retinue_reviewer`` or have ADMIN on them.
 
     Returns:
         The logins that exist now; none if the server isn't RDS.

@@ -41,7 +41,7 @@ def upgrade(
 
     Args:
         database: Its engine or URL. The user needs CREATE on the schema, and CREATEROLE unless the
-            roles ``retinue_writer`` and ``retinue_reader`` exist.
+            roles ``retinue_writer``, ``retinue_reader`` and ``retinue_reviewer`` exist.
         revision: The target; the newest by default.
         lock_timeout_seconds: How long to wait for another process that is migrating.
 

@@ -18,13 +18,21 @@ BEGIN
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
         END;
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'retinue_reviewer') THEN
+        BEGIN
+            CREATE ROLE retinue_reviewer NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END IF;
 EXCEPTION WHEN insufficient_privilege THEN
-    RAISE EXCEPTION 'user % may not create the roles retinue_writer and retinue_reader',
+    RAISE EXCEPTION
+        'user % may not create the roles retinue_writer, retinue_reader and retinue_reviewer',
         current_user
         USING ERRCODE = 'insufficient_privilege',
         HINT = format(
             'Let an administrator run ALTER ROLE %I CREATEROLE, or CREATE ROLE retinue_writer '
-            'NOLOGIN and CREATE ROLE retinue_reader LOGIN, and migrate again', current_user
+            'NOLOGIN, CREATE ROLE retinue_reader LOGIN and CREATE ROLE retinue_reviewer NOLOGIN, '
+            'and migrate again', current_user
         );
 END $$;
 
@@ -42,10 +50,17 @@ GRANT EXECUTE ON FUNCTION
     find_erased_images(uuid[], text[], text[], timestamptz[]), void_misread_runs(text[], text[])
     TO retinue_writer;
 
+-- The console's second login: it can do what these functions do, and read nothing.
+GRANT EXECUTE ON FUNCTION
+    create_review_queue, close_review_queue, lease_next_image, release_lease, save_review_answer,
+    undo_review_answer, read_review, settle_review, log_act
+    TO retinue_reviewer;
+
 -- Analysts may read the tables too, but only the views are stable.
 GRANT SELECT ON
     images, removals, runs, detections, detector_configurations, configurations_in_use,
-    label_counts, labels, label_parents, quotas, quota_leases, monthly_spending, models, model_sessions, erasures
+    label_counts, labels, label_parents, quotas, quota_leases, monthly_spending, models, model_sessions, erasures,
+    truths, truth_items, review_queues, review_images, review_leases, answers, answer_items, audit_log
     TO retinue_reader;
 
 GRANT SELECT ON
@@ -54,6 +69,7 @@ GRANT SELECT ON
     label_counts_daily, drift, detector_versions, detector_agreement, skipped_runs, model_costs,
     alembic_version
     TO retinue_writer, retinue_reader;
+GRANT SELECT ON ground_truth, standing_answers TO retinue_reader;
 
 COMMENT ON TABLE alembic_version IS 'Which revision the schema is at';
 COMMENT ON COLUMN alembic_version.version_num IS 'The revision; written by Alembic';

@@ -94,7 +94,7 @@ images = Table(
         "deleted_at",
         timestamp,
         comment="When the object was removed, or found missing; null while it exists. "
-        "Follows from the removals, whatever order events arrive in",
+        "Follows from the removals, in any order of their events",
     ),
     Column(
         "served_at",

@@ -1,0 +1,1 @@
+"""Review images: queues, people's answers, and the ground truth that they settle."""

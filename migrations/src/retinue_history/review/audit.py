@@ -1,0 +1,97 @@
+"""The audit log: who did what. Entries are only added."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from retinue_history.db.connections import Connection
+from retinue_history.db.error_mapping import map_errors
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Something that a person did.
+
+    Attributes:
+        entry_id: Its number; later entries have greater ones.
+        acted_at: When.
+        person: Who.
+        act: What, such as ``answer_saved``.
+        queue: In which queue; ``None`` if it concerns none.
+        image_id: About which image; ``None`` if it concerns none, or the image was erased.
+        detail: Ids and numbers that say more.
+    """
+
+    entry_id: int
+    acted_at: datetime
+    person: str
+    act: str
+    queue: str | None
+    image_id: UUID | None
+    detail: Mapping[str, Any]
+
+
+def audit_entries(
+    reader: Connection,
+    *,
+    before: int | None = None,
+    person: str | None = None,
+    act: str | None = None,
+    image_id: UUID | None = None,
+    limit: int = 100,
+) -> list[AuditEntry]:
+    """Return entries, the newest first.
+
+    Args:
+        reader: A reader's connection.
+        before: Only entries with a smaller number: the last of the page before.
+        person: Only what this person did.
+        act: Only acts of this name.
+        image_id: Only what concerns this image.
+        limit: How many at most.
+    """
+    given = {"before": before, "person": person, "act": act, "image": image_id, "limit": limit}
+    with map_errors():
+        return [AuditEntry(*row) for row in reader.execute(_ENTRIES, given)]
+
+
+def log_act(
+    reviewer: Connection,
+    person: str,
+    act: str,
+    *,
+    queue: str | None = None,
+    image_id: UUID | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Add an entry for something that no other function here does, such as a download.
+
+    Args:
+        reviewer: A reviewer's connection.
+        person: Who did it.
+        act: What, as ``noun_verb``.
+        queue: In which queue.
+        image_id: About which image.
+        detail: Ids and numbers that say more; no names of things or people.
+    """
+    with map_errors():
+        reviewer.execute(
+            "SELECT log_act(%s, %s, %s, %s, %s)",
+            [person, act, queue, image_id, Jsonb(dict(detail or {}))],
+        )
+
+
+_ENTRIES = """
+    SELECT entry_id, acted_at, person, act, queue, image_id, detail
+    FROM audit_log
+    WHERE (%(before)s::bigint IS NULL OR entry_id < %(before)s)
+        AND (%(person)s::text IS NULL OR person = %(person)s)
+        AND (%(act)s::text IS NULL OR act = %(act)s)
+        AND (%(image)s::uuid IS NULL OR image_id = %(image)s)
+    ORDER BY entry_id DESC
+    LIMIT %(limit)s
+"""

@@ -1,0 +1,173 @@
+"""One decision about many images: previewed, marked as such, and undone as one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+from uuid import UUID, uuid4, uuid5
+
+from retinue_history.db.connections import Connection
+from retinue_history.db.error_mapping import map_errors
+from retinue_history.review.answer import Answer, AnswerItem, Shown
+from retinue_history.review.answers import answers_of, findings_of, save_answer, undo
+from retinue_history.review.truth import Scope
+
+MAX_IMAGES = 2_000
+"""Most images of one decision: each is saved and settled by itself, in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkAct:
+    """A decision about every finding of a label in some images.
+
+    Attributes:
+        queue: The queue's name.
+        images: The images.
+        decision: accept, reject or change.
+        kind: The kind of findings.
+        label: Their label.
+        to_label: For change, what they are instead.
+        detector: Only this detector's findings.
+        min_confidence: Only findings at least this sure.
+        max_confidence: Only findings at most this sure.
+    """
+
+    queue: str
+    images: tuple[UUID, ...]
+    decision: Literal["accept", "reject", "change"]
+    kind: str
+    label: str
+    to_label: str | None = None
+    detector: str | None = None
+    min_confidence: float = 0.0
+    max_confidence: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse an act that makes no sense."""
+        if (self.decision == "change") != (self.to_label is not None):
+            raise ValueError("to_label goes with change, and with nothing else")
+        if len(self.images) > MAX_IMAGES:
+            raise ValueError(f"at most {MAX_IMAGES:,} images in one decision")
+
+
+@dataclass(frozen=True, slots=True)
+class BulkChange:
+    """The effect of a decision on one image.
+
+    Attributes:
+        image_id: The image.
+        findings: Those that it decides about.
+        answer: What the person says of the image then, with what they said before.
+    """
+
+    image_id: UUID
+    findings: tuple[Shown, ...]
+    answer: Answer
+
+
+def preview_bulk(reader: Connection, act: BulkAct, person: str) -> list[BulkChange]:
+    """Return what a decision would do, image by image, and change nothing.
+
+    Args:
+        reader: A reader's connection.
+        act: The decision.
+        person: Whose.
+
+    Returns:
+        The images that have such findings, in the order of the act.
+    """
+    return [change for image_id in act.images if (change := _change(reader, act, image_id, person))]
+
+
+def apply_bulk(
+    reviewer: Connection,
+    queue: str,
+    changes: Sequence[BulkChange],
+    person: str,
+    *,
+    bulk_id: UUID | None = None,
+) -> UUID:
+    """Save what was previewed: exactly that, even if detectors have found more since.
+
+    Args:
+        reviewer: A reviewer's connection.
+        queue: The act's queue.
+        changes: From ``preview_bulk``.
+        person: Who decides.
+        bulk_id: Its id, and idempotency key; made if none is given.
+
+    Returns:
+        The id, for ``undo_bulk``.
+    """
+    bulk_id = bulk_id or uuid4()
+    with map_errors(), reviewer.transaction():
+        for change in sorted(changes, key=lambda one: one.image_id):  # as everybody locks images
+            save_answer(
+                reviewer,
+                queue,
+                change.image_id,
+                person,
+                change.answer,
+                key=uuid5(bulk_id, str(change.image_id)),
+                bulk_id=bulk_id,
+            )
+    return bulk_id
+
+
+def undo_bulk(reader: Connection, reviewer: Connection, bulk_id: UUID, person: str) -> int:
+    """Take a decision back as a whole; what each person said before counts again.
+
+    Args:
+        reader: A reader's connection.
+        reviewer: A reviewer's connection.
+        bulk_id: The decision.
+        person: Who made it.
+
+    Returns:
+        In how many images it was undone; 0 if it was before.
+    """
+    undone = 0
+    with map_errors():
+        rows = reader.execute(_OF_BULK, [bulk_id, person]).fetchall()
+        with reviewer.transaction():
+            for answer_id, queue, image_id in rows:
+                key = uuid5(bulk_id, f"undo {answer_id}")
+                undone += undo(reviewer, queue, image_id, person, answer_id, key=key)
+    return undone
+
+
+def _change(reader: Connection, act: BulkAct, image_id: UUID, person: str) -> BulkChange | None:
+    detectors = None if act.detector is None else [act.detector]
+    found = tuple(
+        one
+        for one in findings_of(reader, image_id, Scope((act.kind,), (act.label,)), detectors)
+        if act.min_confidence <= one.confidence <= act.max_confidence
+    )
+    if not found:
+        return None
+    before = [
+        one.answer
+        for one in answers_of(reader, image_id, act.queue)
+        if one.person == person and not one.skipped
+    ]
+    answer = before[-1] if before else Answer((), False, Scope((act.kind,), (act.label,)))
+    ids = {one.detection_id for one in found}
+    kept = tuple(
+        item for item in answer.items if item.shown is None or item.shown.detection_id not in ids
+    )
+    decided = tuple(_decide(act, one) for one in found)
+    answer = replace(answer, items=kept + decided, seconds=None, adjudicates=False)
+    return BulkChange(image_id, found, answer)
+
+
+def _decide(act: BulkAct, shown: Shown) -> AnswerItem:
+    label = shown.label if act.to_label is None else act.to_label
+    return AnswerItem(act.decision, shown.kind, label, shown.box, shown)
+
+
+_OF_BULK = """
+    SELECT answers.answer_id, review_queues.name, answers.image_id
+    FROM answers
+    JOIN review_queues USING (queue_id)
+    WHERE answers.bulk_id = %s AND answers.person = %s AND answers.verdict = 'answered'
+    ORDER BY answers.image_id
+"""
