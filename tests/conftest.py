@@ -1,6 +1,5 @@
 """A real Postgres for every test that wants one."""
 
-import asyncio
 import gc
 import inspect
 import os
@@ -15,7 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
-import uvloop
+from fakes.event_loop import run
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 from retinue_cli.local import AwsEndpoint, Emulator, LaptopError, State
@@ -77,19 +76,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduli
     return FileScheduling(config, log)
 
 
-COROUTINE_SECONDS = 60.0
-"""How long a test that is a coroutine may take; pytest-timeout cannot interrupt uvloop."""
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a test that is a coroutine on the worker's own kind of event loop."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
-    test = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(test, COROUTINE_SECONDS))
+    run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
     return True
 
 
