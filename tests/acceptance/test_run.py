@@ -33,7 +33,7 @@ def test_photographs_become_rows_and_a_second_run_detects_nothing_new(
     retinue: CommandLine,
 ) -> None:
     first = retinue("run").stdout
-    assert "No new detection" not in first
+    assert "Nothing new" not in first
     assert {"cat", "person", "Face", "cup"} <= {
         row["label"] for row in retinue.query("select distinct label from latest_detections")
     }
@@ -45,7 +45,7 @@ def test_photographs_become_rows_and_a_second_run_detects_nothing_new(
     before = retinue.query("select count(*) as runs, max(run_id) as newest from detection_history")
 
     second = retinue("run").stdout
-    assert "No new detection: all 10 runs were in the history already." in second
+    assert "Nothing new: all 10 runs were already in the history." in second
     after = retinue.query("select count(*) as runs, max(run_id) as newest from detection_history")
     assert after == before
     assert _table(first) == _table(second)
@@ -139,7 +139,7 @@ def test_the_view_follows_the_options_in_use_and_a_new_look(
     assert run("lamps:label=sun").startswith("sun:")
     back = run("lamps")
     assert back.startswith("lamp:")
-    assert "No new detection" in back
+    assert "Nothing new" in back
     assert "its code has changed" not in back
 
     plugin.write_text(LAMPS.replace("self.options.label", "'moon'"))
@@ -149,6 +149,14 @@ def test_the_view_follows_the_options_in_use_and_a_new_look(
     anew = run("lamps", "--again")
     assert anew.startswith("moon:")
     assert "its code has changed" not in anew
+
+    plugin.write_text(LAMPS.replace("self.options.label", "self.no_such_option"))
+    broken = retinue("run", photograph, "--detectors", "lamps", "--again", **variables).stdout
+    shown = broken[broken.index("\nlamps raised:\n") :].splitlines()
+    assert shown[2].startswith(f'  File "{plugin}", line ')
+    assert "AttributeError: 'Lamps' object has no attribute 'no_such_option'" in shown
+    raised = [one for one in retinue.log_entries() if one["event"] == "detector_raised"]
+    assert len(raised) == 2  # in AWS it would be tried more often
 
 
 def test_a_photograph_of_ones_own_is_shown(retinue: CommandLine, photographs: Path) -> None:
@@ -211,7 +219,7 @@ def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandL
         {"key": "bad/text.png", "error_code": "unsupported_format", "retryable": False},
         {"key": "bad/truncated.jpg", "error_code": "corrupt_image", "retryable": False},
     ]
-    assert "No new detection" in retinue("run", str(folder)).stdout
+    assert "Nothing new" in retinue("run", str(folder)).stdout
 
 
 @pytest.mark.alone
@@ -284,7 +292,7 @@ def test_a_localstack_that_the_user_names_is_used(
         shown = retinue(*arguments, **{named_by: name}).stdout
         assert f"S3, SNS, SQS at {url}" in shown
         assert "5 images, 5 runs, 5 detections" in shown
-        assert "No new detection" in retinue(*arguments, **{named_by: name}).stdout
+        assert "Nothing new" in retinue(*arguments, **{named_by: name}).stdout
         kept = emulator.endpoint.client("s3").list_objects_v2(Bucket="retinue-images")
         assert kept["KeyCount"] == 5
     assert retinue.processes() == []

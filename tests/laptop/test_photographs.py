@@ -63,6 +63,7 @@ def test_a_file_that_is_reached_twice_counts_once(tmp_path: Path) -> None:
     (root / "a link.png").symlink_to(folder / "a.png")
     (root / "before").symlink_to(folder)
     (folder / "loop").symlink_to(root)
+    (folder / "up").symlink_to(tmp_path)
     (folder / "aside").symlink_to(tmp_path / "outside")
     (folder / "aside too").symlink_to(tmp_path / "outside")
     (folder / "self.png").symlink_to(folder / "self.png")
@@ -76,6 +77,7 @@ def test_a_file_that_is_reached_twice_counts_once(tmp_path: Path) -> None:
         ("hard.png", "is a.png"),
         ("before", "is real"),
         ("loop", "is the folder itself"),
+        ("up", "is a folder above this one"),
         ("aside too", "is real/aside"),
     }
 

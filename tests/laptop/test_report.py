@@ -58,12 +58,14 @@ def said(
     unread: list[UnreadFile] | None = None,
     *,
     everything: bool = False,
+    raised: bool = False,
 ) -> str:
     file = io.StringIO()
     console = Console(file=file, width=100, highlight=False)
     print_findings(console, results, unread or [], everything=everything)
     print_totals(console, results, Done(new=len(results), known=0), 1.0)
-    print_failures(console, results, unread or [], LOG, everything=everything)
+    tracebacks = {"x": '  File "x.py", line 1\nTypeError: [no]'} if raised else {}
+    print_failures(console, results, unread or [], LOG, tracebacks, everything=everything)
     return file.getvalue()
 
 
@@ -93,9 +95,9 @@ def test_many_images_are_counted_by_label_and_listed_if_wanted() -> None:
     results = [result(f"{n:02}.jpg", outcome("a", "cat", "cat"), outcome("b")) for n in range(20)]
     results += [result("dog.jpg", outcome("a", "dog"), failed("b", "broken", "It broke."))]
     text = " ".join(said(results).split())
-    assert "a cat 20 40 00.jpg, 01.jpg, 02.jpg and 17 more" in text
+    assert "a cat 20 40 00.jpg, 01.jpg, 02.jpg" in text
     assert "dog 1 1 dog.jpg" in text
-    assert "b nothing found 20 00.jpg, 01.jpg, 02.jpg and 17 more" in text
+    assert "b nothing found 20 00.jpg, 01.jpg, 02.jpg" in text
     assert "failed 1 dog.jpg" in text
     everything = said(results, everything=True)
     assert all(f"{n:02}.jpg" in everything for n in range(20))
@@ -118,6 +120,22 @@ def test_each_failed_file_is_named_by_cause() -> None:
     many = [result(f"{n:02}.jpg", failed("x", "empty_file", "empty")) for n in range(12)]
     assert "… and 2 more: --all names them" in said(many)
     assert "11.jpg" in said(many, everything=True)
+
+
+def test_many_images_take_a_line_for_each_label() -> None:
+    long = "x" * 90
+    text = said([result(f"{long}/{n:02}.jpg", outcome("a", "cat")) for n in range(21)])
+    [line] = [line for line in text.splitlines() if long[:20] in line]
+    assert line.split()[:4] == ["a", "cat", "21", "21"]
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_detector_that_raised_is_shown_its_own_code() -> None:
+    text = said([result("a.jpg", failed("x", "unexpected_error", "TypeError: [no]"))], raised=True)
+    assert text.splitlines()[-5:] == [
+        *("", "x raised:", '  File "x.py", line 1', "TypeError: [no]"),
+        "The worker's log: worker.log",
+    ]
 
 
 def test_programs_read_everything() -> None:

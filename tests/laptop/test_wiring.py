@@ -78,7 +78,7 @@ def test_wiring_twice_finds_all_and_brings_it_into_line(endpoint: AwsEndpoint) -
     assert queue["VisibilityTimeout"] == "60"
     redrive = json.loads(queue["RedrivePolicy"])
     assert redrive["deadLetterTargetArn"] == dead["QueueArn"]
-    assert int(redrive["maxReceiveCount"]) == 5
+    assert int(redrive["maxReceiveCount"]) == 2
     [statement] = json.loads(queue["Policy"])["Statement"]
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": first.topic_arn}}
     [subscription] = sns.list_subscriptions_by_topic(TopicArn=first.topic_arn)["Subscriptions"]

@@ -98,6 +98,12 @@ def outcomes(
     }
 
 
+def has_no_runs(engine: Engine) -> bool:
+    """Return whether nothing has been recorded yet."""
+    with engine.connect() as connection:
+        return not connection.execute(text("SELECT EXISTS (SELECT FROM runs)")).scalar_one()
+
+
 def forget_runs(
     engine: Engine, bucket: str, keys: Collection[str], detectors: Sequence[DetectorKey]
 ) -> None:

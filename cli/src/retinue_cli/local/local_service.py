@@ -112,9 +112,9 @@ def needed(
 
 
 def warning(local_service: LocalService, names: Sequence[str]) -> str:
-    """Return the disclaimer that is printed before and after the answers."""
+    """Return the disclaimer that is printed before the answers."""
     return (
         f"{', '.join(names)}: these answers are not {local_service.service}'s. `retinue run` never "
         f"calls AWS; an emulator answers. {local_service.disclaimer} Their model version is "
-        "emulator: detection_history has them, and latest_detections leaves them out."
+        '"emulator". They are in detection_history, but not in latest_detections.'
     )

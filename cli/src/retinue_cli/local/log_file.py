@@ -25,6 +25,15 @@ class LogFile:
                 file.truncate(0)
             self._start_bytes = file.seek(0, 2)
 
+    def lines(self) -> list[str]:
+        """Return the lines written since ``begin``; none if the file can't be read."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._start_bytes)
+                return file.read().decode("utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+
     def tail(self, lines: int = 12) -> str:
         """Return the last lines since ``begin``, indented for an error message."""
         try:

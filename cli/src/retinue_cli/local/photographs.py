@@ -102,8 +102,8 @@ def folder_photographs(
 ) -> FolderPhotographs:
     """Return all images in a folder and its subfolders, by the suffixes of their names.
 
-    Links are followed. A file or folder that is reached twice counts once. Hidden files and folders
-    are skipped.
+    Links are followed, unless they lead to a folder above. A file or folder that is reached twice
+    counts once. Hidden files and folders are skipped.
 
     Args:
         path: The folder, or one image file.
@@ -127,10 +127,14 @@ def folder_photographs(
     except (OSError, ValueError) as error:
         raise LaptopError(f"{shown(path)} cannot be read: {error}") from error
     if not result.photographs:
-        lines = [f"{shown(path)} has no image that can be used."]
+        lines = [
+            f"there is no image in {shown(path)}"
+            if S_ISDIR(mode)
+            else f"{shown(path)} is not an image"
+        ]
         lines += [f"    {passed_over(result.others)}"] if result.others else []
         lines += [f"    {shown(one.path)}: {one.reason}" for one in result.skipped[:10]]
-        raise LaptopError("\n".join([*lines, f"Files count as images by their suffix: {_READ}."]))
+        raise LaptopError("\n".join([*lines, f"Images are recognised by their suffix: {_READ}."]))
     return result
 
 
@@ -155,14 +159,18 @@ class _Files:
 
     def walk(self, root: Path) -> None:
         """Walk a folder and its subfolders."""
+        above = {_identity(folder.stat()) for folder in root.resolve().parents}
         seen: dict[tuple[int, int], Path] = {}
         # Links come last, so that a target below the root keeps its own name.
         folders, links = deque([root]), deque[Path]()
         while folders or links:
             folder = (folders or links).popleft()
             try:
-                status = folder.stat()
-                first = seen.setdefault((status.st_dev, status.st_ino), folder)
+                identity = _identity(folder.stat())
+                if identity in above:
+                    self._repeated.append(SkippedFile(folder, "is a folder above this one"))
+                    continue
+                first = seen.setdefault(identity, folder)
                 if first != folder:
                     self._repeated.append(SkippedFile(folder, f"is {_below(first, root)}"))
                     continue
@@ -198,14 +206,14 @@ class _Files:
                 status = file.stat()
             except OSError as error:
                 is_dangling = isinstance(error, FileNotFoundError)
-                reason = "it is a link that leads nowhere" if is_dangling else _words(error)
+                reason = "the link is broken" if is_dangling else _words(error)
                 self._skipped.append(SkippedFile(file, reason))
                 continue
             if not S_ISREG(status.st_mode):
-                problem = "it is not a regular file"
+                problem = "not a regular file"
             elif not os.access(file, os.R_OK):
                 problem = "no permission to read it"
-            first = file if problem else taken.setdefault((status.st_dev, status.st_ino), file)
+            first = file if problem else taken.setdefault(_identity(status), file)
             if problem:
                 self._skipped.append(SkippedFile(file, problem))
             elif first != file:
@@ -230,6 +238,11 @@ def _problem(key: str) -> str | None:
     if size_bytes > MAX_KEY_BYTES:
         return f"its path has {size_bytes:,} bytes; S3 keys have {MAX_KEY_BYTES:,} at most"
     return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    """Return what is the same for all names of a file."""
+    return status.st_dev, status.st_ino
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

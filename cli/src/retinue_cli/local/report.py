@@ -32,7 +32,7 @@ MAX_FILES = 10
 """Maximum number of files that are named for a cause of failure, unless all are requested."""
 
 EXAMPLES = 3
-"""Number of images that are named for a label."""
+"""Maximum number of images that are named for a label."""
 
 QUESTIONS = (
     (
@@ -50,7 +50,7 @@ QUESTIONS = (
         ),
     ),
     (
-        "What could not be looked at, and why?",
+        "Which images failed, and why?",
         "select key, detector, error_code, error_message from failed_runs order by started_at desc",
     ),
 )
@@ -148,9 +148,9 @@ def _print_counts(console: Console, results: Sequence[PhotographResult]) -> None
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("detector", no_wrap=True)
     table.add_column("label", overflow="fold")
-    table.add_column("images", justify="right")
-    table.add_column("detections", justify="right")
-    table.add_column("such as", overflow="fold")
+    table.add_column("images", justify="right", no_wrap=True)
+    table.add_column("detections", justify="right", no_wrap=True)
+    table.add_column("such as", overflow="ellipsis")
     detectors = dict.fromkeys(one.detector for result in results for one in result.outcomes)
     left_out = 0
     for detector in detectors:
@@ -173,7 +173,7 @@ def _print_counts(console: Console, results: Sequence[PhotographResult]) -> None
                 word,
                 f"{images:,}",
                 f"{detections:,}" if detections else "",
-                Text(_some(keys, EXAMPLES)),
+                Text(", ".join(map(printable, keys[:EXAMPLES])), no_wrap=True),
             )
             previous = detector
     console.print(table)
@@ -199,10 +199,13 @@ def print_totals(
         + f" in {seconds:.1f} s"
     )
     if done.new == 0:
-        runs = "the only run was" if done.known == 1 else f"all {done.known:,} runs were"
-        console.print(f"No new detection: {runs} in the history already.")
+        runs = "the run was" if done.known == 1 else f"all {done.known:,} runs were"
+        console.print(f"Nothing new: {runs} already in the history.")
     elif done.known:
-        console.print(f"{count(done.new, 'new run')}; {done.known:,} were in the history already.")
+        were = "was" if done.known == 1 else "were"
+        console.print(
+            f"{count(done.new, 'new run')}; {done.known:,} {were} already in the history."
+        )
     made_by = dict.fromkeys(
         f"{one.detector} version {one.detector_version}"
         + (f", model {printable(one.model_version)}" if one.model_version else "")
@@ -218,10 +221,20 @@ def print_failures(
     results: Sequence[PhotographResult],
     unread: Sequence[UnreadFile],
     log: Path,
+    tracebacks: Mapping[str, str],
     *,
     everything: bool,
 ) -> None:
-    """Print the failed files by cause, and the page to read."""
+    """Print the failed files by cause, and the path of the log.
+
+    Args:
+        console: Where.
+        results: What the detectors said.
+        unread: Files that no detector was given.
+        log: The worker's log.
+        tracebacks: Of detectors that raised.
+        everything: Whether to name every file.
+    """
     causes: dict[str, dict[str, dict[str, list[str]]]] = defaultdict(lambda: defaultdict(dict))
     number = len({outcome.detector for result in results for outcome in result.outcomes})
     for file in unread:
@@ -247,6 +260,9 @@ def print_failures(
             previous = message
         if len(lines) > MAX_FILES and not everything:
             console.print(f"    … and {len(lines) - MAX_FILES:,} more: --all names them")
+    for detector, traceback in tracebacks.items():
+        console.print(Text.assemble("\n", (detector, "red"), " raised:"))
+        console.print(Text(traceback), soft_wrap=True)
     if causes:
         console.print(f"[dim]The worker's log: {_shown(log)}[/]", soft_wrap=True)
 
@@ -334,11 +350,14 @@ def _path(photograph: Photograph) -> str:
     return str(photograph.path.absolute()).encode(errors="backslashreplace").decode()
 
 
-def print_next(console: Console, pictures: Path | None) -> None:
-    """Print the folder of the pictures, and three queries to paste."""
-    if pictures is not None:
-        console.print(f"\nPictures with boxes: [bold]{_shown(pictures)}/[/]", soft_wrap=True)
-    console.print("\nAsk the history in SQL, for example:")
+def print_pictures(console: Console, pictures: Path) -> None:
+    """Print the folder of the pictures."""
+    console.print(f"\nPictures with boxes: [bold]{_shown(pictures)}/[/]", soft_wrap=True)
+
+
+def print_questions(console: Console) -> None:
+    """Print three queries that are ready to paste."""
+    console.print("\nQuery the history in SQL, for example:")
     program = shlex.quote(_shown(Path(sys.executable).with_name("retinue")))
     for title, sql in QUESTIONS:
         console.print(f"\n  [dim]# {title}[/]")
@@ -372,11 +391,6 @@ def _lines(outcome: Outcome) -> Iterator[tuple[Text, str, str]]:
     for finding in outcome.findings:
         confidence = f"{finding.confidence:.2f}"
         yield Text(printable(finding.label)), confidence, brief(finding.attributes)
-
-
-def _some(names: Sequence[str], most: int) -> str:
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(map(printable, names[:most])) + more
 
 
 def _shown(path: Path) -> str:

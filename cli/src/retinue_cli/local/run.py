@@ -21,7 +21,7 @@ from sqlalchemy import Engine, text
 
 from retinue_cli.local.emulator_environment import EmulatorEnvironment
 from retinue_cli.local.endpoint import REGION, AwsEndpoint
-from retinue_cli.local.findings import forget_runs, outcomes
+from retinue_cli.local.findings import forget_runs, has_no_runs, outcomes
 from retinue_cli.local.folders import Folders
 from retinue_cli.local.local_service import needed, warning
 from retinue_cli.local.photographs import (
@@ -41,7 +41,8 @@ from retinue_cli.local.report import (
     print_disk,
     print_failures,
     print_findings,
-    print_next,
+    print_pictures,
+    print_questions,
     print_totals,
 )
 from retinue_cli.local.resources import Wiring, is_empty
@@ -95,7 +96,7 @@ def run(
     made = Plugins(folder=plugins_dir).make(detectors)
     keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
     state = State.find()
-    is_first = not state.directory.exists()
+    is_new = not state.directory.exists()
     folders = Folders(state.folders)
     code = PluginCode(state.plugin_code)
     if again:
@@ -108,16 +109,17 @@ def run(
             folders.save()
             code.save()
             endpoint, wiring = local.endpoint, local.wiring
-            warnings = [warning(each, names) for each, names in needed(made, detectors).items()]
+            services = needed(made, detectors)
             engine = create_history_engine(local.database_url, application_name="retinue run")
             stack.callback(engine.dispose)
+            is_first = has_no_runs(engine)
             if again:
                 forget_runs(engine, BUCKET, [one.key for one in found.photographs], keys)
             worker = stack.enter_context(
                 local_worker(local, made, detectors, console, plugins_dir=plugins_dir)
             )
             _announce(console, endpoint, made)
-            _warn(console, warnings)
+            _warn(console, [warning(each, names) for each, names in services.items()])
             uploads, done, complete = _process(
                 console, engine, endpoint, wiring, worker, keys, found.photographs, interruption
             )
@@ -134,12 +136,20 @@ def run(
     else:
         print_findings(console, results, unread, everything=everything)
     print_totals(console, results, done, seconds)
-    _warn(console, warnings)
+    for names in services.values():
+        _warn(console, [f"{', '.join(names)}: invented by an emulator, as said above"])
     if done.known:
         _warn(console, [_stale(detector) for detector in changed])
-    print_failures(console, results, unread, state.logs / "worker.log", everything=everything)
-    print_next(console, pictures)
+    raised = any(each.error_code == "unexpected_error" for one in results for each in one.outcomes)
+    tracebacks = worker.tracebacks() if raised else {}
+    print_failures(
+        console, results, unread, state.logs / "worker.log", tracebacks, everything=everything
+    )
+    if pictures is not None:
+        print_pictures(console, pictures)
     if is_first:
+        print_questions(console)
+    if is_new:
         emulator = EmulatorEnvironment().directory
         print_disk(
             console,
@@ -161,14 +171,17 @@ def _found(images: Path | None, folders: Folders, console: Console) -> FolderPho
     found = folder_photographs(images, folders.add(root))
     name = folders.name(root)
     if "/" in name:
-        console.print(f"[dim]{escape(shown(root))} goes by the name {escape(name)} in keys[/]")
+        console.print(
+            f"[dim]another folder is called {escape(root.resolve().name)}: "
+            f"keys of {escape(shown(root))} begin with {escape(name)}[/]"
+        )
     if found.others:
         console.print(f"[dim]{escape(passed_over(found.others))}[/]")
     for file in found.repeated[:MAX_LINES]:
         where = escape(shown(file.path.relative_to(root)))
-        console.print(f"[dim]not twice: {where} {escape(file.reason)}[/]")
+        console.print(f"[dim]link not followed: {where} {escape(file.reason)}[/]")
     if len(found.repeated) > MAX_LINES:
-        console.print(f"[dim]… and {len(found.repeated) - MAX_LINES:,} more links[/]")
+        console.print(f"[dim]… and {len(found.repeated) - MAX_LINES:,} more such links[/]")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -103,6 +104,20 @@ class WorkerProcess:
                 f"{self._log.tail()}"
             )
 
+    def tracebacks(self) -> dict[str, str]:
+        """Return the first traceback of each detector that raised, without the worker's frames."""
+        found: dict[str, str] = {}
+        for line in self._log.lines():
+            if '"detector_raised"' not in line:
+                continue
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            traceback = entry.get("exception") or entry.get("why") or ""
+            found.setdefault(entry["detector"], _of_plugin(traceback))
+        return found
+
     def complaint(self) -> str | None:
         """Return the worker's latest warning or error; ``None`` if there is none."""
         for line in reversed(self._log.tail(lines=50).splitlines()):
@@ -114,3 +129,11 @@ class WorkerProcess:
                 reason = entry.get("reason") or entry.get("problem") or entry.get("error") or ""
                 return f"{entry.get('event')}: {reason}"
         return None
+
+
+def _of_plugin(traceback: str) -> str:
+    """Cut the frames of the worker, which called the plugin, from a traceback."""
+    _, *frames = re.split(r'^(?=  File ")', traceback, flags=re.MULTILINE)
+    while len(frames) > 1 and "retinue_workers" in frames[0].partition("\n")[0]:
+        del frames[0]
+    return "".join(frames).rstrip()

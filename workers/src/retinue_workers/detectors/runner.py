@@ -471,7 +471,9 @@ class DetectorRunner:
             self._inside.discard(call)  # also if the call was abandoned
         if len(results) != len(images):
             number = len(results) if len(results) < len(images) else "more"
-            wrong = InvalidAnswerError(f"detect returned {number} results for {len(images)} images")
+            wrong = InvalidAnswerError(
+                f"detect returned {number} results for {len(images)} image(s)"
+            )
             return [self._raised(wrong, len(images))] * len(images)
         answers = [self._checked(result) for result in results]
         if not self._filters:

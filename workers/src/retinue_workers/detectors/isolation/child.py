@@ -185,7 +185,7 @@ def _answer(
             head["traceback"] = _traceback(error)
     if len(results) != len(images):
         number = len(results) if len(results) < len(images) else "more"
-        wrong = TypeError(f"detect returned {number} results for {len(images)} images")
+        wrong = TypeError(f"detect returned {number} results for {len(images)} image(s)")
         results = [wrong] * len(images)
     try:
         head["model_version"] = _model_version(session)
