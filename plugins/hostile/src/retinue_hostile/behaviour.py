@@ -1,4 +1,4 @@
-"""Detectors that answer properly, but not in a way that one would wish."""
+"""Detectors with valid answers and bad behaviour."""
 
 import time
 from collections.abc import Sequence
@@ -11,24 +11,24 @@ from retinue_hostile.echo import Hostile, HostileOptions, found
 
 
 class HangsOptions(HostileOptions):
-    """How long to hang."""
+    """The duration of a hang."""
 
     seconds: Annotated[float, Field(ge=0), Operational()] = 3_600
-    """How long a call takes, in seconds."""
+    """Duration of a call, in seconds."""
 
 
 class SlowOptions(HostileOptions):
-    """How slow to be."""
+    """The duration of a call."""
 
     seconds: Annotated[float, Field(ge=0), Operational()] = 1
-    """How long a call takes, in seconds."""
+    """Duration of a call, in seconds."""
 
 
 class LeaksOptions(HostileOptions):
-    """How much to keep."""
+    """The size of the leak."""
 
     leaked_bytes: Annotated[int, Field(ge=0)] = 2**20
-    """Memory kept for each image, in bytes."""
+    """Leaked memory per image, in bytes."""
 
 
 class Hangs(Hostile[HangsOptions]):
@@ -37,7 +37,7 @@ class Hangs(Hostile[HangsOptions]):
     name: ClassVar[str] = "hostile-hangs"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Sleep until nobody waits any more."""
+        """Sleep until no caller waits any more."""
         time.sleep(self.options.seconds)
         return [found(image) for image in images]
 
@@ -48,7 +48,7 @@ class Slow(Hostile[SlowOptions]):
     name: ClassVar[str] = "hostile-slow"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Take one's time."""
+        """Sleep, then answer."""
         time.sleep(self.options.seconds)
         return [found(image) for image in images]
 
@@ -63,8 +63,8 @@ class Leaks(Hostile[LeaksOptions]):
         self.leaked: list[bytes] = []
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Answer, and keep something to remember the images by."""
-        # Ones, not zeros: pages of zeros might never become real memory.
+        """Answer, and leak memory for each image."""
+        # Ones, because pages of zeros may never become real memory.
         self.leaked.extend(b"\1" * self.options.leaked_bytes for _ in images)
         return [found(image) for image in images]
 

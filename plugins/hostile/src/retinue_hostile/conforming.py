@@ -1,4 +1,4 @@
-"""A detector that passes every check: what the failing ones differ from in one thing each."""
+"""A detector that passes every check. Each failing detector differs from it in one way."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -26,30 +26,30 @@ if TYPE_CHECKING:  # every worker of a test loads these plugins, and few need Nu
 
 
 class ConformingOptions(DetectorOptions):
-    """What can be set about a conforming detector."""
+    """The options of a conforming detector."""
 
     contrast: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """How much brighter than the mean something must be, 0 to 1."""
+    """Minimum difference from the mean brightness, 0 to 1."""
     max_batch_size: Annotated[int, Field(ge=1, le=256), Operational()] = 4
-    """Most images in one call."""
+    """Maximum number of images in a call."""
 
 
 ConformingOptionsT = TypeVar("ConformingOptionsT", bound=ConformingOptions)
 
 
 class ConformingBase(Detector[ConformingOptionsT], Generic[ConformingOptionsT]):
-    """Finds the brightest part of a picture, properly."""
+    """Finds the brightest part of a picture correctly."""
 
     version: ClassVar[str] = "1"
 
     def __init__(self, options: ConformingOptionsT) -> None:
-        """Not started yet."""
+        """Start in the stopped state."""
         super().__init__(options)
         self.ready = False
 
     @property
     def capabilities(self) -> Capabilities:
-        """Pixels, in batches, on two threads, for a price."""
+        """Declare pixels, batches, two threads and a price."""
         return Capabilities(
             Input.PIXELS,
             max_batch_size=self.options.max_batch_size,
@@ -58,36 +58,36 @@ class ConformingBase(Detector[ConformingOptionsT], Generic[ConformingOptionsT]):
         )
 
     def start(self) -> None:
-        """Be ready."""
+        """Set the state to started."""
         self.ready = True
 
     def close(self) -> None:
-        """Be ready no more."""
+        """Set the state to stopped."""
         self.ready = False
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Look at each image by itself."""
+        """Return a result for each image."""
         if not self.ready:
             raise DetectorNotReadyError("not started")
         return [self.answer(image) for image in images]
 
     def answer(self, image: Image) -> Result:
-        """Findings, or the image's own error."""
+        """Return the findings, or the image's error."""
         try:
             return self.look(image)
         except DetectorError as error:
             return error
 
     def look(self, image: Image) -> Findings:
-        """The brightest part."""
+        """Return the brightest part."""
         return self.findings(self.see(image))
 
     def see(self, image: Image) -> "Pixels":
-        """The image as it is displayed."""
+        """Return the image as displayed."""
         return image.pixels()
 
     def findings(self, pixels: "Pixels") -> Findings:
-        """One box around everything brighter than the middle between mean and brightest."""
+        """Return a box around everything brighter than the middle between mean and maximum."""
         grey = pixels.mean(axis=2) / 255
         mean, most = float(grey.mean()), float(grey.max())
         if most - mean < self.options.contrast:
@@ -100,15 +100,15 @@ class ConformingBase(Detector[ConformingOptionsT], Generic[ConformingOptionsT]):
         return Findings((found,), raw_response=self.response(mean), billed_units=self.units())
 
     def box(self, edges: tuple[int, int, int, int], size: tuple[int, int]) -> BoundingBox:
-        """Edges in pixels as ratios."""
+        """Return edges in pixels as ratios."""
         return BoundingBox.from_edges(*edges, width=size[0], height=size[1])
 
     def response(self, mean: Any) -> Json:
-        """Return what was measured."""
+        """Return the measured values."""
         return {"mean": mean}
 
     def units(self) -> Decimal:
-        """Return what is billed for an image."""
+        """Return the billed units of an image."""
         return Decimal(1)
 
 

@@ -1,4 +1,4 @@
-"""A detector that takes its process with it, or never lets it go on."""
+"""A detector that crashes its process or blocks it."""
 
 import ctypes
 import os
@@ -14,17 +14,18 @@ _BLOCK_BYTES = 16 * 2**20
 
 
 class CrashesOptions(HostileOptions):
-    """How to take the process with it."""
+    """The kind of crash."""
 
     how: Literal["segfault", "abort", "exit", "memory", "hang-in-c"] = "segfault"
-    """Read address 0; call abort(); end the process with status 70; eat memory without end; or
-    sleep in C with the interpreter locked, so that no other thread of the process runs."""
+    """Read address 0; call abort(); exit with status 70; allocate memory without limit; or sleep in
+    C with the interpreter locked, so that no other thread of the process runs.
+    """
     key_fragment: str = ""
-    """It happens for images whose key contains this text; all by default."""
+    """Crash for images whose key contains this text. Default: all."""
     where: Literal["detect", "start"] = "detect"
-    """Where it happens."""
+    """The method that crashes."""
     seconds: Annotated[int, Field(ge=0), Operational()] = 3_600
-    """How long to hang, in seconds."""
+    """Duration of a hang, in seconds."""
 
 
 class Crashes(Hostile[CrashesOptions]):
@@ -33,7 +34,7 @@ class Crashes(Hostile[CrashesOptions]):
     name: ClassVar[str] = "hostile-crashes"
 
     def start(self) -> None:
-        """Crash, perhaps."""
+        """Crash if configured."""
         if self.options.where == "start":
             self._crash()
 
@@ -54,7 +55,7 @@ class Crashes(Hostile[CrashesOptions]):
                 os._exit(70)
             case "memory":
                 blocks: list[bytes] = []
-                while True:  # ones, not zeros, which might never become real memory
+                while True:  # ones, because zeros may never become real memory
                     blocks.append(b"\1" * _BLOCK_BYTES)
             case "hang-in-c":
                 ctypes.PyDLL(None).sleep(self.options.seconds)

@@ -1,4 +1,4 @@
-"""A detector that behaves, and what the hostile ones have in common with it."""
+"""A detector that works, and the base class of the hostile ones."""
 
 import time
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _LABEL_CHARACTERS = 100
 
 
 def found(image: Image) -> Findings:
-    """One label made of the image's key: ``cats/tom.jpg`` is a ``tom``, with certainty.
+    """Return one label from the image's key: ``cats/tom.jpg`` is a ``tom``, with confidence 1.
 
     Costs one unit. Neither fetches nor decodes the image.
     """
@@ -40,16 +40,16 @@ def found(image: Image) -> Findings:
 
 
 class EchoOptions(DetectorOptions):
-    """How the service that ``echo`` plays performs. Nothing here changes what it finds."""
+    """The performance of the service that ``echo`` imitates. It doesn't change findings."""
 
     latency_ms: Annotated[float, Field(ge=0), Operational()] = 0
-    """How long a call takes, in milliseconds."""
+    """Duration of a call, in milliseconds."""
     max_batch_size: Annotated[int, Field(ge=1), Operational()] = 1
-    """Most images in one call."""
+    """Maximum number of images in a call."""
     max_concurrency: Annotated[int, Field(ge=1), Operational()] = 8
-    """How many calls run at once."""
+    """Maximum number of concurrent calls."""
     requests_per_second: Annotated[float | None, Field(gt=0), Operational()] = None
-    """Most calls a second; none for no limit."""
+    """Maximum number of calls per second; none for no limit."""
     usd_per_unit: Annotated[Decimal, Field(ge=0), Operational()] = Decimal(0)
     """Price of one image, in US dollars."""
 
@@ -62,7 +62,7 @@ class Echo(Detector[EchoOptions]):
 
     @property
     def capabilities(self) -> Capabilities:
-        """As the options say; the image is never read."""
+        """Return the capabilities of the options. The image is never read."""
         options = self.options
         return Capabilities(
             input=Input.REFERENCE,
@@ -73,32 +73,32 @@ class Echo(Detector[EchoOptions]):
         )
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Take as long as the service would, then answer."""
+        """Wait like the service, then answer."""
         if self.options.latency_ms:
             time.sleep(self.options.latency_ms / 1_000)
         return [found(image) for image in images]
 
 
 class HostileOptions(DetectorOptions):
-    """What every hostile detector can be told."""
+    """The options of all hostile detectors."""
 
     max_batch_size: Annotated[int, Field(ge=1), Operational()] = 1
-    """Most images in one call."""
+    """Maximum number of images in a call."""
     max_concurrency: Annotated[int, Field(ge=1), Operational()] = 1
-    """How many calls run at once."""
+    """Maximum number of concurrent calls."""
 
 
 HostileOptionsT = TypeVar("HostileOptionsT", bound=HostileOptions)
 
 
 class Hostile(Detector[HostileOptionsT], Generic[HostileOptionsT]):
-    """Base of the hostile detectors: they work by reference and find what ``echo`` finds."""
+    """Base class of hostile detectors. They use references and find the same as ``echo``."""
 
     version: ClassVar[str] = "1"
 
     @property
     def capabilities(self) -> Capabilities:
-        """As the options say."""
+        """Return the capabilities of the options."""
         options = self.options
         return Capabilities(
             input=Input.REFERENCE,
@@ -107,5 +107,5 @@ class Hostile(Detector[HostileOptionsT], Generic[HostileOptionsT]):
         )
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Behave, unless a subclass knows worse."""
+        """Answer correctly, unless a subclass misbehaves."""
         return [found(image) for image in images]

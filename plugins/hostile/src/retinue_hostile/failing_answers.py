@@ -1,4 +1,4 @@
-"""Detectors that fail one check each, by what they answer."""
+"""Detectors whose answers fail one check each."""
 
 import itertools
 import time
@@ -34,7 +34,7 @@ class ForgetsTwins(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-answers-complete"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Lose a twin."""
+        """Return one result for two equal images."""
         different = {image.image_id: image for image in images}
         return super().detect(list(different.values()))
 
@@ -45,7 +45,7 @@ class ForeignNumbers(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-answers-are-json"
 
     def response(self, mean: Any) -> Json:
-        """A number that JSON does not know."""
+        """Return a number that isn't JSON."""
         import numpy as np
 
         foreign: Any = {"mean": np.float32(mean)}
@@ -58,7 +58,7 @@ class PixelBoxes(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-boxes-normalised"
 
     def box(self, edges: tuple[int, int, int, int], size: tuple[int, int]) -> BoundingBox:
-        """Forget to divide."""
+        """Return edges in pixels."""
         del size
         left, top, right, bottom = edges
         return BoundingBox(left, top, right - left, bottom - top)
@@ -70,7 +70,7 @@ class NothingIsWrong(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-empty-is-no-failure"
 
     def findings(self, pixels: "Pixels") -> Findings:
-        """Blame a picture of one shade."""
+        """Return an error for a picture of one shade."""
         if pixels.min() == pixels.max():
             raise InvalidImageError("nothing found", code="nothing_found")
         return super().findings(pixels)
@@ -83,12 +83,12 @@ class Moody(ConformingBase[ConformingOptions]):
     moods = itertools.cycle((0.0, 0.25))
 
     def __init__(self, options: ConformingOptions) -> None:
-        """Take on a mood."""
+        """Choose a random offset."""
         super().__init__(options)
         self.mood = next(self.moods)
 
     def box(self, edges: tuple[int, int, int, int], size: tuple[int, int]) -> BoundingBox:
-        """Off by a mood."""
+        """Return a box shifted by the offset."""
         box = super().box(edges, size)
         return BoundingBox(box.left, box.top, box.width, box.height * (1 - self.mood))
 
@@ -99,15 +99,15 @@ class Gratis(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-priced"
 
     def units(self) -> Decimal:
-        """Nothing."""
+        """Return 0."""
         return Decimal(0)
 
 
 class FullOptions(ConformingOptions):
-    """How long to hang."""
+    """The duration of a full batch."""
 
     seconds: Annotated[float, Field(ge=0, le=3_600), Operational()] = 3_600
-    """How long a full batch takes, in seconds."""
+    """Duration of a full batch, in seconds."""
 
 
 class SlowWhenFull(ConformingBase[FullOptions]):
@@ -116,7 +116,7 @@ class SlowWhenFull(ConformingBase[FullOptions]):
     name: ClassVar[str] = "failing-in-time"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Hang when the batch is full."""
+        """Hang for a full batch."""
         if len(images) == self.options.max_batch_size:
             time.sleep(self.options.seconds)
         return super().detect(images)
@@ -129,7 +129,7 @@ class SecretReader(ConformingBase[ConformingOptions]):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Not the truth."""
+        """Declare a wrong input."""
         return Capabilities(Input.REFERENCE, max_batch_size=self.options.max_batch_size)
 
 
@@ -139,7 +139,7 @@ class BatchNormalised(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-batch-equals-singles"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Answer in the order of the keys, not of the images."""
+        """Return the answers in the order of the keys."""
         return super().detect(sorted(images, key=lambda image: image.reference.key))
 
 
@@ -149,7 +149,7 @@ class Unturned(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-orientation"
 
     def see(self, image: Image) -> "Pixels":
-        """The picture as it is stored, where the worker could decode it."""
+        """Return the picture as stored, if the worker could decode it."""
         import numpy as np
         from PIL import Image as Pillow
 
@@ -164,7 +164,7 @@ class ColourOnly(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-odd-formats"
 
     def findings(self, pixels: "Pixels") -> Findings:
-        """Divide by the colours there are, in pictures that show something."""
+        """Divide by the number of colours, except for empty pictures."""
         import numpy as np
 
         colours = int(np.ptp(pixels.astype(int), axis=2).max())
@@ -180,7 +180,7 @@ class NeedsRoom(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-odd-sizes"
 
     def findings(self, pixels: "Pixels") -> Findings:
-        """Look at every eighth pixel, of which a speck has none."""
+        """Use every eighth pixel, which a tiny picture doesn't have."""
         float(pixels[4::8, 4::8].max())
         return super().findings(pixels)
 
@@ -191,7 +191,7 @@ class OwnWords(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-too-large-refused"
 
     def answer(self, image: Image) -> Result:
-        """Rename what is too large."""
+        """Rename the error of an image that is too large."""
         result = super().answer(image)
         if isinstance(result, InvalidImageError) and result.code.startswith("too_many"):
             return InvalidImageError("no room", code="no_room")
@@ -204,7 +204,7 @@ class FailedIsEmpty(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-corrupt-refused"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Hide the failure, when the image is alone."""
+        """Return empty findings instead of an error, if the image is alone."""
         results = super().detect(images)
         return [self._hidden(result) if len(images) == 1 else result for result in results]
 
@@ -221,7 +221,7 @@ class AllForOne(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-batch-survives-bad-image"
 
     def answer(self, image: Image) -> Result:
-        """Raise where one should return."""
+        """Raise the error instead of returning it."""
         return self.look(image)
 
 
@@ -231,7 +231,7 @@ class Hopeless(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-retriable-stays-retriable"
 
     def answer(self, image: Image) -> Result:
-        """Blame the image for everything."""
+        """Turn every error into ``InvalidImageError``."""
         result = super().answer(image)
         if isinstance(result, RetriableError | DetectorNotReadyError):
             return InvalidImageError(f"cannot be read: {result}", code="unreadable")
@@ -244,7 +244,7 @@ class Hopeful(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-permanent-stays-permanent"
 
     def answer(self, image: Image) -> Result:
-        """Hope that a deleted image comes back."""
+        """Turn every error into ``RetriableError``."""
         result = super().answer(image)
         if isinstance(result, InvalidImageError) and result.retryable:
             return RetriableError(str(result))
@@ -258,7 +258,7 @@ class Overcharged(ConformingBase[ConformingOptions]):
     throttled: ClassVar[bool] = False
 
     def answer(self, image: Image) -> Result:
-        """Blame the image for the service's quota."""
+        """Turn the service's throttling into ``InvalidImageError``."""
         if type(self).throttled:
             return InvalidImageError("the service answered 429", code="service_error")
         return super().answer(image)

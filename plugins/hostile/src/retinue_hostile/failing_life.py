@@ -1,4 +1,4 @@
-"""Detectors that fail one check each, by their options or by how they live."""
+"""Detectors whose options or life cycle fail one check each."""
 
 import logging
 import threading
@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 
 class UndescribedOptions(ConformingOptions):
-    """One option too many."""
+    """An option without a description."""
 
     mystery: Annotated[int, Field(ge=0, le=1)] = 0
 
 
 class HalvedOptions(ConformingOptions):
-    """An option that is never what was written."""
+    """An option that changes when it is read."""
 
     @field_validator("contrast")
     @classmethod
@@ -33,13 +33,13 @@ class HalvedOptions(ConformingOptions):
 
 
 class LenientOptions(ConformingOptions):
-    """Takes any option."""
+    """Options that accept any name."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
 
 
 class ClampedOptions(ConformingOptions):
-    """Corrects what is out of range."""
+    """An option that corrects values out of range."""
 
     @field_validator("contrast", mode="before")
     @classmethod
@@ -48,17 +48,17 @@ class ClampedOptions(ConformingOptions):
 
 
 class KeyOptions(ConformingOptions):
-    """A secret option, as it should be."""
+    """A correct secret option."""
 
     service_key: Annotated[SecretStr, Operational()] = SecretStr("")
-    """What the service knows its user by."""
+    """The user's key for the service."""
 
 
 class LeakOptions(ConformingOptions):
-    """How much to keep."""
+    """The size of the leak."""
 
     leaked_bytes: Annotated[int, Field(ge=0, le=2**30), Operational()] = 2**20
-    """Memory kept for each image, in bytes."""
+    """Leaked memory per image, in bytes."""
 
 
 class Undescribed(ConformingBase[UndescribedOptions]):
@@ -91,7 +91,7 @@ class Restless(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-fingerprint-stable"
 
     def model_fingerprint(self) -> str:
-        """The time of day, instead of the model."""
+        """Return the time instead of the model."""
         return str(time.perf_counter_ns())
 
 
@@ -101,18 +101,18 @@ class OneLife(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-restart"
 
     def __init__(self, options: ConformingOptions) -> None:
-        """Live once."""
+        """Start unused."""
         super().__init__(options)
         self.spent = False
 
     def start(self) -> None:
-        """Once."""
+        """Raise at the second start."""
         if self.spent:
             raise RuntimeError("already closed")
         super().start()
 
     def close(self) -> None:
-        """Close; once it has started, permanently."""
+        """Close. After a start, this is permanent."""
         self.spent = self.spent or self.ready
         super().close()
 
@@ -123,12 +123,12 @@ class Shared(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-concurrent-equals-singles"
 
     def __init__(self, options: ConformingOptions) -> None:
-        """Nothing seen yet."""
+        """Start with no image."""
         super().__init__(options)
         self.seen: Pixels | None = None
 
     def look(self, image: Image) -> Findings:
-        """Look away for a moment between seeing and finding."""
+        """Wait between reading and using the shared state."""
         self.seen = self.see(image)
         if threading.active_count() > 2:
             time.sleep(0.02)
@@ -141,7 +141,7 @@ class Talks(ConformingBase[KeyOptions]):
     name: ClassVar[str] = "failing-no-secret-told"
 
     def start(self) -> None:
-        """Say too much."""
+        """Log the key."""
         log.info("connecting with key %s", self.options.service_key.get_secret_value())
         super().start()
 
@@ -152,11 +152,11 @@ class Hoards(ConformingBase[LeakOptions]):
     name: ClassVar[str] = "failing-memory-bounded"
 
     def __init__(self, options: LeakOptions) -> None:
-        """Nothing kept yet."""
+        """Start without leaks."""
         super().__init__(options)
         self.kept: list[bytes] = []
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Keep ones, not zeros: pages of zeros might never become real memory."""
+        """Leak ones, because pages of zeros may never become real memory."""
         self.kept.extend(b"\1" * self.options.leaked_bytes for _ in images)
         return super().detect(images)

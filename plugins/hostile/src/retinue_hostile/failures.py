@@ -23,7 +23,7 @@ from retinue_hostile.echo import Hostile, HostileOptions, found
 
 
 class RaisesOptions(HostileOptions):
-    """Where to raise."""
+    """The method that raises."""
 
     where: Literal[
         "detect", "constructor", "start", "close", "capabilities", "model_fingerprint"
@@ -32,44 +32,44 @@ class RaisesOptions(HostileOptions):
 
 
 class RaisesForOneOptions(HostileOptions):
-    """For which image to raise."""
+    """The image that raises."""
 
     key_fragment: str = "poison"
     """A batch with a key that contains this text fails."""
 
 
 class NotReadyOptions(HostileOptions):
-    """For how long not to be ready."""
+    """The number of failures."""
 
     failing_starts: Annotated[int, Field(ge=0)] = 0
-    """How many calls of start fail."""
+    """Number of failing calls of ``start``."""
     failing_calls: Annotated[int, Field(ge=0)] = 1
-    """How many calls of detect fail."""
+    """Number of failing calls of ``detect``."""
     retry_after_seconds: Annotated[float | None, Field(ge=0)] = None
-    """How long the worker is asked to wait, in seconds."""
+    """The error's ``retry_after_seconds``."""
 
 
 class RetriableOptions(HostileOptions):
-    """For how long to be busy."""
+    """The number of failures."""
 
     failing_calls: Annotated[int, Field(ge=0)] = 1
-    """How many calls of detect fail for each image."""
+    """Number of failing calls of ``detect`` per image."""
     retry_after_seconds: Annotated[float | None, Field(ge=0)] = None
-    """How long the worker is asked to wait, in seconds."""
+    """The error's ``retry_after_seconds``."""
 
 
 class InvalidOptions(HostileOptions):
-    """How to blame the image."""
+    """The error of the image."""
 
     code: str = "hostile"
     """The error code."""
 
 
 class ExitsOptions(HostileOptions):
-    """How to leave."""
+    """The kind of exit."""
 
     how: Literal["sys-exit", "keyboard-interrupt", "process"] = "sys-exit"
-    """Raise SystemExit, raise KeyboardInterrupt, or end the process on the spot with status 70."""
+    """Raise SystemExit, raise KeyboardInterrupt, or exit immediately with status 70."""
 
 
 class Raises(Hostile[RaisesOptions]):
@@ -78,32 +78,32 @@ class Raises(Hostile[RaisesOptions]):
     name: ClassVar[str] = "hostile-raises"
 
     def __init__(self, options: RaisesOptions) -> None:
-        """Raise, perhaps."""
+        """Raise if configured."""
         super().__init__(options)
         self._raise_in("constructor")
 
     @property
     def capabilities(self) -> Capabilities:
-        """Raise, perhaps."""
+        """Raise if configured."""
         self._raise_in("capabilities")
         return super().capabilities
 
     def model_fingerprint(self) -> str:
-        """Raise, perhaps."""
+        """Raise if configured."""
         self._raise_in("model_fingerprint")
         return super().model_fingerprint()
 
     def start(self) -> None:
-        """Raise, perhaps."""
+        """Raise if configured."""
         self._raise_in("start")
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Raise, perhaps."""
+        """Raise if configured."""
         self._raise_in("detect")
         return super().detect(images)
 
     def close(self) -> None:
-        """Raise, perhaps."""
+        """Raise if configured."""
         self._raise_in("close")
 
     def _raise_in(self, member: str) -> None:
@@ -117,7 +117,7 @@ class RaisesForOne(Hostile[RaisesForOneOptions]):
     name: ClassVar[str] = "hostile-raises-for-one"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Raise if the chosen image is among them."""
+        """Raise if the chosen image is in the batch."""
         for image in images:
             if self.options.key_fragment in image.reference.key:
                 raise RuntimeError(f"hostile: cannot stand {image.reference.key!r}")
@@ -130,7 +130,7 @@ class Misconfigured(Hostile[HostileOptions]):
     name: ClassVar[str] = "hostile-configuration"
 
     def start(self) -> None:
-        """Name a setting and a remedy, as a detector should."""
+        """Raise an error with a setting and a remedy, as a detector should."""
         raise ConfigurationError("hostile: option x is y; it must be z")
 
 
@@ -140,17 +140,17 @@ class NotReady(Hostile[NotReadyOptions]):
     name: ClassVar[str] = "hostile-not-ready"
 
     def __init__(self, options: NotReadyOptions) -> None:
-        """Nothing has been called yet."""
+        """Start without calls."""
         super().__init__(options)
         self._lock = Lock()
         self._calls: Counter[str] = Counter()
 
     def start(self) -> None:
-        """Fail at first."""
+        """Fail for the first calls."""
         self._fail_first(self.options.failing_starts, "start")
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Fail at first."""
+        """Fail for the first calls."""
         self._fail_first(self.options.failing_calls, "detect")
         return super().detect(images)
 
@@ -171,13 +171,13 @@ class Retriable(Hostile[RetriableOptions]):
     name: ClassVar[str] = "hostile-retriable"
 
     def __init__(self, options: RetriableOptions) -> None:
-        """Nothing has been called yet."""
+        """Start without calls."""
         super().__init__(options)
         self._lock = Lock()
         self._calls: Counter[UUID] = Counter()
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Answer the images that have waited long enough."""
+        """Answer the images that have failed often enough."""
         return [self._answer(image) for image in images]
 
     def _answer(self, image: Image) -> Result:
@@ -199,7 +199,7 @@ class Invalid(Hostile[InvalidOptions]):
     name: ClassVar[str] = "hostile-invalid-image"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Answer an error for each image."""
+        """Return an error for each image."""
         code = self.options.code
         return [InvalidImageError("hostile: no image is good enough", code=code) for _ in images]
 
@@ -210,9 +210,9 @@ class Exits(Hostile[ExitsOptions]):
     name: ClassVar[str] = "hostile-exits"
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Leave."""
+        """Exit."""
         if self.options.how == "keyboard-interrupt":
             raise KeyboardInterrupt("hostile")
         if self.options.how == "process":
-            os._exit(70)  # as a crash in native code would: nothing is cleaned up
+            os._exit(70)  # without cleanup, like a crash in native code
         sys.exit(f"hostile: a detector left {len(images)} images")

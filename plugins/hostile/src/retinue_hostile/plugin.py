@@ -1,4 +1,4 @@
-"""Registers the detectors, and an observer that misbehaves for one of them."""
+"""Register the detectors, and an observer that misbehaves for one of them."""
 
 from collections.abc import Callable
 
@@ -91,8 +91,9 @@ FAILING: tuple[type[AnyDetector], ...] = (
     BlocksLoop,
     RefusesCancellation,
 )
-"""For each check of ``retinue_sdk.testing`` a detector that fails it, and no other: its name is
-``failing-`` and the check's id."""
+"""A detector for each check of ``retinue_sdk.testing`` that fails only that check. Its name is
+``failing-`` and the check's id.
+"""
 
 DETECTORS: tuple[type[AnyDetector], ...] = (
     Crashes,
@@ -120,18 +121,18 @@ DETECTORS: tuple[type[AnyDetector], ...] = (
     WrongLength,
     WrongType,
 )
-"""Every detector of this plugin."""
+"""All detectors of this plugin."""
 
 
 @hookimpl
 def retinue_register_detectors(register: Callable[[type[AnyDetector]], None]) -> None:
-    """Register them all; none does anything until the settings name it."""
+    """Register all detectors. None does anything unless the settings name it."""
     for detector in DETECTORS:
         register(detector)
 
 
 @hookimpl
 def retinue_run_finished(run: Run) -> None:
-    """Raise for the runs of ``hostile-observed`` alone, so that other tests are left in peace."""
+    """Raise only for runs of ``hostile-observed``, so that other tests aren't affected."""
     if run.detector == Observed.name:
         raise RuntimeError("hostile: the observer raised")

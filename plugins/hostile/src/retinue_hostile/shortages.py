@@ -1,4 +1,4 @@
-"""A detector that runs out of memory, files, threads or space."""
+"""A detector that runs out of memory, files, threads or disk space."""
 
 import errno
 import os
@@ -18,21 +18,22 @@ if TYPE_CHECKING:
 
 
 class ShortageOptions(HostileOptions):
-    """When and how to run out."""
+    """When and how resources run out."""
 
     what: Literal["memory", "cuda", "onnx", "files", "space", "threads", "wrapped", "invalid"] = (
         "memory"
     )
-    """What runs out, and how it is told: ``wrapped`` in a RetriableError, or ``invalid`` as the
-    cause of an InvalidImageError."""
+    """The resource and the error: ``wrapped`` in a RetriableError, or ``invalid`` as the cause of
+    an InvalidImageError.
+    """
     at_once: Annotated[int, Field(ge=0), Operational()] = 1_000_000
-    """Most images at once, in all calls together; with more each call fails."""
+    """Maximum number of images in all concurrent calls. With more, each call fails."""
     failing_calls: Annotated[int, Field(ge=0), Operational()] = 0
-    """How many calls fail before any succeeds."""
+    """Number of calls that fail before one succeeds."""
     key_fragment: str = "no key has this"
-    """An image whose key contains this text always needs too much."""
+    """An image whose key contains this text always fails."""
     seconds: Annotated[float, Field(ge=0), Operational()] = 0.01
-    """How long a call takes, in seconds."""
+    """Duration of a call, in seconds."""
 
 
 class Shortage(Hostile[ShortageOptions]):
@@ -41,14 +42,14 @@ class Shortage(Hostile[ShortageOptions]):
     name: ClassVar[str] = "hostile-shortage"
 
     def __init__(self, options: ShortageOptions) -> None:
-        """Nothing is in use yet."""
+        """Start with nothing in use."""
         super().__init__(options)
         self._lock = Lock()
         self._images = 0
         self._calls = 0
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Run out, perhaps."""
+        """Raise a shortage if configured."""
         with self._in_use(len(images)):
             time.sleep(self.options.seconds)
             keys = [image.reference.key for image in images]
@@ -73,7 +74,7 @@ class Shortage(Hostile[ShortageOptions]):
 
 
 class OutOfMemoryError(RuntimeError):
-    """As PyTorch's."""
+    """An error like PyTorch's."""
 
 
 def shortage(what: str) -> Exception:

@@ -1,4 +1,4 @@
-"""What a network points at in one image, before anybody chose among it."""
+"""A network's candidates in one image, before suppression."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,7 +14,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Boxes with scores, all arrays of the same length n.
+    """Boxes with scores. All arrays have the same length n.
 
     Attributes:
         boxes: Shape (n, 4), float32: left, top, right, bottom in pixels of the canvas.
@@ -23,7 +23,7 @@ class Candidates:
         points: Shape (n, k, 2), float32: x, y of k landmarks in pixels of the canvas; k may be 0.
 
     Raises:
-        NotANumberError: A box, score or point is not finite.
+        NotANumberError: A box, score or point isn't finite.
     """
 
     boxes: Floats
@@ -32,7 +32,7 @@ class Candidates:
     points: Floats
 
     def __post_init__(self) -> None:
-        """Refuse what is nowhere."""
+        """Raise ``NotANumberError`` unless all values are finite."""
         if not all(np.isfinite(a).all() for a in (self.boxes, self.scores, self.points)):
             raise NotANumberError("the network answered with boxes that are not finite")
 
@@ -40,7 +40,7 @@ class Candidates:
     def of(
         cls, boxes: Floats, scores: Floats, classes: Integers, points: Floats | None = None
     ) -> Self:
-        """Candidates with or without landmarks."""
+        """Return candidates with or without landmarks."""
         if points is None:
             points = np.zeros((len(boxes), 0, 2), np.float32)
         return cls(boxes, scores, classes, points)
@@ -49,11 +49,14 @@ class Candidates:
         return len(self.scores)
 
     def __getitem__(self, chosen: npt.NDArray[Any]) -> "Candidates":
-        """Those that an index or mask array chooses."""
+        """Return the candidates that an index or mask array selects."""
         return Candidates(
             self.boxes[chosen], self.scores[chosen], self.classes[chosen], self.points[chosen]
         )
 
     def best_first(self, limit: int | None = None) -> "Candidates":
-        """Sorted by score, descending, at most ``limit``; equal scores keep their order."""
+        """Return at most ``limit`` candidates by descending score.
+
+        Equal scores keep their order.
+        """
         return self[np.argsort(-self.scores, kind="stable")[:limit]]

@@ -1,7 +1,7 @@
 """CenterFace: faces with five landmarks (https://github.com/Star-Clouds/CenterFace, MIT).
 
-For each cell of 4 × 4 pixels the network gives the likelihood that a face is centred there, the
-logarithm of its height and width, where in the cell the centre is, and the landmarks as ratios of
+For each cell of 4 × 4 pixels the network returns the likelihood that a face is centred there, the
+logarithm of its height and width, the centre's position in the cell, and the landmarks as ratios of
 the box (https://arxiv.org/abs/1911.03599).
 """
 
@@ -21,24 +21,25 @@ STRIDE_PX = 4
 """Size of a cell of the outputs, in pixels of the canvas (``decode`` in centerface.py)."""
 
 MULTIPLE_PX = 32
-"""The network halves its input five times: sides are multiples of 2⁵."""
+"""The network halves its input five times, so sides are multiples of 2⁵."""
 
 MAX_IOU = 0.3
-"""Faces that overlap more are taken for one (``nms`` in centerface.py)."""
+"""Faces that overlap more count as one (``nms`` in centerface.py)."""
 
 CHANNELS = (1, 2, 2, 10)
-"""Channels of the outputs in their order: heatmap, scale (height, width), offset (y, x), landmarks
-(y, x five times)."""
+"""Channels of the outputs, in order: heatmap, scale (height, width), offset (y, x), landmarks
+(y, x five times).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class CenterFace:
-    """CenterFace, on canvases of the image's own proportions.
+    """CenterFace, on canvases with the image's proportions.
 
     Attributes:
-        max_side_px: Longest side of a canvas, in pixels; a multiple of 32.
-        height: Height that the network insists on, in pixels; ``None`` if it takes any.
-        width: Width that the network insists on, in pixels; ``None`` if it takes any.
+        max_side_px: Maximum side of a canvas, in pixels; a multiple of 32.
+        height: Height that the network requires, in pixels; ``None`` for any.
+        width: Width that the network requires, in pixels; ``None`` for any.
     """
 
     max_side_px: int
@@ -47,14 +48,13 @@ class CenterFace:
 
     @property
     def name(self) -> str:
-        """Return what it is called in the raw response."""
+        """Return the name for the raw response."""
         return "centerface"
 
     def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
-        """Letterbox on black, onto the smallest canvas that holds the image.
+        """Letterbox on black, onto the smallest canvas that contains the image.
 
-        An image is shrunk to the longest side allowed; a smaller one grows by the few pixels that
-        it lacks to multiples of 32.
+        An image is shrunk to the maximum side. A smaller one is padded to multiples of 32.
         """
         longest = max(pixels.shape[:2])
         scale = min(1.0, self.max_side_px / longest)
@@ -66,7 +66,7 @@ class CenterFace:
         )
 
     def normalise(self, canvases: Canvases) -> Batch:
-        """Red first, 0 to 255, as they are."""
+        """Return red first, 0 to 255, unchanged."""
         return np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), dtype=np.float32)
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[Candidates]:

@@ -1,4 +1,4 @@
-"""What the classes of an object detector are called."""
+"""Names of an object detector's classes."""
 
 import ast
 from importlib import resources
@@ -10,16 +10,16 @@ Names = tuple[str, ...]
 
 
 def coco_names() -> Names:
-    """The 80 categories of COCO 2017 in the order of their ids (https://cocodataset.org)."""
+    """Return the 80 categories of COCO 2017, ordered by id (https://cocodataset.org)."""
     text = (resources.files("retinue_onnx") / "labels" / "coco.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())
 
 
 def chosen_names(labels: Path | Names) -> Names:
-    """The names that the option gives: a file with one a line, or the names themselves.
+    """Return the names of the option: a file with one per line, or the names themselves.
 
     Raises:
-        ConfigurationError: The file cannot be read as UTF-8 text, or a name is missing.
+        ConfigurationError: The file can't be read as UTF-8 text, or a name is missing.
     """
     names = labels
     if isinstance(names, Path):
@@ -40,7 +40,7 @@ def chosen_names(labels: Path | Names) -> Names:
 
 
 def names_in_metadata(metadata: dict[str, str]) -> Names | None:
-    """The names inside a model, where its exporter wrote them; ``None`` where it did not.
+    """Return the names in a model's metadata; ``None`` if its exporter wrote none.
 
     Ultralytics' exporters write ``names`` as a Python dictionary, ``{0: 'person', …}``
     (https://docs.ultralytics.com/modes/export).

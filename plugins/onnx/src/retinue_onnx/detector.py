@@ -1,4 +1,4 @@
-"""What both detectors do alike: load a network, feed it batches, answer for each image."""
+"""The common base of both detectors: load a network, pass it batches, return the findings."""
 
 import logging
 from abc import abstractmethod
@@ -45,9 +45,9 @@ class Placed:
     """An image of a batch on its canvas.
 
     Attributes:
-        index: Its place in the batch.
+        index: Its index in the batch.
         canvas: Shape (height, width, 3), uint8, RGB.
-        placement: Where on the canvas it lies.
+        placement: Its position on the canvas.
     """
 
     index: int
@@ -57,26 +57,26 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A network that is ready, and how to speak with it."""
+    """A loaded network with its layout."""
 
     session: "OnnxSession"
     layout: "Layout"
 
 
 class OnnxDetector(Detector[OptionsT]):
-    """A detector with an ONNX network inside.
+    """A detector with an ONNX network.
 
     Attributes:
-        bundled_model: File name of the model that comes with this plugin.
+        bundled_model: File name of the bundled model.
     """
 
     bundled_model: ClassVar[str]
 
     def __init__(self, options: OptionsT) -> None:
-        """Find the model file and remember its hash.
+        """Find the model file and compute its hash.
 
         Raises:
-            ConfigurationError: There is no such file.
+            ConfigurationError: The file doesn't exist.
         """
         super().__init__(options)
         self._loaded: Loaded | None = None
@@ -84,10 +84,10 @@ class OnnxDetector(Detector[OptionsT]):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Pixels; how many at once depends on the options and on where the network runs.
+        """Declare pixels. The other values depend on the options and the execution provider.
 
         Raises:
-            ConfigurationError: An execution provider cannot be used.
+            ConfigurationError: An execution provider can't be used.
         """
         return Capabilities(
             input=Input.PIXELS,
@@ -101,18 +101,18 @@ class OnnxDetector(Detector[OptionsT]):
 
     @property
     def model_version(self) -> str:
-        """The model file's name and the beginning of its SHA-256."""
+        """Return the model file's name and the beginning of its SHA-256."""
         return self._file.version
 
     def model_fingerprint(self) -> str:
-        """The SHA-256 of the model file."""
+        """Return the SHA-256 of the model file."""
         return self._file.sha256
 
     def start(self) -> None:
         """Load the network and run it once.
 
         Raises:
-            ConfigurationError: The model or an execution provider cannot be used.
+            ConfigurationError: The model or an execution provider can't be used.
         """
         from retinue_onnx.session import OnnxSession
 
@@ -130,11 +130,11 @@ class OnnxDetector(Detector[OptionsT]):
         logger.info("%s runs %s (%s) on %s", self.name, self._file.version, layout, provider)
 
     def close(self) -> None:
-        """Forget the network; its memory is freed with it."""
+        """Release the network and its memory."""
         self._loaded = None
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
-        """Look at the images; those of equal canvas size go through the network together."""
+        """Return the findings. Images with equal canvas sizes pass through the network together."""
         loaded = self._loaded
         if loaded is None:
             raise DetectorNotReadyError(f"{self.name} was not started, or is closed")
@@ -154,11 +154,11 @@ class OnnxDetector(Detector[OptionsT]):
         return [results[index] for index in range(len(images))]
 
     def _look(self, loaded: Loaded, batch: Sequence[Placed]) -> dict[int, Result]:
-        """Findings by place in the batch, of images with equal canvases."""
+        """Return findings by index in the batch, for images with equal canvases."""
         try:
             found = self._run(loaded, batch)
         except NotANumberError as error:
-            if len(batch) > 1:  # find out whose fault it is
+            if len(batch) > 1:  # find the image that causes the error
                 singles = (self._look(loaded, [placed]) for placed in batch)
                 return {index: result for single in singles for index, result in single.items()}
             return {batch[0].index: InvalidImageError(str(error), code="not_a_number")}
@@ -192,12 +192,12 @@ class OnnxDetector(Detector[OptionsT]):
 
     @abstractmethod
     def _layout(self, session: "OnnxSession") -> "Layout":
-        """Return how to speak with the network.
+        """Return the network's layout.
 
         Raises:
-            ConfigurationError: Its outputs are not understood.
+            ConfigurationError: Its outputs aren't supported.
         """
 
     @abstractmethod
     def _detections(self, candidates: "Candidates", placement: "Placement") -> list[Detection]:
-        """Return what is reported, in the order of the candidates: best first."""
+        """Return the reported detections, best first."""

@@ -1,4 +1,4 @@
-"""Detectors that have already chosen: their outputs are boxes, scores and classes.
+"""Networks that include suppression: their outputs are boxes, scores and classes.
 
 Their input is RGB, 0 to 1. Boxes are left, top, right, bottom in pixels of the input.
 """
@@ -17,26 +17,26 @@ from retinue_onnx.options import Resize
 from retinue_onnx.session import Array, Batch
 
 LETTERBOX_GREY = 114
-"""Grey level around a letterboxed image: what the YOLO family trains with (``letterbox`` in
-ultralytics and YOLOv7)."""
+"""Grey level around a letterboxed image, as in the training of the YOLO family (``letterbox`` in
+ultralytics and YOLOv7).
+"""
 
 Rows: TypeAlias = tuple[Array, Array, Array]
 """Boxes (n, 4), scores (n,) and class ids (n,) of one image."""
 
 Reader: TypeAlias = Callable[[Sequence[Array], int], list[Rows]]
-"""From outputs and the number of images to the rows of each image."""
+"""Returns the rows of each image from outputs and the number of images."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndToEnd:
-    """A network whose last step is its own choice among boxes.
+    """A network whose last step selects boxes.
 
     Attributes:
-        name: What it is called in the raw response.
-        reader: Takes the outputs apart.
-        resize: How an image gets to the canvas's size.
-        height: Of the canvas, in pixels.
-        width: Of the canvas, in pixels.
+        name: The name for the raw response.
+        reader: Returns the rows of the outputs.
+        resize: How an image is resized to the canvas.
+        height: Height of the canvas, in pixels. width: Of the canvas, in pixels.
     """
 
     name: str
@@ -52,13 +52,13 @@ class EndToEnd:
         return letterbox(pixels, height=self.height, width=self.width, fill=LETTERBOX_GREY)
 
     def normalise(self, canvases: Canvases) -> Batch:
-        """Red first, 0 to 1."""
+        """Return red first, 0 to 1."""
         batch: Batch = np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), dtype=np.float32)
         batch /= np.float32(255)
         return batch
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[Candidates]:
-        """Keep rows whose score reaches the threshold; rows of a negative class are filling."""
+        """Return rows whose score reaches the threshold. Rows of a negative class are padding."""
         found = []
         for boxes, scores, classes in self.reader(outputs, count):
             wanted = (scores >= threshold) & (classes >= 0)
@@ -72,7 +72,7 @@ class EndToEnd:
 
 
 def batch_of_rows(outputs: Sequence[Array], count: int) -> list[Rows]:
-    """One output (N, M, 6): left, top, right, bottom, score, class.
+    """Read one output (N, M, 6): left, top, right, bottom, score, class.
 
     Ultralytics' exports with ``nms=True`` and its NMS-free models (YOLOv10, YOLO26).
     """
@@ -81,7 +81,7 @@ def batch_of_rows(outputs: Sequence[Array], count: int) -> list[Rows]:
 
 
 def numbered_rows(outputs: Sequence[Array], count: int) -> list[Rows]:
-    """One output (M, 7): image number, left, top, right, bottom, class, score.
+    """Read one output (M, 7): image number, left, top, right, bottom, class, score.
 
     YOLOv7's ``export.py --end2end`` for ONNX Runtime.
     """
@@ -92,7 +92,7 @@ def numbered_rows(outputs: Sequence[Array], count: int) -> list[Rows]:
 
 @dataclass(frozen=True, slots=True)
 class CountedRows:
-    """Numbers of detections (N, 1), boxes (N, M, 4), scores (N, M) and classes (N, M).
+    """Reads numbers of detections (N, 1), boxes (N, M, 4), scores (N, M) and classes (N, M).
 
     TensorRT's EfficientNMS, as in YOLOv7's ``export.py --end2end`` for TensorRT.
 
@@ -103,7 +103,7 @@ class CountedRows:
     order: tuple[int, int, int, int]
 
     def __call__(self, outputs: Sequence[Array], count: int) -> list[Rows]:
-        """The rows of each image, without the filling after them."""
+        """Return the rows of each image, without padding."""
         numbers, boxes, scores, classes = (outputs[index] for index in self.order)
         ends = [int(number) for number in numbers.reshape(-1)]
         return [
@@ -113,7 +113,7 @@ class CountedRows:
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """Labels (N, Q), boxes (N, Q, 4) and scores (N, Q).
+    """Reads labels (N, Q), boxes (N, Q, 4) and scores (N, Q).
 
     RT-DETR's ``export_onnx.py`` and its relatives (D-FINE, DEIM).
 
@@ -124,6 +124,6 @@ class Queries:
     order: tuple[int, int, int]
 
     def __call__(self, outputs: Sequence[Array], count: int) -> list[Rows]:
-        """The rows of each image."""
+        """Return the rows of each image."""
         labels, boxes, scores = (outputs[index] for index in self.order)
         return [(boxes[i], scores[i], labels[i]) for i in range(count)]

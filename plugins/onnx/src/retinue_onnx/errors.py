@@ -1,4 +1,4 @@
-"""What can go wrong with a network's answer."""
+"""Errors of a network's answer."""
 
 
 class NotANumberError(ArithmeticError):

@@ -15,23 +15,25 @@ if TYPE_CHECKING:
     from retinue_onnx.session import OnnxSession
 
 LANDMARKS = ("eyeLeft", "eyeRight", "nose", "mouthLeft", "mouthRight")
-"""Names of the landmarks in CenterFace's order, left and right as the viewer sees them; the words
-are Amazon Rekognition's."""
+"""Names of the landmarks in CenterFace's order, left and right from the viewer. The words are
+Amazon Rekognition's.
+"""
 
 
 class OnnxFaceOptions(OnnxOptions):
     """Options of ``onnx-faces``."""
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Least confidence that is reported, 0 to 1."""
+    """Minimum confidence, 0 to 1."""
 
     max_side_px: Annotated[int, Field(ge=32, le=4096, multiple_of=32)] = 1024
-    """Longer images are shrunk to this before faces are looked for, in pixels. Faces of some 16
-    pixels are still found; twice the side costs four times the time."""
+    """Maximum side of the image in pixels. Larger images are shrunk. Faces of about 16 pixels are
+    still found. Doubling the side takes four times as long.
+    """
 
 
 class OnnxFaceDetector(OnnxDetector[OnnxFaceOptions]):
-    """Finds faces: CenterFace, with five landmarks each."""
+    """Finds faces with five landmarks each: CenterFace."""
 
     name: ClassVar[str] = "onnx-faces"
     version: ClassVar[str] = "1"
@@ -70,5 +72,5 @@ class OnnxFaceDetector(OnnxDetector[OnnxFaceOptions]):
 
 
 def _landmarks(points: list[list[float]]) -> list[dict[str, str | float]]:
-    """Landmarks as JSON: what each is, and where, in ratios of the image."""
+    """Return the landmarks as JSON: names and positions in ratios of the image."""
     return [{"type": name, "x": x, "y": y} for name, (x, y) in zip(LANDMARKS, points, strict=True)]

@@ -1,4 +1,4 @@
-"""What a family of networks wants to be fed, and how its answer is read."""
+"""The input and output conventions of a family of networks."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,41 +12,41 @@ from retinue_onnx.letterbox import Placement
 from retinue_onnx.session import Array, Batch
 
 Canvases = npt.NDArray[np.uint8]
-"""Images brought to one size: shape (N, height, width, 3), dtype uint8, RGB."""
+"""Images of one size: shape (N, height, width, 3), dtype uint8, RGB."""
 
 
 class Layout(Protocol):
-    """One family of networks. Implementations hold settings alone and are safe to share."""
+    """A family of networks. Implementations have only settings and can be shared."""
 
     @property
     def name(self) -> str:
-        """Return what it is called in the raw response."""
+        """Return the name for the raw response."""
 
     def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
-        """Bring an image to a size that the network takes.
+        """Resize an image for the network.
 
         Args:
             pixels: Shape (h, w, 3), uint8, RGB.
 
         Returns:
-            The canvas, shape (height, width, 3), uint8, RGB, and where the image lies on it.
+            The canvas, shape (height, width, 3), uint8, RGB, and the image's position on it.
         """
 
     def normalise(self, canvases: Canvases) -> Batch:
-        """The network's input, shape (N, 3, height, width), float32."""
+        """Return the network's input, shape (N, 3, height, width), float32."""
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[Candidates]:
-        """Return what the network answered, for each image.
+        """Return the network's candidates for each image.
 
         Args:
-            outputs: In the network's order.
-            count: How many images went in.
-            threshold: Least score of interest, 0 to 1.
+            outputs: The outputs in the network's order.
+            count: Number of images.
+            threshold: Minimum score, 0 to 1.
 
         Returns:
-            ``count`` entries, in order; their boxes are in pixels of the canvas, and overlapping
-            ones already suppressed where the family asks for it.
+            ``count`` entries, in order. Boxes are in pixels of the canvas. Overlapping ones are
+            suppressed if the family needs it.
 
         Raises:
-            NotANumberError: A box is not finite.
+            NotANumberError: A box isn't finite.
         """

@@ -1,4 +1,4 @@
-"""Bring an image to the size that a network wants, and places on it back."""
+"""Resize an image for a network, and convert positions back."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from retinue_sdk import Pixels
 Points = npt.NDArray[np.float32]
 
 REDUCING_GAP = 2.0
-"""Pillow may first shrink by whole factors as long as the rest is at least a factor of 2: several
-times faster for camera photos, and hardly to be told from one careful step (Pillow's handbook,
-``Image.resize``)."""
+"""Pillow may first shrink by whole factors if at least a factor of 2 remains. It is several times
+faster for camera photos, and almost equal (Pillow's handbook, ``Image.resize``).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where on the network's canvas the image lies, in pixels of the canvas.
+    """The image's position on the network's canvas, in pixels of the canvas.
 
     Attributes:
         left: Left edge of the image.
@@ -32,7 +32,7 @@ class Placement:
     height: int
 
     def to_ratios(self, points: Points) -> Points:
-        """Points on the canvas as ratios of the image.
+        """Return points on the canvas as ratios of the image.
 
         Args:
             points: Any shape whose last axis is x, y: (…, 2), pixels of the canvas.
@@ -43,23 +43,23 @@ class Placement:
         return ((points - (self.left, self.top)) / (self.width, self.height)).astype(np.float32)
 
     def to_canvas(self, ratios: Points) -> Points:
-        """The inverse of ``to_ratios``."""
+        """Return ratios of the image as points on the canvas."""
         return (ratios * (self.width, self.height) + (self.left, self.top)).astype(np.float32)
 
 
 def letterbox(
     pixels: Pixels, *, height: int, width: int, fill: int = 0
 ) -> tuple[Pixels, Placement]:
-    """Scale an image, up or down, until it just fits the canvas, and centre it there.
+    """Scale an image to fit the canvas, and centre it there.
 
     Args:
         pixels: Shape (h, w, 3), uint8.
-        height: Of the canvas, in pixels.
-        width: Of the canvas, in pixels.
+        height: Height of the canvas, in pixels.
+        width: Width of the canvas, in pixels.
         fill: Grey level around the image, 0 to 255.
 
     Returns:
-        The canvas, shape (height, width, 3), uint8, and where the image lies on it. An image of
+        The canvas, shape (height, width, 3), uint8, and the image's position on it. An image of
         extreme proportions keeps at least one pixel in each direction.
     """
     scale = min(width / pixels.shape[1], height / pixels.shape[0])
@@ -74,21 +74,21 @@ def letterbox(
 
 
 def stretch(pixels: Pixels, *, height: int, width: int) -> tuple[Pixels, Placement]:
-    """Scale an image to fill the canvas, whatever that does to its proportions.
+    """Scale an image to fill the canvas, without keeping its proportions.
 
     Args:
         pixels: Shape (h, w, 3), uint8.
-        height: Of the canvas, in pixels.
-        width: Of the canvas, in pixels.
+        height: Height of the canvas, in pixels.
+        width: Width of the canvas, in pixels.
 
     Returns:
-        The canvas, shape (height, width, 3), uint8, and where the image lies on it: everywhere.
+        The canvas, shape (height, width, 3), uint8, and the image's position: all of it.
     """
     return _resized(pixels, height=height, width=width), Placement(0, 0, width, height)
 
 
 def _resized(pixels: Pixels, *, height: int, width: int) -> Pixels:
-    """Bilinear with a support that grows when shrinking, so that nothing aliases."""
+    """Resize bilinearly, with a support that grows when shrinking to avoid aliasing."""
     image = PillowImage.fromarray(pixels)
     resized = image.resize(
         (width, height), PillowImage.Resampling.BILINEAR, reducing_gap=REDUCING_GAP

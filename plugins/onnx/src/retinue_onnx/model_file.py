@@ -11,11 +11,11 @@ from retinue_sdk import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """An ONNX file and what was in it when the detector was made.
+    """An ONNX file, with its hash from the detector's constructor.
 
     Attributes:
-        path: Where it lies.
-        sha256: Of its bytes, 64 hex digits.
+        path: Its path.
+        sha256: The hash of its bytes, 64 hex digits.
     """
 
     path: Path
@@ -23,10 +23,10 @@ class ModelFile:
 
     @classmethod
     def find(cls, chosen: Path | None, *, bundled: str) -> Self:
-        """The file that the option names, or else the one in this package called ``bundled``.
+        """Return the file of the option, or this package's file named ``bundled``.
 
         Raises:
-            ConfigurationError: There is no such file, or it cannot be read.
+            ConfigurationError: The file doesn't exist or can't be read.
         """
         path = chosen or Path(str(resources.files("retinue_onnx") / "models" / bundled))
         try:
@@ -40,11 +40,11 @@ class ModelFile:
 
     @property
     def version(self) -> str:
-        """The file's name and the first 12 digits of its hash: ``nanodet-fe5ab669dad2``."""
+        """Return the file's name and the first 12 digits of its hash: ``nanodet-fe5ab669dad2``."""
         return f"{self.path.stem}-{self.sha256[:12]}"
 
     def read(self) -> bytes:
-        """The file's bytes, the very ones that ``sha256`` stands for.
+        """Return the file's bytes, which must have the hash ``sha256``.
 
         Raises:
             ConfigurationError: The file is gone, or has changed since.

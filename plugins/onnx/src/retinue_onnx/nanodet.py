@@ -1,6 +1,6 @@
 """NanoDet: anchor-free object detection (https://github.com/RangiLyu/nanodet, Apache-2.0).
 
-For each cell of a grid the network gives a score per class, and for each side of the box a
+For each cell of a grid the network returns a score per class, and for each side of the box a
 distribution of its distance from the cell's centre over bins of one stride (Generalized Focal Loss,
 https://arxiv.org/abs/2006.04388).
 """
@@ -31,8 +31,9 @@ PLUS_STRIDES_PX = (8, 16, 32, 64)
 """The same for NanoDet-Plus (config/nanodet-plus-m_416.yml)."""
 
 MAX_IOU = 0.55
-"""Boxes of one class that overlap more are taken for one object. Upstream evaluates with 0.6
-(``gfl_head.py``); a little stricter leaves fewer doubles."""
+"""Boxes of one class that overlap more count as one object. Upstream evaluates with 0.6
+(``gfl_head.py``); a lower limit leaves fewer duplicates.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Grid:
         stride_px: Size of a cell, in pixels of the canvas.
         columns: Cells in a row.
         rows: Cells in a column.
-        centre: Where in a cell distances start, as a ratio of the cell: 0.5 is its middle.
+        centre: The start of distances in a cell, as a ratio of the cell: 0.5 is its middle.
     """
 
     stride_px: int
@@ -53,11 +54,11 @@ class Grid:
 
     @property
     def cells(self) -> int:
-        """Return how many there are."""
+        """Return the number of cells."""
         return self.columns * self.rows
 
     def boxes(self, cells: npt.NDArray[np.int64], distances: Floats) -> Floats:
-        """Boxes around cells.
+        """Return boxes around cells.
 
         Args:
             cells: Shape (n,): numbers of cells, row by row.
@@ -72,7 +73,7 @@ class Grid:
 
 
 def grids(height: int, width: int, *, plus: bool = False) -> tuple[Grid, ...]:
-    """The grids of a canvas.
+    """Return the grids of a canvas.
 
     NanoDet's distances start in the middle of a cell (``get_single_level_center_point`` in
     ``gfl_head.py``), those of NanoDet-Plus at its corner (``get_single_level_center_priors`` in
@@ -87,11 +88,11 @@ class NanoDet:
     """NanoDet or NanoDet-Plus.
 
     Images are letterboxed onto black, as upstream trains and evaluates (``keep_ratio: True``).
-    On the sample photographs that also gave the better answers: stretched, the cat was a person.
+    It also gave better results on the sample photographs: stretched, the cat was a person.
 
     Attributes:
-        height: Of the canvas, in pixels.
-        width: Of the canvas, in pixels.
+        height: Height of the canvas, in pixels.
+        width: Width of the canvas, in pixels.
         grids: One for each stride.
         classes: Number of classes.
         heads: For each grid the numbers of the outputs with scores, shape (N, cells, classes),
@@ -107,7 +108,7 @@ class NanoDet:
 
     @property
     def name(self) -> str:
-        """Return what it is called in the raw response."""
+        """Return the name for the raw response."""
         return "nanodet" if len(self.grids) == len(STRIDES_PX) else "nanodet-plus"
 
     def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
@@ -115,10 +116,10 @@ class NanoDet:
         return letterbox(pixels, height=self.height, width=self.width)
 
     def normalise(self, canvases: Canvases) -> Batch:
-        """Blue first, minus the mean, by the standard deviation."""
+        """Return blue first, minus the mean, divided by the standard deviation."""
         count, height, width, _ = canvases.shape
         batch: Batch = np.empty((count, 3, height, width), np.float32)
-        for plane, channel in enumerate((2, 1, 0)):  # plane by plane: several times faster
+        for plane, channel in enumerate((2, 1, 0)):  # plane by plane, which is several times faster
             mean, deviation = MEAN_BGR[plane], STANDARD_DEVIATION_BGR[plane]
             np.subtract(canvases[..., channel], np.float32(mean), out=batch[:, plane])
             batch[:, plane] /= np.float32(deviation)
@@ -133,7 +134,7 @@ class NanoDet:
         ]
 
     def _split(self, outputs: Sequence[Array]) -> list[tuple[Floats, Floats]]:
-        """Scores (N, cells, classes) and bins (N, cells, 4 × bins) for each grid."""
+        """Return scores (N, cells, classes) and bins (N, cells, 4 × bins) for each grid."""
         if self.heads:
             return [(outputs[scores], outputs[bins]) for scores, bins in self.heads]
         ends = np.cumsum([grid.cells for grid in self.grids])
@@ -143,7 +144,7 @@ class NanoDet:
     def _read_one(self, heads: list[tuple[Floats, Floats]], threshold: float) -> Candidates:
         boxes, scores, classes = [], [], []
         for grid, (grid_scores, bins) in zip(self.grids, heads, strict=True):
-            # Found in one row, which is several times faster than in rows and columns.
+            # Searched in one row, which is several times faster than in rows and columns.
             found = np.flatnonzero(grid_scores >= threshold)
             cells, cell_classes = np.divmod(found, grid_scores.shape[1])
             boxes.append(grid.boxes(cells, expected_distances(bins[cells])))
@@ -156,7 +157,7 @@ class NanoDet:
 
 
 def expected_distances(bins: Floats) -> Floats:
-    """The mean of each side's distribution: softmax, then the sum of bin number × probability.
+    """Return the mean of each side's distribution: softmax, then the sum of bin × probability.
 
     ``Integral`` in upstream's ``gfl_head.py``.
 

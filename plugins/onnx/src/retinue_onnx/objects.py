@@ -1,4 +1,4 @@
-"""The detector ``onnx-objects``: 80 everyday kinds of things, or what your own model knows."""
+"""The detector ``onnx-objects``: 80 everyday objects, or the classes of your own model."""
 
 import hashlib
 import json
@@ -23,32 +23,34 @@ class ObjectOptions(OnnxOptions):
     """Options of ``onnx-objects``."""
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.45
-    """Least confidence that is reported, 0 to 1."""
+    """Minimum confidence, 0 to 1."""
 
     labels: Path | tuple[str, ...] | None = None
-    """Names of the classes in the order of their ids: a text file with one a line, or a list. Left
-    out, the names inside the model are used, or else those of COCO."""
+    """Names of the classes, ordered by id: a text file with one per line, or a list. Default: the
+    names in the model, or else those of COCO.
+    """
 
     resize: Resize | None = None
-    """How images get to the size of an end-to-end model: ``letterbox`` keeps their proportions,
-    ``stretch`` does not. Left out, what the model's family is trained with."""
+    """How images are resized for an end-to-end model: ``letterbox`` keeps their proportions,
+    ``stretch`` doesn't. Default: as in the training of the model's family.
+    """
 
     input_side_px: Annotated[int, Field(ge=32, le=4096, multiple_of=32)] | None = None
-    """Side of the square input of a model that leaves it open, in pixels; left out, 640."""
+    """Side of the square input in pixels, if the model leaves it open. Default: 640."""
 
 
 class ObjectDetector(OnnxDetector[ObjectOptions]):
-    """Finds objects: NanoDet with the 80 categories of COCO, or a model of your own."""
+    """Finds objects: NanoDet with the 80 categories of COCO, or your own model."""
 
     name: ClassVar[str] = "onnx-objects"
     version: ClassVar[str] = "2"
     bundled_model: ClassVar[str] = "nanodet.onnx"
 
     def __init__(self, options: ObjectOptions) -> None:
-        """Find the model file and the labels.
+        """Find the model file and the class names.
 
         Raises:
-            ConfigurationError: There is no such model or labels file.
+            ConfigurationError: The model or the file of names doesn't exist.
         """
         super().__init__(options)
         self._names: Names = coco_names()
@@ -56,7 +58,7 @@ class ObjectDetector(OnnxDetector[ObjectOptions]):
             self._names = chosen_names(options.labels)
 
     def model_fingerprint(self) -> str:
-        """The SHA-256 of the model file and of the labels."""
+        """Return the SHA-256 of the model file and of the labels."""
         names = "" if self.options.labels is None else json.dumps(self._names)
         return hashlib.sha256(f"{super().model_fingerprint()}\n{names}".encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""What both detectors let the user set."""
+"""The common options of both detectors."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeAlias
@@ -7,34 +7,36 @@ from pydantic import ConfigDict, Field
 from retinue_sdk import DetectorOptions, Operational
 
 Resize: TypeAlias = Literal["letterbox", "stretch"]
-"""How images get to the size of a network's input."""
+"""How images are resized for a network."""
 
 
 class OnnxOptions(DetectorOptions):
-    """Options of every detector that runs on ONNX Runtime."""
+    """Options of all detectors that run on ONNX Runtime."""
 
-    # Validators are made when they are first used: every worker imports this plugin.
+    # Validators are created on first use, because every worker imports this plugin.
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
 
     model: Path | None = None
-    """ONNX file to use instead of the one that comes with this plugin."""
+    """ONNX file to use instead of the bundled one."""
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Least confidence that is reported, 0 to 1."""
+    """Minimum confidence, 0 to 1."""
 
     providers: Annotated[tuple[str, ...], Field(min_length=1), Operational()] = (
         "CUDAExecutionProvider",
         "CPUExecutionProvider",
     )
-    """ONNX Runtime execution providers in order of preference; those that are not installed are
-    passed over."""
+    """ONNX Runtime execution providers in order of preference. Providers that aren't installed are
+    skipped.
+    """
 
     max_concurrency: Annotated[int | None, Field(ge=1, le=256), Operational()] = None
-    """Calls of the network at the same time; left out, one on a GPU, and on a CPU one for each
-    core, up to 8."""
+    """Maximum number of concurrent calls of the network. Default: one on a GPU; one per core on a
+    CPU, up to 8.
+    """
 
     max_batch_size: Annotated[int | None, Field(ge=1, le=256), Operational()] = None
-    """Most images that go through the network at once; left out, 8 on a GPU and 1 on a CPU."""
+    """Maximum number of images in a batch. Default: 8 on a GPU and 1 on a CPU."""
 
     threads: Annotated[int, Field(ge=0, le=1024), Operational()] = 0
-    """Threads for one operator of the network on the CPU; 0 divides the cores among the calls."""
+    """Threads for one operator of the network on the CPU. 0 divides the cores among the calls."""

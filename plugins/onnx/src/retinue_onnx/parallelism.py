@@ -1,4 +1,4 @@
-"""How a machine's cores are divided among the images of a detector."""
+"""Divide a machine's cores among the images of a detector."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,20 @@ from retinue_onnx.options import OnnxOptions
 CPU = "CPUExecutionProvider"
 
 MAX_CALLS = 8
-"""Most calls at once where the options leave it open: as many images as a worker prefetches, unless
-it is told to hold more."""
+"""Default maximum number of concurrent calls: as many images as a worker prefetches by default."""
 
 ACCELERATOR_BATCH = 8
-"""Most images that go through the network together on a GPU, where the options leave it open."""
+"""Default maximum batch size on a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parallelism:
-    """How much is done at the same time.
+    """The degrees of parallelism.
 
     Attributes:
-        calls: Calls of the detector.
-        images: Images that go through the network together, at most.
-        threads: Threads of an operator on the CPU; 0 for one a core.
+        calls: Concurrent calls of the detector.
+        images: Maximum number of images in a batch.
+        threads: Threads of an operator on the CPU; 0 for one per core.
     """
 
     calls: int
@@ -32,17 +31,16 @@ class Parallelism:
 
 
 def parallelism(options: OnnxOptions) -> Parallelism:
-    """Return what the options say, and for what they leave open what gives most images a second.
+    """Return the parallelism of the options. Defaults maximize the throughput.
 
-    On a CPU that is an image for each core: two cores took 23 ms an image with two calls of one
-    thread, and 28 ms or more with one call of two threads, of which one waits while an image is
-    decoded or an operator has nothing to divide. Batches save nothing there. A GPU wants batches.
-    Which of the two it is, ONNX Runtime's installed providers say: no session is made yet.
+    On a CPU the default is one image per core. Two cores took 23 ms per image with two calls of one
+    thread, and 28 ms or more with one call of two threads. Batches save nothing there. A GPU needs
+    batches. ONNX Runtime's installed providers tell which one is used, without a session.
 
     Raises:
         ConfigurationError: A provider is unknown, or none of them is installed.
     """
-    # Not at the top: it imports NumPy, which every worker would then hold that finds this plugin.
+    # Not at the top: every worker that finds this plugin would then import NumPy.
     from retinue_onnx.session import usable_providers
 
     if usable_providers(options.providers)[0] != CPU:

@@ -1,7 +1,7 @@
-"""The entry point: what this plugin offers to Retinue.
+"""The entry point of this plugin.
 
-It is imported by every worker, whatever its detectors, so it imports neither NumPy nor ONNX Runtime
-nor what needs them: a detector does when it starts.
+Every worker imports it, so it imports neither NumPy nor ONNX Runtime. A detector imports them when
+it starts.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,6 @@ from retinue_onnx.objects import ObjectDetector
 
 @hookimpl
 def retinue_register_detectors(register: Callable[[type[AnyDetector]], None]) -> None:
-    """Offer ``onnx-objects`` and ``onnx-faces``."""
+    """Register ``onnx-objects`` and ``onnx-faces``."""
     register(ObjectDetector)
     register(OnnxFaceDetector)

@@ -1,4 +1,4 @@
-"""Tell from a network's outputs which family of object detectors it belongs to."""
+"""Recognise a network's family of object detectors from its outputs."""
 
 from collections.abc import Sequence
 
@@ -18,8 +18,9 @@ from retinue_onnx.options import Resize
 from retinue_onnx.session import Array, OnnxSession
 
 DYNAMIC_SIDE_PX = 640
-"""Side of the canvas where the network leaves it open and the user too, in pixels: what YOLO and
-RT-DETR were trained with."""
+"""Side of the canvas in pixels if neither the network nor the user sets it: the training size of
+YOLO and RT-DETR.
+"""
 
 UNDERSTOOD = """\
 NanoDet heads: for each stride (N, cells, classes) and (N, cells, 4 × bins);
@@ -33,16 +34,16 @@ TensorRT style: num_dets (N, 1), det_boxes (N, M, 4), det_scores (N, M), det_cla
 def recognised(
     session: OnnxSession, *, classes: int, resize: Resize | None = None, side_px: int | None = None
 ) -> Layout:
-    """The layout of a network, found out by running it once on a black image.
+    """Return the layout of a network, after running it once on a black image.
 
     Args:
         session: The network.
-        classes: How many labels there are.
-        resize: What the user wants instead of the family's own way.
-        side_px: Side of the canvas where the network leaves it open, in pixels.
+        classes: Number of labels.
+        resize: The user's method, if it differs from the family's.
+        side_px: Side of the canvas in pixels, if the network leaves it open.
 
     Raises:
-        ConfigurationError: The outputs are none that are understood, or do not fit the labels.
+        ConfigurationError: The outputs aren't supported, or don't match the labels.
     """
     height, width = canvas_size(session, side_px)
     outputs = session.probe(height=height, width=width)
@@ -68,10 +69,10 @@ def recognised(
 
 
 def canvas_size(session: OnnxSession, side_px: int | None) -> tuple[int, int]:
-    """Height and width of the canvas in pixels.
+    """Return height and width of the canvas in pixels.
 
     Raises:
-        ConfigurationError: The user wants another size than the network.
+        ConfigurationError: The user's size differs from the network's.
     """
     size = session.height or side_px or DYNAMIC_SIDE_PX, session.width or side_px or DYNAMIC_SIDE_PX
     if side_px is not None and size != (side_px, side_px):
@@ -107,7 +108,7 @@ def _nanodet(outputs: Sequence[Array], height: int, width: int, classes: int) ->
 
 
 def _are_bins(width: int) -> bool:
-    """Return whether that many numbers can be four distributions of two bins or more."""
+    """Return whether this many numbers can be four distributions of two bins or more."""
     return width >= 8 and width % 4 == 0
 
 
@@ -132,7 +133,7 @@ def _end_to_end(names: Sequence[str], outputs: Sequence[Array]) -> list[tuple[st
 
 
 def _fit(outputs: Sequence[Array], boxes: int, scores: int, labels: int) -> bool:
-    """Return whether there are as many boxes as scores and labels, and four numbers to each."""
+    """Return whether numbers of boxes, scores and labels are equal, with four numbers per box."""
     shape = outputs[scores].shape
     return (
         len(shape) == 2 and outputs[labels].shape == shape and outputs[boxes].shape == (*shape, 4)

@@ -1,4 +1,4 @@
-"""A network, loaded into ONNX Runtime."""
+"""Load a network into ONNX Runtime, and run it."""
 
 import os
 from collections.abc import Sequence
@@ -13,17 +13,18 @@ from retinue_onnx.errors import NotANumberError
 
 Array = npt.NDArray[Any]
 Batch = npt.NDArray[np.float32]
-"""Images as a network takes them: shape (N, 3, height, width), dtype float32."""
+"""Images as network input: shape (N, 3, height, width), dtype float32."""
 
 SIZES_INPUT = "orig_target_sizes"
-"""Second input of RT-DETR and its relatives: width and height that the boxes relate to, shape
-(N, 2), int64 (``tools/export_onnx.py`` of lyuwenyu/RT-DETR)."""
+"""Second input of RT-DETR and its relatives: width and height to which the boxes relate, shape
+(N, 2), int64 (``tools/export_onnx.py`` of lyuwenyu/RT-DETR).
+"""
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 def _runtime() -> Any:
-    """ONNX Runtime, imported when it is needed; many a worker does without.
+    """Import ONNX Runtime on first use, because many workers don't need it.
 
     Official builds since 1.32 report their use to Microsoft unless this variable is set before the
     import (``onnxruntime.disable_telemetry_events()`` comes too late for the first report).
@@ -35,10 +36,10 @@ def _runtime() -> Any:
 
 
 def usable_providers(wanted: Sequence[str]) -> list[str]:
-    """Those of the wanted execution providers that this ONNX Runtime contains.
+    """Return the wanted execution providers that this ONNX Runtime contains.
 
     Raises:
-        ConfigurationError: A name is unknown, or none of them is contained.
+        ConfigurationError: A name is unknown, or ONNX Runtime contains none of them.
     """
     onnxruntime = _runtime()
     known, installed = onnxruntime.get_all_providers(), onnxruntime.get_available_providers()
@@ -59,23 +60,23 @@ def usable_providers(wanted: Sequence[str]) -> list[str]:
 
 
 class OnnxSession:
-    """A network with one image input, ready to run. Safe to use from several threads.
+    """A network with one image input. Thread-safe.
 
     Args:
-        model: The whole ONNX file; weights in a second file are not supported.
+        model: The whole ONNX file. Weights in a second file aren't supported.
         providers: Execution providers in order of preference.
-        threads: Threads for one operator on the CPU; 0 for one a core.
+        threads: Threads for one operator on the CPU; 0 for one per core.
 
     Attributes:
-        provider: The execution provider that ONNX Runtime really gave the session.
+        provider: The execution provider that the session actually uses.
         output_names: The outputs' names, in the network's order.
         metadata: Custom metadata in the file.
-        batch: Number of images the network insists on; ``None`` if any number will do.
+        batch: Number of images that the network requires; ``None`` for any.
         height: Height of the input in pixels; ``None`` if it may vary.
         width: Width of the input in pixels; ``None`` if it may vary.
 
     Raises:
-        ConfigurationError: The model cannot be loaded, or does not take images as (N, 3, H, W)
+        ConfigurationError: The model can't be loaded, or doesn't accept images as (N, 3, H, W)
             float32 or float16.
     """
 
@@ -83,8 +84,8 @@ class OnnxSession:
         onnxruntime = _runtime()
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads or usable_cores()
-        # A thread that has nothing to do would go on asking for work, and take its core from those
-        # that fetch and decode the next images.
+        # An idle thread would poll for work, and take its core from threads that fetch and decode
+        # the next images.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         settings.log_severity_level = 3  # errors; a warning about each fallen-back node is noise
         usable = usable_providers(providers)
@@ -131,17 +132,17 @@ class OnnxSession:
         self.width: int | None = width
 
     def probe(self, *, height: int, width: int) -> list[Array]:
-        """Run the network on a black image, to see what it answers.
+        """Run the network on a black image, to inspect its outputs.
 
         Args:
-            height: Of the image, in pixels.
-            width: Of the image, in pixels.
+            height: Height of the image, in pixels.
+            width: Width of the image, in pixels.
 
         Returns:
-            As ``run``, for as many images as the network insists on, or one.
+            As for ``run``, with the required number of images, or one.
 
         Raises:
-            ConfigurationError: It fails.
+            ConfigurationError: The network fails.
         """
         try:
             return self.run(np.zeros((self.batch or 1, 3, height, width), np.float32))
@@ -158,7 +159,7 @@ class OnnxSession:
             batch: Images, already scaled and normalised.
 
         Returns:
-            The outputs in the network's order; floats as float32, integers as they are.
+            The outputs in the network's order: floats as float32, integers unchanged.
 
         Raises:
             NotANumberError: An output contains NaN.

@@ -1,28 +1,30 @@
-"""Non-maximum suppression: of boxes that overlap, keep the best."""
+"""Non-maximum suppression: keep the best of overlapping boxes."""
 
 import numpy as np
 
 from retinue_onnx.candidates import Candidates, Floats
 
 MAX_CANDIDATES = 3_000
-"""Most candidates that are compared, the best ones. Upstream NanoDet takes 1,000 a stride
-(``nms_pre`` in ``gfl_head.py``)."""
+"""Maximum number of candidates that are compared. Upstream NanoDet uses 1,000 per stride
+(``nms_pre`` in ``gfl_head.py``).
+"""
 
 MAX_IOU_OF_CLASSES = 0.9
-"""Boxes of different classes that overlap more are taken for one object, of which the best class
-counts: a cat's box is also a dog's (0.99), a phone's also a remote's (1.0) and a book's (0.94)."""
+"""Boxes of different classes that overlap more count as one object of the best class. A cat's box
+is also a dog's (0.99), a phone's also a remote's (1.0) and a book's (0.94).
+"""
 
 
 def suppressed(candidates: Candidates, *, max_iou: float) -> Candidates:
-    """The best candidate, then the best that does not overlap it, and so on: greedily.
+    """Return the best candidate, then the best that doesn't overlap it, and so on.
 
     Args:
-        candidates: In any order.
+        candidates: The candidates in any order.
         max_iou: Two boxes of one class remain only if their intersection over union is at most
             this, 0 to 1. Boxes of different classes remain up to ``MAX_IOU_OF_CLASSES``.
 
     Returns:
-        Those that remain, best first.
+        The remaining candidates, best first.
     """
     waiting = candidates.best_first(MAX_CANDIDATES)
     order = np.arange(len(waiting))
@@ -37,7 +39,7 @@ def suppressed(candidates: Candidates, *, max_iou: float) -> Candidates:
 
 
 def overlaps(box: Floats, others: Floats) -> Floats:
-    """Intersection over union of one box with each of the others.
+    """Return the intersection over union of one box with each of the others.
 
     Args:
         box: Shape (4,): left, top, right, bottom.

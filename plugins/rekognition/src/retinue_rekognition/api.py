@@ -1,4 +1,4 @@
-"""Calls of Rekognition: one attempt each, errors by what to do next, answers as they came."""
+"""Call Rekognition: one attempt per call, with errors by the next step and unchanged answers."""
 
 import asyncio
 import os
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 
 _JSON_TYPES: Mapping[str, type] = {"list": list, "map": dict, "string": str, "structure": dict}
-"""What botocore's types are in JSON, as far as an answer is held to them."""
+"""JSON types of botocore's types, as far as answers are checked."""
 
 _Types: TypeAlias = tuple[type, type]
-"""The type of a field, and if that is a list, of its items."""
+"""The type of a field and, for a list, of its items."""
 
 
 @dataclass(slots=True)
 class _Clients:
-    """Clients of one session, and so of one set of credentials.
+    """Clients of one session with one set of credentials.
 
     Attributes:
         session: The session.
-        rekognition: The client that ``aws`` calls by.
+        rekognition: The client that ``aws`` is built on.
         aws: Calls Rekognition.
-        s3: Made on first use: S3 is asked only when something is wrong.
-        calls_in_flight: How many calls use ``aws`` now.
+        s3: Created on first use. S3 is queried only after an error.
+        calls_in_flight: Number of running calls of ``aws``.
     """
 
     session: Session
@@ -50,7 +50,7 @@ class _Clients:
     _members: dict[str, Mapping[str, "_Types"]] = field(default_factory=dict)
 
     def members(self, operation: str) -> Mapping[str, "_Types"]:
-        """Return the fields that an answer may have, and their types, as botocore knows them."""
+        """Return the fields that an answer may have, with their types from botocore."""
         known = self._members.get(operation)
         if known is None:
             shape = self.rekognition.meta.service_model.operation_model(operation).output_shape
@@ -70,12 +70,12 @@ class _Clients:
 class Api:
     """Rekognition in one region, for coroutines of one event loop.
 
-    botocore retries nothing: the worker alone decides when and how often to try again.
+    botocore never retries. The worker decides when and how often to retry.
 
     Args:
         options: Endpoints, timeouts and the number of connections.
-        region: Where to call.
-        rate_limited: Given an operation, returns the block that its call goes into.
+        region: The region.
+        rate_limited: Returns the rate limiter's context manager for an operation.
     """
 
     def __init__(
@@ -91,10 +91,10 @@ class Api:
         self._clients: _Clients | None = None
 
     async def connect(self) -> None:
-        """Make the clients and find credentials. Nothing that is billed is called.
+        """Create the clients and find credentials, without a billed call.
 
         Raises:
-            CredentialsError: There are none.
+            CredentialsError: No credentials are available.
             ConfigurationError: A setting can't work.
         """
         await self._connected()
@@ -106,18 +106,18 @@ class Api:
             await clients.aclose()
 
     async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Call an operation once, when its quota allows it.
+        """Call an operation once, when its quota allows.
 
         Args:
             operation: Its name in the API, such as ``DetectLabels``.
             parameters: Its parameters as the API names them.
 
         Returns:
-            The answer as it came, with fields that botocore's service model doesn't know yet, and
-            the request's id under ``ResponseMetadata``.
+            The unchanged answer, including fields that botocore's service model doesn't have, and
+            the request's id in ``ResponseMetadata``.
 
         Raises:
-            DetectorError: The call failed. The class says what to do next.
+            DetectorError: The call failed. Its class decides the next step.
             ConfigurationError: The call can never work.
         """
         clients = await self._connected()
@@ -143,11 +143,11 @@ class Api:
 
         Args:
             reference: The object.
-            complaint: What Rekognition answered.
-            objects: Objects that it read.
+            complaint: Rekognition's answer.
+            objects: Objects that Rekognition has read.
 
         Raises:
-            DetectorError: S3 can't be asked.
+            DetectorError: S3 can't be queried.
         """
         clients = await self._connected()
         async with self._connecting:
@@ -158,7 +158,7 @@ class Api:
         )
 
     async def _connected(self) -> _Clients:
-        """Return the clients, made on first use and after credentials were refused."""
+        """Return the clients. Create them on first use, and after credentials were refused."""
         if self._clients is not None:
             return self._clients
         async with self._connecting:
@@ -179,12 +179,12 @@ class Api:
 
 
 def rekognition(options: RekognitionOptions, region: str) -> tuple[Session, "RekognitionClient"]:
-    """Return a new session and its Rekognition client, which makes one attempt a call.
+    """Return a new session and its Rekognition client, which doesn't retry.
 
     A new session reads the files with credentials again.
 
     Raises:
-        CredentialsError: There are no credentials.
+        CredentialsError: No credentials are available.
         ConfigurationError: A setting can't work.
     """
     with explained("boto3"):
@@ -202,14 +202,14 @@ def rekognition(options: RekognitionOptions, region: str) -> tuple[Session, "Rek
 
 
 def find_region(option: str | None) -> str:
-    """Return the region that the option names, or else the one that boto3 would use.
+    """Return the region of the option, or boto3's.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: No region is configured.
     """
     if option:
         return option
-    region = os.environ.get("AWS_REGION")  # botocore reads AWS_DEFAULT_REGION alone
+    region = os.environ.get("AWS_REGION")  # botocore reads only AWS_DEFAULT_REGION
     if not region:
         with explained("boto3"):
             region = new_session().get_config_variable("region")
@@ -248,11 +248,11 @@ def _is_of(value: object, types: _Types) -> bool:
 
 
 def _checked(operation: str, answer: JsonAnswer, members: Mapping[str, _Types]) -> dict[str, Any]:
-    """Return the answer's body, unless it isn't an answer of this operation."""
+    """Return the answer's body after checking that it belongs to this operation."""
     body = answer.body
     told = [(body[name], types) for name, types in members.items() if body.get(name) is not None]
     if not told or not all(_is_of(value, types) for value, types in told):
-        # A proxy's page must not pass for "nothing found".
+        # A proxy's page must not count as "nothing found".
         raise RetriableError(f"{operation}: unreadable answer: {reprlib.repr(body)}")
     if answer.request_id:
         body["ResponseMetadata"] = {"RequestId": answer.request_id}

@@ -17,9 +17,9 @@ class CelebrityDetector(OneCallDetector[RekognitionOptions]):
     operations: ClassVar[tuple[str, ...]] = ("RecognizeCelebrities",)
 
     def parameters(self) -> dict[str, Any]:
-        """None."""
+        """Return no parameters."""
         return {}
 
     def findings(self, response: dict[str, Any]) -> Findings:
-        """A detection for each celebrity, and for each face that is none."""
+        """Return a detection for each celebrity, and for each other face."""
         return convert.celebrities(response)

@@ -1,4 +1,4 @@
-"""A face collection, as the search needs it."""
+"""A face collection for searches."""
 
 import asyncio
 import time
@@ -13,16 +13,16 @@ from retinue_rekognition.api import Api
 from retinue_rekognition.convert import items
 
 TEMPORARY = "retinue-temporary"
-"""Beginning of the external image id of faces that are deleted as soon as they were searched."""
+"""Prefix of the external image ids of faces that are deleted after their search."""
 
 KEPT = "retinue"
-"""Beginning of the external image id of unknown faces that are kept."""
+"""Prefix of the external image ids of unknown faces that are kept."""
 
 STALE_SECONDS = 900.0
-"""Age from which a temporary face belongs to no search: its worker has died."""
+"""Age after which a temporary face is unused, because its worker has died."""
 
 PAGE = 4_096
-"""Most faces that ListFaces tells and DeleteFaces deletes at once."""
+"""Maximum number of faces in a call of ListFaces and DeleteFaces."""
 
 
 class FaceCollection:
@@ -42,7 +42,7 @@ class FaceCollection:
         """Call an operation on this collection.
 
         Raises:
-            DetectorError: It failed.
+            DetectorError: The call failed.
         """
         return await self._api.call(operation, {"CollectionId": self._collection_id, **parameters})
 
@@ -50,7 +50,7 @@ class FaceCollection:
         """Return the model version of the collection's faces.
 
         Raises:
-            DetectorNotReadyError: There is no such collection.
+            DetectorNotReadyError: The collection doesn't exist.
         """
         try:
             description = await self.call("DescribeCollection")
@@ -63,10 +63,12 @@ class FaceCollection:
         return version if isinstance(version, str) else None
 
     async def index(self, **parameters: Any) -> dict[str, Any]:
-        """Index the faces of an image. If that is cancelled, delete them when the answer is there.
+        """Index the faces of an image.
+
+        After a cancellation, delete them when the answer arrives.
 
         Raises:
-            DetectorError: It failed.
+            DetectorError: The call failed.
         """
         indexing = asyncio.ensure_future(self.call("IndexFaces", **parameters))
         try:
@@ -80,10 +82,10 @@ class FaceCollection:
         """Delete faces, and those whose deletion failed before.
 
         Raises:
-            DetectorError: It failed. They are deleted with the next ones.
+            DetectorError: The call failed. The faces are deleted with the next ones.
         """
         waiting = sorted(self._to_delete.union(face_ids))
-        self._to_delete.clear()  # no other call may delete them a second time
+        self._to_delete.clear()  # no other call may delete them again
         try:
             while waiting:
                 await self.call("DeleteFaces", FaceIds=waiting[:PAGE])
@@ -92,10 +94,10 @@ class FaceCollection:
             self._to_delete.update(waiting)
 
     async def sweep(self) -> int:
-        """Delete temporary faces that a worker left behind when it died, and return their number.
+        """Delete temporary faces of dead workers, and return their number.
 
         Raises:
-            DetectorError: It failed.
+            DetectorError: The call failed.
         """
         oldest = time.time() - STALE_SECONDS
         stale = [
@@ -108,12 +110,12 @@ class FaceCollection:
         return len(stale)
 
     async def close(self) -> None:
-        """Try once more to delete what could not be deleted."""
+        """Delete the remaining faces, with one try."""
         try:
             if self._to_delete:
                 await self.delete(())
         except DetectorError:
-            return  # the next start sweeps
+            return  # the next start deletes them
 
     async def _faces(self) -> AsyncIterator[dict[str, Any]]:
         page: dict[str, Any] = {}
@@ -134,12 +136,12 @@ def indexed_ids(answer: Mapping[str, Any]) -> set[str]:
 
 
 def temporary_id(image_id: UUID) -> str:
-    """Return an external image id for faces that must not stay. It holds the time."""
+    """Return an external image id for temporary faces. It contains the time."""
     return f"{TEMPORARY}:{int(time.time())}:{image_id}"
 
 
 def kept_id(image_id: UUID) -> str:
-    """Return the external image id for an image's unknown faces: the same each time."""
+    """Return the external image id of an image's unknown faces, which is always the same."""
     return f"{KEPT}:{image_id}"
 
 

@@ -1,15 +1,14 @@
-"""Rekognition's answers as findings. Nothing is lost.
+"""Convert Rekognition's answers to findings, without losing data.
 
-The rules, the same for every operation:
+The rules are the same for every operation:
 
-- What AWS finds becomes a detection of its own, in AWS's order. What AWS tells *about* it becomes
-  its attributes, under AWS's own names and in AWS's own units: confidences inside attributes stay
-  0 to 100.
-- Three things move from the attributes to columns: the name (label), the confidence (0 to 1) and
-  the bounding box. Where a column cannot hold the value exactly (a missing edge, a confidence of
-  100.00001, an empty or overlong name), the original stays in the attributes as well.
-- Fields that AWS adds one day are attributes like all others.
-- A finding without a confidence gets 0: nobody vouched for it.
+- Each thing that AWS finds becomes a detection, in AWS's order. Its properties become attributes,
+  with AWS's names and units: confidences inside attributes stay 0 to 100.
+- Three values move from the attributes to columns: the name (label), the confidence (0 to 1) and
+  the bounding box. If a column can't represent the value exactly (a missing edge, a confidence of
+  100.00001, an empty or long name), the original also stays in the attributes.
+- Fields that AWS adds later become attributes.
+- A finding without a confidence gets 0.
 - The whole answer is the run's raw response.
 """
 
@@ -26,7 +25,7 @@ Item: TypeAlias = Mapping[str, Any]
 """A JSON object of an answer."""
 
 _OF_THE_LABEL: tuple[str, ...] = ("Parents", "Categories", "Aliases")
-"""What is told of a label and holds for each of its instances."""
+"""Properties of a label that also apply to each of its instances."""
 
 _VERSIONS = (
     "LabelModelVersion",
@@ -39,13 +38,13 @@ _ANY_VERSION = frozenset(_VERSIONS)
 
 
 def labels(response: Item) -> Findings:
-    """Findings of DetectLabels.
+    """Return the findings of DetectLabels.
 
-    Each label is a detection without a box: AWS's answer to "is there one?", with the label's own
-    confidence. Each of its instances is a detection with a box, with the instance's confidence, and
-    with the label's parents, categories and aliases. So count things by their boxes, and find
-    images by the others. Where an instance has no whole box, the label's attributes keep all of its
-    instances: as a detection it would be taken for another label.
+    Each label is a detection without a box, with the label's confidence. Each of its instances is a
+    detection with a box, with the instance's confidence and the label's parents, categories and
+    aliases. So count things by detections with boxes, and find images by the others. If an instance
+    has an incomplete box, the label's attributes keep all instances, because a detection without a
+    box would count as another label.
     """
     answer = _cleaned(response)
     found: list[Detection] = []
@@ -69,13 +68,13 @@ def labels(response: Item) -> Findings:
 
 
 def faces(response: Item) -> Findings:
-    """Findings of DetectFaces: a detection for each face."""
+    """Return the findings of DetectFaces: a detection for each face."""
     answer = _cleaned(response)
     return _findings(answer, [_face(face) for face in _items(answer, "FaceDetails")])
 
 
 def moderation(response: Item) -> Findings:
-    """Findings of DetectModerationLabels.
+    """Return the findings of DetectModerationLabels.
 
     A detection for each label of the taxonomy (ParentName and TaxonomyLevel are attributes), and
     one of kind ``content_type`` for each content type.
@@ -87,7 +86,7 @@ def moderation(response: Item) -> Findings:
 
 
 def text(response: Item) -> Findings:
-    """Findings of DetectText: a detection for each line and each word, as Type says.
+    """Return the findings of DetectText: a detection for each line and each word (``Type``).
 
     A word's ParentId is the Id of its line.
     """
@@ -100,7 +99,7 @@ def text(response: Item) -> Findings:
 
 
 def celebrities(response: Item) -> Findings:
-    """Findings of RecognizeCelebrities: a detection for each celebrity and each other face."""
+    """Return the findings of RecognizeCelebrities: a detection for each celebrity and face."""
     answer = _cleaned(response)
     found = [
         _detection(
@@ -117,9 +116,9 @@ def celebrities(response: Item) -> Findings:
 
 
 def custom_labels(response: Item) -> Findings:
-    """Findings of DetectCustomLabels: a detection for each label of the image or of a place in it.
+    """Return the findings of DetectCustomLabels: a detection for each label or place.
 
-    A label without a box holds for the whole image. Images are not billed, the model's hours are.
+    A label without a box applies to the whole image. AWS bills the model's hours, not images.
     """
     answer = _cleaned(response)
     found = [
@@ -130,11 +129,11 @@ def custom_labels(response: Item) -> Findings:
 
 
 def protective_equipment(response: Item) -> Findings:
-    """Findings of DetectProtectiveEquipment.
+    """Return the findings of DetectProtectiveEquipment.
 
     A detection for each person, each of their body parts (which have no box) and each piece of
-    equipment. PersonId and BodyPart lead back; a person's Summary says in which lists of the
-    summary the person is.
+    equipment. PersonId and BodyPart refer to the person and body part. A person's Summary has the
+    names of the summary's lists with the person.
     """
     answer = _cleaned(response)
     summary = answer.get("Summary")
@@ -157,15 +156,15 @@ def protective_equipment(response: Item) -> Findings:
 
 
 def compared_faces(response: Item, *, person: str, billed_units: int = 1) -> Findings:
-    """Findings of CompareFaces.
+    """Return the findings of CompareFaces.
 
-    A detection of kind ``face_match`` for each face that is like the reference's, with the
-    similarity as its confidence; one of kind ``face`` for each other face.
+    Each face that is similar to the reference's is a detection of kind ``face_match``, with the
+    similarity as its confidence. Each other face is one of kind ``face``.
 
     Args:
         response: The answer.
-        person: What a match is called.
-        billed_units: How many images were billed.
+        person: The label of a match.
+        billed_units: Number of billed images.
     """
     answer = _cleaned(response)
     found = [
@@ -185,16 +184,16 @@ def compared_faces(response: Item, *, person: str, billed_units: int = 1) -> Fin
 def searched_faces(
     raw_response: Item, searched: Sequence[tuple[Item, Sequence[Item]]], *, billed_units: int
 ) -> Findings:
-    """Findings of a search for every face of an image in a collection.
+    """Return the findings of a search for every face of an image in a collection.
 
-    A detection of kind ``face`` for each face, and one of kind ``face_match`` for each face of the
-    collection that it is like: called by its user id, external image id or face id, with the
-    similarity as its confidence, and with the box of the face *in this image*.
+    Each face is a detection of kind ``face``. Each similar face of the collection is one of kind
+    ``face_match``. Its label is the user id, external image id or face id, its confidence is the
+    similarity, and its box is that of the face *in this image*.
 
     Args:
         raw_response: All answers, by operation.
-        searched: For each face of the image what is told of it, and its matches.
-        billed_units: How many images were billed.
+        searched: The attributes and the matches of each face in the image.
+        billed_units: Number of billed images.
     """
     found: list[Detection] = []
     for face, matches in searched:
@@ -217,7 +216,7 @@ def searched_faces(
 
 
 def model_version(answer: Any) -> str | None:
-    """The model version anywhere in the answers; ``None`` where the API tells none."""
+    """Return the model version anywhere in the answers; ``None`` if there is none."""
     if isinstance(answer, dict):
         if not _ANY_VERSION.isdisjoint(answer):
             for key in _VERSIONS:
@@ -232,12 +231,12 @@ def model_version(answer: Any) -> str | None:
 
 
 def items(value: Any) -> list[dict[str, Any]]:
-    """The JSON objects of a list; none if it is no list. Nulls are left out."""
+    """Return the JSON objects of a list, without nulls; empty if it isn't a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def bounding_box(value: Any) -> BoundingBox | None:
-    """AWS's BoundingBox; ``None`` if an edge is missing or it is no rectangle."""
+    """Return AWS's BoundingBox; ``None`` if an edge is missing or it isn't a rectangle."""
     if not isinstance(value, dict):
         return None
     left = _number(value.get("Left"))
@@ -271,15 +270,15 @@ def _detection(
     confidence: str = "Confidence",
     box_in: str | None = None,
 ) -> Detection:
-    """One finding.
+    """Return a detection.
 
     Args:
         kind: Its kind.
-        item: What AWS tells of it; all of it becomes attributes, but what fits into columns.
-        name: The field that is its label.
-        label: Its label, where no field is.
-        confidence: The field that is its confidence.
-        box_in: The field whose BoundingBox is its box, if that is not the item's own.
+        item: AWS's object. Its fields become columns or attributes.
+        name: The field with the label.
+        label: The label, if no field has it.
+        confidence: The field with the confidence.
+        box_in: The field with the BoundingBox, if it isn't the item itself.
     """
     attributes = dict(item)
     called = label if name is None else item.get(name)
@@ -305,16 +304,16 @@ def _detection(
 
 
 def _fitting(name: Any) -> str:
-    """A name as a label: cut to what the history keeps; empty if it is none."""
+    """Return a name as a label: truncated to the history's limit; empty if it isn't a text."""
     if not isinstance(name, str):
         return ""
     if name.isascii() and "\0" not in name and len(name) <= MAX_LABEL_BYTES:
-        return name  # as nearly all are
+        return name  # the usual case
     return clean_text(name).encode()[:MAX_LABEL_BYTES].decode(errors="ignore")
 
 
 def _number(value: Any) -> float | None:
-    """A JSON number; a huge one, or none at all, is ``None``."""
+    """Return a JSON number; ``None`` for a huge one or another value."""
     if type(value) is float:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -326,7 +325,7 @@ def _number(value: Any) -> float | None:
 
 
 def _rest(item: Item, key: str) -> dict[str, Any]:
-    """The item without one key."""
+    """Return the item without one key."""
     rest = dict(item)
     rest.pop(key, None)
     return rest
@@ -337,7 +336,7 @@ def _items(item: Item, key: str) -> list[dict[str, Any]]:
 
 
 def _lists_with(summary: Any, person_id: Any) -> list[str]:
-    """Names of the summary's lists that contain the person."""
+    """Return the names of the summary's lists that contain the person."""
     if person_id is None or not isinstance(summary, dict):
         return []
     return [key for key, ids in summary.items() if isinstance(ids, list) and person_id in ids]
@@ -348,5 +347,5 @@ def _cleaned(response: Item) -> dict[str, Json]:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """A JSON object; an empty one if it is something else."""
+    """Return a JSON object; an empty one for another value."""
     return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""Single faces, cut out of an image."""
+"""Crop single faces from an image."""
 
 import math
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from retinue_sdk import Pixels
 
 MIN_SIDE_PX = 160
-"""Least side of a crop, in pixels: Rekognition refuses less than 80."""
+"""Minimum side of a crop, in pixels. Rekognition refuses less than 80."""
 
 MAX_SIDE_PX = 1_024
-"""Longest side of a crop, in pixels: as PNG it stays well below 5 MB, whatever it shows."""
+"""Maximum side of a crop, in pixels. As PNG, it stays well below 5 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Crop:
 
     Attributes:
         png: The part as a PNG file.
-        area: Where in the image it is.
+        area: The position in the image.
     """
 
     png: bytes
     area: BoundingBox
 
     def in_image(self, box: BoundingBox) -> BoundingBox:
-        """A box in the crop as a box in the image."""
+        """Return a box in the crop as a box in the image."""
         return BoundingBox(
             self.area.left + box.left * self.area.width,
             self.area.top + box.top * self.area.height,
@@ -40,15 +40,15 @@ class Crop:
 
 
 def crop(pixels: "Pixels", face: BoundingBox, *, margin: float) -> Crop | None:
-    """Cut out a face.
+    """Crop a face.
 
     Args:
         pixels: The image.
-        face: Where the face is.
-        margin: How much of its surroundings to keep on each side, as a ratio of the face's size.
+        face: The face's box.
+        margin: The margin on each side, as a ratio of the face's size.
 
     Returns:
-        The crop; ``None`` if the box has no part in the image.
+        The crop; ``None`` if the box is outside the image.
     """
     height, width = pixels.shape[:2]
     wide = BoundingBox(

@@ -1,4 +1,4 @@
-"""rekognition-custom-labels: what your own model finds, in the image or at places in it."""
+"""rekognition-custom-labels: the findings of your own model, in the image or at places in it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ LOOKING = "DetectCustomLabels"
 
 
 class CustomLabelsOptions(RekognitionOptions):
-    """Which model is asked, and for what."""
+    """The model and its parameters."""
 
     project_version_arn: Annotated[str, Field(pattern=PATTERN)]
     """ARN of the model version, such as
@@ -43,18 +43,20 @@ class CustomLabelsOptions(RekognitionOptions):
     project_arn: Annotated[str | None, Field(pattern=r"^arn:[^:]+:rekognition:"), Operational()] = (
         None
     )
-    """ARN of its project; by default AWS is asked (DescribeProjects)."""
+    """ARN of its project. Default: AWS is queried (DescribeProjects)."""
 
     min_confidence: Ratio | None = None
-    """Least confidence of a label that is reported, 0 to 1. By default the threshold that training
-    found for each label."""
+    """Minimum confidence of a label, 0 to 1.
+
+    Default: the threshold that training found for each label.
+    """
 
     max_results: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    """Most labels that are reported, the surest ones."""
+    """Maximum number of labels, the most confident ones."""
 
 
 class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
-    """Finds what a model of your own was trained to find, by DetectCustomLabels."""
+    """Finds the labels of your own model, by DetectCustomLabels."""
 
     name: ClassVar[str] = "rekognition-custom-labels"
     operation: ClassVar[str] = LOOKING
@@ -71,7 +73,7 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
         """Compare the ARN with the region.
 
         Raises:
-            ConfigurationError: The model is in another region than the one that is called.
+            ConfigurationError: The model is in another region.
         """
         super().__init__(options)
         self.arn = VersionArn.parse(options.project_version_arn)
@@ -86,26 +88,26 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
 
     @property
     def billed_for(self) -> tuple[str, ...]:
-        """Nothing by the image: the model's minutes are billed, see ``managed_model``."""
+        """Return no images, because the model's minutes are billed; see ``managed_model``."""
         return ()
 
     @property
     def model_version(self) -> str:
-        """The version's name, as it was given when it was trained."""
+        """Return the version's name from its training."""
         return self.arn.version
 
     @property
     def managed_model(self) -> ManagedModel:
-        """The model, to be started and stopped."""
+        """Return the model, for starting and stopping it."""
         api = ModelApi(self.options, self.region)
         return CustomModel(self.arn, api.call, self.options.project_arn)
 
     @classmethod
     def find_models(cls, patterns: Sequence[str]) -> Sequence[ManagedModel]:
-        """Hosted versions of the account whose ARN, or whose project's ARN, matches a pattern.
+        """Return the account's hosted versions whose ARN or project ARN matches a pattern.
 
         Raises:
-            DetectorError: AWS cannot be asked.
+            DetectorError: AWS can't be queried.
             ConfigurationError: No region is set.
         """
         if not patterns:
@@ -122,11 +124,11 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
         return found
 
     async def prepare(self) -> None:
-        """Make sure that the model exists. It need not run.
+        """Check that the model exists. It may be stopped.
 
         Raises:
-            ConfigurationError: The account or the project has no such version.
-            DetectorNotReadyError: AWS cannot be asked now.
+            ConfigurationError: The account or the project doesn't have the version.
+            DetectorNotReadyError: AWS can't be queried now.
         """
         try:
             await asyncio.to_thread(self.managed_model.describe)
@@ -134,7 +136,7 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
             raise DetectorNotReadyError(str(error)) from error
 
     def parameters(self) -> dict[str, Any]:
-        """The version, and what is set."""
+        """Return the version and the options."""
         options = self.options
         wanted: dict[str, Any] = {"ProjectVersionArn": options.project_version_arn}
         if options.min_confidence is not None:
@@ -144,12 +146,12 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
         return wanted
 
     def findings(self, response: dict[str, Any]) -> Findings:
-        """Labels of the image, and of places in it."""
+        """Return the labels of the image and of places in it."""
         return convert.custom_labels(response)
 
 
 def _check_project(project_arn: str, version: VersionArn) -> None:
-    """Refuse a project to which the version cannot belong.
+    """Raise if the version can't belong to the project.
 
     Raises:
         ConfigurationError: Account, region or name differ.

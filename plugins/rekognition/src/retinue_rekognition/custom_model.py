@@ -1,4 +1,4 @@
-"""A Custom Labels model version as something that is started and stopped, through boto3."""
+"""Start and stop a Custom Labels model version with boto3."""
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -35,15 +35,15 @@ STATES: Mapping[str, ModelState] = {
     "DEPRECATED": ModelState.UNUSABLE,
     "EXPIRED": ModelState.UNUSABLE,
 }
-"""Every status of the service model's enum ``ProjectVersionStatus``; a test compares them."""
+"""The states of the service model's enum ``ProjectVersionStatus``. A test compares them."""
 
 
 class ModelApi:
-    """The operations on models, called by a boto3 client: a few times a minute, from a thread.
+    """The operations on models, called by a boto3 client from a thread, a few times a minute.
 
     Args:
         options: Endpoint and timeouts.
-        region: Where to call.
+        region: The region.
     """
 
     def __init__(self, options: RekognitionOptions, region: str) -> None:
@@ -55,7 +55,7 @@ class ModelApi:
         """Call an operation once.
 
         Raises:
-            DetectorError: The call failed. The class says what to do next.
+            DetectorError: The call failed. Its class decides the next step.
             ConfigurationError: The call can never work.
         """
         if self._client is None:
@@ -72,12 +72,12 @@ class ModelApi:
 
 
 class CustomModel:
-    """A model version at AWS. botocore's waiters aren't used: they give up too early.
+    """A model version in AWS. botocore's waiters aren't used, because they give up too early.
 
     Args:
         arn: Its ARN.
         call: Calls Rekognition.
-        project_arn: Its project's ARN, if known; otherwise AWS is asked once.
+        project_arn: Its project's ARN. If unknown, AWS is queried once.
     """
 
     def __init__(self, arn: VersionArn, call: Call, project_arn: str | None = None) -> None:
@@ -87,20 +87,20 @@ class CustomModel:
 
     @property
     def name(self) -> str:
-        """The ARN."""
+        """Return the ARN."""
         return self._arn.arn
 
     @property
     def usd_per_unit_minute(self) -> Decimal:
-        """The price of an inference unit."""
+        """Return the price of an inference unit."""
         return USD_PER_UNIT_MINUTE
 
     def describe(self) -> ModelStatus:
-        """Ask AWS.
+        """Return the model's status in AWS.
 
         Raises:
-            DetectorError: There was no answer, or it was a refusal.
-            ConfigurationError: There is no such version in this account and region.
+            DetectorError: AWS didn't answer, or refused.
+            ConfigurationError: The version doesn't exist in this account and region.
         """
         if self._project_arn is None:
             self._project_arn = self._find_project()
@@ -113,20 +113,20 @@ class CustomModel:
         )
 
     def start(self, units: int) -> None:
-        """StartProjectVersion; the number of units is fixed, so that the bill is known.
+        """Call StartProjectVersion with a fixed number of units, so that the bill is known.
 
         Raises:
-            DetectorError: There was no answer, or it was a refusal.
+            DetectorError: AWS didn't answer, or refused.
         """
         self._call(
             "StartProjectVersion", {"ProjectVersionArn": self.name, "MinInferenceUnits": units}
         )
 
     def stop(self) -> None:
-        """StopProjectVersion.
+        """Call StopProjectVersion.
 
         Raises:
-            DetectorError: There was no answer, or it was a refusal.
+            DetectorError: AWS didn't answer, or refused.
         """
         self._call("StopProjectVersion", {"ProjectVersionArn": self.name})
 
@@ -134,7 +134,7 @@ class CustomModel:
         """Return the project's ARN.
 
         Raises:
-            ConfigurationError: The account has no such project.
+            ConfigurationError: The account doesn't have the project.
         """
         wanted = self._arn
         for project in projects(self._call, wanted.project):
@@ -155,7 +155,7 @@ class CustomModel:
 
 
 def model_status(told: Mapping[str, Any]) -> ModelStatus:
-    """Return what the description of a version means. An unknown status means: wait."""
+    """Return the status of a version's description. Wait for an unknown status."""
     status = str(told.get("Status") or "without a status")
     units = told.get("MinInferenceUnits")
     return ModelStatus(
@@ -167,13 +167,13 @@ def model_status(told: Mapping[str, Any]) -> ModelStatus:
 
 
 def projects(call: Call, name: str | None = None) -> Iterator[dict[str, Any]]:
-    """Return the account's Custom Labels projects, or the one of that name."""
+    """Yield the account's Custom Labels projects, or the one with this name."""
     wanted = {"ProjectNames": [name]} if name else {}
     return _paged(call, "DescribeProjects", wanted, "ProjectDescriptions")
 
 
 def versions(call: Call, project_arn: str, name: str | None = None) -> Iterator[dict[str, Any]]:
-    """Return a project's versions, or the one of that name."""
+    """Yield a project's versions, or the one with this name."""
     wanted: dict[str, Any] = {"ProjectArn": project_arn}
     if name:
         wanted["VersionNames"] = [name]

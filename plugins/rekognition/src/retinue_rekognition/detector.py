@@ -1,4 +1,4 @@
-"""What all detectors of this plugin have in common."""
+"""The common base of all detectors of this plugin."""
 
 import asyncio
 import time
@@ -40,19 +40,19 @@ EMULATOR = LocalService(
     "the same for the same photograph. Only colours, brightness, sharpness and the places of boxes "
     "come from the pixels. Prices are what Amazon would bill.",
 )
-"""The emulator of retinue-rekognition-emulator, which needs no account."""
+"""The emulator retinue-rekognition-emulator, which needs no account."""
 
 CONTROL_SECONDS = 600.0
 """How long the options count as valid after a control image was accepted."""
 
 
 class RekognitionDetector(AsyncDetector[OptionsT]):
-    """A detector that asks Rekognition about each image.
+    """A detector that calls Rekognition for each image.
 
     Attributes:
-        operation: The operation whose quota and price hold for an image.
+        operation: The operation whose quota and price apply to an image.
         operations: Every operation that may be called, for the IAM policy and the quotas.
-        max_sent_bytes: Largest image that the operation takes in a request.
+        max_sent_bytes: Maximum size of an image in a request.
         region: The AWS region.
     """
 
@@ -63,10 +63,10 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
     local_service: ClassVar[LocalService | None] = EMULATOR
 
     def __init__(self, options: OptionsT) -> None:
-        """Find the region, on which the quota depends.
+        """Find the region, which decides the quota.
 
         Raises:
-            ConfigurationError: No region is known.
+            ConfigurationError: No region is configured.
         """
         super().__init__(options)
         self.region = find_region(options.region)
@@ -77,7 +77,7 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Many calls at a time, within the quota."""
+        """Declare many concurrent calls, within the quota."""
         by_reference = self.options.send == "reference"
         return Capabilities(
             input=Input.REFERENCE if by_reference else Input.BYTES,
@@ -98,12 +98,12 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
 
     @property
     def operations_of_rate_option(self) -> frozenset[str]:
-        """The operations whose quota the option ``requests_per_second`` sets."""
+        """Return the operations whose quota the option ``requests_per_second`` sets."""
         return frozenset({self.operation})
 
     @property
     def billed_for(self) -> tuple[str, ...]:
-        """Return what each billed image is billed for, by the names of the price table."""
+        """Return the names in the price table under which each image is billed."""
         return (self.operation,)
 
     def _quota(self, operation: str) -> str:
@@ -111,21 +111,22 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
 
     @property
     def api(self) -> Api:
-        """Rekognition, once started.
+        """Return the client of Rekognition, after the start.
 
         Raises:
-            DetectorNotReadyError: Not started yet, or closed.
+            DetectorNotReadyError: The detector isn't started, or closed.
         """
         if self._api is None:
             raise DetectorNotReadyError(f"{self.name} was not started, or is closed")
         return self._api
 
     async def start(self) -> None:
-        """Make the clients, and check what the options name.
+        """Create the clients, and check resources that the options name.
 
         Raises:
             ConfigurationError: An option can't work.
-            DetectorNotReadyError: There are no credentials, or what an option names isn't there.
+            DetectorNotReadyError: No credentials are available, or a resource of an option doesn't
+                exist.
         """
         await self.close()
         self._api = Api(
@@ -139,11 +140,11 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
             raise
 
     async def prepare(self) -> None:
-        """Check what the options name. Called by ``start``, when Rekognition can be called.
+        """Check resources that the options name. ``start`` calls this when Rekognition answers.
 
         Raises:
             ConfigurationError: An option can't work.
-            DetectorNotReadyError: What an option names isn't there yet.
+            DetectorNotReadyError: A resource of an option doesn't exist yet.
         """
         return
 
@@ -154,10 +155,10 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
             await api.aclose()
 
     async def detect(self, image: Image) -> Findings:
-        """Ask Rekognition about an image.
+        """Call Rekognition for an image.
 
         Raises:
-            DetectorError: Rekognition couldn't look at it.
+            DetectorError: Rekognition couldn't process it.
         """
         asked_at = time.monotonic()
         try:
@@ -175,19 +176,19 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
 
     @abstractmethod
     async def look(self, image: Image) -> Findings:
-        """Make the calls that an image needs.
+        """Make the calls for an image.
 
         Raises:
             UnreadableObjectError: Rekognition couldn't read the image from S3.
-            DetectorError: Rekognition couldn't look at it.
+            DetectorError: Rekognition couldn't process it.
         """
 
     async def ask(self, image: Image, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Call an operation with the image.
 
         Raises:
-            DetectorError: The call failed. A rejected parameter is blamed on the image only after
-                a control image was accepted with the same options.
+            DetectorError: The call failed. A rejected parameter counts as the image's fault only
+                after a control image was accepted with the same options.
         """
         sent = image_parameter(image, self.options.send, max_sent_bytes=self.max_sent_bytes)
         try:
@@ -203,11 +204,11 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
     async def check_options(
         self, operation: str, parameters: dict[str, Any], complaint: DetectorError
     ) -> None:
-        """Make sure that Rekognition rejects the image and not an option.
+        """Check that Rekognition rejects the image and not an option.
 
         InvalidParameterException means either, and its message ("Request has Invalid Parameters",
-        boto/botocore#1366) doesn't say which. A control image is sent with the same options. If it
-        is rejected too, no image is to blame. It costs one image, at most once in
+        boto/botocore#1366) doesn't say which. A control image is sent with the same options. If
+        Rekognition rejects it, too, the options are the cause. It costs one image, at most once in
         ``CONTROL_SECONDS``.
 
         Raises:
@@ -232,11 +233,11 @@ class OneCallDetector(RekognitionDetector[OptionsT]):
 
     @abstractmethod
     def parameters(self) -> dict[str, Any]:
-        """Return the request's parameters besides the image."""
+        """Return the request's parameters without the image."""
 
     @abstractmethod
     def findings(self, response: dict[str, Any]) -> Findings:
-        """Return what the operation's answer means."""
+        """Return the findings of the operation's answer."""
 
     async def look(self, image: Image) -> Findings:
         """Call the operation."""

@@ -1,4 +1,4 @@
-"""Rekognition's errors by what to do next."""
+"""Map Rekognition's errors to the SDK's, by the next step."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,35 +19,35 @@ from retinue_sdk import (
 
 
 class Next(StrEnum):
-    """What to do about an error."""
+    """The next step after an error."""
 
     RETRY = "retry"
     """Try the same image again, a little later."""
     SLOW_DOWN = "slow_down"
-    """As ``RETRY``; and there were too many calls."""
+    """As for ``RETRY``. There were too many calls."""
     IMAGE = "image"
-    """Blame the image."""
+    """Fail the image."""
     ASK_S3 = "ask_s3"
-    """Ask S3 what is wrong: the image, the region or a permission."""
+    """Ask S3 for the cause: the image, the region or a permission."""
     REJECTED = "rejected"
-    """The image or an option is outside the limits: find out which."""
+    """Find out whether the image or an option is outside the limits."""
     NOT_READY = "not_ready"
-    """It holds for every image: wait until an operator has fixed it."""
+    """Wait until an operator has fixed it, because it affects every image."""
     CREDENTIALS = "credentials"
-    """As ``NOT_READY``; the next call looks for new credentials."""
+    """As for ``NOT_READY``. The next call looks for new credentials."""
     CONFIGURATION = "configuration"
-    """It holds for every image and will not pass: a setting is wrong."""
+    """Report a wrong setting, which affects every image permanently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What an error code means.
+    """The meaning of an error code.
 
     Attributes:
-        next: What to do.
-        remedy: What to tell the person who reads the log; may name ``{operation}``.
-        code: The failed run's error code, where the image is to blame.
-        retry_after_seconds: How long to wait at least; ``None`` leaves it to the worker.
+        next: The next step.
+        remedy: The remedy for the log. It may contain ``{operation}``.
+        code: The failed run's error code, if the image is the cause.
+        retry_after_seconds: Minimum wait; ``None`` leaves it to the worker.
     """
 
     next: Next
@@ -65,7 +65,7 @@ class UnreadableObjectError(DetectorNotReadyError):
 
 
 class RejectedError(InvalidImageError):
-    """Rekognition says that a parameter is out of its limits: the image is, or an option."""
+    """Rekognition rejects a parameter: the image or an option is outside its limits."""
 
 
 TOO_LARGE = "image_too_large_for_service"
@@ -82,7 +82,7 @@ _PERMISSION = Rule(
 )
 
 _OF_OBJECT = re.compile(r"\b(?:s3|kms):[A-Z]")
-"""How a missing permission is named that is about the image's object, not about Rekognition."""
+"""Names of missing permissions for the image's object, not for Rekognition."""
 
 _BLAMING = frozenset({Next.IMAGE, Next.REJECTED, Next.ASK_S3})
 
@@ -120,7 +120,7 @@ RULES: Mapping[str, Rule] = {
         Next.NOT_READY, "a quota of the account is used up; ask AWS for more, or make room"
     ),
     "ThrottlingException": _SLOW_DOWN,
-    # Not declared; any AWS service may answer with them.
+    # Not declared; any AWS service may return them.
     "AccessDenied": _PERMISSION,
     "NotAuthorized": _PERMISSION,
     "UnauthorizedOperation": _PERMISSION,
@@ -159,7 +159,7 @@ RULES: Mapping[str, Rule] = {
     "SerializationException": Rule(Next.CONFIGURATION, "the endpoint did not read the request"),
     "ValidationException": Rule(Next.REJECTED, code=REJECTED),
 }
-"""What to do about each error code."""
+"""The rule of each error code."""
 
 _WITHOUT_CREDENTIALS = (
     aws.NoCredentialsError,
@@ -173,12 +173,12 @@ _WITHOUT_CREDENTIALS = (
 
 @contextmanager
 def explained(operation: str) -> Iterator[None]:
-    """Turn whatever botocore raises into errors that say what to do next."""
+    """Turn any exception of botocore into an error by the next step."""
     try:
         yield
     except RetinueError:
         raise
-    except Exception as error:  # also what a source of credentials raises
+    except Exception as error:  # including exceptions of a source of credentials
         raise _meaning(error, operation) from error
 
 
@@ -189,12 +189,12 @@ def _meaning(error: Exception, operation: str) -> RetinueError:
         return CredentialsError(f"{operation}: no AWS credentials: {error}")
     if is_misconfigured(error):
         return ConfigurationError(f"{operation} cannot be called: {error}")
-    # Connections refused or reset, timeouts, TLS, DNS, an answer cut off.
+    # Connections refused or reset, timeouts, TLS, DNS, a truncated answer.
     return RetriableError(f"{operation}: no answer from AWS: {error}")
 
 
 def explain(error: aws.ClientError, operation: str) -> RetinueError:
-    """Return the error that stands for AWS's answer."""
+    """Return the error for AWS's answer."""
     response: Any = error.response
     told = response.get("Error", {})
     code = str(told.get("Code", "")).rpartition("#")[2]
@@ -203,7 +203,7 @@ def explain(error: aws.ClientError, operation: str) -> RetinueError:
     rule = RULES.get(code) or _by_status(status)
     if rule is _PERMISSION and _OF_OBJECT.search(str(told.get("Message"))):
         rule = RULES["InvalidS3ObjectException"]
-    if rule.next in _BLAMING and (status >= 500 or status in {408, 429}):  # it wasn't looked at
+    if rule.next in _BLAMING and (status >= 500 or status in {408, 429}):  # it wasn't processed
         rule = _by_status(status)
     name = code if code == str(status) else f"{code} (HTTP status {status})"
     what = f"{operation}: {name}: {told.get('Message') or 'no message'}"
@@ -233,7 +233,7 @@ def _error(rule: Rule, what: str, retry_after_seconds: float | None) -> RetinueE
 
 
 def _by_status(status: int) -> Rule:
-    """A code that nobody foresaw: the status says at least whose fault it is."""
+    """Return the rule of an unknown code, by the HTTP status."""
     if status == 429:
         return _SLOW_DOWN
     if status == 408 or status >= 500:
@@ -246,7 +246,7 @@ def _by_status(status: int) -> Rule:
 
 
 def _retry_after_seconds(metadata: Mapping[str, Any]) -> float | None:
-    """Return what the ``Retry-After`` header asks for, if it is a plausible number of seconds."""
+    """Return the ``Retry-After`` header, if it is a plausible number of seconds."""
     try:
         seconds = float(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
     except ValueError:

@@ -1,4 +1,4 @@
-"""rekognition-face-compare: is the person of a reference image in the picture?"""
+"""rekognition-face-compare: find the person of a reference image."""
 
 import hashlib
 from pathlib import Path, PurePosixPath
@@ -26,20 +26,21 @@ from retinue_rekognition.s3 import ANY_ETAG
 
 
 class FaceCompareOptions(RekognitionOptions):
-    """Whom to look for."""
+    """The options of the comparison."""
 
     reference_image: Annotated[str, Field(min_length=1, max_length=2_048)]
-    """A picture of the person: s3://bucket/key, perhaps with ?versionId=..., or a file's path. Its
-    largest face counts."""
+    """A picture of the person: s3://bucket/key, optionally with ?versionId=..., or a file's path.
+    Its largest face counts.
+    """
 
     person: Annotated[str | None, Field(min_length=1, max_length=200)] = None
-    """What a match is called; by default the name of the reference image, without suffix."""
+    """The label of a match. Default: the name of the reference image, without suffix."""
 
     min_similarity: Ratio = 0.8
-    """Least similarity of a match, 0 to 1 (the API's own default is 80)."""
+    """Minimum similarity of a match, 0 to 1 (the API's own default is 80)."""
 
     quality_filter: QualityFilter = "NONE"
-    """How good a face must be to be compared."""
+    """Minimum quality of a face to compare."""
 
 
 class FaceCompareDetector(RekognitionDetector[FaceCompareOptions]):
@@ -50,10 +51,10 @@ class FaceCompareDetector(RekognitionDetector[FaceCompareOptions]):
     operations: ClassVar[tuple[str, ...]] = ("CompareFaces", "DetectFaces")
 
     def __init__(self, options: FaceCompareOptions) -> None:
-        """Find the reference image; a file is read now, for the fingerprint.
+        """Find the reference image. A file is read now, for the fingerprint.
 
         Raises:
-            ConfigurationError: It is not there, or the service would refuse it.
+            ConfigurationError: It doesn't exist, or the service would refuse it.
         """
         super().__init__(options)
         self._source_file: bytes | None = None
@@ -68,15 +69,18 @@ class FaceCompareDetector(RekognitionDetector[FaceCompareOptions]):
         self._source = self._source_parameter()
 
     def model_fingerprint(self) -> str:
-        """The SHA-256 of the reference image's file; an S3 object is known by its name."""
+        """Return the SHA-256 of the reference image's file.
+
+        An S3 object is identified by its name.
+        """
         return "" if self._source_file is None else hashlib.sha256(self._source_file).hexdigest()
 
     async def prepare(self) -> None:
-        """Make sure that there is a face in the reference image. Costs one image.
+        """Check that the reference image has a face. This costs one image.
 
         Raises:
-            ConfigurationError: There is none, or it cannot be read as an image.
-            DetectorNotReadyError: It cannot be had now.
+            ConfigurationError: It has none, or can't be read as an image.
+            DetectorNotReadyError: It can't be read now.
         """
         try:
             await self._check_reference()
@@ -91,7 +95,7 @@ class FaceCompareDetector(RekognitionDetector[FaceCompareOptions]):
             ) from error
 
     async def look(self, image: Image) -> Findings:
-        """Compare the faces; an image without faces has no matches."""
+        """Compare the faces. An image without faces has no matches."""
         options = self.options
         target = image_parameter(image, options.send, max_sent_bytes=self.max_sent_bytes)
         parameters = {
@@ -104,12 +108,12 @@ class FaceCompareDetector(RekognitionDetector[FaceCompareOptions]):
             answer = await self.api.call(self.operation, parameters)
         except RejectedError as error:
             # "If no faces are detected in the source or target images, CompareFaces returns an
-            # InvalidParameterException error" (API reference). Which, and is it that at all?
+            # InvalidParameterException error" (API reference). Find out which image, if any.
             return await self._without_faces(image, error)
         return convert.compared_faces(answer, person=self._person)
 
     async def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
-        """As in the base class; but it may also be the reference image that cannot be read."""
+        """Return why Rekognition couldn't read the image, or the reference image, from S3."""
         why = await super().why_unreadable(reference, complaint)
         if isinstance(why, RetriableError) and self._source_object is not None:
             why_source = await super().why_unreadable(self._source_object, complaint)
@@ -118,10 +122,10 @@ class FaceCompareDetector(RekognitionDetector[FaceCompareOptions]):
         return why
 
     async def _without_faces(self, image: Image, complaint: RejectedError) -> Findings:
-        """No findings, if there is really no face in the image.
+        """Return empty findings if the image has no face.
 
         Raises:
-            DetectorError: Something else is wrong.
+            DetectorError: The error has another cause.
         """
         answer = await self.ask(image, "DetectFaces", {"Attributes": ["DEFAULT"]})
         if convert.items(answer.get("FaceDetails")):
@@ -171,7 +175,7 @@ def _read(path: Path) -> bytes:
 
 
 def _s3_object(uri: str) -> ImageReference:
-    """``s3://bucket/key`` or ``s3://bucket/key?versionId=...``."""
+    """Parse ``s3://bucket/key`` or ``s3://bucket/key?versionId=...``."""
     bucket, _, name = uri.removeprefix("s3://").partition("/")
     key, mark, query = name.rpartition("?versionId=")
     if not mark:

@@ -1,8 +1,8 @@
-"""rekognition-face-search: whose face is it? Every face of an image, searched in a collection.
+"""rekognition-face-search: search every face of an image in a collection.
 
-SearchFacesByImage finds the largest face alone. For the others, AWS's own documentation names two
-ways: index the image and search by face id, or cut the faces out and search each crop. What happens
-here is decided by the option ``send``; see the plugin's README for cost and privacy.
+SearchFacesByImage searches only the largest face. For the others, AWS's documentation names two
+ways: index the image and search by face id, or crop the faces and search each. The option ``send``
+chooses; see the plugin's README for cost and privacy.
 """
 
 import asyncio
@@ -38,45 +38,47 @@ from retinue_rekognition.options import QualityFilter, Ratio, RekognitionOptions
 logger = logging.getLogger(__name__)
 
 MARGINS = (0.5, 0.1)
-"""How much around a face is kept in a crop. The second is tried when the first holds a larger
-face."""
+"""Margins around a face in a crop. The second is tried when the first contains a larger face."""
 
 SAME_FACE_IOU = 0.3
-"""Overlap from which the face that was searched is the one that was meant."""
+"""Minimum overlap of the searched face with the intended one."""
 
 _SEARCHING = frozenset({"SearchFacesByImage", "SearchFaces", "IndexFaces"})
-"""Operations whose quota the option ``requests_per_second`` sets. AWS gives each of them a quota of
-the same size."""
+"""Operations whose quota the option ``requests_per_second`` sets. AWS gives each the same quota."""
 
 
 class FaceSearchOptions(RekognitionOptions):
-    """Which collection to search, and how."""
+    """The collection and the options of the search."""
 
     collection_id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.\-]+$", max_length=255)]
     """Id of the collection."""
 
     send: Literal["reference", "bytes"] = "reference"
-    """How to search when there are several faces. By reference, nothing is downloaded, but they are
-    indexed in the collection and deleted again. As bytes, they are cut out of the downloaded image,
-    and nothing is ever written to the collection."""
+    """How to search if there are several faces. By reference, nothing is downloaded, but the faces
+    are indexed in the collection and deleted again. As bytes, they are cropped from the downloaded
+    image, and the collection is never changed.
+    """
 
     min_similarity: Ratio = 0.8
-    """Least similarity of a match, 0 to 1 (the API's own default is 80)."""
+    """Minimum similarity of a match, 0 to 1 (the API's own default is 80)."""
 
     max_matches: Annotated[int, Field(ge=1, le=4_000)] = 5
-    """Most matches of a face, the most similar ones."""
+    """Maximum number of matches per face, the most similar ones."""
 
     max_faces: Annotated[int, Field(ge=1, le=100)] = 100
-    """Most faces of an image that are searched, the largest ones."""
+    """Maximum number of faces per image, the largest ones."""
 
     quality_filter: QualityFilter = "AUTO"
-    """How good a face must be to be searched."""
+    """Minimum quality of a face to search."""
 
     index_unknown: bool = False
-    """Whether faces that match nobody are added to the collection."""
+    """Whether faces without a match are added to the collection."""
 
     consent: Annotated[str | None, Field(min_length=1, max_length=500)] = None
-    """What allows you to keep unknown faces (a contract, a notice); kept with each of them."""
+    """The legal basis for keeping unknown faces (a contract, a notice).
+
+    It is stored with each face.
+    """
 
     @model_validator(mode="after")
     def _needs_consent(self) -> "FaceSearchOptions":
@@ -90,24 +92,24 @@ class FaceSearchOptions(RekognitionOptions):
 
 @dataclass(slots=True)
 class _Answers:
-    """The answers about one image.
+    """The answers for one image.
 
     Attributes:
-        raw: By operation; those of searches as a list, in the order of the faces.
-        billed_units: How many calls are billed.
+        raw: The answers by operation. Those of searches are a list, in the order of the faces.
+        billed_units: Number of billed calls.
     """
 
     raw: dict[str, Any] = field(default_factory=dict)
     billed_units: int = 0
 
     def keep(self, operation: str, answer: dict[str, Any]) -> dict[str, Any]:
-        """Note the one answer of an operation."""
+        """Store the only answer of an operation."""
         self.raw[operation] = answer
         self.billed_units += 1
         return answer
 
     def add(self, operation: str, answer: dict[str, Any]) -> None:
-        """Note one of several answers of an operation."""
+        """Add one of several answers of an operation."""
         self.raw.setdefault(operation, []).append(answer)
         self.billed_units += "Error" not in answer
 
@@ -134,19 +136,19 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
 
     @property
     def operations_of_rate_option(self) -> frozenset[str]:
-        """The searching operations, whose quotas AWS keeps equal."""
+        """Return the search operations, whose quotas are equal in AWS."""
         return _SEARCHING
 
     @property
     def model_version(self) -> str | None:
-        """The model version of the collection's faces."""
+        """Return the model version of the collection's faces."""
         return self._face_model_version
 
     async def prepare(self) -> None:
-        """Find the collection, and delete what a dead worker left in it.
+        """Find the collection, and delete temporary faces of dead workers.
 
         Raises:
-            DetectorNotReadyError: There is no such collection, or it may not be used.
+            DetectorNotReadyError: The collection doesn't exist, or access is denied.
         """
         self._opened = FaceCollection(self.api, self.options.collection_id)
         self._face_model_version = await self._opened.face_model_version()
@@ -154,7 +156,7 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
             logger.info("%s deleted %d temporary faces of a worker that died", self.name, left)
 
     async def close(self) -> None:
-        """Delete what is left to delete, and close connections."""
+        """Delete the remaining temporary faces, and close connections."""
         if self._opened is not None:
             await self._opened.close()
             self._opened = None
@@ -208,7 +210,10 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
     async def _search_crop(
         self, answers: _Answers, image: Image, face: convert.Item
     ) -> Sequence[convert.Item]:
-        """Cut a face out and search it; no match if Rekognition finds another one in the crop."""
+        """Crop a face and search it.
+
+        Return no match if Rekognition finds another face in the crop.
+        """
         box = convert.bounding_box(face.get("BoundingBox"))
         if box is None:
             return ()
@@ -223,7 +228,7 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
         return ()
 
     async def _search(self, answers: _Answers, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Search once. A face that is too poor to be searched has no matches."""
+        """Search once. A face of poor quality has no matches."""
         options = self.options
         try:
             answer = await self._collection.call(
@@ -239,10 +244,9 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
         return answer
 
     async def _by_index(self, image: Image, answers: _Answers, *, keep_unknown: bool) -> Findings:
-        """Index the faces, search them by id, and delete those that are not to stay.
+        """Index the faces, search them by id, and delete the temporary ones.
 
-        Whatever happens in between, the faces of this image are deleted again, unless they are
-        unknown and wanted.
+        The faces of this image are always deleted, unless they are unknown and to be kept.
         """
         options, collection = self.options, self._collection
         own_id = kept_id(image.image_id) if keep_unknown else temporary_id(image.image_id)
@@ -282,7 +286,7 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
     async def _search_id(
         self, answers: _Answers, face_id: str, *, siblings: int
     ) -> list[dict[str, Any]]:
-        """Matches of an indexed face, among them its siblings of the same image."""
+        """Return matches of an indexed face, including other faces of the same image."""
         try:
             answer = await self._collection.call(
                 "SearchFaces",
@@ -290,18 +294,18 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
                 FaceMatchThreshold=percent(self.options.min_similarity),
                 MaxFaces=min(self.options.max_matches + 2 * siblings, PAGE),
             )
-        except RejectedError as error:  # somebody deleted the face in between
+        except RejectedError as error:  # the face was deleted meanwhile
             raise RetriableError(f"the face was gone before it was searched: {error}") from error
         answers.add("SearchFaces", answer)
         return convert.items(answer.get("FaceMatches"))
 
     def _known(self, matches: Any) -> list[dict[str, Any]]:
-        """The matches without other images' temporary faces, as many as are wanted."""
+        """Return the maximum number of matches, without other images' temporary faces."""
         known = [m for m in convert.items(matches) if temporary_since(_face(m)) is None]
         return known[: self.options.max_matches]
 
     def _told(self, record: Mapping[str, Any], kept: dict[str, Any] | None) -> dict[str, Any]:
-        """Return the attributes of an indexed face, with the ids of the one that stays, if any."""
+        """Return the attributes of an indexed face, with the ids of the kept one, if any."""
         detail = record.get("FaceDetail")
         told = dict(detail) if isinstance(detail, dict) else {}
         if kept is not None:
@@ -311,7 +315,7 @@ class FaceSearchDetector(RekognitionDetector[FaceSearchOptions]):
 
 
 def _cut_out(image: Image, face: BoundingBox, margin: float) -> Crop | None:
-    """Cut a face out of an image. It takes milliseconds, so not on the event loop's thread."""
+    """Crop a face on a thread, because it takes milliseconds."""
     return crop(image.pixels(), face, margin=margin)
 
 
@@ -329,7 +333,7 @@ def _external_id(item: Mapping[str, Any]) -> str:
 
 
 def _unindexed(item: dict[str, Any]) -> dict[str, Any]:
-    """A face that was too poor to be indexed, with the reasons."""
+    """Return a face that was too poor to be indexed, with the reasons."""
     detail = item.get("FaceDetail")
     told = detail if isinstance(detail, dict) else {}
     return told | {key: value for key, value in item.items() if key != "FaceDetail"}

@@ -28,10 +28,13 @@ Attribute = Literal[
 
 
 class FaceOptions(RekognitionOptions):
-    """Which attributes of a face DetectFaces returns."""
+    """The attributes of a face that DetectFaces returns."""
 
     attributes: Annotated[frozenset[Attribute], Field(min_length=1)] = frozenset({"ALL"})
-    """What to tell of each face. ALL is everything; DEFAULT is box, landmarks, pose, quality."""
+    """Attributes to return for each face.
+
+    ALL is everything; DEFAULT is box, landmarks, pose, quality.
+    """
 
 
 class FaceDetector(OneCallDetector[FaceOptions]):
@@ -42,9 +45,9 @@ class FaceDetector(OneCallDetector[FaceOptions]):
     operations: ClassVar[tuple[str, ...]] = ("DetectFaces",)
 
     def parameters(self) -> dict[str, Any]:
-        """The attributes."""
+        """Return the attributes."""
         return {"Attributes": sorted(self.options.attributes)}
 
     def findings(self, response: dict[str, Any]) -> Findings:
-        """A detection for each face."""
+        """Return a detection for each face."""
         return convert.faces(response)

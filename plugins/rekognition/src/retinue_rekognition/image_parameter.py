@@ -1,4 +1,4 @@
-"""The image as the API takes it, and what the service would refuse anyway."""
+"""Convert an image to a request's parameter, and refuse images that the service would refuse."""
 
 from typing import Any, Literal
 
@@ -7,10 +7,10 @@ from retinue_sdk import Image, InvalidImageError
 from retinue_rekognition.errors import TOO_LARGE, UNSUPPORTED
 
 MAX_REFERENCE_BYTES = 15 * 2**20
-"""Largest image in S3, in bytes ("Guidelines and quotas in Amazon Rekognition": 15 MB)."""
+"""Maximum bytes of an image in S3 ("Guidelines and quotas in Amazon Rekognition": 15 MB)."""
 
 MAX_SENT_BYTES = 5 * 2**20
-"""Largest image in a request, in bytes (the same page: 5 MB; the API's model: 5,242,880)."""
+"""Maximum bytes of an image in a request (the same page: 5 MB; the API's model: 5,242,880)."""
 
 UNSUPPORTED_SUFFIXES = {
     ".avif": "AVIF",
@@ -25,9 +25,9 @@ UNSUPPORTED_SUFFIXES = {
     ".tiff": "TIFF",
     ".webp": "WebP",
 }
-"""Formats that Rekognition cannot read, by the key's suffix. What has none of these is sent."""
+"""Formats that Rekognition can't read, by the key's suffix. Other images are sent."""
 
-_USUAL_ENDINGS = (".jpg", ".jpeg", ".JPG", ".png")  # which need no closer look
+_USUAL_ENDINGS = (".jpg", ".jpeg", ".JPG", ".png")  # usual suffixes, which need no further check
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
@@ -35,15 +35,15 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 def image_parameter(
     image: Image, send: Literal["reference", "bytes"], *, max_sent_bytes: int = MAX_SENT_BYTES
 ) -> dict[str, Any]:
-    """The ``Image`` parameter of a request.
+    """Return the ``Image`` parameter of a request.
 
-    By reference, nothing is fetched; size and format are judged by what S3 announced.
+    By reference, nothing is fetched. Size and format come from S3's event.
 
     Raises:
         InvalidImageError: The service would refuse it: ``empty_file``,
-            ``image_too_large_for_service`` or ``unsupported_format``. Also whatever reading the
-            image raises, when it is to be sent.
-        RetriableError: It is to be sent, and cannot be read just now.
+            ``image_too_large_for_service`` or ``unsupported_format``. Or reading the image raised
+            it.
+        RetriableError: It must be sent, and can't be read now.
     """
     if send == "bytes":
         data = image.read()
@@ -64,7 +64,7 @@ def image_parameter(
 
 
 def _suffix(key: str) -> str:
-    """As ``PurePath.suffix``, in lower case, in a tenth of its time."""
+    """Return ``PurePath.suffix`` in lower case, in a tenth of the time."""
     name = key[key.rfind("/") + 1 :]
     dot = name.rfind(".")
     return name[dot:].lower() if dot > 0 else ""

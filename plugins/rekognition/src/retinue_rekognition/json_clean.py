@@ -1,4 +1,4 @@
-"""Answers of a service as JSON that every database stores."""
+"""Convert a service's answers to JSON that every database stores."""
 
 import base64
 import math
@@ -10,17 +10,17 @@ import orjson
 from retinue_sdk import Json
 
 DEEPEST = 254
-"""The deepest nesting that is kept; also orjson's. Answers of AWS have some 10 levels."""
+"""Maximum nesting, which is also orjson's. Answers of AWS have about 10 levels."""
 
 _REPLACEMENT = "\ufffd"
 
 
 def clean(value: Any) -> Json:
-    """The same value without what JSON or Postgres cannot hold; itself, if nothing is amiss.
+    """Return a value without parts that JSON or Postgres can't store, or the value itself.
 
     NaN and infinities become ``None``, NUL and unpaired surrogates U+FFFD, dates ISO 8601 text,
-    bytes base64, and what is unknown its text. UUIDs and enums, which no answer has, are not
-    looked for.
+    bytes base64, and unknown objects their text. UUIDs and enums aren't handled, because answers
+    have none.
 
     Raises:
         RecursionError: It is nested more than ``DEEPEST`` levels deep.
@@ -29,7 +29,7 @@ def clean(value: Any) -> Json:
 
 
 def _is_clean(value: Any) -> bool:
-    """Return whether it needs no cleaning, as nearly every answer."""
+    """Return whether a value needs no change, which is usual."""
     try:
         text = orjson.dumps(value, None, _PLAIN)
     except TypeError:
@@ -66,7 +66,7 @@ def _cleaned(value: Any, level: int = 0) -> Json:
 
 
 def clean_text(text: str) -> str:
-    """The text with NUL and unpaired surrogates replaced."""
+    """Return the text with NUL and unpaired surrogates replaced."""
     if text.isascii():
         return text.replace("\0", _REPLACEMENT)
     text = text.replace("\0", _REPLACEMENT)

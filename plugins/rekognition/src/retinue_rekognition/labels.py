@@ -1,4 +1,4 @@
-"""rekognition-labels: objects, scenes, actions, concepts; and the picture's colours and quality."""
+"""rekognition-labels: objects, scenes, actions, concepts; and colours and quality."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,37 +14,40 @@ Names = Annotated[tuple[str, ...], Field(max_length=100)]
 
 
 class LabelOptions(RekognitionOptions):
-    """Which labels DetectLabels looks for."""
+    """The labels that DetectLabels looks for."""
 
     features: Annotated[
         frozenset[Literal["GENERAL_LABELS", "IMAGE_PROPERTIES"]], Field(min_length=1)
     ] = frozenset({"GENERAL_LABELS"})
-    """What to detect. IMAGE_PROPERTIES (quality, dominant colours) is billed beside the labels."""
+    """Features to detect.
+
+    IMAGE_PROPERTIES (quality, dominant colours) is billed in addition to labels.
+    """
 
     min_confidence: Ratio = 0.55
-    """Least confidence of a label that is reported, 0 to 1 (the API's own default is 55)."""
+    """Minimum confidence of a label, 0 to 1 (the API's own default is 55)."""
 
     max_labels: Annotated[int, Field(ge=1, le=1_000)] = 1_000
-    """Most labels that are reported, the surest ones."""
+    """Maximum number of labels, the most confident ones."""
 
     label_inclusion_filters: Names = ()
-    """Labels to report, and no others; see AWS's list of labels."""
+    """The only labels to report; see AWS's list of labels."""
 
     label_exclusion_filters: Names = ()
     """Labels not to report."""
 
     label_category_inclusion_filters: Names = ()
-    """Categories of labels to report, and no others."""
+    """The only categories of labels to report."""
 
     label_category_exclusion_filters: Names = ()
     """Categories of labels not to report."""
 
     max_dominant_colors: Annotated[int, Field(ge=1, le=20)] = 10
-    """Most dominant colours that IMAGE_PROPERTIES reports."""
+    """Maximum number of dominant colours of IMAGE_PROPERTIES."""
 
 
 class LabelDetector(OneCallDetector[LabelOptions]):
-    """Finds what is in the picture, by DetectLabels."""
+    """Finds labels in the picture, by DetectLabels."""
 
     name: ClassVar[str] = "rekognition-labels"
     operation: ClassVar[str] = "DetectLabels"
@@ -52,13 +55,13 @@ class LabelDetector(OneCallDetector[LabelOptions]):
 
     @property
     def billed_for(self) -> tuple[str, ...]:
-        """Each feature is billed by itself."""
+        """Return the features, each of which is billed separately."""
         features = self.options.features
         labels = ("DetectLabels",) if "GENERAL_LABELS" in features else ()
         return labels + ((IMAGE_PROPERTIES,) if "IMAGE_PROPERTIES" in features else ())
 
     def parameters(self) -> dict[str, Any]:
-        """Features and filters; the settings of a feature that is not wanted are left out."""
+        """Return features and filters, without settings of unwanted features."""
         options = self.options
         wanted: dict[str, Any] = {"Features": sorted(options.features)}
         settings: dict[str, Any] = {}
@@ -81,5 +84,5 @@ class LabelDetector(OneCallDetector[LabelOptions]):
         return wanted | ({"Settings": settings} if settings else {})
 
     def findings(self, response: dict[str, Any]) -> Findings:
-        """Labels, their instances, and the picture's properties."""
+        """Return labels, their instances, and the picture's properties."""
         return convert.labels(response)

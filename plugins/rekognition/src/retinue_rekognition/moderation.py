@@ -1,4 +1,4 @@
-"""rekognition-moderation: content that somebody might not want to see."""
+"""rekognition-moderation: unsafe content."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -11,10 +11,10 @@ from retinue_rekognition.options import Ratio, RekognitionOptions, percent
 
 
 class ModerationOptions(RekognitionOptions):
-    """Which labels DetectModerationLabels returns."""
+    """The labels that DetectModerationLabels returns."""
 
     min_confidence: Ratio = 0.5
-    """Least confidence of a label that is reported, 0 to 1 (the API's own default is 50)."""
+    """Minimum confidence of a label, 0 to 1 (the API's own default is 50)."""
 
     project_version: Annotated[
         str | None, Field(pattern=r"^arn:[a-z\d-]+:rekognition:", min_length=20, max_length=2_048)
@@ -30,12 +30,12 @@ class ModerationDetector(OneCallDetector[ModerationOptions]):
     operations: ClassVar[tuple[str, ...]] = ("DetectModerationLabels",)
 
     def parameters(self) -> dict[str, Any]:
-        """The threshold, and the adapter if there is one."""
+        """Return the threshold, and the adapter if there is one."""
         wanted: dict[str, Any] = {"MinConfidence": percent(self.options.min_confidence)}
         if self.options.project_version:
             wanted["ProjectVersion"] = self.options.project_version
         return wanted
 
     def findings(self, response: dict[str, Any]) -> Findings:
-        """A detection for each label of the taxonomy, and for each content type."""
+        """Return a detection for each label of the taxonomy, and for each content type."""
         return convert.moderation(response)

@@ -1,4 +1,4 @@
-"""What can be set about every detector of this plugin."""
+"""The common options of this plugin's detectors."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -6,49 +6,51 @@ from pydantic import ConfigDict, Field
 from retinue_sdk import DetectorOptions, Operational
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
-"""From 0 to 1, as in the history. The API's own numbers go from 0 to 100."""
+"""A number from 0 to 1, as in the history. The API's own numbers are from 0 to 100."""
 
 QualityFilter = Literal["NONE", "AUTO", "LOW", "MEDIUM", "HIGH"]
-"""How good a face must be to be compared; the API's own words."""
+"""Minimum quality of a face to compare, with the API's names."""
 
 
 class RekognitionOptions(DetectorOptions):
-    """Where and how Rekognition is called. None of this changes what it finds."""
+    """How Rekognition is called. These options don't change findings."""
 
-    # Validators are made when they are first used: every worker imports all of this plugin's
-    # detectors, and wants one.
+    # Validators are created on first use, because every worker imports all of this plugin's
+    # detectors, and few workers need more than one.
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
 
     region: Annotated[str | None, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-\d+$"), Operational()] = None
-    """AWS region; it must be the bucket's own. By default the one that boto3 finds."""
+    """AWS region, which must be the bucket's. Default: boto3's configuration."""
 
     send: Annotated[Literal["reference", "bytes"], Operational()] = "reference"
-    """By reference, Rekognition reads the image from S3 itself; as bytes, the worker sends it."""
+    """By reference, Rekognition reads the image from S3 itself. As bytes, the worker sends it."""
 
     requests_per_second: Annotated[float | None, Field(gt=0, le=100_000), Operational()] = None
-    """Your account's quota for the operation; by default the region's default quota. All workers
-    with the same history share it."""
+    """Your account's quota of the operation. Default: the region's default quota. All workers with
+    the same history share it.
+    """
 
     account: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]+$"), Operational()] = None
-    """A name for the AWS account, where workers of several accounts share one history: quotas and
-    price tiers count by account."""
+    """A name for the AWS account, if workers of several accounts share one history. Quotas and
+    price tiers apply per account.
+    """
 
     max_concurrency: Annotated[int, Field(ge=1, le=256), Operational()] = 16
-    """How many calls run at once."""
+    """Maximum number of concurrent calls."""
 
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=300), Operational()] = 5
-    """How long to wait for a connection."""
+    """Timeout of a connection."""
 
     read_timeout_seconds: Annotated[float, Field(gt=0, le=300), Operational()] = 30
-    """How long to wait for an answer."""
+    """Timeout of an answer."""
 
     endpoint_url: Annotated[str | None, Field(pattern=r"^https?://"), Operational()] = None
-    """Another Rekognition endpoint: a VPC endpoint, or an emulator."""
+    """Another endpoint of Rekognition: a VPC endpoint, or an emulator."""
 
     s3_endpoint_url: Annotated[str | None, Field(pattern=r"^https?://"), Operational()] = None
-    """Another S3 endpoint; S3 is asked why Rekognition could not read an image."""
+    """Another endpoint of S3, which is queried if Rekognition could not read an image."""
 
 
 def percent(ratio: float) -> float:
-    """A ratio as the API wants it, without the rounding errors of binary fractions."""
+    """Return a ratio as the API's percentage, without rounding errors of binary fractions."""
     return round(ratio * 100, 6)

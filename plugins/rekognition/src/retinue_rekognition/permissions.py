@@ -1,4 +1,4 @@
-"""What the plugin must be allowed to do."""
+"""The permissions of the plugin."""
 
 IAM_ACTIONS = frozenset(
     {
@@ -25,8 +25,9 @@ IAM_ACTIONS = frozenset(
         "s3:ListBucket",
     }
 )
-"""IAM actions of all detectors together; ``RekognitionDetector.operations`` tells them apart.
+"""IAM actions of all detectors. ``RekognitionDetector.operations`` has those of each detector.
 
-Rekognition reads the image from S3 with the caller's permissions. HeadObject, which says why it
-could not, needs the same ones, and s3:ListBucket to tell a missing object from a forbidden one.
+Rekognition reads the image from S3 with the caller's permissions. HeadObject, which gives the
+reason of a failure, needs the same ones, and s3:ListBucket to distinguish a missing object from a
+forbidden one.
 """

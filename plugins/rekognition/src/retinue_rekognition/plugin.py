@@ -1,4 +1,4 @@
-"""The plugin's entry point: what it registers."""
+"""The plugin's entry point."""
 
 from collections.abc import Callable
 
@@ -30,6 +30,6 @@ DETECTORS: tuple[type[AnyDetector], ...] = (
 
 @hookimpl
 def retinue_register_detectors(register: Callable[[type[AnyDetector]], None]) -> None:
-    """Offer the detectors of this plugin."""
+    """Register the detectors of this plugin."""
     for detector in DETECTORS:
         register(detector)

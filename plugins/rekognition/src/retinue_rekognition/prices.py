@@ -1,10 +1,10 @@
-"""What a call costs, in US dollars, by tier.
+"""Prices of a call in US dollars, by tier.
 
-Source: https://aws.amazon.com/rekognition/pricing/, Amazon Rekognition Image, US East
-(N. Virginia). The first tiers of DetectLabels and of image properties were compared on 2026-11 with
-the worked examples on that page, as transcribed on 2026-10-07; its tables are filled in by a
-script, so the others are those that AWS has published for years, not compared again. Other regions
-cost up to about half as much again: set ``RETINUE_PRICES`` to what your bill says.
+Source: https://aws.amazon.com/rekognition/pricing/, Amazon Rekognition Image, US East (N.
+Virginia). The first tiers of DetectLabels and of image properties were compared on 2026-11 with the
+worked examples on that page, as transcribed on 2026-10-07. A script fills in the page's tables, so
+the other prices weren't compared again. AWS has published them for years. Other regions cost up to
+50% more: set ``RETINUE_PRICES`` to the prices of your bill.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from decimal import Decimal
 from retinue_sdk import Price, Tier
 
 PRICES_AS_OF = "2026-10-07"
-"""The day for which the prices hold."""
+"""The day of the prices."""
 
 
 def _tiers(*usd: str) -> tuple[Tier, ...]:
@@ -25,7 +25,7 @@ _GROUP_1 = _tiers("0.001", "0.0008", "0.0006", "0.0004")
 _GROUP_2 = _tiers("0.001", "0.0008", "0.0006", "0.00025")
 
 IMAGE_PROPERTIES = "DetectLabels:IMAGE_PROPERTIES"
-"""Image properties are billed beside the labels, as an image of their own kind."""
+"""Image properties are billed in addition to labels, as a separate group."""
 
 TIERS: Mapping[str, tuple[Tier, ...]] = {
     "CompareFaces": _GROUP_1,
@@ -40,20 +40,21 @@ TIERS: Mapping[str, tuple[Tier, ...]] = {
     "RecognizeCelebrities": _GROUP_2,
     IMAGE_PROPERTIES: _tiers("0.00075", "0.0006", "0.00045", "0.00019"),
 }
-"""Tiers by operation. Each tier counts the images of its group and region in the month."""
+"""Tiers by operation. Each tier counts the month's images of its group and region."""
 
 
 USD_PER_UNIT_MINUTE = Decimal(4) / 60
-"""What an inference unit of Custom Labels costs a minute: $4 an hour in US East (N. Virginia), by
-the pricing page's worked example (as of ``PRICES_AS_OF``)."""
+"""Price of an inference unit of Custom Labels per minute: $4 an hour in US East (N. Virginia), from
+the pricing page's worked example (as of ``PRICES_AS_OF``).
+"""
 
 _GROUPS = {id(_GROUP_1): "group-1", id(_GROUP_2): "group-2"}
 
 
 def price(operation: str, region: str, account: str | None = None) -> Price:
-    """The price of an operation.
+    """Return the price of an operation.
 
-    AWS counts the images of a month by account, region and group of operations, all together.
+    AWS counts a month's images per account, region and group of operations.
     """
     tiers = TIERS[operation]
     group = _GROUPS.get(id(tiers), "image-properties")

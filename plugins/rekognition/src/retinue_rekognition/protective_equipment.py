@@ -1,4 +1,4 @@
-"""rekognition-ppe: who wears a face cover, a head cover, hand covers."""
+"""rekognition-ppe: protective equipment on faces, heads and hands."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,15 +13,15 @@ Equipment = Literal["FACE_COVER", "HAND_COVER", "HEAD_COVER"]
 
 
 class ProtectiveEquipmentOptions(RekognitionOptions):
-    """What the summary counts; DetectProtectiveEquipment reports everything in any case."""
+    """The summary's options. DetectProtectiveEquipment always reports everything."""
 
     required_equipment: Annotated[frozenset[Equipment], Field(min_length=1)] = frozenset(
         {"FACE_COVER", "HAND_COVER", "HEAD_COVER"}
     )
-    """What a person must wear to count as protected."""
+    """The equipment that a protected person must wear."""
 
     min_confidence: Annotated[Ratio, Field(ge=0.5)] = 0.8
-    """Least confidence with which equipment counts in the summary, 0.5 to 1."""
+    """Minimum confidence of equipment in the summary, 0.5 to 1."""
 
 
 class ProtectiveEquipmentDetector(OneCallDetector[ProtectiveEquipmentOptions]):
@@ -33,7 +33,7 @@ class ProtectiveEquipmentDetector(OneCallDetector[ProtectiveEquipmentOptions]):
     max_sent_bytes: ClassVar[int] = 4 * 2**20  # "Guidelines and quotas": 4 MB for this operation
 
     def parameters(self) -> dict[str, Any]:
-        """Return what the summary counts."""
+        """Return the summary's options."""
         return {
             "SummarizationAttributes": {
                 "MinConfidence": percent(self.options.min_confidence),
@@ -42,5 +42,5 @@ class ProtectiveEquipmentDetector(OneCallDetector[ProtectiveEquipmentOptions]):
         }
 
     def findings(self, response: dict[str, Any]) -> Findings:
-        """A detection for each person, body part and piece of equipment."""
+        """Return a detection for each person, body part and piece of equipment."""
         return convert.protective_equipment(response)

@@ -1,9 +1,9 @@
-"""How many requests a second an AWS account may make by default.
+"""Default quotas of an AWS account, in requests per second.
 
 Source: AWS General Reference, "Amazon Rekognition endpoints and quotas"
 (https://docs.aws.amazon.com/general/latest/gr/rekognition.html), table "Service quotas", as stored
-copies of 2026 show it; read again on 2026-11. Quotas count per account, region and operation. They
-are defaults: ask Service Quotas what yours are, and set ``requests_per_second`` to it.
+copies of 2026 show it; read again on 2026-11. Quotas apply per account, region and operation. Look
+up your quotas in Service Quotas, and set ``requests_per_second``.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,10 @@ _SEARCHING = (5.0, 50.0)
 _FACES = (25.0, 100.0)
 _EVERYWHERE = (5.0, 5.0)
 _CUSTOM = (25.0, 25.0)
-"""AWS names no rate for DetectCustomLabels: what a model can do depends on its inference units and
-on the images. This is five a second for each of the five units that an account may use; where a
-model can do less, it throttles, and all workers slow down."""
+"""AWS names no rate for DetectCustomLabels, because a model's rate depends on its inference units
+and on the images. This is five a second for each of the five units that an account may use. A
+slower model throttles, and all workers slow down.
+"""
 
 DEFAULTS: Mapping[str, tuple[float, float]] = {
     "DetectLabels": _SEARCHING,
@@ -39,19 +40,19 @@ DEFAULTS: Mapping[str, tuple[float, float]] = {
     "StartProjectVersion": _EVERYWHERE,
     "StopProjectVersion": _EVERYWHERE,
 }
-"""Requests a second by operation: in most regions, and in the large ones."""
+"""Requests per second by operation: in most regions, and in the large ones."""
 
 
 def quota(operation: str, region: str, account: str | None = None) -> str:
-    """Return what workers call the quota of an operation, so that those with the same one share it.
+    """Return the name of an operation's quota, under which workers share it.
 
-    AWS counts by account, region and operation. Workers with one history usually belong to one
-    account; where they do not, the option ``account`` keeps their quotas apart.
+    AWS counts per account, region and operation. Workers with one history usually belong to one
+    account. Otherwise the option ``account`` separates their quotas.
     """
     return ":".join(["rekognition", *([account] if account else []), region, operation])
 
 
 def default_requests_per_second(operation: str, region: str) -> float:
-    """The default quota of an operation in a region; a region we do not know counts as small."""
+    """Return the default quota of an operation in a region. Unknown regions count as small."""
     small, large = DEFAULTS[operation]
     return large if region in LARGE_REGIONS else small

@@ -1,4 +1,4 @@
-"""Asking S3 why Rekognition cannot read an object."""
+"""Ask S3 why Rekognition can't read an object."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 ANY_ETAG = "*"
-"""The ETag of a reference that means whatever is there now."""
+"""The ETag of a reference to the current object."""
 
 _GONE = frozenset({"404", "405", "NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed"})
-"""405 is what S3 answers when the version is a delete marker."""
+"""S3 returns 405 for a delete marker."""
 
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 _KMS_PASSES = re.compile(r"KMS\..*(Throttling|Internal|Timeout|KeyUnavailable|Limit)")
-"""KMS's errors that have nothing to do with the key."""
+"""Errors of KMS that don't depend on the key."""
 
 
 class _ElsewhereError(Exception):
-    """The bucket is in another region than Rekognition was called in."""
+    """The bucket is in a different region from Rekognition's."""
 
     def __init__(self, region: str) -> None:
         super().__init__(region)
@@ -47,7 +47,7 @@ def why_unreadable(
     complaint: str,
     objects: RefusedObjects[ImageReference],
 ) -> DetectorError:
-    """Return why Rekognition could not read the object, by what to do next.
+    """Return why Rekognition could not read the object, as an error by the next step.
 
     Rekognition's InvalidS3ObjectException means that the object is missing, *or* in another region,
     *or* may not be read. The last two are the object's fault only if others can be read.
@@ -55,9 +55,9 @@ def why_unreadable(
     Args:
         client: A boto3 S3 client.
         reference: The object.
-        region: Where Rekognition was called.
-        complaint: What Rekognition said.
-        objects: Objects that it read.
+        region: Rekognition's region.
+        complaint: Rekognition's message.
+        objects: Objects that Rekognition has read.
     """
     try:
         with explained("HeadObject"):
@@ -94,10 +94,10 @@ _Ask: TypeAlias = Callable[["S3Client", ImageReference, str], Mapping[str, Any]]
 
 
 def _head(client: "S3Client", reference: ImageReference, region: str) -> Mapping[str, Any]:
-    """Ask S3 about an object.
+    """Request an object's headers from S3.
 
     Raises:
-        ClientError: S3 doesn't tell. A HEAD has no body: the code is the status.
+        ClientError: S3 refuses. A HEAD has no body, so the code is the status.
         _ElsewhereError: It is in another region.
     """
     try:
@@ -113,10 +113,10 @@ def _head(client: "S3Client", reference: ImageReference, region: str) -> Mapping
 
 
 def _get(client: "S3Client", reference: ImageReference, _region: str) -> Mapping[str, Any]:
-    """Read a byte of an object, which takes its KMS key, too.
+    """Read a byte of an object, which also uses its KMS key.
 
     Raises:
-        ClientError: S3 doesn't give it out.
+        ClientError: S3 refuses it.
     """
     answer: Any = client.get_object(**_named(reference), Range="bytes=0-0")
     answer.get("Body").close()
@@ -131,7 +131,7 @@ def _refused(
     complaint: str,
     objects: RefusedObjects[ImageReference],
 ) -> DetectorError:
-    """Return what S3's refusal means, after a comparison with other objects if that tells."""
+    """Return the meaning of S3's refusal, after a comparison with other objects if necessary."""
     ask: _Ask = _head
     if isinstance(error, _ElsewhereError):
         says = (
@@ -144,7 +144,7 @@ def _refused(
     else:
         if error.operation_name != "HeadObject":
             ask = _get
-        elif _status(error) in {400, 403}:  # what GET answers has a code
+        elif _status(error) in {400, 403}:  # GET's answer has a code
             try:
                 _get(client, reference, region)
             except ClientError as told:
@@ -200,7 +200,7 @@ def _explain(error: ClientError, reference: ImageReference, complaint: str) -> D
 
 
 def _reply(client: "S3Client", region: str, ask: "_Ask", reference: ImageReference) -> Reply:
-    """Ask S3 for an object, for comparison."""
+    """Request an object from S3, for comparison."""
     try:
         ask(client, reference, region)
     except _ElsewhereError:

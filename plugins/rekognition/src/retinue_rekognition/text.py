@@ -10,16 +10,16 @@ from retinue_rekognition.options import Ratio, RekognitionOptions, percent
 
 
 class TextOptions(RekognitionOptions):
-    """Which text DetectText returns."""
+    """The text that DetectText returns."""
 
     min_confidence: Ratio = 0.8
-    """Least confidence of a word, 0 to 1 (the API's own default is 80)."""
+    """Minimum confidence of a word, 0 to 1 (the API's own default is 80)."""
 
     min_box_height: Ratio = 0
-    """Least height of a word's box, as a ratio of the image's height."""
+    """Minimum height of a word's box, as a ratio of the image's height."""
 
     min_box_width: Ratio = 0
-    """Least width of a word's box, as a ratio of the image's width."""
+    """Minimum width of a word's box, as a ratio of the image's width."""
 
 
 class TextDetector(OneCallDetector[TextOptions]):
@@ -30,7 +30,7 @@ class TextDetector(OneCallDetector[TextOptions]):
     operations: ClassVar[tuple[str, ...]] = ("DetectText",)
 
     def parameters(self) -> dict[str, Any]:
-        """The filter for words; sizes only where they are asked for."""
+        """Return the filter for words, with sizes only if they are set."""
         options = self.options
         words = {"MinConfidence": percent(options.min_confidence)}
         if options.min_box_height:
@@ -40,5 +40,5 @@ class TextDetector(OneCallDetector[TextOptions]):
         return {"Filters": {"WordFilter": words}}
 
     def findings(self, response: dict[str, Any]) -> Findings:
-        """A detection for each line and each word."""
+        """Return a detection for each line and each word."""
         return convert.text(response)

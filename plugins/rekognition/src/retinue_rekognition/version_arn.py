@@ -1,4 +1,4 @@
-"""ARNs of Custom Labels model versions."""
+"""Parse ARNs of Custom Labels model versions."""
 
 import re
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ _PARTS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class VersionArn:
-    """What the ARN of a model version says, such as ``arn:…:project/birds/version/v1/17``.
+    """The parts of a model version's ARN, such as ``arn:…:project/birds/version/v1/17``.
 
-    The project's own ARN does not follow from it: that ends in another number.
+    The project's own ARN can't be derived from it, because it ends in another number.
     """
 
     arn: str
@@ -31,10 +31,10 @@ class VersionArn:
 
     @classmethod
     def parse(cls, arn: str) -> Self:
-        """Take an ARN apart.
+        """Parse an ARN.
 
         Raises:
-            ValueError: It is none of a model version.
+            ValueError: It isn't the ARN of a model version.
         """
         parts = _PARTS.fullmatch(arn)
         if parts is None or not re.match(PATTERN, arn):

@@ -1,8 +1,7 @@
 """An emulator of Amazon Rekognition for tests and ``retinue run``: its wire protocol, without AWS.
 
-``python -m retinue_rekognition_emulator`` runs it as a program. It recognises nothing. What it can
-measure (colours, brightness, where in the picture something is) it measures; the rest it invents,
-always the same for the same bytes.
+``python -m retinue_rekognition_emulator`` runs it as a program. It measures colours, brightness and
+the places of detail. It invents everything else, always the same for the same bytes.
 """
 
 from retinue_rekognition_emulator.faults import Failure, ObjectFault

@@ -1,4 +1,4 @@
-"""The emulator as a program."""
+"""Run the emulator as a program."""
 
 import argparse
 import signal
@@ -10,7 +10,7 @@ from retinue_rekognition_emulator.server import Endpoint
 
 
 def main() -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal arrives."""
     parser = argparse.ArgumentParser(
         prog="python -m retinue_rekognition_emulator", description=__doc__
     )

@@ -1,4 +1,4 @@
-"""Face collections that remember."""
+"""Face collections with memory."""
 
 import hashlib
 import uuid
@@ -23,7 +23,7 @@ class Record:
 
 @dataclass
 class Collection:
-    """A collection: faces by id, in the order in which they came."""
+    """A collection: faces by id, in the order of their creation."""
 
     records: dict[str, Record] = field(default_factory=dict)
 
@@ -32,7 +32,7 @@ class Collections:
     """All collections of the account.
 
     Attributes:
-        indexed: How many faces were ever added.
+        indexed: Number of faces that were ever added.
         remembers_images: Whether a face that is indexed twice keeps its id.
     """
 
@@ -43,14 +43,14 @@ class Collections:
         self.remembers_images = True
 
     def create(self, name: str) -> None:
-        """Make a collection."""
+        """Create a collection."""
         with self.lock:
             if name in self._collections:
                 raise AwsError("ResourceAlreadyExistsException", f"{name} already exists")
             self._collections[name] = Collection()
 
     def get(self, name: str) -> Collection:
-        """A collection that exists."""
+        """Return an existing collection."""
         with self.lock:
             if name not in self._collections:
                 raise AwsError(
@@ -65,12 +65,12 @@ class Collections:
             del self._collections[name]
 
     def names(self) -> list[str]:
-        """All collections, by name."""
+        """Return the names of all collections, sorted."""
         with self.lock:
             return sorted(self._collections)
 
     def index(self, name: str, seen: ImageContent, face: Face, external_id: str | None) -> Record:
-        """Remember a face; the same face of the same image is remembered once."""
+        """Store a face. The same face of the same image is stored once."""
         with self.lock:
             collection = self.get(name)
             again = b"" if self.remembers_images else str(self.indexed).encode()
@@ -95,7 +95,7 @@ class Collections:
     def search(
         self, name: str, identity: str, *, threshold: float, limit: int, without: str = ""
     ) -> list[dict[str, Any]]:
-        """Faces like this one, the most similar first."""
+        """Return similar faces, the most similar first."""
         with self.lock:
             matches: list[dict[str, Any]] = [
                 {"Similarity": similarity(identity, record.identity), "Face": record.told}
@@ -106,7 +106,7 @@ class Collections:
         return sorted(matches, key=lambda match: -match["Similarity"])[:limit]
 
     def record(self, name: str, face_id: str) -> Record:
-        """A face of a collection, by its id."""
+        """Return a face of a collection by its id."""
         with self.lock:
             records = self.get(name).records
             if face_id not in records:
@@ -117,7 +117,7 @@ class Collections:
 
 
 def similarity(one: str, other: str) -> float:
-    """99.9 for the same person; between 0 and 40 for two."""
+    """Return 99.9 for the same person, and between 0 and 40 for two."""
     if one == other:
         return 99.9
     pair = "".join(sorted((one, other)))

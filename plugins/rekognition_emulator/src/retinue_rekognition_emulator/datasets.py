@@ -1,4 +1,4 @@
-"""Custom Labels datasets: what training learns from, and is tested with."""
+"""Custom Labels datasets for training and testing."""
 
 import hashlib
 import json
@@ -10,7 +10,10 @@ from retinue_rekognition_emulator.faults import AwsError
 from retinue_rekognition_emulator.versions import Project, Versions
 
 TEST_SHARE = 5
-"""One entry of so many goes to the test dataset when entries are distributed: AWS takes 20 %."""
+"""One entry of this number goes to the test dataset when entries are distributed.
+
+AWS takes 20 %.
+"""
 
 
 @dataclass
@@ -21,10 +24,10 @@ class Dataset:
         arn: Its ARN.
         kind: TRAIN or TEST.
         created_at: When it was made, in seconds of the store's clock.
-        entries: JSON objects by ``source-ref``; one without goes by a digest of it.
-        status: What it is until ``due``.
-        message: What AWS says about the status.
-        due: When the status ends in success, if it does by itself.
+        entries: JSON objects by ``source-ref``, or by their digest without one.
+        status: The status until ``due``.
+        message: AWS's message about the status.
+        due: When the status becomes a success by itself, if ever.
     """
 
     arn: str
@@ -40,7 +43,7 @@ class Datasets:
     """The datasets of all projects.
 
     Attributes:
-        create_seconds: How long it takes to make or change one.
+        create_seconds: Duration of creating or changing one.
     """
 
     def __init__(self, versions: Versions) -> None:
@@ -49,15 +52,15 @@ class Datasets:
         self.create_seconds = 30.0
 
     def of(self, project: Project) -> list[Dataset]:
-        """Those of a project, TRAIN first."""
+        """Return a project's datasets, TRAIN first."""
         found = self._all.get(project.arn, {})
         return [self._advance(found[kind]) for kind in ("TRAIN", "TEST") if kind in found]
 
     def get(self, arn: str) -> Dataset:
-        """The dataset with this ARN, as it is now.
+        """Return the dataset with this ARN in its current state.
 
         Raises:
-            AwsError: There is none.
+            AwsError: It doesn't exist.
         """
         for datasets in self._all.values():
             for dataset in datasets.values():
@@ -66,7 +69,7 @@ class Datasets:
         raise AwsError("ResourceNotFoundException", f"The dataset {arn} does not exist.")
 
     def create(self, project: Project, kind: str, manifest: bytes | None) -> Dataset:
-        """Make a dataset, empty or from a manifest.
+        """Create a dataset, empty or from a manifest.
 
         Raises:
             AwsError: The project has one of this kind.
@@ -92,7 +95,7 @@ class Datasets:
         """Add entries, or replace those of the same image.
 
         Raises:
-            AwsError: It is being changed already, or a line is no JSON object.
+            AwsError: It is being changed already, or a line isn't a JSON object.
         """
         if dataset.status.endswith("IN_PROGRESS"):
             raise AwsError("ResourceInUseException", f"The dataset is in status {dataset.status}.")
@@ -103,7 +106,7 @@ class Datasets:
         """Move a fifth of the training entries to the test dataset.
 
         Raises:
-            AwsError: They are not a training dataset and an empty test dataset, both ready.
+            AwsError: They aren't a training dataset and an empty test dataset, both ready.
         """
         kinds = {dataset.kind: dataset for dataset in (first, second)}
         if kinds.keys() != {"TRAIN", "TEST"} or kinds["TEST"].entries:
@@ -123,7 +126,7 @@ class Datasets:
             self._work(dataset, "UPDATE_IN_PROGRESS")
 
     def delete(self, dataset: Dataset) -> None:
-        """Delete one."""
+        """Delete a dataset."""
         for datasets in self._all.values():
             if datasets.get(dataset.kind) is dataset:
                 del datasets[dataset.kind]
@@ -160,7 +163,7 @@ def _key(line: str) -> str:
 
 
 def wrong(line: str) -> str | None:
-    """Return what is wrong with an entry, by AWS's name for it; none if nothing is.
+    """Return AWS's name of an entry's problem; ``None`` if it is valid.
 
     The names are those of "Non-Terminal JSON Line Validation Errors"
     (https://docs.aws.amazon.com/rekognition/latest/customlabels-dg/tm-debugging-json-line-errors.html).
@@ -183,7 +186,7 @@ def wrong(line: str) -> str | None:
 
 
 def labels_of(lines: Iterable[str]) -> dict[str, int]:
-    """Return how many entries have each label; those that are wrong count for nothing."""
+    """Return the number of entries for each label, without invalid ones."""
     found: dict[str, int] = {}
     for line in lines:
         if wrong(line) is None:
@@ -193,7 +196,7 @@ def labels_of(lines: Iterable[str]) -> dict[str, int]:
 
 
 def has_boxes(lines: Iterable[str]) -> bool:
-    """Return whether any entry says where something is."""
+    """Return whether any entry has a box."""
     return any(wrong(line) is None and any(_boxes(json.loads(line))) for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: quotas, latency, failures."""
+"""Intentional faults: quotas, latency, failures."""
 
 import time
 from collections import defaultdict, deque
@@ -7,7 +7,7 @@ from threading import Lock
 
 
 class AwsError(Exception):
-    """An error as AWS words it."""
+    """An error in AWS's words."""
 
     def __init__(self, code: str, message: str, *, status: int = 400) -> None:
         super().__init__(message)
@@ -18,7 +18,7 @@ class AwsError(Exception):
 
 @dataclass(frozen=True)
 class Failure:
-    """An answer that is no answer.
+    """A failed answer.
 
     Attributes:
         code: An error code; or ``reset`` (the connection breaks), ``garbage`` (a page of HTML) or
@@ -27,7 +27,7 @@ class Failure:
         status: The HTTP status.
         seconds: How long to hang.
         headers: More headers.
-        took_effect: Whether the operation does its work first, and only its answer is lost.
+        took_effect: Whether the operation takes effect, and only its answer is lost.
     """
 
     code: str
@@ -40,7 +40,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class ObjectFault:
-    """Why an object cannot be read from S3; Rekognition says InvalidS3ObjectException.
+    """Why an object can't be read from S3. Rekognition returns InvalidS3ObjectException.
 
     Attributes:
         code: GetObject's error code; ``None`` if S3 serves it.
@@ -56,7 +56,7 @@ class ObjectFault:
 
 
 class TokenBucket:
-    """A quota: so many requests a second, with a burst of as many seconds' worth."""
+    """A quota: a number of requests per second, with a burst of some seconds' worth."""
 
     def __init__(self, requests_per_second: float, burst_seconds: float = 1.0) -> None:
         self.requests_per_second = requests_per_second
@@ -76,7 +76,7 @@ class TokenBucket:
 
 
 class Faults:
-    """The knobs. Safe to turn while the endpoint serves."""
+    """The settings of faults. They can be changed while the endpoint serves."""
 
     def __init__(self) -> None:
         self.latency_ms = 0.0
@@ -94,7 +94,7 @@ class Faults:
     def set_quota(
         self, requests_per_second: float, operation: str = "*", burst_seconds: float = 1.0
     ) -> None:
-        """Limit an operation, or each operation by itself; also while it is in use."""
+        """Limit an operation, or each operation by itself, even while it is in use."""
         with self._lock:
             self._quotas[operation] = (requests_per_second, burst_seconds)
             self._buckets.clear()
@@ -105,14 +105,14 @@ class Faults:
             self._failures[operation].extend(failures)
 
     def fail_always(self, operation: str, failure: Failure | None) -> None:
-        """Fail all calls of an operation (``*``: of any); ``None`` ends it."""
+        """Fail all calls of an operation (``*``: of any). ``None`` ends it."""
         with self._lock:
             self._always.pop(operation, None)
             if failure is not None:
                 self._always[operation] = failure
 
     def next_failure(self, operation: str) -> Failure | None:
-        """Return what the next call of an operation fails with, if it does."""
+        """Return the failure of the next call of an operation, if any."""
         with self._lock:
             for name in (operation, "*"):
                 if self._failures[name]:

@@ -1,4 +1,4 @@
-"""The images that requests name, and what can be "seen" in them."""
+"""Load the images of requests, and invent their content."""
 
 import hashlib
 import os
@@ -22,11 +22,11 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What the endpoint's S3 holds.
+    """An object in the endpoint's S3.
 
     Attributes:
-        data: The bytes; only their beginning need be real.
-        size_bytes: The size that S3 tells, if it is not that of the bytes.
+        data: The bytes. Only their beginning must be real.
+        size_bytes: The size that S3 reports, if it differs from the bytes'.
     """
 
     data: bytes
@@ -34,12 +34,12 @@ class StoredObject:
 
 
 Source = Callable[[str, str, str | None], StoredObject | None]
-"""Gives the object for bucket, key and version; ``None`` if it cannot be read."""
+"""Returns the object for bucket, key and version; ``None`` if it can't be read."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face in an image: whose it is, and where."""
+    """A face in an image: its person and its box."""
 
     identity: str
     box: dict[str, float]
@@ -47,12 +47,12 @@ class Face:
 
 @dataclass(frozen=True)
 class ImageContent:
-    """An image as the endpoint sees it.
+    """The content of an image.
 
     Attributes:
-        digest: What everything else follows from.
+        digest: The digest that decides everything else.
         faces: The faces, largest first.
-        measured: What was measured; ``None`` if only the name is known.
+        measured: The measurements; ``None`` if only the name is known.
     """
 
     digest: bytes
@@ -61,10 +61,10 @@ class ImageContent:
 
 
 def s3_source(address: str | None = None) -> Source:
-    """Reads objects from S3, or whatever stands for it in boto3's own settings.
+    """Return a source that reads objects from S3, or from the endpoint in boto3's settings.
 
     Args:
-        address: URL of what stands for S3; without it boto3's settings say.
+        address: URL of the S3 endpoint. The default is boto3's settings.
     """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
@@ -85,10 +85,10 @@ def s3_source(address: str | None = None) -> Source:
 
 
 def look(image: dict[str, Any], source: Source | None, *, smallest_px: int = 80) -> ImageContent:
-    """See the image of a request.
+    """Return the content of a request's image.
 
     Raises:
-        AwsError: It cannot be read, is too large, too small, or neither JPEG nor PNG.
+        AwsError: It can't be read, is too large, too small, or neither JPEG nor PNG.
     """
     if ("Bytes" in image) == ("S3Object" in image):
         raise AwsError("InvalidParameterException", "Request has Invalid Parameters")
@@ -109,7 +109,7 @@ def look(image: dict[str, Any], source: Source | None, *, smallest_px: int = 80)
 
 
 def invented(name: bytes) -> ImageContent:
-    """An image of which only the name is known: nought to three faces."""
+    """Return an invented image, of which only the name is known: up to three faces."""
     digest = hashlib.sha256(name).digest()
     faces = [
         Face(
@@ -133,7 +133,7 @@ def _see(data: bytes, smallest_px: int) -> ImageContent:
     painted = _painted_faces(np.asarray(picture))
     seen, measured = invented(data), measure(picture)
     if painted is None:
-        # Somewhere in the picture where there is something: a box in the sky looks silly.
+        # At a place with detail, because a box in the sky looks wrong.
         painted = [
             Face(face.identity, place)
             for face, place in zip(seen.faces, measured.places, strict=False)
@@ -142,11 +142,11 @@ def _see(data: bytes, smallest_px: int) -> ImageContent:
 
 
 def _painted_faces(pixels: Any) -> list[Face] | None:
-    """Rectangles of one colour on grey are faces, and the colour is whose; else ``None``."""
+    """Return rectangles of one colour on grey as faces; the colour is the person. Else ``None``."""
     height, width = pixels.shape[:2]
     sample = pixels[:: max(1, height // 32), :: max(1, width // 32)].reshape(-1, 3)
     if len(np.unique(sample, axis=0)) > 128:
-        return None  # a photograph, and not worth counting all of its colours
+        return None  # a photograph; counting all its colours takes too long
     packed = (pixels.astype(np.int64) * [65_536, 256, 1]).sum(axis=2)
     colours, counts = np.unique(packed, return_counts=True)
     plain = counts >= packed.size / 500
@@ -165,6 +165,6 @@ def _painted_faces(pixels: Any) -> list[Face] | None:
             "Height": float((rows.max() + 1 - rows.min()) / height),
         }
         if len(rows) * 10 < np.ptp(rows) * np.ptp(columns) * 8:
-            continue  # not a rectangle: the blurred edge of one
+            continue  # not a rectangle, but its blurred edge
         faces.append(Face(f"#{colour:06x}", box))
     return sorted(faces, key=lambda face: -face.box["Width"] * face.box["Height"])

@@ -1,6 +1,6 @@
-"""What can be measured in a picture without recognising anything: light, colours, where detail is.
+"""Measure light, colours and the places of detail in a picture.
 
-The scales are ours: Amazon does not publish how it comes by its numbers.
+The scales are ours, because Amazon doesn't publish its methods.
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ import numpy as np
 from PIL import Image as PillowImage
 
 GRID = 48
-"""Cells a side on which detail is looked for."""
+"""Number of cells per side in which detail is searched."""
 
 COLOURS = 4
-"""How many colours a picture is reduced to."""
+"""Number of colours to which a picture is reduced."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured.
+    """The measurements of a picture.
 
     Attributes:
         brightness: Mean luminance, 0 to 100.
@@ -72,8 +72,8 @@ def _rgb(palette: list[int], index: int) -> tuple[int, int, int]:
 
 
 def _places(detail: Any, side: int = GRID // 4, most: int = 4) -> list[dict[str, float]]:
-    """Square windows with the most detail, one after the other, each outside those before."""
-    left = detail + 1e-6  # a picture of one colour has places too
+    """Return square windows with the most detail, without overlaps."""
+    left = detail + 1e-6  # a picture of one colour has places, too
     places = []
     for _ in range(most):
         sums = np.pad(left.cumsum(0).cumsum(1), ((1, 0), (1, 0)))

@@ -1,4 +1,4 @@
-"""What the service model allows, checked as strictly as the service does."""
+"""Check requests and answers against botocore's service model, as strictly as the service."""
 
 import base64
 import binascii
@@ -14,21 +14,21 @@ from botocore.model import OperationModel, ServiceModel
 
 @cache
 def service_model() -> ServiceModel:
-    """Botocore's model of Rekognition."""
+    """Return botocore's model of Rekognition."""
     return botocore.session.get_session().get_service_model("rekognition")
 
 
 def operation_model(name: str) -> OperationModel | None:
-    """The model of an operation; ``None`` if there is no such operation."""
+    """Return the model of an operation; ``None`` if it doesn't exist."""
     model = service_model()
     return model.operation_model(name) if name in model.operation_names else None
 
 
 def decoded(shape: Any, value: Any) -> Any:
-    """A request's JSON with its blobs as bytes.
+    """Return a request's JSON with its blobs as bytes.
 
     Raises:
-        ValueError: A blob is not base64.
+        ValueError: A blob isn't base64.
     """
     match shape.type_name:
         case "structure" if isinstance(value, dict):
@@ -47,7 +47,7 @@ def decoded(shape: Any, value: Any) -> Any:
 
 
 def violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
-    """Yield where the value is not what the shape (of botocore's model) says."""
+    """Yield the violations of a shape (of botocore's model) by a value."""
     where = path or shape.name
     limits = shape.metadata
     match shape.type_name:

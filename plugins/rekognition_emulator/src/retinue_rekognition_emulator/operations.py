@@ -1,4 +1,4 @@
-"""What each operation answers."""
+"""The answers of the operations."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ LABELS = (
 
 
 class Operations:
-    """The operations that this endpoint knows, over one set of collections and of models."""
+    """The operations of this endpoint, with one set of collections and models."""
 
     def __init__(self, source: Source | None) -> None:
         self.source = source
@@ -56,7 +56,7 @@ class Operations:
         return look(image, self.source, smallest_px=smallest_px)
 
     def detect_labels(self, request: dict[str, Any]) -> Answer:
-        """Labels, which are invented, and image properties, which are measured."""
+        """Return invented labels, and measured image properties."""
         seen = self._see(request["Image"])
         features = request.get("Features") or ["GENERAL_LABELS"]
         answer: Answer = {"Labels": [], "LabelModelVersion": "3.0"}
@@ -78,12 +78,12 @@ class Operations:
         return answer
 
     def detect_faces(self, request: dict[str, Any]) -> Answer:
-        """Faces."""
+        """Return faces."""
         every = "ALL" in (request.get("Attributes") or [])
         return {"FaceDetails": [_face(f, every) for f in self._see(request["Image"]).faces]}
 
     def detect_moderation_labels(self, request: dict[str, Any]) -> Answer:
-        """Two labels of the taxonomy, or none."""
+        """Return two labels of the taxonomy, or none."""
         seen = self._see(request["Image"])
         if "ProjectVersion" in request:
             raise AwsError("ResourceNotFoundException", "The adapter does not exist")
@@ -106,7 +106,7 @@ class Operations:
         }
 
     def detect_text(self, request: dict[str, Any]) -> Answer:
-        """A line of two words."""
+        """Return a line of two words."""
         seen = self._see(request["Image"])
         words = [seen.digest.hex()[:4], seen.digest.hex()[4:8]]
         found = [_text(0, "LINE", " ".join(words))]
@@ -114,7 +114,7 @@ class Operations:
         return {"TextDetections": found, "TextModelVersion": "3.0"}
 
     def recognize_celebrities(self, request: dict[str, Any]) -> Answer:
-        """The largest face is a celebrity."""
+        """Return the largest face as a celebrity."""
         faces = self._see(request["Image"]).faces
         known, others = faces[:1], faces[1:]
         return {
@@ -133,7 +133,7 @@ class Operations:
         }
 
     def detect_protective_equipment(self, request: dict[str, Any]) -> Answer:
-        """A person for each face, with the face covered."""
+        """Return a person for each face, with the face covered."""
         faces = self._see(request["Image"], smallest_px=64).faces[:15]
         return {
             "ProtectiveEquipmentModelVersion": "1.0",
@@ -146,7 +146,7 @@ class Operations:
         }
 
     def compare_faces(self, request: dict[str, Any]) -> Answer:
-        """Faces of the target, by whether they are the source's largest."""
+        """Return the target's faces, separated by similarity to the source's largest face."""
         source, target = self._see(request["SourceImage"]), self._see(request["TargetImage"])
         if not source.faces or not target.faces:
             raise AwsError("InvalidParameterException", "Request has Invalid Parameters")
@@ -161,7 +161,7 @@ class Operations:
         }
 
     def create_collection(self, request: dict[str, Any]) -> Answer:
-        """Make a collection."""
+        """Create a collection."""
         name = request["CollectionId"]
         self.collections.create(name)
         return {
@@ -171,7 +171,7 @@ class Operations:
         }
 
     def describe_collection(self, request: dict[str, Any]) -> Answer:
-        """Return how many faces a collection has."""
+        """Return the number of faces in a collection."""
         name = request["CollectionId"]
         return {
             "FaceCount": len(self.collections.get(name).records),
@@ -187,7 +187,7 @@ class Operations:
         return {"StatusCode": 200}
 
     def list_collections(self, request: dict[str, Any]) -> Answer:
-        """All collections, in one page."""
+        """Return all collections in one page."""
         del request
         names = self.collections.names()
         return {"CollectionIds": names, "FaceModelVersions": [FACE_MODEL_VERSION] * len(names)}
@@ -218,7 +218,7 @@ class Operations:
         }
 
     def list_faces(self, request: dict[str, Any]) -> Answer:
-        """The faces of a collection, page by page."""
+        """Return the faces of a collection, page by page."""
         faces = [r.told for r in self.collections.get(request["CollectionId"]).records.values()]
         start = int(request.get("NextToken", "0"))
         end = start + request.get("MaxResults", 1_000)
@@ -226,7 +226,7 @@ class Operations:
         return answer | ({"NextToken": str(end)} if end < len(faces) else {})
 
     def delete_faces(self, request: dict[str, Any]) -> Answer:
-        """Take faces out of a collection."""
+        """Remove faces from a collection."""
         with self.collections.lock:
             records = self.collections.get(request["CollectionId"]).records
             gone = [face_id for face_id in request["FaceIds"] if records.pop(face_id, None)]
@@ -240,7 +240,7 @@ class Operations:
         }
 
     def search_faces(self, request: dict[str, Any]) -> Answer:
-        """Faces like one of the collection."""
+        """Return faces similar to one of the collection."""
         name, face_id = request["CollectionId"], request["FaceId"]
         identity = self.collections.record(name, face_id).identity
         matches = self.collections.search(name, identity, without=face_id, **_how(request))
@@ -251,7 +251,7 @@ class Operations:
         }
 
     def search_faces_by_image(self, request: dict[str, Any]) -> Answer:
-        """Faces like the largest of an image."""
+        """Return faces similar to the largest of an image."""
         name = request["CollectionId"]
         self.collections.get(name)
         faces = self._see(request["Image"]).faces
@@ -301,7 +301,10 @@ def _label(seen: ImageContent, number: int) -> Answer:
 
 
 def _properties(seen: ImageContent, request: dict[str, Any]) -> Answer:
-    """Measured; without pixels, the one sharpness above 100 that Amazon was seen to answer."""
+    """Return measured properties.
+
+    Without pixels, return a sharpness above 100, as Amazon did once.
+    """
     settings = request.get("Settings", {}).get("ImageProperties", {})
     if seen.measured is None:
         quality = {"Brightness": 55.5, "Sharpness": 104.2, "Contrast": 70.1}

@@ -1,4 +1,4 @@
-"""AWS JSON 1.1 over HTTP; and of S3 what the plugin asks when something is wrong."""
+"""Serve AWS JSON 1.1 over HTTP, and the part of S3 that the plugin queries after errors."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ TARGET_PREFIX = "RekognitionService."
 CONTENT_TYPE = "application/x-amz-json-1.1"
 MARK = "invented by Retinue's emulator, not by Amazon Rekognition"
 MARK_VERSION = "emulator"
-"""In place of a model's version, so that the history tells invented runs from Amazon's."""
+"""A model version that distinguishes invented runs in the history from Amazon's."""
 
 _KEY_ID = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/rekognition/aws4_request")
 
@@ -32,17 +32,16 @@ class Endpoint:
     """Rekognition on 127.0.0.1. Serves between ``start`` and ``stop``, or as a context manager.
 
     Args:
-        port: 0 for a free one.
-        source: Where images named by S3 object come from; without one, every object exists.
-        marked: Whether every answer says that it is not Amazon's. A test of what Amazon answers
-            leaves it off.
+        port: The port; 0 for a free one.
+        source: The source of images in S3. Without one, every object exists.
+        marked: Whether every answer is marked as invented. Tests of Amazon's answers disable it.
 
     Attributes:
         faults: Quotas, latency and failures.
-        operations: What it answers, and its collections.
-        calls: How many requests of each operation were answered with success.
-        errors: How many were answered with each error code.
-        broken: Answers of its own that the service model forbids; a test should find it empty.
+        operations: The operations and collections.
+        calls: Number of successful requests by operation.
+        errors: Number of failed requests by error code.
+        broken: Its own answers that violate the service model. It should be empty.
         requests: The last requests, as (operation, parameters).
     """
 
@@ -64,18 +63,18 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Return where it listens."""
+        """Return the endpoint's URL."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def start(self) -> None:
-        """Serve, on a thread of its own."""
+        """Start serving on a separate thread."""
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
-        """Serve no longer; the port is free again."""
+        """Stop serving, and free the port."""
         if self._thread is not None:
             self._server.shutdown()
             self._thread.join()
@@ -92,7 +91,7 @@ class Endpoint:
         """Answer one request.
 
         Raises:
-            AwsError: With an error of AWS.
+            AwsError: The answer is an error.
         """
         name = target.removeprefix(TARGET_PREFIX)
         model = operation_model(name) if target.startswith(TARGET_PREFIX) else None
@@ -129,7 +128,7 @@ class Endpoint:
         return read
 
     def object(self, path: str) -> tuple[StoredObject | None, ObjectFault | None]:
-        """Return an object by its path in S3, and why it cannot be read."""
+        """Return an object by its path in S3, and the reason why it can't be read."""
         parts = urlsplit(path)
         bucket, _, key = unquote(parts.path).removeprefix("/").partition("/")
         version = parse_qs(parts.query).get("versionId", [None])[0]
@@ -137,7 +136,7 @@ class Endpoint:
         return stored, self.faults.objects.get(key)
 
     def count_error(self, code: str) -> None:
-        """Note that a request failed."""
+        """Count a failed request."""
         with self._counting:
             self.errors[code] += 1
 
@@ -164,10 +163,10 @@ class Endpoint:
 
 
 def marked(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer, saying whose it is. It reaches the history as the run's raw response.
+    """Return the answer marked as invented. The history keeps it as the run's raw response.
 
-    Every answer has a model version, also where Rekognition tells none: the history leaves runs of
-    this version out of its views.
+    Every answer has a model version, even if Rekognition's has none. The history's views exclude
+    runs of this version.
     """
     versions = [key for key in answer if key.endswith("ModelVersion")] or ["FaceModelVersion"]
     return answer | dict.fromkeys(versions, MARK_VERSION) | {"Emulator": MARK}
@@ -207,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_error(error.code, error.message, error.status)
 
     def do_HEAD(self) -> None:
-        """S3's HeadObject, as far as the plugin asks it: there, gone, or forbidden."""
+        """Answer S3's HeadObject as far as the plugin needs: exists, missing, or forbidden."""
         faults = self.server.endpoint.faults
         stored, fault = self.server.endpoint.object(self.path)
         status = faults.head_object_status or (404 if stored is None else 200)
@@ -223,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
-        """S3's GetObject, of which the plugin reads a byte."""
+        """Answer S3's GetObject, of which the plugin reads a byte."""
         stored, fault = self.server.endpoint.object(self.path)
         status, code = (404, "NoSuchKey") if stored is None else (206, None)
         if self.server.endpoint.faults.head_object_status == 403:

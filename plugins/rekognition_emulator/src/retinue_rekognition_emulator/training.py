@@ -1,4 +1,4 @@
-"""Training of Custom Labels models, with the life that AWS gives it."""
+"""Training of Custom Labels models, with AWS's life cycle."""
 
 import hashlib
 from collections import deque
@@ -10,19 +10,20 @@ from retinue_rekognition_emulator.faults import AwsError
 from retinue_rekognition_emulator.versions import HOSTED, Project, Version, Versions
 
 INVALID_SHARE = 0.2
-"""Training fails if more than this share of the lines is wrong; "Understanding training and testing
-validation result manifests" has the figure."""
+"""Training fails if more than this share of the lines is invalid. The figure is from "Understanding
+training and testing validation result manifests".
+"""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What is known of a training.
+    """The data of a training.
 
     Attributes:
         ends_at: When it ends, in seconds of the store's clock.
-        seconds: How long it takes, all of it billed.
-        f1: The F1 score that it reaches.
-        output: Where it puts its results.
+        seconds: Its duration, all of which is billed.
+        f1: Its F1 score.
+        output: The location of its results.
     """
 
     ends_at: float
@@ -35,9 +36,9 @@ class Training:
     """Trains versions.
 
     Attributes:
-        seconds: How long a training takes: AWS says 30 minutes to 24 hours.
-        delete_seconds: How long it takes to delete a version.
-        max_running: Most trainings at once (Service Quotas: 2 per account).
+        seconds: Duration of a training. AWS says 30 minutes to 24 hours.
+        delete_seconds: Duration of deleting a version.
+        max_running: Maximum number of concurrent trainings (Service Quotas: 2 per account).
         failing: Messages of the next trainings that end as TRAINING_FAILED, one after the other.
         f1_scores: The F1 of the next trainings; otherwise invented, 0.6 to 0.99.
     """
@@ -54,10 +55,10 @@ class Training:
         self.f1_scores: deque[float] = deque()
 
     def start(self, project: Project, name: str, output: dict[str, Any]) -> Version:
-        """Begin to train a version.
+        """Start training a version.
 
         Raises:
-            AwsError: The datasets are not ready, the name is taken, or a quota is reached.
+            AwsError: The datasets aren't ready, the name is taken, or a quota is reached.
         """
         datasets = self._datasets.of(project)
         if [dataset.kind for dataset in datasets] != ["TRAIN", "TEST"]:
@@ -91,7 +92,7 @@ class Training:
         return version
 
     def delete(self, version: Version) -> None:
-        """Begin to delete a version.
+        """Start deleting a version.
 
         Raises:
             AwsError: It is in use.
@@ -105,7 +106,7 @@ class Training:
         self._deleted[version.arn] = self._versions.clock() + self.delete_seconds
 
     def forget_deleted(self) -> None:
-        """Take away what has been deleted by now."""
+        """Remove versions whose deletion has ended."""
         now = self._versions.clock()
         for arn in [arn for arn, at in self._deleted.items() if at <= now]:
             del self._deleted[arn]
@@ -113,7 +114,7 @@ class Training:
                 project.versions.pop(arn, None)
 
     def told(self, arn: str, status: str) -> dict[str, Any]:
-        """Return what DescribeProjectVersions says of a version's training."""
+        """Return DescribeProjectVersions' fields about a version's training."""
         trained = self._trained.get(arn)
         if trained is None:
             return {}
@@ -131,7 +132,7 @@ class Training:
         }
 
     def is_in_use(self, project: Project) -> bool:
-        """Return whether a version of the project is being trained."""
+        """Return whether a version of the project is in training."""
         return any(
             version.status == "TRAINING_IN_PROGRESS" for version in project.versions.values()
         )
@@ -146,7 +147,7 @@ class Training:
 
     @staticmethod
     def _refused(lines: list[str]) -> str | None:
-        """Return why the data cannot be learned from, in the words of AWS's terminal errors."""
+        """Return why the data can't be used for training, in the words of AWS's terminal errors."""
         if not lines:
             return "The manifest file is empty."
         bad = sum(wrong(line) is not None for line in lines)

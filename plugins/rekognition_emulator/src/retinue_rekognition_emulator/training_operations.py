@@ -1,4 +1,4 @@
-"""What the operations on projects, datasets and trainings answer."""
+"""The answers of operations on projects, datasets and trainings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +10,13 @@ from retinue_rekognition_emulator.training import Training
 from retinue_rekognition_emulator.version_operations import Answer, VersionOperations
 
 MAX_MANIFEST_BYTES = 2**30
-"""Largest manifest ("Guidelines and quotas in Amazon Rekognition Custom Labels")."""
+"""Maximum size of a manifest ("Guidelines and quotas in Amazon Rekognition Custom Labels")."""
 
 PAGE = 100
 
 
 class TrainingOperations:
-    """Projects, datasets and trainings; hosting is for ``VersionOperations``."""
+    """Projects, datasets and trainings. ``VersionOperations`` hosts models."""
 
     def __init__(self, models: VersionOperations) -> None:
         self._models = models
@@ -40,7 +40,7 @@ class TrainingOperations:
         }
 
     def create_project(self, request: dict[str, Any]) -> Answer:
-        """Make a project."""
+        """Create a project."""
         return {"ProjectArn": self.versions.create_project(request["ProjectName"]).arn}
 
     def delete_project(self, request: dict[str, Any]) -> Answer:
@@ -56,7 +56,7 @@ class TrainingOperations:
         return {"Status": "DELETING"}
 
     def describe_projects(self, request: dict[str, Any]) -> Answer:
-        """Projects with their datasets."""
+        """Return projects with their datasets."""
         answer = self._models.describe_projects(request)
         with self.versions.lock:
             for told in answer["ProjectDescriptions"]:
@@ -73,7 +73,7 @@ class TrainingOperations:
         return answer
 
     def create_dataset(self, request: dict[str, Any]) -> Answer:
-        """Make a dataset: empty, from a manifest in S3, or as a copy of another."""
+        """Create a dataset: empty, from a manifest in S3, or as a copy of another."""
         chosen = request.get("DatasetSource") or {}
         if len(chosen) > 1:
             raise AwsError("InvalidParameterException", "Give one source of the dataset.")
@@ -89,7 +89,7 @@ class TrainingOperations:
         return {"DatasetArn": dataset.arn}
 
     def describe_dataset(self, request: dict[str, Any]) -> Answer:
-        """A dataset's status and counts."""
+        """Return a dataset's status and counts."""
         with self.versions.lock:
             dataset = self.datasets.get(request["DatasetArn"])
             lines = list(dataset.entries.values())
@@ -112,7 +112,7 @@ class TrainingOperations:
         return {}
 
     def list_dataset_entries(self, request: dict[str, Any]) -> Answer:
-        """A dataset's lines, all or some, in pages."""
+        """Return a dataset's lines, all or some, in pages."""
         with self.versions.lock:
             dataset = self.datasets.get(request["DatasetArn"])
             if dataset.status == "CREATE_IN_PROGRESS":
@@ -133,7 +133,7 @@ class TrainingOperations:
         return {}
 
     def delete_dataset(self, request: dict[str, Any]) -> Answer:
-        """Delete a dataset that is not being learned from."""
+        """Delete a dataset that isn't used for training."""
         with self.versions.lock:
             dataset = self.datasets.get(request["DatasetArn"])
             for one in self.versions.projects.values():
@@ -144,7 +144,7 @@ class TrainingOperations:
         return {}
 
     def create_project_version(self, request: dict[str, Any]) -> Answer:
-        """Begin to train a version."""
+        """Start training a version."""
         with self.versions.lock:
             self.training.forget_deleted()
             project = self.versions.project(request["ProjectArn"])
@@ -152,7 +152,7 @@ class TrainingOperations:
             return {"ProjectVersionArn": self.training.start(project, name, output).arn}
 
     def describe_project_versions(self, request: dict[str, Any]) -> Answer:
-        """Versions with what their training came to."""
+        """Return versions with the results of their training."""
         with self.versions.lock:
             self.training.forget_deleted()
             answer = self._models.describe_project_versions(request)
@@ -161,7 +161,7 @@ class TrainingOperations:
         return answer
 
     def delete_project_version(self, request: dict[str, Any]) -> Answer:
-        """Begin to delete a version."""
+        """Start deleting a version."""
         with self.versions.lock:
             self.training.forget_deleted()
             version = self.versions.get(request["ProjectVersionArn"])

@@ -1,4 +1,4 @@
-"""What the operations on Custom Labels models answer."""
+"""The answers of operations on Custom Labels models."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -10,13 +10,13 @@ from retinue_rekognition_emulator.versions import HOSTED, Project, Version, Vers
 Answer = dict[str, Any]
 
 PAGE = 100
-"""Most projects or versions in an answer, unless the request wants fewer."""
+"""Maximum number of projects or versions in an answer, unless the request has a lower limit."""
 
 ItemT = TypeVar("ItemT")
 
 
 class VersionOperations:
-    """Describes, starts, stops and asks model versions."""
+    """Describes, starts, stops and calls model versions."""
 
     def __init__(self, versions: Versions, source: Source | None) -> None:
         self.versions = versions
@@ -30,7 +30,7 @@ class VersionOperations:
         }
 
     def describe_projects(self, request: dict[str, Any]) -> Answer:
-        """Projects, all or those named, in pages."""
+        """Return projects, all or those named, in pages."""
         names = request.get("ProjectNames")
         with self.versions.lock:
             found = [
@@ -42,7 +42,7 @@ class VersionOperations:
         return {"ProjectDescriptions": [_project(project) for project in page]} | more
 
     def describe_project_versions(self, request: dict[str, Any]) -> Answer:
-        """A project's versions, the newest first, in pages."""
+        """Return a project's versions, the newest first, in pages."""
         names = request.get("VersionNames")
         with self.versions.lock:
             project = self.versions.project(request["ProjectArn"])
@@ -55,7 +55,7 @@ class VersionOperations:
             return {"ProjectVersionDescriptions": [_version(version) for version in page]} | more
 
     def start_project_version(self, request: dict[str, Any]) -> Answer:
-        """Begin to host a model."""
+        """Start hosting a model."""
         version = self.versions.start(
             request["ProjectVersionArn"],
             request["MinInferenceUnits"],
@@ -64,11 +64,11 @@ class VersionOperations:
         return {"Status": version.status}
 
     def stop_project_version(self, request: dict[str, Any]) -> Answer:
-        """End hosting a model."""
+        """Stop hosting a model."""
         return {"Status": self.versions.stop(request["ProjectVersionArn"]).status}
 
     def detect_custom_labels(self, request: dict[str, Any]) -> Answer:
-        """Labels of the image, and of places in it; invented."""
+        """Return invented labels of the image, and of places in it."""
         version = self.versions.get(request["ProjectVersionArn"])
         if version.status != "RUNNING":
             raise AwsError(
@@ -122,7 +122,7 @@ def _version(version: Version) -> Answer:
 
 
 def _labels(seen: ImageContent, number: int, name: str) -> list[Answer]:
-    """A label for the whole image, or in up to two places."""
+    """Return a label for the whole image, or in up to two places."""
     draw = seen.digest[10 + number % 16]
     confidence = 40 + draw / 256 * 59.5
     if not name[:1].isupper():

@@ -1,4 +1,4 @@
-"""Custom Labels projects and their model versions, with the life that AWS gives them."""
+"""Custom Labels projects and their model versions, with AWS's life cycle."""
 
 import time
 from collections import deque
@@ -9,13 +9,13 @@ from threading import RLock
 from retinue_rekognition_emulator.faults import AwsError
 
 ACCOUNT = "123456789012"
-"""The account that this endpoint's ARNs name."""
+"""The account in this endpoint's ARNs."""
 
 STARTABLE = frozenset({"TRAINING_COMPLETED", "COPYING_COMPLETED", "STOPPED", "FAILED"})
 """Statuses in which StartProjectVersion is accepted."""
 
 HOSTED = frozenset({"STARTING", "RUNNING", "STOPPING"})
-"""Statuses in which inference units are taken, and billed."""
+"""Statuses in which inference units are used, and billed."""
 
 
 @dataclass
@@ -24,18 +24,18 @@ class Version:
 
     Attributes:
         arn: Its ARN.
-        name: Its name: the fourth part of the ARN, parted by slashes.
-        created_at: When it was made, in seconds of the store's clock.
-        status: Its status when its clock was last read; ask ``Versions.get`` for the present one.
-        message: What AWS says about the status.
-        labels: What it can find. Labels that begin with a capital have boxes, the others hold for
-            the whole image.
+        name: Its name: the fourth part of the ARN, separated by slashes.
+        created_at: When it was created, in seconds of the store's clock.
+        status: Its status when its clock was last read. ``Versions.get`` returns the current one.
+        message: AWS's message about the status.
+        labels: Its labels. Labels that begin with a capital have boxes, the others apply to the
+            whole image.
         min_units: Inference units while it is hosted.
-        max_units: Most inference units; ``None`` where no more than ``min_units`` were asked for.
-        due: What it becomes, and when, if time alone changes it.
+        max_units: Maximum inference units; ``None`` if they equal ``min_units``.
+        due: Its next status and its time, if it changes by itself.
         unit_seconds: Inference-unit seconds of hosts that have ended.
-        hosted_since: Since when units are taken; ``None`` if none are.
-        starts: How often it was started.
+        hosted_since: Since when units are used; ``None`` if none are.
+        starts: Number of starts.
     """
 
     arn: str
@@ -54,7 +54,7 @@ class Version:
 
 @dataclass
 class Project:
-    """A project: its versions by ARN, in the order in which they came."""
+    """A project: its versions by ARN, in the order of their creation."""
 
     name: str
     arn: str
@@ -65,14 +65,14 @@ class Project:
 class Versions:
     """All projects of the account.
 
-    Time passes by ``clock`` alone: a test puts a clock of its own there, and moves it.
+    Time is read only from ``clock``, which a test can replace and move.
 
     Attributes:
-        lock: Hold it to change several things at once.
-        clock: Tells the time, in seconds since the epoch.
-        region: The region that ARNs name.
-        start_seconds: How long a start takes. AWS says "a few minutes"; 10 is what users report.
-        stop_seconds: How long a stop takes.
+        lock: Hold it to change several things together.
+        clock: Returns the time, in seconds since the epoch.
+        region: The region in the ARNs.
+        start_seconds: Duration of a start. AWS says "a few minutes"; users report 10.
+        stop_seconds: Duration of a stop.
         max_running: Most models hosted at once ("Guidelines and quotas in Amazon Rekognition
             Custom Labels": 2).
         max_units: Most inference units of all hosted models together (the same page: 5).
@@ -92,10 +92,10 @@ class Versions:
         self.projects: dict[str, Project] = {}
 
     def create_project(self, name: str) -> Project:
-        """Make a project.
+        """Create a project.
 
         Raises:
-            AwsError: There is one of this name.
+            AwsError: The name is taken.
         """
         with self.lock:
             if name in self.projects:
@@ -107,10 +107,10 @@ class Versions:
     def add(
         self, project: str, name: str, *, status: str = "TRAINING_COMPLETED", message: str = ""
     ) -> Version:
-        """Put a version into a project, which is made if there is none.
+        """Add a version to a project, which is created if necessary.
 
         Raises:
-            AwsError: The project has a version of this name.
+            AwsError: The name is taken.
         """
         with self.lock:
             home = self.projects.get(project) or self.create_project(project)
@@ -123,10 +123,10 @@ class Versions:
             return version
 
     def project(self, arn: str) -> Project:
-        """The project with this ARN, its versions as they are now.
+        """Return the project with this ARN, with its versions' current states.
 
         Raises:
-            AwsError: There is none.
+            AwsError: It doesn't exist.
         """
         with self.lock:
             for project in self.projects.values():
@@ -137,10 +137,10 @@ class Versions:
         raise AwsError("ResourceNotFoundException", f"The project {arn} does not exist.")
 
     def get(self, arn: str) -> Version:
-        """The version with this ARN, as it is now.
+        """Return the version with this ARN in its current state.
 
         Raises:
-            AwsError: There is none.
+            AwsError: It doesn't exist.
         """
         with self.lock:
             for version in self._all():
@@ -149,10 +149,10 @@ class Versions:
         raise AwsError("ResourceNotFoundException", f"The project version {arn} does not exist.")
 
     def start(self, arn: str, min_units: int, max_units: int | None = None) -> Version:
-        """Begin to host a version.
+        """Start hosting a version.
 
         Raises:
-            AwsError: It does not exist, cannot be started now, or a quota is reached.
+            AwsError: It doesn't exist, can't be started now, or a quota is reached.
         """
         with self.lock:
             version = self.get(arn)
@@ -187,10 +187,10 @@ class Versions:
             return version
 
     def stop(self, arn: str) -> Version:
-        """End hosting a version.
+        """Stop hosting a version.
 
         Raises:
-            AwsError: It does not exist, or does not run.
+            AwsError: It doesn't exist, or isn't running.
         """
         with self.lock:
             version = self.get(arn)
@@ -204,7 +204,7 @@ class Versions:
             return version
 
     def billed_unit_seconds(self, arn: str) -> float:
-        """Inference-unit seconds from each start to the end of its stop, until now."""
+        """Return inference-unit seconds from each start to the end of its stop, until now."""
         with self.lock:
             version = self.get(arn)
             since = version.hosted_since
@@ -232,7 +232,7 @@ class Versions:
         version.status, version.message = status, message
 
     def _stamp(self) -> int:
-        """Thirteen digits at the end of an ARN, as AWS puts them there: milliseconds."""
+        """Return thirteen digits for the end of an ARN, as in AWS: milliseconds."""
         return int(self.clock() * 1_000)
 
     @property
