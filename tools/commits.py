@@ -24,7 +24,7 @@ _IMPERATIVES = {
 
 
 def faults(subject: str) -> list[str]:
-    """Return what is wrong with a commit's subject.
+    """Return the problems of a commit's subject.
 
     Whether a word is a verb in the imperative is only guessed, from a list of other words and from
     the endings -s, -ed and -ing.
@@ -71,7 +71,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print each wrong subject; return 1 if there is one."""
+    """Print each wrong subject. Return 1 if there are any."""
     parser = argparse.ArgumentParser(prog="python -m tools.commits", description=main.__doc__)
     parser.add_argument("--message", metavar="FILE", type=Path, help="check one message instead")
     parser.add_argument("--root", metavar="FOLDER", type=Path, default=ROOT, help="the repository")

@@ -70,7 +70,7 @@ def load_rules(file: Path) -> tuple[list[Rule], list[str]]:
 
 
 def texts(name: str, source: str) -> Iterator[Text]:
-    """Yield the texts of a file: all of it but code, or the strings and comments of Python."""
+    """Yield the texts of a file: all of it except code, or the strings and comments of Python."""
     if name.endswith(".py"):
         yield from _python_texts(source)
     else:
@@ -123,7 +123,7 @@ def check(root: Path, rules: Sequence[Rule], globs: Sequence[str]) -> list[str]:
 
 
 def main() -> int:
-    """Print what to rewrite; return 1 if there is something."""
+    """Print the phrases to rewrite. Return 1 if there are any."""
     problems = check(ROOT, *load_rules(RULES))
     sys.stdout.writelines(f"{problem}\n" for problem in problems)
     return 1 if problems else 0

@@ -1,8 +1,8 @@
-"""Brings pages that live beside the code into the site, and makes links between them right.
+"""Add pages that live beside the code to the site, and correct the links between pages.
 
-MkDocs takes pages from one folder. Ours are where people look for them: READMEs beside what they
-are about. Each is given an address in the site here, and every relative link is followed from where
-its page is in the repository. A link to a file that is no page leads to a copy of it.
+MkDocs reads pages from one folder, but READMEs are beside the code that they describe. This hook
+gives each an address in the site, and resolves every relative link from the page's place in the
+repository. A link to another file leads to a copy of it.
 """
 
 import posixpath
@@ -28,7 +28,7 @@ BROUGHT = {
     "plugins/onnx/README.md": "plugins/onnx.md",
     "plugins/rekognition/README.md": "plugins/rekognition.md",
 }
-"""Pages outside of docs/, by their path in the repository: their address in the site."""
+"""Addresses in the site of pages outside of docs/, by their path in the repository."""
 
 _PATH = {address: path for path, address in BROUGHT.items()}
 _CODE_OR_LINK = re.compile(
@@ -38,14 +38,14 @@ _CODE_OR_LINK = re.compile(
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the pages that live elsewhere."""
+    """Add the pages outside of docs/."""
     for path, address in BROUGHT.items():
         files.append(File.generated(config, address, abs_src_path=str(ROOT / path)))
     return files
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead every relative link of a page to its place in the site."""
+    """Replace every relative link of a page with its address in the site."""
     here = page.file.src_uri
     folder = posixpath.dirname(_PATH.get(here, f"docs/{here}"))
 
@@ -61,7 +61,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def _address(path: str, config: MkDocsConfig, files: Files) -> str:
-    """Return the place of a file in the site; a file that isn't a page is copied into it."""
+    """Return the address of a file in the site. Copy a file that isn't a page."""
     if path in BROUGHT:
         return BROUGHT[path]
     if path.startswith("docs/"):

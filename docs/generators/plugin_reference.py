@@ -19,26 +19,25 @@ DISTRIBUTIONS = ("retinue-onnx", "retinue-rekognition")
 _HEAD = """\
 # Hooks and options
 
-Printed from the code by `python docs/generators/plugin_reference.py`; a test compares.
+`python docs/generators/plugin_reference.py` prints this page from the code.
 
 ## Hooks
 
-A plugin implements a hook by a function of the same name, marked with `@hookimpl` of `retinue_sdk`.
-It may take fewer arguments than the hook gives, so a hook can be given more of them without
-breaking it.
+A plugin implements a hook with a function of the same name, marked with `@hookimpl` of
+`retinue_sdk`. The function may omit arguments, so hooks can get new ones without breaking plugins.
 """
 
 
 def reference_page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     lines = [_HEAD]
     for name, hook in sorted(vars(hookspecs).items()):
         if name.startswith("retinue_") and inspect.isfunction(hook):
             arguments = ", ".join(inspect.signature(hook).parameters)
             lines += [f"### `{name}({arguments})`", "", _markdown(inspect.getdoc(hook) or ""), ""]
     lines += ["## Detectors and their options", ""]
-    lines += ["An option marked as operational does not change what is found, so changing it makes"]
-    lines += ["no image new.", ""]
+    lines += ["An operational option doesn't change the findings. After a change, images aren't"]
+    lines += ["processed again.", ""]
     for name, registration in sorted(Plugins().registrations.items()):
         if registration.distribution in DISTRIBUTIONS:
             sheet = describe(registration)
@@ -66,7 +65,7 @@ def _patterns(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _markdown(text: str) -> str:
-    """A docstring as Markdown, each paragraph on one line."""
+    """Return a docstring as Markdown, with each paragraph on one line."""
     paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
     return "\n\n".join(paragraphs).replace("``", "`")
 

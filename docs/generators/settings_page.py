@@ -1,4 +1,4 @@
-"""Renders docs/settings.md from the settings model.
+"""Render docs/settings.md from the settings model.
 
 ``python docs/generators/settings_page.py`` prints it.
 """
@@ -16,20 +16,20 @@ from retinue_workers.settings.settings import PREFIX, Settings
 _HEAD = """\
 # Settings
 
-Printed from the settings model by `python docs/generators/settings_page.py`; a test compares.
+`python docs/generators/settings_page.py` prints this page from the settings model.
 
-A worker reads its settings from environment variables, once, when it starts. It refuses to start
-with a value outside its range, or with a variable whose name is nearly that of a setting. The
-message names both. Other variables are ignored, such as those that Kubernetes sets for a service
-called `retinue` (`{prefix}SERVICE_HOST`), and so is any value like `tcp://10.0.0.7:8080`, which
-Kubernetes gives `{prefix}HEALTH_PORT` for a service called `retinue-health`. Write JSON as in
+A worker reads its settings from environment variables when it starts. It refuses to start with a
+value out of range, or with a variable whose name is almost that of a setting. The message names the
+problem. Other variables are ignored, such as those that Kubernetes sets for a service named
+`retinue` (`{prefix}SERVICE_HOST`). Values like `tcp://10.0.0.7:8080` are ignored, too: Kubernetes
+sets `{prefix}HEALTH_PORT` to one for a service named `retinue-health`. Write JSON as in
 `{prefix}ROUTES='{{"onnx-faces": {{"key": "people/*"}}}}'`.
 """
 
 _TAIL = """\
 ## Naming detectors
 
-`{prefix}DETECTORS`, `--detectors` and the argument DETECTOR of a command are read alike:
+`{prefix}DETECTORS`, `--detectors` and a command's argument DETECTOR have the same syntax:
 
 | form | example |
 |---|---|
@@ -37,59 +37,59 @@ _TAIL = """\
 | names with options | `onnx-objects:threshold=0.5,labels=["cat","dog"],onnx-faces` |
 | JSON | `{{"onnx-objects": {{"threshold": 0.5}}, "onnx-faces": {{}}}}` |
 
-An option belongs to the name before it. Its value is JSON if it reads as JSON, and otherwise the
-text up to the next comma. A detector that `--detectors` names keeps its options of
-`{prefix}DETECTORS`, apart from those given.
+An option belongs to the name before it. Its value is JSON if it parses as JSON, and otherwise the
+text up to the next comma. Detectors in `--detectors` keep their options of `{prefix}DETECTORS`,
+except those that `--detectors` sets.
 
 ## Heartbeat and visibility timeout
 
 `{prefix}HEARTBEAT_SECONDS` must be at most half of `{prefix}VISIBILITY_TIMEOUT_SECONDS`. Otherwise
-a message could appear again in the queue while a detector still works for it.
+a message could reappear in the queue while a detector still processes its images.
 
-## Which commands read what
+## Settings of each command
 
-- `retinue worker` reads all of them. It needs `{prefix}QUEUE_URL`, `{prefix}DATABASE_URL` and
+- `retinue worker` reads all settings. It needs `{prefix}QUEUE_URL`, `{prefix}DATABASE_URL` and
   `{prefix}DETECTORS`.
-- `retinue run` reads `{prefix}DETECTORS`; `--detectors` replaces it. Routes, isolation, budgets and
-  hosted models apply to the detectors that result. The command gives its worker a queue and a
-  database of its own, a receive and a grace of at most a second, and JSON logs; the rest its worker
-  reads as usual.
+- `retinue run` reads `{prefix}DETECTORS`, unless you pass `--detectors`. Routes, isolation, budgets
+  and hosted models apply to these detectors. The command sets its worker's queue, database and log
+  format, and limits the wait of a receive and the grace period to one second. Its worker reads all
+  other settings.
 - `retinue query` reads `{prefix}QUERY_DATABASE_URL`, or else `{prefix}DATABASE_URL`. With neither,
-  it asks the database under `.retinue`.
-- `retinue migrate` reads `{prefix}DATABASE_URL`, or else means the database under `.retinue`.
+  it uses the database under `.retinue`.
+- `retinue migrate` reads `{prefix}DATABASE_URL`, or else uses the database under `.retinue`.
 - `retinue console` reads `{prefix}QUERY_DATABASE_URL` as `retinue query` does, and
   `{prefix}MAX_IMAGE_BYTES` and `{prefix}MAX_IMAGE_PX` for its pictures.
-- All of them sign in to the database as `{prefix}DATABASE_AUTH` says.
+- All of them use `{prefix}DATABASE_AUTH` to authenticate to the database.
 
-Each detector has options of its own. `retinue plugins` lists them.
+`retinue plugins` lists the options of each detector.
 
 ## The database
 
-PostgreSQL 15 or later, with a database in the encoding UTF8. In a URL, percent-encode every
-character other than letters, digits and `-._~`: a space in a password is `%20`. Query parameters
-are libpq's.
+Retinue needs PostgreSQL 15 or later, and a database in the encoding UTF8. In a URL, percent-encode
+every character other than letters, digits and `-._~`: a space in a password is `%20`. Query
+parameters are libpq's.
 
-A pooler may be in between; no setting is needed. PgBouncer works in its modes `session` and
-`transaction`, and the tests run both. Amazon RDS Proxy was not tried.
+Workers can connect through a pooler, without any setting. PgBouncer works in its modes `session`
+and `transaction`, which the tests run. Amazon RDS Proxy hasn't been tested.
 
-- Allow at least two connections to the server. `retinue migrate`, `maintain` and `forget` use two
-  at the same time.
+- Allow at least two connections to the server, which `retinue migrate`, `maintain` and `forget`
+  need.
 - PgBouncer's mode `statement` forbids transactions. Workers and commands refuse it.
 - Give Retinue a login that no other program uses. In the mode `transaction`, Retinue's time limit
   for statements can stay in the sessions of that login.
 
 ## AWS
 
-Region, credentials and endpoint are AWS's own settings, and boto3 reads them:
+boto3 reads region, credentials and endpoint from AWS's standard configuration:
 `AWS_DEFAULT_REGION`, `AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
 `AWS_SESSION_TOKEN`, `AWS_ENDPOINT_URL`, the files under `~/.aws`, or the role of an ECS task.
-`retinue run` never uses them to reach AWS: it talks to an emulator on this machine, or to the
-LocalStack that `AWS_ENDPOINT_URL` or `LOCALSTACK_HOST` (with `EDGE_PORT` and `USE_SSL`) names.
+`retinue run` never connects to AWS. It uses an emulator on this machine, or the LocalStack in
+`AWS_ENDPOINT_URL` or `LOCALSTACK_HOST` (with `EDGE_PORT` and `USE_SSL`).
 """
 
 
 def settings_page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     lines = [
         "## All settings",
         "",
@@ -113,7 +113,7 @@ def _table(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _row(prefix: str, name: str, schema: Mapping[str, Any]) -> str:
-    """One setting: its variable, and what the model knows about it."""
+    """Return the row of a setting: its variable, type, default, range and description."""
     field = {**schema, **_given(schema)}
     default = schema.get("default")
     cells = [
@@ -127,7 +127,7 @@ def _row(prefix: str, name: str, schema: Mapping[str, Any]) -> str:
 
 
 def _given(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema of a value that is given, for a setting that may be left out."""
+    """Return the schema of an optional setting without null."""
     choices = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
     return choices[0] if choices else schema
 
@@ -143,7 +143,7 @@ def _type(field: Mapping[str, Any]) -> str:
 
 
 def _range(field: Mapping[str, Any]) -> Iterator[str]:
-    """The bounds of a value, in words."""
+    """Yield the bounds of a value in words."""
     yield from (f"`{value}`" for value in field.get("enum", ()))
     if "exclusiveMinimum" in field:
         yield f"above {field['exclusiveMinimum']:,}"

@@ -1,4 +1,4 @@
-"""Calls of AWS from coroutines, by a boto3 client's own rules at a tenth of their cost."""
+"""Call AWS from coroutines, by a boto3 client's rules."""
 
 from retinue_aws.client import AwsClient, S3Object
 from retinue_aws.errors import find_credentials, is_misconfigured

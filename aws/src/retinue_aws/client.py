@@ -1,4 +1,4 @@
-"""Calling AWS from coroutines, by the rules of a boto3 client."""
+"""Call AWS from coroutines, by the rules of a boto3 client."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -31,20 +31,21 @@ from retinue_aws.operation import Operation, prepare, texts
 from retinue_aws.parser import AnswerParserFactory, unreadable
 
 LONGEST_ANSWER_BYTES = 67_108_864
-"""The largest JSON answer that is read."""
+"""Maximum size of a JSON answer."""
 
 _Sign: TypeAlias = Callable[[Operation, ReadOnlyCredentials | None], tuple[str, Mapping[str, str]]]
 """Returns the URL and the signed headers of an attempt."""
 
 _GOOD = AWSResponse("", 200, cast("Any", {}), None)
-"""Tells botocore's retry quota that a call succeeded."""
+"""Reports a success to botocore's retry quota."""
 
 _RETRY_QUOTA = 500
-"""botocore's quota of retries, of which each success gives at least one back
-(``botocore.retries.quota``). So many successes after the last retry, none need be told."""
+"""botocore's quota of retries, to which each success returns at least one
+(``botocore.retries.quota``). After this many successes since the last retry, none must be reported.
+"""
 
 _KEY = "key"
-"""Stands for the object's key when botocore prepares a bucket's requests."""
+"""The placeholder for the object's key when botocore prepares a bucket's requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class S3Object:
     Attributes:
         body: The bytes; empty for a HEAD.
         etag: The ETag, in quotation marks as S3 sends it.
-        version_id: The version; ``None`` if the bucket never had versions.
-        content_length: Length in bytes of the object, or of the part that was asked for.
+        version_id: The version; ``None`` if versioning was never enabled.
+        content_length: Length in bytes of the object, or of the requested part.
         headers: All headers of the answer, by lower-case name.
     """
 
@@ -71,10 +72,10 @@ class AwsClient:
 
     botocore prepares each operation once, signs every call with the client's own credentials, reads
     error answers and decides about retries. So regions, endpoints, FIPS, credentials, proxies,
-    certificates, timeouts and retries are those of the client. What is left out is what costs a
-    millisecond a call: checking parameters against the service's model, asking dozens of event
-    handlers, and taking the answer apart by the model. The retry mode ``adaptive`` acts as
-    ``standard``: its rate limiter isn't used.
+    certificates, timeouts and retries are those of the client. Three steps that cost a millisecond
+    per call are omitted: checking parameters against the service's model, calling dozens of event
+    handlers, and parsing the answer by the model. The retry mode ``adaptive`` acts as ``standard``:
+    its rate limiter isn't used.
 
     A call that is cancelled closes its connection.
 
@@ -150,12 +151,12 @@ class AwsClient:
             bucket: The bucket.
             key: The key.
             version_id: The version; by default the current one.
-            max_bytes: The largest body that is read.
+            max_bytes: Maximum size of the body.
             byte_range: First and last byte to read, counted from 0.
 
         Raises:
             BodyTooLargeError: The body is larger.
-            TruncatedBodyError: The connection was closed in mid-body, in each attempt.
+            TruncatedBodyError: The connection was closed within the body, in each attempt.
             ClientError: S3 answered with an error. Class and content are botocore's.
             UnreadableAnswerError: The answer has no ETag.
             BotoCoreError: There was no answer, or the request can't be sent.
@@ -212,14 +213,14 @@ class AwsClient:
         body: bytes,
         max_bytes: int,
     ) -> HttpAnswer:
-        """Send a request until there is a good answer or botocore sees no reason to try again.
+        """Send a request until the answer is good or botocore decides against a retry.
 
         Args:
             key: Operation and bucket that botocore prepares requests for.
             parameters: Parameters for that.
             sign: Returns the URL and the signed headers of an attempt.
             body: The request's body.
-            max_bytes: The largest body of a good answer.
+            max_bytes: Maximum size of a good answer's body.
         """
         context: dict[str, Any] = {}
         for attempt in count(1):
@@ -273,13 +274,13 @@ class AwsClient:
         received: AWSResponse | None,
         error: ClientError | BotoCoreError,
     ) -> float | None:
-        """Return botocore's delay in seconds before the next attempt; ``None`` for no attempt."""
+        """Return botocore's delay before the next attempt in seconds; ``None`` for no attempt."""
         self._successes_to_tell = _RETRY_QUOTA
         speaks_json = self._protocol == "json"
         model = copy(prepared.model)
         if speaks_json:
             # When its retry quota is used up, botocore sleeps before it lets a long poll fail,
-            # which it knows by name. The event loop's thread must not sleep.
+            # which it recognises by name. The event loop's thread must not sleep.
             model.name = f"{model.name}-without-sleep"
         ask = partial(
             prepared.emit,
@@ -291,10 +292,10 @@ class AwsClient:
             caught_exception=None if isinstance(error, ClientError) else error,
             request_dict={**prepared.request, "context": context},
         )
-        # For S3, botocore may ask the network for the bucket's region.
+        # For S3, botocore may request the bucket's region from the network.
         try:
             answers = ask() if speaks_json else await asyncio.to_thread(ask)
-        except BotoCoreError:  # the network doesn't tell, so there is nowhere to send it to
+        except BotoCoreError:  # the region is unknown, so the request can't be sent
             return None
         delay = first_non_none_response(answers)
         return None if delay is None or delay is False else float(delay)
@@ -315,20 +316,20 @@ class AwsClient:
 
 
 class _Raw(BytesIO):
-    """A body as urllib3 has it."""
+    """A body in urllib3's form."""
 
     def stream(self) -> list[bytes]:
         return [self.getvalue()]
 
 
 def _received(answer: HttpAnswer) -> AWSResponse:
-    """Return an answer as botocore's event handlers and parsers expect it."""
+    """Return an answer in the form that botocore's event handlers and parsers expect."""
     headers = cast("Any", answer.headers)
     return AWSResponse(answer.url, answer.status, headers, _Raw(answer.body))
 
 
 def _check(prepared: Operation, answer: HttpAnswer) -> None:
-    """Compare an object with the checksum that S3 sent with it.
+    """Compare an object with S3's checksum.
 
     Raises:
         FlexibleChecksumError: They differ.
@@ -343,6 +344,6 @@ def _check(prepared: Operation, answer: HttpAnswer) -> None:
 
 
 def _response(answer: HttpAnswer) -> dict[str, Any]:
-    """Return an answer as botocore's parsers expect it."""
+    """Return an answer in the form that botocore's parsers expect."""
     headers = HeadersDict(answer.headers)
     return {"status_code": answer.status, "headers": headers, "body": answer.body}

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: a request and its answer at a time, parsed by httptools."""
+"""One HTTP/1.1 connection with one request at a time, parsed by httptools."""
 
 import asyncio
 import math
@@ -9,10 +9,10 @@ from typing import cast
 from httptools import HttpParserError, HttpResponseParser
 
 _LONGEST_HEAD_BYTES = 262_144
-"""How much is read before the headers of an answer must have ended."""
+"""Maximum size of an answer's headers."""
 
 _LONGEST_ERROR_BYTES = 1_048_576
-"""How much of an error answer is read. The rest is cut off."""
+"""Maximum size of an error answer. The rest is cut off."""
 
 
 class ClosedError(Exception):
@@ -23,7 +23,7 @@ class TruncatedError(Exception):
     """The connection was closed within the body of an answer.
 
     Attributes:
-        actual_bytes: What had come of the body.
+        actual_bytes: Number of received bytes.
         expected_bytes: The announced length, ``None`` if none was announced.
     """
 
@@ -38,7 +38,7 @@ class TooLargeError(Exception):
 
 
 class ProtocolError(Exception):
-    """What came isn't HTTP."""
+    """The answer isn't HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ class Connection(asyncio.Protocol):
     """A connection to a server or a proxy, made by ``loop.create_connection``.
 
     Attributes:
-        transport: Where it writes. TLS within a tunnel replaces it.
-        is_reusable: Another request may be sent.
-        idle_since: When its last answer was complete, by the loop's clock.
+        transport: The transport. TLS within a tunnel replaces it.
+        is_reusable: Whether another request may be sent.
+        idle_since: When its last answer ended, by the loop's clock.
     """
 
     transport: asyncio.Transport
@@ -94,17 +94,17 @@ class Connection(asyncio.Protocol):
 
         Args:
             method: The HTTP method.
-            url: The URL that the answer is to bear.
-            request: The request, as it's sent.
-            max_bytes: The largest body of a good answer.
-            read_timeout: How many seconds nothing may be sent or received; may be infinite.
-            total_timeout: How many seconds the exchange may take; may be infinite.
+            url: The URL for the answer.
+            request: The encoded request.
+            max_bytes: Maximum size of a good answer's body.
+            read_timeout: Maximum seconds without sent or received data; may be infinite.
+            total_timeout: Maximum seconds of the exchange; may be infinite.
 
         Raises:
             ClosedError: The connection was closed before the headers were complete.
             TruncatedError: It was closed within the body.
             TooLargeError: The body is larger than ``max_bytes``.
-            ProtocolError: What came isn't HTTP.
+            ProtocolError: The answer isn't HTTP.
             TimeoutError: It took too long.
         """
         self._has_body = method not in ("HEAD", "CONNECT")
@@ -130,20 +130,20 @@ class Connection(asyncio.Protocol):
                 self._timer.cancel()
 
     def close(self) -> None:
-        """Close the connection at once."""
+        """Close the connection immediately."""
         self.is_reusable = False
         self.transport.abort()
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep where to write."""
+        """Store the transport."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's isn't a subclass
 
     def data_received(self, data: bytes) -> None:
-        """Parse what comes."""
+        """Parse received data."""
         if self._waiter is None or self._waiter.done():
-            self.close()  # an answer to nothing
+            self.close()  # an answer without a request
             return
         self._active_at = self._loop.time()
         if not self._has_headers:
@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End an answer that ends with its connection, and fail any other."""
+        """End an answer that ends with its connection. Fail any other."""
         self.is_reusable = False
         if self._waiter is None or self._waiter.done():
             return
@@ -170,20 +170,20 @@ class Connection(asyncio.Protocol):
         else:
             self._fail(TruncatedError(self._body_bytes, self._expected_bytes))
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
-        """Note an answer's beginning."""
+        """Record an answer's beginning."""
         if self._waiter is None or self._waiter.done():
-            self.close()  # another answer behind the one that was asked for
+            self.close()  # another answer after the requested one
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header, joined with another of its name."""
+        """Store a header, joined with another of its name."""
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
 
     def on_headers_complete(self) -> None:
-        """Find out how the body ends."""
+        """Determine how the body ends."""
         self._status = self._parser.get_status_code()
         if self._status < 200:
             return
@@ -198,7 +198,7 @@ class Connection(asyncio.Protocol):
             self._fail(TooLargeError())
 
     def on_body(self, piece: bytes) -> None:
-        """Keep a piece of the body as long as it isn't too large."""
+        """Store a part of the body, if it isn't too large."""
         self._body.append(piece)
         self._body_bytes += len(piece)
         if self._status < 300:
@@ -234,7 +234,7 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def _watch(self) -> None:
-        """End an exchange in which nothing moves, or that takes too long."""
+        """End an exchange that stalls or takes too long."""
         now = self._loop.time()
         unsent = self.transport.get_write_buffer_size()
         if unsent != self._unsent:

@@ -1,4 +1,4 @@
-"""A boto3 client's credentials, renewed without blocking the event loop."""
+"""Renew a boto3 client's credentials without blocking the event loop."""
 
 import asyncio
 from typing import Any
@@ -11,11 +11,11 @@ MANDATORY_SECONDS = 600
 
 
 class CurrentCredentials:
-    """Gives the credentials of this moment. Belongs to one event loop.
+    """Provides current credentials. Belongs to one event loop.
 
-    botocore asks the network for credentials that are about to expire, and blocks meanwhile. Here
-    that happens on a thread, once for all calls. Calls go on with the previous credentials as long
-    as botocore's rules allow.
+    botocore requests expiring credentials from the network, and blocks meanwhile. Here a thread
+    does it, once for all calls. Meanwhile calls use the previous credentials, as long as botocore's
+    rules allow.
 
     Args:
         credentials: The client's own; ``None`` if it has none.
@@ -53,7 +53,7 @@ class CurrentCredentials:
             renewed: ReadOnlyCredentials = await asyncio.to_thread(held.get_frozen_credentials)
         except BotoCoreError:
             raise
-        except Exception as error:  # whatever a source of credentials raises
+        except Exception as error:  # a source of credentials can raise anything
             raise CredentialRetrievalError(provider=held.method, error_msg=str(error)) from error
         self._last = renewed
         return renewed

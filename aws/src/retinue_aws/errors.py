@@ -1,4 +1,4 @@
-"""botocore's errors: those that only another configuration ends, and those that pass."""
+"""Classify botocore's errors as temporary or as wrong configuration."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ _MISCONFIGURED = (
 
 
 def is_misconfigured(error: Exception) -> bool:
-    """Return whether an error stays until a variable, a profile or a setting is changed.
+    """Return whether an error persists until a variable, a profile or a setting is changed.
 
     botocore raises a bare ``ValueError`` for a value that it can't use. Its subclasses are about
     data, such as an endpoint's answer that isn't JSON.
@@ -45,21 +45,21 @@ def is_misconfigured(error: Exception) -> bool:
 
 
 def find_credentials(session: Session) -> None:
-    """Have a session find its credentials, which its clients then share. It may ask the network.
+    """Find a session's credentials, which its clients then share. This may use the network.
 
-    botocore does this when the first client is made, and raises whatever goes wrong with an answer.
-    If nothing answers, its clients are made without credentials and never find any.
+    botocore does this when it creates the first client, and raises errors of an answer. Without an
+    answer, it creates clients without credentials, which never find any.
 
     Raises:
-        NoCredentialsError: There are none now.
-        CredentialRetrievalError: What issues them doesn't answer, or not with credentials.
-        BotoCoreError: ``is_misconfigured`` says that they can never be found.
+        NoCredentialsError: No credentials are available now.
+        CredentialRetrievalError: The source doesn't answer, or not with credentials.
+        BotoCoreError: They can never be found (``is_misconfigured``).
         ValueError: The same.
     """
     untyped: Any = session
     try:
         credentials = untyped.get_credentials()
-    except Exception as error:  # an endpoint's or a process's answer can be anything
+    except Exception as error:  # the answer of an endpoint or a process can be anything
         if is_misconfigured(error) or isinstance(error, aws.CredentialRetrievalError):
             raise
         raise aws.CredentialRetrievalError(

@@ -41,17 +41,18 @@ from retinue_aws.connection import (
 
 IDLE_SECONDS = 5.0
 """How long an unused connection stays open. It must be less than any service of AWS allows: a
-request on a connection that the service is closing fails, and a POST must not be sent twice."""
+request on a connection that the service is closing fails, and a POST must not be sent twice.
+"""
 
 SLOWEST_BYTES_PER_SECOND = 65_536
-"""The lowest transfer rate at which large bodies are still sent and read."""
+"""The minimum transfer rate for large bodies."""
 
 _ANOTHER_ADDRESS_SECONDS = 0.25
-"""When the next address of a name is tried as well (RFC 8305, section 8)."""
+"""Delay before the next address of a name is tried, too (RFC 8305, section 8)."""
 
 
 class TruncatedBodyError(ConnectionClosedError, IncompleteReadError):  # type: ignore[misc]
-    """The connection was closed before the whole body of the answer had come."""
+    """The connection was closed before the end of the answer's body."""
 
     fmt = '{actual_bytes} bytes read of {expected_bytes} from endpoint URL: "{endpoint_url}".'
 
@@ -64,15 +65,15 @@ class BodyTooLargeError(BotoCoreError):
 
 @dataclass(slots=True)
 class _Origin:
-    """Where requests go, and the connections there that are free.
+    """The destination of requests, and its free connections.
 
     Attributes:
         host: The server's name or address.
         port: Its port.
-        tls: How its certificate is checked; ``None`` for plain HTTP.
-        proxy: The URL of the proxy to reach it by, if any.
-        prefix: What precedes the path in the request line: all of the URL for a proxy that is to
-            send the request on.
+        tls: The TLS settings; ``None`` for plain HTTP.
+        proxy: The URL of its proxy, if any.
+        prefix: The text before the path in the request line: the origin for a proxy that forwards
+            the request.
         common: The headers of all requests.
         idle: Free connections, the last used at the end.
     """
@@ -87,7 +88,7 @@ class _Origin:
 
 
 class HttpSession:
-    """Sends requests as a boto3 client would send them. Belongs to one event loop.
+    """Sends requests like a boto3 client. Belongs to one event loop.
 
     The number of connections isn't limited, as with boto3. Idle ones are closed after
     ``IDLE_SECONDS``.
@@ -97,7 +98,7 @@ class HttpSession:
         ca_bundle: File of trusted certificate authorities, instead of the client's own.
 
     Raises:
-        InvalidProxiesConfigError: The proxy is to forward HTTPS requests without a tunnel.
+        InvalidProxiesConfigError: The proxy would forward HTTPS requests without a tunnel.
     """
 
     def __init__(self, client: BaseClient, ca_bundle: str | None = None) -> None:
@@ -132,9 +133,9 @@ class HttpSession:
         Args:
             method: The HTTP method.
             url: The URL, encoded.
-            headers: All headers but ``Host``, ``Accept-Encoding`` and ``Content-Length``.
+            headers: All headers except ``Host``, ``Accept-Encoding`` and ``Content-Length``.
             body: The body.
-            max_bytes: The largest body of an answer that is read.
+            max_bytes: Maximum size of an answer's body.
 
         Raises:
             BodyTooLargeError: The answer's body is larger.
@@ -177,7 +178,7 @@ class HttpSession:
         return answer
 
     async def aclose(self) -> None:
-        """Close all connections that are free. A later request opens new ones."""
+        """Close all free connections. A later request opens new ones."""
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -213,7 +214,7 @@ class HttpSession:
         self._sweep = loop.call_later(min(waiting) - oldest, self._close_idle) if waiting else None
 
     def _resolve(self, start: str) -> _Origin:
-        """Find out how to reach a server.
+        """Determine how to reach a server.
 
         Args:
             start: The beginning of its URLs: scheme and authority.
@@ -252,7 +253,7 @@ class HttpSession:
         """Open a connection to a server, through its proxy if it has one.
 
         Raises:
-            BotoCoreError: There is none. The class is the one that botocore would raise.
+            BotoCoreError: The connection failed. The class is the one that botocore would raise.
         """
         known: dict[str, Any] = {"endpoint_url": url}
         try:
@@ -349,7 +350,7 @@ class HttpSession:
 def _encode(
     method: str, target: str, common: str, headers: Mapping[str, str], body: bytes
 ) -> bytes:
-    """Return a request as it's sent.
+    """Return an encoded request.
 
     Raises:
         HTTPClientError: The target or a header has a line break.
@@ -367,10 +368,12 @@ def _lines(headers: Mapping[str, str]) -> str:
 
 @cache
 def _tls_context(verify: bool | str, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    """Return botocore's TLS settings for a service, made once since they take a megabyte.
+    """Return botocore's TLS settings for a service.
+
+    They are cached, because they take a megabyte.
 
     Raises:
-        SSLError: There is something wrong with a file, or the authorities can't be read.
+        SSLError: A file is invalid, or the authorities can't be read.
         OSError: The certificate or the key can't be read.
     """
     context: ssl.SSLContext = create_urllib3_context()

@@ -1,4 +1,4 @@
-"""JSON as services of AWS read and write it."""
+"""Read and write JSON as services of AWS do."""
 
 import json
 from base64 import b64encode
@@ -14,7 +14,7 @@ class JsonAnswer:
     """The answer of a service that speaks JSON.
 
     Attributes:
-        body: The JSON object as it came, with fields that botocore's model doesn't know yet.
+        body: The unchanged JSON object, including fields that botocore's model doesn't have.
         request_id: AWS's id of the request; empty if there is none.
     """
 
@@ -23,9 +23,9 @@ class JsonAnswer:
 
 
 def read_json(text: bytes | str) -> Any:
-    """Return what ``json.loads`` returns, in less than half of the time.
+    """Return the result of ``json.loads``.
 
-    Only an integer beyond 64 bits is read as a float. No service of AWS has a type for such.
+    Integers beyond 64 bits become floats. No service of AWS uses them.
 
     Raises:
         ValueError: It isn't JSON.

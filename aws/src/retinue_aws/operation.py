@@ -1,4 +1,4 @@
-"""An operation as botocore prepares it, signed for each call."""
+"""Let botocore prepare an operation, and sign each call."""
 
 import hmac
 import time
@@ -41,7 +41,7 @@ class Operation:
     _sign_body: _SignBody | None = field(default=None, init=False)
 
     def emit(self, event: str, **details: Any) -> Any:
-        """Ask botocore's event handlers of this operation, and return their answers."""
+        """Call botocore's event handlers of this operation, and return their answers."""
         return self.client.meta.events.emit(f"{event}.{self.event_suffix}", **details)
 
     def sign(
@@ -52,10 +52,10 @@ class Operation:
         url: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AWSRequest:
-        """Have botocore sign a call.
+        """Let botocore sign a call.
 
         Args:
-            credentials: Whose call it is; ``None`` if the client has none.
+            credentials: The caller's credentials; ``None`` if the client has none.
             body: Its body.
             url: Its URL; by default the operation's.
             headers: Headers in addition to the operation's.
@@ -94,13 +94,13 @@ class Operation:
 
 
 def _sign_bodies(request: AWSRequest, credentials: ReadOnlyCredentials | None) -> _SignBody | None:
-    """Return a function that signs a request for other bodies than the empty one it has.
+    """Return a function that signs a request for other bodies than its empty one.
 
-    botocore takes a request apart for each signature, which costs five times what the signature
-    does. Of two calls of an operation in the same second, only the bodies' hashes differ: the last
-    line of the canonical request. So the rest of it is kept, and the key of the day, region and
-    service ("Create a signed AWS API request" in the IAM user guide). For the empty body the result
-    must be what botocore made; or else ``None`` is returned.
+    botocore parses a request for each signature, which takes five times as long as the signature.
+    Of two calls of an operation in the same second, only the bodies' hashes differ: the last line
+    of the canonical request. So the rest of it is kept, and the key of the day, region and service
+    ("Create a signed AWS API request" in the IAM user guide). For the empty body the result must be
+    what botocore made; or else ``None`` is returned.
     """
     others = texts(request.headers)
     made = others.pop("Authorization", "")
@@ -118,7 +118,7 @@ def _sign_bodies(request: AWSRequest, credentials: ReadOnlyCredentials | None) -
     key = f"AWS4{credentials.secret_key}".encode()
     for part in (scope[1], scope[2], scope[3], "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
-    # Unlike `hmac.digest`, a copy doesn't let go of the interpreter's lock for these few bytes.
+    # Unlike `hmac.digest`, a copy doesn't release the interpreter's lock for these few bytes.
     keyed = hmac.new(key, digestmod="sha256")
 
     def sign(body: bytes) -> dict[str, str]:
@@ -131,7 +131,7 @@ def _sign_bodies(request: AWSRequest, credentials: ReadOnlyCredentials | None) -
 
 
 def prepare(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -> Operation:
-    """Have botocore prepare a call, and send nothing. This takes milliseconds.
+    """Let botocore prepare a call without sending it. This takes milliseconds.
 
     Args:
         client: A boto3 client.
@@ -146,7 +146,7 @@ def prepare(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -
 
     def keep(model: OperationModel, params: dict[str, Any], **_: Any) -> Any:
         if get_ident() != here:
-            return None  # another thread's call, which is to be sent
+            return None  # another thread's call, which must be sent
         found.append(Operation(client, suffix, model, params, params["url"]))
         return AWSResponse(params["url"], 200, HTTPHeaders(), None), {}
 

@@ -1,4 +1,4 @@
-"""botocore's parsers, with a result for every answer: proxies and broken servers answer, too."""
+"""Parse every answer with botocore's parsers, including answers of proxies and broken servers."""
 
 from collections.abc import Mapping
 from http.client import responses
@@ -13,7 +13,7 @@ _LONGEST_QUOTE_BYTES = 200
 
 
 class UnreadableAnswerError(BotoCoreError, ResponseParserError):
-    """The status says success, and the body isn't an answer of the operation."""
+    """The status is a success, but the body isn't an answer of the operation."""
 
     fmt = "the answer with HTTP status {status} {reason}: {body}"
 
@@ -35,18 +35,17 @@ class AnswerParser:
         self._parser = parser
 
     def parse(self, response: Mapping[str, Any], shape: Any) -> dict[str, Any]:
-        """Return an answer as botocore would.
+        """Return an answer in botocore's form.
 
         An error answer always has a code and a message, which are text. The code is the HTTP status
         if the body has none.
 
         Args:
-            response: The answer, as botocore hands it to its parsers.
-            shape: What the operation returns; or an error of the service, of which the fields are
-                returned.
+            response: The answer in the form of botocore's parsers.
+            shape: The shape of the operation's result, or of an error of the service.
 
         Raises:
-            UnreadableAnswerError: The status says success, and the body can't be read.
+            UnreadableAnswerError: The status is a success, but the body can't be read.
         """
         if shape is not None and shape.metadata.get("exception", False):
             return self._parsed(response, shape) or {}
@@ -69,7 +68,7 @@ class AnswerParser:
         return parsed
 
     def _wrong(self, body: object) -> str:
-        """Return what is wrong with a body that botocore would read as an empty answer."""
+        """Return the problem of a body that botocore would read as an empty answer."""
         if not isinstance(body, bytes) or not body:
             return ""
         if self._protocol == "json":
@@ -81,7 +80,7 @@ class AnswerParser:
         return "is a page" if page else ""
 
     def _parsed(self, response: Mapping[str, Any], shape: Any) -> dict[str, Any] | None:
-        """Return botocore's reading of an error answer, or ``None`` if it has none."""
+        """Return botocore's reading of an error answer; ``None`` if it has none."""
         try:
             parsed = self._parser.parse(response, shape)
             told = parsed.get("Error", {})
@@ -95,7 +94,7 @@ class AnswerParser:
 
 
 class AnswerParserFactory(ResponseParserFactory):
-    """Makes ``AnswerParser`` for clients of botocore."""
+    """Creates ``AnswerParser`` for clients of botocore."""
 
     def create_parser(  # type: ignore[override]  # it has the one method that clients call
         self, protocol_name: str
@@ -105,7 +104,7 @@ class AnswerParserFactory(ResponseParserFactory):
 
 
 def unreadable(response: Mapping[str, Any], reason: str) -> UnreadableAnswerError:
-    """Return the error for an answer whose status says success."""
+    """Return the error for an unreadable answer with a status of success."""
     body = response["body"]
     quote = body[:_LONGEST_QUOTE_BYTES] if isinstance(body, bytes) else "(a stream)"
     return UnreadableAnswerError(status=response["status_code"], reason=reason, body=repr(quote))

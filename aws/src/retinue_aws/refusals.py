@@ -1,4 +1,4 @@
-"""Tell an object that S3 refuses alone from a caller that is refused all of them."""
+"""Distinguish an object that S3 refuses alone from a caller that it refuses all objects."""
 
 import time
 from collections import OrderedDict
@@ -14,49 +14,51 @@ if TYPE_CHECKING:
 ObjectT = TypeVar("ObjectT")
 
 REMEMBERED = 4
-"""How many objects that were served are kept for comparison: some of them may be gone by then."""
+"""How many served objects are kept for comparison, because some may be gone later."""
 
 NEIGHBOURS = 4
-"""How many objects of the same folder are tried if there is nothing to compare with."""
+"""How many objects of the same folder are tried without an object for comparison."""
 
 ROUNDS = 5
-"""How often S3 must serve another object and then refuse this one, in turns. While a changed policy
-spreads, S3 refuses some calls and serves others, so one comparison proves little."""
+"""How often S3 must alternately serve another object and refuse this one. While a changed policy
+spreads, S3 refuses some calls and serves others, so one comparison proves little.
+"""
 
 VISITS = 3
-"""After how many refusals an object is to blame if S3 served others between each two of them, and
-these cannot be asked for any more."""
+"""Number of refusals after which an object is the cause, if S3 served others in between that can't
+be requested any more.
+"""
 
 SUSPECTS = 1_000
-"""How many refused objects are remembered until it is known why."""
+"""How many refused objects are remembered until their cause is known."""
 
 
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 class Reply(Enum):
-    """What S3 does when it is asked for an object."""
+    """S3's reaction to a request for an object."""
 
     SERVED = auto()
     REFUSED = auto()
     UNKNOWN = auto()
-    """The object is gone, or S3 doesn't answer: that says nothing about permissions."""
+    """The object is gone, or S3 doesn't answer, so its permissions are unknown."""
 
 
 class Verdict(Enum):
     """Why an object is refused."""
 
     ALONE = auto()
-    """S3 serves others and refuses this one again."""
+    """S3 serves other objects and refuses this one again."""
     PASSED = auto()
-    """S3 doesn't refuse it any more."""
+    """S3 serves it now."""
     UNDECIDED = auto()
-    """No other object is served just now: perhaps all are refused."""
+    """S3 serves no other object now, so it may refuse all."""
 
 
 @dataclass(slots=True)
 class _Suspect:
-    """A refused object: when it was refused last, and how often others were served in between."""
+    """A refused object: its last refusal, and how often others were served in between."""
 
     refused_at: float
     visits: int = 0
@@ -67,7 +69,7 @@ class RefusedObjects(Generic[ObjectT]):
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._served: OrderedDict[ObjectT, float] = OrderedDict()  # when S3 was asked; newest last
+        self._served: OrderedDict[ObjectT, float] = OrderedDict()  # newest last
         self._suspects: OrderedDict[ObjectT, _Suspect] = OrderedDict()
 
     def record_served(self, one: ObjectT, asked_at: float) -> None:
@@ -111,7 +113,7 @@ class RefusedObjects(Generic[ObjectT]):
         ask: Callable[[ObjectT], Reply],
         find: Callable[[], Iterable[ObjectT]],
     ) -> Verdict:
-        """Ask for another object and for the refused one, in turns."""
+        """Request another object and the refused one alternately."""
         other = self._find_served(refused, ask, find)
         if other is None:
             return Verdict.UNDECIDED
@@ -129,7 +131,7 @@ class RefusedObjects(Generic[ObjectT]):
         ask: Callable[[ObjectT], Reply],
         find: Callable[[], Iterable[ObjectT]],
     ) -> ObjectT | None:
-        """Return another object that S3 serves now, if there is one."""
+        """Return another object that S3 serves now, if any."""
         with self._lock:
             known = [one for one in reversed(self._served) if one != refused]
         replies = []
@@ -142,7 +144,7 @@ class RefusedObjects(Generic[ObjectT]):
         return next((one for one in find() if one != refused and ask(one) is Reply.SERVED), None)
 
     def _note_suspect(self, refused: ObjectT) -> Verdict:
-        """Count a refusal, with the lock held, that comparing could not explain."""
+        """Count a refusal that a comparison didn't explain, with the lock held."""
         now = time.monotonic()
         suspect = self._suspects.setdefault(refused, _Suspect(now))
         suspect.visits += any(
@@ -160,7 +162,7 @@ class RefusedObjects(Generic[ObjectT]):
 
 
 def neighbours(client: "S3Client", bucket: str, key: str) -> list[tuple[str, str]]:
-    """Return a few objects of the same folder, by key and ETag; none if they can't be listed."""
+    """Return a few objects of the same folder, by key and ETag; empty if they can't be listed."""
     folder, slash, _ = key.rpartition("/")
     try:
         answer: Any = client.list_objects_v2(

@@ -1,4 +1,4 @@
-"""botocore sessions that share what they read of AWS's services, and read every answer."""
+"""botocore sessions that share service descriptions and parse every answer."""
 
 import gzip
 from functools import cache
@@ -50,7 +50,7 @@ def _loader(data_path: str | None) -> Loader:
 
 
 class _PlainFileLoader(JSONFileLoader):
-    """Reads descriptions as dicts.
+    """Reads descriptions as plain dicts.
 
     botocore reads them as OrderedDicts. They take 4 MB more, and four times as long.
     """

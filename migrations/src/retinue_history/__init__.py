@@ -1,6 +1,6 @@
 """Retinue's detection history: tables, views, migrations, reads and writes.
 
-A worker needs no more than what is exported here, and this imports neither SQLAlchemy nor Alembic.
+A worker needs only the names that are exported here, which import neither SQLAlchemy nor Alembic.
 Import the rest from its module, such as ``run_query`` from ``retinue_history.analysis.query``. In
 SQL, the views are the public interface; see docs/schema.md.
 """

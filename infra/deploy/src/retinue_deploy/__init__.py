@@ -1,5 +1,5 @@
-"""Puts Retinue into an AWS account and looks after it there: ``make deploy`` and its kin.
+"""Deploy Retinue to an AWS account and operate it: ``make deploy`` and its related commands.
 
-``deployment`` has the order of things, ``ports`` what it needs of the world, and the other files
-one noun each. Nothing here runs in AWS; it drives Terraform, a container builder and AWS's own API.
+``deployment`` has the order of the steps, and ``ports`` the interfaces to other systems. This
+package doesn't run in AWS. It calls Terraform, a container builder and AWS's API.
 """

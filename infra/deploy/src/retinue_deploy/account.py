@@ -1,4 +1,4 @@
-"""The AWS account and region that we are signed in to."""
+"""The AWS account and region of the operator."""
 
 import os
 from typing import Any
@@ -19,42 +19,41 @@ FARGATE_VCPU_QUOTA = ("fargate", "L-3032A538")
 (https://docs.aws.amazon.com/general/latest/gr/ecs-service.html)."""
 
 ATTEMPTS = 6
-"""How often a call is made at most, before AWS counts as too busy."""
+"""Maximum number of calls before AWS counts as too busy."""
 
 
 class Account:
-    """Sessions and clients, and who we are.
+    """Sessions, clients, and the account's identity.
 
     Args:
-        region: AWS region; AWS_REGION, or what boto3 finds, if none.
+        region: AWS region. The default is AWS_REGION, or boto3's configuration.
     """
 
     def __init__(self, region: str | None = None) -> None:
         try:
-            # boto3 does not read AWS_REGION, which Terraform and the AWS CLI do.
+            # boto3 doesn't read AWS_REGION, unlike Terraform and the AWS CLI.
             chosen = region or os.environ.get("AWS_REGION") or None
             self._session = boto3.session.Session(region_name=chosen)
-        except BotoCoreError as error:  # AWS_PROFILE names none
+        except BotoCoreError as error:  # AWS_PROFILE names a missing profile
             raise DeployError(f"AWS's configuration is wrong: {error}") from error
 
     @property
     def region(self) -> str | None:
-        """The region, if one is set."""
+        """Return the region, if one is configured."""
         return self._session.region_name
 
     def client(self, service: str) -> Any:
-        """A client that tries again by itself when AWS is busy."""
+        """Return a client that retries when AWS is busy."""
         return self._session.client(
             service,  # type: ignore[call-overload]  # any service, by its name
             config=Config(retries={"mode": "standard", "total_max_attempts": ATTEMPTS}),
         )
 
     def identity(self) -> str:
-        """The account's id (STS GetCallerIdentity, which nobody can be denied).
+        """Return the account's id (STS GetCallerIdentity, which is always allowed).
 
         Raises:
-            DeployError: There are no credentials, or they are not valid (any more); or AWS cannot
-                be reached.
+            DeployError: No valid credentials are available, or AWS can't be reached.
         """
         try:
             return str(self.client("sts").get_caller_identity()["Account"])
@@ -70,7 +69,7 @@ class Account:
             ) from error
 
     def regions_with(self, service: str) -> list[str]:
-        """The regions of our part of AWS where a service is, as far as this boto3 knows."""
+        """Return the regions of this AWS partition with a service, according to boto3."""
         try:
             partition = self._session.get_partition_for_region(str(self.region))
         except UnknownRegionError:
@@ -78,7 +77,7 @@ class Account:
         return self._session.get_available_regions(service, partition_name=partition)
 
     def fargate_vcpus(self) -> float | None:
-        """Return how many vCPUs Fargate may run here at once; none if we may not ask."""
+        """Return Fargate's vCPU quota; ``None`` without permission."""
         service, code = FARGATE_VCPU_QUOTA
         try:
             quota = self.client("service-quotas").get_service_quota(

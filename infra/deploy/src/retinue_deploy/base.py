@@ -1,4 +1,4 @@
-"""The digest that the image's base is pinned to, and how to bring it up to date."""
+"""Pin the image's base to a digest, and update it."""
 
 import json
 import re
@@ -18,14 +18,14 @@ _TIMEOUT_SECONDS = 30
 
 
 def newest_base(name: str, tag: str) -> str:
-    """The digest that a tag of Docker Hub has today.
+    """Return a tag's current digest on Docker Hub.
 
     Args:
         name: Such as ``library/python``.
         tag: Such as ``3.11-slim-bookworm``.
 
     Raises:
-        DeployError: Docker Hub cannot be reached, or has no such tag.
+        DeployError: Docker Hub can't be reached, or doesn't have the tag.
     """
     sign_in = (
         f"https://auth.docker.io/token?service=registry.docker.io&scope=repository:{name}:pull"
@@ -45,17 +45,17 @@ def newest_base(name: str, tag: str) -> str:
 
 
 def pin_base(dockerfile: Path, ask: Callable[[str, str], str]) -> tuple[str, str]:
-    """Write today's digest into the Dockerfile.
+    """Write the current digest into the Dockerfile.
 
     Args:
-        dockerfile: Pins a base in its line ``ARG BASE=``.
-        ask: The digest that a tag has today, given name and tag.
+        dockerfile: The Dockerfile, which pins a base in its line ``ARG BASE=``.
+        ask: Returns the current digest for name and tag.
 
     Returns:
         The digest before, and after.
 
     Raises:
-        DeployError: The file pins no base, or the answer is no digest.
+        DeployError: The file pins no base, or the answer isn't a digest.
     """
     text = dockerfile.read_text(encoding="utf-8")
     found = _PINNED.search(text)

@@ -1,4 +1,4 @@
-"""What is there before any environment: the bucket for Terraform's state, and the registry."""
+"""Create the prerequisites of all environments: the state bucket and the registry."""
 
 from pathlib import Path
 from typing import Any
@@ -9,25 +9,25 @@ from retinue_deploy.errors import DeployError
 from retinue_deploy.terraform import Terraform
 
 STATE_KEY = "retinue/bootstrap.tfstate"
-"""Where bootstrap's own state is kept: in the bucket that it made, for whoever deploys next."""
+"""Key of bootstrap's own state, in the bucket that it creates, so that other clones can use it."""
 
 _PLAN_FILE = "bootstrap.tfplan"
 
 
 def state_bucket_name(account_id: str, region: str) -> str:
-    """The name that infra/bootstrap gives the bucket."""
+    """Return the bucket's name in infra/bootstrap."""
     return f"retinue-state-{account_id}-{region}"
 
 
 class Bootstrap:
-    """Makes both once for an account and region, and nothing when they are there.
+    """Creates both once for an account and region.
 
     Args:
         terraform: In infra/bootstrap.
         s3: A client.
         ecr: A client.
         bucket: The name of the bucket.
-        account_id: Who must own it.
+        account_id: Its owner.
         repository: The name of the registry's repository.
     """
 
@@ -49,14 +49,14 @@ class Bootstrap:
         self._repository = repository
 
     def ready(self) -> bool:
-        """Return whether bucket and registry are there."""
+        """Return whether bucket and registry exist."""
         return self._has_bucket() and self._has_repository()
 
     def ensure(self) -> None:
-        """Make what is missing.
+        """Create missing resources.
 
         Raises:
-            DeployError: Terraform fails, or somebody else owns the bucket's name.
+            DeployError: Terraform fails, or another account owns the bucket's name.
         """
         if self.ready():
             return
@@ -70,12 +70,12 @@ class Bootstrap:
             self._terraform.apply(_PLAN_FILE)
         finally:
             (self._terraform.folder / _PLAN_FILE).unlink(missing_ok=True)
-            # Half a bootstrap has a state too, and the next attempt needs it.
+            # An incomplete bootstrap has a state, too, and the next attempt needs it.
             if state.exists() and self._has_bucket():
                 self._s3.put_object(Bucket=self.bucket, Key=STATE_KEY, Body=state.read_bytes())
 
     def _state_file(self) -> Path:
-        """Its state here, in a workspace for each account and region."""
+        """Return the path of the state here, in a workspace for each account and region."""
         return self._terraform.folder / "terraform.tfstate.d" / self.bucket / "terraform.tfstate"
 
     def _fetch(self, state: Path) -> None:

@@ -1,4 +1,4 @@
-"""Emptying a bucket, with every version in it."""
+"""Empty a bucket, including all versions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,18 +11,18 @@ from retinue_deploy.errors import DeployError
 def purge(s3: Any, bucket: str, on_progress: Callable[[int], None] = lambda _: None) -> int:
     """Delete all objects, all their versions and delete markers, and unfinished uploads.
 
-    Terraform's own ``force_destroy`` does it too, slowly and one page after the other.
+    Terraform's own ``force_destroy`` does this more slowly, one page after the other.
 
     Args:
         s3: A client.
-        bucket: Its name; one that is not there is empty.
-        on_progress: Told how many versions are gone.
+        bucket: Its name. A missing bucket counts as empty.
+        on_progress: Called with the number of deleted versions.
 
     Returns:
-        How many versions there were.
+        The number of versions.
 
     Raises:
-        DeployError: S3 refuses to delete some.
+        DeployError: S3 refuses to delete some versions.
     """
     gone = 0
     try:

@@ -1,4 +1,4 @@
-"""Docker, Podman or Buildah, whichever is here: builds the image and pushes it."""
+"""Build and push the image with Docker, Podman or Buildah."""
 
 import os
 import shutil
@@ -11,19 +11,19 @@ from retinue_deploy.source import project_version
 
 DOCKERFILE = "infra/image/Dockerfile"
 PLATFORM = "linux/amd64"
-"""What the task definitions ask for (``cpu_architecture`` in modules/task)."""
+"""The platform in the task definitions (``cpu_architecture`` in modules/task)."""
 
 REGISTRY_VARIABLES = ("UV_DEFAULT_INDEX", "PIP_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-"""How packages are had behind a company's mirror; handed to the build as a secret."""
+"""Variables for a company's package mirror, passed to the build as a secret."""
 
 
 def find_builder(*, which: str | None = None) -> str | None:
-    """The name of a container builder that works, if there is one.
+    """Return the name of a working container builder, if any.
 
-    Docker counts only with an engine that answers.
+    Docker works only with an engine that answers.
 
     Args:
-        which: Where to look for programs; PATH if omitted.
+        which: Finds programs. The default searches PATH.
     """
     for name in ("docker", "podman", "buildah"):
         if shutil.which(name, path=which) and (name != "docker" or _engine_answers()):
@@ -48,11 +48,11 @@ class Builder:
     """Builds and pushes.
 
     Args:
-        programs: Starts the builder.
+        programs: Runs the builder.
         program: Its name: docker, podman or buildah.
         root: The repository.
         scratch: A folder for the secrets of a build.
-        environment: Where registry variables are looked up.
+        environment: The environment with registry variables.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Builder:
         """Build a variant of the image, labelled with Retinue's version.
 
         Args:
-            name: What to call it: registry, repository and tag.
+            name: Its name: registry, repository and tag.
             variant: ``cpu`` or ``cuda``.
             revision: The commit, for its label.
         """
@@ -88,7 +88,10 @@ class Builder:
         )  # fmt: skip
 
     def login(self, host: str, user: str, password: str) -> None:
-        """Sign in to a registry. The password goes by stdin, where no process list shows it."""
+        """Sign in to a registry.
+
+        The password is passed over stdin, which process lists don't show.
+        """
         self._programs.run(
             [self._program, "login", "--username", user, "--password-stdin", host],
             folder=self._root,

@@ -1,4 +1,4 @@
-"""RDS's certificate authorities, which the image brings along: AWS's own copy of them."""
+"""Update the image's RDS certificate authorities from AWS's copy."""
 
 import hashlib
 import re
@@ -11,17 +11,17 @@ from retinue_deploy.errors import DeployError
 
 BUNDLE = Path("infra/image/rds-global-bundle.pem")
 SOURCE = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-"""By the RDS user guide, "Using SSL/TLS to encrypt a connection to a DB instance"."""
+"""From the RDS user guide, "Using SSL/TLS to encrypt a connection to a DB instance"."""
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
 _TIMEOUT_SECONDS = 30
 
 
 def aws_bundle() -> str:
-    """The bundle as AWS gives it out today.
+    """Return AWS's current bundle.
 
     Raises:
-        DeployError: AWS cannot be reached.
+        DeployError: AWS can't be reached.
     """
     try:
         with urllib.request.urlopen(SOURCE, timeout=_TIMEOUT_SECONDS) as answer:
@@ -31,18 +31,17 @@ def aws_bundle() -> str:
 
 
 def renew(bundle: Path, ask: Callable[[], str]) -> tuple[int, int]:
-    """Replace the bundle by AWS's, if the two differ.
+    """Replace the bundle with AWS's, if they differ.
 
     Args:
         bundle: The file in the repository.
-        ask: AWS's bundle.
+        ask: Returns AWS's bundle.
 
     Returns:
-        How many certificates AWS has that were not in the file, and how many the file had that AWS
-        has not.
+        The number of certificates that only AWS has, and the number that only the file had.
 
     Raises:
-        DeployError: The answer holds no certificates, or one that cannot be read.
+        DeployError: The answer has no certificates, or an unreadable one.
     """
     theirs = ask()
     new, old = fingerprints(theirs), fingerprints(bundle.read_text(encoding="ascii"))
@@ -54,15 +53,15 @@ def renew(bundle: Path, ask: Callable[[], str]) -> tuple[int, int]:
 
 
 def fingerprints(bundle: str) -> set[str]:
-    """SHA-256 of each certificate of a bundle in PEM.
+    """Return the SHA-256 of each certificate of a bundle in PEM.
 
     Raises:
-        DeployError: One cannot be read.
+        DeployError: A certificate can't be read.
     """
     found = _CERTIFICATE.findall(bundle)
     try:
         if found:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="\n".join(found))
         return {hashlib.sha256(ssl.PEM_cert_to_DER_cert(each)).hexdigest() for each in found}
-    except (OSError, ValueError) as error:  # OpenSSL's errors are of the system's kind
+    except (OSError, ValueError) as error:  # OpenSSL's errors are OSErrors
         raise DeployError(f"a certificate cannot be read: {error}") from error

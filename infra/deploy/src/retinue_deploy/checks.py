@@ -1,4 +1,4 @@
-"""What a command needs, seen to before anything is touched: all that is missing is said at once."""
+"""Check a command's requirements first, and report all problems together."""
 
 import json
 import re
@@ -14,20 +14,20 @@ from retinue_deploy.environment import tfvars
 from retinue_deploy.errors import DeployError
 
 TERRAFORM = (1, 11)
-"""Oldest Terraform that will do: the state's lock is a file in its bucket (``use_lockfile``)."""
+"""The oldest supported Terraform, which can lock the state in its bucket (``use_lockfile``)."""
 
 
 @dataclass
 class Prerequisites:
-    """What the checks found.
+    """The results of the checks.
 
     Attributes:
-        problems: What must be fixed first.
-        warnings: What may do harm later.
-        builder: The container builder, if one is here.
+        problems: Problems that must be fixed first.
+        warnings: Problems that may matter later.
+        builder: The container builder, if any.
         region: The region, if it is known.
-        account_id: The account, if we are signed in.
-        quota_vcpus: How many vCPUs Fargate may run at once, if we may know.
+        account_id: The account, if credentials are valid.
+        quota_vcpus: Fargate's vCPU quota, if known.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -38,10 +38,10 @@ class Prerequisites:
     quota_vcpus: float | None = None
 
     def raise_if_any(self) -> None:
-        """Stop if there is a problem.
+        """Raise if there is a problem.
 
         Raises:
-            DeployError: Names all of them.
+            DeployError: The message names all problems.
         """
         if self.problems:
             listed = "\n".join(f"  - {problem}" for problem in self.problems)
@@ -57,15 +57,15 @@ def check(
     terraform_version: Callable[[], tuple[int, int] | None] | None = None,
     builder: Callable[[], str | None] = find_builder,
 ) -> Prerequisites:
-    """Look at everything that a command needs.
+    """Check all requirements of a command.
 
     Args:
         file: The environment's tfvars file.
-        region: The region that the operator asks for, if any.
-        builds: Whether an image may have to be built.
+        region: The operator's region, if given.
+        builds: Whether the command may build an image.
         open_account: Signs in.
-        terraform_version: Asks Terraform for its version.
-        builder: Looks for a container builder.
+        terraform_version: Returns Terraform's version.
+        builder: Finds a container builder.
     """
     findings = Prerequisites()
     found = (terraform_version or installed_terraform)()
@@ -108,7 +108,7 @@ def _check_account(
         findings.region = account.region
         if findings.region is None:
             findings.problems.append("no region: give REGION=, or set AWS_REGION")
-            # Who we are is the same everywhere; ask somewhere.
+            # The identity is the same in every region, so use any.
             account = open_account("us-east-1")
         elif not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", findings.region):
             findings.problems.append(f"{findings.region!r} is no AWS region: such as eu-west-1")
@@ -139,13 +139,13 @@ def _check_account(
 
 
 def _asks_rekognition(file: Path) -> bool:
-    """Return whether a pool has a detector of Rekognition's, as far as plain text tells."""
+    """Return whether a pool has a detector of Rekognition, according to the file's text."""
     text = file.read_text(encoding="utf-8")
     return re.search(r"^[^#]*\brekognition-\w", text, re.MULTILINE) is not None
 
 
 def installed_terraform() -> tuple[int, int] | None:
-    """Terraform's version, major and minor; none if it is not there."""
+    """Return Terraform's version, major and minor; ``None`` if it isn't installed."""
     program = shutil.which("terraform")
     if program is None:
         return None

@@ -1,4 +1,4 @@
-"""The command line behind ``make deploy`` and its kin."""
+"""The command line of ``make deploy`` and related commands."""
 
 import sys
 from collections.abc import Callable
@@ -31,14 +31,14 @@ REPOSITORY = "retinue"
 """Name of the registry's repository (``repository_name`` in infra/bootstrap)."""
 
 SMOKE_IMAGE = Path("docs/astronaut.jpg")
-"""What a smoke test uploads; comes with the repository."""
+"""The image of the smoke test."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class DeploySession:
-    """What a command works with, once the checks have passed."""
+    """The objects of a command, after the checks."""
 
     account: Account
     findings: Prerequisites
@@ -53,7 +53,7 @@ class DeploySession:
         """Read the environment's state.
 
         Raises:
-            DeployError: Nothing was ever deployed here.
+            DeployError: Nothing has been deployed yet.
         """
         if not self.bootstrap.ready():
             raise DeployError(
@@ -64,7 +64,7 @@ class DeploySession:
 
 
 class _Foundation:
-    """Bootstrap, and then Terraform's way to the state in it."""
+    """Runs bootstrap, and then connects Terraform to its state."""
 
     def __init__(self, bootstrap: Bootstrap, environment: Environment) -> None:
         self._bootstrap = bootstrap
@@ -76,10 +76,10 @@ class _Foundation:
 
 
 def open_session(command: str, name: str, region: str | None, *, builds: bool) -> DeploySession:
-    """Check everything, and put together what a command works with.
+    """Check all requirements, and create the objects of a command.
 
     Raises:
-        DeployError: Something is missing; names all of it.
+        DeployError: A requirement isn't met. The message names all.
     """
     root = Path.cwd()
     file = find_environment(root, name)
@@ -131,7 +131,7 @@ def open_session(command: str, name: str, region: str | None, *, builds: bool) -
 
 
 def _common(command: _Command) -> _Command:
-    """The options of every command."""
+    """Add the common options of all commands."""
     region = click.option(
         "--region", help="AWS region. Default: the tfvars file, then AWS's own settings."
     )
@@ -141,14 +141,14 @@ def _common(command: _Command) -> _Command:
 
 @click.group()
 def retinue_deploy() -> None:
-    """Put Retinue into an AWS account, and look after it there. docs/deploy.md tells more."""
+    """Deploy Retinue to an AWS account, and operate it. See docs/deploy.md."""
 
 
 @retinue_deploy.command("deploy")
 @_common
 @click.option("--image-tag", help="An image in the registry, instead of building; rolls back.")
 def deploy_command(name: str, region: str | None, image_tag: str | None) -> None:
-    """Deploy what is here, or an earlier image. Safe to repeat after any failure."""
+    """Deploy this checkout, or an earlier image. Safe to repeat after a failure."""
     session = open_session("deploy", name, region, builds=image_tag is None)
     deployed = _logged(
         session,
@@ -167,7 +167,7 @@ def deploy_command(name: str, region: str | None, image_tag: str | None) -> None
 @_common
 @click.option("--image-tag", help="An image in the registry, instead of building.")
 def plan_command(name: str, region: str | None, image_tag: str | None) -> None:
-    """Show what a deployment would change in AWS. Builds and pushes the image if need be."""
+    """Show what a deployment would change in AWS. Builds and pushes the image if necessary."""
     session = open_session("plan", name, region, builds=image_tag is None)
 
     def plan() -> None:
@@ -184,7 +184,7 @@ def plan_command(name: str, region: str | None, image_tag: str | None) -> None:
 @retinue_deploy.command("image")
 @_common
 def image_command(name: str, region: str | None) -> None:
-    """Build the image of what is here and push it, unless the registry has it."""
+    """Build this checkout's image and push it, unless the registry has it."""
     session = open_session("image", name, region, builds=True)
 
     def image() -> None:
@@ -214,7 +214,7 @@ def smoke_command(name: str, region: str | None) -> None:
 @retinue_deploy.command("status")
 @_common
 def status_command(name: str, region: str | None) -> None:
-    """Show each pool: tasks, queue, dead letters, what ECS said last."""
+    """Show each pool's tasks, queue, dead letters and latest ECS event."""
     session = open_session("status", name, region, builds=False)
 
     def status() -> None:
@@ -229,7 +229,7 @@ def status_command(name: str, region: str | None) -> None:
 @click.option("--pool", help="One pool; all of them if omitted.")
 @click.option("--minutes", type=click.IntRange(1, 7 * 24 * 60), default=15, show_default=True)
 def logs_command(name: str, region: str | None, pool: str | None, minutes: int) -> None:
-    """Print what the workers logged lately."""
+    """Print the workers' recent log lines."""
     session = open_session("logs", name, region, builds=False)
 
     def logs() -> None:
@@ -275,7 +275,7 @@ def destroy_command(name: str, region: str | None, confirm: str | None) -> None:
 
 @retinue_deploy.command("base")
 def base_command() -> None:
-    """Pin the image's base to what the registry has today."""
+    """Pin the image's base to the registry's current digest."""
     dockerfile = Path.cwd() / "infra/image/Dockerfile"
     before, after = pin_base(dockerfile, newest_base)
     click.echo("the base is up to date" if before == after else f"{before}\n→ {after}")
@@ -283,7 +283,7 @@ def base_command() -> None:
 
 @retinue_deploy.command("certificates")
 def certificates_command() -> None:
-    """Compare RDS's certificate authorities with AWS's own copy, and take AWS's."""
+    """Compare RDS's certificate authorities with AWS's copy, and install AWS's."""
     new, gone = certificates.renew(Path.cwd() / certificates.BUNDLE, certificates.aws_bundle)
     if not new and not gone:
         click.echo(f"{certificates.BUNDLE} has the very certificates that AWS gives out")
@@ -294,7 +294,7 @@ def certificates_command() -> None:
 
 
 def _logged(session: DeploySession, work: Callable[[], Any]) -> Any:
-    """Do a command's work; a failure tells where the log is."""
+    """Do a command's work. A failure prints the path of the log."""
     try:
         return work()
     except DeployError as error:
@@ -315,7 +315,7 @@ def _report(session: DeploySession, tag: str, outputs: Any) -> None:
 
 
 def main() -> None:
-    """Run a command; what stops it is told in one message, without a traceback."""
+    """Run a command. An error is printed as one message, without a traceback."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -323,7 +323,7 @@ def main() -> None:
     except DeployError as error:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
         sys.exit(1)
-    except (BotoCoreError, ClientError) as error:  # a permission that is missing, mostly
+    except (BotoCoreError, ClientError) as error:  # usually a missing permission
         click.echo(f"{click.style('error:', fg='red', bold=True)} AWS says: {error}", err=True)
         sys.exit(1)
     except click.ClickException as error:

@@ -1,4 +1,4 @@
-"""What an environment costs a month at rest: with no image coming in."""
+"""Compute an environment's monthly cost without images."""
 
 import tomllib
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ class Line:
     """A line of the bill.
 
     Attributes:
-        what: What costs.
-        usd: US dollars a month; none where the price file has no price for it.
+        what: The item.
+        usd: US dollars a month; ``None`` if the price file has no price.
     """
 
     what: str
@@ -25,7 +25,7 @@ class Line:
 
 
 def prices() -> Mapping[str, Any]:
-    """The price file."""
+    """Return the price file."""
     with PRICES.open("rb") as file:
         return tomllib.load(file)
 
@@ -132,7 +132,7 @@ def _tasks(
 
 
 def _alarm_metrics(alarms: list[Mapping[str, Any]]) -> int:
-    """CloudWatch bills an alarm by the metrics in it."""
+    """Return the number of metrics in alarms, which CloudWatch bills."""
     return sum(
         sum(1 for query in alarm.get("metric_query") or () if query.get("metric")) or 1
         for alarm in alarms

@@ -1,4 +1,4 @@
-"""The order of a deployment. Every step can be done again; each begins by seeing what is there."""
+"""The order of a deployment's steps. Every step can be repeated, and first checks what exists."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -10,18 +10,18 @@ from retinue_deploy.ports import Foundation, Images, Plan, Services, Smoke, Stac
 
 
 class Told(Protocol):
-    """Who is told how it goes; a ``Journal`` is one."""
+    """Receives a deployment's progress. ``Journal`` implements it."""
 
     def step(self, title: str) -> AbstractContextManager[None]:
-        """Do a step inside."""
+        """Run a step inside the block."""
 
     def say(self, line: str) -> None:
-        """A line for the operator."""
+        """Print a line for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All that a deployment works with."""
+    """The interfaces that a deployment uses."""
 
     foundation: Foundation
     images: Images
@@ -33,11 +33,11 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What a deployment left behind.
+    """The result of a deployment.
 
     Attributes:
         tag: The image's tag.
-        outputs: Where everything is.
+        outputs: Terraform's outputs.
         migrate: Parameters of ECS's RunTask for ``retinue migrate``.
     """
 
@@ -53,23 +53,23 @@ def deploy(
     wanted: str | None,
     quota_vcpus: float | None = None,
 ) -> Deployed:
-    """Deploy what is here, or an image that was deployed before.
+    """Deploy this checkout, or an image that was deployed before.
 
     The database is migrated before any service gets the new image. So a migration that fails leaves
     the services as they were, and a worker never meets a schema older than itself.
 
     Args:
-        world: What to work with.
-        told: Is told how it goes.
-        make_tag: Names the image of the sources that are here.
+        world: The interfaces.
+        told: Receives the progress.
+        make_tag: Returns the tag of this checkout's image.
         wanted: The tag of an image in the registry, to deploy that instead.
-        quota_vcpus: How many vCPUs Fargate may run at once, if that is known.
+        quota_vcpus: Fargate's vCPU quota, if known.
 
     Returns:
-        What is there now.
+        The deployment's result.
 
     Raises:
-        DeployError: A step failed. What was done stays, and running again goes on from there.
+        DeployError: A step failed. Finished steps stay, and the next run continues.
     """
     with told.step("state bucket and registry"):
         world.foundation.ensure()
@@ -112,13 +112,13 @@ def deploy(
 
 
 def provide_image(world: World, told: Told, make_tag: Callable[[], str], wanted: str | None) -> str:
-    """Have an image in the registry: one that is there, or one built now.
+    """Provide an image in the registry: an existing one, or a new one.
 
     Returns:
         Its tag.
 
     Raises:
-        DeployError: A wanted tag is not there, or a build or push failed.
+        DeployError: The wanted tag doesn't exist, or a build or push failed.
     """
     cuda = world.stack.needs_cuda()
     if wanted is not None:

@@ -1,7 +1,7 @@
 """Draw the root module from its Terraform: ``python -m retinue_deploy.diagram`` prints Mermaid.
 
-A box is a module that ``infra/main.tf`` calls, with the AWS services it uses. An arrow says what a
-module takes from another. infra/README.md holds the output, and a test compares.
+A box is a module that ``infra/main.tf`` calls, with the AWS services it uses. An arrow names a
+module's inputs from another. infra/README.md contains the output.
 """
 
 import re
@@ -71,7 +71,7 @@ def diagram(root: Path = INFRA) -> str:
             arrows.append(
                 f'    {name} -- "{what}" --> {other}' if what else f"    {name} --> {other}"
             )
-    # Arrows to the key would cross all others; as the last box it stands aside.
+    # Arrows to the key would cross all others, so it is a separate, last box.
     boxes["key"] = f"{boxes.pop('key')}<br/>encrypts for {', '.join(keyed)}"
     drawn = [f'    {name}["{label}"]' for name, label in boxes.items()]
     return "\n".join(["flowchart TB", *drawn, *arrows])
@@ -87,7 +87,7 @@ def _with_locals(body: str, values: Mapping[str, str]) -> str:
 
 
 def _services(folder: Path) -> set[str]:
-    """The services whose resources a module makes, by itself and through modules inside it."""
+    """Return the services whose resources a module creates, directly or through its modules."""
     found = set()
     for file in folder.glob("*.tf"):
         text = file.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""An environment, such as dev: its tfvars file in infra/environments, and its Terraform."""
+"""An environment, such as dev: its tfvars file, and its Terraform."""
 
 import json
 import re
@@ -15,7 +15,7 @@ ROOT = Path("infra")
 """The root module, in the repository."""
 
 ENVIRONMENTS = ROOT / "environments"
-"""The environments, a tfvars file each."""
+"""The folder of the environments, with a tfvars file each."""
 
 MIGRATION_TARGETS = (
     "aws_ecs_cluster.this",
@@ -23,14 +23,15 @@ MIGRATION_TARGETS = (
     "module.database",
     "module.migrations",
 )
-"""What a migration needs: a cluster to run in, the database, and the way from the task to the
-database, the registry and the log. Neither these nor their dependencies include a service.
-Terraform omits outputs that depend on anything else."""
+"""The targets of a migration: a cluster, the database, and the network to the database, the
+registry and the log. Neither these nor their dependencies include a service. Terraform omits
+outputs that depend on anything else.
+"""
 
 _ANY_TAG = {"image_tag": "not-yet-built"}
 
 _ANY_URI = {"image_uri": "none/none:none"}
-"""For plans that need no image: checks, and destroying when the deployed image may be gone."""
+"""The tag for plans that need no image: checks, and destroying when the image may be gone."""
 
 
 class Environment:
@@ -53,7 +54,7 @@ class Environment:
         """Return the environment of a tfvars file, ``environments/NAME.tfvars`` of a root module.
 
         Args:
-            programs: Starts Terraform.
+            programs: Runs Terraform.
             file: The tfvars file.
             region: AWS region.
         """
@@ -77,7 +78,7 @@ class Environment:
         )
 
     def check(self) -> None:
-        """Refuse a tfvars file with wrong values. Needs no image."""
+        """Raise for a tfvars file with invalid values. Needs no image."""
         self._terraform.check(_ANY_URI)
 
     def needs_cuda(self) -> bool:
@@ -88,7 +89,7 @@ class Environment:
         return answer == "true"
 
     def wanted_vcpus(self) -> float:
-        """Return how many vCPUs Fargate must run at once when every pool is at its maximum."""
+        """Return the vCPUs that Fargate needs if every pool is at its maximum."""
         answer = self._terraform.evaluate(
             "sum([for pool in values(var.pools) : pool.gpu ? 0 : pool.max * pool.cpu / 1024])",
             _ANY_TAG,
@@ -96,7 +97,7 @@ class Environment:
         return float(answer)
 
     def smoke_key(self, name: str) -> str:
-        """A key for an image that at least one pool looks at."""
+        """Return a key for an image that at least one pool processes."""
         text = self._terraform.evaluate(
             "jsonencode([for pool in values(var.pools) : [pool.key_prefixes, pool.key_suffixes]])",
             _ANY_TAG,
@@ -104,7 +105,7 @@ class Environment:
         return choose_key(json.loads(json.loads(text)), name)
 
     def plan(self, tag: str, *, migrations_only: bool = False) -> Plan:
-        """See what applying a tag would do."""
+        """Plan the application of a tag."""
         targets = MIGRATION_TARGETS if migrations_only else ()
         return self._terraform.plan(self._plan_file, {"image_tag": tag}, targets=targets)
 
@@ -123,7 +124,7 @@ class Environment:
         """Return the parameters of ECS's RunTask for ``retinue migrate``.
 
         Raises:
-            DeployError: The migrations' task was never applied.
+            DeployError: The migrations' task has never been applied.
         """
         parameters: dict[str, Any] = json.loads(self._outputs("migrate")["migrate"])
         return parameters
@@ -132,12 +133,12 @@ class Environment:
         """Return the root module's outputs.
 
         Raises:
-            DeployError: No whole deployment was ever applied.
+            DeployError: No complete deployment has been applied.
         """
         return self._outputs("pools")
 
     def bucket_name(self) -> str | None:
-        """Return the name of the image bucket, or None if no deployment got as far."""
+        """Return the name of the image bucket; ``None`` if it doesn't exist."""
         name: str | None = self._terraform.outputs().get("bucket_name")
         return name
 
@@ -150,11 +151,11 @@ class Environment:
         return outputs
 
     def state(self) -> Mapping[str, Any]:
-        """Return what is there, as ``terraform show -json`` gives it."""
+        """Return the resources, as in ``terraform show -json``."""
         return self._terraform.state()
 
     def protected(self) -> list[str]:
-        """Databases that refuse to be deleted."""
+        """Return the databases that refuse to be deleted."""
         return [
             address
             for address, kind, values in resources(self.state())
@@ -168,11 +169,11 @@ class Environment:
 
 
 def choose_key(patterns: list[list[list[str]]], name: str) -> str:
-    """A key that the first pool's patterns let through.
+    """Return a key that the first pool's patterns accept.
 
     Args:
         patterns: Key prefixes and key suffixes of each pool.
-        name: What to call the image, without ending.
+        name: The image's name, without extension.
     """
     for prefixes, suffixes in patterns:
         if not prefixes and not suffixes:
@@ -182,7 +183,7 @@ def choose_key(patterns: list[list[list[str]]], name: str) -> str:
 
 
 def resources(shown: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """Address, type and values of every resource in a state or plan that Terraform showed."""
+    """Return address, type and values of every resource in Terraform's JSON."""
     values = shown.get("values", shown)
     found: list[tuple[str, str, Mapping[str, Any]]] = []
 

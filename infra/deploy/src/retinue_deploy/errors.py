@@ -1,15 +1,15 @@
-"""What can stop a deployment."""
+"""Errors of a deployment."""
 
 
 class DeployError(Exception):
-    """A deployment cannot go on. The message says what is wrong and what to do."""
+    """A deployment can't continue. The message has the problem and the remedy."""
 
 
 class ProgramError(DeployError):
-    """A program that we started ended badly.
+    """A program failed.
 
     Attributes:
-        output: All that it printed.
+        output: Its whole output.
     """
 
     def __init__(self, message: str, output: str) -> None:
@@ -18,4 +18,4 @@ class ProgramError(DeployError):
 
 
 class TaskFailedError(DeployError):
-    """A task in ECS did not end well; the message has the end of its log."""
+    """An ECS task failed. The message has the end of its log."""

@@ -1,4 +1,4 @@
-"""What a deployment tells: a line a step on the terminal, and everything in a file."""
+"""Report a deployment: one line per step in the terminal, and everything in a file."""
 
 import time
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ from typing import TextIO
 from retinue_deploy.errors import DeployError
 
 _KEEP = 20
-"""How many logs of earlier commands stay."""
+"""How many logs of earlier commands are kept."""
 
 
 class Journal:
     """Prints steps with their duration, and keeps the output of every program in a file.
 
     Args:
-        folder: Where logs go; made if need be.
-        name: What the file's name begins with.
+        folder: The folder of logs, created if necessary.
+        name: The prefix of the file's name.
         out: The terminal.
     """
 
@@ -32,7 +32,7 @@ class Journal:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Do a step inside; its line is printed when it is done, or when it has failed."""
+        """Run a step inside the block. Print its line when it ends or fails."""
         self.note(f"== {title}")
         began = time.monotonic()
         try:
@@ -45,13 +45,13 @@ class Journal:
         self.say(f"✓ {title}  ({_duration(time.monotonic() - began)})")
 
     def say(self, line: str, *, noted: bool = True) -> None:
-        """Print a line, and note it unless it is noted already."""
+        """Print a line, and write it to the file unless the file has it."""
         print(line, file=self._out, flush=True)
         if noted:
             self.note(line)
 
     def note(self, text: str) -> None:
-        """Write to the file alone."""
+        """Write only to the file."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(text if text.endswith("\n") else f"{text}\n")
 

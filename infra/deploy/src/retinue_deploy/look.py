@@ -1,4 +1,4 @@
-"""Looking at what runs: each pool's tasks and queues, and its log."""
+"""Show running pools: tasks, queues and logs."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from retinue_deploy.smoke import backlog
 
 
 def show_status(account: Account, outputs: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Say of each pool how many tasks run, what waits, and what ECS said last."""
+    """Print each pool's running tasks, waiting messages, and latest ECS event."""
     pools = outputs["pools"]
     services = EcsServices(account.client("ecs"), say).describe(
         str(outputs["cluster_name"]), [pool["service_name"] for pool in pools.values()]
@@ -42,10 +42,10 @@ def show_logs(
     minutes: int,
     say: Callable[[str], None],
 ) -> None:
-    """Print what pools logged in the last minutes, oldest first.
+    """Print the pools' log lines of the last minutes, oldest first.
 
     Raises:
-        DeployError: There is no such pool.
+        DeployError: The pool doesn't exist.
     """
     pools = outputs["pools"]
     if pool is not None and pool not in pools:

@@ -1,4 +1,4 @@
-"""What a deployment needs of the world. The real ones are beside this file."""
+"""The interfaces of a deployment to other systems. Other files implement them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an apply would do.
+    """The changes of an apply.
 
     Attributes:
-        changes: Resources by what becomes of them: create, update, delete, replace.
+        changes: Resources by change: create, update, delete, replace.
         lost: Addresses of resources with data in them that would be destroyed.
     """
 
@@ -22,45 +22,45 @@ class Foundation(Protocol):
     """The bucket for Terraform's state, and the registry."""
 
     def ensure(self) -> None:
-        """Make what is missing."""
+        """Create missing resources."""
 
 
 class Images(Protocol):
     """Container images in the registry."""
 
     def missing(self, tag: str, *, cuda: bool) -> Sequence[str]:
-        """The variants of a tag, ``cpu`` or ``cuda``, that are not in the registry."""
+        """Return the variants of a tag, ``cpu`` or ``cuda``, that aren't in the registry."""
 
     def newest(self) -> Sequence[str]:
-        """Some tags that are, the newest first."""
+        """Return some existing tags, the newest first."""
 
     def build(self, tag: str, variant: str) -> None:
-        """Build a variant here."""
+        """Build a variant on this machine."""
 
     def push(self, tag: str, variant: str) -> None:
-        """Push a variant that was built."""
+        """Push a built variant."""
 
 
 class Stack(Protocol):
-    """An environment, by Terraform."""
+    """An environment in Terraform."""
 
     def check(self) -> None:
-        """Refuse pools and other variables that are wrong."""
+        """Raise for invalid pools and other variables."""
 
     def needs_cuda(self) -> bool:
         """Return whether a pool has a GPU."""
 
     def wanted_vcpus(self) -> float:
-        """Return how many vCPUs Fargate must run at once when every pool is at its maximum."""
+        """Return the vCPUs that Fargate needs if every pool is at its maximum."""
 
     def plan(self, tag: str, *, migrations_only: bool = False) -> Plan:
-        """See what applying a tag would do."""
+        """Plan the application of a tag."""
 
     def apply(self) -> None:
-        """Do what was planned last."""
+        """Apply the last plan."""
 
     def migrate_parameters(self) -> Mapping[str, Any]:
-        """Parameters of ECS's RunTask for ``retinue migrate``."""
+        """Return the parameters of ECS's RunTask for ``retinue migrate``."""
 
     def outputs(self) -> Mapping[str, Any]:
         """Return the root module's outputs."""
@@ -75,18 +75,18 @@ class Tasks(Protocol):
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> str:
-        """Run a task to its end; what it printed."""
+        """Run a task to its end, and return its output."""
 
 
 class Services(Protocol):
     """The pools' services in ECS."""
 
     def wait(self, cluster: str, expected: Mapping[str, str]) -> None:
-        """Wait until services, by name, run the task definitions wanted and nothing else."""
+        """Wait until the named services run only the wanted task definitions."""
 
 
 class Smoke(Protocol):
-    """One image, from the bucket to its rows."""
+    """A smoke test: one image, from the bucket to its rows."""
 
     def check(self, outputs: Mapping[str, Any], migrate: Mapping[str, Any]) -> str:
-        """Upload an image and wait for its rows; a line about them."""
+        """Upload an image and wait for its rows. Return a line about them."""

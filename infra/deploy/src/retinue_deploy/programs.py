@@ -1,4 +1,4 @@
-"""Starting other programs: all they print goes into the journal."""
+"""Run other programs, with their output in the journal."""
 
 import os
 import subprocess
@@ -13,14 +13,14 @@ _TAIL_LINES = 25
 _LINE_WIDTH = 120
 
 TELL_SECONDS = 30.0
-"""How often a long command's last line is shown. Terraform has one every ten seconds."""
+"""How often a long command's last line is shown. Terraform prints one every ten seconds."""
 
 
 class Programs:
-    """Starts programs and waits for them.
+    """Runs programs.
 
     Args:
-        journal: Gets the command and all output. What goes in by stdin is in no log.
+        journal: Receives the command and all output, but not stdin.
         environment: Variables of every program.
     """
 
@@ -40,17 +40,18 @@ class Programs:
         """Run a program to its end.
 
         Args:
-            command: Program and arguments. Never a secret: others can read them.
-            folder: Where it runs.
-            environment: Variables on top of those.
-            secret: What it reads from stdin.
-            quiet: Keep stdout out of the journal (it is data for us).
+            command: Program and arguments. They must not contain secrets, because other users can
+                read them.
+            folder: The working directory.
+            environment: Additional variables.
+            secret: Its stdin.
+            quiet: Don't write stdout to the journal.
 
         Returns:
-            What it wrote to stdout.
+            Its stdout.
 
         Raises:
-            ProgramError: It ended badly; with the end of what it said.
+            ProgramError: It failed. The error has the end of its output.
         """
         self._journal.note("$ " + " ".join(map(str, command)))
         with subprocess.Popen(  # noqa: S603 - no shell; the programs are named in this package
@@ -70,8 +71,8 @@ class Programs:
                     said, complaint = process.communicate(secret)
                     self._journal.note((complaint or "") if quiet else said)
             except KeyboardInterrupt:
-                # Ctrl-C reached the program too. Terraform needs time to end well: to write down
-                # what it made, and to unlock its state.
+                # Ctrl-C reached the program, too. Terraform needs time to save its
+                # state and to unlock it.
                 self._journal.say(f"  stopping: waiting for {Path(str(command[0])).name} to end")
                 process.wait()
                 raise
@@ -85,7 +86,7 @@ class Programs:
         return said
 
     def _follow(self, process: "subprocess.Popen[str]") -> str:
-        """Note each line as it comes, and say one now and then: it shows how far one is."""
+        """Write each line to the journal, and print one regularly to show progress."""
         if process.stdin is not None:
             process.stdin.close()
         lines, said_at = [], time.monotonic()

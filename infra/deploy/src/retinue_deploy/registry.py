@@ -1,4 +1,4 @@
-"""ECR: which images it has, and how to sign in."""
+"""ECR: list images, sign in, build and push."""
 
 import base64
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from retinue_deploy.builder import Builder
 from retinue_deploy.errors import DeployError
 
 SUFFIX = {"cpu": "", "cuda": "-cuda"}
-"""What a variant adds to the tag (modules/image_reference reads it back)."""
+"""The suffix of a variant's tag (modules/image_reference reads it)."""
 
 
 class Registry:
@@ -19,8 +19,8 @@ class Registry:
     Args:
         ecr: A client.
         repository: Its name.
-        builder: Builds and pushes; none if only images that are there will be deployed.
-        revision: The commit that is here.
+        builder: Builds and pushes; ``None`` if only existing images will be deployed.
+        revision: The commit of this checkout.
     """
 
     def __init__(self, ecr: Any, repository: str, builder: Builder | None, revision: str) -> None:
@@ -30,12 +30,12 @@ class Registry:
         self._revision = revision
 
     def missing(self, tag: str, *, cuda: bool) -> Sequence[str]:
-        """The variants of a tag that are not in the registry."""
+        """Return the variants of a tag that aren't in the registry."""
         wanted = ["cpu", "cuda"] if cuda else ["cpu"]
         return [variant for variant in wanted if not self._has(tag + SUFFIX[variant])]
 
     def newest(self) -> Sequence[str]:
-        """The newest tags, ten at most, without those of the CUDA variant."""
+        """Return the newest tags, ten at most, without those of the CUDA variant."""
         pages = self._ecr.get_paginator("describe_images").paginate(
             repositoryName=self._repository, filter={"tagStatus": "TAGGED"}
         )
@@ -49,11 +49,11 @@ class Registry:
         return [tag for _, tag in sorted(found, reverse=True)[:10]]
 
     def build(self, tag: str, variant: str) -> None:
-        """Build a variant here."""
+        """Build a variant on this machine."""
         self._with_builder().build(self._name(tag, variant), variant, self._revision)
 
     def push(self, tag: str, variant: str) -> None:
-        """Push a variant that was built."""
+        """Push a built variant."""
         builder = self._with_builder()
         [authorization] = self._ecr.get_authorization_token()["authorizationData"]
         user, _, password = (

@@ -1,4 +1,4 @@
-"""The pools' services in ECS: waiting for a deployment to end, and saying what holds it up."""
+"""Wait for deployments of the pools' services in ECS, and explain delays."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -7,11 +7,11 @@ from typing import Any
 from retinue_deploy.errors import DeployError
 
 TIMEOUT_SECONDS = 1_500.0
-"""Longest that services may take. A GPU instance has to start first."""
+"""Time limit for services. A GPU instance must start first."""
 
 _POLL_SECONDS = 10.0
 _AT_ONCE = 10
-"""Services that DescribeServices takes at once."""
+"""Maximum number of services in a call of DescribeServices."""
 
 
 class EcsServices:
@@ -19,7 +19,7 @@ class EcsServices:
 
     Args:
         ecs: A client.
-        say: Told of progress.
+        say: Receives progress.
         sleep: Waits.
     """
 
@@ -31,7 +31,7 @@ class EcsServices:
         self._sleep = sleep
 
     def describe(self, cluster: str, names: list[str]) -> list[Mapping[str, Any]]:
-        """Return what ECS says about services."""
+        """Return ECS's descriptions of services."""
         found: list[Mapping[str, Any]] = []
         for start in range(0, len(names), _AT_ONCE):
             answer = self._ecs.describe_services(
@@ -41,11 +41,11 @@ class EcsServices:
         return found
 
     def wait(self, cluster: str, expected: Mapping[str, str]) -> None:
-        """Wait until services, by name, run the task definitions wanted and nothing else.
+        """Wait until the named services run only the wanted task definitions.
 
         Raises:
-            DeployError: ECS took a version back, a service is missing, or it takes too long; with
-                what ECS says about it.
+            DeployError: ECS rolled a version back, a service is missing, or it takes too long. The
+                message has ECS's reasons.
         """
         deadline = time.monotonic() + TIMEOUT_SECONDS
         told: dict[str, str] = {}
@@ -82,7 +82,7 @@ class EcsServices:
 
 
 def _state(service: Mapping[str, Any], definition: str) -> str:
-    """``stable``, ``failed``, or what it is at."""
+    """Return ``stable``, ``failed``, or the current state."""
     deployments = service["deployments"]
     ours = [item for item in deployments if item["taskDefinition"] == definition]
     if not ours or ours[0].get("rolloutState") == "FAILED":

@@ -1,4 +1,4 @@
-"""One image, from the bucket to its rows: whether all that was deployed works together."""
+"""Test a deployment with one image, from the bucket to its rows."""
 
 import json
 import time
@@ -14,30 +14,34 @@ from retinue_deploy.errors import DeployError
 from retinue_deploy.ports import Tasks
 
 TIMEOUT_SECONDS = 1_200.0
-"""Longest wait for a worker. A pool that sleeps wakes within minutes; CloudWatch tells of a queue
-that slept for hours up to 15 minutes late."""
+"""Maximum wait for a worker. A pool at zero starts within minutes, but CloudWatch may report a
+queue that was unused for hours up to 15 minutes late.
+"""
 
 _AS_ANALYST = {"RETINUE_DATABASE_AUTH": "iam"}
-"""The migrations' task signs in as the owner, by a password. It may ask as the analyst, by IAM."""
+"""The migrations' task authenticates as the owner with a password.
+
+It may query as the analyst with IAM.
+"""
 
 _POLL_SECONDS = 10.0
 _TELL_SECONDS = 60.0
 
 
 class ImageSmoke:
-    """Uploads an image, waits until a worker says that it has looked, and asks the database.
+    """Uploads an image, waits for a worker's log line, and queries the database.
 
-    The worker's word alone would not do: the rows are what counts, and nobody outside the network
-    reaches the database. So the question is put by a task, which runs ``retinue query``.
+    The worker's log alone doesn't prove that the rows exist, and the database isn't reachable from
+    outside the network. So a task runs ``retinue query``.
 
     Args:
         s3: A client.
         logs: A client.
         sqs: A client.
-        tasks: Runs the question.
+        tasks: Runs the query.
         image: A JPEG.
-        key: Names the object, given a name that nobody else has.
-        say: Told of progress.
+        key: Returns the object's key for a unique name.
+        say: Receives progress.
         sleep: Waits.
     """
 
@@ -63,17 +67,17 @@ class ImageSmoke:
         self._sleep = sleep
 
     def check(self, outputs: Mapping[str, Any], migrate: Mapping[str, Any]) -> str:
-        """Upload an image and wait for its rows. The image is removed again; its rows stay.
+        """Upload an image and wait for its rows. Delete the image; its rows stay.
 
         Args:
-            outputs: Where everything is.
+            outputs: Terraform's outputs.
             migrate: Parameters of RunTask, for a task that reaches the database.
 
         Returns:
-            A line about what was found.
+            A line about the findings.
 
         Raises:
-            DeployError: No worker looked at it in time, a run failed, or the rows are missing.
+            DeployError: No worker processed it in time, a run failed, or the rows are missing.
         """
         bucket = str(outputs["bucket_name"])
         key = self._key(f"{datetime.now(UTC):%Y%m%d}-{uuid.uuid4().hex}")
@@ -98,7 +102,7 @@ class ImageSmoke:
         return f"{len(runs)} runs by {names} after {time.time() - began:.0f} s"
 
     def _await_worker(self, outputs: Mapping[str, Any], image_id: str, since_ms: int) -> None:
-        """Wait until a worker's log tells of the image."""
+        """Wait until a worker's log has the image."""
         deadline, next_word = time.monotonic() + TIMEOUT_SECONDS, 0.0
         while True:
             for pool in outputs["pools"].values():
@@ -143,7 +147,7 @@ class ImageSmoke:
 
 
 def backlog(sqs: Any, queue_url: str) -> tuple[int, int]:
-    """Messages in a queue that wait, and that are being worked on."""
+    """Return the numbers of a queue's waiting and in-flight messages."""
     attributes = sqs.get_queue_attributes(
         QueueUrl=queue_url,
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],

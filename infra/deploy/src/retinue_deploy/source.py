@@ -1,4 +1,4 @@
-"""The sources that are here, named for the image's tag."""
+"""Compute the image's tag from the sources of this checkout."""
 
 import hashlib
 import subprocess
@@ -9,11 +9,11 @@ from retinue_deploy.errors import DeployError
 
 CONTEXT = ("pyproject.toml", "uv.lock", ".dockerignore", "LICENSE", "sdk", "aws", "migrations",
            "workers", "cli", "console", "plugins", "infra/image")  # fmt: skip
-"""What goes into the image; other changes need no new one."""
+"""The files in the image. Other changes need no new image."""
 
 
 def revision(root: Path) -> str:
-    """The commit that is checked out."""
+    """Return the current commit."""
     return _git(root, "rev-parse", "--short=12", "HEAD").strip()
 
 
@@ -24,12 +24,12 @@ def project_version(root: Path) -> str:
 
 
 def image_tag(root: Path) -> str:
-    """A tag for the image of these sources: the commit, and a hash of what is not committed.
+    """Return a tag for these sources: the commit, and a hash of uncommitted changes.
 
     The same sources have the same tag; ECR's tags never change their image.
 
     Raises:
-        DeployError: This is no git repository.
+        DeployError: This isn't a git repository.
     """
     changed = _git(root, "diff", "HEAD", "--binary", "--", *CONTEXT).encode()
     listed = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *CONTEXT)

@@ -1,4 +1,4 @@
-"""One-off tasks in ECS, such as the migrations: start, wait, read the log."""
+"""Run tasks in ECS, such as migrations: start, wait, read the log."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from retinue_deploy.errors import TaskFailedError
 
 TIMEOUT_SECONDS = 1_800.0
-"""Longest that a task may take. A migration of a large history may rewrite a table."""
+"""Time limit of a task. A migration of a large history may rewrite a table."""
 
 _POLL_SECONDS = 5.0
 _LOG_TRIES = 4
@@ -24,7 +24,7 @@ class EcsTasks:
     Args:
         ecs: A client.
         logs: A client.
-        say: Told of progress.
+        say: Receives progress.
         sleep: Waits.
     """
 
@@ -49,15 +49,15 @@ class EcsTasks:
         """Run a task to its end.
 
         Args:
-            parameters: Of RunTask.
+            parameters: The parameters of RunTask.
             command: Arguments of ``retinue`` instead of the task definition's.
-            environment: Variables besides the task definition's, where the command is another.
+            environment: Variables in addition to the task definition's.
 
         Returns:
-            What it printed.
+            Its output.
 
         Raises:
-            TaskFailedError: It could not be started, ended badly, or takes too long.
+            TaskFailedError: It could not be started, failed, or takes too long.
         """
         asked: dict[str, Any] = {**parameters, "startedBy": "make deploy"}
         if command is not None:
@@ -95,7 +95,7 @@ class EcsTasks:
         status = ""
         while True:
             described = self._ecs.describe_tasks(cluster=cluster, tasks=[arn])
-            if described["tasks"]:  # a task that was just started may not be known everywhere
+            if described["tasks"]:  # a task that was just started may not be visible everywhere
                 task: Mapping[str, Any] = described["tasks"][0]
                 if task["lastStatus"] == "STOPPED":
                     return task
@@ -110,7 +110,7 @@ class EcsTasks:
             self._sleep(_POLL_SECONDS)
 
     def _log(self, task: Mapping[str, Any]) -> str:
-        """Return what the task printed; its last lines may take some seconds to arrive."""
+        """Return the task's output. Its last lines may arrive some seconds late."""
         definition = self._ecs.describe_task_definition(taskDefinition=task["taskDefinitionArn"])
         [container] = definition["taskDefinition"]["containerDefinitions"]
         options = container["logConfiguration"]["options"]

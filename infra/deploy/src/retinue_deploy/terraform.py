@@ -1,4 +1,4 @@
-"""Terraform in one folder, and what its complaints mean."""
+"""Run Terraform in a folder, and explain its errors."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from retinue_deploy.ports import Plan
 from retinue_deploy.programs import Programs
 
 HOLDS_DATA = frozenset({"aws_db_instance", "aws_s3_bucket", "aws_kms_key", "aws_ecr_repository"})
-"""Types of resources that a deployment never destroys: rows, images, the key to both."""
+"""Types of resources that a deployment never destroys: databases, buckets, keys."""
 
 _LOCK_ID = re.compile(r"ID:\s+(\S+)")
 _LOCK_WHO = re.compile(r"Who:\s+(.+)")
@@ -21,13 +21,13 @@ class Terraform:
     """Runs Terraform in a folder.
 
     Args:
-        programs: Starts it.
+        programs: Runs it.
         folder: The root module.
-        variables: Input variables besides those of ``var_file``.
+        variables: Input variables in addition to those of ``var_file``.
         var_file: An environment's tfvars file.
-        data_dir: Where Terraform keeps providers, modules and the backend it was initialized with
-            (``TF_DATA_DIR``), relative to ``folder``. With one for each environment, no command can
-            reach the state of another.
+        data_dir: Terraform's folder for providers, modules and the backend (``TF_DATA_DIR``),
+            relative to ``folder``. With one for each environment, no command can reach the state of
+            another.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Terraform:
         self._run("init", *(["-reconfigure"] if backend else []), *options)
 
     def select_workspace(self, name: str) -> None:
-        """Use the state of a workspace, which is made if need be."""
+        """Select the state of a workspace, which is created if necessary."""
         self._run("workspace", "select", "-or-create", name)
 
     def plan(
@@ -67,7 +67,7 @@ class Terraform:
         Args:
             file: Name of the file, in the folder.
             more: Further variables.
-            targets: Modules and resources to keep to; everything if there are none.
+            targets: The only modules and resources to plan; everything if empty.
             destroy: Plan to destroy.
         """
         self._run(
@@ -80,15 +80,15 @@ class Terraform:
         return read_plan(json.loads(self._run("show", "-json", file, quiet=True)))
 
     def check(self, more: Mapping[str, str]) -> None:
-        """Plan without looking at AWS, to see whether variables are right."""
+        """Plan without reading AWS, to check the variables."""
         self._run("plan", "-refresh=false", "-lock=false", *self._as_options(more))
 
     def show(self, file: str) -> str:
-        """A plan, for people."""
+        """Return a plan as text."""
         return self._run("show", "-no-color", file, quiet=True)
 
     def apply(self, file: str) -> None:
-        """Do what was planned, exactly that."""
+        """Apply exactly the planned changes."""
         self._run("apply", file)
 
     def outputs(self) -> dict[str, Any]:
@@ -97,12 +97,12 @@ class Terraform:
         return {name: output["value"] for name, output in shown.items()}
 
     def state(self) -> Mapping[str, Any]:
-        """Return what is there, as ``terraform show -json`` gives it."""
+        """Return the resources, as in ``terraform show -json``."""
         shown: dict[str, Any] = json.loads(self._run("show", "-json", quiet=True))
         return shown
 
     def evaluate(self, expression: str, more: Mapping[str, str] | None = None) -> str:
-        """The value of an expression, variables checked."""
+        """Return the value of an expression, after checking the variables."""
         return self._run(
             "console", *self._as_options(more), quiet=True, secret=f"{expression}\n"
         ).strip()
@@ -134,7 +134,7 @@ class Terraform:
             raise self._explain(error) from error
 
     def _explain(self, error: ProgramError) -> DeployError:
-        """Say what an error of Terraform's means for the operator."""
+        """Explain an error of Terraform to the operator."""
         output = error.output
         if "Error acquiring the state lock" in output:
             found, who = _LOCK_ID.search(output), _LOCK_WHO.search(output)
@@ -159,13 +159,13 @@ class Terraform:
 
 
 def _reasons(output: str) -> str:
-    """Return what stands in Terraform's box, without the box."""
+    """Return the text in Terraform's box, without the box."""
     lines = [line.strip("│╷╵├─ \t") for line in output.splitlines()]
     return "\n".join(f"    {line}" for line in lines if line)
 
 
 def read_plan(shown: Mapping[str, Any]) -> Plan:
-    """A plan from what ``terraform show -json`` says."""
+    """Return a plan from ``terraform show -json``."""
     changes: dict[str, int] = {}
     lost = []
     for change in shown.get("resource_changes", ()):

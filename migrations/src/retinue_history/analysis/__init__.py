@@ -1,1 +1,1 @@
-"""Ask the history: queries, exports, comparisons, failed images, and imported ground truth."""
+"""Read the history: queries, exports, comparisons, failed images, and imported ground truth."""

@@ -1,4 +1,4 @@
-"""What was recorded in the last seconds, by detector: for a live view."""
+"""Read the activity of the last seconds, by detector, for a live view."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 from retinue_history.db.persistent import PersistentConnection
 
 LEAST_SECONDS = 5.0
-"""The shortest time over which a rate is computed."""
+"""Minimum period for which a rate is computed."""
 
 _ACTIVITY: LiteralString = """
     SELECT
@@ -34,11 +34,11 @@ _ACTIVITY: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What one detector did in a period.
+    """The activity of one detector in a period.
 
     Attributes:
         detector: Its name.
-        seconds: How much of the period it was active, so that rates are correct from the start.
+        seconds: Active seconds of the period, so that rates are correct from the start.
         runs: How many runs were recorded.
         failed: How many of them failed.
         detections: How many detections they made.
@@ -73,7 +73,7 @@ class ActivityReader:
         self._connection = PersistentConnection(url, "retinue top")
 
     def last(self, seconds: float) -> list[Activity]:
-        """Return what was recorded in the last ``seconds``, by detector.
+        """Return the activity of the last ``seconds``, by detector.
 
         Raises:
             HistoryUnavailableError: The database doesn't answer now; a retry may help.

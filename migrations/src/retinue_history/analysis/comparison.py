@@ -1,9 +1,9 @@
-"""What changed between two looks at the same images: one SQL query, the only source of the answer.
+"""Compare two sets of runs on the same images in one SQL query.
 
 Within an image, detections are matched by kind and label, and by how much their boxes overlap: the
 pair with the greatest intersection over union first, then the next that is still free (greedy). The
-optimal assignment would differ only where boxes of one label crowd, and there no assignment is
-right. Where one of the two has no box, the label alone decides, after all pairs of boxes.
+optimal assignment would differ only for crowded boxes of one label, where no assignment is correct.
+If one of the two has no box, the label alone decides, after all pairs of boxes.
 """
 
 import re
@@ -18,24 +18,25 @@ from retinue_history.analysis.selection import IN_USE
 from retinue_history.db.snapshot import Snapshot
 
 DEFAULT_IOU = 0.5
-"""Least intersection over union of boxes that show the same thing: that of PASCAL VOC's and COCO's
-AP50 (https://cocodataset.org/#detection-eval)."""
+"""Minimum intersection over union of boxes of the same thing, as in PASCAL VOC and COCO's
+AP50 (https://cocodataset.org/#detection-eval).
+"""
 
 Change = Literal["kept", "gained", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Which runs are on one side. On each image the latest of them counts.
+    """The runs of one side. The latest of them on each image counts.
 
-    That is the newest successful one with options that a pool uses, or else the newest.
+    The latest run is the newest successful one with options that a pool uses, or else the newest.
 
     Attributes:
-        run_id: Exactly this run.
+        run_id: The id of a single run.
         detector: The detector's name.
         detector_version: The detector's version.
         model_version: The model's version, as the detector reported it.
-        fingerprint: The fingerprint, or what it begins with.
+        fingerprint: The fingerprint or its beginning.
     """
 
     run_id: int | None = None
@@ -46,10 +47,10 @@ class Side:
 
     @classmethod
     def parse(cls, text: str) -> "Side":
-        """Read ``RUN_ID`` or ``[DETECTOR][@VERSION][,model=VERSION][,fingerprint=BEGINNING]``.
+        """Parse ``RUN_ID`` or ``[DETECTOR][@VERSION][,model=VERSION][,fingerprint=BEGINNING]``.
 
         Raises:
-            ValueError: It is neither.
+            ValueError: The text has neither form.
         """
         if re.fullmatch(r"[0-9]{1,18}", text):
             return cls(run_id=int(text))
@@ -71,7 +72,7 @@ class Side:
         )
 
     def condition(self) -> sql.Composed:
-        """SQL over the columns of ``runs``."""
+        """Return SQL over the columns of ``runs``."""
         exact = {
             "run_id": self.run_id,
             "detector": self.detector,
@@ -98,17 +99,17 @@ _GRAMMAR = (
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What became of one detection.
+    """The change of one detection.
 
     Attributes:
         image_id: The image.
-        s3_uri: Where it lies.
+        s3_uri: The image's URI.
         change: kept (on both sides), gained (only after) or lost (only before).
         kind: The detection's kind.
         label: Its label.
         confidence_before: Its confidence before; none if gained.
         confidence_after: Its confidence after; none if lost.
-        iou: How much the boxes overlap; none unless both sides have one.
+        iou: Overlap of the boxes; ``None`` unless both sides have one.
     """
 
     image_id: UUID
@@ -123,12 +124,12 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """How many images each side saw.
+    """The number of images of each side.
 
     Attributes:
-        both: Those that are compared.
-        only_before: Those that only the first side saw.
-        only_after: Those that only the second side saw.
+        both: Images of both sides, which are compared.
+        only_before: Images of the first side only.
+        only_after: Images of the second side only.
     """
 
     both: int
@@ -137,12 +138,12 @@ class Overlap:
 
 
 def comparison_sql(before: Side, after: Side, *, min_iou: float = DEFAULT_IOU) -> sql.Composed:
-    """The comparison as SQL that a reader may ask: one row a detection, images in order of id.
+    """Return the comparison as SQL for readers: one row per detection, ordered by image id.
 
     Args:
         before: The first side.
         after: The second side.
-        min_iou: Least intersection over union of boxes that show the same thing; above 0, to 1.
+        min_iou: Minimum intersection over union of boxes of the same thing; above 0, to 1.
     """
     return sql.SQL(_COMPARISON).format(
         before=before.condition(),
@@ -155,17 +156,17 @@ def comparison_sql(before: Side, after: Side, *, min_iou: float = DEFAULT_IOU) -
 def compare(
     snapshot: Snapshot, before: Side, after: Side, *, min_iou: float = DEFAULT_IOU
 ) -> Generator[Difference]:
-    """Yield what became of each detection in the images that both sides saw, image by image.
+    """Yield the change of each detection in the images of both sides, image by image.
 
     Raises:
-        HistoryUnavailableError: The database stopped answering.
+        HistoryUnavailableError: The database doesn't answer any more.
     """
     for row in snapshot.rows(comparison_sql(before, after, min_iou=min_iou)):
         yield Difference(*row)
 
 
 def overlap(snapshot: Snapshot, before: Side, after: Side) -> Overlap:
-    """Return how many images each side saw."""
+    """Return the number of images of each side."""
     row: tuple[Any, ...] = snapshot.one(
         sql.SQL(_OVERLAP).format(before=before.condition(), after=after.condition())
     )
@@ -179,8 +180,8 @@ _OVERLAP = """SELECT
 FROM (SELECT DISTINCT image_id FROM runs WHERE {before}) AS before
 FULL JOIN (SELECT DISTINCT image_id FROM runs WHERE {after}) AS after USING (image_id)"""
 
-# The recursion takes one pair a step, image by image; nothing grows with the number of images. A
-# detection has its run's time, which leads to the one partition by month that can have it.
+# The recursion takes one pair per step, image by image, so its size is bounded. A detection
+# has its run's time, which selects its partition.
 _COMPARISON = """WITH before AS (
     SELECT DISTINCT ON (image_id) image_id, run_id, started_at
     FROM runs

@@ -1,4 +1,4 @@
-"""Which images already have runs and exist: a backfill asks page by page."""
+"""Look up images that exist and have runs, page by page, for a backfill."""
 
 from collections.abc import Sequence
 from typing import LiteralString
@@ -33,7 +33,7 @@ class ExistingRuns:
         self._connection = PersistentConnection(url, "retinue backfill")
 
     def among(self, image_ids: Sequence[UUID]) -> set[UUID]:
-        """Return those of these images that have any run and don't count as deleted.
+        """Return the images that have a run and don't count as deleted.
 
         Raises:
             HistoryUnavailableError: The database doesn't answer now; a retry may help.

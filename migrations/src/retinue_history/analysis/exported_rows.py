@@ -1,4 +1,4 @@
-"""What a selection gives: rows of detections, and images with what was found in them."""
+"""Select rows for exports: detections, and images with their detections."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ DETECTION_COLUMNS = (
 
 
 def detection_rows(selection: Selection) -> sql.Composed:
-    """One row a detection, in no particular order; the columns are ``DETECTION_COLUMNS``."""
+    """Return SQL with one row per detection, unordered, with the columns ``DETECTION_COLUMNS``."""
     return sql.SQL(
         """SELECT
     detections.detection_id, detections.run_id, runs.image_id, images.bucket, images.key,
@@ -34,15 +34,15 @@ WHERE {runs}"""
 
 
 def image_rows(selection: Selection, side: Side | None = None) -> sql.Composed:
-    """One row a detection, and one with nulls for a run without any; the rows of an image together.
+    """Return SQL with one row per detection or empty run, grouped by image.
 
-    A run that found nothing counts: its image was looked at. The columns are those that
-    ``SelectedImage`` and ``SelectedDetection`` of ``retinue_cli.data.export`` have, in their order.
+    A run without detections has a row with nulls. The columns are those of ``SelectedImage`` and
+    ``SelectedDetection`` of ``retinue_cli.data.export``, in their order.
 
     Args:
-        selection: Which part of the history.
-        side: Of each image, only the newest selected run of this side; the selection's ``latest``
-            then means nothing.
+        selection: The selected part of the history.
+        side: For each image, only the newest selected run of this side. The selection's ``latest``
+            is then ignored.
     """
     runs = selection.run_condition() if side is None else _newest_of(selection, side)
     return sql.SQL(
@@ -78,8 +78,8 @@ CATEGORIES = sql.SQL(
 UNION ALL SELECT 'text', 'text' WHERE EXISTS (SELECT FROM label_counts WHERE kind = 'text')
 ORDER BY 1, 2"""
 )
-"""Every kind and label of the whole history, in an order that no server's locale changes.
+"""All kinds and labels of the history, in an order that doesn't depend on the server's locale.
 
-Words that were read in images are one label, ``text``: nearly each is a label of its own. Labels of
-more than about a thousand bytes are missing.
+All recognized texts are one label, ``text``, because almost each is unique. Labels of more than
+about a thousand bytes are missing.
 """

@@ -1,4 +1,4 @@
-"""Which images to ask for again: those whose runs failed, or were never made."""
+"""Find images to process again: those with failed or missing runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from retinue_history.db.snapshot import snapshot
 
 RowT = TypeVar("RowT")
 
-# A failure that a later success of the same detector made up for, in another version or with other
-# options, needs no more. What is deleted cannot be looked at.
+# A failure is resolved if the same detector succeeded later, in another version or with other
+# options. Deleted images can't be processed.
 _FAILED: LiteralString = """
     SELECT failed.*
     FROM failed_runs AS failed
@@ -95,15 +95,15 @@ _CAUSES: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Which failed runs are meant; what is ``None`` restricts nothing.
+    """A selection of failed runs. ``None`` means no restriction.
 
     Attributes:
         detector: The detector's name.
-        error_code: Why they failed.
+        error_code: The error code.
         since: Not before this time (aware).
         until: Before this time (aware).
         bucket: The image's bucket.
-        prefix: What the image's key begins with.
+        prefix: The prefix of the image's key.
         condition: A condition in SQL over the columns of the view ``failed_runs``. It is evaluated
             in a read-only transaction, with the rights of the login.
     """
@@ -119,20 +119,20 @@ class Failures:
 
 @dataclass(frozen=True, slots=True)
 class ReplayImage:
-    """An image to ask for again.
+    """An image to process again.
 
     Attributes:
         image_id: Its id.
         bucket: The S3 bucket's name.
         key: The S3 object's key.
-        version: The S3 version id, or the ETag where the bucket is unversioned.
+        version: The S3 version id, or the ETag in an unversioned bucket.
         versioned: Whether ``version`` is an S3 version id.
         etag: The object's ETag, if known.
         size_bytes: Its size in bytes, if known.
         sequencer: Of the event that created it, if known.
         uploaded_at: When S3 last created it.
-        detectors: Names of the detectors that are wanted.
-        last_run_id: The newest of the runs that failed; 0 if there was none.
+        detectors: Names of the requested detectors.
+        last_run_id: The newest failed run; 0 if there is none.
     """
 
     image_id: UUID
@@ -150,16 +150,16 @@ class ReplayImage:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why runs of a detector failed.
+    """The failures of a detector with one error code.
 
     Attributes:
         detector: Its name.
-        error_code: Why.
-        images: How many images.
-        attempts: How many runs.
+        error_code: The error code.
+        images: Number of images.
+        attempts: Number of runs.
         last_at: When the last one started.
         example: The last one's image, as an ``s3://`` URI.
-        message: What was said of it.
+        message: The error message.
     """
 
     detector: str
@@ -172,11 +172,11 @@ class Cause:
 
 
 def failure_causes(url: str, failures: Failures) -> list[Cause]:
-    """Count failed runs that nothing has made up for, by detector and cause.
+    """Count unresolved failed runs, by detector and cause.
 
     Raises:
         QueryError: The condition is refused.
-        HistoryUnavailableError: The database cannot answer now.
+        HistoryUnavailableError: The database doesn't answer now.
     """
     question = _with_condition(_CAUSES, failures)
     conditional = failures.condition is not None
@@ -184,11 +184,11 @@ def failure_causes(url: str, failures: Failures) -> list[Cause]:
 
 
 def failed_images(url: str, failures: Failures) -> Iterator[ReplayImage]:
-    """The images of failed runs that nothing has made up for, each once, in order of their ids.
+    """Yield the images of unresolved failed runs, each once, ordered by id.
 
     Raises:
         QueryError: The condition is refused.
-        HistoryUnavailableError: The database cannot answer now.
+        HistoryUnavailableError: The database doesn't answer now.
     """
     question = _with_condition(_OF_FAILED, failures)
     conditional = failures.condition is not None
@@ -198,18 +198,18 @@ def failed_images(url: str, failures: Failures) -> Iterator[ReplayImage]:
 def missing_images(
     url: str, keys: Sequence[tuple[str, str, str]], failures: Failures
 ) -> Iterator[ReplayImage]:
-    """Yield the images to which some run key has not been applied for good, in order of their ids.
+    """Yield the images that some run key isn't done with, ordered by id.
 
     A key is done with an image once it succeeded, or failed in a way that isn't retryable.
 
     Args:
         url: The database.
         keys: Detector, detector version and fingerprint.
-        failures: ``since`` and ``until`` are about the upload; ``detector``, ``error_code`` and
-            ``condition`` are about failed runs, and mean nothing here.
+        failures: ``since`` and ``until`` apply to the upload. ``detector``, ``error_code`` and
+            ``condition`` are ignored.
 
     Raises:
-        HistoryUnavailableError: The database cannot answer now.
+        HistoryUnavailableError: The database doesn't answer now.
     """
     detectors, versions, fingerprints = ([*column] for column in zip(*keys, strict=True))
     asked = {"detectors": detectors, "versions": versions, "fingerprints": fingerprints}
@@ -229,7 +229,7 @@ def _parameters(failures: Failures) -> dict[str, Any]:
 
 
 def _with_condition(question: LiteralString, failures: Failures) -> sql.Composed:
-    """The user's own condition is SQL, so it is not quoted; percent signs in it are their own."""
+    """Add the user's own condition, which is SQL and isn't quoted. Escape its percent signs."""
     condition = (failures.condition or "true").replace("%", "%%")
     return sql.SQL(question).format(
         image=sql.SQL(_IMAGE), failed=sql.SQL(_FAILED), condition=sql.SQL(condition)
@@ -244,7 +244,7 @@ def _ask(
     *,
     conditional: bool = False,
 ) -> Iterator[RowT]:
-    """Rows as they come, of one moment, without holding them all."""
+    """Yield rows of one snapshot without holding all of them."""
     with snapshot(url, "retinue replay") as history:
         try:
             for values in history.rows(question, parameters):
@@ -252,5 +252,5 @@ def _ask(
         except HistorySchemaError as error:
             if not conditional:
                 raise
-            # Most likely it is the condition that names what there is not.
+            # The condition probably names a column that doesn't exist.
             raise QueryError(str(error.__cause__).strip()) from error

@@ -1,4 +1,4 @@
-"""Annotations made elsewhere become runs: all of them, or none."""
+"""Record imported annotations as runs, in one transaction."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from retinue_history.recording.records import RunRecord
 
 @dataclass(frozen=True, slots=True)
 class KnownImage:
-    """An image of the history that goes by a name.
+    """An image of the history with a given name.
 
     Attributes:
         image_id: Its id.
         bucket: The bucket's name.
         key: The object's key.
-        width_px: Its width as displayed; none if nobody decoded it.
+        width_px: Its width as displayed; ``None`` if it was never decoded.
         height_px: Its height.
     """
 
@@ -33,22 +33,22 @@ class KnownImage:
 def images_by_name(
     engine: Engine, names: Sequence[str], *, bucket: str | None = None
 ) -> dict[str, list[KnownImage]]:
-    """Find the images that names stand for, among those that still exist.
+    """Return the images for names, among those that still exist.
 
     A name is a whole key, the end of one after a ``/``, or an ``s3://`` URI. Of several versions of
     one object, the last upload counts.
 
     Args:
         engine: The history.
-        names: What to look for.
-        bucket: Look in this bucket alone.
+        names: The names.
+        bucket: Search only this bucket.
 
     Returns:
-        For each name that is known, the images; one, unless the name is ambiguous.
+        The images of each known name. There is one, unless the name is ambiguous.
 
     Raises:
-        HistoryUnavailableError: The database cannot answer.
-        HistoryDataError: A name holds what no key can.
+        HistoryUnavailableError: The database doesn't answer.
+        HistoryDataError: A name contains characters that no key can have.
     """
     with map_engine_errors(), engine.connect() as connection:
         rows = connection.execute(_BY_NAME, {"name": list(names), "bucket": bucket})
@@ -59,10 +59,10 @@ def images_by_name(
 
 
 def images_by_id(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, KnownImage]:
-    """Find images by their ids, whether they still exist or not.
+    """Return images by their ids, even if they don't exist any more.
 
     Raises:
-        HistoryUnavailableError: The database cannot answer.
+        HistoryUnavailableError: The database doesn't answer.
     """
     with map_engine_errors(), engine.connect() as connection:
         rows = connection.execute(_BY_ID, {"image_id": list(ids)})
@@ -76,24 +76,24 @@ def record_annotations(
     *,
     advance: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Record runs of images that the history knows, in one transaction.
+    """Record runs of known images in one transaction.
 
     Args:
         engine: The history; the login must be a writer.
         batches: The runs, some hundred at a time.
-        sizes_px: Width and height of images, noted where the history does not know them yet.
-        advance: Told after each batch how many runs it had.
+        sizes_px: Width and height of images, stored if the history doesn't have them.
+        advance: Called after each batch with its number of runs.
 
     Returns:
-        How many runs are new. Those whose run key has succeeded already are not.
+        The number of new runs. Runs whose key has already succeeded aren't new.
 
     Raises:
-        HistoryUnavailableError: The database cannot take rows now. Nothing was recorded.
-        HistoryDataError: It never can take these. Nothing was recorded.
+        HistoryUnavailableError: The database can't accept rows now. Nothing was recorded.
+        HistoryDataError: The database can never store these rows. Nothing was recorded.
     """
     new = 0
     with map_engine_errors(), engine.begin() as connection:
-        ids = sorted(sizes_px)  # in the order in which everybody locks images
+        ids = sorted(sizes_px)  # in the order in which all workers lock images
         if ids:
             connection.execute(
                 _SAVE_SIZES,
@@ -109,7 +109,7 @@ def record_annotations(
     return new
 
 
-# Names are joined to keys by what comes after the last slash: a hash join serves any number.
+# Names are joined to keys by the part after the last slash, so a hash join handles any number.
 _BY_NAME = text("""
     SELECT DISTINCT ON (wanted.name, images.bucket, images.key)
         wanted.name, images.image_id, images.bucket, images.key, images.width_px, images.height_px

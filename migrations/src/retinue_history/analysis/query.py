@@ -1,4 +1,4 @@
-"""An analyst's question: one statement, read only, a bounded answer."""
+"""Run an analyst's query: one statement, read-only, with a bounded result."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -20,7 +20,7 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """What a query returned.
+    """The result of a query.
 
     Attributes:
         columns: The columns' names, in order; not necessarily distinct.
@@ -42,31 +42,31 @@ def run_query(
 ) -> QueryResult:
     """Run one statement in a READ ONLY transaction that is rolled back.
 
-    The login must be one that can only read, such as ``retinue_reader``; any other is refused
-    before the statement is sent. Nothing less would do: a superuser can read files and run programs
-    in a read-only transaction, and whoever logged in as owner can undo ``SET ROLE`` and ``SET
-    SESSION AUTHORIZATION`` from inside the very statement they were meant to tame.
+    The login must be read-only, such as ``retinue_reader``. Other logins are refused before the
+    statement is sent. A read-only transaction isn't enough: a superuser can read files and run
+    programs in it, and an owner's statement can undo ``SET ROLE`` and ``SET SESSION
+    AUTHORIZATION``.
 
-    Only statements that return rows are run. ``DO`` returns none, and could catch the very error by
-    which the statement timeout ends it.
+    Only statements that return rows are run. ``DO`` returns none, and could catch the error of the
+    statement timeout.
 
     Args:
         url: The database; ``postgresql://…``.
         sql: One statement: SELECT, EXPLAIN, SHOW, … The server refuses several.
-        row_limit: Most rows to return, at least 1; no more than that is held in memory.
-        timeout_seconds: Longest it may take.
+        row_limit: Maximum number of rows, at least 1. No more are held in memory.
+        timeout_seconds: Time limit.
 
     Raises:
-        QueryError: The database refused it; the message says why, where, and what might help.
-        HistoryUnavailableError: The database cannot be reached.
-        ValueError: The URL or the limit makes no sense.
+        QueryError: The database refused it. The message has the reason, the position and a hint.
+        HistoryUnavailableError: The database can't be reached.
+        ValueError: The URL or the limit is invalid.
     """
     if row_limit < 1:
         raise ValueError(f"row_limit must be 1 or more, not {row_limit}")
     with closing(connect(url, "retinue query")) as connection:
         connection.read_only = True
         try:
-            # Postgres lets a transaction become read-write only before its first query: this is it.
+            # Postgres allows a change to read-write only before the first query, which is this.
             connection.execute(
                 "SELECT set_config('statement_timeout', %s, true)",
                 [str(round(timeout_seconds * 1000))],
@@ -83,11 +83,11 @@ def run_query(
 
 
 def check_reader(url: str) -> None:
-    """See whether a login is let in, and can only read.
+    """Check that a login is accepted, and read-only.
 
     Raises:
-        QueryError: It could do more than read; the message says what.
-        HistoryUnavailableError: It is not let in, or the database cannot be reached.
+        QueryError: It isn't read-only. The message names the right.
+        HistoryUnavailableError: It isn't accepted, or the database can't be reached.
     """
     with closing(connect(url, "retinue query")) as connection:
         try:
@@ -111,8 +111,8 @@ def _ask(connection: psycopg.Connection[Any], sql: str, row_limit: int) -> Query
     columns = _columns(connection, sql)
     cursor = connection.cursor()
     rows: list[tuple[Any, ...]] = []
-    # stream() asks through the extended protocol, which takes one statement only, and fetches row
-    # by row; closing it early cancels the rest.
+    # stream() uses the extended protocol, which accepts only one statement and fetches row by
+    # row. Closing it early cancels the rest.
     stream = cast("Generator[tuple[Any, ...]]", cursor.stream(sql))
     with closing(stream):
         for row in stream:
@@ -123,10 +123,10 @@ def _ask(connection: psycopg.Connection[Any], sql: str, row_limit: int) -> Query
 
 
 def _columns(connection: psycopg.Connection[Any], sql: str) -> tuple[str, ...]:
-    """The columns that a statement would return, asked of the server before it is run.
+    """Return the columns of a statement's result, asked from the server before it runs.
 
     Raises:
-        QueryError: It returns none.
+        QueryError: The statement returns no rows.
         psycopg.Error: The server refuses the statement, or there are several.
     """
     server = connection.pgconn
@@ -141,7 +141,7 @@ def _columns(connection: psycopg.Connection[Any], sql: str) -> tuple[str, ...]:
 
 
 def _relations(connection: psycopg.Connection[Any]) -> list[str]:
-    """The views and tables of the history, for a query that misspelt one."""
+    """Return the views and tables of the history, to suggest one for a misspelled name."""
     try:
         connection.rollback()
         found = connection.execute(
@@ -149,15 +149,14 @@ def _relations(connection: psycopg.Connection[Any]) -> list[str]:
             "AND relkind IN ('v', 'r', 'p') AND NOT relispartition ORDER BY relkind DESC, relname"
         )
         return [name for (name,) in found]
-    except psycopg.Error:  # a wrong query is the news, not this
+    except psycopg.Error:  # report the wrong query, not this error
         return []
 
 
 def _answer(connection: psycopg.Connection[Any]) -> PGresult:
-    """The server's answer to what was sent; other threads run and Ctrl-C works meanwhile.
+    """Return the server's answer. Meanwhile other threads run, and Ctrl-C works.
 
-    libpq's own functions that wait, which psycopg calls with the interpreter's lock held, allow
-    neither.
+    libpq's blocking functions, which psycopg calls with the interpreter's lock held, allow neither.
 
     Raises:
         psycopg.Error: The server refuses it.
@@ -203,6 +202,6 @@ FROM (
 ORDER BY place
 LIMIT 1
 """
-# Every role that the login is a member of counts, whether it acts as that role or not: SET ROLE is
-# one function call away. The predefined roles that only read are allowed; rds_iam is how a login
-# with a short-lived token is marked on RDS.
+# All roles that the login is a member of count, because SET ROLE is one function call away.
+# The predefined read-only roles are allowed. rds_iam marks a login with a short-lived token
+# on RDS.

@@ -1,4 +1,4 @@
-"""Why a query was refused, in words that say what to do instead."""
+"""Explain why a query was refused, and suggest a fix."""
 
 import re
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ def first_word(sql: str) -> str:
 def explain(
     error: psycopg.Error, sql: str, timeout_seconds: float, relations: Sequence[str]
 ) -> str:
-    """Say why a query was refused, where, and what might help.
+    """Return why a query was refused, where, and a hint.
 
     Args:
         error: The server's refusal.
         sql: The query.
-        timeout_seconds: How long it was allowed to take.
-        relations: What could have been meant by a relation that doesn't exist.
+        timeout_seconds: Its time limit.
+        relations: Candidates for a relation that doesn't exist.
     """
     said = error.diag
     primary = said.message_primary or str(error)
@@ -54,7 +54,7 @@ def explain(
 
 
 def _place(error: psycopg.Error, sql: str) -> list[str]:
-    """The line that the server points at, with a caret below."""
+    """Return the line of the error, with a caret below."""
     position = error.diag.statement_position
     if not position:
         return []

@@ -1,4 +1,4 @@
-"""Which part of the history: the conditions that every command that selects understands."""
+"""Selections of the history: the conditions that all commands share."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from psycopg import sql
 
 @dataclass(frozen=True, slots=True)
 class ImageName:
-    """What a person calls an image; each part that is given narrows the choice.
+    """The user's name of an image. Each given part narrows the selection.
 
     Attributes:
         image_id: The image's id.
@@ -25,10 +25,10 @@ class ImageName:
 
     @classmethod
     def parse(cls, text: str) -> "ImageName":
-        """Read an image id, an ``s3://bucket/key`` URI, or else a key.
+        """Parse an image id, an ``s3://bucket/key`` URI, or a key.
 
         Raises:
-            ValueError: The URI has no bucket or no key, or nothing is given.
+            ValueError: The URI has no bucket or no key, or the text is empty.
         """
         try:
             return cls(image_id=UUID(text))
@@ -40,7 +40,7 @@ class ImageName:
         return cls(bucket=bucket, key=key)
 
     def condition(self) -> sql.Composed:
-        """SQL over the columns of ``images``, which goes by that name."""
+        """Return SQL over the columns of ``images``, under that name."""
         given = {"image_id": self.image_id, "bucket": self.bucket, "key": self.key}
         return _all_of(
             sql.SQL("images.{} = {}").format(sql.Identifier(name), sql.Literal(value))
@@ -51,15 +51,15 @@ class ImageName:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A part of the history. What is left out does not narrow it.
+    """A part of the history. Omitted conditions don't restrict it.
 
     Attributes:
         since: Earliest start of a run, inclusive.
         until: Latest start of a run, exclusive.
         detectors: Names of detectors; any of them.
         labels: Labels; any of them.
-        min_confidence: Least confidence, 0 to 1.
-        prefix: What the key begins with, or ``s3://bucket/prefix``.
+        min_confidence: Minimum confidence, 0 to 1.
+        prefix: The prefix of the key, or ``s3://bucket/prefix``.
         images: Any of these.
         latest: Only the latest run of each detector on each image that still exists, as the view
             ``latest_runs`` has it; otherwise every successful run of every image.
@@ -75,7 +75,7 @@ class Selection:
     latest: bool = True
 
     def run_condition(self) -> sql.Composed:
-        """SQL that tells which runs: over ``runs`` and ``images``, which go by those names."""
+        """Return SQL that selects runs, over ``runs`` and ``images``, under those names."""
         conditions: list[sql.Composed] = [_compare("runs.outcome = {}", "succeeded")]
         if self.since is not None:
             conditions.append(_compare("runs.started_at >= {}", self.since))
@@ -103,9 +103,9 @@ class Selection:
         return _all_of(conditions)
 
     def detection_condition(self) -> sql.Composed:
-        """SQL that tells which detections of those runs: over ``detections``."""
+        """Return SQL that selects detections of those runs, over ``detections``."""
         conditions: list[sql.Composed] = [sql.SQL("detections.run_id = runs.run_id").format()]
-        # A detection has its run's time. Said again, an index or a partition can serve it.
+        # A detection has its run's time. Repeating the condition enables an index or a partition.
         if self.since is not None:
             conditions.append(_compare("detections.detected_at >= {}", self.since))
         if self.until is not None:
@@ -127,7 +127,7 @@ _IN_USE = sql.SQL(
 )
 
 IN_USE = _IN_USE.format(runs=sql.Identifier("runs"))
-"""SQL that tells whether a pool uses the options of a run: over ``runs``, by that name."""
+"""SQL that tells whether a pool uses the options of a run, over ``runs``, under that name."""
 
 LATEST_FIRST = sql.SQL(
     """runs.outcome = 'succeeded' DESC, runs.model_version IS DISTINCT FROM 'emulator' DESC,
@@ -161,7 +161,7 @@ _LATEST = sql.SQL(
                 > ({in_use}, runs.started_at, runs.run_id)
     )"""
 ).format(other_in_use=_IN_USE.format(runs=sql.Identifier("other")), in_use=IN_USE)
-"""As the view ``latest_detections`` has it, but for runs: those that found nothing count too."""
+"""SQL as in the view ``latest_detections``, but for runs, including empty ones."""
 
 
 def split_place(text: str) -> tuple[str | None, str]:

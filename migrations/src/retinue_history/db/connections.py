@@ -1,8 +1,8 @@
 """psycopg connections to the history's database: single ones, and a pool.
 
 A pooler may be in between. It may give each transaction of a connection another session, and may
-refuse startup parameters. So nothing depends on a session: there are no statements prepared in the
-server, and no locks or tables that outlive a transaction.
+refuse startup parameters. So this package uses no prepared statements, and no locks or tables that
+outlive a transaction.
 """
 
 import threading
@@ -21,7 +21,7 @@ from retinue_history.db.errors import HistoryUnavailableError
 Connection: TypeAlias = psycopg.Connection[Any]
 
 CONNECT_SECONDS = 5
-"""How long to wait for a new connection; at least 2, says libpq."""
+"""How long to wait for a new connection. libpq requires at least 2."""
 
 _SURELY_ALIVE_SECONDS = 1.0
 """A connection that was used this recently is not tested before use."""
@@ -37,7 +37,7 @@ _DEFAULTS = {
     "tcp_user_timeout": 30_000,
 }
 _ALWAYS = {
-    "client_encoding": "utf8",  # whatever the URL, the environment or the server says
+    "client_encoding": "utf8",  # regardless of the URL, the environment and the server
     "prepare_threshold": None,  # never
 }
 
@@ -66,7 +66,7 @@ def connection_parameters(url: str) -> dict[str, Any]:
         parameters = conninfo_to_dict(f"postgresql://{rest.replace(' ', '%20')}")
     except psycopg.ProgrammingError as error:
         complaint = str(error).strip()
-        if complaint.startswith("invalid URI query parameter"):  # others repeat the URL
+        if complaint.startswith("invalid URI query parameter"):  # other messages repeat the URL
             raise ValueError(f"the database URL cannot be used: {complaint}") from None
         raise ValueError(unreadable) from None
     except UnicodeDecodeError:
@@ -128,19 +128,19 @@ def connect(
 
 
 class ConnectionPool:
-    """Connections in autocommit mode that threads share. They are opened when they are needed.
+    """Connections in autocommit mode that threads share. They are opened when needed.
 
     An idle connection is tested before use. One that was used in the last second is not, since that
     would be a round trip for each commit. After one was found unusable, all that were last used
     before are replaced: a connection to a server that became read-only still answers.
 
-    psycopg_pool isn't used: while the database is away, it waits until its timeout and then hides
-    the server's reason, and its four threads take 3 MB.
+    psycopg_pool isn't used. While the database is unavailable, it waits until its timeout and then
+    hides the server's reason, and its four threads take 3 MB.
 
     Args:
         url: ``postgresql://…`` or ``postgresql+psycopg://…``; query parameters are libpq's.
         application_name: Shown in ``pg_stat_activity``.
-        max_size: Most connections, at least 1.
+        max_size: Maximum number of connections, at least 1.
         timeout_seconds: How long to wait for a free one.
         statement_timeout_seconds: Longest time for a statement, including waits for locks; 0 for no
             limit. If the URL's ``options`` set a limit, that one applies.
@@ -247,7 +247,7 @@ class ConnectionPool:
         )
 
     def _put_back(self, connection: Connection) -> None:
-        # After Ctrl-C in the middle of a statement it is not idle.
+        # After Ctrl-C in the middle of a statement it isn't idle.
         if connection.info.transaction_status is TransactionStatus.IDLE:
             with self._lock:
                 self._idle.append((time.monotonic(), connection))

@@ -1,4 +1,4 @@
-"""SQLAlchemy on the history's database: for migrations, erasures and maintenance, not for workers.
+"""Use SQLAlchemy for migrations, erasures and maintenance. Workers don't import it.
 
 Importing it takes 14 MB and a tenth of a second.
 """
@@ -19,7 +19,7 @@ from retinue_history.db.error_mapping import explain, is_session_unusable, map_e
 from retinue_history.db.errors import HistoryError, HistoryUnavailableError
 
 _LIMIT = "statement_timeout_seconds"
-"""The execution option that holds the longest time for a statement; 0 for no limit."""
+"""The execution option with the time limit of a statement; 0 for no limit."""
 
 
 def create_history_engine(
@@ -30,14 +30,14 @@ def create_history_engine(
     pool_timeout_seconds: float = 10.0,
     statement_timeout_seconds: float = 30.0,
 ) -> Engine:
-    """Create an engine that notices within seconds that the database is away.
+    """Create an engine that notices an unavailable database within seconds.
 
     It connects on first use.
 
     Args:
         url: ``postgresql://…`` or ``postgresql+psycopg://…``; query parameters are libpq's.
         application_name: Shown in ``pg_stat_activity``.
-        pool_size: Most connections, at least 1.
+        pool_size: Maximum number of connections, at least 1.
         pool_timeout_seconds: How long to wait for a free one before ``HistoryUnavailableError``.
         statement_timeout_seconds: Longest time for a statement, including waits for locks; 0 for no
             limit. If the URL's ``options`` set a limit, that one applies.
@@ -66,12 +66,12 @@ def create_history_engine(
 
 
 def without_statement_limit(engine: Engine) -> Engine:
-    """Return the engine, with its pool, for statements that may take any time."""
+    """Return the engine, with its pool, for statements without a time limit."""
     return engine.execution_options(**{_LIMIT: 0.0})
 
 
 def _limit_transactions(engine: Engine, seconds: float) -> None:
-    """Set the longest time for a statement again in each transaction, whichever its session is."""
+    """Set the time limit of statements in each transaction, because its session may differ."""
 
     @event.listens_for(engine, "begin")
     def _limit(connection: Connection) -> None:
@@ -85,7 +85,7 @@ def _limit_transactions(engine: Engine, seconds: float) -> None:
 
 
 def _give_up_session(context: ExceptionContext) -> None:
-    """Replace a session that can't do anything any more, such as one on a demoted server."""
+    """Replace a session that is unusable, such as one on a demoted server."""
     if isinstance(context.original_exception, psycopg.Error):
         context.is_disconnect |= is_session_unusable(context.original_exception)
 

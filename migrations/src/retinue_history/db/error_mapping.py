@@ -1,6 +1,7 @@
-"""Map database errors to the package's errors: wait, migrate, or blame the records.
+"""Map database errors to the package's errors: wait, migrate, or reject the records.
 
-Only an error about values blames the records: any other, known or not, is a database that is away.
+Only an error about values rejects the records. Any other error, known or not, counts as an
+unavailable database.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from retinue_history.db.errors import (
 _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock
 _NOT_MIGRATED = {"42P01", "42703", "42883", "3F000"}  # no such table, column, function, schema
 _REFUSED = {"42501"}  # insufficient privilege
-# What the values of a row cause. Everything else that Postgres says concerns all rows.
+# Errors of a row's values. All other errors of Postgres affect every row.
 _DATA_CLASSES = {
     "20",  # case not found
     "21",  # cardinality
@@ -31,12 +32,12 @@ _DATA_CLASSES = {
     "54",  # program limit: an index row, the depth of JSON
     "P0",  # raised by a trigger
 }
-# Another session, perhaps of another server, may do better: read-only after a failover, a statement
+# Another session, possibly of another server, may succeed: read-only after a failover, a statement
 # that isn't prepared (a pooler), a broken connection, a server that shuts down.
 _UNUSABLE = {"25006", "57P01", "57P02", "57P03", "57P05"}
 _UNUSABLE_CLASSES = {"08", "26"}
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
-# What poolers refuse, for which there is no SQLSTATE: PgBouncer, and Amazon RDS Proxy.
+# Refusals of poolers, which have no SQLSTATE: PgBouncer, and Amazon RDS Proxy.
 _NO_TRANSACTIONS = "statement pooling"
 _NO_PARAMETER = ("unsupported startup parameter", "command-line options")
 
@@ -59,7 +60,7 @@ def map_errors() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise explain(error) from error
-    except (OSError, MemoryError) as error:  # too many open files, say
+    except (OSError, MemoryError) as error:  # for example, too many open files
         raise HistoryUnavailableError(f"the database can't be used: {error!r}") from error
     except UnicodeEncodeError as error:
         raise HistoryDataError(
@@ -95,7 +96,7 @@ def _sqlstate(error: BaseException | None) -> str:
 
 
 def _message(error: BaseException | None) -> str:
-    """Return Postgres' message without the statement and its parameters, which can be megabytes."""
+    """Return Postgres' message without the statement and its parameters, which may be huge."""
     if not isinstance(error, psycopg.Error):
         return str(error)
     diagnosis = error.diag

@@ -1,4 +1,4 @@
-"""The errors of the history, by what to do next.
+"""The errors of the history, by the caller's next step.
 
 ::
 
@@ -10,17 +10,17 @@
           ├── HistoryDataError           Postgres can never hold these records
           └── QueryError                 an analyst's SQL was refused
 
-Catch ``HistoryUnavailableError`` to wait and ``HistoryDataError`` to blame the records. A
-``HistoryError`` that is neither is a bug in Retinue.
+Catch ``HistoryUnavailableError`` to wait, and ``HistoryDataError`` to reject the records. Another
+``HistoryError`` is a bug in Retinue.
 """
 
 
 class HistoryError(RuntimeError):
-    """The history could not do what was asked."""
+    """The history could not execute a request."""
 
 
 class HistoryUnavailableError(HistoryError):
-    """The database can't answer or take rows now; the records are not to blame.
+    """The database can't answer or accept rows now. The records aren't the cause.
 
     It is unreachable, restarting, read-only after a failover, out of connections or disk, or it
     refuses the login or a permission. Nothing of the call was recorded, unless the connection
@@ -29,23 +29,22 @@ class HistoryUnavailableError(HistoryError):
 
 
 class HistorySetupError(HistoryUnavailableError):
-    """The database, or the pooler before it, must be set up otherwise; the message says how."""
+    """The configuration of the database or its pooler must change. The message says how."""
 
 
 class HistorySchemaError(HistorySetupError):
-    """The database is older than this code; run ``retinue migrate``.
+    """The database is older than this code. Run ``retinue migrate``.
 
-    It counts as unavailable, because a worker that runs into it (an old snapshot was restored)
-    should wait.
+    It counts as unavailable, because a worker should wait after an old snapshot was restored.
     """
 
 
 class HistoryDataError(HistoryError):
-    """Postgres cannot hold these records: NUL or a lone surrogate in a text, a value out of range.
+    """Postgres can't store these records: NUL or a lone surrogate in a text, a value out of range.
 
     Nothing of the call was recorded. Record the images one by one to find the bad one.
     """
 
 
 class QueryError(HistoryError):
-    """A query was refused. The message carries Postgres' own message, hint and position."""
+    """A query was refused. The message contains Postgres' own message, hint and position."""

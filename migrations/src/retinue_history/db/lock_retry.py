@@ -1,4 +1,4 @@
-"""Wait for a lock without blocking others: give it up after a second, and try again."""
+"""Wait for a lock without blocking others: give up after a second, and try again."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy.exc import OperationalError
 
 LOCK_TIMEOUT = "1s"
-"""Longest time that other sessions may queue behind one that waits for a lock."""
+"""Maximum time that other sessions may queue behind one that waits for a lock."""
 
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 
 def retry_on_lock_timeout(step: Callable[[], T], *, tries: int, pause_seconds: float = 0.5) -> T:
-    """Run a step, and again while a lock isn't free in time.
+    """Run a step. Repeat it while a lock isn't free in time.
 
     Args:
         step: A transaction or savepoint in which ``lock_timeout`` is ``LOCK_TIMEOUT``.
-        tries: How often to run it at most.
+        tries: Maximum number of runs.
         pause_seconds: How long to wait in between.
 
     Raises:
-        OperationalError: The step's own, or the lock wasn't free in all of the tries.
+        OperationalError: The step raised it, or the lock was never free.
     """
     for attempt in range(1, tries + 1):
         try:

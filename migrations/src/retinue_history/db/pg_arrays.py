@@ -1,7 +1,7 @@
 """Turn lists into Postgres array literals: one text a column, for any number of rows.
 
 psycopg would adapt each element separately, which costs more than the rest of a commit. Values that
-Postgres can't hold are refused here, with the name of the field, before anything is sent.
+Postgres can't store are refused here, with the name of the field, before anything is sent.
 """
 
 from collections.abc import Iterable, Sequence
@@ -90,7 +90,7 @@ _FLOATS: frozenset[type] = frozenset({float, NoneType})
 
 
 def _numbers(values: Sequence[float | None], kinds: frozenset[type]) -> str | None:
-    """Return the array in a fifth of the time, or ``None`` if one is NaN or of another type."""
+    """Return the array in a fifth of the time; ``None`` for NaN or another type."""
     if not kinds.issuperset(map(type, values)):
         return None
     try:
@@ -101,7 +101,7 @@ def _numbers(values: Sequence[float | None], kinds: frozenset[type]) -> str | No
 
 
 def _simple(values: Sequence[str | None]) -> str | None:
-    """Return the array in a fifth of the time, or ``None`` if there is a NULL or an escape."""
+    """Return the array in a fifth of the time; ``None`` for a NULL or an escape."""
     try:
         literal = '{"' + '","'.join(values) + '"}'  # type: ignore[arg-type]
     except TypeError:

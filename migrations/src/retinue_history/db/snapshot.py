@@ -25,7 +25,7 @@ _NOT_MIGRATED = (
 
 
 class Snapshot:
-    """The history at one moment, for any number of queries; made by ``snapshot``."""
+    """The history at one moment, for any number of queries. ``snapshot`` creates it."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
@@ -36,8 +36,8 @@ class Snapshot:
         """Yield the rows of a query as they are needed.
 
         Args:
-            query: What to select.
-            parameters: Its parameters; without any, percent signs in it are literal.
+            query: The query.
+            parameters: Its parameters. Without any, percent signs are literal.
 
         Raises:
             HistoryUnavailableError: The database can't answer.
@@ -52,7 +52,7 @@ class Snapshot:
         """Yield a query's rows in COPY's format, about one row at a time.
 
         Args:
-            query: What to select.
+            query: The query.
             options: The options of COPY, such as ``FORMAT csv``.
 
         Raises:
@@ -84,7 +84,7 @@ def snapshot(url: str, application_name: str = "retinue export") -> Iterator[Sna
 
     Raises:
         HistoryUnavailableError: The database cannot be reached.
-        HistorySchemaError: It is not migrated.
+        HistorySchemaError: It isn't migrated.
         ValueError: The URL is invalid.
     """
     with connect(url, application_name) as connection:
@@ -93,7 +93,7 @@ def snapshot(url: str, application_name: str = "retinue export") -> Iterator[Sna
         with _map_errors():
             # A reader's statements time out after 30 seconds; a snapshot can take longer.
             connection.execute("SET LOCAL statement_timeout = 0")
-            # The same text for numbers and times, whatever the server's settings.
+            # The same text for numbers and times, independent of the server's settings.
             connection.execute("SET LOCAL TimeZone = 'UTC'")
             connection.execute("SET LOCAL DateStyle = 'ISO'")
             connection.execute("SELECT 1")  # the first query takes the snapshot

@@ -1,1 +1,1 @@
-"""Erase people and images on request, and keep what was erased from coming back."""
+"""Erase people and images on request, and prevent their return."""

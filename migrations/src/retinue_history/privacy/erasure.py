@@ -1,4 +1,4 @@
-"""Erase what names a person: detections, parts of raw responses, and the person's own rows.
+"""Erase a person's names: detections, parts of raw responses, and the person's own rows.
 
 This order is correct while workers write, and can be resumed after a crash at any point:
 
@@ -23,12 +23,12 @@ from retinue_history.privacy.planner_stats import PEOPLE, refresh_history_stats,
 from retinue_history.privacy.write_barrier import exclude_writers
 
 BATCH_ROWS = 1_000
-"""Most rows of one transaction, so that it is short."""
+"""Maximum number of rows in a transaction, so that it is short."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonNames:
-    """What names a person.
+    """The names of a person.
 
     Attributes:
         ids: Face ids and external image ids, as in attributes and raw responses.
@@ -49,9 +49,9 @@ class Erasure:
 
     Attributes:
         erasure_id: Its number.
-        removed: How many of each were removed.
+        removed: The number of removed rows of each kind.
         requested_at: When it began.
-        completed_at: When it was verified as complete; ``None`` until then.
+        completed_at: When it was verified; ``None`` until then.
     """
 
     erasure_id: int
@@ -226,7 +226,7 @@ class Erasures:
             exclude_writers(connection)
 
     def count(self, names: PersonNames) -> tuple[int, int]:
-        """Return how many detections and how many raw responses contain the names."""
+        """Return how many detections and raw responses contain the names."""
         with map_engine_errors(), self._engine.connect() as connection:
             detections, runs = connection.execute(_COUNT, names.parameters()).one()
         return detections, runs
@@ -254,7 +254,7 @@ class Erasures:
         refresh_history_stats(self._engine)
 
     def add(self, erasure_id: int, **removed: int) -> None:
-        """Record what was removed elsewhere, such as ``face_vectors=3``."""
+        """Record removals elsewhere, such as ``face_vectors=3``."""
         with map_engine_errors(), self._engine.begin() as connection:
             for what, number in removed.items():
                 add_removed(connection, erasure_id, what, number)
@@ -281,7 +281,7 @@ class Erasures:
 
 
 def add_removed(connection: Connection, erasure_id: int, what: str, number: int) -> None:
-    """Record what was removed, in an open transaction."""
+    """Record removals, in an open transaction."""
     connection.execute(_ADD, {"erasure_id": erasure_id, "what": what, "number": number})
 
 

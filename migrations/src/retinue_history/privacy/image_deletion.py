@@ -11,8 +11,8 @@ _LOCK = text("""
     ORDER BY image_id FOR UPDATE
 """)
 
-# One statement, because triggers count once a statement, and before the runs, which tell what the
-# detections were counted as. A run's time tells in which partition its detections are.
+# One statement, because triggers run once per statement. It comes before the runs, which decide
+# how the detections were counted. A run's time selects the partition of its detections.
 _DETECTIONS = text("""
     DELETE FROM detections USING runs
     WHERE runs.image_id = ANY(CAST(:ids AS uuid[]))
@@ -42,13 +42,13 @@ def delete_images(connection: Connection, image_ids: Sequence[UUID]) -> Mapping[
 
     Args:
         connection: In a transaction, as the tables' owner.
-        image_ids: A few hundred at most.
+        image_ids: At most a few hundred.
 
     Returns:
         How many ``detections``, ``runs``, ``removals`` and ``images`` were deleted.
     """
     given = {"ids": list(image_ids)}
-    # The statistics of a partition can be outdated; without this, all of it might be scanned.
+    # The statistics of a partition may be outdated. Without this, all of it might be scanned.
     for way in ("hashjoin", "mergejoin", "seqscan"):
         connection.execute(text(f"SET LOCAL enable_{way} = off"))
     connection.execute(_LOCK, given)

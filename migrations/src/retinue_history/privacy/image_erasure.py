@@ -1,8 +1,8 @@
-"""Erase images: everything that the history holds of one image, of an object, or under a prefix.
+"""Erase images: all data of an image, of an object, or under a prefix.
 
 The steps are those of ``erasure.py``: forbid and commit, wait for writers that may not have seen
 it, delete in small transactions, verify, and mark the erasure complete. An image's row is deleted
-last in its transaction, so that what is left can still be found.
+last in its transaction, so that the rest can still be found.
 
 The audit row holds a digest of the subject, counts and times. Objects in S3 stay.
 """
@@ -27,14 +27,14 @@ from retinue_history.privacy.planner_stats import PEOPLE, refresh_history_stats,
 from retinue_history.privacy.write_barrier import exclude_writers
 
 BATCH_IMAGES = 500
-"""Most images of one transaction, with their runs and detections: about 0.1 s."""
+"""Maximum number of images in a transaction, with their runs and detections: about 0.1 s."""
 
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSubject:
-    """Which images to erase.
+    """The images to erase.
 
     Attributes:
         kind: ``image`` (one version of an object), ``object`` (all versions), ``key`` (an object's
@@ -56,7 +56,7 @@ class ImageSubject:
         """Parse an image id, an object's URI, or a key.
 
         Raises:
-            ValueError: It is none of these.
+            ValueError: The text has none of these forms.
         """
         found = ImageName.parse(told)
         if found.image_id is not None:
@@ -105,7 +105,7 @@ class ImageSubject:
 
 @dataclass(frozen=True, slots=True)
 class ImageTraces:
-    """What the history holds of a subject.
+    """The data of a subject in the history.
 
     Attributes:
         images: Images.
@@ -123,7 +123,7 @@ class ImageTraces:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether the history holds nothing of the subject."""
+        """Return whether the history has no data of the subject."""
         return not (self.images or self.removals)
 
 
@@ -176,7 +176,7 @@ class ImageErasures:
         return erasure_id, until
 
     def wait_for_writers(self) -> None:
-        """Wait until every transaction has ended that may not have seen what is forbidden.
+        """Wait for the end of transactions that may not have seen the forbidden images.
 
         Raises:
             HistoryUnavailableError: A transaction of a worker took too long.
@@ -185,10 +185,10 @@ class ImageErasures:
             exclude_writers(connection)
 
     def count(self, subject: ImageSubject, until: datetime | None = None) -> ImageTraces:
-        """Count what the history holds of a subject.
+        """Count a subject's data in the history.
 
         Args:
-            subject: Which images.
+            subject: The images.
             until: Only uploads up to this time; now by default.
         """
         question = text(f"""
@@ -210,7 +210,7 @@ class ImageErasures:
         return ImageTraces(images, runs, detections, removals, tuple(buckets))
 
     def keys(self, subject: ImageSubject) -> dict[UUID, str]:
-        """Return the images of a subject, each id with its key."""
+        """Return the keys of a subject's images by id."""
         question = text(f"SELECT image_id, key FROM images WHERE {_doomed(subject)}")  # noqa: S608 - ours
         with map_engine_errors(), self._engine.connect() as connection:
             rows = connection.execute(question, _given(subject, None)).all()
@@ -224,10 +224,10 @@ class ImageErasures:
         Finally, remove the names of erased photos from enrolled faces, and refresh the statistics.
 
         Yields:
-            How many of each were deleted, after each commit.
+            The number of deleted rows of each kind, after each commit.
 
         Raises:
-            HistoryUnavailableError: The database can't answer; what was committed stays erased.
+            HistoryUnavailableError: The database doesn't answer. Committed erasures stay.
         """
         found = text(
             f"SELECT image_id FROM images WHERE {_doomed(subject)} "  # noqa: S608 - ours
@@ -254,7 +254,7 @@ class ImageErasures:
             return close_erasure(connection, erasure_id)
 
     def _blank_photos(self, subject: ImageSubject) -> None:
-        """Keep a person's consent on record, without the name of the photo."""
+        """Keep a person's consent, without the name of the photo."""
         if subject.kind == "image":
             return  # a photo is named by its object, not by its version
         with map_engine_errors(), self._engine.begin() as connection:
@@ -312,7 +312,7 @@ def _one_batch(
 def _delete_removals(
     connection: Connection, erasure_id: int, subject: ImageSubject, until: datetime
 ) -> int:
-    """Delete removals of the objects that concern no remaining image."""
+    """Delete removals of the objects that no remaining image needs."""
     some = text(f"""
         DELETE FROM removals WHERE removal_id = ANY (ARRAY(
             SELECT removal_id FROM removals

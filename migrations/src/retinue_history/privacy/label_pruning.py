@@ -13,7 +13,7 @@ from retinue_history.db.engine import map_engine_errors
 from retinue_history.privacy.write_barrier import exclude_writers
 
 BATCH_ROWS = 500
-"""Rows of one transaction. Writers wait meanwhile; each row is one index lookup."""
+"""Rows of one transaction. Writers wait meanwhile. Each row needs one index lookup."""
 
 _ZEROS = text("""
     SELECT day, series FROM label_counts GROUP BY day, series
@@ -73,8 +73,8 @@ _STEPS = (
 def prune_labels(engine: Engine) -> Iterator[int]:
     """Remove counts of zero, and then labels that aren't counted.
 
-    Candidates are found while writers go on. Writers wait only while a batch is checked again and
-    deleted.
+    Candidates are found while writers continue. Writers wait only while a batch is checked again
+    and deleted.
 
     Args:
         engine: The database, as the tables' owner.

@@ -1,6 +1,6 @@
-"""People in face collections: who was enrolled, with whose consent, and which faces are theirs.
+"""People in face collections: enrolments, consents, and faces.
 
-For the database's owner: workers and analysts have no right to these tables.
+Only the database's owner can access these tables, not workers and analysts.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from retinue_history.db.errors import HistoryError
 
 
 class PersonBeingForgottenError(HistoryError):
-    """The person's erasure was begun and is not finished: finish it first."""
+    """The person's erasure was begun and is not finished. Finish it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Enrolment:
     """A person in one collection.
 
     Attributes:
-        external_image_id: What the person is called in the collection.
+        external_image_id: The person's id in the collection.
         region: The collection's AWS region.
         collection_id: The collection's id.
         name: The person's name.
-        consent: What allows keeping this person's face vectors.
+        consent: The legal basis for storing the person's face vectors.
     """
 
     external_image_id: str
@@ -40,10 +40,10 @@ class IndexedFace:
     """A face vector of a person.
 
     Attributes:
-        face_id: Rekognition's id of it.
-        photo: The photo it was taken from.
+        face_id: Rekognition's id of the vector.
+        photo: The photo of the face.
         consent: The consent under which it was indexed.
-        model_version: The face model's version, if the service tells one.
+        model_version: The face model's version, if known.
     """
 
     face_id: str
@@ -114,16 +114,16 @@ class People:
         self._engine = engine
 
     def enrol(self, person: Enrolment) -> int:
-        """Record a person and the consent, before any face is sent anywhere.
+        """Record a person and the consent, before any face is sent to the service.
 
-        Whoever was forgotten and consents again is known again.
+        A forgotten person who consents again is enrolled again.
 
         Returns:
             The person's number, for ``add_face``.
 
         Raises:
-            PersonBeingForgottenError: The person's erasure is not finished.
-            HistoryUnavailableError: The database is away, or the login is not the owner's.
+            PersonBeingForgottenError: The person's erasure isn't finished.
+            HistoryUnavailableError: The database is unavailable, or the login isn't the owner's.
         """
         names = [person.external_image_id, person.name]
         values = {
@@ -146,9 +146,9 @@ class People:
         """Record a face vector that the service has stored.
 
         Raises:
-            HistoryDataError: The person was forgotten in the meantime: delete the vector again.
-            HistoryUnavailableError: The database is away: the vector is known by its external
-                image id alone, which is enough to forget it.
+            HistoryDataError: The person was forgotten meanwhile. Delete the vector again.
+            HistoryUnavailableError: The database is unavailable. The vector is known only by its
+                external image id, which suffices to forget it.
         """
         with map_engine_errors(), self._engine.begin() as connection:
             connection.execute(
@@ -164,24 +164,24 @@ class People:
             connection.execute(_ALLOW_AGAIN, {"names": [face.face_id]})
 
     def of_collection(self, region: str, collection_id: str) -> list[tuple[Enrolment, int]]:
-        """Everybody in a collection, by name, each with the number of their recorded faces."""
+        """Return all people in a collection by name, each with their number of recorded faces."""
         where = {"region": region, "collection_id": collection_id}
         with map_engine_errors(), self._engine.connect() as connection:
             rows = connection.execute(_OF_COLLECTION, where).all()
         return [(Enrolment(*row[:5]), row.faces) for row in rows]
 
     def enrolments(self, external_image_ids: Sequence[str]) -> list[Enrolment]:
-        """Return where people are enrolled who are called so."""
+        """Return the enrolments of people with a name."""
         return self._enrolments("external_image_id = ANY(:names)", external_image_ids)
 
     def enrolments_of_faces(self, face_ids: Sequence[str]) -> list[Enrolment]:
-        """Whose faces these are, as far as that is recorded."""
+        """Return the recorded owners of faces."""
         return self._enrolments(
             "person_id IN (SELECT person_id FROM faces WHERE face_id = ANY(:names))", face_ids
         )
 
     def face_ids(self, external_image_ids: Sequence[str]) -> set[str]:
-        """The recorded faces of people who are called so."""
+        """Return the recorded faces of people with a name."""
         query = text(
             "SELECT face_id FROM faces JOIN people USING (person_id) "
             "WHERE external_image_id = ANY(:names)"
@@ -190,10 +190,10 @@ class People:
             return set(connection.scalars(query, {"names": list(external_image_ids)}))
 
     def drop_collection(self, region: str, collection_id: str) -> int:
-        """Forget who was in a collection that is deleted; detections stay.
+        """Delete the enrolments of a collection that is deleted. Detections stay.
 
         Returns:
-            How many people were in it.
+            The number of people in it.
         """
         where = {"region": region, "collection_id": collection_id}
         with map_engine_errors(), self._engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""The planner's statistics hold values of deleted rows, which ``pg_stats`` shows: refresh them."""
+"""Refresh the planner's statistics, which contain values of deleted rows (``pg_stats``)."""
 
 from collections.abc import Iterable
 
@@ -29,7 +29,7 @@ _CLEARS_SINCE = (18,)
 
 
 def refresh_stats(connection: Connection, tables: Iterable[str]) -> None:
-    """Refresh the statistics of tables, so that they hold no value of a deleted row.
+    """Refresh the statistics of tables, so that they contain no value of a deleted row.
 
     ANALYZE leaves the statistics of an empty table unchanged. PostgreSQL 18 and later can clear
     them. Before, they stay until the table has rows again.
@@ -48,7 +48,7 @@ def refresh_stats(connection: Connection, tables: Iterable[str]) -> None:
 
 
 def refresh_history_stats(engine: Engine) -> None:
-    """Refresh the statistics of everything that detectors found, one table a transaction.
+    """Refresh the statistics of all detection tables, one table per transaction.
 
     Args:
         engine: The database, as the tables' owner.

@@ -1,4 +1,4 @@
-"""A barrier for writers: an erasure waits until none is left that didn't see what it forbids."""
+"""Wait until all writers have seen the forbidden names or images."""
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
@@ -10,11 +10,11 @@ LOCK = 5928237158326682882
 """The advisory lock that each writing transaction shares, in triggers: "RETINU", 2."""
 
 TRIES = 300
-"""Tries of a second or more: longer than any transaction of a worker, and than most imports."""
+"""Number of tries of a second or more: longer than a worker's transaction, and most imports."""
 
 
 def exclude_writers(connection: Connection) -> None:
-    """Hold the writers' lock alone until the transaction ends. Keep that transaction short.
+    """Hold the writers' lock exclusively until the transaction ends. Keep the transaction short.
 
     Raises:
         HistoryUnavailableError: Another transaction was writing for too long.

@@ -1,1 +1,1 @@
-"""Record what workers did: images, runs, detections, spending, quotas, hosted models."""
+"""Record the workers' results: images, runs, detections, spending, quotas, hosted models."""

@@ -31,11 +31,11 @@ Columns: TypeAlias = Mapping[str, str]
 
 _STRIPES = 1024  # limits the locks of one transaction, however many images it records
 _NO_BOX = (None, None, None, None)
-_NO_CHARGES = ("{}",) * 4  # what most commits have
+_NO_CHARGES = ("{}",) * 4  # the size of most commits
 
 
 def task_columns(tasks: Collection[TaskKey]) -> tuple[str, ...]:
-    """Return run keys with the events that ask for them."""
+    """Return run keys with the events that request them."""
     keys = key_columns([key for key, _ in tasks])
     return (*keys.values(), texts("event_id", [event_id for _, event_id in tasks]))
 
@@ -51,7 +51,7 @@ def key_columns(keys: Collection[RunKey]) -> Columns:
 
 
 def upload_columns(images: Collection[ImageRecord]) -> tuple[str, ...]:
-    """Return which images, and when they were uploaded."""
+    """Return images with their upload times."""
     return (
         uuids(image.image_id for image in images),
         texts("bucket", [image.bucket for image in images]),
@@ -106,7 +106,7 @@ def image_columns(
 def _removals(gone: Sequence[RemovedObject]) -> str:
     """Return the removals as JSON. Columns would make more parameters than psycopg caches."""
     for field in ("bucket", "key", "version", "delete_marker", "sequencer"):
-        texts(field, [getattr(one, field) for one in gone])  # refuses what Postgres can't hold
+        texts(field, [getattr(one, field) for one in gone])  # refuses unstorable values
     times("removed_at", [one.removed_at for one in gone])
     return json.dumps([{**asdict(one), "removed_at": one.removed_at.isoformat()} for one in gone])
 
@@ -200,5 +200,5 @@ def _locks(keys: Iterable[tuple[str, str]], disputed: Iterable[tuple[str, str]])
 
 
 def _stripe(name: tuple[str, str]) -> int:
-    # A name that is not valid Unicode is refused later, with the name of the field.
+    # A name that isn't valid Unicode is refused later, with the name of the field.
     return zlib.crc32("/".join(name).encode(errors="replace")) % _STRIPES

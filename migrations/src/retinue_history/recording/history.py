@@ -1,4 +1,4 @@
-"""What workers ask and record: which run keys are done, and what happened to each image."""
+"""Read and write the workers' results: finished run keys, and the changes of each image."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -37,7 +37,7 @@ _ATTEMPTS = 5
 
 
 class History:
-    """The detection history of one database. Threads can share it; its only state is the pool.
+    """The detection history of one database. Threads can share it. Its only state is the pool.
 
     Args:
         pool: Connections. The login should be a member of ``retinue_writer``.

@@ -1,4 +1,4 @@
-"""What was billed in a month: totals that each commit updates."""
+"""Read a month's billed totals, which each commit updates."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ def month_of(moment: datetime) -> date:
 
 @dataclass(frozen=True, slots=True)
 class MonthTotals:
-    """What one month has cost until now.
+    """The cost of one month until now.
 
     Attributes:
         month: Its first day.
@@ -40,7 +40,7 @@ _TOTALS = """
 def read_totals(
     connection: Connection, month: date, detectors: Collection[str], groups: Collection[str]
 ) -> MonthTotals:
-    """Return what a month has cost until now, for these detectors and billing groups."""
+    """Return a month's cost until now, for these detectors and billing groups."""
     rows = connection.execute(
         _TOTALS, {"month": month, "detector": sorted(detectors), "billing_group": sorted(groups)}
     )

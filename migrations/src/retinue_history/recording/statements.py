@@ -1,4 +1,4 @@
-"""The SQL that ``history.py`` sends. Each statement takes arrays, one a column."""
+"""The SQL that ``history.py`` sends. Each statement takes one array per column."""
 
 DONE_AND_ERASED = """
     SELECT done, erased FROM find_done_and_erased(%s, %s, %s, %s, %s, %s, %s, %s, %s)

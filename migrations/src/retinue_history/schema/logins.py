@@ -12,7 +12,7 @@ IAM_LOGINS = {
 """Each login and its role."""
 
 _ANALYST_SETTINGS = ("default_transaction_read_only = on", "statement_timeout = '30s'")
-"""The settings of retinue_reader; a login inherits only rights, not settings."""
+"""The settings of retinue_reader. A login inherits only rights, not settings."""
 
 
 def create_iam_logins(database: Engine | str) -> list[str]:

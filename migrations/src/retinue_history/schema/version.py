@@ -12,7 +12,7 @@ from retinue_history.db.errors import HistorySchemaError, HistorySetupError
 log = logging.getLogger(__name__)
 
 REVISIONS = [Path(__file__).parent / "revisions"]
-"""The folders that hold revisions."""
+"""The folders of the revisions."""
 
 
 def head_revision() -> str:
@@ -56,7 +56,7 @@ def current_revision(database: Connection | str) -> str | None:
 
 
 def _refuse_other_encodings(connection: Connection) -> None:
-    """Refuse a database that can't hold every text; the message says what to do."""
+    """Raise for a database that can't store every text. The message has the remedy."""
     [(encoding,)] = connection.execute("SELECT current_setting('server_encoding')").fetchall()
     if encoding != "UTF8":
         raise HistorySetupError(
@@ -67,7 +67,7 @@ def _refuse_other_encodings(connection: Connection) -> None:
 
 
 def check_schema(database: Connection | str) -> None:
-    """Refuse a database whose schema is older than this code needs.
+    """Raise for a database whose schema is older than this code needs.
 
     A newer schema is accepted and logged: schemas are expanded before workers are replaced, so the
     previous release works on the new one (docs/keeping.md).
@@ -76,7 +76,7 @@ def check_schema(database: Connection | str) -> None:
         database: A connection, or a URL to connect to.
 
     Raises:
-        HistorySchemaError: It is older or holds no history; the message says what to do.
+        HistorySchemaError: It is older or has no history. The message has the remedy.
         HistorySetupError: It is in another encoding than UTF8, or its pooler refuses transactions.
         HistoryUnavailableError: It can't be reached.
     """

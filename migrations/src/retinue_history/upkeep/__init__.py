@@ -1,1 +1,1 @@
-"""Maintain the history: add monthly partitions and delete what is past its retention."""
+"""Maintain the history: add monthly partitions, and delete data past its retention."""

@@ -1,4 +1,4 @@
-"""Maintain a history: add months ahead of time, and delete what is past its retention.
+"""Maintain a history: add months ahead of time, and delete data past its retention.
 
 Every step runs in short transactions, and can be interrupted and repeated. None blocks others: a
 lock that isn't free within a second is given up and requested again.
@@ -24,7 +24,7 @@ from retinue_history.schema.version import check_schema
 from retinue_history.upkeep import retention
 
 MONTHS_AHEAD = 3
-"""Months whose partitions exist before they begin. Maintenance can fail for that long."""
+"""Months whose partitions exist before they begin. Maintenance may fail for that long."""
 
 _LOCK = 0x5245_5449_4E55_4503  # "RETINU", 3: held during maintenance; 2 is that of erasures
 _TRIES = 60
@@ -33,7 +33,7 @@ _LOCK_RUNS = "LOCK TABLE runs IN ACCESS EXCLUSIVE MODE"
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long to keep what; ``None`` keeps it forever.
+    """The retention of each kind of data. ``None`` keeps it permanently.
 
     Attributes:
         detections_months: Whole months of detections to keep beside the current one. Runs and the
@@ -59,8 +59,9 @@ class DeletedImage(NamedTuple):
 
 
 FindServed: TypeAlias = Callable[[Sequence[DeletedImage]], Mapping[UUID, datetime | None]]
-"""Return when S3 was found to serve images that the history believes to be deleted. ``None``: S3
-could not be asked about this one. What S3 does not serve is left out."""
+"""Return when S3 was seen to serve images that count as deleted. ``None``: S3 could not be queried
+for this one. Images that S3 doesn't serve are omitted.
+"""
 
 
 def _nothing_served(images: Sequence[DeletedImage]) -> Mapping[UUID, datetime | None]:
@@ -81,8 +82,8 @@ def maintain(
     Args:
         engine: The database, as the tables' owner.
         keep: The retention.
-        dry_run: Only report what would be done.
-        tell: Called with one line for each thing that was done, or would be.
+        dry_run: Only report the steps.
+        tell: Called with one line per step.
         find_served: Called with up to 500 images before they are purged. Those that S3 serves
             count as deleted no longer.
 
@@ -114,7 +115,7 @@ def maintain(
             return
         with connection.begin():
             connection.execute(retention.MERGE_COUNTS, {"before": now.date() - timedelta(days=2)})
-        for _ in prune_labels(engine):  # of what was purged
+        for _ in prune_labels(engine):  # of the purged images
             pass
         with connection.begin():
             # Autovacuum analyzes only partitions; the planner also needs statistics of the whole.
@@ -122,7 +123,7 @@ def maintain(
 
 
 def months_before(moment: datetime, months: int) -> datetime:
-    """Return the start of the month, in UTC, that is ``months`` before the one of ``moment``."""
+    """Return the start of the month, in UTC, that is ``months`` before that of ``moment``."""
     count = moment.year * 12 + moment.month - 1 - months
     return datetime(count // 12, count % 12 + 1, 1, tzinfo=UTC)
 
@@ -145,7 +146,7 @@ def _add_months(connection: Connection, dry_run: bool, tell: Callable[[str], Non
 def _drop_months(
     connection: Connection, before: datetime, dry_run: bool, tell: Callable[[str], None]
 ) -> None:
-    """Drop months that are past, and delete old rows from partitions that also hold newer ones."""
+    """Drop past months, and delete old rows from partitions that also have newer ones."""
     with connection.begin():
         partitions = connection.execute(
             text(
@@ -173,7 +174,7 @@ def _purge_images(
     dry_run: bool,
     tell: Callable[[str], None],
 ) -> None:
-    """Purge the images that were deleted before, except for those that S3 still serves."""
+    """Purge images that were deleted before a time, unless S3 still serves them."""
     purged = revived = unknown = 0
     after: UUID | None = None
     while True:
@@ -216,7 +217,7 @@ def _in_batches(
     dry_run: bool,
     tell: Callable[[str], None],
 ) -> None:
-    """Repeat a step until it finds nothing more."""
+    """Repeat a step until it finds no more rows."""
     if dry_run:
         with connection.begin():
             done = connection.scalar(text(step.count), given) or 0
@@ -237,7 +238,7 @@ def _in_batches(
 def _with_lock_retry(
     connection: Connection, sql: str, given: dict[str, Any] | None = None
 ) -> list[Any]:
-    """Run a transaction, and again while a lock isn't free within a second."""
+    """Run a transaction. Repeat it while a lock isn't free within a second."""
 
     def transaction() -> list[Any]:
         with connection.begin():

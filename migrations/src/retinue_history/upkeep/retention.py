@@ -10,8 +10,8 @@ class Step:
     """A step that runs in batches.
 
     Attributes:
-        what: What was done, with a placeholder for how many.
-        count: Counts what would be done.
+        what: The text of the report, with a placeholder for the number.
+        count: Counts the affected rows.
         statements: One batch, in one transaction; the last one's row count is the batch's size.
     """
 
@@ -43,7 +43,7 @@ DELETED_IMAGES = text("""
     ORDER BY image_id
     LIMIT 500
 """)
-"""A page of the images that were deleted long enough ago, in the order of their ids."""
+"""A page of the images that were deleted long enough ago, ordered by id."""
 
 REVIVE_IMAGES = (
     text("""
@@ -57,7 +57,7 @@ REVIVE_IMAGES = (
         FROM images WHERE image_id = ANY (CAST(:ids AS uuid[]))
     """),
 )
-"""Records that S3 still serves these images, and what follows from it."""
+"""Records that S3 still serves these images, with the consequences."""
 
 # A worker that records the image again waits for its lock, and then inserts it again. Detections
 # are deleted before their runs, which tell what they were counted as.
@@ -129,7 +129,7 @@ MERGE_COUNTS = text("""
 
 
 def old_detections(partition: str) -> Step:
-    """Delete the old rows of a partition that also holds newer ones; daily counts stay.
+    """Return the step that deletes the old rows of a partition. Daily counts stay.
 
     It names the partition instead of ``detections``, whose triggers would change the counts.
 

@@ -1,4 +1,4 @@
-"""The whole schema: tables as they are declared, everything else from the SQL files.
+"""The whole schema: the declared tables, and everything else from the SQL files.
 
 Revision 0001. Nothing has been released, so the schema changes here, in place. The first revision
 after a release comes second: before it, freeze the tables as SQL (``CreateTable`` prints them),

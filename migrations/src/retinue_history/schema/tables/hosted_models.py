@@ -1,4 +1,4 @@
-"""Models that are started and stopped on demand, and what hosting them cost."""
+"""Hosted models that are started and stopped on demand, and their cost."""
 
 from sqlalchemy import (
     BigInteger,

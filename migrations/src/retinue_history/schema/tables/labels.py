@@ -1,4 +1,4 @@
-"""What is known of labels: daily counts, names, and their hierarchy."""
+"""Labels: daily counts, names, and their hierarchy."""
 
 from sqlalchemy import (
     BigInteger,
