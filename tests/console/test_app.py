@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
+from html.parser import HTMLParser
 from importlib.resources import files
 from typing import Any
 
@@ -29,6 +30,17 @@ def path_of(route: Route) -> str:
     """An address of a route, with ids of things that aren't there."""
     path = re.sub(r"{\w+:uuid}", "00000000-0000-8000-8000-000000000000", route.path)
     return re.sub(r"{\w+}", "none", path)
+
+
+class Elements(HTMLParser):
+    """The elements of a page, as browsers read it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, set[str]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name for name, _ in attrs}))
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,12 @@ def test_pages_hold_hostile_texts_as_texts(client: Client, route: Route) -> None
     for markup in ("<script>alert", "<img src=x", ">49<"):
         assert markup not in said.text
     # Nothing inline, as the policy wants.
-    assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=", said.text)
+    elements = Elements()
+    elements.feed(said.text)
+    for tag, attributes in elements.found:
+        assert tag != "style"
+        assert tag != "script" or "src" in attributes
+        assert not any(re.match("style|on", name) for name in attributes)
     links = re.findall(r'(?:href|src)="([^"]*)"', said.text)
     assert [link for link in links if not link.startswith(("/", "#", "?"))] == []
     for link in {link for link in links if link.startswith("/static/")}:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -23,6 +23,9 @@ CURSOR = "after"
 """The parameter that says where a list goes on. A link that changes a filter leaves it out."""
 
 _PRIVATE = {"Cache-Control": "private, no-cache"}
+
+_LINE = 80
+"""Characters of a text in a list."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take a text for a formula."""
@@ -51,6 +54,8 @@ class Answers:
             "percent": percent,
             "usd": usd,
             "time": time,
+            "brief": brief,
+            "next_month": next_month,
         }
 
     def html(
@@ -192,3 +197,13 @@ def time(value: datetime | None) -> Markup:
     return Markup('<time datetime="{}">{} UTC</time>').format(
         escape(moment.isoformat()), f"{moment:%Y-%m-%d %H:%M}"
     )
+
+
+def brief(text: str) -> str:
+    """Shorten a text that is longer than a line."""
+    return text if len(text) <= _LINE else f"{text[: _LINE - 1]}…"
+
+
+def next_month(month: date) -> str:
+    """Write the first day of the month after this one."""
+    return (month.replace(day=1) + timedelta(days=31)).replace(day=1).isoformat()

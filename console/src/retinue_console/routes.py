@@ -2,6 +2,7 @@
 
 from retinue_console.access.identity import Right
 from retinue_console.page import Route
+from retinue_console.pages.gallery import Gallery, GalleryParameters, gallery
 from retinue_console.pages.overview import Overview, overview
 from retinue_console.pages.pictures import PictureParameters, original, thumbnail, view
 
@@ -14,6 +15,16 @@ ROUTES: tuple[Route, ...] = (
         answer=Overview,
         has_csv=True,
         menu="Overview",
+    ),
+    Route(
+        "/images",
+        gallery,
+        "Images with their detections, newest first",
+        Right.VIEWER,
+        parameters=GalleryParameters,
+        answer=Gallery,
+        has_csv=True,
+        menu="Images",
     ),
     Route(
         "/pictures/{image_id:uuid}/thumbnail",

@@ -149,16 +149,15 @@ class Filters(DescribedModel):
             if (value := getattr(self, name)) is not None
         }
 
-    def of_image(self) -> list[sql.Composable]:
-        """Conditions on the columns of ``images``."""
+    def of_image(self, name: str = "images") -> list[sql.Composable]:
+        """Conditions on an image's bucket and key: columns of this table or alias."""
         if self.prefix is None:
             return []
         bucket, key = split_place(self.prefix)
-        conditions = []
-        if bucket is not None:
-            conditions.append(compare("images.bucket = {}", bucket))
+        conditions = [] if bucket is None else _all(name, [("bucket = {}", bucket)])
         if key:
-            conditions.append(compare("starts_with(images.key, {})", key))
+            column = sql.Identifier(name, "key")
+            conditions.append(sql.SQL("starts_with({}, {})").format(column, sql.Literal(key)))
         return conditions
 
     def of_run(self, name: str) -> list[sql.Composable]:

@@ -171,6 +171,46 @@ def months(connection: Connection, filters: Filters) -> list[Month] | None:
     return None if found is None else [Month(*row) for row in found]
 
 
+def detectors(connection: Connection) -> list[str]:
+    """Return the names of the detectors that workers started with."""
+    query = "SELECT DISTINCT detector FROM detector_configurations ORDER BY detector LIMIT 200"
+    return fetch(connection, sql.SQL(query), scalar_row)
+
+
+def same_in_sql(filters: Filters) -> str:
+    """Return a query for what the first page shows, which anyone can run."""
+    if not _is_about_runs(filters):
+        conditions = [sql.SQL("found.deleted_at IS NULL"), *filters.of_image("found")]
+        conditions += filters.between("found.uploaded_at")
+        return sql.SQL(_SQL_OF_IMAGES).format(all_of(*conditions)).as_string(None)
+    time = "detected_at" if filters.names_labels else "uploaded_at"
+    conditions = [
+        *filters.of_confidence("found"),
+        *filters.of_kind("found"),
+        *filters.of_run("found"),
+        *filters.of_image("found"),
+    ]
+    if filters.label is not None:
+        conditions.append(compare("found.label = {}", filters.label))
+    if filters.parent is not None:
+        conditions.append(compare("label_is(found.label, {})", filters.parent))
+    conditions += filters.between(
+        "found.detected_at" if filters.names_labels else "found.uploaded_at"
+    )
+    view = "latest_detections" if filters.is_about_detections else "latest_runs"
+    return (
+        sql.SQL(_SQL_OF_RUNS)
+        .format(
+            time=sql.Identifier(time), view=sql.Identifier(view), conditions=all_of(*conditions)
+        )
+        .as_string(None)
+    )
+
+
+def _is_about_runs(filters: Filters) -> bool:
+    return filters.is_about_detections or bool(filters.of_run("found"))
+
+
 def _place(filters: Filters, order: Order) -> Cursor | None:
     """The place after which to continue.
 
@@ -178,7 +218,7 @@ def _place(filters: Filters, order: Order) -> Cursor | None:
         ValueError: It belongs to a list that is sorted otherwise.
     """
     if filters.after is not None and filters.after.order != order:
-        raise ValueError("after: it is a place in another list. Start at the first page")
+        raise ValueError("after belongs to another list. Start at its first page")
     return filters.after
 
 
@@ -214,10 +254,9 @@ def _findings(
     connection: Connection, filters: Filters, labels: list[str] | None, image_ids: list[UUID]
 ) -> list[tuple[UUID, Finding]]:
     """Detections in these images: of each those that are shown, and one more if there are more."""
-    is_asked = filters.is_about_detections or filters.of_run("found")
     query = sql.SQL(_FINDINGS).format(
         images=sql.Literal(image_ids),
-        matching=_matching(filters, labels) if is_asked else sql.SQL("false"),
+        matching=_matching(filters, labels) if _is_about_runs(filters) else sql.SQL("false"),
         limit=sql.Literal(FINDINGS + 1),
     )
     return [(image_id, _finding(row)) for image_id, *row in fetch(connection, query, tuple_row)]
@@ -497,6 +536,19 @@ _OF_LABELS = """SELECT found.*
     ) AS found
     ORDER BY found.detected_at DESC, found.{second} DESC
     LIMIT {size}"""
+
+_SQL_OF_IMAGES = """SELECT image_id, bucket, key, uploaded_at
+FROM images AS found
+WHERE {}
+ORDER BY uploaded_at DESC, image_id DESC
+LIMIT 60"""
+
+_SQL_OF_RUNS = """SELECT image_id, s3_uri, max({time}) AS {time}
+FROM {view} AS found
+WHERE {conditions}
+GROUP BY image_id, s3_uri
+ORDER BY 3 DESC
+LIMIT 60"""
 
 _FINDINGS = """SELECT
     shown.image_id, found.detection_id, found.detector, found.detector_version, found.kind,
