@@ -29,6 +29,7 @@ PAGES = [route for route in ROUTES if route.method == "GET" and "{" not in route
 def path_of(route: Route) -> str:
     """An address of a route, with ids of things that aren't there."""
     path = re.sub(r"{\w+:uuid}", "00000000-0000-8000-8000-000000000000", route.path)
+    path = re.sub(r"{\w+:int}", "0", path)
     return re.sub(r"{\w+}", "none", path)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from json import dumps
 from typing import Any
 from urllib.parse import urlencode
 
@@ -56,6 +57,7 @@ class Answers:
             "time": time,
             "brief": brief,
             "next_month": next_month,
+            "pretty": pretty,
         }
 
     def html(
@@ -207,3 +209,8 @@ def brief(text: str) -> str:
 def next_month(month: date) -> str:
     """Write the first day of the month after this one."""
     return (month.replace(day=1) + timedelta(days=31)).replace(day=1).isoformat()
+
+
+def pretty(value: Any) -> str:
+    """Write JSON in lines."""
+    return dumps(value, indent=2, ensure_ascii=False)

@@ -3,8 +3,10 @@
 from retinue_console.access.identity import Right
 from retinue_console.page import Route
 from retinue_console.pages.gallery import Gallery, GalleryParameters, gallery
+from retinue_console.pages.image import ImageParameters, ResponseParameters, image, response
 from retinue_console.pages.overview import Overview, overview
 from retinue_console.pages.pictures import PictureParameters, original, thumbnail, view
+from retinue_console.queries.image import Image
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -25,6 +27,22 @@ ROUTES: tuple[Route, ...] = (
         answer=Gallery,
         has_csv=True,
         menu="Images",
+    ),
+    Route(
+        "/images/{image_id:uuid}",
+        image,
+        "An image with its detections, runs and versions",
+        Right.VIEWER,
+        parameters=ImageParameters,
+        answer=Image,
+        has_csv=True,
+    ),
+    Route(
+        "/images/{image_id:uuid}/responses/{run_id:int}",
+        response,
+        "The unprocessed answer of a detector",
+        Right.VIEWER,
+        parameters=ResponseParameters,
     ),
     Route(
         "/pictures/{image_id:uuid}/thumbnail",

@@ -1,0 +1,41 @@
+"""The page of one image: boxes by ratios, and links between them and the list."""
+
+import html
+import re
+
+import pytest
+from console.conftest import HOSTILE, Client, image_of
+
+
+@pytest.mark.parametrize("key", HOSTILE)
+def test_boxes_are_drawn_by_ratios_and_linked_to_the_list(client: Client, key: str) -> None:
+    image_id = image_of(key).image_id
+    said = client.get(f"/images/{image_id}")
+    data = client.get(f"/images/{image_id}.json").json()
+    assert said.status_code == 200
+    assert data["key"] == key
+    assert f'src="/pictures/{image_id}/view"' in said.text
+    if not data["detections"]:
+        assert data["runs"][0]["error_code"] == "corrupt_image"
+        assert "corrupt_image" in said.text
+        return
+    [one] = data["detections"]
+    assert one["box"] == {"left": 0.1, "top": 0.2, "width": 0.3, "height": 0.4}
+    assert '<rect x="0.1" y="0.2" width="0.3" height="0.4"' in said.text
+    assert f'href="#d{one["detection_id"]}"' in said.text
+    assert f'id="d{one["detection_id"]}"' in said.text
+    [address] = re.findall(r'class="label" href="([^"]*)"', said.text)
+    assert len(client.get(html.unescape(address) + "&shape=table").text) > 1_000
+    assert client.get(f"/images/{image_id}.csv").text.count("\r\n") == 2
+
+
+def test_an_image_that_is_not_there(client: Client) -> None:
+    none = "00000000-0000-8000-8000-000000000000"
+    for path in (f"/images/{none}", f"/images/{none}/responses/1"):
+        said = client.get(path)
+        assert said.status_code == 404
+        assert none in said.text
+    image_id = image_of(HOSTILE[0]).image_id
+    assert client.get(f"/images/{image_id}/responses/1").status_code == 404
+    assert client.get(f"/images/{image_id}?run=x").status_code == 400
+    assert client.get(f"/images/{image_id}?run={2**70}").status_code == 400
