@@ -117,13 +117,23 @@ def test_labels_of_a_kind_are_found_by_the_index(filled: Engine) -> None:
     assert used(plan(filled, sql), "label_detected_at")
 
 
-def test_daily_counts_are_read_from_the_counts(filled: Engine) -> None:
+def test_daily_counts_are_read_in_the_order_of_the_counts(filled: Engine) -> None:
     nodes = plan(
         filled,
-        "SELECT label, day, detections FROM label_counts_daily WHERE day > now()::date - 30",
+        "SELECT label, day, sum(detections) FROM label_counts_daily"
+        " WHERE day > now()::date - 30 GROUP BY label, day",
     )
     assert used(nodes, "pk_label_counts")
     assert {node.get("Relation Name") for node in nodes} <= {None, "label_counts"}
+    assert [node["Strategy"] for node in nodes if node["Node Type"] == "Aggregate"] == [
+        "Sorted",
+        "Sorted",
+    ]
+
+
+def test_daily_counts_of_a_label_are_found_by_its_index(filled: Engine) -> None:
+    nodes = plan(filled, "SELECT day, detections FROM label_counts_daily WHERE label = 'Cat'")
+    assert used(nodes, "ix_label_counts_label_day")
 
 
 def test_labels_are_found_by_prefix_and_by_part(filled: Engine) -> None:

@@ -16,19 +16,21 @@ BATCH_ROWS = 500
 """Rows of one transaction. Writers wait meanwhile. Each row needs one index lookup."""
 
 _ZEROS = text("""
-    SELECT day, series FROM label_counts GROUP BY day, series
+    SELECT day, label, series FROM label_counts GROUP BY day, label, series
     HAVING sum(detections) = 0 AND sum(confidence_ppm) = 0
 """)
 
 _DELETE_ZEROS = text("""
     DELETE FROM label_counts AS gone USING (
-        SELECT day, series
-        FROM unnest(CAST(:first AS date[]), CAST(:second AS uuid[])) AS asked (day, series)
-        JOIN label_counts USING (day, series)
-        GROUP BY day, series
+        SELECT day, label, series
+        FROM unnest(
+            CAST(:first AS date[]), CAST(:second AS text[]), CAST(:third AS uuid[])
+        ) AS asked (day, label, series)
+        JOIN label_counts USING (day, label, series)
+        GROUP BY day, label, series
         HAVING sum(detections) = 0 AND sum(confidence_ppm) = 0
     ) AS zero
-    WHERE gone.day = zero.day AND gone.series = zero.series
+    WHERE gone.day = zero.day AND gone.label = zero.label AND gone.series = zero.series
 """)
 
 _LOST = """
@@ -94,7 +96,8 @@ def prune_labels(engine: Engine) -> Iterator[int]:
 
 
 def _delete(engine: Engine, deletion: Any, rows: Sequence[Any]) -> int:
-    parameters = {"first": [row[0] for row in rows], "second": [row[1] for row in rows]}
+    columns = map(list, zip(*rows, strict=True))
+    parameters = dict(zip(("first", "second", "third"), columns, strict=False))
     with map_engine_errors(), engine.begin() as connection:
         exclude_writers(connection)
         return connection.execute(deletion, parameters).rowcount

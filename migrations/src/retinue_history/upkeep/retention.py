@@ -112,16 +112,16 @@ MERGE_COUNTS = text("""
         DELETE FROM label_counts WHERE day < :before AND shard <> 0 RETURNING *
     )
     INSERT INTO label_counts AS known (
-        day, series, shard, detector, detector_version, model_version, kind, label, detections,
+        day, label, series, shard, kind, detector, detector_version, model_version, detections,
         confidence_ppm
     )
     SELECT
-        day, series, 0, min(detector), min(detector_version), min(model_version), min(kind),
-        min(label), sum(detections), sum(confidence_ppm)
+        day, label, series, 0, min(kind), min(detector), min(detector_version),
+        min(model_version), sum(detections), sum(confidence_ppm)
     FROM apart
-    GROUP BY day, series
-    ORDER BY day, series
-    ON CONFLICT (day, series, shard) DO UPDATE SET
+    GROUP BY day, label, series
+    ORDER BY day, label, series
+    ON CONFLICT (day, label, series, shard) DO UPDATE SET
         detections = known.detections + excluded.detections,
         confidence_ppm = known.confidence_ppm + excluded.confidence_ppm
 """)

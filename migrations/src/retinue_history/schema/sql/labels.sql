@@ -44,27 +44,23 @@ CREATE FUNCTION named_parents(attributes jsonb) RETURNS jsonb
 COMMENT ON FUNCTION named_parents(jsonb) IS
     'The parts of a detection''s attributes that name wider labels; null if there are none';
 
-CREATE FUNCTION label_series(
-    kind text, label text, detector text, detector_version text, model_version text, parents jsonb
-) RETURNS uuid
+CREATE FUNCTION label_series(kind text, detector text, detector_version text, model_version text)
+    RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
-    -- A digest, because five texts can be longer than an index entry. As a JSON array, two different
-    -- lists never have the same text.
+    -- A digest, because four texts and a label can be longer than an index entry. As a JSON array, two
+    -- different lists never have the same text.
     RETURN encode(
         substr(
             sha256(convert_to(
-                jsonb_build_array(
-                    kind, label, detector, detector_version, model_version, parents
-                )::text,
-                'UTF8'
+                jsonb_build_array(kind, detector, detector_version, model_version)::text, 'UTF8'
             )),
             1, 16
         ),
         'hex'
     )::uuid;
 
-COMMENT ON FUNCTION label_series(text, text, text, text, text, jsonb) IS
-    'The key of what label_counts counts together: a digest of five texts and of named_parents()';
+COMMENT ON FUNCTION label_series(text, text, text, text) IS
+    'What label_counts counts together for a label and a day: a digest of four texts';
 
 -- Recognized texts are counted together, without their content, because nearly every text is a label
 -- of its own. Rows are sorted before they are written, so that two transactions lock them in the same
@@ -83,14 +79,13 @@ DECLARE
 BEGIN
     WITH counted AS (
         INSERT INTO label_counts AS known (
-            day, series, shard, detector, detector_version, model_version, kind, label,
+            day, label, series, shard, kind, detector, detector_version, model_version,
             detections, confidence_ppm
         )
         SELECT
-            day, label_series(kind, label, detector, detector_version, model_version, parents)
-                AS series,
-            pg_backend_pid() % 16, detector, detector_version, model_version, kind, label,
-            count(*), sum(confidence_ppm)::bigint
+            day, label, label_series(kind, detector, detector_version, model_version) AS series,
+            shard, kind, detector, detector_version, model_version, count(*),
+            sum(confidence_ppm)::bigint
         FROM (
             SELECT
                 (started_ats[of_runs[n]] AT TIME ZONE 'UTC')::date AS day,
@@ -99,14 +94,16 @@ BEGIN
                 model_versions[of_runs[n]] AS model_version,
                 kinds[n] AS kind,
                 CASE WHEN kinds[n] = 'text' THEN '' ELSE labels[n] END AS label,
-                named_parents(attributes[n]) AS parents,
+                -- Other sessions and other parents have rows of their own.
+                coalesce(hashtext(named_parents(attributes[n])::text) & -16, 0)
+                    | (pg_backend_pid() & 15) AS shard,
                 (confidences[n] * 1000000)::bigint AS confidence_ppm
             FROM generate_series(1, cardinality(of_runs)) AS n
             WHERE of_runs[n] IS NOT NULL
         ) AS added
-        GROUP BY day, detector, detector_version, model_version, kind, label, parents
-        ORDER BY day, series
-        ON CONFLICT (day, series, shard) DO UPDATE SET
+        GROUP BY day, label, shard, kind, detector, detector_version, model_version
+        ORDER BY day, label, series, shard
+        ON CONFLICT (day, label, series, shard) DO UPDATE SET
             detections = known.detections + excluded.detections,
             confidence_ppm = known.confidence_ppm + excluded.confidence_ppm
         -- An inserted row has no xmax, an updated one has. Only an inserted row can have a new label,
@@ -192,27 +189,26 @@ CREATE FUNCTION count_removed_labels() RETURNS trigger
 AS $$
 BEGIN
     INSERT INTO label_counts AS known (
-        day, series, shard, detector, detector_version, model_version, kind, label,
-        detections, confidence_ppm
+        day, label, series, shard, kind, detector, detector_version, model_version, detections,
+        confidence_ppm
     )
     SELECT
-        day, label_series(kind, label, detector, detector_version, model_version, parents) AS series,
-        pg_backend_pid() % 16, detector, detector_version, model_version, kind, label,
-        -detections, -confidence_ppm
+        day, label, label_series(kind, detector, detector_version, model_version) AS series,
+        pg_backend_pid() & 15, kind, detector, detector_version, model_version, -detections,
+        -confidence_ppm
     FROM (
         SELECT
             (removed.detected_at AT TIME ZONE 'UTC')::date AS day, runs.detector,
             runs.detector_version, runs.model_version, removed.kind,
             CASE WHEN removed.kind = 'text' THEN '' ELSE removed.label END AS label,
-            named_parents(removed.attributes) AS parents,
             count(*) AS detections,
             sum((removed.confidence * 1000000)::bigint)::bigint AS confidence_ppm
         FROM removed
         JOIN runs ON runs.run_id = removed.run_id
-        GROUP BY 1, 2, 3, 4, 5, 6, 7
+        GROUP BY 1, 2, 3, 4, 5, 6
     ) AS grouped
-    ORDER BY day, series
-    ON CONFLICT (day, series, shard) DO UPDATE SET
+    ORDER BY day, label, series
+    ON CONFLICT (day, label, series, shard) DO UPDATE SET
         detections = known.detections + excluded.detections,
         confidence_ppm = known.confidence_ppm + excluded.confidence_ppm;
     RETURN NULL;

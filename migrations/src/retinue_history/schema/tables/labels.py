@@ -19,7 +19,13 @@ label_counts = Table(
     "label_counts",
     metadata,
     Column("day", Date, primary_key=True, comment="The day in UTC on which the runs started"),
-    Column("series", Uuid, primary_key=True, comment="label_series() of what is counted together"),
+    Column(
+        "label",
+        Text,
+        primary_key=True,
+        comment="What was found; empty for recognized texts (kind text), counted together",
+    ),
+    Column("series", Uuid, primary_key=True, comment="label_series() of the other texts"),
     Column(
         "shard",
         Integer,
@@ -27,19 +33,13 @@ label_counts = Table(
         autoincrement=False,
         comment="One of several rows to add up",
     ),
+    Column("kind", Text, nullable=False, comment="What sort of finding: label, face, text, …"),
     Column("detector", Text, nullable=False, comment="The detector's name"),
     Column("detector_version", Text, nullable=False, comment="The detector's version"),
     Column("model_version", Text, comment="The model's version as the detector reported it"),
-    Column("kind", Text, nullable=False, comment="What sort of finding: label, face, text, …"),
-    Column(
-        "label",
-        Text,
-        nullable=False,
-        comment="What was found; empty for recognized texts (kind text), counted together",
-    ),
     Column(
         "detections",
-        BigInteger,
+        Integer,
         nullable=False,
         comment="How many, in this shard; negative where another shard counted what this one "
         "subtracted",
