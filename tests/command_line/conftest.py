@@ -53,6 +53,7 @@ class Seed:
         fingerprint: str = "f",
         model: str | None = None,
         failed: bool = False,
+        attributes: str = "{}",
     ) -> None:
         """Record a run, an hour after the one before; found are label, confidence and box."""
         self._hours += 1
@@ -67,7 +68,7 @@ class Seed:
             error_message="it is broken" if failed else None,
             model_version=model,
             detections=tuple(
-                DetectionRecord("label", label, confidence, *box)
+                DetectionRecord("label", label, confidence, *box, attributes=attributes)
                 for label, confidence, *box in found
             ),
         )

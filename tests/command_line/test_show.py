@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,30 @@ def test_a_file_of_ones_own(cli: Cli, photos: Photos, tmp_path: Path) -> None:
     Path("mine.jpg").write_bytes(photograph())
     cli("show", "pets/cat.jpg", "--from", "mine.jpg", "--output", "boxes.png")
     assert Path("boxes.png").exists()
+
+
+def test_attributes_and_models_are_shown(cli: Cli, seed: Any) -> None:
+    image = seed.image("sign.jpg", size_bytes=len(photograph()))
+    attributes = '{"text": "EXIT", "corners": [1]}'
+    seed.run(image, ("sign", 0.9, (0.1, 0.1, 0.5, 0.5)), model="net-3", attributes=attributes)
+    Path("mine.jpg").write_bytes(photograph())
+    said = cli("show", "sign.jpg", "--from", "mine.jpg").stdout
+    assert "text EXIT" in said
+    assert "model net-3" in said
+    assert max(map(len, said.splitlines())) <= 80
+
+    shown = json.loads(cli("show", "sign.jpg", "--from", "mine.jpg", "--json").stdout)
+    assert (shown["picture"], shown["error"]) == ("sign.boxes.png", None)
+    [run] = shown["runs"]
+    assert (run["outcome"], run["model_version"]) == ("succeeded", "net-3")
+    assert run["detections"][0]["attributes"] == {"text": "EXIT", "corners": [1]}
+
+
+def test_json_says_why_there_is_no_picture(cli: Cli, photos: Photos) -> None:
+    shown = json.loads(cli("show", "broken.jpg", "--json", exit_code=1).stdout)
+    assert shown["picture"] is None
+    assert "no detector has looked at it" in shown["error"]
+    assert shown["runs"][0]["error_code"] == "corrupt_image"
 
 
 def test_an_image_that_is_gone(cli: Cli, photos: Photos, s3: Stubber) -> None:

@@ -171,7 +171,7 @@ def test_try_prints_findings_and_saves_a_picture(invoke: Invoke, tmp_path: Path)
     said = invoke("detect", "left-half", good, "--options", '{"sureness": 0.75}')
     assert said.exit_code == 0, said.output
     assert "75.0%  Left  (half)" in said.output
-    assert (tmp_path / ".retinue/detect/good.png.jpg").exists()
+    assert (tmp_path / ".retinue/detect/good-png.jpg").exists()
 
 
 def test_try_tells_what_could_not_be_looked_at(invoke: Invoke, tmp_path: Path) -> None:
@@ -195,8 +195,35 @@ def test_try_takes_a_folder_and_prints_attributes_and_versions(
     assert said.exit_code == 0, said.output
     assert "reader version 7, model net-3" in said.output
     assert said.output.count('{"text": "EXIT"}') == 2
-    assert (tmp_path / ".retinue/detect/sub/one.png.jpg").exists()
+    assert (tmp_path / ".retinue/detect/sub/one-png.jpg").exists()
     assert "passed over: 2 other files" in said.output
+
+
+def test_photographs_of_one_name_are_told_apart(invoke: Invoke, tmp_path: Path) -> None:
+    given = [tmp_path / folder / "IMG_7.png" for folder in "ab"]
+    for path in given:
+        path.parent.mkdir()
+        photograph(path)
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    said = invoke("detect", "left-half", *given, bad)
+    assert "\na/IMG_7.png\n" in said.output
+    pictures = [f".retinue/detect/{folder}/IMG_7-png.jpg" for folder in "ab"]
+    assert all((tmp_path / picture).exists() for picture in pictures)
+
+    looks = json.loads(invoke("detect", "left-half", *given, bad, "--json").stdout)
+    assert [look["path"] for look in looks] == [str(path) for path in (*given, bad)]
+    assert [look["picture"] for look in looks] == [*pictures, None]
+    assert [look["error_code"] for look in looks] == [None, None, "unsupported_format"]
+    [found] = looks[0]["detections"]
+    assert (found["label"], found["box_width"], found["attributes"]) == ("Left", 0.5, {})
+
+
+def test_a_wrong_number_of_answers_is_named(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "reader.py").write_text(READER.format(body="return []"))
+    said = invoke("detect", "reader", photograph(tmp_path / "good.png"), "--plugins-dir", tmp_path)
+    assert said.exit_code == 1
+    assert "detect returned 0 results for 1 image" in said.output
 
 
 def test_try_shows_what_a_plugin_raises_from_its_own_frames_on(

@@ -1,7 +1,10 @@
 """``retinue detect``."""
 
 import json
+import os
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,17 @@ from retinue_sdk import (
     Findings,
     Image,
     InvalidImageError,
+    Result,
     RetinueError,
 )
 from retinue_sdk.errors import format_error, format_plugin_frames
 
 from retinue_cli.options.detectors import detector_argument
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.plugins_dir import installed_plugins, plugins_dir_option
 from retinue_cli.output.attributes import printable
+from retinue_cli.output.picture_names import picture_path
+from retinue_cli.output.table import print_json
 
 
 @click.command(short_help="Try one detector on photographs; record nothing.")
@@ -35,6 +42,7 @@ from retinue_cli.output.attributes import printable
     help="Where to save the photographs with boxes.",
 )
 @plugins_dir_option
+@json_flag
 def detect(
     *,
     detector: str,
@@ -42,6 +50,7 @@ def detect(
     options: dict[str, Any],
     pictures: Path,
     plugins_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Run a DETECTOR on PHOTOGRAPHS, print what it finds, and save pictures with boxes.
 
@@ -49,27 +58,41 @@ def detect(
     code is 1 if a photograph could not be processed.
     """
     [made] = installed_plugins(plugins_dir).make({detector: options})
-    files = [file for path in photographs for file in _files(path)]
+    files = _files(photographs)
+    looks = []
     try:
         with DetectorSession(made) as session:
-            model = f", model {made.model_version}" if made.model_version else ""
-            click.echo(
-                click.style(f"{made.name} version {made.version}{printable(model)}", dim=True)
-            )
-            failures = sum(
-                not _show(session, name, path, pictures / f"{name}.jpg") for name, path in files
-            )
+            if not as_json:
+                model = f", model {made.model_version}" if made.model_version else ""
+                click.secho(f"{made.name} version {made.version}{printable(model)}", dim=True)
+            for name, path in files:
+                look = _look(session, name, path, pictures)
+                looks.append(look)
+                if not as_json:
+                    _print(look)
     except RetinueError as error:
         raise click.ClickException(f"detector {detector}: {error}") from error
     except Exception as error:  # plugins can raise anything
         raise click.ClickException(
             f"detector {detector}:{format_plugin_frames(error)}\n{format_error(error)}"
         ) from error
-    sys.exit(1 if failures else 0)
+    if as_json:
+        print_json([_as_json(look) for look in looks])
+    sys.exit(0 if all(isinstance(look.result, Findings) for look in looks) else 1)
 
 
-def _files(path: Path) -> list[tuple[str, Path]]:
-    """Return the photographs that the user named, each with a name."""
+def _files(given: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Return the photographs that the user named, each with a name of its own."""
+    found = [file for path in given for file in _photographs(path)]
+    if len(given) == 1:
+        return found
+    paths = [Path(os.path.abspath(path)) for _, path in found]  # noqa: PTH100 - without following links
+    common = os.path.commonpath([path.parent for path in paths])
+    return [(path.relative_to(common).as_posix(), path) for path in paths]
+
+
+def _photographs(path: Path) -> list[tuple[str, Path]]:
+    """Return a photograph, or those of a folder, with their names below it."""
     if not path.is_dir():
         return [(path.name, path)]
     try:
@@ -86,32 +109,81 @@ def _files(path: Path) -> list[tuple[str, Path]]:
     return [(photograph.key, photograph.path) for photograph in found.photographs]
 
 
-def _show(session: DetectorSession, name: str, path: Path, picture: Path) -> bool:
-    """Print the detections in a photograph. Return whether the detector could process it."""
-    click.echo(click.style(printable(name), bold=True))
-    image = Image.from_file(path)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a detector answered about a photograph.
+
+    Attributes:
+        name: The photograph's name.
+        path: Its path.
+        result: The answer.
+        picture: The photograph with boxes; ``None`` without detections.
+    """
+
+    name: str
+    path: Path
+    result: Result
+    picture: Path | None
+
+
+def _look(session: DetectorSession, name: str, path: Path, pictures: Path) -> _Look:
+    """Call the detector, and draw what it finds."""
     try:
-        [result] = session.detect([image])
+        results = session.detect([Image.from_file(path)])
     except DetectorError as error:
-        result = error
-    if not isinstance(result, Findings):
-        code = f" ({result.code})" if isinstance(result, InvalidImageError) else ""
-        click.echo(f"  {click.style(type(result).__name__, fg='red')}{code}: {result}")
-        return False
-    if not result.detections:
+        return _Look(name, path, error, None)
+    if len(results) != 1:
+        raise ValueError(f"detect returned {len(results)} results for 1 image")
+    [result] = results
+    if not isinstance(result, Findings) or not result.detections:
+        return _Look(name, path, result, None)
+    picture = picture_path(pictures, name)
+    _draw(path, result, picture)
+    return _Look(name, path, result, picture)
+
+
+def _print(look: _Look) -> None:
+    click.secho(printable(look.name), bold=True)
+    if not isinstance(look.result, Findings):
+        code = f" ({look.result.code})" if isinstance(look.result, InvalidImageError) else ""
+        click.echo(f"  {click.style(type(look.result).__name__, fg='red')}{code}: {look.result}")
+        return
+    if not look.result.detections:
         click.echo("  nothing found")
-    for found in result.detections:
+    for found in look.result.detections:
         click.echo(f"  {found.confidence:6.1%}  {printable(found.label)}  ({found.kind})")
         if found.box is not None:
-            edges = ("left", "top", "width", "height")
-            where = ", ".join(f"{edge} {getattr(found.box, edge):.3f}" for edge in edges)
+            where = ", ".join(f"{edge} {getattr(found.box, edge):.3f}" for edge in _EDGES)
             click.echo(f"          {where}")
         if found.attributes:
             click.echo(f"          {printable(json.dumps(found.attributes, ensure_ascii=False))}")
-    if result.detections:
-        _draw(path, result, picture)
-        click.echo(f"  picture: {printable(str(picture))}")
-    return True
+    if look.picture is not None:
+        click.echo(f"  picture: {printable(str(look.picture))}")
+
+
+_EDGES = ("left", "top", "width", "height")
+
+
+def _as_json(look: _Look) -> dict[str, Any]:
+    failed = not isinstance(look.result, Findings)
+    detections = () if isinstance(look.result, DetectorError) else look.result.detections
+    return {
+        "path": str(look.path.absolute()),
+        "outcome": "failed" if failed else "succeeded",
+        "error_code": str(look.result.code) if isinstance(look.result, InvalidImageError) else None,
+        "error_message": str(look.result) if failed else None,
+        "detections": [
+            {
+                "kind": found.kind,
+                "label": found.label,
+                "confidence": found.confidence,
+                **{f"box_{edge}": found.box and getattr(found.box, edge) for edge in _EDGES},
+                "attributes": found.attributes,
+            }
+            for found in detections
+        ],
+        "picture": None if look.picture is None else str(look.picture),
+    }
 
 
 def _draw(path: Path, findings: Findings, picture: Path) -> None:

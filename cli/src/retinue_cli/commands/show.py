@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from retinue_history.analysis.selection import ImageName
-from retinue_sdk import ConfigurationError, DetectorError
+from retinue_sdk import BoundingBox, ConfigurationError, DetectorError
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
+from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.originals import ImageFacts, Originals
 from retinue_cli.options.selection import ImageArgument
+from retinue_cli.output.attributes import brief
+from retinue_cli.output.table import output_console, print_json
 from retinue_cli.output.words import escaped
 
 if TYPE_CHECKING:
-    from retinue_cli.output.image_view import ImageView
+    from retinue_cli.output.image_view import DetectionView, ImageView
 
 
 EXIT_NO_PICTURE = 1
@@ -36,7 +39,10 @@ EXIT_NO_PICTURE = 1
     help="Draw on this file, which must be the same picture, instead of looking for it.",
 )
 @click.option("--open", "opened", is_flag=True, help="Open the picture.")
-def show(*, image: ImageName, output: Path | None, source: Path | None, opened: bool) -> None:
+@json_flag
+def show(
+    *, image: ImageName, output: Path | None, source: Path | None, opened: bool, as_json: bool
+) -> None:
     """Draw an image's latest detections as boxes, and list them.
 
     IMAGE is an id, s3://bucket/key, a key, or a unique part of a key. A photograph of `retinue run`
@@ -50,70 +56,128 @@ def show(*, image: ImageName, output: Path | None, source: Path | None, opened: 
     settings = Settings.load()
     with reader_url(settings) as url, snapshot(url) as history:
         found = find(history, image)
-    _print(found)
-    if not found.is_looked_at:
-        click.echo("no picture: no detector has looked at it successfully", err=True)
-        sys.exit(EXIT_NO_PICTURE)
-    originals = Originals(settings)
+    if not as_json:
+        _print(found)
     try:
-        facts = ImageFacts(found.reference, found.etag, found.size_bytes, found.size_px)
-        data = originals.read(facts) if source is None else originals.read_from(source, facts)
-        picture = found.painted(data, originals.limits)
+        picture = _draw(settings, found, source, output)
     except (ConfigurationError, DetectorError) as error:
+        if as_json:
+            print_json(_as_json(found) | {"picture": None, "error": str(error)})
         click.echo(f"no picture: {error}", err=True)
-        if source is None:
+        if source is None and found.is_looked_at:
             click.echo("If you have the file, name it with --from.", err=True)
         sys.exit(EXIT_NO_PICTURE)
+    if as_json:
+        print_json(_as_json(found) | {"picture": str(picture), "error": None})
+    else:
+        click.echo(f"picture: {picture}")
+    if opened:
+        click.launch(str(picture))
+
+
+def _draw(settings: Settings, found: "ImageView", source: Path | None, output: Path | None) -> Path:
+    """Draw the detections and return the picture's path.
+
+    Raises:
+        ConfigurationError: There is nothing to draw, or the file is another picture.
+        DetectorError: The image can't be read.
+    """
+    if not found.is_looked_at:
+        raise ConfigurationError("no detector has looked at it successfully")
+    originals = Originals(settings)
+    facts = ImageFacts(found.reference, found.etag, found.size_bytes, found.size_px)
+    data = originals.read(facts) if source is None else originals.read_from(source, facts)
+    picture = found.painted(data, originals.limits)
     target = output or Path(f"{Path(found.reference.key).stem[:100]}.boxes.png")
     try:
         picture.save(target, "PNG")
     except OSError as error:
         raise click.ClickException(f"cannot write {target}: {error}") from error
-    click.echo(f"picture: {target}")
-    if opened:
-        click.launch(str(target))
+    return target
 
 
 def _print(found: "ImageView") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=10_000)
+    console = output_console()
     console.print(Text(escaped(found.reference.uri), style="bold"), soft_wrap=True)
     size = "" if found.size_px is None else f"{found.size_px[0]} × {found.size_px[1]} px, "
-    console.print(f"[dim]image {found.image_id}, {size}uploaded {found.uploaded_at:%Y-%m-%d %H:%M}")
+    console.print(f"[dim]image {found.image_id}")
+    console.print(f"[dim]{size}uploaded {found.uploaded_at:%Y-%m-%d %H:%M %Z}")
     if found.deleted_at is not None:
         console.print(f"[yellow]removed from the bucket on {found.deleted_at:%Y-%m-%d %H:%M}[/]")
     if found.others:
         console.print(f"[dim]{found.others:,} more images go by this name; the newest is shown[/]")
+    has_attributes = any(brief(one.attributes) for one in found.detections)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("detector")
-    table.add_column("model", overflow="fold")
+    table.add_column("detector", overflow="fold")
     table.add_column("label", overflow="fold")
-    table.add_column("confidence", justify="right")
-    table.add_column("box (left, top, width, height)")
-    for one in found.detections:
-        table.add_row(
-            Text(one.detector),
-            Text(escaped(one.model_version or "")),
-            Text(escaped(one.label)),
-            f"{one.confidence:.2f}",
-            "" if one.box is None else _area(one.box),
-        )
-    for detector in found.found_nothing:
-        table.add_row(Text(detector), "", Text("nothing found", style="dim"), "", "")
-    for run in found.unsuccessful:
-        style = "red" if run.outcome == "failed" else "dim"
-        table.add_row(Text(run.detector), "", Text(f"{run.outcome}: {run.code}", style), "", "")
+    table.add_column("confidence", justify="right", no_wrap=True)
+    table.add_column("left, top, width, height", no_wrap=True)
+    if has_attributes:
+        table.add_column("attributes", overflow="fold")
+    for run in found.runs:
+        name = Text(run.detector)
+        if run.outcome != "succeeded":
+            style = "red" if run.outcome == "failed" else "dim"
+            table.add_row(name, Text(f"{run.outcome}: {run.error_code}", style))
+        elif not run.detections:
+            table.add_row(name, Text("nothing found", style="dim"))
+        for one in run.detections:
+            table.add_row(
+                name,
+                Text(escaped(one.label)),
+                f"{one.confidence:.2f}",
+                "" if one.box is None else ", ".join(f"{edge:.3f}" for edge in _edges(one.box)),
+                *([Text(brief(one.attributes))] if has_attributes else []),
+            )
     console.print(table)
-    for run in found.unsuccessful:
-        reason = f"{run.detector} {run.outcome}: {escaped(run.reason)}"
-        console.print(Text(reason), soft_wrap=True)
+    for run in found.runs:
+        if run.outcome == "succeeded":
+            model = f", model {escaped(run.model_version)}" if run.model_version else ""
+            line = Text(f"{run.detector} version {run.detector_version}{model}", style="dim")
+        else:
+            line = Text(f"{run.detector} {run.outcome}: {escaped(run.error_message or '')}")
+        console.print(line, soft_wrap=True)
 
 
-def _area(area: Any) -> str:
-    return ", ".join(f"{value:.3f}" for value in (area.left, area.top, area.width, area.height))
+def _edges(box: BoundingBox) -> tuple[float, float, float, float]:
+    return box.left, box.top, box.width, box.height
+
+
+def _as_json(found: "ImageView") -> dict[str, Any]:
+    return {
+        "image_id": found.image_id,
+        "s3_uri": found.reference.uri,
+        "width_px": found.size_px and found.size_px[0],
+        "height_px": found.size_px and found.size_px[1],
+        "uploaded_at": found.uploaded_at,
+        "deleted_at": found.deleted_at,
+        "runs": [
+            {
+                **{name: getattr(run, name) for name in _RUN_COLUMNS},
+                "detections": [_detection(one) for one in run.detections],
+            }
+            for run in found.runs
+        ],
+    }
+
+
+_RUN_COLUMNS = (
+    *("detector", "detector_version", "model_version"),
+    *("outcome", "error_code", "error_message"),
+)
+
+
+def _detection(one: "DetectionView") -> dict[str, Any]:
+    edges = (None,) * 4 if one.box is None else _edges(one.box)
+    names = ("box_left", "box_top", "box_width", "box_height")
+    return {
+        "kind": one.kind,
+        "label": one.label,
+        "confidence": one.confidence,
+        **dict(zip(names, edges, strict=True)),
+        "attributes": one.attributes,
+    }

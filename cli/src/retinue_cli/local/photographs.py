@@ -8,22 +8,8 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from retinue_cli.local.errors import LaptopError
+from retinue_cli.output.picture_names import CONTENT_TYPES
 from retinue_cli.output.words import escaped
-
-CONTENT_TYPES = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".bmp": "image/bmp",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".heic": "image/heic",
-    ".heif": "image/heif",
-    ".avif": "image/avif",
-}
-"""Suffixes of image files in lower case, with their media types."""
 
 MAX_KEY_BYTES = 1_024
 """Maximum length of an S3 key, in UTF-8."""

@@ -9,7 +9,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from retinue_cli.local.errors import LaptopError
-from retinue_cli.local.photographs import CONTENT_TYPES
+from retinue_cli.output.picture_names import picture_path
 
 NAME = ".retinue"
 
@@ -68,16 +68,8 @@ class State:
         return self.directory / "annotated"
 
     def picture(self, key: str) -> Path:
-        """Return the path of a key's photograph with boxes. Each key has its own JPEG.
-
-        ``a/cat.jpg`` keeps its name, and ``a/cat.png`` becomes ``a/cat-png.jpg``, so that both can
-        exist.
-        """
-        path = self.annotated / key
-        is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
-        if is_jpeg and f".{path.stem.rpartition('-')[2].lower()}" not in CONTENT_TYPES:
-            return path
-        return path.with_name(f"{path.stem}-{path.suffix[1:]}.jpg")
+        """Return the path of a key's photograph with boxes."""
+        return picture_path(self.annotated, key)
 
     @property
     def pictures(self) -> Path:

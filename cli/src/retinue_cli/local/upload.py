@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from retinue_cli.local.endpoint import AwsEndpoint
 from retinue_cli.local.errors import LaptopError
-from retinue_cli.local.photographs import CONTENT_TYPES, Photograph
+from retinue_cli.local.photographs import Photograph
+from retinue_cli.output.picture_names import CONTENT_TYPES
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

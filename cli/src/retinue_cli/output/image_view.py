@@ -1,11 +1,14 @@
 """An image with the findings of each detector."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from psycopg import sql
+from pydantic import JsonValue
 from retinue_history.analysis.selection import LATEST_FIRST, ImageName
 from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import BoundingBox, ConfigurationError, ImageLimits, ImageReference
@@ -19,31 +22,37 @@ MAX_KEYS = 10
 
 @dataclass(frozen=True, slots=True)
 class DetectionView:
-    """One detection, with the fields of the view ``latest_detections``."""
+    """One detection."""
 
     detector: str
-    model_version: str | None
     kind: str
     label: str
     confidence: float
     box: BoundingBox | None
+    attributes: Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
-class UnsuccessfulRun:
-    """A detector without a successful run on the image: its newest attempt.
+class RunView:
+    """The latest successful run of a detector on the image, or its newest attempt.
 
     Attributes:
         detector: The detector's name.
-        outcome: ``failed`` or ``skipped``.
-        code: The reason's code.
-        reason: The reason as text.
+        detector_version: The detector's version.
+        model_version: The model's version, if it has one.
+        outcome: ``succeeded``, ``failed`` or ``skipped``.
+        error_code: The code of the failure or the skip.
+        error_message: The same as text.
+        detections: Its findings, most certain first.
     """
 
     detector: str
+    detector_version: str
+    model_version: str | None
     outcome: str
-    code: str
-    reason: str
+    error_code: str | None
+    error_message: str | None
+    detections: tuple[DetectionView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +68,7 @@ class ImageView:
         uploaded_at: When S3 created it.
         deleted_at: When it was removed; ``None`` while it exists.
         others: Number of other images with the given name.
-        detections: The findings of the latest run of each detector.
-        found_nothing: Detectors whose latest run found nothing.
-        unsuccessful: Detectors without a successful run.
+        runs: One run of each detector.
     """
 
     image_id: UUID
@@ -72,14 +79,17 @@ class ImageView:
     uploaded_at: datetime
     deleted_at: datetime | None
     others: int
-    detections: tuple[DetectionView, ...]
-    found_nothing: tuple[str, ...]
-    unsuccessful: tuple[UnsuccessfulRun, ...]
+    runs: tuple[RunView, ...]
 
     @property
     def is_looked_at(self) -> bool:
         """Return whether any detector succeeded."""
-        return bool(self.detections or self.found_nothing)
+        return any(run.outcome == "succeeded" for run in self.runs)
+
+    @property
+    def detections(self) -> tuple[DetectionView, ...]:
+        """Return the findings of all detectors."""
+        return tuple(found for run in self.runs for found in run.detections)
 
     def painted(self, data: bytes, limits: ImageLimits) -> "Image":
         """Return the image with boxes, and with labels without boxes in a corner.
@@ -124,8 +134,6 @@ def find(history: Snapshot, name: ImageName) -> ImageView:
     image_id, bucket, key, version, versioned, etag, size_bytes, *rest = rows[0]
     width_px, height_px, uploaded_at, deleted_at, same_name = rest
     runs = sql.SQL(_RUNS).format(image=sql.Literal(image_id), latest_first=LATEST_FIRST)
-    found = list(history.rows(runs))
-    succeeded = [row[1:] for row in found if row[0] == "succeeded"]
     return ImageView(
         image_id=image_id,
         reference=ImageReference(
@@ -140,13 +148,7 @@ def find(history: Snapshot, name: ImageName) -> ImageView:
         uploaded_at=uploaded_at,
         deleted_at=deleted_at,
         others=same_name - 1,
-        detections=tuple(_detection(row) for row in succeeded if row[4] is not None),
-        found_nothing=tuple(row[0] for row in succeeded if row[4] is None),
-        unsuccessful=tuple(
-            UnsuccessfulRun(row[1], row[0], row[3], row[4])
-            for row in found
-            if row[0] != "succeeded"
-        ),
+        runs=_runs(history.rows(runs)),
     )
 
 
@@ -175,10 +177,30 @@ def _by_part(history: Snapshot, name: ImageName) -> ImageName:
     return ImageName(bucket=found[0][0], key=found[0][1])
 
 
-def _detection(row: tuple[Any, ...]) -> DetectionView:
-    detector, model_version, _, _, kind, label, confidence, left, top, width, height = row
-    box = None if left is None else BoundingBox(left, top, width, height)
-    return DetectionView(detector, model_version, kind, label, confidence, box)
+def _runs(rows: Iterable[tuple[Any, ...]]) -> tuple[RunView, ...]:
+    """Return the runs of rows that join each run with its detections."""
+    runs = []
+    for columns, of_run in groupby(rows, key=lambda row: row[:6]):
+        detector, version, model_version, outcome, error_code, error_message = columns
+        found = []
+        for kind, label, confidence, *edges, attributes in (row[6:] for row in of_run):
+            if label is not None:
+                box = None if edges[0] is None else BoundingBox(*edges)
+                found.append(
+                    DetectionView(detector, kind, label, confidence, box, attributes or {})
+                )
+        runs.append(
+            RunView(
+                detector,
+                version,
+                model_version,
+                outcome,
+                error_code,
+                error_message,
+                tuple(found),
+            )
+        )
+    return tuple(runs)
 
 
 _IMAGES = """SELECT image_id, bucket, key, version, versioned, etag, size_bytes, width_px,
@@ -197,12 +219,12 @@ LIMIT {limit}"""
 
 # Not from the view latest_detections, which excludes deleted images, empty runs and invented
 # answers of an emulator.
-_RUNS = """SELECT latest.outcome, latest.detector, latest.model_version, latest.error_code,
-    latest.error_message, detections.kind, detections.label, detections.confidence, box_left,
-    box_top, box_width, box_height
+_RUNS = """SELECT latest.detector, latest.detector_version, latest.model_version, latest.outcome,
+    latest.error_code, latest.error_message, detections.kind, detections.label,
+    detections.confidence, box_left, box_top, box_width, box_height, detections.attributes
 FROM (
-    SELECT DISTINCT ON (detector) run_id, detector, outcome, model_version, error_code,
-        error_message
+    SELECT DISTINCT ON (detector) run_id, detector, detector_version, outcome, model_version,
+        error_code, error_message
     FROM runs
     WHERE image_id = {image}
     ORDER BY detector, {latest_first}
