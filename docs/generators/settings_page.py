@@ -116,10 +116,15 @@ def _row(prefix: str, name: str, schema: Mapping[str, Any]) -> str:
     """Return the row of a setting: its variable, type, default, range and description."""
     field = {**schema, **_given(schema)}
     default = schema.get("default")
+    text = (
+        ""
+        if default in (None, "", [])
+        else f"`{json.dumps(default) if default == {} else default}`"
+    )
     cells = [
         f"`{prefix}{name.upper()}`",
         _type(field),
-        "" if default in (None, "") else f"`{default if default != {} else json.dumps(default)}`",
+        text,
         ", ".join(_range(field)),
         " ".join(schema["description"].replace("``", "`").split()).replace("|", r"\|"),
     ]
@@ -139,6 +144,7 @@ def _type(field: Mapping[str, Any]) -> str:
     if field.get("format") == "password":
         return "secret text"
     names = {"string": "text", "integer": "integer", "number": "number", "object": "JSON"}
+    names["array"] = "list, with commas"
     return names[field["type"]]
 
 

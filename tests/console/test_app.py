@@ -17,6 +17,7 @@ from retinue_console.database import Database
 from retinue_console.page import Call, Page, Parameters, Route, Services, with_suffix
 from retinue_console.routes import ROUTES
 from retinue_console.settings import ConsoleSettings
+from retinue_console.sign_in.sign_in import SignIn
 from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import check_names
 from starlette.requests import HTTPConnection
@@ -45,28 +46,38 @@ class Elements(HTMLParser):
 
 
 @dataclass(frozen=True)
-class Somebody:
+class Somebody(SignIn):
     rights: frozenset[Right] | None
 
     def identify(self, request: HTTPConnection) -> Identity | None:
         return None if self.rights is None else Identity("ann", "Ann", self.rights)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-def test_rights(services: Services, route: Route) -> None:
-    def status(rights: frozenset[Right] | None) -> int:
-        client = TestClient(make_app(services, sign_in=Somebody(rights)), base_url=ADDRESS)
-        return client.request(route.method, path_of(route)).status_code
+ROLES: dict[str, frozenset[Right] | None] = {
+    "nobody": None,
+    "no role": frozenset(),
+    **{right.value: with_implied([right]) for right in Right},
+}
+"""Each with the rights that it gives."""
 
-    assert status(None) == 401
-    assert status(frozenset()) == 403
-    assert status(frozenset(Right) - {route.right}) == 403
-    assert route.right is not None
-    assert status(frozenset({route.right})) not in (401, 403)
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_route_for_each_role(services: Services, role: str) -> None:
+    rights = ROLES[role]
+    client = TestClient(make_app(services, sign_in=Somebody(rights)), base_url=ADDRESS)
+    for route in ROUTES:
+        assert route.right is not None  # no page is for everyone
+        for suffix in ("", *route.suffixes):
+            path = path_of(route)
+            said = client.request(route.method, with_suffix(path, suffix) if suffix else path)
+            refused = 401 if rights is None else None if route.right in rights else 403
+            told = said.status_code if said.status_code in (401, 403) else None
+            assert told == refused, (route.method, route.path, suffix)
 
 
 def test_rights_imply_lesser_ones() -> None:
     assert with_implied([Right.ADMIN]) == {Right.ADMIN, Right.REVIEWER, Right.VIEWER}
+    assert with_implied([Right.REVIEWER]) == {Right.REVIEWER, Right.VIEWER}
     assert with_implied([Right.SQL]) == {Right.SQL}
 
 

@@ -38,9 +38,13 @@ class Answers:
     Args:
         routes: The route table, for the navigation.
         static: The static files.
+        sign_out: The path to send a POST to, to sign out; ``None`` where there is none.
     """
 
-    def __init__(self, routes: Sequence[Route], static: StaticFiles) -> None:
+    def __init__(
+        self, routes: Sequence[Route], static: StaticFiles, sign_out: str | None = None
+    ) -> None:
+        self._sign_out = sign_out
         self._menu = [route for route in routes if route.menu is not None]
         self._static = static
         self._environment = Environment(
@@ -99,6 +103,7 @@ class Answers:
                 if identity is not None and identity.may(one.right)
             ],
             route=route,
+            sign_out=None if self._sign_out is None else url(self._sign_out),
             url=url,
             here=here,
             other=other,

@@ -15,14 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from retinue_console import openapi
-from retinue_console.access.guard import LOOPBACK_HOSTS, Guard
+from retinue_console.access.guard import Guard
 from retinue_console.access.identity import Identity
-from retinue_console.access.sign_in import NoSignIn, SignIn
 from retinue_console.answers import Answers, as_csv, json
 from retinue_console.database import SlowQueryError
 from retinue_console.page import (
@@ -36,6 +35,8 @@ from retinue_console.page import (
     with_suffix,
 )
 from retinue_console.routes import ROUTES
+from retinue_console.sign_in.choice import sign_in_of
+from retinue_console.sign_in.sign_in import SignIn
 from retinue_console.static_files import StaticFiles
 
 MAX_BODY_BYTES = 2**20
@@ -69,10 +70,11 @@ def make_app(
 
     Args:
         services: What handlers work with.
-        sign_in: How people sign in; by default, not at all.
+        sign_in: How people sign in; by default, as the settings say.
         routes: The route table.
     """
-    console = _Console(services, sign_in or NoSignIn(), routes)
+    sign_in = sign_in or sign_in_of(services.settings)
+    console = _Console(services, sign_in, routes)
     app: ASGIApp = Starlette(
         routes=console.routes(),
         exception_handlers={
@@ -85,7 +87,7 @@ def make_app(
         middleware=[Middleware(GZipMiddleware, minimum_size=1_000)],
     )
     app = _below(app, services.settings.base_path)
-    return Guard(app, LOOPBACK_HOSTS)
+    return Guard(app, sign_in.hosts)
 
 
 class _Console:
@@ -96,7 +98,7 @@ class _Console:
         self._sign_in = sign_in
         self._table = routes
         self._static = StaticFiles()
-        self._answers = Answers(routes, self._static)
+        self._answers = Answers(routes, self._static, sign_in.sign_out)
         self._document: dict[str, Any] | None = None
         self._picture_threads = CapacityLimiter(PICTURE_THREADS)
 
@@ -106,6 +108,7 @@ class _Console:
             StarletteRoute("/health", _health),
             StarletteRoute("/openapi.json", self._openapi),
             StarletteRoute("/static/{digest}/{name}", self._static.serve),
+            *self._sign_in.routes(self._render),
         ]
         made += [
             StarletteRoute(with_suffix(route.path, suffix), self._endpoint(route, suffix))
@@ -120,13 +123,20 @@ class _Console:
 
     def _endpoint(self, route: Route, suffix: str) -> Endpoint:
         async def endpoint(request: Request) -> Response:
-            identity = self._sign_in.identify(request)
+            identity = await to_thread.run_sync(self._sign_in.identify, request)
             request.state.identity = identity
             if identity is None:
-                raise HTTPException(401, "Sign in first.")
+                if _is_navigation(request, suffix):
+                    entrance = self._sign_in.entrance(request)
+                    if entrance is not None:
+                        return RedirectResponse(entrance, 303, {"Cache-Control": "no-store"})
+                raise HTTPException(401, self._sign_in.advice)
             if not identity.may(route.right):
                 raise HTTPException(
-                    403, f"This page takes the right {route.right!s}, which {identity.name} lacks."
+                    403,
+                    f"This page takes the right {route.right!s}, which the login {identity.login} "
+                    "lacks. Whoever runs the console grants rights in "
+                    "RETINUE_CONSOLE_LOGIN_RIGHTS and RETINUE_CONSOLE_GROUP_RIGHTS.",
                 )
             parameters = parse(route.parameters, request.query_params, request.path_params)
             body = None if route.body is None else await _body(request, route)
@@ -152,6 +162,11 @@ class _Console:
         if suffix == ".json" or _wants_json(request):
             return json(page)
         return self._answers.html(request, page, call.identity, route)
+
+    def _render(self, request: Request, page: Page[Any]) -> Response:
+        response = self._answers.html(request, page, None, None)
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     async def refuse(self, request: Request, error: Exception) -> Response:
         """Answer with an error, in the form that was asked for."""
@@ -250,6 +265,17 @@ async def _body(request: Request, route: Route) -> Any:
 
 def _wants_json(request: Request) -> bool:
     return request.headers.get("accept", "").startswith("application/json")
+
+
+def _is_navigation(request: Request, suffix: str) -> bool:
+    """Return whether a browser goes to a page, and so can be sent elsewhere to sign in."""
+    return (
+        request.method == "GET"
+        and not suffix
+        and not _wants_json(request)
+        and request.headers.get("sec-fetch-mode", "navigate") == "navigate"
+        and "hx-request" not in request.headers
+    )
 
 
 async def _health(request: Request) -> Response:

@@ -1,18 +1,37 @@
 """Everything that can be set about the console."""
 
+import json
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from retinue_sdk import ConfigurationError
 from retinue_sdk.options import DescribedModel
 from retinue_workers.settings.settings import BY_KUBERNETES, OF_KUBERNETES
 
 from retinue_console.access.guard import LOOPBACK_HOSTS
+from retinue_console.access.identity import Right
 
 PREFIX = "RETINUE_CONSOLE_"
 """What the environment variables' names begin with; the rest is the field's name in capitals."""
+
+NEEDED = {
+    "none": (),
+    "header": ("trusted_proxies", "proxy_secret"),
+    "alb": ("load_balancer_arn", "oidc_issuer", "oidc_client_id"),
+    "oidc": ("oidc_issuer", "oidc_client_id", "oidc_client_secret", "public_url"),
+}
+"""The settings that each way to sign in takes."""
 
 
 class ConsoleSettings(DescribedModel):
@@ -27,13 +46,68 @@ class ConsoleSettings(DescribedModel):
     )
 
     host: str = "127.0.0.1"
-    """Loopback address to listen on."""
+    """Address to listen on. Without sign-in, it must be a loopback address."""
 
     port: int | None = Field(default=None, ge=0, le=65_535)
     """TCP port; 0 takes a free one. If it isn't set, the first free port from 8600 on is taken."""
 
     base_path: str = Field(default="", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     """Path under which a proxy serves the console, such as ``/tools/retinue``."""
+
+    sign_in: Literal["none", "header", "alb", "oidc"] = "none"
+    """How people sign in: not at all, by a proxy's header, by an Application Load Balancer's token,
+    or at an OpenID provider. Without sign-in the console serves this machine only, with all
+    rights."""
+
+    login_rights: dict[str, frozenset[Right]] = Field(default_factory=dict)
+    """Rights by login, as JSON: ``{"ann@example.com": ["admin", "sql"]}``. The rights are
+    ``viewer``, ``reviewer``, ``admin`` and ``sql``; nobody has one by default."""
+
+    group_rights: dict[str, frozenset[Right]] = Field(default_factory=dict)
+    """Rights by group, as JSON: ``{"labelling": ["reviewer"]}``."""
+
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Addresses or networks of the proxy that signs people in, such as ``10.0.3.7,10.0.4.0/24``."""
+
+    proxy_secret: SecretStr | None = Field(default=None, min_length=16)
+    """Secret that the proxy sends in the header ``X-Retinue-Proxy-Secret``."""
+
+    login_header: str = Field(default="X-Forwarded-Email", pattern=r"^[A-Za-z0-9-]+$")
+    """Header in which the proxy sends the login."""
+
+    groups_header: str = Field(default="X-Forwarded-Groups", pattern=r"^[A-Za-z0-9-]+$")
+    """Header in which the proxy sends the groups, with commas between them."""
+
+    load_balancer_arn: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:loadbalancer/app/.+$",
+    )
+    """ARN of the load balancer that signs people in. Tokens of others are refused."""
+
+    oidc_issuer: str | None = None
+    """Address of the OpenID provider, exactly as it calls itself: ``https://id.example.com``."""
+
+    oidc_client_id: str | None = Field(default=None, min_length=1)
+    """How the OpenID provider knows the console."""
+
+    oidc_client_secret: SecretStr | None = Field(default=None, min_length=16)
+    """The console's secret at the OpenID provider. Sessions end when it changes."""
+
+    oidc_scopes: str = Field(default="openid email profile", pattern=r"^openid( \S+)*$")
+    """Scopes to ask the OpenID provider for. Some need ``groups`` to send groups."""
+
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^/?#@\s]+$")
+    """Address of the console in browsers, without a path: ``https://retinue.example.com``."""
+
+    login_claim: str = Field(default="email", min_length=1)
+    """Claim that is the login. People must not be able to change it. For ``email``, the provider
+    must say that it is verified."""
+
+    groups_claim: str = Field(default="groups", min_length=1)
+    """Claim with the groups."""
+
+    session_minutes: int = Field(default=480, ge=5, le=1_440)
+    """How long an OpenID sign-in lasts. Changes of a person's groups count from the next one on."""
 
     pictures_dir: Path | None = None
     """Folder of the cache of pictures; by default ``pictures`` in ``.retinue`` on a laptop, and
@@ -47,13 +121,55 @@ class ConsoleSettings(DescribedModel):
     def _strip_slash(cls, value: object) -> object:
         return value.rstrip("/") if isinstance(value, str) else value
 
+    @field_validator("login_rights", "group_rights", mode="before")
+    @classmethod
+    def _parse_rights(cls, value: object) -> object:
+        """Read JSON."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f'must be JSON such as {{"NAME": ["viewer"]}}: {error}') from error
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return [one.strip() for one in value.split(",") if one.strip()]
+
+    @field_validator("oidc_issuer", "public_url", mode="after")
+    @classmethod
+    def _check_address(cls, value: str | None) -> str | None:
+        """Refuse HTTP, except on this machine: whoever is in between could sign in as anyone."""
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        is_local = parts.hostname in LOOPBACK_HOSTS
+        if not parts.hostname or parts.scheme not in (
+            ("https", "http") if is_local else ("https",)
+        ):
+            raise ValueError(f"must begin with https://, and is {value}")
+        return value
+
     @model_validator(mode="after")
-    def _check_loopback(self) -> Self:
-        """Refuse to serve others: everyone who reaches the console has all rights."""
-        if self.host not in LOOPBACK_HOSTS:
+    def _check_sign_in(self) -> Self:
+        """Refuse a way to sign in that isn't complete, or serving others without any."""
+        if self.sign_in == "none":
+            if self.host not in LOOPBACK_HOSTS:
+                raise ValueError(
+                    f"{PREFIX}HOST is {self.host}, and without sign-in the console listens on "
+                    f"{', '.join(sorted(LOOPBACK_HOSTS))} only. Set {PREFIX}SIGN_IN"
+                )
+            return self
+        missing = [name for name in NEEDED[self.sign_in] if not getattr(self, name)]
+        if missing:
+            names = ", ".join(PREFIX + name.upper() for name in missing)
+            raise ValueError(f"{PREFIX}SIGN_IN is {self.sign_in}, which takes {names} too")
+        if not self.login_rights and not self.group_rights:
             raise ValueError(
-                f"{PREFIX}HOST is {self.host}, and without sign-in the console listens on "
-                f"{', '.join(sorted(LOOPBACK_HOSTS))} only"
+                f"nobody has a right: set {PREFIX}LOGIN_RIGHTS or {PREFIX}GROUP_RIGHTS"
             )
         return self
 

@@ -1,1 +1,1 @@
-"""Identities and their rights, sign-in, and checks of every request."""
+"""Identities and their rights, and checks of every request."""

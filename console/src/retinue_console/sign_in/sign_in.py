@@ -1,0 +1,77 @@
+"""Ways to sign in: a request becomes an identity."""
+
+import getpass
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, ClassVar
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from retinue_console.access.guard import LOOPBACK_HOSTS
+from retinue_console.access.identity import Identity, Right
+from retinue_console.page import Page
+
+Render = Callable[[Request, Page[Any]], Response]
+"""Turns a page into HTML, for a request of somebody who isn't signed in."""
+
+log = logging.getLogger(__name__)
+
+
+class SignIn(ABC):
+    """A way to sign in."""
+
+    hosts: ClassVar[Collection[str] | None] = None
+    """The host names that requests may be for; ``None`` for any."""
+
+    advice: ClassVar[str] = "Sign in first."
+    """What to do for a person who isn't signed in."""
+
+    sign_out: ClassVar[str | None] = None
+    """The path to send a POST to, to sign out; ``None`` where that is up to a proxy."""
+
+    @abstractmethod
+    def identify(self, request: HTTPConnection) -> Identity | None:
+        """Return who sent a request; ``None`` if nobody is signed in. It may block."""
+
+    def routes(self, render: Render) -> Sequence[Route]:
+        """Return the routes that signing in takes."""
+        del render
+        return ()
+
+    def entrance(self, request: Request) -> str | None:
+        """Return the address to send a browser to that isn't signed in."""
+        del request
+        return None
+
+
+class NoSignIn(SignIn):
+    """Everyone who reaches the console is the system's user, with all rights.
+
+    The console then listens on the loopback interface only and checks the Host header.
+    """
+
+    hosts = LOOPBACK_HOSTS
+
+    def __init__(self) -> None:
+        login = _system_user()
+        self._identity = Identity(login, login, frozenset(Right))
+
+    def identify(self, request: HTTPConnection) -> Identity:
+        """Return the system's user."""
+        del request
+        return self._identity
+
+
+def note_refusal(reason: str) -> None:
+    """Log why a request isn't taken for somebody's. Its sender learns only that it isn't."""
+    log.warning("sign_in_refused: %s", reason)
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in /etc/passwd
+        return "local"
