@@ -5,7 +5,6 @@ import itertools
 import json
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,12 @@ from hypothesis import strategies as st
 from retinue_cli.data.export import write_coco
 from retinue_cli.data.export.categories import Categories
 from retinue_cli.data.export.sizes import Sizes
-from retinue_cli.data.ground_truth import Annotations, Problems, make_runs, match
-from retinue_history.analysis.ground_truth import record_annotations
+from retinue_cli.data.ground_truth import Annotations, Problems, make_truths, match
+from retinue_history.analysis.comparison import Side
 from retinue_history.analysis.selection import Selection
+from retinue_history.db.connections import connect
 from retinue_history.db.snapshot import snapshot
+from retinue_history.review.truth import save_imported_truths
 from retinue_sdk import ImageReference
 from sqlalchemy import Engine, text
 
@@ -49,7 +50,7 @@ def coco(**changes: Any) -> dict[str, Any]:
 def count(engine: Engine) -> Callable[[], int]:
     def ask() -> int:
         with engine.connect() as connection:
-            return connection.scalar(text("SELECT count(*) FROM runs")) or 0
+            return connection.scalar(text("SELECT count(*) FROM truths")) or 0
 
     return ask
 
@@ -57,13 +58,13 @@ def count(engine: Engine) -> Callable[[], int]:
 def test_import(cli: Cli, photos: Photos, count: Callable[[], int], engine: Engine) -> None:
     before = count()
     Path("truth.json").write_text(json.dumps(coco()), "utf-8")
-    said = cli("import", "truth.json", "--version", "2026").stdout
-    assert said == "3 images with 3 annotations: 3 new runs of ground-truth 2026\n"
+    said = cli("import", "truth.json", "--name", "2026").stdout
+    assert said == "3 images with 3 annotations: 3 new truths in 2026\n"
     with engine.connect() as connection:
         rows = connection.execute(
             text(
                 "SELECT key, label, confidence, box_left, box_width, attributes "
-                "FROM latest_detections WHERE detector = 'ground-truth' ORDER BY key DESC"
+                "FROM ground_truth WHERE name = '2026' ORDER BY key DESC"
             )
         ).all()
         size = connection.execute(
@@ -76,12 +77,12 @@ def test_import(cli: Cli, photos: Photos, count: Callable[[], int], engine: Engi
     ]
     assert tuple(size) == (100, 50)
 
-    again = cli("import", "truth.json", "--version", "2026").stdout
-    assert "0 new runs of ground-truth 2026, 3 known already" in again
+    again = cli("import", "truth.json", "--name", "2026").stdout
+    assert "0 new truths in 2026, 3 known already" in again
     shuffled = coco()
     random.Random(1).shuffle(shuffled["annotations"])
     Path("truth.json").write_text(json.dumps(shuffled, indent=3), "utf-8")
-    cli("import", "truth.json", "--version", "2026")
+    cli("import", "truth.json", "--name", "2026")
     assert count() == before + 3  # laid out in another way, it says the same
 
 
@@ -148,7 +149,7 @@ def test_unknown_images_can_be_passed_over(cli: Cli, photos: Photos) -> None:
     Path("truth.json").write_text(json.dumps(content), "utf-8")
     cli("import", "truth.json", exit_code=2)
     said = cli("import", "truth.json", "--skip-unknown", "--bucket", "photos").stdout
-    assert "2 images with 2 annotations: 2 new runs" in said
+    assert "2 images with 2 annotations: 2 new truths" in said
     assert "left out: 1 image that the history does not know" in said
     cli("import", "truth.json", "--bucket", "elsewhere", exit_code=2)
 
@@ -162,24 +163,46 @@ def test_what_is_no_coco_file(cli: Cli, history_url: str, content: str) -> None:
 
 
 def test_an_interrupted_import_leaves_nothing(
-    photos: Photos, count: Callable[[], int], engine: Engine, tmp_path: Path
+    photos: Photos, count: Callable[[], int], engine: Engine, history_url: str, tmp_path: Path
 ) -> None:
-    before = count()
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(coco()), "utf-8")
     annotations = Annotations.read(path, Problems())
     matched, _ = match(engine, annotations, Problems())
-    [runs] = make_runs(
-        matched, detector="d", version="1", fingerprint="f", imported_at=datetime.now(UTC)
-    )
 
     def batches() -> Any:
-        yield runs
+        yield from make_truths(matched, annotations.labels)
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        record_annotations(engine, batches(), {})
-    assert count() == before
+    with (
+        connect(history_url, "test", autocommit=True) as connection,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        save_imported_truths(connection, "truth", "digest", batches(), person="ann")
+    assert count() == 0
+
+
+def test_a_corrected_file_replaces_what_it_said_before(
+    cli: Cli, photos: Photos, engine: Engine
+) -> None:
+    said: list[str] = []
+    for left in (64, 65, 64):
+        content = coco()
+        content["annotations"][0]["bbox"][0] = left
+        Path("truth.json").write_text(json.dumps(content), "utf-8")
+        said.append(cli("import", "truth.json").stdout)
+        with engine.connect() as connection:
+            boxes = connection.scalars(
+                text("SELECT box_left * 640 FROM ground_truth WHERE key = 'pets/cat.jpg'")
+            ).all()
+        assert boxes == [pytest.approx(left)]
+    assert said == ["3 images with 3 annotations: 3 new truths in ground-truth\n"] * 3
+
+
+def test_the_name_of_a_detector_is_refused(cli: Cli, photos: Photos) -> None:
+    Path("truth.json").write_text(json.dumps(coco()), "utf-8")
+    refused = cli("import", "truth.json", "--name", "objects", exit_code=1).stderr
+    assert "objects is the name of a detector: choose another" in refused
 
 
 WIDTH, HEIGHT = 640, 480
@@ -225,24 +248,23 @@ def test_what_comes_in_goes_out(
     annotations = Annotations.read(path, problems)
     matched, skipped = match(engine, annotations, problems)
     assert not problems, str(problems)
-    detector = f"truth-{next(VERSIONS)}"
-    runs = make_runs(
-        matched,
-        detector=detector,
-        version="1",
-        fingerprint=annotations.fingerprint,
-        imported_at=datetime.now(UTC),
-    )
-    assert record_annotations(engine, runs, {}) == 3
+    name_of_truth = f"truth-{next(VERSIONS)}"
+    truths = make_truths(matched, annotations.labels)
+    with connect(history_url, "test", autocommit=True) as connection:
+        saved = save_imported_truths(
+            connection, name_of_truth, annotations.fingerprint, truths, person="ann"
+        )
+    assert saved == 3
     assert skipped == 0
 
     file = io.BytesIO()
     with snapshot(history_url) as history:
         write_coco(
             history,
-            Selection(detectors=[detector]),
+            Selection(),
             file,
             lambda _: None,
+            side=Side(detector=name_of_truth),
             categories=Categories.of(history),
             sizes=Sizes(),
         )

@@ -75,8 +75,8 @@ def test_every_command_works(
             assert block.language == "python"
             exec(block.code, {})
     imported = said[".venv/bin/retinue import truth.json"]
-    assert "2 new runs of ground-truth 1\n" in imported
-    assert "0 new runs of ground-truth 1, 2 known already\n" in imported
+    assert "2 new truths in ground-truth\n" in imported
+    assert "0 new truths in ground-truth, 2 known already\n" in imported
     assert "2 detections kept" in said[".venv/bin/retinue diff ground-truth onnx-objects"]
     assert "AP50:95" in said[".venv/bin/retinue evaluate onnx-objects"]
     mapped = said[".venv/bin/retinue evaluate onnx-faces --map person=Face --json"]

@@ -123,7 +123,8 @@ def test_equals_pycocotools(cli: Cli, seed: Any, ties: bool, sources: list[str])
             assert answer["labels"][label]["ap50"] == pytest.approx(precision[0].mean(), abs=1e-6)
     assert answer["task"] == "detection"
     assert answer["images"] == {
-        "compared": 30, "not_seen_by_the_detector": 0, "not_in_the_history": 0
+        "compared": 30, "not_seen_by_the_detector": 0, "not_in_the_history": 0,
+        "not_marked_completely": 0, "drawn_at_random": 0,
     }  # fmt: skip
 
 
@@ -200,8 +201,8 @@ def test_a_manifest_is_ground_truth_too(cli: Cli, small: None) -> None:
     of_file = cli("evaluate", "objects", "--ground-truth", "t.manifest", "--json").stdout
     of_runs = cli("evaluate", "objects", "--json").stdout
     assert json.loads(of_file)["overall"] == json.loads(of_runs)["overall"]
-    said = cli("import", "t.manifest", "--detector", "people").stdout
-    assert said.startswith("3 images with 4 annotations: 3 new runs of people")
+    said = cli("import", "t.manifest", "--name", "people").stdout
+    assert said.startswith("3 images with 4 annotations: 3 new truths in people")
     again = cli("evaluate", "objects", "--ground-truth", "people", "--json").stdout
     assert json.loads(again)["confusion"] == json.loads(of_runs)["confusion"]
 
@@ -211,7 +212,7 @@ def test_what_cannot_be_scored_is_told(cli: Cli, small: None, seed: Any) -> None
         return " ".join(cli("evaluate", *arguments, exit_code=2).stderr.split())
 
     assert "has a successful run of this detector" in refused("nobody")
-    assert "the history has no successful runs of that name" in refused(
+    assert "the history has no truth and no successful runs of that name" in refused(
         "objects", "--ground-truth", "nothing"
     )
     assert "did you mean 'cat'?" in refused("objects", "--map", "cta=Weather")

@@ -1,7 +1,6 @@
 """What was recorded lately."""
 
 from collections.abc import Callable
-from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -39,15 +38,6 @@ def test_activity_is_counted_by_detector(
     reader.close()
     assert reader.last(600) != []  # it connects again
     reader.close()
-
-
-def test_imported_annotations_are_not_activity(
-    history: History, history_url: str, image: Make, run: Make
-) -> None:
-    cat = image("cat.jpg")
-    history.record([cat], [run(cat, detector="ground-truth", event_id="import:f"), run(cat)])
-    with closing(ActivityReader(history_url)) as reader:
-        assert [each.detector for each in reader.last(60)] == ["labels"]
 
 
 def test_a_database_that_is_away_is_told() -> None:

@@ -54,7 +54,7 @@ def test_what_nobody_confirmed_says_so_and_corrections_go_before_it(
                         ],
                     },
                     "boxes-metadata": {
-                        "class-map": {"0": "washer"},
+                        "class-map": {"0": "washer", "1": "nut", "2": "bolt"},
                         "type": "groundtruth/object-detection",
                         "human-annotated": human,
                     },

@@ -67,6 +67,7 @@ class _Tally:
             "kept": kept,
             "gained": self.changes["gained"],
             "lost": self.changes["lost"],
+            "unknown": self.changes["unknown"],
             "mean_confidence_shift": self.shift / kept if kept else None,
             "mean_iou": self.iou / self.boxes if self.boxes else None,
         }
@@ -102,7 +103,8 @@ def diff(
     """Compare what two sides found in the images that both have processed.
 
     A side is a run id, or DETECTOR or DETECTOR@VERSION, optionally followed by ,model=VERSION or
-    ,fingerprint=BEGINNING. Its latest run on each image counts. For example:
+    ,fingerprint=BEGINNING. Its latest run on each image counts. A settled truth is a side by its
+    name. For example:
 
     \b
     retinue diff 17 42
@@ -158,7 +160,7 @@ def _most_changed(
     changed, most = 0, list[_Changed]()
     for image in images:
         advance(1)
-        moved = sum(one.change != "kept" for one in image)
+        moved = sum(one.change in ("gained", "lost") for one in image)
         changed += moved > 0
         shift = sum(abs(_shift(one) or 0.0) for one in image)
         if moved or shift:
@@ -185,6 +187,11 @@ def _print(seen: "Overlap", labels: Labels, changed: int, most: list[list["Diffe
         f"[bold]{total['kept']:,}[/] detections kept, [green]{total['gained']:,} gained[/], "
         f"[red]{total['lost']:,} lost[/]; images that gained or lost: {changed:,}"
     )
+    if total["unknown"]:
+        console.print(
+            f"{total['unknown']:,} unknown: the other side did not look for them, or does not mark "
+            "everything"
+        )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("label", overflow="fold")
     for name in ("kept", "gained", "lost", "confidence shift", "IoU"):
@@ -216,7 +223,12 @@ def _print(seen: "Overlap", labels: Labels, changed: int, most: list[list["Diffe
 def _line(one: "Difference") -> Any:
     from rich.text import Text
 
-    signs = {"gained": ("+", "green"), "lost": ("−", "red"), "kept": (" ", "dim")}
+    signs = {
+        "gained": ("+", "green"),
+        "lost": ("−", "red"),
+        "kept": (" ", "dim"),
+        "unknown": ("?", "dim"),
+    }
     sign, style = signs[one.change]
     before, after = one.confidence_before, one.confidence_after
     confidence = " → ".join(f"{value:.2f}" for value in (before, after) if value is not None)

@@ -34,7 +34,12 @@ if TYPE_CHECKING:
     default="ground-truth",
     show_default=True,
     metavar="FILE|RUNS",
-    help="A COCO file or a manifest; or runs of the history, as DETECTOR is given.",
+    help="A COCO file or a manifest; or a truth of the history, or runs, as DETECTOR is given.",
+)
+@click.option(
+    "--audit",
+    is_flag=True,
+    help="Only images that were drawn at random: the metrics of all images are unbiased then.",
 )
 @click.option("--bucket", help="Look for a file's images in this bucket alone.")
 @click.option(
@@ -78,6 +83,7 @@ def evaluate(
     *,
     detector: "Side",
     ground_truth: str,
+    audit: bool,
     bucket: str | None,
     task: str | None,
     kind: str | None,
@@ -116,6 +122,13 @@ def evaluate(
     title = f"{_name(detector)} against {ground_truth}"
     with reader_url(Settings.load()) as url, snapshot(url) as history:
         truth = _truth(url, history, ground_truth, bucket, what)
+        if audit:
+            truth = truth.drawn
+            if not truth.images:
+                raise ConfigurationError(
+                    f"--audit: no image of {ground_truth} was drawn at random; a queue's "
+                    "audit_share draws some"
+                )
         names = LabelMap(truth.labels, _meanings(mapped))
         with progress("images", len(truth.images)) as advance:
             collected = collect(
@@ -176,7 +189,8 @@ def _truth(
         if not truth.images:
             raise ConfigurationError(
                 f"--ground-truth {ground_truth}: there is no such file, and the history has no "
-                "successful runs of that name; `retinue import` brings annotations into it"
+                "truth and no successful runs of that name; `retinue import` brings annotations "
+                "into it"
             )
         return truth
     problems = Problems()

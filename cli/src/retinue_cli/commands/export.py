@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import click
+from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
@@ -20,6 +21,7 @@ from retinue_cli.output.table import print_json
 from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
+    from retinue_history.analysis.comparison import Side
     from retinue_history.analysis.selection import Selection
     from retinue_history.db.snapshot import Snapshot
 
@@ -32,6 +34,7 @@ FORMATS = {
     "csv": (".csv",),
     "jsonl": (".jsonl", ".ndjson"),
     "coco": (".json",),
+    "label-studio": (".tasks",),
     "custom-labels-manifest": (".manifest",),
 }
 """Formats, each with the extensions of its files."""
@@ -48,6 +51,12 @@ FORMATS = {
     + "]",
 )
 @selection_options
+@click.option(
+    "--truth",
+    metavar="NAME",
+    help="Instead of detections, this settled truth: ground-truth, or a queue's name. Only "
+    "--prefix and --image select from it.",
+)
 @click.option(
     "--annotation-type",
     type=click.Choice(["boxes", "labels"]),
@@ -73,19 +82,24 @@ def export(
     annotation_type: str,
     categories: Path | None,
     read_sizes: bool,
+    truth: str | None,
     as_json: bool,
     **selected: Any,
 ) -> None:
     """Write detections to OUT, or to standard output if OUT is -.
 
     Streams in constant memory. The file gets its name when it is complete. CSV, JSON lines and
-    Parquet have one row per detection. COCO and the manifest for Rekognition Custom Labels have
-    images, including those without detections. For example:
+    Parquet have one row per detection. COCO, Label Studio's tasks and the manifest for Rekognition
+    Custom Labels have images, including those without detections. For example:
 
+    \b
     retinue export detections.json --detector onnx-objects --min-confidence 0.5
-    """
+    retinue export truth.json --truth ground-truth
+    """  # noqa: D301 - click reads a backspace, not a backslash
+    from retinue_history.analysis.comparison import Side
     from retinue_history.analysis.exported_rows import detection_rows
     from retinue_history.db.snapshot import snapshot
+    from retinue_history.review.truth import truth_rows
 
     from retinue_cli.data.export import destination
 
@@ -94,15 +108,29 @@ def export(
         raise click.UsageError("the rows go to standard output: name a file, or leave out --json")
     if format_ == "parquet" and out == "-" and sys.stdout.isatty():
         raise click.UsageError("Parquet is binary and would garble the terminal: name a file")
+    if truth is not None and format_ in ("csv", "jsonl", "parquet"):
+        raise click.UsageError(
+            "a truth is exported as COCO, Label Studio or a manifest; for rows, query the view "
+            "ground_truth"
+        )
     what = selection(selected)
     began = time.monotonic()
     settings = Settings.load()
     try:
         with reader_url(settings) as url, snapshot(url) as history:
+            if truth is not None:
+                _require_truth(history, truth)
             write = _writer(
-                history, settings, format_, annotation_type, categories, read_sizes=read_sizes
+                history,
+                settings,
+                format_,
+                annotation_type,
+                categories,
+                None if truth is None else Side(detector=truth),
+                read_sizes=read_sizes,
             )
-            about = history.estimate(detection_rows(what))
+            rows = detection_rows(what) if truth is None else truth_rows(truth, what)
+            about = history.estimate(rows)
             with destination(out) as file, progress("detections", about) as advance:
                 written = write(history, what, file, advance)
             complaints: list[str] = []
@@ -120,6 +148,16 @@ def export(
         print_json(asdict(written) | {"file": out, "format": format_, "left_out": left_out})
         return
     _tell(written, out, time.monotonic() - began, read_sizes=read_sizes)
+
+
+def _require_truth(history: "Snapshot", name: str) -> None:
+    """Refuse the name of a truth that the history doesn't have.
+
+    Raises:
+        ConfigurationError: It doesn't; the message has those that it has.
+    """
+    if complaints := misspelt(history, truths=[name]):
+        raise ConfigurationError(f"--truth: {complaints[0]}")
 
 
 def _format_of(out: str) -> str:
@@ -143,6 +181,7 @@ def _writer(
     format_: str,
     annotation_type: str,
     earlier: Path | None,
+    side: "Side | None",
     *,
     read_sizes: bool,
 ) -> "Write":
@@ -165,9 +204,12 @@ def _writer(
 
         sizes = Sizes(functools.partial(read_from_s3, s3_client(settings)))
     if format_ == "coco":
-        return functools.partial(formats.write_coco, categories=categories, sizes=sizes)
+        return functools.partial(formats.write_coco, side=side, categories=categories, sizes=sizes)
+    if format_ == "label-studio":
+        return functools.partial(formats.write_label_studio, side=side, sizes=sizes)
     return functools.partial(
         formats.write_manifest,
+        side=side,
         categories=categories,
         sizes=sizes,
         annotation_type=formats.AnnotationType(annotation_type),

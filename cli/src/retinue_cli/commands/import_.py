@@ -1,6 +1,6 @@
 """``retinue import``."""
 
-from datetime import UTC, datetime
+import getpass
 from pathlib import Path
 
 import click
@@ -14,47 +14,52 @@ from retinue_cli.output.table import print_json
 from retinue_cli.output.words import count
 
 MAX_NAME = 200
-"""Maximum length of a name or version, in characters. An index entry contains both."""
+"""Maximum length of a name, in characters. An index entry contains it."""
 
 
 @click.command("import", short_help="Import annotations, such as COCO ground truth.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--detector",
-    default="ground-truth",
-    show_default=True,
-    help="The detector's name that the runs get.",
+    "--name", default="ground-truth", show_default=True, help="The name that the truth gets."
 )
-@click.option("--version", default="1", show_default=True, help="The detector's version.")
 @click.option("--bucket", help="Look for the images in this bucket alone.")
 @click.option(
     "--skip-unknown", is_flag=True, help="Pass over images that the history does not know."
+)
+@click.option(
+    "--incomplete",
+    is_flag=True,
+    help="Not everything is annotated: what isn't is unknown, not absent.",
 )
 @json_flag
 def import_(
     *,
     file: Path,
-    detector: str,
-    version: str,
+    name: str,
     bucket: str | None,
     skip_unknown: bool,
+    incomplete: bool,
     as_json: bool,
 ) -> None:
-    """Import annotations from a COCO file or manifest as ground truth.
+    """Import annotations from COCO, Label Studio or a manifest as ground truth.
 
     Images are found by S3 URI, by key or by the end of a key. The whole file is checked first, and
-    recorded in one transaction. Importing it twice adds nothing. Then compare:
+    recorded in one transaction. Importing it twice adds nothing; a corrected file replaces the
+    truth of its images. Then compare:
 
     retinue diff ground-truth onnx-objects
     """
-    from retinue_history.analysis.ground_truth import record_annotations
-    from retinue_history.db.engine import create_history_engine
+    from retinue_history.db.engine import (
+        create_history_engine,
+        driver_connection,
+        map_engine_errors,
+    )
+    from retinue_history.review.truth import save_imported_truths
 
-    from retinue_cli.data.ground_truth import Annotations, Problems, make_runs, match
+    from retinue_cli.data.ground_truth import Annotations, Problems, make_truths, match
 
-    for name, value in (("--detector", detector), ("--version", version)):
-        if not 0 < len(value) <= MAX_NAME or not value.isprintable():
-            raise ConfigurationError(f"{name} must be a text of 1 to {MAX_NAME} characters")
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+        raise ConfigurationError(f"--name must be a text of 1 to {MAX_NAME} characters")
     problems = Problems()
     try:
         annotations = Annotations.read(file, problems)
@@ -72,34 +77,37 @@ def import_(
                 raise ConfigurationError(
                     f"{file} was not imported; nothing was recorded\n{problems}"
                 )
-            runs = make_runs(
-                matched,
-                detector=detector,
-                version=version,
-                fingerprint=annotations.fingerprint,
-                imported_at=datetime.now(UTC),
-            )
-            sizes = {one.image_id: one.size_px for one in matched if one.size_px is not None}
-            with progress("images", len(matched)) as advance:
-                new = record_annotations(engine, runs, sizes, advance=advance)
+            truths = make_truths(matched, annotations.labels, exhaustive=not incomplete)
+            with (
+                progress("images", len(matched)) as advance,
+                map_engine_errors(),
+                engine.begin() as connection,
+            ):
+                new = save_imported_truths(
+                    driver_connection(connection),
+                    name,
+                    annotations.fingerprint + ("-incomplete" if incomplete else ""),
+                    truths,
+                    person=getpass.getuser(),
+                    advance=advance,
+                )
         finally:
             engine.dispose()
     number = sum(len(one.image.annotations) for one in matched)
     if as_json:
         print_json(
             {
-                "detector": detector,
-                "version": version,
+                "name": name,
                 "images": len(matched),
                 "annotations": number,
-                "new_runs": new,
+                "new_truths": new,
                 "unknown_images": skipped,
             }
         )
         return
     click.echo(
         f"{count(len(matched), 'image')} with {count(number, 'annotation')}: "
-        f"{count(new, 'new run')} of {detector} {version}"
+        f"{count(new, 'new truth')} in {name}"
         + (f", {len(matched) - new:,} known already" if new < len(matched) else "")
     )
     if skipped:

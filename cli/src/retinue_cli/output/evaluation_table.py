@@ -33,6 +33,8 @@ def as_json(result: "Evaluation", collected: "Collected", truth: "Truth") -> dic
             "compared": result.images,
             "not_seen_by_the_detector": collected.not_seen,
             "not_in_the_history": truth.unknown,
+            "not_marked_completely": _partial(collected),
+            "drawn_at_random": len(truth.drawn.images),
         },
         "iou": result.iou,
         "threshold": result.threshold,
@@ -102,6 +104,11 @@ def print_table(title: str, result: "Evaluation", collected: "Collected", truth:
         click.echo(f"and {len(mistakes) - SHOWN_MISTAKES:,} more pairs (--json has all)")
 
 
+def _partial(collected: "Collected") -> int:
+    """Return in how many images not everything is marked."""
+    return sum(not one.exhaustive for one in collected.samples)
+
+
 def _apart(collected: "Collected", truth: "Truth") -> list[str]:
     """Return lines about items that weren't compared."""
     lines = []
@@ -114,6 +121,19 @@ def _apart(collected: "Collected", truth: "Truth") -> list[str]:
         lines.append(
             f"not compared: {count(truth.unknown, 'image')} of the ground truth that the history "
             "does not know"
+        )
+    if partial := _partial(collected):
+        lines.append(
+            f"not everything is marked in {count(partial, 'image')}: a finding there that matches "
+            "nothing is unknown, not wrong, unless people rejected it"
+        )
+    if truth.reviewed:
+        drawn = len(truth.drawn.images)
+        lines.append(
+            "all images were drawn at random: the measures are unbiased"
+            if drawn == len(truth.images)
+            else f"biased: {len(truth.images) - drawn:,} of {len(truth.images):,} images "
+            "were chosen for what they show; --audit leaves them out"
         )
     for what, number in collected.left_out.items():
         noun, _, rest = what.partition(" ")

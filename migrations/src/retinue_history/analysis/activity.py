@@ -26,7 +26,6 @@ _ACTIVITY: LiteralString = """
         mode() WITHIN GROUP (ORDER BY error_code) AS commonest_error
     FROM runs
     WHERE recorded_at > now() - make_interval(secs => %(seconds)s) AND outcome <> 'skipped'
-        AND event_id NOT LIKE 'import:%%'  -- nothing was detected
     GROUP BY detector
     ORDER BY detector
 """

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from psycopg import sql
 
-from retinue_history.analysis.selection import IN_USE
+from retinue_history.analysis.selection import IN_USE, KEPT
 from retinue_history.db.snapshot import Snapshot
 
 DEFAULT_IOU = 0.5
@@ -22,7 +22,7 @@ DEFAULT_IOU = 0.5
 AP50 (https://cocodataset.org/#detection-eval).
 """
 
-Change = Literal["kept", "gained", "lost"]
+Change = Literal["kept", "gained", "lost", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,33 @@ class Side:
             conditions.append(sql.SQL("starts_with(runs.fingerprint, {})").format(beginning))
         return sql.SQL(" AND ").join(conditions)
 
+    @property
+    def truth(self) -> str | None:
+        """The name of a settled truth that this can be: a name without further conditions."""
+        if self == Side(detector=self.detector):
+            return self.detector
+        return None
+
+    def looks(self) -> sql.Composed:
+        """SQL for the runs and truths of this side, with what absence means in each."""
+        return sql.SQL(_LOOKS).format(
+            runs=self.condition(),
+            kept=KEPT,
+            in_use=IN_USE,
+            truth=sql.Literal(self.truth),
+        )
+
+
+_LOOKS = """
+    SELECT image_id, run_id, NULL::bigint AS truth_id, started_at AS looked_at,
+        {in_use} AS in_use, NULL::text[] AS kinds, NULL::text[] AS labels, true AS exhaustive
+    FROM runs
+    WHERE {runs} AND {kept}
+    UNION ALL
+    SELECT image_id, NULL, truth_id, settled_at, true, scope_kinds, scope_labels, exhaustive
+    FROM truths
+    WHERE name = {truth}
+"""
 
 _GRAMMAR = (
     "{!r} names no runs: give a run id, or DETECTOR, DETECTOR@VERSION, with ,model=VERSION or "
@@ -104,7 +131,8 @@ class Difference:
     Attributes:
         image_id: The image.
         s3_uri: The image's URI.
-        change: kept (on both sides), gained (only after) or lost (only before).
+        change: kept (on both sides), gained (only after), lost (only before), or unknown: the
+            other side is a truth that did not look for it, or that does not mark everything.
         kind: The detection's kind.
         label: Its label.
         confidence_before: Its confidence before; none if gained.
@@ -146,10 +174,7 @@ def comparison_sql(before: Side, after: Side, *, min_iou: float = DEFAULT_IOU) -
         min_iou: Minimum intersection over union of boxes of the same thing; above 0, to 1.
     """
     return sql.SQL(_COMPARISON).format(
-        before=before.condition(),
-        after=after.condition(),
-        min_iou=sql.Literal(min_iou),
-        in_use=IN_USE,
+        before=before.looks(), after=after.looks(), min_iou=sql.Literal(min_iou)
     )
 
 
@@ -168,7 +193,7 @@ def compare(
 def overlap(snapshot: Snapshot, before: Side, after: Side) -> Overlap:
     """Return the number of images of each side."""
     row: tuple[Any, ...] = snapshot.one(
-        sql.SQL(_OVERLAP).format(before=before.condition(), after=after.condition())
+        sql.SQL(_OVERLAP).format(before=before.looks(), after=after.looks())
     )
     return Overlap(*row)
 
@@ -177,30 +202,21 @@ _OVERLAP = """SELECT
     count(*) FILTER (WHERE before.image_id IS NOT NULL AND after.image_id IS NOT NULL),
     count(*) FILTER (WHERE after.image_id IS NULL),
     count(*) FILTER (WHERE before.image_id IS NULL)
-FROM (SELECT DISTINCT image_id FROM runs WHERE {before}) AS before
-FULL JOIN (SELECT DISTINCT image_id FROM runs WHERE {after}) AS after USING (image_id)"""
+FROM (SELECT DISTINCT image_id FROM ({before}) AS looks) AS before
+FULL JOIN (SELECT DISTINCT image_id FROM ({after}) AS looks) AS after USING (image_id)"""
 
 # The recursion takes one pair per step, image by image, so its size is bounded. A detection
 # has its run's time, which selects its partition.
 _COMPARISON = """WITH before AS (
-    SELECT DISTINCT ON (image_id) image_id, run_id, started_at
-    FROM runs
-    WHERE {before}
-    ORDER BY image_id, {in_use} DESC, started_at DESC, run_id DESC
+    SELECT DISTINCT ON (image_id) *
+    FROM ({before}) AS looks
+    ORDER BY image_id, in_use DESC, looked_at DESC, run_id DESC
 ), after AS (
-    SELECT DISTINCT ON (image_id) image_id, run_id, started_at
-    FROM runs
-    WHERE {after}
-    ORDER BY image_id, {in_use} DESC, started_at DESC, run_id DESC
+    SELECT DISTINCT ON (image_id) *
+    FROM ({after}) AS looks
+    ORDER BY image_id, in_use DESC, looked_at DESC, run_id DESC
 ), pairs AS (
-    SELECT
-        image_id,
-        before.run_id AS run_before,
-        before.started_at AS began_before,
-        after.run_id AS run_after,
-        after.started_at AS began_after
-    FROM before
-    JOIN after USING (image_id)
+    SELECT image_id, before, after FROM before JOIN after USING (image_id)
 )
 SELECT
     pairs.image_id,
@@ -215,13 +231,21 @@ FROM pairs
 JOIN images USING (image_id)
 CROSS JOIN LATERAL (
     WITH RECURSIVE former AS MATERIALIZED (
-        SELECT *
+        SELECT ordinal, kind, label, confidence, box_left, box_top, box_width, box_height
         FROM detections
-        WHERE run_id = pairs.run_before AND detected_at = pairs.began_before
+        WHERE run_id = (pairs.before).run_id AND detected_at = (pairs.before).looked_at
+        UNION ALL
+        SELECT ordinal, kind, label, confidence, box_left, box_top, box_width, box_height
+        FROM truth_items
+        WHERE truth_id = (pairs.before).truth_id AND present
     ), later AS MATERIALIZED (
-        SELECT *
+        SELECT ordinal, kind, label, confidence, box_left, box_top, box_width, box_height
         FROM detections
-        WHERE run_id = pairs.run_after AND detected_at = pairs.began_after
+        WHERE run_id = (pairs.after).run_id AND detected_at = (pairs.after).looked_at
+        UNION ALL
+        SELECT ordinal, kind, label, confidence, box_left, box_top, box_width, box_height
+        FROM truth_items
+        WHERE truth_id = (pairs.after).truth_id AND present
     ), candidates AS MATERIALIZED (
         SELECT
             row_number() OVER (
@@ -274,9 +298,19 @@ CROSS JOIN LATERAL (
     )
     SELECT
         CASE
+            WHEN former.ordinal IS NOT NULL AND later.ordinal IS NOT NULL THEN 'kept'
+            WHEN NOT coalesce((
+                SELECT looked.exhaustive
+                    AND coalesce(coalesce(former.kind, later.kind) = ANY (looked.kinds), true)
+                    AND coalesce(coalesce(former.label, later.label) = ANY (looked.labels), true)
+                FROM (
+                    SELECT (pairs.before).* WHERE former.ordinal IS NULL
+                    UNION ALL
+                    SELECT (pairs.after).* WHERE later.ordinal IS NULL
+                ) AS looked
+            ), false) THEN 'unknown'
             WHEN former.ordinal IS NULL THEN 'gained'
-            WHEN later.ordinal IS NULL THEN 'lost'
-            ELSE 'kept'
+            ELSE 'lost'
         END AS change,
         coalesce(former.kind, later.kind) AS kind,
         coalesce(former.label, later.label) AS label,

@@ -5,7 +5,7 @@ import dataclasses
 from psycopg import sql
 
 from retinue_history.analysis.comparison import Side
-from retinue_history.analysis.selection import IN_USE, Selection
+from retinue_history.analysis.selection import IN_USE, KEPT, Selection
 
 DETECTION_COLUMNS = (
     "detection_id", "run_id", "image_id", "bucket", "key", "version", "s3_uri", "width_px",
@@ -36,8 +36,9 @@ WHERE {runs}"""
 def image_rows(selection: Selection, side: Side | None = None) -> sql.Composed:
     """Return SQL with one row per detection or empty run, grouped by image.
 
-    A run without detections has a row with nulls. The columns are those of ``SelectedImage`` and
-    ``SelectedDetection`` of ``retinue_cli.data.export``, in their order.
+    A run without detections has a row with nulls; one whose detections were dropped has none. The
+    columns are those of ``SelectedImage`` and ``SelectedDetection`` of ``retinue_cli.data.export``,
+    in their order.
 
     Args:
         selection: The selected part of the history.
@@ -49,15 +50,15 @@ def image_rows(selection: Selection, side: Side | None = None) -> sql.Composed:
         """SELECT
     images.image_id, images.bucket, images.key, images.version, images.versioned,
     images.width_px, images.height_px,
-    runs.run_id, runs.detector, runs.started_at, starts_with(runs.event_id, 'import:'),
+    runs.run_id, runs.detector, runs.started_at,
     detections.kind, detections.label, detections.confidence, detections.box_left,
     detections.box_top, detections.box_width, detections.box_height, detections.attributes
 FROM runs
 JOIN images ON images.image_id = runs.image_id
 LEFT JOIN detections ON {detections}
-WHERE {runs}
+WHERE {runs} AND {kept}
 ORDER BY images.image_id, runs.run_id, detections.ordinal"""
-    ).format(detections=selection.detection_condition(), runs=runs)
+    ).format(detections=selection.detection_condition(), runs=runs, kept=KEPT)
 
 
 def _newest_of(selection: Selection, side: Side) -> sql.Composed:
@@ -67,15 +68,16 @@ def _newest_of(selection: Selection, side: Side) -> sql.Composed:
     SELECT DISTINCT ON (runs.image_id) runs.run_id
     FROM runs
     JOIN images ON images.image_id = runs.image_id
-    WHERE {side} AND {selection}
+    WHERE {side} AND {selection} AND {kept}
     ORDER BY runs.image_id, {in_use} DESC, runs.started_at DESC, runs.run_id DESC
 )"""
-    ).format(in_use=IN_USE, side=side.condition(), selection=every.run_condition())
+    ).format(in_use=IN_USE, side=side.condition(), selection=every.run_condition(), kept=KEPT)
 
 
 CATEGORIES = sql.SQL(
     """SELECT kind COLLATE "C", label COLLATE "C" FROM labels
-UNION ALL SELECT 'text', 'text' WHERE EXISTS (SELECT FROM label_counts WHERE kind = 'text')
+UNION SELECT kind COLLATE "C", label COLLATE "C" FROM truth_items WHERE kind <> 'text'
+UNION SELECT 'text', 'text' WHERE EXISTS (SELECT FROM label_counts WHERE kind = 'text')
 ORDER BY 1, 2"""
 )
 """All kinds and labels of the history, in an order that doesn't depend on the server's locale.

@@ -1,14 +1,12 @@
-"""Record imported annotations as runs, in one transaction."""
+"""Find the images of annotations made elsewhere."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from retinue_history.db.engine import driver_connection, map_engine_errors
-from retinue_history.recording.history import save_run_records
-from retinue_history.recording.records import RunRecord
+from retinue_history.db.engine import map_engine_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,46 +67,6 @@ def images_by_id(engine: Engine, ids: Sequence[UUID]) -> dict[UUID, KnownImage]:
         return {row.image_id: KnownImage(*row) for row in rows}
 
 
-def record_annotations(
-    engine: Engine,
-    batches: Iterable[Sequence[RunRecord]],
-    sizes_px: dict[UUID, tuple[int, int]],
-    *,
-    advance: Callable[[int], None] = lambda _: None,
-) -> int:
-    """Record runs of known images in one transaction.
-
-    Args:
-        engine: The history; the login must be a writer.
-        batches: The runs, some hundred at a time.
-        sizes_px: Width and height of images, stored if the history doesn't have them.
-        advance: Called after each batch with its number of runs.
-
-    Returns:
-        The number of new runs. Runs whose key has already succeeded aren't new.
-
-    Raises:
-        HistoryUnavailableError: The database can't accept rows now. Nothing was recorded.
-        HistoryDataError: The database can never store these rows. Nothing was recorded.
-    """
-    new = 0
-    with map_engine_errors(), engine.begin() as connection:
-        ids = sorted(sizes_px)  # in the order in which all workers lock images
-        if ids:
-            connection.execute(
-                _SAVE_SIZES,
-                {
-                    "image_id": ids,
-                    "width_px": [sizes_px[one][0] for one in ids],
-                    "height_px": [sizes_px[one][1] for one in ids],
-                },
-            )
-        for batch in batches:
-            new += len(save_run_records(driver_connection(connection), batch))
-            advance(len(batch))
-    return new
-
-
 # Names are joined to keys by the part after the last slash, so a hash join handles any number.
 _BY_NAME = text("""
     SELECT DISTINCT ON (wanted.name, images.bucket, images.key)
@@ -137,11 +95,4 @@ _BY_ID = text("""
     SELECT image_id, bucket, key, width_px, height_px
     FROM images
     WHERE image_id = ANY(CAST(:image_id AS uuid[]))
-""")
-
-_SAVE_SIZES = text("""
-    UPDATE images SET width_px = told.width_px, height_px = told.height_px
-    FROM unnest(CAST(:image_id AS uuid[]), CAST(:width_px AS int[]), CAST(:height_px AS int[]))
-        AS told (image_id, width_px, height_px)
-    WHERE images.image_id = told.image_id AND images.width_px IS NULL
 """)

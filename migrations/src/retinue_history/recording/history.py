@@ -7,7 +7,7 @@ from uuid import UUID
 
 import psycopg
 
-from retinue_history.db.connections import Connection, ConnectionPool
+from retinue_history.db.connections import ConnectionPool
 from retinue_history.db.error_mapping import is_conflict, map_errors
 from retinue_history.db.errors import HistoryUnavailableError
 from retinue_history.recording import statements
@@ -207,19 +207,6 @@ class History:
         """
         with map_errors(), self._pool.connection() as connection:
             return read_totals(connection, month, detectors, groups)
-
-
-def save_run_records(connection: Connection, runs: Sequence[RunRecord]) -> dict[TaskKey, int]:
-    """Insert runs with their detections in an open transaction; their images must exist.
-
-    Returns:
-        The ids of the runs that are new.
-    """
-    by_task = _by_task(runs)
-    if not by_task:
-        return {}
-    arguments = run_columns(list(by_task.values()))
-    return _inserted(by_task, connection.execute(statements.RECORD_RUNS, arguments).fetchone())
 
 
 def _by_task(runs: Sequence[RunRecord]) -> dict[TaskKey, RunRecord]:

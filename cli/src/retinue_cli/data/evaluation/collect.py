@@ -80,8 +80,9 @@ def collect(
         advance(1)
         if there is None:
             continue
-        sample = found[image.image_id] = Sample(there.name)
+        sample = found[image.image_id] = Sample(there.name, exhaustive=there.exhaustive)
         sample.ground_truth = [one for one in there.items if not wanted or one.label in wanted]
+        sample.absent = [one for one in there.absent if not wanted or one.label in wanted]
         for detection in image.detections:
             if kind is not None and detection.kind != kind:
                 continue
@@ -90,7 +91,9 @@ def collect(
                 collected.foreign[detection.label] += 1
                 continue
             recognised += 1
-            if not wanted or label in wanted:
+            if not there.scope.covers(detection.kind, label):
+                collected.left_out["detection outside the scope of the ground truth"] += 1
+            elif not wanted or label in wanted:
                 sample.predictions.append(
                     annotation_of(detection, label, there.size_px or image.size_px)
                 )
@@ -127,9 +130,10 @@ def _shape(collected: Collected, task: EvaluationTask | None) -> None:
     collected.task = task
     if task is EvaluationTask.CLASSIFICATION:
         for sample in collected.samples:
-            sample.ground_truth, sample.predictions = (
+            sample.ground_truth, sample.predictions, sample.absent = (
                 _surest(sample.ground_truth),
                 _surest(sample.predictions),
+                _surest(sample.absent),
             )
         return
     for what, name in (("truth", "ground truth"), ("found", "detector")):
@@ -140,6 +144,7 @@ def _shape(collected: Collected, task: EvaluationTask | None) -> None:
                 "the images as a whole with --task classification"
             )
     for sample in collected.samples:
+        sample.absent = [item for item in sample.absent if item.bbox_px is not None]
         for items, name in (
             (sample.ground_truth, "thing of the ground truth without a box"),
             (sample.predictions, "detection without a box"),

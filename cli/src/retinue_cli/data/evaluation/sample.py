@@ -1,9 +1,11 @@
 """Samples: the ground truth and the predictions of each image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
+
+from retinue_history.review.truth import EVERYTHING, Scope
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels."""
@@ -46,11 +48,16 @@ class Sample:
         name: The name, for messages.
         ground_truth: The true items.
         predictions: The findings.
+        exhaustive: Whether the ground truth marks everything. If not, a prediction without a
+            counterpart is unknown, unless ``absent`` has one.
+        absent: What people said is not there.
     """
 
     name: str
     ground_truth: list[CocoAnnotation] = field(default_factory=list)
     predictions: list[CocoAnnotation] = field(default_factory=list)
+    exhaustive: bool = True
+    absent: list[CocoAnnotation] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +69,21 @@ class TrueImage:
         size_px: Width and height, if known.
         items: The true items.
         human: Whether people annotated it.
+        scope: What was looked for.
+        exhaustive: Whether everything within the scope is among the items.
+        absent: What people said is not there.
+        propensity: The chance that the image had of being drawn at random; ``None`` if it was
+            chosen, or if that isn't known.
     """
 
     name: str
     size_px: tuple[int, int] | None
     items: list[CocoAnnotation]
     human: bool = True
+    scope: Scope = EVERYTHING
+    exhaustive: bool = True
+    absent: list[CocoAnnotation] = field(default_factory=list)
+    propensity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +94,16 @@ class Truth:
         images: By image id, in pycocotools' order.
         labels: Every label, even if no image has it.
         unknown: Number of its images that aren't in the history.
+        reviewed: Whether it comes from reviews, so that each image was drawn at random or chosen.
     """
 
     images: Mapping[UUID, TrueImage]
     labels: frozenset[str]
     unknown: int = 0
+    reviewed: bool = False
+
+    @property
+    def drawn(self) -> "Truth":
+        """Only the images that were drawn at random."""
+        drawn = {key: one for key, one in self.images.items() if one.propensity is not None}
+        return replace(self, images=drawn)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pycocotools import mask  # type: ignore[import-untyped]  # it ships no type information
 from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it ships no type information
 from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
@@ -18,6 +19,10 @@ MAX_DETECTIONS = 100
 
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 """The box of a label of the whole image. Two of them overlap entirely."""
+
+
+REJECTED_IOU = 0.5
+"""Least overlap of a finding with one that people rejected, to be the same one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +183,45 @@ def _evaluated(samples: Sequence[Sample], labels: Sequence[str]) -> Any:
         return one
 
     with redirect_stdout(io.StringIO()):  # it prints each step
-        coco = COCOeval(data(found=False), data(found=True), "bbox")
+        coco = _PartialEval(data(found=False), data(found=True), samples, labels)
         coco.params.imgIds = [image["id"] for image in images]
         coco.params.catIds = [category["id"] for category in categories]
         coco.evaluate()
         coco.accumulate()
         coco.summarize()
     return coco
+
+
+class _PartialEval(COCOeval):  # type: ignore[misc]  # it ships no type information
+    """Ignores findings without a counterpart where the ground truth doesn't mark everything.
+
+    As LVIS does (https://www.lvisdataset.org), but a finding that people rejected counts.
+    """
+
+    def __init__(
+        self, truth: Any, found: Any, samples: Sequence[Sample], labels: Sequence[str]
+    ) -> None:
+        super().__init__(truth, found, "bbox")
+        self._samples = samples
+        self._labels = labels
+
+    def evaluateImg(self, imgId: int, catId: int, aRng: Any, maxDet: int) -> Any:  # noqa: N802, N803
+        one = super().evaluateImg(imgId, catId, aRng, maxDet)
+        sample = self._samples[imgId - 1]
+        if one is None or sample.exhaustive:
+            return one
+        label = self._labels[catId - 1]
+        absent = [
+            list(item.bbox_px or WHOLE_IMAGE) for item in sample.absent if item.label == label
+        ]
+        boxes = [self.cocoDt.anns[number]["bbox"] for number in one["dtIds"]]
+        rejected = np.zeros(len(boxes), bool)
+        if absent and boxes:
+            overlap: Any = mask.iou(boxes, absent, [0] * len(absent))
+            rejected = overlap.max(axis=1) >= REJECTED_IOU
+        unmatched = np.asarray(one["dtMatches"]) == 0
+        one["dtIgnore"] = np.asarray(one["dtIgnore"], bool) | (unmatched & ~rejected)
+        return one
 
 
 def _annotation(

@@ -9,7 +9,12 @@ from retinue_sdk import BoundingBox
 from sqlalchemy import Engine
 
 from retinue_cli.data.evaluation.sample import Box, CocoAnnotation, TrueImage, Truth
-from retinue_cli.data.export.images import SelectedDetection, selected_images
+from retinue_cli.data.export.images import (
+    SelectedDetection,
+    SelectedImage,
+    SettledTruth,
+    selected_images,
+)
 from retinue_cli.data.ground_truth import Annotation, Annotations, Problems, match
 
 DIGITS = 9
@@ -36,7 +41,7 @@ def truth_of_file(
             one.image.uri or one.image.name,
             one.size_px,
             [_annotated(annotation) for annotation in one.image.annotations],
-            one.image.human,
+            one.image.made_by != "machine",
         )
         for one in matched
     }
@@ -44,11 +49,12 @@ def truth_of_file(
 
 
 def truth_of_history(snapshot: Snapshot, side: Side, selection: Selection) -> Truth:
-    """Return ground truth from imported annotations, or from a detector's findings.
+    """Return a settled truth, or a detector's findings, as ground truth.
 
     Raises:
         HistoryUnavailableError: The database stopped answering.
     """
+    found = list(selected_images(snapshot, selection, side))
     images = {
         image.image_id: TrueImage(
             image.reference.uri,
@@ -56,10 +62,35 @@ def truth_of_history(snapshot: Snapshot, side: Side, selection: Selection) -> Tr
             [annotation_of(one, one.label, image.size_px) for one in image.detections],
             image.human,
         )
-        for image in selected_images(snapshot, selection, side)
+        if image.truth is None
+        else _settled(image, image.truth)
+        for image in found
     }
     labels = {item.label for image in images.values() for item in image.items}
-    return Truth(images, frozenset(labels))
+    for image in images.values():
+        labels.update(image.scope.labels or ())
+    reviewed = any(one.truth is not None and one.truth.source == "review" for one in found)
+    return Truth(images, frozenset(labels), reviewed=reviewed)
+
+
+def _settled(image: SelectedImage, truth: SettledTruth) -> TrueImage:
+    return TrueImage(
+        image.reference.uri,
+        image.size_px,
+        [annotation_of(one, one.label, image.size_px) for one in image.detections],
+        image.human,
+        truth.scope,
+        truth.exhaustive,
+        [
+            _with(one.label, _box_px(one.box, image.size_px), one.confidence, {})
+            for one in truth.absent
+        ],
+        truth.propensity,
+    )
+
+
+def _box_px(box: tuple[float, ...] | None, size_px: tuple[int, int] | None) -> Box | None:
+    return None if box is None or size_px is None else _in_px(BoundingBox(*box), size_px)
 
 
 def _annotated(annotation: Annotation) -> CocoAnnotation:
@@ -72,7 +103,7 @@ def annotation_of(
     """Return a detection as an item of this label."""
     bbox = None if detection.box is None or size_px is None else _in_px(detection.box, size_px)
     # A detector's attributes have other meanings than COCO's.
-    attributes = detection.attributes if detection.imported else {}
+    attributes = detection.attributes if detection.run_id is None else {}
     return _with(label, bbox, detection.confidence, attributes)
 
 

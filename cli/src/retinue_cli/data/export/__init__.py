@@ -5,6 +5,7 @@ All exports stream: memory grows only with the number of different labels.
 
 from retinue_cli.data.export.coco import write_coco
 from retinue_cli.data.export.destination import destination
+from retinue_cli.data.export.label_studio import write_label_studio
 from retinue_cli.data.export.manifest import AnnotationType, write_manifest
 from retinue_cli.data.export.outcome import Advance, Written
 from retinue_cli.data.export.parquet import write_parquet
@@ -18,6 +19,7 @@ __all__ = [
     "write_coco",
     "write_csv",
     "write_jsonl",
+    "write_label_studio",
     "write_manifest",
     "write_parquet",
 ]

@@ -5,8 +5,10 @@ import shutil
 import tempfile
 from typing import Any, BinaryIO
 
+from retinue_history.analysis.comparison import Side
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.snapshot import Snapshot
+from retinue_history.review.truth import TruthItem
 from retinue_sdk import BoundingBox
 
 from retinue_cli.data.export.categories import TEXT, Categories
@@ -26,6 +28,7 @@ def write_coco(
     file: BinaryIO,
     advance: Advance,
     *,
+    side: Side | None = None,
     categories: Categories,
     sizes: Sizes,
 ) -> Written:
@@ -38,7 +41,8 @@ def write_coco(
     Recognized texts are in the category ``text``; ``retinue_text`` has the text.
 
     pycocotools needs numbers as ids of images and annotations. They are valid only in the file. The
-    history's ids are in ``retinue_image_id`` and ``retinue_run_id``.
+    history's ids are in ``retinue_image_id`` and ``retinue_run_id``. Of a truth, ``retinue_truth``
+    has what COCO can't express, for ``retinue import``.
 
     Raises:
         HistoryUnavailableError: The database doesn't answer any more.
@@ -49,7 +53,7 @@ def write_coco(
     with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
         # Annotations go directly into the file and images beside it: one query returns both.
         file.write(b'{"info":{"description":"exported from a Retinue history"},"annotations":[')
-        for image in selected_images(snapshot, selection):
+        for image in selected_images(snapshot, selection, side):
             advance(max(len(image.detections), 1))
             size_px = sizes.of(image)
             if size_px is None:
@@ -61,7 +65,7 @@ def write_coco(
             before = written.detections
             for detection in image.detections:
                 if detection.box is None:
-                    written.left_out["detection without a box"] += 1
+                    written.left_out["detection without a box"] += image.truth is None
                     continue
                 bbox = _bbox(detection.box, size_px)
                 if bbox is None:
@@ -96,7 +100,18 @@ def _image(number: int, image: SelectedImage, size_px: tuple[int, int]) -> dict[
         "height": size_px[1],
         "coco_url": image.reference.uri,
         "retinue_image_id": str(image.image_id),
+        **({} if image.truth is None else {"retinue_truth": image.truth.sidecar(_others(image))}),
     }
+
+
+def _others(image: SelectedImage) -> list[TruthItem]:
+    """Return the things of a truth that are not there, and those that have no box."""
+    whole = [
+        TruthItem(one.kind, one.label, None, True, one.confidence, one.attributes)
+        for one in image.detections
+        if one.box is None
+    ]
+    return [*whole, *(image.truth.absent if image.truth is not None else ())]
 
 
 def _bbox(box: BoundingBox, size_px: tuple[int, int]) -> list[float] | None:
@@ -121,9 +136,15 @@ def _annotation(
     kept = {
         name: value
         for name, value in detection.attributes.items()
-        if detection.imported and name != "id" and not name.startswith("retinue_")
+        if detection.run_id is None and name != "id" and not name.startswith("retinue_")
     }
-    read = {"retinue_text": detection.label} if detection.kind == TEXT else {}
+    origin: dict[str, Any] = {
+        "retinue_run_id": detection.run_id, "retinue_detector": detection.detector
+    }  # fmt: skip
+    if detection.run_id is None:
+        origin = {} if detection.kind == "label" else {"retinue_kind": detection.kind}
+    if detection.kind == TEXT:
+        origin["retinue_text"] = detection.label
     return {
         "area": round(bbox[2] * bbox[3], 3),
         "iscrowd": 0,
@@ -133,7 +154,5 @@ def _annotation(
         "category_id": category,
         "bbox": bbox,
         "score": detection.confidence,
-        "retinue_run_id": detection.run_id,
-        "retinue_detector": detection.detector,
-        **read,
+        **origin,
     }

@@ -8,6 +8,7 @@ import json
 from enum import StrEnum
 from typing import Any, BinaryIO
 
+from retinue_history.analysis.comparison import Side
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.snapshot import Snapshot
 
@@ -35,13 +36,15 @@ def write_manifest(
     file: BinaryIO,
     advance: Advance,
     *,
+    side: Side | None = None,
     categories: Categories,
     sizes: Sizes,
     annotation_type: AnnotationType,
 ) -> Written:
     """Write one line per image, in one of the two forms.
 
-    ``human-annotated`` is yes only if all detections were imported from people's annotations. With
+    ``human-annotated`` is yes only for a truth that people made. A truth that does not mark
+    everything is left out and counted, because unmarked things would be learned as background. With
     boxes, an image without findings is a background image, which Custom Labels accepts. Without
     boxes, it has no information, so it is left out and counted.
 
@@ -51,8 +54,11 @@ def write_manifest(
     """
     written = Written(images=0)
     images = 0
-    for image in selected_images(snapshot, selection):
+    for image in selected_images(snapshot, selection, side):
         advance(max(len(image.detections), 1))
+        if image.truth is not None and not image.truth.exhaustive:
+            written.left_out["image in which not everything is marked"] += 1
+            continue
         if annotation_type is AnnotationType.BOXES:
             line = _boxes(image, categories, sizes, written)
         else:

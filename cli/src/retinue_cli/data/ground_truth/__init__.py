@@ -1,10 +1,10 @@
-"""Import people's annotations from other tools into the history as runs."""
+"""Import people's annotations from other tools into the history as ground truth."""
 
 from retinue_cli.data.ground_truth.annotation import AnnotatedImage, Annotation
 from retinue_cli.data.ground_truth.annotations import Annotations
 from retinue_cli.data.ground_truth.match import Matched, match
 from retinue_cli.data.ground_truth.problems import Problems
-from retinue_cli.data.ground_truth.runs import make_runs
+from retinue_cli.data.ground_truth.truths import make_truths
 
 __all__ = [
     "AnnotatedImage",
@@ -12,6 +12,6 @@ __all__ = [
     "Annotations",
     "Matched",
     "Problems",
-    "make_runs",
+    "make_truths",
     "match",
 ]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 from uuid import UUID
 
+from retinue_history.review.truth import MadeBy, Scope, TruthItem
 from retinue_sdk import Json
 
 TOLERANCE_PX = 1.0
@@ -20,6 +21,7 @@ class Annotation:
         confidence: 0 to 1; 1 if the file has no score.
         bbox_px: Left, top, width and height in pixels; ``None`` for a label of the whole image.
         attributes: Other fields of the file.
+        kind: The kind of thing.
     """
 
     number: object
@@ -27,6 +29,7 @@ class Annotation:
     confidence: float
     bbox_px: tuple[float, float, float, float] | None
     attributes: dict[str, Json]
+    kind: str = "label"
 
 
 @dataclass(slots=True)
@@ -39,7 +42,10 @@ class AnnotatedImage:
         uri: Its ``s3://`` URI, if the file has one.
         size_px: Width and height, if the file has them.
         annotations: The annotations; empty if people found nothing.
-        human: Whether people annotated it. A manifest can contain a machine's findings.
+        made_by: Who annotated it. A manifest can contain a machine's findings.
+        scope: What was looked for; ``None`` for the labels of the file.
+        exhaustive: Whether everything within the scope is annotated.
+        others: Things that the format can't express, such as those that people rejected.
     """
 
     name: str
@@ -47,7 +53,10 @@ class AnnotatedImage:
     uri: str | None
     size_px: tuple[int, int] | None
     annotations: list[Annotation] = field(default_factory=list)
-    human: bool = True
+    made_by: MadeBy = "people"
+    scope: Scope | None = None
+    exhaustive: bool = True
+    others: list[TruthItem] = field(default_factory=list)
 
 
 def is_text(value: object) -> bool:

@@ -17,8 +17,10 @@ from retinue_cli.data.ground_truth.annotation import (
     is_side,
     is_text,
 )
+from retinue_cli.data.ground_truth.label_studio import is_label_studio, read_label_studio
 from retinue_cli.data.ground_truth.manifest import is_manifest, read_manifest
 from retinue_cli.data.ground_truth.problems import Problems
+from retinue_cli.data.ground_truth.sidecar import read_sidecar
 
 _SAID_ELSEWHERE = {"image_id", "category_id", "bbox", "score"}
 """Fields that become columns. An annotation's other fields become attributes."""
@@ -54,6 +56,9 @@ class Annotations:
             content = json.loads(data, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} is neither COCO nor a manifest: {error}") from error
+        if content and is_label_studio(content):
+            tasks, labels_of_tasks = read_label_studio(content, problems)
+            return cls(tasks, _digest(content), labels_of_tasks)
         parts = ("images", "annotations", "categories")
         if not isinstance(content, dict) or not all(
             isinstance(content.get(part), list) for part in parts
@@ -66,12 +71,15 @@ class Annotations:
         images = _images(content["images"], problems)
         for annotation in content["annotations"]:
             _annotate(annotation, images, labels, problems)
-        said = json.dumps([_sorted(content[part]) for part in parts], sort_keys=True)
         return cls(
             [images[number] for number in sorted(images, key=_in_order)],
-            hashlib.sha256(said.encode()).hexdigest()[:32],
+            _digest([_sorted(content[part]) for part in parts]),
             frozenset(labels.values()),
         )
+
+
+def _digest(said: Any) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _in_order(number: int | str) -> tuple[bool, int, str]:
@@ -130,6 +138,7 @@ def _images(images: list[Any], problems: Problems) -> dict[int | str, AnnotatedI
             uri=uri if is_text(uri) and str(uri).startswith("s3://") else None,
             size_px=_size(image, number, problems),
         )
+        read_sidecar(found[number], image.get("retinue_truth"), number, problems)
     return found
 
 
@@ -182,7 +191,11 @@ def _annotate(
         problems.add("box outside its image", f"annotation {number}: {list(bbox)}")
         return
     others = {name: value for name, value in annotation.items() if name not in _SAID_ELSEWHERE}
-    image.annotations.append(Annotation(number, label, float(score), bbox, others))
+    kind = others.pop("retinue_kind", "label")
+    if not is_text(kind):
+        problems.add("annotation whose retinue_kind is no text", number)
+        return
+    image.annotations.append(Annotation(number, label, float(score), bbox, others, kind))
 
 
 def _lookup(found: dict[int | str, Any], number: object) -> Any:

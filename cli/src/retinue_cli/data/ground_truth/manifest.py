@@ -82,7 +82,8 @@ def _annotate(
     known = False
     for value, metadata in _attributes(entry):
         known = True
-        image.human = image.human and metadata.get("human-annotated", "yes") != "no"
+        if metadata.get("human-annotated", "yes") == "no":
+            image.made_by = "machine"
         match metadata.get("type"):
             case str(kind) if kind in PASSED_OVER:
                 continue

@@ -1,0 +1,138 @@
+"""Ground truth outlives detections, and says what it was looked for."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from sqlalchemy import Engine, text
+
+Cli = Callable[..., Result]
+LEFT, RIGHT = (0.1, 0.1, 0.3, 0.3), (0.6, 0.6, 0.3, 0.3)
+
+
+def coco(*found: tuple[str, str, tuple[float, ...]], labels: str = "") -> str:
+    """A file of the images ``1.jpg`` and ``2.jpg``, whose boxes are ratios."""
+    names = ["1.jpg", "2.jpg"]
+    categories = sorted({label for _, label, _ in found} | set(labels.split()))
+    return json.dumps(
+        {
+            "images": [
+                {"id": n, "file_name": name, "width": 640, "height": 480}
+                for n, name in enumerate(names)
+            ],
+            "categories": [{"id": n, "name": name} for n, name in enumerate(categories)],
+            "annotations": [
+                {
+                    "id": n,
+                    "image_id": names.index(name),
+                    "category_id": categories.index(label),
+                    "bbox": [box[0] * 640, box[1] * 480, box[2] * 640, box[3] * 480],
+                }
+                for n, (name, label, box) in enumerate(found)
+            ],
+        }
+    )
+
+
+def drop_months(engine: Engine) -> None:
+    """What ``retinue maintain`` does to months that are past their retention."""
+    with engine.begin() as connection:
+        months = connection.scalars(text("SELECT partition FROM detections_partitions()")).all()
+        for month in months:
+            connection.execute(text(f"DROP TABLE {month}"))
+        connection.execute(text("DELETE FROM detections_default"))
+
+
+def test_truth_survives_the_months_of_detections(cli: Cli, seed: Any, engine: Engine) -> None:
+    first, second = seed.image("1.jpg"), seed.image("2.jpg")
+    seed.run(second, ("dog", 0.9, LEFT), detector="older")
+    Path("truth.json").write_text(coco(("1.jpg", "cat", LEFT), ("2.jpg", "dog", LEFT)), "utf-8")
+    cli("import", "truth.json")
+    drop_months(engine)
+    seed.run(first, ("cat", 0.9, LEFT))
+    seed.run(second, ("dog", 0.9, LEFT))
+
+    scored = json.loads(cli("evaluate", "objects", "--json").stdout)
+    assert scored["overall"]["f1"] == 1
+    assert "2 detections kept, 0 gained, 0 lost" in cli("diff", "ground-truth", "objects").stdout
+    cli("export", "--truth", "ground-truth", "again.json")
+    exported = json.loads(Path("again.json").read_text("utf-8"))
+    assert len(exported["annotations"]) == 2
+
+    # Of a run whose detections were dropped nothing is known; it is no run that found nothing.
+    gone = cli("evaluate", "older", exit_code=2).stderr
+    assert "has a successful run of this detector" in gone
+    assert "no image was seen by both sides" in cli("diff", "older", "objects", exit_code=1).stderr
+    said = cli("export", "--detector", "older", "nothing.json").stderr
+    assert "wrote 0 detections in 0 images" in said
+
+
+@pytest.fixture
+def looked_for_cats(cli: Cli, seed: Any) -> None:
+    """People looked for cats and dogs, and marked a cat; a detector found more."""
+    image = seed.image("1.jpg")
+    seed.image("2.jpg")
+    seed.run(image, ("cat", 0.9, LEFT), ("cat", 0.8, RIGHT), ("fox", 0.9, RIGHT))
+    Path("truth.json").write_text(coco(("1.jpg", "cat", LEFT), labels="dog"), "utf-8")
+
+
+@pytest.mark.usefixtures("looked_for_cats")
+def test_outside_the_scope_nothing_is_right_or_wrong(cli: Cli) -> None:
+    cli("import", "truth.json")
+    scored = json.loads(cli("evaluate", "objects", "--json").stdout)
+    assert (scored["overall"]["precision"], scored["overall"]["recall"]) == (0.5, 1)
+    assert scored["labels_unknown_to_the_ground_truth"] == {"fox": 1}
+    compared = cli("diff", "ground-truth", "objects").stdout
+    assert "1 detections kept, 1 gained, 0 lost" in compared
+    assert "1 unknown: the other side did not look for them" in compared
+
+
+@pytest.mark.usefixtures("looked_for_cats")
+def test_what_is_not_marked_in_an_incomplete_truth_is_unknown(cli: Cli) -> None:
+    cli("import", "truth.json", "--incomplete")
+    scored = json.loads(cli("evaluate", "objects", "--json").stdout)
+    assert (scored["overall"]["precision"], scored["overall"]["recall"]) == (1, 1)
+    assert scored["overall"]["ap50"] == pytest.approx(1)
+    assert scored["images"]["not_marked_completely"] == 1
+    said = cli("evaluate", "objects").stdout
+    assert "not everything is marked in 1 image: a finding there that matches nothing" in said
+    compared = cli("diff", "objects", "ground-truth", "--json").stdout
+    changes = [one["change"] for one in json.loads(compared)["images"][0]["detections"]]
+    assert sorted(changes) == ["kept", "unknown", "unknown"]
+    left_out = cli("export", "t.manifest", "--truth", "ground-truth").stderr
+    assert "left out: 2 images in which not everything is marked" in left_out
+
+
+def test_a_finding_that_people_rejected_is_wrong(cli: Cli, seed: Any, engine: Engine) -> None:
+    image = seed.image("1.jpg")
+    seed.run(image, ("cat", 0.9, LEFT), ("cat", 0.8, RIGHT), ("cat", 0.7, (0.1, 0.6, 0.2, 0.2)))
+    items = [
+        {"kind": "label", "label": "cat", "box": LEFT},
+        {"kind": "label", "label": "cat", "box": RIGHT, "present": False},
+    ]
+    truth = {"exhaustive": False, "made_by": "people", "items": items, "propensity": 0.5}
+    with engine.begin() as connection:
+        connection.execute(
+            text("SELECT save_truth(:image, 'pets', 'review', CAST(:truth AS jsonb))"),
+            {"image": image.image_id, "truth": json.dumps(truth)},
+        )
+    asked = ("evaluate", "objects", "--ground-truth", "pets")
+    scored = json.loads(cli(*asked, "--json", "--audit").stdout)["overall"]
+    assert (scored["predictions"], scored["true_positives"]) == (2, 1), "the third is unknown"
+    assert "all images were drawn at random: the measures are unbiased" in cli(*asked).stdout
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE truths SET propensity = NULL"))
+    assert "biased: 1 of 1 images were chosen" in cli(*asked).stdout
+    assert "no image of pets was drawn at random" in cli(*asked, "--audit", exit_code=2).stderr
+
+
+def test_an_unknown_truth_is_told(cli: Cli, seed: Any) -> None:
+    seed.run(seed.image("1.jpg"), ("cat", 0.9, LEFT))
+    Path("truth.json").write_text(coco(labels="cat"), "utf-8")
+    cli("import", "truth.json", "--name", "people", "--skip-unknown")
+    refused = cli("export", "out.json", "--truth", "poeple", exit_code=2).stderr
+    assert "the history has no truth 'poeple' (did you mean 'people'?)" in refused
+    assert "query the view" in cli("export", "out.csv", "--truth", "people", exit_code=2).stderr
