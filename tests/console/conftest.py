@@ -10,7 +10,7 @@ from typing import TypeAlias
 import pytest
 from retinue_cli.local.state import State
 from retinue_console.app import make_app
-from retinue_console.database import Database
+from retinue_console.database import Database, Reviews
 from retinue_console.page import Services
 from retinue_console.pictures.opened import open_pictures
 from retinue_console.pictures.pictures import Pictures
@@ -119,8 +119,17 @@ def pictures(
 
 
 @pytest.fixture
-def services(database: Database, pictures: Pictures) -> Services:
-    return Services(database, pictures, ConsoleSettings())
+def reviews(console_url: str, database: Database) -> Iterator[Reviews]:
+    """The store of reviews, written by the login that the laptop uses."""
+    reviewer = make_url(console_url).set(username="retinue_reviewer")
+    url = reviewer.render_as_string(hide_password=False)
+    with closing(Reviews(database, url)) as reviews:
+        yield reviews
+
+
+@pytest.fixture
+def services(database: Database, reviews: Reviews, pictures: Pictures) -> Services:
+    return Services(database, reviews, pictures, ConsoleSettings())
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ class Answers:
             lstrip_blocks=True,
         )
         self._environment.filters |= {
+            "json": lambda value: to_json(value, inf_nan_mode="null").decode(),
             "count": count,
             "percent": percent,
             "usd": usd,

@@ -23,7 +23,7 @@ from retinue_console import openapi
 from retinue_console.access.guard import Guard
 from retinue_console.access.identity import Identity
 from retinue_console.answers import Answers, as_csv, json
-from retinue_console.database import SlowQueryError
+from retinue_console.database import NoReviewsError, SlowQueryError
 from retinue_console.page import (
     Call,
     NotFoundError,
@@ -218,6 +218,8 @@ def _problem(error: Exception) -> tuple[Problem, dict[str, str]]:
             return Problem(400, str(error)), {}
         case NotFoundError():
             return Problem(404, str(error)), {}
+        case NoReviewsError():
+            return Problem(503, str(error)), {}
         case SlowQueryError():
             return Problem(504, f"{_sentence(error)} Narrow the filters, or try again."), {}
         case HistoryError():

@@ -71,7 +71,7 @@ def _serve(
     import uvicorn
 
     from retinue_console.app import make_app
-    from retinue_console.database import open_database
+    from retinue_console.database import open_database, open_reviews
     from retinue_console.page import Services
     from retinue_console.pictures.opened import open_pictures
 
@@ -82,10 +82,11 @@ def _serve(
         signal.signal(number, lambda *_: None)
     with ExitStack() as stack:
         database = stack.enter_context(open_database(worker_settings))
+        reviews = stack.enter_context(open_reviews(database, worker_settings, settings))
         pictures = stack.enter_context(open_pictures(database, settings, worker_settings))
         with suppress(HistoryUnavailableError):  # the pages say it, until it is back
             database.check()
-        app = make_app(Services(database, pictures, settings))
+        app = make_app(Services(database, reviews, pictures, settings))
         click.echo(f"Console: {address}")
         if opened:
             click.launch(address)

@@ -1,4 +1,4 @@
-"""The history, read with a login that can only read."""
+"""The history, read with a login that can only read, and reviews, written with another."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -11,11 +11,21 @@ from retinue_history.db.error_mapping import map_errors
 from retinue_workers.recording.db_auth import password_source, signed_in
 from retinue_workers.settings.settings import Settings
 
+from retinue_console.settings import ConsoleSettings
+
 STATEMENT_SECONDS = 10.0
 """Longest statement of a page."""
 
 CONNECTIONS = 8
 """Most connections. A page takes one for as long as it reads."""
+
+
+REVIEW_CONNECTIONS = 4
+"""Most connections that write reviews."""
+
+
+class NoReviewsError(HistoryError):
+    """No login is set that can write reviews."""
 
 
 class SlowQueryError(HistoryError):
@@ -81,6 +91,80 @@ class Database:
     def close(self) -> None:
         """Close the idle connections."""
         self._pool.close()
+
+
+class Reviews:
+    """The store of reviews: read by the login of pages, written by one that can do nothing else.
+
+    Args:
+        database: The history, as pages read it.
+        url: The database, for a login that is ``retinue_reviewer`` or a member of it; ``None`` if
+            none is set.
+        password: Called for the password at each new connection; by default, the URL's own.
+    """
+
+    def __init__(
+        self, database: Database, url: str | None, *, password: Callable[[], str] | None = None
+    ) -> None:
+        self._database = database
+        self._pool = (
+            None
+            if url is None
+            else ConnectionPool(
+                url,
+                application_name="retinue console",
+                max_size=REVIEW_CONNECTIONS,
+                statement_timeout_seconds=STATEMENT_SECONDS,
+                password=password,
+            )
+        )
+
+    @property
+    def is_set(self) -> bool:
+        """Return whether there is a login that can write reviews."""
+        return self._pool is not None
+
+    @contextmanager
+    def connections(self) -> Iterator[tuple[Connection, Connection]]:
+        """Lend a reader's connection, and a reviewer's in a transaction that ends with the block.
+
+        Raises:
+            NoReviewsError: No login is set that can write reviews.
+            HistoryUnavailableError: The database is down.
+            HistoryDataError: The store refuses what is to be saved; the message says why.
+            SlowQueryError: A statement took too long.
+        """
+        if self._pool is None:
+            raise NoReviewsError(
+                "Reviewing isn't set up. Set RETINUE_CONSOLE_REVIEW_DATABASE_URL to a login that "
+                "is a member of retinue_reviewer, and start the console again."
+            )
+        with self._database.read() as reader, map_errors(), self._pool.transaction() as reviewer:
+            yield reader, reviewer
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        if self._pool is not None:
+            self._pool.close()
+
+
+@contextmanager
+def open_reviews(
+    database: Database, settings: Settings, console_settings: ConsoleSettings
+) -> Iterator[Reviews]:
+    """Open the store of reviews that the settings name, or the laptop's, inside the block."""
+    from retinue_cli.options.database import is_of_laptop, laptop_url
+
+    with ExitStack() as stack:
+        if console_settings.review_database_url is not None:
+            url = console_settings.review_database_url.get_secret_value()
+            reviews = Reviews(database, url, password=password_source(settings, url))
+        elif is_of_laptop(settings):
+            reviews = Reviews(database, stack.enter_context(laptop_url("retinue_reviewer")))
+        else:
+            reviews = Reviews(database, None)
+        stack.enter_context(closing(reviews))
+        yield reviews
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from starlette.datastructures import ImmutableMultiDict
 from starlette.responses import Response
 
 from retinue_console.access.identity import Identity, Right
-from retinue_console.database import Database
+from retinue_console.database import Database, Reviews
 from retinue_console.pictures.pictures import Pictures
 from retinue_console.settings import ConsoleSettings
 
@@ -45,11 +45,13 @@ class Services:
 
     Attributes:
         database: The history.
+        reviews: The store of reviews.
         pictures: Pictures of images.
         settings: The console's settings.
     """
 
     database: Database
+    reviews: Reviews
     pictures: Pictures
     settings: ConsoleSettings
 

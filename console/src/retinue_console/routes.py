@@ -7,6 +7,7 @@ from retinue_console.pages.image import ImageParameters, ResponseParameters, ima
 from retinue_console.pages.overview import Overview, overview
 from retinue_console.pages.pictures import PictureParameters, original, thumbnail, view
 from retinue_console.queries.image import Image
+from retinue_console.review.routes import REVIEW_ROUTES
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -68,5 +69,6 @@ ROUTES: tuple[Route, ...] = (
         parameters=PictureParameters,
         is_picture=True,
     ),
+    *REVIEW_ROUTES,
 )
 """Starlette's routes, the navigation and the OpenAPI document are made from it. Tests walk it."""

@@ -42,7 +42,7 @@ def owner_url(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
         yield signed_in(settings, settings.database_url.get_secret_value())
         return
-    with _embedded("postgres") as url:
+    with laptop_url("postgres") as url:
         yield url
 
 
@@ -86,7 +86,7 @@ def reader_url(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
         yield _as_reader(settings.database_url.get_secret_value())
         return
-    with _embedded(READER) as url:
+    with laptop_url(READER) as url:
         yield url
 
 
@@ -116,8 +116,12 @@ def _as_reader(url: str) -> str:
 
 
 @contextmanager
-def _embedded(user: str) -> Iterator[str]:
-    """Start the laptop's database if it isn't running. Stop it if no other process uses it."""
+def laptop_url(user: str) -> Iterator[str]:
+    """Yield the URL of the laptop's database, which runs at least as long as the block.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
     try:
         from retinue_cli.local.postgres import EmbeddedPostgres
         from retinue_cli.local.state import State

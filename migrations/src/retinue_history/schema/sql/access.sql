@@ -20,7 +20,7 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'retinue_reviewer') THEN
         BEGIN
-            CREATE ROLE retinue_reviewer NOLOGIN;
+            CREATE ROLE retinue_reviewer LOGIN;
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
         END;
     END IF;
@@ -31,7 +31,7 @@ EXCEPTION WHEN insufficient_privilege THEN
         USING ERRCODE = 'insufficient_privilege',
         HINT = format(
             'Let an administrator run ALTER ROLE %I CREATEROLE, or CREATE ROLE retinue_writer '
-            'NOLOGIN, CREATE ROLE retinue_reader LOGIN and CREATE ROLE retinue_reviewer NOLOGIN, '
+            'NOLOGIN, CREATE ROLE retinue_reader LOGIN and CREATE ROLE retinue_reviewer LOGIN, '
             'and migrate again', current_user
         );
 END $$;

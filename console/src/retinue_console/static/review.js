@@ -1,0 +1,490 @@
+// The review page: one image, the findings to decide about, and boxes to draw. The page works by
+// keyboard alone; see review_keys.js.
+import { isText } from "./console.js";
+import { Boxes, nudged } from "./review_boxes.js";
+import { ACTIONS, Keys, fillTable, named } from "./review_keys.js";
+import { Draft, last, post, sentence, undoLast, uuid } from "./review_save.js";
+
+const STEP = 0.005; // how far an arrow key moves a box
+const LEASE_CHECK_MS = 240_000;
+const RECENT = "retinue-recent-labels";
+const WORDS = { accept: "accepted", reject: "rejected", change: "changed", add: "added", unsure: "unsure" };
+const SIGNS = { accept: "✓", reject: "✗", change: "✎", add: "+", unsure: "?" };
+
+const page = document.getElementById("review");
+const find = (id) => document.getElementById(id);
+const task = JSON.parse(page.dataset.task);
+const address = page.dataset.address;
+const imageId = task.image.image_id;
+const name = task.image.key.split("/").pop();
+const keys = new Keys();
+const draft = new Draft(task.queue, imageId);
+
+let items = task.shown.map((shown) => ({ shown, decision: null, kind: shown.kind, label: shown.label, box: shown.box }));
+let selected = items.length > 0 ? 0 : -1;
+let arrows = "choose"; // what arrow keys do: choose, move or resize
+let zoom = 1;
+let key = uuid();
+let sent = ""; // what was last sent with the key
+let isSaving = false;
+let isWarned = false; // that undecided findings are left out
+let seconds = 0;
+let since = document.hidden ? null : performance.now();
+
+// Drafts and answers of before
+
+function asDraft() {
+  return { items, exhaustive: find("exhaustive").checked, key, sent };
+}
+
+function resume(kept) {
+  const ids = (list) => list.filter((item) => item.shown).map((item) => item.shown.detection_id).sort().join();
+  if (ids(kept.items) !== ids(items)) return false; // other findings are shown now
+  items = kept.items;
+  find("exhaustive").checked = kept.exhaustive;
+  key = kept.key ?? key;
+  sent = kept.sent ?? "";
+  selected = items.length > 0 ? 0 : -1;
+  return true;
+}
+
+function fromAnswer(answer) {
+  const known = new Map(answer.items.filter((item) => item.shown).map((item) => [item.shown.detection_id, item]));
+  for (const item of items) {
+    const before = known.get(item.shown.detection_id);
+    if (before) Object.assign(item, { decision: before.decision, label: before.label, box: before.box });
+  }
+  for (const { decision, kind, label, box } of answer.items.filter((item) => !item.shown)) {
+    items.push({ shown: null, decision, kind, label, box });
+  }
+  find("exhaustive").checked = answer.exhaustive;
+}
+
+// What is seen
+
+function say(text) {
+  find("status").textContent = text;
+}
+
+function complain(text) {
+  const place = find("problem");
+  place.textContent = text;
+  place.hidden = text === "";
+}
+
+function button(text, act, pressed) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = text;
+  made.dataset.act = act;
+  if (pressed !== undefined) made.setAttribute("aria-pressed", String(pressed));
+  return made;
+}
+
+function lineOf(item, index) {
+  const line = document.createElement("li");
+  line.className = item.decision ?? "undecided";
+  line.classList.toggle("selected", index === selected);
+  const choose = document.createElement("button");
+  choose.type = "button";
+  choose.className = "finding";
+  choose.dataset.select = index;
+  if (index === selected) choose.setAttribute("aria-current", "true");
+  const sign = document.createElement("span");
+  sign.className = "sign";
+  sign.textContent = SIGNS[item.decision] ?? "○";
+  sign.setAttribute("aria-hidden", "true");
+  const label = document.createElement("bdi");
+  label.textContent = item.label;
+  const state = document.createElement("span");
+  state.className = "soft";
+  const wasShown = item.shown ? ` · ${Math.round(item.shown.confidence * 100)} % by ${item.shown.detector}` : "";
+  state.textContent = `${WORDS[item.decision] ?? "undecided"}${wasShown}${item.box === null ? " · whole image" : ""}`;
+  choose.append(sign, label, state);
+  line.append(choose);
+  if (index === selected) line.append(toolsOf(item));
+  return line;
+}
+
+function toolsOf(item) {
+  const tools = document.createElement("div");
+  tools.className = "acts";
+  if (item.shown) {
+    tools.append(button("Accept", "accept", item.decision === "accept"), button("Reject", "reject", item.decision === "reject"));
+    tools.append(button("Unsure", "unsure", item.decision === "unsure"));
+  } else {
+    tools.append(button("Remove", "reject"));
+  }
+  tools.append(button("Relabel", "relabel"));
+  if (item.box !== null) {
+    const fields = document.createElement("fieldset");
+    fields.className = "numbers";
+    const title = document.createElement("legend");
+    title.textContent = "Box in % of the picture";
+    fields.append(title);
+    ["left", "top", "width", "height"].forEach((side, place) => {
+      const label = document.createElement("label");
+      const input = document.createElement("input");
+      Object.assign(input, { type: "number", min: 0, max: 100, step: 0.1, value: (item.box[place] * 100).toFixed(1) });
+      input.dataset.side = place;
+      label.append(side, input);
+      fields.append(label);
+    });
+    tools.append(fields);
+  }
+  return tools;
+}
+
+function show() {
+  const hadFocus = find("items").contains(document.activeElement) ? document.activeElement.dataset : null;
+  find("items").replaceChildren(...items.map(lineOf));
+  find("none").hidden = items.length > 0;
+  boxes.show();
+  if (hadFocus?.select !== undefined || hadFocus?.act !== undefined) {
+    find("items").querySelector(".selected .finding")?.focus({ preventScroll: true });
+  }
+  find("items").querySelector(".selected")?.scrollIntoView({ block: "nearest" });
+}
+
+function changed() {
+  isWarned = false;
+  complain("");
+  draft.write(asDraft());
+  show();
+}
+
+// What a person does
+
+function select(index) {
+  if (items.length === 0) return;
+  selected = (index + items.length) % items.length;
+  show();
+}
+
+function decide(decision) {
+  const item = items[selected];
+  if (item === undefined) return;
+  if (!item.shown) {
+    if (decision === "reject") {
+      items.splice(selected, 1);
+      selected = Math.min(selected, items.length - 1);
+      changed();
+    }
+    return;
+  }
+  Object.assign(item, { decision, label: item.shown.label, box: item.shown.box, kind: item.shown.kind });
+  const open = items.findIndex((one, index) => index > selected && one.decision === null);
+  if (open >= 0) selected = open;
+  changed();
+}
+
+function edit(index, change) {
+  const item = items[index];
+  Object.assign(item, change);
+  if (item.shown) {
+    const isAsShown = item.label === item.shown.label && JSON.stringify(item.box) === JSON.stringify(item.shown.box);
+    item.decision = isAsShown ? "accept" : "change";
+  }
+  changed();
+}
+
+function add(box, label) {
+  const kind = task.scope.kinds?.[0] ?? task.shown[0]?.kind ?? "label";
+  items.push({ shown: null, decision: "add", kind, label, box });
+  selected = items.length - 1;
+  changed();
+}
+
+function recent() {
+  try {
+    return JSON.parse(localStorage.getItem(RECENT)) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+function remember(label) {
+  localStorage.setItem(RECENT, JSON.stringify([label, ...recent().filter((one) => one !== label)].slice(0, 9)));
+}
+
+/** Ask for a label, and call `chosen` with it. */
+function askLabel(current, chosen) {
+  const dialog = find("label-dialog");
+  const input = find("label-input");
+  find("label-list").replaceChildren(...suggestions().map((label) => Object.assign(document.createElement("option"), { value: label })));
+  find("recent").replaceChildren(
+    ...recent().map((label) => {
+      const line = document.createElement("li");
+      const choice = button(label, "");
+      choice.addEventListener("click", () => {
+        input.value = label;
+        dialog.close("ok");
+      });
+      line.append(choice);
+      return line;
+    }),
+  );
+  input.value = current;
+  dialog.returnValue = "";
+  dialog.addEventListener(
+    "close",
+    () => {
+      const label = input.value.trim();
+      if (dialog.returnValue === "ok" && label !== "") {
+        remember(label);
+        chosen(label);
+      }
+      find("stage").focus({ preventScroll: true });
+    },
+    { once: true },
+  );
+  dialog.showModal();
+  input.select();
+}
+
+function suggestions() {
+  return [...new Set([...recent(), ...JSON.parse(page.dataset.labels)])];
+}
+
+function drawn(box) {
+  add(box, recent()[0] ?? suggestions()[0] ?? "thing");
+  askLabel(items[selected].label, (label) => edit(selected, { label }));
+}
+
+function time() {
+  return seconds + (since === null ? 0 : (performance.now() - since) / 1000);
+}
+
+function bodyOf() {
+  return {
+    image_id: imageId,
+    lease: task.lease,
+    items: items
+      .filter((item) => item.decision !== null)
+      .map(({ decision, kind, label, box, shown }) => ({ decision, kind, label, box, shown })),
+    exhaustive: find("exhaustive").checked,
+    adjudicates: task.adjudicates,
+    scope_kinds: task.scope.kinds,
+    scope_labels: task.scope.labels,
+  };
+}
+
+async function save() {
+  const undecided = items.filter((item) => item.decision === null).length;
+  const open = undecided === 1 ? "One finding is undecided" : `${undecided} findings are undecided`;
+  if (undecided > 0 && find("exhaustive").checked) {
+    complain(`${open}. Decide about them, or clear “everything is marked”.`);
+    return;
+  }
+  if (undecided > 0 && !isWarned) {
+    isWarned = true;
+    complain(`${open}, and will be left out. Save again to save the rest.`);
+    return;
+  }
+  const body = bodyOf();
+  const text = JSON.stringify(body);
+  if (sent !== "" && sent !== text) key = uuid(); // another answer is another save
+  sent = text;
+  draft.write(asDraft());
+  await send("save", { ...body, key, seconds: time() }, {});
+}
+
+async function send(act, body, more) {
+  if (isSaving) return;
+  isSaving = true;
+  page.classList.add("saving");
+  say("Saving …");
+  try {
+    const saved = await post(`${address}/${act}`, body, complain);
+    last.write({ queue: task.queue, image_id: imageId, name, draft: asDraft(), ...saved, ...more });
+    draft.remove();
+    leave();
+  } catch (error) {
+    say("");
+    complain(`Not saved: ${error.message}`);
+  } finally {
+    isSaving = false;
+    page.classList.remove("saving");
+  }
+}
+
+/** Show the next image, or go back to the image that was corrected. */
+function leave() {
+  const isAsked = new URL(location.href).searchParams.has("image");
+  if (isAsked && task.queue === "corrections") location.assign(page.dataset.back);
+  else if (isAsked) location.assign(address);
+  else location.reload();
+}
+
+const acts = {
+  next: () => select(selected + 1),
+  previous: () => select(selected - 1),
+  accept: () => decide("accept"),
+  reject: () => decide("reject"),
+  unsure: () => decide("unsure"),
+  acceptAll: () => {
+    for (const item of items) if (item.decision === null) item.decision = "accept";
+    changed();
+  },
+  relabel: () => {
+    if (items[selected]) askLabel(items[selected].label, (label) => edit(selected, { label }));
+  },
+  new: () => {
+    if (boxes.isDrawing) {
+      boxes.draw(false);
+      arrows = "move";
+      drawn([0.3, 0.3, 0.4, 0.4]);
+    } else {
+      boxes.draw(true);
+      say(`Drag over the picture, or click two corners. ${named(keys.key("new"))} again puts a box in the middle; Escape stops.`);
+    }
+  },
+  arrows: () => {
+    arrows = { choose: "move", move: "resize", resize: "choose" }[arrows];
+    say({ choose: "Arrow keys choose findings.", move: "Arrow keys move the box.", resize: "Arrow keys resize the box." }[arrows]);
+  },
+  exhaustive: () => {
+    find("exhaustive").checked = !find("exhaustive").checked;
+    changed();
+    say(find("exhaustive").checked ? "Everything is marked." : "Something may be missing.");
+  },
+  save,
+  skip: () => send("skip", { image_id: imageId, lease: task.lease, key: uuid(), seconds: time() }, { skipped: true }),
+  undo: () => {
+    const saved = last.read(task.queue);
+    if (saved === null) say("There is nothing to undo.");
+    else undoLast(address, saved, complain).catch((error) => complain(error.message));
+  },
+  hide: () => {
+    const isHidden = find("canvas").classList.toggle("hidden-boxes");
+    page.querySelector("[data-act=hide]").setAttribute("aria-pressed", String(isHidden));
+  },
+  zoomIn: () => setZoom(zoom * 1.5),
+  zoomOut: () => setZoom(zoom / 1.5),
+  help: () => {
+    showKeys();
+    find("help-dialog").showModal();
+  },
+  closeDialog: () => document.querySelector("dialog[open]")?.close(""),
+  resetKeys: () => {
+    keys.reset();
+    showKeys();
+  },
+};
+
+function setZoom(to) {
+  zoom = Math.min(8, Math.max(1, to));
+  // At first all of the picture is seen: as wide as the stage, or as high.
+  const picture = find("picture");
+  const aspect = task.image.width_px ? task.image.width_px / task.image.height_px : picture.naturalWidth / picture.naturalHeight || 1;
+  find("canvas").style.width = `min(${zoom * 100}%, calc((100vh - 10rem) * ${aspect * zoom}))`;
+  const box = items[selected]?.box;
+  if (box) {
+    const stage = find("stage");
+    stage.scrollTo((box[0] + box[2] / 2) * stage.scrollWidth - stage.clientWidth / 2, (box[1] + box[3] / 2) * stage.scrollHeight - stage.clientHeight / 2);
+  }
+}
+
+function showKeys() {
+  for (const place of page.querySelectorAll("[data-key]")) {
+    place.textContent = named(keys.key(place.dataset.key));
+    place.hidden = !keys.areOn;
+  }
+  find("keys-on").checked = keys.areOn;
+  fillTable(find("key-table"), keys, showKeys);
+}
+
+function onKey(event) {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape" && boxes.isDrawing) {
+    boxes.draw(false);
+    boxes.show();
+    say("");
+    return;
+  }
+  if (!keys.areOn || document.querySelector("dialog[open]") !== null) return;
+  if (isText(event.target) && event.target.type !== "checkbox") return;
+  const steps = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
+  const item = items[selected];
+  if (arrows !== "choose" && event.key in steps && item?.box) {
+    event.preventDefault();
+    edit(selected, { box: nudged(item.box, ...steps[event.key], arrows === "resize") });
+    return;
+  }
+  if (/^[1-9]$/.test(event.key)) {
+    const label = recent()[Number(event.key) - 1];
+    if (label !== undefined && item) edit(selected, { label });
+    return;
+  }
+  const action = keys.action(event.key);
+  // Enter on a button presses the button, unless the button is a finding of the list.
+  const isPress = event.key === "Enter" && event.target.closest?.("button, a, summary") && !event.target.closest(".finding");
+  if (action === undefined || isPress) return;
+  event.preventDefault();
+  acts[action]();
+}
+
+const boxes = new Boxes(find("canvas"), find("boxes"), find("handles"), {
+  items: () => items.map((item) => ({ box: item.box, state: item.decision ?? "undecided" })),
+  selected: () => selected,
+  select,
+  changed: (index, box) => edit(index, { box }),
+  drawn,
+});
+
+page.addEventListener("click", (event) => {
+  const chosen = event.target.closest("[data-select]");
+  if (chosen) select(Number(chosen.dataset.select));
+  const act = event.target.closest("[data-act]")?.dataset.act;
+  if (act) acts[act]?.();
+});
+page.addEventListener("change", (event) => {
+  const side = event.target.dataset?.side;
+  if (side !== undefined) {
+    const box = [...items[selected].box];
+    const percent = Number.parseFloat(event.target.value);
+    if (Number.isFinite(percent)) box[side] = Math.min(100, Math.max(0, percent)) / 100;
+    edit(selected, { box });
+  }
+});
+find("exhaustive").addEventListener("change", changed);
+find("keys-on").addEventListener("change", (event) => {
+  keys.areOn = event.target.checked;
+  showKeys();
+});
+document.addEventListener("keydown", onKey);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && since !== null) {
+    seconds = time();
+    since = null;
+  } else if (!document.hidden) {
+    since ??= performance.now();
+  }
+});
+
+// A lease lasts as long as the page is looked at.
+if (task.lease !== null) {
+  setInterval(async () => {
+    if (document.hidden || isSaving) return;
+    try {
+      const response = await fetch(`${address}.json${location.search}`, { headers: { Accept: "application/json" } });
+      if (!response.ok) return;
+      const now = (await response.json()).task;
+      if (now?.image.image_id !== imageId) say("Others may answer this image now too. Your answer will be kept.");
+      else task.lease = now.lease;
+    } catch {
+      // The next one may get through.
+    }
+  }, LEASE_CHECK_MS);
+}
+
+find("picture").addEventListener("load", () => setZoom(zoom));
+setZoom(1);
+showKeys();
+const kept = draft.read();
+if (kept !== null && resume(kept)) say("This is your draft of before.");
+else if (task.mine !== null) fromAnswer(task.mine.answer);
+const saved = last.read(task.queue);
+if (saved !== null && saved.image_id !== imageId) say(sentence(saved));
+show();
+find("stage").focus({ preventScroll: true });

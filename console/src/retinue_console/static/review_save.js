@@ -1,0 +1,106 @@
+// Saving: nothing that was entered is lost. A save that fails is sent again, with the same key;
+// a draft survives a reload.
+
+const PAUSES_SECONDS = [2, 4, 8, 15];
+
+/** Return a random UUID, also where the page came by plain HTTP. */
+export function uuid() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}
+
+/**
+ * Post JSON until there is an answer.
+ *
+ * @param {string} address
+ * @param {object} body
+ * @param {(message: string) => void} tell Called with what went wrong and when it is tried again.
+ * @returns {Promise<object>} The answer.
+ * @throws {Error} The server refuses it for good; the message says why.
+ */
+export async function post(address, body, tell) {
+  for (let attempt = 0; ; attempt += 1) {
+    let reason;
+    try {
+      const response = await fetch(address, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", Accept: "application/json" },
+        body: JSON.stringify(body),
+      });
+      const answer = await response.json().catch(() => ({}));
+      if (response.ok) return answer;
+      if (response.status === 401) throw new Error("You are signed out. Sign in in another tab, then save again.");
+      if (response.status < 500) throw new Error(answer.message ?? `The server answered ${response.status}.`);
+      reason = answer.message ?? `The server answered ${response.status}.`;
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      reason = "The console can't be reached.";
+    }
+    const seconds = PAUSES_SECONDS[Math.min(attempt, PAUSES_SECONDS.length - 1)];
+    tell(`Not saved yet: ${reason} Trying again in ${seconds} s. Keep this page open; your answer is kept on this machine too.`);
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  }
+}
+
+function read(storage, name) {
+  try {
+    return JSON.parse(storage.getItem(name));
+  } catch {
+    return null;
+  }
+}
+
+/** The draft of one image of a queue. */
+export class Draft {
+  #name;
+
+  constructor(queue, imageId) {
+    this.#name = `retinue-draft ${queue} ${imageId}`;
+  }
+
+  read() {
+    return read(localStorage, this.#name);
+  }
+
+  write(draft) {
+    localStorage.setItem(this.#name, JSON.stringify(draft));
+  }
+
+  remove() {
+    localStorage.removeItem(this.#name);
+  }
+}
+
+/** The last save in this tab, to undo it. */
+export const last = {
+  read: (queue) => {
+    const found = read(sessionStorage, "retinue-last");
+    return found?.queue === queue ? found : null;
+  },
+  write: (saved) => sessionStorage.setItem("retinue-last", JSON.stringify(saved)),
+  remove: () => sessionStorage.removeItem("retinue-last"),
+};
+
+/** Say what became of the last save. */
+export function sentence(saved) {
+  const states = {
+    settled: "It is settled.",
+    open: "Others answer it too.",
+    disputed: "People disagree about it; it goes to someone who decides.",
+  };
+  const parts = saved.skipped ? [`Skipped ${saved.name}.`] : [`Saved ${saved.name}.`, states[saved.state] ?? ""];
+  if (saved.late) parts.push("Your time for it was over, so others may have answered it as well.");
+  return parts.join(" ");
+}
+
+/** Take the last save back, and open its image with what was entered. */
+export async function undoLast(address, saved, tell) {
+  await post(`${address}/undo`, { image_id: saved.image_id, answer_id: saved.answer_id, key: uuid() }, tell);
+  if (saved.draft) new Draft(saved.queue, saved.image_id).write(saved.draft);
+  last.remove();
+  location.assign(`${address}?image=${saved.image_id}`);
+}
