@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from retinue_history.db.connections import Connection
+from retinue_history.review.answers import CORRECTIONS
+from retinue_history.review.bulk import BulkAct
 
 MAX_LABELS = 300
 """Most labels that are suggested."""
@@ -41,6 +43,32 @@ def suggested_labels(reader: Connection) -> list[str]:
     return [label for (label,) in reader.execute(_LABELS, [MAX_LABELS])]
 
 
+def bulk_candidates(reader: Connection, act: BulkAct, limit: int) -> list[UUID]:
+    """Return images with findings that a decision is about: a queue's open ones, in its order.
+
+    The queue of corrections takes any image, the newest findings first.
+
+    Args:
+        reader: A reader's connection.
+        act: The decision, whatever its images.
+        limit: Most images.
+    """
+    query = _NEWEST_WITH if act.queue == CORRECTIONS else _OPEN_WITH
+    rows = reader.execute(
+        query,
+        {
+            "queue": act.queue,
+            "kind": act.kind,
+            "label": act.label,
+            "detector": act.detector,
+            "low": act.min_confidence,
+            "high": act.max_confidence,
+            "limit": limit,
+        },
+    )
+    return [image_id for (image_id,) in rows]
+
+
 _IMAGE = """
     SELECT image_id, bucket, key, width_px, height_px, deleted_at IS NOT NULL
     FROM images WHERE image_id = %s
@@ -54,3 +82,30 @@ _LABELS = """
     ORDER BY sum(detections) DESC, label
     LIMIT %s
 """
+
+_MATCHES = """
+    found.kind = %(kind)s AND found.label = %(label)s
+    AND found.confidence BETWEEN %(low)s AND %(high)s
+    AND (%(detector)s::text IS NULL OR found.detector = %(detector)s)
+"""
+
+_OPEN_WITH = f"""
+    SELECT place.image_id
+    FROM review_images AS place JOIN review_queues AS queue USING (queue_id)
+    WHERE queue.name = %(queue)s AND place.state = 'open'
+        AND EXISTS (
+            SELECT FROM latest_detections AS found
+            WHERE found.image_id = place.image_id AND {_MATCHES}
+        )
+    ORDER BY place.place LIMIT %(limit)s
+"""  # noqa: S608 - no value of anyone's
+
+_NEWEST_WITH = f"""
+    SELECT image_id FROM (
+        SELECT found.image_id, max(found.detected_at) AS detected_at
+        FROM latest_detections AS found
+        WHERE {_MATCHES}
+        GROUP BY found.image_id
+    ) AS newest
+    ORDER BY detected_at DESC, image_id LIMIT %(limit)s
+"""  # noqa: S608 - no value of anyone's

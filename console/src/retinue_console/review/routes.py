@@ -6,6 +6,15 @@ from retinue_console.access.identity import Right
 from retinue_console.page import Route
 from retinue_console.pages.audit import Audit, AuditParameters, audit
 from retinue_console.review.bodies import ReleaseBody, SaveBody, SkipBody, UndoBody
+from retinue_console.review.bulk import (
+    ApplyBody,
+    Bulk,
+    BulkParameters,
+    UndoBulkParameters,
+    apply,
+    preview,
+    undo,
+)
 from retinue_console.review.pages import (
     QueueBody,
     QueueParameters,
@@ -110,5 +119,30 @@ REVIEW_ROUTES: tuple[Route, ...] = (
         answer=Audit,
         has_csv=True,
         menu="Audit",
+    ),
+    Route(
+        "/review/{queue}/bulk",
+        preview,
+        "What a decision about many images would do",
+        Right.REVIEWER,
+        parameters=BulkParameters,
+        answer=Bulk,
+    ),
+    Route(
+        "/review/{queue}/bulk",
+        apply,
+        "Make a decision about many images, as it was previewed",
+        Right.REVIEWER,
+        parameters=BulkParameters,
+        method="POST",
+        body=ApplyBody,
+    ),
+    Route(
+        "/review/{queue}/bulk/{bulk_id:uuid}/undo",
+        undo,
+        "Take a decision about many images back",
+        Right.REVIEWER,
+        parameters=UndoBulkParameters,
+        method="POST",
     ),
 )

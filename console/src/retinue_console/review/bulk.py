@@ -1,0 +1,162 @@
+"""One decision about many images: previewed, applied as it was shown, and undone as one."""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+from retinue_history import HistoryDataError
+from retinue_history.db.connections import Connection
+from retinue_history.review.bulk import BulkAct, BulkChange, apply_bulk, preview_bulk, undo_bulk
+from starlette.responses import RedirectResponse, Response
+
+from retinue_console.page import Call, Page, ParameterError
+from retinue_console.queries.review import bulk_candidates
+from retinue_console.review.bodies import Body
+from retinue_console.review.pages import QueueParameters
+
+MAX_IMAGES = 200
+"""Most images of one decision; a person has to look at each before it is made."""
+
+
+class BulkParameters(QueueParameters):
+    """A decision about every finding of a label in a queue's open images."""
+
+    label: str | None = None
+    """The findings' label."""
+
+    kind: str = "label"
+    """Their kind."""
+
+    decision: Literal["accept", "reject", "change"] = "accept"
+    """What is decided about them."""
+
+    to_label: str | None = None
+    """For change, what they are instead."""
+
+    detector: str | None = None
+    """Only this detector's findings."""
+
+    min_confidence: float = Field(default=0.0, ge=0, le=1)
+    """Only findings at least this sure."""
+
+    max_confidence: float = Field(default=1.0, ge=0, le=1)
+    """Only findings at most this sure."""
+
+    applied: UUID | None = None
+    """The decision that was just made, to undo it."""
+
+    def act(self, images: tuple[UUID, ...]) -> BulkAct:
+        """Return the decision about these images.
+
+        Raises:
+            ParameterError: A change needs a label, and nothing else has one.
+        """
+        try:
+            return BulkAct(
+                self.queue,
+                images,
+                self.decision,
+                self.kind,
+                self.label or "",
+                self.to_label,
+                self.detector,
+                self.min_confidence,
+                self.max_confidence,
+            )
+        except ValueError as error:
+            raise ParameterError(
+                "The parameter to_label goes with the decision change, and with no other."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """The data of the page.
+
+    Attributes:
+        queue: The queue's name.
+        changes: What the decision would do to each image; empty before a label is given.
+        findings: How many findings it is about.
+        seen: The findings, to send back with the decision.
+        applied: The decision that was just made.
+        is_more: Whether other images have such findings too.
+    """
+
+    queue: str
+    changes: list[BulkChange]
+    findings: int
+    seen: str
+    applied: UUID | None
+    is_more: bool
+
+
+def preview(call: Call[BulkParameters]) -> Page[Bulk]:
+    """Show what a decision about many images would do, and change nothing."""
+    asked = call.parameters
+    changes: list[BulkChange] = []
+    is_more = False
+    if asked.label:
+        with call.database.read() as reader:
+            changes, is_more = _previewed(reader, asked, call.identity.login)
+    findings = sum(len(change.findings) for change in changes)
+    data = Bulk(asked.queue, changes, findings, _seen(changes), asked.applied, is_more)
+    return Page("review/bulk.html", f"Decide about many: {asked.queue}", data)
+
+
+class ApplyBody(Body):
+    """A decision that was previewed.
+
+    Attributes:
+        seen: The findings that the preview showed.
+    """
+
+    seen: str
+
+
+def apply(call: Call[BulkParameters]) -> Response:
+    """Make a decision that was previewed, unless other findings are there by now."""
+    asked = call.parameters
+    body: ApplyBody = call.body
+    with call.services.reviews.connections() as (reader, reviewer):
+        changes, _ = _previewed(reader, asked, call.identity.login)
+        if not changes or _seen(changes) != body.seen:
+            raise HistoryDataError(
+                "the findings have changed since the preview: look at them again, and nothing was "
+                "decided"
+            )
+        bulk_id = apply_bulk(reviewer, asked.queue, changes, call.identity.login)
+    return _back(call, f"?applied={bulk_id}")
+
+
+class UndoBulkParameters(QueueParameters):
+    """Which decision."""
+
+    bulk_id: UUID
+    """The decision's id."""
+
+
+def undo(call: Call[UndoBulkParameters]) -> Response:
+    """Take a decision about many images back, as a whole."""
+    with call.services.reviews.connections() as (reader, reviewer):
+        undo_bulk(reader, reviewer, call.parameters.bulk_id, call.identity.login)
+    return _back(call, "")
+
+
+def _previewed(
+    reader: Connection, asked: BulkParameters, person: str
+) -> tuple[list[BulkChange], bool]:
+    """Return what a decision would do, and whether there are more such images."""
+    act = asked.act(())
+    images = bulk_candidates(reader, act, MAX_IMAGES + 1)
+    act = asked.act(tuple(images[:MAX_IMAGES]))
+    return preview_bulk(reader, act, person), len(images) > MAX_IMAGES
+
+
+def _seen(changes: list[BulkChange]) -> str:
+    return ".".join(str(one.detection_id) for change in changes for one in change.findings)
+
+
+def _back(call: Call[BulkParameters] | Call[UndoBulkParameters], query: str) -> Response:
+    base = call.services.settings.base_path
+    return RedirectResponse(f"{base}/review/{call.parameters.queue}/bulk{query}", 303)
