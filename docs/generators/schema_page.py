@@ -30,8 +30,9 @@ don't hide the runs you want, even if they ran later.
 - If several configurations of a detector are in use, during a deployment or in different pools, the
   newest run with any of them counts.
 - If an image has no run with a configuration in use, its newest run counts.
-- When a pool drops a detector or is deleted, its rows stay in `configurations_in_use`. Delete them
-  to take its configurations out of use.
+- When a pool drops a detector or is deleted, its rows stay in `configurations_in_use`. To take its
+  configurations out of use, run `DELETE FROM configurations_in_use WHERE pool = 'arn:…'` as the
+  owner of the tables. A worker that still uses them records them again when it starts.
 
 For the newest runs with any options, query `newest_runs`. To select certain options, filter by
 their `fingerprint`, which `detector_versions` lists:

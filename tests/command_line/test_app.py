@@ -135,6 +135,9 @@ def test_json_is_one_value_on_standard_output(
         ["migrate"],
         ["maintain", "--dry-run"],
         ["plugins"],
+        ["forget", "--image", "pets/cat.jpg", "--dry-run"],
+        ["forget", "--image", "pets/cat.jpg", "--yes"],
+        ["forget", "--image", "pets/cat.jpg", "--allow-again"],
     ):
         exit_code = 2 if "--missing" in arguments else 0  # no detectors are set
         said = cli(*arguments, "--json", exit_code=exit_code).stdout

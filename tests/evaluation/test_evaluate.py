@@ -211,7 +211,7 @@ def test_what_cannot_be_scored_is_told(cli: Cli, small: None, seed: Any) -> None
     def refused(*arguments: str) -> str:
         return " ".join(cli("evaluate", *arguments, exit_code=2).stderr.split())
 
-    assert "has a successful run of this detector" in refused("nobody")
+    assert "the history has no runs of 'objecs' (did you mean 'objects'?)" in refused("objecs")
     assert "the history has no truth and no successful runs of that name" in refused(
         "objects", "--ground-truth", "nothing"
     )

@@ -124,7 +124,8 @@ def test_the_reaper_stops_what_it_finds_beside_a_plugin_that_fails(
     versions = cloud.operations.versions
     birds = versions.add("birds", "v1").arn
     versions.start(birds, 1)
-    reaped = run("reap", "--models", "*")
+    reaped = run("reap", "--models", "*", "--json")
+    assert [one["model"] for one in json.loads(reaped.stdout)] == [birds]
     assert f"stopped: {birds}" in reaped.output
     assert versions.get(birds).status == "STOPPED"
     assert reaped.exit_code == 1

@@ -181,9 +181,12 @@ def test_what_is_refused(
 
 
 def test_a_person_is_forgotten_everywhere_and_others_stay(
-    cloud: Cloud, worked: Callable[..., Rig]
+    cloud: Cloud, worked: Callable[..., Rig], engine: Engine
 ) -> None:
     worked(("both.png", "again.png"))
+    named = Erasures(engine).images(PersonNames(frozenset({"person:Ann_Lee"})))
+    assert sorted(named.values()) == ["again.png", "both.png"]
+    assert Erasures(engine).images(PersonNames(frozenset({"person:Eve"}))) == {}
     assert labels(cloud) == ["person:Ann_Lee"] * 2 + ["person:Bob"] * 2
     [ann] = cloud.rows("SELECT face_id FROM faces JOIN people USING (person_id) WHERE name ~ 'Ann'")
     assert cloud.dump().count(ann["face_id"]) > 2
@@ -210,6 +213,8 @@ def test_a_person_is_forgotten_everywhere_and_others_stay(
         "face_vectors": 1, "detections": 2, "runs": 2, "people": 1, "faces": 1,
     }  # fmt: skip
     assert "was forgotten on" in cloud("forget", "Ann Lee", "--yes")
+    again = CliRunner().invoke(retinue_command, ["faces", "forget", "Ann Lee", "--yes", "--json"])
+    assert json.loads(again.stdout)["removed"] == erasure["removed"]
     assert len(cloud.rows("SELECT 1 FROM erasures")) == 1
 
 

@@ -130,22 +130,24 @@ def evaluate(
                     "audit_share draws some"
                 )
         names = LabelMap(truth.labels, _meanings(mapped))
-        with progress("images", len(truth.images)) as advance:
-            collected = collect(
-                history,
-                truth,
-                detector,
-                what,
-                names=names,
-                task=None if task is None else EvaluationTask(task),
-                kind=kind,
-                only=labels,
-                advance=advance,
-            )
-        if not collected.samples and detector.detector is not None:
-            complaints = misspelt(history, detectors=[detector.detector])
-            if complaints:
-                raise ConfigurationError("; ".join(complaints))
+        try:
+            with progress("images", len(truth.images)) as advance:
+                collected = collect(
+                    history,
+                    truth,
+                    detector,
+                    what,
+                    names=names,
+                    task=None if task is None else EvaluationTask(task),
+                    kind=kind,
+                    only=labels,
+                    advance=advance,
+                )
+        except ConfigurationError as error:
+            names_asked = [detector.detector] if detector.detector is not None else []
+            if complaints := misspelt(history, detectors=names_asked):
+                raise ConfigurationError("; ".join(complaints)) from error
+            raise
     _refuse_nothing(collected, ground_truth)
     result = measure(
         collected.samples,

@@ -8,6 +8,7 @@ import click
 from retinue_history.privacy.people import People
 from retinue_workers.settings.settings import Settings
 
+from retinue_cli.commands.forget import erasure_as_json, laptop_of
 from retinue_cli.commands.forget_person import forget_person
 from retinue_cli.faces import enrol as enrolling
 from retinue_cli.faces.errors import FacesError
@@ -16,7 +17,7 @@ from retinue_cli.faces.forget import PersonSubject
 from retinue_cli.faces.photo import load
 from retinue_cli.faces.service import FaceService
 from retinue_cli.options.database import owner_engine
-from retinue_cli.options.json_flag import json_flag
+from retinue_cli.options.json_flag import json_flag, say_beside
 from retinue_cli.options.region import region_of
 from retinue_cli.output.table import print_json
 from retinue_cli.output.words import count
@@ -40,10 +41,16 @@ def faces() -> None:
 @faces.command()
 @click.argument("collection")
 @region_option
-def create(collection: str, region: str | None) -> None:
+@json_flag
+def create(*, collection: str, region: str | None, as_json: bool) -> None:
     """Create an empty collection."""
     service = FaceService(region_of(region))
     version = service.create(collection)
+    if as_json:
+        print_json(
+            {"collection": collection, "region": service.region, "face_model_version": version}
+        )
+        return
     click.echo(f"made the collection {collection} in {service.region}, face model {version}")
 
 
@@ -112,28 +119,40 @@ def list_(*, collection: str | None, region: str | None, as_json: bool) -> None:
     help="Which face, counted from the left, where a photo has several.",
 )
 @region_option
+@json_flag
 def index(
+    *,
     collection: str,
     person: str,
     photos: tuple[str, ...],
     consent: str,
     number: int | None,
     region: str | None,
+    as_json: bool,
 ) -> None:
     """Store a person's face from photos in a collection.
 
     A photo is a file or s3://bucket/key. One face of each is stored under the person's name, with
     the consent.
     """
+    say = say_beside(as_json=as_json)
     service = FaceService(region_of(region))
     enrolling.checked_consent(consent)
     # Check all photos first, so that a refusal stores nothing.
     chosen = [enrolling.choose(service, load(place), number) for place in photos]
     with owner_engine(Settings.load(), "retinue faces") as engine:
-        stored = enrolling.enrol(
-            service, People(engine), collection, person, consent, chosen, click.echo
+        stored = enrolling.enrol(service, People(engine), collection, person, consent, chosen, say)
+    say(f"{person}: {stored} of {len(photos)} photos are in {collection}")
+    if as_json:
+        print_json(
+            {
+                "person": person,
+                "collection": collection,
+                "region": service.region,
+                "photos": len(photos),
+                "stored": stored,
+            }
         )
-    click.echo(f"{person}: {stored} of {len(photos)} photos are in {collection}")
     if stored < len(photos):
         sys.exit(1)
 
@@ -192,7 +211,9 @@ def search(
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @yes_option
 @region_option
+@json_flag
 def forget(
+    *,
     person: str | None,
     external_image_id: str | None,
     face_id: str | None,
@@ -200,6 +221,7 @@ def forget(
     dry_run: bool,
     yes: bool,
     region: str | None,
+    as_json: bool,
 ) -> None:
     """Remove a person from all collections and from the history.
 
@@ -210,8 +232,19 @@ def forget(
     """
     subject = _subject(person, external_image_id, face_id)
     also = [(region_of(region), name) for name in collections]
-    with owner_engine(Settings.load(), "retinue faces") as engine:
-        forget_person(engine, subject, also, dry_run=dry_run, yes=yes)
+    settings = Settings.load()
+    with owner_engine(settings, "retinue faces") as engine:
+        done = forget_person(
+            engine,
+            subject,
+            also,
+            laptop_of(settings),
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
+        )
+    if as_json:
+        print_json(erasure_as_json(subject.key, done))
 
 
 @faces.command()
@@ -219,7 +252,10 @@ def forget(
 @click.option("--with-people", is_flag=True, help="Even if people are in it.")
 @yes_option
 @region_option
-def delete(collection: str, with_people: bool, yes: bool, region: str | None) -> None:
+@json_flag
+def delete(
+    *, collection: str, with_people: bool, yes: bool, region: str | None, as_json: bool
+) -> None:
     """Delete a collection. Detections in the history stay; `forget` removes a person's."""
     service = FaceService(region_of(region))
     with owner_engine(Settings.load(), "retinue faces") as engine:
@@ -233,9 +269,12 @@ def delete(collection: str, with_people: bool, yes: bool, region: str | None) ->
                 "people one by one, which also removes their detections, or say --with-people"
             )
         if not yes:
-            click.confirm(f"Delete {collection} with {faces} for good?", abort=True)
+            click.confirm(f"Delete {collection} with {faces} for good?", abort=True, err=as_json)
         service.delete(collection)
         gone = people.drop_collection(service.region, collection)
+    if as_json:
+        print_json({"collection": collection, "faces": stored, "enrolments": gone})
+        return
     click.echo(f"deleted {collection} with {faces} and {count(gone, 'enrolment')}")
 
 

@@ -1,13 +1,17 @@
 """``retinue forget``."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import owner_engine
+from retinue_cli.options.json_flag import json_flag, say_beside
+from retinue_cli.output.table import print_json
 
 if TYPE_CHECKING:
+    from retinue_history.privacy.erasure import Erasure
+
     from retinue_cli.local.state import State
 
 
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@json_flag
 def forget(
     *,
     image: str | None,
@@ -45,6 +50,7 @@ def forget(
     allow_again: bool,
     dry_run: bool,
     yes: bool,
+    as_json: bool,
 ) -> None:
     """Remove an image, all images under a prefix, or a person from the history.
 
@@ -62,7 +68,9 @@ def forget(
     if person is not None:
         if allow_again:
             raise click.UsageError("a person who consents again is enrolled: `retinue faces index`")
-        _forget_person(settings, person, collections, region, dry_run=dry_run, yes=yes)
+        _forget_person(
+            settings, person, collections, region, dry_run=dry_run, yes=yes, as_json=as_json
+        )
         return
     from retinue_history.privacy.image_erasure import ImageSubject
 
@@ -75,19 +83,35 @@ def forget(
         raise click.UsageError(str(error)) from error
     with owner_engine(settings, "retinue forget") as engine:
         if allow_again:
-            forget_images.allow_again(engine, subject)
-        else:
-            state = _laptop(settings)
-            forget_images.forget_images(engine, subject, state, dry_run=dry_run, yes=yes)
+            say = say_beside(as_json=as_json)
+            was_forbidden = forget_images.allow_again(engine, subject, say)
+            if as_json:
+                print_json({"subject": subject.name, "was_forbidden": was_forbidden})
+            return
+        done = forget_images.forget_images(
+            engine, subject, laptop_of(settings), dry_run=dry_run, yes=yes, as_json=as_json
+        )
+    if as_json:
+        print_json(erasure_as_json(subject.name, done))
 
 
-def _laptop(settings: Settings) -> "State | None":
+def laptop_of(settings: Settings) -> "State | None":
     """Return the laptop's folder, if it contains the history."""
     if settings.database_url is not None:
         return None
     from retinue_cli.local.state import State
 
     return State.find()
+
+
+def erasure_as_json(subject: str, done: "Erasure | None") -> dict[str, Any]:
+    """Return an erasure as JSON; after a dry run, nothing was removed."""
+    return {
+        "subject": subject,
+        "erasure_id": done and done.erasure_id,
+        "removed": {} if done is None else dict(done.removed),
+        "completed_at": done and done.completed_at,
+    }
 
 
 def _forget_person(
@@ -98,6 +122,7 @@ def _forget_person(
     *,
     dry_run: bool,
     yes: bool,
+    as_json: bool,
 ) -> None:
     from retinue_cli.commands.forget_person import forget_person
     from retinue_cli.faces.forget import PersonSubject
@@ -106,4 +131,14 @@ def _forget_person(
     subject = PersonSubject.person(person)
     also = [(region_of(region), name) for name in collections]
     with owner_engine(settings, "retinue forget") as engine:
-        forget_person(engine, subject, also, dry_run=dry_run, yes=yes)
+        done = forget_person(
+            engine,
+            subject,
+            also,
+            laptop_of(settings),
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
+        )
+    if as_json:
+        print_json(erasure_as_json(subject.key, done))

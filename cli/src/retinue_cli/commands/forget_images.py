@@ -14,6 +14,7 @@ from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject, I
 from retinue_sdk import ConfigurationError
 from sqlalchemy import Engine
 
+from retinue_cli.options.json_flag import Say, say_beside
 from retinue_cli.output.progress import progress
 from retinue_cli.output.words import count
 
@@ -27,8 +28,14 @@ _SAID = {"images": "image", "runs": "run", "detections": "detection", "removals"
 
 
 def forget_images(
-    engine: Engine, subject: ImageSubject, state: "State | None", *, dry_run: bool, yes: bool
-) -> None:
+    engine: Engine,
+    subject: ImageSubject,
+    state: "State | None",
+    *,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> Erasure | None:
     """Print the traces of some images, ask, remove them, verify, and print the result.
 
     Args:
@@ -37,43 +44,51 @@ def forget_images(
         state: The laptop's folder, if it contains the history.
         dry_run: Only print the traces.
         yes: Don't ask.
+        as_json: Print on standard error.
+
+    Returns:
+        The erasure; ``None`` if it was a dry run.
 
     Raises:
         ConfigurationError: The history doesn't know them.
         HistoryError: The database is unavailable, or another program keeps recording the images.
             Removed traces stay removed. The same command continues.
     """
+    say = say_beside(as_json=as_json)
     erasures = ImageErasures(engine)
     found = erasures.count(subject)
     last = erasures.last(subject)
     unfinished = last is not None and last.completed_at is None
     if found.is_empty and last is not None and not unfinished:
-        click.echo(f"{subject.name} was forgotten on {last.completed_at}; nothing is left")
-        return
+        say(f"{subject.name} was forgotten on {last.completed_at}; nothing is left")
+        return last
     if found.is_empty and not unfinished:
         raise ConfigurationError(f"the history has nothing of {subject.name!r}: nothing to forget")
-    click.echo(_plan(subject, found, unfinished=unfinished, is_laptop=state is not None))
+    say(_plan(subject, found, unfinished=unfinished, is_laptop=state is not None))
     if dry_run:
-        click.echo("nothing was removed: this was a dry run")
-        return
+        say("nothing was removed: this was a dry run")
+        return None
     if not yes:
-        click.confirm("Remove all of it from the history? This cannot be undone", abort=True)
+        click.confirm(
+            "Remove all of it from the history? This cannot be undone", abort=True, err=as_json
+        )
     with nullcontext() if state is None else state.lock():
         if state is not None:
-            _forget_traces(state, erasures.keys(subject))
-        done = _forget(erasures, subject, found)
-    click.echo(f"forgot {subject.name}: {_described(done.removed) or 'nothing was there'}")
-    click.echo(f"erasure {done.erasure_id}: {json.dumps(dict(done.removed))}")
+            _forget_traces(state, erasures.keys(subject), say)
+        done = _forget(erasures, subject, found, say)
+    say(f"forgot {subject.name}: {_described(done.removed) or 'nothing was there'}")
+    say(f"erasure {done.erasure_id}: {json.dumps(dict(done.removed))}")
     if state is None:
-        click.echo("the objects in S3 were not touched; delete them there if they are to go too")
+        say("the objects in S3 were not touched; delete them there if they are to go too")
     else:
         from retinue_cli.local.traces import NOT_REACHED
 
-        click.echo(NOT_REACHED)
+        say(NOT_REACHED)
+    return done
 
 
-def allow_again(engine: Engine, subject: ImageSubject) -> None:
-    """Allow forgotten images to be recorded again.
+def allow_again(engine: Engine, subject: ImageSubject, say: Say) -> bool:
+    """Allow forgotten images to be recorded again. Return whether they were forbidden.
 
     Raises:
         HistoryError: Their erasure isn't finished.
@@ -85,13 +100,15 @@ def allow_again(engine: Engine, subject: ImageSubject) -> None:
             f"{subject.name} is being forgotten, and that is not finished: run the same command "
             "without --allow-again first"
         )
-    if erasures.allow_again(subject):
-        click.echo(f"{subject.name} may be recorded again; `retinue backfill` asks for it")
+    was_forbidden = erasures.allow_again(subject)
+    if was_forbidden:
+        say(f"{subject.name} may be recorded again; `retinue backfill` asks for it")
     else:
-        click.echo(f"{subject.name} was not forbidden; was it forgotten by another spelling?")
+        say(f"{subject.name} was not forbidden; was it forgotten by another spelling?")
+    return was_forbidden
 
 
-def _forget_traces(state: "State", images: Mapping[UUID, str]) -> None:
+def _forget_traces(state: "State", images: Mapping[UUID, str], say: Say) -> None:
     """Remove the laptop's traces outside the history.
 
     This comes first, because it needs the history.
@@ -100,10 +117,12 @@ def _forget_traces(state: "State", images: Mapping[UUID, str]) -> None:
 
     pictures, lines = remove_traces(state, images)
     removed = f"{count(pictures, 'picture')}, {count(lines, 'line')} of logs"
-    click.echo(f"removed from {state.directory}: {removed}")
+    say(f"removed from {state.directory}: {removed}")
 
 
-def _forget(erasures: ImageErasures, subject: ImageSubject, found: ImageTraces) -> Erasure:
+def _forget(
+    erasures: ImageErasures, subject: ImageSubject, found: ImageTraces, say: Say
+) -> Erasure:
     erasure_id, until = erasures.open(subject)
     erasures.wait_for_writers()
     with progress("images", found.images) as advance:
@@ -117,7 +136,7 @@ def _forget(erasures: ImageErasures, subject: ImageSubject, found: ImageTraces) 
                 f"something brings {subject.name} back: is somebody loading a backup at the same "
                 "time? Stop it, and run this command again"
             )
-    click.echo("verified: nothing is left in the history")
+    say("verified: nothing is left in the history")
     return erasures.close(erasure_id)
 
 

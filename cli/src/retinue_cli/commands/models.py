@@ -21,7 +21,7 @@ from retinue_workers.settings.settings import Settings
 
 from retinue_cli.commands.models_promote import promote
 from retinue_cli.commands.models_train import train
-from retinue_cli.options.json_flag import json_flag
+from retinue_cli.options.json_flag import json_flag, say_beside
 from retinue_cli.options.model_sessions import open_model_sessions
 from retinue_cli.output.table import print_json, print_table
 from retinue_cli.output.words import count
@@ -64,44 +64,63 @@ def status(*, as_json: bool) -> None:
 
 @models.command()
 @click.option("--minutes", type=click.IntRange(1, 10_080), default=60, show_default=True)
-def start(minutes: int) -> None:
+@json_flag
+def start(*, minutes: int, as_json: bool) -> None:
     """Run the configured models, with or without work.
 
     Forgets earlier failed starts. The worker that controls the model starts it within seconds, and
     stops it as usual.
     """
     settings = Settings.load()
+    until = time.time() + minutes * 60
+    started = []
     with open_model_sessions(settings) as sessions:
         for name, model in _required(settings):
-            if not sessions.keep_running(model.name, time.time() + minutes * 60):
+            if not sessions.keep_running(model.name, until):
                 raise ConfigurationError(
                     f"no worker has controlled {model.name} yet: start one with "
                     f"RETINUE_HOSTED_MODELS naming {name}, which starts the model when work waits"
                 )
-            click.echo(f"{model.name} is to run for {minutes} minutes")
+            started.append({"model": model.name, "keep_until": _utc(until)})
+            if not as_json:
+                click.echo(f"{model.name} is to run for {minutes} minutes")
+    if as_json:
+        print_json(started)
 
 
 @models.command()
-def stop() -> None:
+@json_flag
+def stop(*, as_json: bool) -> None:
     """Stop the configured models now. A worker starts a model again if messages wait."""
     settings = Settings.load()
+    say = say_beside(as_json=as_json)
+    found = []
     with open_model_sessions(settings) as sessions:
         for _, model in _required(settings):
             sessions.keep_running(model.name, None)
             try:
                 told = model.describe()
+                found.append(
+                    {
+                        "model": model.name,
+                        "state": str(told),
+                        "stopping": told.state is ModelState.RUNNING,
+                    }
+                )
                 if told.state is ModelState.RUNNING:
                     model.stop()
-                    click.echo(f"{model.name} is stopping")
+                    say(f"{model.name} is stopping")
                 elif told.state is ModelState.STARTING:
-                    click.echo(
+                    say(
                         f"{model.name} cannot be stopped while it is starting: try again when it "
                         "runs. It is billed meanwhile"
                     )
                 else:
-                    click.echo(f"{model.name} does not run: {told}")
+                    say(f"{model.name} does not run: {told}")
             except DetectorError as error:
                 raise HistoryUnavailableError(str(error)) from error
+    if as_json:
+        print_json(found)
 
 
 @models.command("reap")
@@ -113,7 +132,8 @@ def stop() -> None:
     help="Also look at hosted models of the account whose ARN, or whose project's, matches: "
     "'arn:aws:rekognition:*:*:project/birds/*'. May be repeated.",
 )
-def reap_command(patterns: Sequence[str]) -> None:
+@json_flag
+def reap_command(*, patterns: Sequence[str], as_json: bool) -> None:
     """Stop models that run without a controlling worker. Run it on a schedule."""
     settings = Settings.load()
     plugins = Plugins(folder=settings.plugins_dir)
@@ -135,12 +155,17 @@ def reap_command(patterns: Sequence[str]) -> None:
             holder=f"reaper:{os.getpid()}",
             clock=time.time,
         )
+    say = say_beside(as_json=as_json)
     for one in done:
-        click.echo(f"{one.action}: {one.model}: {one.reason}")
+        say(f"{one.action}: {one.model}: {one.reason}")
+    if as_json:
+        print_json(
+            [{"model": one.model, "action": one.action, "reason": one.reason} for one in done]
+        )
     if unasked:
         raise HistoryUnavailableError(f"cannot look for hosted models: {'; '.join(unasked)}")
     # Alarms count these lines, and expect the last one (infra/modules/model_reaper).
-    click.echo(f"models looked at: {len(done)}")
+    say(f"models looked at: {len(done)}")
     if any(one.action == "failed" for one in done):
         raise HistoryUnavailableError("a model could not be looked at; it may be running")
 

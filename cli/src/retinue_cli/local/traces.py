@@ -34,9 +34,8 @@ def remove_traces(state: State, images: Mapping[UUID, str]) -> tuple[int, int]:
         LaptopError: A file can't be removed or written.
     """
     keys = set(images.values())
+    pictures = remove_pictures(state, images)
     try:
-        pictures = sum(_remove_picture(state, key) for key in keys)
-        pictures += sum(_remove_cached(state, image_id) for image_id in images)
         needles = {needle for key in keys for needle in _spellings(key)}
         needles |= {str(image_id).encode() for image_id in images}
         logs = [*state.logs.glob("*.log"), *state.postgres.glob("*.log")]
@@ -44,6 +43,19 @@ def remove_traces(state: State, images: Mapping[UUID, str]) -> tuple[int, int]:
     except OSError as error:
         raise LaptopError(f"cannot remove {error.filename}: {error.strerror or error}") from error
     return pictures, lines
+
+
+def remove_pictures(state: State, images: Mapping[UUID, str]) -> int:
+    """Remove pictures of images, with boxes and of the console, and return their number.
+
+    Raises:
+        LaptopError: A file can't be removed.
+    """
+    try:
+        drawn = sum(_remove_picture(state, key) for key in set(images.values()))
+        return drawn + sum(_remove_cached(state, image_id) for image_id in images)
+    except OSError as error:
+        raise LaptopError(f"cannot remove {error.filename}: {error.strerror or error}") from error
 
 
 def _remove_picture(state: State, key: str) -> bool:

@@ -1,9 +1,13 @@
 """The option ``--json``."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 import click
+
+Say: TypeAlias = Callable[[str], None]
+"""Prints a line for people."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -14,3 +18,8 @@ def json_flag(command: Command) -> Command:
     The parameter is ``as_json``.
     """
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
+
+
+def say_beside(*, as_json: bool) -> Say:
+    """Return what prints lines for people: on standard error if standard output is JSON."""
+    return partial(click.echo, err=as_json)

@@ -84,10 +84,10 @@ def print_table(title: str, result: "Evaluation", collected: "Collected", truth:
     for line in _apart(collected, truth):
         click.echo(line)
     console.print(_table(result))
+    overlap = f" and an overlap of {result.iou:g}" if result.task == "detection" else ""
     click.echo(
-        f"precision, recall and F1 count findings at least {result.threshold:g} sure"
-        + (f" that overlap by {result.iou:g}" if result.task == "detection" else "")
-        + "; AP counts all, by pycocotools"
+        f"Precision, recall and F1 count detections with a confidence of {result.threshold:g}"
+        f"{overlap}\nor more. AP counts all, by pycocotools."
     )
     matrix = _matrix(result)
     unlimited = console.options.update(max_width=10_000)

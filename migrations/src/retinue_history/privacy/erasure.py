@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
@@ -81,6 +82,13 @@ _COUNT = text(f"""
     SELECT
         (SELECT count(*) FROM ({_DOOMED}) AS doomed) AS detections,
         (SELECT count(*) FROM ({_NAMING_RUNS}) AS naming) AS runs
+""")  # noqa: S608 - the parts are the constants above
+
+_IMAGES = text(f"""
+    SELECT DISTINCT images.image_id, images.key
+    FROM detections
+    JOIN images ON images.image_id = detections.image_id
+    WHERE detections.detection_id IN ({_DOOMED})
 """)  # noqa: S608 - the parts are the constants above
 
 _DELETE_DETECTIONS = text(f"""
@@ -230,6 +238,12 @@ class Erasures:
         with map_engine_errors(), self._engine.connect() as connection:
             detections, runs = connection.execute(_COUNT, names.parameters()).one()
         return detections, runs
+
+    def images(self, names: PersonNames) -> dict[UUID, str]:
+        """Return the keys of images in which detections contain the names, by image id."""
+        with map_engine_errors(), self._engine.connect() as connection:
+            rows = connection.execute(_IMAGES, names.parameters()).all()
+        return {row.image_id: row.key for row in rows}
 
     def counted(self, names: PersonNames) -> int:
         """Return how many rows of the daily counts and the list of labels contain the names."""
