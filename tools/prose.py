@@ -26,12 +26,12 @@ class Text:
     Attributes:
         line: Where it starts, from 1.
         text: The text; code in it is blank.
-        is_docstring: Whether it documents a module, class or function.
+        documents: ``function``, or ``other`` for a module or class; empty if it isn't a docstring.
     """
 
     line: int
     text: str
-    is_docstring: bool = False
+    documents: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +42,21 @@ class Rule:
         pattern: A regular expression; a space stands for any white space.
         instead: What to write instead.
         most: How often it may still occur; lower it whenever you remove one.
-        opener: Whether only docstrings that begin with it count.
+        opener: ``all`` to count only docstrings that begin with it, or ``functions`` for those of
+            functions; empty to count every occurrence.
     """
 
     pattern: str
     instead: str
     most: int = 0
-    opener: bool = False
+    opener: str = ""
 
     def find(self, text: Text) -> Iterator[tuple[int, str]]:
         """Yield line and text of each occurrence."""
         pattern = re.compile(self.pattern.replace(" ", r"\s+"), 0 if self.opener else re.IGNORECASE)
         if self.opener:
-            found = pattern.match(text.text) if text.is_docstring else None
+            counts = bool(text.documents) if self.opener == "all" else text.documents == "function"
+            found = pattern.match(text.text) if counts else None
             matches = [found] if found else []
         else:
             matches = list(pattern.finditer(text.text))
@@ -83,16 +85,17 @@ def _blank(match: re.Match[str]) -> str:
 
 def _python_texts(source: str) -> Iterator[Text]:
     tree = ast.parse(source)
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     docstrings = {
-        id(node.body[0].value)
+        id(node.body[0].value): "function" if isinstance(node, functions) else "other"
         for node in ast.walk(tree)
-        if isinstance(node, documented) and ast.get_docstring(node) is not None
+        if isinstance(node, (ast.Module, ast.ClassDef, *functions))
+        if ast.get_docstring(node) is not None
         if isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
-            yield Text(node.lineno, _CODE.sub(_blank, node.value), id(node) in docstrings)
+            yield Text(node.lineno, _CODE.sub(_blank, node.value), docstrings.get(id(node), ""))
     comments = [
         Text(token.start[0], token.string)
         for token in tokenize.generate_tokens(io.StringIO(source).readline)

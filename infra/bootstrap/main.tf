@@ -22,7 +22,7 @@ module "registry" {
 }
 
 resource "aws_s3_bucket" "state" {
-  # checkov:skip=CKV2_AWS_62:nobody waits for a new state
+  # checkov:skip=CKV2_AWS_62:no program waits for a new state
   # checkov:skip=CKV_AWS_144:versions protect against mistakes, and what a state describes is in one region too
   # checkov:skip=CKV_AWS_18:who reads the state is in CloudTrail, and a bucket for logs would want one for its own
   bucket = local.state_bucket
@@ -36,7 +36,7 @@ resource "aws_s3_bucket_versioning" "state" {
   bucket = aws_s3_bucket.state.id
 
   versioning_configuration {
-    status = "Enabled" # an earlier state can be had back
+    status = "Enabled" # to restore an earlier state
   }
 }
 

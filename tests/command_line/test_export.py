@@ -83,7 +83,7 @@ def test_coco_in_pycocotools(cli: Cli, photos: Photos) -> None:
         "1 image of unknown size",
         "1 detection in an image of unknown size",
         "1 detection without a box",
-        "1 detection whose box covers nothing of the image",
+        "1 detection whose box is outside the image",
     ):
         assert f"left out: {left_out}" in result.stderr
     coco = COCO("out.json")

@@ -118,7 +118,7 @@ def test_everything_wrong_is_told_at_once(
     assert said.splitlines()[1:] == [
         "1 × images with the same id: 9",
         "1 × image without a file_name: 13",
-        "1 × image whose width or height is no positive whole number: 15",
+        "1 × image whose width or height isn't a positive integer: 15",
         '1 × image without an id: "no object"',
         "2 × annotation of an image that the file does not have: 21, 26",
         "2 × annotation of a category that the file does not have: 21, 26",
@@ -128,7 +128,7 @@ def test_everything_wrong_is_told_at_once(
         ),
         "3 × annotation whose bbox is not left, top, width and height: 23, 24, 26",
         "1 × annotation whose score is not 0 to 1: 25",
-        "1 × annotation that is no object: null",
+        "1 × annotation that isn't an object: null",
         (
             "1 × image whose name fits several: cat.jpg (s3://photos/other/cat.jpg and "
             "s3://photos/pets/cat.jpg)"

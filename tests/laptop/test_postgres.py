@@ -187,7 +187,7 @@ def test_data_of_another_version_is_refused_with_the_remedy(ready: State) -> Non
 
 def test_a_server_that_fails_shows_its_log(ready: State) -> None:
     (ready.postgres / "data" / "postgresql.conf").write_text("shared_buffers = nonsense\n")
-    with pytest.raises(LaptopError, match=r"ended at once(.|\n)*shared_buffers"):
+    with pytest.raises(LaptopError, match=r"ended immediately(.|\n)*shared_buffers"):
         EmbeddedPostgres(ready).__enter__()
     assert not servers(ready)
 

@@ -266,7 +266,7 @@ def test_forgetting_goes_on_after_a_crash(
         forget("--prefix", "s3://photos/ann/", "--yes", code=130)
     if step != "close":
         assert "not finished" in forget("--prefix", "s3://photos/ann/", "--allow-again", code=1)
-    assert "goes on with it" in forget("--prefix", "s3://photos/ann/", "--yes")
+    assert "continues an interrupted erasure" in forget("--prefix", "s3://photos/ann/", "--yes")
     assert forget.keys() == ["ann/a.jpg", "cat.jpg"]
     check_counts(forget)
     assert "Secret" not in forget.dump()
@@ -319,7 +319,7 @@ def test_what_is_refused(forget: Command, filled: dict[str, ImageRecord]) -> Non
     assert "go with --person" in forget("--image", "a", "--collection", "staff", code=2)
     forget("--image", "cat.jpg", code=1)  # nobody says yes
     for arguments in (("--image", "nosuch"), ("--prefix", "s3://photos/nosuch")):
-        assert "nothing to forget" in forget(*arguments, "--yes", code=2)
+        assert "the history has no data of" in forget(*arguments, "--yes", code=2)
     assert forget.rows("SELECT * FROM erasures") == []
 
 

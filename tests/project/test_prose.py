@@ -8,7 +8,7 @@ from tools.prose import ROOT, RULES, Rule, check, load_rules
 
 SHALL = Rule(r"\bshall\b", "must")
 FOR_EVER = Rule("for ever", "permanently")
-WHETHER = Rule(r"Whether\b", "Return whether", opener=True)
+WHETHER = Rule(r"Whether\b", "Return whether", opener="all")
 
 MODULE = '''"""A module: it shall be found."""
 
@@ -39,6 +39,15 @@ def test_python_is_read_where_people_read_it(tmp_path: Path) -> None:
     problems = check(tmp_path, [SHALL, WHETHER], ["*.py"])
     places = {problem.partition(": ")[0] for problem in problems if "write" in problem}
     assert places == {f"module.py:{line}" for line in (1, 3, 4, 8, 12)}
+
+
+def test_openers_of_functions_are_read_apart(tmp_path: Path) -> None:
+    text = '"""The module."""\n\n\ndef the() -> None:\n    """The function."""\n'
+    (tmp_path / "module.py").write_text(text, encoding="utf-8")
+    assert check(tmp_path, [Rule(r"The\b", "Return", opener="functions")], ["*.py"]) == [
+        "module.py:5: 'The': write Return",
+        "'The\\\\b' occurs 1 times; 0 are allowed by prose.toml",
+    ]
 
 
 def test_pages_are_read_without_their_code(tmp_path: Path) -> None:

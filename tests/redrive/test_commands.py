@@ -173,7 +173,7 @@ def test_a_backfill_that_is_killed_goes_on_where_it_was(
             eventually(lambda before=before: waiting() > before + 1_200, within_seconds=60)
             command.kill()
         kills += 1
-    assert "goes on after" in tell(*arguments, "--yes")
+    assert "continues after" in tell(*arguments, "--yes")
     asked = [
         record["s3"]["object"]["key"]
         for body in pool.bodies()

@@ -235,5 +235,5 @@ def test_an_inventory_that_cannot_be_read_is_told(
 
 def test_what_is_no_manifest_is_told(s3: "S3Client", bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="a.jpg", Body=b"?")
-    with pytest.raises(ConfigurationError, match="is no manifest of S3 Inventory"):
+    with pytest.raises(ConfigurationError, match="isn't a manifest of S3 Inventory"):
         list(Inventory(s3, bucket, "a.jpg").pages())

@@ -126,7 +126,7 @@ def test_a_person_is_enrolled_found_and_listed(cloud: Cloud) -> None:
     assert "staff  1 face" in cloud("list")
     said = cloud("search", "staff", cloud.photo("both.png", BOTH))
     assert re.search(r"face 1: Zoë Ann  0\.999", said)
-    assert "face 2: nobody known" in said
+    assert "face 2: no match" in said
     [face] = cloud.rows("SELECT * FROM faces JOIN people USING (person_id)")
     assert (face["photo"], face["model_version"]) == ("a.png", "7.0")
     assert len(cloud.stored()) == 1  # searching stores nothing
@@ -160,7 +160,7 @@ def test_of_several_faces_one_must_be_named(cloud: Cloud) -> None:
     [
         (("index", "nowhere", "Ann", "ann.png", "--consent", "x"), "no collection 'nowhere'"),
         (("index", "staff", "Ann", "none.png", "--consent", "x"), "no face"),
-        (("index", "staff", "Ann", "text.jpg", "--consent", "x"), "no photo"),
+        (("index", "staff", "Ann", "text.jpg", "--consent", "x"), "isn't a photo"),
         (("index", "staff", "Ann", "missing.jpg", "--consent", "x"), "cannot be read"),
         (("index", "staff", "A\x01", "ann.png", "--consent", "x"), "control characters"),
         (("search", "nowhere", "ann.png"), "no collection 'nowhere'"),
@@ -268,7 +268,7 @@ def test_forgetting_goes_on_after_the_service_refused(
     photo = cloud.photo("ann.png", ANN_ALONE)
     said = cloud("index", "staff", "Ann Lee", photo, "--consent", "x", code=1)
     assert "not finished" in said
-    assert "goes on with it" in cloud("forget", "Ann Lee", "--yes")
+    assert "continues an interrupted erasure" in cloud("forget", "Ann Lee", "--yes")
     assert cloud.stored() == ["person:Bob"]
 
 
@@ -369,7 +369,7 @@ def test_what_comes_back_is_removed_again_until_it_is_told(
 
     monkeypatch.setattr(forgetting.FaceService, "delete_faces", and_index_again)
     limit = 99
-    assert "brings Ann Lee back" in cloud("forget", "Ann Lee", "--yes", code=1)
+    assert "keeps storing Ann Lee" in cloud("forget", "Ann Lee", "--yes", code=1)
     limit = len(times) + 1
     assert "verified" in cloud("forget", "Ann Lee", "--yes")
     assert cloud.stored() == ["person:Bob"]

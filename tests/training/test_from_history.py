@@ -69,7 +69,7 @@ def test_what_nobody_confirmed_says_so_and_corrections_go_before_it(
     begin = ["--output", f"s3://{name}/out/", "--yes", "--poll", "0.01"]
 
     said = cli("models", "train", "a", "--from", "history:objects", *begin).stdout
-    assert "what 4 of 4 images show was found by a machine and confirmed by nobody" in said
+    assert "4 of 4 images have a detector's unconfirmed findings" in said
     for line in entries(endpoint, "a").values():
         told = line["bounding-box-metadata"]
         assert told["human-annotated"] == "no"

@@ -158,7 +158,7 @@ def test_refused_before_anything_happens(
     assert "StartProjectVersion" not in endpoint.calls
     missing = new.replace("/v2/", "/v9/")
     assert "there is no model version" in promote(cli, missing, exit_code=1)
-    assert "is no ARN" in promote(cli, "v2", exit_code=2)
+    assert "isn't the ARN" in promote(cli, "v2", exit_code=2)
     promote(cli, new, "--lower-f1")
     assert statuses(endpoint, old, new) == ["STOPPED", "RUNNING"]
     Path("pool.env").write_text("MODEL=\n", "utf-8")

@@ -189,7 +189,7 @@ def test_following_outlasts_twelve_hours_and_silence(
     with pytest.raises(TrainingError, match="too many invalid rows"):
         follow(service, project, "v2", look, every_seconds=600, sleep=clock.sleep)
     endpoint.faults.fail_always("DescribeProjectVersions", Failure("AccessDeniedException"))
-    with pytest.raises(TrainingError, match="goes on; run the command again"):
+    with pytest.raises(TrainingError, match=r"continues\. Run the command again"):
         follow(service, project, "v1", look, every_seconds=600, sleep=clock.sleep)
 
 

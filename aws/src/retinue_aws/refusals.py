@@ -46,7 +46,7 @@ class Reply(Enum):
 
 
 class Verdict(Enum):
-    """Why an object is refused."""
+    """The reason why an object is refused."""
 
     ALONE = auto()
     """S3 serves other objects and refuses this one again."""
@@ -173,6 +173,6 @@ def neighbours(client: "S3Client", bucket: str, key: str) -> list[tuple[str, str
             for one in answer.get("Contents", ())
             if one["Key"] != key and one["Size"] and one.get("StorageClass") not in _ARCHIVED
         ]
-    except Exception:  # noqa: BLE001 - whatever it is, there is nothing to compare with
+    except Exception:  # noqa: BLE001 - without neighbours there is no comparison
         return []
     return others[:: max(1, len(others) // NEIGHBOURS)][:NEIGHBOURS]

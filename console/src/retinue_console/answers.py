@@ -21,7 +21,7 @@ from retinue_console.page import Page, Route, with_suffix
 from retinue_console.static_files import StaticFiles
 
 CURSOR = "after"
-"""The parameter that says where a list goes on. A link that changes a filter leaves it out."""
+"""The parameter with the place where a list continues. Links that change a filter omit it."""
 
 _PRIVATE = {"Cache-Control": "private, no-cache"}
 

@@ -74,7 +74,7 @@ class Call(Generic[P]):
 
     @property
     def database(self) -> Database:
-        """The history."""
+        """Return the history."""
         return self.services.database
 
 
@@ -132,7 +132,7 @@ class Route:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """The suffixes of its data."""
+        """Return the suffixes of its data."""
         if self.answer is None or self.method != "GET":
             return ()
         return (".json", ".csv") if self.has_csv else (".json",)

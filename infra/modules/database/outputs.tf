@@ -15,7 +15,7 @@ output "worker" {
 }
 
 output "analyst" {
-  description = "The way in for whoever asks questions: the URL with the login that may only read, and the ARN on which rds-db:connect lets them sign in."
+  description = "Access for analysts: the URL with the read-only login, and the ARN for rds-db:connect."
   value = {
     url       = "postgresql://${local.analyst}@${local.place}"
     login_arn = "${local.login_arn_prefix}/${local.analyst}"

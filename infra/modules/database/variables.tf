@@ -34,7 +34,7 @@ variable "client_security_group_ids" {
 
   validation {
     condition     = length(var.client_security_group_ids) > 0
-    error_message = "client_security_group_ids must name at least one, or nobody can connect."
+    error_message = "client_security_group_ids must name at least one, or no client can connect."
   }
 }
 

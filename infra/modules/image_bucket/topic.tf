@@ -1,4 +1,4 @@
-# What happens in the bucket is told to a topic; each pool subscribes a queue of its own.
+# The bucket sends its events to a topic, to which each pool subscribes its own queue.
 
 resource "aws_sns_topic" "this" {
   name              = "${var.name}-images"
@@ -43,5 +43,5 @@ resource "aws_s3_bucket_notification" "this" {
     events    = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*"]
   }
 
-  depends_on = [aws_sns_topic_policy.this] # S3 tries the topic when it is told of it
+  depends_on = [aws_sns_topic_policy.this] # S3 tests the topic when it is configured
 }

@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "deletion_window_days" {
-  description = "How long a deleted key can be had back, in days. Without it everything encrypted is lost."
+  description = "How long a deleted key can be restored, in days. Without the key, all encrypted data is lost."
   type        = number
   default     = 30
 

@@ -1,6 +1,6 @@
 # A task that runs once for each deployment: `retinue migrate`. Terraform describes it; `outputs.run`
 # is what to give to `aws ecs run-task`. `make smoke` runs it with another command, `retinue query`,
-# and RETINUE_DATABASE_AUTH=iam: nobody outside the network reaches the database.
+# and RETINUE_DATABASE_AUTH=iam: the database isn't reachable from outside the network.
 
 module "task" {
   source = "../task"

@@ -1,5 +1,5 @@
 # Runs `retinue models reap` on a schedule: it stops Custom Labels models that run without work,
-# whatever became of the workers that started them.
+# even if the workers that started them are gone.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -75,7 +75,7 @@ module "schedule" {
 }
 
 # Workers stop their models themselves. One that the reaper had to stop, or could not look at, cost
-# money for nothing; its worker died, or somebody started the model by hand.
+# money for nothing; its worker died, or an operator started the model by hand.
 resource "aws_cloudwatch_log_metric_filter" "idle" {
   name           = "idle_models"
   log_group_name = module.task.log_group_name

@@ -1,4 +1,4 @@
-# Which connections were made and refused, for the day somebody asks.
+# Accepted and refused connections, for later investigations.
 
 resource "aws_cloudwatch_log_group" "flow" {
   # checkov:skip=CKV_AWS_338:how long is the environment's to say, and production says a year

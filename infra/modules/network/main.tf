@@ -1,5 +1,5 @@
 # Private subnets without a way to the internet. What workers need of AWS they reach through VPC
-# endpoints (endpoints.tf). With `existing`, the VPC and its way to AWS are somebody else's.
+# endpoints (endpoints.tf). With `existing`, the VPC and its access to AWS exist already.
 
 data "aws_availability_zones" "available" {
   # checkov:skip=CKV_AWS_394:zones are taken from the front of a sorted list, so a new one changes nothing
@@ -104,7 +104,7 @@ resource "aws_vpc_security_group_egress_rule" "worker_to_anywhere" {
   count = local.own ? 0 : 1
 
   security_group_id = aws_security_group.worker.id
-  description       = "AWS, by whatever way this VPC has"
+  description       = "AWS, by any route of this VPC"
   ip_protocol       = "tcp"
   from_port         = 443
   to_port           = 443

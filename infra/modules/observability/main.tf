@@ -85,7 +85,7 @@ resource "aws_cloudwatch_metric_alarm" "database" {
   ok_actions          = [aws_sns_topic.alarms.arn]
 }
 
-# Of the whole account: a budget by tag stays at zero until somebody activates the tag for billing.
+# Of the whole account: a budget by tag stays at zero until an administrator activates the tag for billing.
 resource "aws_budgets_budget" "month" {
   count = var.monthly_budget_usd == null ? 0 : 1
 

@@ -54,7 +54,7 @@ variable "key_arn" {
 }
 
 variable "alarm_emails" {
-  description = "Who is told of alarms, by e-mail."
+  description = "E-mail addresses that receive alarms."
   type        = set(string)
   default     = []
 
@@ -76,7 +76,7 @@ variable "alarm_free_storage_gb" {
 }
 
 variable "monthly_budget_usd" {
-  description = "What the account may cost a month, in US dollars, before people are told; null for no budget."
+  description = "Monthly budget of the account in US dollars, above which an e-mail is sent; null for no budget."
   type        = number
   default     = null
 

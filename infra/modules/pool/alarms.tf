@@ -4,7 +4,7 @@ locals {
   namespace = "Retinue/${local.name}"
 
   # Log lines to count. A metric filter's metric is 0 in minutes with other lines and missing in
-  # minutes without any. Calls that a service throttled are told once a minute and detector, by the
+  # minutes without any. Throttled calls are logged once per minute and detector, by the
   # worker's own metrics: summed up here, since an alarm cannot add up detectors that it has no list of.
   counted = {
     runs             = { pattern = "{ $.event = \"run_recorded\" }", value = "1" }

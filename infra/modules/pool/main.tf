@@ -22,7 +22,7 @@ locals {
     eventbridge = { bus = var.config.event_bus_arn }
   } : name => options if options.bus != null }
 
-  health_port = 8080 # inside the task alone: its security group lets nobody in
+  health_port = 8080 # only inside the task: its security group accepts no connections
 
   environment = merge(
     { for name, value in var.config.settings : "RETINUE_${upper(name)}" => value },

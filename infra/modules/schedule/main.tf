@@ -1,4 +1,4 @@
-# Runs a task on a schedule. An alarm goes off when it has not finished for too long, whatever the
+# Runs a task on a schedule. An alarm goes off if the task has not finished for too long, for any
 # cause: a missing image, a role, an unreachable database, a bug.
 
 data "aws_caller_identity" "current" {}

@@ -62,17 +62,17 @@ class BoundingBox:
 
     @property
     def right(self) -> float:
-        """The right edge as a ratio of the image's width."""
+        """Return the right edge as a ratio of the image's width."""
         return self.left + self.width
 
     @property
     def bottom(self) -> float:
-        """The bottom edge as a ratio of the image's height."""
+        """Return the bottom edge as a ratio of the image's height."""
         return self.top + self.height
 
     @property
     def area(self) -> float:
-        """The area as a ratio of the image's area."""
+        """Return the area as a ratio of the image's area."""
         return self.width * self.height
 
     def clipped(self) -> Self:

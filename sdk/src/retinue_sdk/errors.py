@@ -156,7 +156,7 @@ def format_error(error: BaseException) -> str:
     """Return an error's class and text, even if the text can't be computed."""
     try:
         return f"{type(error).__name__}: {error}"
-    except BaseException:  # noqa: BLE001 - its own text cannot be had
+    except BaseException:  # noqa: BLE001 - its text can't be computed
         return type(error).__name__
 
 

@@ -31,7 +31,7 @@ STATE = Path(".retinue")
     type=S3UriType(),
     help="List them from this manifest.json of S3 Inventory instead of the bucket.",
 )
-@click.option("--all-files", is_flag=True, help="Whatever the keys end with, not only images.")
+@click.option("--all-files", is_flag=True, help="Include keys without an image extension.")
 @click.option("--again", is_flag=True, help="Also images that the history has runs of.")
 @click.option(
     "--per-second", type=click.FloatRange(0, min_open=True), help="Most messages a second."
@@ -81,7 +81,7 @@ def backfill(
     if restart:
         checkpoint.clear()
     elif checkpoint.position is not None:
-        click.echo(f"goes on after {checkpoint.sent:,} messages sent before; --restart starts over")
+        click.echo(f"continues after {checkpoint.sent:,} sent messages; --restart starts over")
     with _known(settings, again=again) as known:
         filling = Backfill(source, known, checkpoint)
         count = Count()

@@ -28,8 +28,8 @@ _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
 )
 @click.option(
     "--bucket",
-    help="An S3 bucket to lend pictures to, for a service that reads S3 itself; one whose uploads "
-    "nobody is told of. They are deleted at the end.",
+    help="S3 bucket without event notifications, for pictures of a service that reads S3 itself. "
+    "They are deleted at the end.",
 )
 @click.option(
     "--timeout-seconds",

@@ -99,7 +99,7 @@ def list_(*, collection: str | None, region: str | None, as_json: bool) -> None:
         faces = count(number, "face")
         click.echo(f"(not enrolled here)  {faces}  {other or 'no external image id'}")
     if not known and not stored:
-        click.echo(f"nobody is in {collection}")
+        click.echo(f"{collection} has no people")
 
 
 @faces.command()
@@ -185,7 +185,7 @@ def search(
         data = loaded.data if len(boxes) == 1 else enrolling.cut_out(loaded, box, boxes)[0]
         matches = service.search(collection, data, min_similarity)
         if not matches and not as_json:
-            click.echo(f"face {position}: nobody known")
+            click.echo(f"face {position}: no match")
         for match in matches:
             external_id = match.face.external_image_id or ""
             name = name_of(external_id) or external_id or "(no external image id)"
@@ -198,15 +198,17 @@ def search(
 
 @faces.command()
 @click.argument("person", required=False)
-@click.option("--external-image-id", metavar="ID", help="In place of PERSON: an id of your own.")
-@click.option("--face-id", metavar="ID", help="In place of PERSON: one face vector.")
+@click.option(
+    "--external-image-id", metavar="ID", help="Forget an id of your own instead of PERSON."
+)
+@click.option("--face-id", metavar="ID", help="Forget one face vector instead of PERSON.")
 @click.option(
     "--collection",
     "collections",
     multiple=True,
     metavar="COLLECTION",
-    help="Look into this collection too, although nobody of that name was enrolled there with "
-    "this history. May be repeated.",
+    help="Search this collection, too, even if the person wasn't enrolled there with this "
+    "history. May be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @yes_option

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "--image",
     metavar="ID|URI|KEY",
     help="An image by its id, all versions of an object by s3://bucket/key, or by its key in "
-    "whatever bucket.",
+    "any bucket.",
 )
 @click.option("--prefix", metavar="S3_URI", help="All objects under s3://bucket/prefix.")
 @click.option("--person", metavar="NAME", help="A person: as `retinue faces forget` does.")

@@ -63,7 +63,7 @@ def forget_images(
         say(f"{subject.name} was forgotten on {last.completed_at}; nothing is left")
         return last
     if found.is_empty and not unfinished:
-        raise ConfigurationError(f"the history has nothing of {subject.name!r}: nothing to forget")
+        raise ConfigurationError(f"the history has no data of {subject.name!r}")
     say(_plan(subject, found, unfinished=unfinished, is_laptop=state is not None))
     if dry_run:
         say("nothing was removed: this was a dry run")
@@ -133,8 +133,8 @@ def _forget(
                 break
         else:
             raise HistoryError(
-                f"something brings {subject.name} back: is somebody loading a backup at the same "
-                "time? Stop it, and run this command again"
+                f"another program keeps recording {subject.name}, such as the restore of a backup. "
+                "Stop it, and run this command again"
             )
     say("verified: nothing is left in the history")
     return erasures.close(erasure_id)
@@ -143,7 +143,7 @@ def _forget(
 def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_laptop: bool) -> str:
     lines = [f"{subject.name}:"]
     if unfinished:
-        lines.append("  (an erasure was begun and interrupted; this goes on with it)")
+        lines.append("  (continues an interrupted erasure)")
     lines.append(
         f"  history: {count(found.images, 'image')} with {count(found.runs, 'run')} and "
         f"{count(found.detections, 'detection')}, {count(found.removals, 'removal')}"

@@ -58,8 +58,8 @@ def forget_person(
     if found.is_empty and not unfinished:
         if last is None:
             raise FacesError(
-                f"nobody is known as {subject.key}: check the spelling (`retinue faces list "
-                "COLLECTION`), and name with --collection where else to look"
+                f"{subject.key} is unknown: check the spelling (`retinue faces list COLLECTION`), "
+                "or name another collection with --collection"
             )
         say(f"{subject.key} was forgotten on {last.completed_at}; nothing is left")
         return last
@@ -85,7 +85,7 @@ def forget_person(
 def _plan(subject: PersonSubject, found: PersonTraces, pictures: int, *, unfinished: bool) -> str:
     lines = [f"{subject.key}:"]
     if unfinished:
-        lines.append("  (an erasure was begun and interrupted; this goes on with it)")
+        lines.append("  (continues an interrupted erasure)")
     for (region, collection), face_ids in found.vectors.items():
         lines.append(f"  {collection} in {region}: {len(face_ids):,} face vectors")
     lines.append(

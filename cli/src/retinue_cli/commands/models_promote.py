@@ -78,7 +78,7 @@ def promote(
 
     parts = new.split("/")
     if len(parts) != 5 or parts[2] != "version":
-        raise ConfigurationError(f"{new!r} is no ARN of a model version")
+        raise ConfigurationError(f"{new!r} isn't the ARN of a model version")
     service = CustomLabels(make_client(region))
     pool = Pool(config, apply)
     try:

@@ -170,7 +170,7 @@ def _begin(
         return
     if not yes:
         if not sys.stdin.isatty():
-            raise ConfigurationError("nobody is there to be asked: give --yes to begin")
+            raise ConfigurationError("standard input isn't a terminal: pass --yes to begin")
         click.confirm("Begin?", abort=True)
     arn = prepare(
         service, s3, project, learned, tested, (bucket, prefix), click.echo, replace=replace
@@ -289,8 +289,8 @@ def _estimate(
     machine = sum(not image.human for image in learned)
     if machine:
         click.echo(
-            f"note: what {machine:,} of {len(learned):,} images show was found by a machine and "
-            "confirmed by nobody; the manifest says so"
+            f"note: {machine:,} of {len(learned):,} images have a detector's unconfirmed findings; "
+            "the manifest marks them"
         )
     what = f"{boxes:,} boxes" if has_boxes(learned) else "labels of whole images"
     click.echo(
@@ -302,7 +302,7 @@ def _estimate(
     click.echo(
         f"estimate: ${limits.USD_PER_HOUR} an hour of training (us-east-1, "
         f"{limits.PRICE_AS_OF}); from 30 minutes to 24 hours, so ${least:.2f} to ${most:.2f}, more "
-        "where several machines work at once. The model costs nothing more until it is started."
+        "with several machines. The model costs nothing more until it is started."
     )
 
 

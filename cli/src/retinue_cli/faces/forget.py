@@ -198,8 +198,7 @@ class Forgetting:
                 told("verified: nothing is left in the collections and the history")
                 return self._erasures.close(erasure_id, names)
         raise FacesError(
-            f"something brings {subject.key} back: is somebody indexing at the same time? Stop it, "
-            "and run this command again"
+            f"another program keeps storing {subject.key}. Stop it, and run this command again"
         )
 
     def _vectors(self, place: Place, subject: PersonSubject) -> frozenset[str]:

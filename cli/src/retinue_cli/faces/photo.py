@@ -93,7 +93,7 @@ def load(place: str, s3: "S3Client | None" = None) -> Photo:
     try:
         pixels = Image.from_bytes(data, limits=ImageLimits()).pixels()
     except InvalidImageError as error:
-        raise FacesError(f"{place} is no photo: {error}") from error
+        raise FacesError(f"{place} isn't a photo: {error}") from error
     fits = len(data) <= MAX_SENT_BYTES and min(pixels.shape[:2]) >= MIN_SIDE_PX
     if not fits or not data.startswith(_SIGNATURES):
         data = _encoded(pixels)

@@ -73,7 +73,7 @@ class Emulator:
             taken = "already in use" in tail  # another process took the port: try another
             if not taken or attempt == _ATTEMPTS - 1:
                 raise LaptopError(
-                    f"the AWS emulator ended at once, with exit code {code}. The end of "
+                    f"the AWS emulator ended immediately, with exit code {code}. The end of "
                     f"{self._log.path}:\n{tail}\nTo install it again, remove "
                     f"{self._environment.directory} and run again."
                 )

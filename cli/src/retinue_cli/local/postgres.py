@@ -223,7 +223,7 @@ class EmbeddedPostgres:
         owner = install.run_as.get("user", os.geteuid())
         found = short.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.geteuid()):
-            raise LaptopError(f"{short} belongs to somebody else. Remove it, and run again.")
+            raise LaptopError(f"{short} belongs to another user. Remove it, and run again.")
         install.own(short)
         return short
 
@@ -237,7 +237,7 @@ class EmbeddedPostgres:
                 return
             ended = _has_ended(pid, self._server)
             if ended or time.monotonic() > deadline:
-                what = "ended at once" if ended else f"took over {START_TIMEOUT_SECONDS:.0f} s"
+                what = "ended immediately" if ended else f"took over {START_TIMEOUT_SECONDS:.0f} s"
                 tail = self._log.tail()
                 raise LaptopError(
                     f"Postgres does not start: it {what}. The end of {self._log.path}:\n"

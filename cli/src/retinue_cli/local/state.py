@@ -73,7 +73,7 @@ class State:
 
     @property
     def pictures(self) -> Path:
-        """The console's cache of pictures, in files that are named after image ids."""
+        """Return the console's cache of pictures, in files named after image ids."""
         return self.directory / "pictures"
 
     @property

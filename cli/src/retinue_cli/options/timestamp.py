@@ -13,7 +13,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_timestamp(text: str) -> datetime:
-    """A time: ISO 8601, or how long ago, such as ``7d`` or ``7d ago``.
+    """Parse a time: ISO 8601, or how long ago, such as ``7d`` or ``7d ago``.
 
     Raises:
         ValueError: It isn't one.

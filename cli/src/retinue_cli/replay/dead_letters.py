@@ -33,7 +33,7 @@ UNRECORDED = "asks for images that could not be recorded"
 
 @dataclass(slots=True)
 class DeadLetterCause:
-    """Why messages are in the dead-letter queue.
+    """A cause of dead letters, with its messages.
 
     Attributes:
         reason: The reason, without parts that differ between messages.

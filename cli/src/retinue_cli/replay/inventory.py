@@ -60,7 +60,7 @@ class Inventory:
         """
         position = _POSITION.fullmatch(after or "0:0")
         if position is None:
-            raise ConfigurationError(f"{after!r} is no position in an inventory")
+            raise ConfigurationError(f"{after!r} isn't a position in an inventory")
         first_file, first_row = int(position[1]), int(position[2])
         manifest = self._manifest()
         served_at = _served_at(manifest)
@@ -79,7 +79,9 @@ class Inventory:
             manifest = json.loads(self._open(self.manifest_key).read())
             manifest["fileFormat"], manifest["fileSchema"], manifest["files"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(f"{where} is no manifest of S3 Inventory: {error}") from error
+            raise ConfigurationError(
+                f"{where} isn't a manifest of S3 Inventory: {error}"
+            ) from error
         return manifest
 
     def _rows(self, key: str, rows_of: InventoryRows) -> Iterator[Row]:

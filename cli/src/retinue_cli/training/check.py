@@ -177,7 +177,7 @@ def _items(image: TrainingImage, boxes: bool, problems: Problems) -> None:
     labels = {one.label for one in image.items}
     for label in labels:
         if not label.strip() or len(label) > 255 or not label.isprintable():
-            problems.add("label that is no printable text of 1 to 255 characters", image.uri)
+            problems.add("label that isn't a printable text of 1 to 255 characters", image.uri)
     if len(labels) > limits.MAX_LABELS_OF_IMAGE:
         problems.add(f"image with more than {limits.MAX_LABELS_OF_IMAGE} labels", image.uri)
     if not boxes:

@@ -55,7 +55,7 @@ def follow(
             silent_seconds += every_seconds
             if silent_seconds >= PATIENCE_SECONDS:
                 raise TrainingError(
-                    f"{error}\nThe training goes on; run the command again to follow it"
+                    f"{error}\nThe training continues. Run the command again to wait for it"
                 ) from error
             sleep(every_seconds)
             continue

@@ -99,7 +99,7 @@ def compare(old: ModelVersion, new: ModelVersion) -> None:
         shown = [("unknown" if one.f1 is None else f"{one.f1:.3f}") for one in (new, old)]
         raise ConfigurationError(
             f"the F1 of {new.name} is {shown[0]}, that of {old.name} is {shown[1]}; nothing was "
-            "changed. --lower-f1 promotes it all the same"
+            "changed. --lower-f1 promotes it anyway"
         )
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Right(StrEnum):
-    """A right of a person. Nobody has one by default."""
+    """A right of a person. By default people have none."""
 
     VIEWER = "viewer"
     """See images, detections, runs and counts."""

@@ -77,11 +77,11 @@ class Cursor:
 
     @property
     def position(self) -> tuple[datetime | None, UUID | int | None]:
-        """The columns by which the list is sorted."""
+        """Return the columns by which the list is sorted."""
         return self.at, self.number if self.image_id is None else self.image_id
 
     def __str__(self) -> str:
-        """As it is written in an address."""
+        """Return the cursor for an address."""
         values = [
             self.order,
             None if self.at is None else (self.at - _EPOCH) // _MICROSECOND,

@@ -212,7 +212,7 @@ def _is_about_runs(filters: Filters) -> bool:
 
 
 def _place(filters: Filters, order: Order) -> Cursor | None:
-    """The place after which to continue.
+    """Return the place after which to continue.
 
     Raises:
         ValueError: It belongs to a list that is sorted otherwise.
@@ -223,7 +223,7 @@ def _place(filters: Filters, order: Order) -> Cursor | None:
 
 
 def _labels(connection: Connection, filters: Filters) -> list[str] | None:
-    """The labels that the filters name; ``None`` for any."""
+    """Return the labels that the filters name; ``None`` for any."""
     if filters.parent is None:
         return None if filters.label is None else [filters.label]
     [narrower] = fetch(connection, compare("SELECT label_is({})", filters.parent), scalar_row)
@@ -231,7 +231,7 @@ def _labels(connection: Connection, filters: Filters) -> list[str] | None:
 
 
 def _newest_run(connection: Connection, after: Cursor | None) -> int:
-    """The newest run when the list was begun."""
+    """Return the newest run when the list was begun."""
     if after is not None and after.number is not None:
         return after.number
     query = sql.SQL("SELECT coalesce(max(run_id), 0) FROM runs")
@@ -240,7 +240,7 @@ def _newest_run(connection: Connection, after: Cursor | None) -> int:
 
 
 def _matching(filters: Filters, labels: list[str] | None) -> sql.Composable:
-    """The filters' conditions on a latest detection: over the columns of ``found``."""
+    """Return the filters' conditions on a latest detection: over the columns of ``found``."""
     conditions = [
         *filters.of_confidence("found"), *filters.of_kind("found"), *filters.of_run("found")
     ]  # fmt: skip
@@ -364,7 +364,7 @@ def _patch_look(
 
 
 def _of_all(filters: Filters, after: Cursor | None, size: int) -> sql.Composable:
-    """The next detections, sorted by their number."""
+    """Return the next detections, sorted by their number."""
     begin = [] if after is None else [compare("detection_id < {}", after.number)]
     return sql.SQL(_OF_ALL).format(
         scanned=all_of(*filters.between("detected_at"), *begin), size=sql.Literal(size)
@@ -374,7 +374,7 @@ def _of_all(filters: Filters, after: Cursor | None, size: int) -> sql.Composable
 def _of_labels(
     filters: Filters, labels: list[str], column: str, after: Cursor | None, size: int
 ) -> sql.Composable:
-    """The next detections of labels, sorted by their time and this column.
+    """Return the next detections of labels, sorted by their time and this column.
 
     The labels are read one by one, each in the order of the index; of each, as many as can be among
     the first ones of all.
@@ -419,7 +419,7 @@ def _before(time: str, second: str, after: Cursor | None) -> list[sql.Composable
 
 
 def _has(view: str, image: str, matching: sql.Composable) -> sql.Composable:
-    """A condition: that a view has a row of an image that matches.
+    """Return a condition: that a view has a row of an image that matches.
 
     OFFSET 0 keeps the planner from computing the view for all images first.
     """

@@ -170,13 +170,13 @@ def label_history(
 
 
 def _period(connection: Connection, filters: Filters, days: int) -> tuple[date, date]:
-    """The first and the last day."""
+    """Return the first and the last day."""
     [last] = fetch(connection, compare(_LAST_DAY, filters.until), scalar_row)
     return last - timedelta(days=days - 1), last
 
 
 def _by_day(values: dict[str, Any], days: int, otherwise: Any) -> list[Any]:
-    """One value a day, from an object by the number of the day."""
+    """Return one value a day, from an object by the number of the day."""
     return [values.get(str(day), otherwise) for day in range(days)]
 
 

@@ -109,7 +109,7 @@ def search(connection: Connection, text: str) -> Found:
 
 
 def _by_id(connection: Connection, text: str) -> tuple[FoundImage, ...] | None:
-    """The image with this id, if the text is an id and there is one."""
+    """Return the image with this id, if the text is an id and there is one."""
     try:
         image_id = UUID(text)
     except ValueError:
@@ -141,7 +141,7 @@ def _labels(connection: Connection, text: str) -> tuple[FoundLabel, ...] | None:
 
 
 def _words(connection: Connection, text: str) -> tuple[FoundWord, ...] | None:
-    """The newest readings: those of the last month, which often suffice, or else all."""
+    """Return the newest readings: those of the last month, which often suffice, or else all."""
     if len(text) < MIN_PART:
         return ()
     recent = _words_since(connection, text, "now() - interval '31 days'")

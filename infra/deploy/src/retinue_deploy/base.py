@@ -63,7 +63,7 @@ def pin_base(dockerfile: Path, ask: Callable[[str, str], str]) -> tuple[str, str
         raise DeployError(f"{dockerfile} has no line ARG BASE=HOST/NAME:TAG@sha256:…")
     after = ask(found["name"], found["tag"])
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", after):
-        raise DeployError(f"this is no digest: {after!r}")
+        raise DeployError(f"not a digest: {after!r}")
     begin, end = found.span("digest")
     dockerfile.write_text(text[:begin] + after + text[end:], encoding="utf-8")
     return found["digest"], after

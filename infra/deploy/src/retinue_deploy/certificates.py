@@ -27,7 +27,7 @@ def aws_bundle() -> str:
         with urllib.request.urlopen(SOURCE, timeout=_TIMEOUT_SECONDS) as answer:
             return str(answer.read().decode("ascii"))
     except (OSError, ValueError) as error:
-        raise DeployError(f"{SOURCE} cannot be had: {error}") from error
+        raise DeployError(f"cannot fetch {SOURCE}: {error}") from error
 
 
 def renew(bundle: Path, ask: Callable[[], str]) -> tuple[int, int]:

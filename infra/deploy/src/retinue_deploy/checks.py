@@ -111,7 +111,7 @@ def _check_account(
             # The identity is the same in every region, so use any.
             account = open_account("us-east-1")
         elif not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", findings.region):
-            findings.problems.append(f"{findings.region!r} is no AWS region: such as eu-west-1")
+            findings.problems.append(f"{findings.region!r} isn't an AWS region, such as eu-west-1")
             return
         elif _asks_rekognition(file) and findings.region not in (
             known := account.regions_with("rekognition")

@@ -256,7 +256,7 @@ def destroy_command(name: str, region: str | None, confirm: str | None) -> None:
         session.connect()
         if protected := session.environment.protected():
             raise DeployError(
-                f"{', '.join(protected)} is protected from deletion. To destroy it all the same, "
+                f"{', '.join(protected)} is protected from deletion. To destroy it anyway, "
                 f"set protect = false in infra/environments/{name}.tfvars and `make deploy` first."
             )
         bucket = session.environment.bucket_name()
@@ -330,5 +330,5 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\nstopped; run the same again to go on", err=True)
+        click.echo("\nstopped; run the same command again to continue", err=True)
         sys.exit(130)

@@ -89,7 +89,7 @@ class Selection:
         return _all_of(conditions)
 
     def image_condition(self) -> sql.Composed:
-        """SQL that tells which images: over ``images``."""
+        """Return SQL that selects images, over ``images``."""
         conditions: list[sql.Composed] = [sql.SQL("true").format()]
         if self.prefix is not None:
             bucket, prefix = split_place(self.prefix)

@@ -23,7 +23,7 @@ class HistoryUnavailableError(HistoryError):
     """The database can't answer or accept rows now. The records aren't the cause.
 
     It is unreachable, restarting, read-only after a failover, out of connections or disk, or it
-    refuses the login or a permission. Nothing of the call was recorded, unless the connection
+    refuses the login or a permission. The call recorded nothing, unless the connection
     broke during the commit itself; recording again is safe in either case.
     """
 
@@ -42,7 +42,7 @@ class HistorySchemaError(HistorySetupError):
 class HistoryDataError(HistoryError):
     """Postgres can't store these records: NUL or a lone surrogate in a text, a value out of range.
 
-    Nothing of the call was recorded. Record the images one by one to find the bad one.
+    The call recorded nothing. Record the images one by one to find the bad one.
     """
 
 

@@ -109,8 +109,8 @@ class History:
         """Record images, runs and removals in one transaction.
 
         Idempotent: after an error, recording the same again is always safe. Neither the order of
-        rows nor the order of calls matters. S3's sequencers decide what came last, and event times
-        where a sequencer is missing.
+        rows nor the order of calls matters. S3's sequencers decide which event is later, or event
+        times without a sequencer.
 
         Args:
             images: What events said of images; one image can occur several times.

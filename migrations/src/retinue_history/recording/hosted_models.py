@@ -12,7 +12,7 @@ from retinue_history.db.error_mapping import map_errors
 
 @dataclass(frozen=True, slots=True)
 class HostedModel:
-    """What all controllers know of a model. Times are seconds since the epoch.
+    """The shared state of a model. Times are seconds since the epoch.
 
     Attributes:
         model: The provider's name for it.
@@ -219,7 +219,7 @@ class ModelSessions:
         return self._changed(_NOTE, given)
 
     def keep_running(self, model: str, until: float | None) -> bool:
-        """Have it run without work until then, and forget failed starts.
+        """Keep the model running without work until a time, and forget failed starts.
 
         Returns:
             ``False`` if the model is unknown.
@@ -248,7 +248,7 @@ class ModelSessions:
         return self._changed(_BEGIN, given)
 
     def mark_session(self, model: str, token: int, what: str, reason: str | None = None) -> bool:
-        """Record how the open session goes on.
+        """Record the progress of the open session.
 
         Args:
             model: The model.

@@ -1,4 +1,4 @@
-"""How workers share a provider's rate limits: one row a quota, one lease a worker."""
+"""Share a provider's rate limits among workers: one row per quota, one lease per worker."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass

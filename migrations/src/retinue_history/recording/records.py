@@ -49,7 +49,7 @@ DetectorConfiguration: TypeAlias = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """What one event says of an image: one version of one S3 object.
+    """An image in one event: one version of one S3 object.
 
     Attributes:
         image_id: ``image_id(bucket, key, version)``; the database refuses any other.
@@ -92,7 +92,7 @@ class DetectionRecord(NamedTuple):
         label: What was found; 1 to 2,048 bytes of UTF-8.
         confidence: 0 to 1.
         box: Where, if the detector says where; width and height are at least 0, all are finite.
-        attributes: Whatever else the detector says about it, as a JSON object.
+        attributes: Other values of the detector, as a JSON object.
     """
 
     kind: str
@@ -104,7 +104,7 @@ class DetectionRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a run adds to a month's bill in one billing group.
+    """A run's part of a month's bill in one billing group.
 
     Attributes:
         billing_group: What the provider counts together to find the tier of its price.
@@ -128,7 +128,7 @@ class RunRecord:
         outcome: ``"succeeded"``, ``"failed"`` or ``"skipped"``. Give a skip an event id of its own
             (``skip_event_id``), so that it never blocks an attempt.
         retryable: Whether another attempt at the same image can end differently: never for a
-            success, always for a skip, and for a failure unless the image itself is to blame.
+            success, always for a skip, and for a failure unless the image itself is the cause.
         started_at: When the detector was called, or the route decided against it.
         duration_ms: How long it took, in milliseconds; at least 0.
         error_code: Why it failed or was skipped, for programs; set unless it succeeded.
@@ -187,7 +187,7 @@ class DetectionSummary:
 
 @dataclass(frozen=True, slots=True)
 class RemovedObject:
-    """S3 says that an object, or one version of it, was removed.
+    """The removal of an object, or of one version of it.
 
     Attributes:
         bucket: The bucket's name.

@@ -60,7 +60,7 @@ class Task:
         queue: The queue's name.
         image_id: The image.
         lease_id: The lease; give it back with the answer.
-        expires_at: When others may get the image. An answer that comes later is kept all the same.
+        expires_at: When others may get the image. A later answer is kept anyway.
         scope: What to look for.
         shown: The findings to decide about, those that cover most of the image last; none in a
             blind queue.

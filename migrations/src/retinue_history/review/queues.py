@@ -176,7 +176,7 @@ Chosen: TypeAlias = tuple[UUID, Literal["chosen", "audit", "gold"], float | None
 def _choose(
     reader: Connection, definition: QueueDefinition, dice: random.Random
 ) -> tuple[list[Chosen], int]:
-    """The images in order, and how many there are to choose from."""
+    """Return the images in order, and how many there are to choose from."""
     selected = sql.SQL(_SELECTED).format(definition.selection.run_condition())
     found = sql.SQL(_FOUND).format(selected=selected)
     population = _count(reader, selected)

@@ -93,12 +93,12 @@ class Mark:
 
     @property
     def shown(self) -> int | None:
-        """The finding that it is about."""
+        """Return the finding that it is about."""
         return None if self.item.shown is None else self.item.shown.detection_id
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """A key that orders marks, so that the order of answers does not matter."""
+        """Return a key that orders marks, so that the order of answers does not matter."""
         item = self.item
         return (
             item.kind, item.label, item.box or (), item.decision, self.shown or 0, self.person
@@ -210,7 +210,7 @@ def votes_on(group: Sequence[Mark], statements: Iterable[Statement]) -> Counter[
 
 
 def _item(group: Sequence[Mark], label: str | None) -> TruthItem:
-    """The thing that won: in the middle of the boxes of those who say so."""
+    """Return the thing that won: in the middle of the boxes of those who say so."""
     of_winners = [
         mark.item
         for mark in group

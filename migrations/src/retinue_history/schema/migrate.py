@@ -36,7 +36,7 @@ def upgrade(
 ) -> None:
     """Migrate up, revision by revision. Does nothing if the database is already there.
 
-    Workers can go on writing. The next call resumes an interrupted revision. Several processes may
+    Workers can keep writing. The next call resumes an interrupted revision. Several processes may
     call this at the same time: the first migrates while the others wait.
 
     Args:

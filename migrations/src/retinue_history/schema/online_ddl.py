@@ -26,7 +26,7 @@ def with_lock_retry(statements: str) -> None:
 
 
 def create_index(name: str, on: str, *, unique: bool = False) -> None:
-    """Create an index while writers go on. Replace one that an interruption left invalid.
+    """Create an index while writers continue. Replace one that an interruption left invalid.
 
     Args:
         name: The index's name.
@@ -44,7 +44,7 @@ def create_index(name: str, on: str, *, unique: bool = False) -> None:
 
 
 def create_index_on_partitions(name: str, table: str, definition: str) -> None:
-    """Create an index of a partitioned table while writers go on.
+    """Create an index of a partitioned table while writers continue.
 
     Postgres can't do that ``CONCURRENTLY`` for the whole table. So the table's own index is created
     without its partitions, which takes a moment. Then each partition's index is built and attached.

@@ -90,7 +90,7 @@ def check_schema(database: Connection | str) -> None:
             f"the database is at revision {current}, this code needs {head}: run `retinue migrate`"
         )
     log.warning(
-        "the database is at revision %s, which is newer than this Retinue (%s): going on",
+        "the database is at revision %s, which is newer than this Retinue (%s): continuing",
         current,
         head,
     )

@@ -113,7 +113,7 @@ class Publisher:
             entries: Any = [one.entry for one in batch]
             answer = self._client.put_events(Entries=entries)
             results: list[Any] = list(answer["Entries"])
-        except Exception as error:  # noqa: BLE001 - whatever boto3 raises, the worker goes on
+        except Exception as error:  # noqa: BLE001 - boto3 may raise anything
             reason = f"{type(error).__name__}: {error}"
             refused = list(batch)
         else:

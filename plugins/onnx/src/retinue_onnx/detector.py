@@ -121,7 +121,7 @@ class OnnxDetector(Detector[OptionsT]):
         )
         if (session.batch or 1) > self._parallelism.images:
             logger.warning(
-                "%s: the model takes %d images at once and is given at most %d: set the option "
+                "%s: the model needs batches of %d images and gets at most %d: set the option "
                 "max_batch_size to %d",
                 *(self.name, session.batch, self._parallelism.images, session.batch),
             )

@@ -13,7 +13,7 @@ QualityFilter = Literal["NONE", "AUTO", "LOW", "MEDIUM", "HIGH"]
 
 
 class RekognitionOptions(DetectorOptions):
-    """How Rekognition is called. These options don't change findings."""
+    """Options of all Rekognition detectors. They don't change findings."""
 
     # Validators are created on first use, because every worker imports all of this plugin's
     # detectors, and few workers need more than one.

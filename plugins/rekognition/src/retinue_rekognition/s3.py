@@ -85,8 +85,8 @@ def why_unreadable(
     except DetectorError as error:
         return error
     return RetriableError(
-        f"{complaint}. S3 lets this worker see {reference.uri}; if this goes on, the object's KMS "
-        "key or a bucket policy keeps Rekognition out"
+        f"{complaint}. S3 lets this worker see {reference.uri}. If this continues, the object's "
+        "KMS key or a bucket policy keeps Rekognition out"
     )
 
 

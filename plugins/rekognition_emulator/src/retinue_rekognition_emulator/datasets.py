@@ -134,7 +134,7 @@ class Datasets:
     def _put(self, dataset: Dataset, lines: bytes) -> None:
         found = [line for line in lines.decode("utf-8", "replace").split("\n") if line.strip()]
         if not found or not all(_is_object(line) for line in found):
-            raise AwsError("InvalidParameterException", "The manifest has a line that is no JSON.")
+            raise AwsError("InvalidParameterException", "The manifest has a line that isn't JSON.")
         dataset.entries |= {_key(line): line for line in found}
 
     def _work(self, dataset: Dataset, status: str) -> None:

@@ -40,7 +40,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class ObjectFault:
-    """Why an object can't be read from S3. Rekognition returns InvalidS3ObjectException.
+    """The reason why an object can't be read from S3. Rekognition returns InvalidS3ObjectException.
 
     Attributes:
         code: GetObject's error code; ``None`` if S3 serves it.

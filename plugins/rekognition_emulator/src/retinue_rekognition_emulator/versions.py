@@ -73,7 +73,7 @@ class Versions:
         region: The region in the ARNs.
         start_seconds: Duration of a start. AWS says "a few minutes"; users report 10.
         stop_seconds: Duration of a stop.
-        max_running: Most models hosted at once ("Guidelines and quotas in Amazon Rekognition
+        max_running: Maximum number of hosted models ("Guidelines and quotas in Amazon Rekognition
             Custom Labels": 2).
         max_units: Most inference units of all hosted models together (the same page: 5).
         failing_starts: Messages of the next starts that end as FAILED, one after the other.

@@ -58,12 +58,12 @@ class Bmp:
 
     @property
     def row_bytes(self) -> int:
-        """The number of bytes in a row, without padding."""
+        """Return the number of bytes in a row, without padding."""
         return (self.width * self.bits + 7) // 8
 
     @property
     def stride(self) -> int:
-        """The number of bytes in a row, with padding."""
+        """Return the number of bytes in a row, with padding."""
         return (self.width * self.bits + 31) // 32 * 4
 
     @property

@@ -163,7 +163,7 @@ def _load_file(path: Path) -> ModuleType:
     name = f"retinue_plugin_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ConfigurationError(f"{path} is no Python file")
+        raise ConfigurationError(f"{path} isn't a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # a spawned process and pickle find its classes by this name
     try:

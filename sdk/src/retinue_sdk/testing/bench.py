@@ -266,7 +266,7 @@ class Bench:
         def work() -> None:
             try:
                 future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
+            except BaseException as error:  # noqa: BLE001 - returned to the caller
                 future.set_exception(error)
 
         Thread(target=work, name=f"check {what}", daemon=True).start()

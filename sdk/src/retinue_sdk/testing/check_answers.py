@@ -118,7 +118,7 @@ def priced(bench: Bench) -> None:
     "operator for a larger RETINUE_DETECTOR_TIMEOUT_SECONDS",
 )
 def in_time(bench: Bench) -> None:
-    """Time the largest batch. The worker's limit applies to a call, whatever its size."""
+    """Time the largest batch. The worker's limit applies to a whole call."""
     number = min(bench.capabilities.max_batch_size, MAX_BATCH)
     data = bench.subject.photographs[0]
     bench.detect([bench.image(data, f"photograph-{index}.png") for index in range(number)])
@@ -200,7 +200,7 @@ def _check_json(value: Any, where: str) -> None:
         case Mapping():
             for key, item in value.items():
                 if not isinstance(key, str):
-                    raise CheckFailedError(f"{where} has a key that is no text: {key!r:.80}")
+                    raise CheckFailedError(f"{where} has a key that isn't a text: {key!r:.80}")
                 _check_json(key, where)
                 _check_json(item, f"{where}.{key}")
         case list() | tuple():

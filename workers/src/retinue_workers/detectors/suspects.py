@@ -117,5 +117,5 @@ def _text(error: BaseException) -> str:
     """Return an error's text, even if its class is invalid."""
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - its own text cannot be had
+    except Exception:  # noqa: BLE001 - its text can't be computed
         return format_error(error)

@@ -106,7 +106,7 @@ def parse(body: str) -> ParsedBody:
         read = _bridged
     else:
         raise MalformedEventError(
-            "the message is no S3 event: it has neither Records nor the source aws.s3; "
+            "the message isn't an S3 event: it has neither Records nor the source aws.s3; "
             f"its fields are {_quoted(', '.join(message))}"
         )
     events: list[ObjectEvent] = []

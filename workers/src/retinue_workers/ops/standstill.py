@@ -87,7 +87,7 @@ class Standstill:
         if self._queue_depth is not None and idle_seconds >= LOOK_SECONDS:
             try:
                 self._visible = (await threads.run(self._queue_depth)).visible
-            except Exception as error:  # noqa: BLE001 - the queue is away, too
+            except Exception as error:  # noqa: BLE001 - the queue is unavailable, too
                 log.warning("queue_depth_unknown", reason=str(error))
                 self._visible = 1  # an unknown depth doesn't mean that none waits
         if not self.waiting():

@@ -69,7 +69,7 @@ def write_coco(
                     continue
                 bbox = _bbox(detection.box, size_px)
                 if bbox is None:
-                    written.left_out["detection whose box covers nothing of the image"] += 1
+                    written.left_out["detection whose box is outside the image"] += 1
                     continue
                 written.detections += 1
                 category = categories.number(detection.kind, detection.label)

@@ -89,7 +89,7 @@ def _boxes(
         left, top = round(visible.left * width), round(visible.top * height)
         right, bottom = round(visible.right * width), round(visible.bottom * height)
         if right <= left or bottom <= top:
-            written.left_out["detection whose box covers nothing of the image"] += 1
+            written.left_out["detection whose box is outside the image"] += 1
             continue
         number = categories.number(detection.kind, detection.label)
         class_map[str(number)] = categories.name(detection.kind, detection.label)

@@ -114,7 +114,7 @@ def _labels(categories: list[Any], problems: Problems) -> dict[int | str, str]:
             problems.add("categories with the same id", number)
         elif not is_text(name) or len(name.encode()) > MAX_LABEL_BYTES:
             problems.add(
-                f"category whose name is no text of 1 to {MAX_LABEL_BYTES:,} bytes", number
+                f"category whose name isn't a text of 1 to {MAX_LABEL_BYTES:,} bytes", number
             )
         labels[number] = str(name)
     return labels
@@ -149,7 +149,7 @@ def _uuid(image: dict[str, Any], number: object, problems: Problems) -> UUID | N
     try:
         return UUID(given)
     except (ValueError, AttributeError, TypeError):
-        problems.add("image whose retinue_image_id is no UUID", number)
+        problems.add("image whose retinue_image_id isn't a UUID", number)
         return None
 
 
@@ -159,7 +159,7 @@ def _size(image: dict[str, Any], number: object, problems: Problems) -> tuple[in
         return None
     if is_side(width) and is_side(height):
         return width, height
-    problems.add("image whose width or height is no positive whole number", number)
+    problems.add("image whose width or height isn't a positive integer", number)
     return None
 
 
@@ -171,7 +171,7 @@ def _annotate(
 ) -> None:
     """Add an annotation to an image, unless it is invalid."""
     if not isinstance(annotation, dict):
-        problems.add("annotation that is no object", json.dumps(annotation))
+        problems.add("annotation that isn't an object", json.dumps(annotation))
         return
     number = annotation.get("id", "(no id)")
     image = _lookup(images, annotation.get("image_id"))

@@ -53,7 +53,7 @@ def read_manifest(data: bytes, problems: Problems) -> tuple[list[AnnotatedImage]
         except (ValueError, RecursionError):
             entry = None
         if not isinstance(entry, dict):
-            problems.add("line that is no JSON object", number)
+            problems.add("line that isn't a JSON object", number)
             continue
         image = _image(entry, number, problems)
         images.append(image)
@@ -67,7 +67,7 @@ def _image(entry: dict[str, Any], number: int, problems: Problems) -> AnnotatedI
         key = uri.removeprefix("s3://").partition("/")[2]
         if key:
             return AnnotatedImage(key, None, uri, None)
-    problems.add("line whose source-ref is no s3://bucket/key", number)
+    problems.add("line whose source-ref isn't s3://bucket/key", number)
     return AnnotatedImage("", None, None, None)
 
 
@@ -115,7 +115,7 @@ def _attributes(entry: dict[str, Any]) -> list[tuple[object, dict[str, Any]]]:
 
 def _label(name: object, where: object, labels: set[str], problems: Problems) -> str | None:
     if not is_text(name) or len(str(name).encode()) > MAX_LABEL_BYTES:
-        problems.add(f"class whose name is no text of 1 to {MAX_LABEL_BYTES:,} bytes", where)
+        problems.add(f"class whose name isn't a text of 1 to {MAX_LABEL_BYTES:,} bytes", where)
         return None
     labels.add(str(name))
     return str(name)
@@ -166,7 +166,7 @@ def _boxes(
         problems.add("line whose boxes lack image_size or annotations", number)
         return
     if not is_side(width) or not is_side(height):
-        problems.add("image whose width or height is no positive whole number", f"line {number}")
+        problems.add("image whose width or height isn't a positive integer", f"line {number}")
         return
     image.size_px = width, height
     none = not given and "class-map" not in metadata  # a background image needs no names

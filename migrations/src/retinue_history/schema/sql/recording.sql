@@ -467,7 +467,7 @@ CREATE FUNCTION existing_run_ids(given bigint[]) RETURNS bigint[]
     END;
 
 COMMENT ON FUNCTION existing_run_ids(bigint[]) IS
-    'These run ids, with null in place of those that do not exist';
+    'These run ids, with null for each that doesn''t exist';
 
 CREATE FUNCTION inserted_detections(
     kept bigint[], started_ats timestamptz[], of_runs int[], ordinals int[]
@@ -484,7 +484,7 @@ CREATE FUNCTION inserted_detections(
     END;
 
 COMMENT ON FUNCTION inserted_detections(bigint[], timestamptz[], int[], int[]) IS
-    'of_runs, with null in place of each detection that does not exist';
+    'of_runs, with null for each detection that doesn''t exist';
 
 -- Rows are sorted by their key before they are written, so that two workers with overlapping rows lock
 -- them in the same order and can't deadlock.

@@ -27,7 +27,7 @@ from retinue_history.schema.tables.base import metadata, timestamp
 
 
 def _image(*, index: bool = True) -> Column[Any]:
-    """The image, with which everything that was said of it goes."""
+    """Return the image, with which everything that was said of it goes."""
     return Column(
         "image_id",
         ForeignKey("images.image_id", ondelete="CASCADE"),
@@ -53,7 +53,7 @@ def _scope() -> tuple[Column[Any], Column[Any], Column[Any]]:
 
 
 def _thing() -> tuple[Column[Any], ...]:
-    """A thing in an image."""
+    """Return a thing in an image."""
     return (
         Column("kind", Text, nullable=False, comment="The kind of thing: label, face, text, …"),
         Column("label", Text, nullable=False, comment="What it is called"),

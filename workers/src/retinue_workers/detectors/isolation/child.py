@@ -154,7 +154,7 @@ def _serve(spec: DetectorSpec, channel: Channel) -> None:
         channel.send({"started": True, "model_version": _model_version(session)})
     except MemoryError:
         raise
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the worker needs to know
+    except BaseException as error:  # noqa: BLE001 - the worker needs to know
         channel.send({"error": error_data(error), "traceback": _traceback(error)})
         return
     while True:

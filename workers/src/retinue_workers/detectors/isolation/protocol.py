@@ -193,7 +193,7 @@ def _edges(box: BoundingBox) -> Sequence[float]:
 def _text(error: BaseException) -> str:
     try:
         return str(error)[:MAX_TEXT_CHARACTERS]
-    except Exception:  # noqa: BLE001 - its own text cannot be had
+    except Exception:  # noqa: BLE001 - its text can't be computed
         return "(an error without a text)"
 
 
