@@ -135,7 +135,7 @@ class _Console:
                 raise HTTPException(
                     403,
                     f"This page takes the right {route.right!s}, which the login {identity.login} "
-                    "lacks. Whoever runs the console grants rights in "
+                    "lacks. The console's operator grants rights in "
                     "RETINUE_CONSOLE_LOGIN_RIGHTS and RETINUE_CONSOLE_GROUP_RIGHTS.",
                 )
             parameters = parse(route.parameters, request.query_params, request.path_params)

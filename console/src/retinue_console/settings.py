@@ -64,7 +64,7 @@ class ConsoleSettings(DescribedModel):
 
     login_rights: dict[str, frozenset[Right]] = Field(default_factory=dict)
     """Rights by login, as JSON: ``{"ann@example.com": ["admin", "sql"]}``. The rights are
-    ``viewer``, ``reviewer``, ``admin`` and ``sql``; nobody has one by default."""
+    ``viewer``, ``reviewer``, ``admin`` and ``sql``. Logins have none by default."""
 
     group_rights: dict[str, frozenset[Right]] = Field(default_factory=dict)
     """Rights by group, as JSON: ``{"labelling": ["reviewer"]}``."""
@@ -145,7 +145,7 @@ class ConsoleSettings(DescribedModel):
     @field_validator("oidc_issuer", "public_url", mode="after")
     @classmethod
     def _check_address(cls, value: str | None) -> str | None:
-        """Refuse HTTP, except on this machine: whoever is in between could sign in as anyone."""
+        """Refuse HTTP, except on this machine: an attacker in between could sign in as anyone."""
         if value is None:
             return None
         parts = urlsplit(value)
@@ -172,7 +172,7 @@ class ConsoleSettings(DescribedModel):
             raise ValueError(f"{PREFIX}SIGN_IN is {self.sign_in}, which takes {names} too")
         if not self.login_rights and not self.group_rights:
             raise ValueError(
-                f"nobody has a right: set {PREFIX}LOGIN_RIGHTS or {PREFIX}GROUP_RIGHTS"
+                f"no login has a right: set {PREFIX}LOGIN_RIGHTS or {PREFIX}GROUP_RIGHTS"
             )
         return self
 

@@ -111,7 +111,7 @@ def _photographs(path: Path) -> list[tuple[str, Path]]:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What a detector answered about a photograph.
+    """A detector's answer for a photograph.
 
     Attributes:
         name: The photograph's name.

@@ -15,7 +15,7 @@ from retinue_console.access.identity import Identity, Right
 from retinue_console.page import Page
 
 Render = Callable[[Request, Page[Any]], Response]
-"""Turns a page into HTML, for a request of somebody who isn't signed in."""
+"""Turns a page into HTML, for a request without a sign-in."""
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class SignIn(ABC):
 
     @abstractmethod
     def identify(self, request: HTTPConnection) -> Identity | None:
-        """Return who sent a request; ``None`` if nobody is signed in. It may block."""
+        """Return the sender of a request; ``None`` without a sign-in. It may block."""
 
     def routes(self, render: Render) -> Sequence[Route]:
         """Return the routes that signing in takes."""
@@ -66,7 +66,7 @@ class NoSignIn(SignIn):
 
 
 def note_refusal(reason: str) -> None:
-    """Log why a request isn't taken for somebody's. Its sender learns only that it isn't."""
+    """Log why a request has no valid sign-in. Its sender learns only that it has none."""
     log.warning("sign_in_refused: %s", reason)
 
 
