@@ -96,7 +96,7 @@ def ask(client: Client, **headers: str) -> Any:
         ({"LOGIN_RIGHTS": '{"ann": ["owner"]}'}, "'viewer', 'reviewer', 'admin' or 'sql'"),
         (
             {"SIGN_IN": "header", "TRUSTED_PROXIES": "10.0.0.1", "PROXY_SECRET": "x" * 16},
-            "nobody has a right",
+            "no login has a right",
         ),
     ],
 )
