@@ -92,7 +92,7 @@ class Side:
 
     @property
     def truth(self) -> str | None:
-        """The name of a settled truth that this can be: a name without further conditions."""
+        """Return the name of a settled truth for this side, if it is only a name."""
         if self == Side(detector=self.detector):
             return self.detector
         return None

@@ -193,7 +193,7 @@ def _annotate(
     others = {name: value for name, value in annotation.items() if name not in _SAID_ELSEWHERE}
     kind = others.pop("retinue_kind", "label")
     if not is_text(kind):
-        problems.add("annotation whose retinue_kind is no text", number)
+        problems.add("annotation whose retinue_kind isn't a text", number)
         return
     image.annotations.append(Annotation(number, label, float(score), bbox, others, kind))
 

@@ -74,7 +74,7 @@ def _add(image: AnnotatedImage, one: dict[str, Any], number: object, problems: P
     elif kind == "rectanglelabels":
         names, size = value["rectanglelabels"], (one["original_width"], one["original_height"])
         if not (is_side(size[0]) and is_side(size[1])):
-            problems.add("image whose width or height is no positive whole number", number)
+            problems.add("image whose width or height isn't a positive integer", number)
             return
         if image.size_px not in (None, size):
             problems.add("task with several sizes", number)
@@ -97,7 +97,7 @@ def _add(image: AnnotatedImage, one: dict[str, Any], number: object, problems: P
     meta = one.get("meta") or {}
     for name in names:
         if not is_text(name) or len(name.encode()) > MAX_LABEL_BYTES:
-            problems.add(f"label that is no text of 1 to {MAX_LABEL_BYTES:,} bytes", number)
+            problems.add(f"label that isn't a text of 1 to {MAX_LABEL_BYTES:,} bytes", number)
             continue
         image.annotations.append(
             Annotation(
