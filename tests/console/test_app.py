@@ -320,7 +320,7 @@ def test_a_base_path(below: Any) -> None:
         links = re.findall(r'(?:href|src)="(/[^"]*)"', said.text)
         assert links
         assert [link for link in links if not link.startswith("/a/b/")] == []
-        for link in links:
+        for link in {link.partition("?")[0] for link in links}:
             assert below(link.removeprefix("/a/b")).status_code in (200, 404)
     assert below("/health").status_code == 200
     assert below("/openapi.json").json()["servers"] == [{"url": "/a/b"}]

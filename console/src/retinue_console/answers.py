@@ -63,6 +63,7 @@ class Answers:
             "brief": brief,
             "next_month": next_month,
             "pretty": pretty,
+            "plus_days": plus_days,
         }
 
     def html(
@@ -220,3 +221,8 @@ def next_month(month: date) -> str:
 def pretty(value: Any) -> str:
     """Write JSON in lines."""
     return dumps(value, indent=2, ensure_ascii=False)
+
+
+def plus_days(day: date, days: int) -> date:
+    """Return a later day."""
+    return day + timedelta(days=days)

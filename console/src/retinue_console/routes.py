@@ -4,9 +4,12 @@ from retinue_console.access.identity import Right
 from retinue_console.page import Route
 from retinue_console.pages.gallery import Gallery, GalleryParameters, gallery
 from retinue_console.pages.image import ImageParameters, ResponseParameters, image, response
+from retinue_console.pages.labels import LabelParameters, LabelsPage, labels
 from retinue_console.pages.overview import Overview, overview
 from retinue_console.pages.pictures import PictureParameters, original, thumbnail, view
+from retinue_console.pages.search import SearchParameters, find
 from retinue_console.queries.image import Image
+from retinue_console.queries.search import Found
 from retinue_console.review.routes import REVIEW_ROUTES
 
 ROUTES: tuple[Route, ...] = (
@@ -44,6 +47,24 @@ ROUTES: tuple[Route, ...] = (
         "The unprocessed answer of a detector",
         Right.VIEWER,
         parameters=ResponseParameters,
+    ),
+    Route(
+        "/search",
+        find,
+        "Images, labels and words in images that a text finds",
+        Right.VIEWER,
+        parameters=SearchParameters,
+        answer=Found,
+    ),
+    Route(
+        "/labels",
+        labels,
+        "How often each label was found, day by day",
+        Right.VIEWER,
+        parameters=LabelParameters,
+        answer=LabelsPage,
+        has_csv=True,
+        menu="Labels",
     ),
     Route(
         "/pictures/{image_id:uuid}/thumbnail",
