@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from retinue_cli.data.error_codes import ERROR_CODES, ErrorCode
+
 SOURCES = ("sdk/src", "workers/src", "cli/src", "plugins/onnx/src", "plugins/rekognition/src")
 FIRST_ARGUMENT = {"Fail", "_give_up"}
 """Callables whose first argument is an error code; elsewhere codes are given by name."""
@@ -51,3 +53,9 @@ def test_the_page_lists_the_codes_of_the_source(root: Path) -> None:
     }
     on_page = [code for code, _ in ROW.findall((root / "docs/errors.md").read_text("utf-8"))]
     assert sorted(on_page) == sorted(in_source)
+
+
+def test_the_page_says_what_the_console_says(root: Path) -> None:
+    page = (root / "docs/errors.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([a-z_]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    assert {code: ErrorCode(*row) for code, *row in rows} == ERROR_CODES

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -63,6 +64,7 @@ class Answers:
             "brief": brief,
             "next_month": next_month,
             "pretty": pretty,
+            "prose": prose,
             "plus_days": plus_days,
         }
 
@@ -226,3 +228,13 @@ def pretty(value: Any) -> str:
 def plus_days(day: date, days: int) -> date:
     """Return a later day."""
     return day + timedelta(days=days)
+
+
+def prose(text: str) -> Markup:
+    """Turn the Markdown of a sentence into HTML: code, and the words of links."""
+    words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)
+    parts = words.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+        for number, part in enumerate(parts)
+    )

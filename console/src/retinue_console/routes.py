@@ -2,11 +2,13 @@
 
 from retinue_console.access.identity import Right
 from retinue_console.page import Route
+from retinue_console.pages.failures import FailureParameters, FailuresPage, failures
 from retinue_console.pages.gallery import Gallery, GalleryParameters, gallery
 from retinue_console.pages.image import ImageParameters, ResponseParameters, image, response
 from retinue_console.pages.labels import LabelParameters, LabelsPage, labels
 from retinue_console.pages.overview import Overview, overview
 from retinue_console.pages.pictures import PictureParameters, original, thumbnail, view
+from retinue_console.pages.runs import RunParameters, RunsPage, runs
 from retinue_console.pages.search import SearchParameters, find
 from retinue_console.queries.image import Image
 from retinue_console.queries.search import Found
@@ -65,6 +67,26 @@ ROUTES: tuple[Route, ...] = (
         answer=LabelsPage,
         has_csv=True,
         menu="Labels",
+    ),
+    Route(
+        "/runs",
+        runs,
+        "Runs of detectors, newest first",
+        Right.VIEWER,
+        parameters=RunParameters,
+        answer=RunsPage,
+        has_csv=True,
+        menu="Runs",
+    ),
+    Route(
+        "/failures",
+        failures,
+        "Failures by cause, with the remedy and the command that tries again",
+        Right.VIEWER,
+        parameters=FailureParameters,
+        answer=FailuresPage,
+        has_csv=True,
+        menu="Failures",
     ),
     Route(
         "/pictures/{image_id:uuid}/thumbnail",

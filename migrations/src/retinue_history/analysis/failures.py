@@ -44,9 +44,8 @@ _OF_FAILED: LiteralString = """
         {image},
         array_agg(DISTINCT failed.detector) AS detectors,
         max(failed.run_id) AS last_run_id
-    FROM ({failed}) AS failed
+    FROM (SELECT * FROM ({failed}) AS failed WHERE ({condition})) AS failed
     JOIN images USING (image_id)
-    WHERE ({condition})
     GROUP BY images.image_id
     ORDER BY images.image_id
 """
@@ -90,6 +89,15 @@ _CAUSES: LiteralString = """
     WHERE ({condition})
     GROUP BY detector, error_code
     ORDER BY images DESC, detector, error_code
+"""
+
+
+_RUNS: LiteralString = """
+    SELECT *
+    FROM ({failed}) AS failed
+    WHERE ({condition}) AND (%(before)s::bigint IS NULL OR failed.run_id < %(before)s)
+    ORDER BY run_id DESC
+    LIMIT %(limit)s
 """
 
 
@@ -178,9 +186,28 @@ def failure_causes(url: str, failures: Failures) -> list[Cause]:
         QueryError: The condition is refused.
         HistoryUnavailableError: The database doesn't answer now.
     """
-    question = _with_condition(_CAUSES, failures)
+    question, parameters = causes_query(failures)
     conditional = failures.condition is not None
-    return list(_ask(url, Cause, question, _parameters(failures), conditional=conditional))
+    return list(_ask(url, Cause, question, parameters, conditional=conditional))
+
+
+def causes_query(failures: Failures) -> tuple[sql.Composed, dict[str, Any]]:
+    """Return the query of ``failure_causes``, whose columns are those of ``Cause``."""
+    return _with_condition(_CAUSES, failures), _parameters(failures)
+
+
+def failed_runs_query(
+    failures: Failures, *, before: int | None, limit: int
+) -> tuple[sql.Composed, dict[str, Any]]:
+    """Return a query of the failed runs that nothing has made up for, the newest first.
+
+    Args:
+        failures: Which ones.
+        before: Only those recorded before the run with this number.
+        limit: Most runs to return.
+    """
+    place = {"before": before, "limit": limit}
+    return _with_condition(_RUNS, failures), _parameters(failures) | place
 
 
 def failed_images(url: str, failures: Failures) -> Iterator[ReplayImage]:

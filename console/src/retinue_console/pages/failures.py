@@ -1,0 +1,73 @@
+"""Failures by cause, with the remedy and the command that tries again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from retinue_console.page import Call, Page, ParameterError, Parameters
+from retinue_console.queries.cursor import Cursor
+from retinue_console.queries.failures import (
+    FailedRun,
+    FailureCause,
+    as_failures,
+    failed_runs,
+    list_causes,
+)
+from retinue_console.queries.filters import AfterCursor, Filters, Moment, Word
+
+
+class FailureParameters(Parameters):
+    """The parameters of the page of failures."""
+
+    detector: Word | None = None
+    """Only failures of this detector."""
+
+    error_code: Word | None = None
+    """Only failures with this code. The page then lists the images."""
+
+    since: Moment | None = None
+    """Not before this time: 2026-01-31, or 7d for seven days ago."""
+
+    until: Moment | None = None
+    """Before this time."""
+
+    prefix: Word | None = None
+    """The beginning of the key, or s3://bucket/prefix."""
+
+    after: AfterCursor | None = None
+    """The place after which the list of images continues: ``next`` of the page before."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailuresPage:
+    """The data of the page.
+
+    Attributes:
+        causes: Failures by detector and cause, those of most images first.
+        runs: Failed runs, the newest first, if an error code is given.
+        next: ``after`` of the next page of runs; none at the end.
+    """
+
+    causes: tuple[FailureCause, ...]
+    runs: tuple[FailedRun, ...]
+    next: str | None
+
+
+def failures(call: Call[FailureParameters]) -> Page[FailuresPage]:
+    """Show failures that no later success has made up for."""
+    given = call.parameters
+    after: Cursor | None = given.after
+    try:
+        filters = Filters(
+            detector=given.detector, since=given.since, until=given.until, prefix=given.prefix
+        )
+        wanted = as_failures(filters, given.error_code)
+        with call.database.read() as connection:
+            causes = list_causes(connection, wanted)
+            runs, following = (
+                ([], None) if given.error_code is None else failed_runs(connection, wanted, after)
+            )
+    except ValueError as error:
+        raise ParameterError(str(error)) from error
+    data = FailuresPage(tuple(causes), tuple(runs), following)
+    rows: tuple[Any, ...] = data.causes if given.error_code is None else data.runs
+    return Page("failures.html", "Failures", data, rows=rows)

@@ -1,0 +1,142 @@
+"""Failed runs that nothing has made up for, by cause, with what to do about each."""
+
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
+from retinue_cli.data.error_codes import ERROR_CODES, ErrorCode
+from retinue_history.analysis.failures import Cause, Failures, causes_query, failed_runs_query
+from retinue_history.analysis.selection import split_place
+from retinue_history.db.connections import Connection
+
+from retinue_console.queries.cursor import Cursor
+from retinue_console.queries.filters import Filters
+from retinue_console.queries.walk import PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class FailureCause:
+    """Runs of a detector that failed for the same reason.
+
+    Attributes:
+        detector: The detector's name.
+        error_code: The reason, for programs.
+        images: How many images.
+        attempts: How many runs.
+        last_at: When the last one started.
+        example: The last one's image, as an ``s3://`` URI.
+        message: The last one's message.
+        known: The cause and the remedy, if it is a code of Retinue's own.
+        replay: The command that tries these images again.
+    """
+
+    detector: str
+    error_code: str
+    images: int
+    attempts: int
+    last_at: datetime
+    example: str
+    message: str
+    known: ErrorCode | None
+    replay: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRun:
+    """A failed run that nothing has made up for.
+
+    Attributes:
+        run_id: Its row number.
+        image_id: The image.
+        bucket: The bucket's name.
+        key: The object's key.
+        detector: The detector's name.
+        detector_version: The detector's version.
+        error_code: The reason, for programs.
+        error_message: The reason, for people.
+        retryable: Whether another attempt can end differently.
+        started_at: When the detector was called.
+    """
+
+    run_id: int
+    image_id: UUID
+    bucket: str
+    key: str
+    detector: str
+    detector_version: str
+    error_code: str
+    error_message: str
+    retryable: bool
+    started_at: datetime
+
+
+def as_failures(filters: Filters, error_code: str | None) -> Failures:
+    """Return the failures that filters mean: the same as those of ``retinue failures``."""
+    bucket, prefix = (None, "") if filters.prefix is None else split_place(filters.prefix)
+    return Failures(
+        detector=filters.detector,
+        error_code=error_code,
+        since=filters.since,
+        until=filters.until,
+        bucket=bucket,
+        prefix=prefix,
+    )
+
+
+def list_causes(connection: Connection, failures: Failures) -> list[FailureCause]:
+    """Count failed runs by detector and cause."""
+    query, parameters = causes_query(failures)
+    with connection.cursor(row_factory=class_row(Cause)) as cursor:
+        causes = cursor.execute(query, parameters).fetchall()
+    return [
+        FailureCause(
+            cause.detector,
+            cause.error_code,
+            cause.images,
+            cause.attempts,
+            cause.last_at,
+            cause.example,
+            cause.message,
+            ERROR_CODES.get(cause.error_code),
+            replay_command(failures, cause.detector, cause.error_code),
+        )
+        for cause in causes
+    ]
+
+
+def failed_runs(
+    connection: Connection, failures: Failures, after: Cursor | None
+) -> tuple[list[FailedRun], str | None]:
+    """Return the next failed runs, the newest first, and the place where the list continues.
+
+    Raises:
+        ValueError: The cursor belongs to another list.
+    """
+    if after is not None and after.order != "recorded":
+        raise ValueError("after belongs to another list. Start at its first page")
+    before = None if after is None else after.number
+    query, parameters = failed_runs_query(failures, before=before, limit=PAGE + 1)
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(query, parameters).fetchall()
+    names = FailedRun.__slots__
+    found = [FailedRun(**{name: row[name] for name in names}) for row in rows[:PAGE]]
+    more = str(Cursor("recorded", number=found[-1].run_id)) if len(rows) > PAGE else None
+    return found, more
+
+
+def replay_command(failures: Failures, detector: str, error_code: str) -> str:
+    """Return the command that plans to try the images of a cause again."""
+    words = ["retinue", "replay", "--detector", detector, "--error-code", error_code]
+    if failures.since is not None:
+        words += ["--since", failures.since.isoformat()]
+    if failures.until is not None:
+        words += ["--until", failures.until.isoformat()]
+    if failures.bucket is not None:
+        words += ["--prefix", f"s3://{failures.bucket}/{failures.prefix}"]
+    elif failures.prefix:
+        condition = sql.SQL("starts_with(key, {})").format(sql.Literal(failures.prefix))
+        words += ["--where", condition.as_string(None)]
+    return shlex.join(words)

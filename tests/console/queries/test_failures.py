@@ -1,0 +1,110 @@
+"""Failures and runs: the figures of the command line, and a command that means the same images."""
+
+import shlex
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+from fakes.small_history import HOSTILE, NOON, found, image, run
+from hypothesis import given
+from hypothesis import strategies as st
+from retinue_cli.options.failure_options import failure_options
+from retinue_console.queries.failures import (
+    as_failures,
+    failed_runs,
+    list_causes,
+    replay_command,
+)
+from retinue_console.queries.filters import Filters
+from retinue_console.queries.runs import list_runs
+from retinue_history.analysis.failures import Failures, failed_images, failure_causes
+from retinue_history.db.connections import Connection
+
+Record = Callable[..., None]
+
+
+def options(command: str) -> Failures:
+    """The failures that the options of a command mean."""
+    said: list[Failures] = []
+
+    @click.command()
+    @failure_options
+    def replay(**selected: Any) -> None:
+        said.append(Failures(**selected))
+
+    program, name, *words = shlex.split(command)
+    assert (program, name) == ("retinue", "replay")
+    replay.main(words, standalone_mode=False)
+    return said[0]
+
+
+def test_causes_are_those_of_the_command_line(
+    record: Record, reader: Connection, history_url: str
+) -> None:
+    images = [image(f"{n}/{text}") for n, text in enumerate(HOSTILE)]
+    elsewhere = image("0/a", bucket="others")
+    record(
+        [*images, elsewhere],
+        [run(one, error_code="corrupt_image", error_message=one.key) for one in images]
+        + [run(images[0], event_id="again", error_code="corrupt_image")]
+        + [run(elsewhere, detector="plug in", error_code="its own")]
+        + [run(images[1], [found("Cat")], event_id="later", started_at=NOON + timedelta(days=1))],
+    )
+    for filters in (
+        Filters(),
+        Filters(detector="objects"),
+        Filters(prefix="0/"),
+        Filters(prefix="s3://others/0"),
+        Filters(since=NOON + timedelta(days=1)),
+    ):
+        failures = as_failures(filters, None)
+        causes = list_causes(reader, failures)
+        by_cli = failure_causes(history_url, failures)
+        assert [(one.detector, one.images, one.attempts, one.message) for one in causes] == [
+            (one.detector, one.images, one.attempts, one.message) for one in by_cli
+        ]
+        for one in causes:
+            assert len(list(failed_images(history_url, options(one.replay)))) == one.images
+    corrupt, own = list_causes(reader, Failures())
+    assert corrupt.known is not None
+    assert corrupt.known.action == "Upload the complete file."
+    assert (corrupt.images, corrupt.attempts, own.known) == (len(HOSTILE) - 1, len(HOSTILE), None)
+
+    first, following = failed_runs(reader, Failures(), None)
+    assert following is None
+    assert [one.run_id for one in first] == sorted((one.run_id for one in first), reverse=True)
+    assert len(first) == len(HOSTILE) + 1
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+
+
+@given(TEXTS, TEXTS, TEXTS.map(lambda text: text.replace("s3:", "")))
+def test_the_command_means_the_same_failures(detector: str, code: str, prefix: str) -> None:
+    filters = Filters.model_validate({"since": "2026-01-31", "prefix": f"s3://photos/{prefix}"})
+    failures = as_failures(filters, None)
+    said = options(replay_command(failures, detector, code))
+    assert said == Failures(detector, code, filters.since, None, "photos", prefix)
+
+
+def test_runs_are_listed_once_the_newest_first(record: Record, reader: Connection) -> None:
+    images = [image(f"{n}.jpg", NOON + timedelta(minutes=n)) for n in range(9)]
+    record(images, [run(one, [found("Cat")]) for one in images])
+    record([], [run(one, detector="faces", error_code="access_denied") for one in images[:4]])
+    seen, filters = [], Filters()
+    while True:
+        page = list_runs(reader, filters, wanted=3, seconds=0)
+        seen += page.rows
+        record([], [run(images[len(seen) % 9], event_id=str(len(seen)), version="2")])
+        if page.next is None:
+            break
+        filters = Filters.model_validate({"after": page.next})
+    assert [one.key for one in seen] == [
+        *(f"{n}.jpg" for n in reversed(range(4))),
+        *(f"{n}.jpg" for n in reversed(range(9))),
+    ]
+    assert {one.detector for one in list_runs(reader, Filters(), "failed").rows} == {"faces"}
+    later = Filters(since=datetime.fromisoformat("2026-01-01T12:08:00Z"), version="1")
+    assert [one.key for one in list_runs(reader, later).rows] == ["8.jpg"]
+    assert list_runs(reader, Filters(prefix="s3://others/")).rows == ()
