@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -15,6 +16,8 @@ from psycopg.rows import dict_row
 from retinue_cli.app import retinue
 from retinue_history import ConnectionPool, DetectionRecord, History, ImageRecord, RemovedObject
 from retinue_history.privacy.image_erasure import ImageErasures
+from retinue_history.review.answer import Answer, AnswerItem
+from retinue_history.review.answers import CORRECTIONS, findings_of, save_answer
 from retinue_sdk.json_value import encode_json
 from sqlalchemy import Engine
 
@@ -88,7 +91,13 @@ def filled(history_url: str, history: History, image: Make, run: Make) -> dict[s
         runs.append(run(each, detector="f", error_code="x"))
     removed = [RemovedObject("photos", "ann/b.jpg", "v1", "20", each.uploaded_at)]
     history.record(list(images.values()), runs, removed)
-    with psycopg.connect(history_url) as connection:
+    with psycopg.connect(history_url, autocommit=True) as connection:
+        for name in ("a1", "a2", "b"):
+            image_id = images[name].image_id
+            shown = findings_of(connection, image_id)
+            items = tuple(AnswerItem.of("accept", one) for one in shown)
+            answer = Answer((*items, AnswerItem("add", "label", "Secret")), exhaustive=True)
+            save_answer(connection, CORRECTIONS, image_id, "ann", answer, key=uuid4())
         connection.execute("ANALYZE")
     return images
 
@@ -136,6 +145,10 @@ def test_every_trace_goes_and_others_stay(
     [erasure] = forget.rows("SELECT * FROM erasures")
     assert erasure["completed_at"] is not None
     assert erasure["removed"]["runs"] == 3 * erasure["removed"]["images"]
+    assert erasure["removed"]["truths"] == erasure["removed"]["answers"]
+    assert forget.rows("SELECT image_id FROM audit_log EXCEPT SELECT image_id FROM images") == [
+        {"image_id": None}
+    ]
     assert "was forgotten on" in forget(*arguments, "--yes")
     assert len(forget.rows("SELECT 1 FROM erasures")) == 1
 

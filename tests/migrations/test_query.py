@@ -247,6 +247,7 @@ def test_no_function_lends_a_reader_its_owners_rights(reader_url: str) -> None:
         ("SUPERUSER", "superuser"),
         ("CREATEROLE", "may create roles"),
         ("IN ROLE retinue_writer", "as retinue_writer it may write to"),
+        ("IN ROLE retinue_reader, retinue_reviewer", "as retinue_reviewer it may run .*writes"),
         ("IN ROLE pg_read_server_files", "member of pg_read_server_files"),
         ("IN ROLE pg_execute_server_program", "member of pg_execute_server_program"),
         ("NOINHERIT IN ROLE pg_write_all_data", "member of pg_write_all_data"),

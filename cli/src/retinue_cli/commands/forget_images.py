@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 ROUNDS = 5
 """How often remaining traces are removed before the command fails."""
 
-_SAID = {"images": "image", "runs": "run", "detections": "detection", "removals": "removal"}
+_SAID = {
+    "images": "image",
+    "runs": "run",
+    "detections": "detection",
+    "removals": "removal",
+    "truths": "truth",
+    "answers": "answer",
+}
 
 
 def forget_images(
@@ -146,7 +153,8 @@ def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_lap
         lines.append("  (continues an interrupted erasure)")
     lines.append(
         f"  history: {count(found.images, 'image')} with {count(found.runs, 'run')} and "
-        f"{count(found.detections, 'detection')}, {count(found.removals, 'removal')}"
+        f"{count(found.detections, 'detection')}, {count(found.removals, 'removal')}, "
+        f"{count(found.truths, 'truth')} and {count(found.answers, 'answer')}"
     )
     if found.images and subject.bucket is None:
         lines.append(f"  in {', '.join(found.buckets)}")

@@ -216,6 +216,8 @@ def described(removed: Mapping[str, int]) -> str:
         "face_vectors": "face vectors",
         "detections": "detections",
         "runs": "parts of raw responses",
+        "truth_items": "things of ground truth",
+        "answer_items": "things of answers",
         "people": "enrolments",
         "faces": "records of faces",
     }

@@ -83,7 +83,7 @@ def _annotated(image: AnnotatedImage, home: str | None) -> TrainingImage:
             "s3://bucket/prefix/"
         )
     items = [Thing(one.label, one.bbox_px, one.confidence) for one in image.annotations]
-    return TrainingImage(bucket, key, items, image.made_by != "machine", image.size_px)
+    return TrainingImage(bucket, key, items, image.human, image.size_px)
 
 
 def from_truth(truth: "Truth") -> list[TrainingImage]:

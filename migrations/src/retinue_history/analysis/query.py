@@ -198,6 +198,20 @@ FROM (
         AND tables.relpersistence <> 't'
         AND has_table_privilege(roles.oid, tables.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
     WHERE pg_has_role(session_user, roles.oid, 'MEMBER')
+    UNION ALL
+    SELECT 'as ' || roles.rolname || ' it may run ' || functions.proname || ', which writes', 5
+    FROM pg_roles AS roles
+    JOIN pg_proc AS functions
+        ON functions.prosecdef AND functions.provolatile = 'v'
+        AND functions.prorettype <> 'trigger'::regtype
+        AND functions.pronamespace NOT IN (
+            'pg_catalog'::regnamespace, 'information_schema'::regnamespace
+        )
+        AND NOT EXISTS (
+            SELECT FROM pg_depend WHERE objid = functions.oid AND deptype = 'e'  -- an extension's
+        )
+        AND has_function_privilege(roles.oid, functions.oid, 'EXECUTE')
+    WHERE pg_has_role(session_user, roles.oid, 'MEMBER')
 ) AS powers
 ORDER BY place
 LIMIT 1

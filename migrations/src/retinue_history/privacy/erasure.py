@@ -120,14 +120,67 @@ _CUT_RUNS = text(f"""
     WHERE run_id IN ({_NAMING_RUNS} LIMIT :rows)
 """)  # noqa: S608 - the parts are the constants above
 
+# Truths and answers outlive detections. An answer keeps a copy of what was shown.
+_SAID = {
+    "truth_items": """
+        (kind = 'face_match' AND label = ANY(CAST(:labels AS text[])))
+        OR (attributes ?| ARRAY['Face', 'FaceId', 'UserId']
+            AND faces_named(attributes) && CAST(:ids AS text[]))
+    """,
+    "answer_items": """
+        ((kind = 'face_match' OR shown ->> 'kind' = 'face_match')
+            AND ARRAY[label, shown ->> 'label'] && CAST(:labels AS text[]))
+        OR faces_named(attributes) && CAST(:ids AS text[])
+        OR faces_named(shown) && CAST(:ids AS text[])
+    """,
+}
+
+_SCOPED = ("truths", "answers", "review_queues")
+"""Tables whose scopes can contain the name."""
+
+_SCOPES = " + ".join(
+    f"(SELECT count(*) FROM {table} WHERE scope_labels && CAST(:labels AS text[]))"  # noqa: S608
+    for table in _SCOPED
+)
+
+_DELETE_SAID = {
+    table: text(f"""
+        DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM {table} WHERE {naming} LIMIT :rows
+        ))
+    """)  # noqa: S608 - the parts are the constants above
+    for table, naming in _SAID.items()
+}
+
+_CUT_SCOPES = [
+    text(f"""
+        UPDATE {table} SET scope_labels = ARRAY(
+            SELECT label FROM unnest(scope_labels) AS label
+            WHERE label <> ALL(CAST(:labels AS text[]))
+        )
+        WHERE scope_labels && CAST(:labels AS text[])
+    """)  # noqa: S608 - the parts are the constants above
+    for table in _SCOPED
+]
+
+_CUT_SELECTIONS = text("""
+    UPDATE review_queues SET selection = selection - 'labels'
+    WHERE selection -> 'labels' ?| CAST(:labels AS text[])
+""")
+
 # A dropped month keeps its counts, which contain the name.
-_COUNTED = text("""
+_COUNTED = text(f"""
     SELECT
         (SELECT count(*) FROM label_counts
         WHERE kind = 'face_match' AND label = ANY(CAST(:labels AS text[])))
         + (SELECT count(*) FROM labels
         WHERE kind = 'face_match' AND label = ANY(CAST(:labels AS text[])))
-""")
+        + (SELECT count(*) FROM truth_items WHERE {_SAID["truth_items"]})
+        + (SELECT count(*) FROM answer_items WHERE {_SAID["answer_items"]})
+        + (SELECT count(*) FROM review_queues
+        WHERE selection -> 'labels' ?| CAST(:labels AS text[]))
+        + {_SCOPES}
+""")  # noqa: S608 - the parts are the constants above
 
 _DELETE_COUNTS = text("""
     DELETE FROM label_counts
@@ -246,12 +299,12 @@ class Erasures:
         return {row.image_id: row.key for row in rows}
 
     def counted(self, names: PersonNames) -> int:
-        """Return how many rows of the daily counts and the list of labels contain the names."""
+        """Return how many rows of counts, labels, truths and reviews contain the names."""
         with map_engine_errors(), self._engine.connect() as connection:
             return int(connection.execute(_COUNTED, names.parameters()).scalar_one())
 
     def erase(self, erasure_id: int, names: PersonNames) -> Iterable[int]:
-        """Delete detections, and remove the names from raw responses and counts.
+        """Delete detections and what people said, and cut the names out of everything else.
 
         Yields:
             The number of rows after each commit.
@@ -262,6 +315,11 @@ class Erasures:
         for what, statement in (("detections", _DELETE_DETECTIONS), ("runs", _CUT_RUNS)):
             while number := self._one_batch(erasure_id, what, statement, names):
                 yield number
+        for table, statement in _DELETE_SAID.items():
+            while number := self._one_batch(erasure_id, table, statement, names):
+                yield number
+        for statement in (*_CUT_SCOPES, _CUT_SELECTIONS):
+            self._one_batch(erasure_id, "", statement, names)
         while number := self._one_batch(erasure_id, "", _DELETE_COUNTS, names):
             yield number
         yield from prune_labels(self._engine)

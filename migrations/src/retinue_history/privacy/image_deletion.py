@@ -32,27 +32,39 @@ _REMOVALS = text("""
         ))
 """)
 
+# The rest of the reviews goes with the image's row.
+_TRUTHS = text("DELETE FROM truths WHERE image_id = ANY(CAST(:ids AS uuid[]))")
+
+_ANSWERS = text("DELETE FROM answers WHERE image_id = ANY(CAST(:ids AS uuid[]))")
+
+_AUDIT = text("UPDATE audit_log SET image_id = NULL WHERE image_id = ANY(CAST(:ids AS uuid[]))")
+
 _IMAGES = text("DELETE FROM images WHERE image_id = ANY(CAST(:ids AS uuid[]))")
 
 
 def delete_images(connection: Connection, image_ids: Sequence[UUID]) -> Mapping[str, int]:
-    """Delete images with their runs, detections and removals, in an open transaction.
+    """Delete images with all that is known of them, in an open transaction.
 
-    A removal of an object stays as long as another version of the object does.
+    The audit log keeps what was done, without the image. A removal of an object stays as long as
+    another version of the object does.
 
     Args:
         connection: In a transaction, as the tables' owner.
         image_ids: At most a few hundred.
 
     Returns:
-        How many ``detections``, ``runs``, ``removals`` and ``images`` were deleted.
+        How many ``truths``, ``answers``, ``detections``, ``runs``, ``removals`` and ``images`` were
+        deleted.
     """
     given = {"ids": list(image_ids)}
     # The statistics of a partition may be outdated. Without this, all of it might be scanned.
     for way in ("hashjoin", "mergejoin", "seqscan"):
         connection.execute(text(f"SET LOCAL enable_{way} = off"))
     connection.execute(_LOCK, given)
+    connection.execute(_AUDIT, given)
     return {
+        "truths": connection.execute(_TRUTHS, given).rowcount,
+        "answers": connection.execute(_ANSWERS, given).rowcount,
         "detections": connection.execute(_DETECTIONS, given).rowcount,
         "runs": connection.execute(_RUNS, given).rowcount,
         "removals": connection.execute(_REMOVALS, given).rowcount,

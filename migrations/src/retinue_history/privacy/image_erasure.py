@@ -112,6 +112,8 @@ class ImageTraces:
         runs: Runs of them, skips included, with their raw responses.
         detections: Their detections, except those of dropped months.
         removals: Recorded removals of the objects.
+        truths: Ground truths of the images.
+        answers: People's answers about them.
         buckets: The buckets of the images.
     """
 
@@ -119,6 +121,8 @@ class ImageTraces:
     runs: int
     detections: int
     removals: int
+    truths: int
+    answers: int
     buckets: tuple[str, ...]
 
     @property
@@ -200,14 +204,16 @@ class ImageErasures:
                 ON detections.run_id = runs.run_id AND detections.detected_at = runs.started_at),
                 (SELECT count(*) FROM removals
                 WHERE {subject.condition("removals")} AND {_STALE_REMOVAL}),
+                (SELECT count(*) FROM truths JOIN doomed USING (image_id)),
+                (SELECT count(*) FROM answers JOIN doomed USING (image_id)),
                 (SELECT coalesce(array_agg(DISTINCT bucket), '{{}}')
                 FROM images JOIN doomed USING (image_id))
         """)  # noqa: S608 - ours
         with map_engine_errors(), self._engine.connect() as connection:
-            images, runs, detections, removals, buckets = connection.execute(
+            images, runs, detections, removals, truths, answers, buckets = connection.execute(
                 question, _given(subject, until)
             ).one()
-        return ImageTraces(images, runs, detections, removals, tuple(buckets))
+        return ImageTraces(images, runs, detections, removals, truths, answers, tuple(buckets))
 
     def keys(self, subject: ImageSubject) -> dict[UUID, str]:
         """Return the keys of a subject's images by id."""

@@ -38,6 +38,10 @@ _LOST = """
         SELECT FROM label_counts WHERE label_counts.label = labels.label
             AND label_counts.kind = labels.kind
     )
+    AND NOT EXISTS (
+        SELECT FROM truth_items
+        WHERE truth_items.label = labels.label AND truth_items.kind = labels.kind
+    )
 """
 
 _LOST_LABELS = text(f"SELECT label, kind FROM labels WHERE {_LOST}")  # noqa: S608 - ours
@@ -50,6 +54,7 @@ _DELETE_LABELS = text(f"""
 
 _UNSAID = """
     NOT EXISTS (SELECT FROM label_counts WHERE label_counts.label = label_parents.label)
+    AND NOT EXISTS (SELECT FROM truth_items WHERE truth_items.label = label_parents.label)
     -- Recognized texts are counted without their content.
     AND NOT EXISTS (
         SELECT FROM detections

@@ -41,7 +41,7 @@ def truth_of_file(
             one.image.uri or one.image.name,
             one.size_px,
             [_annotated(annotation) for annotation in one.image.annotations],
-            one.image.made_by != "machine",
+            one.image.human,
         )
         for one in matched
     }

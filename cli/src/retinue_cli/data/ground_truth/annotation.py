@@ -58,6 +58,11 @@ class AnnotatedImage:
     exhaustive: bool = True
     others: list[TruthItem] = field(default_factory=list)
 
+    @property
+    def human(self) -> bool:
+        """Return whether people annotated it."""
+        return self.made_by != "machine"
+
 
 def is_text(value: object) -> bool:
     """Return whether a value is a text that Postgres can store."""

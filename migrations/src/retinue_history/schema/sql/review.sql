@@ -150,6 +150,24 @@ CREATE FUNCTION text_array(list jsonb) RETURNS text[]
 
 COMMENT ON FUNCTION text_array(jsonb) IS 'A JSON array of texts as an array; null if it is none';
 
+CREATE FUNCTION scope_of(list jsonb) RETURNS text[]
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    scope text[] := text_array(list);
+BEGIN
+    IF scope IS NULL OR NOT EXISTS (SELECT FROM erased_names) THEN
+        RETURN scope;
+    END IF;
+    RETURN ARRAY(
+        SELECT label FROM unnest(scope) AS label
+        WHERE NOT EXISTS (SELECT FROM erased_names WHERE digest = erasure_digest(label))
+    );
+END $$;
+
+COMMENT ON FUNCTION scope_of(jsonb) IS
+    'The labels of a scope, without the names of erased people';
+
 CREATE FUNCTION save_truth(
     image uuid, truth_name text, truth_source text, truth jsonb
 ) RETURNS void
@@ -164,7 +182,7 @@ BEGIN
     )
     VALUES (
         image, truth_name, truth_source, text_array(truth -> 'scope_kinds'),
-        text_array(truth -> 'scope_labels'), (truth ->> 'exhaustive')::boolean,
+        scope_of(truth -> 'scope_labels'), (truth ->> 'exhaustive')::boolean,
         truth ->> 'made_by', (truth ->> 'propensity')::double precision, truth ->> 'digest'
     )
     RETURNING truth_id INTO saved;
@@ -226,7 +244,7 @@ BEGIN
     )
     VALUES (
         definition ->> 'name', definition ->> 'strategy', coalesce(definition -> 'selection', '{}'),
-        text_array(definition -> 'scope_kinds'), text_array(definition -> 'scope_labels'),
+        text_array(definition -> 'scope_kinds'), scope_of(definition -> 'scope_labels'),
         text_array(definition -> 'detectors'), (definition ->> 'overlap')::int,
         (definition ->> 'blind')::boolean, definition ->> 'gold', who
     )
@@ -409,7 +427,7 @@ BEGIN
     )
     VALUES (
         queue.queue_id, image, who, answer ->> 'verdict', text_array(answer -> 'scope_kinds'),
-        text_array(answer -> 'scope_labels'), (answer ->> 'exhaustive')::boolean,
+        scope_of(answer -> 'scope_labels'), (answer ->> 'exhaustive')::boolean,
         (answer ->> 'adjudicates')::boolean, (answer ->> 'bulk_id')::uuid,
         (answer ->> 'seconds')::double precision,
         lease IS NOT NULL AND NOT EXISTS (
@@ -557,7 +575,7 @@ BEGIN
         'save_review_answer(text, uuid, text, uuid, uuid, jsonb)',
         'undo_review_answer(bigint, text, uuid)', 'read_review(text, uuid)',
         'settle_review(text, uuid, text, text, int, jsonb)', 'withhold_erased_item()',
-        'save_truth(uuid, text, text, jsonb)', 'find_queue(text)', 'may_lease(review_images, text)'
+        'save_truth(uuid, text, text, jsonb)', 'scope_of(jsonb)', 'find_queue(text)', 'may_lease(review_images, text)'
     ] LOOP
         EXECUTE format(
             'ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', signature,

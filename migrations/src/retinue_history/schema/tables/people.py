@@ -98,7 +98,8 @@ erasures = Table(
         JSONB,
         nullable=False,
         server_default=text("'{}'"),
-        comment="How many of each: face_vectors, detections, runs, people, faces, images, removals",
+        comment="How many of each: face_vectors, detections, runs, people, faces, images, "
+        "removals, truths, answers, truth_items, answer_items",
     ),
     Column(
         "requested_at",

@@ -168,6 +168,7 @@ truth_items = Table(
     *_thing(),
     CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence"),
     *_thing_checks(),
+    Index(None, "label", "kind"),
     comment="What is in an image, and what is not, according to a settled truth",
 )
 
