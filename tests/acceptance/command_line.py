@@ -44,12 +44,14 @@ class CommandLine:
             assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{self.log()}"
         return done
 
-    def start(self, *arguments: str, program: str | Path = RETINUE) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, program: str | Path = RETINUE, stdout: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [program, *arguments],
             cwd=self.folder,
             env=self.environment(),
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
             # A test runner in the background may have told its children to ignore Ctrl-C.

@@ -1,12 +1,15 @@
 """The main job: photographs in, detections out, SQL on top; twice; interrupted; killed."""
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -220,6 +223,48 @@ def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandL
         {"key": "bad/truncated.jpg", "error_code": "corrupt_image", "retryable": False},
     ]
     assert "Nothing new" in retinue("run", str(folder)).stdout
+
+
+def test_the_console_stays_on_a_terminal_until_ctrl_c(
+    retinue: CommandLine, photographs: Path
+) -> None:
+    ours, theirs = os.openpty()
+    run = retinue.start("run", str(photographs), "--detectors", "echo", stdout=theirs)
+    os.close(theirs)
+    shown = ""
+    while "Ctrl-C ends it" not in shown:
+        shown += os.read(ours, 65_536).decode(errors="replace")
+    address, announced = re.findall(r"Console: (http://127\.0\.0\.1:\d+)", shown)
+    assert address == announced
+    assert shown.index(address) < shown.index("5 runs, ")
+    with urlopen(f"{address}/index.json") as answer:
+        images = json.load(answer)["images"]
+    assert len(images) == 5
+    for image in images:
+        with urlopen(f"{address}/pictures/{image['image_id']}/thumbnail") as answer:
+            assert answer.headers["content-type"] == "image/webp"
+    # Another run in the same folder leaves this console alone.
+    assert "Console:" not in retinue("run", str(photographs), "--detectors", "echo").stdout
+    with urlopen(f"{address}/health") as answer:
+        assert answer.status == 200
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=30) == 0
+    os.close(ours)
+    assert retinue.processes() == []
+
+
+def test_a_console_ends_with_its_run(
+    retinue: CommandLine, photographs: Path, wait_until: WaitUntil
+) -> None:
+    shown = retinue("run", str(photographs), "--detectors", "echo", "--console").stdout
+    assert "Console: http://127.0.0.1:" in shown
+    assert retinue.processes() == []
+    run = retinue.start("run", str(photographs), "--detectors", "hostile-hangs", "--console")
+    wait_until(lambda: '"receiving"' in retinue.log())
+    assert any("console" in words for words in retinue.processes())
+    run.kill()
+    run.communicate()
+    wait_until(lambda: not any("console" in words for words in retinue.processes()))
 
 
 @pytest.mark.alone

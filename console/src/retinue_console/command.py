@@ -1,8 +1,11 @@
 """``retinue console``."""
 
+import os
 import signal
 import socket
+import sys
 from contextlib import ExitStack, closing, suppress
+from threading import Thread
 
 import click
 from retinue_history import HistoryUnavailableError
@@ -25,16 +28,25 @@ PORTS = 100
     help=f"TCP port; 0 takes a free one.  [default: the first free one from {FIRST_PORT} on]",
 )
 @click.option("--open", "opened", is_flag=True, help="Open the browser.")
-def console(*, port: int | None, opened: bool) -> None:
+@click.option("--with-parent", is_flag=True, hidden=True, help="End with standard input.")
+def console(*, port: int | None, opened: bool, with_parent: bool) -> None:
     """Serve the web console: images with their detections, failures, costs, and reviews.
 
     It reads the history with a login that can only read. Without RETINUE_QUERY_DATABASE_URL, that
     is the history under .retinue. Ctrl-C ends it.
     """
+    if with_parent:
+        Thread(target=_end_with_input, name="parent", daemon=True).start()
     settings = ConsoleSettings.load(port=port)
     worker_settings = Settings.load()
     with closing(listen(settings)) as listener:
         _serve(settings, worker_settings, listener, opened=opened)
+
+
+def _end_with_input() -> None:
+    """Stop the console when the process that started it has ended, however it did."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def listen(settings: ConsoleSettings) -> socket.socket:
@@ -92,6 +104,7 @@ def _serve(
             click.launch(address)
         config = uvicorn.Config(
             app,
+            loop="asyncio",  # handlers run on threads: uvloop saves nothing
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -8,7 +8,6 @@ from retinue_history import HistoryError
 from retinue_history.analysis.query import check_reader
 from retinue_history.db.connections import Connection, ConnectionPool
 from retinue_history.db.error_mapping import map_errors
-from retinue_workers.recording.db_auth import password_source, signed_in
 from retinue_workers.settings.settings import Settings
 
 from retinue_console.settings import ConsoleSettings
@@ -157,6 +156,8 @@ def open_reviews(
 
     with ExitStack() as stack:
         if console_settings.review_database_url is not None:
+            from retinue_workers.recording.db_auth import password_source
+
             url = console_settings.review_database_url.get_secret_value()
             reviews = Reviews(database, url, password=password_source(settings, url))
         elif is_of_laptop(settings):
@@ -180,6 +181,8 @@ def open_database(settings: Settings) -> Iterator[Database]:
         if settings.query_database_url is None:
             database = Database(stack.enter_context(reader_url(settings)))
         else:
+            from retinue_workers.recording.db_auth import password_source, signed_in
+
             url = settings.query_database_url.get_secret_value()
             database = Database(
                 url,

@@ -1,6 +1,7 @@
 """``retinue run``."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -24,6 +25,12 @@ from retinue_cli.options.plugins_dir import given, plugins_dir_option
 @click.option("--all", "everything", is_flag=True, help="List every image and file, however many.")
 @json_flag
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row for each detection.")
+@click.option(
+    "--console/--no-console",
+    "with_console",
+    default=None,
+    help="Start the web console.  [default: on a terminal]",
+)
 @plugins_dir_option
 def run(
     *,
@@ -33,6 +40,7 @@ def run(
     everything: bool,
     as_json: bool,
     as_csv: bool,
+    with_console: bool | None,
     plugins_dir: Path | None,
 ) -> None:
     """Run detectors on your photographs, on this machine, without a cloud account.
@@ -44,14 +52,21 @@ def run(
 
     For more than twenty images, detections are counted by label; --all lists them. With --json or
     --csv, all other output goes to standard error. The exit code is 1 if a file has no outcome.
+
+    On a terminal, the web console starts with the run, on the first free port from 8600 on, and
+    stays after the summary until Ctrl-C. With --console, it starts without a terminal, too, and
+    ends with the run.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     try:
         from rich.console import Console
 
+        from retinue_cli.local.console_process import ConsoleProcess, is_installed
         from retinue_cli.local.report import write_csv, write_json
         from retinue_cli.local.run import run as run_on_laptop
+        from retinue_cli.local.signals import Interruption
+        from retinue_cli.local.state import State
     except ImportError as error:
         raise ConfigurationError(
             f"`retinue run` needs the extra `local`: install retinue-cli[local] ({error})"
@@ -61,17 +76,30 @@ def run(
     settings = Settings.load(detectors=wanted, **given(plugins_dir=plugins_dir))
     write = write_json if as_json else write_csv if as_csv else None
     console = Console(highlight=False, stderr=write is not None)
-    try:
-        code = run_on_laptop(
-            images,
-            wanted,
-            console,
-            again=again,
-            plugins_dir=settings.plugins_dir,
-            everything=everything,
-            write=write,
-        )
-    except KeyboardInterrupt:
-        click.echo("\nstopped; nothing is left running, and what is in the history stays", err=True)
-        code = 130  # the exit status that shells use for a program that Ctrl-C ended
+    is_watched = write is None and sys.stdout.isatty()
+    if with_console is None:
+        with_console = is_watched and is_installed()
+    elif with_console and not is_installed():
+        raise ConfigurationError("--console needs the web console: pip install 'retinue[console]'")
+    with ConsoleProcess(State.find()) as web:
+        try:
+            code = run_on_laptop(
+                images,
+                wanted,
+                console,
+                again=again,
+                plugins_dir=settings.plugins_dir,
+                everything=everything,
+                web=web if with_console else None,
+                write=write,
+            )
+        except KeyboardInterrupt:
+            click.echo(
+                "\nstopped; nothing is left running, and what is in the history stays", err=True
+            )
+            sys.exit(130)  # the exit status that shells use for a program that Ctrl-C ended
+        if is_watched and (address := web.address) is not None:
+            click.echo(f"\n{address} (Ctrl-C ends it)")
+            with suppress(KeyboardInterrupt), Interruption() as interruption:
+                web.wait(interruption)
     sys.exit(code)

@@ -17,10 +17,13 @@ from retinue_sdk.cores import usable_cores
 from retinue_sdk.plugins.manager import Plugins
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 from sqlalchemy import Engine, text
 
+from retinue_cli.local.console_process import ConsoleProcess
 from retinue_cli.local.emulator_environment import EmulatorEnvironment
 from retinue_cli.local.endpoint import REGION, AwsEndpoint
+from retinue_cli.local.errors import LaptopError
 from retinue_cli.local.findings import forget_runs, has_no_runs, outcomes
 from retinue_cli.local.folders import Folders
 from retinue_cli.local.local_service import needed, warning
@@ -69,6 +72,7 @@ def run(
     again: bool = False,
     plugins_dir: Path | None = None,
     everything: bool = False,
+    web: ConsoleProcess | None = None,
     write: Callable[[TextIO, Sequence[PhotographResult], Sequence[UnreadFile]], None] | None = None,
 ) -> int:
     """Run detectors on photographs as in the cloud, and return the exit code.
@@ -80,6 +84,7 @@ def run(
         again: Replace earlier runs of these detectors and options on these photographs.
         plugins_dir: A folder of single-file plugins.
         everything: Whether to list all images and files.
+        web: The web console to start, as soon as there is a history.
         write: Writes the results to standard output for a program, instead of the list.
 
     Returns:
@@ -108,6 +113,8 @@ def run(
             local = stack.enter_context(local_stack(state, console))
             folders.save()
             code.save()
+            if web is not None:
+                web.start()
             endpoint, wiring = local.endpoint, local.wiring
             services = needed(made, detectors)
             engine = create_history_engine(local.database_url, application_name="retinue run")
@@ -119,6 +126,8 @@ def run(
                 local_worker(local, made, detectors, console, plugins_dir=plugins_dir)
             )
             _announce(console, endpoint, made)
+            if web is not None:
+                _announce_console(console, web)
             _warn(console, [warning(each, names) for each, names in services.items()])
             uploads, done, complete = _process(
                 console, engine, endpoint, wiring, worker, keys, found.photographs, interruption
@@ -127,6 +136,10 @@ def run(
             uploaded = {_image_id(one): one.photograph for one in uploads if one.error is None}
             results = _results(engine, uploaded, keys)
             pictures = _draw(console, state, results, interruption)
+        except KeyboardInterrupt:
+            if web is not None:
+                web.terminate()  # everything ends at the same time
+            raise
         finally:
             interruption.ignore()
     unread = [UnreadFile(shown(file.path), file.reason) for file in found.skipped]
@@ -188,6 +201,14 @@ def _found(images: Path | None, folders: Folders, console: Console) -> FolderPho
 def _announce(console: Console, endpoint: AwsEndpoint, detectors: Sequence[AnyDetector]) -> None:
     names = ", ".join(f"{detector.name} (version {detector.version})" for detector in detectors)
     console.print(f"[dim]S3, SNS, SQS at {endpoint.url}; detectors: {names}[/]")
+
+
+def _announce_console(console: Console, web: ConsoleProcess) -> None:
+    """Print the console's address, or why there is none: the run doesn't depend on it."""
+    try:
+        console.print(Text(web.announcement(), style="bold"), soft_wrap=True)
+    except LaptopError as error:
+        _warn(console, [str(error)])
 
 
 def _stale(detector: AnyDetector) -> str:

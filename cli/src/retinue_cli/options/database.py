@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from retinue_history import HistoryError, check_schema
 from retinue_history.analysis.query import check_reader
-from retinue_history.db.engine import create_history_engine
 from retinue_sdk import ConfigurationError
-from retinue_workers.recording.db_auth import signed_in
 from retinue_workers.settings.settings import Settings
-from sqlalchemy import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+# SQLAlchemy and the client of AWS take a quarter of a second each to import, and the embedded
+# database needs neither.
 
 READER = "retinue_reader"
 """The read-only role for analysts, which the migrations create."""
@@ -40,6 +43,8 @@ def owner_url(settings: Settings) -> Iterator[str]:
         ConfigurationError: No database is set, and the laptop has none.
     """
     if settings.database_url is not None:
+        from retinue_workers.recording.db_auth import signed_in
+
         yield signed_in(settings, settings.database_url.get_secret_value())
         return
     with laptop_url("postgres") as url:
@@ -47,7 +52,7 @@ def owner_url(settings: Settings) -> Iterator[str]:
 
 
 @contextmanager
-def owner_engine(settings: Settings, name: str) -> Iterator[Engine]:
+def owner_engine(settings: Settings, name: str) -> Iterator["Engine"]:
     """Open the history as its owner, for statements that may take long.
 
     Args:
@@ -58,6 +63,8 @@ def owner_engine(settings: Settings, name: str) -> Iterator[Engine]:
         ConfigurationError: No database is set, and the laptop has none.
         HistoryError: It is unavailable, or not migrated.
     """
+    from retinue_history.db.engine import create_history_engine
+
     with owner_url(settings) as url:
         check_schema(url)
         engine = create_history_engine(
@@ -81,6 +88,8 @@ def reader_url(settings: Settings) -> Iterator[str]:
             set, and its server refuses ``retinue_reader`` without a password.
     """
     if settings.query_database_url is not None:
+        from retinue_workers.recording.db_auth import signed_in
+
         yield signed_in(settings, settings.query_database_url.get_secret_value())
         return
     if settings.database_url is not None:
@@ -92,6 +101,9 @@ def reader_url(settings: Settings) -> Iterator[str]:
 
 def _as_reader(url: str) -> str:
     """Return the URL of the same database for ``retinue_reader``, if the server accepts it."""
+    from sqlalchemy import URL, make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         owner = make_url(url)
     except (ArgumentError, ValueError):

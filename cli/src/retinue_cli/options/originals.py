@@ -11,7 +11,7 @@ from retinue_workers.settings.settings import Settings
 from retinue_cli.options.database import is_of_laptop
 
 if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
+    from retinue_workers.intake.s3 import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,10 @@ class Originals:
     """
 
     def __init__(self, settings: Settings) -> None:
-        from retinue_workers.intake.s3 import ObjectStore
-
         self.limits = ImageLimits(settings.max_image_bytes, settings.max_image_px)
         self._is_laptop = is_of_laptop(settings)
-        self._store = ObjectStore(lambda: _s3_client(settings), self.limits)
+        self._settings = settings
+        self._store: ObjectStore | None = None
 
     def read(self, image: ImageFacts) -> bytes:
         """Return an image's file.
@@ -58,6 +57,8 @@ class Originals:
             return sample
         if self._is_laptop and not _is_endpoint_named():
             return self.read_from(_original(image), image)
+        if self._store is None:
+            self._store = _object_store(self._settings, self.limits)
         return self._store.fetch(image.reference)
 
     def read_from(self, file: Path, image: ImageFacts) -> bytes:
@@ -81,10 +82,12 @@ class Originals:
             raise ConfigurationError(f"cannot read {file}: {error.strerror or error}") from error
 
 
-def _s3_client(settings: Settings) -> "S3Client":
+def _object_store(settings: Settings, limits: ImageLimits) -> "ObjectStore":
+    from retinue_workers.intake.s3 import ObjectStore
+
     from retinue_cli.options.s3_client import s3_client
 
-    return s3_client(settings)
+    return ObjectStore(lambda: s3_client(settings), limits)
 
 
 def _is_endpoint_named() -> bool:

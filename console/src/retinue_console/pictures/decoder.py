@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
+from queue import LifoQueue
 
 from retinue_sdk import ImageLimits, InvalidImageError, RetriableError
 
@@ -26,7 +26,7 @@ class Decoder:
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
-        self._idle: SimpleQueue[_Child | None] = SimpleQueue()
+        self._idle: LifoQueue[_Child | None] = LifoQueue()
         for _ in range(PROCESSES):
             self._idle.put(None)
 
