@@ -129,8 +129,9 @@ clean: ## remove the environment, the site, the wheels and the laptop's history
 # into it yourself, such as a plugin of your own, stays. Tests and checks need more than a run does.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml plugins/*/pyproject.toml infra/deploy/pyproject.toml)
 SYNC := $(BIN)/uv sync --frozen --inexact --compile-bytecode
-# Downloads with their sizes are shown; the list of all packages, and our own, are left out.
-SHOW = { $(1) 2>&1 && touch $@; } | grep -vE '^ [-+~] | @ file:'; test -e $@
+# On a terminal, uv draws its progress. In a log, the list of all packages, and our own, is left out.
+SHOW = if [ -t 2 ]; then $(1) && touch $@; \
+	else { $(1) 2>&1 && touch $@; } | grep -vE '^ [-+~] | @ file:'; fi; test -e $@
 
 .venv/for-use: $(PROJECTS)
 	@test -x $(BIN)/python || { echo "creating .venv"; $(PYTHON) -m venv .venv; }
