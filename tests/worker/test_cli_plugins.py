@@ -78,7 +78,8 @@ def test_an_unusable_plugin_is_listed_with_its_remedy(invoke: Invoke, tmp_path: 
     assert said.exit_code == 1
     assert "broken.py" in said.stderr
     assert "install it into this environment" in said.stderr
-    assert "left-half" in said.stdout
+    assert "left-half version 1 (" in said.stdout
+    assert max(map(len, said.stdout.splitlines())) <= 80 + len(str(tmp_path))
 
 
 PANICS = """

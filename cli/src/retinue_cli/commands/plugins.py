@@ -69,14 +69,11 @@ def _list(sheets: Sequence[dict[str, Any]]) -> None:
         return
     for sheet in sheets:
         click.echo(
-            f"{click.style(sheet['name'], bold=True)} {sheet['version']}"
-            f"  ({sheet['distribution']} {sheet['distribution_version']})"
+            f"{click.style(sheet['name'], bold=True)} version {sheet['version']}"
+            f" ({sheet['distribution']} {sheet['distribution_version']})"
         )
         click.echo(f"  {sheet['summary']}")
-        if sheet["options"]:
-            click.echo(f"  options: {', '.join(sheet['options'])}")
-        click.echo()
-    click.echo("retinue plugins DETECTOR tells all about one of them")
+    click.echo("\nTo see the options of a detector: retinue plugins DETECTOR")
 
 
 @click.command(short_help="Show all about one detector.")
