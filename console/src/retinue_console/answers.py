@@ -64,6 +64,7 @@ class Answers:
             "brief": brief,
             "next_month": next_month,
             "pretty": pretty,
+            "cell": cell,
             "prose": prose,
             "plus_days": plus_days,
         }
@@ -238,3 +239,8 @@ def prose(text: str) -> Markup:
         Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
         for number, part in enumerate(parts)
     )
+
+
+def cell(value: Any) -> str:
+    """Write a value of any type as text."""
+    return value if isinstance(value, str) else _text(value)

@@ -98,7 +98,8 @@ def _serve(
         pictures = stack.enter_context(open_pictures(database, settings, worker_settings))
         with suppress(HistoryUnavailableError):  # the pages say it, until it is back
             database.check()
-        app = make_app(Services(database, reviews, pictures, settings))
+        budgets = worker_settings.monthly_budgets_usd
+        app = make_app(Services(database, reviews, pictures, settings, budgets))
         click.echo(f"Console: {address}")
         if opened:
             click.launch(address)

@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 import psycopg
 from retinue_history import HistoryError
-from retinue_history.analysis.query import check_reader
+from retinue_history.analysis.query import QueryResult, check_reader, run_query
 from retinue_history.db.connections import Connection, ConnectionPool
 from retinue_history.db.error_mapping import map_errors
 from retinue_workers.settings.settings import Settings
@@ -14,6 +14,9 @@ from retinue_console.settings import ConsoleSettings
 
 STATEMENT_SECONDS = 10.0
 """Longest statement of a page."""
+
+QUERY_SECONDS = 30.0
+"""Longest time for a person's own statement."""
 
 CONNECTIONS = 8
 """Most connections. A page takes one for as long as it reads."""
@@ -86,6 +89,15 @@ class Database:
                 raise SlowQueryError(
                     f"the database took longer than {STATEMENT_SECONDS:g} s"
                 ) from error
+
+    def query(self, sql: str) -> QueryResult:
+        """Run a person's own statement, on a connection of its own.
+
+        Raises:
+            HistoryUnavailableError: The database is down.
+            QueryError: The statement was refused; the message says why.
+        """
+        return run_query(self._signed_in_url(), sql, timeout_seconds=QUERY_SECONDS)
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -1,7 +1,8 @@
 """The parts of a page: its parameters, a handler, and the data that it answers with."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from types import UnionType
 from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
 
@@ -48,12 +49,14 @@ class Services:
         reviews: The store of reviews.
         pictures: Pictures of images.
         settings: The console's settings.
+        budgets: The monthly budget of each detector that has one, in US dollars.
     """
 
     database: Database
     reviews: Reviews
     pictures: Pictures
     settings: ConsoleSettings
+    budgets: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

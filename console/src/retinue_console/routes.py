@@ -2,6 +2,15 @@
 
 from retinue_console.access.identity import Right
 from retinue_console.page import Route
+from retinue_console.pages.costs import CostsPage, ModelsPage, costs, models
+from retinue_console.pages.detectors import (
+    AgreementPage,
+    AgreementParameters,
+    DetectorParameters,
+    DetectorsPage,
+    agreement,
+    detectors,
+)
 from retinue_console.pages.failures import FailureParameters, FailuresPage, failures
 from retinue_console.pages.gallery import Gallery, GalleryParameters, gallery
 from retinue_console.pages.image import ImageParameters, ResponseParameters, image, response
@@ -10,6 +19,7 @@ from retinue_console.pages.overview import Overview, overview
 from retinue_console.pages.pictures import PictureParameters, original, thumbnail, view
 from retinue_console.pages.runs import RunParameters, RunsPage, runs
 from retinue_console.pages.search import SearchParameters, find
+from retinue_console.pages.sql import SqlPage, SqlParameters, run_sql
 from retinue_console.queries.image import Image
 from retinue_console.queries.search import Found
 from retinue_console.review.routes import REVIEW_ROUTES
@@ -87,6 +97,53 @@ ROUTES: tuple[Route, ...] = (
         answer=FailuresPage,
         has_csv=True,
         menu="Failures",
+    ),
+    Route(
+        "/detectors",
+        detectors,
+        "Versions of detectors, and how what they find changes",
+        Right.VIEWER,
+        parameters=DetectorParameters,
+        answer=DetectorsPage,
+        has_csv=True,
+        menu="Detectors",
+    ),
+    Route(
+        "/agreement",
+        agreement,
+        "How far two detectors agree in the newest images",
+        Right.VIEWER,
+        parameters=AgreementParameters,
+        answer=AgreementPage,
+        has_csv=True,
+    ),
+    Route(
+        "/costs",
+        costs,
+        "Costs against budgets",
+        Right.VIEWER,
+        answer=CostsPage,
+        has_csv=True,
+        menu="Costs",
+    ),
+    Route(
+        "/models",
+        models,
+        "Models that are hosted, and the cost of each session",
+        Right.VIEWER,
+        answer=ModelsPage,
+        has_csv=True,
+        menu="Models",
+    ),
+    Route(
+        "/sql",
+        run_sql,
+        "The answer of one statement that reads",
+        Right.SQL,
+        parameters=SqlParameters,
+        answer=SqlPage,
+        has_csv=True,
+        menu="SQL",
     ),
     Route(
         "/pictures/{image_id:uuid}/thumbnail",

@@ -1,0 +1,92 @@
+"""Detectors: versions, drift, and the agreement of two of them."""
+
+from dataclasses import dataclass
+
+from retinue_console.page import Call, Page, ParameterError, Parameters
+from retinue_console.queries.detectors import (
+    Agreement,
+    AgreementImage,
+    DetectorVersion,
+    Drifts,
+    FoundBy,
+    agreement_images,
+    list_agreement,
+    list_drift,
+    list_versions,
+)
+from retinue_console.queries.filters import Word
+
+
+class DetectorParameters(Parameters):
+    """The parameters of the page of detectors."""
+
+    detector: Word | None = None
+    """Only the drift of this detector."""
+
+
+class AgreementParameters(Parameters):
+    """The parameters of the comparison of detectors."""
+
+    label: Word | None = None
+    """Only this label, in upper or lower case."""
+
+    detector_a: Word | None = None
+    """One detector of a cell whose images to show."""
+
+    detector_b: Word | None = None
+    """The other detector of the cell."""
+
+    found_by: FoundBy | None = None
+    """Which of the two found the label in the images of the cell: both, only a, or only b."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorsPage:
+    """The data of the page.
+
+    Attributes:
+        versions: All versions, the last used first; none if it takes too long to count them.
+        drift: The labels whose share of the detections changed most.
+    """
+
+    versions: tuple[DetectorVersion, ...] | None
+    drift: Drifts
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementPage:
+    """The data of the page.
+
+    Attributes:
+        agreement: How far the detectors agree, by label.
+        images: The images of one cell, if one is asked for.
+    """
+
+    agreement: tuple[Agreement, ...]
+    images: tuple[AgreementImage, ...]
+
+
+def detectors(call: Call[DetectorParameters]) -> Page[DetectorsPage]:
+    """Show the versions of detectors, and how what they find changes."""
+    with call.database.read() as connection:
+        versions = list_versions(connection)
+        drift = list_drift(connection, call.parameters.detector)
+    data = DetectorsPage(None if versions is None else tuple(versions), drift)
+    return Page("detectors.html", "Detectors", data, rows=drift.labels)
+
+
+def agreement(call: Call[AgreementParameters]) -> Page[AgreementPage]:
+    """Show how far detectors agree."""
+    given = call.parameters
+    cell = (given.detector_a, given.detector_b, given.label, given.found_by)
+    if any(cell[:2] + cell[3:]) and not all(cell):
+        raise ParameterError("A cell takes detector_a, detector_b, label and found_by.")
+    with call.database.read() as connection:
+        compared = list_agreement(connection, given.label)
+        images = []
+        if given.detector_a and given.detector_b and given.label and given.found_by:
+            images = agreement_images(
+                connection, given.detector_a, given.detector_b, given.label, given.found_by
+            )
+    data = AgreementPage(tuple(compared), tuple(images))
+    return Page("agreement.html", "Agreement", data, rows=data.agreement)

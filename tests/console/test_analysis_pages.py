@@ -1,0 +1,131 @@
+"""The pages of SQL, costs, detectors and agreement, and their queries on a real history."""
+
+import html
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import psycopg
+import pytest
+from console.conftest import Client
+from fakes.small_history import HOSTILE, NOON, found, image, run
+from retinue_console.queries import costs, detectors
+from retinue_history import Charge, ConnectionPool, History
+from retinue_history.db.connections import Connection
+
+Record = Callable[..., None]
+
+
+@pytest.fixture
+def record(pool: ConnectionPool) -> Record:
+    return History(pool).record
+
+
+@pytest.fixture
+def reader(history_url: str) -> Iterator[Connection]:
+    with psycopg.connect(history_url, autocommit=True) as connection:
+        yield connection
+
+
+def test_every_example_runs_from_its_link(client: Client) -> None:
+    links = re.findall(r'href="(/sql\?[^"]*)"', client.get("/sql").text)
+    assert len(links) == 6
+    for link in map(html.unescape, links):
+        said = client.get(link)
+        assert said.status_code == 200, said.text
+        assert "<table>" in said.text
+    for page in ("/images", "/images?label=a&detector=b", "/images?detector=b&min_confidence=0.5"):
+        [link] = re.findall(r'href="(/sql\?[^"]*)"', client.get(page).text)
+        assert client.get(html.unescape(link)).status_code == 200
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_values_are_texts_in_every_form(client: Client, text: str) -> None:
+    sql = f"SELECT $a${text}$a$ AS a, '\\xff'::bytea, int4range(1, 2), 1.10, NULL, 'NaN'::float"
+    said = client.get("/sql.json", params={"sql": sql}).json()
+    assert said["rows"] == [[text, "\\xff", "[1, 2)", "1.10", None, None]]
+    assert "<script>alert" not in client.get("/sql", params={"sql": sql}).text
+    lines = client.get("/sql.csv", params={"sql": sql}).text
+    assert lines.startswith("a,bytea,int4range,?column?")
+    assert not re.search(r"^=", lines, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("DELETE FROM images", "a query can only read"),
+        ("SELECT 1; SELECT 2", "one statement"),
+        ("SELECT lable FROM latest_detections", 'column "lable" does not exist'),
+    ],
+)
+def test_a_refused_statement_says_why(client: Client, sql: str, message: str) -> None:
+    said = client.get("/sql", params={"sql": sql})
+    assert said.status_code == 400
+    assert message in html.unescape(said.text)
+    assert sql in html.unescape(said.text)
+
+
+def test_costs_are_those_of_the_view_and_of_the_month(record: Record, reader: Connection) -> None:
+    now = datetime.now(UTC)
+    images = [image(f"{n}.jpg", now) for n in range(3)]
+    price = Decimal("0.001")
+    record(
+        images,
+        [
+            run(
+                one,
+                price_usd=price,
+                billed_units=Decimal(1),
+                charges=(Charge("group", Decimal(1), price),),
+                started_at=now,
+            )
+            for one in images
+        ],
+    )
+    [month] = costs.month_costs(reader)
+    assert (month.detector, month.price_usd, month.billed_units) == ("objects", 3 * price, 3)
+    days = costs.day_costs(reader)
+    assert days is not None
+    view = "SELECT detector, day, runs, failed_runs, billed_units, price_usd FROM run_costs"
+    assert [
+        (one.detector, one.day, one.runs, one.failed_runs, one.billed_units, one.price_usd)
+        for one in days
+    ] == reader.execute(view).fetchall()
+
+
+def test_drift_and_agreement(record: Record, reader: Connection) -> None:
+    images = [image(f"{n}.jpg", NOON - timedelta(days=n)) for n in range(20)]
+    record(
+        images,
+        [
+            run(one, [found("Cat", 0.5), found("Dog" if n < 7 else "Cow", 0.8)])
+            for n, one in enumerate(images)
+        ]
+        + [run(images[0], [found("cat")], detector="others"), run(images[1], detector="others")],
+    )
+    drift = detectors.list_drift(reader, "objects")
+    assert (drift.until - drift.since).days == 6
+    assert [(one.label, one.share, one.share_before) for one in drift.labels] == [
+        ("Cow", 0, 0.5),
+        ("Dog", 0.5, 0),
+        ("Cat", 0.5, 0.5),
+    ]
+    assert drift.labels[2].mean_confidence == 0.5
+    assert detectors.list_drift(reader, "none").labels == ()
+    [cat, dog] = detectors.list_agreement(reader)
+    assert (cat.label, cat.both, cat.only_a, cat.only_b, cat.matched_boxes) == ("cat", 1, 1, 0, 1)
+    assert (dog.label, dog.both, dog.only_a) == ("dog", 0, 2)
+    assert cat.mean_iou == pytest.approx(1)
+    [one] = detectors.agreement_images(reader, "objects", "others", "CAT", "only a")
+    assert one.key == "1.jpg"
+    versions = detectors.list_versions(reader)
+    assert versions is not None
+    assert {(one.detector, one.runs) for one in versions} == {("objects", 20), ("others", 2)}
+
+
+def test_a_cell_is_named_whole(client: Client) -> None:
+    assert client.get("/agreement?detector_a=a").status_code == 400
+    cell = "/agreement?detector_a=a&detector_b=b&label=c&found_by=both"
+    assert client.get(cell).status_code == 200
+    assert client.get(f"{cell}&found_by=x").status_code == 400
