@@ -1,4 +1,4 @@
-"""What the review page shows beside the findings."""
+"""Read the facts that the review page shows beside the findings."""
 
 from dataclasses import dataclass
 from uuid import UUID

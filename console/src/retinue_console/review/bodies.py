@@ -1,4 +1,4 @@
-"""What the review page sends."""
+"""The bodies that the review page posts."""
 
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID

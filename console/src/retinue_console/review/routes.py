@@ -1,10 +1,11 @@
-"""The part of the route table that is about reviews."""
+"""The part of the route table that is about reviews and the truth that they make."""
 
 from retinue_history.review.agreement import Agreement
 
 from retinue_console.access.identity import Right
 from retinue_console.page import Route
 from retinue_console.pages.audit import Audit, AuditParameters, audit
+from retinue_console.pages.evaluations import EvaluationParameters, Evaluations, evaluations
 from retinue_console.review.bodies import ReleaseBody, SaveBody, SkipBody, UndoBody
 from retinue_console.review.bulk import (
     ApplyBody,
@@ -109,6 +110,15 @@ REVIEW_ROUTES: tuple[Route, ...] = (
         Right.ADMIN,
         parameters=QueueParameters,
         method="POST",
+    ),
+    Route(
+        "/evaluations",
+        evaluations,
+        "How a detector scores against a truth",
+        Right.VIEWER,
+        parameters=EvaluationParameters,
+        answer=Evaluations,
+        menu="Evaluations",
     ),
     Route(
         "/audit",

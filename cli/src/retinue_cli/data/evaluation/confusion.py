@@ -1,10 +1,13 @@
 """Count labels that were confused."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
 from pycocotools import mask  # type: ignore[import-untyped]  # it ships no type information
+
+MAX_IMAGES = 100
+"""Most images that are kept for each pair of labels."""
 
 
 @dataclass(slots=True)
@@ -27,20 +30,28 @@ class Confusion:
     Attributes:
         labels: The labels, in order.
         counts: By (true label, found label). ``None`` stands for nothing.
+        images: The names of the first ``MAX_IMAGES`` images of each pair, each once.
     """
 
     labels: tuple[str, ...]
     counts: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
+    images: defaultdict[tuple[str | None, str | None], list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
-    def add(self, there: str | None, found: str | None) -> None:
+    def add(self, there: str | None, found: str | None, image: str) -> None:
         """Count one."""
         self.counts[there, found] += 1
+        images = self.images[there, found]
+        if len(images) < MAX_IMAGES and image not in images:
+            images.append(image)
 
-    def match_rest(self, left: Left, *, iou: float, pair: bool) -> None:
+    def match_rest(self, left: Left, image: str, *, iou: float, pair: bool) -> None:
         """Count the unmatched items of one image: confused if boxes overlap, missed, or invented.
 
         Args:
             left: The unmatched items.
+            image: The image's name.
             iou: Minimum overlap of two boxes of the same thing.
             pair: Whether items can be confused with each other.
         """
@@ -61,13 +72,13 @@ class Confusion:
                 if f not in used_found and t not in used_truth:
                     used_found.add(f)
                     used_truth.add(t)
-                    self.add(truth[t][0], found[f][0])
+                    self.add(truth[t][0], found[f][0], image)
             truth = [one for place, one in enumerate(truth) if place not in used_truth]
             found = [one for place, one in enumerate(found) if place not in used_found]
         for label, _ in truth:
-            self.add(label, None)
+            self.add(label, None, image)
         for label, _, _ in found:
-            self.add(None, label)
+            self.add(None, label, image)
 
     def matrix(self) -> list[list[int]]:
         """Return a row for each true label and a column for each found label, with nothing last."""

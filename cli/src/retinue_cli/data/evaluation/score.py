@@ -320,7 +320,7 @@ def _confusion(
                     continue
                 if match > 0:
                     matched.add(int(match))
-                    confusion.add(label, label)
+                    confusion.add(label, label, samples[one["image_id"] - 1].name)
                 else:
                     rest.predictions.append((label, coco.cocoDt.anns[number]["bbox"], sure))
             for number, ignored in zip(one["gtIds"], one["gtIgnore"], strict=True):
@@ -328,6 +328,8 @@ def _confusion(
                     rest.ground_truth.append((label, coco.cocoGt.anns[number]["bbox"]))
     for number, rest in left.items():
         # If an image has several labels, a wrong one can't be attributed to one of them.
-        mixed = task is EvaluationTask.CLASSIFICATION and len(samples[number - 1].ground_truth) > 1
-        confusion.match_rest(rest, iou=float(coco.params.iouThrs[at]), pair=not mixed)
+        sample = samples[number - 1]
+        mixed = task is EvaluationTask.CLASSIFICATION and len(sample.ground_truth) > 1
+        iou = float(coco.params.iouThrs[at])
+        confusion.match_rest(rest, sample.name, iou=iou, pair=not mixed)
     return confusion
