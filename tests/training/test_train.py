@@ -66,7 +66,7 @@ def test_from_coco_to_a_trained_model(cli: Cli, bucket: Bucket, endpoint: Endpoi
     assert set(endpoint.calls) == set()
 
     asked = cli(*begin, exit_code=2).stderr
-    assert "give --yes" in asked
+    assert "pass --yes" in asked
     assert "CreateProject" not in endpoint.calls
 
     said = cli(*begin, "--yes", "--version", "v1", "--poll", "0.01").stdout
