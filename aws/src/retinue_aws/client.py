@@ -194,8 +194,8 @@ class AwsClient:
         answer = await self._answer(
             (operation, bucket), {"Bucket": bucket, "Key": _KEY}, sign, b"", max_bytes
         )
-        etag, length = answer.header("etag"), answer.header("content-length")
-        if etag is None:
+        etag, length = answer.header("etag") or "", answer.header("content-length")
+        if not etag.strip('"'):
             raise unreadable(_response(answer), "has no ETag")
         return S3Object(
             body=answer.body,

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import cast
 
 from httptools import HttpParserError, HttpResponseParser
@@ -194,12 +195,15 @@ class Connection(asyncio.Protocol):
         if not self._has_body:
             self._complete()
             self._parser = HttpResponseParser(self)  # which would wait for a body
-        elif self._status < 300 and (self._expected_bytes or 0) > self._max_bytes:
-            self._fail(TooLargeError())
+        elif self._status < 300 and self._expected_bytes is not None:
+            if self._expected_bytes > self._max_bytes:
+                self._fail(TooLargeError())
+            else:  # growing the buffer piece by piece costs more than receiving a large body
+                self._body = BytesIO(bytes(self._expected_bytes))
 
     def on_body(self, piece: bytes) -> None:
         """Store a part of the body, if it isn't too large."""
-        self._body.append(piece)
+        self._body.write(piece)
         self._body_bytes += len(piece)
         if self._status < 300:
             if self._body_bytes > self._max_bytes:
@@ -218,15 +222,15 @@ class Connection(asyncio.Protocol):
 
     def _expect_answer(self) -> None:
         self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
+        self._body = BytesIO()
         self._body_bytes = 0
         self._head_bytes = 0
         self._has_headers = False
 
     def _complete(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-            self._waiter.set_result(HttpAnswer(self._url, self._status, self._headers, body))
+            answer = HttpAnswer(self._url, self._status, self._headers, self._body.getvalue())
+            self._waiter.set_result(answer)
 
     def _fail(self, error: Exception) -> None:
         if self._waiter is not None and not self._waiter.done():
