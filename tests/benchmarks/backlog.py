@@ -39,7 +39,7 @@ WORKERS_CALLS = {
 
 @dataclass(frozen=True)
 class Site:
-    """The surroundings of a contender.
+    """Where a contender works.
 
     Attributes:
         sqs: Address of SQS.
@@ -54,7 +54,7 @@ class Site:
     database_url: str
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables of a program."""
+        """What a program needs to find it all."""
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("RETINUE_")
         }
@@ -66,29 +66,29 @@ class Site:
 
 
 class Contender(Protocol):
-    """A program that drains a queue."""
+    """Somebody who drains a queue."""
 
     @property
     def name(self) -> str:
-        """Return the name for the table."""
+        """What it is called in the table."""
 
     @property
     def processes(self) -> int:
-        """Return how many of its processes share the queue."""
+        """How many of its processes share the queue."""
 
     def command(self) -> Sequence[str]:
-        """Return the command that runs the program."""
+        """How its program is run."""
 
     def environment(self, site: Site) -> Mapping[str, str]:
-        """Return the program's own environment variables."""
+        """The program's own environment variables."""
 
     def bodies(self, number: int) -> Sequence[str]:
-        """Return a number of messages for different images, in the program's format."""
+        """So many messages, each about another image, in the form that the program reads."""
 
 
 @dataclass(frozen=True)
 class Drained:
-    """The result of draining a backlog.
+    """How a backlog was drained.
 
     Attributes:
         images: Images of the measured part.
@@ -114,7 +114,7 @@ class Drained:
 
     @property
     def images_per_second(self) -> float:
-        """Return images a second of the measured part."""
+        """Images a second of the measured part."""
         return self.images / self.seconds
 
     @property
@@ -193,13 +193,13 @@ def call_sqs(address: str, operation: str, **parameters: Any) -> Any:
 
 
 def ask(address: str) -> Any:
-    """Return a service's statistics."""
+    """What a service tells of itself."""
     with urllib.request.urlopen(address) as answer:
         return json.load(answer)
 
 
 def event_bodies(number: int) -> list[str]:
-    """Return S3's notifications of so many new photographs."""
+    """S3's notifications of so many new photographs."""
     return [
         created(f"photos/2025/{image:07}.jpg", bucket="photos", size=250_000)
         for image in range(number)

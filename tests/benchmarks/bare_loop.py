@@ -19,7 +19,7 @@ WARM = 0.15
 
 
 class Loop:
-    """The work for each file.
+    """What is done with each file.
 
     Args:
         model: The network's file.

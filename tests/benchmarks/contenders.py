@@ -1,4 +1,4 @@
-"""The programs that drain the queue: Retinue's worker, and hand-written ones."""
+"""Who drains the queue: Retinue's worker, and what one would write without it."""
 
 import json
 from collections.abc import Mapping, Sequence

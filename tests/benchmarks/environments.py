@@ -17,7 +17,7 @@ OURS = ("sdk", "aws", "history", "workers", "cli", "onnx", "rekognition", "event
 
 @cache
 def image_python() -> Path:
-    """Return the interpreter of an environment with the packages of the container image alone.
+    """The interpreter of an environment with the packages of the container image alone.
 
     Ours are installed and compiled, as there: to compile them at each start takes a second.
     """
@@ -28,7 +28,7 @@ def image_python() -> Path:
 
 @cache
 def peers_python() -> Path:
-    """Return the interpreter of an environment with the baselines' locked packages."""
+    """The interpreter of an environment with what the baselines need, as their lock file says."""
     return _synced("peers", PEERS)
 
 

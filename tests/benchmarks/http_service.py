@@ -16,7 +16,7 @@ Headers = Mapping[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer."""
+    """What is sent back."""
 
     body: bytes
     status: bytes = b"200 OK"

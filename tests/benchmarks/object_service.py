@@ -12,12 +12,12 @@ from benchmarks.http_service import Answer, Headers, serve
 
 
 def file_name(key: str) -> str:
-    """Return the name of an object's file."""
+    """The name of an object's file."""
     return key.replace("/", "-")
 
 
 def object_answer(data: bytes) -> Answer:
-    """Return S3's answer to a request for an object."""
+    """What S3 answers who asks for an object."""
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
     return Answer(data, media_type=b"image/jpeg", etag=b'"%b"' % etag.encode())
 

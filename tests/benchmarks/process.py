@@ -34,7 +34,7 @@ class MeasuredProcess:
 
     @property
     def pid(self) -> int:
-        """Return its process id."""
+        """Its process id."""
         return self._process.pid
 
     def check(self) -> None:

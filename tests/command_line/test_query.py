@@ -1,4 +1,4 @@
-"""Test the logins that may query, and the formats of the result."""
+"""Who asks, and how the answer is printed."""
 
 import json
 from collections.abc import Callable

@@ -3,22 +3,33 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from aws_client.server import Reply, Server, serving
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from click.testing import Result
 from PIL import Image
 from retinue_cli.data.export.sizes import size_of
+from retinue_cli.local import AwsEndpoint
 from retinue_cli.options import s3_client
 from retinue_sdk import ImageReference
 
 Cli = Callable[..., Result]
 Photos = dict[str, ImageReference]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """S3 that answers what the test says."""
+    with serving() as server:
+        client = AwsEndpoint(server.url).client("s3")
+        monkeypatch.setattr(s3_client, "s3_client", lambda settings: client)
+        yield server
 
 
 @pytest.fixture
@@ -46,8 +57,8 @@ def give(s3: Stubber, data: bytes, **asked: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pets/cat.jpg", "s3://photos/pets/cat.jpg", "id"])
-def test_a_picture(cli: Cli, photos: Photos, s3: Stubber, name: str) -> None:
-    give(s3, photograph(), Key="pets/cat.jpg")
+def test_a_picture(cli: Cli, photos: Photos, server: Server, name: str) -> None:
+    server.default = Reply(body=photograph(), headers={"ETag": '"e"'})
     said = cli("show", str(photos["cat"].image_id) if name == "id" else name)
     assert "0.90" in said.stdout
     assert "dog" not in said.stdout  # an older run's
@@ -55,6 +66,7 @@ def test_a_picture(cli: Cli, photos: Photos, s3: Stubber, name: str) -> None:
         assert (picture.format, picture.size) == ("PNG", (640, 480))
         colours = picture.convert("RGB").getcolors(1_000_000) or []
     assert len(colours) > 10
+    assert [one.target for one in server.requests] == ["/photos/pets/cat.jpg?versionId=v1"]
 
 
 def test_a_file_of_ones_own(cli: Cli, photos: Photos, tmp_path: Path) -> None:
@@ -87,8 +99,8 @@ def test_json_says_why_there_is_no_picture(cli: Cli, photos: Photos) -> None:
     assert shown["runs"][0]["error_code"] == "corrupt_image"
 
 
-def test_an_image_that_is_gone(cli: Cli, photos: Photos, s3: Stubber) -> None:
-    s3.add_client_error("get_object", "NoSuchVersion", http_status_code=404)
+def test_an_image_that_is_gone(cli: Cli, photos: Photos, server: Server) -> None:
+    server.default = Reply(404, b"<Error><Code>NoSuchVersion</Code></Error>")
     said = cli("show", "empty.jpg", exit_code=1)
     assert "nothing found" in said.stdout
     assert "does not exist" in said.stderr
@@ -96,10 +108,10 @@ def test_an_image_that_is_gone(cli: Cli, photos: Photos, s3: Stubber) -> None:
 
 
 def test_an_image_that_is_too_large(
-    cli: Cli, photos: Photos, s3: Stubber, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, photos: Photos, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RETINUE_MAX_IMAGE_PX", "1000")
-    give(s3, photograph(), Key="pets/cat.jpg")
+    server.default = Reply(body=photograph(), headers={"ETag": '"e"'})
     assert "the limit is 1,000" in cli("show", "pets/cat.jpg", exit_code=1).stderr
 
 

@@ -1,9 +1,11 @@
-"""Any answer instead of SQS's and S3's is reported, and fails no image."""
+"""Whatever answers in the place of SQS and S3, it is told, and no image is blamed for it."""
 
 import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from threading import Event
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from retinue_sdk import (
     InvalidImageError,
     RetriableError,
 )
+from retinue_workers.intake.object_reader import ObjectReader
 from retinue_workers.intake.queue_depth import read_queue_depth
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.sqs import QueueUnavailableError, SqsQueue
@@ -164,9 +167,12 @@ async def test_a_url_that_can_never_work_is_a_wrong_setting(server: Server, code
 # Images.
 
 
-def store_of(server: Server) -> ObjectStore:
+@pytest.fixture
+def store(server: Server) -> Iterator[ObjectStore]:
     made = client(server, "s3")
-    return ObjectStore(lambda: made, ImageLimits(max_bytes=3_000_000))
+    limits = ImageLimits(max_bytes=3_000_000)
+    with closing(ObjectStore(lambda: ObjectReader(made), limits)) as opened:
+        yield opened
 
 
 REFERENCES = [
@@ -178,9 +184,8 @@ REFERENCES = [
 @pytest.mark.parametrize("reference", REFERENCES, ids=["version", "current"])
 @pytest.mark.parametrize("status", STATUSES)
 def test_an_error_of_any_kind_blames_no_object(
-    server: Server, reference: ImageReference, status: int
+    server: Server, store: ObjectStore, reference: ImageReference, status: int
 ) -> None:
-    store = store_of(server)
     for body in BODIES:
         server.default = Reply(status, body)
         for ask in (store.fetch, store.tags) + ((store.head,) if status != 404 else ()):
@@ -190,25 +195,24 @@ def test_an_error_of_any_kind_blames_no_object(
 
 @pytest.mark.parametrize("reference", REFERENCES, ids=["version", "current"])
 def test_a_success_without_an_etag_is_tried_again(
-    server: Server, reference: ImageReference
+    server: Server, store: ObjectStore, reference: ImageReference
 ) -> None:
-    store = store_of(server)
     for body in BODIES:
-        server.default = Reply(body=body)
-        for ask in (store.fetch, store.head, store.tags):
-            with pytest.raises(RetriableError):
-                ask(reference)
+        for headers in ({}, {"ETag": '""'}):
+            server.default = Reply(body=body, headers=headers)
+            for ask in (store.fetch, store.head, store.tags):
+                with pytest.raises(RetriableError):
+                    ask(reference)
 
 
-def test_another_etag_is_another_object(server: Server) -> None:
+def test_another_etag_is_another_object(server: Server, store: ObjectStore) -> None:
     server.default = Reply(body=b"jpeg", headers={"ETag": '"other"'})
     with pytest.raises(InvalidImageError) as refused:
-        store_of(server).fetch(REFERENCES[1])
+        store.fetch(REFERENCES[1])
     assert refused.value.code == "object_replaced"
 
 
-def test_a_missing_object_is_told_by_s3_alone(server: Server) -> None:
-    store = store_of(server)
+def test_a_missing_object_is_told_by_s3_alone(server: Server, store: ObjectStore) -> None:
     server.default = Reply(404, b"<Error><Code>NoSuchKey</Code></Error>")
     with pytest.raises(InvalidImageError) as refused:
         store.fetch(REFERENCES[0])
@@ -216,3 +220,35 @@ def test_a_missing_object_is_told_by_s3_alone(server: Server) -> None:
     server.default = Reply(404)
     with pytest.raises(InvalidImageError):  # it has no body
         store.head(REFERENCES[0])
+
+
+def test_an_object_whose_size_changes_between_two_questions_is_tried_again(
+    server: Server, store: ObjectStore
+) -> None:
+    headers = {"ETag": '"etag"'}
+    server.replies.extend(Reply(body=body, headers=headers) for body in (bytes(3_000_001), b"jpeg"))
+    with pytest.raises(RetriableError, match="0 of 4 bytes"):
+        store.fetch(REFERENCES[1])
+    assert [request.method for request in server.requests] == ["GET", "HEAD"]
+
+
+async def test_an_object_is_read_within_a_coroutine(server: Server, store: ObjectStore) -> None:
+    server.default = Reply(body=b"jpeg", headers={"ETag": '"etag"'})
+    assert store.fetch(REFERENCES[0]) == b"jpeg"
+
+
+def test_a_call_under_way_ends_with_the_store(server: Server, store: ObjectStore) -> None:
+    asked, released = Event(), Event()
+
+    def hang() -> None:
+        asked.set()
+        released.wait(10)
+
+    server.default = Reply(before=hang)
+    with ThreadPoolExecutor(1) as threads:
+        fetching = threads.submit(store.fetch, REFERENCES[0])
+        assert asked.wait(10)
+        store.close()
+        with pytest.raises(RetriableError):
+            fetching.result(10)
+        released.set()

@@ -1,4 +1,4 @@
-"""At a worker's start, the source of credentials may be down. The configuration must be valid."""
+"""What issues credentials may be away when a worker starts; a wrong configuration may not be."""
 
 import json
 import os
@@ -28,7 +28,7 @@ GOOD = json.dumps(ISSUED).encode()
 
 @dataclass
 class World:
-    """The surroundings of a worker's start.
+    """Where a worker starts.
 
     Attributes:
         issuer: The endpoint that issues credentials.

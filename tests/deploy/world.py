@@ -19,7 +19,7 @@ class BrokenError(DeployError):
 
 @dataclass
 class Cloud:
-    """The emulated cloud, with a log of all changes in order.
+    """What is there, and everything that was done to it, in order.
 
     Attributes:
         breaks_at: Number of the call that fails, counted from 0; none if they all work.
@@ -56,7 +56,7 @@ class Cloud:
             raise BrokenError(f"{name} broke after its work")
 
     def world(self) -> World:
-        """Return the interfaces for ``deploy``."""
+        """What ``deploy`` works with."""
         return World(self, self, self, _Tasks(self), _Services(self), _Smoke(self))
 
     # Foundation

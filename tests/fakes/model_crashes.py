@@ -16,7 +16,7 @@ HOURS = 4
 
 @dataclass(frozen=True)
 class CrashRun:
-    """The result of a run with crashes.
+    """What became of it.
 
     Attributes:
         deaths: Workers that died.

@@ -120,12 +120,12 @@ class Fused:
 
 @dataclass
 class Fuse:
-    """The number of steps until a worker dies; ``None`` for no limit."""
+    """How many steps a worker has to live; ``None`` for ever."""
 
     steps: int | None = None
 
     def burn(self) -> None:
-        """Count one step."""
+        """One step."""
         if self.steps is None:
             return
         self.steps -= 1
@@ -179,7 +179,7 @@ class World:
         return name
 
     def depth(self) -> QueueDepth:
-        """Return the queue's depth."""
+        """What the queue holds."""
         return QueueDepth(
             len(self.waiting) + sum(done is None for done in self.bad),
             sum(done is not None for done in self.bad) + len(self.in_flight),
@@ -209,11 +209,11 @@ class World:
             each()
 
     def kill(self, name: str) -> None:
-        """Remove a worker without notice."""
+        """A worker is gone, without a word."""
         del self.controllers[name], self.gates[name]
 
     def reap(self) -> Sequence[Reaped]:
-        """Return the reaper's turn."""
+        """The reaper's turn."""
         return reap(
             self.sessions,
             make=lambda _: self.cloud,
@@ -224,12 +224,12 @@ class World:
 
     @property
     def status(self) -> str:
-        """Return the model's status."""
+        """The model's status."""
         return self.versions.get(self.arn).status
 
     @property
     def usd(self) -> float:
-        """Return AWS's bill until now."""
+        """What AWS bills until now."""
         return self.versions.billed_unit_seconds(self.arn) / 60 * 4 / 60
 
     def _work(self, seconds: float) -> None:
@@ -251,7 +251,7 @@ class World:
 
 
 def trickle(hours: float, every_seconds: float) -> list[float]:
-    """Return an image now and then, with some chance in it, the same each time."""
+    """An image now and then, with some chance in it, the same each time."""
     chance, at, found = random.Random(4), 0.0, []
     while (at := at + chance.uniform(0.5, 1.5) * every_seconds) < hours * 3_600:
         found.append(at)

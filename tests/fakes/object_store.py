@@ -4,14 +4,19 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import count
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
 from botocore.exceptions import ClientError
-from botocore.response import StreamingBody
+from retinue_aws import BodyTooLargeError, S3Object
+from retinue_sdk import ImageLimits
+from retinue_workers.intake.s3 import ObjectStore
+
+if TYPE_CHECKING:
+    from retinue_workers.intake.object_reader import ObjectReader
+    from types_boto3_s3 import S3Client
 
 
 @dataclass(slots=True)
@@ -23,6 +28,16 @@ class _Version:
     metadata: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
+    def answer(self, body: bytes, content_length: int) -> S3Object:
+        metadata = {f"x-amz-meta-{name.lower()}": text for name, text in self.metadata.items()}
+        return S3Object(
+            body=body,
+            etag=f'"{self.etag}"',
+            version_id=self.version_id,
+            content_length=content_length,
+            headers={"content-type": self.content_type, **metadata},
+        )
+
 
 @dataclass(slots=True)
 class _Bucket:
@@ -31,22 +46,21 @@ class _Bucket:
 
 
 class MemoryS3:
-    """An S3 client: buckets with and without versions, and faults on demand.
+    """Buckets with and without versions, and faults on demand.
 
-    Methods have boto3's names and arguments and raise its errors.
+    It is an S3 client, with boto3's names, arguments and errors, except that objects are read as
+    by ``ObjectReader``, in the place of which it can stand.
 
     Attributes:
         fault: Called before each request for an object with bucket and key; may raise or wait.
         gets: ``(bucket, key)`` of each ``get_object``.
         heads: The same of each ``head_object``.
-        open_bodies: How many response bodies were handed out and not closed yet.
     """
 
     def __init__(self) -> None:
         self.fault: Callable[[str, str], None] | None = None
         self.gets: list[tuple[str, str]] = []
         self.heads: list[tuple[str, str]] = []
-        self.open_bodies = 0
         self._buckets: dict[str, _Bucket] = {}
         self._numbers = count(1)
         self._lock = Lock()
@@ -108,41 +122,38 @@ class MemoryS3:
             bucket.objects.setdefault(Key, []).append(marker)
             return {"DeleteMarker": True, "VersionId": marker.version_id}
 
+    @property
+    def client(self) -> "S3Client":
+        return cast("S3Client", self)
+
+    def close(self) -> None:
+        pass
+
     def get_object(
         self,
+        bucket: str,
+        key: str,
+        version_id: str | None = None,
         *,
-        Bucket: str,
-        Key: str,
-        VersionId: str | None = None,
-        Range: str | None = None,
-    ) -> dict[str, Any]:
-        self.gets.append((Bucket, Key))
-        version, data = self._find(Bucket, Key, VersionId)
-        if Range is not None:
-            first, _, last = Range.removeprefix("bytes=").partition("-")
-            data = data[int(first) : int(last) + 1]
-        with self._lock:
-            self.open_bodies += 1
-        answer: dict[str, Any] = {
-            "ContentLength": len(data),
-            "ETag": f'"{version.etag}"',
-            "Body": StreamingBody(_Raw(data, self), len(data)),
-        }
-        return answer | ({"VersionId": version.version_id} if version.version_id else {})
+        max_bytes: int,
+        byte_range: tuple[int, int] | None = None,
+    ) -> S3Object:
+        self.gets.append((bucket, key))
+        version, data = self._find(bucket, key, version_id)
+        if byte_range is not None:
+            data = data[byte_range[0] : byte_range[1] + 1]
+        if len(data) > max_bytes:
+            raise BodyTooLargeError(endpoint_url=f"s3://{bucket}/{key}", max_bytes=max_bytes)
+        return version.answer(data, len(data))
 
-    def head_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:
-        self.heads.append((Bucket, Key))
+    def head_object(self, bucket: str, key: str, version_id: str | None = None) -> S3Object:
+        self.heads.append((bucket, key))
         try:
-            version, data = self._find(Bucket, Key, VersionId)
+            version, data = self._find(bucket, key, version_id)
         except ClientError as error:  # an answer without a body has no code but its status
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             raise client_error(str(status), status, "HeadObject") from error
-        return {
-            "ContentLength": len(data),
-            "ETag": f'"{version.etag}"',
-            "ContentType": version.content_type,
-            "Metadata": version.metadata,
-        }
+        return version.answer(b"", len(data))
 
     def get_object_tagging(
         self, *, Bucket: str, Key: str, VersionId: str | None = None
@@ -165,7 +176,7 @@ class MemoryS3:
         return {"Contents": contents} if contents else {}
 
     def _find(self, name: str, key: str, version_id: str | None) -> tuple[_Version, bytes]:
-        """Return the version that is asked for, and its bytes."""
+        """The version that is asked for, and its bytes."""
         if self.fault is not None:
             self.fault(name, key)
         with self._lock:
@@ -189,21 +200,13 @@ class MemoryS3:
         return self._buckets[name]
 
 
-class _Raw(BytesIO):
-    """A response's stream, which tells when it is closed."""
-
-    def __init__(self, data: bytes, s3: MemoryS3) -> None:
-        super().__init__(data)
-        self._s3 = s3
-
-    def close(self) -> None:
-        if not self.closed:
-            self._s3.open_bodies -= 1
-        super().close()
+def store_on(s3: MemoryS3, limits: ImageLimits | None = None) -> ObjectStore:
+    """A store of what is in memory."""
+    return ObjectStore(lambda: cast("ObjectReader", s3), limits or ImageLimits())
 
 
 def client_error(code: str, status: int = 400, operation: str = "GetObject") -> ClientError:
-    """Return an error as botocore makes it of S3's answer."""
+    """An error as botocore makes it of S3's answer."""
     answer: Any = {
         "Error": {"Code": code, "Message": code},
         "ResponseMetadata": {"HTTPStatusCode": status},

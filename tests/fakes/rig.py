@@ -3,25 +3,21 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 from retinue_history import History
 from retinue_sdk import AnyDetector
 from retinue_sdk.plugins.manager import Plugins
-from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.settings.settings import Settings
 from retinue_workers.worker import Worker, image_limits
 
 from fakes.events import BUCKET, created
-from fakes.object_store import MemoryS3
+from fakes.object_store import MemoryS3, store_on
 from fakes.queue import MemoryQueue, fast
 from fakes.running_worker import RunningWorker
 from fakes.waiting import eventually
-
-if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
 
 POINTS = (
     EntryPoint("hostile", "retinue_hostile.plugin", "retinue"),
@@ -64,7 +60,7 @@ class Rig:
         self.queue.send(created(key, etag=etag, size=len(data)))
 
     def worker(self, detectors: Mapping[str, Mapping[str, Any]], **settings: Any) -> RunningWorker:
-        """Return a worker, not started."""
+        """A worker, not started."""
         chosen = Settings(detectors=dict(detectors), **{**QUICK, **settings})
         self.detectors = self.plugins.make(chosen.detectors)
         return RunningWorker(
@@ -73,7 +69,7 @@ class Rig:
                 plugins=self.plugins,
                 detectors=self.detectors,
                 queue=self.queue,
-                store=ObjectStore(lambda: cast("S3Client", self.s3), image_limits(chosen)),
+                store=store_on(self.s3, image_limits(chosen)),
                 history=self.history,
             )
         )
@@ -82,7 +78,7 @@ class Rig:
     def running(
         self, detectors: Mapping[str, Mapping[str, Any]], **settings: Any
     ) -> Iterator[RunningWorker]:
-        """Yield a worker at work; stopped at the end, whatever happens."""
+        """A worker at work; stopped at the end, whatever happens."""
         worker = self.worker(detectors, **settings)
         worker.start()
         try:
@@ -115,7 +111,7 @@ class Rig:
             return connection.execute(sql, parameters).fetchall()
 
     def runs(self) -> list[tuple[str, str, str, str | None]]:
-        """Return every run: key, detector, outcome, error code; in that order."""
+        """Every run: key, detector, outcome, error code; in that order."""
         return [
             (row["key"], row["detector"], row["outcome"], row["error_code"])
             for row in self.rows(
@@ -130,7 +126,7 @@ class Rig:
 
 
 def keys(number: int, prefix: str = "image") -> Sequence[str]:
-    """Return a number of keys."""
+    """So many keys."""
     return [f"{prefix}-{index:03}.jpg" for index in range(number)]
 
 
@@ -138,7 +134,7 @@ MakeRig = Callable[..., Rig]
 
 
 def hurried(max_receive_count: int | None = 3) -> MemoryQueue:
-    """Return a queue on which hours pass in minutes, for messages requeued with a delay."""
+    """A queue on which hours pass in minutes, for messages that are handed back with a delay."""
     return MemoryQueue(
         visibility_timeout_seconds=10_000, max_receive_count=max_receive_count, clock=fast(50)
     )

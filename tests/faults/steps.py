@@ -1,4 +1,4 @@
-"""The faults of a schedule."""
+"""What each fault of a schedule does."""
 
 import random
 import time
@@ -96,7 +96,7 @@ class Play:
 
     @contextmanager
     def _lasting(self, fault: str, seconds: float) -> Iterator[None]:
-        """Yield a fault for as long as the block."""
+        """A fault for as long as the block."""
         if fault in WEATHERS:
             service, weather = WEATHERS[fault]
             with self._site.proxy.weather(service, replace(weather, seconds=seconds)):

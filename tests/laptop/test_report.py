@@ -1,4 +1,4 @@
-"""Test the report of a run for people and for programs."""
+"""What a person reads at the end of a run, and what a program reads."""
 
 import csv
 import io

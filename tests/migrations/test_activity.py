@@ -1,4 +1,4 @@
-"""Test the activity of the last seconds."""
+"""What was recorded lately."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Test the images that a replay selects."""
+"""Which images a replay chooses."""
 
 from collections.abc import Callable
 from contextlib import closing, suppress

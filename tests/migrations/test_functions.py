@@ -1,4 +1,4 @@
-"""Test the SQL functions and the newer views."""
+"""What the SQL functions compute, and what the newer views tell apart."""
 
 from collections.abc import Callable
 from dataclasses import replace

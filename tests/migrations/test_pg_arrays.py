@@ -1,4 +1,4 @@
-"""Postgres reads array literals back as the recorded values, for any values."""
+"""Whatever a record holds, Postgres reads the array literal as the same."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""The worker reads our messages as intended."""
+"""What we write into the queue, the worker reads as it was meant."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""External image ids exist for any name, within AWS's limits, and are unique."""
+"""What people are called in a collection: any name, within what AWS accepts, and no two alike."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Create a container's surroundings in separate namespaces."""
+"""What a container finds around it that this machine does not have; in namespaces of our own."""
 
 import ctypes
 import fcntl

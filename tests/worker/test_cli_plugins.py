@@ -1,4 +1,4 @@
-"""Test the output of `retinue plugins`, `plugins check` and `detect`."""
+"""What `retinue plugins`, `plugins check` and `detect` say."""
 
 import json
 from collections.abc import Callable

@@ -14,7 +14,7 @@ import pytest
 from fakes import events
 from fakes.detectors import AnyScripted, AsyncScripted, Scripted
 from fakes.history import MemoryHistory
-from fakes.object_store import MemoryS3, client_error
+from fakes.object_store import MemoryS3, client_error, store_on
 from fakes.queue import MemoryQueue
 from fakes.waiting import settle, until
 from PIL import Image as PillowImage
@@ -24,7 +24,6 @@ from retinue_sdk import (
     DetectorNotReadyError,
     Findings,
     Image,
-    ImageLimits,
     Input,
     InvalidImageError,
     RetriableError,
@@ -38,7 +37,6 @@ from retinue_workers.dispatch.routing.object_metadata import MetadataReader
 from retinue_workers.dispatch.routing.router import Router
 from retinue_workers.intake.inbox import Inbox
 from retinue_workers.intake.prefetch import Prefetch
-from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
@@ -103,7 +101,7 @@ class Rig:
         return events.created(key, etag=put["ETag"].strip('"'), version_id=put.get("VersionId"))
 
     def codes(self) -> list[str]:
-        """Return the error code, or the outcome, of each run; sorted."""
+        """The error code, or the outcome, of each run; sorted."""
         return sorted(run.error_code or run.outcome for run in self.history.runs)
 
 
@@ -134,7 +132,7 @@ async def dispatching(
         budgets={} if usd is None else {detector.name: usd for detector in detectors},
     )
     prefetch = Prefetch(threads=2, max_images=4)
-    store = ObjectStore(lambda: cast("Any", s3), ImageLimits())
+    store = store_on(s3)
     chosen = {name: Route.model_validate(route) for name, route in (routes or {}).items()}
     metadata = MetadataReader(store, prefetch, chosen)
     observers = Observers(Plugins(()))

@@ -1,4 +1,4 @@
-"""The log has one JSON object per line, for any event from any library."""
+"""What ECS collects: one JSON object a line, whatever is logged, by whomever."""
 
 import json
 import math

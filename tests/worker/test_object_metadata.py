@@ -11,14 +11,13 @@ from typing import Any, cast
 
 import pytest
 from fakes.events import BUCKET
-from fakes.object_store import MemoryS3, client_error
+from fakes.object_store import MemoryS3, client_error, store_on
 from fakes.waiting import settle
 from PIL import Image as PillowImage
-from retinue_sdk import Image, ImageLimits, ImageReference, InvalidImageError, RetriableError
+from retinue_sdk import Image, ImageReference, InvalidImageError, RetriableError
 from retinue_workers.dispatch.routing.decide import ObjectMetadata
 from retinue_workers.dispatch.routing.object_metadata import MetadataReader
 from retinue_workers.intake.prefetch import Prefetch
-from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.settings.routes import Route
 
 
@@ -35,7 +34,7 @@ class Rig:
         self.s3 = MemoryS3()
         self.s3.create_bucket(Bucket=BUCKET)
         self.prefetch = Prefetch(threads=1, max_images=2)
-        self.store = ObjectStore(lambda: cast("Any", self.s3), ImageLimits())
+        self.store = store_on(self.s3)
         routes = {"echo": Route.model_validate(route)}
         self.reader = MetadataReader(self.store, self.prefetch, routes)
 

@@ -1,4 +1,4 @@
-"""Test that workers whose detectors call a service don't import unneeded modules."""
+"""What a worker whose detectors call a service need not import, and so need not hold in memory."""
 
 import json
 import os

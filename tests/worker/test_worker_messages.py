@@ -1,4 +1,4 @@
-"""Test the effects and the ends of messages."""
+"""What messages ask for, and where they end."""
 
 import pytest
 from fakes.events import BUCKET, TEST_EVENT, body, created, record, removed, sequencer

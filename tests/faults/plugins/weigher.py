@@ -21,7 +21,7 @@ from retinue_sdk import (
 
 
 class WeighOptions(DetectorOptions):
-    """The options of the detector."""
+    """How it works."""
 
     max_concurrency: Annotated[int, Field(ge=1), Operational()] = 2
     """How many calls run at once."""

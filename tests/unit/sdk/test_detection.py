@@ -1,4 +1,4 @@
-"""Test valid and invalid detections."""
+"""What counts as a finding, and what nobody could store."""
 
 import math
 from dataclasses import FrozenInstanceError

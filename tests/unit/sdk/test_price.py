@@ -1,4 +1,4 @@
-"""Test the cost of units in tiers, and invalid tiers."""
+"""What units cost in tiers, and which tiers cannot be."""
 
 from decimal import Decimal
 

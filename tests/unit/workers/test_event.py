@@ -1,4 +1,4 @@
-"""Test events of created and removed objects."""
+"""What an event tells of an object that was created or removed."""
 
 from datetime import UTC, datetime
 

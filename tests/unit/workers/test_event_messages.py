@@ -1,4 +1,4 @@
-"""Test each kind of message, and the errors of invalid ones."""
+"""What each kind of message means, and what is refused with which words."""
 
 import json
 import re
@@ -155,7 +155,7 @@ POINTER: Json = [
 
 
 def without(path: str) -> Json:
-    """Return a record without one field."""
+    """A record without one field."""
     whole = record()
     *parents, name = path.split(".")
     inner = whole

@@ -21,6 +21,7 @@ from retinue_workers.intake.clients import (
     aws_configuration,
     make_clients,
 )
+from retinue_workers.intake.object_reader import ObjectReader
 from retinue_workers.intake.queue_depth import read_queue_depth
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.sqs import QueueUnavailableError, SqsQueue
@@ -86,7 +87,7 @@ async def build_worker(settings: Settings) -> Worker:
         plugins=plugins,
         detectors=detectors,
         queue=queue,
-        store=ObjectStore(clients.s3, image_limits(settings)),
+        store=ObjectStore(lambda: _reader(clients), image_limits(settings)),
         history=History(pool),
         sessions=ModelSessions(pool),
         queue_depth=partial(read_queue_depth, clients.sqs, queue_url),
@@ -95,6 +96,12 @@ async def build_worker(settings: Settings) -> Worker:
 
 def _clients(wait_time_seconds: int) -> Clients:
     return make_clients(connections=CONNECTIONS, wait_time_seconds=wait_time_seconds)
+
+
+def _reader(clients: Clients) -> ObjectReader:
+    client = clients.s3()
+    with aws_configuration():
+        return ObjectReader(client)
 
 
 def _check_schema(pool: ConnectionPool) -> None:

@@ -265,7 +265,13 @@ class Worker:
             task.cancel()
         await _end(self._background, BACKGROUND_SECONDS)
         await self._life_threads.run(self._plugins.stopping, PLUGIN_SECONDS)
-        for part in (self._prefetch, self._metadata, self._threads, self._life_threads):
+        for part in (
+            self._prefetch,
+            self._metadata,
+            self._store,
+            self._threads,
+            self._life_threads,
+        ):
             part.close()
         log.info("stopped", in_flight=len(self._inbox))
 

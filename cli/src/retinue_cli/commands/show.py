@@ -1,6 +1,7 @@
 """``retinue show``."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,9 +85,9 @@ def _draw(settings: Settings, found: "ImageView", source: Path | None, output: P
     """
     if not found.is_looked_at:
         raise ConfigurationError("no detector has looked at it successfully")
-    originals = Originals(settings)
     facts = ImageFacts(found.reference, found.etag, found.size_bytes, found.size_px)
-    data = originals.read(facts) if source is None else originals.read_from(source, facts)
+    with closing(Originals(settings)) as originals:
+        data = originals.read(facts) if source is None else originals.read_from(source, facts)
     picture = found.painted(data, originals.limits)
     target = output or Path(f"{Path(found.reference.key).stem[:100]}.boxes.png")
     try:

@@ -61,6 +61,11 @@ class Originals:
             self._store = _object_store(self._settings, self.limits)
         return self._store.fetch(image.reference)
 
+    def close(self) -> None:
+        """Close the connections to S3."""
+        if self._store is not None:
+            self._store.close()
+
     def read_from(self, file: Path, image: ImageFacts) -> bytes:
         """Return what a file holds, which must be the same picture.
 
@@ -83,11 +88,12 @@ class Originals:
 
 
 def _object_store(settings: Settings, limits: ImageLimits) -> "ObjectStore":
+    from retinue_workers.intake.object_reader import ObjectReader
     from retinue_workers.intake.s3 import ObjectStore
 
     from retinue_cli.options.s3_client import s3_client
 
-    return ObjectStore(lambda: s3_client(settings), limits)
+    return ObjectStore(lambda: ObjectReader(s3_client(settings)), limits)
 
 
 def _is_endpoint_named() -> bool:

@@ -4,10 +4,10 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from threading import Lock, Timer
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import Any
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,7 +16,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
-from retinue_aws import RefusedObjects, Reply, Verdict, neighbours
+from retinue_aws import BodyTooLargeError, RefusedObjects, Reply, S3Object, Verdict, neighbours
 from retinue_sdk import (
     DetectorError,
     DetectorNotReadyError,
@@ -29,13 +29,7 @@ from retinue_sdk import (
 )
 from retinue_sdk.errors import format_error
 
-if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
-
-LONGEST_READ_SECONDS = 60.0
-"""Time limit for a whole body. S3 sends the largest image in a few seconds. boto3's own timeout
-applies to the next byte only, so a slow body never exceeds it.
-"""
+from retinue_workers.intake.object_reader import LONGEST_READ_SECONDS, ObjectReader
 
 _NOT_FOUND = {"NoSuchKey", "NoSuchVersion", "404", "NotFound", "MethodNotAllowed"}
 """Error codes of an object that doesn't exist. S3 returns MethodNotAllowed for a delete marker."""
@@ -75,6 +69,9 @@ _NEEDED = {
 }
 """The permissions that each call requires."""
 
+_METADATA = "x-amz-meta-"
+"""Prefix of the headers that hold user metadata."""
+
 _WITHOUT_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
 
 
@@ -82,30 +79,36 @@ class ObjectStore:
     """Reads image versions from S3, within limits.
 
     Args:
-        make_client: Creates a boto3 S3 client on first use. Detectors by reference need none, and
-            it is AWS's largest client.
+        make_reader: Creates the reader on first use. Detectors by reference need none, and its
+            boto3 client is AWS's largest.
         limits: Limits on the size of images.
     """
 
-    def __init__(self, make_client: "Callable[[], S3Client]", limits: ImageLimits) -> None:
-        self._make_client = make_client
-        self._made: S3Client | None = None
+    def __init__(self, make_reader: Callable[[], ObjectReader], limits: ImageLimits) -> None:
+        self._make_reader = make_reader
+        self._made: ObjectReader | None = None
         self._making = Lock()
         self.limits = limits
         self._refusals: defaultdict[str, RefusedObjects[ImageReference]] = defaultdict(
             RefusedObjects
         )
 
-    def connect(self) -> "S3Client":
-        """Return the client, created on first use. A worker that needs it creates it at startup.
+    def connect(self) -> ObjectReader:
+        """Return the reader, created on first use. A worker that needs it creates it at startup.
 
         Raises:
             ConfigurationError: AWS's configuration is invalid.
         """
         with self._making:
             if self._made is None:
-                self._made = self._make_client()
+                self._made = self._make_reader()
             return self._made
+
+    def close(self) -> None:
+        """Close the reader, if there is one."""
+        with self._making:
+            if self._made is not None:
+                self._made.close()
 
     def image(self, reference: ImageReference, size_bytes: int | None) -> Image:
         """Return an image, not fetched."""
@@ -130,11 +133,16 @@ class ObjectStore:
         """
         with self._explaining("get_object", reference):
             asked_at = time.monotonic()
-            answer: Any = self.connect().get_object(**_named(reference))
-            with closing(answer["Body"]) as body:  # also if unread, to free the connection
-                self._refusals["get_object"].record_served(reference, asked_at)
-                _check_etag(answer, reference)
-                return self._read(body, answer["ContentLength"], reference)
+            answer = self._get(reference)
+            self._refusals["get_object"].record_served(reference, asked_at)
+            _check_etag(answer, reference)
+            self.limits.check_bytes(answer.content_length)
+            if len(answer.body) != answer.content_length:
+                raise RetriableError(
+                    f"S3 sent {len(answer.body):,} of {answer.content_length:,} bytes of "
+                    f"{reference.uri}"
+                )
+            return answer.body
 
     def head(self, reference: ImageReference) -> tuple[str, dict[str, str]]:
         """Return the object's Content-Type, and its user metadata with lower-case names.
@@ -144,11 +152,15 @@ class ObjectStore:
         """
         with self._explaining("head_object", reference):
             asked_at = time.monotonic()
-            answer: Any = self.connect().head_object(**_named(reference))
+            answer = self.connect().head_object(*_place(reference))
             self._refusals["head_object"].record_served(reference, asked_at)
             _check_etag(answer, reference)
-        metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
-        return answer.get("ContentType", ""), metadata
+        metadata = {
+            name.removeprefix(_METADATA): value
+            for name, value in answer.headers.items()
+            if name.startswith(_METADATA)
+        }
+        return answer.headers.get("content-type", ""), metadata
 
     def tags(self, reference: ImageReference) -> dict[str, str]:
         """Return the object's tags. They belong to a version, and can change at any time.
@@ -160,32 +172,30 @@ class ObjectStore:
         """
         with self._explaining("get_object_tagging", reference):
             asked_at = time.monotonic()
-            answer: Any = self.connect().get_object_tagging(**_named(reference))
+            tags = self._tags(reference)
             self._refusals["get_object_tagging"].record_served(reference, asked_at)
-            return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+            return tags
 
-    def _read(self, body: Any, size_bytes: int, reference: ImageReference) -> bytes:
-        """Return the whole body, if its size is within the limits."""
-        self.limits.check_bytes(size_bytes)
-        watch = Timer(LONGEST_READ_SECONDS, _cut_off, [body])
-        watch.daemon = True
-        watch.start()
+    def _get(self, reference: ImageReference) -> S3Object:
+        """Return the object, or only its headers if it is too large."""
         try:
-            data: bytes = body.read(size_bytes)
-        finally:
-            watch.cancel()
-        if len(data) != size_bytes:  # the connection broke, which isn't the image's fault
-            raise RetriableError(
-                f"S3 sent {len(data):,} of {size_bytes:,} bytes of {reference.uri}"
-            )
-        return data
+            return self.connect().get_object(*_place(reference), max_bytes=self.limits.max_bytes)
+        except BodyTooLargeError:  # perhaps another upload replaced it
+            return self.connect().head_object(*_place(reference))
+
+    def _tags(self, reference: ImageReference) -> dict[str, str]:
+        named: Any = {"Bucket": reference.bucket, "Key": reference.key}
+        if reference.version_id is not None:
+            named["VersionId"] = reference.version_id
+        answer = self.connect().client.get_object_tagging(**named)
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     @contextmanager
     def _explaining(self, operation: str, reference: ImageReference) -> Iterator[None]:
-        """Turn boto3's exceptions into errors by the next step.
+        """Turn botocore's exceptions into errors by the next step.
 
         Args:
-            operation: The client's method.
+            operation: The method.
             reference: The object.
         """
         try:
@@ -199,7 +209,11 @@ class ObjectStore:
             raise DetectorNotReadyError(f"cannot read from S3: {error}") from error
         except DetectorError:
             raise
-        except Exception as error:  # boto3 and sources of credentials can raise anything
+        except TimeoutError as error:
+            raise RetriableError(
+                f"S3 did not send {reference.uri} within {LONGEST_READ_SECONDS:g} seconds"
+            ) from error
+        except Exception as error:  # botocore and sources of credentials can raise anything
             raise RetriableError(
                 f"S3 did not answer for {reference.uri}: {format_error(error)}"
             ) from error
@@ -250,51 +264,37 @@ class ObjectStore:
         return Reply.REFUSED if refused else Reply.UNKNOWN
 
     def _neighbours(self, reference: ImageReference) -> list[ImageReference]:
-        found = neighbours(self.connect(), reference.bucket, reference.key)
+        found = neighbours(self.connect().client, reference.bucket, reference.key)
         return [ImageReference(reference.bucket, key, etag=etag) for key, etag in found]
 
     def _refusal(self, operation: str, reference: ImageReference) -> ClientError | None:
         """Return S3's error for an object. At most one byte is read."""
-        named = _named(reference)
         try:
             match operation:
                 case "get_object":
-                    answer: Any = self.connect().get_object(**named, Range="bytes=0-0")
-                    answer["Body"].close()
+                    self.connect().get_object(
+                        *_place(reference), max_bytes=self.limits.max_bytes, byte_range=(0, 0)
+                    )
                 case "head_object":
-                    self.connect().head_object(**named)
+                    self.connect().head_object(*_place(reference))
                 case _:
-                    self.connect().get_object_tagging(**named)
+                    self._tags(reference)
         except ClientError as error:
             return error
         return None
 
 
-def _cut_off(body: Any) -> None:
-    """End a read in another thread by closing its connection."""
-    # botocore has no public way to reach urllib3's response.
-    shutdown = getattr(body._raw_stream, "shutdown", None)  # noqa: SLF001
-    if shutdown is not None:
-        with suppress(OSError, ValueError):  # over already
-            shutdown()
+def _place(reference: ImageReference) -> tuple[str, str, str | None]:
+    return reference.bucket, reference.key, reference.version_id
 
 
-def _named(reference: ImageReference) -> Any:
-    """Return the parameters that name the object, by version if it has one."""
-    named = {"Bucket": reference.bucket, "Key": reference.key}
-    return named if reference.version_id is None else named | {"VersionId": reference.version_id}
-
-
-def _check_etag(answer: Any, reference: ImageReference) -> None:
+def _check_etag(answer: S3Object, reference: ImageReference) -> None:
     """Raise if another upload replaced an unversioned object.
 
     Raises:
         InvalidImageError: It was replaced.
-        RetriableError: The answer has no ETag, so it isn't from S3.
     """
-    etag = answer.get("ETag", "").strip('"')
-    if not etag:
-        raise RetriableError(f"S3 answered without an ETag for {reference.uri}")
+    etag = answer.etag.strip('"')
     if reference.version_id is None and etag != reference.etag:
         raise InvalidImageError(
             f"{reference.uri} was overwritten: its ETag is now {etag}, "
