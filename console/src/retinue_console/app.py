@@ -1,7 +1,7 @@
 """The console as an ASGI application."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import parse_qsl
@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from retinue_console import openapi
 from retinue_console.access.guard import Guard
-from retinue_console.access.identity import Identity
+from retinue_console.access.identity import Identity, Right
+from retinue_console.access.people import any_names_someone, without_people
 from retinue_console.answers import Answers, as_csv, json
 from retinue_console.database import NoReviewsError, SlowQueryError
 from retinue_console.page import (
@@ -138,6 +139,9 @@ class _Console:
                     "lacks. The console's operator grants rights in "
                     "RETINUE_CONSOLE_LOGIN_RIGHTS and RETINUE_CONSOLE_GROUP_RIGHTS.",
                 )
+            given = request.query_params.multi_items()
+            if not _sees_people(identity, route) and any_names_someone(v for _, v in given):
+                raise HTTPException(403, "Only admins may look for people.")
             parameters = parse(route.parameters, request.query_params, request.path_params)
             body = None if route.body is None else await _body(request, route)
             call = Call(parameters, identity, self._services, body)
@@ -156,6 +160,8 @@ class _Console:
         page = route.handler(call)
         if isinstance(page, Response):
             return page
+        if not _sees_people(call.identity, route):
+            page = replace(page, data=without_people(page.data), rows=without_people(page.rows))
         if suffix == ".csv":
             name = request.url.path.rpartition("/")[2].removesuffix(suffix)
             return as_csv(page, name)
@@ -192,6 +198,11 @@ class _Console:
                 self._table, version("retinue-console"), self._services.settings.base_path
             )
         return JSONResponse(self._document)
+
+
+def _sees_people(identity: Identity, route: Route) -> bool:
+    """Return whether a page may name people: to admins, and where the right to SQL says so."""
+    return identity.may(Right.ADMIN) or route.right is Right.SQL
 
 
 _TITLES = {

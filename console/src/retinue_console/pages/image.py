@@ -1,9 +1,12 @@
 """One image: the picture with its boxes, all runs, the other versions."""
 
+import json
 from uuid import UUID
 
 from starlette.responses import Response
 
+from retinue_console.access.identity import Right
+from retinue_console.access.people import without_people
 from retinue_console.page import Call, NotFoundError, Page, Parameters
 from retinue_console.queries.image import Image, find_image, raw_response
 
@@ -45,4 +48,6 @@ def response(call: Call[ResponseParameters]) -> Response:
         text = raw_response(connection, given.image_id, given.run_id)
     if text is None:
         raise NotFoundError(f"Run {given.run_id} of image {given.image_id} kept no answer.")
+    if not call.identity.may(Right.ADMIN):
+        text = json.dumps(without_people(json.loads(text)), ensure_ascii=False)
     return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})

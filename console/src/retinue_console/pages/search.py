@@ -1,5 +1,6 @@
 """The search: one field for labels, words in images, keys, ids and addresses."""
 
+from retinue_console.access.identity import Right
 from retinue_console.page import Call, Page, Parameters
 from retinue_console.queries.filters import Word
 from retinue_console.queries.search import Found, search
@@ -16,5 +17,5 @@ class SearchParameters(Parameters):
 def find(call: Call[SearchParameters]) -> Page[Found]:
     """Show everything that a text finds."""
     with call.database.read() as connection:
-        found = search(connection, call.parameters.q)
+        found = search(connection, call.parameters.q, people=call.identity.may(Right.ADMIN))
     return Page("search.html", "Search", found)

@@ -90,10 +90,15 @@ class Found:
     words: tuple[FoundWord, ...] | None
 
 
-def search(connection: Connection, text: str) -> Found:
+def search(connection: Connection, text: str, *, people: bool = True) -> Found:
     """Look for a text in everything that has a name. Spaces around it don't count.
 
     Each list takes at most ``OPTIONAL_MS``; words a little more.
+
+    Args:
+        connection: A reader's connection.
+        text: The text.
+        people: Whether people are found by their names.
     """
     text = text.strip()
     if not text:
@@ -104,7 +109,10 @@ def search(connection: Connection, text: str) -> Found:
     if address is not None:
         return Found(text, _by_key(connection, address[2], address[1]), (), ())
     return Found(
-        text, _by_key(connection, text), _labels(connection, text), _words(connection, text)
+        text,
+        _by_key(connection, text),
+        _labels(connection, text, people=people),
+        _words(connection, text),
     )
 
 
@@ -129,12 +137,13 @@ def _by_key(
     return None if found is None else tuple(found)
 
 
-def _labels(connection: Connection, text: str) -> tuple[FoundLabel, ...] | None:
+def _labels(connection: Connection, text: str, *, people: bool) -> tuple[FoundLabel, ...] | None:
     query = compare(
         _LABELS_BY_PART if len(text) >= MIN_PART else _LABELS_BY_BEGINNING,
         like(text, at_start=True),
         like(text),
         LABELS,
+        people,
     )
     found = fetch_within(connection, query, class_row(FoundLabel))
     return None if found is None else tuple(found)
@@ -197,13 +206,13 @@ LIMIT {limit}"""
 
 _LABELS_BY_BEGINNING = """SELECT label, kind
 FROM labels
-WHERE lower(label) LIKE lower({0})
+WHERE lower(label) LIKE lower({0}) AND ({3} OR kind <> 'face_match')
 ORDER BY lower(label), label, kind
 LIMIT {2}"""
 
 _LABELS_BY_PART = """SELECT label, kind
 FROM labels
-WHERE label ILIKE {1}
+WHERE label ILIKE {1} AND ({3} OR kind <> 'face_match')
 ORDER BY lower(label) LIKE lower({0}) DESC, lower(label), label, kind
 LIMIT {2}"""
 

@@ -1,6 +1,6 @@
 """The list of queues, and the page on which a person reviews one image after the other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 from uuid import UUID
@@ -36,6 +36,8 @@ from retinue_history.review.queues import (
 from retinue_history.review.truth import Scope
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from retinue_console.access.identity import Right
+from retinue_console.access.people import FACE_MATCH
 from retinue_console.page import Call, NotFoundError, Page, ParameterError, Parameters
 from retinue_console.queries.review import ReviewedImage, reviewed_image, suggested_labels
 from retinue_console.review.bodies import (
@@ -208,6 +210,10 @@ def review(call: Call[TaskParameters]) -> Page[Review]:
             task = _next(reader, reviewer, asked, person)
         ahead = [] if asked.image is not None else upcoming(reader, queue.name, person, 4)
         labels = list(queue.scope.labels or ()) or suggested_labels(reader)
+    if task is not None and not call.identity.may(Right.ADMIN):
+        # What a reviewer decides is saved as it was shown, so people's ids can't be replaced here.
+        shown = tuple(one for one in task.shown if one.kind != FACE_MATCH)
+        task = replace(task, shown=shown)
     here = None if task is None else task.image.image_id
     data = Review(queue, task, [one for one in ahead if one != here][:3], labels)
     return Page("review/task.html", f"Review: {queue.name}", data)

@@ -1,4 +1,4 @@
-"""The part of the route table that is about reviews and the truth that they make."""
+"""The part of the route table that is about reviews, the truth that they make, and people."""
 
 from retinue_history.review.agreement import Agreement
 
@@ -6,6 +6,7 @@ from retinue_console.access.identity import Right
 from retinue_console.page import Route
 from retinue_console.pages.audit import Audit, AuditParameters, audit
 from retinue_console.pages.evaluations import EvaluationParameters, Evaluations, evaluations
+from retinue_console.pages.people import People, people
 from retinue_console.review.bodies import ReleaseBody, SaveBody, SkipBody, UndoBody
 from retinue_console.review.bulk import (
     ApplyBody,
@@ -119,6 +120,15 @@ REVIEW_ROUTES: tuple[Route, ...] = (
         parameters=EvaluationParameters,
         answer=Evaluations,
         menu="Evaluations",
+    ),
+    Route(
+        "/people",
+        people,
+        "The people whose faces are known, with their consent",
+        Right.ADMIN,
+        answer=People,
+        has_csv=True,
+        menu="People",
     ),
     Route(
         "/audit",

@@ -53,7 +53,7 @@ GRANT EXECUTE ON FUNCTION
 -- The console's second login: it can do what these functions do, and read nothing.
 GRANT EXECUTE ON FUNCTION
     create_review_queue, close_review_queue, lease_next_image, release_lease, save_review_answer,
-    undo_review_answer, read_review, settle_review, log_act
+    undo_review_answer, read_review, settle_review, log_act, list_people
     TO retinue_reviewer;
 
 -- Analysts may read the tables too, but only the views are stable.

@@ -563,6 +563,23 @@ END $$;
 COMMENT ON FUNCTION settle_review(text, uuid, text, text, int, jsonb) IS
     'Notes the state of an image of a queue, and its truth or that there is none';
 
+CREATE FUNCTION list_people()
+    RETURNS TABLE (
+        name text, collection_id text, region text, consent text, enrolled_at timestamptz,
+        faces bigint
+    )
+    LANGUAGE sql STABLE SECURITY DEFINER
+BEGIN ATOMIC
+    SELECT
+        people.name, people.collection_id, people.region, people.consent, people.enrolled_at,
+        (SELECT count(*) FROM faces WHERE faces.person_id = people.person_id)
+    FROM people
+    ORDER BY people.name, people.collection_id, people.region;
+END;
+
+COMMENT ON FUNCTION list_people() IS
+    'The enrolled people with their consent and number of faces, for the console''s admins';
+
 -- A function with its owner's rights must not find tables that another user created.
 DO $$
 DECLARE
@@ -573,7 +590,7 @@ BEGIN
         'close_review_queue(text, text)', 'log_act(text, text, text, uuid, jsonb)',
         'lease_next_image(text, text, double precision, boolean)', 'release_lease(uuid, text)',
         'save_review_answer(text, uuid, text, uuid, uuid, jsonb)',
-        'undo_review_answer(bigint, text, uuid)', 'read_review(text, uuid)',
+        'undo_review_answer(bigint, text, uuid)', 'read_review(text, uuid)', 'list_people()',
         'settle_review(text, uuid, text, text, int, jsonb)', 'withhold_erased_item()',
         'save_truth(uuid, text, text, jsonb)', 'scope_of(jsonb)', 'find_queue(text)', 'may_lease(review_images, text)'
     ] LOOP
