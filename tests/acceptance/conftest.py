@@ -20,7 +20,7 @@ def retinue(tmp_path: Path) -> Iterator[CommandLine]:
 
 @pytest.fixture(scope="session")
 def new_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory to copy: making one takes as long as the rest of a run."""
+    """Return a data directory to copy: making one takes as long as the rest of a run."""
     state = State(tmp_path_factory.mktemp("history") / ".retinue")
     with EmbeddedPostgres(state) as postgres:
         upgrade(postgres.url())
@@ -29,7 +29,7 @@ def new_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def history(tmp_path: Path, new_history: Path) -> None:
-    """An empty history in the folder of the command line, as an earlier run leaves it."""
+    """Return an empty history in the command line's folder, as an earlier run leaves it."""
     state = State(tmp_path / ".retinue")
     state.prepare()
     # `cp -p`, as shutil's copies would belong to root when root runs the tests.

@@ -23,7 +23,7 @@ WaitUntil = Callable[[Callable[[], bool]], None]
 
 @pytest.fixture
 def photographs(tmp_path: Path, history: None) -> Path:
-    """A folder of small pictures with names that trip careless programs, beside a history."""
+    """Return a folder of small pictures with unusual names, beside a history."""
     folder = tmp_path / "my photos"
     (folder / "deep" / "er").mkdir(parents=True)
     names = ["a b.jpg", "a+b.jpg", 'it\'s "so".png', "deep/er/😀 é.webp", "%41.gif"]
@@ -421,7 +421,7 @@ def test_formats(retinue: CommandLine, photographs: Path) -> None:
 
 
 def _table(shown: str) -> list[str]:
-    """The lines of the table of findings."""
+    """Return the lines of the table of findings."""
     lines = shown.splitlines()
     first = next(number for number, line in enumerate(lines) if "confidence" in line)
     last = next(number for number, line in enumerate(lines) if " detections" in line)

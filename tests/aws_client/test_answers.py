@@ -151,7 +151,7 @@ def client_of(url: str, service: str) -> Any:
 
 
 def hold(path: Path, client: Any, server: Server, status: int) -> None:
-    """An error answer is an error with its status, after one request."""
+    """Check that an error answer is an error with its status, after one request."""
     server.requests.clear()
     error = raised(lambda: path.ask(client))
     assert error.response["ResponseMetadata"]["HTTPStatusCode"] == status
@@ -372,7 +372,7 @@ def test_an_answer_that_drips_is_bounded(server: Server, make: Make) -> None:
 
 @pytest.fixture
 def mute() -> Iterator[str]:
-    """An address that accepts connections and never sends anything."""
+    """Yield an address that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"https://127.0.0.1:{listener.getsockname()[1]}"
 

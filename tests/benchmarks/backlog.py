@@ -39,7 +39,7 @@ WORKERS_CALLS = {
 
 @dataclass(frozen=True)
 class Site:
-    """Where a contender works.
+    """The surroundings of a contender.
 
     Attributes:
         sqs: Address of SQS.
@@ -54,7 +54,7 @@ class Site:
     database_url: str
 
     def environment(self) -> dict[str, str]:
-        """What a program needs to find it all."""
+        """Return the environment variables of a program."""
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("RETINUE_")
         }
@@ -66,29 +66,29 @@ class Site:
 
 
 class Contender(Protocol):
-    """Somebody who drains a queue."""
+    """A program that drains a queue."""
 
     @property
     def name(self) -> str:
-        """What it is called in the table."""
+        """Return the name for the table."""
 
     @property
     def processes(self) -> int:
-        """How many of its processes share the queue."""
+        """Return how many of its processes share the queue."""
 
     def command(self) -> Sequence[str]:
-        """How its program is run."""
+        """Return the command that runs the program."""
 
     def environment(self, site: Site) -> Mapping[str, str]:
-        """The program's own environment variables."""
+        """Return the program's own environment variables."""
 
     def bodies(self, number: int) -> Sequence[str]:
-        """So many messages, each about another image, in the form that the program reads."""
+        """Return a number of messages for different images, in the program's format."""
 
 
 @dataclass(frozen=True)
 class Drained:
-    """How a backlog was drained.
+    """The result of draining a backlog.
 
     Attributes:
         images: Images of the measured part.
@@ -114,7 +114,7 @@ class Drained:
 
     @property
     def images_per_second(self) -> float:
-        """Images a second of the measured part."""
+        """Return images a second of the measured part."""
         return self.images / self.seconds
 
     @property
@@ -193,13 +193,13 @@ def call_sqs(address: str, operation: str, **parameters: Any) -> Any:
 
 
 def ask(address: str) -> Any:
-    """What a service tells of itself."""
+    """Return a service's statistics."""
     with urllib.request.urlopen(address) as answer:
         return json.load(answer)
 
 
 def event_bodies(number: int) -> list[str]:
-    """S3's notifications of so many new photographs."""
+    """Return S3's notifications of so many new photographs."""
     return [
         created(f"photos/2025/{image:07}.jpg", bucket="photos", size=250_000)
         for image in range(number)

@@ -19,7 +19,7 @@ WARM = 0.15
 
 
 class Loop:
-    """What is done with each file.
+    """The work for each file.
 
     Args:
         model: The network's file.

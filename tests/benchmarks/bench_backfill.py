@@ -1,4 +1,4 @@
-"""How fast a bucket is backfilled, against bare boto3: ``make bench BENCHMARKS=backfill``.
+"""Measure the speed of a backfill against bare boto3: ``make bench BENCHMARKS=backfill``.
 
 Puts a report of S3 Inventory into the emulator; then, in rounds that alternate, sends the messages
 by boto3 alone (``send_message_batch``, ten a call, as many threads as ours) and runs
@@ -45,14 +45,14 @@ THREADS = 8
 
 @contextmanager
 def queue(sqs: "SQSClient", name: str) -> Iterator[str]:
-    """An empty queue, and no queue after the block."""
+    """Yield an empty queue, and no queue after the block."""
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     yield url
     sqs.delete_queue(QueueUrl=url)
 
 
 def count(sqs: "SQSClient", url: str) -> int:
-    """How many messages it holds."""
+    """Return how many messages it holds."""
     told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
     return int(told["Attributes"]["ApproximateNumberOfMessages"])
 

@@ -1,4 +1,4 @@
-"""Where the worker's processor time goes, as a flame graph.
+"""Draw a flame graph of the worker's processor time.
 
 ``python -m benchmarks.bench_flame`` (from tests/) drains a backlog with py-spy beside the worker,
 and draws docs/worker-flame.svg: of all threads together, the moments in which one held the
@@ -64,7 +64,7 @@ def record() -> Stacks:
 
 
 def read(samples: str) -> Stacks:
-    """What py-spy wrote, without lines' numbers and what all threads begin with."""
+    """Return py-spy's output without line numbers and the common frames of all threads."""
     stacks: Counter[tuple[str, ...]] = Counter()
     for line in samples.splitlines():
         names, _, count = line.rpartition(" ")

@@ -1,4 +1,4 @@
-"""How fast the history answers and takes rows: ``make bench BENCHMARKS=history``.
+"""Measure reads and writes of the history: ``make bench BENCHMARKS=history``.
 
 Makes a history of ten million detections on an embedded server (``generate_history.py``), or uses
 the one at ``--url``, asks each question many times with changing arguments, and prints the 50th and
@@ -57,7 +57,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How long a question took, in milliseconds; ``ratio`` is baseline over ``p50_ms``.
+    """The duration of a query in milliseconds. ``ratio`` is baseline over ``p50_ms``.
 
     ``server_cpu_ms`` is what the server worked for it on average, which a busy machine hardly
     changes.
@@ -74,7 +74,7 @@ class Answer:
 
 
 def questions(until: datetime, images: int) -> list[Question]:
-    """The questions, on a history of so many images that ends at a moment."""
+    """Return the questions, on a history of so many images that ends at a moment."""
     no_index = "without the index"
 
     def label(numbers: random.Random) -> str:

@@ -1,4 +1,4 @@
-"""What a Custom Labels model costs, and how long images wait: the reference machine against ours.
+"""Measure the cost and the waits of a Custom Labels model, against the reference machine.
 
 ``python -m benchmarks.bench_models`` (from tests/) prints the table and writes
 benchmarks/models.json. Time is virtual. Controller, policies and reaper are the real ones.
@@ -44,7 +44,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trace came to.
+    """The result of a trace.
 
     Attributes:
         usd: Dollars, if minutes cost from the request of a start to the end of the stop.
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def traces() -> list[Trace]:
-    """The traces of the comparison; the same each time."""
+    """Return the traces of the comparison; the same each time."""
     bursts = tuple(hour * 3_600.0 + 600 + image * 0.5 for hour in range(24) for image in range(200))
     return [
         Trace("steady trickle: one in 5 minutes", DAY, tuple(trickle(24, 300))),
@@ -84,7 +84,7 @@ def p95(delays: Sequence[float]) -> float | None:
 
 
 def compare(trace: Trace, rate: float) -> list[Outcome]:
-    """The reference machine and our policies on one trace."""
+    """Return the reference machine and our policies on one trace."""
     found = []
     for name, waits in (("reference", PUBLISHED), ("lean", LEAN)):
         reference = ReferenceMachine(trace.arrivals, trace.poison, rate, waits)
@@ -110,7 +110,7 @@ def _outcome(trace: Trace, rate: float, who: str, ran: World | ReferenceMachine)
 
 
 def crashes(runs: int) -> list[CrashRun]:
-    """So many runs with random crashes, by seeds from 0 on."""
+    """Simulate runs with random crashes, by seeds from 0 on."""
     found = []
     for seed in range(runs):
         found.append(crash_run(seed))

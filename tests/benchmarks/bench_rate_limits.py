@@ -1,4 +1,4 @@
-"""How much of a quota one worker, four workers, and workers whose quota is halved make use of.
+"""Measure the used share of a quota: one worker, four workers, and a quota that is halved.
 
 A Rekognition of our own (this process) answers after 200 ms and lets 50 requests a second through;
 workers are processes of their own, on a real PostgreSQL. Prints a table and writes
@@ -37,7 +37,7 @@ class Limiter(Protocol):
     """Lets so many requests a second through."""
 
     def take(self, now: float) -> bool:
-        """Whether a request at ``now`` may pass."""
+        """Return whether a request at ``now`` may pass."""
 
     def set_quota(self, requests_per_second: float) -> None:
         """Change the quota."""

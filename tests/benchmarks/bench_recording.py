@@ -1,4 +1,4 @@
-"""What recording an image costs Postgres: ``make bench BENCHMARKS=recording``.
+"""Measure Postgres' cost of recording an image: ``make bench BENCHMARKS=recording``.
 
 Asks and records as a worker does (``done_and_erased``, then ``record``), 100 images, 10 and
 one a commit. Beside it, in the same run, plain inserts of the same rows into the same tables, with
@@ -32,7 +32,7 @@ _PREPARED = 6
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What an image costs at one size of commits, in milliseconds of processor time.
+    """The cost of an image at one size of commits, in milliseconds of processor time.
 
     Attributes:
         images_a_commit: How many images.

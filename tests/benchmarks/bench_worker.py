@@ -79,7 +79,7 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """Return the middle one."""
         return statistics.median(self.rounds)
 
     @property
@@ -96,17 +96,17 @@ class Figure:
 def at_least(
     name: str, rounds: Sequence[float], target: float, goal: float | None = None
 ) -> Figure:
-    """A figure that should not be lower."""
+    """Return a figure that should not be lower."""
     return Figure(name, tuple(rounds), "≥", target, goal)
 
 
 def at_most(name: str, rounds: Sequence[float], target: float, goal: float | None = None) -> Figure:
-    """A figure that should not be higher."""
+    """Return a figure that should not be higher."""
     return Figure(name, tuple(rounds), "≤", target, goal)
 
 
 def backlogs(take: Take, scale: float, server_url: str) -> None:
-    """What an image costs each contender, and how many it looks at in a second."""
+    """Measure each contender's cost of an image, and its images per second."""
     for who, images in BACKLOGS:
         one = _drained(who, int(images * scale), 0, server_url)
         take(who.name, "images_per_second", one.images_per_second)
@@ -120,7 +120,7 @@ def backlogs(take: Take, scale: float, server_url: str) -> None:
 
 
 def slow_calls(take: Take, scale: float, server_url: str) -> None:
-    """How much of what 256 calls in flight allow each contender reaches."""
+    """Measure each contender's share of the throughput that 256 calls in flight allow."""
     for who, images in SLOW_CALLS:
         one = _drained(who, int(images * scale), LATENCY_MS, server_url)
         take(who.name, "in_flight", one.images_per_second / (IN_FLIGHT / (LATENCY_MS / 1_000)))
@@ -139,7 +139,7 @@ def freshness(take: Take, scale: float, server_url: str) -> None:
 
 
 def local_model(take: Take, scale: float, server_url: str) -> None:
-    """A model on this machine, beside a loop with a thread for each core."""
+    """Measure a model on this machine against a loop with a thread per core."""
     for who, images_per_second in rates(int(LOCAL_IMAGES * scale), server_url).items():
         take(who, "images_per_second", images_per_second)
         say(f"{who}: {images_per_second:.1f} images/s")
@@ -305,7 +305,7 @@ def _drained(who: Contender, images: int, latency_ms: float, server_url: str) ->
 
 
 def _shown(value: float) -> str:
-    """With three digits."""
+    """Return a number with three digits."""
     digits = max(0, 2 - math.floor(math.log10(value))) if value >= 1 else 3
     return f"{value:,.{digits}f}"
 

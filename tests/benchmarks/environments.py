@@ -17,7 +17,7 @@ OURS = ("sdk", "aws", "history", "workers", "cli", "onnx", "rekognition", "event
 
 @cache
 def image_python() -> Path:
-    """The interpreter of an environment with the packages of the container image alone.
+    """Return the interpreter of an environment with the packages of the container image alone.
 
     Ours are installed and compiled, as there: to compile them at each start takes a second.
     """
@@ -28,7 +28,7 @@ def image_python() -> Path:
 
 @cache
 def peers_python() -> Path:
-    """The interpreter of an environment with what the baselines need, as their lock file says."""
+    """Return the interpreter of an environment with the baselines' locked packages."""
     return _synced("peers", PEERS)
 
 

@@ -1,4 +1,4 @@
-"""How long an upload takes to become a committed row, at a gentle pace."""
+"""Measure the time from an upload to a committed row, at a low rate."""
 
 import tempfile
 import time
@@ -20,7 +20,7 @@ COMMITTED = """
 
 
 def p99_seconds(server_url: str, *, per_second: float, seconds: float, latency_ms: float) -> float:
-    """The 99th percentile of the time from an event's arrival in SQS to the commit of its run.
+    """Return the 99th percentile of the time from an event's arrival to its run's commit.
 
     Args:
         server_url: A PostgreSQL that keeps commit timestamps.

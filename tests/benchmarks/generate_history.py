@@ -154,7 +154,7 @@ def generate(
 
 
 def image_id(number: int) -> UUID:
-    """The id of the image with this number; ``photos``, ``0000000.jpg``, version ``v``."""
+    """Return the id of the image with this number; ``photos``, ``0000000.jpg``, version ``v``."""
     digest = bytearray(sha256(f"photos\nv\n{_key(number)}".encode()).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80

@@ -1,4 +1,4 @@
-"""How many images a second one connection records, beside the usual ways to write rows."""
+"""Measure the images per second that one connection records, against usual ways to write rows."""
 
 import os
 import tempfile
@@ -25,7 +25,7 @@ _ROUNDS = 3  # alternating with the baseline; the median counts
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How fast images go in, ten detections each; medians of alternating rounds.
+    """Images per second with ten detections each: medians of alternating rounds.
 
     Attributes:
         name: How many images a commit.
@@ -101,7 +101,7 @@ def measure_writes(connection: psycopg.Connection, url: str, *, seconds: float =
 
 
 def syncs_a_second(seconds: float = 2.0) -> int:
-    """How often the disk syncs 8 KiB; one connection cannot commit more often."""
+    """Return how often per second the disk syncs 8 KiB, which limits a connection's commits."""
     with tempfile.TemporaryFile() as file:
         os.pwrite(file.fileno(), bytes(8192 * 1000), 0)
         os.fsync(file.fileno())
@@ -114,7 +114,7 @@ def syncs_a_second(seconds: float = 2.0) -> int:
 
 
 def server_cpu_ms(connection: psycopg.Connection) -> float:
-    """What the server's process for a connection has worked until now; it is on this machine."""
+    """Return the processor time of a connection's server process, which runs on this machine."""
     return _cpu_ms(psutil.Process(connection.info.backend_pid))
 
 
@@ -126,7 +126,7 @@ def _cpu_ms(process: psutil.Process) -> float:
 def _round(
     write: Callable[[Batch], None], size: int, seconds: float, backend: psutil.Process
 ) -> tuple[float, float, float]:
-    """Images a second; milliseconds of this process's CPU for each, and of the server's."""
+    """Return images a second; milliseconds of this process's CPU for each, and of the server's."""
     name = f"bench/{time.time_ns()}"
     for number in range(8):  # the connection, and the plans that are kept
         write(_batch(f"{name}/warm/{number}", size))
@@ -170,7 +170,7 @@ def _image_id(key: str) -> UUID:
 
 
 def _row_by_row(connection: psycopg.Connection, batch: Batch) -> None:
-    """What one writes first: a statement for each row, prepared by psycopg."""
+    """Write rows in the simplest way: a prepared statement for each row."""
     for image, run in zip(*batch, strict=True):
         connection.execute(
             "INSERT INTO images (image_id, bucket, key, version, versioned, uploaded_at, "

@@ -16,7 +16,7 @@ Headers = Mapping[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent back."""
+    """An answer."""
 
     body: bytes
     status: bytes = b"200 OK"

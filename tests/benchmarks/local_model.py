@@ -55,7 +55,7 @@ class LocalRetinue:
 
 
 def rates(images: int, server_url: str) -> dict[str, float]:
-    """Images a second over the same photographs: the worker's, with all around it; the loop's."""
+    """Return the images per second of the worker and of the loop, for the same photographs."""
     pictures = photographs(images)
     with tempfile.TemporaryDirectory() as folder:
         for key, data in pictures.items():

@@ -12,12 +12,12 @@ from benchmarks.http_service import Answer, Headers, serve
 
 
 def file_name(key: str) -> str:
-    """The name of an object's file."""
+    """Return the name of an object's file."""
     return key.replace("/", "-")
 
 
 def object_answer(data: bytes) -> Answer:
-    """What S3 answers who asks for an object."""
+    """Return S3's answer to a request for an object."""
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
     return Answer(data, media_type=b"image/jpeg", etag=b'"%b"' % etag.encode())
 

@@ -1,4 +1,4 @@
-"""What one writes by hand: an INSERT of many rows for each table, in one transaction."""
+"""Plain inserts: one INSERT of many rows for each table, in one transaction."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -34,7 +34,7 @@ class MeasuredProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Return its process id."""
         return self._process.pid
 
     def check(self) -> None:

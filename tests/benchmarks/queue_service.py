@@ -30,7 +30,7 @@ _numbers = count(1)
 
 
 class RefusedError(Exception):
-    """What SQS answers in place of a result."""
+    """An error answer of SQS."""
 
     def __init__(self, code: str, query_code: str) -> None:
         super().__init__(code)

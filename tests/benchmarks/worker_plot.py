@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 
 def plot(cpu_ms: Mapping[str, Sequence[float]], file: Path) -> None:
-    """A bar for each contender's median, and a dot for each round."""
+    """Draw a bar for each contender's median, and a dot for each round."""
     mpl.rcParams["svg.hashsalt"] = "retinue"
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     axes = figure.subplots()

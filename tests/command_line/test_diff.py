@@ -1,4 +1,4 @@
-"""What changed between two looks at the same images."""
+"""Test the changes between two sets of runs on the same images."""
 
 import itertools
 import json
@@ -87,7 +87,7 @@ SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 def greedy(before: list[Any], after: list[Any]) -> set[tuple[int, int]]:
-    """The same rule in a few lines of Python."""
+    """Return the same rule in a few lines of Python."""
     candidates = sorted(
         (-BoundingBox(*was[2]).iou(BoundingBox(*now[2])), abs(was[1] - now[1]), b, a)
         for b, was in enumerate(before)

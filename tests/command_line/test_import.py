@@ -29,7 +29,7 @@ Photos = dict[str, ImageReference]
 
 
 def coco(**changes: Any) -> dict[str, Any]:
-    """A small and correct file."""
+    """Return a small and correct file."""
     return {
         "info": {},
         "images": [

@@ -1,4 +1,4 @@
-"""Who asks, and how the answer is printed."""
+"""Test the logins that may query, and the formats of the result."""
 
 import json
 from collections.abc import Callable

@@ -14,7 +14,7 @@ LEFT, RIGHT = (0.1, 0.1, 0.3, 0.3), (0.6, 0.6, 0.3, 0.3)
 
 
 def coco(*found: tuple[str, str, tuple[float, ...]], labels: str = "") -> str:
-    """A file of the images ``1.jpg`` and ``2.jpg``, whose boxes are ratios."""
+    """Return a file of the images ``1.jpg`` and ``2.jpg``, whose boxes are ratios."""
     names = ["1.jpg", "2.jpg"]
     categories = sorted({label for _, label, _ in found} | set(labels.split()))
     return json.dumps(
@@ -38,7 +38,7 @@ def coco(*found: tuple[str, str, tuple[float, ...]], labels: str = "") -> str:
 
 
 def drop_months(engine: Engine) -> None:
-    """What ``retinue maintain`` does to months that are past their retention."""
+    """Drop months past their retention, as ``retinue maintain`` does."""
     with engine.begin() as connection:
         months = connection.scalars(text("SELECT partition FROM detections_partitions()")).all()
         for month in months:

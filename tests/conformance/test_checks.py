@@ -47,7 +47,7 @@ def test_there_is_a_failing_detector_for_every_check() -> None:
 
 
 def alone(detector: type[AnyDetector]) -> list[pytest.MarkDecorator]:
-    """What is kept may fit into memory that earlier tests let go of: its check wants a process."""
+    """Run a check in its own process, because earlier tests may have left free memory."""
     return [pytest.mark.alone] if detector.name == "failing-memory-bounded" else []
 
 

@@ -1,4 +1,4 @@
-"""Whatever answers in the place of SQS and S3, it is told, and no image is blamed for it."""
+"""Any answer instead of SQS's and S3's is reported, and fails no image."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What issues credentials may be away when a worker starts; a wrong configuration may not be."""
+"""At a worker's start, the source of credentials may be down. The configuration must be valid."""
 
 import json
 import os
@@ -28,7 +28,7 @@ GOOD = json.dumps(ISSUED).encode()
 
 @dataclass
 class World:
-    """Where a worker starts.
+    """The surroundings of a worker's start.
 
     Attributes:
         issuer: The endpoint that issues credentials.

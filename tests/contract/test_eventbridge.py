@@ -76,7 +76,7 @@ def make(client: FakeClient) -> Iterator[Callable[..., Publisher]]:
 
 @pytest.fixture
 def target(aws: AwsEndpoint) -> tuple[str, Callable[[int], list[dict[str, Any]]]]:
-    """A bus whose events land in a queue, and what reads them."""
+    """Return a bus whose events land in a queue, and what reads them."""
     bus = f"bus-{uuid.uuid4().hex[:8]}"
     events, sqs = cast("Any", aws).client("events"), aws.client("sqs")
     url = sqs.create_queue(QueueName=bus)["QueueUrl"]

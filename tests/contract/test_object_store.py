@@ -301,7 +301,7 @@ OTHERS = ("folder/known.jpg", "elsewhere/other.jpg")
 def refusing(
     answers: dict[str, tuple[str, int]], others: tuple[str, ...] = OTHERS
 ) -> tuple[MemoryS3, dict[str, ImageReference]]:
-    """An S3 that answers about some keys with an error, and its objects by key."""
+    """Return an S3 that answers about some keys with an error, and its objects by key."""
     s3 = MemoryS3()
     s3.create_bucket(Bucket="b")
     client = cast("S3Client", s3)

@@ -1,4 +1,4 @@
-"""What a worker relies on in a queue, of SQS as it is emulated and of the queue in memory.
+"""The contract of a queue, for emulated SQS and for the queue in memory.
 
 One suite for both, so that what is tested in memory holds on the wire.
 """
@@ -66,7 +66,7 @@ class Case:
         self.dead = dead
 
     def receive(self, number: int = 1) -> list[Message]:
-        """So many messages; they may come in several receives."""
+        """Receive a number of messages, in one or several receives."""
         messages: list[Message] = []
 
         def enough() -> bool:
@@ -81,7 +81,7 @@ class Case:
         return message
 
     def silent(self) -> bool:
-        """Whether a receive brings nothing."""
+        """Return whether a receive brings nothing."""
         return not self.queue.receive(10)
 
 
@@ -93,7 +93,7 @@ def memory_case(runner: asyncio.Runner, max_receive_count: int | None) -> Case:
 
 
 def sqs_queue(runner: asyncio.Runner, client: "SQSClient", url: str) -> BlockingQueue:
-    """A queue of SQS that was found to exist."""
+    """Return a queue of SQS that was found to exist."""
     queue = SqsQueue(
         AwsClient(client), url, wait_seconds=0, visibility_timeout_seconds=HIDDEN_SECONDS
     )
@@ -141,7 +141,7 @@ Make = Callable[..., Case]
 
 @pytest.fixture(scope="session")
 def quick_sqs() -> Iterator[AwsEndpoint]:
-    """The benchmarks' own SQS."""
+    """Yield the benchmarks' own SQS."""
     with service("queue_service") as url:
         yield AwsEndpoint(url)
 

@@ -40,7 +40,7 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def rds_role(postgres_server: str) -> Iterator[None]:
-    """A server that is RDS, as far as its roles can tell."""
+    """Yield a server that is RDS, as far as its roles can tell."""
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute("CREATE ROLE rds_iam NOLOGIN")
         yield
@@ -71,7 +71,7 @@ def gate(history_url: str, rds_role: None, tmp_path: Path) -> Iterator[Gate]:
 
 @pytest.fixture
 def address(gate: Gate, history_url: str, tmp_path: Path) -> Callable[[str], str]:
-    """The URL of a login, as the infrastructure gives it."""
+    """Return the URL of a login, as the infrastructure gives it."""
     name = make_url(history_url).database
 
     def of(login: str) -> str:

@@ -25,7 +25,7 @@ ACCOUNT = "000000000000"
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
-    """The laptop's emulator, with ECR besides."""
+    """Yield the laptop's emulator, with ECR besides."""
     try:
         python = EmulatorEnvironment().ensure()
     except LaptopError as error:
@@ -61,7 +61,7 @@ def _listens(port: int) -> bool:
 
 @pytest.fixture
 def account(emulator: AwsEndpoint, monkeypatch: pytest.MonkeyPatch) -> Account:
-    """An account of the emulator's."""
+    """Return an account of the emulator's."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in emulator.environment().items():

@@ -1,4 +1,4 @@
-"""What is missing is said at once, before anything is touched."""
+"""All missing requirements are reported together, before any change."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def look(file: Path, **given: object) -> Prerequisites:
 
 @pytest.fixture
 def dev(tmp_path: Path) -> Path:
-    """The tfvars file of an environment called dev."""
+    """Return the tfvars file of an environment called dev."""
     file = tmp_path / "dev.tfvars"
     file.write_text(NAMED, encoding="utf-8")
     return file

@@ -111,7 +111,7 @@ def test_a_step_has_one_line_with_its_duration(tmp_path: Path) -> None:
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small repository with one commit."""
+    """Return a small repository with one commit."""
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "clone"

@@ -19,7 +19,7 @@ class BrokenError(DeployError):
 
 @dataclass
 class Cloud:
-    """What is there, and everything that was done to it, in order.
+    """The emulated cloud, with a log of all changes in order.
 
     Attributes:
         breaks_at: Number of the call that fails, counted from 0; none if they all work.
@@ -56,7 +56,7 @@ class Cloud:
             raise BrokenError(f"{name} broke after its work")
 
     def world(self) -> World:
-        """What ``deploy`` works with."""
+        """Return the interfaces for ``deploy``."""
         return World(self, self, self, _Tasks(self), _Services(self), _Smoke(self))
 
     # Foundation

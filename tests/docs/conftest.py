@@ -39,7 +39,7 @@ def root() -> Path:
 
 @pytest.fixture
 def pages() -> dict[str, str]:
-    """Every Markdown page of the repository, by its path; hidden folders hold none of ours."""
+    """Return every Markdown page of the repository by path, without hidden folders."""
     files = (path.relative_to(ROOT) for path in ROOT.rglob("*.md"))
     return {
         str(path): (ROOT / path).read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ def pages() -> dict[str, str]:
 
 @pytest.fixture
 def blocks(pages: dict[str, str]) -> list[Block]:
-    """Every fenced block of every page."""
+    """Return every fenced block of every page."""
     return [
         Block(page, fence[1], fence[2], text[: fence.start()].strip().rpartition("\n")[2])
         for page, text in pages.items()

@@ -15,7 +15,7 @@ ROW = re.compile(r"^\| `([a-z_]+)` \| [^|]+ \| (yes|no|as the detector says) \|"
 
 
 def recorded(tree: ast.Module) -> Iterator[str]:
-    """The error codes that occur in a module, in words or by the name of a constant."""
+    """Yield the error codes that occur in a module, in words or by the name of a constant."""
     constants = {
         target.id: node.value
         for node in tree.body

@@ -19,7 +19,7 @@ Run = Callable[[Sequence[str], Path, Mapping[str, str]], str]
 
 @pytest.fixture
 def seeded_url(history_url: str) -> str:
-    """What `make run` finds in two of its photographs, more or less."""
+    """Return a database with findings like those of `make run` in two of its photographs."""
     pool = ConnectionPool(history_url, application_name="test")
     for photograph in package_photographs():
         if photograph.key not in ("astronaut.jpg", "coffee.jpg"):

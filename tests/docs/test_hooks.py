@@ -13,7 +13,7 @@ from retinue_workers.recording.observers import as_run
 
 @pytest.fixture
 def plugins(blocks: list[Any]) -> list[pluggy.PluginManager]:
-    """A manager with the plugin of each block of Python, and with nothing else."""
+    """Return a manager with the plugin of each block of Python, and with nothing else."""
     made = []
     for number, block in enumerate(blocks):
         if (block.page, block.language) == ("docs/hooks.md", "python"):

@@ -26,7 +26,7 @@ NOT_RUN = {"torch_objects.py", "hugging_face_objects.py"}
 
 @pytest.fixture
 def plugins(blocks: list[Any], tmp_path: Path) -> Plugins:
-    """The plugins of all pages, from a folder."""
+    """Return the plugins of all pages, from a folder."""
     for block in blocks:
         if block.page.startswith("docs/howto/") and (file := FILE.match(block.title)):
             (tmp_path / file[1]).write_text(block.code, encoding="utf-8")
@@ -34,7 +34,7 @@ def plugins(blocks: list[Any], tmp_path: Path) -> Plugins:
 
 
 def snippet(blocks: list[Any], page: str) -> dict[str, Any]:
-    """What the page's code that is no plugin defines."""
+    """Return the names that a page's other code defines."""
     [code] = [
         block.code
         for block in blocks
@@ -72,7 +72,7 @@ def test_the_secret_is_hidden(blocks: list[Any]) -> None:
 
 @contextmanager
 def service(state: dict[str, Any]) -> Iterator[str]:
-    """A labelling service whose status the page's code decides."""
+    """Yield a labelling service whose status the page's code decides."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -98,7 +98,7 @@ def service(state: dict[str, Any]) -> Iterator[str]:
 
 
 def labelled(data: bytes) -> tuple[int, bytes]:
-    """The colour that a picture has most of; 422 for what is no picture."""
+    """Return the colour that a picture has most of; 422 for what is no picture."""
     try:
         with Pillow.open(BytesIO(data)) as picture:
             colours = np.asarray(picture.convert("RGB")).mean(axis=(0, 1)) / 255

@@ -27,7 +27,7 @@ SCHEDULED = re.compile(
 
 
 def alarms(modules: Path) -> set[str]:
-    """What follows the environment's and the pool's name in the name of each alarm."""
+    """Return the alarms' names without the environment and the pool."""
     found: set[str] = set()
     purposes = {
         name

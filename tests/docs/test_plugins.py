@@ -23,7 +23,7 @@ PROGRAMS = {"pytest": "pytest", "retinue": "retinue_cli"}
 
 @pytest.fixture
 def folder(root: Path) -> Iterator[Path]:
-    """A folder like a clone: with an environment of its own that has all that this one has."""
+    """Return a folder like a clone, with an environment like this one."""
     path = Path(tempfile.mkdtemp(prefix="rt-")).resolve()  # short, for PostgreSQL's socket
     environment = path / ".venv"
     subprocess.run(

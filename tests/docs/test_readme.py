@@ -28,7 +28,7 @@ LEFT_OUT = shutil.ignore_patterns(
 
 @pytest.fixture
 def commands(blocks: list[Any]) -> list[str]:
-    """Every shell command of the README, in order."""
+    """Return every shell command of the README, in order."""
     return [
         line
         for block in blocks
@@ -52,7 +52,7 @@ def emulator_environment() -> EmulatorEnvironment:
 
 @pytest.fixture
 def clone(root: Path) -> Iterator[Path]:
-    """A copy of the repository that shares its environment, with some photographs of one's own."""
+    """Return a copy of the repository that shares its environment, with some photographs."""
     if not (root / ".venv/for-use").exists():  # make would install the copy into it
         if os.environ.get("CI"):
             pytest.fail("the environment was not made by make")
@@ -73,13 +73,13 @@ def clone(root: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """The variables of this process, without those that would lead elsewhere."""
+    """Return the variables of this process, without those that would lead elsewhere."""
     foreign = ("RETINUE_", "MAKE", "MFLAGS", "AWS_ENDPOINT", "LOCALSTACK_", "EDGE_PORT")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
 def shape(line: str) -> str:
-    """A line without what may differ from one machine to the next: spaces and numbers."""
+    """Return a line without what may differ from one machine to the next: spaces and numbers."""
     return " ".join(re.sub(r"\d+", "0", line).split())
 
 

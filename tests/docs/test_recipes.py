@@ -53,7 +53,7 @@ def test_recipes_answer_what_the_page_says(root: Path, reader: str) -> None:
 
 
 def _answer(url: str, sql: str) -> str:
-    """The rows as a table of text; an answer with no rows would show nothing."""
+    """Return the rows as a table of text; an answer with no rows would show nothing."""
     result = run_query(url, sql)
     assert result.rows, sql
     table = [list(result.columns)]

@@ -12,7 +12,7 @@ PAGE = "plugins/rekognition/README.md"
 
 
 def rows(text: str, heading: str) -> dict[str, str]:
-    """The rows of the table under a header row that begins so, by what is in their first cell."""
+    """Return the rows of the table under a header row, by their first cell."""
     table = text[text.index(heading) :].partition("\n\n")[0]
     found = re.findall(r"^\| `([^|]+)` \| (.+) \|$", table, re.MULTILINE)
     return dict(found)

@@ -22,7 +22,7 @@ OUTSIDE = re.compile(
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as ``make docs`` does: with warnings as errors."""
+    """Return the site, built as ``make docs`` does: with warnings as errors."""
     folder = tmp_path_factory.mktemp("site")
     program = Path(sys.executable).with_name("mkdocs")
     config = Path(__file__).parents[2] / "docs/site/mkdocs.yml"

@@ -84,7 +84,7 @@ def reference(truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:
 
 
 def bring_in(cli: Cli, seed: Any, truth: dict[str, Any], results: list[dict[str, Any]]) -> None:
-    """The images, and what was found in them; the truth stays a file."""
+    """Record the images and findings. The truth stays a file."""
     found: dict[int, list[Any]] = {image["id"]: [] for image in truth["images"]}
     sizes = {image["id"]: (image["width"], image["height"]) for image in truth["images"]}
     for one in results:
@@ -130,7 +130,7 @@ def test_equals_pycocotools(cli: Cli, seed: Any, ties: bool, sources: list[str])
 
 @pytest.fixture
 def small(seed: Any) -> None:
-    """Two cats and a dog: one cat found, one taken for a dog, the dog missed; a bird made up."""
+    """Return two cats and a dog: one cat found, one confused, the dog missed; a bird invented."""
     first, second = seed.image("1.jpg"), seed.image("2.jpg")
     left, right = (0.1, 0.1, 0.3, 0.3), (0.6, 0.6, 0.3, 0.3)
     seed.run(first, ("cat", 1, left), ("cat", 1, right), detector="ground-truth")

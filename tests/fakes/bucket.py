@@ -1,4 +1,4 @@
-"""What S3 does with the versions of its objects, and which events it sends: a pure model.
+"""A model of S3's object versions and events, without I/O.
 
 By the chapters "Using versioning in S3 buckets" and "Event message structure" of the S3 User Guide.
 """
@@ -26,7 +26,7 @@ class Versioning(Enum):
 
 
 class Sequencers(Enum):
-    """How the service numbers the events of a key."""
+    """The sequencers that a service assigns to events."""
 
     RISING = "S3's"
     CONSTANT = "LocalStack's"
@@ -34,7 +34,7 @@ class Sequencers(Enum):
 
 
 class Form(Enum):
-    """How an event is written."""
+    """The format of an event."""
 
     NOTIFICATION = "notification"
     CEPH = "Ceph's notification"
@@ -69,13 +69,13 @@ class Version:
 
     @property
     def name(self) -> str:
-        """What the history calls it."""
+        """Return the history's name of the version."""
         return self.version_id or self.etag or ""
 
 
 @dataclass(frozen=True)
 class Event:
-    """What S3 tells of something that happened to an object."""
+    """S3's event for a change of an object."""
 
     bucket: str
     kind: str

@@ -22,13 +22,13 @@ Script: TypeAlias = Callable[[Image], Any]
 
 
 def fine(image: Image) -> Findings:
-    """A look that finds nothing and costs a unit."""
+    """Return a look that finds nothing and costs a unit."""
     del image
     return Findings(billed_units=Decimal(1))
 
 
 class _Notes:
-    """What happens to a detector, and how a test holds its calls.
+    """A log of calls of a detector, with controls for tests.
 
     Attributes:
         batches: The keys of each call, in order.
@@ -80,7 +80,7 @@ class _Notes:
 
     @property
     def calls_by_key(self) -> Counter[str]:
-        """How many calls were about each key."""
+        """Return how many calls were about each key."""
         return Counter(key for batch in self.batches for key in batch)
 
 

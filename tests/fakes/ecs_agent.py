@@ -68,12 +68,12 @@ class EcsAgent:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Return its address."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def variables(self) -> dict[str, str]:
-        """What ECS adds to a task's variables."""
+        """Return the variables that ECS adds to a task."""
         return {
             "ECS_AGENT_URI": f"{self.url}/api/task",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.url}/credentials",
@@ -81,12 +81,12 @@ class EcsAgent:
 
     @property
     def protected(self) -> bool:
-        """What was asked for last."""
+        """Return the last requested protection."""
         with self._lock:
             return bool(self.requests) and self.requests[-1]["ProtectionEnabled"] is True
 
     def answer_get(self, path: str) -> tuple[int, dict[str, Any]]:
-        """The role's credentials."""
+        """Return the role's credentials."""
         if path != "/credentials":
             return 404, {}
         key, secret = self._keys

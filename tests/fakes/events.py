@@ -10,7 +10,7 @@ BUCKET = "photos"
 
 
 def sequencer() -> str:
-    """A sequencer greater than all before it."""
+    """Return a sequencer greater than all before it."""
     return f"{next(_sequencers):016X}"
 
 
@@ -24,7 +24,7 @@ def record(
     version_id: str | None = None,
     sequence: str | None = None,
 ) -> dict[str, Any]:
-    """One record of a notification."""
+    """Return one record of a notification."""
     about = {
         "key": quote_plus(key),
         "size": size,
@@ -45,17 +45,17 @@ def record(
 
 
 def body(*records: dict[str, Any]) -> str:
-    """A message with these records."""
+    """Return a message with these records."""
     return json.dumps({"Records": records})
 
 
 def created(key: str, **fields: Any) -> str:
-    """A message that says that one object was created."""
+    """Return a message that says that one object was created."""
     return body(record(key, **fields))
 
 
 def removed(key: str, **fields: Any) -> str:
-    """A message that says that one object was removed."""
+    """Return a message that says that one object was removed."""
     return body(record(key, name="ObjectRemoved:Delete", size=None, etag=None, **fields))
 
 

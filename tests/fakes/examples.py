@@ -1,4 +1,4 @@
-"""How many examples hypothesis tries where each of them writes to a database."""
+"""The number of hypothesis examples for tests that write to a database."""
 
 from hypothesis import settings
 

@@ -16,7 +16,7 @@ HOURS = 4
 
 @dataclass(frozen=True)
 class CrashRun:
-    """What became of it.
+    """The result of a run with crashes.
 
     Attributes:
         deaths: Workers that died.

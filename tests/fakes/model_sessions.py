@@ -25,7 +25,7 @@ class Session:
 
 @dataclass
 class MemoryModelSessions:
-    """What ``retinue_history.ModelSessions`` promises, without a database."""
+    """An implementation of ``retinue_history.ModelSessions`` without a database."""
 
     clock: Callable[[], float]
     rows: dict[str, HostedModel] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class MemoryModelSessions:
         return True
 
     def list_models(self) -> list[HostedModel]:
-        """All models that were ever kept."""
+        """Return all models that were ever kept."""
         now = self.clock()
         return [
             row if self.expires.get(name, 0.0) > now else replace(row, holder=None)

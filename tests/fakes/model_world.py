@@ -120,12 +120,12 @@ class Fused:
 
 @dataclass
 class Fuse:
-    """How many steps a worker has to live; ``None`` for ever."""
+    """The number of steps until a worker dies; ``None`` for no limit."""
 
     steps: int | None = None
 
     def burn(self) -> None:
-        """One step."""
+        """Count one step."""
         if self.steps is None:
             return
         self.steps -= 1
@@ -179,7 +179,7 @@ class World:
         return name
 
     def depth(self) -> QueueDepth:
-        """What the queue holds."""
+        """Return the queue's depth."""
         return QueueDepth(
             len(self.waiting) + sum(done is None for done in self.bad),
             sum(done is not None for done in self.bad) + len(self.in_flight),
@@ -209,11 +209,11 @@ class World:
             each()
 
     def kill(self, name: str) -> None:
-        """A worker is gone, without a word."""
+        """Remove a worker without notice."""
         del self.controllers[name], self.gates[name]
 
     def reap(self) -> Sequence[Reaped]:
-        """The reaper's turn."""
+        """Return the reaper's turn."""
         return reap(
             self.sessions,
             make=lambda _: self.cloud,
@@ -224,12 +224,12 @@ class World:
 
     @property
     def status(self) -> str:
-        """The model's status."""
+        """Return the model's status."""
         return self.versions.get(self.arn).status
 
     @property
     def usd(self) -> float:
-        """What AWS bills until now."""
+        """Return AWS's bill until now."""
         return self.versions.billed_unit_seconds(self.arn) / 60 * 4 / 60
 
     def _work(self, seconds: float) -> None:
@@ -251,7 +251,7 @@ class World:
 
 
 def trickle(hours: float, every_seconds: float) -> list[float]:
-    """An image now and then, with some chance in it, the same each time."""
+    """Return an image now and then, with some chance in it, the same each time."""
     chance, at, found = random.Random(4), 0.0, []
     while (at := at + chance.uniform(0.5, 1.5) * every_seconds) < hours * 3_600:
         found.append(at)

@@ -176,7 +176,7 @@ class MemoryS3:
         return {"Contents": contents} if contents else {}
 
     def _find(self, name: str, key: str, version_id: str | None) -> tuple[_Version, bytes]:
-        """The version that is asked for, and its bytes."""
+        """Return the version that is asked for, and its bytes."""
         if self.fault is not None:
             self.fault(name, key)
         with self._lock:
@@ -206,7 +206,7 @@ def store_on(s3: MemoryS3, limits: ImageLimits | None = None) -> ObjectStore:
 
 
 def client_error(code: str, status: int = 400, operation: str = "GetObject") -> ClientError:
-    """An error as botocore makes it of S3's answer."""
+    """Return an error as botocore makes it of S3's answer."""
     answer: Any = {
         "Error": {"Code": code, "Message": code},
         "ResponseMetadata": {"HTTPStatusCode": status},

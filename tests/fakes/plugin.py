@@ -218,7 +218,7 @@ class LeavesAtStart(Detector[StartOptions]):
 
 
 class PanicException(BaseException):
-    """What a panic of native code looks like in Python (``pyo3_runtime.PanicException``)."""
+    """The Python exception of a panic of native code (``pyo3_runtime.PanicException``)."""
 
 
 class UnprintablePanic(PanicException):
@@ -376,7 +376,7 @@ def retinue_run_finished(run: Run) -> None:
 
 
 def observing() -> Iterator[list[Run]]:
-    """The observer's notes, empty at first; for a fixture."""
+    """Yield the observer's notes, empty at first; for a fixture."""
     told.clear()
     observer_gate.set()
     yield told

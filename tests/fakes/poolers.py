@@ -30,12 +30,12 @@ _SSL, _GSS, _CANCEL = 80877103, 80877104, 80877102
 
 
 def _socket_folder(url: str) -> str:
-    """The folder of a server's Unix socket."""
+    """Return the folder of a server's Unix socket."""
     return str(make_url(url).query["host"])
 
 
 def _address(url: str, port: int) -> str:
-    """The same database and login, through a pooler."""
+    """Return the same database and login, through a pooler."""
     parsed = make_url(url)
     address = URL.create("postgresql", parsed.username, None, "127.0.0.1", port, parsed.database)
     return address.render_as_string(hide_password=False)
@@ -55,7 +55,7 @@ class _Server:
         self._stream.flush()
 
     def answer(self) -> tuple[bytes, bytes]:
-        """All messages up to ReadyForQuery, and the transaction's status in that one."""
+        """Return all messages up to ReadyForQuery, and the transaction's status in that one."""
         answer = b""
         while True:
             kind, message = _message(self._stream)
@@ -132,7 +132,7 @@ class _Listener(ThreadingTCPServer):
 
 @contextmanager
 def rotating_pooler(url: str) -> Iterator[str]:
-    """A pooler that gives each transaction another session than the one before.
+    """Yield a pooler that gives each transaction another session than the one before.
 
     Yields:
         The database's URL through it.

@@ -27,7 +27,7 @@ class Clock:
 
 
 def fast(times: float) -> Callable[[], float]:
-    """A clock on which a second passes in ``1 / times`` seconds."""
+    """Return a clock on which a second passes in ``1 / times`` seconds."""
     return lambda: time.monotonic() * times
 
 
@@ -145,19 +145,19 @@ class MemoryQueue:
                     self.journal.append(f"hide {stored.message_id} {seconds}")
 
     def visible(self) -> int:
-        """How many messages could be received now (``ApproximateNumberOfMessages``)."""
+        """Return how many messages could be received now (``ApproximateNumberOfMessages``)."""
         with self._lock:
             now = self._clock()
             return sum(stored.visible_at <= now for stored in self._stored.values())
 
     def hidden(self) -> int:
-        """How many are in flight (``ApproximateNumberOfMessagesNotVisible``)."""
+        """Return how many are in flight (``ApproximateNumberOfMessagesNotVisible``)."""
         with self._lock:
             now = self._clock()
             return sum(stored.visible_at > now for stored in self._stored.values())
 
     def empty(self) -> bool:
-        """Whether it holds no message, neither visible nor hidden."""
+        """Return whether it holds no message, neither visible nor hidden."""
         with self._lock:
             return not self._stored
 

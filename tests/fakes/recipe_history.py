@@ -72,7 +72,7 @@ def _image(number: int, key: str | None = None) -> ImageRecord:
 
 
 def _objects(number: int, lower_by: float = 0.0) -> tuple[DetectionRecord, ...]:
-    """A car in each street, a second one in every third; cats in the gardens; one finds nothing."""
+    """Return cars in the streets, cats in the gardens, and an image without findings."""
     left = round(0.1 + lower_by / 10, 2)
     if number == 7:
         return ()

@@ -29,7 +29,7 @@ RETRY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Waits:
-    """How long an execution waits, in seconds.
+    """The waits of an execution, in seconds.
 
     Attributes:
         start: After the model's start was requested.
@@ -71,7 +71,7 @@ class ReferenceMachine:
 
     @property
     def usd(self) -> float:
-        """What AWS bills until now."""
+        """Return AWS's bill until now."""
         return self.versions.billed_unit_seconds(self.arn) / 60 * 4 / 60
 
     def step(self, seconds: float) -> None:
@@ -115,6 +115,6 @@ class ReferenceMachine:
         self.bad = [now + RETRY_SECONDS if at <= now else at for at in self.bad]
 
     def _incoming(self) -> bool:
-        """Its check of the queue."""
+        """Return its check of the queue."""
         visible = len(self.waiting) + sum(at <= self.clock.now for at in self.bad)
         return str(visible)[0] != "0"

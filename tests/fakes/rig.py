@@ -60,7 +60,7 @@ class Rig:
         self.queue.send(created(key, etag=etag, size=len(data)))
 
     def worker(self, detectors: Mapping[str, Mapping[str, Any]], **settings: Any) -> RunningWorker:
-        """A worker, not started."""
+        """Return a worker, not started."""
         chosen = Settings(detectors=dict(detectors), **{**QUICK, **settings})
         self.detectors = self.plugins.make(chosen.detectors)
         return RunningWorker(
@@ -78,7 +78,7 @@ class Rig:
     def running(
         self, detectors: Mapping[str, Mapping[str, Any]], **settings: Any
     ) -> Iterator[RunningWorker]:
-        """A worker at work; stopped at the end, whatever happens."""
+        """Yield a worker at work; stopped at the end, whatever happens."""
         worker = self.worker(detectors, **settings)
         worker.start()
         try:
@@ -111,7 +111,7 @@ class Rig:
             return connection.execute(sql, parameters).fetchall()
 
     def runs(self) -> list[tuple[str, str, str, str | None]]:
-        """Every run: key, detector, outcome, error code; in that order."""
+        """Return every run: key, detector, outcome, error code; in that order."""
         return [
             (row["key"], row["detector"], row["outcome"], row["error_code"])
             for row in self.rows(
@@ -126,7 +126,7 @@ class Rig:
 
 
 def keys(number: int, prefix: str = "image") -> Sequence[str]:
-    """So many keys."""
+    """Return a number of keys."""
     return [f"{prefix}-{index:03}.jpg" for index in range(number)]
 
 
@@ -134,7 +134,7 @@ MakeRig = Callable[..., Rig]
 
 
 def hurried(max_receive_count: int | None = 3) -> MemoryQueue:
-    """A queue on which hours pass in minutes, for messages that are handed back with a delay."""
+    """Return a queue on which hours pass in minutes, for messages requeued with a delay."""
     return MemoryQueue(
         visibility_timeout_seconds=10_000, max_receive_count=max_receive_count, clock=fast(50)
     )

@@ -77,7 +77,7 @@ async def running(
 
 
 def said(value: Any) -> str:
-    """A short word for the value of an answer: ``ok``, an error's code, or its class."""
+    """Return a short word for the value of an answer: ``ok``, an error's code, or its class."""
     if isinstance(value, InvalidImageError):
         return value.code
     return type(value).__name__ if isinstance(value, BaseException) else "ok"

@@ -29,14 +29,14 @@ def image(
     version: str = "v1",
     **more: Any,
 ) -> ImageRecord:
-    """An image in a bucket with versions."""
+    """Return an image in a bucket with versions."""
     image_id = ImageReference(bucket, key, version_id=version).image_id
     given = {"versioned": True, "uploaded_at": uploaded_at, "sequencer": "10", **more}
     return ImageRecord(image_id, bucket, key, version, **given)
 
 
 def found(label: str, confidence: float = 0.9, kind: str = "label", box: Any = BOX) -> Any:
-    """A detection."""
+    """Return a detection."""
     return DetectionRecord(kind, label, confidence, box)
 
 
@@ -50,7 +50,7 @@ def run(
     fingerprint: str = "f",
     **more: Any,
 ) -> RunRecord:
-    """A run of an image; failed if it has an ``error_code``."""
+    """Return a run of an image; failed if it has an ``error_code``."""
     failed = "error_code" in more
     given = {
         "outcome": "failed" if failed else "succeeded",

@@ -33,5 +33,5 @@ async def settle(turns: int = 20) -> None:
 
 
 def worker_threads() -> list[str]:
-    """Names of the living threads that a worker started."""
+    """Return names of the living threads that a worker started."""
     return [thread.name for thread in threads() if thread.name.startswith("retinue-")]

@@ -13,38 +13,38 @@ _numbers = count(1)
 
 
 def unread() -> bytes:
-    """The bytes of an image that must not be read."""
+    """Return the bytes of an image that must not be read."""
     raise AssertionError("the image was read")
 
 
 def message(body: str = "{}", receive_count: int = 1) -> Message:
-    """A message that was just received."""
+    """Return a message that was just received."""
     number = next(_numbers)
     return Message(f"m{number}", f"m{number}#{receive_count}", body, receive_count)
 
 
 def reference(key: str = "a.jpg") -> ImageReference:
-    """An image of that key in a bucket without versions."""
+    """Return an image of that key in a bucket without versions."""
     return ImageReference("photos", key, etag="e")
 
 
 def image(key: str | None = None, load: Callable[[], bytes] = unread) -> Image:
-    """An image that nothing else refers to; of a key of its own by default."""
+    """Return an image that nothing else refers to; of a key of its own by default."""
     return Image(reference(key or f"{next(_numbers)}.jpg"), load)
 
 
 def event(key: str = "a.jpg") -> ImageEvent:
-    """S3's event about the image of that key."""
+    """Return S3's event about the image of that key."""
     return ImageEvent(reference(key), None, "AA", NOW)
 
 
 def record(key: str = "a.jpg") -> ImageRecord:
-    """The image of that key as the history keeps it."""
+    """Return the image of that key as the history keeps it."""
     return event(key).record()
 
 
 def run_key(key: str = "a.jpg", detector: str = "echo") -> RunKey:
-    """The run key of a detector's first version."""
+    """Return the run key of a detector's first version."""
     return RunKey(reference(key).image_id, detector, "1", "f" * 32)
 
 
@@ -56,7 +56,7 @@ def task(
     is_last_receive: bool = False,
     load: Callable[[], bytes] = unread,
 ) -> Task:
-    """A detector's task about the image of that key."""
+    """Return a detector's task about the image of that key."""
     about = image(key, load)
     key = about.reference.key
     return Task(
@@ -71,7 +71,7 @@ def task(
 def run(
     key: str = "a.jpg", *, detector: str = "echo", event_id: str = "AA", outcome: str = "succeeded"
 ) -> RunRecord:
-    """A run on the image of that key."""
+    """Return a run on the image of that key."""
     failed = outcome == "failed"
     return RunRecord(
         key=run_key(key, detector),
@@ -86,7 +86,7 @@ def run(
 
 
 def delivery(*runs: RunRecord, keys: tuple[str, ...] = ("a.jpg",)) -> Delivery:
-    """What is committed because of a message about these images."""
+    """Return the delivery of a message about these images."""
     return Delivery(
         message(),
         references=[reference(key) for key in keys],

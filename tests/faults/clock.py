@@ -39,5 +39,5 @@ class Clock:
 
 
 def compiler() -> str | None:
-    """The C compiler of this machine, if it has one."""
+    """Return the C compiler of this machine, if it has one."""
     return shutil.which("cc") or shutil.which("gcc")

@@ -12,7 +12,7 @@ from retinue_cli.local import AwsEndpoint
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Database]:
-    """A PostgreSQL server that may be treated badly, shared by the tests of this folder."""
+    """Yield a PostgreSQL server that may be treated badly, shared by the tests of this folder."""
     database = Database()
     database.make()
     yield database
@@ -41,5 +41,5 @@ def make_site(aws: AwsEndpoint, server: Database, tmp_path: Path) -> Iterator[Ca
 
 @pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
-    """The surroundings of a test, with a queue as in AWS: dead after five receives."""
+    """Return the surroundings of a test, with a queue as in AWS: dead after five receives."""
     return make_site()

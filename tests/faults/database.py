@@ -127,12 +127,12 @@ class Database:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def worker_url(self, name: str) -> str:
-        """How a worker reaches a database: through the door, with the password of the file."""
+        """Return the URL of a database through the proxy, with the password from the file."""
         return f"postgresql://{WORKER}@/{name}?host={self.door}&passfile={self.passfile}"
 
     @contextmanager
     def admin(self, name: str = "postgres") -> Iterator[psycopg.Connection[Any]]:
-        """A superuser's session, each statement by itself."""
+        """Yield a superuser's session, each statement by itself."""
         url = make_url(self.server.url(name)).set(drivername="postgresql")
         with psycopg.connect(url.render_as_string(), autocommit=True) as connection:
             yield connection

@@ -25,7 +25,7 @@ _HOPS = {"connection", "transfer-encoding", "keep-alive"}
 
 
 class Breakage(StrEnum):
-    """What can happen to a request."""
+    """The kinds of faults of a request."""
 
     SLOW = "slow"
     """It is answered, ``seconds`` later."""
@@ -55,7 +55,7 @@ class Breakage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """What happens to a service's requests, from now on.
+    """The faults of a service's requests from now on.
 
     Attributes:
         breakage: What happens.
@@ -119,7 +119,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return the URL."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def set(self, service: str, *weather: Weather) -> None:
@@ -141,7 +141,7 @@ class Proxy:
 
     @contextmanager
     def weather(self, service: str, *weather: Weather) -> Iterator[None]:
-        """As ``set``, until the end of the block."""
+        """Apply ``set`` until the end of the block."""
         self.set(service, *weather)
         try:
             yield
@@ -149,7 +149,7 @@ class Proxy:
             self.set(service)
 
     def chosen(self, service: str, about: str) -> Weather | None:
-        """What happens to this request; ``None`` if it passes."""
+        """Return the fault of this request; ``None`` if it passes."""
         with self._lock:
             self.passed[service] += 1
             for weather in (*self._climate.get(service, ()), *self._weather.get(service, ())):
@@ -168,7 +168,7 @@ class Proxy:
         self._changed.wait(seconds)
 
     def shuffled(self, items: list[Any]) -> list[Any]:
-        """The same in any order."""
+        """Return the same in any order."""
         with self._lock:
             return self._random.sample(items, len(items))
 
@@ -287,7 +287,9 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
                     self.wfile.write(answer.body)
 
         def _drip(self, body: bytes) -> None:
-            """A byte now and then, so that no wait for the next one is long; the last never comes.
+            """Send a byte now and then, so that no wait for the next is long.
+
+            The last never arrives.
 
             Ends when the other side has had enough, or the weather changes.
             """
@@ -322,7 +324,7 @@ def _read(response: HTTPResponse) -> _Answer:
 
 
 def _refusal(service: str, breakage: Breakage) -> _Answer:
-    """An error in the service's own words."""
+    """Return an error in the service's own words."""
     status, code = {
         (Breakage.ERROR, "s3"): (500, "InternalError"),
         (Breakage.ERROR, "sqs"): (503, "ServiceUnavailable"),
@@ -361,7 +363,7 @@ def _disorder(answer: _Answer, proxy: Proxy, *, twice: bool) -> None:
 
 
 def _some(body: bytes, proxy: Proxy) -> tuple[bytes, list[dict[str, Any]]]:
-    """A batch without half of its entries, and these; one that is no batch stays as it is."""
+    """Return a batch without half of its entries, and these. Return other requests unchanged."""
     try:
         content = json.loads(body)
         entries = content["Entries"]

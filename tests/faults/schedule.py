@@ -1,4 +1,4 @@
-"""What goes wrong, in which order: drawn from a seed, so that it can be drawn again."""
+"""Schedules of faults, drawn from a seed so that they can be repeated."""
 
 import random
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ class Step:
     meanwhile: str | None = None
 
     def __str__(self) -> str:
-        """As it is printed when it made a test fail."""
+        """Return the text for a failed test."""
         head = f"after {self.after_seconds:.2f} s: {self.fault}, for {self.seconds:.2f} s"
         return head if self.meanwhile is None else f"{head}; meanwhile {self.meanwhile}"
 
@@ -114,7 +114,7 @@ class Schedule:
     steps: tuple[Step, ...] = field(default=())
 
     def __str__(self) -> str:
-        """As it is printed when it made a test fail."""
+        """Return the text for a failed test."""
         head = (
             f"schedule of seed {self.seed}: {self.images} images, {self.workers} workers, "
             f"{self.latency_ms} ms a detection, {self.concurrency} at once, {self.refused} refused"
@@ -123,7 +123,7 @@ class Schedule:
 
 
 def draw(seed: int) -> Schedule:
-    """The schedule of a seed: the same each time, on every machine.
+    """Return the schedule of a seed: the same each time, on every machine.
 
     A kill is as likely as all other faults together, since it can strike between any two lines.
     Half of the faults that last have company: a kill, or another one.
@@ -155,7 +155,7 @@ def _step(chance: random.Random) -> Step:
 
 
 def _beside(fault: str) -> Sequence[str]:
-    """What can last beside a fault: anything about another service."""
+    """Return the faults that can last beside a fault: those of other services."""
     service = fault.partition(" ")[0]
     if service == "password":
         service = "postgres"

@@ -45,7 +45,7 @@ ECHO: Mapping[str, Mapping[str, Any]] = {"echo": {"latency_ms": 5}}
 
 
 class Site:
-    """What one test works on.
+    """The surroundings of one test.
 
     Args:
         aws: The emulator, as the test reaches it.
@@ -115,14 +115,14 @@ class Site:
         return self.upload(number, REFUSED, bytes_too=True)
 
     def put(self, key: str, data: bytes) -> None:
-        """One image whose announced size is a lie: a byte."""
+        """Upload an image whose event has a wrong size: one byte."""
         put = self._s3.put_object(Bucket=self.bucket, Key=key, Body=data)
         self.sent.append(key)
         etag = put["ETag"].strip('"')
         self.announce([created(key, bucket=self.bucket, etag=etag, size=1)])
 
     def upload_pictures(self, number: int) -> list[str]:
-        """As ``upload``, with photographs that a service can look at."""
+        """Upload photographs that a service can process."""
         keys = [f"picture-{len(self.sent) + index:05}.png" for index in range(number)]
         bodies = []
         for key in keys:
@@ -147,7 +147,7 @@ class Site:
             )
 
     def publish(self, bodies: Sequence[str]) -> None:
-        """As S3 does: through a topic, again and again until it is taken.
+        """Publish an event through a topic, and retry until it is accepted.
 
         The topic's answers pass the proxy.
         """
@@ -204,16 +204,16 @@ class Site:
         return process
 
     def living(self) -> list[subprocess.Popen[bytes]]:
-        """The workers that run."""
+        """Return the workers that run."""
         return [worker for worker in self.workers if worker.poll() is None]
 
     def kill(self, worker: subprocess.Popen[bytes]) -> None:
-        """As the kernel does when memory is short."""
+        """Kill a worker, as the kernel does when memory is short."""
         worker.kill()
         worker.wait()
 
     def pause(self, worker: subprocess.Popen[bytes], seconds: float) -> None:
-        """As a machine does that has no time for it: nothing runs, the clock does."""
+        """Pause a worker: it doesn't run, but time passes."""
         worker.send_signal(signal.SIGSTOP)
         time.sleep(seconds)
         worker.send_signal(signal.SIGCONT)
@@ -225,7 +225,7 @@ class Site:
         *,
         early: bool = False,
     ) -> float:
-        """As ECS does; how many seconds it took."""
+        """Terminate a worker as ECS does, and return the seconds that it took."""
         began = time.monotonic()
         worker.send_signal(signal.SIGTERM)
         code = worker.wait(within_seconds)
@@ -242,11 +242,11 @@ class Site:
 
     @property
     def log(self) -> Path:
-        """What all the workers said."""
+        """Return the log of all workers."""
         return self._folder / "workers.log"
 
     def said(self, event: str) -> list[dict[str, Any]]:
-        """The log's lines about an event."""
+        """Return the log's lines about an event."""
         lines = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
         entries = []
         for line in lines:
@@ -258,11 +258,11 @@ class Site:
         return [entry for entry in entries if entry.get("event") == event]
 
     def tail(self) -> str:
-        """The end of the log."""
+        """Return the end of the log."""
         return self.log.read_text("utf-8")[-4_000:] if self.log.exists() else "no log"
 
     def counts(self, url: str | None = None) -> tuple[int, int]:
-        """Messages that wait, and that somebody holds."""
+        """Return messages that wait, and that somebody holds."""
         answer = self._sqs.get_queue_attributes(
             QueueUrl=url or self.queue_url,
             AttributeNames=[
@@ -284,7 +284,7 @@ class Site:
             return cursor.execute(query, parameters).fetchall()
 
     def done(self) -> int:
-        """How many runs there are."""
+        """Return how many runs there are."""
         return int(self.rows("SELECT count(*) AS number FROM runs")[0]["number"])
 
     def until(self, what: Callable[[], object], within_seconds: float = 90, why: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What each fault of a schedule does."""
+"""The faults of a schedule."""
 
 import random
 import time
@@ -96,7 +96,7 @@ class Play:
 
     @contextmanager
     def _lasting(self, fault: str, seconds: float) -> Iterator[None]:
-        """A fault for as long as the block."""
+        """Yield a fault for as long as the block."""
         if fault in WEATHERS:
             service, weather = WEATHERS[fault]
             with self._site.proxy.weather(service, replace(weather, seconds=seconds)):

@@ -138,7 +138,7 @@ def restore(database: Database, primary: EmbeddedPostgres) -> None:
 
 
 def fail_over(database: Database, standby: EmbeddedPostgres, until: Callable[[], object]) -> None:
-    """The primary crashes; its name leads to the replica, which is promoted a little later."""
+    """Crash the primary. Its name then leads to the replica, which is promoted a little later."""
     database.crash()
     database.server = standby
     database.lead_to(standby)  # not promoted yet: it can be read, and takes no row

@@ -73,7 +73,7 @@ class Scene:
         return rows[0] if rows else {}
 
     def kill(self) -> None:
-        """The doomed worker, once."""
+        """Kill the chosen worker, once."""
         if self.doomed is not None and self.doomed.poll() is None:
             self.site.kill(self.doomed)
 
@@ -145,7 +145,7 @@ class Scene:
         return self.site.rows("SELECT * FROM model_costs ORDER BY requested_at")
 
     def check(self) -> None:
-        """Each image has one run that succeeded; each minute of the model is on record."""
+        """Check that each image has one success, and each minute of the model is recorded."""
         found = self.site.rows(
             "SELECT key, outcome, model_version FROM runs JOIN images USING (image_id) ORDER BY key"
         )

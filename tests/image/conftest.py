@@ -22,7 +22,7 @@ INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL", "UV_HTTP
 
 @pytest.fixture(scope="session")
 def image() -> Iterator[Image]:
-    """The image's CPU variant."""
+    """Yield the image's CPU variant."""
     try:
         ensure_tools()
     except ToolsMissingError as error:

@@ -75,5 +75,5 @@ def terminate(box: "subprocess.Popen[str]") -> None:
 
 
 def log_lines(text: str) -> list[dict[str, Any]]:
-    """The JSON lines in a log."""
+    """Return the JSON lines in a log."""
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]

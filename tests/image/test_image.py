@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def url_inside(empty_database_url: str) -> Iterator[str]:
-    """URL of an empty database for a user who is not root, and so cannot open its socket."""
+    """Yield the URL of an empty database for a user other than root."""
     url = make_url(empty_database_url)
     folder = url.query["host"]
     assert isinstance(folder, str)
@@ -39,7 +39,7 @@ def url_inside(empty_database_url: str) -> Iterator[str]:
 
 
 def exported(*groups: str) -> set[str]:
-    """The distributions that the lock has for some dependency groups, and this platform."""
+    """Return the distributions that the lock has for some dependency groups, and this platform."""
     uv = Path(sys.executable).parent / "uv"
     listed = subprocess.run(
         [uv, "export", "--frozen", "--no-header", "--no-hashes", "--no-annotate",

@@ -1,4 +1,4 @@
-"""What building and starting an image without a Docker engine takes, and how to come by it."""
+"""Find or install the programs for building and starting an image without a Docker engine."""
 
 import os
 import shutil
@@ -49,7 +49,7 @@ def _cache() -> Path:
 
 
 def base_archive() -> Path:
-    """A tar file with a small Debian and its Python; made once per user, by debootstrap.
+    """Return a tar file with a small Debian and its Python; made once per user, by debootstrap.
 
     It stands in for the published base image, which only a registry has.
     """

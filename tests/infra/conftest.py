@@ -61,7 +61,7 @@ def environments(suite: Suite) -> dict[str, dict[str, dict[str, Any]]]:
 
 @pytest.fixture(scope="session")
 def stack(suite: Suite) -> dict[str, Any]:
-    """The state of an environment with every kind of pool, on an imaginary account."""
+    """Return the state of an environment with every kind of pool, on an imaginary account."""
     outcome = suite.outcome(ROOT)
     assert outcome.problems == ()
     return outcome.states["everything"]

@@ -37,7 +37,7 @@ class TerraformMissingError(Exception):
 
 
 def find_mirror() -> Path | None:
-    """A folder with the AWS provider for this machine, laid out as a mirror, if there is one.
+    """Return a folder with the AWS provider for this machine, laid out as a mirror, if any.
 
     Looks for ``terraform-provider-aws`` where Terraform itself, its plugin cache and people put it.
     """
@@ -54,7 +54,7 @@ def find_mirror() -> Path | None:
 
 
 def _places() -> Iterator[Path]:
-    """Where mirrors are, the likeliest first."""
+    """Yield the places of mirrors, the most likely first."""
     if cache_folder := os.environ.get("TF_PLUGIN_CACHE_DIR"):
         yield Path(cache_folder)
     home = Path.home()
@@ -66,7 +66,7 @@ def _places() -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What ``terraform test`` said of a folder.
+    """The result of ``terraform test`` for a folder.
 
     Attributes:
         passed: How many runs passed.
@@ -195,7 +195,7 @@ class Terraform:
                 provider.kill()
 
     def validate(self, directory: str) -> str:
-        """What Terraform has against a folder that is prepared; nothing if it is valid."""
+        """Return Terraform's objections to a prepared folder; empty if it is valid."""
         done = self.run(directory, "validate", "-no-color")
         return "" if done.returncode == 0 else done.stdout + done.stderr
 
@@ -264,7 +264,7 @@ class Suite:
 
 
 def resources(state: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    """The resources of one type in a state, by address."""
+    """Return the resources of one type in a state, by address."""
     return dict(_walk(state["root_module"], kind))
 
 
@@ -278,12 +278,12 @@ def _walk(module: Mapping[str, Any], kind: str) -> Iterator[tuple[str, dict[str,
 
 @cache
 def source(path: str) -> str:
-    """The text of a file of infra/."""
+    """Return the text of a file of infra/."""
     return (INFRA / path).read_text(encoding="utf-8")
 
 
 def last_line(path: str) -> str:
-    """What a scheduled task must print for its alarm to know that it finished."""
+    """Return the line that a scheduled task must print for its alarm."""
     found = re.search(r'^  last_line += "(.*)"$', source(path), re.MULTILINE)
     assert found is not None
     return found[1]

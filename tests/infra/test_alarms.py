@@ -1,4 +1,4 @@
-"""What the log's metric filters look for is what the worker writes."""
+"""The metric filters match the lines that the worker writes."""
 
 import io
 import json

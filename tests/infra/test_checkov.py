@@ -17,7 +17,7 @@ SKIPPED = re.compile(r"checkov:skip=(\S*?)(?::(.*))?$", re.MULTILINE)
 
 @pytest.fixture(scope="session")
 def checkov() -> list[str]:
-    """The command that runs checkov in an environment of its own."""
+    """Return the command that runs checkov in an environment of its own."""
     beside = Path(sys.executable).parent / "uv"
     uv = str(beside) if beside.exists() else shutil.which("uv")
     problem = "uv is not installed"

@@ -1,4 +1,4 @@
-"""What `make deploy` applies first, and what an environment costs at rest, by Terraform itself."""
+"""The first part of `make deploy`, and an environment's cost at rest, from Terraform itself."""
 
 import re
 from pathlib import Path

@@ -56,7 +56,7 @@ class _Raw(io.BytesIO):
 
 
 def recorded(service: str, bodies: dict[str, bytes]) -> tuple[Any, set[str]]:
-    """A client that reaches nobody, and the IAM actions that its calls need."""
+    """Return a client that reaches nobody, and the IAM actions that its calls need."""
     session: Any = boto3.session.Session()
     client = session.client(
         service, "eu-west-1", aws_access_key_id="none", aws_secret_access_key="none"
@@ -96,7 +96,7 @@ async def _use_queue(endpoint_url: str) -> None:
 
 @pytest.fixture(scope="session")
 def called() -> set[str]:
-    """What the worker's own code calls, all of it."""
+    """Return all AWS calls of the worker's own code."""
     with serving() as sqs:  # boto3 doesn't make its calls, so they are seen on the wire
         sqs.replies += [Reply(), Reply()]  # to what connects and receives
         sqs.default = Reply(body=b'{"Successful": [{"Id": "0"}]}')
@@ -121,7 +121,7 @@ def called() -> set[str]:
 
 @pytest.fixture(scope="session")
 def on_request() -> set[str]:
-    """What it calls only where a route or a plugin asks for it."""
+    """Return the calls that only routes and plugins need."""
     s3, of_s3 = recorded("s3", {"GetObjectTagging": b"<Tagging><TagSet/></Tagging>"})
     with closing(ObjectStore(lambda: ObjectReader(s3), ImageLimits())) as store:
         for version_id in (None, "v"):
@@ -135,7 +135,7 @@ def on_request() -> set[str]:
 
 @pytest.fixture(scope="session")
 def allowed(stack: dict[str, Any]) -> Callable[[str], dict[str, list[str]]]:
-    """The actions that a pool's worker is allowed, with the resources of each."""
+    """Return the actions that a pool's worker is allowed, with the resources of each."""
 
     def of(pool: str) -> dict[str, list[str]]:
         policies = [
@@ -154,7 +154,7 @@ def allowed(stack: dict[str, Any]) -> Callable[[str], dict[str, list[str]]]:
 
 
 def operations(pool_detectors: set[str]) -> set[str]:
-    """What the detectors of a pool say they call."""
+    """Return the operations that a pool's detectors declare."""
     registered = Plugins().registrations
     return {
         f"rekognition:{operation}"

@@ -36,7 +36,7 @@ POOLS = ["cascade", "labels", "faces", "objects"]
 
 @pytest.fixture(scope="session")
 def containers(stack: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The container of each task definition, by its family."""
+    """Return the container of each task definition, by its family."""
     return {
         values["family"]: json.loads(values["container_definitions"])[0]
         for values in resources(stack, "aws_ecs_task_definition").values()

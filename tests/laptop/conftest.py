@@ -16,7 +16,7 @@ from retinue_cli.local.emulator_environment import EmulatorEnvironment
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """A temporary folder whose path is short enough for a socket, unlike pytest's own."""
+    """Yield a temporary folder whose path is short enough for a socket, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp(prefix="rt-"))
     yield folder.resolve()
     shutil.rmtree(folder)
@@ -84,7 +84,7 @@ class Script:
         self.process = process
 
     def hear(self) -> str:
-        """The next line that it says."""
+        """Return the next line that it says."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 

@@ -24,7 +24,7 @@ INSIDE = (
 
 @pytest.fixture(scope="session")
 def initialized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory to copy: making one takes longer than all the rest."""
+    """Return a data directory to copy: making one takes longer than all the rest."""
     state = State(tmp_path_factory.mktemp("postgres") / ".retinue")
     with EmbeddedPostgres(state):
         pass

@@ -31,7 +31,7 @@ def processes(state: State) -> Processes:
 
 
 def start(processes: Processes, state: State, code: str) -> tuple[subprocess.Popen[bytes], str]:
-    """A running program and the first line it wrote."""
+    """Return a running program and the first line it wrote."""
     log = state.logs / "test.log"
     process = processes.start("test", [sys.executable, "-c", code], environment={}, log=log)
     deadline = time.monotonic() + 10

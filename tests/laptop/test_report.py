@@ -1,4 +1,4 @@
-"""What a person reads at the end of a run, and what a program reads."""
+"""Test the report of a run for people and for programs."""
 
 import csv
 import io

@@ -19,7 +19,7 @@ KEYS = [
 
 
 def receive(endpoint: AwsEndpoint, queue_url: str, count: int) -> list[dict[str, object]]:
-    """S3's records, of this many messages."""
+    """Return S3's records, of this many messages."""
     sqs = endpoint.client("sqs")
     bodies: list[dict[str, list[dict[str, object]]]] = []
     while len(bodies) < count:

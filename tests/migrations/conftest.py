@@ -24,7 +24,7 @@ _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def _image_id(bucket: str, key: str, version: str) -> UUID:
-    """The SDK's, written again: the two may not drift apart."""
+    """Return the SDK's, written again: the two may not drift apart."""
     digest = bytearray(hashlib.sha256(f"{bucket}\n{version}\n{key}".encode()).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
@@ -33,13 +33,13 @@ def _image_id(bucket: str, key: str, version: str) -> UUID:
 
 @pytest.fixture
 def image_id() -> Callable[[str, str, str], UUID]:
-    """The Python twin of the SQL function."""
+    """Return the Python twin of the SQL function."""
     return _image_id
 
 
 @pytest.fixture
 def engine(history_url: str) -> Iterator[Engine]:
-    """An engine on a fresh, migrated database."""
+    """Yield an engine on a fresh, migrated database."""
     engine = create_history_engine(history_url, application_name="test")
     yield engine
     engine.dispose()
@@ -47,7 +47,7 @@ def engine(history_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def history(pool: ConnectionPool) -> History:
-    """A history on a fresh, migrated database."""
+    """Return a history on a fresh, migrated database."""
     return History(pool)
 
 
@@ -93,7 +93,7 @@ def run() -> Callable[..., RunRecord]:
 
 @pytest.fixture(scope="session")
 def postgres_15() -> Iterator[str]:
-    """URL of a server of version 15, the oldest we support."""
+    """Yield the URL of a server of version 15, the oldest we support."""
     if not (_POSTGRES_15 / "initdb").exists():
         if os.environ.get("CI"):
             pytest.fail(f"{_POSTGRES_15} is missing; install postgresql-15 where CI runs")
@@ -124,7 +124,7 @@ def postgres_15() -> Iterator[str]:
 
 @pytest.fixture
 def empty_postgres_15_url(postgres_15: str) -> Iterator[str]:
-    """URL of an empty database on that server. Dropped after the test."""
+    """Yield the URL of an empty database on that server. Dropped after the test."""
     name = f"t{uuid.uuid4().hex}"
     with psycopg.connect(postgres_15, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")

@@ -1,4 +1,4 @@
-"""What was recorded lately."""
+"""Test the activity of the last seconds."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -38,7 +38,7 @@ class Door:
         return (login, password) == (self.login, self.password)
 
     def url(self) -> str:
-        """The URL as a person writes it who encodes everything."""
+        """Return the URL as a person writes it who encodes everything."""
         login, password, database = (
             quote(part, safe="") for part in (self.login, self.password, self.database)
         )

@@ -1,4 +1,4 @@
-"""Whether an image still exists follows from what is known, not from the order of arrival."""
+"""The known events decide whether an image still exists, not the order of their arrival."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -309,7 +309,7 @@ class Event:
         return self.version.startswith("v")
 
     def decides(self, version: str) -> bool:
-        """Whether it says something about an image of this version."""
+        """Return whether it says something about an image of this version."""
         if self.version == version:
             return True
         if not self.created:  # without a version it removes all that was there

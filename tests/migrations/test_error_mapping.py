@@ -28,7 +28,7 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def worker_login(postgres_server: str, history_url: str) -> Iterator[str]:
-    """A login that is a member of ``retinue_writer`` and nothing else."""
+    """Yield a login that is a member of ``retinue_writer`` and nothing else."""
     name = sql.Identifier(f"w{uuid4().hex}")
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         create = sql.SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT 1 IN ROLE retinue_writer")

@@ -1,4 +1,4 @@
-"""Which images a replay chooses."""
+"""Test the images that a replay selects."""
 
 from collections.abc import Callable
 from contextlib import closing, suppress

@@ -47,7 +47,7 @@ class Command:
         return [row["key"] for row in self.rows("SELECT DISTINCT key FROM images ORDER BY 1")]
 
     def dump(self) -> str:
-        """Every row of every table, and what the planner remembers of them, as text."""
+        """Return every row of every table, and what the planner remembers of them, as text."""
         tables = self.rows(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND "
             "relnamespace = 'public'::regnamespace"
@@ -71,7 +71,7 @@ def forget(history_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def filled(history_url: str, history: History, image: Make, run: Make) -> dict[str, ImageRecord]:
-    """Two images of Ann's, one of them in two versions, and two others with something in common."""
+    """Record three images of Ann's in four versions, and two others that share some data."""
     images = {
         "a1": image("ann/a.jpg", version="v1"),
         "a2": image("ann/a.jpg", version="v2", sequencer="11"),
@@ -103,7 +103,7 @@ def filled(history_url: str, history: History, image: Make, run: Make) -> dict[s
 
 
 def check_counts(forget: Command) -> None:
-    """The daily counts are what is there; labels are those that something has."""
+    """Check that the daily counts match the detections, and that every label is used."""
     [off] = forget.rows("""
         SELECT count(*) AS number FROM (
             (SELECT CASE WHEN kind = 'text' THEN '' ELSE label END AS label, count(*)

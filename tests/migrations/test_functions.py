@@ -1,4 +1,4 @@
-"""What the SQL functions compute, and what the newer views tell apart."""
+"""Test the SQL functions and the newer views."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -46,7 +46,7 @@ def a_later_revision(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @contextmanager
 def impatient(url: str) -> Iterator[History]:
-    """A history whose statements fail if they wait for a lock for more than five seconds.
+    """Yield a history whose statements fail if they wait for a lock for more than five seconds.
 
     A step of a revision gives up after one, so this leaves room for a slow machine.
     """

@@ -32,7 +32,7 @@ def name(month: datetime) -> str:
 
 @pytest.fixture
 def ages(history: History, image: Make, run: Make) -> list[datetime]:
-    """An image in this month and in each of four before, with a raw response."""
+    """Return an image in this month and in each of four before, with a raw response."""
     months = [months_before(datetime.now(UTC), n) for n in range(5)]
     for number, month in enumerate(months):
         seen = image(f"{number}.jpg", uploaded_at=month)

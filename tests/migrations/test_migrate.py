@@ -91,7 +91,7 @@ def test_an_unreachable_database_says_so() -> None:
 
 @pytest.fixture(params=["LATIN1", "SQL_ASCII"])
 def other_encoding_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """URL of an empty database that can't hold every key of S3."""
+    """Yield the URL of an empty database that can't hold every key of S3."""
     name = f"t{request.param.lower()}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         create = "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LOCALE 'C'"

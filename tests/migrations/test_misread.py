@@ -1,4 +1,4 @@
-"""What a detector read by an object's key alone is kept only if it was that image."""
+"""A result read by an object's key alone is kept only if it was that image's."""
 
 from collections.abc import Callable
 from dataclasses import replace

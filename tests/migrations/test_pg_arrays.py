@@ -1,4 +1,4 @@
-"""Whatever a record holds, Postgres reads the array literal as the same."""
+"""Postgres reads array literals back as the recorded values, for any values."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone

@@ -20,7 +20,7 @@ Make = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def filled(shared_history_url: str, image: Make, run: Make) -> Iterator[Engine]:
-    """Three months of a few images, and enough labels to be worth an index."""
+    """Yield three months of a few images, and enough labels to be worth an index."""
     engine = create_history_engine(shared_history_url, application_name="test")
     now = datetime.now(UTC)
     images, runs = [image("many.jpg")], []
@@ -40,7 +40,7 @@ def filled(shared_history_url: str, image: Make, run: Make) -> Iterator[Engine]:
 
 
 def plan(engine: Engine, sql: str, **given: Any) -> list[dict[str, Any]]:
-    """The nodes of a plan, executed, so that partitions which were not needed say so."""
+    """Return the nodes of a plan, executed, so that partitions which were not needed say so."""
     with engine.connect() as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         (root,) = connection.scalar(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}"), given)
@@ -52,7 +52,7 @@ def plan(engine: Engine, sql: str, **given: Any) -> list[dict[str, Any]]:
 
 
 def used(nodes: list[dict[str, Any]], index: str) -> bool:
-    """Whether an index whose name contains this was read."""
+    """Return whether an index whose name contains this was read."""
     return any(index in node.get("Index Name", "") and node["Actual Loops"] for node in nodes)
 
 

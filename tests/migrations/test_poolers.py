@@ -48,7 +48,7 @@ POOLERS: dict[str, Pooler] = {
 
 @pytest.fixture(params=POOLERS)
 def pooler(request: pytest.FixtureRequest) -> Pooler:
-    """A pooler that a history works through."""
+    """Return a pooler that a history works through."""
     if request.param != "fake":
         skip_without(PGBOUNCER)
     return POOLERS[request.param]
@@ -56,21 +56,21 @@ def pooler(request: pytest.FixtureRequest) -> Pooler:
 
 @pytest.fixture
 def pooled_url(pooler: Pooler, history_url: str) -> Iterator[str]:
-    """URL of a migrated database through a pooler, as its superuser."""
+    """Yield the URL of a migrated database through a pooler, as its superuser."""
     with pooler(history_url) as url:
         yield url
 
 
 @pytest.fixture
 def pooled(pooled_url: str) -> Iterator[ConnectionPool]:
-    """A worker's connections to that database."""
+    """Yield a worker's connections to that database."""
     with closing(ConnectionPool(pooled_url)) as pool:
         yield pool
 
 
 @pytest.fixture
 def pooled_engine(pooled_url: str) -> Iterator[Engine]:
-    """An engine on that database."""
+    """Yield an engine on that database."""
     engine = create_history_engine(pooled_url)
     yield engine
     engine.dispose()

@@ -16,7 +16,7 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def reader_url(history_url: str, as_user: Callable[[str, str], str]) -> str:
-    """A fresh, migrated database for an analyst."""
+    """Return a fresh, migrated database for an analyst."""
     return as_user(history_url, "retinue_reader")
 
 
@@ -202,7 +202,7 @@ def test_a_reader_lacks_the_right_even_outside_run_query(
 
 @pytest.fixture
 def by_hand(empty_database_url: str, as_user: Callable[[str, str], str]) -> str:
-    """The same, migrated in its place: a database's own rights do not come with its template."""
+    """Return a database migrated in place, because a template's rights aren't copied."""
     upgrade(empty_database_url)
     return as_user(empty_database_url, "retinue_reader")
 

@@ -70,7 +70,7 @@ class Deliveries(RuleBasedStateMachine):
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
     def deliver(self, data: st.DataObject) -> None:
-        """Some messages arrive, in one transaction; some of them will arrive again."""
+        """Deliver some messages in one transaction. Some of them arrive again later."""
         places = st.sets(st.integers(0, len(self.under_way) - 1), min_size=1)
         chosen = data.draw(st.permutations(sorted(data.draw(places))))
         self.record([self.under_way[place] for place in chosen])

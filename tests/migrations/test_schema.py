@@ -22,7 +22,7 @@ postgres_text = st.text(st.characters(exclude_categories=["Cs"], exclude_charact
 
 @pytest.fixture(params=["embedded", "15"])
 def any_empty_database(request: pytest.FixtureRequest) -> str:
-    """An empty database, on the newest and on the oldest Postgres that we support."""
+    """Return an empty database, on the newest and on the oldest Postgres that we support."""
     name = "empty_database_url" if request.param == "embedded" else "empty_postgres_15_url"
     return str(request.getfixturevalue(name))
 

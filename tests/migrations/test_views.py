@@ -104,7 +104,7 @@ def test_the_latest_run_is_the_newest_with_options_in_use(
     )
 
     def seen() -> str:
-        """What is the latest of the image with two runs; the same in the views and in exports."""
+        """Return the latest run of the image with two runs, equal in the views and in exports."""
         selected = sql.SQL(
             "SELECT key, detector, label FROM runs JOIN images USING (image_id) "
             "JOIN detections ON {} WHERE {}"

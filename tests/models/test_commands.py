@@ -43,7 +43,7 @@ def run(cloud: Endpoint, history_url: str, monkeypatch: pytest.MonkeyPatch) -> R
 
 
 def idle_models(output: str) -> int:
-    """What the alarm on a model that ran for nothing would count in the reaper's log."""
+    """Return the number that the idle-model alarm would count in the reaper's log."""
     module = source("modules/model_reaper/main.tf")
     pattern = re.search(r'^  pattern += "(.*)"$', module, re.MULTILINE)
     assert pattern is not None

@@ -60,7 +60,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository with a commit before the check, the one that adds it, and two after it."""
+    """Return a repository with a commit before the check, its commit, and two later ones."""
     folder = tmp_path / "origin"
     git(tmp_path, "init", "--quiet", "origin")
     git(folder, "commit", "--quiet", "--allow-empty", "--message", "An old commit")

@@ -83,7 +83,7 @@ def test_every_vendored_file_is_in_the_notices() -> None:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone of the files that a release changes, with one change to release."""
+    """Return a clone of the files that a release changes, with one change to release."""
     folder = tmp_path / "clone"
     for file in release.projects(ROOT):
         copy = folder / file.relative_to(ROOT)

@@ -34,7 +34,7 @@ def find_python(version: str) -> str | None:
 
 @pytest.fixture(params=os.environ.get("WHEELS_PYTHONS", "").split() or ["this", "newest"])
 def python(request: pytest.FixtureRequest) -> str:
-    """An interpreter: each version that was asked for, or this one and the newest one here."""
+    """Return an interpreter: each requested version, or this one and the newest one."""
     match request.param:
         case "this":
             return sys.executable
@@ -49,7 +49,7 @@ def python(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder outside the clone, with a short path for PostgreSQL's socket."""
+    """Yield a folder outside the clone, with a short path for PostgreSQL's socket."""
     path = Path(tempfile.mkdtemp(prefix="rt-")).resolve()
     yield path
     shutil.rmtree(path)

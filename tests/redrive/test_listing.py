@@ -1,4 +1,4 @@
-"""What a bucket holds: by listing it, and by an inventory report."""
+"""List a bucket directly, and from an inventory report."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""What we write into the queue, the worker reads as it was meant."""
+"""The worker reads our messages as intended."""
 
 from datetime import UTC, datetime
 

@@ -21,12 +21,12 @@ other regions."""
 
 
 def wanted() -> bool:
-    """Whether AWS is to be asked."""
+    """Return whether AWS is to be asked."""
     return os.environ.get("RETINUE_TEST_AWS") == "1"
 
 
 def missing() -> str | None:
-    """Why AWS cannot be asked; ``None`` if it can."""
+    """Return why AWS can't be queried; ``None`` if it can."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -44,7 +44,7 @@ def missing() -> str | None:
 
 @contextmanager
 def bucket(s3: Any) -> Iterator[str]:
-    """A bucket that exists for as long as the block, with everything in it."""
+    """Yield a bucket that exists for as long as the block, with everything in it."""
     name = f"{PREFIX}{uuid.uuid4()}"
     region = s3.meta.region_name
     where = (

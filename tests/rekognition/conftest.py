@@ -20,7 +20,7 @@ Store = dict[str, StoredObject]
 def painting(
     *faces: tuple[str, tuple[int, int, int, int]], size: tuple[int, int] = (640, 480)
 ) -> bytes:
-    """A PNG whose faces are rectangles of one colour each: (colour, (left, top, right, bottom))."""
+    """Return a PNG with a coloured rectangle per face: (colour, (left, top, right, bottom))."""
     picture = Pillow.new("RGB", size, "#808080")
     for colour, edges in faces:
         picture.paste(colour, edges)
@@ -52,13 +52,13 @@ def _aws_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def store() -> Store:
-    """What the endpoint's S3 holds, by key."""
+    """Return the content of the endpoint's S3, by key."""
     return {}
 
 
 @pytest.fixture
 def endpoint(store: Store) -> Iterator[Endpoint]:
-    """A Rekognition endpoint that reads the store; its own answers obey the service model."""
+    """Yield a Rekognition endpoint that reads the store; its own answers obey the service model."""
 
     def source(bucket: str, key: str, version: str | None) -> StoredObject | None:
         return store.get(key) if bucket == BUCKET else None
@@ -80,7 +80,7 @@ def stored(store: Store) -> Callable[..., Image]:
 
 
 def referenced(key: str, *, version_id: str | None = "v1", size_bytes: int | None = None) -> Image:
-    """An image of which only the reference may be used."""
+    """Return an image of which only the reference may be used."""
 
     def load() -> bytes:
         raise AssertionError("the image was downloaded")
@@ -108,7 +108,7 @@ def made(endpoint: Endpoint) -> Iterator[Callable[..., DetectorSession]]:
 
 @pytest.fixture
 def rekognition(endpoint: Endpoint) -> Iterator[object]:
-    """A client of the endpoint, for what a test prepares there."""
+    """Yield a client of the endpoint, for what a test prepares there."""
     once = Config(retries={"total_max_attempts": 1})
     client = boto3.client(
         "rekognition", region_name="us-east-1", endpoint_url=endpoint.url, config=once

@@ -1,4 +1,4 @@
-"""What people and time do to images, through a whole worker: told as it is, and nothing lost."""
+"""Damaged, replaced and deleted images pass through a whole worker, and are recorded correctly."""
 
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint

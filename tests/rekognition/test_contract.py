@@ -72,7 +72,7 @@ class Service:
     sessions: ExitStack = field(default_factory=ExitStack)
 
     def image(self, key: str, content: bytes | None = None) -> Image:
-        """An image of which only the reference may be used."""
+        """Return an image of which only the reference may be used."""
         if content is not None:
             self.put(key, content)
 
@@ -82,7 +82,7 @@ class Service:
         return Image(ImageReference(self.bucket, key, etag="*"), load)
 
     def detector(self, kind: type[AnyDetector], **options: object) -> DetectorSession:
-        """A detector that was started."""
+        """Return a detector that was started."""
         one = kind(kind.options_model.model_validate(self.options | options))
         return self.sessions.enter_context(DetectorSession(one))
 
@@ -121,7 +121,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def aws_bucket() -> Iterator[str]:
-    """A bucket in AWS, for all tests of this module."""
+    """Yield a bucket in AWS, for all tests of this module."""
     with aws_account.bucket(boto3.client("s3", region_name=os.environ.get("AWS_REGION"))) as name:
         yield name
 
@@ -141,7 +141,7 @@ def jpeg(pixels: np.ndarray) -> bytes:
 
 @pytest.fixture(scope="module")
 def astronaut() -> bytes:
-    """A woman before a flag, 512 × 512."""
+    """Return a woman before a flag, 512 × 512."""
     return jpeg(data.astronaut())
 
 

@@ -55,7 +55,7 @@ def _examples() -> Iterator[Any]:
 
 
 def storable(findings: Findings) -> None:
-    """All of it is JSON that Postgres takes."""
+    """Check that all values are JSON that Postgres accepts."""
     kept = [findings.raw_response, [detection.attributes for detection in findings.detections]]
     text = json.dumps(kept, allow_nan=False, ensure_ascii=False)
     assert "\\u0000" not in text

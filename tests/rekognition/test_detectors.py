@@ -1,4 +1,4 @@
-"""What all detectors do alike, and what each asks for."""
+"""Test the common behaviour of all detectors, and each detector's request."""
 
 import time
 from collections.abc import Callable
@@ -122,7 +122,7 @@ def test_findings_of_each_kind(made: Make, stored: Stored) -> None:
 
 
 def first_usd(detector: AnyDetector) -> Decimal:
-    """What the first image of a month costs."""
+    """Return the cost of a month's first image."""
     return sum((price.usd(Decimal(1)) for price in detector.capabilities.prices), Decimal(0))
 
 

@@ -280,7 +280,7 @@ def test_s3_is_asked_over_the_wire(made: Make, endpoint: Endpoint, stored: Store
 
 @pytest.fixture
 def deaf_s3() -> Iterator[str]:
-    """An address where nobody answers."""
+    """Yield an address where nobody answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""What people are called in a collection: any name, within what AWS accepts, and no two alike."""
+"""External image ids exist for any name, within AWS's limits, and are unique."""
 
 import re
 import unicodedata

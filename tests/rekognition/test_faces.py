@@ -32,7 +32,7 @@ NO_FACE = painting()
 
 @pytest.fixture
 def people(rekognition: Any, store: Store) -> Callable[[], list[str]]:
-    """A collection that knows Ann; gives the external image ids of all faces in it."""
+    """Return a collection that knows Ann; gives the external image ids of all faces in it."""
     rekognition.create_collection(CollectionId="people")
     store["ann.png"] = StoredObject(ONE_FACE)
     where = {"S3Object": {"Bucket": BUCKET, "Name": "ann.png"}}

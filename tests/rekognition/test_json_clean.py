@@ -30,7 +30,7 @@ values = st.recursive(
 
 
 def stored(value: Any) -> str:
-    """What the history gives back of a value, in a form in which 1 is not 1.0."""
+    """Return a value as the history returns it, with 1 and 1.0 distinguished."""
     return repr(json.loads(encode_json(value)))
 
 

@@ -54,7 +54,7 @@ class Cloud:
         return sorted(face.get("ExternalImageId") for face in faces)
 
     def dump(self) -> str:
-        """Every row of every table, as text."""
+        """Return every row of every table, as text."""
         tables = self.rows(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND "
             "relnamespace = 'public'::regnamespace"

@@ -32,7 +32,7 @@ def rig(history_url: str) -> Iterator[Rig]:
 
 @pytest.fixture
 def cloud() -> Iterator[Endpoint]:
-    """An endpoint for which every object exists."""
+    """Yield an endpoint for which every object exists."""
     with Endpoint() as served:
         yield served
         assert served.broken == []

@@ -112,7 +112,7 @@ def added(label: str, box: tuple[float, float, float, float]) -> AnswerItem:
 
 
 def there(reader: Connection, image_id: UUID, name: str) -> list[tuple[str, bool]] | None:
-    """What the truth of this name says; none if there is none."""
+    """Return the content of the truth with this name; ``None`` if it doesn't exist."""
     for truth in truth_of(reader, image_id):
         if truth.name == name:
             return [(item.label, item.present) for item in truth.items]

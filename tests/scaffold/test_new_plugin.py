@@ -50,14 +50,14 @@ def run() -> Run:
 
 
 def clean() -> dict[str, str]:
-    """This process's variables, without those that lead elsewhere."""
+    """Return this process's variables, without those that select other environments."""
     foreign = ("RETINUE_", "AWS_", "PYTHONPATH", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """A folder with a short path, for the emulator's sockets."""
+    """Yield a folder with a short path, for the emulator's sockets."""
     path = Path(tempfile.mkdtemp(prefix="rt-")).resolve()
     yield path
     shutil.rmtree(path)
@@ -71,7 +71,7 @@ def plugin(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def python(folder: Path, plugin: Path, run: Run) -> Path:
-    """The Python of a new environment with the released wheels and the plugin."""
+    """Return the Python of a new environment with the released wheels and the plugin."""
     find = uv.find_uv_bin()
     for name in RELEASED:
         run([find, "build", "--quiet", "--package", name, "--out-dir", folder / "wheels"], ROOT)
@@ -153,7 +153,7 @@ def test_a_worker_runs_it(python: Path, folder: Path, history_url: str) -> None:
 
 
 def committed(url: str, worker: "subprocess.Popen[bytes]") -> list[tuple[object, ...]]:
-    """The first detections that are in the history."""
+    """Return the first detections that are in the history."""
     deadline = time.monotonic() + 60
     with psycopg.connect(url, autocommit=True) as connection:
         while time.monotonic() < deadline and worker.poll() is None:

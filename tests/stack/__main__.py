@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def pytest() -> list[str]:
-    """The command that runs the test."""
+    """Return the command that runs the test."""
     chosen_tests = ["-p", "no:cacheprovider", "-x", "-s", "-v", "--durations=8", "--timeout=1800"]
     return [
         sys.executable,
@@ -58,13 +58,13 @@ def pytest() -> list[str]:
 
 
 def isolation(*, network: bool = True) -> list[str]:
-    """The command before a command that gives it a network and mounts of its own."""
+    """Return the command before a command that gives it a network and mounts of its own."""
     own = ["unshare", "--mount", *(["--net"] if network else [])]
     return own if os.geteuid() == 0 else [*own, "--user", "--map-root-user"]
 
 
 def what_is_missing() -> str | None:
-    """What this machine lacks, if anything; downloads Terraform's provider unless it is here."""
+    """Return what this machine lacks, if anything. Download Terraform's provider if necessary."""
     if sys.platform != "linux" or shutil.which("unshare") is None:
         return "it needs Linux's namespaces (`unshare`, of util-linux)"
     tried = subprocess.run([*isolation(), "true"], capture_output=True, text=True, check=False)

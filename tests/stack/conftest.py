@@ -124,7 +124,7 @@ def cloud(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def _layers(stack: Stack, client: Callable[..., Any]) -> Iterator[LayerServer]:
-    """The layers that a stack needs."""
+    """Yield the layers that a stack needs."""
     for service in TABLE:
         layer, behind = layer_of(service, stack), endpoint(service, stack, behind=True)
         match layer:
@@ -141,7 +141,7 @@ def _layers(stack: Stack, client: Callable[..., Any]) -> Iterator[LayerServer]:
 
 
 def _subnets(networks: Any) -> list[str]:
-    """Two subnets in different zones, made by a client of EC2."""
+    """Return two subnets in different zones, made by a client of EC2."""
     vpc = networks.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     return [
         networks.create_subnet(
@@ -174,7 +174,7 @@ def _gate(server: str, authority: trustme.CA, client: Callable[..., Any]) -> Gat
 
 
 def _signs_in_by_token(server: str, login: str) -> bool:
-    """Whether a login has the role rds_iam, whose members RDS lets in by token alone."""
+    """Return whether a login has the role rds_iam, whose members RDS lets in by token alone."""
     asked = (
         "SELECT EXISTS (SELECT FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole "
         "AND member = (SELECT oid FROM pg_roles WHERE rolname = %s) AND inherit_option)"
@@ -185,7 +185,7 @@ def _signs_in_by_token(server: str, login: str) -> bool:
 
 
 def _owners_password(client: Callable[..., Any]) -> str | None:
-    """What Secrets Manager has as the password of RDS's owner now."""
+    """Return the current password of RDS's owner in Secrets Manager."""
     instance = client("rds").describe_db_instances()["DBInstances"][0]
     arn = instance["MasterUserSecret"]["SecretArn"]
     secret = client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
@@ -202,7 +202,7 @@ def history(postgres_server: str) -> Iterator[Callable[[str], list[Any]]]:
 
 @pytest.fixture(scope="session")
 def deployed(cloud: Cloud) -> Iterator[Cloud]:
-    """The environment, deployed as `make deploy` does it, with the pools' workers running."""
+    """Yield the environment, deployed as `make deploy` does it, with the pools' workers running."""
 
     def definition(arn: str) -> TaskDefinition:
         return TaskDefinition(cloud.client("ecs"), cloud.client("secretsmanager"), arn)

@@ -63,7 +63,7 @@ class Deployment:
         )
 
     def deploy(self, tasks: Tasks, services: Services, smoke: Smoke) -> Deployed:
-        """What `make deploy IMAGE_TAG=…` does, with ECS's part played by others.
+        """Run `make deploy IMAGE_TAG=…`, with a replacement for ECS.
 
         Args:
             tasks: Runs one-off tasks.
@@ -84,7 +84,7 @@ class Deployment:
         self.environment.connect(self.state_bucket)
 
     def destroy(self) -> None:
-        """What `make destroy` does: destroy everything but what bootstrap made."""
+        """Run `make destroy`: destroy everything except bootstrap's resources."""
         purge(self._client("s3"), str(self.environment.bucket_name()))
         with self._journal.step("destroy"):
             self.environment.destroy()
@@ -94,7 +94,7 @@ class Deployment:
         return self._run("state", "list").split()
 
     def changes(self) -> set[Change]:
-        """What the next apply would change."""
+        """Return the changes of the next apply."""
         values = (f"-var-file={ENVIRONMENT}", f"-var=region={REGION}", f"-var=image_tag={TAG}")
         self._run("plan", "-out=next.tfplan", *values)
         plan = json.loads(self._run("show", "-json", "next.tfplan"))

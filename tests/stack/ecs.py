@@ -1,4 +1,4 @@
-"""What ECS and its logs do in a deployment, done here: tasks are processes, and logs are files."""
+"""Replace ECS and its logs in a deployment: tasks are processes, and logs are files."""
 
 import re
 import subprocess
@@ -84,7 +84,7 @@ class LocalServices:
             eventually(task.is_well, within_seconds=300, what="the worker to be well")
 
     def log(self, service: str) -> Path:
-        """Where a service's worker logs."""
+        """Return the path of a service's log."""
         return self._folder / f"{service}.log"
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class WorkerLogs:
 def smoke_test(
     client: Callable[[str], Any], tasks: LocalTasks, log: Callable[[str], Path]
 ) -> ImageSmoke:
-    """What follows one image through.
+    """Return the smoke test, which follows one image.
 
     Args:
         client: Makes a boto3 client of a service.

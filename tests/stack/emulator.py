@@ -19,7 +19,7 @@ START_SECONDS = 180
 
 
 def _command(emulator: Emulator, folder: Path) -> tuple[list[str], dict[str, str]]:
-    """How an emulator is started: its command and its variables."""
+    """Return an emulator's command and variables."""
     port, python = str(PORTS[emulator]), str(python_of(emulator))
     match emulator:
         case Emulator.LOCALSTACK:

@@ -108,7 +108,7 @@ class Gate:
 
 
 async def _packet(reader: asyncio.StreamReader) -> bytes:
-    """The body of a packet that begins with its length."""
+    """Return the body of a packet that begins with its length."""
     length: int = struct.unpack("!i", await reader.readexactly(4))[0]
     return await reader.readexactly(length - 4)
 
@@ -129,7 +129,7 @@ async def _refuse(writer: asyncio.StreamWriter, code: str, message: str) -> None
 def token_is_good(
     token: str, *, login: str, address: str, region: str, keys: dict[str, str]
 ) -> bool:
-    """Whether RDS would take an IAM token.
+    """Return whether RDS would take an IAM token.
 
     By AWS's description of Signature Version 4 in query strings, for the service ``rds-db``.
 

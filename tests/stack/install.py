@@ -23,7 +23,7 @@ REQUIREMENTS = {
 
 
 def python_of(emulator: Emulator) -> Path:
-    """The interpreter that has an emulator; `install` makes it."""
+    """Return the interpreter that has an emulator; `install` makes it."""
     if emulator is Emulator.MINISTACK:
         return EmulatorEnvironment().python
     content = hashlib.sha256(REQUIREMENTS[emulator].read_bytes()).hexdigest()[:8]

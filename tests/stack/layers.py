@@ -1,4 +1,4 @@
-"""What the emulators lack, added by a small server before each."""
+"""Add features that emulators lack, with a small server before each."""
 
 import json
 import re
@@ -65,11 +65,11 @@ class LayerServer:
         self._server.server_close()
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """What to answer; the emulator's own answer here."""
+        """Return the answer. The default is the emulator's own."""
         return self.ask(path, headers, body)
 
     def ask(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """What the emulator answers."""
+        """Return the emulator's answer."""
         connection = HTTPConnection(self._host, self._port, timeout=60)
         passed = {k: v for k, v in headers.items() if k.lower() not in ("content-length", "host")}
         try:
@@ -127,7 +127,7 @@ class Databases(LayerServer):
         return status, meaning, text.encode()
 
     def _stand_in(self, subnet: str) -> str:
-        """The subnet by which ministack knows this one."""
+        """Return the subnet by which ministack knows this one."""
         if self._unused and subnet not in self._subnets:
             self._subnets[subnet] = self._unused.pop()
         return self._subnets.get(subnet, subnet)

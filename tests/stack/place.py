@@ -1,4 +1,4 @@
-"""What a container finds around it that this machine does not have; in namespaces of our own."""
+"""Create a container's surroundings in separate namespaces."""
 
 import ctypes
 import fcntl

@@ -1,4 +1,4 @@
-"""Which emulator stands in for which AWS service: the one place that says so.
+"""The emulator of each AWS service.
 
 `docs/testing-the-stack.md` prints this table, and a test holds the two together.
 """
@@ -12,7 +12,7 @@ from localstack_client import config  # type: ignore[import-untyped]
 
 
 class Emulator(StrEnum):
-    """What answers, and its port in the test's own network."""
+    """An emulator, and its port in the test's own network."""
 
     LOCALSTACK = "localstack"
     MINISTACK = "ministack"
@@ -22,7 +22,7 @@ class Emulator(StrEnum):
 
 
 class Layer(StrEnum):
-    """What we put before an emulator, for the few answers that it lacks (layers.py)."""
+    """A layer before an emulator, for the few answers that it lacks (layers.py)."""
 
     DATABASES = "the owner's password in Secrets Manager"
     PREFIX_LISTS = "prefix lists in security group rules"
@@ -77,7 +77,7 @@ TABLE: dict[str, tuple[Emulator, Emulator, Layer]] = {
 
 
 class Stack(StrEnum):
-    """How the stack is served."""
+    """The emulators of a stack."""
 
     LOCALSTACK = "localstack"
     """LocalStack's community edition, and others for what it does not answer."""
@@ -88,7 +88,7 @@ class Stack(StrEnum):
 
 
 def chosen(environment: Mapping[str, str]) -> Stack:
-    """The stack that ``STACK`` and ``LOCALSTACK_AUTH_TOKEN`` ask for.
+    """Return the stack that ``STACK`` and ``LOCALSTACK_AUTH_TOKEN`` ask for.
 
     Raises:
         ValueError: ``STACK`` names none.
@@ -102,7 +102,7 @@ def chosen(environment: Mapping[str, str]) -> Stack:
 
 
 def emulator_of(service: str, stack: Stack) -> Emulator:
-    """Who answers for a service."""
+    """Return the emulator of a service."""
     community, light, _ = TABLE[service]
     if stack is Stack.LICENSED and community is not Emulator.OURS:
         return Emulator.LOCALSTACK
@@ -110,7 +110,7 @@ def emulator_of(service: str, stack: Stack) -> Emulator:
 
 
 def layer_of(service: str, stack: Stack) -> Layer:
-    """What is before the emulator that answers for a service."""
+    """Return the layer before a service's emulator."""
     layer = TABLE[service][2]
     if stack is Stack.LICENSED:
         return Layer.NONE
@@ -155,7 +155,7 @@ def variables(stack: Stack) -> dict[str, str]:
 
 
 def markdown() -> str:
-    """The table as a page shows it."""
+    """Return the table as a page shows it."""
     lines = ["| service | `make test-stack` | `STACK=light` | what we add |", "|---|---|---|---|"]
     for service, (community, light, layer) in TABLE.items():
         lines.append(f"| {service} | {community} | {light} | {layer} |")

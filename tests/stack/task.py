@@ -13,7 +13,7 @@ PROGRAM = Path(sys.executable).with_name("retinue")
 
 
 class TaskDefinition:
-    """What Terraform registered with ECS, read back from there.
+    """A task definition that Terraform registered with ECS.
 
     Args:
         ecs: A client of ECS.
@@ -39,7 +39,7 @@ class TaskDefinition:
         self.environment: dict[str, str] = plain | hidden
 
     def is_well(self) -> bool:
-        """What ECS's health check says of it, asked once."""
+        """Run ECS's health check once, and return the result."""
         _, python, *arguments = self._health
         assert python == "python"
         return subprocess.run([sys.executable, *arguments], check=False).returncode == 0
@@ -68,7 +68,7 @@ class TaskDefinition:
 
 
 def _resolve(secrets: Any, reference: str) -> str:
-    """The value of ``ARN:json-key::``, as ECS reads it."""
+    """Return the value of ``ARN:json-key::``, as ECS reads it."""
     *arn, key, _, _ = reference.split(":")
     value = secrets.get_secret_value(SecretId=":".join(arn))["SecretString"]
     return str(json.loads(value)[key])

@@ -97,7 +97,7 @@ def test_the_table_has_every_service_that_the_terraform_uses() -> None:
 
 
 def _is_of(kind: str, service: str) -> bool:
-    """Whether a resource type of Terraform is made by a service."""
+    """Return whether a resource type of Terraform is made by a service."""
     return kind.startswith(BEGINNINGS.get(service, (service,)))
 
 

@@ -70,7 +70,7 @@ def test_destroy_leaves_nothing(deployed: Cloud) -> None:
 
 
 def remains(cloud: Cloud) -> dict[str, list[str]]:
-    """What is still there, by kind."""
+    """Return the remaining resources by kind."""
     found = {
         "buckets": [b["Name"] for b in cloud.client("s3").list_buckets()["Buckets"]],
         "topics": [t["TopicArn"] for t in cloud.client("sns").list_topics()["Topics"]],

@@ -39,7 +39,7 @@ def picture(width: int = 100, height: int = 80, format_: str = "JPEG") -> bytes:
 
 @pytest.fixture
 def bucket(aws: AwsEndpoint) -> tuple[Any, str]:
-    """A client of S3, and an empty bucket."""
+    """Return a client of S3, and an empty bucket."""
     s3 = aws.client("s3")
     name = f"train-{uuid.uuid4().hex[:12]}"
     s3.create_bucket(Bucket=name)
@@ -109,7 +109,7 @@ def cli(
 
 @pytest.fixture
 def history(history_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A history, and credentials for the stand-in, in the environment."""
+    """Return a history, and credentials for the stand-in, in the environment."""
     for name, value in {
         "RETINUE_DATABASE_URL": history_url,
         "AWS_ACCESS_KEY_ID": "AKIATEST",

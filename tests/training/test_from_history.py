@@ -24,7 +24,7 @@ def seed(history: str, bucket: tuple[Any, str]) -> Iterator[Seed]:
 
 
 def entries(endpoint: Endpoint, project: str) -> dict[str, dict[str, Any]]:
-    """What the project's datasets hold, by the end of each image's key."""
+    """Return the entries of the project's datasets, by the end of each image's key."""
     made = endpoint.operations.projects
     datasets = made.datasets.of(endpoint.operations.versions.projects[project])
     return {

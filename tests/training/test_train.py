@@ -20,7 +20,7 @@ Bucket = tuple[Any, str]
 
 
 def coco(bucket: str, images: int = 6) -> Path:
-    """Two labels in turn, a box each."""
+    """Return two labels in turn, a box each."""
     path = Path("truth.json")
     path.write_text(
         json.dumps(
@@ -66,7 +66,7 @@ def test_from_coco_to_a_trained_model(cli: Cli, bucket: Bucket, endpoint: Endpoi
     assert set(endpoint.calls) == set()
 
     asked = cli(*begin, exit_code=2).stderr
-    assert "give --yes" in asked
+    assert "pass --yes" in asked
     assert "CreateProject" not in endpoint.calls
 
     said = cli(*begin, "--yes", "--version", "v1", "--poll", "0.01").stdout
@@ -194,7 +194,7 @@ def test_following_outlasts_twelve_hours_and_silence(
 
 
 def trainable(rekognition: Any) -> str:
-    """The ARN of a project with datasets."""
+    """Return the ARN of a project with datasets."""
     project = str(rekognition.create_project(ProjectName="parts")["ProjectArn"])
     for kind in ("TRAIN", "TEST"):
         made = rekognition.create_dataset(ProjectArn=project, DatasetType=kind)["DatasetArn"]

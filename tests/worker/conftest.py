@@ -26,7 +26,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_thread_left() -> Iterator[None]:
-    """A worker that has stopped leaves no thread behind."""
+    """Yield a worker that has stopped leaves no thread behind."""
     before = worker_threads()
     yield
     eventually(lambda: len(worker_threads()) <= len(before), what="threads of the worker to end")
@@ -34,13 +34,13 @@ def no_thread_left() -> Iterator[None]:
 
 @pytest.fixture
 def observed() -> Iterator[list[Run]]:
-    """What observers were told."""
+    """Return the runs that observers received."""
     yield from plugin.observing()
 
 
 @pytest.fixture(scope="session")
 def database_url(postgres_server: str, history_template: str) -> Iterator[str]:
-    """URL of one migrated database for all tests here: to make one takes as long as a test."""
+    """Yield the URL of one migrated database for all tests here: creating one takes long."""
     create = sql.SQL("CREATE DATABASE worker_tests TEMPLATE {}")
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(create.format(sql.Identifier(history_template)))
@@ -51,7 +51,7 @@ def database_url(postgres_server: str, history_template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def database(database_url: str) -> Iterator[History]:
-    """The real history, with whatever is in it."""
+    """Yield the real history, with whatever is in it."""
     pool = ConnectionPool(database_url)
     yield History(pool)
     pool.close()
@@ -59,7 +59,7 @@ def database(database_url: str) -> Iterator[History]:
 
 @pytest.fixture
 def history(database: History, database_url: str) -> History:
-    """The real history, empty."""
+    """Return the real history, empty."""
     with psycopg.connect(database_url) as connection:
         for table in reversed(metadata.sorted_tables):
             if table.name == "erasure_salt":
@@ -70,7 +70,7 @@ def history(database: History, database_url: str) -> History:
 
 @pytest.fixture
 def rig(history: History, database_url: str) -> Rig:
-    """A worker's surroundings with a real database."""
+    """Return a worker's surroundings with a real database."""
     return Rig(history, url=database_url)
 
 
@@ -86,12 +86,12 @@ def make_rig(history: History, database_url: str) -> Callable[..., Rig]:
 
 @pytest.fixture
 def memory_rig() -> Rig:
-    """A worker's surroundings without a database."""
+    """Return a worker's surroundings without a database."""
     return Rig(MemoryHistory())
 
 
 @pytest.fixture(autouse=True)
 def logged() -> Iterator[list[Any]]:
-    """The log's entries, whatever thread they come from. Rendering tracebacks would take longer."""
+    """Yield the log's entries of all threads. Rendering tracebacks would take longer."""
     with capture_logs() as entries:
         yield entries

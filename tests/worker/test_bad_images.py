@@ -31,7 +31,7 @@ def sixteen_bit() -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that says it is so large, and is 70 bytes."""
+    """Return a PNG that says it is so large, and is 70 bytes."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + data))
@@ -54,7 +54,7 @@ def rotated() -> bytes:
 
 
 def flipped(data: bytes, where: float = 0.5) -> bytes:
-    """With 200 bytes in the middle replaced."""
+    """Return the file with 200 bytes in the middle replaced."""
     middle = int(len(data) * where)
     return data[:middle] + b"\x5a" * 200 + data[middle + 200 :]
 

@@ -53,7 +53,7 @@ def costing(*prices: Price) -> Capabilities:
 async def budgeting(
     history: Known | None = None, *prices: Price, **settings: Any
 ) -> AsyncIterator[tuple[Budget, ReceiveGate]]:
-    """A budget that reads the month, for a detector ``echo``."""
+    """Yield a budget that reads the month, for a detector ``echo``."""
     gate, threads = ReceiveGate(), DaemonThreads("history", 1)
     bill = Budget(history or Known(), threads, gate, **settings)
     bill.add("echo", costing(*(prices or (GROUP,))))
@@ -68,7 +68,7 @@ async def budgeting(
 
 @pytest.fixture
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The month is read all the time."""
+    """Read the month's totals continuously."""
     monkeypatch.setattr(budget, "READ_SECONDS", 0.01)
     monkeypatch.setattr(budget, "FRESH_SECONDS", 0.0)
 

@@ -1,4 +1,4 @@
-"""What `retinue plugins`, `plugins check` and `detect` say."""
+"""Test the output of `retinue plugins`, `plugins check` and `detect`."""
 
 import json
 from collections.abc import Callable

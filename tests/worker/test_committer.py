@@ -81,7 +81,7 @@ class Rig:
 
     @property
     def told(self) -> list[tuple[str, str | None]]:
-        """What the observers were told: detector and error code."""
+        """Return detector and error code of the runs that observers received."""
         return [(run.detector, run.error_code) for run in self.plugins.told]
 
 

@@ -101,7 +101,7 @@ class Rig:
         return events.created(key, etag=put["ETag"].strip('"'), version_id=put.get("VersionId"))
 
     def codes(self) -> list[str]:
-        """The error code, or the outcome, of each run; sorted."""
+        """Return the error code, or the outcome, of each run; sorted."""
         return sorted(run.error_code or run.outcome for run in self.history.runs)
 
 

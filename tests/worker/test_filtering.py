@@ -19,7 +19,7 @@ from retinue_sdk.plugins.manager import Plugins
 
 @pytest.fixture
 def hooks(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A plugin of the test's own: give it hooks, then ``load`` it into the rig."""
+    """Return a plugin of the test's own: give it hooks, then ``load`` it into the rig."""
     module = ModuleType("filtering_plugin")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module

@@ -234,7 +234,7 @@ def test_one_process_serves_call_after_call_until_it_is_closed() -> None:
 
 
 def is_over(process_id: int) -> bool:
-    """Whether a process is gone, or waits for a parent that does not care."""
+    """Return whether a process is gone, or waits for a parent that does not care."""
     try:
         return psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

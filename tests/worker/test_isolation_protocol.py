@@ -1,4 +1,4 @@
-"""What a detector's process says arrives as it was said, and nothing it says is trusted."""
+"""Messages of a detector's process arrive unchanged, and none is trusted."""
 
 import json
 from decimal import Decimal
@@ -47,7 +47,7 @@ FIELDS = ("code", "retryable", "retry_after_seconds", "throttled", "billed_units
 
 
 def arrived(answer: object) -> Any:
-    """What the worker makes of an answer; an error that it raises is returned."""
+    """Return the worker's reading of an answer, or the error that it raises."""
     try:
         return read_answer(packed(answer))
     except Exception as error:  # noqa: BLE001 - one that applies to the call

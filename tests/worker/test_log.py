@@ -1,4 +1,4 @@
-"""What ECS collects: one JSON object a line, whatever is logged, by whomever."""
+"""The log has one JSON object per line, for any event from any library."""
 
 import json
 import math

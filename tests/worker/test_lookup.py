@@ -1,4 +1,4 @@
-"""What is done or erased already is asked for many messages in one question."""
+"""Finished and erased images are looked up for many messages in one query."""
 
 import asyncio
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def wanted(key: str, detector: str = "echo", event_id: str = "AA") -> Wanted:
 async def pending(
     history: Asked, *questions: list[Wanted], gate: ReceiveGate | None = None
 ) -> list[list[str]]:
-    """The image keys and detectors that are left, for each question; asked at the same time."""
+    """Return the remaining image keys and detectors of each concurrent query."""
     threads = DaemonThreads("history", 2)
     lookup = Lookup(history, threads, gate or ReceiveGate())
     try:

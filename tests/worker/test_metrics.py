@@ -1,4 +1,4 @@
-"""What a worker counts, as Prometheus and as CloudWatch read it."""
+"""Test a worker's metrics in the formats of Prometheus and CloudWatch."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from retinue_workers.ops.metrics import Metrics
 
 
 def values(worker: RunningWorker) -> dict[str, float]:
-    """Every sample, by name and the values of its labels; read as Prometheus reads it."""
+    """Return every sample, by name and the values of its labels; read as Prometheus reads it."""
     text = generate_latest(worker.worker.metrics.registry).decode()
     return {
         " ".join([sample.name, *(value for _, value in sorted(sample.labels.items()) if value)]): (
@@ -102,7 +102,7 @@ def registry() -> CollectorRegistry:
 
 
 def read(embedded: EmbeddedMetrics) -> dict[tuple[str, ...], dict[str, Any]]:
-    """The lines by the values of their dimensions; each is checked against the specification."""
+    """Return the lines by the values of their dimensions, checked against the specification."""
     found = {}
     for line in embedded.lines(1_700_000_000.5):
         told = json.loads(line)

@@ -56,7 +56,7 @@ def registering(*detectors: Any) -> dict[str, Any]:
 
 
 def refusal(*points: EntryPoint, wanted: str = "wanted") -> str:
-    """What a worker says at its start that wants a detector of such plugins."""
+    """Return the error of a worker that needs a detector of these plugins."""
     with pytest.raises(ConfigurationError) as caught:
         Plugins(points).make({wanted: {}})
     return str(caught.value)

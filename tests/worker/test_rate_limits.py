@@ -129,7 +129,7 @@ class Simulation:
                     self._renew(worker, quota, waiting=16 - busy)
 
     def rate(self, since: float) -> float:
-        """Calls a second that passed since then."""
+        """Return calls a second that passed since then."""
         return sum(moment >= since for moment in self.passed) / (self.now - since)
 
     def refused(self, since: float) -> float:
@@ -196,7 +196,7 @@ def history(pool: ConnectionPool) -> History:
 async def limiting(
     history: History, rate: float = 50.0, **arguments: Any
 ) -> AsyncIterator[SharedRateLimiter]:
-    """A rate limiter whose leases a test renews itself."""
+    """Yield a rate limiter whose leases a test renews itself."""
     threads = DaemonThreads("history", 1)
     try:
         yield SharedRateLimiter({"service": rate}, history, threads, **arguments)
@@ -206,7 +206,7 @@ async def limiting(
 
 @asynccontextmanager
 async def hungry(limiter: SharedRateLimiter, calls: int = 16) -> AsyncIterator[None]:
-    """So many calls wait inside the block."""
+    """Make a number of calls wait inside the block."""
     waiting = [asyncio.create_task(limiter.acquire("service")) for _ in range(calls)]
     await settle()
     yield
@@ -226,7 +226,7 @@ async def leasing(limiter: SharedRateLimiter) -> AsyncIterator[None]:
 
 
 def frozen() -> float:
-    """A time at which no permit is ever due after the first."""
+    """Return a time at which no permit is ever due after the first."""
     return 1_000.0
 
 
@@ -393,7 +393,7 @@ def test_a_lease_that_cannot_be_renewed_is_halved() -> None:
     quota.apply_lease(renewed)
 
     def rate(seconds: int = 4) -> float:
-        """Calls a second that pass if one is tried each millisecond."""
+        """Return calls a second that pass if one is tried each millisecond."""
         nonlocal now
         passed = 0
         for _ in range(seconds * 1_000):
@@ -426,7 +426,7 @@ async def test_a_quota_that_no_detector_names_is_refused() -> None:
 
 
 class Calling:
-    """What both kinds of detector share that calls a service with a quota.
+    """The common base of both kinds of detector that call a service with a quota.
 
     Attributes:
         calls_each: How many calls it makes for an image.
@@ -458,7 +458,7 @@ class CallingCoroutine(Calling, AsyncDetector[DetectorOptions]):
 
 @pytest.fixture(params=[CallingThread, CallingCoroutine], ids=["thread", "coroutine"])
 def calling(request: pytest.FixtureRequest) -> Any:
-    """A detector of either kind."""
+    """Return a detector of either kind."""
     return request.param(DetectorOptions())
 
 

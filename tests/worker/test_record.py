@@ -1,4 +1,4 @@
-"""What a detector says, as rows: all that PostgreSQL can hold, and nothing that it cannot."""
+"""Detectors' answers become rows: all that PostgreSQL can store, and nothing else."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def recorder(max_detections: int = 10, max_response_bytes: int = 1_000) -> RunRe
 def recorded(
     findings: Findings, *, model_version: str | None = None, task: Task | None = None
 ) -> RunRecord:
-    """The run that comes of findings, be it a failed one."""
+    """Return the run that comes of findings, be it a failed one."""
     return recorder().success(
         task or work.task(),
         Answer(findings, work.NOW, 1.0),
@@ -67,7 +67,7 @@ def success(findings: Findings, **arguments: Any) -> RunRecord:
 
 
 def refusal(findings: Findings) -> str:
-    """Why findings cannot be recorded."""
+    """Return why findings can't be recorded."""
     run = recorded(findings)
     assert (run.outcome, run.error_code, run.retryable) == ("failed", "invalid_result", True)
     assert run.detections == ()
@@ -85,7 +85,7 @@ def dog(**fields: Any) -> Detection:
 
 
 def bent(thing: Any, **fields: Any) -> Any:
-    """A value with fields that its class would refuse."""
+    """Return a value with fields that its class would refuse."""
     for name, value in fields.items():
         object.__setattr__(thing, name, value)
     return thing

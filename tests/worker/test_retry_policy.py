@@ -229,7 +229,7 @@ anything: st.SearchStrategy[Any] = st.one_of(
 
 @st.composite
 def broken_errors(draw: st.DrawFn) -> BaseException:
-    """An error of any class, with fields of any value, some missing, perhaps without a text."""
+    """Return an error of any class, with any fields, possibly without a text."""
     bases = [
         InvalidImageError,
         RetriableError,

@@ -47,7 +47,7 @@ Make = Callable[..., AnyScripted]
 
 
 def some() -> bytes:
-    """The bytes of an image that can be read."""
+    """Return the bytes of an image that can be read."""
     return b"?"
 
 

@@ -248,7 +248,7 @@ KNOWN = sorted(f"RETINUE_{name.upper()}" for name in Settings.model_fields)
 
 @st.composite
 def typos(draw: st.DrawFn) -> str:
-    """A setting's name with one character added, left out or replaced, or two swapped."""
+    """Return a setting's name with one character added, left out or replaced, or two swapped."""
     name = draw(st.sampled_from(KNOWN))
     place = draw(st.integers(0, len(name) - 1))
     letter = draw(st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789abcxyz"))

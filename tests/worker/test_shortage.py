@@ -1,4 +1,4 @@
-"""What runs out is tried with less at once; an image is to blame only if others pass."""
+"""After a shortage, detectors get less work. An image fails only if others succeed."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ KINDS = ShortageOptions.model_fields["what"].annotation.__args__  # type: ignore
 
 
 def of_kind(name: str, text: str, base: type[Exception] = RuntimeError) -> Exception:
-    """An exception of a library that is not installed here."""
+    """Return an exception of a library that is not installed here."""
     return type(name, (base,), {})(text)
 
 
@@ -188,7 +188,7 @@ class Judge:
         self._clock = 0.0
 
     def fails(self, task: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
-        """Whether the image is to blame after it met a shortage once more."""
+        """Return whether the image is to blame after it met a shortage once more."""
         self._clock += 1_000
         monkeypatch.setattr(load_limit.time, "monotonic", lambda: self._clock)
         answer = self.suspects.note(task, Answer(MemoryError("big"), work.NOW))

@@ -1,4 +1,4 @@
-"""What is broken for a while: detectors that are not ready or busy, a database away."""
+"""Test temporary faults: detectors that aren't ready or busy, an unavailable database."""
 
 import time
 from collections import Counter
@@ -82,7 +82,7 @@ def refused(memory_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 
 def recorded(logged: list[Any]) -> Counter[str]:
-    """How many runs were recorded, by error code or outcome."""
+    """Return how many runs were recorded, by error code or outcome."""
     runs = [entry for entry in logged if entry["event"] == "run_recorded"]
     return Counter(run.get("error_code") or run["outcome"] for run in runs)
 

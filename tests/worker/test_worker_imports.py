@@ -1,4 +1,4 @@
-"""What a worker whose detectors call a service need not import, and so need not hold in memory."""
+"""Test that workers whose detectors call a service don't import unneeded modules."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What messages ask for, and where they end."""
+"""Test the effects and the ends of messages."""
 
 import pytest
 from fakes.events import BUCKET, TEST_EVENT, body, created, record, removed, sequencer

@@ -114,6 +114,7 @@ class Answers:
             other=other,
             static=lambda name: root + self._static.path(name),
             parameters=request.query_params,
+            today=lambda: datetime.now(UTC).date(),
         )
         return HTMLResponse(text, page.status, headers=_PRIVATE)
 

@@ -15,7 +15,7 @@ from retinue_console.pages.failures import FailureParameters, FailuresPage, fail
 from retinue_console.pages.gallery import Gallery, GalleryParameters, gallery
 from retinue_console.pages.image import ImageParameters, ResponseParameters, image, response
 from retinue_console.pages.labels import LabelParameters, LabelsPage, labels
-from retinue_console.pages.overview import Overview, overview
+from retinue_console.pages.overview import Newest, Overview, newest, overview
 from retinue_console.pages.pictures import PictureParameters, original, thumbnail, view
 from retinue_console.pages.runs import RunParameters, RunsPage, runs
 from retinue_console.pages.search import SearchParameters, find
@@ -33,6 +33,9 @@ ROUTES: tuple[Route, ...] = (
         answer=Overview,
         has_csv=True,
         menu="Overview",
+    ),
+    Route(
+        "/newest", newest, "The newest image, for open pages to ask", Right.VIEWER, answer=Newest
     ),
     Route(
         "/images",

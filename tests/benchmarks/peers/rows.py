@@ -1,4 +1,4 @@
-"""What every peer keeps of an image, and the statement that records up to 100 messages."""
+"""The rows that every peer stores per image, and the statement for up to 100 messages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

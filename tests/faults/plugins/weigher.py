@@ -21,7 +21,7 @@ from retinue_sdk import (
 
 
 class WeighOptions(DetectorOptions):
-    """How it works."""
+    """The options of the detector."""
 
     max_concurrency: Annotated[int, Field(ge=1), Operational()] = 2
     """How many calls run at once."""

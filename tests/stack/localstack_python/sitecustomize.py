@@ -1,4 +1,4 @@
-"""What LocalStack 4.13 takes from Python 3.12 and Python 3.11 lacks; Python imports it by itself.
+"""Add functions of Python 3.12 that LocalStack 4.13 uses. Python imports this module by itself.
 
 Its KMS calls ``uuid.uuid5`` with bytes, which Python takes since 3.12 ("Changed in version 3.12" in
 the documentation of the module). Without this, CreateKey answers 500.
@@ -12,7 +12,7 @@ if sys.version_info < (3, 12):
     of_text = uuid.uuid5
 
     def uuid5(namespace: uuid.UUID, name: str | bytes) -> uuid.UUID:
-        """A version 5 UUID of a name that is text or bytes."""
+        """Return a version 5 UUID of a name that is text or bytes."""
         if isinstance(name, str):
             return of_text(namespace, name)
         digest = sha1(namespace.bytes + name, usedforsecurity=False).digest()

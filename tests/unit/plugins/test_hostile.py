@@ -65,7 +65,7 @@ def answer(detectors: dict[str, type[AnyDetector]], detector_name: str, **option
 
 
 def by_reference(name: str) -> bool:
-    """Whether a detector reads no image; the others are there for the checks of the SDK."""
+    """Return whether a detector reads no image; the others are there for the checks of the SDK."""
     return not name.startswith(("conforming", "failing-"))
 
 

@@ -54,7 +54,7 @@ def refusal(data: bytes, limits: ImageLimits = LIMITS) -> InvalidImageError:
 
 
 def is_close(pixels: Pixels, expected: PillowImage.Image, tolerance: int = 40) -> bool:
-    """Whether nearly all pixels are alike: JPEG blurs the borders between the quarters."""
+    """Return whether nearly all pixels are alike: JPEG blurs the borders between the quarters."""
     wanted = np.asarray(expected, np.int16)
     if pixels.shape != wanted.shape:
         return False
@@ -67,7 +67,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, bits: int, colour: int, rows: bytes, *before: bytes) -> bytes:
-    """A PNG by hand, for what Pillow does not write."""
+    """Return a PNG by hand, for what Pillow does not write."""
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
     return b"".join(
         [

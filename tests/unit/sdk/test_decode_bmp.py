@@ -31,7 +31,7 @@ def header(
     masks: Sequence[int] = (),
     is_top_down: bool = False,
 ) -> bytes:
-    """A BMP's second header; the masks are in it, or follow it."""
+    """Return a BMP's second header; the masks are in it, or follow it."""
     height, width = shape[:2]
     if size == OS2_1:
         return struct.pack("<IHHHH", size, width, height, 1, bits)
@@ -44,14 +44,14 @@ def header(
 
 
 def bmp(head: bytes, pixels: bytes, palette: bytes = b"", gap: bytes = b"") -> bytes:
-    """A BMP out of its parts."""
+    """Return a BMP out of its parts."""
     offset = 14 + len(head) + len(palette) + len(gap)
     whole = struct.pack("<2sIHHI", b"BM", offset + len(pixels), 0, 0, offset)
     return whole + head + palette + gap + pixels
 
 
 def packed(values: Array, bits: int, *, is_top_down: bool) -> bytes:
-    """Rows of numbers of so many bits, each row padded to 32 bits."""
+    """Return rows of numbers of so many bits, each row padded to 32 bits."""
     rows = values if is_top_down else values[::-1]
     digits = [
         "".join(f"{value:0{bits}b}" for value in row).ljust((len(row) * bits + 31) // 32 * 32, "0")

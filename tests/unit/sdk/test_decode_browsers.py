@@ -24,7 +24,7 @@ TURNED_XMP = (
 
 
 def with_xmp(form: str, **options: Any) -> bytes:
-    """The photo with an orientation in XMP."""
+    """Return the photo with an orientation in XMP."""
     match form:
         case "PNG":
             text = PngImagePlugin.PngInfo()
@@ -73,7 +73,7 @@ def test_a_tiff_on_its_side_is_measured_as_it_is_shown(compression: str, orienta
 
 
 def gif(frame: PillowImage.Image, at: tuple[int, int], canvas: tuple[int, int]) -> bytes:
-    """An animated GIF whose first frame covers a part of the canvas, on a background."""
+    """Return an animated GIF whose first frame covers a part of the canvas, on a background."""
     other = frame.transpose(PillowImage.Transpose.ROTATE_180)
     data = bytearray(saved(frame, "GIF", save_all=True, append_images=[other]))
     place = data.index(struct.pack("<cHHHH", b",", 0, 0, *frame.size))
@@ -102,7 +102,7 @@ def test_what_the_first_frame_of_a_gif_does_not_cover_is_transparent() -> None:
 
 
 def webp(frame: PillowImage.Image, at: tuple[int, int], canvas: tuple[int, int]) -> bytes:
-    """An animated WebP of one opaque frame, which covers a part of the canvas."""
+    """Return an animated WebP of one opaque frame, which covers a part of the canvas."""
     pixels = saved(frame, "WEBP", lossless=True)[12:]
 
     def chunk(kind: bytes, data: bytes) -> bytes:

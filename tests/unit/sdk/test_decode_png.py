@@ -17,13 +17,13 @@ BOMB = zlib.compress(bytes(200 * 2**20), 9)
 
 
 def with_chunks(*chunks: bytes, behind: bool = False) -> bytes:
-    """The photo with chunks before its pixels, or behind them."""
+    """Return the photo with chunks before its pixels, or behind them."""
     at = PLAIN.index(b"IEND") - 4 if behind else HEADER_END
     return PLAIN[:at] + b"".join(chunks) + PLAIN[at:]
 
 
 def damaged(whole: bytes) -> bytes:
-    """A chunk with a wrong checksum."""
+    """Return a chunk with a wrong checksum."""
     return whole[:-1] + bytes([whole[-1] ^ 1])
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 @cache
 def busy(mode: str = "RGB") -> PillowImage.Image:
-    """A picture with as much detail everywhere, so that a file's bytes are spread evenly."""
+    """Return a picture with as much detail everywhere, so that a file's bytes are spread evenly."""
     coarse = np.random.default_rng(1).integers(0, 255, (12, 16, 4), np.uint8)
     picture = PillowImage.fromarray(np.kron(coarse, np.ones((8, 8, 1), np.uint8)))
     if mode == "RGBA":
@@ -34,7 +34,7 @@ def busy(mode: str = "RGB") -> PillowImage.Image:
 
 
 def adam7(picture: PillowImage.Image) -> bytes:
-    """An interlaced PNG, which Pillow does not write."""
+    """Return an interlaced PNG, which Pillow does not write."""
     pixels = np.asarray(picture)
     steps = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2)]
     rows = b"".join(
@@ -97,7 +97,7 @@ def whole(name: str) -> Pixels:
 
 
 def shown(data: bytes) -> Pixels | None:
-    """The pixels of a file; ``None`` if it is refused as corrupt."""
+    """Return the pixels of a file; ``None`` if it is refused as corrupt."""
     try:
         return decode(data, LIMITS)
     except InvalidImageError as error:
@@ -107,7 +107,7 @@ def shown(data: bytes) -> Pixels | None:
 
 
 def right_share(name: str, pixels: Pixels, tolerance: int) -> float:
-    """How many pixels are as in the whole file; of the others, all must be white."""
+    """Return how many pixels are as in the whole file; of the others, all must be white."""
     different = np.abs(pixels.astype(int) - whole(name)).max(axis=2) > tolerance
     return 1 - float(different.mean())
 

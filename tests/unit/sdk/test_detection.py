@@ -1,4 +1,4 @@
-"""What counts as a finding, and what nobody could store."""
+"""Test valid and invalid detections."""
 
 import math
 from dataclasses import FrozenInstanceError

@@ -1,4 +1,4 @@
-"""What the history can keep as JSON: found out quickly, and as Python's own encoder has it."""
+"""The history's JSON equals that of Python's own encoder."""
 
 import json
 import math
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
 
 
 def plainly(value: Any) -> Any:
-    """The value that JSON gives back, by the standard library alone; refused, if it is none."""
+    """Return the value that JSON gives back with the standard library; raise if it isn't JSON."""
     try:
         text = json.dumps(
             value, allow_nan=False, check_circular=False, ensure_ascii=False, default=_plain
@@ -73,7 +73,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def kept(value: Any) -> Any:
-    """What is read back of the encoded value."""
+    """Return the encoded value, read back."""
     try:
         return json.loads(encode_json(value))
     except (TypeError, ValueError, RecursionError):
@@ -102,7 +102,7 @@ values = st.recursive(
 
 
 def nested(depth: int) -> list[Any]:
-    """A list in a list in a list."""
+    """Return a list in a list in a list."""
     value: list[Any] = []
     for _ in range(depth):
         value = [value]

@@ -143,7 +143,7 @@ def test_options_are_frozen_and_know_their_names() -> None:
 
 
 def described(options: type[DetectorOptions]) -> dict[str, str | None]:
-    """The description of each option, as ``retinue plugins`` shows it."""
+    """Return the description of each option, as ``retinue plugins`` shows it."""
     properties = options.model_json_schema()["properties"]
     return {name: schema.get("description") for name, schema in properties.items()}
 

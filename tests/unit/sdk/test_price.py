@@ -1,4 +1,4 @@
-"""What units cost in tiers, and which tiers cannot be."""
+"""Test the cost of units in tiers, and invalid tiers."""
 
 from decimal import Decimal
 

@@ -19,7 +19,7 @@ def record(
     drop: tuple[str, ...] = (),
     **changes: Json,
 ) -> Json:
-    """One record of a notification; ``changes`` and ``drop`` are about its object."""
+    """Return one record of a notification; ``changes`` and ``drop`` are about its object."""
     s3_object = {"key": key, "size": 1024, "eTag": ETAG, "sequencer": "0055AED6DCD90281E5"}
     s3_object |= changes
     for field in drop:

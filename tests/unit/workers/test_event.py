@@ -1,4 +1,4 @@
-"""What an event tells of an object that was created or removed."""
+"""Test events of created and removed objects."""
 
 from datetime import UTC, datetime
 

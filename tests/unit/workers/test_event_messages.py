@@ -1,4 +1,4 @@
-"""What each kind of message means, and what is refused with which words."""
+"""Test each kind of message, and the errors of invalid ones."""
 
 import json
 import re
@@ -155,7 +155,7 @@ POINTER: Json = [
 
 
 def without(path: str) -> Json:
-    """A record without one field."""
+    """Return a record without one field."""
     whole = record()
     *parents, name = path.split(".")
     inner = whole

@@ -1,27 +1,19 @@
 """The first page: the newest images, and how processing goes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from retinue_console.page import Call, Page, Parameters
+from retinue_console.queries.costs import MonthCost, month_costs
+from retinue_console.queries.detectors import Drifts, list_drift
+from retinue_console.queries.filters import Filters
+from retinue_console.queries.gallery import GalleryImage, detectors, images
+from retinue_console.queries.overview import Rate, failed_today, newest_image, rate
 
-
-@dataclass(frozen=True, slots=True)
-class RecentImage:
-    """An image.
-
-    Attributes:
-        image_id: Its id.
-        bucket: Its bucket.
-        key: Its key.
-        uploaded_at: When S3 created it.
-    """
-
-    image_id: UUID
-    bucket: str
-    key: str
-    uploaded_at: datetime
+IMAGES = 24
+"""Images on the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +22,52 @@ class Overview:
 
     Attributes:
         images: The newest images, newest first.
+        detectors: Names of detectors, in the order of their colours.
+        rate: How fast images are processed now.
+        failed_today: Images that failed since midnight in UTC; none if it takes too long to count.
+        months: Costs by month and detector; the newest month first.
+        budgets: The monthly budget of each detector that has one, in US dollars.
+        drift: The labels whose share of the detections changed most.
     """
 
-    images: list[RecentImage]
+    images: tuple[GalleryImage, ...]
+    detectors: tuple[str, ...]
+    rate: Rate
+    failed_today: int | None
+    months: tuple[MonthCost, ...]
+    budgets: Mapping[str, Decimal]
+    drift: Drifts
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest image.
+
+    Attributes:
+        image_id: Its id; none if there are no images.
+    """
+
+    image_id: UUID | None
 
 
 def overview(call: Call[Parameters]) -> Page[Overview]:
-    """Show the newest images."""
+    """Show the newest images, and how processing goes."""
     with call.database.read() as connection:
-        rows = connection.execute(_NEWEST).fetchall()
-    images = [RecentImage(*row) for row in rows]
-    return Page("overview.html", "Overview", Overview(images), rows=images)
+        found = images(connection, Filters(), wanted=IMAGES)
+        data = Overview(
+            found.rows,
+            tuple(detectors(connection)),
+            rate(connection),
+            failed_today(connection),
+            tuple(month_costs(connection)),
+            call.services.budgets,
+            list_drift(connection),
+        )
+    return Page("overview.html", "Overview", data, rows=data.images)
 
 
-_NEWEST = """SELECT image_id, bucket, key, uploaded_at
-FROM images
-WHERE deleted_at IS NULL
-ORDER BY last_uploaded_at DESC, image_id DESC
-LIMIT 24"""
+def newest(call: Call[Parameters]) -> Page[Newest]:
+    """Tell the newest image, so that an open page can offer to show it."""
+    with call.database.read() as connection:
+        data = Newest(newest_image(connection))
+    return Page("newest.html", "Newest image", data)
