@@ -88,7 +88,8 @@ def _serve(
     from retinue_console.pictures.opened import open_pictures
 
     host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.base_path}"
+    own = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = f"{settings.public_url or own}{settings.base_path}"
     # uvicorn ends in order at these signals, and then raises them again.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
@@ -98,6 +99,7 @@ def _serve(
         pictures = stack.enter_context(open_pictures(database, settings, worker_settings))
         with suppress(HistoryUnavailableError):  # the pages say it, until it is back
             database.check()
+            reviews.check()
         budgets = worker_settings.monthly_budgets_usd
         app = make_app(Services(database, reviews, pictures, settings, budgets))
         click.echo(f"Console: {address}")

@@ -8,6 +8,7 @@ from retinue_history import HistoryError
 from retinue_history.analysis.query import QueryResult, check_reader, run_query
 from retinue_history.db.connections import Connection, ConnectionPool
 from retinue_history.db.error_mapping import map_errors
+from retinue_history.review.login import check_reviewer
 from retinue_workers.settings.settings import Settings
 
 from retinue_console.settings import ConsoleSettings
@@ -112,12 +113,20 @@ class Reviews:
         url: The database, for a login that is ``retinue_reviewer`` or a member of it; ``None`` if
             none is set.
         password: Called for the password at each new connection; by default, the URL's own.
+        signed_in_url: Called for a URL with a password in it, to check the login with.
     """
 
     def __init__(
-        self, database: Database, url: str | None, *, password: Callable[[], str] | None = None
+        self,
+        database: Database,
+        url: str | None,
+        *,
+        password: Callable[[], str] | None = None,
+        signed_in_url: Callable[[], str] | None = None,
     ) -> None:
         self._database = database
+        self._signed_in_url = signed_in_url or (lambda: str(url))
+        self._is_checked = False
         self._pool = (
             None
             if url is None
@@ -135,6 +144,17 @@ class Reviews:
         """Return whether there is a login that can write reviews."""
         return self._pool is not None
 
+    def check(self) -> None:
+        """Check once that the login, if there is one, can save reviews and do nothing else.
+
+        Raises:
+            HistoryUnavailableError: The database is down.
+            QueryError: The login can't save reviews, or can do more; the message says what.
+        """
+        if self._pool is not None and not self._is_checked:
+            check_reviewer(self._signed_in_url())
+            self._is_checked = True
+
     @contextmanager
     def connections(self) -> Iterator[tuple[Connection, Connection]]:
         """Lend a reader's connection, and a reviewer's in a transaction that ends with the block.
@@ -142,6 +162,7 @@ class Reviews:
         Raises:
             NoReviewsError: No login is set that can write reviews.
             HistoryUnavailableError: The database is down.
+            QueryError: The login can't save reviews, or can do more.
             HistoryDataError: The store refuses what is to be saved; the message says why.
             SlowQueryError: A statement took too long.
         """
@@ -150,6 +171,7 @@ class Reviews:
                 "Reviewing isn't set up. Set RETINUE_CONSOLE_REVIEW_DATABASE_URL to a login that "
                 "is a member of retinue_reviewer, and start the console again."
             )
+        self.check()
         with self._database.read() as reader, map_errors(), self._pool.transaction() as reviewer:
             yield reader, reviewer
 
@@ -168,10 +190,15 @@ def open_reviews(
 
     with ExitStack() as stack:
         if console_settings.review_database_url is not None:
-            from retinue_workers.recording.db_auth import password_source
+            from retinue_workers.recording.db_auth import password_source, signed_in
 
             url = console_settings.review_database_url.get_secret_value()
-            reviews = Reviews(database, url, password=password_source(settings, url))
+            reviews = Reviews(
+                database,
+                url,
+                password=password_source(settings, url),
+                signed_in_url=lambda: signed_in(settings, url),
+            )
         elif is_of_laptop(settings):
             reviews = Reviews(database, stack.enter_context(laptop_url("retinue_reviewer")))
         else:

@@ -57,6 +57,7 @@ class ConsoleSettings(DescribedModel):
     review_database_url: SecretStr | None = None
     """PostgreSQL URL for saving reviews: a login that is a member of ``retinue_reviewer``. On a
     laptop it isn't needed."""
+
     sign_in: Literal["none", "header", "alb", "oidc"] = "none"
     """How people sign in: not at all, by a proxy's header, by an Application Load Balancer's token,
     or at an OpenID provider. Without sign-in the console serves this machine only, with all
