@@ -164,6 +164,23 @@ module "pool" {
   alarm_topic_arn       = module.observability.alarm_topic_arn
 }
 
+module "console" {
+  source = "./modules/console"
+  count  = var.console == null ? 0 : 1
+
+  task    = local.task
+  config  = var.console
+  protect = var.protect
+  vpc_id  = module.network.vpc_id
+  database = {
+    security_group_id = module.database.security_group_id
+    reader            = module.database.analyst
+    reviewer          = module.database.reviewer
+  }
+  bucket_arn      = module.image_bucket.arn
+  alarm_topic_arn = module.observability.alarm_topic_arn
+}
+
 module "model_reaper" {
   source = "./modules/model_reaper"
   count  = length(var.model_project_arns) > 0 ? 1 : 0

@@ -19,6 +19,16 @@ output "pools" {
   } }
 }
 
+output "console" {
+  description = "The console's service, task definition and log group, and the name that public_url's host must be an alias of in DNS. Null without a console."
+  value = one([for console in module.console : {
+    service_name           = console.service_name
+    task_definition_arn    = console.task_definition_arn
+    log_group_name         = console.log_group_name
+    load_balancer_dns_name = console.load_balancer_dns_name
+  }])
+}
+
 output "migrate" {
   description = "Input for `aws ecs run-task --cli-input-json` that migrates the database."
   value       = module.migrations.run

@@ -17,7 +17,7 @@ BUDGET = re.compile(
 )
 HEADING = re.compile(r"^### NAME(?:-POOL)?-([a-z-]+)$", re.MULTILINE)
 NAMED = re.compile(
-    r"`((?:aws|cli|docs|infra|migrations|plugins|sdk|tests|workers)/[\w./-]+|uv\.lock)`"
+    r"`((?:aws|cli|console|docs|infra|migrations|plugins|sdk|tests|workers)/[\w./-]+|uv\.lock)`"
 )
 
 

@@ -35,7 +35,10 @@ def suite(terraform: Terraform, request: pytest.FixtureRequest) -> Iterator[Suit
         and hasattr(item, "callspec")
         and "directory" in item.callspec.params
     }
-    if any("stack" in getattr(item, "fixturenames", ()) for item in request.session.items):
+    if any(
+        {"stack", "console_stack"} & set(getattr(item, "fixturenames", ()))
+        for item in request.session.items
+    ):
         wanted.add(ROOT)
     if any("environments" in getattr(item, "fixturenames", ()) for item in request.session.items):
         wanted.update(ENVIRONMENTS)

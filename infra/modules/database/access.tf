@@ -50,11 +50,12 @@ resource "aws_iam_policy" "analyst" {
   })
 }
 
-# `retinue migrate` makes the logins retinue_worker and retinue_analyst.
+# `retinue migrate` makes these logins.
 locals {
-  worker  = "retinue_worker"
-  analyst = "retinue_analyst"
-  place   = "${aws_db_instance.this.address}:${aws_db_instance.this.port}/${local.name}?sslmode=verify-full&sslrootcert=${var.certificate_bundle}"
+  worker   = "retinue_worker"
+  analyst  = "retinue_analyst"
+  reviewer = "retinue_console"
+  place    = "${aws_db_instance.this.address}:${aws_db_instance.this.port}/${local.name}?sslmode=verify-full&sslrootcert=${var.certificate_bundle}"
 
   login_arn_prefix = join(":", [
     "arn", data.aws_partition.current.partition, "rds-db", data.aws_region.current.name,

@@ -22,6 +22,19 @@ output "analyst" {
   }
 }
 
+output "reviewer" {
+  description = "The way in for the console's reviews: the URL with the login that may call their functions and nothing else, and the ARN on which rds-db:connect lets it sign in."
+  value = {
+    url       = "postgresql://${local.reviewer}@${local.place}"
+    login_arn = "${local.login_arn_prefix}/${local.reviewer}"
+  }
+}
+
+output "security_group_id" {
+  description = "Security group of the instance."
+  value       = aws_security_group.this.id
+}
+
 output "identifier" {
   description = "Identifier of the instance."
   value       = aws_db_instance.this.identifier

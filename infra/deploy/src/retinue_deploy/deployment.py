@@ -145,9 +145,10 @@ def provide_image(world: World, told: Told, make_tag: Callable[[], str], wanted:
 
 def expected_services(outputs: Mapping[str, Any]) -> dict[str, str]:
     """Return the task definition that each service must run, by the service's name."""
+    console = outputs.get("console")
     return {
-        str(pool["service_name"]): str(pool["task_definition_arn"])
-        for pool in outputs["pools"].values()
+        str(about["service_name"]): str(about["task_definition_arn"])
+        for about in [*outputs["pools"].values(), *([] if console is None else [console])]
     }
 
 

@@ -23,6 +23,7 @@ SERVICES = {
     "iam": "IAM",
     "kms": "KMS",
     "launch": "EC2",
+    "lb": "Elastic Load Balancing",
     "route": "VPC",
     "s3": "S3",
     "scheduler": "EventBridge Scheduler",
