@@ -98,7 +98,7 @@ class ConsoleProcess:
 
     @property
     def address(self) -> str | None:
-        """The line that names its address; ``None`` if it doesn't run."""
+        """Return the line with its address; ``None`` if it isn't running."""
         is_running = self._process is not None and self._process.poll() is None
         return self._announcement if is_running else None
 
@@ -117,10 +117,10 @@ class ConsoleProcess:
         return self._announcement
 
     def wait(self, interruption: Interruption) -> None:
-        """Wait until it ends, or somebody interrupts. One that wasn't started has ended.
+        """Wait until it ends, or until an interruption. A console that wasn't started has ended.
 
         Raises:
-            KeyboardInterrupt: Somebody interrupts.
+            KeyboardInterrupt: The run was interrupted.
         """
         while self._process is not None and self._process.poll() is None:
             interruption.check()

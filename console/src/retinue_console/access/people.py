@@ -11,7 +11,7 @@ from typing import Any
 from retinue_cli.faces.external_id import PREFIX
 
 SOMEONE = "a known person"
-"""The text in place of a person's id."""
+"""The text instead of a person's id."""
 
 FACE_MATCH = "face_match"
 """The kind of detections whose label is a person."""

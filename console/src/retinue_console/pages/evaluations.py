@@ -26,7 +26,7 @@ MATRIX_LABELS = 30
 
 
 class EvaluationParameters(Parameters):
-    """What is scored against what."""
+    """The compared runs and truths."""
 
     truth: str | None = None
     """The name of a truth: an import or a review queue."""

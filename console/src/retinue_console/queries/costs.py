@@ -18,7 +18,7 @@ DAYS_MS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class MonthCost:
-    """What a detector cost in a month.
+    """A detector's cost in a month.
 
     Attributes:
         month: The month's first day, in UTC.
@@ -35,7 +35,7 @@ class MonthCost:
 
 @dataclass(frozen=True, slots=True)
 class DayCost:
-    """What a detector cost on a day, as the view ``run_costs`` has it.
+    """A detector's cost on a day, as in the view ``run_costs``.
 
     Attributes:
         detector: The detector's name.

@@ -100,7 +100,7 @@ class Drifts:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far two detectors agree on a label, in the newest images.
+    """The agreement of two detectors on a label, in the newest images.
 
     Attributes:
         detector_a: One detector.

@@ -1,4 +1,4 @@
-"""What can be evaluated."""
+"""List the runs and truths that can be evaluated."""
 
 from retinue_history.db.connections import Connection
 

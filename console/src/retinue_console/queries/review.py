@@ -50,7 +50,7 @@ def bulk_candidates(reader: Connection, act: BulkAct, limit: int) -> list[UUID]:
 
     Args:
         reader: A reader's connection.
-        act: The decision, whatever its images.
+        act: The decision, for all its images.
         limit: Most images.
     """
     query = _NEWEST_WITH if act.queue == CORRECTIONS else _OPEN_WITH

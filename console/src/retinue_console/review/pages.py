@@ -162,7 +162,7 @@ class ReviewTask:
         queue: The queue's name.
         image: The image.
         lease: The lease, to send back with the answer; ``None`` if the image was asked for.
-        expires_at: When others may get the image; an answer that comes later is kept all the same.
+        expires_at: When others may get the image; a later answer is kept anyway.
         scope: What to look for.
         shown: The findings to decide about, those that cover most of the image last.
         others: For an adjudicator, what others answered.
