@@ -2,11 +2,16 @@
 
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from retinue_history.db.connections import connect
+from retinue_history.review.truth import Scope, Truth, TruthItem, truth_of
 from sqlalchemy import Engine, text
 
 Cli = Callable[..., Result]
@@ -136,3 +141,107 @@ def test_an_unknown_truth_is_told(cli: Cli, seed: Any) -> None:
     refused = cli("export", "out.json", "--truth", "poeple", exit_code=2).stderr
     assert "the history has no truth 'poeple' (did you mean 'people'?)" in refused
     assert "query the view" in cli("export", "out.csv", "--truth", "people", exit_code=2).stderr
+
+
+NUMBERS = count()
+WIDTH, HEIGHT = 640, 480
+BOXES = st.tuples(
+    st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1), st.integers(1, 99), st.integers(1, 99)
+).map(
+    lambda box: (
+        box[0] / WIDTH,
+        box[1] / HEIGHT,
+        min(box[2], WIDTH - box[0]) / WIDTH,
+        min(box[3], HEIGHT - box[1]) / HEIGHT,
+    )
+)
+LABELS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=5
+)
+ITEMS = st.builds(
+    TruthItem,
+    kind=st.sampled_from(["label", "face", "text"]),
+    label=LABELS,
+    box=st.one_of(st.none(), BOXES),
+    present=st.booleans(),
+    confidence=st.sampled_from([1.0, 0.5]),
+    attributes=st.sampled_from([{}, {"note": "wet"}]),
+)
+TRUTHS = st.fixed_dictionaries(
+    {
+        "scope": st.builds(
+            Scope,
+            st.one_of(st.none(), st.just(("label", "face"))),
+            st.one_of(st.none(), st.lists(LABELS, max_size=3, unique=True).map(tuple)),
+        ),
+        "exhaustive": st.booleans(),
+        "made_by": st.sampled_from(["people", "bulk", "machine"]),
+        "items": st.lists(ITEMS, max_size=5).map(tuple),
+    }
+)
+
+
+def said(truth: Truth) -> Any:
+    """What a truth says, without what COCO adds to it; boxes to the hundredth of a pixel."""
+    return truth.scope, truth.exhaustive, truth.made_by, sorted(
+        (
+            item.kind, item.label, item.present, item.confidence, str(item.attributes.get("note")),
+            [round(side * 10_000) for side in item.box or ()],
+        )
+        for item in truth.items
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("file", ["out.json", "out.tasks"])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(given_truth=TRUTHS)
+def test_what_is_exported_comes_back_as_the_same_truth(
+    cli: Cli, seed: Any, engine: Engine, history_url: str, file: str, given_truth: dict[str, Any]
+) -> None:
+    number = next(NUMBERS)
+    image = seed.image(f"{number}.jpg", size_px=(WIDTH, HEIGHT))
+    content = {
+        **given_truth["scope"].as_json(),
+        "exhaustive": given_truth["exhaustive"],
+        "made_by": given_truth["made_by"],
+        "items": [item.as_json() for item in given_truth["items"]],
+    }
+    with engine.begin() as connection:
+        connection.execute(
+            text("SELECT save_truth(:image, :name, 'review', CAST(:truth AS jsonb))"),
+            {"image": image.image_id, "name": f"q{number}", "truth": json.dumps(content)},
+        )
+    cli("export", file, "--truth", f"q{number}")
+    cli("import", file, "--name", f"back{number}")
+    with connect(history_url, "test") as connection:
+        back, made = sorted(truth_of(connection, image.image_id), key=lambda one: one.name)
+    assert said(back) == said(made)
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(things=st.lists(st.tuples(LABELS, BOXES), min_size=1, max_size=5))
+def test_a_manifest_comes_back_with_the_same_boxes(
+    cli: Cli, seed: Any, things: list[tuple[str, tuple[float, ...]]], history_url: str
+) -> None:
+    number = next(NUMBERS)
+    image = seed.image(
+        "1.jpg", size_px=(WIDTH, HEIGHT), version=f"v{number}", sequencer=f"{number:09}"
+    )
+    seed.image("2.jpg", size_px=(WIDTH, HEIGHT))
+    found = [("1.jpg", label, box) for label, box in things]
+    Path("truth.json").write_text(coco(*found), "utf-8")
+    cli("import", "truth.json", "--name", f"a{number}")
+    cli("export", "out.manifest", "--truth", f"a{number}")
+    line = json.loads(Path("out.manifest").read_text("utf-8").splitlines()[0])
+    assert line["bounding-box-metadata"]["human-annotated"] == "yes"
+    cli("import", "out.manifest", "--name", f"b{number}")
+    with connect(history_url, "test") as connection:
+        truths = {one.name: one for one in truth_of(connection, image.image_id)}
+    boxes = [
+        sorted(
+            (item.label, [round(side * 1000) for side in item.box or ()])
+            for item in truths[f"{name}{number}"].items
+        )
+        for name in "ab"
+    ]
+    assert boxes[0] == boxes[1]

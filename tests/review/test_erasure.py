@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from retinue_history import ConnectionPool, History, ImageRecord
-from retinue_history.db.connections import Connection, connect
+from retinue_history.db.connections import Connection
 from retinue_history.db.engine import create_history_engine
 from retinue_history.privacy.erasure import Erasures, PersonNames
 from retinue_history.review.answer import Answer, AnswerItem, Shown
@@ -25,12 +25,6 @@ def engine(history_url: str) -> Iterator[Engine]:
     engine = create_history_engine(history_url, application_name="test")
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def owner(history_url: str) -> Iterator[Connection]:
-    with connect(history_url, "test", autocommit=True) as connection:
-        yield connection
 
 
 @pytest.fixture

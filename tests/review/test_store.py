@@ -1,8 +1,7 @@
 """The store of reviews: nothing that people enter is lost, and they learn what became of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from threading import Barrier
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,14 +9,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from retinue_history import (
-    ConnectionPool,
-    DetectionRecord,
-    History,
     HistoryDataError,
     HistoryUnavailableError,
-    ImageRecord,
-    RunKey,
-    RunRecord,
 )
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.connections import Connection, connect
@@ -37,69 +30,8 @@ from retinue_history.review.answers import (
 from retinue_history.review.audit import audit_entries, log_act
 from retinue_history.review.queues import QueueDefinition, close_queue, create_queue, queues
 from retinue_history.review.truth import Scope, TruthItem, truth_of
-from retinue_sdk import ImageReference
 
-NOW = datetime.now(UTC)
 LEFT, RIGHT = (0.1, 0.1, 0.3, 0.3), (0.6, 0.6, 0.3, 0.3)
-Found = tuple[str, float, tuple[float, float, float, float] | None]
-
-
-@pytest.fixture
-def add(pool: ConnectionPool) -> Callable[..., UUID]:
-    """Records an image with what a detector found in it."""
-
-    def record(key: str, *found: Found, detector: str = "objects", version: str = "1") -> UUID:
-        reference = ImageReference("photos", key, version_id="v1")
-        image = ImageRecord(
-            reference.image_id, "photos", key, "v1", versioned=True, uploaded_at=NOW,
-            width_px=640, height_px=480,
-        )  # fmt: skip
-        run = RunRecord(
-            RunKey(image.image_id, detector, version, "f"),
-            event_id=f"event {key}",
-            outcome="succeeded",
-            retryable=False,
-            started_at=NOW,
-            duration_ms=1.0,
-            detections=tuple(
-                DetectionRecord("label", label, confidence, box) for label, confidence, box in found
-            ),
-        )
-        History(pool).record([image], [run])
-        return image.image_id
-
-    return record
-
-
-@pytest.fixture
-def reader(history_url: str, as_user: Callable[[str, str], str]) -> Iterator[Connection]:
-    with connect(as_user(history_url, "retinue_reader"), "test", autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def open_reviewer(
-    history_url: str, postgres_server: str, as_user: Callable[[str, str], str]
-) -> Iterator[Callable[[], Connection]]:
-    """Opens connections of a login that is a reviewer and nothing else."""
-    login = f"console_{uuid4().hex[:12]}"
-    with psycopg.connect(postgres_server, autocommit=True) as owner:
-        owner.execute(f"CREATE ROLE {login} LOGIN IN ROLE retinue_reviewer")
-        opened: list[Connection] = []
-
-        def make() -> Connection:
-            opened.append(connect(as_user(history_url, login), "test", autocommit=True))
-            return opened[-1]
-
-        yield make
-        for connection in opened:
-            connection.close()
-        owner.execute(f"DROP ROLE {login}")
-
-
-@pytest.fixture
-def reviewer(open_reviewer: Callable[[], Connection]) -> Connection:
-    return open_reviewer()
 
 
 def accept_all(shown: tuple[Shown, ...], **fields: Any) -> Answer:

@@ -1,15 +1,18 @@
 """Training data out of the history: what detectors found, and what people said instead."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import Result
 from command_line.conftest import Seed
+from retinue_cli.training.data import TrainingImage, split
 from retinue_history import ConnectionPool
 from retinue_rekognition_emulator import Endpoint
+from retinue_sdk import ImageReference
 from training.conftest import picture
 
 Cli = Callable[..., Result]
@@ -89,3 +92,42 @@ def test_what_nobody_confirmed_says_so_and_corrections_go_before_it(
     refused = cli("models", "train", "c", "--from", "corrections.manifest",
                   "--corrections", "ground-truth", *begin, exit_code=2).stderr  # fmt: skip
     assert "give --from history:RUNS" in refused
+
+
+def test_training_learns_from_truths_that_teach_nothing_wrong(
+    cli: Cli, bucket: tuple[Any, str], endpoint: Endpoint, seed: Seed, history: str
+) -> None:
+    s3, name = bucket
+    said: dict[str, dict[str, Any]] = {
+        **{f"{number}.jpg": {} for number in range(12)},
+        "partial.jpg": {"exhaustive": False},
+        "bulk.jpg": {"made_by": "bulk"},
+        "bolts.jpg": {"scope_labels": ["bolt"]},
+    }
+    with psycopg.connect(history, autocommit=True) as connection:
+        for key, change in said.items():
+            s3.put_object(Bucket=name, Key=key, Body=picture())
+            image = seed.image(key, size_px=(100, 80))
+            item = {"kind": "label", "label": "nut", "box": LEFT}
+            truth = {"exhaustive": True, "made_by": "people", "items": [item]} | change
+            connection.execute(
+                "SELECT save_truth(%s, 'q', 'review', %s)", [image.image_id, json.dumps(truth)]
+            )
+    begin = ["--from", "history:q", "--output", f"s3://{name}/out/", "--yes", "--poll", "0.01"]
+    told = cli("models", "train", "parts", "--no-bulk", *begin).stdout
+    assert "left out: 1 image in which not everything is marked" in told
+    assert "left out: 1 image of a decision about many images" in told
+    assert "left out: 1 image in which not every label was looked for" in told
+    assert sorted(entries(endpoint, "parts")) == sorted(f"{number}.jpg" for number in range(12))
+
+    tested = {one.key for one in split(images(said))[1]}
+    fewer = {one.key for one in split([one for one in images(said) if one.key != "3.jpg"])[1]}
+    assert fewer == tested - {"3.jpg"}, "an image stays on its side"
+    assert 0 < len(tested) < len(said)
+
+
+def images(keys: Iterable[str]) -> list[TrainingImage]:
+    return [
+        TrainingImage("b", key, image_id=ImageReference("b", key, version_id="v").image_id)
+        for key in keys
+    ]

@@ -12,6 +12,7 @@ from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.output.progress import progress
+from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -36,6 +37,12 @@ HISTORY = "history:"
     metavar="RUNS",
     help="Runs that count instead of --from history:… wherever both looked at an image, such as "
     "ground-truth for what people corrected.",
+)
+@click.option(
+    "--bulk/--no-bulk",
+    default=True,
+    show_default=True,
+    help="Learn from truths that decisions about many images made, too.",
 )
 @click.option(
     "--test",
@@ -72,6 +79,7 @@ def train(
     project: str,
     source: str | None,
     corrections: str | None,
+    bulk: bool,
     test_source: str | None,
     output: str | None,
     home: str | None,
@@ -115,6 +123,7 @@ def train(
             output,
             home,
             version or datetime.now(UTC).strftime("%Y%m%d-%H%M"),
+            bulk=bulk,
             replace=replace_datasets,
             dry_run=dry_run,
             yes=yes,
@@ -142,6 +151,7 @@ def _begin(
     home: str | None,
     version: str,
     *,
+    bulk: bool,
     replace: bool,
     dry_run: bool,
     yes: bool,
@@ -162,6 +172,7 @@ def _begin(
     learned = _images(s3, source, home, uploads)
     if corrections is not None:
         learned = _correct(source, learned, corrections)
+    learned = _teachable(learned, bulk=bulk)
     tested = None if test_source is None else _images(s3, test_source, home, uploads)
     _check(s3, learned, tested)
     _estimate(project, version, learned, tested)
@@ -172,6 +183,11 @@ def _begin(
         if not sys.stdin.isatty():
             raise ConfigurationError("standard input isn't a terminal: pass --yes to begin")
         click.confirm("Begin?", abort=True)
+    if tested is None and source.startswith(HISTORY):
+        from retinue_cli.training.data import split
+
+        learned, tested = split(learned)
+        click.echo(f"{count(len(tested), 'image')} to test with, the same ones each time")
     arn = prepare(
         service, s3, project, learned, tested, (bucket, prefix), click.echo, replace=replace
     )
@@ -179,6 +195,17 @@ def _begin(
     [begun] = service.versions(arn, version)
     click.echo(f"training {begun.arn}")
     _follow(service, begun, every_seconds)
+
+
+def _teachable(images: "list[TrainingImage]", *, bulk: bool) -> "list[TrainingImage]":
+    """Return the images that teach nothing wrong, and print why others are left out."""
+    from retinue_cli.training.data import teachable
+
+    kept, left_out = teachable(images, bulk=bulk)
+    for what, number in left_out.items():
+        noun, _, rest = what.partition(" ")
+        click.echo(f"left out: {count(number, noun)} {rest}")
+    return kept
 
 
 def _s3() -> "S3Client":
@@ -251,7 +278,7 @@ def _from_history(runs: str) -> "list[TrainingImage]":
     with reader_url(Settings.load()) as url, snapshot(url) as history:
         found = from_truth(truth_of_history(history, side, Selection(latest=False)))
     if not found:
-        raise ConfigurationError(f"the history has no successful runs of {runs}")
+        raise ConfigurationError(f"the history has no truth and no successful runs of {runs}")
     return found
 
 

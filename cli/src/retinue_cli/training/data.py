@@ -1,11 +1,16 @@
 """Training data from any source: images with labels, optionally with boxes."""
 
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from retinue_history.review.truth import EVERYTHING, MadeBy, Scope
 
 from retinue_cli.data.ground_truth import AnnotatedImage, Annotations
 from retinue_cli.options.s3_uri import S3Uri
@@ -21,6 +26,9 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 """Extensions of images in a folder."""
 
 JOB_NAME = "retinue-train"
+
+TEST_SHARE = 0.2
+"""The share of the history's images that models are tested with."""
 
 
 class Thing(NamedTuple):
@@ -42,14 +50,26 @@ class TrainingImage:
         human: Whether people annotated it.
         size_px: Width and height, if known.
         path: Its file, if it must be uploaded first.
+        image_id: Its id, if it comes from the history.
+        made_by: Who decided.
+        scope: What was looked for.
+        exhaustive: Whether everything within the scope is among the items.
     """
 
     bucket: str
     key: str
     items: list[Thing] = field(default_factory=list)
-    human: bool = True
+    made_by: MadeBy = "people"
     size_px: tuple[int, int] | None = None
     path: Path | None = None
+    image_id: UUID | None = None
+    scope: Scope = EVERYTHING
+    exhaustive: bool = True
+
+    @property
+    def human(self) -> bool:
+        """Return whether people annotated it."""
+        return self.made_by != "machine"
 
     @property
     def uri(self) -> str:
@@ -83,17 +103,75 @@ def _annotated(image: AnnotatedImage, home: str | None) -> TrainingImage:
             "s3://bucket/prefix/"
         )
     items = [Thing(one.label, one.bbox_px, one.confidence) for one in image.annotations]
-    return TrainingImage(bucket, key, items, image.human, image.size_px)
+    return TrainingImage(bucket, key, items, image.made_by, image.size_px)
 
 
 def from_truth(truth: "Truth") -> list[TrainingImage]:
-    """Return the images of runs in the history: annotations, or a detector's findings."""
+    """Return the images of a truth of the history, or of a detector's runs."""
     images = []
-    for one in truth.images.values():
+    for image_id, one in truth.images.items():
         place = S3Uri.parse(one.name)
         items = [Thing(item.label, item.bbox_px, item.confidence) for item in one.items]
-        images.append(TrainingImage(place.bucket, place.key, items, one.human, one.size_px))
+        images.append(
+            TrainingImage(
+                place.bucket,
+                place.key,
+                items,
+                one.made_by,
+                one.size_px,
+                image_id=image_id,
+                scope=one.scope,
+                exhaustive=one.exhaustive,
+            )
+        )
     return images
+
+
+def teachable(
+    images: Sequence[TrainingImage], *, bulk: bool = True
+) -> tuple[list[TrainingImage], Counter[str]]:
+    """Return the images that teach nothing wrong, and why others are left out.
+
+    Things that are there and not marked would be learned as background. So an image is left out if
+    its truth isn't exhaustive, or if nobody looked for a label that others have.
+
+    Args:
+        images: The images.
+        bulk: Whether to keep images about which a decision about many images was made.
+    """
+    left_out: Counter[str] = Counter()
+    kept: list[TrainingImage] = []
+    for image in images:
+        if not image.exhaustive:
+            left_out["image in which not everything is marked"] += 1
+        elif not bulk and image.made_by == "bulk":
+            left_out["image of a decision about many images"] += 1
+        else:
+            kept.append(image)
+    labels = {one.label for image in kept for one in image.items}
+    whole = [
+        image for image in kept if image.scope.labels is None or labels.issubset(image.scope.labels)
+    ]
+    left_out["image in which not every label was looked for"] = len(kept) - len(whole)
+    return whole, +left_out
+
+
+def split(images: Sequence[TrainingImage]) -> tuple[list[TrainingImage], list[TrainingImage]]:
+    """Return the images to learn from, and about a fifth to test with.
+
+    The digest of an image's id decides, so that an image is never learned from by one model and
+    tested with by the next. Both parts have an image if there are two.
+    """
+    ordered = sorted(images, key=_place)
+    number = sum(_place(image) < TEST_SHARE for image in ordered)
+    number = min(max(number, 1), max(len(ordered) - 1, 0))
+    return ordered[number:], ordered[:number]
+
+
+def _place(image: TrainingImage) -> float:
+    """Return a number from 0 to 1 that never changes."""
+    name = image.uri.encode() if image.image_id is None else image.image_id.bytes
+    return int.from_bytes(hashlib.sha256(name).digest()[:6]) / 2**48
 
 
 def from_folder(folder: Path, home: str) -> list[TrainingImage]:

@@ -275,8 +275,9 @@ _STRATEGIES: dict[str, LiteralString] = {
     "rare": """
         SELECT image_id FROM ({found}) AS found
         JOIN (
-            SELECT kind, label, sum(detections) AS number FROM label_counts_daily GROUP BY 1, 2
-        ) AS counted USING (kind, label)
+            SELECT kind, lower(label) AS folded, sum(detections) AS number
+            FROM label_counts_daily GROUP BY 1, 2
+        ) AS counted ON counted.kind = found.kind AND counted.folded = lower(found.label)
         GROUP BY image_id
         ORDER BY min(number), image_id LIMIT {number}
     """,

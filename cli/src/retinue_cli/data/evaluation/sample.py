@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
-from retinue_history.review.truth import EVERYTHING, Scope
+from retinue_history.review.truth import EVERYTHING, MadeBy, Scope
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels."""
@@ -68,7 +68,7 @@ class TrueImage:
         name: The name, for messages.
         size_px: Width and height, if known.
         items: The true items.
-        human: Whether people annotated it.
+        made_by: Who decided: people, a person about many images (bulk), or a machine.
         scope: What was looked for.
         exhaustive: Whether everything within the scope is among the items.
         absent: What people said is not there.
@@ -79,7 +79,7 @@ class TrueImage:
     name: str
     size_px: tuple[int, int] | None
     items: list[CocoAnnotation]
-    human: bool = True
+    made_by: MadeBy = "people"
     scope: Scope = EVERYTHING
     exhaustive: bool = True
     absent: list[CocoAnnotation] = field(default_factory=list)

@@ -41,7 +41,7 @@ def truth_of_file(
             one.image.uri or one.image.name,
             one.size_px,
             [_annotated(annotation) for annotation in one.image.annotations],
-            one.image.human,
+            one.image.made_by,
         )
         for one in matched
     }
@@ -60,7 +60,7 @@ def truth_of_history(snapshot: Snapshot, side: Side, selection: Selection) -> Tr
             image.reference.uri,
             image.size_px,
             [annotation_of(one, one.label, image.size_px) for one in image.detections],
-            image.human,
+            "machine",
         )
         if image.truth is None
         else _settled(image, image.truth)
@@ -78,7 +78,7 @@ def _settled(image: SelectedImage, truth: SettledTruth) -> TrueImage:
         image.reference.uri,
         image.size_px,
         [annotation_of(one, one.label, image.size_px) for one in image.detections],
-        image.human,
+        truth.made_by,
         truth.scope,
         truth.exhaustive,
         [

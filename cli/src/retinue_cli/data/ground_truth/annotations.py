@@ -191,10 +191,12 @@ def _annotate(
         problems.add("box outside its image", f"annotation {number}: {list(bbox)}")
         return
     others = {name: value for name, value in annotation.items() if name not in _SAID_ELSEWHERE}
-    kind = others.pop("retinue_kind", "label")
+    kind, read = others.pop("retinue_kind", "label"), others.pop("retinue_text", None)
     if not is_text(kind):
         problems.add("annotation whose retinue_kind isn't a text", number)
         return
+    if kind == "text" and is_text(read) and len(str(read).encode()) <= MAX_LABEL_BYTES:
+        label = str(read)  # all recognized texts are in one category
     image.annotations.append(Annotation(number, label, float(score), bbox, others, kind))
 
 
