@@ -115,19 +115,30 @@ def list_labels(
     conditions = [*filters.of_kind("label_counts"), *filters.of_run("label_counts")]
     if part:
         conditions.append(compare("label ILIKE {}", like(part)))
+    counted = all_of(*conditions)
     query = sql.SQL(_LABELS).format(
         first=sql.Literal(first),
         last=sql.Literal(last),
         before=sql.Literal(first - timedelta(days=days)),
-        conditions=all_of(*conditions),
+        conditions=counted,
         limit=sql.Literal(MAX_LABELS + 1),
     )
-    rows = fetch(connection, query, tuple_row)
+    found = fetch(connection, query, tuple_row)
+    of_days = sql.SQL(_DAYS).format(
+        first=sql.Literal(first),
+        last=sql.Literal(last),
+        conditions=counted,
+        labels=sql.Literal([label for _, label, *_ in found]),
+    )
+    by_day = {(kind, label): [0] * days for kind, label, *_ in found}
+    for kind, label, day, detections in fetch(connection, of_days, tuple_row):
+        if (kind, label) in by_day:
+            by_day[kind, label][day] = detections
     labels = [
-        LabelCount(kind, label, detections, before, mean, tuple(_by_day(of_days, days, 0)))
-        for kind, label, detections, before, mean, of_days in rows
+        LabelCount(kind, label, detections, before, mean, tuple(by_day[kind, label]))
+        for kind, label, detections, before, mean in found[:MAX_LABELS]
     ]
-    return Labels(first, last, tuple(labels[:MAX_LABELS]), len(labels) > MAX_LABELS)
+    return Labels(first, last, tuple(labels), len(found) > MAX_LABELS)
 
 
 def label_history(
@@ -186,6 +197,7 @@ _LAST_DAY = """SELECT least(
     (coalesce({}::timestamptz, now()) AT TIME ZONE 'UTC' - interval '1 microsecond')::date
 )"""
 
+# Two queries: to add up each day of all labels takes four times as long.
 _LABELS = """SELECT
     kind, label,
     coalesce(sum(detections) FILTER (WHERE day >= {first}), 0)::bigint AS detections,
@@ -193,23 +205,21 @@ _LABELS = """SELECT
     (
         sum(confidence_ppm) FILTER (WHERE day >= {first})
         / nullif(sum(detections) FILTER (WHERE day >= {first}), 0) / 1000000.0
-    )::double precision AS mean_confidence,
-    coalesce(
-        jsonb_object_agg(day - {first}, detections) FILTER (WHERE day >= {first}), '{{}}'
-    ) AS days
-FROM (
-    SELECT
-        kind, label, day, sum(detections)::bigint AS detections,
-        sum(confidence_ppm) AS confidence_ppm
-    FROM label_counts
-    WHERE day BETWEEN {before} AND {last} AND model_version IS DISTINCT FROM 'emulator'
-        AND {conditions}
-    GROUP BY kind, label, day
-) AS counted
+    )::double precision AS mean_confidence
+FROM label_counts
+WHERE day BETWEEN {before} AND {last} AND model_version IS DISTINCT FROM 'emulator'
+    AND {conditions}
 GROUP BY kind, label
 HAVING sum(detections) > 0
 ORDER BY detections DESC, before DESC, label, kind
 LIMIT {limit}"""
+
+_DAYS = """SELECT kind, label, day - {first}, sum(detections)::bigint
+FROM label_counts
+WHERE day BETWEEN {first} AND {last} AND model_version IS DISTINCT FROM 'emulator'
+    AND label = ANY ({labels}::text[])
+    AND {conditions}
+GROUP BY kind, label, day"""
 
 _SERIES = """SELECT
     detector, detector_version, model_version,

@@ -18,6 +18,13 @@ WORDS = 24
 IMAGES = 24
 """Most labels, readings and images that a search lists."""
 
+_WORDS_SINCE: tuple[LiteralString, ...] = (
+    "now() - interval '1 day'",
+    "now() - interval '7 days'",
+    "now() - interval '60 days'",
+    "'-infinity'",
+)
+
 MIN_PART = 3
 """The shortest part of a word that can be found: trigrams need as many characters."""
 
@@ -153,11 +160,15 @@ def _words(connection: Connection, text: str) -> tuple[FoundWord, ...] | None:
     """Return the newest readings: those of the last month, which often suffice, or else all."""
     if len(text) < MIN_PART:
         return ()
-    recent = _words_since(connection, text, "now() - interval '31 days'")
-    if recent is not None and len(recent) == WORDS:
-        return recent
-    every = _words_since(connection, text, "'-infinity'")
-    return recent if every is None else every
+    found = None
+    for since in _WORDS_SINCE:
+        more = _words_since(connection, text, since)
+        if more is None:
+            break
+        found = more
+        if len(found) == WORDS:
+            break
+    return found
 
 
 def _words_since(

@@ -1,0 +1,131 @@
+"""The plans of the gallery and the search: which index answers, however many rows there are.
+
+Sequential scans, sorts and the like are switched off: on a small history they would win.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from fakes.small_history import NOON, found, image, run
+from psycopg import sql
+from retinue_console.queries import gallery, reading, runs, search
+from retinue_console.queries.filters import Filters
+from retinue_history import ConnectionPool, History
+from retinue_history.db.connections import Connection
+
+
+@pytest.fixture(scope="module")
+def reader(shared_history_url: str) -> Iterator[Connection]:
+    images = [image(f"{n}.jpg", NOON + timedelta(minutes=n)) for n in range(300)]
+    with closing(ConnectionPool(shared_history_url, application_name="test")) as pool:
+        History(pool).record(
+            images,
+            [
+                run(one, [found("Cat" if n % 3 else "Dog"), found(f"thing {n}")])
+                for n, one in enumerate(images)
+            ],
+        )
+    with psycopg.connect(shared_history_url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE images, runs, detections, labels, label_counts")
+        for method in ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin"):
+            connection.execute(f"SET enable_{method} = off")
+        yield connection
+
+
+class Plans:
+    """Notes the plans of all queries."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.nodes: list[dict[str, Any]] = []
+        fetch = reading.fetch
+
+        def explained(connection: Connection, query: sql.Composable, row: Any) -> Any:
+            explain = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) ") + query
+            [[[root]]] = connection.execute(explain).fetchall()
+            waiting = [root["Plan"]]
+            while waiting:
+                self.nodes.append(waiting.pop())
+                waiting += self.nodes[-1].get("Plans", [])
+            return fetch(connection, query, row)
+
+        for module in (reading, gallery, runs, search):
+            monkeypatch.setattr(module, "fetch", explained)
+
+    def most_rows(self, relation: str) -> float:
+        """The most rows that a scan of this table returned, over all its loops."""
+        return max(
+            (
+                node["Actual Rows"] * node["Actual Loops"]
+                for node in self.nodes
+                if node.get("Relation Name", "").startswith(relation)
+            ),
+            default=0,
+        )
+
+    def scans(self) -> set[str]:
+        """The ways in which large tables were read."""
+        return {
+            node["Node Type"]
+            for node in self.nodes
+            if node.get("Relation Name", "").startswith(("images", "runs", "detections", "labels"))
+            and node["Actual Rows"]
+        }
+
+    def used(self, index: str) -> bool:
+        return any(index in node.get("Index Name", "") for node in self.nodes)
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> Plans:
+    return Plans(monkeypatch)
+
+
+def later(connection: Connection, filters: Filters, pages: int, show: Any) -> Filters:
+    """The filters of a later page."""
+    for _ in range(pages):
+        following = show(connection, filters, wanted=10).next
+        filters = Filters.model_validate(filters.parameters() | {"after": following})
+    return filters
+
+
+@pytest.mark.parametrize("pages", [0, 9], ids=["first", "tenth"])
+def test_a_late_page_of_images_reads_as_much_as_the_first(
+    reader: Connection, pages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filters = later(reader, Filters(), pages, gallery.images)
+    plans = Plans(monkeypatch)
+    assert len(gallery.images(reader, filters, wanted=10).rows) == 10
+    assert plans.used("ix_images_uploaded_at")
+    assert plans.most_rows("images") <= 45
+
+
+@pytest.mark.parametrize("pages", [0, 9], ids=["first", "tenth"])
+@pytest.mark.parametrize("show", [gallery.images, gallery.patches])
+def test_a_late_page_of_a_label_reads_as_much_as_the_first(
+    reader: Connection, pages: int, show: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filters = later(reader, Filters(label="Cat"), pages, show)
+    plans = Plans(monkeypatch)
+    assert len(show(reader, filters, wanted=10).rows) == 10
+    assert plans.used("label_detected_at")
+    assert plans.most_rows("detections") <= 60
+    assert "Seq Scan" not in plans.scans()
+
+
+def test_runs_and_detections_are_read_from_their_end(reader: Connection, plans: Plans) -> None:
+    runs.list_runs(reader, Filters(), wanted=10)
+    gallery.patches(reader, Filters(), wanted=10)
+    assert plans.used("pk_runs")
+    assert plans.most_rows("runs") <= 30
+    assert plans.most_rows("detections") <= 30
+
+
+def test_the_search_reads_indexes(reader: Connection, plans: Plans) -> None:
+    search.search(reader, "29")
+    assert plans.used("ix_images_bucket_key")
+    assert plans.used("ix_labels_prefix")
+    assert "Seq Scan" not in plans.scans()
