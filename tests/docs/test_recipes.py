@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from fakes.recipe_history import erase, seed
+from fakes.recipe_history import erase, review, seed
 from retinue_history import ConnectionPool, History
 from retinue_history.analysis.query import run_query
 from retinue_history.db.engine import create_history_engine
@@ -27,6 +27,7 @@ def reader(history_url: str, pool: ConnectionPool, as_user: Callable[[str, str],
     erase(history, engine)
     engine.dispose()
     with psycopg.connect(history_url) as connection:
+        review(connection)
         # A table of the reader's own making, as the page says.
         connection.execute(
             "UPDATE erasures SET requested_at = '2026-04-01 12:00Z', completed_at = CASE"

@@ -14,7 +14,10 @@ from retinue_history import (
     RunKey,
     RunRecord,
 )
+from retinue_history.db.connections import Connection
 from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject
+from retinue_history.review.answer import Answer, AnswerItem
+from retinue_history.review.answers import CORRECTIONS, findings_of, save_answer
 from retinue_sdk.json_value import encode_json
 from sqlalchemy import Engine
 
@@ -60,6 +63,19 @@ def erase(history: History, engine: Engine) -> None:
         pass
     erasures.close(erasure_id)
     erasures.open(ImageSubject.image("s3://photos/bob.jpg"))
+
+
+def review(connection: Connection) -> None:
+    """Let Ann correct two images, and Ben disagree with her about one of them."""
+    for number, person in ((0, "ann"), (1, "ann"), (1, "ben")):
+        image = _image(number)
+        found = findings_of(connection, image.image_id, detectors=["objects"])
+        items = [AnswerItem.of("accept", one) for one in found]
+        if person == "ben" or number == 0:
+            items[0] = AnswerItem.of("reject", found[0])
+        answer = Answer(tuple(items), exhaustive=True)
+        key = UUID(int=number * 2 + (person == "ben"))
+        save_answer(connection, CORRECTIONS, image.image_id, person, answer, key=key)
 
 
 def _image(number: int, key: str | None = None) -> ImageRecord:
