@@ -14,7 +14,7 @@ AWS_OPTIONS = --env '$(ENV)' $(if $(REGION),--region '$(REGION)')
 TAG_OPTION = $(if $(IMAGE_TAG),--image-tag '$(IMAGE_TAG)')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults test-aws test-stack bench check lint format types boundaries commits docs serve-docs \
+.PHONY: help run test test-faults test-aws test-stack bench check lint format types boundaries commits docs serve-docs screenshots \
 	lock clean wheels test-wheels release publish deploy plan image smoke status logs destroy base certificates test-image
 
 help: ## list these commands
@@ -72,6 +72,9 @@ docs: .venv/for-development ## build the documentation as a site, with warnings 
 
 serve-docs: .venv/for-development ## show the documentation on http://127.0.0.1:8000, renewed as you write
 	$(BUILD_DOCS) serve --config-file docs/site/mkdocs.yml --watch README.md
+
+screenshots: .venv/for-development ## take the documentation's pictures of the console; needs Chromium
+	@$(BIN)/python -m tools.screenshots
 
 lock: .venv/for-development ## upgrade the locked versions and install them
 	$(BIN)/uv lock --upgrade
