@@ -8,9 +8,10 @@ the votes, the image is disputed.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import combinations, islice
 from statistics import median
 from typing import Any, Literal, TypeAlias
 
@@ -170,24 +171,38 @@ def group_marks(statements: Sequence[Statement]) -> list[list[Mark]]:
     for place, mark in enumerate(marks):
         if mark.shown is not None:
             join(first_shown.setdefault(mark.shown, place), place)
-    overlaps = (
-        (-_likeness(marks[a].item, marks[b].item), a, b)
-        for a in range(len(marks))
-        for b in range(a + 1, len(marks))
-        if marks[a].person != marks[b].person
-        and marks[a].item.kind == marks[b].item.kind
-        and group_of[a] != group_of[b]
-    )
-    for _, a, b in sorted(one for one in overlaps if one[0] <= -MIN_IOU):
+    for _, a, b in sorted(_alike(marks)):
         join(a, b)
     return [[marks[place] for place in sorted(group)] for group in groups.values()]
 
 
-def _likeness(one: AnswerItem, other: AnswerItem) -> float:
-    """Return how surely two marks mean the same thing: without boxes, the label alone says so."""
-    if one.box is None and other.box is None:
-        return float(one.label == other.label)
-    return iou(one.box, other.box)
+def _alike(marks: Sequence[Mark]) -> Iterator[tuple[float, int, int]]:
+    """Yield pairs of marks that can mean the same thing, with their overlap negated.
+
+    Without boxes, the label alone says so. Boxes are met from left to right, each with those that
+    begin before its right edge: most of 500 never meet.
+    """
+    boxes: list[tuple[float, float, int]] = []
+    whole: dict[tuple[str, str], list[int]] = {}
+    for place, mark in enumerate(marks):
+        if mark.item.box is None:
+            whole.setdefault((mark.item.kind, mark.item.label), []).append(place)
+        else:
+            left, _, width, _ = mark.item.box
+            boxes.append((left, left + width, place))
+    for same in whole.values():
+        yield from ((-1.0, a, b) for a, b in combinations(same, 2))
+    boxes.sort()
+    for number, (_, right, one) in enumerate(boxes):
+        for left, _, other in islice(boxes, number + 1, None):
+            if left > right:
+                break
+            a, b = sorted((one, other))
+            if marks[a].person == marks[b].person or marks[a].item.kind != marks[b].item.kind:
+                continue
+            overlap = iou(marks[a].item.box, marks[b].item.box)
+            if overlap >= MIN_IOU:
+                yield -overlap, a, b
 
 
 def votes_on(group: Sequence[Mark], statements: Iterable[Statement]) -> Counter[str | None]:
