@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 CLIENT_ID = "retinue console"
 CLIENT_SECRET = "a secret: of/the client+ümlaut"
 
+SECRET = b"published by mistake, with all keys"
+
 KEYS: dict[str, Any] = {
     "rsa": rsa.generate_private_key(65537, 2048),
     "ec": ec.generate_private_key(ec.SECP256R1()),
@@ -88,7 +90,8 @@ class IdentityProvider:
                     | self.metadata
                 )
             case "/jwks":
-                return self._json({"keys": [jwk(kid) for kid in self.keys]})
+                secret = {"kty": "oct", "kid": "oct", "k": part(SECRET)}
+                return self._json({"keys": [*(jwk(kid) for kid in self.keys), secret]})
             case "/authorize":
                 assert query["response_type"] == "code"
                 assert query["code_challenge_method"] == "S256"

@@ -1,5 +1,7 @@
 """Signing in: at a proxy, at a load balancer, and at an OpenID provider that is a real server."""
 
+import hashlib
+import hmac
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +16,7 @@ from console.identity_provider import (
     CLIENT_ID,
     CLIENT_SECRET,
     KEYS,
+    SECRET,
     IdentityProvider,
     part,
     pem,
@@ -139,15 +142,18 @@ def test_a_login_is_no_group() -> None:
 
 # Proxy
 
-SECRET = "s" * 20
+PROXY_SECRET = "s" * 20
 PROXY = "10.0.0.7"
-FROM_PROXY = {"X-Retinue-Proxy-Secret": SECRET, "X-Forwarded-Email": "ann@example.com"}
+FROM_PROXY = {"X-Retinue-Proxy-Secret": PROXY_SECRET, "X-Forwarded-Email": "ann@example.com"}
 
 
 @pytest.fixture
 def behind_proxy(services: Services) -> Callable[[str], Client]:
     settings = ConsoleSettings(
-        sign_in="header", trusted_proxies="10.0.0.0/30,10.0.0.7", proxy_secret=SECRET, **RIGHTS
+        sign_in="header",
+        trusted_proxies="10.0.0.0/30,10.0.0.7",
+        proxy_secret=PROXY_SECRET,
+        **RIGHTS,
     )
     app = make_app(replace(services, settings=settings), routes=ROUTES)
     return lambda peer: TestClient(app, base_url="http://anything.example", client=(peer, 1))
@@ -162,7 +168,7 @@ def behind_proxy(services: Services) -> Callable[[str], Client]:
         (PROXY, {}, 401),
         (PROXY, FROM_PROXY | {"X-Retinue-Proxy-Secret": "t" * 20}, 401),
         (PROXY, FROM_PROXY | {"X-Retinue-Proxy-Secret": ""}, 401),
-        (PROXY, {"X-Retinue-Proxy-Secret": SECRET}, 401),
+        (PROXY, {"X-Retinue-Proxy-Secret": PROXY_SECRET}, 401),
         (PROXY, FROM_PROXY | {"X-Forwarded-Email": ""}, 401),
         (PROXY, FROM_PROXY | {"X-Forwarded-Email": "a\tb"}, 401),
         ("10.0.0.8", FROM_PROXY, 401),
@@ -437,14 +443,14 @@ def signed(key: str, **header: Any) -> Callable[[dict[str, Any], dict[str, Any]]
     return forge
 
 
-def hmac_of_public_key(honest: dict[str, Any], claims: dict[str, Any]) -> str:
+def hmac_of(secret: bytes, **header: Any) -> Callable[[dict[str, Any], dict[str, Any]], str]:
     """Sign with what is public, as if it were a secret."""
-    import hashlib
-    import hmac
 
-    text = f"{part(honest | {'alg': 'HS256'})}.{part(claims)}"
-    digest = hmac.digest(pem(KEYS["rsa"]), text.encode(), hashlib.sha256)
-    return f"{text}.{part(digest)}"
+    def forge(honest: dict[str, Any], claims: dict[str, Any]) -> str:
+        text = f"{part(honest | header)}.{part(claims)}"
+        return f"{text}.{part(hmac.digest(secret, text.encode(), hashlib.sha256))}"
+
+    return forge
 
 
 @pytest.mark.parametrize(
@@ -457,7 +463,9 @@ def hmac_of_public_key(honest: dict[str, Any], claims: dict[str, Any]) -> str:
         signed("rsa", kid="unknown"),
         signed("rsa", crit=["exp"]),
         lambda header, claims: f"{part(header | {'alg': 'none'})}.{part(claims)}.",
-        hmac_of_public_key,
+        hmac_of(pem(KEYS["rsa"]), alg="HS256"),
+        hmac_of(SECRET, alg="HS256", kid="oct"),
+        hmac_of(SECRET, alg="RS256", kid="oct"),
         lambda *_: "a.b.c",
     ],
 )

@@ -149,7 +149,7 @@ class Provider:
         keys = [
             key
             for key in jwt.PyJWKSet.from_dict(dict(jwks)).keys
-            if key.key_type in ("RSA", "EC") and key.public_key_use in (None, "sig")
+            if key.public_key_use in (None, "sig")
         ]
         with self._reading:
             self._keys = {key.key_id: key for key in keys}
