@@ -1,13 +1,15 @@
 """A console on a real database that holds hostile texts."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
+from uuid import UUID
 
 import pytest
+from retinue_cli.local.folders import Folders
 from retinue_cli.local.state import State
 from retinue_console.app import make_app
 from retinue_console.database import Database, Reviews
@@ -44,6 +46,7 @@ HOSTILE = (
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 Client: TypeAlias = TestClient
+Add: TypeAlias = Callable[..., UUID]
 
 
 def image_of(key: str, number: int = 0) -> ImageRecord:
@@ -136,3 +139,35 @@ def services(database: Database, reviews: Reviews, pictures: Pictures) -> Servic
 def client(services: Services) -> Client:
     """A browser on the console."""
     return TestClient(make_app(services), base_url=ADDRESS)
+
+
+@pytest.fixture
+def add(console_url: str, pictures: Pictures, tmp_path: Path) -> Add:
+    """Puts a file into a folder of the laptop and into the history; returns the image's id."""
+    folder = tmp_path / f"photos-{tmp_path.name}"
+    folder.mkdir()
+    folders = Folders(State.find().folders)
+    key_of = folders.add(folder)
+    folders.save()
+
+    def put(name: str, data: bytes, size_px: tuple[int, int] | None = None) -> UUID:
+        (folder / name).write_bytes(data)
+        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        reference = ImageReference("retinue-images", key_of(folder / name), etag=etag)
+        record = ImageRecord(
+            reference.image_id,
+            reference.bucket,
+            reference.key,
+            reference.version,
+            versioned=False,
+            uploaded_at=NOON,
+            size_bytes=len(data),
+            width_px=None if size_px is None else size_px[0],
+            height_px=None if size_px is None else size_px[1],
+        )
+        pool = ConnectionPool(console_url, application_name="test")
+        History(pool).record([record])
+        pool.close()
+        return reference.image_id
+
+    return put

@@ -1,29 +1,23 @@
 """Thumbnails, views and originals, of files that mean no harm and of others."""
 
-import hashlib
 import io
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from uuid import UUID
 
 import psycopg
 import pytest
-from console.conftest import NOON, Client
+from console.conftest import Add, Client
 from PIL import Image, ImageOps
-from retinue_cli.local.folders import Folders
 from retinue_cli.local.state import State
 from retinue_console.pictures.cache import PictureCache
 from retinue_console.pictures.decoder import Decoder
 from retinue_console.pictures.pictures import Pictures
-from retinue_history import ConnectionPool, History, ImageRecord
-from retinue_sdk import ImageLimits, ImageReference, InvalidImageError
-
-Add = Callable[[str, bytes], UUID]
+from retinue_sdk import ImageLimits, InvalidImageError
 
 COLOURS = ("red", "lime", "blue", "yellow")
 
@@ -39,36 +33,6 @@ def picture(size: tuple[int, int] = (400, 200), orientation: int = 1, form: str 
     file = io.BytesIO()
     image.save(file, form, exif=exif)
     return file.getvalue()
-
-
-@pytest.fixture
-def add(console_url: str, pictures: Pictures, tmp_path: Path) -> Add:
-    """Puts a file into a folder of the laptop and into the history; returns the image's id."""
-    folder = tmp_path / f"photos-{tmp_path.name}"
-    folder.mkdir()
-    folders = Folders(State.find().folders)
-    key_of = folders.add(folder)
-    folders.save()
-
-    def put(name: str, data: bytes) -> UUID:
-        (folder / name).write_bytes(data)
-        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        reference = ImageReference("retinue-images", key_of(folder / name), etag=etag)
-        record = ImageRecord(
-            reference.image_id,
-            reference.bucket,
-            reference.key,
-            reference.version,
-            versioned=False,
-            uploaded_at=NOON,
-            size_bytes=len(data),
-        )
-        pool = ConnectionPool(console_url, application_name="test")
-        History(pool).record([record])
-        pool.close()
-        return reference.image_id
-
-    return put
 
 
 def quarters(data: bytes) -> list[int]:

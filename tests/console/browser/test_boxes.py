@@ -1,0 +1,119 @@
+"""Boxes lie where they should, to the pixel, however a picture is turned and whatever its size."""
+
+import io
+from itertools import product
+from typing import Any
+
+import pytest
+from console.conftest import NOON, Add
+from PIL import Image
+from playwright.sync_api import Page
+from retinue_history import ConnectionPool, DetectionRecord, History, RunKey, RunRecord
+
+BOX = (0.25, 0.2, 0.5, 0.4)
+SIZES = ((400, 200), (200, 400), (1_900, 1_000))
+STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How a picture is stored that is shown upright by each EXIF orientation."""
+
+MEASURE = """() => [...document.querySelectorAll(".boxes rect[width='0.5']")].map(rect => {
+    const to = rect.getScreenCTM();
+    const frame = rect.closest(".thumbnail, .stage").getBoundingClientRect();
+    const at = (x, y) => { const p = new DOMPoint(x, y).matrixTransform(to); return [p.x, p.y]; };
+    const [left, top] = at(0.25, 0.2), [right, bottom] = at(0.75, 0.6);
+    return {box: [left, top, Math.min(right, frame.right), Math.min(bottom, frame.bottom)],
+        frame: [frame.left, frame.top, frame.right, frame.bottom]};
+})"""
+
+
+def upright(size: tuple[int, int], orientation: int) -> bytes:
+    """A white picture that is red in the box."""
+    image = Image.new("RGB", size, "white")
+    left, top, width, height = BOX
+    corner = (round(left * size[0]), round(top * size[1]))
+    end = (round((left + width) * size[0]), round((top + height) * size[1]))
+    image.paste("red", (*corner, *end))
+    transposed = STORED[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    (image if transposed is None else image.transpose(transposed)).save(
+        file, "JPEG", quality=95, exif=exif
+    )
+    return file.getvalue()
+
+
+@pytest.fixture
+def images(add: Add, console_url: str) -> list[Any]:
+    """An image of each orientation and size; of every other one the size isn't known."""
+    made = []
+    for number, (orientation, size) in enumerate(product(STORED, SIZES)):
+        known = size if number % 2 else None
+        made.append(add(f"{orientation} {size[0]}.jpg", upright(size, orientation), known))
+    runs = [
+        RunRecord(
+            RunKey(one, "boxes", "1", "f"),
+            "event",
+            outcome="succeeded",
+            retryable=False,
+            started_at=NOON,
+            duration_ms=1.0,
+            detections=(DetectionRecord("object", "red", 0.9, BOX),),
+        )
+        for one in made
+    ]
+    pool = ConnectionPool(console_url, application_name="test")
+    History(pool).record([], runs)
+    pool.close()
+    return made
+
+
+def check(page: Page, expected: int) -> None:
+    """Compare the boxes of a page with the red areas of its screenshot."""
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.thumbnail img, .stage img')]"
+        ".every(img => img.complete && img.naturalWidth)"
+    )
+    measured = page.evaluate(MEASURE)
+    assert len(measured) == expected
+    page.evaluate("() => document.querySelectorAll('svg.boxes').forEach(svg => svg.remove())")
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    red = shot.point(lambda value: 255 if value > 128 else 0)
+    for one in measured:
+        frame = red.crop([round(value) for value in one["frame"]])
+        is_red = Image.eval(frame.getchannel("G"), lambda value: 255 - value)
+        is_red.paste(0, mask=Image.eval(frame.getchannel("R"), lambda value: 255 - value))
+        found = is_red.getbbox()
+        assert found is not None
+        left, top = (round(value) for value in one["frame"][:2])
+        place = (found[0] + left, found[1] + top, found[2] + left, found[3] + top)
+        assert place == pytest.approx(tuple(one["box"]), abs=1.5)
+
+
+def test_boxes_lie_on_what_they_mark(page: Page, address: str, images: list[Any]) -> None:
+    page.set_viewport_size({"width": 1_280, "height": 1_600})
+    page.goto(f"{address}/images?detector=boxes", wait_until="networkidle")
+    check(page, len(images))
+    for number in range(0, len(images), 2):
+        page.goto(f"{address}/images/{images[number]}", wait_until="networkidle")
+        check(page, 1)
+
+
+def test_the_list_and_the_boxes_are_linked(page: Page, address: str, images: list[Any]) -> None:
+    page.goto(f"{address}/images/{images[0]}")
+    page.locator(".detections li").hover()
+    assert page.locator(".boxes a.marked").count() == 1
+    page.locator("h1").hover()
+    assert page.locator(".marked").count() == 0
+    page.locator(".boxes a").focus()
+    assert page.locator(".detections li.marked").count() == 1
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.detections li:target') !== null")
