@@ -1,11 +1,12 @@
 """Measure reads and writes of the history: ``make bench BENCHMARKS=history``.
 
-Makes a history of ten million detections on an embedded server (``generate_history.py``), or uses
-the one at ``--url``, asks each question many times with changing arguments, and prints the 50th and
-95th percentile beside the target and beside a baseline: the plain SQL that one would write without
-the view, table or index in question. Then records images (``history_writes.py``). Writes
-``benchmarks/history.json``. A report, not a test: tests hold the query plans
-(``tests/migrations/test_plans.py``), which do not depend on the machine.
+Makes histories of one, ten and thirty million detections on an embedded server
+(``generate_history.py``), or uses those at ``--url``, asks each question many times with changing
+arguments, and prints the 50th and 95th percentile beside the target for ten million and beside a
+baseline: the plain SQL that one would write without the view, table or index in question. Then
+records images (``history_writes.py``). Writes ``benchmarks/history.json`` and the tables of
+docs/performance.md; ``--only`` keeps the other part. A report, not a test: tests hold the query
+plans (``tests/migrations/test_plans.py``), which do not depend on the machine.
 """
 
 import argparse
@@ -17,8 +18,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,9 +31,13 @@ from retinue_cli.local import EmbeddedPostgres, State
 from retinue_history.schema.migrate import upgrade
 
 from benchmarks.generate_history import generate, image_id
-from benchmarks.history_writes import Rate, measure_writes, server_cpu_ms, syncs_a_second
+from benchmarks.history_writes import measure_writes, server_cpu_ms, syncs_a_second
+from benchmarks.page import with_tables
 
-OUTPUT = Path(__file__).parents[2] / "benchmarks" / "history.json"
+ROOT = Path(__file__).parents[2]
+OUTPUT = ROOT / "benchmarks" / "history.json"
+PAGE = ROOT / "docs" / "performance.md"
+SIZES = (1_000_000, 10_000_000, 30_000_000)
 _WEEK = timedelta(days=7)
 
 
@@ -44,7 +49,8 @@ class Question:
         name: What it is called in the report.
         sql: The question, with psycopg's placeholders.
         arguments: Makes arguments, others each time.
-        target_ms: What the 95th percentile should not exceed, in milliseconds.
+        target_ms: What the 95th percentile should not exceed with ten million detections, in
+            milliseconds.
         baseline: Another way to ask the same, and what is said of it.
     """
 
@@ -97,7 +103,7 @@ def questions(until: datetime, images: int) -> list[Question]:
             "SELECT s3_uri, confidence, detected_at FROM detection_history WHERE label = %s "
             "AND confidence > %s AND detected_at > %s ORDER BY detected_at DESC LIMIT 100",
             lambda numbers: (label(numbers), 0.9, until - _WEEK),
-            10,
+            5,
             (
                 no_index,
                 (
@@ -126,7 +132,7 @@ def questions(until: datetime, images: int) -> list[Question]:
             "SELECT label, day, sum(detections) FROM label_counts_daily WHERE day > %s "
             "GROUP BY label, day",
             lambda numbers: ((until - timedelta(days=30)).date(),),
-            50,
+            10,
             (
                 "GROUP BY over detections",
                 (
@@ -139,14 +145,14 @@ def questions(until: datetime, images: int) -> list[Question]:
             "latest detections of one image",
             f"{latest} %s",
             lambda numbers: (an_image(numbers),),
-            2,
+            1,
             ("DISTINCT ON over runs", f"{newest} %s"),
         ),
         Question(
             "latest detections of 100 images",
             f"{latest} ANY (%s)",
             lambda numbers: ([an_image(numbers) for _ in range(100)],),
-            10,
+            6,
             ("DISTINCT ON over runs", f"{newest} ANY (%s)"),
         ),
         Question(
@@ -211,61 +217,106 @@ def ask(connection: psycopg.Connection, question: Question, times: int) -> Answe
     )
 
 
+def questions_table(sizes: Sequence[Mapping[str, Any]]) -> str:
+    """Return how long the questions take by size, as docs/performance.md shows it."""
+    names = [_millions(size["detections"]) for size in sizes]
+    target = next((n for n, size in enumerate(sizes) if size["detections"] > 5_000_000), 0)
+    lines = [
+        f"| p50 · p95, ms | {' | '.join(names)} | target | worked | without | ms |",
+        "|---" * (len(sizes) + 5) + "|",
+    ]
+    for each in zip(*(size["questions"] for size in sizes), strict=True):
+        cells = [f"{one['p50_ms']:.1f} · {one['p95_ms']:.1f}" for one in each]
+        at = each[target]
+        lines.append(
+            f"| {at['name']} | {' | '.join(cells)} | {at['target_ms']:g} | "
+            f"{at['server_cpu_ms']:.2f} | {at['baseline']} | {at['baseline_ms']:,.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def writes_table(writes: Sequence[Mapping[str, Any]]) -> str:
+    """Return how fast images are recorded, as docs/performance.md shows it."""
+    lines = [
+        "| one connection | images/s | target | client ms | server ms | baseline | images/s |",
+        "|---" * 7 + "|",
+    ]
+    lines += [
+        f"| {one['name']} | {one['images_per_second']:,} | {one['target']:,} | "
+        f"{one['client_cpu_ms']:.2f} | {one['server_cpu_ms']:.2f} | {one['baseline']} | "
+        f"{one['baseline_images_per_second']:,} |"
+        for one in writes
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def tables(report: Mapping[str, Any]) -> dict[str, str]:
+    """Return what docs/performance.md shows of a report, by the names of its places."""
+    return {
+        "questions": questions_table(report.get("sizes", ())),
+        "writes": writes_table(report.get("writes", ())),
+    }
+
+
 def main() -> None:
-    """Make the history or take the one that is given; ask; print; write the report."""
+    """Make the histories or take those that are given; ask; record; write report and page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", help="a history made by generate_history.py")
-    parser.add_argument("--detections", type=int, default=10_000_000)
-    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--url", nargs="+", help="histories made by generate_history.py")
+    parser.add_argument("--detections", type=int, nargs="+", default=SIZES, help="how many to make")
+    parser.add_argument("--times", type=int, default=200, help="how often to ask")
+    parser.add_argument("--only", choices=("questions", "writes"))
     given = parser.parse_args()
-    with _history(given.url, given.detections) as url, psycopg.connect(url) as connection:
-        connection.autocommit = True
-        rows, until = _one(connection, "SELECT count(*), max(detected_at) FROM detections")
-        images = _one(connection, "SELECT count(*) FROM images")[0]
-        load = round(os.getloadavg()[0], 1)
-        answers = []
-        for question in questions(until, images):
-            answers.append(ask(connection, question, given.times))
-            sys.stderr.write(f"{answers[-1]}\n")
-        rates = measure_writes(connection, url)
-        report = {
-            "detections": rows,
-            "partitions": _one(connection, "SELECT count(*) FROM detections_partitions()")[0],
-            "server": _one(connection, "SHOW server_version")[0],
-            "shared_buffers": _one(connection, "SHOW shared_buffers")[0],
-            "fsync": _one(connection, "SHOW fsync")[0],
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-            "load_before": load,
-            "load_after": round(os.getloadavg()[0], 1),
-            "questions": [asdict(answer) for answer in answers],
-            "writes": [asdict(rate) for rate in rates],
-            "fdatasync_a_second": syncs_a_second(),
-        }
-    _print(answers, rates, report)
-    OUTPUT.parent.mkdir(exist_ok=True)
+    report = json.loads(OUTPUT.read_text("utf-8")) if OUTPUT.exists() else {}
+    sizes = {size["detections"]: size for size in report.get("sizes", ())}
+    histories = [*map(nullcontext, given.url)] if given.url else [*map(_made, given.detections)]
+    for number, history in enumerate(histories, start=1):
+        with history as url, psycopg.connect(url, autocommit=True) as connection:
+            if given.only != "writes":
+                size = _asked(connection, given.times)
+                sizes[size["detections"]] = size
+            if given.only != "questions" and number == len(histories):
+                report |= _recorded(connection, url)
+    report["sizes"] = [sizes[rows] for rows in sorted(sizes)]
     OUTPUT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    sys.stdout.write("\n".join(tables(report).values()))
+    PAGE.write_text(with_tables(PAGE.read_text("utf-8"), tables(report)), encoding="utf-8")
 
 
-def _print(answers: list[Answer], rates: list[Rate], report: dict[str, Any]) -> None:
-    lines = [f"{report['detections']:,} detections, PostgreSQL {report['server']}", ""]
-    lines.append(f"{'':44}{'p50 ms':>9}{'p95 ms':>9}{'CPU ms':>8}{'target':>8}  baseline")
-    lines += [
-        f"{a.name:44}{a.p50_ms:9.2f}{a.p95_ms:9.2f}{a.server_cpu_ms:8.2f}{a.target_ms:8.0f}  "
-        f"{a.baseline}: {a.baseline_ms:,.0f} ms, {a.ratio:,.0f} times as long"
-        for a in answers
-    ]
-    lines += [
-        "",
-        f"{'History.record':44}{'images/s':>9}{'CPU ms':>9}{'server':>8}{'target':>8}  baseline",
-    ]
-    lines += [
-        f"{r.name:44}{r.images_per_second:9,.0f}{r.client_cpu_ms:9.2f}{r.server_cpu_ms:8.2f}"
-        f"{r.target:8,}  {r.baseline}: "
-        f"{r.baseline_images_per_second:,.0f} images/s, {r.ratio:.1f} times as many"
-        for r in rates
-    ]
-    lines += ["", f"The disk syncs {report['fdatasync_a_second']:,} times a second."]
-    sys.stdout.write("\n".join(lines) + "\n")
+def _asked(connection: psycopg.Connection, times: int) -> dict[str, Any]:
+    """Ask everything of one history."""
+    load = os.getloadavg()[0]
+    rows, until = _one(connection, "SELECT count(*), max(detected_at) FROM detections")
+    images = _one(connection, "SELECT count(*) FROM images")[0]
+    answers = []
+    for question in questions(until, images):
+        answers.append(ask(connection, question, times))
+        sys.stderr.write(f"{answers[-1]}\n")
+    return {
+        "detections": rows,
+        "gigabytes": round(
+            _one(connection, "SELECT pg_database_size(current_database())")[0] / 1e9, 1
+        ),
+        "load": round(load, 1),
+        "questions": [asdict(answer) for answer in answers],
+    }
+
+
+def _recorded(connection: psycopg.Connection, url: str) -> dict[str, Any]:
+    """Record images into one history."""
+    load = os.getloadavg()[0]
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "server": _one(connection, "SHOW server_version")[0],
+        "shared_buffers": _one(connection, "SHOW shared_buffers")[0],
+        "fsync": _one(connection, "SHOW fsync")[0],
+        "writes_load": round(load, 1),
+        "writes": [asdict(rate) for rate in measure_writes(connection, url)],
+        "fdatasync_a_second": syncs_a_second(),
+    }
+
+
+def _millions(rows: int) -> str:
+    return f"{rows / 1e6:.0f} M"
 
 
 def _milliseconds(connection: psycopg.Connection, sql: str, arguments: tuple[Any, ...]) -> float:
@@ -281,10 +332,7 @@ def _one(connection: psycopg.Connection, sql: str) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _history(url: str | None, detections: int) -> Iterator[str]:
-    if url is not None:
-        yield url
-        return
+def _made(detections: int) -> Iterator[str]:
     with (
         tempfile.TemporaryDirectory(prefix="rqb") as folder,
         EmbeddedPostgres(State(Path(folder))) as server,

@@ -4,7 +4,8 @@ Asks and records as a worker does (``done_and_erased``, then ``record``), 100 im
 one a commit. Beside it, in the same run, plain inserts of the same rows into the same tables, with
 the same indexes, constraints and partitions and without our triggers. Answers are like
 Rekognition's (``recorded_images.py``). Processor time is that of all processes of the server.
-Rounds alternate, and the table has their medians. Writes ``benchmarks/recording.json``.
+Rounds alternate, and the table has their medians. Writes ``benchmarks/recording.json`` and the
+table of docs/performance.md.
 """
 
 import argparse
@@ -13,19 +14,23 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
 from retinue_history import ConnectionPool, History
 
 from benchmarks.database import database, postgres
+from benchmarks.page import with_tables
 from benchmarks.plain_inserts import insert
 from benchmarks.recorded_images import Batch, batch
 
-OUTPUT = Path(__file__).parents[2] / "benchmarks" / "recording.json"
+ROOT = Path(__file__).parents[2]
+OUTPUT = ROOT / "benchmarks" / "recording.json"
+PAGE = ROOT / "docs" / "performance.md"
 _PREPARED = 6
 """Executions after which psycopg and Postgres have prepared and planned everything."""
 
@@ -49,6 +54,17 @@ class Cost:
     ratio: float
     client_ms: float
     rounds: tuple[tuple[float, float], ...]
+
+
+def recording_table(costs: Sequence[Mapping[str, Any]]) -> str:
+    """Return the costs as docs/performance.md shows them."""
+    lines = ["| images a commit | Retinue | plain inserts | ratio |", "|---|---|---|---|"]
+    lines += [
+        f"| {one['images_a_commit']} | {one['postgres_ms']:.3f} | {one['plain_ms']:.3f} | "
+        f"{one['ratio']:.2f} |"
+        for one in costs
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -80,7 +96,10 @@ def main() -> None:
         pool.close()
     _print(costs)
     OUTPUT.parent.mkdir(exist_ok=True)
-    OUTPUT.write_text(json.dumps([asdict(cost) for cost in costs], indent=2) + "\n", "utf-8")
+    report = [asdict(cost) for cost in costs]
+    OUTPUT.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+    table = {"recording": recording_table(report)}
+    PAGE.write_text(with_tables(PAGE.read_text("utf-8"), table), encoding="utf-8")
 
 
 def _cost(

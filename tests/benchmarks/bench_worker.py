@@ -27,6 +27,7 @@ from benchmarks.contenders import AIOBOTOCORE, BARE, BARE_256, BOTO3, Retinue
 from benchmarks.database import postgres
 from benchmarks.freshness import p99_seconds
 from benchmarks.local_model import LOOP, WORKER, rates
+from benchmarks.page import with_tables
 from benchmarks.worker_plot import plot
 
 ROOT = Path(__file__).parents[2]
@@ -227,18 +228,12 @@ def figures_table(figures: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_tables(page: str, written: Mapping[str, Any]) -> str:
-    """Return the page with its tables renewed, each between two comments that name it."""
-    tables = {
+def tables(written: Mapping[str, Any]) -> dict[str, str]:
+    """Return what docs/performance.md shows of a report, by the names of its places."""
+    return {
         "contenders": contenders_table(written["samples"]),
         "figures": figures_table(written["figures"]),
     }
-    for name, table in tables.items():
-        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-        before, _, rest = page.partition(begin)
-        _, _, after = rest.partition(end)
-        page = f"{before}{begin}\n{table}\n{end}{after}"
-    return page
 
 
 def say(text: str) -> None:
@@ -287,7 +282,7 @@ def _write(samples: Samples, found: Sequence[Figure]) -> None:
     text = json.dumps(written, indent=1, ensure_ascii=False)
     WRITTEN.write_text(text + "\n", encoding="utf-8")
     written = json.loads(text)
-    PAGE.write_text(with_tables(PAGE.read_text("utf-8"), written), encoding="utf-8")
+    PAGE.write_text(with_tables(PAGE.read_text("utf-8"), tables(written)), encoding="utf-8")
     plot({who.name: samples[who.name]["cpu_ms"] for who, _ in BACKLOGS}, PLOT)
 
 

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks.bench_worker import contenders_table, figures_table, with_tables
+from benchmarks.page import with_tables
+
+from benchmarks import bench_history, bench_recording, bench_worker
 
 
 @pytest.fixture
@@ -14,17 +16,23 @@ def page(root: Path) -> str:
 
 def test_the_worker(root: Path, page: str) -> None:
     written = json.loads((root / "benchmarks" / "worker.json").read_text("utf-8"))
-    assert contenders_table(written["samples"]) in page
-    assert figures_table(written["figures"]) in page
-    assert with_tables(page, written) == page
+    holds(page, bench_worker.tables(written))
 
 
 def test_the_history(root: Path, page: str) -> None:
     written = json.loads((root / "benchmarks" / "history.json").read_text("utf-8"))
-    for one in written["questions"]:
-        worked = f"{one['server_cpu_ms']:.2f} | {one['target_ms']}"
-        assert f"| {one['name']} | {one['p50_ms']:.1f} | {one['p95_ms']:.1f} | {worked} |" in page
-    for one in written["writes"]:
-        name = one["name"].replace("100", "a hundred")
-        assert f"| {name} | {one['images_per_second']:,} | {one['target']:,} |" in page
+    holds(page, bench_history.tables(written))
     assert f"did {written['fdatasync_a_second']:,} syncs a second" in page
+    for size in written["sizes"]:
+        assert f"{size['gigabytes']:g} GB" in page
+        assert f"{size['load']:g} with {size['detections'] / 1e6:.0f} million" in page
+
+
+def test_recording(root: Path, page: str) -> None:
+    written = json.loads((root / "benchmarks" / "recording.json").read_text("utf-8"))
+    holds(page, {"recording": bench_recording.recording_table(written)})
+
+
+def holds(page: str, tables: dict[str, str]) -> None:
+    assert all(table in page for table in tables.values())
+    assert with_tables(page, tables) == page
