@@ -165,3 +165,16 @@ def test_everything_that_was_done_is_in_the_audit_log(client: Client, queue: str
     asked = {"image": task["image"]["image_id"]}
     entries = client.get("/audit.json", params=asked).json()["entries"]
     assert "answer_saved" in [one["act"] for one in entries if one["queue"] == queue]
+
+
+def test_the_gallery_tells_reviewed_images_from_others(client: Client, queue: str) -> None:
+    task = task_of(client, queue)
+    image_id = task["image"]["image_id"]
+
+    def is_among(reviewed: str) -> bool:
+        asked = {"reviewed": reviewed, "prefix": task["image"]["key"]}
+        images = client.get("/images.json", params=asked).json()["images"]
+        return image_id in [one["image_id"] for one in images]
+
+    client.post(f"/review/{queue}/save", json=body_of(task))
+    assert (is_among("true"), is_among("false")) == (True, False)

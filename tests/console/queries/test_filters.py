@@ -75,6 +75,7 @@ def test_a_cursor_has_one_spelling() -> None:
             "prefix": TEXTS.filter(lambda text: not text.startswith("s3://")),
             "min_confidence": SURE,
             "since": MOMENTS,
+            "reviewed": st.booleans(),
             "after": CURSORS,
         },
     )

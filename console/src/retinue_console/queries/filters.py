@@ -108,6 +108,9 @@ class Filters(DescribedModel):
     prefix: Annotated[Word, AfterValidator(_place)] | None = None
     """The beginning of the key, or s3://bucket/prefix."""
 
+    reviewed: bool | None = None
+    """True for images that have a truth, false for those that have none."""
+
     after: AfterCursor | None = None
     """The place after which the list continues: ``next`` of the page before."""
 
@@ -142,19 +145,22 @@ class Filters(DescribedModel):
     def parameters(self) -> dict[str, str]:
         """Return the filters as parameters of an address, which give the same filters again."""
         return {
-            name: value.isoformat().replace("+00:00", "Z")
-            if isinstance(value, datetime)
-            else str(value)
+            name: _written(value)
             for name in type(self).model_fields
             if (value := getattr(self, name)) is not None
         }
 
     def of_image(self, name: str = "images") -> list[sql.Composable]:
-        """Conditions on an image's bucket and key: columns of this table or alias."""
+        """Conditions on an image: columns of this table or alias."""
+        conditions: list[sql.Composable] = []
+        if self.reviewed is not None:
+            truth = sql.SQL("EXISTS (SELECT FROM truths WHERE truths.image_id = {}) = {}")
+            column = sql.Identifier(name, "image_id")
+            conditions.append(truth.format(column, sql.Literal(self.reviewed)))
         if self.prefix is None:
-            return []
+            return conditions
         bucket, key = split_place(self.prefix)
-        conditions = [] if bucket is None else _all(name, [("bucket = {}", bucket)])
+        conditions += [] if bucket is None else _all(name, [("bucket = {}", bucket)])
         if key:
             column = sql.Identifier(name, "key")
             conditions.append(sql.SQL("starts_with({}, {})").format(column, sql.Literal(key)))
@@ -187,6 +193,13 @@ class Filters(DescribedModel):
         if self.until is not None:
             conditions.append(compare(column + " < {}", self.until))
         return conditions
+
+
+def _written(value: object) -> str:
+    """Return a value as an address has it."""
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def compare(condition: LiteralString, *values: object) -> sql.Composable:
