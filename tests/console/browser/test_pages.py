@@ -2,10 +2,12 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from console.test_app import PAGES
 from playwright.sync_api import Browser
+from retinue_console.database import Database
 
 AXE = Path(__file__).with_name("axe.min.js").read_text("utf-8")
 
@@ -17,8 +19,29 @@ SUMMARY = """async () => (await axe.run(document, {resultTypes: ["violations"]})
 WIDER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
+@pytest.fixture
+def paths(database: Database) -> list[str]:
+    """The pages without parameters, and the others with some."""
+    with database.read() as reader:
+        [(image_id, label)] = reader.execute(
+            "SELECT image_id, label FROM latest_detections WHERE key LIKE 'photo%' LIMIT 1"
+        ).fetchall()
+    return [route.path for route in PAGES] + [
+        f"/images/{image_id}",
+        "/images?shape=patches",
+        "/images?shape=table",
+        "/search?q=photo",
+        f"/review/corrections?image={image_id}",
+        f"/review/corrections?image={image_id}#keys",
+        f"/review/corrections/bulk?kind=object&label={quote(label)}",
+        "/review/corrections/agreement",
+    ]
+
+
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_pages_are_accessible(browser: Browser, address: str, scheme: Any, width: int) -> None:
+def test_pages_are_accessible(
+    browser: Browser, address: str, paths: list[str], scheme: Any, width: int
+) -> None:
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
     )
@@ -29,8 +52,11 @@ def test_pages_are_accessible(browser: Browser, address: str, scheme: Any, width
         "console",
         lambda said: problems.append(f"{page.url}: {said.text}") if said.type == "error" else None,
     )
-    for path in (route.path for route in PAGES):
+    for path in paths:
         page.goto(f"{address}{path}", wait_until="load")
+        if path.endswith("#keys"):  # the dialog, over the page
+            page.reload()
+            page.keyboard.press("?")
         page.evaluate(AXE)
         problems += [f"{path}: {found}" for found in page.evaluate(SUMMARY)]
         if (wider := page.evaluate(WIDER)) > 0:
