@@ -42,12 +42,11 @@ def cloud(rig: Rig) -> Iterator[Endpoint]:
     """Rekognition and S3's HeadObject, both on what the rig's S3 holds."""
 
     def read(bucket: str, key: str, version: str | None) -> StoredObject | None:
-        named = {"VersionId": version} if version else {}
         try:
-            found: Any = rig.s3.get_object(Bucket=bucket, Key=key, **named)
+            found = rig.s3.get_object(bucket, key, version, max_bytes=2**30)
         except ClientError:
             return None
-        return StoredObject(found["Body"].read())
+        return StoredObject(found.body)
 
     with Endpoint(source=read) as served:
         yield served

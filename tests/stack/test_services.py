@@ -31,13 +31,13 @@ BEGINNINGS = {
     ),
     "logs": ("cloudwatch_log",),
     "rds": ("db_",),
-    "secretsmanager": ("db_instance",),  # where RDS keeps the owner's password
+    "secretsmanager": ("db_instance", "secretsmanager_"),  # RDS keeps the owner's password there
     "sts": ("caller_identity",),
 }
 """How resource types of Terraform begin, where not with the service's own name."""
 
-NOT_IN_DEV = {"autoscaling_group", "budgets_budget"}
-"""What `dev` makes only for pools with a GPU, or for a budget."""
+NOT_IN_DEV = {"autoscaling_group", "budgets_budget", "lb", "lb_listener", "lb_target_group"}
+"""What `dev` makes only for pools with a GPU, for a budget, or for the console."""
 
 
 def test_localstack_serves_everything_it_can() -> None:

@@ -14,7 +14,8 @@ from retinue_console.page import Services
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+# Not for the session: as long as it runs, no other test of the process can run an event loop.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser; without one, tests are skipped on a laptop and fail in CI."""
     program = next((found for name in NAMES if (found := shutil.which(name))), None)
