@@ -1,7 +1,7 @@
 """The history, read with a login that can only read, and reviews, written with another."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 
 import psycopg
 from retinue_history import HistoryError
@@ -22,7 +22,6 @@ QUERY_SECONDS = 30.0
 CONNECTIONS = 8
 """Most connections. A page takes one for as long as it reads."""
 
-
 REVIEW_CONNECTIONS = 4
 """Most connections that write reviews."""
 
@@ -35,31 +34,64 @@ class SlowQueryError(HistoryError):
     """A statement took longer than ``STATEMENT_SECONDS``."""
 
 
+class _Login:
+    """A login and its connections.
+
+    Args:
+        url: The database, with the login.
+        connections: Most connections.
+        password: Called for the password at each new connection; by default, the URL's own.
+        check: Raises if the login can do too much or too little.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        connections: int,
+        password: Callable[[], str] | None,
+        check: Callable[[str, str | None], None],
+    ) -> None:
+        self.url = url
+        self._password = password
+        self._check = check
+        self._is_checked = False
+        self._pool = ConnectionPool(
+            url,
+            application_name="retinue console",
+            max_size=connections,
+            statement_timeout_seconds=STATEMENT_SECONDS,
+            password=password,
+        )
+
+    def password(self) -> str | None:
+        """Return a password for the next connection; ``None`` for the URL's own."""
+        return None if self._password is None else self._password()
+
+    def check(self) -> None:
+        """Check the login, once."""
+        if not self._is_checked:
+            self._check(self.url, self.password())
+            self._is_checked = True
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """Lend a connection in a transaction."""
+        return self._pool.transaction()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._pool.close()
+
+
 class Database:
     """The history, as pages read it.
 
     Args:
         url: The database.
         password: Called for the password at each new connection; by default, the URL's own.
-        signed_in_url: Called for a URL with a password in it, to check the login with.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        password: Callable[[], str] | None = None,
-        signed_in_url: Callable[[], str] | None = None,
-    ) -> None:
-        self._pool = ConnectionPool(
-            url,
-            application_name="retinue console",
-            max_size=CONNECTIONS,
-            statement_timeout_seconds=STATEMENT_SECONDS,
-            password=password,
-        )
-        self._signed_in_url = signed_in_url or (lambda: url)
-        self._is_checked = False
+    def __init__(self, url: str, *, password: Callable[[], str] | None = None) -> None:
+        self._login = _Login(url, CONNECTIONS, password, check_reader)
 
     def check(self) -> None:
         """Check once that the login can only read.
@@ -68,9 +100,7 @@ class Database:
             HistoryUnavailableError: The database is down.
             QueryError: The login could do more than read; the message says what.
         """
-        if not self._is_checked:
-            check_reader(self._signed_in_url())
-            self._is_checked = True
+        self._login.check()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -84,7 +114,7 @@ class Database:
         self.check()
         with map_errors():
             try:
-                with self._pool.transaction() as connection:
+                with self._login.transaction() as connection:
                     yield connection
             except psycopg.errors.QueryCanceled as error:
                 raise SlowQueryError(
@@ -98,11 +128,13 @@ class Database:
             HistoryUnavailableError: The database is down.
             QueryError: The statement was refused; the message says why.
         """
-        return run_query(self._signed_in_url(), sql, timeout_seconds=QUERY_SECONDS)
+        return run_query(
+            self._login.url, sql, timeout_seconds=QUERY_SECONDS, password=self._login.password()
+        )
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._pool.close()
+        self._login.close()
 
 
 class Reviews:
@@ -113,36 +145,20 @@ class Reviews:
         url: The database, for a login that is ``retinue_reviewer`` or a member of it; ``None`` if
             none is set.
         password: Called for the password at each new connection; by default, the URL's own.
-        signed_in_url: Called for a URL with a password in it, to check the login with.
     """
 
     def __init__(
-        self,
-        database: Database,
-        url: str | None,
-        *,
-        password: Callable[[], str] | None = None,
-        signed_in_url: Callable[[], str] | None = None,
+        self, database: Database, url: str | None, *, password: Callable[[], str] | None = None
     ) -> None:
         self._database = database
-        self._signed_in_url = signed_in_url or (lambda: str(url))
-        self._is_checked = False
-        self._pool = (
-            None
-            if url is None
-            else ConnectionPool(
-                url,
-                application_name="retinue console",
-                max_size=REVIEW_CONNECTIONS,
-                statement_timeout_seconds=STATEMENT_SECONDS,
-                password=password,
-            )
+        self._login = (
+            None if url is None else _Login(url, REVIEW_CONNECTIONS, password, check_reviewer)
         )
 
     @property
     def is_set(self) -> bool:
         """Return whether there is a login that can write reviews."""
-        return self._pool is not None
+        return self._login is not None
 
     def check(self) -> None:
         """Check once that the login, if there is one, can save reviews and do nothing else.
@@ -151,9 +167,8 @@ class Reviews:
             HistoryUnavailableError: The database is down.
             QueryError: The login can't save reviews, or can do more; the message says what.
         """
-        if self._pool is not None and not self._is_checked:
-            check_reviewer(self._signed_in_url())
-            self._is_checked = True
+        if self._login is not None:
+            self._login.check()
 
     @contextmanager
     def connections(self) -> Iterator[tuple[Connection, Connection]]:
@@ -166,19 +181,19 @@ class Reviews:
             HistoryDataError: The store refuses what is to be saved; the message says why.
             SlowQueryError: A statement took too long.
         """
-        if self._pool is None:
+        if self._login is None:
             raise NoReviewsError(
                 "Reviewing isn't set up. Set RETINUE_CONSOLE_REVIEW_DATABASE_URL to a login that "
                 "is a member of retinue_reviewer, and start the console again."
             )
         self.check()
-        with self._database.read() as reader, map_errors(), self._pool.transaction() as reviewer:
+        with self._database.read() as reader, map_errors(), self._login.transaction() as reviewer:
             yield reader, reviewer
 
     def close(self) -> None:
         """Close the idle connections."""
-        if self._pool is not None:
-            self._pool.close()
+        if self._login is not None:
+            self._login.close()
 
 
 @contextmanager
@@ -190,15 +205,10 @@ def open_reviews(
 
     with ExitStack() as stack:
         if console_settings.review_database_url is not None:
-            from retinue_workers.recording.db_auth import password_source, signed_in
+            from retinue_workers.recording.db_auth import password_source
 
             url = console_settings.review_database_url.get_secret_value()
-            reviews = Reviews(
-                database,
-                url,
-                password=password_source(settings, url),
-                signed_in_url=lambda: signed_in(settings, url),
-            )
+            reviews = Reviews(database, url, password=password_source(settings, url))
         elif is_of_laptop(settings):
             reviews = Reviews(database, stack.enter_context(laptop_url("retinue_reviewer")))
         else:
@@ -220,13 +230,9 @@ def open_database(settings: Settings) -> Iterator[Database]:
         if settings.query_database_url is None:
             database = Database(stack.enter_context(reader_url(settings)))
         else:
-            from retinue_workers.recording.db_auth import password_source, signed_in
+            from retinue_workers.recording.db_auth import password_source
 
             url = settings.query_database_url.get_secret_value()
-            database = Database(
-                url,
-                password=password_source(settings, url),
-                signed_in_url=lambda: signed_in(settings, url),
-            )
+            database = Database(url, password=password_source(settings, url))
         stack.enter_context(closing(database))
         yield database

@@ -39,6 +39,7 @@ def run_query(
     *,
     row_limit: int = DEFAULT_ROW_LIMIT,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    password: str | None = None,
 ) -> QueryResult:
     """Run one statement in a READ ONLY transaction that is rolled back.
 
@@ -55,6 +56,7 @@ def run_query(
         sql: One statement: SELECT, EXPLAIN, SHOW, … The server refuses several.
         row_limit: Maximum number of rows, at least 1. No more are held in memory.
         timeout_seconds: Time limit.
+        password: The password; by default the URL's own.
 
     Raises:
         QueryError: The database refused it. The message has the reason, the position and a hint.
@@ -63,7 +65,7 @@ def run_query(
     """
     if row_limit < 1:
         raise ValueError(f"row_limit must be 1 or more, not {row_limit}")
-    with closing(connect(url, "retinue query")) as connection:
+    with closing(connect(url, "retinue query", password=password)) as connection:
         connection.read_only = True
         try:
             # Postgres allows a change to read-write only before the first query, which is this.
@@ -82,14 +84,18 @@ def run_query(
             raise QueryError(explained) from error
 
 
-def check_reader(url: str) -> None:
+def check_reader(url: str, password: str | None = None) -> None:
     """Check that a login is accepted, and read-only.
+
+    Args:
+        url: The database, with the login.
+        password: The password; by default the URL's own.
 
     Raises:
         QueryError: It isn't read-only. The message names the right.
         HistoryUnavailableError: It isn't accepted, or the database can't be reached.
     """
-    with closing(connect(url, "retinue query")) as connection:
+    with closing(connect(url, "retinue query", password=password)) as connection:
         try:
             _refuse_powers(connection)
         except psycopg.Error as error:

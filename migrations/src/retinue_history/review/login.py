@@ -8,14 +8,18 @@ from retinue_history.db.connections import connect
 from retinue_history.db.errors import HistoryUnavailableError, QueryError
 
 
-def check_reviewer(url: str) -> None:
+def check_reviewer(url: str, password: str | None = None) -> None:
     """Check that a login is accepted, and can save reviews and do nothing else.
+
+    Args:
+        url: The database, with the login.
+        password: The password; by default the URL's own.
 
     Raises:
         QueryError: It can't save reviews, or it can do more. The message names the right.
         HistoryUnavailableError: It isn't accepted, or the database can't be reached.
     """
-    with closing(connect(url, "retinue console")) as connection:
+    with closing(connect(url, "retinue console", password=password)) as connection:
         try:
             found = connection.execute(_WRONG).fetchone()
         except psycopg.Error as error:
