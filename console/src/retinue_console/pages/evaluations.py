@@ -16,7 +16,7 @@ from retinue_history.review.truth import TruthName, truth_names
 from retinue_sdk import ConfigurationError
 
 from retinue_console.page import Call, Page, ParameterError, Parameters
-from retinue_console.queries.evaluations import detectors_with_runs
+from retinue_console.queries.gallery import detectors
 
 MAX_IMAGES = 5_000
 """Most images of a truth that a page scores; `retinue evaluate` has no limit."""
@@ -73,7 +73,7 @@ class Evaluations:
 
     Attributes:
         truths: The truths of the history.
-        detectors: Detectors with successful runs.
+        detectors: Detectors that workers started with.
         evaluated: The score that was asked for.
         problem: Why there is none.
     """
@@ -90,15 +90,13 @@ def evaluations(call: Call[EvaluationParameters]) -> Page[Evaluations]:
     evaluated, problem = None, None
     with call.database.read() as reader:
         truths = truth_names(reader)
-        detectors = detectors_with_runs(reader)
+        names = detectors(reader)
         if asked.truth and asked.detector:
             try:
                 evaluated = _evaluated(reader, truths, asked, asked.truth, asked.detector)
             except ConfigurationError as error:
                 problem = str(error)
-    return Page(
-        "evaluations.html", "Evaluations", Evaluations(truths, detectors, evaluated, problem)
-    )
+    return Page("evaluations.html", "Evaluations", Evaluations(truths, names, evaluated, problem))
 
 
 def _evaluated(

@@ -92,6 +92,17 @@ class Cursor:
         return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
+def continued(after: Cursor | None, order: Order) -> Cursor | None:
+    """Return the place after which a list continues.
+
+    Raises:
+        ValueError: It belongs to a list that is sorted otherwise.
+    """
+    if after is not None and after.order != order:
+        raise ValueError("after belongs to another list. Start at its first page")
+    return after
+
+
 _ABSENT: dict[Order, tuple[bool, bool, bool]] = {
     "uploaded": (False, False, True),
     "found": (False, False, False),

@@ -12,7 +12,7 @@ from retinue_history.analysis.failures import Cause, Failures, causes_query, fai
 from retinue_history.analysis.selection import split_place
 from retinue_history.db.connections import Connection
 
-from retinue_console.queries.cursor import Cursor
+from retinue_console.queries.cursor import Cursor, continued
 from retinue_console.queries.filters import Filters
 from retinue_console.queries.walk import PAGE
 
@@ -115,8 +115,7 @@ def failed_runs(
     Raises:
         ValueError: The cursor belongs to another list.
     """
-    if after is not None and after.order != "recorded":
-        raise ValueError("after belongs to another list. Start at its first page")
+    after = continued(after, "recorded")
     before = None if after is None else after.number
     query, parameters = failed_runs_query(failures, before=before, limit=PAGE + 1)
     with connection.cursor(row_factory=dict_row) as cursor:

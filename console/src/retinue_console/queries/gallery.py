@@ -15,7 +15,7 @@ from psycopg.rows import scalar_row, tuple_row
 from retinue_history.db.connections import Connection
 from retinue_sdk import BoundingBox
 
-from retinue_console.queries.cursor import Cursor, Order
+from retinue_console.queries.cursor import Cursor, continued
 from retinue_console.queries.filters import Filters, all_of, compare
 from retinue_console.queries.reading import fetch, fetch_within
 from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, walk
@@ -125,7 +125,7 @@ def images(
         ValueError: The cursor belongs to another list.
     """
     labels = _labels(connection, filters)
-    after = _place(filters, "uploaded" if labels is None else "found")
+    after = continued(filters.after, "uploaded" if labels is None else "found")
     if labels is None:
         look = _by_upload(connection, filters)
     else:
@@ -152,7 +152,7 @@ def patches(
         ValueError: The cursor belongs to another list.
     """
     labels = _labels(connection, filters)
-    after = _place(filters, "recorded" if labels is None else "patches-found")
+    after = continued(filters.after, "recorded" if labels is None else "patches-found")
     look = _patch_look(connection, filters, labels)
     found = walk(look, after, wanted=wanted, seconds=seconds)
     rows = tuple(_patch(row) for row in found.rows)
@@ -209,17 +209,6 @@ def same_in_sql(filters: Filters) -> str:
 
 def _is_about_runs(filters: Filters) -> bool:
     return filters.is_about_detections or bool(filters.of_run("found"))
-
-
-def _place(filters: Filters, order: Order) -> Cursor | None:
-    """Return the place after which to continue.
-
-    Raises:
-        ValueError: It belongs to a list that is sorted otherwise.
-    """
-    if filters.after is not None and filters.after.order != order:
-        raise ValueError("after belongs to another list. Start at its first page")
-    return filters.after
 
 
 def _labels(connection: Connection, filters: Filters) -> list[str] | None:

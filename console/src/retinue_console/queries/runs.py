@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 from retinue_history.db.connections import Connection
 
-from retinue_console.queries.cursor import Cursor
+from retinue_console.queries.cursor import Cursor, continued
 from retinue_console.queries.filters import Filters, all_of, compare
 from retinue_console.queries.reading import fetch
 from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, walk
@@ -67,10 +67,9 @@ def list_runs(
     Raises:
         ValueError: The cursor belongs to another list.
     """
-    if filters.after is not None and filters.after.order != "recorded":
-        raise ValueError("after belongs to another list. Start at its first page")
+    after = continued(filters.after, "recorded")
     look = _look(connection, filters, outcome)
-    found = walk(look, filters.after, wanted=wanted, seconds=seconds)
+    found = walk(look, after, wanted=wanted, seconds=seconds)
     rows = tuple(ListedRun(*row) for row in found.rows)
     return Page(rows, found.next, found.looked_until, found.stopped_early)
 
