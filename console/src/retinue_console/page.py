@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, ge
 from pydantic import BaseModel, ConfigDict, ValidationError
 from retinue_sdk.options import DescribedModel
 from starlette.datastructures import ImmutableMultiDict
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from retinue_console.access.identity import Identity, Right
 from retinue_console.database import Database, Reviews
@@ -79,6 +79,10 @@ class Call(Generic[P]):
     def database(self) -> Database:
         """Return the history."""
         return self.services.database
+
+    def redirect(self, path: str) -> Response:
+        """Send the browser to a path below the base path, after a form."""
+        return RedirectResponse(self.services.settings.base_path + path, 303)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pydantic import Field
 from retinue_history import HistoryDataError
 from retinue_history.db.connections import Connection
 from retinue_history.review.bulk import BulkAct, BulkChange, apply_bulk, preview_bulk, undo_bulk
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from retinue_console.page import Call, Page, ParameterError
 from retinue_console.queries.review import bulk_candidates
@@ -126,7 +126,7 @@ def apply(call: Call[BulkParameters]) -> Response:
                 "decided"
             )
         bulk_id = apply_bulk(reviewer, asked.queue, changes, call.identity.login)
-    return _back(call, f"?applied={bulk_id}")
+    return call.redirect(f"/review/{asked.queue}/bulk?applied={bulk_id}")
 
 
 class UndoBulkParameters(QueueParameters):
@@ -140,7 +140,7 @@ def undo(call: Call[UndoBulkParameters]) -> Response:
     """Take a decision about many images back, as a whole."""
     with call.services.reviews.connections() as (reader, reviewer):
         undo_bulk(reader, reviewer, call.parameters.bulk_id, call.identity.login)
-    return _back(call, "")
+    return call.redirect(f"/review/{call.parameters.queue}/bulk")
 
 
 def _previewed(
@@ -155,8 +155,3 @@ def _previewed(
 
 def _seen(changes: list[BulkChange]) -> str:
     return ".".join(str(one.detection_id) for change in changes for one in change.findings)
-
-
-def _back(call: Call[BulkParameters] | Call[UndoBulkParameters], query: str) -> Response:
-    base = call.services.settings.base_path
-    return RedirectResponse(f"{base}/review/{call.parameters.queue}/bulk{query}", 303)

@@ -1,11 +1,10 @@
 """The list of queues, and the page on which a person reviews one image after the other."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from retinue_history import HistoryDataError
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.connections import Connection
@@ -13,7 +12,6 @@ from retinue_history.review.agreement import Agreement, agreement
 from retinue_history.review.answer import Shown
 from retinue_history.review.answers import (
     CORRECTIONS,
-    Saved,
     StandingAnswer,
     answers_of,
     findings_of,
@@ -34,7 +32,7 @@ from retinue_history.review.queues import (
     queues,
 )
 from retinue_history.review.truth import Scope
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from retinue_console.access.identity import Right
 from retinue_console.access.people import FACE_MATCH
@@ -75,8 +73,6 @@ def list_queues(call: Call[Parameters]) -> Page[Queues]:
 
 class QueueBody(Body):
     """A queue to make, as the form sends it."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     strategy: Strategy = "uncertain"
@@ -127,7 +123,7 @@ def make_queue(call: Call[Parameters]) -> Response:
             create_queue(reader, reviewer, body.definition(), call.identity.login)
     except HistoryDataError as error:
         raise ParameterError(f"The queue wasn't made: {error}.") from error
-    return _see(call, f"/review/{body.name}")
+    return call.redirect(f"/review/{body.name}")
 
 
 class QueueParameters(Parameters):
@@ -141,7 +137,7 @@ def end_queue(call: Call[QueueParameters]) -> Response:
     """Close a queue: it gives out no more images."""
     with call.services.reviews.connections() as (_, reviewer):
         close_queue(reviewer, call.parameters.queue, call.identity.login)
-    return _see(call, "/review")
+    return call.redirect("/review")
 
 
 class TaskParameters(QueueParameters):
@@ -220,9 +216,8 @@ def review(call: Call[TaskParameters]) -> Page[Review]:
 
 
 def _queue(reader: Connection, name: str) -> Queue:
-    for queue in queues(reader):
-        if queue.name == name:
-            return queue
+    for queue in queues(reader, name):
+        return queue
     raise NotFoundError(f"There is no queue named {name}.")
 
 
@@ -283,7 +278,7 @@ def save(call: Call[QueueParameters]) -> Response:
             key=body.key,
             lease=body.lease,
         )
-    return _json(saved)
+    return JSONResponse(asdict(saved))
 
 
 def pass_over(call: Call[QueueParameters]) -> Response:
@@ -299,7 +294,7 @@ def pass_over(call: Call[QueueParameters]) -> Response:
             lease=body.lease,
             seconds=body.seconds,
         )
-    return _json(saved)
+    return JSONResponse(asdict(saved))
 
 
 def take_back(call: Call[QueueParameters]) -> Response:
@@ -331,20 +326,3 @@ def show_agreement(call: Call[QueueParameters]) -> Page[Agreement]:
         queue = _queue(reader, call.parameters.queue)
         found = agreement(reader, queue.name)
     return Page("review/agreement.html", f"Agreement: {queue.name}", found)
-
-
-def _json(saved: Saved) -> Response:
-    state: Literal["open", "settled", "disputed"] = saved.state
-    return JSONResponse(
-        {
-            "answer_id": saved.answer_id,
-            "repeated": saved.repeated,
-            "late": saved.late,
-            "was_settled": saved.was_settled,
-            "state": state,
-        }
-    )
-
-
-def _see(call: Call[Any], path: str) -> Response:
-    return RedirectResponse(call.services.settings.base_path + path, 303)

@@ -156,16 +156,17 @@ def close_queue(reviewer: Connection, queue: str, person: str) -> None:
         reviewer.execute("SELECT close_review_queue(%s, %s)", [queue, person])
 
 
-def queues(reader: Connection) -> list[Queue]:
+def queues(reader: Connection, name: str | None = None) -> list[Queue]:
     """Return every queue, the newest first.
 
     Args:
         reader: A reader's connection.
+        name: Only the queue of this name.
     """
     with map_errors():
         return [
             Queue(name, strategy, Scope.of_row(kinds, labels), *rest)
-            for name, strategy, kinds, labels, *rest in reader.execute(_QUEUES)
+            for name, strategy, kinds, labels, *rest in reader.execute(_QUEUES, [name, name])
         ]
 
 
@@ -244,6 +245,7 @@ _QUEUES = """
         count(*) FILTER (WHERE place.state = 'settled')
     FROM review_queues AS queue
     LEFT JOIN review_images AS place USING (queue_id)
+    WHERE %s::text IS NULL OR queue.name = %s
     GROUP BY queue.queue_id
     ORDER BY queue.created_at DESC, queue.queue_id DESC
 """
