@@ -160,9 +160,14 @@ class _Console:
         page = route.handler(call)
         if isinstance(page, Response):
             return page
-        if not _sees_people(call.identity, route):
-            page = replace(page, data=without_people(page.data), rows=without_people(page.rows))
-        if suffix == ".csv":
+        is_csv = suffix == ".csv"
+        if not _sees_people(call.identity, route):  # in what is sent: rows, or data
+            page = (
+                replace(page, rows=without_people(page.rows))
+                if is_csv
+                else replace(page, data=without_people(page.data))
+            )
+        if is_csv:
             name = request.url.path.rpartition("/")[2].removesuffix(suffix)
             return as_csv(page, name)
         if suffix == ".json" or _wants_json(request):

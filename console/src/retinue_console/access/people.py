@@ -38,11 +38,8 @@ def without_people(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(map(without_people, value))
     if is_dataclass(value) and not isinstance(value, type):
-        changed = {}
-        for field in fields(value):
-            before = getattr(value, field.name)
-            after = without_people(before)
-            if after is not before and after != before:
-                changed[field.name] = after
-        return replace(value, **changed) if changed else value
+        return replace(
+            value,
+            **{each.name: without_people(getattr(value, each.name)) for each in fields(value)},
+        )
     return value
