@@ -5,7 +5,6 @@ review queue, and take each page in light and in dark. Needs Chromium.
 """
 
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,9 +14,10 @@ from pathlib import Path
 
 from playwright.sync_api import APIRequestContext, ViewportSize, sync_playwright
 
+from tools.chromium import MISSING, find_chromium
+
 DOCS = Path(__file__).parents[1] / "docs"
 RETINUE = Path(sys.executable).parent / "retinue"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 SIZE_PX: ViewportSize = {"width": 1280, "height": 760}
 SETTLE_MS = 1_500
 """Time for pictures to load."""
@@ -25,13 +25,15 @@ SETTLE_MS = 1_500
 
 def main() -> None:
     """Take all pictures."""
-    program = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if program is None:
-        sys.exit("no Chromium is installed: on Debian, apt-get install chromium")
+    chromium = find_chromium()
+    if chromium is None:
+        sys.exit(MISSING)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([RETINUE, "run"], cwd=folder, check=True)  # noqa: S603 - ours
         with _console(Path(folder)) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+            browser = playwright.chromium.launch(
+                executable_path=chromium.path, args=chromium.arguments
+            )
             pages = _pages(address, browser.new_context().request)
             for name, path in pages.items():
                 for scheme in ("light", "dark"):

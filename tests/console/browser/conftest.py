@@ -1,7 +1,6 @@
 """A console that is served, and Debian's Chromium to look at it."""
 
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 
@@ -11,24 +10,20 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from retinue_console.app import make_app
 from retinue_console.page import Services
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from tools.chromium import MISSING, find_chromium
 
 
 # Not for the session: as long as it runs, no other test of the process can run an event loop.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser; without one, tests are skipped on a laptop and fail in CI."""
-    program = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if program is None:
-        reason = "no Chromium is installed: on Debian, apt-get install chromium"
+    chromium = find_chromium()
+    if chromium is None:
         if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program,
-            args=["--no-sandbox"] if os.geteuid() == 0 else [],
-        )
+        browser = playwright.chromium.launch(executable_path=chromium.path, args=chromium.arguments)
         yield browser
         browser.close()
 
