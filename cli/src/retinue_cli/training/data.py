@@ -132,8 +132,8 @@ def teachable(
 ) -> tuple[list[TrainingImage], Counter[str]]:
     """Return the images that teach nothing wrong, and why others are left out.
 
-    Things that are there and not marked would be learned as background. So an image is left out if
-    its truth isn't exhaustive, or if nobody looked for a label that others have.
+    A model learns unmarked things as background. So an image is left out if its truth isn't
+    exhaustive, or if its scope lacks a label that other images have.
 
     Args:
         images: The images.
