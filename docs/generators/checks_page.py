@@ -33,7 +33,7 @@ _TAIL = """\
 ## What the checks need from you
 
 A check that doesn't apply is skipped, and prints the reason. More checks apply if the
-[subject](howto/http.md) describes more:
+[subject](howto/services.md#test-failures-of-the-service) describes more:
 
 - `photographs`: files in which your detector finds something. The default is drawn pictures.
 - `options`: the options, as in `RETINUE_DETECTORS`.

@@ -1,7 +1,6 @@
-"""The how-tos' code: all of it compiles, and what needs no model of others is executed."""
+"""The examples of detectors: all can be registered, and those without a foreign model are run."""
 
 import json
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,31 +14,30 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as Pillow
-from retinue_sdk import AnyDetector, InvalidImageError, RetriableError
+from retinue_sdk import (
+    AnyDetector,
+    Detector,
+    Findings,
+    Image,
+    InvalidImageError,
+    RetriableError,
+)
 from retinue_sdk.plugins.manager import Plugins
 from retinue_sdk.testing import Fault, Report, Subject, run_checks
 
-FILE = re.compile(r"^`(\w+\.py)`$")
 NOT_RUN = {"torch_objects.py", "hugging_face_objects.py"}
-"""Plugins for libraries that are not installed here; they are compiled, and their pages say so."""
+"""Examples for libraries that are not installed here; the page says so."""
 
 
 @pytest.fixture
-def plugins(blocks: list[Any], tmp_path: Path) -> Plugins:
-    """Return the plugins of all pages, from a folder."""
-    for block in blocks:
-        if block.page.startswith("docs/howto/") and (file := FILE.match(block.title)):
-            (tmp_path / file[1]).write_text(block.code, encoding="utf-8")
-    return Plugins((), folder=tmp_path)
+def plugins(root: Path) -> Plugins:
+    """Return the plugins of the examples."""
+    return Plugins((), folder=root / "docs/examples")
 
 
 def snippet(blocks: list[Any], page: str) -> dict[str, Any]:
     """Return the names that a page's other code defines."""
-    [code] = [
-        block.code
-        for block in blocks
-        if block.page == page and block.language == "python" and not FILE.match(block.title)
-    ]
+    [code] = [block.code for block in blocks if block.page == page and block.language == "python"]
     names: dict[str, Any] = {}
     exec(compile(code, page, "exec"), names)
     return names
@@ -55,19 +53,32 @@ def detector(plugins: Plugins, name: str) -> type[AnyDetector]:
 
 def test_every_plugin_can_be_registered(plugins: Plugins) -> None:
     assert plugins.problems == []
-    names = {"http-labels", "onnx-classes", "torch-objects", "hub-objects"}
+    names = {"captions", "http-labels", "onnx-classes", "torch-objects", "hub-objects"}
     assert set(plugins.registrations) == names
 
 
-def test_what_is_not_run_says_so(blocks: list[Any], pages: dict[str, str]) -> None:
-    found = {(match[1], block.page) for block in blocks if (match := FILE.match(block.title))}
-    assert {file for file, _ in found} >= NOT_RUN
-    for file, page in found:
-        assert ("but not run" in pages[page].replace("\n", " ")) == (file in NOT_RUN), page
+def test_the_page_lists_every_example_and_says_which_are_not_run(root: Path) -> None:
+    models = (root / "docs/howto/models.md").read_text("utf-8")
+    services = (root / "docs/howto/services.md").read_text("utf-8")
+    examples = {file.name for file in (root / "docs/examples").glob("*.py")}
+    assert [name for name in examples if f"(../examples/{name})" not in models + services] == []
+    rows = {name: line for line in models.splitlines() for name in examples if f"[{name}]" in line}
+    assert {name for name, row in rows.items() if "but not run" in row} == NOT_RUN
 
 
-def test_the_secret_is_hidden(blocks: list[Any]) -> None:
-    assert snippet(blocks, "docs/howto/secrets.md")["header"]
+def test_a_secret_of_the_examples_is_hidden(plugins: Plugins) -> None:
+    options = {"url": "http://127.0.0.1/", "api_key": "open sesame"}
+    [made] = plugins.make({"http-labels": options})
+    assert "open sesame" not in repr(made.options)
+
+
+def test_the_detector_with_a_quota_bills_its_calls(plugins: Plugins) -> None:
+    image = Image.from_bytes(b"a photograph")
+    [made] = plugins.make({"captions": {}})
+    assert isinstance(made, Detector)
+    [result] = made.detect([image])
+    assert isinstance(result, Findings)
+    assert result.billed_units == 1
 
 
 @contextmanager
@@ -109,7 +120,7 @@ def labelled(data: bytes) -> tuple[int, bytes]:
 
 
 def test_the_http_detector_passes_the_checks(plugins: Plugins, blocks: list[Any]) -> None:
-    names = snippet(blocks, "docs/howto/http.md")
+    names = snippet(blocks, "docs/howto/services.md")
     assert isinstance(names["FAULTS"]["throttled"], Fault)
     assert names["FAULTS"]["throttled"].expected is RetriableError
     with service(names) as url:

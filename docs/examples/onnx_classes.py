@@ -1,14 +1,3 @@
-# Wrap an ONNX model
-
-Most object detection models need no code: set the option `model` of `onnx-objects`. [Its
-README](../../plugins/onnx/README.md#bring-your-own-model) lists the supported layouts.
-
-For other models, such as a classifier, write a detector. It needs `onnxruntime` and `numpy`. Save the following as
-`my-plugins/onnx_classes.py`:
-
-`onnx_classes.py`
-
-```python
 """Classify images with an ONNX model."""
 
 import hashlib
@@ -80,7 +69,7 @@ class OnnxClasses(Detector[OnnxClassesOptions]):
 
     def start(self) -> None:
         """Load the model."""
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
 
         try:
             self._session = onnxruntime.InferenceSession(
@@ -123,16 +112,3 @@ class OnnxClasses(Detector[OnnxClassesOptions]):
             if score >= self.options.threshold
         ]
         return Findings(tuple(found), raw_response={"scores": [float(score) for score in scores]})
-```
-
-Check it:
-
-```sh
-retinue plugins check onnx-classes --plugins-dir my-plugins \
-    --options '{"model": "pets.onnx", "classes": ["cat", "dog"]}'
-```
-
-Prepare images exactly as in training: channel order, mean, scale, stretching or padding. A mistake raises no error
-but changes the findings. Inspect the images that `retinue detect` saves.
-
-Retinue's tests run this code with a small model and apply the checks to it.

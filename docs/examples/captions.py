@@ -1,17 +1,5 @@
-# Share a quota
+"""Call a service that limits and bills its calls."""
 
-`requests_per_second` in the capabilities limits the calls of one worker. If the service limits the calls of your
-whole account, declare a quota. All workers then share it, as [Pricing and pacing](../pricing-and-pacing.md#pacing)
-describes.
-
-1. Name the quota in `capabilities.quotas`, with its calls per second.
-2. Make each call inside `with self.rate_limited(...)`. In an `AsyncDetector`, use `async with`. The block waits for a
-   permit.
-3. When the service throttles a call, raise `RetriableError` with `throttled=True` inside the block. This slows down
-   the next calls of all workers.
-4. If the service bills the calls, set `usd_per_unit` and return `billed_units`.
-
-```python
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import ClassVar
@@ -57,8 +45,3 @@ class Captions(Detector[DetectorOptions]):
         except RetriableError as error:
             return error
         return Findings(billed_units=Decimal(1))
-
-
-[result] = Captions(DetectorOptions()).detect([Image.from_bytes(b"a photograph")])
-assert isinstance(result, Findings)
-```

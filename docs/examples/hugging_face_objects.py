@@ -1,11 +1,3 @@
-# Wrap a Hugging Face model
-
-This detector runs a `transformers` pipeline. Save it as `my-plugins/hugging_face_objects.py`. The code is compiled
-but not run by Retinue's tests, because they don't install `transformers` or a model.
-
-`hugging_face_objects.py`
-
-```python
 """Find objects with a model from the Hugging Face Hub."""
 
 from collections.abc import Sequence
@@ -100,7 +92,3 @@ def _detection(found: dict[str, Any], picture: Pillow.Image) -> Detection:
     edges = (found["box"][name] for name in ("xmin", "ymin", "xmax", "ymax"))
     box = BoundingBox.from_edges(*edges, width=picture.width, height=picture.height)
     return Detection("label", found["label"], float(found["score"]), box)
-```
-
-In a container, download the model when you build the image and set `HF_HUB_OFFLINE=1`. Workers then start without the
-Hub.

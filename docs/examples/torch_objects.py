@@ -1,11 +1,3 @@
-# Wrap a PyTorch model
-
-This detector runs a torchvision model. Save it as `my-plugins/torch_objects.py`. The code is compiled but not run by
-Retinue's tests, because they don't install PyTorch. Run `retinue plugins check` on your detector.
-
-`torch_objects.py`
-
-```python
 """Find objects with a torchvision model."""
 
 from collections.abc import Sequence
@@ -117,12 +109,3 @@ class TorchObjects(Detector[TorchObjectsOptions]):
             if score >= self.options.threshold
         )
         return Findings(found)
-```
-
-The checks find three common mistakes:
-
-| mistake | check that fails |
-|---|---|
-| no `eval()` | `deterministic` |
-| no `inference_mode()` | `memory-bounded` |
-| tensors instead of floats in `attributes` | `answers-are-json` |

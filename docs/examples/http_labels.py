@@ -1,14 +1,3 @@
-# Wrap a model behind HTTP
-
-This detector sends each image to a model server by POST. It is an `AsyncDetector`, so one worker can wait for
-hundreds of responses at the same time. It declares `Input.BYTES`, so the worker fetches the file and doesn't decode
-it.
-
-Install aiohttp with `.venv/bin/uv pip install aiohttp`, and save this as `my-plugins/http_labels.py`:
-
-`http_labels.py`
-
-```python
 """Label images with an HTTP service."""
 
 from io import BytesIO
@@ -105,54 +94,3 @@ def _error(response: ClientResponse) -> DetectorError:
         retry_after_seconds=float(after) if after.isdigit() else None,
         throttled=response.status == 429,
     )
-```
-
-Check it:
-
-```sh
-retinue plugins check http-labels --plugins-dir my-plugins --options '{"url": "http://127.0.0.1:8080/"}'
-```
-
-## Rules for async detectors
-
-- All async detectors share the event loop's thread. Use asynchronous clients (aiohttp, httpx) and `await` everything
-  that takes time. Move computations of more than a few milliseconds to `asyncio.to_thread`. If a call mostly
-  computes, write a `Detector`. The check `event-loop-runs` fails if the event loop is blocked.
-- The worker cancels a call that exceeds `RETINUE_DETECTOR_TIMEOUT_SECONDS`. Don't catch `asyncio.CancelledError`.
-- To call a detector from synchronous code such as tests, use `DetectorSession`. It works for `Detector` and
-  `AsyncDetector`.
-
-## Test failures of the service
-
-Pass `faults` to `Subject` of the [test kit](../reference/testing.md). Each fault makes the service fail in one way
-and names the class of error that the detector must raise. Add this to the plugin's tests:
-
-```python
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from retinue_sdk import DetectorNotReadyError, RetriableError
-from retinue_sdk.testing import Fault
-
-status = 200  # the status that a small test server returns
-
-
-@contextmanager
-def answering(code: int) -> Iterator[None]:
-    """Make the server return another status inside the block."""
-    global status
-    status, before = code, status
-    try:
-        yield
-    finally:
-        status = before
-
-
-FAULTS = {
-    "throttled": Fault(lambda: answering(429), RetriableError),
-    "locked out": Fault(lambda: answering(401), DetectorNotReadyError),
-}
-"""Pass it as ``Subject(HttpLabels, options=..., faults=FAULTS)``."""
-```
-
-Retinue's tests run this page's code against a server that fails in these ways.
