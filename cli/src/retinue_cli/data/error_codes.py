@@ -112,7 +112,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "detector_timeout": ErrorCode(
         "A call exceeded `RETINUE_DETECTOR_TIMEOUT_SECONDS`; all images of its batch "
         "fail. After three timeouts in a row, [the worker pauses "
-        "instead](faults.md#hanging-detectors).",
+        "instead](delivery.md#hanging-detectors).",
         "yes",
         "Find the cause. Make batches smaller, or raise the limit.",
     ),
@@ -144,7 +144,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "resources_exhausted": ErrorCode(
         "The image needs more memory, files, threads or disk space than available: it "
         "failed three times alone [while others "
-        "succeeded](faults.md#resource-shortages).",
+        "succeeded](delivery.md#resource-shortages).",
         "yes",
         "Give the worker more, or exclude such images with a route.",
     ),
