@@ -16,7 +16,7 @@ from retinue_history.analysis.query import run_query
 from retinue_history.db.engine import create_history_engine
 
 RECIPE = re.compile(r"```sql\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
-FEWEST = 30
+FEWEST = 25
 
 
 @pytest.fixture

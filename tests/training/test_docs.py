@@ -12,7 +12,7 @@ from retinue_rekognition_emulator import Endpoint
 from training.conftest import Clock, picture
 from training.test_train import coco
 
-PAGE = Path(__file__).parents[2] / "docs/custom-labels-training.md"
+PAGE = Path(__file__).parents[2] / "docs/custom-labels.md"
 
 
 def test_the_commands_work(

@@ -32,7 +32,7 @@ IAM_ACTIONS = frozenset(
         "s3:PutObject",
     }
 )
-"""The actions that an operator of training needs; see docs/custom-labels-training.md."""
+"""The actions that an operator of training needs; see docs/custom-labels.md."""
 
 Kind = Literal["TRAIN", "TEST"]
 
