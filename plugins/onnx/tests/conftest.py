@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from retinue_onnx.faces import OnnxFaceDetector, OnnxFaceOptions
+from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
+from retinue_onnx.moderation import OnnxModerationDetector, OnnxModerationOptions
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
 from retinue_sdk import Image
 
@@ -50,20 +53,30 @@ def photograph(photograph_path: Callable[[str], Path]) -> Photograph:
     return lambda name: Image.from_file(photograph_path(name))
 
 
-@pytest.fixture(scope="session")
-def objects() -> Iterator[ObjectDetector]:
-    detector = ObjectDetector(ObjectOptions())
+def running(detector: Any) -> Iterator[Any]:
     detector.start()
     yield detector
     detector.close()
+
+
+@pytest.fixture(scope="session")
+def objects() -> Iterator[ObjectDetector]:
+    yield from running(ObjectDetector(ObjectOptions()))
 
 
 @pytest.fixture(scope="session")
 def faces() -> Iterator[OnnxFaceDetector]:
-    detector = OnnxFaceDetector(OnnxFaceOptions())
-    detector.start()
-    yield detector
-    detector.close()
+    yield from running(OnnxFaceDetector(OnnxFaceOptions()))
+
+
+@pytest.fixture(scope="session")
+def labels() -> Iterator[OnnxLabelDetector]:
+    yield from running(OnnxLabelDetector(OnnxLabelOptions(embedding=True)))
+
+
+@pytest.fixture(scope="session")
+def moderation() -> Iterator[OnnxModerationDetector]:
+    yield from running(OnnxModerationDetector(OnnxModerationOptions(threshold=0)))
 
 
 @pytest.fixture

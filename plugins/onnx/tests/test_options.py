@@ -12,6 +12,8 @@ import pytest
 from pydantic import ValidationError
 from retinue_onnx.class_names import coco_names
 from retinue_onnx.faces import OnnxFaceDetector, OnnxFaceOptions
+from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
+from retinue_onnx.moderation import OnnxModerationDetector, OnnxModerationOptions
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
 from retinue_onnx.plugin import retinue_register_detectors
 from retinue_sdk import ConfigurationError, DetectorNotReadyError, Image
@@ -21,14 +23,18 @@ BUNDLED = Path(retinue_register_detectors.__code__.co_filename).parent / "models
 MAKERS: list[Callable[..., Any]] = [
     lambda **options: ObjectDetector(ObjectOptions(**options)),
     lambda **options: OnnxFaceDetector(OnnxFaceOptions(**options)),
+    lambda **options: OnnxLabelDetector(OnnxLabelOptions(**options)),
+    lambda **options: OnnxModerationDetector(OnnxModerationOptions(**options)),
 ]
 
 
-def test_the_entry_point_registers_both() -> None:
+def test_the_entry_point_registers_all_detectors() -> None:
     (entry,) = metadata.entry_points(group="retinue", name="onnx")
     names: list[str] = []
     entry.load().retinue_register_detectors(lambda detector: names.append(detector.name))
-    assert names == ["onnx-objects", "onnx-faces"]
+    assert names == [
+        "onnx-objects", "onnx-faces", "onnx-labels", "onnx-moderation"
+    ]  # fmt: skip
 
 
 def test_there_are_eighty_names() -> None:

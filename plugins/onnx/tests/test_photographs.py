@@ -12,6 +12,9 @@ from retinue_sdk import BoundingBox, Detection, Findings, Image
 
 Photograph = Callable[[str], Image]
 
+EVERY = ["objects", "faces", "labels", "moderation"]
+"""Fixtures."""
+
 
 def found(detector: ObjectDetector | OnnxFaceDetector, image: Image) -> tuple[Detection, ...]:
     (result,) = detector.detect([image])
@@ -118,7 +121,7 @@ def test_a_batch_finds_what_single_images_do(
                 assert getattr(one.box, edge) == pytest.approx(getattr(other.box, edge), abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["objects", "faces"])
+@pytest.mark.parametrize("kind", EVERY)
 def test_a_rotated_photograph_is_seen_upright(
     request: pytest.FixtureRequest, photograph_path: Callable[[str], Path], kind: str
 ) -> None:
@@ -135,7 +138,7 @@ def test_a_rotated_photograph_is_seen_upright(
     assert rotated
 
 
-@pytest.mark.parametrize("kind", ["objects", "faces"])
+@pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (31, 33), (3000, 2)])
 def test_odd_sizes_are_looked_at(
     request: pytest.FixtureRequest, kind: str, size: tuple[int, int]

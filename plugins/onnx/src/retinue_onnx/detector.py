@@ -1,4 +1,4 @@
-"""The common base of both detectors: load a network, pass it batches, return the findings."""
+"""The common base of the detectors: load a network, pass it batches, return the findings."""
 
 import logging
 from abc import abstractmethod
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from retinue_sdk import (
     Capabilities,
@@ -30,14 +30,15 @@ from retinue_onnx.parallelism import Parallelism, parallelism
 if TYPE_CHECKING:
     from retinue_sdk import Pixels
 
-    from retinue_onnx.candidates import Candidates
-    from retinue_onnx.layout import Layout
+    from retinue_onnx.layout import Network
     from retinue_onnx.letterbox import Placement
     from retinue_onnx.session import OnnxSession
 
 logger = logging.getLogger(__name__)
 
 OptionsT = TypeVar("OptionsT", bound=OnnxOptions)
+FoundT = TypeVar("FoundT")
+"""What the network finds in one image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,14 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Generic[FoundT]):
     """A loaded network with its layout."""
 
     session: "OnnxSession"
-    layout: "Layout"
+    layout: "Network[FoundT]"
 
 
-class OnnxDetector(Detector[OptionsT]):
+class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
     """A detector with an ONNX network.
 
     Attributes:
@@ -79,7 +80,7 @@ class OnnxDetector(Detector[OptionsT]):
             ConfigurationError: The file doesn't exist.
         """
         super().__init__(options)
-        self._loaded: Loaded | None = None
+        self._loaded: Loaded[FoundT] | None = None
         self._file = ModelFile.find(options.model, bundled=self.bundled_model)
 
     @property
@@ -153,7 +154,7 @@ class OnnxDetector(Detector[OptionsT]):
                 results |= self._look(loaded, batch[first : first + most])
         return [results[index] for index in range(len(images))]
 
-    def _look(self, loaded: Loaded, batch: Sequence[Placed]) -> dict[int, Result]:
+    def _look(self, loaded: Loaded[FoundT], batch: Sequence[Placed]) -> dict[int, Result]:
         """Return findings by index in the batch, for images with equal canvases."""
         try:
             found = self._run(loaded, batch)
@@ -163,11 +164,11 @@ class OnnxDetector(Detector[OptionsT]):
                 return {index: result for single in singles for index, result in single.items()}
             return {batch[0].index: InvalidImageError(str(error), code="not_a_number")}
         return {
-            placed.index: self._findings(loaded, placed, candidates)
-            for placed, candidates in zip(batch, found, strict=True)
+            placed.index: self._findings(loaded, placed, of_one)
+            for placed, of_one in zip(batch, found, strict=True)
         }
 
-    def _run(self, loaded: Loaded, batch: Sequence[Placed]) -> list["Candidates"]:
+    def _run(self, loaded: Loaded[FoundT], batch: Sequence[Placed]) -> list[FoundT]:
         import numpy as np
 
         canvases = np.stack([placed.canvas for placed in batch])
@@ -177,10 +178,10 @@ class OnnxDetector(Detector[OptionsT]):
         outputs = loaded.session.run(loaded.layout.normalise(canvases))
         return loaded.layout.read(outputs, len(batch), self.options.threshold)
 
-    def _findings(self, loaded: Loaded, placed: Placed, candidates: "Candidates") -> Findings:
+    def _findings(self, loaded: Loaded[FoundT], placed: Placed, found: FoundT) -> Findings:
         height, width = placed.canvas.shape[:2]
         return Findings(
-            detections=tuple(self._detections(candidates, placed.placement)),
+            detections=tuple(self._detections(found, placed.placement)),
             raw_response={
                 "provider": loaded.session.provider,
                 "layout": loaded.layout.name,
@@ -191,7 +192,7 @@ class OnnxDetector(Detector[OptionsT]):
         )
 
     @abstractmethod
-    def _layout(self, session: "OnnxSession") -> "Layout":
+    def _layout(self, session: "OnnxSession") -> "Network[FoundT]":
         """Return the network's layout.
 
         Raises:
@@ -199,5 +200,5 @@ class OnnxDetector(Detector[OptionsT]):
         """
 
     @abstractmethod
-    def _detections(self, candidates: "Candidates", placement: "Placement") -> list[Detection]:
+    def _detections(self, found: FoundT, placement: "Placement") -> list[Detection]:
         """Return the reported detections, best first."""

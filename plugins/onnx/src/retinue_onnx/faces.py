@@ -32,7 +32,7 @@ class OnnxFaceOptions(OnnxOptions):
     """
 
 
-class OnnxFaceDetector(OnnxDetector[OnnxFaceOptions]):
+class OnnxFaceDetector(OnnxDetector[OnnxFaceOptions, "Candidates"]):
     """Finds faces with five landmarks each: CenterFace."""
 
     name: ClassVar[str] = "onnx-faces"

@@ -1,7 +1,7 @@
 """The input and output conventions of a family of networks."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,11 @@ from retinue_onnx.session import Array, Batch
 Canvases = npt.NDArray[np.uint8]
 """Images of one size: shape (N, height, width, 3), dtype uint8, RGB."""
 
+FoundT = TypeVar("FoundT")
+"""What a network finds in one image."""
 
-class Layout(Protocol):
+
+class Network(Protocol[FoundT]):
     """A family of networks. Implementations have only settings and can be shared."""
 
     @property
@@ -35,8 +38,8 @@ class Layout(Protocol):
     def normalise(self, canvases: Canvases) -> Batch:
         """Return the network's input, shape (N, 3, height, width), float32."""
 
-    def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[Candidates]:
-        """Return the network's candidates for each image.
+    def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[FoundT]:
+        """Return what the network finds in each image.
 
         Args:
             outputs: The outputs in the network's order.
@@ -50,3 +53,7 @@ class Layout(Protocol):
         Raises:
             NotANumberError: A box isn't finite.
         """
+
+
+Layout: TypeAlias = Network[Candidates]
+"""A family of networks that find boxes."""

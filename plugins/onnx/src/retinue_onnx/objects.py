@@ -39,7 +39,7 @@ class ObjectOptions(OnnxOptions):
     """Side of the square input in pixels, if the model leaves it open. Default: 640."""
 
 
-class ObjectDetector(OnnxDetector[ObjectOptions]):
+class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
     """Finds objects: NanoDet with the 80 categories of COCO, or your own model."""
 
     name: ClassVar[str] = "onnx-objects"

@@ -1,4 +1,4 @@
-"""The common options of both detectors."""
+"""The common options of the detectors."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeAlias

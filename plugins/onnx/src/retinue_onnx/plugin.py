@@ -9,11 +9,15 @@ from collections.abc import Callable
 from retinue_sdk import AnyDetector, hookimpl
 
 from retinue_onnx.faces import OnnxFaceDetector
+from retinue_onnx.labels import OnnxLabelDetector
+from retinue_onnx.moderation import OnnxModerationDetector
 from retinue_onnx.objects import ObjectDetector
 
 
 @hookimpl
 def retinue_register_detectors(register: Callable[[type[AnyDetector]], None]) -> None:
-    """Register ``onnx-objects`` and ``onnx-faces``."""
+    """Register the detectors."""
     register(ObjectDetector)
     register(OnnxFaceDetector)
+    register(OnnxLabelDetector)
+    register(OnnxModerationDetector)

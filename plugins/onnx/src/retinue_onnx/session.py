@@ -1,7 +1,7 @@
 """Load a network into ONNX Runtime, and run it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -152,6 +152,28 @@ class OnnxSession:
                 f"({str(error).strip()})"
             ) from error
 
+    def require(
+        self, network: str, size: tuple[int, int], outputs: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        """Run the network on a black image, and check its outputs.
+
+        Args:
+            network: Its name, for the message.
+            size: Height and width of the image, in pixels.
+            outputs: The shape of each output by its name, in order, without the batch.
+
+        Raises:
+            ConfigurationError: The network fails, or has other outputs.
+        """
+        height, width = size
+        found = dict(zip(self.output_names, self.probe(height=height, width=width), strict=True))
+        if [array.shape[1:] for array in found.values()] != list(outputs.values()):
+            raise ConfigurationError(
+                f"option model: its outputs are not {network}'s. Found for an input of {width} × "
+                f"{height} pixels: {'; '.join(f'{n} {a.shape}' for n, a in found.items())}. "
+                f"Understood: {'; '.join(f'{n} (N, {_listed(s)})' for n, s in outputs.items())}"
+            )
+
     def run(self, batch: Batch) -> list[Array]:
         """Run the network.
 
@@ -176,3 +198,7 @@ class OnnxSession:
         if any(output.dtype.kind == "f" and np.isnan(output).any() for output in outputs):
             raise NotANumberError("the network answered with NaN")
         return outputs
+
+
+def _listed(sizes: Sequence[int]) -> str:
+    return ", ".join(map(str, sizes))

@@ -1,0 +1,52 @@
+"""Open-NSFW: how likely an image is pornographic.
+
+Upstream is https://github.com/yahoo/open_nsfw, under the BSD-2-Clause licence.
+
+The network saw JPEGs in training, and compression changes its scores. So the image is compressed
+after resizing, as upstream does.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+from PIL import Image as PillowImage
+from retinue_sdk import Pixels
+
+from retinue_onnx.layout import Canvases
+from retinue_onnx.letterbox import Placement, stretch
+from retinue_onnx.session import Array, Batch
+
+RESIZED_PX = 256
+SIDE_PX = 224
+"""The centre of the resized image is the network's input (``classify_nsfw.py``)."""
+
+MEAN = np.array((104, 117, 123), np.float32)
+"""Blue, green and red."""
+
+
+class OpenNsfw:
+    """Open-NSFW, a thin ResNet-50."""
+
+    @property
+    def name(self) -> str:
+        """Return the name for the raw response."""
+        return "open-nsfw"
+
+    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
+        """Stretch, compress and cut off the edges."""
+        resized, placement = stretch(pixels, height=RESIZED_PX, width=RESIZED_PX)
+        file = BytesIO()
+        PillowImage.fromarray(resized).save(file, "JPEG")
+        compressed = np.asarray(PillowImage.open(file))
+        edge = (RESIZED_PX - SIDE_PX) // 2
+        return compressed[edge : edge + SIDE_PX, edge : edge + SIDE_PX], placement
+
+    def normalise(self, canvases: Canvases) -> Batch:
+        """Return blue first, minus the mean."""
+        centred = canvases[..., ::-1].astype(np.float32) - MEAN
+        return np.ascontiguousarray(centred.transpose(0, 3, 1, 2))
+
+    def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[float | None]:
+        """Return the probability that the image is pornographic; ``None`` below the threshold."""
+        return [float(p) if p >= threshold else None for p in outputs[0][:count, 1]]
