@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from retinue_history.analysis.comparison import Box
 from retinue_history.review.agreement import agreement_of, krippendorff_alpha
 from retinue_history.review.answer import AnswerItem
 from retinue_history.review.settling import Statement
-from retinue_history.review.truth import EVERYTHING, Box, Scope
+from retinue_history.review.truth import EVERYTHING, Scope
 
 LEFT, RIGHT = (0.1, 0.1, 0.3, 0.3), (0.6, 0.6, 0.3, 0.3)
 

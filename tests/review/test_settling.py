@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from retinue_history.analysis.comparison import Box
 from retinue_history.review.answer import AnswerItem, Shown
 from retinue_history.review.matching import iou, match
 from retinue_history.review.settling import Settled, Statement, Unsettled, settle_answers
-from retinue_history.review.truth import EVERYTHING, Box, Scope, TruthItem
+from retinue_history.review.truth import EVERYTHING, Scope, TruthItem
 
 LEFT, RIGHT = (0.1, 0.1, 0.3, 0.3), (0.6, 0.6, 0.3, 0.3)
 PEOPLE = ("ann", "ben", "cid", "dan")

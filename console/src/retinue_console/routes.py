@@ -11,6 +11,7 @@ from retinue_console.pages.detectors import (
     agreement,
     detectors,
 )
+from retinue_console.pages.diff import Diff, DiffParameters, diff
 from retinue_console.pages.failures import FailureParameters, FailuresPage, failures
 from retinue_console.pages.gallery import Gallery, GalleryParameters, gallery
 from retinue_console.pages.image import ImageParameters, ResponseParameters, image, response
@@ -118,6 +119,15 @@ ROUTES: tuple[Route, ...] = (
         Right.VIEWER,
         parameters=AgreementParameters,
         answer=AgreementPage,
+        has_csv=True,
+    ),
+    Route(
+        "/diff",
+        diff,
+        "Where two detectors, versions or truths differ, and in which images",
+        Right.VIEWER,
+        parameters=DiffParameters,
+        answer=Diff,
         has_csv=True,
     ),
     Route(

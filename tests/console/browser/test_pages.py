@@ -29,6 +29,7 @@ def paths(database: Database) -> list[str]:
     return [route.path for route in PAGES] + [
         f"/images/{image_id}",
         "/images?shape=patches",
+        "/diff?before=labels&after=labels",
         "/images?shape=table",
         "/search?q=photo",
         f"/review/corrections?image={image_id}",

@@ -1,19 +1,16 @@
 """``retinue diff``."""
 
-import heapq
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import click
 from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
+from retinue_cli.data.comparison import Labels, by_image, most_changed, summary
 from retinue_cli.options.database import reader_url
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.misspelt import misspelt
@@ -45,38 +42,6 @@ class RunsSelector(click.ParamType["Side"]):
             self.fail(str(error), param, ctx)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """The counts of changes of one label."""
-
-    changes: Counter[str] = field(default_factory=Counter)
-    shift: float = 0.0
-    iou: float = 0.0
-    boxes: int = 0
-
-    def add(self, one: "Difference") -> None:
-        self.changes[one.change] += 1
-        self.shift += _shift(one) or 0.0
-        if one.iou is not None:
-            self.iou += one.iou
-            self.boxes += 1
-
-    def as_json(self) -> dict[str, Any]:
-        kept = self.changes["kept"]
-        return {
-            "kept": kept,
-            "gained": self.changes["gained"],
-            "lost": self.changes["lost"],
-            "unknown": self.changes["unknown"],
-            "mean_confidence_shift": self.shift / kept if kept else None,
-            "mean_iou": self.iou / self.boxes if self.boxes else None,
-        }
-
-
-Labels = dict[tuple[str, str], _Tally]
-_Changed = tuple[int, float, UUID, list["Difference"]]
-
-
 @click.command(short_help="Compare two runs, versions, models or detectors.")
 @click.argument("before", type=RunsSelector())
 @click.argument("after", type=RunsSelector())
@@ -95,10 +60,22 @@ _Changed = tuple[int, float, UUID, list["Difference"]]
     show_default=True,
     help="How many of the images that changed most to show.",
 )
+@click.option(
+    "--newest",
+    type=click.IntRange(min=1),
+    help="Only in this many images of the history, the newest. Without it, in all.",
+)
 @json_flag
 @click.option("--sql", "as_sql", is_flag=True, help="Print the query instead of asking it.")
 def diff(
-    *, before: "Side", after: "Side", min_iou: float, shown: int, as_json: bool, as_sql: bool
+    *,
+    before: "Side",
+    after: "Side",
+    min_iou: float,
+    shown: int,
+    newest: int | None,
+    as_json: bool,
+    as_sql: bool,
 ) -> None:
     """Compare what two sides found in the images that both have processed.
 
@@ -116,10 +93,10 @@ def diff(
     from retinue_history.db.snapshot import snapshot
 
     if as_sql:
-        click.echo(comparison_sql(before, after, min_iou=min_iou).as_string())
+        click.echo(comparison_sql(before, after, min_iou=min_iou, newest=newest).as_string())
         return
     with reader_url(Settings.load()) as url, snapshot(url) as history:
-        seen = overlap(history, before, after)
+        seen = overlap(history, before, after, newest=newest)
         if not seen.both:
             names = [side.detector for side in (before, after) if side.detector is not None]
             if complaints := misspelt(history, detectors=names):
@@ -130,46 +107,19 @@ def diff(
             )
         labels: Labels = {}
         with progress("images", seen.both) as advance:
-            images = _by_image(compare(history, before, after, min_iou=min_iou), labels)
+            changes = compare(history, before, after, min_iou=min_iou, newest=newest)
+            images = by_image(changes, labels)
             if as_json:
-                _print_json(seen, labels, images, advance)
+                _print_json(seen, labels, _counted(images, advance))
                 return
-            changed, most = _most_changed(images, shown, advance)
+            changed, most = most_changed(_counted(images, advance), shown)
     _print(seen, labels, changed, most)
 
 
-def _shift(one: "Difference") -> float | None:
-    if one.confidence_before is None or one.confidence_after is None:
-        return None
-    return one.confidence_after - one.confidence_before
-
-
-def _by_image(differences: Iterable["Difference"], labels: Labels) -> Iterator[list["Difference"]]:
-    """Yield the changes image by image, and count labels meanwhile."""
-    for _, group in groupby(differences, key=lambda one: one.image_id):
-        image = list(group)
-        for one in image:
-            labels.setdefault((one.kind, one.label), _Tally()).add(one)
-        yield image
-
-
-def _most_changed(
-    images: Iterable[list["Difference"]], number: int, advance: Any
-) -> tuple[int, list[list["Difference"]]]:
-    """Return the number of images with gained or lost detections, and those with most changes."""
-    changed, most = 0, list[_Changed]()
+def _counted(images: Iterable[list["Difference"]], advance: Any) -> Iterable[list["Difference"]]:
     for image in images:
         advance(1)
-        moved = sum(one.change in ("gained", "lost") for one in image)
-        changed += moved > 0
-        shift = sum(abs(_shift(one) or 0.0) for one in image)
-        if moved or shift:
-            entry = moved, shift, image[0].image_id, image
-            if len(most) < number:
-                heapq.heappush(most, entry)
-            elif number:
-                heapq.heappushpop(most, entry)
-    return changed, [entry[3] for entry in sorted(most, reverse=True)]
+        yield image
 
 
 def _print(seen: "Overlap", labels: Labels, changed: int, most: list[list["Difference"]]) -> None:
@@ -196,7 +146,7 @@ def _print(seen: "Overlap", labels: Labels, changed: int, most: list[list["Diffe
     table.add_column("label", overflow="fold")
     for name in ("kept", "gained", "lost", "confidence shift", "IoU"):
         table.add_column(name, justify="right", no_wrap=True)
-    ordered = sorted(labels.items(), key=lambda item: (-_moved(item[1]), item[0][1], item[0][0]))
+    ordered = sorted(labels.items(), key=lambda item: (-item[1].moved, item[0][1], item[0][0]))
     for (_, label), tally in ordered[:SHOWN_LABELS]:
         said = tally.as_json()
         shift, iou = said["mean_confidence_shift"], said["mean_iou"]
@@ -236,18 +186,11 @@ def _line(one: "Difference") -> Any:
     return Text(f"  {sign} {escaped(one.label)}  {confidence}{overlap}", style=style)
 
 
-def _moved(tally: _Tally) -> int:
-    return tally.changes["gained"] + tally.changes["lost"]
-
-
-def _print_json(
-    seen: "Overlap", labels: Labels, images: Iterable[list["Difference"]], advance: Any
-) -> None:
+def _print_json(seen: "Overlap", labels: Labels, images: Iterable[list["Difference"]]) -> None:
     """Write one JSON object as a stream: first the changed images, at the end the summary."""
     out = sys.stdout
     out.write('{"images": [')
     for number, image in enumerate(images):
-        advance(1)
         entry = {
             "image_id": str(image[0].image_id),
             "s3_uri": image[0].s3_uri,
@@ -264,13 +207,6 @@ def _print_json(
             ],
         }
         out.write(("," if number else "") + "\n" + json.dumps(entry, ensure_ascii=False))
-    summary = {
-        "images_seen_by_both": seen.both,
-        "images_only_before": seen.only_before,
-        "images_only_after": seen.only_after,
-        "labels": [
-            {"kind": kind, "label": label, **tally.as_json()}
-            for (kind, label), tally in sorted(labels.items())
-        ],
-    }
-    out.write(f'\n], "summary": {json.dumps(summary, ensure_ascii=False, indent=1)}}}\n')
+    out.write(
+        f'\n], "summary": {json.dumps(summary(seen, labels), ensure_ascii=False, indent=1)}}}\n'
+    )

@@ -150,6 +150,11 @@ def list_versions(connection: Connection) -> list[DetectorVersion] | None:
     return fetch_within(connection, query, class_row(DetectorVersion), milliseconds=VERSIONS_MS)
 
 
+def list_sides(connection: Connection) -> list[str]:
+    """Return what can be compared: each detector, its versions, and its sets of options."""
+    return fetch(connection, sql.SQL(_SIDES), scalar_row)
+
+
 def list_drift(connection: Connection, detector: str | None = None) -> Drifts:
     """Return the labels whose share changed most in the last days that have detections."""
     [until] = fetch(connection, sql.SQL(_LAST_DAY), scalar_row)
@@ -196,6 +201,15 @@ _VERSIONS = """SELECT
 FROM detector_versions
 ORDER BY last_run_at DESC, detector, detector_version, fingerprint, model_version
 LIMIT 200"""
+
+_SIDES = """SELECT DISTINCT unnest(ARRAY[
+    detector,
+    detector || '@' || detector_version,
+    detector || ',fingerprint=' || left(fingerprint, 8)
+]) AS side
+FROM detector_configurations
+ORDER BY side
+LIMIT 400"""
 
 _LAST_DAY = """SELECT coalesce((SELECT max(day) FROM label_counts), now()::date)"""
 

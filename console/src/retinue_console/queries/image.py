@@ -191,6 +191,14 @@ def find_image(
     )
 
 
+def sizes_of(
+    connection: Connection, image_ids: Collection[UUID]
+) -> dict[UUID, tuple[int | None, int | None]]:
+    """Return the width and height of images as displayed, where they are known."""
+    rows = fetch(connection, compare(_SIZES, list(image_ids)), tuple_row)
+    return {image_id: (width_px, height_px) for image_id, width_px, height_px in rows}
+
+
 def raw_response(connection: Connection, image_id: UUID, run_id: int) -> str | None:
     """Return the unprocessed answer of a run of the image, as JSON; ``None`` without one."""
     query = compare(_RESPONSE, image_id, run_id)
@@ -267,6 +275,10 @@ JOIN images AS other ON other.bucket = this.bucket AND other.key = this.key
 WHERE this.image_id = {} AND other.image_id <> this.image_id
 ORDER BY other.uploaded_at DESC, other.image_id
 LIMIT 20"""
+
+_SIZES = """SELECT image_id, width_px, height_px
+FROM images
+WHERE image_id = ANY ({}::uuid[])"""
 
 _RESPONSE = """SELECT jsonb_pretty(raw_response)
 FROM runs

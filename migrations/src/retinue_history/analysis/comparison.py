@@ -9,7 +9,7 @@ If one of the two has no box, the label alone decides, after all pairs of boxes.
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from psycopg import sql
@@ -23,6 +23,9 @@ AP50 (https://cocodataset.org/#detection-eval).
 """
 
 Change = Literal["kept", "gained", "lost", "unknown"]
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, width and height as ratios of the displayed image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +100,20 @@ class Side:
             return self.detector
         return None
 
-    def looks(self) -> sql.Composed:
-        """SQL for the runs and truths of this side, with what absence means in each."""
+    def looks(self, newest: int | None = None) -> sql.Composed:
+        """SQL for the runs and truths of this side, with what absence means in each.
+
+        Args:
+            newest: Only those of this many images of the history, the newest.
+        """
         return sql.SQL(_LOOKS).format(
             runs=self.condition(),
             kept=KEPT,
             in_use=IN_USE,
             truth=sql.Literal(self.truth),
+            among=sql.SQL("")
+            if newest is None
+            else sql.SQL(_AMONG).format(newest=sql.Literal(newest)),
         )
 
 
@@ -111,12 +121,18 @@ _LOOKS = """
     SELECT image_id, run_id, NULL::bigint AS truth_id, started_at AS looked_at,
         {in_use} AS in_use, NULL::text[] AS kinds, NULL::text[] AS labels, true AS exhaustive
     FROM runs
-    WHERE {runs} AND {kept}
+    WHERE {runs} AND {kept}{among}
     UNION ALL
     SELECT image_id, NULL, truth_id, settled_at, true, scope_kinds, scope_labels, exhaustive
     FROM truths
-    WHERE name = {truth}
+    WHERE name = {truth}{among}
 """
+
+# An array, so that the images lead to their runs.
+_AMONG = """
+        AND image_id = ANY (ARRAY(
+            SELECT image_id FROM images ORDER BY uploaded_at DESC, image_id DESC LIMIT {newest}
+        ))"""
 
 _GRAMMAR = (
     "{!r} names no runs: give a run id, or DETECTOR, DETECTOR@VERSION, with ,model=VERSION or "
@@ -138,6 +154,8 @@ class Difference:
         confidence_before: Its confidence before; none if gained.
         confidence_after: Its confidence after; none if lost.
         iou: Overlap of the boxes; ``None`` unless both sides have one.
+        box_before: Where it was; none if gained, or without a box.
+        box_after: Where it is; none if lost, or without a box.
     """
 
     image_id: UUID
@@ -148,6 +166,8 @@ class Difference:
     confidence_before: float | None
     confidence_after: float | None
     iou: float | None
+    box_before: Box | None
+    box_after: Box | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,35 +185,51 @@ class Overlap:
     only_after: int
 
 
-def comparison_sql(before: Side, after: Side, *, min_iou: float = DEFAULT_IOU) -> sql.Composed:
+def comparison_sql(
+    before: Side, after: Side, *, min_iou: float = DEFAULT_IOU, newest: int | None = None
+) -> sql.Composed:
     """Return the comparison as SQL for readers: one row per detection, ordered by image id.
 
     Args:
         before: The first side.
         after: The second side.
         min_iou: Minimum intersection over union of boxes of the same thing; above 0, to 1.
+        newest: Only in this many images of the history, the newest; ``None`` for all.
     """
     return sql.SQL(_COMPARISON).format(
-        before=before.looks(), after=after.looks(), min_iou=sql.Literal(min_iou)
+        before=before.looks(newest), after=after.looks(newest), min_iou=sql.Literal(min_iou)
     )
 
 
 def compare(
-    snapshot: Snapshot, before: Side, after: Side, *, min_iou: float = DEFAULT_IOU
+    snapshot: Snapshot,
+    before: Side,
+    after: Side,
+    *,
+    min_iou: float = DEFAULT_IOU,
+    newest: int | None = None,
 ) -> Generator[Difference]:
     """Yield the change of each detection in the images of both sides, image by image.
 
     Raises:
         HistoryUnavailableError: The database doesn't answer any more.
     """
-    for row in snapshot.rows(comparison_sql(before, after, min_iou=min_iou)):
-        yield Difference(*row)
+    query = comparison_sql(before, after, min_iou=min_iou, newest=newest)
+    for *change, was, now in snapshot.rows(query):
+        yield Difference(*(*change, _box(was), _box(now)))
 
 
-def overlap(snapshot: Snapshot, before: Side, after: Side) -> Overlap:
-    """Return the number of images of each side."""
+def _box(sides: list[float | None]) -> Box | None:
+    left, top, width, height = sides
+    if left is None or top is None or width is None or height is None:
+        return None
+    return left, top, width, height
+
+
+def overlap(snapshot: Snapshot, before: Side, after: Side, *, newest: int | None = None) -> Overlap:
+    """Return the number of images of each side, of all or of the newest."""
     row: tuple[Any, ...] = snapshot.one(
-        sql.SQL(_OVERLAP).format(before=before.looks(), after=after.looks())
+        sql.SQL(_OVERLAP).format(before=before.looks(newest), after=after.looks(newest))
     )
     return Overlap(*row)
 
@@ -226,7 +262,9 @@ SELECT
     change.label,
     change.confidence_before,
     change.confidence_after,
-    change.iou
+    change.iou,
+    change.box_before,
+    change.box_after
 FROM pairs
 JOIN images USING (image_id)
 CROSS JOIN LATERAL (
@@ -316,7 +354,9 @@ CROSS JOIN LATERAL (
         coalesce(former.label, later.label) AS label,
         former.confidence AS confidence_before,
         later.confidence AS confidence_after,
-        kept.iou
+        kept.iou,
+        ARRAY[former.box_left, former.box_top, former.box_width, former.box_height] AS box_before,
+        ARRAY[later.box_left, later.box_top, later.box_width, later.box_height] AS box_after
     FROM kept
     FULL JOIN former ON former.ordinal = kept.before
     FULL JOIN later ON later.ordinal = kept.after

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from retinue_history.analysis.comparison import DEFAULT_IOU
-from retinue_history.review.truth import Box, TruthItem
+from retinue_history.analysis.comparison import DEFAULT_IOU, Box
+from retinue_history.review.truth import TruthItem
 
 MIN_IOU = DEFAULT_IOU
 """Least intersection over union of two boxes that show the same thing."""
