@@ -75,6 +75,7 @@ _DIAGRAMS: dict[str, dict[str, tuple[str, ...]]] = {
         "detector_configurations": ("options",),
         "configurations_in_use": ("fingerprint",),
         "label_counts": ("label", "detections"),
+        "run_counts": ("detector", "runs"),
     },
     "People and faces": {
         "people": ("name", "consent"),

@@ -86,7 +86,6 @@ def test_costs_are_those_of_the_view_and_of_the_month(record: Record, reader: Co
     [month] = costs.month_costs(reader)
     assert (month.detector, month.price_usd, month.billed_units) == ("objects", 3 * price, 3)
     days = costs.day_costs(reader)
-    assert days is not None
     view = "SELECT detector, day, runs, failed_runs, billed_units, price_usd FROM run_costs"
     assert [
         (one.detector, one.day, one.runs, one.failed_runs, one.billed_units, one.price_usd)
@@ -120,7 +119,6 @@ def test_drift_and_agreement(record: Record, reader: Connection) -> None:
     [one] = detectors.agreement_images(reader, "objects", "others", "CAT", "only a")
     assert one.key == "1.jpg"
     versions = detectors.list_versions(reader)
-    assert versions is not None
     assert {(one.detector, one.runs) for one in versions} == {("objects", 20), ("others", 2)}
 
 

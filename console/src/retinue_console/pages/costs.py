@@ -24,12 +24,12 @@ class CostsPage:
     Attributes:
         months: The costs of the last twelve months, by detector; the newest month first.
         budgets: The monthly budget of each detector that has one, in US dollars.
-        days: The costs of the last 30 days; none if it takes too long to add them up.
+        days: The costs of the last 30 days.
     """
 
     months: tuple[MonthCost, ...]
     budgets: Mapping[str, Decimal]
-    days: tuple[DayCost, ...] | None
+    days: tuple[DayCost, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def costs(call: Call[Parameters]) -> Page[CostsPage]:
     with call.database.read() as connection:
         months = month_costs(connection)
         days = day_costs(connection)
-    data = CostsPage(tuple(months), call.services.budgets, None if days is None else tuple(days))
+    data = CostsPage(tuple(months), call.services.budgets, tuple(days))
     return Page("costs.html", "Costs", data, rows=data.days or data.months)
 
 

@@ -45,11 +45,11 @@ class DetectorsPage:
     """The data of the page.
 
     Attributes:
-        versions: All versions, the last used first; none if it takes too long to count them.
+        versions: All versions, the last used first.
         drift: The labels whose share of the detections changed most.
     """
 
-    versions: tuple[DetectorVersion, ...] | None
+    versions: tuple[DetectorVersion, ...]
     drift: Drifts
 
 
@@ -71,7 +71,7 @@ def detectors(call: Call[DetectorParameters]) -> Page[DetectorsPage]:
     with call.database.read() as connection:
         versions = list_versions(connection)
         drift = list_drift(connection, call.parameters.detector)
-    data = DetectorsPage(None if versions is None else tuple(versions), drift)
+    data = DetectorsPage(tuple(versions), drift)
     return Page("detectors.html", "Detectors", data, rows=drift.labels)
 
 

@@ -9,11 +9,10 @@ from psycopg.rows import class_row
 from retinue_history.db.connections import Connection
 
 from retinue_console.queries.filters import compare
-from retinue_console.queries.reading import fetch, fetch_within
+from retinue_console.queries.reading import fetch
 
 DAYS = 30
-DAYS_MS = 2_000
-"""Days of which the costs are added up from runs, and the longest time for it."""
+"""Days whose costs are listed one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +120,9 @@ def month_costs(connection: Connection) -> list[MonthCost]:
     return fetch(connection, sql.SQL(_MONTHS), class_row(MonthCost))
 
 
-def day_costs(connection: Connection) -> list[DayCost] | None:
-    """Return the costs of the last days, by detector; the newest day first.
-
-    Returns:
-        ``None`` if it takes too long.
-    """
-    query = compare(_DAYS, DAYS)
-    return fetch_within(connection, query, class_row(DayCost), milliseconds=DAYS_MS)
+def day_costs(connection: Connection) -> list[DayCost]:
+    """Return the costs of the last days, by detector; the newest day first."""
+    return fetch(connection, compare(_DAYS, DAYS), class_row(DayCost))
 
 
 def list_models(connection: Connection) -> list[Model]:

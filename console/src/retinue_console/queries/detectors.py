@@ -1,7 +1,7 @@
 """Detectors: their versions, how what they find changes, and how far two of them agree."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -10,10 +10,7 @@ from psycopg.rows import class_row, scalar_row
 from retinue_history.db.connections import Connection
 
 from retinue_console.queries.filters import compare
-from retinue_console.queries.reading import fetch, fetch_within
-
-VERSIONS_MS = 2_000
-"""Longest time to count all runs by version."""
+from retinue_console.queries.reading import fetch
 
 DRIFT_DAYS = 7
 BEFORE_DAYS = 28
@@ -38,8 +35,8 @@ class DetectorVersion:
         runs: How many runs, without skips.
         failed_runs: How many of them failed.
         detections: How many detections they made.
-        first_run_at: When the first of them started.
-        last_run_at: When the last of them started.
+        first_day: The day in UTC on which the first of them started.
+        last_day: The day in UTC on which the last of them started.
         pools: The queues of the pools that use these options.
     """
 
@@ -51,8 +48,8 @@ class DetectorVersion:
     runs: int
     failed_runs: int
     detections: int
-    first_run_at: datetime
-    last_run_at: datetime
+    first_day: date
+    last_day: date
     pools: list[str]
 
 
@@ -140,14 +137,9 @@ class AgreementImage:
     matched_boxes: int
 
 
-def list_versions(connection: Connection) -> list[DetectorVersion] | None:
-    """Return all versions of all detectors, the last used first.
-
-    Returns:
-        ``None`` if it takes too long.
-    """
-    query = sql.SQL(_VERSIONS)
-    return fetch_within(connection, query, class_row(DetectorVersion), milliseconds=VERSIONS_MS)
+def list_versions(connection: Connection) -> list[DetectorVersion]:
+    """Return all versions of all detectors, the last used first."""
+    return fetch(connection, sql.SQL(_VERSIONS), class_row(DetectorVersion))
 
 
 def list_sides(connection: Connection) -> list[str]:
@@ -196,10 +188,10 @@ def agreement_images(
 
 
 _VERSIONS = """SELECT
-    detector, detector_version, fingerprint, model_version, options, runs, failed_runs,
-    detections::bigint AS detections, first_run_at, last_run_at, pools
+    detector, detector_version, fingerprint, model_version, options, runs, failed_runs, detections,
+    first_day, last_day, pools
 FROM detector_versions
-ORDER BY last_run_at DESC, detector, detector_version, fingerprint, model_version
+ORDER BY last_day DESC, first_day DESC, detector, detector_version, fingerprint, model_version
 LIMIT 200"""
 
 _SIDES = """SELECT DISTINCT unnest(ARRAY[

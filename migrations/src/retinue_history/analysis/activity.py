@@ -11,6 +11,8 @@ from retinue_history.db.persistent import PersistentConnection
 LEAST_SECONDS = 5.0
 """Minimum period for which a rate is computed."""
 
+# Runs have no index by the time at which they were recorded, but their numbers are nearly in that
+# order. The minute covers transactions that took long.
 _ACTIVITY: LiteralString = """
     SELECT
         detector,
@@ -26,6 +28,12 @@ _ACTIVITY: LiteralString = """
         mode() WITHIN GROUP (ORDER BY error_code) AS commonest_error
     FROM runs
     WHERE recorded_at > now() - make_interval(secs => %(seconds)s) AND outcome <> 'skipped'
+        AND run_id > coalesce((
+            SELECT run_id FROM runs
+            WHERE recorded_at < now() - make_interval(secs => %(seconds)s + 60)
+            ORDER BY run_id DESC
+            LIMIT 1
+        ), 0)
     GROUP BY detector
     ORDER BY detector
 """

@@ -37,7 +37,7 @@ class Retention:
 
     Attributes:
         detections_months: Whole months of detections to keep beside the current one. Runs and the
-            daily counts of labels are always kept.
+            daily counts are always kept.
         raw_responses_days: Days to keep the detectors' raw responses.
         deleted_images_days: Days to keep an image with its runs and detections after its removal
             from S3.
@@ -113,8 +113,9 @@ def maintain(
             _in_batches(connection, retention.OLD_REMOVALS, {"before": before}, dry_run, tell)
         if dry_run:
             return
-        with connection.begin():
-            connection.execute(retention.MERGE_COUNTS, {"before": now.date() - timedelta(days=2)})
+        for merge in (retention.MERGE_LABEL_COUNTS, retention.MERGE_RUN_COUNTS):
+            with connection.begin():
+                connection.execute(merge, {"before": now.date() - timedelta(days=2)})
         for _ in prune_labels(engine):  # of the purged images
             pass
         with connection.begin():

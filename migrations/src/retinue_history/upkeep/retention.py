@@ -107,7 +107,7 @@ OLD_REMOVALS = Step(
     ),
 )
 
-MERGE_COUNTS = text("""
+MERGE_LABEL_COUNTS = text("""
     WITH apart AS (
         DELETE FROM label_counts WHERE day < :before AND shard <> 0 RETURNING *
     )
@@ -126,6 +126,32 @@ MERGE_COUNTS = text("""
         confidence_ppm = known.confidence_ppm + excluded.confidence_ppm
 """)
 """Merges the shards of past days, so that readers have less to add."""
+
+MERGE_RUN_COUNTS = text("""
+    WITH apart AS (
+        DELETE FROM run_counts WHERE day < :before AND shard <> 0 RETURNING *
+    )
+    INSERT INTO run_counts AS known (
+        day, series, shard, detector, detector_version, fingerprint, model_version, runs,
+        failed_runs, skipped_runs, detections, billed_units, price_usd, saved_usd
+    )
+    SELECT
+        day, series, 0, min(detector), min(detector_version), min(fingerprint), min(model_version),
+        sum(runs), sum(failed_runs), sum(skipped_runs), sum(detections), sum(billed_units),
+        sum(price_usd), sum(saved_usd)
+    FROM apart
+    GROUP BY day, series
+    ORDER BY day, series
+    ON CONFLICT (day, series, shard) DO UPDATE SET
+        runs = known.runs + excluded.runs,
+        failed_runs = known.failed_runs + excluded.failed_runs,
+        skipped_runs = known.skipped_runs + excluded.skipped_runs,
+        detections = known.detections + excluded.detections,
+        billed_units = known.billed_units + excluded.billed_units,
+        price_usd = known.price_usd + excluded.price_usd,
+        saved_usd = known.saved_usd + excluded.saved_usd
+""")
+"""The same for the counts of runs."""
 
 
 def old_detections(partition: str) -> Step:

@@ -45,7 +45,7 @@ GRANT SELECT, INSERT, UPDATE ON configurations_in_use TO retinue_writer;
 GRANT USAGE ON SEQUENCE removals_removal_id_seq TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON quota_leases TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE ON quotas, monthly_spending, models, model_sessions TO retinue_writer;
-GRANT SELECT ON label_counts, labels, label_parents TO retinue_writer;
+GRANT SELECT ON run_counts, label_counts, labels, label_parents TO retinue_writer;
 GRANT EXECUTE ON FUNCTION
     find_erased_images(uuid[], text[], text[], timestamptz[]), void_misread_runs(text[], text[])
     TO retinue_writer;
@@ -59,7 +59,8 @@ GRANT EXECUTE ON FUNCTION
 -- Analysts may read the tables too, but only the views are stable.
 GRANT SELECT ON
     images, removals, runs, detections, detector_configurations, configurations_in_use,
-    label_counts, labels, label_parents, quotas, quota_leases, monthly_spending, models, model_sessions, erasures,
+    run_counts, label_counts, labels, label_parents, quotas, quota_leases, monthly_spending, models,
+    model_sessions, erasures,
     truths, truth_items, review_queues, review_images, review_leases, answers, answer_items, audit_log
     TO retinue_reader;
 

@@ -44,23 +44,22 @@ CREATE FUNCTION named_parents(attributes jsonb) RETURNS jsonb
 COMMENT ON FUNCTION named_parents(jsonb) IS
     'The parts of a detection''s attributes that name wider labels; null if there are none';
 
-CREATE FUNCTION label_series(kind text, detector text, detector_version text, model_version text)
-    RETURNS uuid
+CREATE FUNCTION count_series(first text, second text, third text, fourth text) RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     -- A digest, because four texts and a label can be longer than an index entry. As a JSON array, two
     -- different lists never have the same text.
     RETURN encode(
         substr(
             sha256(convert_to(
-                jsonb_build_array(kind, detector, detector_version, model_version)::text, 'UTF8'
+                jsonb_build_array(first, second, third, fourth)::text, 'UTF8'
             )),
             1, 16
         ),
         'hex'
     )::uuid;
 
-COMMENT ON FUNCTION label_series(text, text, text, text) IS
-    'What label_counts counts together for a label and a day: a digest of four texts';
+COMMENT ON FUNCTION count_series(text, text, text, text) IS
+    'A digest of four texts, by which label_counts and run_counts count together';
 
 -- Recognized texts are counted together, without their content, because nearly every text is a label
 -- of its own. Rows are sorted before they are written, so that two transactions lock them in the same
@@ -83,7 +82,7 @@ BEGIN
             detections, confidence_ppm
         )
         SELECT
-            day, label, label_series(kind, detector, detector_version, model_version) AS series,
+            day, label, count_series(kind, detector, detector_version, model_version) AS series,
             shard, kind, detector, detector_version, model_version, count(*),
             sum(confidence_ppm)::bigint
         FROM (
@@ -193,7 +192,7 @@ BEGIN
         confidence_ppm
     )
     SELECT
-        day, label, label_series(kind, detector, detector_version, model_version) AS series,
+        day, label, count_series(kind, detector, detector_version, model_version) AS series,
         pg_backend_pid() & 15, kind, detector, detector_version, model_version, -detections,
         -confidence_ppm
     FROM (
@@ -243,13 +242,13 @@ CREATE FUNCTION refuse_changed_run() RETURNS trigger
     LANGUAGE plpgsql
 AS $$
 BEGIN
-    RAISE EXCEPTION 'the image, detector, versions and time of a run cannot change'
+    RAISE EXCEPTION 'the image, detector, versions, options and time of a run cannot change'
         USING ERRCODE = 'check_violation',
         HINT = 'Record another run, or delete this one.';
 END $$;
 
 COMMENT ON FUNCTION refuse_changed_run() IS
-    'Protects the columns of runs by which detections were counted';
+    'Protects the columns of runs by which they and their detections were counted';
 
 -- A caller's search_path must not redirect these functions to other tables of the same names.
 DO $$
@@ -280,12 +279,17 @@ CREATE TRIGGER count_truncated AFTER TRUNCATE ON detections
 CREATE TRIGGER delete_detections BEFORE DELETE ON runs
     FOR EACH ROW EXECUTE FUNCTION delete_detections_of_run();
 CREATE TRIGGER refuse_change
-    BEFORE UPDATE OF run_id, image_id, detector, detector_version, model_version, started_at ON runs
+    BEFORE UPDATE OF
+        run_id, image_id, detector, detector_version, fingerprint, model_version, started_at ON runs
     FOR EACH ROW
     WHEN (
-        (OLD.run_id, OLD.image_id, OLD.detector, OLD.detector_version, OLD.started_at)
-            IS DISTINCT FROM
-            (NEW.run_id, NEW.image_id, NEW.detector, NEW.detector_version, NEW.started_at)
+        (
+            OLD.run_id, OLD.image_id, OLD.detector, OLD.detector_version, OLD.fingerprint,
+            OLD.started_at
+        ) IS DISTINCT FROM (
+            NEW.run_id, NEW.image_id, NEW.detector, NEW.detector_version, NEW.fingerprint,
+            NEW.started_at
+        )
         OR OLD.model_version IS DISTINCT FROM NEW.model_version
     )
     EXECUTE FUNCTION refuse_changed_run();

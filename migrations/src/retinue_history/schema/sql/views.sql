@@ -202,17 +202,18 @@ COMMENT ON VIEW failed_runs IS
 
 CREATE VIEW run_costs AS
 SELECT
-    runs.detector,
-    (runs.started_at AT TIME ZONE 'UTC')::date AS day,
-    count(*) FILTER (WHERE runs.outcome <> 'skipped') AS runs,
-    count(*) FILTER (WHERE runs.outcome = 'failed') AS failed_runs,
-    sum(runs.billed_units) AS billed_units,
-    sum(runs.price_usd) AS price_usd,
-    count(*) FILTER (WHERE runs.outcome = 'skipped') AS skipped_runs,
-    coalesce(sum(runs.saved_usd), 0) AS saved_usd
-FROM runs
-WHERE runs.model_version IS DISTINCT FROM 'emulator'
-GROUP BY runs.detector, (runs.started_at AT TIME ZONE 'UTC')::date;
+    detector,
+    day,
+    sum(runs) AS runs,
+    sum(failed_runs) AS failed_runs,
+    sum(billed_units) AS billed_units,
+    sum(price_usd) AS price_usd,
+    sum(skipped_runs) AS skipped_runs,
+    sum(saved_usd) AS saved_usd
+FROM run_counts
+WHERE model_version IS DISTINCT FROM 'emulator'
+GROUP BY detector, day
+HAVING sum(runs) > 0 OR sum(skipped_runs) > 0;
 
 COMMENT ON VIEW run_costs IS
     'What each detector cost on each day, and what its route saved. An emulator costs nothing';
@@ -332,11 +333,11 @@ FROM (
 ) AS found
 JOIN (
     SELECT
-        detector, detector_version, model_version,
-        date_trunc('week', started_at AT TIME ZONE 'UTC')::date AS week, count(*) AS runs
-    FROM runs
-    WHERE outcome = 'succeeded'
+        detector, detector_version, model_version, date_trunc('week', day::timestamp)::date AS week,
+        sum(runs - failed_runs) AS runs
+    FROM run_counts
     GROUP BY 1, 2, 3, 4
+    HAVING sum(runs - failed_runs) > 0
 ) AS made
     ON made.week = found.week
     AND made.detector = found.detector
@@ -350,8 +351,8 @@ COMMENT ON VIEW drift IS
 CREATE VIEW detector_versions AS
 SELECT
     made.detector, made.detector_version, made.fingerprint, made.model_version,
-    configured.options, made.runs, made.failed_runs, made.detections, made.first_run_at,
-    made.last_run_at,
+    configured.options, made.runs, made.failed_runs, made.detections, made.first_day,
+    made.last_day,
     ARRAY(
         SELECT used.pool FROM configurations_in_use AS used
         WHERE used.detector = made.detector
@@ -361,12 +362,18 @@ SELECT
     ) AS pools
 FROM (
     SELECT
-        detector, detector_version, fingerprint, model_version, count(*) AS runs,
-        count(*) FILTER (WHERE outcome = 'failed') AS failed_runs,
-        sum(detection_count) AS detections, min(started_at) AS first_run_at,
-        max(started_at) AS last_run_at
-    FROM runs
-    WHERE outcome <> 'skipped'
+        detector, detector_version, fingerprint, model_version, sum(runs)::bigint AS runs,
+        sum(failed_runs)::bigint AS failed_runs, sum(detections)::bigint AS detections,
+        min(day) AS first_day, max(day) AS last_day
+    FROM (
+        SELECT
+            day, min(detector) AS detector, min(detector_version) AS detector_version,
+            min(fingerprint) AS fingerprint, min(model_version) AS model_version,
+            sum(runs) AS runs, sum(failed_runs) AS failed_runs, sum(detections) AS detections
+        FROM run_counts
+        GROUP BY day, series
+        HAVING sum(runs) > 0
+    ) AS daily
     GROUP BY detector, detector_version, fingerprint, model_version
 ) AS made
 LEFT JOIN detector_configurations AS configured
@@ -543,8 +550,8 @@ BEGIN
                 'recorded them'),
             ('in_use', 'Whether a pool uses these options'),
             ('pools', 'The queues of the pools that use these options; empty if none does'),
-            ('first_run_at', 'When the first of them started'),
-            ('last_run_at', 'When the last of them started'),
+            ('first_day', 'The day in UTC on which the first of them started'),
+            ('last_day', 'The day in UTC on which the last of them started'),
             ('detector_a', 'One detector''s name, the first in alphabetical order'),
             ('detector_b', 'The other detector''s name'),
             ('detections_a', 'How often a found the label in the image'),

@@ -25,7 +25,7 @@ label_counts = Table(
         primary_key=True,
         comment="What was found; empty for recognized texts (kind text), counted together",
     ),
-    Column("series", Uuid, primary_key=True, comment="label_series() of the other texts"),
+    Column("series", Uuid, primary_key=True, comment="count_series() of the other texts"),
     Column(
         "shard",
         Integer,

@@ -1,10 +1,11 @@
-"""Images, removals, runs, detections, and the configurations of detectors."""
+"""Images, removals, runs with their counts, detections, and the configurations of detectors."""
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Double,
     ForeignKey,
     Identity,
@@ -311,6 +312,40 @@ runs = Table(
     ),
     comment="One row per attempt of one detector at one image, and per skip. A run key (image, "
     "detector, detector version, fingerprint) succeeds once; failed attempts stay",
+)
+
+run_counts = Table(
+    "run_counts",
+    metadata,
+    Column("day", Date, primary_key=True, comment="The day in UTC on which the runs started"),
+    Column("series", Uuid, primary_key=True, comment="count_series() of the four texts"),
+    Column(
+        "shard",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        comment="One of several rows to add up",
+    ),
+    Column("detector", Text, nullable=False, comment="The detector's name"),
+    Column("detector_version", Text, nullable=False, comment="The detector's version"),
+    Column("fingerprint", Text, nullable=False, comment="Digest of the detector's options"),
+    Column("model_version", Text, comment="The model's version as the detector reported it"),
+    Column(
+        "runs",
+        Integer,
+        nullable=False,
+        comment="How many runs, without skips, in this shard; negative where another shard counted "
+        "what this one subtracted, as may be all that follow",
+    ),
+    Column("failed_runs", Integer, nullable=False, comment="How many of them failed"),
+    Column("skipped_runs", Integer, nullable=False, comment="How many skips"),
+    Column("detections", BigInteger, nullable=False, comment="How many detections the runs made"),
+    Column("billed_units", Numeric, nullable=False, comment="Units that the provider bills"),
+    Column("price_usd", Numeric, nullable=False, comment="What they cost, in US dollars"),
+    Column("saved_usd", Numeric, nullable=False, comment="What the skips saved, in US dollars"),
+    comment="Runs counted by day, version and options, in the transactions that write them; read "
+    "it through run_costs and detector_versions",
+    postgresql_with={"fillfactor": 70},
 )
 
 detections = Table(
