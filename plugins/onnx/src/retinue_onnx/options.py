@@ -10,17 +10,11 @@ Resize: TypeAlias = Literal["letterbox", "stretch"]
 """How images are resized for a network."""
 
 
-class OnnxOptions(DetectorOptions):
+class RuntimeOptions(DetectorOptions):
     """Options of all detectors that run on ONNX Runtime."""
 
     # Validators are created on first use, because every worker imports this plugin.
     model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
-
-    model: Path | None = None
-    """ONNX file to use instead of the bundled one."""
-
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Minimum confidence, 0 to 1."""
 
     providers: Annotated[tuple[str, ...], Field(min_length=1), Operational()] = (
         "CUDAExecutionProvider",
@@ -40,3 +34,13 @@ class OnnxOptions(DetectorOptions):
 
     threads: Annotated[int, Field(ge=0, le=1024), Operational()] = 0
     """Threads for one operator of the network on the CPU. 0 divides the cores among the calls."""
+
+
+class OnnxOptions(RuntimeOptions):
+    """Options of the detectors with one network."""
+
+    model: Path | None = None
+    """ONNX file to use instead of the bundled one."""
+
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Minimum confidence, 0 to 1."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from retinue_sdk.cores import usable_cores
 
-from retinue_onnx.options import OnnxOptions
+from retinue_onnx.options import RuntimeOptions
 
 CPU = "CPUExecutionProvider"
 
@@ -30,7 +30,7 @@ class Parallelism:
     threads: int
 
 
-def parallelism(options: OnnxOptions) -> Parallelism:
+def parallelism(options: RuntimeOptions) -> Parallelism:
     """Return the parallelism of the options. Defaults maximize the throughput.
 
     On a CPU the default is one image per core. Two cores took 23 ms per image with two calls of one

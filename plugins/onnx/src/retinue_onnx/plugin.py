@@ -12,6 +12,7 @@ from retinue_onnx.faces import OnnxFaceDetector
 from retinue_onnx.labels import OnnxLabelDetector
 from retinue_onnx.moderation import OnnxModerationDetector
 from retinue_onnx.objects import ObjectDetector
+from retinue_onnx.text import OnnxTextDetector
 
 
 @hookimpl
@@ -21,3 +22,4 @@ def retinue_register_detectors(register: Callable[[type[AnyDetector]], None]) ->
     register(OnnxFaceDetector)
     register(OnnxLabelDetector)
     register(OnnxModerationDetector)
+    register(OnnxTextDetector)
