@@ -25,7 +25,7 @@ resource "aws_cloudwatch_metric_alarm" "down" {
 
 resource "aws_cloudwatch_metric_alarm" "errors" {
   alarm_name          = "${var.task.name_prefix}-console-errors"
-  alarm_description   = "More than 20 answers in 5 minutes were errors (5xx): the database is down or slow, the identity provider is away, or the console is at fault. Its log has the reason."
+  alarm_description   = "More than 20 answers in 5 minutes were errors (5xx): the database is down or slow, the identity provider is down, or the console is at fault. Its log has the reason."
   namespace           = "AWS/ApplicationELB"
   metric_name         = "HTTPCode_Target_5XX_Count"
   dimensions          = local.dimensions

@@ -20,7 +20,7 @@ _RATE_RUNS = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How fast images are processed.
+    """The rate at which images are processed.
 
     Attributes:
         images_per_second: Images with a run in the last minute, by second.

@@ -107,7 +107,7 @@ class SaveBody(Body):
 
 
 class SkipBody(Body):
-    """Passing an image over."""
+    """An image to skip."""
 
     image_id: UUID
     key: UUID
@@ -116,7 +116,7 @@ class SkipBody(Body):
 
 
 class UndoBody(Body):
-    """Taking an answer back."""
+    """An answer to undo."""
 
     image_id: UUID
     answer_id: int
@@ -124,6 +124,6 @@ class UndoBody(Body):
 
 
 class ReleaseBody(Body):
-    """Giving an image back unanswered."""
+    """An image to return unanswered."""
 
     lease: UUID

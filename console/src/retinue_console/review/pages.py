@@ -229,7 +229,7 @@ def _next(
         return None
     image = reviewed_image(reader, task.image_id)
     if image is None:
-        raise NotFoundError("The image has been erased meanwhile. Reload for the next one.")
+        raise NotFoundError("This image has been erased. Reload for the next one.")
     return ReviewTask(
         task.queue,
         image,
@@ -282,7 +282,7 @@ def save(call: Call[QueueParameters]) -> Response:
 
 
 def pass_over(call: Call[QueueParameters]) -> Response:
-    """Pass an image over: this person doesn't get it again."""
+    """Skip an image: this person doesn't get it again."""
     body: SkipBody = call.body
     with call.services.reviews.connections() as (_, reviewer):
         saved = skip(
@@ -298,7 +298,7 @@ def pass_over(call: Call[QueueParameters]) -> Response:
 
 
 def take_back(call: Call[QueueParameters]) -> Response:
-    """Take an answer of one's own back."""
+    """Undo one of one's own answers."""
     body: UndoBody = call.body
     with call.services.reviews.connections() as (_, reviewer):
         undone = undo(
@@ -313,7 +313,7 @@ def take_back(call: Call[QueueParameters]) -> Response:
 
 
 def give_back(call: Call[QueueParameters]) -> Response:
-    """Give an image back unanswered, so that others get it now."""
+    """Return an image unanswered, so that others get it now."""
     body: ReleaseBody = call.body
     with call.services.reviews.connections() as (_, reviewer):
         released = release(reviewer, body.lease, call.identity.login)
@@ -321,7 +321,7 @@ def give_back(call: Call[QueueParameters]) -> Response:
 
 
 def show_agreement(call: Call[QueueParameters]) -> Page[Agreement]:
-    """Show how far people agree, by label and by person."""
+    """Show the agreement between people, by label and by person."""
     with call.database.read() as reader:
         queue = _queue(reader, call.parameters.queue)
         found = agreement(reader, queue.name)

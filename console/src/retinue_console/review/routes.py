@@ -63,7 +63,7 @@ REVIEW_ROUTES: tuple[Route, ...] = (
     Route(
         "/review/{queue}/agreement",
         show_agreement,
-        "How far people agree",
+        "Agreement between people",
         Right.REVIEWER,
         parameters=QueueParameters,
         answer=Agreement,
@@ -80,7 +80,7 @@ REVIEW_ROUTES: tuple[Route, ...] = (
     Route(
         "/review/{queue}/skip",
         pass_over,
-        "Pass an image over",
+        "Skip an image",
         Right.REVIEWER,
         parameters=QueueParameters,
         method="POST",
@@ -89,7 +89,7 @@ REVIEW_ROUTES: tuple[Route, ...] = (
     Route(
         "/review/{queue}/undo",
         take_back,
-        "Take an answer of one's own back",
+        "Undo one of one's own answers",
         Right.REVIEWER,
         parameters=QueueParameters,
         method="POST",
@@ -98,7 +98,7 @@ REVIEW_ROUTES: tuple[Route, ...] = (
     Route(
         "/review/{queue}/release",
         give_back,
-        "Give an image back unanswered",
+        "Return an image unanswered",
         Right.REVIEWER,
         parameters=QueueParameters,
         method="POST",
@@ -151,7 +151,7 @@ REVIEW_ROUTES: tuple[Route, ...] = (
     Route(
         "/review/{queue}/bulk",
         apply,
-        "Make a decision about many images, as it was previewed",
+        "Apply a previewed decision about many images",
         Right.REVIEWER,
         parameters=BulkParameters,
         method="POST",
@@ -160,7 +160,7 @@ REVIEW_ROUTES: tuple[Route, ...] = (
     Route(
         "/review/{queue}/bulk/{bulk_id:uuid}/undo",
         undo,
-        "Take a decision about many images back",
+        "Undo a decision about many images",
         Right.REVIEWER,
         parameters=UndoBulkParameters,
         method="POST",
