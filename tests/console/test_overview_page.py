@@ -1,15 +1,8 @@
-"""The first page, and how many queries a page takes."""
+"""The first page."""
 
 import html
-from typing import Any
 
-import psycopg
-import pytest
 from console.conftest import Client
-from console.test_app import PAGES
-from retinue_console.page import Route
-
-MOST_QUERIES = 10
 
 
 def test_the_newest_images_and_the_numbers(client: Client) -> None:
@@ -25,23 +18,3 @@ def test_the_newest_images_and_the_numbers(client: Client) -> None:
     assert newest == data["images"][0]["image_id"]
     assert f'data-newest="{newest}"' in html.unescape(said)
     assert "/images/" in client.get("/newest").text
-
-
-@pytest.mark.parametrize("route", PAGES, ids=lambda route: route.path)
-def test_a_page_takes_few_queries(
-    client: Client, route: Route, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Any] = []
-    execute = psycopg.Cursor.execute
-
-    def note(self: Any, query: Any, *given: Any, **more: Any) -> Any:
-        text = query if isinstance(query, str | bytes) else query.as_string(None)
-        words = (text.encode() if isinstance(text, str) else text).split()
-        if words[0] not in (b"SET", b"BEGIN", b"COMMIT"):
-            asked.append(text)
-        return execute(self, query, *given, **more)
-
-    client.get(route.path)  # checks the login once
-    monkeypatch.setattr(psycopg.Cursor, "execute", note)
-    assert client.get(route.path).status_code == 200
-    assert len(asked) <= MOST_QUERIES, asked

@@ -1,4 +1,4 @@
-"""The plans of the gallery and the search: which index answers, however many rows there are.
+"""The plans of the gallery, the search and reviews: which index answers, whatever the size.
 
 Sequential scans, sorts and the like are switched off: on a small history they would win.
 """
@@ -12,10 +12,14 @@ import psycopg
 import pytest
 from fakes.small_history import NOON, found, image, run
 from psycopg import sql
-from retinue_console.queries import gallery, reading, runs, search
+from retinue_console.queries import gallery, reading, review, runs, search
 from retinue_console.queries.filters import Filters
 from retinue_history import ConnectionPool, History
+from retinue_history.analysis.selection import Selection
 from retinue_history.db.connections import Connection
+from retinue_history.review.answers import upcoming
+from retinue_history.review.bulk import BulkAct, preview_bulk
+from retinue_history.review.queues import QueueDefinition, create_queue
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +50,31 @@ class Plans:
         def explained(connection: Connection, query: sql.Composable, row: Any) -> Any:
             explain = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) ") + query
             [[[root]]] = connection.execute(explain).fetchall()
-            waiting = [root["Plan"]]
-            while waiting:
-                self.nodes.append(waiting.pop())
-                waiting += self.nodes[-1].get("Plans", [])
+            self.note(root)
             return fetch(connection, query, row)
 
         for module in (reading, gallery, runs, search):
             monkeypatch.setattr(module, "fetch", explained)
+
+    def of(self, connection: Connection) -> Any:
+        """Return a connection that notes the plans of what it executes."""
+        plans = self
+
+        class Explaining:
+            def execute(self, query: str, given: Any = None) -> Any:
+                [[[root]]] = connection.execute(
+                    f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", given
+                ).fetchall()
+                plans.note(root)
+                return connection.execute(query, given)
+
+        return Explaining()
+
+    def note(self, root: dict[str, Any]) -> None:
+        waiting = [root["Plan"]]
+        while waiting:
+            self.nodes.append(waiting.pop())
+            waiting += self.nodes[-1].get("Plans", [])
 
     def most_rows(self, relation: str) -> float:
         """The most rows that a scan of this table returned, over all its loops."""
@@ -129,3 +150,22 @@ def test_the_search_reads_indexes(reader: Connection, plans: Plans) -> None:
     assert plans.used("ix_images_bucket_key")
     assert plans.used("ix_labels_prefix")
     assert "Seq Scan" not in plans.scans()
+
+
+def test_a_review_reads_the_images_that_it_shows(reader: Connection, plans: Plans) -> None:
+    definition = QueueDefinition("plans", Selection(), "random", 200, audit_share=0.0)
+    create_queue(reader, reader, definition, "ann")
+    reader.execute("ANALYZE review_images, review_queues, review_leases, answers, answer_items")
+    asking = plans.of(reader)
+    ahead = upcoming(asking, "plans", "ann", 4)
+    assert len(ahead) == 4
+    review.reviewed_image(asking, ahead[0])
+    act = BulkAct("plans", (), "accept", "label", "Cat")
+    images = review.bulk_candidates(asking, act, 10)
+    assert len(images) == 10
+    act = BulkAct("plans", tuple(images), "accept", "label", "Cat")
+    assert len(preview_bulk(asking, act, "ann")) == 10
+    assert "Seq Scan" not in plans.scans()
+    assert plans.most_rows("review_images") <= 40
+    assert plans.most_rows("runs") <= 40
+    assert plans.most_rows("detections") <= 80

@@ -125,18 +125,20 @@ def images(
         ValueError: The cursor belongs to another list.
     """
     labels = _labels(connection, filters)
-    after = continued(filters.after, "uploaded" if labels is None else "found")
-    if labels is None:
-        look = _by_upload(connection, filters)
-    else:
-        look = _by_label(connection, filters, labels, _newest_run(connection, after))
-    found = walk(look, after, wanted=wanted, seconds=seconds)
+    found = _matching_images(connection, filters, labels, wanted=wanted, seconds=seconds)
     shown: dict[UUID, list[Finding]] = {row[0]: [] for row in found.rows}
     if shown:
         for image_id, finding in _findings(connection, filters, labels, list(shown)):
             shown[image_id].append(finding)
     rows = tuple(_gallery_image(row, shown[row[0]]) for row in found.rows)
     return Page(rows, found.next, found.looked_until, found.stopped_early)
+
+
+def image_ids(connection: Connection, filters: Filters, *, wanted: int) -> list[UUID]:
+    """Return the ids alone of the images that ``images`` returns."""
+    labels = _labels(connection, filters)
+    found = _matching_images(connection, filters, labels, wanted=wanted, seconds=PATIENCE_SECONDS)
+    return [row[0] for row in found.rows]
 
 
 def patches(
@@ -205,6 +207,23 @@ def same_in_sql(filters: Filters) -> str:
         )
         .as_string(None)
     )
+
+
+def _matching_images(
+    connection: Connection,
+    filters: Filters,
+    labels: list[str] | None,
+    *,
+    wanted: int,
+    seconds: float,
+) -> Page[Sequence[Any]]:
+    """Return the rows of the next images that exist and match."""
+    after = continued(filters.after, "uploaded" if labels is None else "found")
+    if labels is None:
+        look = _by_upload(connection, filters)
+    else:
+        look = _by_label(connection, filters, labels, _newest_run(connection, after))
+    return walk(look, after, wanted=wanted, seconds=seconds)
 
 
 def _is_about_runs(filters: Filters) -> bool:

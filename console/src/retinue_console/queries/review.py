@@ -7,6 +7,9 @@ from retinue_history.db.connections import Connection
 from retinue_history.review.answers import CORRECTIONS
 from retinue_history.review.bulk import BulkAct
 
+from retinue_console.queries import gallery
+from retinue_console.queries.filters import Filters
+
 MAX_LABELS = 300
 """Most labels that are suggested."""
 
@@ -39,7 +42,7 @@ def reviewed_image(reader: Connection, image_id: UUID) -> ReviewedImage | None:
 
 
 def suggested_labels(reader: Connection) -> list[str]:
-    """Return the labels that were found or marked in the last 30 days, the most frequent first."""
+    """Return the labels that were found in the last week of detections, the most frequent first."""
     return [label for (label,) in reader.execute(_LABELS, [MAX_LABELS])]
 
 
@@ -53,9 +56,17 @@ def bulk_candidates(reader: Connection, act: BulkAct, limit: int) -> list[UUID]:
         act: The decision, for all its images.
         limit: Most images.
     """
-    query = _NEWEST_WITH if act.queue == CORRECTIONS else _OPEN_WITH
+    if act.queue == CORRECTIONS:
+        filters = Filters(
+            label=act.label,
+            kind=act.kind,
+            detector=act.detector,
+            min_confidence=act.min_confidence,
+            max_confidence=act.max_confidence,
+        )
+        return gallery.image_ids(reader, filters, wanted=limit)
     rows = reader.execute(
-        query,
+        _OPEN_WITH,
         {
             "queue": act.queue,
             "kind": act.kind,
@@ -76,36 +87,27 @@ _IMAGE = """
 
 _LABELS = """
     SELECT label
-    FROM label_counts_daily
-    WHERE day > (now() AT TIME ZONE 'UTC')::date - 30 AND label <> ''
+    FROM label_counts
+    WHERE day > (SELECT max(day) FROM label_counts) - 7 AND label <> ''
+        AND model_version IS DISTINCT FROM 'emulator'
     GROUP BY label
+    HAVING sum(detections) > 0
     ORDER BY sum(detections) DESC, label
     LIMIT %s
 """
 
-_MATCHES = """
-    found.kind = %(kind)s AND found.label = %(label)s
-    AND found.confidence BETWEEN %(low)s AND %(high)s
-    AND (%(detector)s::text IS NULL OR found.detector = %(detector)s)
-"""
-
-_OPEN_WITH = f"""
+_OPEN_WITH = """
     SELECT place.image_id
-    FROM review_images AS place JOIN review_queues AS queue USING (queue_id)
-    WHERE queue.name = %(queue)s AND place.state = 'open'
+    FROM review_images AS place
+    WHERE place.queue_id = (SELECT queue_id FROM review_queues WHERE name = %(queue)s)
+        AND place.state = 'open'
         AND EXISTS (
             SELECT FROM latest_detections AS found
-            WHERE found.image_id = place.image_id AND {_MATCHES}
+            WHERE found.image_id = place.image_id
+                AND found.kind = %(kind)s AND found.label = %(label)s
+                AND found.confidence BETWEEN %(low)s AND %(high)s
+                AND (%(detector)s::text IS NULL OR found.detector = %(detector)s)
+            OFFSET 0  -- makes it a lookup for each image
         )
     ORDER BY place.place LIMIT %(limit)s
-"""  # noqa: S608 - no value of anyone's
-
-_NEWEST_WITH = f"""
-    SELECT image_id FROM (
-        SELECT found.image_id, max(found.detected_at) AS detected_at
-        FROM latest_detections AS found
-        WHERE {_MATCHES}
-        GROUP BY found.image_id
-    ) AS newest
-    ORDER BY detected_at DESC, image_id LIMIT %(limit)s
-"""  # noqa: S608 - no value of anyone's
+"""

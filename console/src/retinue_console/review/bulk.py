@@ -11,6 +11,7 @@ from retinue_history.review.bulk import BulkAct, BulkChange, apply_bulk, preview
 from starlette.responses import Response
 
 from retinue_console.page import Call, Page, ParameterError
+from retinue_console.queries.filters import Word
 from retinue_console.queries.review import bulk_candidates
 from retinue_console.review.bodies import Body
 from retinue_console.review.pages import QueueParameters
@@ -22,19 +23,19 @@ MAX_IMAGES = 200
 class BulkParameters(QueueParameters):
     """A decision about every finding of a label in a queue's open images."""
 
-    label: str | None = None
+    label: Word | None = None
     """The findings' label."""
 
-    kind: str = "label"
+    kind: Word = "label"
     """Their kind."""
 
     decision: Literal["accept", "reject", "change"] = "accept"
     """What is decided about them."""
 
-    to_label: str | None = None
+    to_label: Word | None = None
     """For change, what they are instead."""
 
-    detector: str | None = None
+    detector: Word | None = None
     """Only this detector's findings."""
 
     min_confidence: float = Field(default=0.0, ge=0, le=1)
@@ -52,6 +53,8 @@ class BulkParameters(QueueParameters):
         Raises:
             ParameterError: A change needs a label, and nothing else has one.
         """
+        if self.min_confidence > self.max_confidence:
+            raise ParameterError("The parameter min_confidence is above max_confidence.")
         try:
             return BulkAct(
                 self.queue,

@@ -158,7 +158,8 @@ def upcoming(reader: Connection, queue: str, person: str, number: int = 3) -> li
         number: How many.
     """
     with map_errors():
-        return [row[0] for row in reader.execute(_UPCOMING, [queue, person, person, number])]
+        rows = reader.execute(_UPCOMING, {"queue": queue, "person": person, "number": number})
+        return [image_id for (image_id,) in rows]
 
 
 def findings_of(
@@ -175,17 +176,30 @@ def findings_of(
         scope: Only what is within it.
         detectors: Only of these; ``None`` for all.
     """
+    return findings_by_image(reader, [image_id], scope, detectors)[image_id]
+
+
+def findings_by_image(
+    reader: Connection,
+    image_ids: Sequence[UUID],
+    scope: Scope = EVERYTHING,
+    detectors: Sequence[str] | None = None,
+) -> dict[UUID, tuple[Shown, ...]]:
+    """Return the same for many images, in one query."""
+    found: dict[UUID, list[Shown]] = {image_id: [] for image_id in image_ids}
     with map_errors():
         rows = reader.execute(
             _FINDINGS,
             {
-                "image_id": image_id,
+                "image_ids": list(found),
                 "detectors": None if detectors is None else list(detectors),
                 "kinds": None if scope.kinds is None else list(scope.kinds),
                 "labels": None if scope.labels is None else list(scope.labels),
             },
         ).fetchall()
-    return tuple(Shown(*[*row[:8], _box(*row[8:12]), row[12]]) for row in rows)
+    for image_id, *row in rows:
+        found[image_id].append(Shown(*[*row[:8], _box(*row[8:12]), row[12]]))
+    return {image_id: tuple(shown) for image_id, shown in found.items()}
 
 
 def _box(left: float | None, top: float, width: float, height: float) -> Box | None:
@@ -355,8 +369,15 @@ def answers_of(
         image_id: The image.
         queue: Only those of this queue.
     """
+    return answers_to_images(reader, [image_id], queue)
+
+
+def answers_to_images(
+    reader: Connection, image_ids: Sequence[UUID], queue: str | None = None
+) -> list[StandingAnswer]:
+    """Return the same for many images, in one query."""
     with map_errors():
-        rows = reader.execute(_STANDING, [image_id, queue, queue])
+        rows = reader.execute(_STANDING, [list(image_ids), queue, queue])
         return [_standing(*row) for row in rows]
 
 
@@ -392,35 +413,41 @@ def _statement(answer: dict[str, Any]) -> Statement:
     )
 
 
+# OFFSET 0 makes it a lookup for each image.
 _FINDINGS = """
     SELECT
-        detection_id, run_id, detector, detector_version, model_version, kind, label, confidence,
-        box_left, box_top, box_width, box_height, attributes
-    FROM latest_detections
-    WHERE image_id = %(image_id)s
-        AND (%(detectors)s::text[] IS NULL OR detector = ANY (%(detectors)s))
-        AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
-        AND (%(labels)s::text[] IS NULL OR label = ANY (%(labels)s))
+        found.image_id, detection_id, run_id, detector, detector_version, model_version, kind,
+        label, confidence, box_left, box_top, box_width, box_height, attributes
+    FROM unnest(%(image_ids)s::uuid[]) AS asked (image_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM latest_detections
+        WHERE image_id = asked.image_id
+            AND (%(detectors)s::text[] IS NULL OR detector = ANY (%(detectors)s))
+            AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
+            AND (%(labels)s::text[] IS NULL OR label = ANY (%(labels)s))
+        OFFSET 0
+    ) AS found
     ORDER BY coalesce(box_width * box_height, 1), detector, ordinal
 """
 
+# The subquery, unlike a join, leaves the images in the order of their index.
 _UPCOMING = """
     SELECT waiting.image_id
     FROM review_images AS waiting
-    JOIN review_queues AS queue USING (queue_id)
-    WHERE queue.name = %s AND waiting.state = 'open'
+    WHERE waiting.queue_id = (SELECT queue_id FROM review_queues WHERE name = %(queue)s)
+        AND waiting.state = 'open'
         AND NOT EXISTS (
             SELECT FROM standing_answers AS mine
             WHERE mine.queue_id = waiting.queue_id AND mine.image_id = waiting.image_id
-                AND mine.person = %s
+                AND mine.person = %(person)s
         )
         AND NOT EXISTS (
-            SELECT FROM review_leases AS held
+            SELECT FROM review_leases AS held JOIN review_queues AS queue USING (queue_id)
             WHERE held.queue_id = waiting.queue_id AND held.image_id = waiting.image_id
-                AND held.expires_at > now() AND (queue.overlap = 1 OR held.person = %s)
+                AND held.expires_at > now() AND (queue.overlap = 1 OR held.person = %(person)s)
         )
     ORDER BY waiting.place
-    LIMIT %s
+    LIMIT %(number)s
 """
 
 _STANDING = """
@@ -431,6 +458,6 @@ _STANDING = """
         ), '[]')),
         standing.answered_at
     FROM standing_answers AS standing
-    WHERE standing.image_id = %s AND (%s::text IS NULL OR standing.queue = %s)
+    WHERE standing.image_id = ANY (%s) AND (%s::text IS NULL OR standing.queue = %s)
     ORDER BY standing.answer_id
 """

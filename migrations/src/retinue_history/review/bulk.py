@@ -8,7 +8,12 @@ from uuid import UUID, uuid4, uuid5
 from retinue_history.db.connections import Connection
 from retinue_history.db.error_mapping import map_errors
 from retinue_history.review.answer import Answer, AnswerItem, Shown
-from retinue_history.review.answers import answers_of, findings_of, save_answer, undo
+from retinue_history.review.answers import (
+    answers_to_images,
+    findings_by_image,
+    save_answer,
+    undo,
+)
 from retinue_history.review.truth import Scope
 
 MAX_IMAGES = 2_000
@@ -75,7 +80,19 @@ def preview_bulk(reader: Connection, act: BulkAct, person: str) -> list[BulkChan
     Returns:
         The images that have such findings, in the order of the act.
     """
-    return [change for image_id in act.images if (change := _change(reader, act, image_id, person))]
+    detectors = None if act.detector is None else [act.detector]
+    scope = Scope((act.kind,), (act.label,))
+    found = findings_by_image(reader, act.images, scope, detectors)
+    before = {
+        one.image_id: one.answer
+        for one in answers_to_images(reader, act.images, act.queue)
+        if one.person == person and not one.skipped
+    }
+    changes = (
+        _change(act, image_id, found[image_id], before.get(image_id, Answer((), False, scope)))
+        for image_id in act.images
+    )
+    return [change for change in changes if change.findings]
 
 
 def apply_bulk(
@@ -135,27 +152,16 @@ def undo_bulk(reader: Connection, reviewer: Connection, bulk_id: UUID, person: s
     return undone
 
 
-def _change(reader: Connection, act: BulkAct, image_id: UUID, person: str) -> BulkChange | None:
-    detectors = None if act.detector is None else [act.detector]
+def _change(act: BulkAct, image_id: UUID, shown: Sequence[Shown], before: Answer) -> BulkChange:
     found = tuple(
-        one
-        for one in findings_of(reader, image_id, Scope((act.kind,), (act.label,)), detectors)
-        if act.min_confidence <= one.confidence <= act.max_confidence
+        one for one in shown if act.min_confidence <= one.confidence <= act.max_confidence
     )
-    if not found:
-        return None
-    before = [
-        one.answer
-        for one in answers_of(reader, image_id, act.queue)
-        if one.person == person and not one.skipped
-    ]
-    answer = before[-1] if before else Answer((), False, Scope((act.kind,), (act.label,)))
     ids = {one.detection_id for one in found}
     kept = tuple(
-        item for item in answer.items if item.shown is None or item.shown.detection_id not in ids
+        item for item in before.items if item.shown is None or item.shown.detection_id not in ids
     )
     decided = tuple(_decide(act, one) for one in found)
-    answer = replace(answer, items=kept + decided, seconds=None, adjudicates=False)
+    answer = replace(before, items=kept + decided, seconds=None, adjudicates=False)
     return BulkChange(image_id, found, answer)
 
 
