@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.errors import NotANumberError
 from retinue_onnx.letterbox import letterbox, stretch
-from retinue_onnx.nanodet import expected_distances, grids
+from retinue_onnx.readers.nanodet import expected_distances, grids
 from retinue_onnx.suppression import MAX_IOU_OF_CLASSES, overlaps, suppressed
 
 sides = st.integers(1, 700)

@@ -239,12 +239,11 @@ def test_not_a_number_fails_that_image_alone(
 @pytest.mark.parametrize(
     "outputs",
     [
-        {"output0": np.zeros((1, 84, 84), np.float32)},
+        {"output0": np.zeros((1, 83, 90), np.float32)},
         {"boxes": np.zeros((1, 9, 4), np.float32), "logits": np.zeros((1, 9, 3), np.float32)},
-        {"labels": np.zeros((2,), np.int64), "boxes": np.zeros((2, 4), np.float32),
-         "scores": np.zeros((2,), np.float32)},
+        {"output0": np.zeros((1, 39, 84), np.float32), "output1": np.zeros((1, 32), np.float32)},
     ],
-    ids=["raw YOLO", "raw DETR", "torchvision"],
+    ids=["a row too few", "unknown names", "segmentation"],
 )  # fmt: skip
 def test_other_outputs_are_refused_with_what_would_do(
     user_model: UserModel, outputs: dict[str, np.ndarray]
@@ -259,17 +258,12 @@ def test_other_outputs_are_refused_with_what_would_do(
 
 def test_other_inputs_are_refused(user_model: UserModel) -> None:
     with pytest.raises(ConfigurationError, match=r"inputs are not understood. Found: images"):
-        started(user_model({"output0": rows()}, shape=(1, 64, 64, 3)))
+        started(user_model({"output0": rows()}, shape=(1, 64, 64, 4)))
 
 
 def test_a_size_that_the_model_does_not_take_is_refused(user_model: UserModel) -> None:
     with pytest.raises(ConfigurationError, match=r"option input_side_px: .* 64 × 64"):
         started(user_model({"output0": rows()}), input_side_px=320)
-
-
-def test_nanodet_is_not_stretched() -> None:
-    with pytest.raises(ConfigurationError, match=r"option resize: NanoDet"):
-        ObjectDetector(ObjectOptions(resize="stretch")).start()
 
 
 def test_faces_need_centerface(user_model: UserModel) -> None:

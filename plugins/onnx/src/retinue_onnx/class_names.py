@@ -8,11 +8,20 @@ from retinue_sdk import ConfigurationError
 
 Names = tuple[str, ...]
 
+_UNUSED_COCO_IDS = {0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+"""Category ids of COCO below 91 without a category."""
+
 
 def coco_names() -> Names:
     """Return the 80 categories of COCO 2017, ordered by id (https://cocodataset.org)."""
     text = (resources.files("retinue_onnx") / "labels" / "coco.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())
+
+
+def coco_id_names() -> Names:
+    """Return a name for each category id of COCO from 0 to 90; ``N/A`` for unused ids."""
+    names = iter(coco_names())
+    return tuple("N/A" if index in _UNUSED_COCO_IDS else next(names) for index in range(91))
 
 
 def chosen_names(labels: Path | Names) -> Names:
@@ -44,9 +53,18 @@ def names_in_metadata(metadata: dict[str, str]) -> Names | None:
 
     Ultralytics' exporters write ``names`` as a Python dictionary, ``{0: 'person', …}``
     (https://docs.ultralytics.com/modes/export).
+
+    Raises:
+        ConfigurationError: The names can't be read.
     """
-    try:
-        names = ast.literal_eval(metadata["names"])
-        return tuple(str(names[index]) for index in range(len(names))) or None
-    except (KeyError, ValueError, SyntaxError, TypeError, IndexError):
+    text = metadata.get("names")
+    if text is None:
         return None
+    try:
+        names = ast.literal_eval(text)
+        return tuple(str(names[index]) for index in range(len(names))) or None
+    except (KeyError, ValueError, SyntaxError, TypeError, IndexError, RecursionError, MemoryError):
+        raise ConfigurationError(
+            f"option labels: the file's metadata has labels that can't be read: names={text:.80}; "
+            "set the option, with one label for each class in the order of the class ids"
+        ) from None

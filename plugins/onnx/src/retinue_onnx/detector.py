@@ -24,7 +24,7 @@ from retinue_sdk import (
 
 from retinue_onnx.errors import NotANumberError
 from retinue_onnx.model_file import ModelFile
-from retinue_onnx.options import OnnxOptions
+from retinue_onnx.options import Axes, OnnxOptions
 from retinue_onnx.parallelism import Parallelism, parallelism
 
 if TYPE_CHECKING:
@@ -101,6 +101,11 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
         return parallelism(self.options)
 
     @property
+    def _axes(self) -> Axes | None:
+        """Return the order of the axes that the user sets for the network's input."""
+        return None
+
+    @property
     def model_version(self) -> str:
         """Return the model file's name and the beginning of its SHA-256."""
         return self._file.version
@@ -118,7 +123,10 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
         from retinue_onnx.session import OnnxSession
 
         session = OnnxSession(
-            self._file.read(), providers=self.options.providers, threads=self._parallelism.threads
+            self._file.read(),
+            providers=self.options.providers,
+            threads=self._parallelism.threads,
+            axes=self._axes,
         )
         if (session.batch or 1) > self._parallelism.images:
             logger.warning(

@@ -48,15 +48,16 @@ class Placement:
 
 
 def letterbox(
-    pixels: Pixels, *, height: int, width: int, fill: int = 0
+    pixels: Pixels, *, height: int, width: int, fill: int = 0, centred: bool = True
 ) -> tuple[Pixels, Placement]:
-    """Scale an image to fit the canvas, and centre it there.
+    """Scale an image to fit the canvas.
 
     Args:
         pixels: Shape (h, w, 3), uint8.
         height: Height of the canvas, in pixels.
         width: Width of the canvas, in pixels.
         fill: Grey level around the image, 0 to 255.
+        centred: Whether to place the image in the middle, not at the top left.
 
     Returns:
         The canvas, shape (height, width, 3), uint8, and the image's position on it. An image of
@@ -66,6 +67,8 @@ def letterbox(
     inner_width = min(max(round(pixels.shape[1] * scale), 1), width)
     inner_height = min(max(round(pixels.shape[0] * scale), 1), height)
     left, top = (width - inner_width) // 2, (height - inner_height) // 2
+    if not centred:
+        left = top = 0
     canvas = np.full((height, width, 3), fill, np.uint8)
     canvas[top : top + inner_height, left : left + inner_width] = _resized(
         pixels, height=inner_height, width=inner_width

@@ -1,12 +1,19 @@
 """The ONNX file that a detector uses."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Self
 
 from retinue_sdk import ConfigurationError
+
+MAX_BYTES = 2**31 - 1
+"""Largest protobuf message, which an ONNX file is."""
+
+_EXTERNAL_DATA = re.compile(rb"\x6a.{1,2}\x0a\x08location\x12.{1,2}([\x20-\x7e]+)", re.DOTALL)
+"""The entry ``location`` in the field ``external_data`` of a tensor (onnx.proto)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +33,19 @@ class ModelFile:
         """Return the file of the option, or this package's file named ``bundled``.
 
         Raises:
-            ConfigurationError: The file doesn't exist or can't be read.
+            ConfigurationError: The file doesn't exist, can't be read, or is too large.
         """
         path = chosen or Path(str(resources.files("retinue_onnx") / "models" / bundled))
         try:
+            if path.exists() and not path.is_file():
+                raise ConfigurationError(
+                    f"option model: {path} is not a file; give the path of an ONNX file"
+                )
+            if (size := path.stat().st_size) > MAX_BYTES:
+                raise ConfigurationError(
+                    f"option model: {path} has {size / 1e9:.1f} GB, and an ONNX file can have at "
+                    "most 2.1 GB; export a smaller model, or with half precision"
+                )
             with path.open("rb") as file:
                 return cls(path, hashlib.file_digest(file, "sha256").hexdigest())
         except OSError as error:
@@ -47,7 +63,7 @@ class ModelFile:
         """Return the file's bytes, which must have the hash ``sha256``.
 
         Raises:
-            ConfigurationError: The file is gone, or has changed since.
+            ConfigurationError: The file is gone, has changed since, or lacks its weights.
         """
         try:
             data = self.path.read_bytes()
@@ -58,5 +74,12 @@ class ModelFile:
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ConfigurationError(
                 f"option model: {self.path} changed while the worker was starting; start it again"
+            )
+        if external := _EXTERNAL_DATA.search(data):
+            name = external[1].decode("ascii")
+            raise ConfigurationError(
+                f"option model: the weights of {self.path} are in a second file ({name:.80}); put "
+                "them into the model: "
+                f"onnx.save_model(onnx.load({self.path.name!r}), 'whole.onnx')"
             )
         return data

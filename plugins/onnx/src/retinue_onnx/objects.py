@@ -3,20 +3,44 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, model_validator
 from retinue_sdk import Detection, DetectorNotReadyError
 
-from retinue_onnx.class_names import Names, chosen_names, coco_names, names_in_metadata
+from retinue_onnx.class_names import chosen_names, names_in_metadata
 from retinue_onnx.detector import OnnxDetector
-from retinue_onnx.options import OnnxOptions, Resize
+from retinue_onnx.options import Axes, Channels, OnnxOptions, PixelValues, Resize
 
 if TYPE_CHECKING:
     from retinue_onnx.candidates import Candidates
-    from retinue_onnx.layout import Layout
     from retinue_onnx.letterbox import Placement
+    from retinue_onnx.recognition import ObjectLayout
     from retinue_onnx.session import OnnxSession
+
+LayoutName = Literal[
+    "nanodet",
+    "nanodet-plus",
+    "yolox",
+    "yolox-decoded",
+    "yolov5",
+    "yolov6",
+    "ultralytics",
+    "rows",
+    "numbered-rows",
+    "counted-rows",
+    "queries",
+    "detr",
+    "rt-detr-logits",
+    "deformable-detr",
+    "rf-detr",
+    "mmdeploy",
+    "tensorflow",
+    "torchvision",
+]
+"""Names of the readers, as in ``READERS`` of recognition.py, which is imported later."""
+
+PerChannel = tuple[float, float, float]
 
 
 class ObjectOptions(OnnxOptions):
@@ -30,20 +54,47 @@ class ObjectOptions(OnnxOptions):
     names in the model, or else those of COCO.
     """
 
+    layout: LayoutName | None = None
+    """Format of the model's outputs. Default: the only one that fits their names and shapes."""
+
     resize: Resize | None = None
-    """How images are resized for an end-to-end model: ``letterbox`` keeps their proportions,
-    ``stretch`` doesn't. Default: as in the training of the model's family.
+    """How images are resized: ``letterbox`` keeps their proportions and centres them,
+    ``letterbox-top-left`` keeps them too, ``stretch`` doesn't. Default: as in the training of the
+    model's family, like the next four options.
     """
+
+    channels: Channels | None = None
+    """Order of the channels."""
+
+    pixels: PixelValues | None = None
+    """Scale of the pixels. ``imagenet``: ImageNet's mean and standard deviation."""
+
+    mean: PerChannel | None = None
+    """Mean of each channel, 0 to 1, red first, instead of a scale. Needs ``std``."""
+
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    """Standard deviation of each channel, 0 to 1, red first. Needs ``mean``."""
+
+    axes: Axes | None = None
+    """Order of the axes of the model's input, if its shape doesn't show where the channels are."""
 
     input_side_px: Annotated[int, Field(ge=32, le=4096, multiple_of=32)] | None = None
     """Side of the square input in pixels, if the model leaves it open. Default: 640."""
+
+    @model_validator(mode="after")
+    def _scale_is_complete(self) -> Self:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std: set both options, or neither")
+        if self.mean is not None and self.pixels is not None:
+            raise ValueError("pixels: leave the option out if mean and std are set")
+        return self
 
 
 class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
     """Finds objects: NanoDet with the 80 categories of COCO, or your own model."""
 
     name: ClassVar[str] = "onnx-objects"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     bundled_model: ClassVar[str] = "nanodet.onnx"
 
     def __init__(self, options: ObjectOptions) -> None:
@@ -53,38 +104,50 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
             ConfigurationError: The model or the file of names doesn't exist.
         """
         super().__init__(options)
-        self._names: Names = coco_names()
-        if options.labels is not None:
-            self._names = chosen_names(options.labels)
+        self._labels = None if options.labels is None else chosen_names(options.labels)
+        self._recognised: ObjectLayout
 
     def model_fingerprint(self) -> str:
         """Return the SHA-256 of the model file and of the labels."""
-        names = "" if self.options.labels is None else json.dumps(self._names)
+        names = "" if self._labels is None else json.dumps(self._labels)
         return hashlib.sha256(f"{super().model_fingerprint()}\n{names}".encode()).hexdigest()
 
-    def _layout(self, session: "OnnxSession") -> "Layout":
-        from retinue_onnx.recognition import recognised
+    @property
+    def _axes(self) -> Axes | None:
+        return self.options.axes
 
-        if self.options.labels is None:
-            self._names = names_in_metadata(session.metadata) or coco_names()
-        return recognised(
+    def _layout(self, session: "OnnxSession") -> "ObjectLayout":
+        from retinue_onnx.recognition import Choices, recognised
+
+        options = self.options
+        self._recognised = recognised(
             session,
-            classes=len(self._names),
-            resize=self.options.resize,
-            side_px=self.options.input_side_px,
+            Choices(
+                layout=options.layout,
+                labels=self._labels or names_in_metadata(session.metadata),
+                resize=options.resize,
+                channels=options.channels,
+                pixels=options.pixels,
+                mean=options.mean,
+                std=options.std,
+                side_px=options.input_side_px,
+            ),
         )
+        return self._recognised
 
     def _detections(self, candidates: "Candidates", placement: "Placement") -> list[Detection]:
         from retinue_onnx.boxes import bounding_boxes
 
-        beyond = candidates.classes.max(initial=-1)
-        if beyond >= len(self._names):
+        labels = [self._recognised.label(int(index)) for index in candidates.classes]
+        if None in labels:
+            beyond = candidates.classes[labels.index(None)]
             raise DetectorNotReadyError(
                 f"{self.name}: option labels: the model found class {beyond}, but there are only "
-                f"{len(self._names)} labels; give one for each class of the model"
+                f"{len(self._recognised.labels)} labels; give one for each class of the model"
             )
         boxes = bounding_boxes(candidates, placement)
         return [
-            Detection("label", self._names[index], min(float(score), 1.0), box)
-            for index, score, box in zip(candidates.classes, candidates.scores, boxes, strict=True)
+            Detection("label", label, min(float(score), 1.0), box)
+            for label, score, box in zip(labels, candidates.scores, boxes, strict=True)
+            if label is not None
         ]

@@ -6,8 +6,17 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import ConfigDict, Field
 from retinue_sdk import DetectorOptions, Operational
 
-Resize: TypeAlias = Literal["letterbox", "stretch"]
+Resize: TypeAlias = Literal["letterbox", "letterbox-top-left", "stretch"]
 """How images are resized for a network."""
+
+Channels: TypeAlias = Literal["rgb", "bgr"]
+"""The order of an image's channels."""
+
+PixelValues: TypeAlias = Literal["0-1", "0-255", "-1-1", "imagenet"]
+"""Named scales of an image's pixels."""
+
+Axes: TypeAlias = Literal["nchw", "nhwc"]
+"""The order of the axes of a network's input."""
 
 
 class RuntimeOptions(DetectorOptions):

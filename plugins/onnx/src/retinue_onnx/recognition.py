@@ -1,71 +1,172 @@
-"""Recognise a network's family of object detectors from its outputs."""
+"""Choose the reader of a network by the names and shapes of its outputs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from retinue_sdk import ConfigurationError
+from retinue_sdk import ConfigurationError, Pixels
 
-from retinue_onnx.end_to_end import (
+from retinue_onnx.candidates import Candidates
+from retinue_onnx.class_names import Names, coco_id_names, coco_names
+from retinue_onnx.layout import Canvases
+from retinue_onnx.letterbox import Placement
+from retinue_onnx.options import Channels, PixelValues, Resize
+from retinue_onnx.preprocessing import Preprocessing
+from retinue_onnx.readers.detr import DeformableDetr, Detr, RfDetr, RtDetrLogits
+from retinue_onnx.readers.end_to_end import CountedRows, NumberedRows, Queries, Rows
+from retinue_onnx.readers.mmdeploy import MmDeploy
+from retinue_onnx.readers.nanodet import NanoDet, NanoDetPlus
+from retinue_onnx.readers.reader import Probe, Reader
+from retinue_onnx.readers.tensorflow import TensorFlow
+from retinue_onnx.readers.torchvision import Torchvision
+from retinue_onnx.readers.yolo import Ultralytics, YoloV5, YoloV6, YoloX, YoloXDecoded
+from retinue_onnx.session import Array, Batch, OnnxSession
+
+READERS: tuple[type[Reader], ...] = (
+    NanoDet,
+    NanoDetPlus,
+    YoloX,
+    YoloXDecoded,
+    YoloV5,
+    YoloV6,
+    Ultralytics,
+    Rows,
+    NumberedRows,
     CountedRows,
-    EndToEnd,
     Queries,
-    Reader,
-    batch_of_rows,
-    numbered_rows,
+    Detr,
+    RtDetrLogits,
+    DeformableDetr,
+    RfDetr,
+    MmDeploy,
+    TensorFlow,
+    Torchvision,
 )
-from retinue_onnx.layout import Layout
-from retinue_onnx.nanodet import NanoDet, grids
-from retinue_onnx.options import Resize
-from retinue_onnx.session import Array, OnnxSession
 
 DYNAMIC_SIDE_PX = 640
 """Side of the canvas in pixels if neither the network nor the user sets it: the training size of
 YOLO and RT-DETR.
 """
 
-UNDERSTOOD = """\
-NanoDet heads: for each stride (N, cells, classes) and (N, cells, 4 × bins);
-NanoDet in one output: (N, cells, classes + 4 × bins);
-RT-DETR: labels (N, Q), boxes (N, Q, 4), scores (N, Q);
-YOLO with NMS: (N, M, 6) rows of left, top, right, bottom, score, class;
-YOLOv7 end2end: (M, 7) rows of image, left, top, right, bottom, class, score;
-TensorRT style: num_dets (N, 1), det_boxes (N, M, 4), det_scores (N, M), det_classes (N, M)"""
+COCO_SIZES = (len(coco_names()), len(coco_id_names()))
+"""Numbers of classes for which a model needs no labels."""
 
 
-def recognised(
-    session: OnnxSession, *, classes: int, resize: Resize | None = None, side_px: int | None = None
-) -> Layout:
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user sets about a model; ``None`` for the file's or the family's.
+
+    Attributes:
+        layout: The reader's name.
+        labels: The labels.
+        resize: How images are resized.
+        channels: The order of the channels.
+        pixels: The scale of the pixels.
+        mean: Mean of each channel, 0 to 1, red first.
+        std: Standard deviation of each channel, 0 to 1, red first.
+        side_px: Side of the canvas in pixels, if the network leaves it open.
+    """
+
+    layout: str | None = None
+    labels: Names | None = None
+    resize: Resize | None = None
+    channels: Channels | None = None
+    pixels: PixelValues | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    side_px: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLayout:
+    """A reader with its preprocessing and labels.
+
+    Attributes:
+        reader: The reader.
+        preprocessing: The preprocessing.
+        labels: The labels, in the order of the class ids from ``reader.first_class``.
+        height: Height of the canvas, in pixels.
+        width: Width of the canvas, in pixels.
+    """
+
+    reader: Reader
+    preprocessing: Preprocessing
+    labels: Names
+    height: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        """Return the reader's name."""
+        return self.reader.name
+
+    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
+        """Letterbox or stretch the image."""
+        return self.preprocessing.place(pixels, height=self.height, width=self.width)
+
+    def normalise(self, canvases: Canvases) -> Batch:
+        """Return the network's input."""
+        return self.preprocessing.normalise(canvases)
+
+    def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[Candidates]:
+        """Return the candidates of each image."""
+        return [self.reader.read_one(outputs, index, threshold) for index in range(count)]
+
+    def label(self, class_id: int) -> str | None:
+        """Return the label of a class; ``None`` without one."""
+        number = class_id - self.reader.first_class
+        return self.labels[number] if 0 <= number < len(self.labels) else None
+
+
+def recognised(session: OnnxSession, choices: Choices) -> ObjectLayout:
     """Return the layout of a network, after running it once on a black image.
 
+    Raises:
+        ConfigurationError: No reader understands the outputs, several do, or the labels don't
+            match them.
+    """
+    height, width = canvas_size(session, choices.side_px)
+    outputs = session.probe(height=height, width=width)
+    probe = Probe(session.output_names, outputs, height, width, session.batch or 1, choices.labels)
+    reader = chosen_reader(probe, choices.layout)
+    return ObjectLayout(
+        reader,
+        _preprocessing(session, reader, choices),
+        _labels(reader, choices.labels),
+        height,
+        width,
+    )
+
+
+def chosen_reader(probe: Probe, layout: str | None = None) -> Reader:
+    """Return the only reader that understands a network's answer.
+
     Args:
-        session: The network.
-        classes: Number of labels.
-        resize: The user's method, if it differs from the family's.
-        side_px: Side of the canvas in pixels, if the network leaves it open.
+        probe: The answer.
+        layout: The reader's name, if the user chose it.
 
     Raises:
-        ConfigurationError: The outputs aren't supported, or don't match the labels.
+        ConfigurationError: No reader understands the outputs, several do, or the number of labels
+            differs from that of the classes.
     """
-    height, width = canvas_size(session, side_px)
-    outputs = session.probe(height=height, width=width)
-    heads = _nanodet(outputs, height, width, classes)
-    if heads is not None and resize is not None:
+    families = [family for family in READERS if layout in (None, family.name)]
+    fitting = [reader for family in families if (reader := family.fit(probe)) is not None]
+    sizes = COCO_SIZES if probe.labels is None else (len(probe.labels),)
+    agreeing = [reader for reader in fitting if reader.classes in sizes]
+    # An answer that doesn't show its number of classes could belong to any number of labels.
+    open_ended = [reader for reader in fitting if reader.classes is None]
+    if not fitting:
+        raise _not_understood(probe, families)
+    if agreeing or (probe.labels is not None and open_ended):
+        fitting = agreeing + open_ended
+    elif not open_ended:
+        raise _wrong_labels(probe, fitting)
+    if len(fitting) > 1:
+        options = "\n".join(f"layout={reader.name}: {reader.outputs}" for reader in fitting)
         raise ConfigurationError(
-            "option resize: NanoDet is always letterboxed; leave the option out, or use it with "
-            "an end-to-end model"
+            f"option layout: several formats have these outputs: {_found(probe)}. Set the option "
+            f"to that of your model:\n{options}"
         )
-    if heads is not None:
-        return heads
-    for name, reader, usual in _end_to_end(session.output_names, outputs):
-        return EndToEnd(name, reader, resize or usual, height, width)
-    found = "; ".join(
-        f"{name} {output.dtype} {output.shape}"
-        for name, output in zip(session.output_names, outputs, strict=True)
-    )
-    raise ConfigurationError(
-        f"option model: its outputs are not understood with {classes} labels. Found: {found}.\n"
-        f"Understood are:\n{UNDERSTOOD}.\n"
-        "Export the model in one of these forms, and set option labels if it has other classes"
-    )
+    return fitting[0]
 
 
 def canvas_size(session: OnnxSession, side_px: int | None) -> tuple[int, int]:
@@ -83,58 +184,78 @@ def canvas_size(session: OnnxSession, side_px: int | None) -> tuple[int, int]:
     return size
 
 
-def _nanodet(outputs: Sequence[Array], height: int, width: int, classes: int) -> NanoDet | None:
-    if any(output.ndim != 3 or output.dtype.kind != "f" for output in outputs):
-        return None
-    for plus in (False, True):
-        levels = grids(height, width, plus=plus)
-        bins_width = outputs[0].shape[2] - classes
-        if (
-            len(outputs) == 1
-            and outputs[0].shape[1] == sum(grid.cells for grid in levels)
-            and _are_bins(bins_width)
-        ):
-            return NanoDet(height, width, levels, classes)
-        heads = []
-        for grid in levels:
-            pair = [i for i, output in enumerate(outputs) if output.shape[1] == grid.cells]
-            scores = [i for i in pair if outputs[i].shape[2] == classes]
-            bins = [i for i in pair if i not in scores[:1] and _are_bins(outputs[i].shape[2])]
-            if scores and len(pair) == 2 and len(bins) == 1:
-                heads.append((scores[0], bins[0]))
-        if len(heads) == len(levels) and len(outputs) == 2 * len(levels):
-            return NanoDet(height, width, levels, classes, tuple(heads))
-    return None
+def _found(probe: Probe) -> str:
+    return "; ".join(
+        f"{name} {output.dtype} {output.shape}"
+        for name, output in zip(probe.names, probe.outputs, strict=True)
+    )
 
 
-def _are_bins(width: int) -> bool:
-    """Return whether this many numbers can be four distributions of two bins or more."""
-    return width >= 8 and width % 4 == 0
+def _not_understood(probe: Probe, families: Sequence[type[Reader]]) -> ConfigurationError:
+    understood = ";\n".join(family.outputs for family in families)
+    if len(families) == 1:
+        return ConfigurationError(
+            f"option layout: the model's outputs are not those of {families[0].name}. Found for "
+            f"an input of {probe.width} × {probe.height} pixels: {_found(probe)}. Needed: "
+            f"{understood}. Leave the option out, or choose another layout"
+        )
+    return ConfigurationError(
+        f"option model: its outputs are not understood. Found for an input of {probe.width} × "
+        f"{probe.height} pixels: {_found(probe)}.\n"
+        f"Understood are:\n{understood}.\n"
+        "Export the model in one of these forms, and set option labels if it has other classes "
+        "than COCO"
+    )
 
 
-def _end_to_end(names: Sequence[str], outputs: Sequence[Array]) -> list[tuple[str, Reader, Resize]]:
-    shapes = [output.shape for output in outputs]
-    if len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][2] == 6:
-        return [("rows", batch_of_rows, "letterbox")]
-    if len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][1] == 7:
-        return [("numbered-rows", numbered_rows, "letterbox")]
-    at = {name: index for index, name in enumerate(names)}
-    counted = ("num_dets", "det_boxes", "det_scores", "det_classes")
-    if set(at) == set(counted):
-        number, boxes, scores, labels = (at[name] for name in counted)
-        if _fit(outputs, boxes, scores, labels):
-            order = (number, boxes, scores, labels)
-            return [("counted-rows", CountedRows(order), "letterbox")]
-    if set(at) == {"labels", "boxes", "scores"}:
-        labels, boxes, scores = at["labels"], at["boxes"], at["scores"]
-        if _fit(outputs, boxes, scores, labels):
-            return [("queries", Queries((labels, boxes, scores)), "stretch")]
-    return []
+def _wrong_labels(probe: Probe, fitting: Sequence[Reader]) -> ConfigurationError:
+    classes = " or ".join(
+        dict.fromkeys(f"{reader.classes} classes ({reader.name})" for reader in fitting)
+    )
+    given = (
+        "no labels"
+        if probe.labels is None
+        else f"{len(probe.labels)} labels (from the option, or `names` in the file's metadata)"
+    )
+    return ConfigurationError(
+        f"option labels: the model has {classes}, but there are {given}; give one label for each "
+        f"class, in the order of the class ids. Outputs: {_found(probe)}"
+    )
 
 
-def _fit(outputs: Sequence[Array], boxes: int, scores: int, labels: int) -> bool:
-    """Return whether numbers of boxes, scores and labels are equal, with four numbers per box."""
-    shape = outputs[scores].shape
-    return (
-        len(shape) == 2 and outputs[labels].shape == shape and outputs[boxes].shape == (*shape, 4)
+def _labels(reader: Reader, given: Names | None) -> Names:
+    """Return the given labels, or COCO's."""
+    if given is not None:
+        return given
+    if reader.classes == len(coco_id_names()):
+        return coco_id_names()
+    return coco_id_names()[reader.first_class :] if reader.first_class else coco_names()
+
+
+def _preprocessing(session: OnnxSession, reader: Reader, choices: Choices) -> Preprocessing:
+    """Return the family's preprocessing with the user's changes.
+
+    Raises:
+        ConfigurationError: The network takes bytes, and the user sets another scale.
+    """
+    usual = reader.preprocessing
+    if session.takes_bytes:
+        if choices.pixels not in (None, "0-255") or choices.mean is not None:
+            name = "mean" if choices.pixels is None else "pixels"
+            raise ConfigurationError(
+                f"option {name}: the model takes bytes (uint8), which are always 0 to 255; leave "
+                "the option out"
+            )
+        usual = usual.with_pixels("0-255")
+    elif choices.pixels is not None:
+        usual = usual.with_pixels(choices.pixels)
+    if choices.mean is not None and choices.std is not None:
+        red, green, blue = choices.mean
+        usual = replace(usual, mean=(red * 255, green * 255, blue * 255))
+        red, green, blue = choices.std
+        usual = replace(usual, deviation=(red * 255, green * 255, blue * 255))
+    return replace(
+        usual,
+        resize=choices.resize or usual.resize,
+        channels=choices.channels or usual.channels,
     )

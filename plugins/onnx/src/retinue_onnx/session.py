@@ -10,17 +10,22 @@ from retinue_sdk import ConfigurationError
 from retinue_sdk.cores import usable_cores
 
 from retinue_onnx.errors import NotANumberError
+from retinue_onnx.options import Axes
 
 Array = npt.NDArray[Any]
 Batch = npt.NDArray[np.float32]
 """Images as network input: shape (N, 3, height, width), dtype float32."""
+
+PIXEL_MASK_INPUT = "pixel_mask"
+"""Second input of DETR in transformers: 1 where the canvas shows the image, shape (N, H, W), int64.
+"""
 
 SIZES_INPUT = "orig_target_sizes"
 """Second input of RT-DETR and its relatives: width and height to which the boxes relate, shape
 (N, 2), int64 (``tools/export_onnx.py`` of lyuwenyu/RT-DETR).
 """
 
-_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
 def _runtime() -> Any:
@@ -66,6 +71,7 @@ class OnnxSession:
         model: The whole ONNX file. Weights in a second file aren't supported.
         providers: Execution providers in order of preference.
         threads: Threads for one operator on the CPU; 0 for one per core.
+        axes: The order of the input's axes, if its shape doesn't show it.
 
     Attributes:
         provider: The execution provider that the session actually uses.
@@ -74,13 +80,20 @@ class OnnxSession:
         batch: Number of images that the network requires; ``None`` for any.
         height: Height of the input in pixels; ``None`` if it may vary.
         width: Width of the input in pixels; ``None`` if it may vary.
+        takes_bytes: Whether the input is uint8 instead of a float.
 
     Raises:
-        ConfigurationError: The model can't be loaded, or doesn't accept images as (N, 3, H, W)
-            float32 or float16.
+        ConfigurationError: The model can't be loaded, or doesn't accept images.
     """
 
-    def __init__(self, model: bytes, *, providers: Sequence[str], threads: int = 0) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        *,
+        providers: Sequence[str],
+        threads: int = 0,
+        axes: Axes | None = None,
+    ) -> None:
         onnxruntime = _runtime()
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads or usable_cores()
@@ -93,7 +106,7 @@ class OnnxSession:
             self._session = onnxruntime.InferenceSession(model, settings, providers=usable)
         except Exception as error:  # ONNX Runtime raises a dozen classes without a common base
             raise ConfigurationError(
-                "option model: the file cannot be loaded as an ONNX model in one file "
+                f"option model: the file cannot be loaded; {_remedy(str(error))} "
                 f"({str(error).strip()})"
             ) from error
         self.provider: str = self._session.get_providers()[0]
@@ -104,32 +117,37 @@ class OnnxSession:
             )
         self.output_names = [output.name for output in self._session.get_outputs()]
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        self._find_inputs()
+        self._find_inputs(axes)
 
-    def _find_inputs(self) -> None:
+    def _find_inputs(self, axes: Axes | None) -> None:
         inputs = self._session.get_inputs()
-        images = [
-            i
-            for i in inputs
-            if i.type in _TYPES
-            and len(i.shape) == 4
-            and (i.shape[1] == 3 or not isinstance(i.shape[1], int))
-        ]
-        self._wants_sizes = any(i.name == SIZES_INPUT for i in inputs)
-        if len(images) != 1 or len(inputs) != 1 + self._wants_sizes:
+        images = [i for i in inputs if i.type in _TYPES and len(i.shape) in (3, 4)]
+        orders = _orders(images[0].shape, axes) if len(images) == 1 else []
+        others = {i.name for i in inputs if i not in images}
+        if not orders or others - {SIZES_INPUT, PIXEL_MASK_INPUT}:
             found = "; ".join(f"{i.name} {i.type} {i.shape}" for i in inputs) or "none"
             raise ConfigurationError(
                 "option model: its inputs are not understood. Found: "
-                f"{found}. Understood: one image input of shape (N, 3, height, width), float or "
-                f"float16, and perhaps {SIZES_INPUT} (N, 2)"
+                f"{found}. Understood: one image input of shape (N, 3, height, width) or "
+                "(N, height, width, 3), with or without N, float, float16 or uint8, and perhaps "
+                f"{SIZES_INPUT} (N, 2) or {PIXEL_MASK_INPUT} (N, height, width)"
+            )
+        if len(orders) > 1:
+            raise ConfigurationError(
+                f"option axes: the shape {images[0].shape} of the model's input "
+                f"{images[0].name} doesn't show which axis has the channels; set the option to "
+                "nchw or nhwc, or export the model with fixed channels"
             )
         self._image, self._dtype = images[0].name, _TYPES[images[0].type]
-        batch, _, height, width = (
-            size if isinstance(size, int) else None for size in images[0].shape
-        )
-        self.batch: int | None = batch
-        self.height: int | None = height
-        self.width: int | None = width
+        self._others = others
+        self._channels_last = orders == ["nhwc"]
+        sizes = [size if isinstance(size, int) else None for size in images[0].shape]
+        self._has_batch = len(sizes) == 4
+        self.batch: int | None = sizes[0] if self._has_batch else 1
+        self.height: int | None
+        self.width: int | None
+        self.height, self.width = sizes[-3:-1] if self._channels_last else sizes[-2:]
+        self.takes_bytes = self._dtype is np.uint8
 
     def probe(self, *, height: int, width: int) -> list[Array]:
         """Run the network on a black image, to inspect its outputs.
@@ -146,9 +164,15 @@ class OnnxSession:
         """
         try:
             return self.run(np.zeros((self.batch or 1, 3, height, width), np.float32))
+        except NotANumberError as error:
+            raise ConfigurationError(
+                "option model: the network answers a black image with NaN; its weights are "
+                "damaged, or too large for half precision: export it again, as float32"
+            ) from error
         except Exception as error:  # ONNX Runtime raises a dozen classes without a common base
             raise ConfigurationError(
-                f"option model: the network fails on a black image of {width} × {height} pixels "
+                f"option model: the network fails on a black image of {width} × {height} pixels; "
+                "set option input_side_px to the size it was exported for, or export it again "
                 f"({str(error).strip()})"
             ) from error
 
@@ -186,10 +210,15 @@ class OnnxSession:
         Raises:
             NotANumberError: An output contains NaN.
         """
-        inputs: dict[str, Array] = {self._image: batch.astype(self._dtype, copy=False)}
-        if self._wants_sizes:
-            size = np.array([batch.shape[3], batch.shape[2]], np.int64)
-            inputs[SIZES_INPUT] = np.tile(size, (len(batch), 1))
+        image = batch.transpose(0, 2, 3, 1) if self._channels_last else batch
+        inputs: dict[str, Array] = {
+            self._image: (image if self._has_batch else image[0]).astype(self._dtype, copy=False)
+        }
+        count, _, height, width = batch.shape
+        if SIZES_INPUT in self._others:
+            inputs[SIZES_INPUT] = np.tile(np.array([width, height], np.int64), (count, 1))
+        if PIXEL_MASK_INPUT in self._others:
+            inputs[PIXEL_MASK_INPUT] = np.ones((count, height, width), np.int64)
         outputs = [np.asarray(output) for output in self._session.run(None, inputs)]
         outputs = [
             output.astype(np.float32, copy=False) if output.dtype.kind == "f" else output
@@ -202,3 +231,30 @@ class OnnxSession:
 
 def _listed(sizes: Sequence[int]) -> str:
     return ", ".join(map(str, sizes))
+
+
+def _orders(shape: Sequence[object], axes: Axes | None) -> list[Axes]:
+    """Return the possible orders of an image input's axes."""
+    sizes: dict[Axes, object] = {"nchw": shape[-3], "nhwc": shape[-1]}
+    possible: list[Axes] = [
+        order
+        for order, size in sizes.items()
+        if axes in (None, order) and (size == 3 or not isinstance(size, int))
+    ]
+    certain = [order for order in possible if sizes[order] == 3]
+    return certain if len(certain) == 1 else possible
+
+
+def _remedy(message: str) -> str:
+    """Return what to do about ONNX Runtime's refusal of a file."""
+    text = message.casefold()
+    if "opset" in text or "ir version" in text:
+        return "export it with an older operator set, such as 17, or update onnxruntime"
+    if "not a registered" in text or "could not find an implementation" in text:
+        return (
+            "it needs operators that ONNX Runtime doesn't have, such as plugins of TensorRT: "
+            "export it without them"
+        )
+    if "protobuf" in text or "modelproto" in text:
+        return "it isn't an ONNX file, or is incomplete: download or export it again"
+    return "export it again and check it with onnx.checker"

@@ -7,22 +7,17 @@ https://arxiv.org/abs/2006.04388).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from retinue_sdk import Pixels
 
 from retinue_onnx.candidates import Candidates, Floats
-from retinue_onnx.layout import Canvases
-from retinue_onnx.letterbox import Placement, letterbox
-from retinue_onnx.session import Array, Batch
+from retinue_onnx.class_names import coco_names
+from retinue_onnx.preprocessing import Preprocessing
+from retinue_onnx.readers.reader import Probe, Reader
+from retinue_onnx.session import Array
 from retinue_onnx.suppression import suppressed
-
-MEAN_BGR = (103.53, 116.28, 123.675)
-"""ImageNet's mean, blue first: ``normalize`` in upstream's config/nanodet-g.yml."""
-
-STANDARD_DEVIATION_BGR = (57.375, 57.12, 58.395)
-"""ImageNet's standard deviation, blue first, from the same file."""
 
 STRIDES_PX = (8, 16, 32)
 """Sizes of a grid's cells (``strides`` in config/nanodet-g.yml)."""
@@ -83,67 +78,63 @@ def grids(height: int, width: int, *, plus: bool = False) -> tuple[Grid, ...]:
     return tuple(Grid(s, -(-width // s), -(-height // s), centre) for s in strides)
 
 
-@dataclass(frozen=True, slots=True)
-class NanoDet:
-    """NanoDet or NanoDet-Plus.
+@dataclass(frozen=True)
+class NanoDet(Reader):
+    """NanoDet.
 
     Images are letterboxed onto black, as upstream trains and evaluates (``keep_ratio: True``).
     It also gave better results on the sample photographs: stretched, the cat was a person.
 
     Attributes:
-        height: Height of the canvas, in pixels.
-        width: Width of the canvas, in pixels.
-        grids: One for each stride.
         classes: Number of classes.
+        grids: One for each stride.
         heads: For each grid the numbers of the outputs with scores, shape (N, cells, classes),
             and distances, shape (N, cells, 4 × bins). Empty if there is one output with
             everything: shape (N, cells of all grids, classes + 4 × bins).
     """
 
-    height: int
-    width: int
-    grids: tuple[Grid, ...]
+    name: ClassVar[str] = "nanodet"
+    outputs: ClassVar[str] = (
+        "NanoDet: for each stride (N, cells, classes) and (N, cells, 4 × bins), or one "
+        "(N, cells, classes + 4 × bins)"
+    )
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of(
+        "letterbox", "imagenet", channels="bgr"
+    )
+    """``normalize`` in upstream's config/nanodet-g.yml."""
+    PLUS: ClassVar[bool] = False
+
     classes: int
+    grids: tuple[Grid, ...]
     heads: tuple[tuple[int, int], ...] = ()
 
-    @property
-    def name(self) -> str:
-        """Return the name for the raw response."""
-        return "nanodet" if len(self.grids) == len(STRIDES_PX) else "nanodet-plus"
+    @classmethod
+    def fit(cls, probe: Probe) -> Self | None:
+        """Accept scores and distances of each grid's cells."""
+        outputs = probe.outputs
+        if any(output.ndim != 3 or output.dtype.kind != "f" for output in outputs):
+            return None
+        classes = len(probe.labels or coco_names())
+        levels = grids(probe.height, probe.width, plus=cls.PLUS)
+        if len(outputs) == 1:
+            cells, columns = outputs[0].shape[1:]
+            fits = cells == sum(grid.cells for grid in levels) and _are_bins(columns - classes)
+            return cls(classes, levels) if fits else None
+        heads = []
+        for grid in levels:
+            pair = [i for i, output in enumerate(outputs) if output.shape[1] == grid.cells]
+            scores = [i for i in pair if outputs[i].shape[2] == classes]
+            bins = [i for i in pair if i not in scores[:1] and _are_bins(outputs[i].shape[2])]
+            if scores and len(pair) == 2 and len(bins) == 1:
+                heads.append((scores[0], bins[0]))
+        if len(heads) != len(levels) or len(outputs) != 2 * len(levels):
+            return None
+        return cls(classes, levels, tuple(heads))
 
-    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
-        """Letterbox the image on black."""
-        return letterbox(pixels, height=self.height, width=self.width)
-
-    def normalise(self, canvases: Canvases) -> Batch:
-        """Return blue first, minus the mean, divided by the standard deviation."""
-        count, height, width, _ = canvases.shape
-        batch: Batch = np.empty((count, 3, height, width), np.float32)
-        for plane, channel in enumerate((2, 1, 0)):  # plane by plane, which is several times faster
-            mean, deviation = MEAN_BGR[plane], STANDARD_DEVIATION_BGR[plane]
-            np.subtract(canvases[..., channel], np.float32(mean), out=batch[:, plane])
-            batch[:, plane] /= np.float32(deviation)
-        return batch
-
-    def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[Candidates]:
+    def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
         """Decode cells whose score reaches the threshold, and suppress overlapping boxes."""
-        heads = list(self._split(outputs))
-        return [
-            self._read_one([(scores[i], bins[i]) for scores, bins in heads], threshold)
-            for i in range(count)
-        ]
-
-    def _split(self, outputs: Sequence[Array]) -> list[tuple[Floats, Floats]]:
-        """Return scores (N, cells, classes) and bins (N, cells, 4 × bins) for each grid."""
-        if self.heads:
-            return [(outputs[scores], outputs[bins]) for scores, bins in self.heads]
-        ends = np.cumsum([grid.cells for grid in self.grids])
-        parts = np.split(outputs[0], ends[:-1], axis=1)
-        return [(part[..., : self.classes], part[..., self.classes :]) for part in parts]
-
-    def _read_one(self, heads: list[tuple[Floats, Floats]], threshold: float) -> Candidates:
         boxes, scores, classes = [], [], []
-        for grid, (grid_scores, bins) in zip(self.grids, heads, strict=True):
+        for grid, (grid_scores, bins) in zip(self.grids, self._split(outputs, index), strict=True):
             # Searched in one row, which is several times faster than in rows and columns.
             found = np.flatnonzero(grid_scores >= threshold)
             cells, cell_classes = np.divmod(found, grid_scores.shape[1])
@@ -154,6 +145,27 @@ class NanoDet:
             np.concatenate(boxes), np.concatenate(scores), np.concatenate(classes)
         )
         return suppressed(candidates, max_iou=MAX_IOU)
+
+    def _split(self, outputs: Sequence[Array], index: int) -> list[tuple[Floats, Floats]]:
+        """Return scores (cells, classes) and bins (cells, 4 × bins) for each grid."""
+        if self.heads:
+            return [(outputs[scores][index], outputs[bins][index]) for scores, bins in self.heads]
+        ends = np.cumsum([grid.cells for grid in self.grids])
+        parts = np.split(outputs[0][index], ends[:-1], axis=0)
+        return [(part[:, : self.classes], part[:, self.classes :]) for part in parts]
+
+
+class NanoDetPlus(NanoDet):
+    """NanoDet-Plus, with one more grid."""
+
+    name: ClassVar[str] = "nanodet-plus"
+    outputs: ClassVar[str] = "NanoDet-Plus: as NanoDet, with a fourth stride"
+    PLUS: ClassVar[bool] = True
+
+
+def _are_bins(width: int) -> bool:
+    """Return whether this many numbers can be four distributions of two bins or more."""
+    return width >= 8 and width % 4 == 0
 
 
 def expected_distances(bins: Floats) -> Floats:

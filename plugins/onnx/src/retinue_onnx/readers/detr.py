@@ -1,0 +1,133 @@
+"""Relatives of DETR without their last step: logits, and boxes as ratios of the canvas.
+
+Boxes are centre x, centre y, width, height (``center_to_corners_format`` in transformers).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from retinue_onnx.candidates import Candidates
+from retinue_onnx.class_names import coco_names
+from retinue_onnx.preprocessing import Preprocessing
+from retinue_onnx.readers.reader import Probe, Reader, edges, listed, reaching, sigmoid
+from retinue_onnx.session import Array
+
+COCO_IDS = 91
+"""Columns of a model with COCO's category ids, 0 to 90."""
+
+
+@dataclass(frozen=True)
+class _Transformer(Reader):
+    """A network with logits (N, Q, columns) and boxes (N, Q, 4).
+
+    Attributes:
+        classes: Number of classes.
+        order: The numbers of the outputs with logits and boxes.
+        height: Height of the canvas, in pixels.
+        width: Width of the canvas, in pixels.
+    """
+
+    LOGITS: ClassVar[str] = "logits"
+    BOXES: ClassVar[str] = "pred_boxes"
+
+    classes: int
+    order: tuple[int, int]
+    height: int
+    width: int
+
+    @classmethod
+    def fit(cls, probe: Probe) -> Self | None:
+        """Accept the two names, with matching shapes."""
+        found = probe.named(cls.LOGITS, cls.BOXES)
+        if found is None:
+            return None
+        logits, boxes = found
+        if (
+            logits.ndim != 3
+            or logits.dtype.kind != "f"
+            or boxes.shape != (*logits.shape[:2], 4)
+            or (classes := cls._classes(logits.shape[2], probe)) is None
+        ):
+            return None
+        order = probe.at[cls.LOGITS], probe.at[cls.BOXES]
+        return cls(classes, order, probe.height, probe.width)
+
+    @classmethod
+    def _classes(cls, columns: int, probe: Probe) -> int | None:
+        """Return the number of classes of the logits; ``None`` if they are another family's."""
+        del probe
+        return columns
+
+    def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
+        """Return a candidate for each query and class, without suppression."""
+        logits, boxes = (outputs[number][index] for number in self.order)
+        return reaching(self._pixels(boxes), sigmoid(logits), threshold).best_first()
+
+    def _pixels(self, boxes: Array) -> Array:
+        pixels: Array = edges(boxes) * (self.width, self.height, self.width, self.height)
+        return pixels
+
+
+class Detr(_Transformer):
+    """DETR, YOLOS and Table Transformer of Hugging Face: softmax, and a last class of no object."""
+
+    name: ClassVar[str] = "detr"
+    outputs: ClassVar[str] = (
+        "DETR, YOLOS of Hugging Face: logits (N, Q, classes + 1), pred_boxes (N, Q, 4)"
+    )
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("stretch", "imagenet")
+
+    @classmethod
+    def _classes(cls, columns: int, probe: Probe) -> int | None:
+        del probe
+        return columns - 1 if columns > 1 else None
+
+    def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
+        """Return the best class of each query."""
+        logits, boxes = (outputs[number][index] for number in self.order)
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        scores = (weights / weights.sum(axis=1, keepdims=True))[:, :-1]
+        best = scores.argmax(axis=1)
+        return listed(self._pixels(boxes), scores.max(axis=1), best, threshold)
+
+
+class RtDetrLogits(_Transformer):
+    """RT-DETR and D-FINE of Hugging Face: sigmoid, pixels from 0 to 1."""
+
+    name: ClassVar[str] = "rt-detr-logits"
+    outputs: ClassVar[str] = (
+        "RT-DETR, D-FINE of Hugging Face: logits (N, Q, classes), pred_boxes (N, Q, 4)"
+    )
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("stretch", "0-1")
+
+    @classmethod
+    def _classes(cls, columns: int, probe: Probe) -> int | None:
+        return None if probe.labels is None and columns == COCO_IDS else columns
+
+
+class DeformableDetr(_Transformer):
+    """Deformable and Conditional DETR of Hugging Face: sigmoid, ImageNet's mean and deviation."""
+
+    name: ClassVar[str] = "deformable-detr"
+    outputs: ClassVar[str] = (
+        "Deformable, Conditional DETR of Hugging Face: logits (N, Q, classes), pred_boxes (N, Q, 4)"
+    )
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("stretch", "imagenet")
+
+    @classmethod
+    def _classes(cls, columns: int, probe: Probe) -> int | None:
+        is_coco = probe.labels in (None, coco_names())
+        return None if is_coco and columns == len(coco_names()) else columns
+
+
+class RfDetr(_Transformer):
+    """RF-DETR's export: sigmoid, ImageNet's mean and deviation."""
+
+    name: ClassVar[str] = "rf-detr"
+    outputs: ClassVar[str] = "RF-DETR: dets (N, Q, 4), labels (N, Q, classes)"
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("stretch", "imagenet")
+    LOGITS: ClassVar[str] = "labels"
+    BOXES: ClassVar[str] = "dets"

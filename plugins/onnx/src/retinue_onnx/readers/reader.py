@@ -1,0 +1,143 @@
+"""The interface of a reader, and what it is chosen by."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Self
+
+import numpy as np
+
+from retinue_onnx.candidates import Candidates
+from retinue_onnx.class_names import Names
+from retinue_onnx.preprocessing import Preprocessing
+from retinue_onnx.session import Array
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A network's answer to a black image.
+
+    Attributes:
+        names: The outputs' names, in the network's order.
+        outputs: The outputs.
+        height: Height of the canvas, in pixels.
+        width: Width of the canvas, in pixels.
+        batch: Number of images.
+        labels: The labels that the user or the file gives; ``None`` without any.
+    """
+
+    names: Sequence[str]
+    outputs: Sequence[Array]
+    height: int
+    width: int
+    batch: int
+    labels: Names | None
+
+    @cached_property
+    def at(self) -> Mapping[str, int]:
+        """Return each output's number by its name, without TensorFlow's suffix ``:0``."""
+        return {name.removesuffix(":0"): number for number, name in enumerate(self.names)}
+
+    def named(self, *names: str) -> list[Array] | None:
+        """Return the outputs of these names; ``None`` if one is missing."""
+        if not all(name in self.at for name in names):
+            return None
+        return [self.outputs[self.at[name]] for name in names]
+
+    def only(self, *shape: int | None) -> Array | None:
+        """Return the only output, if it has this shape (``None``: any size) and contains floats."""
+        if len(self.outputs) != 1:
+            return None
+        [output] = self.outputs
+        fits = output.ndim == len(shape) and all(
+            size in (wanted, None) or wanted is None
+            for size, wanted in zip(output.shape, shape, strict=True)
+        )
+        return output if fits and output.dtype.kind == "f" else None
+
+
+class Reader(ABC):
+    """Reads the answers of one family of networks.
+
+    Attributes:
+        name: The value of the option ``layout``, also for the raw response.
+        outputs: The outputs in words, for errors.
+        preprocessing: The family's preprocessing.
+        first_class: The class id of the first label.
+        classes: Number of classes; ``None`` if the outputs' shapes don't show it.
+    """
+
+    name: ClassVar[str]
+    outputs: ClassVar[str]
+    preprocessing: ClassVar[Preprocessing]
+    first_class: ClassVar[int] = 0
+    classes: int | None
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, probe: Probe) -> Self | None:
+        """Return a reader for these outputs; ``None`` if they are another family's."""
+
+    @abstractmethod
+    def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
+        """Return the candidates in an image whose score reaches the threshold.
+
+        Args:
+            outputs: The outputs in the network's order, for the whole batch.
+            index: The image's number in the batch.
+            threshold: Minimum score, 0 to 1.
+
+        Returns:
+            Boxes in pixels of the canvas, best first. Overlapping ones are suppressed if the
+            family needs it.
+
+        Raises:
+            NotANumberError: A box isn't finite.
+        """
+
+
+def sigmoid(logits: Array) -> Array:
+    """Return logits as scores from 0 to 1, without overflow."""
+    scores: Array = 0.5 * (1 + np.tanh(0.5 * logits))
+    return scores
+
+
+def edges(centred: Array) -> Array:
+    """Return boxes given as centre x, centre y, width, height as left, top, right, bottom."""
+    half = centred[..., 2:] / 2
+    corners: Array = np.concatenate([centred[..., :2] - half, centred[..., :2] + half], axis=-1)
+    return corners
+
+
+def reaching(boxes: Array, scores: Array, threshold: float) -> Candidates:
+    """Return a candidate for each box and class whose score reaches the threshold.
+
+    Args:
+        boxes: Shape (n, 4): left, top, right, bottom.
+        scores: Shape (n, classes).
+        threshold: Minimum score, 0 to 1.
+    """
+    rows, classes = np.divmod(np.flatnonzero(scores >= threshold), scores.shape[1])
+    return Candidates.of(
+        boxes[rows].astype(np.float32), scores[rows, classes].astype(np.float32), classes
+    )
+
+
+def listed(boxes: Array, scores: Array, classes: Array, threshold: float) -> Candidates:
+    """Return boxes with one class each, whose score reaches the threshold, best first.
+
+    Boxes of a negative class are padding.
+
+    Args:
+        boxes: Shape (n, 4): left, top, right, bottom.
+        scores: Shape (n,).
+        classes: Shape (n,).
+        threshold: Minimum score, 0 to 1.
+    """
+    wanted = (scores >= threshold) & (classes >= 0)
+    corners = boxes[wanted].astype(np.float32)
+    corners[:, 2:] = np.maximum(corners[:, 2:], corners[:, :2])
+    return Candidates.of(
+        corners, scores[wanted].astype(np.float32), classes[wanted].astype(np.int64)
+    ).best_first()

@@ -1,0 +1,197 @@
+"""YOLO without suppression: every cell's box, with the scores of all classes.
+
+A canvas is divided into cells of 8, 16 and 32 pixels (larger models add 64), whose number
+identifies these networks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from retinue_onnx.candidates import Candidates
+from retinue_onnx.preprocessing import YOLO_GREY, Preprocessing
+from retinue_onnx.readers.reader import Probe, Reader, edges, reaching
+from retinue_onnx.session import Array
+from retinue_onnx.suppression import suppressed
+
+STRIDES_PX = ((8, 16, 32), (8, 16, 32, 64))
+"""Sizes of cells, for models of 640 pixels and of 1280."""
+
+ANCHORS = 3
+"""Boxes of a cell in YOLOv5 and YOLOv7 (``anchors`` in models/yolov5s.yaml)."""
+
+MAX_LOGARITHM = 8.0
+"""Largest size in strides, as a natural logarithm, that is possible: e⁸ strides of 8 pixels are
+23,848 pixels, and no canvas has more than 4,096. Sizes in pixels exceed it: cells of 32 pixels
+never answer with boxes that are all smaller than 8.
+"""
+
+
+def strides_of(count: int, probe: Probe) -> tuple[int, ...] | None:
+    """Return the strides of the grids that have this number of cells together."""
+    for strides in STRIDES_PX:
+        if count == sum(-(-probe.height // s) * -(-probe.width // s) for s in strides):
+            return strides
+    return None
+
+
+def _are_logarithms(rows: Array) -> bool:
+    """Return whether columns 2 and 3, the sizes, are logarithms and not pixels."""
+    return bool((rows[..., 2:4] <= MAX_LOGARITHM).all())
+
+
+def _with_objectness(rows: Array, boxes: Array, threshold: float, max_iou: float) -> Candidates:
+    """Return the candidates of rows (n, 5 + classes). A score is objectness × class."""
+    promising = rows[:, 4] >= threshold  # the product can't be larger
+    scores = rows[promising, 4:5] * rows[promising, 5:]
+    return suppressed(reaching(boxes[promising], scores, threshold), max_iou=max_iou)
+
+
+@dataclass(frozen=True)
+class YoloX(Reader):
+    """YOLOX's ``export_onnx.py`` (https://github.com/Megvii-BaseDetection/YOLOX, Apache-2.0).
+
+    Centres are offsets from the cell's corner in strides, sizes logarithms of strides
+    (``decode_outputs`` in yolo_head.py).
+
+    Attributes:
+        classes: Number of classes.
+        cells: Shape (cells, 2): x, y of each cell's corner, in strides.
+        strides: Shape (cells, 1): each cell's size in pixels.
+    """
+
+    name: ClassVar[str] = "yolox"
+    outputs: ClassVar[str] = "YOLOX: one (N, cells, 5 + classes), boxes not decoded"
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of(
+        "letterbox-top-left", "0-255", channels="bgr", fill=YOLO_GREY
+    )
+    MAX_IOU: ClassVar[float] = 0.45
+    """``nms_thr`` in demo/ONNXRuntime/onnx_inference.py."""
+
+    classes: int
+    cells: Array
+    strides: Array
+
+    @classmethod
+    def fit(cls, probe: Probe) -> Self | None:
+        """Accept a row for each cell, with logarithms as sizes."""
+        output = probe.only(probe.batch, None, None)
+        if output is None or output.shape[2] < 6:
+            return None
+        strides = strides_of(output.shape[1], probe)
+        if strides is None or not _are_logarithms(output):
+            return None
+        cells, sizes = [], []
+        for stride in strides:
+            columns, rows = -(-probe.width // stride), -(-probe.height // stride)
+            y, x = np.divmod(np.arange(columns * rows), columns)
+            cells.append(np.stack([x, y], axis=1))
+            sizes.append(np.full((columns * rows, 1), stride))
+        return cls(
+            output.shape[2] - 5,
+            np.concatenate(cells).astype(np.float32),
+            np.concatenate(sizes).astype(np.float32),
+        )
+
+    def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
+        """Decode the boxes, and suppress overlapping ones."""
+        rows = outputs[0][index]
+        centres = (rows[:, :2] + self.cells) * self.strides
+        sizes = np.exp(rows[:, 2:4].clip(max=MAX_LOGARITHM)) * self.strides
+        boxes = edges(np.concatenate([centres, sizes], axis=1))
+        return _with_objectness(rows, boxes, threshold, self.MAX_IOU)
+
+
+@dataclass(frozen=True)
+class YoloXDecoded(Reader):
+    """YOLOX's ``export_onnx.py --decode_in_inference``."""
+
+    name: ClassVar[str] = "yolox-decoded"
+    outputs: ClassVar[str] = (
+        "YOLOX --decode_in_inference: one (N, cells, 5 + classes), boxes in pixels"
+    )
+    preprocessing: ClassVar[Preprocessing] = YoloX.preprocessing
+
+    classes: int
+
+    @classmethod
+    def fit(cls, probe: Probe) -> Self | None:
+        """Accept a row for each cell, with pixels as sizes."""
+        output = probe.only(probe.batch, None, None)
+        if output is None or output.shape[2] < 6 or _are_logarithms(output):
+            return None
+        return None if strides_of(output.shape[1], probe) is None else cls(output.shape[2] - 5)
+
+    def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
+        """Suppress overlapping boxes."""
+        rows = outputs[0][index]
+        return _with_objectness(rows, edges(rows[:, :4]), threshold, YoloX.MAX_IOU)
+
+
+@dataclass(frozen=True)
+class YoloV6(YoloXDecoded):
+    """YOLOv6's ``deploy/ONNX/export_onnx.py``, with the same columns."""
+
+    name: ClassVar[str] = "yolov6"
+    outputs: ClassVar[str] = "YOLOv6: one (N, cells, 5 + classes), boxes in pixels"
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("letterbox", "0-1", fill=YOLO_GREY)
+
+
+@dataclass(frozen=True)
+class YoloV5(Reader):
+    """YOLOv5's ``export.py`` and YOLOv7's ``export.py --grid``: three boxes a cell, in pixels."""
+
+    name: ClassVar[str] = "yolov5"
+    outputs: ClassVar[str] = "YOLOv5, YOLOv7: one (N, 3 × cells, 5 + classes)"
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("letterbox", "0-1", fill=YOLO_GREY)
+    MAX_IOU: ClassVar[float] = 0.45
+    """``iou_thres`` in detect.py of both."""
+
+    classes: int
+
+    @classmethod
+    def fit(cls, probe: Probe) -> Self | None:
+        """Accept three rows for each cell."""
+        output = probe.only(probe.batch, None, None)
+        if output is None or output.shape[2] < 6 or output.shape[1] % ANCHORS:
+            return None
+        if strides_of(output.shape[1] // ANCHORS, probe) is None:
+            return None
+        return cls(output.shape[2] - 5)
+
+    def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
+        """Suppress overlapping boxes."""
+        rows = outputs[0][index]
+        return _with_objectness(rows, edges(rows[:, :4]), threshold, self.MAX_IOU)
+
+
+@dataclass(frozen=True)
+class Ultralytics(Reader):
+    """Ultralytics' exports of YOLOv8, YOLO11 and others without NMS: a column for each cell."""
+
+    name: ClassVar[str] = "ultralytics"
+    outputs: ClassVar[str] = "Ultralytics: one (N, 4 + classes, cells), boxes in pixels"
+    preprocessing: ClassVar[Preprocessing] = Preprocessing.of("letterbox", "0-1", fill=YOLO_GREY)
+    MAX_IOU: ClassVar[float] = 0.7
+    """``iou`` in cfg/default.yaml."""
+
+    classes: int
+
+    @classmethod
+    def fit(cls, probe: Probe) -> Self | None:
+        """Accept a column for each cell."""
+        output = probe.only(probe.batch, None, None)
+        if output is None or output.shape[1] < 5 or strides_of(output.shape[2], probe) is None:
+            return None
+        return cls(output.shape[1] - 4)
+
+    def read_one(self, outputs: Sequence[Array], index: int, threshold: float) -> Candidates:
+        """Suppress overlapping boxes."""
+        columns = outputs[0][index]
+        promising = (columns[4:] >= threshold).any(axis=0)
+        found = columns[:, promising].T
+        return suppressed(
+            reaching(edges(found[:, :4]), found[:, 4:], threshold), max_iou=self.MAX_IOU
+        )
