@@ -97,6 +97,7 @@ def user_model(tmp_path: Path) -> UserModel:
         sizes_input: bool = False,
         metadata: dict[str, str] | None = None,
         blackout: bool = False,
+        opset: int = 17,
     ) -> Path:
         """With ``blackout``, an image that is not black turns the first output into NaN."""
         inputs = [helper.make_tensor_value_info("images", dtype, shape)]
@@ -121,7 +122,7 @@ def user_model(tmp_path: Path) -> UserModel:
             values.append(helper.make_tensor_value_info(name, kind, [None] * array.ndim))
         model = helper.make_model(
             helper.make_graph(nodes, "synthetic", inputs, values, initializer=weights),
-            opset_imports=[helper.make_opsetid("", 17)],
+            opset_imports=[helper.make_opsetid("", opset)],
             ir_version=8,
         )
         helper.set_model_props(model, metadata or {})

@@ -1,10 +1,12 @@
 """Models that users bring, each a small network that always gives one known answer."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto
 from PIL import Image as PillowImage
@@ -36,7 +38,7 @@ def picture(tmp_path: Path) -> Callable[..., Image]:
 
 
 def started(model: Path, **options: Any) -> ObjectDetector:
-    detector = ObjectDetector(ObjectOptions(model=model, labels=LABELS, **options))
+    detector = ObjectDetector(ObjectOptions(model=model, **{"labels": LABELS, **options}))
     detector.start()
     return detector
 
@@ -259,6 +261,65 @@ def test_other_outputs_are_refused_with_what_would_do(
 def test_other_inputs_are_refused(user_model: UserModel) -> None:
     with pytest.raises(ConfigurationError, match=r"inputs are not understood. Found: images"):
         started(user_model({"output0": rows()}, shape=(1, 64, 64, 4)))
+
+
+def bad_files(write: UserModel) -> dict[str, tuple[Path, str]]:
+    """Files that can't work, each with what its error says."""
+    whole = write({"output0": rows()})
+    folder = whole.parent
+    cut, huge, apart = folder / "cut.onnx", folder / "huge.onnx", folder / "apart.onnx"
+    cut.write_bytes(whole.read_bytes()[:-20])
+    with huge.open("wb") as file:
+        file.truncate(2**31)  # sparse: it takes no room
+    large = onnx.numpy_helper.from_array(np.ones(1024, np.float32), "large")
+    model = onnx.load(whole)
+    model.graph.initializer.append(large)
+    onnx.save_model(model, apart, save_as_external_data=True, location="apart.weights")
+    (folder / "apart.weights").unlink()
+
+    def other(name: str, outputs: dict[str, np.ndarray], **network: Any) -> Path:
+        return write(outputs, **network).rename(folder / f"{name}.onnx")
+
+    nan = np.full_like(rows(), np.nan)
+    return {
+        "cut short": (cut, r"model: .*isn't an ONNX file, or is incomplete"),
+        "2 GB": (huge, r"model: .*2\.1 GB, and an ONNX file can have at most"),
+        "a folder": (folder, r"model: .* is not a file"),
+        "external data": (apart, r"model: .*second file \(apart\.weights\).*onnx\.save_model"),
+        "new operators": (
+            other("new", {"output0": rows()}, opset=99), r"model: .*older operator set",
+        ),
+        "any axes": (
+            other("any", {"output0": rows()}, shape=("N", "C", "H", "W")), r"axes: .*nchw or nhwc",
+        ),
+        "NaN": (other("nan", {"output0": nan}), r"model: .*black image with NaN.*float32"),
+        "false labels": (
+            other("false", heads_as_one(), metadata={"names": "{0: 'x', 1: 'y'}"}),
+            r"labels: .*3 classes \(ultralytics\), but there are 2 labels",
+        ),
+        "unreadable labels": (
+            other("unreadable", {"output0": rows()}, metadata={"names": "x, y"}),
+            r"labels: .*can't be read: names=x, y",
+        ),
+    }  # fmt: skip
+
+
+def heads_as_one() -> dict[str, np.ndarray]:
+    return {"output0": np.zeros((1, 7, 84), np.float32)}
+
+
+def test_bad_files_are_refused_with_the_option_and_the_remedy(user_model: UserModel) -> None:
+    for name, (path, said) in bad_files(user_model).items():
+        with pytest.raises(ConfigurationError) as refused:
+            started(path, labels=None)
+        assert re.search(rf"^option {said}", str(refused.value), re.DOTALL), name
+
+
+def test_the_order_of_the_axes_can_be_set(
+    user_model: UserModel, picture: Callable[..., Image]
+) -> None:
+    path = user_model({"output0": rows()}, shape=("N", "C", "H", "W"))
+    assert only(started(path, axes="nhwc", input_side_px=64), picture())[2] == LETTERBOXED
 
 
 def test_a_size_that_the_model_does_not_take_is_refused(user_model: UserModel) -> None:

@@ -1,7 +1,6 @@
 """The ONNX file that a detector uses."""
 
 import hashlib
-import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,8 +11,11 @@ from retinue_sdk import ConfigurationError
 MAX_BYTES = 2**31 - 1
 """Largest protobuf message, which an ONNX file is."""
 
-_EXTERNAL_DATA = re.compile(rb"\x6a.{1,2}\x0a\x08location\x12.{1,2}([\x20-\x7e]+)", re.DOTALL)
-"""The entry ``location`` in the field ``external_data`` of a tensor (onnx.proto)."""
+_LOCATION = b"\x0a\x08location\x12"
+"""The key of an entry of ``external_data`` in a tensor, and the tag of its value (onnx.proto)."""
+
+_EXTERNAL_DATA = 0x6A
+"""The tag of the field ``external_data``, one or two bytes of length before the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,22 @@ class ModelFile:
             raise ConfigurationError(
                 f"option model: {self.path} changed while the worker was starting; start it again"
             )
-        if external := _EXTERNAL_DATA.search(data):
-            name = external[1].decode("ascii")
+        if name := _second_file(data):
             raise ConfigurationError(
-                f"option model: the weights of {self.path} are in a second file ({name:.80}); put "
+                f"option model: the weights of {self.path} are in a second file ({name}); put "
                 "them into the model: "
                 f"onnx.save_model(onnx.load({self.path.name!r}), 'whole.onnx')"
             )
         return data
+
+
+def _second_file(data: bytes) -> str | None:
+    """Return the name of a file with weights that a model needs, if any.
+
+    ONNX Runtime would look for it in the working directory.
+    """
+    start = data.find(_LOCATION)
+    if start < 3 or _EXTERNAL_DATA not in data[start - 3 : start - 1]:
+        return None
+    value = start + len(_LOCATION)
+    return data[value + 1 : value + 1 + min(data[value], 80)].decode(errors="replace")
