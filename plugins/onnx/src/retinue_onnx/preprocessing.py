@@ -31,7 +31,7 @@ SCALES: Mapping[PixelValues, tuple[Colour, Colour]] = {
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a family prepares its images.
+    """A family's preparation of images.
 
     Attributes:
         resize: How an image is placed on the canvas.

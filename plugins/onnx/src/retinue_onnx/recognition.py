@@ -53,7 +53,7 @@ COCO_SIZES = (len(coco_names()), len(coco_id_names()))
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the user sets about a model; ``None`` for the file's or the family's.
+    """The user's settings of a model; ``None`` for the file's or the family's.
 
     Attributes:
         layout: The reader's name.
