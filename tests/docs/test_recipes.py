@@ -6,14 +6,22 @@
 import os
 import re
 from collections.abc import Callable
+from contextlib import closing
+from html import escape
 from pathlib import Path
+from urllib.parse import urlencode
 
 import psycopg
 import pytest
 from fakes.recipe_history import erase, review, seed
+from retinue_console.app import make_app
+from retinue_console.database import Database
+from retinue_console.page import Services
+from retinue_console.settings import ConsoleSettings
 from retinue_history import ConnectionPool, History
 from retinue_history.analysis.query import run_query
 from retinue_history.db.engine import create_history_engine
+from starlette.testclient import TestClient
 
 RECIPE = re.compile(r"```sql\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 FEWEST = 25
@@ -51,6 +59,22 @@ def test_recipes_answer_what_the_page_says(root: Path, reader: str) -> None:
     if os.environ.get("RENEW"):
         path.write_text(answered, encoding="utf-8")
     assert answered == page, "renew it: RENEW=1 .venv/bin/pytest tests/docs/test_recipes.py"
+
+
+def test_the_console_has_the_recipes_and_each_runs_from_its_link(root: Path, reader: str) -> None:
+    page = (root / "docs/recipes.md").read_text(encoding="utf-8")
+    copy = root / "console/src/retinue_console/recipes.md"
+    if os.environ.get("RENEW"):
+        copy.write_text(page, encoding="utf-8")
+    assert copy.read_text(encoding="utf-8") == page, "renew it as above"
+    with closing(Database(reader)) as database:
+        services = Services(database, None, None, ConsoleSettings())
+        client = TestClient(make_app(services), base_url="http://127.0.0.1:8600")
+        shown = client.get("/sql").text
+        for sql, _ in RECIPE.findall(page):
+            link = f"/sql?{urlencode({'sql': sql.rstrip()})}"
+            assert f'href="{escape(link)}"' in shown
+            assert client.get(link).status_code == 200, sql
 
 
 def _answer(url: str, sql: str) -> str:

@@ -10,6 +10,7 @@ from fakes.small_history import HOSTILE, NOON, found, image, run
 from hypothesis import given
 from hypothesis import strategies as st
 from retinue_cli.options.failure_options import failure_options
+from retinue_console.queries.cursor import Cursor
 from retinue_console.queries.failures import (
     as_failures,
     failed_runs,
@@ -71,7 +72,8 @@ def test_causes_are_those_of_the_command_line(
     assert corrupt.known.action == "Upload the complete file."
     assert (corrupt.images, corrupt.attempts, own.known) == (len(HOSTILE) - 1, len(HOSTILE), None)
 
-    first, following = failed_runs(reader, Failures(), None)
+    page = failed_runs(reader, Failures(), None)
+    first, following = page.rows, page.next
     assert following is None
     assert [one.run_id for one in first] == sorted((one.run_id for one in first), reverse=True)
     assert len(first) == len(HOSTILE) + 1
@@ -108,3 +110,19 @@ def test_runs_are_listed_once_the_newest_first(record: Record, reader: Connectio
     later = Filters(since=datetime.fromisoformat("2026-01-01T12:08:00Z"), version="1")
     assert [one.key for one in list_runs(reader, later).rows] == ["8.jpg"]
     assert list_runs(reader, Filters(prefix="s3://others/")).rows == ()
+
+
+def test_failures_are_read_both_ways(record: Record, reader: Connection) -> None:
+    images = [image(f"{n}.jpg", NOON) for n in range(5)]
+    record(images, [run(one, detector="faces", error_code="access_denied") for one in images])
+    wanted = as_failures(Filters(), "access_denied")
+    first = failed_runs(reader, wanted, None, wanted=2)
+    second = failed_runs(reader, wanted, Cursor.parse(str(first.next)), wanted=2)
+    third = failed_runs(reader, wanted, Cursor.parse(str(second.next)), wanted=2)
+    assert [one.key for page in (first, second, third) for one in page.rows] == [
+        f"{n}.jpg" for n in reversed(range(5))
+    ]
+    assert third.next is None
+    back = failed_runs(reader, wanted, Cursor.parse(str(third.previous)), wanted=2)
+    assert back.rows == second.rows
+    assert failed_runs(reader, wanted, Cursor.parse(str(back.previous)), wanted=2) == first

@@ -19,7 +19,7 @@ MOMENTS = st.datetimes(
     timezones=st.just(UTC),
 )
 CURSORS = st.one_of(
-    st.builds(Cursor, st.just("uploaded"), MOMENTS, st.uuids()),
+    st.builds(Cursor, st.just("uploaded"), MOMENTS, st.uuids(), backward=st.booleans()),
     st.builds(Cursor, st.just("found"), MOMENTS, st.uuids(), NUMBERS),
     st.builds(Cursor, st.just("patches-found"), MOMENTS, number=NUMBERS),
     st.builds(Cursor, st.just("recorded"), number=NUMBERS),

@@ -11,7 +11,7 @@ import pytest
 from fakes.small_history import HOSTILE, NOON, found, image, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from retinue_console.queries import gallery
+from retinue_console.queries import gallery, runs
 from retinue_console.queries.filters import Filters
 from retinue_history import ConnectionPool, History
 from retinue_history.db.connections import Connection
@@ -101,6 +101,47 @@ def test_every_image_is_on_one_page_in_order(
         order = [(one.uploaded_at, one.image_id) for one in seen]
         assert order == sorted(set(order), reverse=True)
         assert {one.image_id for one in expected} <= {one.image_id for one in seen}
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=9), st.integers(1, 4))
+@settings(max_examples=15)
+def test_previous_pages_are_those_that_were_shown(
+    shared: tuple[Record, Connection], uploads: list[int], wanted: int
+) -> None:
+    record, reader = shared
+    place = f"{next(NUMBERS)}/"
+    images = [
+        image(f"{place}{number}.jpg", NOON + timedelta(minutes=minute))
+        for number, minute in enumerate(uploads)
+    ]
+    record(images, [run(one, [found(f"Cat {place}"), found("Dog")]) for one in images])
+    for show, filters in (
+        (gallery.images, Filters(prefix=place)),
+        (gallery.images, Filters(label=f"Cat {place}")),
+        (gallery.patches, Filters(prefix=place)),
+        (gallery.patches, Filters(label=f"Cat {place}")),
+        (runs.list_runs, Filters(prefix=place)),
+    ):
+        shown = []
+        page = show(reader, filters, wanted=wanted)
+        assert page.previous is None
+        while True:
+            shown.append(page.rows)
+            if page.next is None:
+                break
+            page = show(reader, at(filters, page.next), wanted=wanted)
+        for expected in reversed(shown[:-1]):
+            page = show(reader, at(filters, page.previous), wanted=wanted)
+            assert page.rows == expected
+            assert show(reader, at(filters, page.next), wanted=wanted).rows
+        assert page.previous is None or show(reader, at(filters, page.previous), wanted=wanted) == (
+            show(reader, filters, wanted=wanted)
+        )
+
+
+def at(filters: Filters, place: str | None) -> Filters:
+    """The filters of another page."""
+    return Filters.model_validate(filters.parameters() | {"after": place})
 
 
 AGAIN = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 99), st.booleans()), max_size=5)

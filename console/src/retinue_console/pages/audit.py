@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from pydantic import Field
 from retinue_history.review.audit import AuditEntry, audit_entries
 
-from retinue_console.page import Call, Page, Parameters
+from retinue_console.page import Call, Page, ParameterError, Parameters
+from retinue_console.queries.cursor import Cursor, continued
+from retinue_console.queries.filters import AfterCursor
+from retinue_console.queries.walk import Looked, walk
 
 PAGE = 100
 """Entries of a page."""
@@ -24,8 +26,8 @@ class AuditParameters(Parameters):
     image: UUID | None = None
     """Only what concerns this image."""
 
-    after: int | None = Field(default=None, ge=1)
-    """Only entries older than this one: the last of the page before."""
+    after: AfterCursor | None = None
+    """The place where the list continues: ``next`` or ``previous`` of another page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +36,39 @@ class Audit:
 
     Attributes:
         entries: What was done, the newest first.
-        next: The cursor of the next page; ``None`` on the last.
+        next: ``after`` of the next page; none at the end.
+        previous: ``after`` of the previous page; none at the beginning.
     """
 
-    entries: list[AuditEntry]
-    next: int | None
+    entries: tuple[AuditEntry, ...]
+    next: str | None
+    previous: str | None
 
 
 def audit(call: Call[AuditParameters]) -> Page[Audit]:
     """List what was done in the console, the newest first."""
     asked = call.parameters
+    try:
+        after = continued(asked.after, "recorded")
+    except ValueError as error:
+        raise ParameterError(f"The parameter {error}.") from error
     with call.database.read() as reader:
-        found = audit_entries(
-            reader,
-            before=asked.after,
-            person=asked.person,
-            act=asked.act,
-            image_id=asked.image,
-            limit=PAGE + 1,
-        )
-    entries = found[:PAGE]
-    following = entries[-1].entry_id if len(found) > PAGE else None
-    return Page("audit.html", "Audit log", Audit(entries, following), rows=entries)
+
+        def look(after: Cursor | None, size: int, wanted: int) -> Looked[AuditEntry]:
+            del size  # all that are looked at match
+            number = None if after is None else after.number
+            back = after is not None and after.backward
+            found = audit_entries(
+                reader,
+                before=None if back else number,
+                after=number if back else None,
+                person=asked.person,
+                act=asked.act,
+                image_id=asked.image,
+                limit=wanted,
+            )
+            return Looked([(Cursor("recorded", number=one.entry_id), one) for one in found], None)
+
+        found = walk(look, after, wanted=PAGE)
+    data = Audit(found.rows, found.next, found.previous)
+    return Page("audit.html", "Audit log", data, rows=found.rows)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from retinue_console.page import Call, Page, ParameterError, Parameters
-from retinue_console.queries.cursor import Cursor
 from retinue_console.queries.failures import (
     FailedRun,
     FailureCause,
@@ -34,7 +33,7 @@ class FailureParameters(Parameters):
     """The beginning of the key, or s3://bucket/prefix."""
 
     after: AfterCursor | None = None
-    """The place after which the list of images continues: ``next`` of the page before."""
+    """The place where the list of images continues: ``next`` or ``previous`` of another page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +44,18 @@ class FailuresPage:
         causes: Failures by detector and cause, those of most images first.
         runs: Failed runs, the newest first, if an error code is given.
         next: ``after`` of the next page of runs; none at the end.
+        previous: ``after`` of the previous page of runs; none at the beginning.
     """
 
     causes: tuple[FailureCause, ...]
     runs: tuple[FailedRun, ...]
     next: str | None
+    previous: str | None
 
 
 def failures(call: Call[FailureParameters]) -> Page[FailuresPage]:
     """Show failures that no later success has made up for."""
     given = call.parameters
-    after: Cursor | None = given.after
     try:
         filters = Filters(
             detector=given.detector, since=given.since, until=given.until, prefix=given.prefix
@@ -63,11 +63,16 @@ def failures(call: Call[FailureParameters]) -> Page[FailuresPage]:
         wanted = as_failures(filters, given.error_code)
         with call.database.read() as connection:
             causes = list_causes(connection, wanted)
-            runs, following = (
-                ([], None) if given.error_code is None else failed_runs(connection, wanted, after)
-            )
+            found = None
+            if given.error_code is not None:
+                found = failed_runs(connection, wanted, given.after)
     except ValueError as error:
         raise ParameterError(str(error)) from error
-    data = FailuresPage(tuple(causes), tuple(runs), following)
+    data = FailuresPage(
+        tuple(causes),
+        () if found is None else found.rows,
+        None if found is None else found.next,
+        None if found is None else found.previous,
+    )
     rows: tuple[Any, ...] = data.causes if given.error_code is None else data.runs
     return Page("failures.html", "Failures", data, rows=rows)

@@ -26,7 +26,7 @@ class GalleryParameters(Filters, Parameters):
     """The form: a grid of images, detections cut out of their images, or a table of images."""
 
 
-EMPTY: FoundPage[Any] = FoundPage((), None, None, False)
+EMPTY: FoundPage[Any] = FoundPage((), None, None, None, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Gallery:
         images: The images, newest first; empty for patches.
         patches: The detections, newest first; empty for other shapes.
         next: ``after`` of the next page; none at the end.
+        previous: ``after`` of the previous page; none at the beginning.
         stopped_early: Whether the search stopped before the page was full, because it took long.
         looked_until: How far back it has looked, where images have times.
         months: Months to jump to, newest first; none if that takes too long.
@@ -49,6 +50,7 @@ class Gallery:
     images: tuple[GalleryImage, ...]
     patches: tuple[Patch, ...]
     next: str | None
+    previous: str | None
     stopped_early: bool
     looked_until: datetime | None
     months: tuple[Month, ...] | None
@@ -73,6 +75,7 @@ def gallery(call: Call[GalleryParameters]) -> Page[Gallery]:
         whole.rows,
         cut_out.rows,
         found.next,
+        found.previous,
         found.stopped_early,
         found.looked_until,
         None if jumps is None else tuple(jumps),

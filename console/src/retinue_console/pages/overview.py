@@ -11,6 +11,7 @@ from retinue_console.queries.detectors import Drifts, list_drift
 from retinue_console.queries.filters import Filters
 from retinue_console.queries.gallery import GalleryImage, detectors, images
 from retinue_console.queries.overview import Rate, failed_today, newest_image, rate
+from retinue_console.queries.review import OpenQueue, open_queues
 
 IMAGES = 24
 """Images on the page."""
@@ -28,6 +29,7 @@ class Overview:
         months: Costs by month and detector; the newest month first.
         budgets: The monthly budget of each detector that has one, in US dollars.
         drift: The labels whose share of the detections changed most.
+        queues: The newest queues with images to review; none if it takes too long to count.
     """
 
     images: tuple[GalleryImage, ...]
@@ -37,6 +39,7 @@ class Overview:
     months: tuple[MonthCost, ...]
     budgets: Mapping[str, Decimal]
     drift: Drifts
+    queues: tuple[OpenQueue, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def overview(call: Call[Parameters]) -> Page[Overview]:
     """Show the newest images, and how processing goes."""
     with call.database.read() as connection:
         found = images(connection, Filters(), wanted=IMAGES)
+        queues = open_queues(connection, call.identity.login)
         data = Overview(
             found.rows,
             tuple(detectors(connection)),
@@ -62,6 +66,7 @@ def overview(call: Call[Parameters]) -> Page[Overview]:
             tuple(month_costs(connection)),
             call.services.budgets,
             list_drift(connection),
+            None if queues is None else tuple(queues),
         )
     return Page("overview.html", "Overview", data, rows=data.images)
 

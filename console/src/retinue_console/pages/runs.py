@@ -29,7 +29,7 @@ class RunParameters(Parameters):
     """The beginning of the key, or s3://bucket/prefix."""
 
     after: AfterCursor | None = None
-    """The place after which the list continues: ``next`` of the page before."""
+    """The place where the list continues: ``next`` or ``previous`` of another page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,13 @@ class RunsPage:
     Attributes:
         runs: The runs, the newest first.
         next: ``after`` of the next page; none at the end.
+        previous: ``after`` of the previous page; none at the beginning.
         stopped_early: Whether the search stopped before the page was full, because it took long.
     """
 
     runs: tuple[ListedRun, ...]
     next: str | None
+    previous: str | None
     stopped_early: bool
 
 
@@ -58,5 +60,5 @@ def runs(call: Call[RunParameters]) -> Page[RunsPage]:
             found = list_runs(connection, filters, given.outcome)
     except ValueError as error:
         raise ParameterError(str(error)) from error
-    data = RunsPage(found.rows, found.next, found.stopped_early)
+    data = RunsPage(found.rows, found.next, found.previous, found.stopped_early)
     return Page("runs.html", "Runs", data, rows=found.rows)

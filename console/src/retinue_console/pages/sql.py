@@ -10,6 +10,7 @@ from retinue_history import QueryError
 
 from retinue_console.page import Call, Page, Parameters
 from retinue_console.queries.filters import Word
+from retinue_console.recipes import Recipe, recipes
 
 
 class SqlParameters(Parameters):
@@ -29,6 +30,7 @@ class SqlPage:
         rows: The rows.
         truncated: Whether there are more rows than are returned.
         error: Why the statement was refused.
+        recipes: Queries to begin with; none beside an answer.
     """
 
     sql: str
@@ -36,13 +38,16 @@ class SqlPage:
     rows: list[tuple[Any, ...]]
     truncated: bool
     error: str | None
+    recipes: tuple[Recipe, ...] = ()
 
 
 def run_sql(call: Call[SqlParameters]) -> Page[SqlPage]:
     """Run a statement, and show what it returns."""
     text = call.parameters.sql
     if text is None:
-        return Page("sql.html", "SQL", SqlPage("", (), [], False, None), rows=(), columns=())
+        return Page(
+            "sql.html", "SQL", SqlPage("", (), [], False, None, recipes()), rows=(), columns=()
+        )
     try:
         result = call.database.query(text)
     except QueryError as error:

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self, get_args
 from uuid import UUID
 
+from psycopg import sql
+
 Order = Literal["uploaded", "found", "patches-found", "recorded"]
 """The order of a list, newest first.
 
@@ -27,7 +29,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The row after which a list continues.
+    """The row after which a list continues, or before which it does.
 
     Attributes:
         order: The order of the list.
@@ -35,12 +37,14 @@ class Cursor:
         image_id: The row's image, where the rows are images.
         number: The row's number, where the rows have one; for ``found``, the newest run when the
             list was begun, so that later runs don't move an image between its pages.
+        backward: Whether the rows before this one follow, up to the page before.
     """
 
     order: Order
     at: datetime | None = None
     image_id: UUID | None = None
     number: int | None = None
+    backward: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -61,18 +65,21 @@ class Cursor:
 
     @classmethod
     def _read(cls, values: Any) -> Self:
-        order, micros, image_id, number = values
+        order, micros, image_id, number, *backward = values
         if order not in get_args(Order) or [micros is None, image_id is None, number is None] != [
             *_ABSENT[order]
         ]:
             raise ValueError(order)
         if number is not None and not (type(number) is int and 0 <= number <= _MAX_NUMBER):
             raise ValueError(number)
+        if backward not in ([], [True]):
+            raise ValueError(backward)
         return cls(
             order,
             None if micros is None else _EPOCH + micros * _MICROSECOND,
             None if image_id is None else UUID(image_id),
             number,
+            bool(backward),
         )
 
     @property
@@ -87,6 +94,7 @@ class Cursor:
             None if self.at is None else (self.at - _EPOCH) // _MICROSECOND,
             None if self.image_id is None else self.image_id.hex,
             self.number,
+            *([True] if self.backward else []),
         ]
         text = json.dumps(values, separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(text).decode().rstrip("=")
@@ -101,6 +109,20 @@ def continued(after: Cursor | None, order: Order) -> Cursor | None:
     if after is not None and after.order != order:
         raise ValueError("after belongs to another list. Start at its first page")
     return after
+
+
+def directions(after: Cursor | None) -> dict[str, sql.SQL]:
+    """Return how a list sorts its columns on the way, ``down``, and the other way, ``up``."""
+    down, up = (sql.SQL("DESC"), sql.SQL("ASC"))
+    return {"down": up, "up": down} if after and after.backward else {"down": down, "up": up}
+
+
+def beyond(column: str, after: Cursor | None) -> list[sql.Composable]:
+    """Return the condition on the rows beyond a place in a list that is sorted by their number."""
+    if after is None:
+        return []
+    sign = sql.SQL(">" if after.backward else "<")
+    return [sql.Identifier(column) + sign + sql.Literal(after.number)]
 
 
 _ABSENT: dict[Order, tuple[bool, bool, bool]] = {

@@ -14,7 +14,7 @@ from retinue_history.db.connections import Connection
 
 from retinue_console.queries.cursor import Cursor, continued
 from retinue_console.queries.filters import Filters
-from retinue_console.queries.walk import PAGE
+from retinue_console.queries.walk import PAGE, Looked, Page, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +108,32 @@ def list_causes(connection: Connection, failures: Failures) -> list[FailureCause
 
 
 def failed_runs(
-    connection: Connection, failures: Failures, after: Cursor | None
-) -> tuple[list[FailedRun], str | None]:
-    """Return the next failed runs, the newest first, and the place where the list continues.
+    connection: Connection, failures: Failures, after: Cursor | None, *, wanted: int = PAGE
+) -> Page[FailedRun]:
+    """Return the next failed runs, the newest first.
 
     Raises:
         ValueError: The cursor belongs to another list.
     """
     after = continued(after, "recorded")
-    before = None if after is None else after.number
-    query, parameters = failed_runs_query(failures, before=before, limit=PAGE + 1)
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(query, parameters).fetchall()
     names = FailedRun.__slots__
-    found = [FailedRun(**{name: row[name] for name in names}) for row in rows[:PAGE]]
-    more = str(Cursor("recorded", number=found[-1].run_id)) if len(rows) > PAGE else None
-    return found, more
+
+    def look(after: Cursor | None, size: int, wanted: int) -> Looked[FailedRun]:
+        del size  # all that are looked at match
+        number = None if after is None else after.number
+        back = after is not None and after.backward
+        query, parameters = failed_runs_query(
+            failures,
+            before=None if back else number,
+            after=number if back else None,
+            limit=wanted,
+        )
+        with connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(query, parameters).fetchall()
+        found = [FailedRun(**{name: row[name] for name in names}) for row in rows]
+        return Looked([(Cursor("recorded", number=one.run_id), one) for one in found], None)
+
+    return walk(look, after, wanted=wanted)
 
 
 def replay_command(failures: Failures, detector: str, error_code: str) -> str:

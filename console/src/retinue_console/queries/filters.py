@@ -112,7 +112,7 @@ class Filters(DescribedModel):
     """True for images that have a truth, false for those that have none."""
 
     after: AfterCursor | None = None
-    """The place after which the list continues: ``next`` of the page before."""
+    """The place where the list continues: ``next`` or ``previous`` of another page."""
 
     @model_validator(mode="before")
     @classmethod

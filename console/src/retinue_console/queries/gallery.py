@@ -15,7 +15,7 @@ from psycopg.rows import scalar_row, tuple_row
 from retinue_history.db.connections import Connection
 from retinue_sdk import BoundingBox
 
-from retinue_console.queries.cursor import Cursor, continued
+from retinue_console.queries.cursor import Cursor, beyond, continued, directions
 from retinue_console.queries.filters import Filters, all_of, compare
 from retinue_console.queries.reading import fetch, fetch_within
 from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, walk
@@ -131,7 +131,7 @@ def images(
         for image_id, finding in _findings(connection, filters, labels, list(shown)):
             shown[image_id].append(finding)
     rows = tuple(_gallery_image(row, shown[row[0]]) for row in found.rows)
-    return Page(rows, found.next, found.looked_until, found.stopped_early)
+    return found.with_rows(rows)
 
 
 def image_ids(connection: Connection, filters: Filters, *, wanted: int) -> list[UUID]:
@@ -158,7 +158,7 @@ def patches(
     look = _patch_look(connection, filters, labels)
     found = walk(look, after, wanted=wanted, seconds=seconds)
     rows = tuple(_patch(row) for row in found.rows)
-    return Page(rows, found.next, found.looked_until, found.stopped_early)
+    return found.with_rows(rows)
 
 
 def months(connection: Connection, filters: Filters) -> list[Month] | None:
@@ -297,14 +297,15 @@ def _by_upload(connection: Connection, filters: Filters) -> Look[Sequence[Any]]:
     def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
         query = sql.SQL(_BY_UPLOAD).format(
             scanned=all_of(
-                *filters.between("uploaded_at"), *_before("uploaded_at", "image_id", after)
+                *filters.between("uploaded_at"), *_beyond("uploaded_at", "image_id", after)
             ),
             conditions=all_of(*conditions),
             size=sql.Literal(size),
             wanted=sql.Literal(wanted),
+            **directions(after),
         )
         rows = fetch(connection, query, tuple_row)
-        return _looked(rows, size, lambda at, image_id: Cursor("uploaded", at, image_id))
+        return _looked(rows, size, lambda at, image_id: Cursor("uploaded", at, image_id), after)
 
     return look
 
@@ -332,9 +333,12 @@ def _by_label(
             newer=all_of(*counted, *newer),
             conditions=all_of(*conditions),
             wanted=sql.Literal(wanted),
+            **directions(after),
         )
         rows = fetch(connection, query, tuple_row)
-        return _looked(rows, size, lambda at, image_id: Cursor("found", at, image_id, newest))
+        return _looked(
+            rows, size, lambda at, image_id: Cursor("found", at, image_id, newest), after
+        )
 
     return look
 
@@ -359,9 +363,10 @@ def _patch_look(
             order=sql.SQL("detection_id" if labels is None else "(detected_at, detection_id)"),
             conditions=all_of(*conditions),
             wanted=sql.Literal(wanted),
+            **directions(after),
         )
         rows = fetch(connection, query, tuple_row)
-        return _looked(rows, size, place)
+        return _looked(rows, size, place, after)
 
     def place(at: datetime, number: int) -> Cursor:
         if labels is None:
@@ -373,9 +378,10 @@ def _patch_look(
 
 def _of_all(filters: Filters, after: Cursor | None, size: int) -> sql.Composable:
     """Return the next detections, sorted by their number."""
-    begin = [] if after is None else [compare("detection_id < {}", after.number)]
     return sql.SQL(_OF_ALL).format(
-        scanned=all_of(*filters.between("detected_at"), *begin), size=sql.Literal(size)
+        scanned=all_of(*filters.between("detected_at"), *beyond("detection_id", after)),
+        size=sql.Literal(size),
+        **directions(after),
     )
 
 
@@ -389,9 +395,10 @@ def _of_labels(
     """
     return sql.SQL(_OF_LABELS).format(
         labels=sql.Literal(labels),
-        scanned=all_of(*filters.between("detected_at"), *_before("detected_at", column, after)),
+        scanned=all_of(*filters.between("detected_at"), *_beyond("detected_at", column, after)),
         second=sql.Identifier(column),
         size=sql.Literal(size),
+        **directions(after),
     )
 
 
@@ -402,18 +409,23 @@ def _patch(row: Sequence[Any]) -> Patch:
 
 
 def _looked(
-    rows: list[Any], size: int, place: Callable[[Any, Any], Cursor]
+    rows: list[Any],
+    size: int,
+    place: Callable[[Any, Any], Cursor],
+    after: Cursor | None,
 ) -> Looked[Sequence[Any]]:
     """Separate the rows that match from the one that says how far the search came."""
     matched = [(place(*row[2:4]), row[4:]) for row in rows if row[0]]
     last = [place(*row[2:4]) for row in rows if not row[0] and row[1] == size]
+    forward = after is None or not after.backward
     return Looked(
-        sorted(matched, key=lambda one: one[0].position, reverse=True), last[0] if last else None
+        sorted(matched, key=lambda one: one[0].position, reverse=forward),
+        last[0] if last else None,
     )
 
 
-def _before(time: str, second: str, after: Cursor | None) -> list[sql.Composable]:
-    """Conditions on the rows after a place in a list, newest first by a time and another column.
+def _beyond(time: str, second: str, after: Cursor | None) -> list[sql.Composable]:
+    """Conditions on the rows beyond a place in a list, newest first by a time and another column.
 
     The first condition is for the index.
     """
@@ -422,7 +434,11 @@ def _before(time: str, second: str, after: Cursor | None) -> list[sql.Composable
     at, other = after.position
     columns = {"time": sql.Identifier(time), "second": sql.Identifier(second)}
     values = {"at": sql.Literal(at), "other": sql.Literal(other)}
-    condition = sql.SQL("{time} <= {at} AND ({time}, {second}) < ({at}, {other})")
+    condition = sql.SQL(
+        "{time} >= {at} AND ({time}, {second}) > ({at}, {other})"
+        if after.backward
+        else "{time} <= {at} AND ({time}, {second}) < ({at}, {other})"
+    )
     return [condition.format(**columns, **values)]
 
 
@@ -446,7 +462,7 @@ _BY_UPLOAD = """WITH looked AS MATERIALIZED (
     SELECT uploaded_at, image_id, bucket, key, width_px, height_px, deleted_at
     FROM images
     WHERE {scanned}
-    ORDER BY uploaded_at DESC, image_id DESC
+    ORDER BY uploaded_at {down}, image_id {down}
     LIMIT {size}
 )
 (
@@ -455,14 +471,14 @@ _BY_UPLOAD = """WITH looked AS MATERIALIZED (
         images.uploaded_at, images.width_px, images.height_px
     FROM looked AS images
     WHERE {conditions}
-    ORDER BY images.uploaded_at DESC, images.image_id DESC
+    ORDER BY images.uploaded_at {down}, images.image_id {down}
     LIMIT {wanted}
 )
 UNION ALL
 (
     SELECT false, count(*) OVER (), uploaded_at, image_id, NULL, NULL, NULL, NULL, NULL, NULL
     FROM looked
-    ORDER BY uploaded_at, image_id
+    ORDER BY uploaded_at {up}, image_id {up}
     LIMIT 1
 )"""
 
@@ -489,14 +505,14 @@ _BY_LABEL = """WITH raw AS MATERIALIZED (
                 AND {newer}
             OFFSET 0
         )
-    ORDER BY looked.detected_at DESC, looked.image_id DESC
+    ORDER BY looked.detected_at {down}, looked.image_id {down}
     LIMIT {wanted}
 )
 UNION ALL
 (
     SELECT false, count(*) OVER (), detected_at, image_id, NULL, NULL, NULL, NULL, NULL, NULL
     FROM raw
-    ORDER BY detected_at, image_id
+    ORDER BY detected_at {up}, image_id {up}
     LIMIT 1
 )"""
 
@@ -514,7 +530,7 @@ _PATCHES = """WITH looked AS MATERIALIZED (
         SELECT * FROM latest_runs WHERE latest_runs.run_id = looked.run_id OFFSET 0
     ) AS images
     WHERE {conditions}
-    ORDER BY {order} DESC
+    ORDER BY {order} {down}
     LIMIT {wanted}
 )
 UNION ALL
@@ -523,14 +539,14 @@ UNION ALL
         false, count(*) OVER (), detected_at, detection_id, NULL, NULL, NULL, NULL, NULL, NULL,
         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
     FROM looked
-    ORDER BY {order}
+    ORDER BY {order} {up}
     LIMIT 1
 )"""
 
 _OF_ALL = """SELECT *
     FROM detections
     WHERE {scanned}
-    ORDER BY detection_id DESC
+    ORDER BY detection_id {down}
     LIMIT {size}"""
 
 _OF_LABELS = """SELECT found.*
@@ -539,10 +555,10 @@ _OF_LABELS = """SELECT found.*
         SELECT *
         FROM detections
         WHERE detections.label = wanted.label AND {scanned}
-        ORDER BY detected_at DESC, {second} DESC
+        ORDER BY detected_at {down}, {second} {down}
         LIMIT {size}
     ) AS found
-    ORDER BY found.detected_at DESC, found.{second} DESC
+    ORDER BY found.detected_at {down}, found.{second} {down}
     LIMIT {size}"""
 
 _SQL_OF_IMAGES = """SELECT image_id, bucket, key, uploaded_at

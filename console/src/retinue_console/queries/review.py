@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from psycopg.rows import class_row
 from retinue_history.db.connections import Connection
 from retinue_history.review.answers import CORRECTIONS
 from retinue_history.review.bulk import BulkAct
 
 from retinue_console.queries import gallery
-from retinue_console.queries.filters import Filters
+from retinue_console.queries.filters import Filters, compare
+from retinue_console.queries.reading import fetch_within
 
 MAX_LABELS = 300
 """Most labels that are suggested."""
@@ -39,6 +41,30 @@ def reviewed_image(reader: Connection, image_id: UUID) -> ReviewedImage | None:
     """Return an image, or ``None`` if the history doesn't have it."""
     row = reader.execute(_IMAGE, [image_id]).fetchone()
     return None if row is None else ReviewedImage(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenQueue:
+    """A queue that gives out images.
+
+    Attributes:
+        name: Its name.
+        left: How many of its images want answers.
+        mine: How many the person has answered.
+    """
+
+    name: str
+    left: int
+    mine: int
+
+
+def open_queues(reader: Connection, person: str) -> list[OpenQueue] | None:
+    """Return the newest queues that give out images.
+
+    Returns:
+        ``None`` if it takes too long to count.
+    """
+    return fetch_within(reader, compare(_OPEN_QUEUES, person), class_row(OpenQueue))
 
 
 def suggested_labels(reader: Connection) -> list[str]:
@@ -79,6 +105,21 @@ def bulk_candidates(reader: Connection, act: BulkAct, limit: int) -> list[UUID]:
     )
     return [image_id for (image_id,) in rows]
 
+
+_OPEN_QUEUES = """SELECT queue.name, counted.left, (
+        SELECT count(*)
+        FROM standing_answers AS mine
+        WHERE mine.queue_id = queue.queue_id AND mine.person = {} AND mine.verdict = 'answered'
+    ) AS mine
+FROM review_queues AS queue
+CROSS JOIN LATERAL (
+    SELECT count(*) AS left
+    FROM review_images AS place
+    WHERE place.queue_id = queue.queue_id AND place.state = 'open'
+) AS counted
+WHERE queue.closed_at IS NULL AND counted.left > 0
+ORDER BY queue.created_at DESC, queue.queue_id DESC
+LIMIT 3"""
 
 _IMAGE = """
     SELECT image_id, bucket, key, width_px, height_px, deleted_at IS NOT NULL

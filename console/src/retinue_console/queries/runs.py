@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 from retinue_history.db.connections import Connection
 
-from retinue_console.queries.cursor import Cursor, continued
+from retinue_console.queries.cursor import Cursor, beyond, continued, directions
 from retinue_console.queries.filters import Filters, all_of, compare
 from retinue_console.queries.reading import fetch
 from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, walk
@@ -71,7 +71,7 @@ def list_runs(
     look = _look(connection, filters, outcome)
     found = walk(look, after, wanted=wanted, seconds=seconds)
     rows = tuple(ListedRun(*row) for row in found.rows)
-    return Page(rows, found.next, found.looked_until, found.stopped_early)
+    return found.with_rows(rows)
 
 
 def _look(
@@ -85,15 +85,18 @@ def _look(
     ]
 
     def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
-        begin = [] if after is None else [compare("run_id < {}", after.number)]
         query = sql.SQL(_RUNS).format(
-            scanned=all_of(*begin),
+            scanned=all_of(*beyond("run_id", after)),
             conditions=all_of(*conditions),
             size=sql.Literal(size),
             wanted=sql.Literal(wanted),
+            **directions(after),
         )
         rows = fetch(connection, query, tuple_row)
-        matched = sorted((row[1:] for row in rows if row[0] is None), reverse=True)
+        matched = sorted(
+            (row[1:] for row in rows if row[0] is None),
+            reverse=after is None or not after.backward,
+        )
         last = next((row[1] for row in rows if row[0] == size), None)
         return Looked(
             [(Cursor("recorded", number=row[0]), row) for row in matched],
@@ -107,7 +110,7 @@ _RUNS = """WITH looked AS MATERIALIZED (
     SELECT *
     FROM runs
     WHERE {scanned}
-    ORDER BY run_id DESC
+    ORDER BY run_id {down}
     LIMIT {size}
 )
 (
@@ -118,7 +121,7 @@ _RUNS = """WITH looked AS MATERIALIZED (
     FROM looked AS runs
     JOIN images ON images.image_id = runs.image_id
     WHERE {conditions}
-    ORDER BY runs.run_id DESC
+    ORDER BY runs.run_id {down}
     LIMIT {wanted}
 )
 UNION ALL
@@ -127,6 +130,6 @@ UNION ALL
         count(*) OVER (), run_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         NULL
     FROM looked
-    ORDER BY run_id
+    ORDER BY run_id {up}
     LIMIT 1
 )"""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -10,6 +10,7 @@ from retinue_console.queries.cursor import Cursor
 
 RowT = TypeVar("RowT")
 ShownT = TypeVar("ShownT")
+OtherT = TypeVar("OtherT")
 
 PAGE = 60
 """Rows of a page."""
@@ -27,7 +28,8 @@ class Looked(Generic[RowT]):
     """The rows among some candidates.
 
     Attributes:
-        rows: Those that match, with the place of each, in order; at most as many as wanted.
+        rows: Those that match, with the place of each, in the order in which they are looked at; at
+            most as many as wanted.
         last: The place of the last candidate; none if there are no more.
     """
 
@@ -42,15 +44,21 @@ class Page(Generic[ShownT]):
     Attributes:
         rows: The rows, at most ``PAGE``.
         next: The place after which the list continues; none at its end.
-        looked_until: If the search stopped early, how far back it has looked; ``next`` continues
-            there.
+        previous: The place before which it does; none at its beginning.
+        looked_until: If the search stopped early on the way back in time, how far it has looked;
+            ``next`` continues there.
         stopped_early: Whether it did: it took ``PATIENCE_SECONDS``.
     """
 
     rows: tuple[ShownT, ...]
     next: str | None
+    previous: str | None
     looked_until: datetime | None
     stopped_early: bool
+
+    def with_rows(self, rows: tuple[OtherT, ...]) -> "Page[OtherT]":
+        """Return the page with its rows in another form."""
+        return Page(rows, self.next, self.previous, self.looked_until, self.stopped_early)
 
 
 def walk(
@@ -60,35 +68,64 @@ def walk(
     wanted: int = PAGE,
     seconds: float = PATIENCE_SECONDS,
 ) -> Page[RowT]:
-    """Find the next rows of a list.
+    """Find the next rows of a list, or those before.
+
+    On the way to the beginning of a list, the first page follows when fewer rows than wanted are
+    left.
 
     Args:
-        look: Looks at candidates: those after a place, how many, and how many rows to return.
-        after: The place after which to begin; none for the beginning.
+        look: Looks at candidates: those after a place, or before it if the place is ``backward``,
+            how many, and how many rows to return.
+        after: The place at which to begin; none for the beginning of the list.
         wanted: How many rows to find.
         seconds: How long to look.
     """
     rows: list[tuple[Cursor, RowT]] = []
+    place = after
     began = time.monotonic()
     size, candidates = min(_FIRST_LOOK, wanted + 4), 0
     for _ in range(_MAX_LOOKS):
-        found = look(after, size, wanted + 1 - len(rows))
+        found = look(place, size, wanted + 1 - len(rows))
         rows += found.rows
         if len(rows) > wanted:
-            return Page(
-                tuple(row for _, row in rows[:wanted]), str(rows[wanted - 1][0]), None, False
-            )
+            return _page(after, rows[:wanted], rows[wanted - 1][0])
+        if found.last is None and after is not None and after.backward:
+            return walk(look, None, wanted=wanted, seconds=seconds)
         if found.last is None:
-            return Page(tuple(row for _, row in rows), None, None, False)
-        after = found.last
+            return _page(after, rows, None)
+        place = replace(found.last, backward=after is not None and after.backward)
         candidates += size
         spent = time.monotonic() - began
         if spent >= seconds:
             break
         size = _next_size(size, candidates, len(rows), wanted, (seconds - spent) / max(spent, 1e-6))
-    return Page(
-        tuple(row for _, row in rows), str(after), None if after is None else after.at, True
+    return replace(
+        _page(after, rows, place),
+        stopped_early=True,
+        looked_until=None if place is None or place.backward else place.at,
     )
+
+
+def _page(after: Cursor | None, rows: list[tuple[Cursor, RowT]], last: Cursor | None) -> Page[RowT]:
+    """Return a page with the places at both of its ends.
+
+    Args:
+        after: Where it began.
+        rows: Its rows, in the order in which they were looked at.
+        last: Where the search continues; none at the end of the list.
+    """
+    shown = [row for _, row in rows]
+    first = rows[0][0] if rows else after
+    if after is not None and after.backward:
+        return Page(
+            tuple(reversed(shown)), _written(first, False), _written(last, True), None, False
+        )
+    before = None if after is None else _written(first, True)
+    return Page(tuple(shown), _written(last, False), before, None, False)
+
+
+def _written(place: Cursor | None, backward: bool) -> str | None:
+    return None if place is None else str(replace(place, backward=backward))
 
 
 def _next_size(size: int, candidates: int, found: int, wanted: int, time_left: float) -> int:

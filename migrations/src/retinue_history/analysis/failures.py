@@ -96,7 +96,8 @@ _RUNS: LiteralString = """
     SELECT *
     FROM ({failed}) AS failed
     WHERE ({condition}) AND (%(before)s::bigint IS NULL OR failed.run_id < %(before)s)
-    ORDER BY run_id DESC
+        AND (%(after)s::bigint IS NULL OR failed.run_id > %(after)s)
+    ORDER BY CASE WHEN %(after)s::bigint IS NULL THEN -run_id ELSE run_id END
     LIMIT %(limit)s
 """
 
@@ -197,16 +198,17 @@ def causes_query(failures: Failures) -> tuple[sql.Composed, dict[str, Any]]:
 
 
 def failed_runs_query(
-    failures: Failures, *, before: int | None, limit: int
+    failures: Failures, *, before: int | None = None, after: int | None = None, limit: int
 ) -> tuple[sql.Composed, dict[str, Any]]:
     """Return a query of the failed runs that nothing has made up for, the newest first.
 
     Args:
         failures: Which ones.
         before: Only those recorded before the run with this number.
+        after: Only those recorded after it, those next to it first.
         limit: Most runs to return.
     """
-    place = {"before": before, "limit": limit}
+    place = {"before": before, "after": after, "limit": limit}
     return _with_condition(_RUNS, failures), _parameters(failures) | place
 
 

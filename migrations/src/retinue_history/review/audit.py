@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from retinue_history.db.connections import Connection
@@ -39,24 +40,34 @@ def audit_entries(
     reader: Connection,
     *,
     before: int | None = None,
+    after: int | None = None,
     person: str | None = None,
     act: str | None = None,
     image_id: UUID | None = None,
     limit: int = 100,
 ) -> list[AuditEntry]:
-    """Return entries, the newest first.
+    """Return entries, the newest first unless ``after`` is given.
 
     Args:
         reader: A reader's connection.
-        before: Only entries with a smaller number: the last of the page before.
+        before: Only entries with a smaller number.
+        after: Only entries with a greater number, those next to it first.
         person: Only what this person did.
         act: Only acts of this name.
         image_id: Only what concerns this image.
         limit: How many at most.
     """
-    given = {"before": before, "person": person, "act": act, "image": image_id, "limit": limit}
+    given = {
+        "before": before,
+        "after": after,
+        "person": person,
+        "act": act,
+        "image": image_id,
+        "limit": limit,
+    }
+    query = sql.SQL(_ENTRIES).format(sql.SQL("DESC" if after is None else "ASC"))
     with map_errors():
-        return [AuditEntry(*row) for row in reader.execute(_ENTRIES, given)]
+        return [AuditEntry(*row) for row in reader.execute(query, given)]
 
 
 def log_act(
@@ -89,9 +100,10 @@ _ENTRIES = """
     SELECT entry_id, acted_at, person, act, queue, image_id, detail
     FROM audit_log
     WHERE (%(before)s::bigint IS NULL OR entry_id < %(before)s)
+        AND (%(after)s::bigint IS NULL OR entry_id > %(after)s)
         AND (%(person)s::text IS NULL OR person = %(person)s)
         AND (%(act)s::text IS NULL OR act = %(act)s)
         AND (%(image)s::uuid IS NULL OR image_id = %(image)s)
-    ORDER BY entry_id DESC
+    ORDER BY entry_id {}
     LIMIT %(limit)s
 """
