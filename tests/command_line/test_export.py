@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import Result
@@ -19,6 +20,7 @@ from retinue_history.analysis.exported_rows import DETECTION_COLUMNS
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.snapshot import snapshot
 from retinue_sdk import ImageReference
+from retinue_sdk.masks import encode_mask
 
 Cli = Callable[..., Result]
 Photos = dict[str, ImageReference]
@@ -102,6 +104,22 @@ def test_coco_in_pycocotools(cli: Cli, photos: Photos) -> None:
     evaluation.accumulate()
     evaluation.summarize()
     assert evaluation.stats[0] == pytest.approx(1.0)  # what is compared with itself agrees
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
+def test_masks_become_segmentations_of_the_size_of_the_image(cli: Cli, seed: Any) -> None:
+    stored = {"mask": encode_mask(np.array([[False, True], [False, True], [False, False]]))}
+    for key, attributes in (("a.jpg", stored), ("b.jpg", {"mask": {"size": [9]}})):
+        box = (0.5, 0.0, 0.5, 2 / 3)
+        seed.run(seed.image(key), ("person", 1.0, box), attributes=json.dumps(attributes))
+    cli("export", "--format", "coco", "out.json")
+    coco = COCO("out.json")
+    masked, unreadable = coco.loadAnns(coco.getAnnIds())
+    mask = coco.annToMask(masked)
+    assert mask.shape == (480, 640)
+    assert mask[:320, 320:].all()
+    assert mask.sum() == masked["area"] == 320 * 320
+    assert "segmentation" not in unreadable
 
 
 def test_coco_categories_do_not_depend_on_what_is_selected(cli: Cli, photos: Photos) -> None:

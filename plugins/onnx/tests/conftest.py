@@ -13,6 +13,8 @@ from retinue_onnx.faces import OnnxFaceDetector, OnnxFaceOptions
 from retinue_onnx.labels import OnnxLabelDetector, OnnxLabelOptions
 from retinue_onnx.moderation import OnnxModerationDetector, OnnxModerationOptions
 from retinue_onnx.objects import ObjectDetector, ObjectOptions
+from retinue_onnx.poses import OnnxPoseDetector, OnnxPoseOptions
+from retinue_onnx.segments import OnnxSegmentDetector, OnnxSegmentOptions
 from retinue_onnx.text import OnnxTextDetector, OnnxTextOptions
 from retinue_sdk import Image
 
@@ -83,6 +85,16 @@ def moderation() -> Iterator[OnnxModerationDetector]:
 @pytest.fixture(scope="session")
 def text() -> Iterator[OnnxTextDetector]:
     yield from running(OnnxTextDetector(OnnxTextOptions()))
+
+
+@pytest.fixture(scope="session")
+def segments() -> Iterator[OnnxSegmentDetector]:
+    yield from running(OnnxSegmentDetector(OnnxSegmentOptions()))
+
+
+@pytest.fixture(scope="session")
+def poses() -> Iterator[OnnxPoseDetector]:
+    yield from running(OnnxPoseDetector(OnnxPoseOptions()))
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from retinue_onnx.faces import OnnxFaceDetector
 from retinue_onnx.labels import OnnxLabelDetector
 from retinue_onnx.moderation import OnnxModerationDetector
 from retinue_onnx.objects import ObjectDetector
+from retinue_onnx.poses import OnnxPoseDetector
+from retinue_onnx.segments import OnnxSegmentDetector
 from retinue_onnx.text import OnnxTextDetector
 from retinue_sdk import AnyDetector
 from retinue_sdk.testing import (
@@ -36,6 +38,8 @@ DETECTORS = [
     OnnxLabelDetector,
     OnnxModerationDetector,
     OnnxTextDetector,
+    OnnxSegmentDetector,
+    OnnxPoseDetector,
 ]
 
 

@@ -33,7 +33,8 @@ def test_the_entry_point_registers_all_detectors() -> None:
     names: list[str] = []
     entry.load().retinue_register_detectors(lambda detector: names.append(detector.name))
     assert names == [
-        "onnx-objects", "onnx-faces", "onnx-labels", "onnx-moderation", "onnx-text"
+        "onnx-objects", "onnx-faces", "onnx-labels", "onnx-moderation", "onnx-text",
+        "onnx-segments", "onnx-pose",
     ]  # fmt: skip
 
 

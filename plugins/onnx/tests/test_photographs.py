@@ -12,7 +12,7 @@ from retinue_sdk import BoundingBox, Detection, Findings, Image
 
 Photograph = Callable[[str], Image]
 
-EVERY = ["objects", "faces", "labels", "moderation", "text"]
+EVERY = ["objects", "faces", "labels", "moderation", "text", "segments", "poses"]
 """Fixtures."""
 
 
@@ -121,7 +121,7 @@ def test_a_batch_finds_what_single_images_do(
                 assert getattr(one.box, edge) == pytest.approx(getattr(other.box, edge), abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["objects", "faces", "labels", "moderation"])
+@pytest.mark.parametrize("kind", ["objects", "faces", "labels", "moderation", "segments", "poses"])
 def test_a_rotated_photograph_is_seen_upright(
     request: pytest.FixtureRequest, photograph_path: Callable[[str], Path], kind: str
 ) -> None:

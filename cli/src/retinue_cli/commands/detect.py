@@ -202,6 +202,7 @@ def _draw(path: Path, findings: Findings, picture: Path) -> None:
             width=found.box.width,
             height=found.box.height,
             kind=found.kind,
+            attributes=found.attributes,
         )
         for found in findings.detections
     ]

@@ -78,6 +78,7 @@ def outcomes(
                     width=row.box_width,
                     height=row.box_height,
                     kind=row.kind,
+                    attributes=row.attributes or {},
                 )
             found[row.run_id].append(
                 Finding(row.kind, row.label, row.confidence, row.attributes or {}, box)

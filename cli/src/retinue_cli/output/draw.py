@@ -3,15 +3,17 @@
 import colorsys
 import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from PIL import Image, ImageDraw, ImageFont
 from retinue_sdk import BoundingBox, ImageLimits
 from retinue_sdk.decode import decode
+
+from retinue_cli.output.shapes import draw_shapes
 
 MAX_SIDE_PX = 1_600
 JPEG_QUALITY = 90
@@ -37,6 +39,7 @@ class LabelledBox:
         height: Height as a ratio of its height.
         kind: The detection's kind. The same label of another kind has another colour.
         framed: Whether to draw the box. Without it, the label applies to the whole image.
+        attributes: The detection's attributes. A mask and body points are drawn.
     """
 
     label: str
@@ -47,6 +50,7 @@ class LabelledBox:
     height: float
     kind: str = "label"
     framed: bool = True
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_image(cls, label: str, confidence: float, kind: str) -> Self:
@@ -98,11 +102,17 @@ def paint(data: bytes, boxes: Sequence[LabelledBox], limits: ImageLimits) -> Ima
     """
     picture = Image.fromarray(decode(data, limits))
     picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    placed = [(box, area) for box in boxes if (area := _area(box, picture.size))]
+    placed = [
+        (box, area)
+        for box in boxes
+        # The words of a text would hide each other: its lines show them too.
+        if (area := _area(box, picture.size)) and box.attributes.get("Type") != "WORD"
+    ]
     # Small ones last, so that a person's box doesn't cross out the tie.
     placed.sort(key=lambda item: -_size(item[1]))
     style = _Style.of(picture.size)
     for box, area in placed:
+        draw_shapes(picture, box.attributes, _colour(box), style.line)
         if box.framed:
             _draw_box(picture, area, _colour(box), style)
     _draw_chips(picture, placed, style)

@@ -110,6 +110,7 @@ class ImageView:
                 width=one.box.width,
                 height=one.box.height,
                 kind=one.kind,
+                attributes=one.attributes,
             )
             for one in self.detections
         ]

@@ -12,6 +12,8 @@ from retinue_onnx.faces import OnnxFaceDetector
 from retinue_onnx.labels import OnnxLabelDetector
 from retinue_onnx.moderation import OnnxModerationDetector
 from retinue_onnx.objects import ObjectDetector
+from retinue_onnx.poses import OnnxPoseDetector
+from retinue_onnx.segments import OnnxSegmentDetector
 from retinue_onnx.text import OnnxTextDetector
 
 
@@ -23,3 +25,5 @@ def retinue_register_detectors(register: Callable[[type[AnyDetector]], None]) ->
     register(OnnxLabelDetector)
     register(OnnxModerationDetector)
     register(OnnxTextDetector)
+    register(OnnxSegmentDetector)
+    register(OnnxPoseDetector)

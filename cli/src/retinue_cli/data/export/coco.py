@@ -5,11 +5,13 @@ import shutil
 import tempfile
 from typing import Any, BinaryIO
 
+import numpy as np
 from retinue_history.analysis.comparison import Side
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.snapshot import Snapshot
 from retinue_history.review.truth import TruthItem
 from retinue_sdk import BoundingBox
+from retinue_sdk.masks import decode_mask, encode_mask
 
 from retinue_cli.data.export.categories import TEXT, Categories
 from retinue_cli.data.export.images import SelectedDetection, SelectedImage, selected_images
@@ -37,6 +39,8 @@ def write_coco(
     Boxes are left, top, width and height in pixels of the image as displayed, cut at its border.
     Images without findings are included. Detections without a box, or in an image of unknown size,
     are left out and counted.
+
+    A detector's masks become ``segmentation``, at the size of the image.
 
     Recognized texts are in the category ``text``; ``retinue_text`` has the text.
 
@@ -74,6 +78,7 @@ def write_coco(
                 written.detections += 1
                 category = categories.number(detection.kind, detection.label)
                 entry = _annotation(written.detections, number, category, detection, bbox)
+                entry |= _segmentation(detection, size_px)
                 file.write(_line(entry, first=written.detections == 1))
             written.empty += written.detections == before
         file.write(b'\n],"images":[')
@@ -127,6 +132,27 @@ def _bbox(box: BoundingBox, size_px: tuple[int, int]) -> list[float] | None:
         round(visible.width * width, 3),
         round(visible.height * height, 3),
     ]
+
+
+def _segmentation(detection: SelectedDetection, size_px: tuple[int, int]) -> dict[str, Any]:
+    """Return the mask of a detector's finding, and its area in pixels."""
+    stored = detection.attributes.get("mask")
+    if detection.run_id is None or not isinstance(stored, dict):
+        return {}
+    # Imported here, because few exports have masks.
+    from PIL import Image
+
+    try:
+        mask = decode_mask(stored)
+    except ValueError:
+        return {}
+    if not mask.size:
+        return {}
+    resized = Image.fromarray(mask).resize(size_px)
+    return {
+        "segmentation": encode_mask(np.asarray(resized)),
+        "area": resized.convert("L").histogram()[255],
+    }
 
 
 def _annotation(

@@ -1,0 +1,125 @@
+"""MoveNet multipose: up to six people with 17 points each.
+
+For each cell of 4 × 4 pixels the network returns the likelihood that a person's centre lies there,
+the size and position of the box, a first guess of the person's 17 points, and for each point the
+likelihood that it lies in this cell. The rules are those of the original's postprocessing
+(https://www.kaggle.com/models/google/movenet, Apache-2.0).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from retinue_sdk import Pixels
+
+from retinue_onnx.candidates import Candidates, Floats
+from retinue_onnx.layout import Canvases
+from retinue_onnx.letterbox import Placement, letterbox
+from retinue_onnx.session import Array, Batch
+
+STRIDE_PX = 4
+MULTIPLE_PX = 32
+MAX_PEOPLE = 6
+PEAK_CELLS = 2
+"""A centre is the most likely one of the cells up to this far from it."""
+
+NEARNESS = 0.3
+"""A point's likelihood falls with its squared distance from the first guess, divided by this part
+of the grid's shorter side."""
+
+VISIBLE = 0.127
+"""Points that are less likely don't count for the person's confidence."""
+
+CHANNELS = {
+    "centres": 1, "sizes": 2, "offsets": 2, "joints": 34, "joint_heatmaps": 17, "joint_offsets": 34
+}  # fmt: skip
+"""Channels of the outputs, in order. Pairs are y and x."""
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The people in an image, best first.
+
+    Attributes:
+        boxes: Their boxes. ``points`` are the 17 points.
+        likelihoods: Shape (n, 17), float32: of each point, 0 to 1.
+    """
+
+    boxes: Candidates
+    likelihoods: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class MoveNet:
+    """MoveNet multipose, on canvases with the image's proportions.
+
+    Attributes:
+        max_side_px: Side of a canvas, in pixels; a multiple of 32.
+    """
+
+    max_side_px: int
+
+    @property
+    def name(self) -> str:
+        """Return the name for the raw response."""
+        return "movenet-multipose"
+
+    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
+        """Letterbox on black, onto the smallest canvas that contains the resized image."""
+        scale = self.max_side_px / max(pixels.shape[:2])
+        height, width = (-(-max(round(s * scale), 1) // MULTIPLE_PX) for s in pixels.shape[:2])
+        return letterbox(pixels, height=height * MULTIPLE_PX, width=width * MULTIPLE_PX)
+
+    def normalise(self, canvases: Canvases) -> Batch:
+        """Return red first, 0 to 255: the network has the normalisation."""
+        return np.ascontiguousarray(canvases.transpose(0, 3, 1, 2), dtype=np.float32)
+
+    def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[People]:
+        """Decode the most likely centres."""
+        return [self._read_one([output[i] for output in outputs], threshold) for i in range(count)]
+
+    def _read_one(self, maps: Sequence[Floats], threshold: float) -> People:
+        centres, sizes, offsets, joints, heatmaps, joint_offsets = maps
+        rows, columns = _peaks(centres[0])
+        cells = np.stack([rows, columns], axis=1).astype(np.float32)  # y, x
+        size = np.maximum(sizes[:, rows, columns].T, 0)
+        middle = cells + offsets[:, rows, columns].T
+        limits = np.array(centres.shape[1:], np.float32)
+        low, high = np.clip(middle - size / 2, 0, limits), np.clip(middle + size / 2, 0, limits)
+        guesses = cells[:, None] + joints[:, rows, columns].T.reshape(len(rows), -1, 2)
+        points = np.zeros_like(guesses)
+        likelihoods = np.zeros(guesses.shape[:2], np.float32)
+        grid = np.indices(centres.shape[1:]).astype(np.float32)
+        shifts = joint_offsets.reshape(-1, 2, *joint_offsets.shape[1:])
+        for person, guess in enumerate(guesses):
+            inside = (grid >= low[person, :, None, None]) & (grid < high[person, :, None, None])
+            distance = ((grid - guess[:, :, None, None]) ** 2).sum(axis=1)
+            near = heatmaps * np.exp(-distance / (NEARNESS * limits.min())) * inside.all(axis=0)
+            best = near.reshape(len(near), -1).argmax(axis=1)
+            y, x = np.unravel_index(best, centres.shape[1:])
+            joint = np.arange(len(best))
+            points[person] = np.stack([y, x], axis=1) + shifts[joint, :, y, x]
+            likelihoods[person] = near[joint, y, x]
+        visible = likelihoods > VISIBLE
+        means = (likelihoods * visible).sum(axis=1) / np.maximum(visible.sum(axis=1), 1)
+        boxes = np.concatenate([low[:, ::-1], high[:, ::-1]], axis=1) * STRIDE_PX
+        people = Candidates.of(
+            boxes.astype(np.float32),
+            centres[0, rows, columns] * means,
+            np.zeros(len(rows), np.int64),
+            points[..., ::-1] * STRIDE_PX,
+        )
+        order = np.argsort(-people.scores, kind="stable")
+        order = order[people.scores[order] >= threshold]
+        return People(people[order], likelihoods[order])
+
+
+def _peaks(likelihoods: Floats) -> tuple[Array, Array]:
+    """Return rows and columns of the most likely local maxima, best first."""
+    padded = np.pad(likelihoods, PEAK_CELLS)
+    side = 2 * PEAK_CELLS + 1
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
+    scores = np.where(likelihoods >= windows.max(axis=(2, 3)), likelihoods, 0).reshape(-1)
+    best = np.argsort(-scores, kind="stable")[:MAX_PEOPLE]
+    rows, columns = np.unravel_index(best, likelihoods.shape)
+    return rows, columns

@@ -1,0 +1,74 @@
+"""MediaPipe's selfie segmentation: which pixels belong to people.
+
+The network sees the whole image as 256 × 256 pixels, without its proportions
+(https://github.com/google-ai-edge/mediapipe, Apache-2.0). It doesn't tell people apart, so each
+connected region is one segment.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from retinue_sdk import Pixels
+
+from retinue_onnx.candidates import Floats
+from retinue_onnx.layout import Canvases
+from retinue_onnx.letterbox import Placement, stretch
+from retinue_onnx.regions import Mask, regions
+from retinue_onnx.session import Array, Batch
+
+SIDE_PX = 256
+PIXEL_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A connected region.
+
+    Attributes:
+        mask: Its pixels on the canvas: shape (256, 256).
+        box: Left, top, right and bottom, as ratios of the image.
+        area: The part of the image that it fills, 0 to 1.
+        confidence: The mean likelihood of its pixels, 0 to 1.
+    """
+
+    mask: Mask
+    box: tuple[float, float, float, float]
+    area: float
+    confidence: float
+
+
+class Selfie:
+    """Selfie segmentation."""
+
+    @property
+    def name(self) -> str:
+        """Return the name for the raw response."""
+        return "selfie-segmentation"
+
+    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
+        """Stretch."""
+        return stretch(pixels, height=SIDE_PX, width=SIDE_PX)
+
+    def normalise(self, canvases: Canvases) -> Batch:
+        """Return red first, 0 to 1."""
+        return np.ascontiguousarray(canvases.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+
+    def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[list[Segment]]:
+        """Return the connected regions, largest first."""
+        return [_segments(likelihoods, threshold) for likelihoods in outputs[0][:count, 0]]
+
+
+def _segments(likelihoods: Floats, threshold: float) -> list[Segment]:
+    height, width = likelihoods.shape
+    found = []
+    for region in regions(likelihoods >= PIXEL_THRESHOLD):
+        mask = np.zeros(likelihoods.shape, np.bool_)
+        for row, start, end in zip(region.rows, region.starts, region.ends, strict=True):
+            mask[row, start:end] = True
+        confidence = float(likelihoods[mask].mean())
+        if confidence >= threshold:
+            left, top, right, bottom = region.box
+            box = (left / width, top / height, right / width, bottom / height)
+            found.append(Segment(mask, box, region.area / likelihoods.size, confidence))
+    return sorted(found, key=lambda segment: -segment.area)
