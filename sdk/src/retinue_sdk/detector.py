@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
 from retinue_sdk.detection import Findings
 from retinue_sdk.errors import DetectorError
 from retinue_sdk.image import Image
+from retinue_sdk.json_value import Json
 from retinue_sdk.local_service import LocalService
 from retinue_sdk.managed_model import ManagedModel
 from retinue_sdk.options import DetectorOptions
@@ -203,6 +204,13 @@ class CommonDetector(ABC, Generic[OptionsT]):
             ValueError: On entry, if the capabilities do not name the quota.
         """
         return RateLimited(self.rate_limiter, quota)
+
+    def describe(self) -> Mapping[str, Json]:
+        """Return facts about the started model, for `retinue models verify`.
+
+        Such as inputs, outputs, preprocessing and labels.
+        """
+        return {}
 
     def fingerprint(self) -> str:
         """Return 32 hex digits for the run key: the options and the model they name."""

@@ -58,7 +58,7 @@ def detect(
     code is 1 if a photograph could not be processed.
     """
     [made] = installed_plugins(plugins_dir).make({detector: options})
-    files = _files(photographs)
+    files = photograph_files(photographs)
     looks = []
     try:
         with DetectorSession(made) as session:
@@ -66,10 +66,10 @@ def detect(
                 model = f", model {made.model_version}" if made.model_version else ""
                 click.secho(f"{made.name} version {made.version}{printable(model)}", dim=True)
             for name, path in files:
-                look = _look(session, name, path, pictures)
+                look = look_at(session, name, path, pictures)
                 looks.append(look)
                 if not as_json:
-                    _print(look)
+                    print_look(look)
     except RetinueError as error:
         raise click.ClickException(f"detector {detector}: {error}") from error
     except Exception as error:  # plugins can raise anything
@@ -77,11 +77,11 @@ def detect(
             f"detector {detector}:{format_plugin_frames(error)}\n{format_error(error)}"
         ) from error
     if as_json:
-        print_json([_as_json(look) for look in looks])
+        print_json([look_as_json(look) for look in looks])
     sys.exit(0 if all(isinstance(look.result, Findings) for look in looks) else 1)
 
 
-def _files(given: Sequence[Path]) -> list[tuple[str, Path]]:
+def photograph_files(given: Sequence[Path]) -> list[tuple[str, Path]]:
     """Return the photographs that the user named, each with a name of its own."""
     found = [file for path in given for file in _photographs(path)]
     if len(given) == 1:
@@ -110,7 +110,7 @@ def _photographs(path: Path) -> list[tuple[str, Path]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class Look:
     """A detector's answer for a photograph.
 
     Attributes:
@@ -126,23 +126,24 @@ class _Look:
     picture: Path | None
 
 
-def _look(session: DetectorSession, name: str, path: Path, pictures: Path) -> _Look:
+def look_at(session: DetectorSession, name: str, path: Path, pictures: Path) -> Look:
     """Call the detector, and draw what it finds."""
     try:
         results = session.detect([Image.from_file(path)])
     except DetectorError as error:
-        return _Look(name, path, error, None)
+        return Look(name, path, error, None)
     if len(results) != 1:
         raise ValueError(f"detect returned {len(results)} results for 1 image")
     [result] = results
     if not isinstance(result, Findings) or not result.detections:
-        return _Look(name, path, result, None)
+        return Look(name, path, result, None)
     picture = picture_path(pictures, name)
     _draw(path, result, picture)
-    return _Look(name, path, result, picture)
+    return Look(name, path, result, picture)
 
 
-def _print(look: _Look) -> None:
+def print_look(look: Look) -> None:
+    """Print what was found in a photograph."""
     click.secho(printable(look.name), bold=True)
     if not isinstance(look.result, Findings):
         code = f" ({look.result.code})" if isinstance(look.result, InvalidImageError) else ""
@@ -164,7 +165,8 @@ def _print(look: _Look) -> None:
 _EDGES = ("left", "top", "width", "height")
 
 
-def _as_json(look: _Look) -> dict[str, Any]:
+def look_as_json(look: Look) -> dict[str, Any]:
+    """Return a photograph's findings for programs."""
     failed = not isinstance(look.result, Findings)
     detections = () if isinstance(look.result, DetectorError) else look.result.detections
     return {

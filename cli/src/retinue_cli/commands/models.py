@@ -19,19 +19,23 @@ from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.hosted_models.reaper import reap
 from retinue_workers.settings.settings import Settings
 
+from retinue_cli.commands.models_get import get
 from retinue_cli.commands.models_promote import promote
 from retinue_cli.commands.models_train import train
+from retinue_cli.commands.models_verify import verify
 from retinue_cli.options.json_flag import json_flag, say_beside
 from retinue_cli.options.model_sessions import open_model_sessions
 from retinue_cli.output.table import print_json, print_table
 from retinue_cli.output.words import count
 
 
-@click.group("models", short_help="Manage models that are billed while they run.")
+@click.group("models", short_help="Get and check models; manage those billed while they run.")
 def models() -> None:
-    """Manage models that workers start and stop (RETINUE_HOSTED_MODELS)."""
+    """Get and check ONNX models, and manage hosted models (RETINUE_HOSTED_MODELS)."""
 
 
+models.add_command(get)
+models.add_command(verify)
 models.add_command(train)
 models.add_command(promote)
 

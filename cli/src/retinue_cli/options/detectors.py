@@ -41,6 +41,17 @@ def detectors_option(command: Command) -> Command:
     )(command)
 
 
+def json_options(command: Command) -> Command:
+    """Add ``--options`` to a command, with the parameter ``options``."""
+    return click.option(
+        "--options",
+        metavar="JSON",
+        default="{}",
+        callback=_parse,
+        help="The detector's options, such as '{\"threshold\": 0.3}'.",
+    )(command)
+
+
 def detector_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument DETECTOR (``NAME`` or ``NAME:option=value``) and ``--options`` to a command.
 
@@ -48,13 +59,7 @@ def detector_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @click.argument("detector", type=DetectorsType())
-    @click.option(
-        "--options",
-        metavar="JSON",
-        default="{}",
-        callback=_parse,
-        help="The detector's options, such as '{\"threshold\": 0.3}'.",
-    )
+    @json_options
     @functools.wraps(command)
     def with_one(*given: Any, detector: Detectors, options: dict[str, Any], **others: Any) -> Any:
         if len(detector) != 1:

@@ -3,7 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -19,6 +19,7 @@ from retinue_sdk import (
     Image,
     Input,
     InvalidImageError,
+    Json,
     Result,
 )
 
@@ -109,6 +110,13 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
     def model_version(self) -> str:
         """Return the model file's name and the beginning of its SHA-256."""
         return self._file.version
+
+    def describe(self) -> Mapping[str, Json]:
+        """Return the network's inputs, outputs and layout."""
+        if self._loaded is None:
+            return {}
+        session, layout = self._loaded.session, self._loaded.layout
+        return {**session.describe(), "provider": session.provider, "layout": layout.name}
 
     def model_fingerprint(self) -> str:
         """Return the SHA-256 of the model file."""

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
-from retinue_sdk import Detection, DetectorNotReadyError
+from retinue_sdk import Detection, DetectorNotReadyError, Json
 
 from retinue_onnx.class_names import chosen_names, names_in_metadata
 from retinue_onnx.detector import OnnxDetector
@@ -111,6 +112,22 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
         """Return the SHA-256 of the model file and of the labels."""
         names = "" if self._labels is None else json.dumps(self._labels)
         return hashlib.sha256(f"{super().model_fingerprint()}\n{names}".encode()).hexdigest()
+
+    def describe(self) -> Mapping[str, Json]:
+        """Return the network's inputs and outputs, and how they are used."""
+        if self._loaded is None:
+            return {}
+        found = self._recognised
+        return {
+            **super().describe(),
+            "chosen because": f"option layout={found.name}"
+            if self.options.layout
+            else f"the outputs are only those of {found.reader.outputs}",
+            "canvas": [found.height, found.width],
+            **found.preprocessing.as_json(),
+            "labels": len(found.labels),
+            "first labels": list(found.labels[:5]),
+        }
 
     @property
     def _axes(self) -> Axes | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from retinue_sdk import ConfigurationError
+from retinue_sdk import ConfigurationError, Json
 from retinue_sdk.cores import usable_cores
 
 from retinue_onnx.errors import NotANumberError
@@ -148,6 +148,14 @@ class OnnxSession:
         self.width: int | None
         self.height, self.width = sizes[-3:-1] if self._channels_last else sizes[-2:]
         self.takes_bytes = self._dtype is np.uint8
+
+    def describe(self) -> dict[str, list[Json]]:
+        """Return names, types and shapes of the inputs and outputs."""
+        ends = {"inputs": self._session.get_inputs(), "outputs": self._session.get_outputs()}
+        return {
+            end: [{"name": one.name, "type": one.type, "shape": list(one.shape)} for one in ones]
+            for end, ones in ends.items()
+        }
 
     def probe(self, *, height: int, width: int) -> list[Array]:
         """Run the network on a black image, to inspect its outputs.
