@@ -2,7 +2,7 @@
 # one value of the map as it is, and checks it (modules/pool/config.tf).
 
 variable "pools" {
-  description = "Pools by name. A pool is a queue and a service of workers: its detectors with their options, which images it gets, its size, scaling and time limits. README.md describes each attribute."
+  description = "Pools by name. A pool is a queue and a service of workers: its detectors with their options, which images it gets, its size, scaling and time limits. README.md describes the attributes."
   type = map(object({
     # Detectors with their options as text (numbers, true and lists in JSON), their prices and budgets, and
     # which images they get.
