@@ -30,7 +30,7 @@ _LINE = 80
 """Characters of a text in a list."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet take a text for a formula."""
+"""First characters by which a spreadsheet recognises a formula."""
 
 
 class Answers:

@@ -44,7 +44,7 @@ MAX_BODY_BYTES = 2**20
 """Largest body of a request."""
 
 PICTURE_THREADS = 12
-"""Most pictures that are read and made at the same time."""
+"""Maximum number of pictures that are read and made at the same time."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -15,7 +15,7 @@ from retinue_workers.settings.settings import Settings
 from retinue_console.settings import ConsoleSettings
 
 FIRST_PORT = 8600
-"""Where the search for a free port begins."""
+"""First port of the search for a free one."""
 
 PORTS = 100
 """How many ports are tried."""

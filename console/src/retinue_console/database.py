@@ -14,16 +14,16 @@ from retinue_workers.settings.settings import Settings
 from retinue_console.settings import ConsoleSettings
 
 STATEMENT_SECONDS = 10.0
-"""Longest statement of a page."""
+"""Time limit of a page's statements."""
 
 QUERY_SECONDS = 30.0
-"""Longest time for a person's own statement."""
+"""Time limit of a person's own statement."""
 
 CONNECTIONS = 8
-"""Most connections. A page takes one for as long as it reads."""
+"""Maximum number of connections. A page takes one for as long as it reads."""
 
 REVIEW_CONNECTIONS = 4
-"""Most connections that write reviews."""
+"""Maximum number of connections that write reviews."""
 
 
 class NoReviewsError(HistoryError):

@@ -23,7 +23,7 @@ from retinue_console.access.guard import LOOPBACK_HOSTS
 from retinue_console.access.identity import Right
 
 PREFIX = "RETINUE_CONSOLE_"
-"""What the environment variables' names begin with; the rest is the field's name in capitals."""
+"""Prefix of the environment variables. The rest is the field's name in capitals."""
 
 NEEDED = {
     "none": (),
@@ -92,7 +92,7 @@ class ConsoleSettings(DescribedModel):
     """Address of the OpenID provider, exactly as it calls itself: ``https://id.example.com``."""
 
     oidc_client_id: str | None = Field(default=None, min_length=1)
-    """How the OpenID provider knows the console."""
+    """The console's client id at the OpenID provider."""
 
     oidc_client_secret: SecretStr | None = Field(default=None, min_length=16)
     """The console's secret at the OpenID provider. Sessions end when it changes."""
@@ -118,7 +118,7 @@ class ConsoleSettings(DescribedModel):
     elsewhere a temporary one that ends with the console."""
 
     pictures_cache_mb: int = Field(default=1_000, ge=10, le=1_000_000)
-    """Most megabytes of pictures in the cache. The least recently used are removed first."""
+    """Maximum size of the picture cache in megabytes. The least recently used are removed first."""
 
     @field_validator("base_path", mode="before")
     @classmethod

@@ -34,7 +34,7 @@ STATE = Path(".retinue")
 @click.option("--all-files", is_flag=True, help="Include keys without an image extension.")
 @click.option("--again", is_flag=True, help="Also images that the history has runs of.")
 @click.option(
-    "--per-second", type=click.FloatRange(0, min_open=True), help="Most messages a second."
+    "--per-second", type=click.FloatRange(0, min_open=True), help="Maximum messages a second."
 )
 @click.option("--restart", is_flag=True, help="Start over, even if it was interrupted before.")
 @click.option("--yes", is_flag=True, help="Do not ask before sending.")

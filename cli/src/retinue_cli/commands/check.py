@@ -36,7 +36,7 @@ _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
     type=click.FloatRange(min=0.1),
     default=60.0,
     show_default=True,
-    help="Longest call of the detector.",
+    help="Time limit of a call.",
 )
 @click.option(
     "--memory-images",

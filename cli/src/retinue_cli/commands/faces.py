@@ -165,7 +165,7 @@ def index(
     type=click.FloatRange(0, 1),
     default=0.8,
     show_default=True,
-    help="Least similarity, 0 to 1.",
+    help="Minimum similarity, 0 to 1.",
 )
 @region_option
 @json_flag

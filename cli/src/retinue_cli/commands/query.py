@@ -21,14 +21,18 @@ from retinue_cli.output.table import Format, print_rows
 )
 @json_flag
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=1_000, show_default=True, help="Most rows."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=1_000,
+    show_default=True,
+    help="Maximum number of rows.",
 )
 @click.option(
     "--timeout-seconds",
     type=click.FloatRange(min=0.001),
     default=DEFAULT_TIMEOUT_SECONDS,
     show_default=True,
-    help="Longest time that the query may take.",
+    help="Time limit of the query.",
 )
 def query(
     sql: str, *, format_: Format | None, as_json: bool, limit: int, timeout_seconds: float

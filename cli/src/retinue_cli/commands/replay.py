@@ -42,7 +42,7 @@ Say: TypeAlias = Callable[[str], None]
     "--dead-letters", is_flag=True, help="Instead of failed runs: what is in the dead-letter queue."
 )
 @click.option(
-    "--per-second", type=click.FloatRange(0, min_open=True), help="Most messages a second."
+    "--per-second", type=click.FloatRange(0, min_open=True), help="Maximum messages a second."
 )
 @click.option("--yes", is_flag=True, help="Send them. Without this flag, only say what is sent.")
 @json_flag

@@ -70,7 +70,7 @@ class Grants:
 
 
 MAX_NAME = 255
-"""Most characters of a login, a name or a group."""
+"""Maximum number of characters of a login, a name or a group."""
 
 
 def is_name(text: object) -> bool:

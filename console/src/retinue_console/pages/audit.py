@@ -15,7 +15,7 @@ PAGE = 100
 
 
 class AuditParameters(Parameters):
-    """Which entries."""
+    """Filters of the entries."""
 
     person: str | None = None
     """Only what this person did."""

@@ -37,7 +37,7 @@ class AgreementParameters(Parameters):
     """The other detector of the cell."""
 
     found_by: FoundBy | None = None
-    """Which of the two found the label in the images of the cell: both, only a, or only b."""
+    """The detectors that found the label in the cell's images: both, only a, or only b."""
 
 
 @dataclass(frozen=True, slots=True)

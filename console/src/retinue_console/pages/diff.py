@@ -28,7 +28,7 @@ NEWEST = 1_000
 """Images in which detectors are compared, the newest; `retinue diff` has no limit."""
 
 MAX_TRUTH_IMAGES = 5_000
-"""Most images of a truth that is compared. All of them are."""
+"""Maximum number of images of a truth that can be compared. All of them are compared."""
 
 SHOWN = 24
 """Images of a page."""
@@ -38,7 +38,7 @@ COLUMNS = (
     *("kind", "label", "kept", "gained", "lost", "unknown"),
     *("mean_confidence_shift", "mean_iou"),
 )
-"""What ``.csv`` lists of each label."""
+"""The columns of ``.csv`` for each label."""
 
 
 class DiffParameters(Parameters):
@@ -52,7 +52,7 @@ class DiffParameters(Parameters):
     """The other side."""
 
     min_iou: float = Field(default=0.5, gt=0, le=1)
-    """How much two boxes must overlap to show the same thing."""
+    """Minimum overlap of two boxes that show the same thing."""
 
     label: Word | None = None
     """Only images in which this label changed."""

@@ -19,10 +19,10 @@ from retinue_console.page import Call, Page, ParameterError, Parameters
 from retinue_console.queries.gallery import detectors
 
 MAX_IMAGES = 5_000
-"""Most images of a truth that a page scores; `retinue evaluate` has no limit."""
+"""Maximum number of images of a truth that a page scores; `retinue evaluate` has no limit."""
 
 MATRIX_LABELS = 30
-"""Most labels of the table of confusions."""
+"""Maximum number of labels in the table of confusions."""
 
 
 class EvaluationParameters(Parameters):
@@ -35,7 +35,7 @@ class EvaluationParameters(Parameters):
     """The detector, or ``NAME@VERSION``, optionally followed by ``,model=VERSION``."""
 
     threshold: float = Field(default=0.5, ge=0, le=1)
-    """How sure a finding must be to count for precision, recall and F1."""
+    """Minimum confidence of a finding that counts for precision, recall and F1."""
 
     audit: bool = False
     """Only images that were drawn at random."""

@@ -9,7 +9,7 @@ from threading import Lock
 from uuid import UUID
 
 _KEPT = 0.9
-"""How much of the limit is left when the least recently used are removed."""
+"""Share of the limit that is kept when the least recently used entries are removed."""
 
 
 class PictureCache:

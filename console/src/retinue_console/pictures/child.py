@@ -14,7 +14,7 @@ from retinue_sdk import ImageLimits, InvalidImageError
 from retinue_sdk.decode import decode
 
 MAX_MEMORY_BYTES = 3 * 2**30
-"""Most address space. The largest image that is decoded has 256 MiB of pixels, and some decoders
+"""Maximum address space. The largest image that is decoded has 256 MiB of pixels, and some decoders
 hold it four times."""
 
 _QUALITIES = (80, 70, 60, 45, 30, 15)

@@ -11,10 +11,10 @@ from queue import LifoQueue
 from retinue_sdk import ImageLimits, InvalidImageError, RetriableError
 
 SECONDS = 20.0
-"""Longest decoding of one file."""
+"""Time limit of decoding one file."""
 
 PROCESSES = 2
-"""Most files that are decoded at the same time. A process is started when it is first needed."""
+"""Number of decoding processes. Each is started when it is first needed."""
 
 
 class Decoder:

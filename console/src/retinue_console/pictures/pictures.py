@@ -15,7 +15,7 @@ from retinue_console.pictures.cache import PictureCache
 from retinue_console.pictures.decoder import Decoder
 
 _WEBP = b"RIFF"
-"""What a picture in the cache begins with. Any other entry is the reason why there is none."""
+"""First bytes of a picture in the cache. Any other entry is the reason why there is none."""
 
 
 class PictureKind(Enum):
@@ -124,7 +124,7 @@ class Pictures:
         return len(gone)
 
     def _find(self, image_id: UUID) -> StoredImage | None:
-        """Look an image up. One that is gone, from the bucket or the history, leaves the cache."""
+        """Look up an image. If it was deleted or forgotten, remove it from the cache."""
         with self._database.read() as connection:
             image = _image(connection, image_id)
         if image is None or image.deleted_at is not None:

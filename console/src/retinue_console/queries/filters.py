@@ -71,7 +71,7 @@ AfterCursor = Annotated[Cursor, BeforeValidator(_cursor), WithJsonSchema({"type"
 
 
 class Filters(DescribedModel):
-    """Which images and detections a page shows. What is left out, or empty, restricts nothing."""
+    """Filters of images and detections. Empty ones match everything."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", frozen=True, arbitrary_types_allowed=True
@@ -93,7 +93,7 @@ class Filters(DescribedModel):
     """The detector's version."""
 
     min_confidence: Confidence | None = None
-    """Least confidence, 0 to 1."""
+    """Minimum confidence, 0 to 1."""
 
     max_confidence: Confidence | None = None
     """Greatest confidence, 0 to 1."""

@@ -21,7 +21,7 @@ from retinue_console.queries.reading import fetch, fetch_within
 from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, walk
 
 FINDINGS = 40
-"""Most detections that are drawn on an image of the gallery."""
+"""Maximum number of detections that are drawn on an image of the gallery."""
 
 T = TypeVar("T")
 
@@ -34,9 +34,9 @@ class Finding:
         detection_id: Its row number.
         detector: The detector's name.
         detector_version: The detector's version.
-        kind: What sort of finding it is.
-        label: What was found.
-        confidence: How sure the detector is, 0 to 1.
+        kind: The kind of detection.
+        label: The label.
+        confidence: The detector's confidence, 0 to 1.
         box: Where it is, in ratios of the displayed image; none if the detector doesn't say.
         matches: Whether it is what the filters ask for.
     """

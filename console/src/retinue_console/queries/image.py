@@ -17,13 +17,13 @@ from retinue_console.queries.filters import compare
 from retinue_console.queries.reading import fetch
 
 MAX_RUNS = 200
-"""Most runs of an image that are listed: the latest of each detector first."""
+"""Maximum number of runs of an image that are listed: the latest of each detector first."""
 
 MAX_DETECTIONS = 1_000
-"""Most detections that are listed and drawn, the most confident first."""
+"""Maximum number of detections that are listed and drawn, the most confident first."""
 
 MAX_VERSIONS = 20
-"""Most other versions of the object that are listed, the newest first."""
+"""Maximum number of other versions of the object that are listed, the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ class Detection:
         detection_id: Its row number.
         run_id: The run that made it.
         detector: The detector's name.
-        kind: What sort of finding it is.
-        label: What was found.
-        confidence: How sure the detector is, 0 to 1.
+        kind: The kind of detection.
+        label: The label.
+        confidence: The detector's confidence, 0 to 1.
         box: Where it is, in ratios of the displayed image; none if the detector doesn't say.
         attributes: Everything else that the detector returned.
     """

@@ -16,7 +16,7 @@ DAYS = 30
 """Days that are counted. The trend compares them with as many before."""
 
 MAX_LABELS = 200
-"""Most labels that are listed, the most frequent first."""
+"""Maximum number of labels that are listed, the most frequent first."""
 
 
 @dataclass(frozen=True, slots=True)

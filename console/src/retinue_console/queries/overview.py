@@ -15,7 +15,7 @@ RATE_SECONDS = 60
 """The time over which the rate is measured."""
 
 _RATE_RUNS = 3_000
-"""Most runs that are looked at for it; a faster rate is measured over a shorter time."""
+"""Maximum number of runs to count. A faster rate is measured over a shorter time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from retinue_history.db.connections import Connection
 RowT = TypeVar("RowT")
 
 OPTIONAL_MS = 200
-"""Longest time for what a page can do without."""
+"""Time limit of statements that a page can do without."""
 
 
 def fetch(connection: Connection, query: sql.Composable, row: BaseRowFactory[RowT]) -> list[RowT]:

@@ -13,7 +13,7 @@ from retinue_console.queries.filters import Filters, compare
 from retinue_console.queries.reading import fetch_within
 
 MAX_LABELS = 300
-"""Most labels that are suggested."""
+"""Maximum number of labels that are suggested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def bulk_candidates(reader: Connection, act: BulkAct, limit: int) -> list[UUID]:
     Args:
         reader: A reader's connection.
         act: The decision, for all its images.
-        limit: Most images.
+        limit: Maximum number of images.
     """
     if act.queue == CORRECTIONS:
         filters = Filters(

@@ -16,7 +16,7 @@ from retinue_console.queries.reading import fetch, fetch_within
 LABELS = 20
 WORDS = 24
 IMAGES = 24
-"""Most labels, readings and images that a search lists."""
+"""Maximum number of labels, readings and images that a search lists."""
 
 _WORDS_SINCE: tuple[LiteralString, ...] = (
     "now() - interval '1 day'",

@@ -8,7 +8,7 @@ from retinue_history.review.answer import Answer, AnswerItem, Shown
 from retinue_history.review.truth import Scope
 
 MAX_ITEMS = 1_000
-"""Most items of an answer."""
+"""Maximum number of items of an answer."""
 
 Ratio = Annotated[FiniteFloat, Field(ge=-1, le=2)]
 """A place as a ratio of the image's width or height; boxes may reach beyond the edges."""
@@ -23,7 +23,7 @@ BoxBody = tuple[Ratio, Ratio, Extent, Extent]
 
 
 class Body(BaseModel):
-    """Base of all bodies: nothing unknown is let through."""
+    """Base of all bodies. Unknown fields are refused."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 

@@ -17,7 +17,7 @@ from retinue_console.review.bodies import Body
 from retinue_console.review.pages import QueueParameters
 
 MAX_IMAGES = 200
-"""Most images of one decision; a person has to look at each before it is made."""
+"""Maximum number of images of one decision; a person has to look at each before it is made."""
 
 
 class BulkParameters(QueueParameters):
@@ -30,19 +30,19 @@ class BulkParameters(QueueParameters):
     """Their kind."""
 
     decision: Literal["accept", "reject", "change"] = "accept"
-    """What is decided about them."""
+    """The decision about them."""
 
     to_label: Word | None = None
-    """For change, what they are instead."""
+    """The label to replace it with, if the decision is ``change``."""
 
     detector: Word | None = None
     """Only this detector's findings."""
 
     min_confidence: float = Field(default=0.0, ge=0, le=1)
-    """Only findings at least this sure."""
+    """Only findings with at least this confidence."""
 
     max_confidence: float = Field(default=1.0, ge=0, le=1)
-    """Only findings at most this sure."""
+    """Only findings with at most this confidence."""
 
     applied: UUID | None = None
     """The decision that was just made, to undo it."""
@@ -133,7 +133,7 @@ def apply(call: Call[BulkParameters]) -> Response:
 
 
 class UndoBulkParameters(QueueParameters):
-    """Which decision."""
+    """The decision."""
 
     bulk_id: UUID
     """The decision's id."""

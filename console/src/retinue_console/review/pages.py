@@ -127,7 +127,7 @@ def make_queue(call: Call[Parameters]) -> Response:
 
 
 class QueueParameters(Parameters):
-    """Which queue."""
+    """The queue."""
 
     queue: str
     """The queue's name."""
@@ -141,7 +141,7 @@ def end_queue(call: Call[QueueParameters]) -> Response:
 
 
 class TaskParameters(QueueParameters):
-    """Which queue, and which of its images."""
+    """The queue, and one of its images."""
 
     image: UUID | None = None
     """This image, whether or not it is the next; by default, the next one."""

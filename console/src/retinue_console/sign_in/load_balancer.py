@@ -21,10 +21,10 @@ from retinue_console.sign_in.sign_in import SignIn, note_refusal
 TOKEN_HEADER = "x-amzn-oidc-data"  # noqa: S105 - a header's name
 
 LEEWAY_SECONDS = 60
-"""Most that clocks may differ by."""
+"""Maximum difference of clocks."""
 
 MAX_KEYS = 100
-"""Most keys that are kept. Load balancers change theirs now and then."""
+"""Maximum number of keys that are kept. Load balancers change theirs now and then."""
 
 _KID = re.compile(r"[0-9a-fA-F-]{36}")
 

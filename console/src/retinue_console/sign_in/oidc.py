@@ -31,7 +31,7 @@ SIGN_IN_SECONDS = 600
 """How long a person may take to sign in at the provider."""
 
 MAX_ADDRESS = 1_000
-"""Longest address to go back to. A cookie has room for 4,096 characters."""
+"""Maximum length of the address to return to. A cookie has room for 4,096 characters."""
 
 START_AGAIN = "Open the console again to start over."
 

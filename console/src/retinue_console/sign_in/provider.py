@@ -19,7 +19,7 @@ ALGORITHMS = ("RS256", "ES256")
 """The signatures that are taken. All are of public keys: none can be made with what is public."""
 
 LEEWAY_SECONDS = 60
-"""Most that clocks may differ by."""
+"""Maximum difference of clocks."""
 
 METADATA_SECONDS = 3_600
 """How long the provider's addresses and keys are kept. Keys are also read when one is unknown."""

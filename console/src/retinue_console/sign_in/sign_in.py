@@ -27,7 +27,7 @@ class SignIn(ABC):
     """The host names that requests may be for; ``None`` for any."""
 
     advice: ClassVar[str] = "Sign in first."
-    """What to do for a person who isn't signed in."""
+    """The answer to a person who isn't signed in."""
 
     sign_out: ClassVar[str | None] = None
     """The path to send a POST to, to sign out; ``None`` where that is up to a proxy."""

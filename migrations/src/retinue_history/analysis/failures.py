@@ -206,7 +206,7 @@ def failed_runs_query(
         failures: Which ones.
         before: Only those recorded before the run with this number.
         after: Only those recorded after it, those next to it first.
-        limit: Most runs to return.
+        limit: Maximum number of runs to return.
     """
     place = {"before": before, "after": after, "limit": limit}
     return _with_condition(_RUNS, failures), _parameters(failures) | place

@@ -175,8 +175,8 @@ class DetectionSummary:
     """The part of an earlier run's detection that a route asks for.
 
     Attributes:
-        kind: What sort of finding it is.
-        label: What was found.
+        kind: The kind of detection.
+        label: The label.
         confidence: 0 to 1.
     """
 

@@ -20,7 +20,7 @@ class Shown:
         detector_version: The detector's version.
         model_version: The model's version, as the detector reported it.
         kind: The kind of finding.
-        label: What was found.
+        label: The label.
         confidence: 0 to 1.
         box: Where; ``None`` if the detector did not say.
         attributes: Everything else that the detector returned.

@@ -20,7 +20,7 @@ from retinue_history.review.settling import Settled, Statement, settle_answers
 from retinue_history.review.truth import EVERYTHING, Scope
 
 LEASE_SECONDS = 600.0
-"""How long an image is a person's own, unless another time is given."""
+"""Default duration of a lease on an image."""
 
 CORRECTIONS = "corrections"
 """The queue of what people correct where they meet it; every history has it."""

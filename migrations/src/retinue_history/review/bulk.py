@@ -17,7 +17,7 @@ from retinue_history.review.answers import (
 from retinue_history.review.truth import Scope
 
 MAX_IMAGES = 2_000
-"""Most images of one decision: each is saved and settled by itself, in one transaction."""
+"""Maximum number of images of one decision, which is one transaction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from retinue_history.analysis.comparison import DEFAULT_IOU, Box
 from retinue_history.review.truth import TruthItem
 
 MIN_IOU = DEFAULT_IOU
-"""Least intersection over union of two boxes that show the same thing."""
+"""Minimum intersection over union of two boxes that show the same thing."""
 
 
 def iou(one: Box | None, other: Box | None) -> float:

@@ -26,7 +26,7 @@ Strategy: TypeAlias = Literal["uncertain", "disagreement", "drift", "rare", "ran
 """
 
 MAX_SIZE = 100_000
-"""Most images of a queue."""
+"""Maximum number of images of a queue."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 from pycocotools import mask  # type: ignore[import-untyped]  # it ships no type information
 
 MAX_IMAGES = 100
-"""Most images that are kept for each pair of labels."""
+"""Maximum number of images that are kept for each pair of labels."""
 
 
 @dataclass(slots=True)

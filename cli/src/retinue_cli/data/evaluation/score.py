@@ -22,7 +22,7 @@ WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 
 
 REJECTED_IOU = 0.5
-"""Least overlap of a finding with one that people rejected, to be the same one."""
+"""Minimum overlap of a finding with one that people rejected, to be the same one."""
 
 
 @dataclass(frozen=True, slots=True)
