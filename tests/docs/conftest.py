@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+COPY = ROOT / "console/src/retinue_console/recipes.md"
+"""The package's copy of a page, whose links lead from the page's own folder."""
+
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -39,8 +42,8 @@ def root() -> Path:
 
 @pytest.fixture
 def pages() -> dict[str, str]:
-    """Return every Markdown page of the repository by path, without hidden folders."""
-    files = (path.relative_to(ROOT) for path in ROOT.rglob("*.md"))
+    """Return every Markdown page of the repository by path, without hidden folders and copies."""
+    files = (path.relative_to(ROOT) for path in ROOT.rglob("*.md") if path != COPY)
     return {
         str(path): (ROOT / path).read_text(encoding="utf-8")
         for path in sorted(files)
