@@ -143,7 +143,7 @@ def test_done(history: History, image: Make, run: Make) -> None:
     assert done((retriable, "a replay")) == set()
     # Asked for by a redelivery and by a replay: the replay still wants its run.
     assert done((retriable, "e1"), (retriable, "a replay")) == set()
-    other_options = replace(success, key=replace(success.key, fingerprint="other"))
+    other_options = replace(success, key=success.key._replace(fingerprint="other"))
     assert done((run(new), "e1"), (other_options, "e1")) == set()
 
 

@@ -42,7 +42,7 @@ class ProtocolError(Exception):
     """The answer isn't HTTP."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpAnswer:
     """An HTTP response.
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JsonAnswer:
     """The answer of a service that speaks JSON.
 

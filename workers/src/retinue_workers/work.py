@@ -13,7 +13,7 @@ GONE = frozenset({"bucket_not_found", "object_not_found", "object_replaced"})
 """Error codes that mean that this version of the object isn't in S3 any more."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Message:
     """One receive of one SQS message.
 
@@ -196,7 +196,7 @@ TaskResult: TypeAlias = RunRecord | Requeue
 """The outcome of a task."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
     """Everything that is committed because of one message.
 

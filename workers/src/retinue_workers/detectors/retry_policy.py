@@ -39,7 +39,7 @@ Images take turns, so every image in flight gets as many calls.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """The result of calling a detector for one image.
 

@@ -48,7 +48,7 @@ STOPPING = Requeue(0, "the worker is stopping")
 """The outcome of a task that the worker has no time for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _ImageWork:
     """The work for one image of a message.
 

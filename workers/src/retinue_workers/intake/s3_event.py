@@ -48,7 +48,7 @@ class MalformedEventError(RetinueError):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ParsedBody:
     """The events of a message, and the problems of records that can't be parsed.
 

@@ -22,7 +22,7 @@ GROUP = 100
 """Maximum number of messages in one query."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wanted:
     """A detector that is wanted for an image.
 
