@@ -20,7 +20,9 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
     ["NULL", "null", "", '"', "\\", "{}", "a,b", " padded ", "\n"]
 )
 FIRST, LAST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001 - in any zone
-ZONES = st.integers(-840, 840).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+ZONES = st.just(UTC) | st.integers(-840, 840).map(
+    lambda minutes: timezone(timedelta(minutes=minutes))
+)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ Postgres can't store are refused here, with the name of the field, before anythi
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import NoneType
 from uuid import UUID
@@ -65,6 +65,9 @@ def times(field: str, values: Sequence[datetime | None]) -> str:
     Raises:
         HistoryDataError: One has no time zone.
     """
+    zones = {value.tzinfo for value in values if value is not None}
+    if zones <= {UTC}:
+        return _braced(orjson.dumps(values))  # a tenth of the time of `isoformat`
     for value in values:
         if value is not None and value.tzinfo is None:
             raise HistoryDataError(f"{field} {value} has no time zone")
