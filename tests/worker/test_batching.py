@@ -51,6 +51,23 @@ async def test_what_waits_while_a_call_is_under_way_is_the_next_call() -> None:
     assert service.calls == [[0], [1, 2, 3], [4, 5]]
 
 
+async def test_an_extra_call_is_full() -> None:
+    service = Service()
+    service.go.clear()
+    batcher = Batcher(service.call, limit=3, extra=1)
+    first = asyncio.create_task(batcher.submit(0))
+    await until(lambda: service.calls)
+    rest = [asyncio.create_task(batcher.submit(number)) for number in (1, 2)]
+    await settle()
+    assert service.calls == [[0]]
+    rest += [asyncio.create_task(batcher.submit(number)) for number in range(3, 8)]
+    await settle()
+    assert service.calls == [[0], [1, 2, 3]]
+    service.go.set()
+    await asyncio.gather(first, *rest)
+    assert service.calls == [[0], [1, 2, 3], [4, 5, 6], [7]]
+
+
 async def test_items_of_the_same_moment_join() -> None:
     service = Service()
     batcher = Batcher(service.call, limit=10)

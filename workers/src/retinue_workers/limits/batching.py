@@ -18,6 +18,7 @@ class Batcher(Generic[ItemT, ResultT]):
         call: Takes the items and returns for each, in order, its result or the exception to raise.
         limit: Maximum number of items in a call.
         concurrency: Maximum number of concurrent calls.
+        extra: Maximum number of further concurrent calls, each of which is full.
         linger_seconds: How long items wait for a full call.
     """
 
@@ -27,11 +28,13 @@ class Batcher(Generic[ItemT, ResultT]):
         *,
         limit: int,
         concurrency: int = 1,
+        extra: int = 0,
         linger_seconds: float = 0.0,
     ) -> None:
         self._call = call
         self._limit = limit
         self._concurrency = concurrency
+        self._extra = extra
         self._linger_seconds = linger_seconds
         self._waiting: deque[tuple[ItemT, asyncio.Future[ResultT]]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
@@ -57,7 +60,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._start_calls()
 
     def _start_calls(self) -> None:
-        while self._waiting and len(self._calls) < self._concurrency:
+        while self._waiting and len(self._calls) < self._allowed_calls():
             size = min(self._limit, len(self._waiting))
             taken = [self._waiting.popleft() for _ in range(size)]
             batch = [(item, future) for item, future in taken if not future.done()]
@@ -65,6 +68,10 @@ class Batcher(Generic[ItemT, ResultT]):
                 task = asyncio.create_task(self._run(batch))
                 self._calls.add(task)
                 task.add_done_callback(self._end_call)
+
+    def _allowed_calls(self) -> int:
+        is_full = len(self._waiting) >= self._limit
+        return self._concurrency + (self._extra if is_full else 0)
 
     def _end_call(self, task: "asyncio.Task[None]") -> None:
         self._calls.discard(task)

@@ -21,9 +21,16 @@ log = structlog.get_logger(__name__)
 GROUP = 100
 """Maximum number of deliveries in a transaction: enough to share its cost, few for short locks."""
 
+EXTRA = 1
+"""How many full groups are committed beside another group. While one waits for the database, the
+other is prepared. With one at a time, up to 460 of 768 messages waited for their commit.
+"""
+
 
 class Committer:
     """Commits all deliveries that gathered during the last transaction in one transaction.
+
+    A full group doesn't wait for the last transaction.
 
     Args:
         history: Stores the runs.
@@ -50,7 +57,7 @@ class Committer:
         self._budget = budget
         self._metrics = metrics
         self._observers = observers
-        self._commits = Batcher(self._commit, limit=GROUP)
+        self._commits = Batcher(self._commit, limit=GROUP, extra=EXTRA)
 
     async def commit(self, delivery: Delivery) -> None:
         """Commit a delivery, and announce its new runs. Wait while the database is unavailable.
