@@ -4,8 +4,10 @@ Names begin with ``retinue_`` and end with the unit. Labels are detectors and er
 keys or ids, so that the number of series stays small.
 """
 
+from collections import Counter as Tally
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -19,9 +21,6 @@ DETECT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """Bounds of commit times in seconds."""
-
-
-MetricT = TypeVar("MetricT", Counter, Histogram)
 
 
 class Metrics:
@@ -44,7 +43,6 @@ class Metrics:
         standstill_seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.registry = registry = CollectorRegistry()
-        self._known: dict[tuple[object, tuple[str, ...]], object] = {}
         self._received = Counter(
             "retinue_messages_received", "Messages received", registry=registry
         )
@@ -110,22 +108,20 @@ class Metrics:
         self._age.set(max(0.0, now - min(sent)) if sent else 0.0)
 
     def committed(self, runs: "Sequence[RunRecord]") -> None:
-        """Count new runs of a commit."""
+        """Count new runs of a commit, by detector."""
+        by_detector: defaultdict[str, list[RunRecord]] = defaultdict(list)
         for run in runs:
-            detector = run.key.detector
-            self._labelled(self._runs, detector, run.outcome, run.error_code or "").inc()
-            self._labelled(self._detect, detector).observe(run.duration_ms / 1_000)
-            if run.billed_units:
-                self._labelled(self._units, detector).inc(float(run.billed_units))
-                self._labelled(self._price, detector).inc(float(run.price_usd))
-
-    def _labelled(self, metric: MetricT, *labels: str) -> MetricT:
-        """Return ``metric.labels(*labels)`` from a cache."""
-        key = (metric, labels)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = metric.labels(*labels)
-        return cast("MetricT", found)
+            by_detector[run.key.detector].append(run)
+        for detector, its in by_detector.items():
+            endings = Tally((run.outcome, run.error_code or "") for run in its)
+            for ending, number in endings.items():
+                self._runs.labels(detector, *ending).inc(number)
+            duration = self._detect.labels(detector)
+            for run in its:
+                duration.observe(run.duration_ms / 1_000)
+            if units := sum(run.billed_units for run in its):
+                self._units.labels(detector).inc(float(units))
+                self._price.labels(detector).inc(float(sum(run.price_usd for run in its)))
 
     def commit_took(self, seconds: float) -> None:
         """Record the duration of a committed transaction."""

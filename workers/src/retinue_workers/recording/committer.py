@@ -91,7 +91,10 @@ class Committer:
             except Exception:
                 size = len(part) // 2  # 0: it can't be divided any more
                 raise
-            return [_new_runs(delivery, recorded) for delivery in part]
+            new = [_new_runs(delivery, recorded) for delivery in part]
+            runs = [run for each in new for run in each.values() if run.outcome != "skipped"]
+            self._metrics.committed(runs)
+            return new
 
         while len(results) < len(deliveries):
             try:
@@ -120,9 +123,8 @@ class Committer:
         return recorded
 
     async def _announce(self, delivery: Delivery, new: Mapping[int, RunRecord]) -> None:
-        """Log and count the new runs, and pass them to observers. Skips are only logged."""
+        """Log the new runs, and pass them to observers. Skips are only logged."""
         by_id = {reference.image_id: reference for reference in delivery.references}
-        self._metrics.committed([run for run in new.values() if run.outcome != "skipped"])
         for run_id, run in new.items():
             reference = by_id[run.key.image_id]
             _log_run(run_id, run, reference, delivery.message.receive_count)
