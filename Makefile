@@ -113,7 +113,7 @@ smoke: .venv/for-development ## upload one image to what is deployed, and wait f
 status: .venv/for-development ## show tasks and queues of what is deployed
 	@$(DEPLOY) status $(AWS_OPTIONS)
 
-logs: .venv/for-development ## print what workers logged: POOL=name, MINUTES=15
+logs: .venv/for-development ## print what workers and the console logged: POOL=name or console, MINUTES=15
 	@$(DEPLOY) logs $(AWS_OPTIONS) $(if $(POOL),--pool '$(POOL)') $(if $(MINUTES),--minutes '$(MINUTES)')
 
 destroy: .venv/for-development ## destroy an environment and all that is in it

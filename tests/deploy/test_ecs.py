@@ -10,6 +10,7 @@ from retinue_deploy import services as services_module
 from retinue_deploy import smoke as smoke_module
 from retinue_deploy.environment import choose_key
 from retinue_deploy.errors import DeployError, TaskFailedError
+from retinue_deploy.look import show_logs, show_status
 from retinue_deploy.services import EcsServices
 from retinue_deploy.smoke import ImageSmoke
 from retinue_deploy.tasks import EcsTasks
@@ -167,3 +168,52 @@ def test_a_worker_that_says_so_without_rows(tmp_path: Path) -> None:
 )
 def test_the_key_is_one_that_a_pool_looks_at(patterns: list[list[list[str]]], key: str) -> None:
     assert choose_key(patterns, "n") == key
+
+
+class Cloud:
+    """An account whose logs say the name of their group, and whose services run."""
+
+    def client(self, name: str) -> Any:
+        return {"ecs": self, "sqs": FakeSqs(), "logs": self}[name]
+
+    def describe_services(self, cluster: str, services: list[str]) -> dict[str, Any]:
+        numbers = {"runningCount": 2, "desiredCount": 2, "pendingCount": 0}
+        return {
+            "services": [
+                {"serviceName": name, "taskDefinition": f"x/{name}:7", **numbers}
+                for name in services
+            ]
+        }
+
+    def get_paginator(self, name: str) -> "Cloud":
+        assert name == "filter_log_events"
+        return self
+
+    def paginate(self, logGroupName: str, startTime: int) -> list[Any]:  # noqa: N803 - boto3's
+        assert startTime > 0
+        return [{"events": [{"message": f"from {logGroupName}"}]}]
+
+
+@pytest.mark.parametrize("has_console", [True, False])
+def test_status_and_logs_know_the_console(has_console: bool) -> None:
+    pool = {"service_name": "labels", "dead_letter_queue_url": "d", **OUTPUTS["pools"]["labels"]}
+    console = {
+        "service_name": "the-console",
+        "log_group_name": "/retinue-dev/console",
+        "load_balancer_dns_name": "lb.example.com",
+    }
+    outputs = {
+        "cluster_name": CLUSTER,
+        "pools": {"labels": pool},
+        "console": console if has_console else None,
+    }
+    said: list[str] = []
+    show_status(Cloud(), outputs, said.append)  # type: ignore[arg-type]
+    assert ("console: at lb.example.com" in said) == has_console
+    assert ("the-console:7" in said[-1]) == has_console
+    said.clear()
+    show_logs(Cloud(), outputs, None, 15, said.append)  # type: ignore[arg-type]
+    assert "from /retinue-dev/labels" in said
+    assert ("from /retinue-dev/console" in said) == has_console
+    with pytest.raises(DeployError, match="there is no pool 'other'; there are "):
+        show_logs(Cloud(), outputs, "other", 15, said.append)  # type: ignore[arg-type]

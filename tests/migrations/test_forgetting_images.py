@@ -350,3 +350,36 @@ def test_images_are_deleted_by_index(
             sql = str(statement).replace(":ids", ids)
             plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN {sql}"))
             assert "Seq Scan" not in plan, plan
+
+
+def test_a_forgotten_reviewers_answers_stay_under_another_name(
+    forget: Command, filled: dict[str, ImageRecord]
+) -> None:
+    login = "zoe@example.com"
+    with psycopg.connect(forget.url, autocommit=True) as connection:
+        for name in ("a1", "cat"):
+            image_id = filled[name].image_id
+            found = findings_of(connection, image_id)
+            answer = Answer(tuple(AnswerItem.of("accept", one) for one in found), exhaustive=True)
+            save_answer(connection, CORRECTIONS, image_id, login, answer, key=uuid4())
+        connection.execute(
+            "INSERT INTO review_leases (queue_id, image_id, person, expires_at)"
+            " SELECT queue_id, image_id, %s, now() FROM review_images LIMIT 1",
+            [login],
+        )
+        connection.execute("ANALYZE")
+    digests = "SELECT encode(digest, 'hex') AS digest FROM answers"
+    before, guesses = forget.dump(), forget.rows(digests)
+    assert "2 answers, 0 queues, 1 lease" in forget("--reviewer", login, "--dry-run")
+    assert forget.dump() == before
+    said = forget("--reviewer", login, "--yes")
+    assert login not in forget.dump()
+    [standing] = forget.rows(
+        "SELECT person, count(*) FROM standing_answers WHERE person <> 'ann' GROUP BY person"
+    )
+    assert standing["count"] == 2
+    assert standing["person"] in said
+    assert len([one for one in forget.rows(digests) if one in guesses]) == len(guesses) - 2
+    [noted] = forget.rows("SELECT person FROM audit_log WHERE act = 'reviewer_forgotten'")
+    assert noted["person"] == standing["person"]
+    assert "has the login" in forget("--reviewer", login, "--yes", code=1)

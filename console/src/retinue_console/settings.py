@@ -17,7 +17,7 @@ from pydantic import (
 )
 from retinue_sdk import ConfigurationError
 from retinue_sdk.options import DescribedModel
-from retinue_workers.settings.settings import BY_KUBERNETES, OF_KUBERNETES
+from retinue_workers.settings.settings import BY_KUBERNETES, OF_KUBERNETES, explain
 
 from retinue_console.access.guard import LOOPBACK_HOSTS
 from retinue_console.access.identity import Right
@@ -189,28 +189,22 @@ class ConsoleSettings(DescribedModel):
             for name, value in os.environ.items()
             if name.startswith(PREFIX) and not _is_by_kubernetes(name, value)
         }
+        if unknown := sorted(found.keys() - cls.model_fields.keys()):
+            known = ", ".join(PREFIX + name.upper() for name in cls.model_fields)
+            raise ConfigurationError(
+                "\n".join(
+                    f"{PREFIX}{name.upper()} isn't a setting. The console's are {known}"
+                    for name in unknown
+                )
+            )
         given = {name: value for name, value in given.items() if value is not None}
         try:
             return cls.model_validate(found | given)
         except ValidationError as error:
-            raise ConfigurationError(_explain(error)) from error
+            raise ConfigurationError(explain(error, PREFIX)) from error
 
 
 def _is_by_kubernetes(name: str, value: str) -> bool:
     """Return whether Kubernetes set a variable, for a service called ``retinue-console``."""
     is_setting = name.removeprefix(PREFIX).lower() in ConsoleSettings.model_fields
     return bool(BY_KUBERNETES.fullmatch(value) or (not is_setting and OF_KUBERNETES.search(name)))
-
-
-def _explain(error: ValidationError) -> str:
-    """Return one line a problem, each beginning with the environment variable."""
-    lines = []
-    for problem in error.errors(include_url=False, include_input=False):
-        if problem["type"] == "extra_forbidden":
-            known = ", ".join(PREFIX + name.upper() for name in ConsoleSettings.model_fields)
-            name = PREFIX + str(problem["loc"][0]).upper()
-            lines.append(f"{name} isn't a setting. The console's are {known}")
-            continue
-        name = "".join(f"{PREFIX}{str(part).upper()}: " for part in problem["loc"][:1])
-        lines.append(name + problem["msg"].removeprefix("Value error, "))
-    return "\n".join(lines)

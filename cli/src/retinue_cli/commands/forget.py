@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from retinue_cli.local.state import State
 
 
-@click.command(short_help="Remove every trace of an image, a prefix or a person.")
+@click.command(short_help="Remove every trace of an image, a prefix, a person or a reviewer.")
 @click.option(
     "--image",
     metavar="ID|URI|KEY",
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 )
 @click.option("--prefix", metavar="S3_URI", help="All objects under s3://bucket/prefix.")
 @click.option("--person", metavar="NAME", help="A person: as `retinue faces forget` does.")
+@click.option(
+    "--reviewer",
+    metavar="LOGIN",
+    help="A login of the console: its answers stay, under a random name.",
+)
 @click.option(
     "--collection",
     "collections",
@@ -45,6 +50,7 @@ def forget(
     image: str | None,
     prefix: str | None,
     person: str | None,
+    reviewer: str | None,
     collections: tuple[str, ...],
     region: str | None,
     allow_again: bool,
@@ -52,7 +58,7 @@ def forget(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Remove an image, all images under a prefix, or a person from the history.
+    """Remove an image, all images under a prefix, a person, or a reviewer's login from the history.
 
     Removes detections, runs with their raw responses, images, removals and derived data. The
     result is verified and recorded without names. Uploads until now are never recorded again, by
@@ -60,11 +66,16 @@ def forget(
     laptop, it also removes their pictures and log lines. Objects in S3, backups and other logs
     stay: see docs/keeping.md.
     """
-    if sum(each is not None for each in (image, prefix, person)) != 1:
-        raise click.UsageError("say what: --image, --prefix or --person, and one of them")
+    if sum(each is not None for each in (image, prefix, person, reviewer)) != 1:
+        raise click.UsageError("say what: --image, --prefix, --person or --reviewer, one of them")
     if person is None and (collections or region):
         raise click.UsageError("--collection and --region go with --person")
     settings = Settings.load()
+    if reviewer is not None:
+        if allow_again:
+            raise click.UsageError("--allow-again goes with --image or --prefix")
+        _forget_reviewer(settings, reviewer, dry_run=dry_run, yes=yes, as_json=as_json)
+        return
     if person is not None:
         if allow_again:
             raise click.UsageError("a person who consents again is enrolled: `retinue faces index`")
@@ -93,6 +104,46 @@ def forget(
         )
     if as_json:
         print_json(erasure_as_json(subject.name, done))
+
+
+def _forget_reviewer(
+    settings: Settings, login: str, *, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    """Print what has a login, ask, and replace the login by a random name."""
+    from retinue_history.privacy.reviewers import Reviewers
+
+    from retinue_cli.output.words import count
+
+    say = say_beside(as_json=as_json)
+    with owner_engine(settings, "retinue forget") as engine:
+        reviewers = Reviewers(engine)
+        found = reviewers.traces(login)
+        if not any(found.values()):
+            raise click.ClickException(
+                f"no answer, lease, queue or entry of the audit log has the login {login!r}"
+            )
+        say(
+            f"{login}: {count(found['answers'], 'answer')}, "
+            f"{count(found['review_queues'], 'queue')}, {count(found['review_leases'], 'lease')}, "
+            f"{count(found['audit_log'], 'line')} of the audit log"
+        )
+        if dry_run:
+            say("nothing was changed: this was a dry run")
+            if as_json:
+                print_json({"pseudonym": None, "changed": {}})
+            return
+        if not yes:
+            click.confirm(
+                "Replace the login by a random name? This cannot be undone", abort=True, err=as_json
+            )
+        done = reviewers.forget(login)
+    say(f"the login is now {done.pseudonym} there. The leases were removed")
+    say(
+        "Withdraw the person's rights too (RETINUE_CONSOLE_LOGIN_RIGHTS), or later answers have "
+        "the login again"
+    )
+    if as_json:
+        print_json({"pseudonym": done.pseudonym, "changed": dict(done.changed)})
 
 
 def laptop_of(settings: Settings) -> "State | None":

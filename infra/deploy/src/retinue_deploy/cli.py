@@ -214,7 +214,7 @@ def smoke_command(name: str, region: str | None) -> None:
 @retinue_deploy.command("status")
 @_common
 def status_command(name: str, region: str | None) -> None:
-    """Show each pool's tasks, queue, dead letters and latest ECS event."""
+    """Show tasks, queues, dead letters and latest ECS events of the pools and the console."""
     session = open_session("status", name, region, builds=False)
 
     def status() -> None:
@@ -226,10 +226,10 @@ def status_command(name: str, region: str | None) -> None:
 
 @retinue_deploy.command("logs")
 @_common
-@click.option("--pool", help="One pool; all of them if omitted.")
+@click.option("--pool", help="One pool, or console; all of them if omitted.")
 @click.option("--minutes", type=click.IntRange(1, 7 * 24 * 60), default=15, show_default=True)
 def logs_command(name: str, region: str | None, pool: str | None, minutes: int) -> None:
-    """Print the workers' recent log lines."""
+    """Print recent log lines of the workers and the console."""
     session = open_session("logs", name, region, builds=False)
 
     def logs() -> None:

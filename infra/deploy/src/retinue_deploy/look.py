@@ -1,4 +1,4 @@
-"""Show running pools: tasks, queues and logs."""
+"""Show running pools and the console: tasks, queues and logs."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,30 +9,42 @@ from retinue_deploy.errors import DeployError
 from retinue_deploy.services import EcsServices
 from retinue_deploy.smoke import backlog
 
+CONSOLE = "console"
+"""What the console is called among the pools."""
+
 
 def show_status(account: Account, outputs: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Print each pool's running tasks, waiting messages, and latest ECS event."""
+    """Print the tasks and latest ECS event of each pool and the console, and waiting messages."""
     pools = outputs["pools"]
+    console = outputs.get("console")
+    of_pools = [pool["service_name"] for pool in pools.values()]
     services = EcsServices(account.client("ecs"), say).describe(
-        str(outputs["cluster_name"]), [pool["service_name"] for pool in pools.values()]
+        str(outputs["cluster_name"]),
+        of_pools if console is None else [*of_pools, console["service_name"]],
     )
     by_name = {service["serviceName"]: service for service in services}
     sqs = account.client("sqs")
     for name, pool in pools.items():
-        service = by_name.get(pool["service_name"])
         waiting, in_flight = backlog(sqs, pool["queue_url"])
         dead, _ = backlog(sqs, pool["dead_letter_queue_url"])
         say(f"{name}: {waiting} waiting, {in_flight} in flight, {dead} dead letters")
-        if service is None:
-            say("  ECS has no service for it: run `make deploy`")
-            continue
-        say(
-            f"  {service['runningCount']} tasks run, {service['desiredCount']} are wanted, "
-            f"{service['pendingCount']} are starting; "
-            f"{service['taskDefinition'].rpartition('/')[2]}"
-        )
-        for event in service.get("events", ())[:1]:
-            say(f"  {event['message']}")
+        _say_service(by_name.get(pool["service_name"]), say)
+    if console is not None:
+        say(f"{CONSOLE}: at {console['load_balancer_dns_name']}")
+        _say_service(by_name.get(console["service_name"]), say)
+
+
+def _say_service(service: Mapping[str, Any] | None, say: Callable[[str], None]) -> None:
+    if service is None:
+        say("  ECS has no service for it: run `make deploy`")
+        return
+    say(
+        f"  {service['runningCount']} tasks run, {service['desiredCount']} are wanted, "
+        f"{service['pendingCount']} are starting; "
+        f"{service['taskDefinition'].rpartition('/')[2]}"
+    )
+    for event in service.get("events", ())[:1]:
+        say(f"  {event['message']}")
 
 
 def show_logs(
@@ -42,20 +54,29 @@ def show_logs(
     minutes: int,
     say: Callable[[str], None],
 ) -> None:
-    """Print the pools' log lines of the last minutes, oldest first.
+    """Print the log lines of the pools and the console of the last minutes, oldest first.
+
+    Args:
+        account: The account.
+        outputs: Terraform's outputs.
+        pool: One pool, or ``console``; ``None`` for all.
+        minutes: How many minutes.
+        say: Prints a line.
 
     Raises:
         DeployError: The pool doesn't exist.
     """
-    pools = outputs["pools"]
-    if pool is not None and pool not in pools:
-        raise DeployError(f"there is no pool {pool!r}; there are {', '.join(sorted(pools))}")
+    groups = {name: one["log_group_name"] for name, one in sorted(outputs["pools"].items())}
+    if outputs.get("console") is not None:
+        groups.setdefault(CONSOLE, outputs["console"]["log_group_name"])
+    if pool is not None and pool not in groups:
+        raise DeployError(f"there is no pool {pool!r}; there are {', '.join(groups)}")
     since = int((time.time() - minutes * 60) * 1_000)
-    for name in [pool] if pool else sorted(pools):
+    for name in [pool] if pool else groups:
         pages = (
             account.client("logs")
             .get_paginator("filter_log_events")
-            .paginate(logGroupName=pools[name]["log_group_name"], startTime=since)
+            .paginate(logGroupName=groups[name], startTime=since)
         )
         lines = [event["message"].rstrip() for page in pages for event in page["events"]]
         say(f"-- {name}: {len(lines)} lines in the last {minutes} minutes")

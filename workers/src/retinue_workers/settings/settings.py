@@ -305,7 +305,7 @@ class Settings(DescribedModel):
         try:
             return cls(**(found | given))
         except ValidationError as error:
-            raise ConfigurationError(_explain(error)) from error
+            raise ConfigurationError(explain(error)) from error
 
     def require_queue_url(self) -> str:
         """Return the queue's URL.
@@ -410,12 +410,17 @@ BY_KUBERNETES = re.compile(r"(tcp|udp|sctp)://[^/]+:\d+")
 """
 
 
-def _explain(error: ValidationError) -> str:
-    """Return one line per problem, each beginning with the environment variable."""
+def explain(error: ValidationError, prefix: str = PREFIX) -> str:
+    """Return one line per problem, each beginning with the environment variable.
+
+    Args:
+        error: What pydantic found.
+        prefix: What the names of the variables begin with.
+    """
     lines = []
     for problem in error.errors(include_url=False, include_input=False):
         place = [str(part) for part in problem["loc"]]
-        name = PREFIX + place[0].upper() if place else ""
+        name = prefix + place[0].upper() if place else ""
         inside = "".join(f"[{part}]" for part in place[1:])
         text = problem["msg"].removeprefix("Value error, ")
         lines.append(f"{name}{inside}: {text}" if place else text)
