@@ -187,3 +187,33 @@ def test_the_cache_removes_what_was_used_longest_ago(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in tmp_path.glob("*/*")) <= 1_000
     cache.remove(ids[2:])
     assert list(tmp_path.glob("*/*")) == []
+
+
+def test_a_part_is_cut_out_of_the_original(client: Client, add: Add) -> None:
+    """A view of 1,600 pixels has a tenth of the dots."""
+    for orientation in (1, 6):
+        image = Image.new("RGB", (4_000, 3_000), "black")
+        for x, y in product(range(0, 40, 2), range(0, 40, 2)):
+            image.putpixel((2_000 + x, 1_500 + y), (255, 255, 255))
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        file = io.BytesIO()
+        image.save(file, "PNG", exif=exif)
+        image_id = add(f"dots {orientation}.png", file.getvalue())
+        width, height = (4_000, 3_000) if orientation == 1 else (3_000, 4_000)
+        left = 2_000 if orientation == 1 else 3_000 - 1_540
+        top = 1_500 if orientation == 1 else 2_000
+        sides = (left / width, top / height, (left + 40) / width, (top + 40) / height)
+        asked = dict(zip(("left", "top", "right", "bottom"), sides, strict=True))
+        said = client.get(f"/pictures/{image_id}/patch", params=asked)
+        made = Image.open(io.BytesIO(said.content)).convert("L")
+        assert made.size == (40, 40)
+        bright = sum(value > 128 for value in made.tobytes())
+        assert 300 <= bright <= 500  # of 400 dots
+        assert client.get(f"/pictures/{image_id}/patch", params=asked).content == said.content
+    nothing = asked | {"right": asked["left"], "bottom": asked["top"]}
+    made = Image.open(io.BytesIO(client.get(f"/pictures/{image_id}/patch", params=nothing).content))
+    assert made.size == (1, 1)
+    for wrong in ({"left": "nan"}, {"right": "1.1"}):
+        said = client.get(f"/pictures/{image_id}/patch", params=asked | wrong)
+        assert said.status_code == 400

@@ -17,7 +17,14 @@ from retinue_console.pages.gallery import Gallery, GalleryParameters, gallery
 from retinue_console.pages.image import ImageParameters, ResponseParameters, image, response
 from retinue_console.pages.labels import LabelParameters, LabelsPage, labels
 from retinue_console.pages.overview import Newest, Overview, newest, overview
-from retinue_console.pages.pictures import PictureParameters, original, thumbnail, view
+from retinue_console.pages.pictures import (
+    PatchParameters,
+    PictureParameters,
+    original,
+    patch,
+    thumbnail,
+    view,
+)
 from retinue_console.pages.runs import RunParameters, RunsPage, runs
 from retinue_console.pages.search import SearchParameters, find
 from retinue_console.pages.sql import SqlPage, SqlParameters, run_sql
@@ -172,6 +179,14 @@ ROUTES: tuple[Route, ...] = (
         "A picture of at most 1,600 pixels, as WebP",
         Right.VIEWER,
         parameters=PictureParameters,
+        is_picture=True,
+    ),
+    Route(
+        "/pictures/{image_id:uuid}/patch",
+        patch,
+        "A part of a picture, at most 320 pixels, as WebP",
+        Right.VIEWER,
+        parameters=PatchParameters,
         is_picture=True,
     ),
     Route(

@@ -2,10 +2,12 @@
 
 import textwrap
 from pathlib import PurePosixPath
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 from xml.sax.saxutils import escape
 
+from pydantic import Field
 from starlette.responses import Response
 
 from retinue_console.page import Call, NotFoundError, Parameters
@@ -13,6 +15,8 @@ from retinue_console.pictures.pictures import NoPictureError, PictureKind
 
 _FOR_A_MONTH = "private, max-age=2592000, immutable"
 """Browsers keep pictures this long, and don't ask again meanwhile."""
+
+Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 _LINES = 5
 _CHARACTERS = 34
@@ -33,6 +37,28 @@ def thumbnail(call: Call[PictureParameters]) -> Response:
 def view(call: Call[PictureParameters]) -> Response:
     """Answer with a picture for the screen, at most 1,600 pixels wide and high."""
     return _picture(call, PictureKind.VIEW)
+
+
+class PatchParameters(PictureParameters):
+    """The parameters of a part of a picture."""
+
+    left: Ratio
+    """Its left side, 0 to 1."""
+
+    top: Ratio
+    """Its top, 0 to 1."""
+
+    right: Ratio
+    """Its right side, 0 to 1."""
+
+    bottom: Ratio
+    """Its bottom, 0 to 1."""
+
+
+def patch(call: Call[PatchParameters]) -> Response:
+    """Answer with a part, cut out of the original, at most 320 pixels wide and high."""
+    given = call.parameters
+    return _picture(call, PictureKind.PATCH, (given.left, given.top, given.right, given.bottom))
 
 
 def original(call: Call[PictureParameters]) -> Response:
@@ -56,10 +82,12 @@ def original(call: Call[PictureParameters]) -> Response:
     )
 
 
-def _picture(call: Call[PictureParameters], kind: PictureKind) -> Response:
+def _picture(
+    call: Call[Any], kind: PictureKind, part: tuple[float, float, float, float] | None = None
+) -> Response:
     image_id = call.parameters.image_id
     try:
-        data = call.services.pictures.picture(image_id, kind)
+        data = call.services.pictures.picture(image_id, kind, part)
     except NoPictureError as error:
         return Response(
             _placeholder(str(error)),

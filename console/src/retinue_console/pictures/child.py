@@ -33,19 +33,29 @@ def limit_resources() -> None:
         resource.setrlimit(what, (allowed, allowed))
 
 
-def encode(data: bytes, limits: ImageLimits, *, longest_px: int, most_bytes: int | None) -> bytes:
-    """Decode a file and write it as WebP.
+def encode(
+    data: bytes,
+    limits: ImageLimits,
+    *,
+    longest_px: int,
+    most_bytes: int | None,
+    part: tuple[float, float, float, float] | None = None,
+) -> bytes:
+    """Decode a file and write it, or a part of it, as WebP.
 
     Args:
         data: The file.
         limits: How large it may be.
         longest_px: Most width and height. Smaller pictures are not enlarged.
         most_bytes: Most bytes of the WebP; lower qualities are tried until it has no more.
+        part: Left, top, right and bottom of the part, as ratios; ``None`` for all.
 
     Raises:
         InvalidImageError: It can't be decoded, or is too large.
     """
     picture = Image.fromarray(decode(data, limits))
+    if part is not None:
+        picture = picture.crop(_pixels(part, picture.size))
     picture.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
     file = io.BytesIO()
     for quality in _QUALITIES:
@@ -54,6 +64,18 @@ def encode(data: bytes, limits: ImageLimits, *, longest_px: int, most_bytes: int
         if most_bytes is None or file.tell() <= most_bytes:
             break
     return file.getvalue()
+
+
+def _pixels(
+    part: tuple[float, float, float, float], size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Return a part in pixels: inside the picture, and at least one pixel."""
+    width, height = size
+    left = min(max(round(part[0] * width), 0), width - 1)
+    top = min(max(round(part[1] * height), 0), height - 1)
+    right = min(max(round(part[2] * width), left + 1), width)
+    bottom = min(max(round(part[3] * height), top + 1), height)
+    return left, top, right, bottom
 
 
 def main() -> None:
@@ -73,6 +95,7 @@ def main() -> None:
                     ImageLimits(max(len(data), 1), request["max_px"]),
                     longest_px=request["longest_px"],
                     most_bytes=request["most_bytes"],
+                    part=request["part"],
                 )
             except InvalidImageError as error:
                 answer = {"problem": str(error)}

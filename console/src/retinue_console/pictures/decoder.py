@@ -31,7 +31,13 @@ class Decoder:
             self._idle.put(None)
 
     def encode(
-        self, data: bytes, limits: ImageLimits, *, longest_px: int, most_bytes: int | None = None
+        self,
+        data: bytes,
+        limits: ImageLimits,
+        *,
+        longest_px: int,
+        most_bytes: int | None = None,
+        part: tuple[float, float, float, float] | None = None,
     ) -> bytes:
         """Decode a file and return it as WebP.
 
@@ -40,6 +46,7 @@ class Decoder:
             limits: How large it may be.
             longest_px: Most width and height.
             most_bytes: Most bytes of the WebP.
+            part: Left, top, right and bottom of a part to cut out, as ratios; ``None`` for all.
 
         Raises:
             InvalidImageError: It can't be decoded within the limits.
@@ -49,6 +56,7 @@ class Decoder:
             "max_px": limits.max_px,
             "longest_px": longest_px,
             "most_bytes": most_bytes,
+            "part": part,
         }
         with self._child() as child:
             answer, picture = child.ask(json.dumps(request).encode(), data, self._seconds)

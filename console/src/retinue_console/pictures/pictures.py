@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from hashlib import sha256
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from retinue_cli.options.originals import ImageFacts, Originals
@@ -13,6 +14,9 @@ from retinue_sdk import ConfigurationError, DetectorError, ImageReference, Inval
 from retinue_console.database import Database
 from retinue_console.pictures.cache import PictureCache
 from retinue_console.pictures.decoder import Decoder
+
+Part: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right and bottom of a part of a picture, as ratios."""
 
 _WEBP = b"RIFF"
 """First bytes of a picture in the cache. Any other entry is the reason why there is none."""
@@ -28,6 +32,7 @@ class PictureKind(Enum):
 
     THUMBNAIL = ("thumbnail", 320, 25_000)
     VIEW = ("view", 1_600, None)
+    PATCH = ("patch", 320, 25_000)
 
     def __init__(self, word: str, longest_px: int, most_bytes: int | None) -> None:
         self.word = word
@@ -78,10 +83,15 @@ class Pictures:
         self._cache = cache
         self._decoder = decoder
 
-    def picture(self, image_id: UUID, kind: PictureKind) -> bytes | None:
+    def picture(self, image_id: UUID, kind: PictureKind, part: Part | None = None) -> bytes | None:
         """Return a picture as WebP; ``None`` if the history has no such image.
 
         The history is asked each time, so that what was forgotten isn't shown from the cache.
+
+        Args:
+            image_id: The image.
+            kind: The size.
+            part: The part to cut out of it; ``None`` for all.
 
         Raises:
             NoPictureError: There is none.
@@ -90,9 +100,12 @@ class Pictures:
         image = self._find(image_id)
         if image is None:
             return None
-        data = self._cache.get(image_id, kind.word)
+        name = kind.word
+        if part is not None:
+            name += sha256(repr(part).encode()).hexdigest()[:16]
+        data = self._cache.get(image_id, name)
         if data is None:
-            data = self._make(image, kind)
+            data = self._make(image, kind, part, name)
         if not data.startswith(_WEBP):
             raise NoPictureError(data.decode(), is_lasting=True)
         return data
@@ -135,7 +148,7 @@ class Pictures:
             )
         return image
 
-    def _make(self, image: StoredImage, kind: PictureKind) -> bytes:
+    def _make(self, image: StoredImage, kind: PictureKind, part: Part | None, name: str) -> bytes:
         """Make a picture, or the reason why there is none, and keep it."""
         data = self._read(image)
         try:
@@ -144,12 +157,13 @@ class Pictures:
                 self._originals.limits,
                 longest_px=kind.longest_px,
                 most_bytes=kind.most_bytes,
+                part=part,
             )
         except InvalidImageError as error:
             made = str(error).encode()
         except DetectorError as error:
             raise NoPictureError(str(error), is_lasting=False) from error
-        self._cache.put(image.facts.reference.image_id, kind.word, made)
+        self._cache.put(image.facts.reference.image_id, name, made)
         return made
 
     def _read(self, image: StoredImage) -> bytes:
