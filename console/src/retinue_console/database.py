@@ -184,7 +184,7 @@ class Reviews:
         if self._login is None:
             raise NoReviewsError(
                 "Reviewing isn't set up. Set RETINUE_CONSOLE_REVIEW_DATABASE_URL to a login that "
-                "is a member of retinue_reviewer, and start the console again."
+                "is a member of retinue_reviewer, and restart the console."
             )
         self.check()
         with self._database.read() as reader, map_errors(), self._login.transaction() as reviewer:

@@ -80,7 +80,7 @@ def agreement(call: Call[AgreementParameters]) -> Page[AgreementPage]:
     given = call.parameters
     cell = (given.detector_a, given.detector_b, given.label, given.found_by)
     if any(cell[:2] + cell[3:]) and not all(cell):
-        raise ParameterError("A cell takes detector_a, detector_b, label and found_by.")
+        raise ParameterError("Give detector_a, detector_b, label and found_by together.")
     with call.database.read() as connection:
         compared = list_agreement(connection, given.label)
         images = []

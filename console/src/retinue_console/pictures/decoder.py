@@ -122,7 +122,7 @@ class _Child:
             return self._connection.recv_bytes(), self._connection.recv_bytes()
         except (OSError, EOFError) as error:
             self.kill()
-            raise InvalidImageError("decoding the image ends the decoder") from error
+            raise InvalidImageError("decoding the image crashes the decoder") from error
 
     def kill(self) -> None:
         """End the process."""

@@ -55,7 +55,7 @@ class ItemBody(Body):
     @model_validator(mode="after")
     def _check_shown(self) -> "ItemBody":
         if (self.decision == "add") != (self.shown is None):
-            raise ValueError("an item that is added was not shown, and every other was")
+            raise ValueError("an item is either added or was shown, not both")
         return self
 
     def item(self) -> AnswerItem:

@@ -169,7 +169,7 @@ class OidcSignIn(SignIn):
 
     def _claims(self, query: Mapping[str, str], pending: Mapping[str, Any]) -> Mapping[str, Any]:
         if query.get("iss", self._settings.oidc_issuer) != self._settings.oidc_issuer:
-            raise ClaimsError("The answer is of another identity provider.")
+            raise ClaimsError("The answer is from another identity provider.")
         if "error" in query:
             said = query.get("error_description") or query["error"]
             raise ClaimsError(f"The identity provider refused to sign you in: {said[:200]}.")

@@ -129,7 +129,7 @@ class Provider:
         if not isinstance(claims["nonce"], str) or not hmac.compare_digest(
             claims["nonce"].encode(), nonce.encode()
         ):
-            raise ClaimsError("The identity provider's token is of another sign-in.")
+            raise ClaimsError("The identity provider's token is for another sign-in.")
         parties = claims["aud"]
         if claims.get("azp", self._client_id) != self._client_id or (
             isinstance(parties, list) and len(parties) > 1 and "azp" not in claims

@@ -470,7 +470,7 @@ if (task.lease !== null) {
       const response = await fetch(`${address}.json${location.search}`, { headers: { Accept: "application/json" } });
       if (!response.ok) return;
       const now = (await response.json()).task;
-      if (now?.image.image_id !== imageId) say("Others may answer this image now too. Your answer will be kept.");
+      if (now?.image.image_id !== imageId) say("Others may answer this image now, too. Your answer will be kept.");
       else task.lease = now.lease;
     } catch {
       // The next one may get through.
@@ -482,7 +482,7 @@ find("picture").addEventListener("load", () => setZoom(zoom));
 setZoom(1);
 showKeys();
 const kept = draft.read();
-if (kept !== null && resume(kept)) say("This is your draft of before.");
+if (kept !== null && resume(kept)) say("Your draft was restored.");
 else if (task.mine !== null) fromAnswer(task.mine.answer);
 const saved = last.read(task.queue);
 if (saved !== null && saved.image_id !== imageId) say(sentence(saved));

@@ -89,11 +89,11 @@ export const last = {
 export function sentence(saved) {
   const states = {
     settled: "It is settled.",
-    open: "Others answer it too.",
-    disputed: "People disagree about it; it goes to someone who decides.",
+    open: "Others will answer it, too.",
+    disputed: "People disagree about it, so an adjudicator decides.",
   };
   const parts = saved.skipped ? [`Skipped ${saved.name}.`] : [`Saved ${saved.name}.`, states[saved.state] ?? ""];
-  if (saved.late) parts.push("Your time for it was over, so others may have answered it as well.");
+  if (saved.late) parts.push("Your lease had ended, so others may have answered it, too.");
   return parts.join(" ");
 }
 
