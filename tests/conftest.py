@@ -5,7 +5,6 @@ import inspect
 import os
 import signal
 import tempfile
-import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,9 +13,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from fakes.databases import Databases, create, drop, url_of
 from fakes.event_loop import run
 from hypothesis import HealthCheck, settings
-from psycopg import sql
 from retinue_cli.local import AwsEndpoint, Emulator, LaptopError, State
 from retinue_history import ConnectionPool
 from retinue_history.schema.migrate import upgrade
@@ -48,6 +47,22 @@ TOGETHER = frozenset({"tests/infra"})
 def pytest_collection_finish() -> None:
     """Leave what is imported out of garbage collections: a full one takes 0.1 s with it."""
     gc.freeze()
+
+
+MANY_OBJECTS = 30_000
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Leave what a file's tests imported and cached out of later collections too.
+
+    The checks of a detector collect a dozen times each.
+    """
+    if nextitem is None or nextitem.path == item.path:
+        return
+    if len(gc.get_objects(generation=2)) > MANY_OBJECTS:
+        gc.collect()
+        gc.freeze()
 
 
 DEAR = ("tests/acceptance", "tests/docs", "tests/faults", "tests/infra", "tests/laptop")
@@ -107,19 +122,11 @@ def postgres_server() -> Iterator[str]:
 
 @contextmanager
 def _database(server_url: str, template: str) -> Iterator[str]:
-    name = f"t{uuid.uuid4().hex}"
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(
-            # Copying files takes half as long as PostgreSQL's other strategy, which logs all pages.
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
-                sql.Identifier(name), sql.Identifier(template)
-            )
-        )
-        try:
-            yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
-        finally:
-            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-            connection.execute(drop.format(sql.Identifier(name)))
+    name = create(server_url, template)
+    try:
+        yield url_of(server_url, name)
+    finally:
+        drop(server_url, name)
 
 
 @pytest.fixture(scope="session")
@@ -132,10 +139,17 @@ def history_template(postgres_server: str) -> Iterator[str]:
         yield name
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_server: str, history_template: str) -> Iterator[Databases]:
+    """Yield the migrated databases that tests take turns with."""
+    with closing(Databases(postgres_server, history_template)) as databases:
+        yield databases
+
+
 @pytest.fixture
-def history_url(postgres_server: str, history_template: str) -> Iterator[str]:
-    """Yield the URL of a fresh, migrated database, as its superuser. Dropped after the test."""
-    with _database(postgres_server, history_template) as url:
+def history_url(databases: Databases) -> Iterator[str]:
+    """Yield the URL of an empty, migrated database, as its superuser."""
+    with databases.lend() as url:
         yield url
 
 

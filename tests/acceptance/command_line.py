@@ -5,11 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+from retinue_cli.local import EmbeddedPostgres, State
+from retinue_history.db.connections import connect
 
 RETINUE = Path(sys.executable).with_name("retinue")
 
@@ -68,7 +71,13 @@ class CommandLine:
             process.communicate(timeout=30)
 
     def query(self, sql: str) -> list[dict[str, Any]]:
-        return list(json.loads(self("query", sql, "--format", "json").stdout))
+        """Return rows of the history as JSON values, without the command line's second."""
+        with (
+            EmbeddedPostgres(State(self.folder / ".retinue")) as postgres,
+            closing(connect(postgres.url(), "test")) as connection,
+        ):
+            rows = connection.execute(f"SELECT to_jsonb(asked) FROM ({sql}) AS asked".encode())
+            return [row for (row,) in rows]
 
     def log(self) -> str:
         log = self.folder / ".retinue" / "logs" / "worker.log"

@@ -1,5 +1,6 @@
 """Fixtures of the acceptance tests."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from acceptance.command_line import CommandLine
+from click.testing import CliRunner, Result
+from retinue_cli.app import retinue as command
 from retinue_cli.local import EmbeddedPostgres, State
 from retinue_history.schema.migrate import upgrade
 
@@ -16,6 +19,27 @@ def retinue(tmp_path: Path) -> Iterator[CommandLine]:
     command_line = CommandLine(tmp_path)
     yield command_line
     command_line.close()
+
+
+@pytest.fixture
+def invoke(retinue: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs ``retinue`` in this process, for what another need not show: a second less each."""
+
+    def call(*arguments: str, check: bool = True, **extra: str) -> Result:
+        with monkeypatch.context() as patch:
+            environment = retinue.environment(**extra)
+            for name in set(os.environ) - environment.keys():
+                patch.delenv(name)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            patch.chdir(retinue.folder)
+            done = CliRunner().invoke(command, list(arguments))
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert not check or done.exit_code == 0, done.output
+        return done
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """The commands about failures, on a laptop where nothing is configured."""
 
 import json
+from collections.abc import Callable
 
 from acceptance.command_line import CommandLine
+from click.testing import Result
 from PIL import Image
 
 PLUGIN = '''
@@ -23,7 +25,9 @@ class Moody(Detector):
 '''
 
 
-def test_failed_images_are_looked_at_again_on_a_laptop(retinue: CommandLine) -> None:
+def test_failed_images_are_looked_at_again_on_a_laptop(
+    retinue: CommandLine, invoke: Callable[..., Result]
+) -> None:
     folder = retinue.folder
     (folder / "plugins").mkdir()
     (folder / "plugins" / "moody.py").write_text(PLUGIN)
@@ -35,14 +39,14 @@ def test_failed_images_are_looked_at_again_on_a_laptop(retinue: CommandLine) -> 
     (folder / "photos" / "gone.png").unlink()
     (folder / "broken").unlink()
 
-    said = retinue("failures").stdout
+    said = invoke("failures").stdout
     assert "corrupt_image" in said
     assert "no dead letters" in said
-    assert "no dead letters" in retinue("replay", "--dead-letters").stdout
-    assert "left out: runs of moody" in retinue("replay", "--yes").stdout
+    assert "no dead letters" in invoke("replay", "--dead-letters").stdout
+    assert "left out: runs of moody" in invoke("replay", "--yes").stdout
 
     settings = {"RETINUE_DETECTORS": "moody", "RETINUE_PLUGINS_DIR": "plugins"}
-    planned = retinue("replay", **settings).stdout
+    planned = invoke("replay", **settings).stdout
     assert "whose file was moved, changed or deleted, such as photos/gone.png" in planned
     assert "would look at 1 image again" in planned
     done = json.loads(retinue("replay", "--yes", "--json", **settings).stdout)
@@ -53,13 +57,13 @@ def test_failed_images_are_looked_at_again_on_a_laptop(retinue: CommandLine) -> 
 
 
 def test_the_other_commands_read_the_laptops_history_or_say_what_they_are_for(
-    retinue: CommandLine,
+    retinue: CommandLine, invoke: Callable[..., Result]
 ) -> None:
     (retinue.folder / "photos").mkdir()
     Image.new("RGB", (40, 30), "red").save(retinue.folder / "photos" / "a.png")
     retinue("run", "photos", "--detectors", "echo")
-    assert "echo" in retinue("top", "--once").stdout
-    assert "no model is known" in retinue("models", "status").stdout
+    assert "echo" in invoke("top", "--once").stdout
+    assert "no model is known" in invoke("models", "status").stdout
     for arguments, purpose in (
         (["worker"], "`retinue run` has a queue and a worker of its own"),
         (["backfill", "s3://photos"], "`retinue run` has a queue and a worker of its own"),

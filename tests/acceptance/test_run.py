@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import time
@@ -14,11 +15,13 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from acceptance.command_line import RETINUE, CommandLine
+from click.testing import Result
 from PIL import Image
 from retinue_cli.local import Emulator, State
 from retinue_sdk import ImageReference
 
 WaitUntil = Callable[[Callable[[], bool]], None]
+Invoke = Callable[..., Result]
 
 
 @pytest.fixture
@@ -57,17 +60,18 @@ def test_photographs_become_rows_and_a_second_run_detects_nothing_new(
     assert retinue.processes() == []
 
 
-def test_the_questions_it_suggests_can_be_pasted(retinue: CommandLine, photographs: Path) -> None:
+def test_what_was_found_can_be_asked_for(
+    retinue: CommandLine, photographs: Path, invoke: Invoke
+) -> None:
+    """By the commands that a run suggests, in each format, and without writing."""
     shown = retinue("run", str(photographs), "--detectors", "echo").stdout
     commands = [line.strip() for line in shown.splitlines() if " query " in line]
     assert len(commands) == 3
     for command in commands:
-        assert os.system(f"cd {retinue.folder} && {command} > out.txt") == 0
-        assert "row" in (retinue.folder / "out.txt").read_text()
+        program, *arguments = shlex.split(command)
+        assert Path(program).name == "retinue"
+        assert "row" in invoke(*arguments).stdout
 
-
-def test_names_arrive_as_they_are(retinue: CommandLine, photographs: Path) -> None:
-    retinue("run", str(photographs), "--detectors", "echo")
     rows = retinue.query("select image_id, bucket, key, version from latest_detections")
     assert sorted(row["key"] for row in rows) == sorted(
         str(path.relative_to(photographs.parent)) for path in photographs.rglob("*.*")
@@ -75,6 +79,35 @@ def test_names_arrive_as_they_are(retinue: CommandLine, photographs: Path) -> No
     for row in rows:
         reference = ImageReference(row["bucket"], row["key"], etag=row["version"])
         assert str(reference.image_id) == row["image_id"]
+
+    sql = "select key, confidence, attributes from latest_detections order by key limit 1"
+    assert invoke("query", sql, "--format", "csv").stdout.splitlines() == [
+        "key,confidence,attributes",
+        'my photos/%41.gif,1.0,"{""key"": ""my photos/%41.gif""}"',
+    ]
+    assert json.loads(invoke("query", sql, "--format", "json").stdout) == [
+        {
+            "key": "my photos/%41.gif",
+            "confidence": 1.0,
+            "attributes": {"key": "my photos/%41.gif"},
+        }
+    ]
+    assert "1 row" in invoke("query", sql).stdout
+    limited = invoke("query", "select * from images", "--limit", "2")
+    assert "only the first 2 rows" in limited.stderr
+
+    for sql in (
+        "delete from runs",
+        "select 1; delete from runs",
+        "select pg_read_file('/etc/passwd')",
+        "copy runs to program 'true'",
+        "set role postgres",
+    ):
+        done = invoke("query", sql, check=False)
+        if sql != "set role postgres":
+            assert done.exit_code == 1, sql
+        assert "Traceback" not in done.stderr
+    assert retinue.query("select count(*) as n from runs") == [{"n": 5}]
 
 
 def test_the_view_says_what_the_screen_says(retinue: CommandLine, photographs: Path) -> None:
@@ -326,18 +359,18 @@ def test_two_runs_in_one_folder_are_refused(
     assert retinue.processes() == []
 
 
-@pytest.mark.parametrize("named_by", ["AWS_ENDPOINT_URL", "LOCALSTACK_HOST"])
 def test_a_localstack_that_the_user_names_is_used(
-    retinue: CommandLine, photographs: Path, tmp_path: Path, named_by: str
+    retinue: CommandLine, photographs: Path, tmp_path: Path
 ) -> None:
+    """Another run names it by LOCALSTACK_HOST, as README does."""
     with Emulator(State(tmp_path / "elsewhere" / ".retinue")) as emulator:
         url = emulator.endpoint.url
-        name = url if named_by == "AWS_ENDPOINT_URL" else url.removeprefix("http://")
         arguments = ("run", str(photographs), "--detectors", "echo")
-        shown = retinue(*arguments, **{named_by: name}).stdout
+        shown = retinue(*arguments, AWS_ENDPOINT_URL=url).stdout
         assert f"S3, SNS, SQS at {url}" in shown
         assert "5 images, 5 runs, 5 detections" in shown
-        assert "Nothing new" in retinue(*arguments, **{named_by: name}).stdout
+        name = url.removeprefix("http://")
+        assert "Nothing new" in retinue(*arguments, LOCALSTACK_HOST=name).stdout
         kept = emulator.endpoint.client("s3").list_objects_v2(Bucket="retinue-images")
         assert kept["KeyCount"] == 5
     assert retinue.processes() == []
@@ -361,17 +394,31 @@ def test_a_localstack_that_the_user_names_is_used(
         (["run"], {"RETINUE_MAX_IN_FLIGHT": "1"}, "RETINUE_MAX_IN_FLIGHT"),
         (["run"], {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "nothing at http://127.0.0.1:9"),
         (["query", "select 1"], {}, "there is no history"),
-        (["worker"], {}, "RETINUE_QUEUE_URL is not set"),
     ],
 )
 def test_what_cannot_work_says_what_to_do(
-    retinue: CommandLine, arguments: list[str], settings: dict[str, str], message: str
+    retinue: CommandLine,
+    invoke: Invoke,
+    arguments: list[str],
+    settings: dict[str, str],
+    message: str,
 ) -> None:
-    done = retinue(*arguments, check=False, **settings)
-    assert done.returncode == 2
+    done = invoke(*arguments, check=False, **settings)
+    assert done.exit_code == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert retinue.processes() == []
+
+
+def test_a_program_that_fails_says_why_without_a_traceback(retinue: CommandLine) -> None:
+    for arguments, message in (
+        (["run", "nowhere"], "there is no folder or file nowhere"),
+        (["worker"], "RETINUE_QUEUE_URL is not set"),
+    ):
+        done = retinue(*arguments, check=False)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_a_worker_that_cannot_start_is_told_with_its_log(
@@ -382,42 +429,6 @@ def test_a_worker_that_cannot_start_is_told_with_its_log(
     assert "the worker ended with exit code 2" in done.stderr
     assert "hostile-configuration" in done.stderr
     assert retinue.processes() == []
-
-
-def test_queries_cannot_write(retinue: CommandLine, photographs: Path) -> None:
-    retinue("run", str(photographs), "--detectors", "echo")
-    for sql in (
-        "delete from runs",
-        "select 1; delete from runs",
-        "select pg_read_file('/etc/passwd')",
-        "copy runs to program 'true'",
-        "set role postgres",
-    ):
-        done = retinue("query", sql, check=False)
-        if sql != "set role postgres":
-            assert done.returncode == 1, sql
-        assert "Traceback" not in done.stderr
-    assert retinue.query("select count(*) as n from runs") == [{"n": 5}]
-
-
-def test_formats(retinue: CommandLine, photographs: Path) -> None:
-    retinue("run", str(photographs), "--detectors", "echo")
-    sql = "select key, confidence, attributes from latest_detections order by key limit 1"
-    assert retinue("query", sql, "--format", "csv").stdout.splitlines() == [
-        "key,confidence,attributes",
-        'my photos/%41.gif,1.0,"{""key"": ""my photos/%41.gif""}"',
-    ]
-    assert retinue.query(sql) == [
-        {
-            "key": "my photos/%41.gif",
-            "confidence": 1.0,
-            "attributes": {"key": "my photos/%41.gif"},
-        }
-    ]
-    table = retinue("query", sql).stdout
-    assert "1 row" in table
-    limited = retinue("query", "select * from images", "--limit", "2")
-    assert "only the first 2 rows" in limited.stderr
 
 
 def _table(shown: str) -> list[str]:

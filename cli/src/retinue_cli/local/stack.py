@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
-from retinue_history.schema.migrate import upgrade
+from retinue_history.schema.version import current_revision, head_revision
 from retinue_sdk import AnyDetector
 from rich.console import Console
 
@@ -65,7 +65,10 @@ def local_stack(state: State, console: Console) -> Iterator[LocalStack]:
             )
         with console.status("starting PostgreSQL"):
             postgres = stack.enter_context(EmbeddedPostgres(state))
-            upgrade(postgres.url())
+            if current_revision(postgres.url()) != head_revision():
+                from retinue_history.schema.migrate import upgrade  # 0.5 s, of which Alembic most
+
+                upgrade(postgres.url())
         with console.status("starting S3, SNS and SQS (the first run installs them: 55 MB)"):
             endpoint = _endpoint(stack, state, processes)
             wiring = wire(endpoint, BUCKET)
