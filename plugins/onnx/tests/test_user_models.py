@@ -127,6 +127,22 @@ def test_the_way_of_resizing_can_be_chosen(
     assert only(letterboxed, picture())[2] == pytest.approx(LETTERBOXED)
 
 
+def test_a_label_can_have_its_own_threshold(
+    user_model: UserModel, picture: Callable[..., Image]
+) -> None:
+    path = user_model({"output0": rows()})  # cicada 0.75, bee 0.125
+    for thresholds, labels in [
+        ({}, {"cicada"}),
+        ({"bee": 0.1}, {"cicada", "bee"}),
+        ({"cicada": 0.8, "bee": 0.1}, {"bee"}),
+    ]:
+        (result,) = started(path, thresholds=thresholds).detect([picture()])
+        assert isinstance(result, Findings)
+        assert {found.label for found in result.detections} == labels
+    with pytest.raises(ConfigurationError, match=r"^option thresholds: .* no label wasp; .* ant"):
+        started(path, thresholds={"wasp": 0.5})
+
+
 def test_half_precision_models_work(user_model: UserModel, picture: Callable[..., Image]) -> None:
     path = user_model({"output0": rows(np.float16)}, dtype=TensorProto.FLOAT16)
     assert only(started(path), picture())[0] == "cicada"

@@ -102,6 +102,11 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
         return parallelism(self.options)
 
     @property
+    def _least(self) -> float:
+        """Return the minimum confidence of what the network's reader returns."""
+        return self.options.threshold
+
+    @property
     def _axes(self) -> Axes | None:
         """Return the order of the axes that the user sets for the network's input."""
         return None
@@ -192,7 +197,7 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
         if missing:
             canvases = np.concatenate([canvases, np.repeat(canvases[:1], missing, axis=0)])
         outputs = loaded.session.run(loaded.layout.normalise(canvases))
-        return loaded.layout.read(outputs, len(batch), self.options.threshold)
+        return loaded.layout.read(outputs, len(batch), self._least)
 
     def _findings(self, loaded: Loaded[FoundT], placed: Placed, found: FoundT) -> Findings:
         height, width = placed.canvas.shape[:2]

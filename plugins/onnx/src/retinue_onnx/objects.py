@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
-from retinue_sdk import Detection, DetectorNotReadyError, Json
+from retinue_sdk import ConfigurationError, Detection, DetectorNotReadyError, Json
 
 from retinue_onnx.class_names import chosen_names, names_in_metadata
 from retinue_onnx.detector import OnnxDetector
@@ -49,6 +49,9 @@ class ObjectOptions(OnnxOptions):
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.45
     """Minimum confidence, 0 to 1."""
+
+    thresholds: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    """Minimum confidence of single labels, 0 to 1, instead of ``threshold``."""
 
     labels: Path | tuple[str, ...] | None = None
     """Names of the classes, ordered by id: a text file with one per line, or a list. Default: the
@@ -133,6 +136,10 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
     def _axes(self) -> Axes | None:
         return self.options.axes
 
+    @property
+    def _least(self) -> float:
+        return min((self.options.threshold, *self.options.thresholds.values()))
+
     def _layout(self, session: "OnnxSession") -> "ObjectLayout":
         from retinue_onnx.recognition import Choices, recognised
 
@@ -150,6 +157,12 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
                 side_px=options.input_side_px,
             ),
         )
+        unknown = [name for name in options.thresholds if name not in self._recognised.labels]
+        if unknown:
+            raise ConfigurationError(
+                f"option thresholds: the model has no label {', '.join(unknown)}; its labels are "
+                f"{', '.join(self._recognised.labels)}"
+            )
         return self._recognised
 
     def _detections(self, candidates: "Candidates", placement: "Placement") -> list[Detection]:
@@ -167,4 +180,5 @@ class ObjectDetector(OnnxDetector[ObjectOptions, "Candidates"]):
             Detection("label", label, min(float(score), 1.0), box)
             for label, score, box in zip(labels, candidates.scores, boxes, strict=True)
             if label is not None
+            and score >= self.options.thresholds.get(label, self.options.threshold)
         ]
