@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -126,3 +127,14 @@ def test_reviewers_decide_about_no_persons_name(services: Services, recognized: 
     for right, kinds in ((Right.REVIEWER, []), (Right.ADMIN, ["face_match"])):
         page = client_of(services, right).get("/review/corrections.json", params=asked).json()
         assert [one["kind"] for one in page["task"]["shown"]] == kinds
+
+
+@pytest.mark.parametrize(("right", "status"), [(Right.REVIEWER, 403), (Right.ADMIN, 200)])
+def test_only_admins_may_name_people(
+    services: Services, recognized: str, right: Right, status: int
+) -> None:
+    """Else a truth would hold names, and what is withheld would tell who was forgotten."""
+    item = {"decision": "add", "kind": "face_match", "label": PERSON, "box": None}
+    body = {"image_id": recognized, "key": str(uuid4()), "items": [item], "exhaustive": False}
+    said = client_of(services, right).post("/review/corrections/save", json=body)
+    assert said.status_code == status

@@ -140,10 +140,12 @@ class _Console:
                     "RETINUE_CONSOLE_LOGIN_RIGHTS and RETINUE_CONSOLE_GROUP_RIGHTS.",
                 )
             given = request.query_params.multi_items()
-            if not _sees_people(identity, route) and any_names_someone(v for _, v in given):
+            if not _sees_people(identity, route) and any_names_someone(given):
                 raise HTTPException(403, "Only admins may look for people.")
             parameters = parse(route.parameters, request.query_params, request.path_params)
             body = None if route.body is None else await _body(request, route)
+            if body and not _sees_people(identity, route) and any_names_someone(body.model_dump()):
+                raise HTTPException(403, "Only admins may name people.")
             call = Call(parameters, identity, self._services, body)
             return await to_thread.run_sync(
                 self._answer,

@@ -4,7 +4,6 @@ A face that was recognized has a label that is derived from the person's name. P
 admins see only that a known person is there.
 """
 
-from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -22,9 +21,13 @@ def names_someone(text: str) -> bool:
     return text.startswith(PREFIX)
 
 
-def any_names_someone(values: Iterable[str]) -> bool:
-    """Return whether one of several texts is a person's id."""
-    return any(map(names_someone, values))
+def any_names_someone(value: Any) -> bool:
+    """Return whether a value, such as what a body holds, has a person's id in it."""
+    if isinstance(value, str):
+        return names_someone(value)
+    if isinstance(value, dict):
+        return any_names_someone([*value, *value.values()])
+    return isinstance(value, list | tuple) and any(map(any_names_someone, value))
 
 
 def without_people(value: Any) -> Any:
