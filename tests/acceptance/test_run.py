@@ -51,7 +51,7 @@ def test_photographs_become_rows_and_a_second_run_detects_nothing_new(
     before = retinue.query("select count(*) as runs, max(run_id) as newest from detection_history")
 
     second = retinue("run").stdout
-    assert "Nothing new: all 10 runs were already in the history." in second
+    assert "Nothing new: all 15 runs were already in the history." in second
     after = retinue.query("select count(*) as runs, max(run_id) as newest from detection_history")
     assert after == before
     assert _table(first) == _table(second)
@@ -245,8 +245,8 @@ def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandL
     )
 
     shown = retinue("run", str(folder)).stdout
-    assert "11 images, 22 runs" in shown
-    assert "10 failed runs" in shown
+    assert "11 images, 33 runs" in shown
+    assert "15 failed runs" in shown
     failed = retinue.query("select distinct key, error_code, retryable from failed_runs order by 1")
     assert failed == [
         {"key": "bad/bomb.png", "error_code": "too_many_pixels", "retryable": False},

@@ -14,7 +14,7 @@ from retinue_cli.commands.plugins import plugins
 @pytest.mark.parametrize(
     ("chosen", "configured", "wanted"),
     [
-        (None, None, {"onnx-objects": {}, "onnx-faces": {}}),
+        (None, None, {"onnx-objects": {}, "onnx-faces": {}, "onnx-labels": {}}),
         (None, "a:x=1,b", {"a": {"x": 1}, "b": {}}),
         ("b:y=2", '{"a": {"x": 1}, "b": {"x": 1, "y": 1}}', {"b": {"x": 1, "y": 2}}),
     ],

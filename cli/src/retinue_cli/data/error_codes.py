@@ -54,7 +54,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Read the message. Ask the plugin's author for a code.",
     ),
     "not_a_number": ErrorCode(
-        "`onnx-objects` or `onnx-faces`: the network returned NaN or infinity.",
+        "A detector on ONNX Runtime: the network returned NaN or infinity.",
         "no",
         "Check the image, and the model if it is your own.",
     ),

@@ -9,7 +9,7 @@ import click
 from retinue_workers.settings.detectors import EXAMPLE, Detectors, parse_detectors
 from retinue_workers.settings.settings import Settings
 
-DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces")
+DEFAULT_DETECTORS = ("onnx-objects", "onnx-faces", "onnx-labels")
 """The default detectors, which run on this machine."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -37,7 +37,7 @@ def detectors_option(command: Command) -> Command:
         metavar="NAME,…",
         type=DetectorsType(),
         help=f"Detectors to apply, with options: {EXAMPLE}, or JSON.  "
-        "[default: RETINUE_DETECTORS, or onnx-objects,onnx-faces]",
+        "[default: RETINUE_DETECTORS, or onnx-objects,onnx-faces,onnx-labels]",
     )(command)
 
 

@@ -80,17 +80,20 @@ class MoveNet:
 
     def _read_one(self, maps: Sequence[Floats], threshold: float) -> People:
         centres, sizes, offsets, joints, heatmaps, joint_offsets = maps
-        rows, columns = _peaks(centres[0])
+        # A person is at most as likely as the centre.
+        rows, columns = _peaks(centres[0], threshold)
         cells = np.stack([rows, columns], axis=1).astype(np.float32)  # y, x
         size = np.maximum(sizes[:, rows, columns].T, 0)
         middle = cells + offsets[:, rows, columns].T
         limits = np.array(centres.shape[1:], np.float32)
         low, high = np.clip(middle - size / 2, 0, limits), np.clip(middle + size / 2, 0, limits)
-        guesses = cells[:, None] + joints[:, rows, columns].T.reshape(len(rows), -1, 2)
+        guesses = cells[:, None] + joints[:, rows, columns].T.reshape(
+            len(rows), len(joints) // 2, 2
+        )
         points = np.zeros_like(guesses)
         likelihoods = np.zeros(guesses.shape[:2], np.float32)
         grid = np.indices(centres.shape[1:]).astype(np.float32)
-        shifts = joint_offsets.reshape(-1, 2, *joint_offsets.shape[1:])
+        finer = joint_offsets.reshape(-1, 2, *joint_offsets.shape[1:])
         for person, guess in enumerate(guesses):
             inside = (grid >= low[person, :, None, None]) & (grid < high[person, :, None, None])
             distance = ((grid - guess[:, :, None, None]) ** 2).sum(axis=1)
@@ -98,7 +101,7 @@ class MoveNet:
             best = near.reshape(len(near), -1).argmax(axis=1)
             y, x = np.unravel_index(best, centres.shape[1:])
             joint = np.arange(len(best))
-            points[person] = np.stack([y, x], axis=1) + shifts[joint, :, y, x]
+            points[person] = np.stack([y, x], axis=1) + finer[joint, :, y, x]
             likelihoods[person] = near[joint, y, x]
         visible = likelihoods > VISIBLE
         means = (likelihoods * visible).sum(axis=1) / np.maximum(visible.sum(axis=1), 1)
@@ -114,12 +117,13 @@ class MoveNet:
         return People(people[order], likelihoods[order])
 
 
-def _peaks(likelihoods: Floats) -> tuple[Array, Array]:
+def _peaks(likelihoods: Floats, threshold: float) -> tuple[Array, Array]:
     """Return rows and columns of the most likely local maxima, best first."""
     padded = np.pad(likelihoods, PEAK_CELLS)
     side = 2 * PEAK_CELLS + 1
     windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
     scores = np.where(likelihoods >= windows.max(axis=(2, 3)), likelihoods, 0).reshape(-1)
     best = np.argsort(-scores, kind="stable")[:MAX_PEOPLE]
+    best = best[scores[best] >= threshold]
     rows, columns = np.unravel_index(best, likelihoods.shape)
     return rows, columns
