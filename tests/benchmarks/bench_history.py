@@ -268,7 +268,7 @@ def main() -> None:
     given = parser.parse_args()
     report = json.loads(OUTPUT.read_text("utf-8")) if OUTPUT.exists() else {}
     sizes = {size["detections"]: size for size in report.get("sizes", ())}
-    histories = [*map(nullcontext, given.url)] if given.url else [*map(_made, given.detections)]
+    histories = [*map(nullcontext, given.url)] if given.url else [*map(made, given.detections)]
     for number, history in enumerate(histories, start=1):
         with history as url, psycopg.connect(url, autocommit=True) as connection:
             if given.only != "writes":
@@ -332,15 +332,16 @@ def _one(connection: psycopg.Connection, sql: str) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _made(detections: int) -> Iterator[str]:
+def made(detections: int) -> Iterator[str]:
+    """Make a history on a server of its own; yields its URL."""
     with (
         tempfile.TemporaryDirectory(prefix="rqb") as folder,
         EmbeddedPostgres(State(Path(folder))) as server,
     ):
-        made = server.url().replace("+psycopg", "")
-        upgrade(made)
-        generate(made, detections=detections, until=datetime.now(UTC), tell=True)
-        yield made
+        url = server.url().replace("+psycopg", "")
+        upgrade(url)
+        generate(url, detections=detections, until=datetime.now(UTC), tell=True)
+        yield url
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """GetObject of S3 for benchmarks: the files of a folder, out of memory.
 
 ``python -m benchmarks.object_service FOLDER`` prints its address. A file ``photos-1.jpg`` is the
-object ``photos/1.jpg``, in whatever bucket.
+object ``photos/1.jpg``, in whatever bucket. The file ``any.jpg`` is every object that has none.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ def main(folder: str) -> None:
     def handle(path: bytes, headers: Headers, body: bytes) -> Answer:
         del headers, body
         _, _, key = path.decode().removeprefix("/").partition("/")
-        return objects[file_name(key)]
+        return objects.get(file_name(key)) or objects["any.jpg"]
 
     serve(handle)
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import socket
+from contextlib import closing
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -13,6 +15,7 @@ from console.conftest import ADDRESS, Client
 from retinue_console.access.guard import SECURITY_HEADERS
 from retinue_console.access.identity import Identity, Right, with_implied
 from retinue_console.app import make_app
+from retinue_console.command import listen
 from retinue_console.database import Database
 from retinue_console.page import Call, Page, Parameters, Route, Services, with_suffix
 from retinue_console.routes import ROUTES
@@ -351,3 +354,9 @@ def test_wrong_settings(monkeypatch: pytest.MonkeyPatch, name: str, value: str) 
     monkeypatch.setenv(f"RETINUE_CONSOLE_{name}", value)
     with pytest.raises(ConfigurationError, match=f"RETINUE_CONSOLE_{name}"):
         ConsoleSettings.load()
+
+
+def test_answers_are_sent_without_delay() -> None:
+    """asyncio sets TCP_NODELAY for sockets whose protocol is named; else a page waits 40 ms."""
+    with closing(listen(ConsoleSettings(port=0))) as listener:
+        assert listener.proto == socket.IPPROTO_TCP

@@ -59,7 +59,8 @@ def listen(settings: ConsoleSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     problem: OSError | None = None
     for port in wanted:
-        listener = socket.socket(family)
+        # asyncio sends without delay (TCP_NODELAY) only if the protocol is named.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, port))

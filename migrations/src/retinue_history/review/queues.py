@@ -232,7 +232,7 @@ _TAKEN = """
     UNION ALL
     SELECT 'an imported truth' FROM truths WHERE name = %(name)s AND source = 'import'
     UNION ALL
-    SELECT 'a detector' WHERE EXISTS (SELECT FROM runs WHERE detector = %(name)s)
+    SELECT 'a detector' WHERE EXISTS (SELECT FROM run_counts WHERE detector = %(name)s)
     LIMIT 1
 """
 
