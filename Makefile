@@ -33,6 +33,7 @@ test: .venv/for-development ## run the tests
 test-faults: .venv/for-development ## break what a worker depends on: SCHEDULES=100, or those of a SEED alone
 	FAULTS_SEED='$(or $(SEED),1)' FAULTS_SCHEDULES='$(or $(SCHEDULES),100)' \
 		$(BIN)/pytest tests/faults$(if $(SEED),/test_schedules.py) --numprocesses 0 --verbose
+	$(if $(SEED),,$(BIN)/pytest -m long --ignore tests/faults)
 	$(if $(SEED),,$(BIN)/pytest -m hypothesis --hypothesis-profile thorough --numprocesses logical --timeout 900)
 
 test-aws: .venv/for-development ## run the Rekognition tests against AWS: needs credentials, costs cents

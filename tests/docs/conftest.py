@@ -40,18 +40,21 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pages() -> dict[str, str]:
     """Return every Markdown page of the repository by path, without hidden folders and copies."""
-    files = (path.relative_to(ROOT) for path in ROOT.rglob("*.md") if path != COPY)
+    files = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(folder, name) for name in names if name.endswith(".md") and name[0] != "."]
     return {
-        str(path): (ROOT / path).read_text(encoding="utf-8")
+        str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
         for path in sorted(files)
-        if not any(part.startswith(".") for part in path.parts)
+        if path != COPY
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def blocks(pages: dict[str, str]) -> list[Block]:
     """Return every fenced block of every page."""
     return [
