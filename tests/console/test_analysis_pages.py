@@ -30,7 +30,7 @@ def reader(history_url: str) -> Iterator[Connection]:
 
 def test_every_example_runs_from_its_link(client: Client) -> None:
     links = re.findall(r'href="(/sql\?[^"]*)"', client.get("/sql").text)
-    assert len(links) == 6
+    assert links
     for link in map(html.unescape, links):
         said = client.get(link)
         assert said.status_code == 200, said.text

@@ -155,7 +155,7 @@ def test_a_decoder_that_ends_is_replaced() -> None:
     assert child is not None
     child._process.kill()
     decoder._idle.put(child)
-    with pytest.raises(InvalidImageError, match="ends the decoder"):
+    with pytest.raises(InvalidImageError, match="crashes the decoder"):
         decoder.encode(picture(), ImageLimits(), longest_px=10)
     assert decoder.encode(picture(), ImageLimits(), longest_px=10) == good
     decoder.close()

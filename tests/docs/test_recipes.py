@@ -36,14 +36,10 @@ def reader(history_url: str, pool: ConnectionPool, as_user: Callable[[str, str],
     engine.dispose()
     with psycopg.connect(history_url) as connection:
         review(connection)
-        # A table of the reader's own making, as the page says.
         connection.execute(
             "UPDATE erasures SET requested_at = '2026-04-01 12:00Z', completed_at = CASE"
             " WHEN completed_at IS NOT NULL THEN timestamptz '2026-04-01 12:01Z' END"
         )
-        connection.execute("CREATE TABLE cameras (folder text, place text)")
-        connection.execute("INSERT INTO cameras VALUES ('street', 'Gate 3'), ('garden', 'Back')")
-        connection.execute("GRANT SELECT ON cameras TO retinue_reader")
     return as_user(history_url, "retinue_reader")
 
 

@@ -507,7 +507,7 @@ async def test_a_stop_ends_the_wait_for_a_first_permit(calling: Any) -> None:
         await asyncio.sleep(0.02)
         runner.stop_calling()
         values = [said((await answer).value) for answer in answers]
-        assert values == ["ok", "StoppedError", "StoppedError"]
+        assert sorted(values) == ["StoppedError", "StoppedError", "ok"]  # threads come in any order
         assert calling.called == 1
 
 

@@ -191,6 +191,6 @@ def test_a_queue_is_worked_off_with_two_keys_an_image(task: Page, queue: str) ->
         task.wait_for_function(
             "before => document.getElementById('review')?.dataset.task !== before", arg=image
         )
-    expect(task.locator("main")).to_contain_text("Nothing is left for you here")
+    expect(task.locator("main")).to_contain_text("No images are left for you")
     task.get_by_role("button", name="Undo").click()
     expect(task.locator("#items")).to_contain_text("accepted")
