@@ -2,9 +2,11 @@
 -- handles all rows of a statement, and sorts what it writes, so that two transactions lock rows in the
 -- same order. They run with the rights of the tables' owner, because others can't change a count.
 
-CREATE FUNCTION count_added_runs() RETURNS trigger
+CREATE FUNCTION count_runs() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
 AS $$
+DECLARE
+    times integer := TG_ARGV[0];
 BEGIN
     INSERT INTO run_counts AS known (
         day, series, shard, detector, detector_version, fingerprint, model_version, runs,
@@ -14,10 +16,11 @@ BEGIN
         (started_at AT TIME ZONE 'UTC')::date AS day,
         count_series(detector, detector_version, fingerprint, model_version) AS series,
         pg_backend_pid() & 15, detector, detector_version, fingerprint, model_version,
-        count(*) FILTER (WHERE outcome <> 'skipped'), count(*) FILTER (WHERE outcome = 'failed'),
-        count(*) FILTER (WHERE outcome = 'skipped'), sum(detection_count), sum(billed_units),
-        sum(price_usd), coalesce(sum(saved_usd), 0)
-    FROM added
+        times * count(*) FILTER (WHERE outcome <> 'skipped'),
+        times * count(*) FILTER (WHERE outcome = 'failed'),
+        times * count(*) FILTER (WHERE outcome = 'skipped'), times * sum(detection_count),
+        times * sum(billed_units), times * sum(price_usd), times * coalesce(sum(saved_usd), 0)
+    FROM changed
     GROUP BY day, detector, detector_version, fingerprint, model_version
     ORDER BY day, series
     ON CONFLICT (day, series, shard) DO UPDATE SET
@@ -31,40 +34,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-COMMENT ON FUNCTION count_added_runs() IS
-    'Adds inserted and changed runs to run_counts';
-
-CREATE FUNCTION count_removed_runs() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-AS $$
-BEGIN
-    INSERT INTO run_counts AS known (
-        day, series, shard, detector, detector_version, fingerprint, model_version, runs,
-        failed_runs, skipped_runs, detections, billed_units, price_usd, saved_usd
-    )
-    SELECT
-        (started_at AT TIME ZONE 'UTC')::date AS day,
-        count_series(detector, detector_version, fingerprint, model_version) AS series,
-        pg_backend_pid() & 15, detector, detector_version, fingerprint, model_version,
-        -count(*) FILTER (WHERE outcome <> 'skipped'), -count(*) FILTER (WHERE outcome = 'failed'),
-        -count(*) FILTER (WHERE outcome = 'skipped'), -sum(detection_count), -sum(billed_units),
-        -sum(price_usd), -coalesce(sum(saved_usd), 0)
-    FROM removed
-    GROUP BY day, detector, detector_version, fingerprint, model_version
-    ORDER BY day, series
-    ON CONFLICT (day, series, shard) DO UPDATE SET
-        runs = known.runs + excluded.runs,
-        failed_runs = known.failed_runs + excluded.failed_runs,
-        skipped_runs = known.skipped_runs + excluded.skipped_runs,
-        detections = known.detections + excluded.detections,
-        billed_units = known.billed_units + excluded.billed_units,
-        price_usd = known.price_usd + excluded.price_usd,
-        saved_usd = known.saved_usd + excluded.saved_usd;
-    RETURN NULL;
-END $$;
-
-COMMENT ON FUNCTION count_removed_runs() IS
-    'Subtracts deleted runs, and changed ones as they were, from run_counts';
+COMMENT ON FUNCTION count_runs() IS
+    'Adds the changed runs to run_counts as often as the trigger''s argument says: 1 or -1';
 
 CREATE FUNCTION clear_run_counts() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -82,7 +53,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['count_added_runs', 'count_removed_runs', 'clear_run_counts'] LOOP
+    FOREACH name IN ARRAY ARRAY['count_runs', 'clear_run_counts'] LOOP
         EXECUTE format(
             'ALTER FUNCTION %I() SET search_path = %I, pg_temp', name, current_schema()
         );
@@ -90,16 +61,16 @@ BEGIN
 END $$;
 
 CREATE TRIGGER count_added AFTER INSERT ON runs
-    REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION count_added_runs();
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION count_runs('1');
 CREATE TRIGGER count_removed AFTER DELETE ON runs
-    REFERENCING OLD TABLE AS removed
-    FOR EACH STATEMENT EXECUTE FUNCTION count_removed_runs();
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION count_runs('-1');
 CREATE TRIGGER count_updated_away AFTER UPDATE ON runs
-    REFERENCING OLD TABLE AS removed
-    FOR EACH STATEMENT EXECUTE FUNCTION count_removed_runs();
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION count_runs('-1');
 CREATE TRIGGER count_updated_to AFTER UPDATE ON runs
-    REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION count_added_runs();
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION count_runs('1');
 CREATE TRIGGER count_truncated AFTER TRUNCATE ON runs
     FOR EACH STATEMENT EXECUTE FUNCTION clear_run_counts();
