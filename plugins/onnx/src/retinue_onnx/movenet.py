@@ -2,7 +2,7 @@
 
 For each cell of 4 × 4 pixels the network returns the likelihood that a person's centre lies there,
 the size and position of the box, a first guess of the person's 17 points, and for each point the
-likelihood that it lies in this cell. The rules are those of the original's postprocessing
+likelihood that it is in this cell. The rules are those of the original's postprocessing
 (https://www.kaggle.com/models/google/movenet, Apache-2.0).
 """
 
