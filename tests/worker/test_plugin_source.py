@@ -152,7 +152,7 @@ def test_a_file_may_have_hooks(tmp_path: Path) -> None:
         ("x = 1\ny = x +\n", "(line 2): SyntaxError"),
         ("x = 1\n\nimport torch_of_nobody\n", "(line 3): the module 'torch_of_nobody' is not"),
         ("def f():\n    raise RuntimeError('boom')\nf()\n", "(line 2): RuntimeError: boom"),
-        ("x = 1\n", "defines no detector: give it a subclass of retinue_sdk.Detector"),
+        ("x = 1\n", "defines no detector: give it a subclass of retinue_sdk.Detector,"),
         ("import sys\nsys.exit(3)\n", "(line 2): SystemExit: 3"),
     ],
 )

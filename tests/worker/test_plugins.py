@@ -161,9 +161,9 @@ class Unfinished(Detector[DetectorOptions]):
     [
         (Nameless, "needs a name and a version"),
         (Unfinished, "does not define capabilities, detect"),
-        (Bytes(DetectorOptions()), "only subclasses of Detector or AsyncDetector"),
-        (str, "only subclasses of Detector or AsyncDetector"),
-        (None, "only subclasses of Detector or AsyncDetector"),
+        (Bytes(DetectorOptions()), "only subclasses of Detector, AsyncDetector or JobDetector"),
+        (str, "only subclasses of Detector, AsyncDetector or JobDetector"),
+        (None, "only subclasses of Detector, AsyncDetector or JobDetector"),
     ],
 )
 def test_only_complete_detectors_can_be_registered(

@@ -9,7 +9,9 @@ from retinue_sdk.detector import (
     AsyncDetector,
     Capabilities,
     Detector,
+    ImageDetector,
     Input,
+    JobDetector,
     Result,
 )
 from retinue_sdk.errors import (
@@ -17,6 +19,7 @@ from retinue_sdk.errors import (
     DetectorError,
     DetectorNotReadyError,
     InvalidImageError,
+    JobLostError,
     ObjectRefusedError,
     RetinueError,
     RetriableError,
@@ -27,12 +30,14 @@ from retinue_sdk.json_value import Json
 from retinue_sdk.limits import ImageLimits
 from retinue_sdk.local_service import LocalService
 from retinue_sdk.managed_model import COSTLY, ManagedModel, ModelState, ModelStatus
+from retinue_sdk.media import VIDEO_SUFFIXES, Media, media_of
 from retinue_sdk.options import DetectorOptions, Operational
 from retinue_sdk.price import Price, Tier
 from retinue_sdk.rate_limits import LocalRateLimiter, Permit, RateLimited, RateLimiter, StoppedError
 from retinue_sdk.reference import ImageReference
 from retinue_sdk.run import Run
 from retinue_sdk.session import DetectorSession
+from retinue_sdk.video import Video
 
 if TYPE_CHECKING:
     from retinue_sdk.decode import Pixels
@@ -49,6 +54,7 @@ else:
 
 __all__ = [
     "COSTLY",
+    "VIDEO_SUFFIXES",
     "AnyDetector",
     "AsyncDetector",
     "BoundingBox",
@@ -62,14 +68,18 @@ __all__ = [
     "DetectorSession",
     "Findings",
     "Image",
+    "ImageDetector",
     "ImageLimits",
     "ImageReference",
     "Input",
     "InvalidImageError",
+    "JobDetector",
+    "JobLostError",
     "Json",
     "LocalRateLimiter",
     "LocalService",
     "ManagedModel",
+    "Media",
     "ModelState",
     "ModelStatus",
     "ObjectRefusedError",
@@ -85,5 +95,7 @@ __all__ = [
     "Run",
     "StoppedError",
     "Tier",
+    "Video",
     "hookimpl",
+    "media_of",
 ]

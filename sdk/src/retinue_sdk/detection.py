@@ -12,6 +12,9 @@ from retinue_sdk.json_value import Json
 MAX_LABEL_BYTES = 2_048
 """The longest label that the history stores, in bytes of UTF-8. Labels are indexed."""
 
+MAX_INTEGER = 2**31 - 1
+"""The greatest time in milliseconds (24 days), and the greatest track: Postgres' integer."""
+
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -23,7 +26,7 @@ def _is_kind(kind: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One thing found in one image.
+    """One thing found in one image, or one appearance of it in a video.
 
     Attributes:
         kind: The sort of thing, in snake_case: ``label``, ``face``, ``text``,
@@ -34,6 +37,12 @@ class Detection:
         box: Its position, or ``None`` if it applies to the whole image.
         attributes: Other values of the detector (landmarks, parents, pose), as JSON. Queried in
             SQL as ``attributes``.
+        start_ms: In a video, when it appears, in milliseconds from the first frame; 0 to
+            2,147,483,647. ``None`` in an image.
+        end_ms: When it disappears, at least ``start_ms``: equal to it for a single moment. Set with
+            ``start_ms``.
+        track: The number of the object that appears, 0 or more: a hint that appearances with the
+            same number in one answer show the same object. ``None`` if the detector doesn't say.
 
     Raises:
         ValueError: A value is outside its range, or a text cannot be stored (NUL characters and
@@ -45,6 +54,9 @@ class Detection:
     confidence: float
     box: BoundingBox | None = None
     attributes: Mapping[str, Json] = field(default_factory=dict)
+    start_ms: int | None = None
+    end_ms: int | None = None
+    track: int | None = None
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for a detection that the database can't store."""
@@ -66,11 +78,31 @@ class Detection:
             raise ValueError(f"a detection's confidence must be 0 to 1, not {confidence!r}")
         if type(self.confidence) is not float:
             object.__setattr__(self, "confidence", confidence)
+        if self.start_ms is not None or self.end_ms is not None or self.track is not None:
+            self._check_time()
+
+    def _check_time(self) -> None:
+        """Raise ``ValueError`` for a time or track that the database can't store."""
+        start_ms, end_ms, track = self.start_ms, self.end_ms, self.track
+        for name, value in (("start_ms", start_ms), ("end_ms", end_ms), ("track", track)):
+            if value is not None and (type(value) is not int or not 0 <= value <= MAX_INTEGER):
+                raise ValueError(
+                    f"a detection's {name} must be a whole number from 0 to {MAX_INTEGER}, "
+                    f"not {value!r}"
+                )
+        if start_ms is None or end_ms is None:
+            raise ValueError("a detection with a time or a track needs both start_ms and end_ms")
+        if end_ms < start_ms:
+            raise ValueError(
+                f"a detection can't end ({end_ms} ms) before it starts ({start_ms} ms)"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A detector's answer for one image. Without detections, the detector looked and found nothing.
+    """A detector's answer for one image or video.
+
+    Without detections, the detector looked and found nothing.
 
     Attributes:
         detections: The findings, in the detector's own order.

@@ -1,4 +1,4 @@
-"""The base classes of detectors, synchronous and asynchronous."""
+"""The base classes of detectors: synchronous, asynchronous, and those of jobs."""
 
 import inspect
 import math
@@ -19,6 +19,7 @@ from retinue_sdk.managed_model import ManagedModel
 from retinue_sdk.options import DetectorOptions
 from retinue_sdk.price import Price
 from retinue_sdk.rate_limits import LocalRateLimiter, RateLimited, RateLimiter
+from retinue_sdk.video import Video
 
 OptionsT = TypeVar("OptionsT", bound=DetectorOptions)
 
@@ -64,6 +65,10 @@ class Capabilities:
         quotas: Maximum number of calls of a service per second, by the name of the quota. The
             detector enters ``rate_limited`` for each such call, and all workers with the same
             history share the quota.
+        max_jobs: Maximum number of jobs under way at the service, for a ``JobDetector``; 1 or more.
+            All workers with the same history share it, and so do all detectors with the same
+            ``job_group``.
+        job_group: The name under which jobs are counted.
 
     Raises:
         ValueError: A value is outside its range.
@@ -76,10 +81,12 @@ class Capabilities:
     usd_per_unit: Decimal = Decimal(0)
     prices: tuple[Price, ...] = ()
     quotas: Mapping[str, float] = field(default_factory=dict)
+    max_jobs: int = 1
+    job_group: str = ""
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for values with which the detector could never be called."""
-        for name in ("max_batch_size", "max_concurrency"):
+        for name in ("max_batch_size", "max_concurrency", "max_jobs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)!r}")
         if self.requests_per_second is not None and not self.requests_per_second > 0:
@@ -92,7 +99,7 @@ class Capabilities:
 
 
 class CommonDetector(ABC, Generic[OptionsT]):
-    """The common base of both kinds of detector: name, options, capabilities, model.
+    """The common base of all kinds of detector: name, options, capabilities, model.
 
     Attributes:
         name: What users call the detector: lower-case words joined by hyphens, unique among all
@@ -302,20 +309,101 @@ class AsyncDetector(CommonDetector[OptionsT]):
         return
 
 
-AnyDetector: TypeAlias = Detector[Any] | AsyncDetector[Any]
-"""A detector of either kind, with any options."""
+class JobDetector(CommonDetector[OptionsT]):
+    """A detector whose service processes a video in a job, for minutes or hours.
+
+    The worker starts the job, looks for its end and records its result as one run. Between these
+    calls the job is a row in the history, so that neither a crash nor a stop loses it or pays for
+    it twice. Other workers may make the later calls. ``capabilities.input`` is
+    ``Input.REFERENCE``: the service reads S3 itself.
+
+    All methods are coroutines on the worker's event loop and must ``await`` every wait.
+    """
+
+    async def start(self) -> None:
+        """Open connections. Called before the first video, on the event loop.
+
+        Raises:
+            ConfigurationError: An option can't work. The worker stops and names it.
+            DetectorNotReadyError: The detector can't work yet. The worker receives no messages and
+                calls again.
+        """
+        return
+
+    @abstractmethod
+    def units(self, video: Video) -> Decimal:
+        """Return how many units the service bills for the video, to check the budget before.
+
+        Args:
+            video: The video. If its duration is unknown, assume the longest that is allowed.
+
+        Raises:
+            InvalidImageError: The service can't process the video (codec, size, duration).
+        """
+
+    @abstractmethod
+    async def start_job(self, video: Video, *, token: str, tag: str) -> str:
+        """Start the job for a video and return the service's id of it.
+
+        A call with the same video and token must return the same job and start no second one:
+        the worker repeats the call if it doesn't know whether the last one took effect.
+
+        Args:
+            video: The video.
+            token: Identifies the attempt; 43 characters of ``[a-zA-Z0-9-_]``.
+            tag: A tag for the service's messages: ``retinue/`` and the token.
+
+        Raises:
+            RetriableError: The service can't start it now, for example because too many jobs are
+                under way. The job stays wanted.
+            InvalidImageError: The service can never process the video.
+            DetectorNotReadyError: The service can't start any job at the moment.
+        """
+
+    @abstractmethod
+    async def job_result(self, job_id: str, video: Video) -> Findings | None:
+        """Return the result of a job, or ``None`` while it is under way.
+
+        Read a long result in a stream: memory must not grow with the number of samples, only with
+        the number of appearances.
+
+        Args:
+            job_id: The service's id of the job.
+            video: The video.
+
+        Raises:
+            JobLostError: The service doesn't know the job any more.
+            RetriableError: The service can't answer now.
+            InvalidImageError: The job failed, and another one would fail too.
+            DetectorError: The job failed. Another one may succeed.
+        """
+
+    async def close(self) -> None:
+        """Release everything that ``start`` acquired. Called once at the end."""
+        return
+
+
+ImageDetector: TypeAlias = Detector[Any] | AsyncDetector[Any]
+"""A detector of images of either kind, with any options."""
+
+AnyDetector: TypeAlias = Detector[Any] | AsyncDetector[Any] | JobDetector[Any]
+"""A detector of any kind, with any options."""
+
+DETECTOR_KINDS = (Detector, AsyncDetector, JobDetector)
+"""The base classes of detectors."""
 
 
 def detector_class(candidate: object) -> type[AnyDetector]:
     """Return ``candidate`` as a detector class that can be registered.
 
     Raises:
-        TypeError: It is not a concrete subclass of ``Detector`` or ``AsyncDetector`` with a name
-            and a version.
+        TypeError: It is not a concrete subclass of ``Detector``, ``AsyncDetector`` or
+            ``JobDetector`` with a name and a version.
     """
-    if not (isinstance(candidate, type) and issubclass(candidate, Detector | AsyncDetector)):
+    if not (isinstance(candidate, type) and issubclass(candidate, DETECTOR_KINDS)):
         raise TypeError(
-            f"only subclasses of Detector or AsyncDetector can be registered, not {candidate!r}"
+            "only subclasses of Detector, AsyncDetector or JobDetector can be registered, "
+            f"not {candidate!r}"
         )
     if inspect.isabstract(candidate):
         missing = ", ".join(sorted(candidate.__abstractmethods__))

@@ -8,6 +8,7 @@
         ├── RetriableError      wait, then try the same image again inside the worker
         ├── DetectorNotReadyError   stop receiving messages until the detector is ready again
         │   └── ObjectRefusedError  the image's object is refused, perhaps others too: compare
+        ├── JobLostError        the service has forgotten a video's job: start another
         └── InvalidImageError   this image will never work: record a failed run, continue
 
 Any other exception is a bug in the detector. The worker logs its traceback and requeues the
@@ -121,6 +122,14 @@ class ObjectRefusedError(DetectorNotReadyError):
     The image doesn't fail yet. The worker continues with the images it has, receives a few more
     messages at a time and tries this image again. Once other images can be read, raise
     ``InvalidImageError`` for this one instead.
+    """
+
+
+class JobLostError(DetectorError):
+    """The service doesn't know the job, or no longer has its result.
+
+    Only ``JobDetector.job_result`` raises it. The worker starts another job for the video, up to
+    three in all.
     """
 
 

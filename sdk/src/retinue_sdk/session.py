@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from retinue_sdk.detector import AsyncDetector, CommonDetector, Detector, Result
-from retinue_sdk.errors import DetectorError
+from retinue_sdk.errors import ConfigurationError, DetectorError
 from retinue_sdk.image import Image
 
 
@@ -68,7 +68,9 @@ class DetectorSession:
                 return self._runner.run(_detect_all(detector, images))
             case Detector() as detector:
                 return detector.detect(images)
-        raise TypeError(f"{self.detector!r} is neither a Detector nor an AsyncDetector")
+        raise ConfigurationError(
+            f"{self.detector!r} processes videos in jobs, not images: upload a video instead"
+        )
 
     def close(self) -> None:
         """Close the detector."""

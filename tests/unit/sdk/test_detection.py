@@ -95,3 +95,28 @@ def test_a_bill_is_a_decimal(units: Any) -> None:
 def test_a_bill_that_nobody_could_pay_is_refused(units: Any) -> None:
     with pytest.raises(ValueError, match="billed units must be 0 or more"):
         Findings(billed_units=units)
+
+
+@pytest.mark.parametrize(
+    ("start_ms", "end_ms", "track", "problem"),
+    [
+        (-1, 5, None, "start_ms must be a whole number"),
+        (0, 2**31, None, "end_ms must be a whole number"),
+        (0, True, None, "end_ms must be a whole number"),
+        (0.5, 1, None, "start_ms must be a whole number"),
+        (0, 1, -1, "track must be a whole number"),
+        (None, 1, None, "needs both"),
+        (None, None, 1, "needs both"),
+        (2, 1, None, "before it starts"),
+    ],
+)
+def test_an_impossible_time_is_refused(
+    start_ms: Any, end_ms: Any, track: Any, problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Detection("label", "Dog", 0.5, start_ms=start_ms, end_ms=end_ms, track=track)
+
+
+def test_a_moment_starts_and_ends_at_once() -> None:
+    moment = Detection("label", "Dog", 0.5, start_ms=40, end_ms=40, track=0)
+    assert (moment.start_ms, moment.end_ms, moment.track) == (40, 40, 0)

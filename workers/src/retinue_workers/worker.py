@@ -13,7 +13,14 @@ from retinue_history import (
     HistoryUnavailableError,
     ModelSessions,
 )
-from retinue_sdk import AnyDetector, AsyncDetector, ConfigurationError, ImageLimits, Input
+from retinue_sdk import (
+    AnyDetector,
+    AsyncDetector,
+    ConfigurationError,
+    ImageLimits,
+    Input,
+    JobDetector,
+)
 from retinue_sdk.errors import format_error
 from retinue_sdk.json_value import encode_json
 from retinue_sdk.plugins.manager import Plugins
@@ -309,6 +316,8 @@ class Worker:
 
     def _isolate(self, detector: AnyDetector) -> AsyncDetector[Any] | BlockingDetector:
         """Return the detector, or the proxy of one that the settings isolate."""
+        if isinstance(detector, JobDetector):
+            raise ConfigurationError(f"detector {detector.name} processes videos, not images")
         settings = self._settings
         isolation = settings.isolation.get(detector.name)
         if isolation is None:

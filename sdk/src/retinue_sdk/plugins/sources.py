@@ -16,7 +16,8 @@ from typing import Any
 
 import pluggy
 
-from retinue_sdk import AnyDetector, AsyncDetector, ConfigurationError, Detector, hookimpl
+from retinue_sdk import AnyDetector, ConfigurationError, hookimpl
+from retinue_sdk.detector import DETECTOR_KINDS
 from retinue_sdk.errors import format_error
 
 ENTRY_POINT_GROUP = "retinue"
@@ -182,14 +183,14 @@ def _register_all(module: ModuleType) -> None:
         member
         for member in vars(module).values()
         if isinstance(member, type)
-        and issubclass(member, Detector | AsyncDetector)
+        and issubclass(member, DETECTOR_KINDS)
         and member.__module__ == module.__name__
         and not inspect.isabstract(member)
     ]
     if not detectors:
         raise ConfigurationError(
             f"{module.__file__} defines no detector: give it a subclass of "
-            "retinue_sdk.Detector or retinue_sdk.AsyncDetector, "
+            "retinue_sdk.Detector, retinue_sdk.AsyncDetector or retinue_sdk.JobDetector, "
             "or begin its name with an underscore"
         )
 

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from retinue_sdk.decode import Pixels
 from retinue_sdk.detection import Findings
-from retinue_sdk.detector import AnyDetector, AsyncDetector, Capabilities, Result
+from retinue_sdk.detector import AnyDetector, AsyncDetector, Capabilities, JobDetector, Result
 from retinue_sdk.errors import (
     ConfigurationError,
     DetectorError,
@@ -203,6 +203,8 @@ class Bench:
         answer: Sequence[Result]
         if isinstance(called, AsyncDetector):
             answer = self._await(_detect_each(called, images), what, self._seconds)
+        elif isinstance(called, JobDetector):
+            raise CheckFailedError(f"{called!r} processes videos in jobs, not images")
         else:
             blocking = called
             try:
