@@ -169,6 +169,29 @@ def test_an_empty_object(s3: "S3Client", bucket: str) -> None:
     assert (error.code, error.retryable) == ("empty_file", False)
 
 
+@pytest.mark.parametrize(
+    ("at", "size", "part"), [(0, 4, b"\x89PNG"), (8, 100, DATA[8:]), (0, 14, DATA), (13, 1, b"n")]
+)
+def test_a_part_of_an_object(s3: "S3Client", bucket: str, at: int, size: int, part: bytes) -> None:
+    reference = put(s3, bucket, "a.mp4")
+    assert store(s3, max_bytes=5).read_part(reference, at, size) == (part, 14)
+
+
+def test_a_part_of_an_object_that_ended_or_was_replaced(s3: "S3Client", bucket: str) -> None:
+    empty = put(s3, bucket, "empty.mp4", b"")
+    with pytest.raises(InvalidImageError) as caught:
+        store(s3).read_part(empty, 0, 10)
+    assert caught.value.code == "empty_file"
+    reference = put(s3, bucket, "a.mp4")
+    with pytest.raises(RetriableError, match="no byte 14"):
+        store(s3).read_part(reference, 14, 10)
+    for another in (b"", b"another upload that is longer"):
+        put(s3, bucket, "a.mp4", another)
+        with pytest.raises(InvalidImageError) as caught:
+            store(s3).read_part(reference, 0, 10)
+        assert caught.value.code == "object_replaced"
+
+
 # Faults that only the stand-in has at will.
 
 

@@ -140,11 +140,18 @@ class MemoryS3:
     ) -> S3Object:
         self.gets.append((bucket, key))
         version, data = self._find(bucket, key, version_id)
+        size = len(data)
         if byte_range is not None:
+            if byte_range[0] >= size:
+                raise client_error("InvalidRange", 416)
             data = data[byte_range[0] : byte_range[1] + 1]
         if len(data) > max_bytes:
             raise BodyTooLargeError(endpoint_url=f"s3://{bucket}/{key}", max_bytes=max_bytes)
-        return version.answer(data, len(data))
+        answer = version.answer(data, len(data))
+        if byte_range is not None:
+            end = byte_range[0] + len(data) - 1
+            answer.headers["content-range"] = f"bytes {byte_range[0]}-{end}/{size}"
+        return answer
 
     def head_object(self, bucket: str, key: str, version_id: str | None = None) -> S3Object:
         self.heads.append((bucket, key))

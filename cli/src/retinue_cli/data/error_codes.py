@@ -69,6 +69,23 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "no",
         "Read the message.",
     ),
+    "not_a_video": ErrorCode(
+        "The key ends like a video's, such as `.mp4`, and the content is something else: an "
+        "image, a playlist, a web page.",
+        "no",
+        "Upload the video itself, or give the object a suffix that matches its content.",
+    ),
+    "corrupt_video": ErrorCode(
+        "The header of an MP4 or QuickTime file is damaged or missing, often because the "
+        "recording or the upload was cut off.",
+        "no",
+        "Upload the complete file.",
+    ),
+    "no_video_track": ErrorCode(
+        "An MP4 or QuickTime file has no pictures, perhaps only sound.",
+        "no",
+        "Upload a file with pictures.",
+    ),
     "object_not_found": ErrorCode(
         "The object or version doesn't exist, or the version is a delete marker. The "
         "image counts as deleted.",

@@ -34,6 +34,9 @@ from retinue_workers.intake.object_reader import LONGEST_READ_SECONDS, ObjectRea
 _NOT_FOUND = {"NoSuchKey", "NoSuchVersion", "404", "NotFound", "MethodNotAllowed"}
 """Error codes of an object that doesn't exist. S3 returns MethodNotAllowed for a delete marker."""
 
+_BEYOND_END = {"416", "InvalidRange"}
+"""Error codes of a range that begins behind the object's end. An empty object has no other."""
+
 _WITHOUT_RIGHTS = {
     "ExpiredToken",
     "ExpiredTokenException",
@@ -143,6 +146,35 @@ class ObjectStore:
                     f"{reference.uri}"
                 )
             return answer.body
+
+    def read_part(self, reference: ImageReference, at: int, size: int) -> tuple[bytes, int]:
+        """Return up to ``size`` bytes of this version from an offset, and the object's size.
+
+        Fewer are returned only at the object's end. The limit on the size doesn't apply.
+
+        Raises:
+            InvalidImageError: As for ``fetch``.
+            DetectorError: As for ``fetch``.
+        """
+        with self._explaining("get_object", reference):
+            asked_at = time.monotonic()
+            try:
+                answer = self.connect().get_object(
+                    *_place(reference), max_bytes=size, byte_range=(at, at + size - 1)
+                )
+            except ClientError as error:
+                if _code(error) not in _BEYOND_END:
+                    raise
+                answer = self.connect().head_object(*_place(reference))
+                _check_etag(answer, reference)
+                self.limits.check_bytes(min(answer.content_length, self.limits.max_bytes))
+                raise RetriableError(
+                    f"S3 has no byte {at:,} of {reference.uri} with {answer.content_length:,} bytes"
+                ) from error
+            self._refusals["get_object"].record_served(reference, asked_at)
+            _check_etag(answer, reference)
+            total = answer.headers.get("content-range", "").rpartition("/")[2]
+            return answer.body, int(total) if total.isdecimal() else answer.content_length
 
     def head(self, reference: ImageReference) -> tuple[str, dict[str, str]]:
         """Return the object's Content-Type, and its user metadata with lower-case names.
