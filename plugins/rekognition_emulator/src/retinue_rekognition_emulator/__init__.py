@@ -4,8 +4,8 @@
 the places of detail. It invents everything else, always the same for the same bytes.
 """
 
-from retinue_rekognition_emulator.faults import Failure, ObjectFault
+from retinue_rekognition_emulator.faults import Failure, JobFault, MessageFault, ObjectFault
 from retinue_rekognition_emulator.images import StoredObject
 from retinue_rekognition_emulator.server import Endpoint
 
-__all__ = ["Endpoint", "Failure", "ObjectFault", "StoredObject"]
+__all__ = ["Endpoint", "Failure", "JobFault", "MessageFault", "ObjectFault", "StoredObject"]

@@ -4,6 +4,24 @@ import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from threading import Lock
+from typing import Literal
+
+VIDEO_OPERATIONS = (
+    "LabelDetection",
+    "FaceDetection",
+    "FaceSearch",
+    "ContentModeration",
+    "CelebrityRecognition",
+    "TextDetection",
+    "SegmentDetection",
+)
+"""The pairs of operations on stored videos, without Start and Get."""
+
+START_PER_SECOND = 5.0
+"""Quota of each Start operation ("Guidelines and quotas in Amazon Rekognition")."""
+
+GET_PER_SECOND = 20.0
+"""Quota of each Get operation in us-east-1, us-west-2 and eu-west-1. Elsewhere it is 5."""
 
 
 class AwsError(Exception):
@@ -55,6 +73,37 @@ class ObjectFault:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class JobFault:
+    """The fate of a job on a video.
+
+    Attributes:
+        message: The job's StatusMessage.
+        at: When it happens, as a share of the job's duration.
+        notified: The status in the completion message.
+        vanishes: Whether the job doesn't fail but is unknown from then on. It sends no message.
+    """
+
+    message: str = "The video could not be processed."
+    at: float = 0.5
+    notified: Literal["FAILED", "ERROR"] = "FAILED"
+    vanishes: bool = False
+
+
+@dataclass(frozen=True)
+class MessageFault:
+    """The fate of a job's completion message.
+
+    Attributes:
+        kind: ``lost``; ``late`` (some seconds after the end); ``doubled``; ``early`` (when the job
+            starts); or ``foreign`` (a message about a job of another program comes first).
+        seconds: How late.
+    """
+
+    kind: Literal["lost", "late", "doubled", "early", "foreign"]
+    seconds: float = 60.0
+
+
 class TokenBucket:
     """A quota: a number of requests per second, with a burst of some seconds' worth."""
 
@@ -90,6 +139,9 @@ class Faults:
         self._buckets: dict[str, TokenBucket] = {}
         self._failures: defaultdict[str, deque[Failure]] = defaultdict(deque)
         self._always: dict[str, Failure] = {}
+        self._jobs: deque[JobFault | None] = deque()
+        self._messages: deque[MessageFault | None] = deque()
+        self._refused_tokens = 0
 
     def set_quota(
         self, requests_per_second: float, operation: str = "*", burst_seconds: float = 1.0
@@ -98,6 +150,12 @@ class Faults:
         with self._lock:
             self._quotas[operation] = (requests_per_second, burst_seconds)
             self._buckets.clear()
+
+    def set_video_quotas(self) -> None:
+        """Limit the operations on videos as Amazon does in the large regions."""
+        for name in VIDEO_OPERATIONS:
+            self.set_quota(START_PER_SECOND, f"Start{name}")
+            self.set_quota(GET_PER_SECOND, f"Get{name}")
 
     def fail_next(self, operation: str, *failures: Failure) -> None:
         """Fail the next calls of an operation (``*``: of any), one after the other."""
@@ -120,6 +178,38 @@ class Faults:
                 if name in self._always:
                     return self._always[name]
         return None
+
+    def disturb_next_jobs(self, *faults: JobFault | None) -> None:
+        """Give the next jobs these fates, one after the other. ``None`` leaves a job alone."""
+        with self._lock:
+            self._jobs.extend(faults)
+
+    def next_job_fault(self) -> JobFault | None:
+        """Return the fate of the next job, if any."""
+        with self._lock:
+            return self._jobs.popleft() if self._jobs else None
+
+    def disturb_next_messages(self, *faults: MessageFault | None) -> None:
+        """Give the completion messages of the next jobs these fates, one after the other."""
+        with self._lock:
+            self._messages.extend(faults)
+
+    def next_message_fault(self) -> MessageFault | None:
+        """Return the fate of the next job's completion message, if any."""
+        with self._lock:
+            return self._messages.popleft() if self._messages else None
+
+    def refuse_next_tokens(self, count: int = 1) -> None:
+        """Refuse the pagination tokens of the next requests that have one, in mid-read."""
+        with self._lock:
+            self._refused_tokens = count
+
+    def refuses_token(self) -> bool:
+        """Return whether the pagination token of this request is refused."""
+        with self._lock:
+            refused = self._refused_tokens > 0
+            self._refused_tokens -= refused
+            return refused
 
     def check_quota(self, operation: str) -> None:
         """Take a token of the operation's own bucket."""

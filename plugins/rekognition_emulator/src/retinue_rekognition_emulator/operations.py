@@ -4,33 +4,33 @@ from collections.abc import Callable
 from typing import Any
 
 from retinue_rekognition_emulator.collections import FACE_MODEL_VERSION, Collections, similarity
-from retinue_rekognition_emulator.faults import AwsError
+from retinue_rekognition_emulator.details import LABELS, Answer, face_detail, text_detection
+from retinue_rekognition_emulator.faults import AwsError, Faults
 from retinue_rekognition_emulator.images import Face, ImageContent, Source, look
 from retinue_rekognition_emulator.training_operations import TrainingOperations
 from retinue_rekognition_emulator.version_operations import VersionOperations
 from retinue_rekognition_emulator.versions import Versions
-
-Answer = dict[str, Any]
-
-LABELS = (
-    ("Person", ["Human"], "Person Description"),
-    ("Car", ["Vehicle", "Transportation"], "Vehicles and Automotive"),
-    ("Dog", ["Canine", "Pet", "Mammal", "Animal"], "Animals and Pets"),
-    ("Beach", ["Coast", "Nature", "Outdoors"], "Nature and Outdoors"),
-    ("Chair", ["Furniture"], "Furniture and Furnishings"),
-    ("Plate", ["Food"], "Food and Beverage"),
-)
+from retinue_rekognition_emulator.video.notifications import Publish
+from retinue_rekognition_emulator.video.objects import VideoSource
+from retinue_rekognition_emulator.video.operations import VideoOperations
 
 
 class Operations:
     """The operations of this endpoint, with one set of collections and models."""
 
-    def __init__(self, source: Source | None) -> None:
+    def __init__(
+        self,
+        source: Source | None,
+        videos: VideoSource | None,
+        faults: Faults,
+        publish: Publish | None,
+    ) -> None:
         self.source = source
         self.collections = Collections()
         self.versions = Versions()
         models = VersionOperations(self.versions, source)
         self.projects = TrainingOperations(models)
+        self.video = VideoOperations(videos, self.collections, faults, publish)
         self.known: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "DetectLabels": self.detect_labels,
             "DetectFaces": self.detect_faces,
@@ -50,6 +50,7 @@ class Operations:
             "SearchFacesByImage": self.search_faces_by_image,
             **models.known,
             **self.projects.known,
+            **self.video.known,
         }
 
     def _see(self, image: dict[str, Any], *, smallest_px: int = 80) -> ImageContent:
@@ -80,7 +81,7 @@ class Operations:
     def detect_faces(self, request: dict[str, Any]) -> Answer:
         """Return faces."""
         every = "ALL" in (request.get("Attributes") or [])
-        return {"FaceDetails": [_face(f, every) for f in self._see(request["Image"]).faces]}
+        return {"FaceDetails": [face_detail(f, every) for f in self._see(request["Image"]).faces]}
 
     def detect_moderation_labels(self, request: dict[str, Any]) -> Answer:
         """Return two labels of the taxonomy, or none."""
@@ -109,8 +110,10 @@ class Operations:
         """Return a line of two words."""
         seen = self._see(request["Image"])
         words = [seen.digest.hex()[:4], seen.digest.hex()[4:8]]
-        found = [_text(0, "LINE", " ".join(words))]
-        found += [_text(1 + n, "WORD", word) | {"ParentId": 0} for n, word in enumerate(words)]
+        found = [text_detection(0, "LINE", " ".join(words))]
+        found += [
+            text_detection(1 + n, "WORD", word) | {"ParentId": 0} for n, word in enumerate(words)
+        ]
         return {"TextDetections": found, "TextModelVersion": "3.0"}
 
     def recognize_celebrities(self, request: dict[str, Any]) -> Answer:
@@ -204,7 +207,7 @@ class Operations:
                 "Face": self.collections.index(
                     name, seen, face, request.get("ExternalImageId")
                 ).told,
-                "FaceDetail": _face(face, every),
+                "FaceDetail": face_detail(face, every),
             }
             for face in seen.faces[:limit]
         ]
@@ -212,7 +215,7 @@ class Operations:
             "FaceRecords": records,
             "FaceModelVersion": FACE_MODEL_VERSION,
             "UnindexedFaces": [
-                {"Reasons": ["EXCEEDS_MAX_FACES"], "FaceDetail": _face(face, every)}
+                {"Reasons": ["EXCEEDS_MAX_FACES"], "FaceDetail": face_detail(face, every)}
                 for face in seen.faces[limit:]
             ],
         }
@@ -331,53 +334,10 @@ def _colour(red: int, green: int, blue: int, percent: float) -> Answer:
 
 
 def _compared(face: Face) -> Answer:
-    default = _face(face, every=False)
+    default = face_detail(face, every=False)
     return default | {
         "Emotions": [{"Type": "CALM", "Confidence": 90.0}],
         "Smile": {"Value": False, "Confidence": 80.0},
-    }
-
-
-def _face(face: Face, every: bool) -> Answer:
-    box = face.box
-    told: Answer = {
-        "BoundingBox": box,
-        "Confidence": 99.99,
-        "Landmarks": [
-            {"Type": kind, "X": box["Left"] + box["Width"] * x, "Y": box["Top"] + 0.1}
-            for kind, x in (("eyeLeft", 0.3), ("eyeRight", 0.7), ("eyeRight", 0.71))
-        ],
-        "Pose": {"Roll": 1.5, "Yaw": -20.25, "Pitch": 3.0},
-        "Quality": {"Brightness": 80.5, "Sharpness": 160.0},
-    }
-    if not every:
-        return told
-    yes_or_no = ("Smile", "Eyeglasses", "Sunglasses", "Beard", "Mustache", "EyesOpen", "MouthOpen")
-    return (
-        told
-        | {name: {"Value": False, "Confidence": 95.0} for name in (*yes_or_no, "FaceOccluded")}
-        | {
-            "AgeRange": {"Low": 20, "High": 30},
-            "Gender": {"Value": "Female", "Confidence": 99.0},
-            "Emotions": [
-                {"Type": "CALM", "Confidence": 90.0},
-                {"Type": "HAPPY", "Confidence": 9.0},
-            ],
-            "EyeDirection": {"Yaw": 1.0, "Pitch": -2.0, "Confidence": 99.0},
-        }
-    )
-
-
-def _text(number: int, kind: str, words: str) -> Answer:
-    box = {"Width": 0.3, "Height": 0.1, "Left": 0.1, "Top": 0.1 + number * 0.15}
-    corners = [(0, 0), (0.3, 0), (0.3, 0.1), (0, 0.1)]
-    polygon = [{"X": box["Left"] + x, "Y": box["Top"] + y} for x, y in corners]
-    return {
-        "DetectedText": words,
-        "Type": kind,
-        "Id": number,
-        "Confidence": 98.75,
-        "Geometry": {"BoundingBox": box, "Polygon": polygon},
     }
 
 

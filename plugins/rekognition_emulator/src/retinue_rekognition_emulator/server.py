@@ -8,20 +8,25 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from retinue_rekognition_emulator.faults import AwsError, Failure, Faults, ObjectFault
 from retinue_rekognition_emulator.images import Source, StoredObject
 from retinue_rekognition_emulator.model import decoded, operation_model, violations
 from retinue_rekognition_emulator.operations import Operations
+from retinue_rekognition_emulator.video.notifications import Publish
+from retinue_rekognition_emulator.video.objects import VideoSource, videos_of
 
 TARGET_PREFIX = "RekognitionService."
 CONTENT_TYPE = "application/x-amz-json-1.1"
 MARK = "invented by Retinue's emulator, not by Amazon Rekognition"
 MARK_VERSION = "emulator"
 """A model version that distinguishes invented runs in the history from Amazon's."""
+
+ObjectT = TypeVar("ObjectT")
 
 _KEY_ID = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/rekognition/aws4_request")
 
@@ -33,8 +38,11 @@ class Endpoint:
 
     Args:
         port: The port; 0 for a free one.
-        source: The source of images in S3. Without one, every object exists.
+        source: The source of objects in S3. Without one, every object exists.
         marked: Whether every answer is marked as invented. Tests of Amazon's answers disable it.
+        videos: A source that reads videos by ranges. Without one, ``source`` reads them as a whole.
+        publish: Publishes completion messages of jobs on videos. Without it, only the jobs'
+            ``published`` has them.
 
     Attributes:
         faults: Quotas, latency and failures.
@@ -46,10 +54,20 @@ class Endpoint:
     """
 
     def __init__(
-        self, port: int = 0, source: Source | None = None, *, marked: bool = False
+        self,
+        port: int = 0,
+        source: Source | None = None,
+        *,
+        marked: bool = False,
+        videos: VideoSource | None = None,
+        publish: Publish | None = None,
     ) -> None:
         self.faults = Faults()
-        self.operations = Operations(None if source is None else self._readable(source))
+        readable = None if source is None else self._readable(source)
+        if videos is None and source is not None:
+            videos = videos_of(source)
+        by_ranges = None if videos is None else self._readable(videos)
+        self.operations = Operations(readable, by_ranges, self.faults, publish)
         self._source = source
         self.calls: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
@@ -72,9 +90,11 @@ class Endpoint:
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
         self._thread.start()
+        self.operations.video.jobs.run()
 
     def stop(self) -> None:
         """Stop serving, and free the port."""
+        self.operations.video.jobs.stop()
         if self._thread is not None:
             self._server.shutdown()
             self._thread.join()
@@ -119,10 +139,12 @@ class Endpoint:
             self.requests = [*self.requests[-999:], (name, request)]
         return marked(result) if self._marked else result
 
-    def _readable(self, source: Source) -> Source:
+    def _readable(
+        self, source: Callable[[str, str, str | None], ObjectT | None]
+    ) -> Callable[[str, str, str | None], ObjectT | None]:
         """Return a source without the objects that S3 refuses."""
 
-        def read(bucket: str, key: str, version: str | None) -> StoredObject | None:
+        def read(bucket: str, key: str, version: str | None) -> ObjectT | None:
             return None if key in self.faults.objects else source(bucket, key, version)
 
         return read
@@ -169,7 +191,9 @@ def marked(answer: dict[str, Any]) -> dict[str, Any]:
     runs of this version.
     """
     versions = [key for key in answer if key.endswith("ModelVersion")] or ["FaceModelVersion"]
-    return answer | dict.fromkeys(versions, MARK_VERSION) | {"Emulator": MARK}
+    types = [one | {"ModelVersion": MARK_VERSION} for one in answer.get("SelectedSegmentTypes", ())]
+    segments = {"SelectedSegmentTypes": types} if types else {}
+    return answer | dict.fromkeys(versions, MARK_VERSION) | segments | {"Emulator": MARK}
 
 
 class _Server(ThreadingHTTPServer):

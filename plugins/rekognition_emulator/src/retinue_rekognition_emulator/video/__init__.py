@@ -1,0 +1,1 @@
+"""Rekognition's operations on stored videos: jobs, their completion messages and their results."""

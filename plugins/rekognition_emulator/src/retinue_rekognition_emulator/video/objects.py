@@ -1,0 +1,91 @@
+"""Read videos from S3 by ranges, because they may have gigabytes."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from retinue_rekognition_emulator.images import Source, StoredObject
+
+
+class VideoObject(Protocol):
+    """An object in S3."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Return its size."""
+        ...
+
+    def read(self, start: int, length: int) -> bytes:
+        """Return some of its bytes: fewer at its end, none if it has gone."""
+        ...
+
+
+VideoSource = Callable[[str, str, str | None], VideoObject | None]
+"""Returns the object for bucket, key and version; ``None`` if it can't be read."""
+
+
+@dataclass(frozen=True)
+class _InMemory:
+    stored: StoredObject
+
+    @property
+    def size_bytes(self) -> int:
+        return self.stored.size_bytes or len(self.stored.data)
+
+    def read(self, start: int, length: int) -> bytes:
+        return self.stored.data[start : start + length]
+
+
+def videos_of(source: Source) -> VideoSource:
+    """Return a source of videos that reads whole objects. Tests keep theirs in memory."""
+
+    def find(bucket: str, key: str, version: str | None) -> VideoObject | None:
+        stored = source(bucket, key, version)
+        return None if stored is None else _InMemory(stored)
+
+    return find
+
+
+@dataclass(frozen=True)
+class _InS3:
+    client: Any
+    where: dict[str, Any]
+    size_bytes: int
+
+    def read(self, start: int, length: int) -> bytes:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        end = min(start + length, self.size_bytes) - 1
+        if end < start:
+            return b""
+        try:
+            answer = self.client.get_object(**self.where, Range=f"bytes={start}-{end}")
+            return bytes(answer["Body"].read())
+        except (BotoCoreError, ClientError):
+            return b""
+
+
+def s3_videos(address: str | None = None) -> VideoSource:
+    """Return a source that reads ranges from S3, or from the endpoint in boto3's settings.
+
+    Args:
+        address: URL of the S3 endpoint. The default is boto3's settings.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    region = os.environ.get("AWS_REGION") or "us-east-1"
+    client = boto3.client("s3", region_name=region, endpoint_url=address)
+
+    def find(bucket: str, key: str, version: str | None) -> VideoObject | None:
+        where: dict[str, Any] = {"Bucket": bucket, "Key": key}
+        if version:
+            where["VersionId"] = version
+        try:
+            head = client.head_object(**where)
+        except (BotoCoreError, ClientError):
+            return None
+        return _InS3(client, where | {"IfMatch": head["ETag"]}, head["ContentLength"])
+
+    return find
