@@ -26,6 +26,16 @@ def test_every_format_is_decoded(form: str) -> None:
     assert is_close(pixels, photo())
 
 
+@pytest.mark.parametrize("form", WRITTEN)
+@pytest.mark.parametrize("longest_px", [1, 24, 25, 48, 100])
+def test_a_thumbnail_is_decoded_no_smaller_than_asked(form: str, longest_px: int) -> None:
+    pixels = decode(saved(photo(), form), LIMITS, longest_px=longest_px)
+    height, width, _ = pixels.shape
+    assert width >= min(longest_px, 48)
+    assert is_close(pixels, photo().resize((width, height)))
+    assert (width == 48) or (form == "JPEG" and longest_px <= 24)
+
+
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "GIF"])
 def test_lossless_formats_keep_every_pixel(form: str) -> None:
     assert np.array_equal(decode(saved(photo(), form), LIMITS), np.asarray(photo()))

@@ -53,7 +53,8 @@ def encode(
     Raises:
         InvalidImageError: It can't be decoded, or is too large.
     """
-    picture = Image.fromarray(decode(data, limits))
+    share = 1.0 if part is None else max(min(part[2] - part[0], part[3] - part[1]), 0.01)
+    picture = Image.fromarray(decode(data, limits, longest_px=round(longest_px / share)))
     if part is not None:
         picture = picture.crop(_pixels(part, picture.size))
     picture.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS, reducing_gap=3.0)
