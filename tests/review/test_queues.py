@@ -62,6 +62,21 @@ def test_drift_brings_what_changed(
     assert {image_id for image_id, _, _ in queued(reader, "q")[:4]} == {new, *more}
 
 
+def test_a_queue_is_chosen_by_the_labels_and_detectors_of_its_selection(
+    add: Add, reader: Connection, reviewer: Connection
+) -> None:
+    sure = add("sure.jpg", ("cat", 0.9, LEFT), ("dog", 0.5, RIGHT))
+    unsure = add("unsure.jpg", ("cat", 0.6, LEFT))
+    add("sure.jpg", ("cat", 0.5, LEFT), detector="other")
+    add("dog.jpg", ("dog", 0.5, LEFT))
+    selection = Selection(labels=["cat"], detectors=["objects"])
+    create_queue(reader, reviewer, QueueDefinition("q", selection, audit_share=0), "ann")
+    assert [image_id for image_id, _, _ in queued(reader, "q")] == [unsure, sure]
+    narrow = QueueDefinition("n", Selection(labels=["cat"], min_confidence=0.8), audit_share=0)
+    create_queue(reader, reviewer, narrow, "ann")
+    assert [image_id for image_id, _, _ in queued(reader, "n")] == [sure]
+
+
 def test_an_audit_is_drawn_from_all_with_a_known_chance(
     add: Add, reader: Connection, reviewer: Connection
 ) -> None:

@@ -178,37 +178,38 @@ def _choose(
     reader: Connection, definition: QueueDefinition, dice: random.Random
 ) -> tuple[list[Chosen], int]:
     """Return the images in order, and how many there are to choose from."""
-    selected = sql.SQL(_SELECTED).format(definition.selection.run_condition())
-    found = sql.SQL(_FOUND).format(selected=selected)
-    population = _count(reader, selected)
-    drawn = min(round(definition.size * definition.audit_share), population)
+    selection = definition.selection
     golden = 0 if definition.gold is None else round(definition.size * definition.gold_share)
-
-    def ids(query: LiteralString, number: int, **given: Any) -> list[UUID]:
-        named = {name: sql.Literal(value) for name, value in given.items()}
-        statement = sql.SQL(query).format(
-            selected=selected, found=found, number=sql.Literal(number), **named
-        )
-        return [row[0] for row in reader.execute(statement)]
-
-    audit = ids(_STRATEGIES["random"], drawn)
-    gold = ids(_GOLD, golden, name=definition.gold)
+    query = sql.SQL(_CHOSEN).format(
+        selected=sql.SQL(_SELECTED).format(
+            runs=selection.run_condition(),
+            found=sql.SQL(
+                _HAS_FOUND if selection.labels or selection.min_confidence else "true"
+            ).format(selection.detection_condition()),
+        ),
+        strategy=sql.SQL(_STRATEGIES[definition.strategy]).format(
+            found=sql.SQL(_FOUND).format(
+                detectors=sql.Literal(list(selection.detectors) or None),
+                labels=sql.Literal(list(selection.labels) or None),
+            ),
+            number=sql.Literal(definition.size),
+        ),
+        audit=sql.SQL(_STRATEGIES["random"]).format(
+            number=sql.Literal(round(definition.size * definition.audit_share))
+        ),
+        gold=sql.SQL(_GOLD).format(name=sql.Literal(definition.gold), number=sql.Literal(golden)),
+    )
+    row = reader.execute(query).fetchone()
+    assert row is not None  # noqa: S101 - one row always
+    population, wanted, audit, gold = row
     seen = {*audit, *gold}
-    wanted = ids(_STRATEGIES[definition.strategy], definition.size)
     rest = [one for one in wanted if one not in seen][: definition.size - len(seen)]
     chosen: list[Chosen] = [(one, "chosen", None) for one in rest]
-    hidden: list[Chosen] = [(one, "audit", drawn / population) for one in audit]
+    hidden: list[Chosen] = [(one, "audit", len(audit) / population) for one in audit]
     hidden += [(one, "gold", None) for one in gold if one not in set(audit)]
     for one in hidden:  # anywhere, so that people can't tell which they are
         chosen.insert(dice.randint(0, len(chosen)), one)
     return chosen, population
-
-
-def _count(reader: Connection, selected: sql.Composed) -> int:
-    row = reader.execute(
-        sql.SQL("SELECT count(*) FROM ({}) AS selected").format(selected)
-    ).fetchone()
-    return 0 if row is None else int(row[0])
 
 
 def _described(definition: QueueDefinition, population: int) -> dict[str, Any]:
@@ -250,25 +251,42 @@ _QUEUES = """
     ORDER BY queue.created_at DESC, queue.queue_id DESC
 """
 
-_SELECTED = """
-    SELECT DISTINCT images.image_id
-    FROM runs JOIN images ON images.image_id = runs.image_id
-    WHERE {} AND images.deleted_at IS NULL
+# One statement, so that the selection, which may be of a million images, is made once.
+_CHOSEN: LiteralString = """
+    WITH selected AS MATERIALIZED ({selected})
+    SELECT
+        (SELECT count(*) FROM selected), ARRAY({strategy}), ARRAY({audit}), ARRAY({gold})
 """
 
-_GOLD = """
+_SELECTED: LiteralString = """
+    SELECT images.image_id
+    FROM images
+    WHERE images.deleted_at IS NULL AND EXISTS (
+        SELECT FROM runs WHERE runs.image_id = images.image_id AND {runs} AND {found}
+    )
+"""
+
+_HAS_FOUND: LiteralString = """EXISTS (
+    SELECT FROM detections
+    WHERE {} AND detections.detected_at BETWEEN runs.started_at AND runs.started_at
+)"""
+
+_FOUND: LiteralString = """
+    SELECT found.*
+    FROM latest_detections AS found JOIN selected USING (image_id)
+    WHERE ({detectors}::text[] IS NULL OR found.detector = ANY ({detectors}))
+        AND ({labels}::text[] IS NULL OR found.label = ANY ({labels}))
+"""
+
+_GOLD: LiteralString = """
     SELECT image_id FROM truths
-    JOIN ({selected}) AS selected USING (image_id)
+    JOIN selected USING (image_id)
     WHERE truths.name = {name}
     ORDER BY random() LIMIT {number}
 """
 
-_FOUND = """
-    SELECT latest_detections.* FROM latest_detections JOIN ({selected}) AS selected USING (image_id)
-"""
-
 _STRATEGIES: dict[str, LiteralString] = {
-    "random": "SELECT image_id FROM ({selected}) AS selected ORDER BY random() LIMIT {number}",
+    "random": "SELECT image_id FROM selected ORDER BY random() LIMIT {number}",
     "uncertain": """
         SELECT image_id FROM ({found}) AS found
         GROUP BY image_id
@@ -288,7 +306,7 @@ _STRATEGIES: dict[str, LiteralString] = {
         WITH looks AS (
             SELECT DISTINCT ON (runs.image_id, runs.detector, runs.detector_version)
                 runs.image_id, runs.run_id, runs.started_at, runs.detector, runs.detector_version
-            FROM runs JOIN ({selected}) AS selected USING (image_id)
+            FROM runs JOIN selected USING (image_id)
             WHERE runs.outcome = 'succeeded' AND runs.model_version IS DISTINCT FROM 'emulator'
             ORDER BY runs.image_id, runs.detector, runs.detector_version, runs.started_at DESC
         ), said AS (
