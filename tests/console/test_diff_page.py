@@ -1,6 +1,8 @@
 """Differences in the console: the same figures as the command's, and the images behind each."""
 
+import html
 import json
+import re
 import uuid
 
 import pytest
@@ -8,6 +10,7 @@ from click.testing import CliRunner
 from console.conftest import NOON, Client, image_of
 from retinue_cli.commands.diff import diff
 from retinue_console.database import Reviews
+from retinue_console.pages import diff as diff_page
 from retinue_console.pages.diff import COLUMNS
 from retinue_history import ConnectionPool, DetectionRecord, History, RunKey, RunRecord
 from retinue_history.review.answer import Answer, AnswerItem
@@ -69,7 +72,9 @@ def test_figures_are_those_of_the_command(
         assert len(table) == 1 + len(compared["summary"]["labels"])
 
 
-def test_each_number_opens_its_images_with_both_boxes(client: Client) -> None:
+def test_each_number_opens_its_images_with_both_boxes(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sides = {"before": "before", "after": "after"}
     shown = client.get("/diff.json", params=sides).json()["compared"]
     assert shown["all_images"] == 3  # as the command's "images that gained or lost"
@@ -84,6 +89,10 @@ def test_each_number_opens_its_images_with_both_boxes(client: Client) -> None:
                 assert (one["box_after"] is None) == (change == "lost")
     text = client.get("/diff", params=sides).text
     assert text.count("/thumbnail") == 6
+    monkeypatch.setattr(diff_page, "SHOWN", 2)
+    text = client.get("/diff", params=sides).text
+    [following] = re.findall(r'rel="next" href="([^"#]*)', text)
+    assert client.get(f"/diff{html.unescape(following)}").text.count("/thumbnail") == 2
     assert "<b>hat" not in text
 
 

@@ -65,7 +65,17 @@ def test_each_number_of_the_confusions_opens_its_images(client: Client, truth: s
         cell = client.get(
             "/evaluations.json", params=asked | {"there": "unseen", "found": found or ""}
         ).json()["evaluated"]
-        assert len(cell["images"]) == number
+        images = cell["cell"]["images"]
+        assert len(images) == cell["cell"]["all_images"] == number
+        for image in images:
+            assert [one["label"] for one in image["there"] if one["matches"]] == ["unseen"]
+            assert sum(one["matches"] for one in image["found"]) == (found is not None)
+    asked |= {"there": "", "found": next(label for label in rows if label not in (None, "unseen"))}
+    page = client.get("/evaluations", params=asked).text
+    for image in client.get("/evaluations.json", params=asked).json()["evaluated"]["cell"][
+        "images"
+    ]:
+        assert f"/pictures/{image['image_id']}/thumbnail" in page
 
 
 def test_what_cannot_be_scored_says_why(client: Client) -> None:

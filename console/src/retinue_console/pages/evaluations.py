@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from pydantic import Field
-from retinue_cli.data.evaluation.collect import collect
+from retinue_cli.data.evaluation.collect import Collected, collect
 from retinue_cli.data.evaluation.label_map import LabelMap
+from retinue_cli.data.evaluation.sample import CocoAnnotation, Truth
 from retinue_cli.data.evaluation.truth import truth_of_history
 from retinue_cli.output.evaluation_table import as_json
 from retinue_history.analysis.comparison import Side
@@ -13,13 +15,16 @@ from retinue_history.analysis.selection import Selection
 from retinue_history.db.connections import Connection
 from retinue_history.db.snapshot import Snapshot
 from retinue_history.review.truth import TruthName, truth_names
-from retinue_sdk import ConfigurationError
+from retinue_sdk import BoundingBox, ConfigurationError
 
 from retinue_console.page import Call, Page, ParameterError, Parameters
 from retinue_console.queries.gallery import detectors
 
 MAX_IMAGES = 5_000
 """Maximum number of images of a truth that a page scores; `retinue evaluate` has no limit."""
+
+SHOWN = 24
+"""Images of a page of a cell."""
 
 MATRIX_LABELS = 30
 """Maximum number of labels in the table of confusions."""
@@ -47,6 +52,62 @@ class EvaluationParameters(Parameters):
     found: str | None = None
     """The label that was found; empty for nothing."""
 
+    page: int = Field(default=1, ge=1, le=100)
+    """The page of the images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """A true item, or a finding.
+
+    Attributes:
+        label: The label.
+        confidence: The finding's confidence; none for a true item.
+        box: Where it is; none for the whole image.
+        matches: Whether its label is the cell's.
+    """
+
+    label: str
+    confidence: float | None
+    box: BoundingBox | None
+    matches: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedImage:
+    """An image of a cell.
+
+    Attributes:
+        image_id: Its id.
+        s3_uri: Its address.
+        width_px: Its width as displayed, if known.
+        height_px: Its height as displayed, if known.
+        there: The true items.
+        found: The findings from the threshold on.
+    """
+
+    image_id: UUID
+    s3_uri: str
+    width_px: int | None
+    height_px: int | None
+    there: tuple[Thing, ...]
+    found: tuple[Thing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The images of a cell of the table of confusions.
+
+    Attributes:
+        images: Those of the page.
+        all_images: How many there are on all pages: the first 100.
+        pages: How many pages there are.
+    """
+
+    images: tuple[EvaluatedImage, ...]
+    all_images: int
+    pages: int
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
@@ -57,14 +118,14 @@ class Evaluated:
         rows: The table of confusions: a true label and its counts by found label, nothing last.
         columns: The found labels, ``None`` for nothing.
         is_biased: Whether images were chosen for what they show.
-        images: The images of the cell that was asked for.
+        cell: The images of the cell that was asked for.
     """
 
     scores: dict[str, Any]
     rows: list[tuple[str | None, list[int]]]
     columns: list[str | None]
     is_biased: bool
-    images: list[str] | None
+    cell: Cell | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +206,49 @@ def _evaluated(
     confusion = result.confusion
     columns: list[str | None] = [*confusion.labels[:MATRIX_LABELS], None]
     rows = [(there, [confusion.counts[there, found] for found in columns]) for there in columns]
-    images = None
+    cell = None
     if asked.there is not None or asked.found is not None:
-        images = confusion.images[asked.there or None, asked.found or None]
+        names = confusion.images[asked.there or None, asked.found or None]
+        cell = _cell(names, asked, truth, collected)
     return Evaluated(
-        as_json(result, collected, truth), rows, columns, is_biased and not asked.audit, images
+        as_json(result, collected, truth), rows, columns, is_biased and not asked.audit, cell
     )
+
+
+def _cell(
+    names: list[str], asked: EvaluationParameters, truth: Truth, collected: Collected
+) -> Cell:
+    """Return the images of these names, with what is there and what was found."""
+    first = (asked.page - 1) * SHOWN
+    samples = {sample.name: sample for sample in collected.samples}
+    known = {image.name: (image_id, image) for image_id, image in truth.images.items()}
+    images = []
+    for name in names[first : first + SHOWN]:
+        image_id, image = known[name]
+        sample = samples[name]
+        there = [_thing(one, None, image.size_px, asked.there) for one in sample.ground_truth]
+        found = [
+            _thing(one, one.confidence, image.size_px, asked.found)
+            for one in sample.predictions
+            if one.confidence >= asked.threshold
+        ]
+        width_px, height_px = image.size_px or (None, None)
+        images.append(
+            EvaluatedImage(image_id, name, width_px, height_px, tuple(there), tuple(found))
+        )
+    return Cell(tuple(images), len(names), max(1, -(-len(names) // SHOWN)))
+
+
+def _thing(
+    one: CocoAnnotation,
+    confidence: float | None,
+    size_px: tuple[int, int] | None,
+    asked: str | None,
+) -> Thing:
+    box = None
+    if one.bbox_px is not None and size_px is not None:
+        left, top, width, height = one.bbox_px
+        box = BoundingBox(
+            left / size_px[0], top / size_px[1], width / size_px[0], height / size_px[1]
+        )
+    return Thing(one.label, confidence, box, one.label == asked)
