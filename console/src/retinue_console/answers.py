@@ -67,6 +67,7 @@ class Answers:
             "cell": cell,
             "prose": prose,
             "plus_days": plus_days,
+            "bars": bars,
         }
 
     def html(
@@ -230,6 +231,16 @@ def pretty(value: Any) -> str:
 def plus_days(day: date, days: int) -> date:
     """Return a later day."""
     return day + timedelta(days=days)
+
+
+def bars(values: Sequence[float], height: int) -> str:
+    """Draw bars as an SVG path: one each 4 units, 3 wide, the highest one as high as given."""
+    scale = height / max(*values, 1, 1)
+    return "".join(
+        f"M{4 * place} {height}v{round(-value * scale, 2):g}h3V{height}"
+        for place, value in enumerate(values)
+        if value
+    )
 
 
 def prose(text: str) -> Markup:

@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import click
+import psycopg
+import pytest
 from fakes.small_history import HOSTILE, NOON, found, image, run
 from hypothesis import given
 from hypothesis import strategies as st
 from retinue_cli.options.failure_options import failure_options
+from retinue_console.queries import walk
 from retinue_console.queries.cursor import Cursor
 from retinue_console.queries.failures import (
     as_failures,
@@ -18,6 +21,7 @@ from retinue_console.queries.failures import (
     replay_command,
 )
 from retinue_console.queries.filters import Filters
+from retinue_console.queries.gallery import images
 from retinue_console.queries.runs import list_runs
 from retinue_history.analysis.failures import Failures, failed_images, failure_causes
 from retinue_history.db.connections import Connection
@@ -60,14 +64,14 @@ def test_causes_are_those_of_the_command_line(
         Filters(since=NOON + timedelta(days=1)),
     ):
         failures = as_failures(filters, None)
-        causes = list_causes(reader, failures)
+        causes = list_causes(reader, failures).causes
         by_cli = failure_causes(history_url, failures)
         assert [(one.detector, one.images, one.attempts, one.message) for one in causes] == [
             (one.detector, one.images, one.attempts, one.message) for one in by_cli
         ]
         for one in causes:
             assert len(list(failed_images(history_url, options(one.replay)))) == one.images
-    corrupt, own = list_causes(reader, Failures())
+    corrupt, own = list_causes(reader, Failures()).causes
     assert corrupt.known is not None
     assert corrupt.known.action == "Upload the complete file."
     assert (corrupt.images, corrupt.attempts, own.known) == (len(HOSTILE) - 1, len(HOSTILE), None)
@@ -77,6 +81,22 @@ def test_causes_are_those_of_the_command_line(
     assert following is None
     assert [one.run_id for one in first] == sorted((one.run_id for one in first), reverse=True)
     assert len(first) == len(HOSTILE) + 1
+
+
+def test_a_page_says_what_a_slow_database_did_not_read_in_time(
+    record: Record, reader: Connection, history_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record([image("a.jpg")], [run(image("a.jpg"), error_code="corrupt_image")])
+    monkeypatch.setattr(walk, "GRACE_SECONDS", 0.05)
+    with psycopg.connect(history_url) as owner:
+        owner.execute("LOCK TABLE images")  # until the end of the block
+        counted = list_causes(reader, Failures(), milliseconds=20)
+        page = images(reader, Filters(), seconds=0)
+    assert counted.causes == ()
+    assert counted.counted_since is not None
+    assert (page.rows, page.stopped_early, page.next) == ((), True, None)
+    assert list_causes(reader, Failures()).counted_since is None
+    assert images(reader, Filters(), seconds=0).stopped_early is False
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

@@ -69,6 +69,6 @@ def audit(call: Call[AuditParameters]) -> Page[Audit]:
             )
             return Looked([(Cursor("recorded", number=one.entry_id), one) for one in found], None)
 
-        found = walk(look, after, wanted=PAGE)
+        found = walk(reader, look, after, wanted=PAGE)
     data = Audit(found.rows, found.next, found.previous)
     return Page("audit.html", "Audit log", data, rows=found.rows)

@@ -1,6 +1,7 @@
 """Failures by cause, with the remedy and the command that tries again."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from retinue_console.page import Call, Page, ParameterError, Parameters
@@ -42,15 +43,20 @@ class FailuresPage:
 
     Attributes:
         causes: Failures by detector and cause, those of most images first.
+        counted_since: Failures before this time aren't counted, because that takes too long; none
+            if all are.
         runs: Failed runs, the newest first, if an error code is given.
         next: ``after`` of the next page of runs; none at the end.
         previous: ``after`` of the previous page of runs; none at the beginning.
+        stopped_early: Whether the list of runs stopped before it was full, because it took long.
     """
 
     causes: tuple[FailureCause, ...]
+    counted_since: datetime | None
     runs: tuple[FailedRun, ...]
     next: str | None
     previous: str | None
+    stopped_early: bool
 
 
 def failures(call: Call[FailureParameters]) -> Page[FailuresPage]:
@@ -62,17 +68,19 @@ def failures(call: Call[FailureParameters]) -> Page[FailuresPage]:
         )
         wanted = as_failures(filters, given.error_code)
         with call.database.read() as connection:
-            causes = list_causes(connection, wanted)
+            counted = list_causes(connection, wanted)
             found = None
             if given.error_code is not None:
                 found = failed_runs(connection, wanted, given.after)
     except ValueError as error:
         raise ParameterError(str(error)) from error
     data = FailuresPage(
-        tuple(causes),
+        counted.causes,
+        counted.counted_since,
         () if found is None else found.rows,
         None if found is None else found.next,
         None if found is None else found.previous,
+        found is not None and found.stopped_early,
     )
     rows: tuple[Any, ...] = data.causes if given.error_code is None else data.runs
     return Page("failures.html", "Failures", data, rows=rows)

@@ -1,8 +1,9 @@
 """Failed runs that nothing has made up for, by cause, with what to do about each."""
 
 import shlex
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from psycopg import sql
@@ -14,7 +15,14 @@ from retinue_history.db.connections import Connection
 
 from retinue_console.queries.cursor import Cursor, continued
 from retinue_console.queries.filters import Filters
+from retinue_console.queries.reading import within
 from retinue_console.queries.walk import PAGE, Looked, Page, walk
+
+COUNT_MS = 2_000
+"""Time limit of counting failures in one period."""
+
+SHORTER = (timedelta(days=30), timedelta(days=7), timedelta(days=1), timedelta(hours=1))
+"""The periods that are counted, one after the other, if all failures take too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +94,50 @@ def as_failures(filters: Filters, error_code: str | None) -> Failures:
     )
 
 
-def list_causes(connection: Connection, failures: Failures) -> list[FailureCause]:
-    """Count failed runs by detector and cause."""
+@dataclass(frozen=True, slots=True)
+class Causes:
+    """Failures by cause.
+
+    Attributes:
+        causes: Those of most images first.
+        counted_since: Failures before this time aren't counted, because that takes too long; none
+            if all are.
+    """
+
+    causes: tuple[FailureCause, ...]
+    counted_since: datetime | None
+
+
+def list_causes(
+    connection: Connection, failures: Failures, *, milliseconds: int = COUNT_MS
+) -> Causes:
+    """Count failed runs by detector and cause; if that takes too long, those of a shorter period.
+
+    Args:
+        connection: A reader's connection.
+        failures: Which ones.
+        milliseconds: Time limit of each period.
+    """
+    causes = within(connection, milliseconds, lambda: _causes(connection, failures))
+    if causes is not None:
+        return Causes(causes, None)
+    until = failures.until or datetime.now(UTC)
+    for period in SHORTER:
+        since = until - period
+        if failures.since is not None and since <= failures.since:
+            continue
+        recent = replace(failures, since=since)
+        causes = within(connection, milliseconds, partial(_causes, connection, recent))
+        if causes is not None:
+            return Causes(causes, since)
+    return Causes((), until)
+
+
+def _causes(connection: Connection, failures: Failures) -> tuple[FailureCause, ...]:
     query, parameters = causes_query(failures)
     with connection.cursor(row_factory=class_row(Cause)) as cursor:
         causes = cursor.execute(query, parameters).fetchall()
-    return [
+    return tuple(
         FailureCause(
             cause.detector,
             cause.error_code,
@@ -104,7 +150,7 @@ def list_causes(connection: Connection, failures: Failures) -> list[FailureCause
             replay_command(failures, cause.detector, cause.error_code),
         )
         for cause in causes
-    ]
+    )
 
 
 def failed_runs(
@@ -133,7 +179,7 @@ def failed_runs(
         found = [FailedRun(**{name: row[name] for name in names}) for row in rows]
         return Looked([(Cursor("recorded", number=one.run_id), one) for one in found], None)
 
-    return walk(look, after, wanted=wanted)
+    return walk(connection, look, after, wanted=wanted)
 
 
 def replay_command(failures: Failures, detector: str, error_code: str) -> str:

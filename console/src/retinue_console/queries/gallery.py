@@ -20,6 +20,9 @@ from retinue_console.queries.filters import Filters, all_of, compare
 from retinue_console.queries.reading import fetch, fetch_within
 from retinue_console.queries.walk import PAGE, PATIENCE_SECONDS, Looked, Page, walk
 
+_CONFIDENT_LOOK = 512
+"""Detections of a label that are looked at first if a confidence is asked for. The index has it."""
+
 FINDINGS = 40
 """Maximum number of detections that are drawn on an image of the gallery."""
 
@@ -156,7 +159,7 @@ def patches(
     labels = _labels(connection, filters)
     after = continued(filters.after, "recorded" if labels is None else "patches-found")
     look = _patch_look(connection, filters, labels)
-    found = walk(look, after, wanted=wanted, seconds=seconds)
+    found = walk(connection, look, after, wanted=wanted, seconds=seconds)
     rows = tuple(_patch(row) for row in found.rows)
     return found.with_rows(rows)
 
@@ -219,11 +222,13 @@ def _matching_images(
 ) -> Page[Sequence[Any]]:
     """Return the rows of the next images that exist and match."""
     after = continued(filters.after, "uploaded" if labels is None else "found")
+    first = None
     if labels is None:
         look = _by_upload(connection, filters)
     else:
         look = _by_label(connection, filters, labels, _newest_run(connection, after))
-    return walk(look, after, wanted=wanted, seconds=seconds)
+        first = _CONFIDENT_LOOK if filters.of_confidence("found") else None
+    return walk(connection, look, after, wanted=wanted, seconds=seconds, first=first)
 
 
 def _is_about_runs(filters: Filters) -> bool:
@@ -318,8 +323,12 @@ def _by_label(
     An image is at the place of its newest matching detection of a run up to ``newest``, whether or
     not that run is still the latest, so that later runs don't move it.
     """
-    counted = [compare("found.run_id <= {}", newest), *filters.of_confidence("found")]
-    newer = [compare("found.label = ANY ({})", labels), *filters.between("found.detected_at")]
+    counted = [
+        compare("found.run_id <= {}", newest),
+        compare("found.label = ANY ({})", labels),
+        *filters.of_confidence("found"),
+        *filters.between("found.detected_at"),
+    ]
     conditions = [
         sql.SQL("images.deleted_at IS NULL"),
         *filters.of_image(),
@@ -328,9 +337,11 @@ def _by_label(
 
     def look(after: Cursor | None, size: int, wanted: int) -> Looked[Sequence[Any]]:
         query = sql.SQL(_BY_LABEL).format(
-            candidates=_of_labels(filters, labels, "image_id", after, size),
+            candidates=_of_labels(
+                filters, labels, "image_id", after, size, ("detected_at", "image_id", "confidence")
+            ),
+            confident=all_of(*filters.of_confidence("raw")),
             counted=all_of(*counted),
-            newer=all_of(*counted, *newer),
             conditions=all_of(*conditions),
             wanted=sql.Literal(wanted),
             **directions(after),
@@ -386,9 +397,17 @@ def _of_all(filters: Filters, after: Cursor | None, size: int) -> sql.Composable
 
 
 def _of_labels(
-    filters: Filters, labels: list[str], column: str, after: Cursor | None, size: int
+    filters: Filters,
+    labels: list[str],
+    column: str,
+    after: Cursor | None,
+    size: int,
+    columns: Sequence[str] = (),
 ) -> sql.Composable:
     """Return the next detections of labels, sorted by their time and this column.
+
+    Only these columns of them, or all. The index by label has some, so that for these no other page
+    of the table is read.
 
     The labels are read one by one, each in the order of the index; of each, as many as can be among
     the first ones of all.
@@ -397,6 +416,7 @@ def _of_labels(
         labels=sql.Literal(labels),
         scanned=all_of(*filters.between("detected_at"), *_beyond("detected_at", column, after)),
         second=sql.Identifier(column),
+        columns=sql.SQL(", ").join(map(sql.Identifier, columns)) if columns else sql.SQL("*"),
         size=sql.Literal(size),
         **directions(after),
     )
@@ -482,28 +502,32 @@ UNION ALL
     LIMIT 1
 )"""
 
+# OFFSET 0 keeps their order, in which they are checked until enough match.
 _BY_LABEL = """WITH raw AS MATERIALIZED (
     {candidates}
-), looked AS (
-    SELECT DISTINCT detected_at, image_id FROM raw AS found WHERE {counted}
 )
 (
     SELECT
         true, 0, looked.detected_at, looked.image_id, images.image_id, images.bucket, images.key,
         images.uploaded_at, images.width_px, images.height_px
-    FROM looked
+    FROM (
+        SELECT DISTINCT detected_at, image_id
+        FROM raw
+        WHERE {confident}
+        ORDER BY detected_at {down}, image_id {down}
+        OFFSET 0
+    ) AS looked
     JOIN images ON images.image_id = looked.image_id
     WHERE {conditions}
-        AND NOT EXISTS (
-            SELECT
+        AND looked.detected_at = (
+            SELECT max(found.detected_at)
             FROM runs
             JOIN detections AS found ON found.run_id = runs.run_id
                 AND found.detected_at BETWEEN runs.started_at AND runs.started_at
             WHERE runs.image_id = looked.image_id
                 AND runs.outcome = 'succeeded'
-                AND runs.started_at > looked.detected_at
-                AND {newer}
-            OFFSET 0
+                AND runs.started_at >= looked.detected_at
+                AND {counted}
         )
     ORDER BY looked.detected_at {down}, looked.image_id {down}
     LIMIT {wanted}
@@ -552,7 +576,7 @@ _OF_ALL = """SELECT *
 _OF_LABELS = """SELECT found.*
     FROM unnest({labels}::text[]) AS wanted (label)
     CROSS JOIN LATERAL (
-        SELECT *
+        SELECT {columns}
         FROM detections
         WHERE detections.label = wanted.label AND {scanned}
         ORDER BY detected_at {down}, {second} {down}

@@ -1,5 +1,6 @@
 """Read rows on a connection that the caller lends."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import psycopg
@@ -7,6 +8,7 @@ from psycopg import sql
 from psycopg.rows import BaseRowFactory
 from retinue_history.db.connections import Connection
 
+T = TypeVar("T")
 RowT = TypeVar("RowT")
 
 OPTIONAL_MS = 200
@@ -27,11 +29,16 @@ def fetch_within(
     milliseconds: int = OPTIONAL_MS,
 ) -> list[RowT] | None:
     """Return the rows of a query that a page can do without; ``None`` if it takes too long."""
+    return within(connection, milliseconds, lambda: fetch(connection, query, row))
+
+
+def within(connection: Connection, milliseconds: int, read: Callable[[], T]) -> T | None:
+    """Return what a function reads; ``None`` if one of its statements takes too long."""
     try:
         # The rollback restores the caller's limit.
         with connection.transaction(force_rollback=True):
             connection.execute(f"SET LOCAL statement_timeout = {milliseconds:d}".encode())
-            return fetch(connection, query, row)
+            return read()
     except psycopg.errors.QueryCanceled:
         return None
 

@@ -69,7 +69,7 @@ def list_runs(
     """
     after = continued(filters.after, "recorded")
     look = _look(connection, filters, outcome)
-    found = walk(look, after, wanted=wanted, seconds=seconds)
+    found = walk(connection, look, after, wanted=wanted, seconds=seconds)
     rows = tuple(ListedRun(*row) for row in found.rows)
     return found.with_rows(rows)
 

@@ -4,9 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Generic, TypeVar
 
+from retinue_history.db.connections import Connection
+
 from retinue_console.queries.cursor import Cursor
+from retinue_console.queries.reading import within
 
 RowT = TypeVar("RowT")
 ShownT = TypeVar("ShownT")
@@ -17,6 +21,10 @@ PAGE = 60
 
 PATIENCE_SECONDS = 2.0
 """The time after which a page stops looking for more rows."""
+
+GRACE_SECONDS = 1.0
+"""The time that the last look may take longer than that, as with a database that has read nothing
+yet. It is given up then, and the page stops where the look began."""
 
 _FIRST_LOOK = 64
 _MAX_GROWTH = 8
@@ -62,11 +70,13 @@ class Page(Generic[ShownT]):
 
 
 def walk(
+    connection: Connection,
     look: Callable[[Cursor | None, int, int], Looked[RowT]],
     after: Cursor | None,
     *,
     wanted: int = PAGE,
     seconds: float = PATIENCE_SECONDS,
+    first: int | None = None,
 ) -> Page[RowT]:
     """Find the next rows of a list, or those before.
 
@@ -74,23 +84,30 @@ def walk(
     left.
 
     Args:
+        connection: The connection that ``look`` reads from.
         look: Looks at candidates: those after a place, or before it if the place is ``backward``,
             how many, and how many rows to return.
         after: The place at which to begin; none for the beginning of the list.
         wanted: How many rows to find.
         seconds: How long to look.
+        first: How many candidates to look at first, if many of them won't match; by default, about
+            as many as are wanted.
     """
     rows: list[tuple[Cursor, RowT]] = []
     place = after
     began = time.monotonic()
-    size, candidates = min(_FIRST_LOOK, wanted + 4), 0
+    size, candidates, spent = first or min(_FIRST_LOOK, wanted + 4), 0, 0.0
     for _ in range(_MAX_LOOKS):
-        found = look(place, size, wanted + 1 - len(rows))
+        limit = max(seconds - spent, 0.0) + GRACE_SECONDS
+        looking = partial(look, place, size, wanted + 1 - len(rows))
+        found = within(connection, round(limit * 1_000), looking)
+        if found is None:
+            break
         rows += found.rows
         if len(rows) > wanted:
             return _page(after, rows[:wanted], rows[wanted - 1][0])
         if found.last is None and after is not None and after.backward:
-            return walk(look, None, wanted=wanted, seconds=seconds)
+            return walk(connection, look, None, wanted=wanted, seconds=seconds, first=first)
         if found.last is None:
             return _page(after, rows, None)
         place = replace(found.last, backward=after is not None and after.backward)
