@@ -23,8 +23,8 @@ PATIENCE_SECONDS = 2.0
 """The time after which a page stops looking for more rows."""
 
 GRACE_SECONDS = 1.0
-"""The time that the last look may take longer than that, as with a database that has read nothing
-yet. It is given up then, and the page stops where the look began."""
+"""How much longer the last look may take, such as one that reads from a slow disk. It is given up
+then, and the page stops where that look began."""
 
 _FIRST_LOOK = 64
 _MAX_GROWTH = 8
