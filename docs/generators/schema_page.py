@@ -61,6 +61,10 @@ _DIAGRAMS: dict[str, dict[str, tuple[str, ...]]] = {
         "labels": (),
         "label_parents": (),
     },
+    "Videos and jobs": {
+        "videos": ("duration_ms", "codec"),
+        "jobs": ("token", "look_at"),
+    },
     "Ground truth and reviews": {
         "truths": ("name", "exhaustive"),
         "truth_items": ("kind", "label"),

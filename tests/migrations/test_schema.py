@@ -64,6 +64,8 @@ def test_everything_has_a_comment(engine: Engine) -> None:
         "drift",
         "ground_truth",
         "standing_answers",
+        "video_timeline",
+        "open_jobs",
     }
 
 

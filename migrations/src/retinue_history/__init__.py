@@ -16,6 +16,7 @@ from retinue_history.db.errors import (
 )
 from retinue_history.recording.history import History
 from retinue_history.recording.hosted_models import HostedModel, ModelSession, ModelSessions
+from retinue_history.recording.jobs import Jobs, OpenJob, Slot, StaleJobError
 from retinue_history.recording.quotas import QuotaLease, QuotaState, Renewal
 from retinue_history.recording.records import (
     NULL_VERSION,
@@ -26,10 +27,12 @@ from retinue_history.recording.records import (
     DetectionSummary,
     DetectorConfiguration,
     ImageRecord,
+    JobRecord,
     RemovedObject,
     RunKey,
     RunRecord,
     TaskKey,
+    VideoRecord,
     skip_event_id,
 )
 from retinue_history.recording.spending import MonthTotals, month_of
@@ -52,9 +55,12 @@ __all__ = [
     "HistoryUnavailableError",
     "HostedModel",
     "ImageRecord",
+    "JobRecord",
+    "Jobs",
     "ModelSession",
     "ModelSessions",
     "MonthTotals",
+    "OpenJob",
     "QueryError",
     "QuotaLease",
     "QuotaState",
@@ -62,7 +68,10 @@ __all__ = [
     "Renewal",
     "RunKey",
     "RunRecord",
+    "Slot",
+    "StaleJobError",
     "TaskKey",
+    "VideoRecord",
     "check_schema",
     "month_of",
     "skip_event_id",

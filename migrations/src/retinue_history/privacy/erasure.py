@@ -73,7 +73,8 @@ _DOOMED = """
 _NAMING_RUNS = """
     SELECT run_id FROM runs
     WHERE raw_response ?| ARRAY[
-            'SearchFacesByImage', 'SearchFaces', 'IndexFaces', 'SearchUsersByImage', 'SearchUsers'
+            'SearchFacesByImage', 'SearchFaces', 'IndexFaces', 'SearchUsersByImage', 'SearchUsers',
+            'GetFaceSearch'
         ]
         AND faces_named(raw_response) && CAST(:ids AS text[])
 """

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, Engine, text
 from retinue_history.db.engine import map_engine_errors
 
 HISTORY = (
-    "images", "removals", "runs", "detections", "labels", "label_parents", "label_counts",
+    "images", "videos", "jobs", "removals", "runs", "detections", "labels", "label_parents",
+    "label_counts",
     "truths", "truth_items", "answers", "answer_items", "review_queues", "review_images",
     "review_leases", "audit_log",
 )  # fmt: skip

@@ -18,12 +18,15 @@ from retinue_history.db.pg_arrays import (
 )
 from retinue_history.recording.records import (
     ConfigurationRecord,
+    DetectionRecord,
     DetectorConfiguration,
     ImageRecord,
+    JobRecord,
     RemovedObject,
     RunKey,
     RunRecord,
     TaskKey,
+    VideoRecord,
 )
 
 Columns: TypeAlias = Mapping[str, str]
@@ -31,6 +34,7 @@ Columns: TypeAlias = Mapping[str, str]
 
 _STRIPES = 1024  # limits the locks of one transaction, however many images it records
 _NO_BOX = (None, None, None, None)
+_NO_TIMES = "{}"
 _NO_CHARGES = ("{}",) * 4  # the size of most commits
 
 
@@ -147,6 +151,37 @@ def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
         floats([detection.confidence for detection in found]),
         *(floats([box[side] for box in boxes]) for side in range(4)),
         jsons(detection.attributes for detection in found),
+        _times(found),
+    )
+
+
+def _times(found: Sequence[DetectionRecord]) -> str:
+    """Return three numbers for each detection, or none at all, as in most commits."""
+    if all(detection.start_ms is None for detection in found):
+        return _NO_TIMES
+    return integers([number for one in found for number in (one.start_ms, one.end_ms, one.track)])
+
+
+def video_columns(videos: Sequence[VideoRecord], jobs: Sequence[JobRecord]) -> tuple[str, str]:
+    """Return the arguments of ``record_videos()``, as JSON: they are few."""
+    for field in ("codec", "container"):
+        texts(field, [getattr(video, field) for video in videos])  # refuses unstorable values
+    for field in ("event_id", "job_group"):
+        texts(field, [getattr(job, field) for job in jobs])
+    key_columns([job.key for job in jobs])
+    return (
+        json.dumps([{**asdict(video), "image_id": str(video.image_id)} for video in videos]),
+        json.dumps(
+            [
+                {
+                    **job.key._asdict(),
+                    "image_id": str(job.key.image_id),
+                    "event_id": job.event_id,
+                    "job_group": job.job_group,
+                }
+                for job in jobs
+            ]
+        ),
     )
 
 

@@ -1,15 +1,12 @@
 """Read and write the workers' results: finished run keys, and the changes of each image."""
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
-import psycopg
-
+from retinue_history.db.conflicts import retry_conflicts
 from retinue_history.db.connections import ConnectionPool
-from retinue_history.db.error_mapping import is_conflict, map_errors
-from retinue_history.db.errors import HistoryUnavailableError
+from retinue_history.db.error_mapping import map_errors
 from retinue_history.recording import statements
 from retinue_history.recording.columns import (
     configuration_columns,
@@ -19,6 +16,7 @@ from retinue_history.recording.columns import (
     task_columns,
     upload_columns,
     used_columns,
+    video_columns,
 )
 from retinue_history.recording.quotas import Renewal, renew_leases
 from retinue_history.recording.records import (
@@ -26,14 +24,14 @@ from retinue_history.recording.records import (
     DetectionSummary,
     DetectorConfiguration,
     ImageRecord,
+    JobRecord,
     RemovedObject,
     RunKey,
     RunRecord,
     TaskKey,
+    VideoRecord,
 )
 from retinue_history.recording.spending import MonthTotals, read_totals
-
-_ATTEMPTS = 5
 
 
 class History:
@@ -105,8 +103,10 @@ class History:
         images: Sequence[ImageRecord],
         runs: Sequence[RunRecord] = (),
         removed: Sequence[RemovedObject] = (),
+        videos: Sequence[VideoRecord] = (),
+        jobs: Sequence[JobRecord] = (),
     ) -> dict[TaskKey, int]:
-        """Record images, runs and removals in one transaction.
+        """Record images, runs, removals, videos and wanted jobs in one transaction.
 
         Idempotent: after an error, recording the same again is always safe. Neither the order of
         rows nor the order of calls matters. S3's sequencers decide which event is later, or event
@@ -117,6 +117,10 @@ class History:
             runs: Runs with their detections. Each needs its image, here or recorded before. Of
                 several with the same run key and event, the first counts.
             removed: What S3 says was removed, whether or not its creation was recorded yet.
+            videos: Facts of images that are videos. Of several for one image, those that tell most
+                count.
+            jobs: Jobs that are wanted. One that is open already, whose run key needs no work, or
+                whose image isn't recorded, is left out.
 
         Returns:
             The ids of the runs that were inserted. Runs that were recorded before (a redelivery),
@@ -127,22 +131,16 @@ class History:
             HistoryDataError: It can never take these rows.
         """
         by_task = _by_task(runs)
-        statement, arguments = _recording(images, removed, list(by_task.values()))
+        statement, arguments = _recording(images, removed, videos, jobs, list(by_task.values()))
         if not statement:
             return {}
-        for attempt in range(1, _ATTEMPTS + 1):
-            with map_errors():
-                try:
-                    with self._pool.connection() as connection:
-                        row = connection.execute(statement, arguments).fetchone()
-                        return _inserted(by_task, row)
-                except psycopg.Error as error:
-                    if not is_conflict(error):
-                        raise
-            time.sleep(0.02 * attempt)
-        raise HistoryUnavailableError(
-            f"the transaction conflicted with others {_ATTEMPTS} times in a row"
-        )
+
+        def commit() -> dict[TaskKey, int]:
+            with self._pool.connection() as connection:
+                row = connection.execute(statement, arguments).fetchone()
+                return _inserted(by_task, row)
+
+        return retry_conflicts(commit)
 
     def record_configurations(self, configurations: Collection[ConfigurationRecord]) -> None:
         """Record which options fingerprints stand for. Known fingerprints stay as they are.
@@ -218,9 +216,19 @@ def _by_task(runs: Sequence[RunRecord]) -> dict[TaskKey, RunRecord]:
 
 
 def _recording(
-    images: Sequence[ImageRecord], removed: Sequence[RemovedObject], runs: Sequence[RunRecord]
+    images: Sequence[ImageRecord],
+    removed: Sequence[RemovedObject],
+    videos: Sequence[VideoRecord],
+    jobs: Sequence[JobRecord],
+    runs: Sequence[RunRecord],
 ) -> tuple[str, tuple[str, ...]]:
     """Return the statement that records these, and its arguments; empty if there is nothing."""
+    if videos or jobs:
+        return statements.RECORD_IMAGES_VIDEOS_AND_RUNS, (
+            *image_columns(images, removed),
+            *video_columns(videos, jobs),
+            *run_columns(runs),
+        )
     if not (images or removed):
         return (statements.RECORD_RUNS, run_columns(runs)) if runs else ("", ())
     columns = image_columns(images, removed)

@@ -95,6 +95,9 @@ class DetectionRecord(NamedTuple):
         confidence: 0 to 1.
         box: Where, if the detector says where; width and height are at least 0, all are finite.
         attributes: Other values of the detector, as a JSON object.
+        start_ms: In a video, when it appears, in milliseconds from the first frame; at least 0.
+        end_ms: When it disappears, at least ``start_ms``; set exactly when ``start_ms`` is.
+        track: The number of the object, at least 0; set only with a time.
     """
 
     kind: str
@@ -102,6 +105,9 @@ class DetectionRecord(NamedTuple):
     confidence: float
     box: Box | None = None
     attributes: JsonText = "{}"
+    start_ms: int | None = None
+    end_ms: int | None = None
+    track: int | None = None
 
 
 @dataclass(slots=True)
@@ -165,6 +171,42 @@ class RunRecord:
     saved_usd: Decimal | None = None
     charges: tuple[Charge, ...] = ()
     read_by_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRecord:
+    """The facts of a video's header. Its width and height are the image's.
+
+    Attributes:
+        image_id: The image whose object is a video.
+        duration_ms: The duration of the video track in milliseconds, if known; at least 0.
+        frame_rate: Mean number of frames a second, if known; above 0 and finite.
+        codec: The codec of the video track, if known: ``h264``, ``hevc``, …
+        container: The container, if known: ``mp4``, ``mov``, …
+        rotation_degrees: Clockwise rotation for display: 0, 90, 180 or 270.
+    """
+
+    image_id: UUID
+    duration_ms: int | None = None
+    frame_rate: float | None = None
+    codec: str | None = None
+    container: str | None = None
+    rotation_degrees: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job that is wanted: a detector's service should process a video.
+
+    Attributes:
+        key: Which detector on which video.
+        event_id: What asks for it, as in the run that will replace it.
+        job_group: Jobs of one group are counted together against the service's limit.
+    """
+
+    key: RunKey
+    event_id: str
+    job_group: str
 
 
 def skip_event_id(event_id: str) -> str:

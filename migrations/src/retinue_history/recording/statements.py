@@ -15,14 +15,20 @@ SUMMARIES = """
 # session, whichever session a pooler picks. psycopg caches no parse of more than fifty parameters;
 # together they have fewer.
 _IMAGES = f"record_images({', '.join(['%s'] * 15)})"
-_RUNS = f"record_runs({', '.join(['%s'] * 33)})"
+_VIDEOS = "record_videos(%s, %s)"
+_RUNS = f"record_runs({', '.join(['%s'] * 34)})"
 
 RECORD_IMAGES = f"SELECT {_IMAGES}"
+RECORD_VIDEOS = f"SELECT {_VIDEOS}"
 RECORD_RUNS = f"SELECT {_RUNS}"
 
 # One statement is one transaction, in one round trip. The images come first: the second function is
 # called for the row of the first.
 RECORD_IMAGES_AND_RUNS = f"WITH first AS MATERIALIZED (SELECT {_IMAGES}) SELECT {_RUNS} FROM first"  # noqa: S608 - %s alone
+RECORD_IMAGES_VIDEOS_AND_RUNS = (
+    f"WITH first AS MATERIALIZED (SELECT {_IMAGES}), "  # noqa: S608 - %s alone
+    f"second AS MATERIALIZED (SELECT {_VIDEOS} FROM first) SELECT {_RUNS} FROM second"
+)
 
 SAVE_CONFIGURATIONS = """
     INSERT INTO detector_configurations (detector, detector_version, fingerprint, options)

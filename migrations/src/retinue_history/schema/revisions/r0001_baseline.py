@@ -23,7 +23,17 @@ def upgrade() -> None:
     _run("identity", "faces")  # constraints and indexes of tables call these functions
     for table in metadata.tables.values():
         table.create(op.get_bind())
-    _run("partitions", "labels", "run_counts", "recording", "views", "erasure", "review", "access")
+    _run(
+        "partitions",
+        "labels",
+        "run_counts",
+        "recording",
+        "jobs",
+        "views",
+        "erasure",
+        "review",
+        "access",
+    )
 
 
 def _run(*subjects: str) -> None:

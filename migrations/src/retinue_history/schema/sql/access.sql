@@ -40,6 +40,12 @@ END $$;
 GRANT SELECT, INSERT, UPDATE ON images, removals TO retinue_writer;
 GRANT SELECT ON runs, detections TO retinue_writer;
 GRANT EXECUTE ON FUNCTION record_runs TO retinue_writer;
+GRANT SELECT, INSERT, UPDATE ON videos TO retinue_writer;
+GRANT SELECT, INSERT, DELETE ON jobs TO retinue_writer;
+GRANT UPDATE (
+    attempt, token, provider_job_id, billing_group, expected_units, expected_usd, reserved_at,
+    started_at, hinted_at, look_at, holder, fence, claimed_at, lease_until, problem
+) ON jobs TO retinue_writer;
 GRANT SELECT, INSERT ON detector_configurations TO retinue_writer;
 GRANT SELECT, INSERT, UPDATE ON configurations_in_use TO retinue_writer;
 GRANT USAGE ON SEQUENCE removals_removal_id_seq TO retinue_writer;
@@ -58,7 +64,8 @@ GRANT EXECUTE ON FUNCTION
 
 -- Analysts may read the tables too, but only the views are stable.
 GRANT SELECT ON
-    images, removals, runs, detections, detector_configurations, configurations_in_use,
+    images, videos, jobs, removals, runs, detections, detector_configurations,
+    configurations_in_use,
     run_counts, label_counts, labels, label_parents, quotas, quota_leases, monthly_spending, models,
     model_sessions, erasures,
     truths, truth_items, review_queues, review_images, review_leases, answers, answer_items, audit_log
@@ -68,6 +75,7 @@ GRANT SELECT ON
     detection_history, latest_detections, failed_runs, run_costs, latest_runs, newest_runs,
     image_labels,
     label_counts_daily, drift, detector_versions, detector_agreement, skipped_runs, model_costs,
+    video_timeline, open_jobs,
     alembic_version
     TO retinue_writer, retinue_reader;
 GRANT SELECT ON ground_truth, standing_answers TO retinue_reader;

@@ -38,3 +38,29 @@ END $$;
 
 COMMENT ON FUNCTION sequencer_rank(text) IS
     'Orders the S3 sequencers of one key: the later event has the greater rank';
+
+CREATE FUNCTION job_token(
+    image_id uuid, detector text, detector_version text, fingerprint text, earlier_failures integer,
+    attempt integer
+) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+BEGIN
+    -- Base64url of 32 bytes, without the padding: 43 characters.
+    RETURN translate(
+        encode(
+            sha256(convert_to(
+                jsonb_build_array(
+                    image_id, detector, detector_version, fingerprint, earlier_failures, attempt
+                )::text,
+                'UTF8'
+            )),
+            'base64'
+        ),
+        '+/=', '-_'
+    );
+END $$;
+
+COMMENT ON FUNCTION job_token(uuid, text, text, text, integer, integer) IS
+    'What identifies an attempt at a job to its service, from its run key, how many runs of that key '
+    'failed before it was asked for, and the attempt. A database that was restored computes the same';

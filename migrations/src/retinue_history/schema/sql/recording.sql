@@ -497,7 +497,7 @@ CREATE FUNCTION record_runs(
     are_read_by_key boolean[],
     of_runs int[], ordinals int[], kinds text[], labels text[], confidences double precision[],
     lefts double precision[], tops double precision[], widths double precision[],
-    heights double precision[], all_attributes jsonb,
+    heights double precision[], all_attributes jsonb, times int[],
     charged_runs int[], charged_groups text[], charged_units numeric[], charged_usds numeric[]
 ) RETURNS bigint[]
     -- With its owner's rights: a worker can add detections, but can't change a count.
@@ -560,12 +560,12 @@ BEGIN
     IF cardinality(of_runs) > 0 THEN
         INSERT INTO detections (
             run_id, image_id, ordinal, kind, label, confidence, box_left, box_top, box_width,
-            box_height, attributes, detected_at
+            box_height, attributes, detected_at, start_ms, end_ms, track
         )
         SELECT
             kept[of_runs[n]], image_ids[of_runs[n]], ordinals[n], kinds[n], labels[n],
             confidences[n], lefts[n], tops[n], widths[n], heights[n], attributes[n],
-            started_ats[of_runs[n]]
+            started_ats[of_runs[n]], times[3 * n - 2], times[3 * n - 1], times[3 * n]
         FROM generate_series(1, cardinality(of_runs)) AS n
         WHERE kept[of_runs[n]] IS NOT NULL AND outcomes[of_runs[n]] = 'succeeded';
         GET DIAGNOSTICS added = ROW_COUNT;
@@ -607,11 +607,12 @@ COMMENT ON FUNCTION record_runs(
     timestamptz[], double precision[], int[], numeric[], numeric[], jsonb, boolean[], numeric[],
     boolean[],
     int[], int[], text[], text[], double precision[], double precision[], double precision[],
-    double precision[], double precision[], jsonb, int[], text[], numeric[], numeric[]
+    double precision[], double precision[], jsonb, int[], int[], text[], numeric[], numeric[]
 ) IS
     'Records runs with their detections and charges, given as one array a column. Columns of JSON are '
     'JSON arrays, which are faster to read than jsonb[]. of_runs and '
-    'charged_runs are positions of runs, from 1. Returns the run ids in the order of the runs, null '
+    'charged_runs are positions of runs, from 1. times has start_ms, end_ms and track of each '
+    'detection, or nothing if none has a time. Returns the run ids in the order of the runs, null '
     'for those that were recorded before, and for successes that were recorded as failures because '
     'they may have read another image';
 

@@ -52,7 +52,10 @@ SELECT
     images.width_px,
     images.height_px,
     detections.box_width * images.width_px AS box_width_px,
-    detections.box_height * images.height_px AS box_height_px
+    detections.box_height * images.height_px AS box_height_px,
+    detections.start_ms,
+    detections.end_ms,
+    detections.track
 FROM detections
 JOIN runs ON runs.run_id = detections.run_id
 JOIN images ON images.image_id = runs.image_id;
@@ -157,7 +160,10 @@ SELECT
     runs.width_px,
     runs.height_px,
     detections.box_width * runs.width_px AS box_width_px,
-    detections.box_height * runs.height_px AS box_height_px
+    detections.box_height * runs.height_px AS box_height_px,
+    detections.start_ms,
+    detections.end_ms,
+    detections.track
 FROM detections
 JOIN latest_runs AS runs ON runs.run_id = detections.run_id
     AND detections.detected_at BETWEEN runs.started_at AND runs.started_at;
@@ -466,6 +472,75 @@ WHERE runs.outcome = 'skipped'
 COMMENT ON VIEW skipped_runs IS
     'Images that a route kept from a detector, and why, unless the run key (image, detector, '
     'detector version, fingerprint) succeeded before or since. One row per event';
+
+CREATE VIEW video_timeline AS
+SELECT
+    found.detection_id,
+    found.run_id,
+    found.image_id,
+    found.bucket,
+    found.key,
+    found.version,
+    found.s3_uri,
+    found.detector,
+    found.kind,
+    found.label,
+    found.confidence,
+    found.start_ms,
+    found.end_ms,
+    found.track,
+    found.box,
+    found.attributes,
+    found.detected_at,
+    found.uploaded_at,
+    videos.duration_ms AS video_ms,
+    found.width_px,
+    found.height_px
+FROM latest_detections AS found
+LEFT JOIN videos ON videos.image_id = found.image_id
+WHERE found.start_ms IS NOT NULL;
+
+COMMENT ON VIEW video_timeline IS
+    'One row per appearance in a video that still exists: what each detector found in its latest run, '
+    'from when to when. What an emulator invented is left out';
+
+CREATE VIEW open_jobs AS
+SELECT
+    jobs.job_id,
+    jobs.image_id,
+    images.bucket,
+    images.key,
+    images.version,
+    's3://' || images.bucket || '/' || images.key AS s3_uri,
+    jobs.detector,
+    jobs.detector_version,
+    jobs.fingerprint,
+    jobs.event_id,
+    CASE
+        WHEN jobs.reserved_at IS NULL THEN 'wanted'
+        WHEN jobs.started_at IS NULL THEN 'starting'
+        ELSE 'started'
+    END AS state,
+    jobs.attempt,
+    jobs.wanted_at,
+    jobs.started_at,
+    now() - jobs.wanted_at AS age,
+    jobs.hinted_at,
+    jobs.look_at,
+    CASE WHEN jobs.lease_until > now() THEN jobs.holder END AS worker,
+    jobs.job_group,
+    jobs.provider_job_id,
+    jobs.expected_units,
+    jobs.expected_usd,
+    jobs.problem,
+    images.deleted_at
+FROM jobs
+JOIN images ON images.image_id = jobs.image_id;
+
+COMMENT ON VIEW open_jobs IS
+    'Jobs of services that process videos: wanted (not started yet), starting (the service may have '
+    'it), or started. A job''s run replaces it';
+
 CREATE VIEW model_costs AS
 SELECT
     session_id, model, detector, units, requested_at, running_at, stop_requested_at, stopped_at,
@@ -484,6 +559,7 @@ COMMENT ON COLUMN run_costs.runs IS 'How many runs, including failed ones';
 COMMENT ON COLUMN run_costs.saved_usd IS
     'What skips saved, in US dollars: for each the price of one billed unit at that time. An '
     'estimate, because a call can bill several units or none';
+COMMENT ON COLUMN open_jobs.started_at IS 'When the service was seen to have it; null before';
 COMMENT ON COLUMN skipped_runs.event_id IS 'The event that the route decided about, plus /skipped';
 COMMENT ON COLUMN detector_agreement.label IS 'The label, in lower case';
 
@@ -579,6 +655,26 @@ BEGIN
             ('unit_minutes', 'Inference-unit minutes from the request to the end: never less '
                 'than the provider bills'),
             ('skipped_runs', 'How many images a route kept from the detector'),
+            ('start_ms', 'In a video, when it appears, in milliseconds from the first frame; null in '
+                'an image'),
+            ('end_ms', 'In a video, when it disappears; equal to start_ms for a single moment'),
+            ('track', 'In a video, the number of the object: a hint that appearances of one run with '
+                'the same number show the same object; null if the detector does not say'),
+            ('video_ms', 'The video''s duration in milliseconds; null if not known'),
+            ('job_id', 'The job''s row number'),
+            ('state', 'wanted (not started yet), starting (the service may have it) or started'),
+            ('attempt', 'Which attempt at the job it is, from 1'),
+            ('wanted_at', 'When it was asked for'),
+            ('age', 'How long ago that was'),
+            ('hinted_at', 'When the service last sent a message about it; null if it never did'),
+            ('look_at', 'When a worker starts it or asks for its result'),
+            ('worker', 'The worker that is busy with it; null if none is'),
+            ('job_group', 'Jobs of one group are counted together against the service''s limit'),
+            ('provider_job_id', 'The service''s id of the job; null until it is started'),
+            ('expected_units', 'Units that the provider will bill, by an estimate; null if not '
+                'known'),
+            ('expected_usd', 'What they will cost, in US dollars; null if not known'),
+            ('problem', 'Why the last attempt or look led to nothing; null if it did'),
             ('saved_usd', 'What a billed unit would have cost, in US dollars')
         ) AS common (column_name, comment)
         JOIN pg_attribute AS a ON a.attname = common.column_name

@@ -5,6 +5,7 @@ from retinue_history.schema.tables.base import metadata
 # Imported for what they declare, in the order in which the tables are created.
 # isort: off
 import retinue_history.schema.tables.recording
+import retinue_history.schema.tables.videos
 import retinue_history.schema.tables.labels
 import retinue_history.schema.tables.people
 import retinue_history.schema.tables.quotas

@@ -307,7 +307,7 @@ runs = Table(
         postgresql_using="gin",
         postgresql_where=text(
             "raw_response ?| ARRAY['SearchFacesByImage', 'SearchFaces', 'IndexFaces', "
-            "'SearchUsersByImage', 'SearchUsers']"
+            "'SearchUsersByImage', 'SearchUsers', 'GetFaceSearch']"
         ),
     ),
     comment="One row per attempt of one detector at one image, and per skip. A run key (image, "
@@ -393,6 +393,23 @@ detections = Table(
         primary_key=True,
         comment="The run's started_at, repeated for its index and its partition",
     ),
+    Column(
+        "start_ms",
+        Integer,
+        comment="In a video, when it appears, in milliseconds from the first frame; null in an "
+        "image",
+    ),
+    Column(
+        "end_ms",
+        Integer,
+        comment="In a video, when it disappears; equal to start_ms for a single moment",
+    ),
+    Column(
+        "track",
+        Integer,
+        comment="In a video, the number of the object: a hint that appearances of one run with the "
+        "same number show the same object; null if the detector does not say",
+    ),
     UniqueConstraint("run_id", "ordinal", "detected_at"),
     CheckConstraint("ordinal >= 0", name="ordinal"),
     CheckConstraint("octet_length(label) BETWEEN 1 AND 2048", name="label"),
@@ -407,6 +424,11 @@ detections = Table(
         "AND box_width >= 0 AND box_width < 'Infinity' "
         "AND box_height >= 0 AND box_height < 'Infinity'",
         name="box",
+    ),
+    CheckConstraint(
+        "num_nonnulls(start_ms, end_ms, track) = 0 OR coalesce("
+        "start_ms >= 0 AND end_ms >= start_ms AND coalesce(track, 0) >= 0, false)",
+        name="time",
     ),
     Index(
         "ix_detections_label",

@@ -1,0 +1,465 @@
+"""Open jobs of services that process videos: claims, slots, looks, and the run that ends each."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, LiteralString
+
+from retinue_history.db.conflicts import retry_conflicts
+from retinue_history.db.connections import ConnectionPool
+from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.errors import HistoryError
+from retinue_history.recording import statements
+from retinue_history.recording.columns import (
+    image_columns,
+    run_columns,
+    used_columns,
+    video_columns,
+)
+from retinue_history.recording.records import (
+    Charge,
+    DetectorConfiguration,
+    ImageRecord,
+    RunKey,
+    RunRecord,
+    VideoRecord,
+)
+
+
+class StaleJobError(HistoryError):
+    """Another worker has claimed the job since, or it is gone. Nothing was changed."""
+
+
+class Slot(StrEnum):
+    """The answer to the question for a slot."""
+
+    GRANTED = "granted"
+    """The job has a slot. Start it."""
+    NO_SLOT = "no_slot"
+    """As many jobs of its group are under way as may be."""
+    NO_BUDGET = "no_budget"
+    """With what is under way, it would cost more than the month's budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """A job that a worker has claimed.
+
+    Attributes:
+        job_id: Its number.
+        fence: The number of the claim. Later claims have greater ones.
+        holder: The worker that has claimed it.
+        key: Which detector on which video.
+        event_id: What asked for it; its run has the same.
+        job_group: Jobs of one group are counted together.
+        attempt: Which attempt it is, from 1.
+        token: Identifies the attempt; 43 characters of ``[a-zA-Z0-9-_]``.
+        has_slot: Whether this attempt has a slot. If it has no ``provider_job_id``, the service may
+            have it or not: start it again with the same token.
+        provider_job_id: The service's id of it; ``None`` until it is started.
+        expected: What it is expected to cost; ``None`` if nothing was estimated yet.
+        wanted_at: When it was asked for.
+        started_at: When the service was seen to have it; ``None`` before.
+        image: The video's object. With more facts, it can be given to ``finish``.
+        video: What is known of the video.
+    """
+
+    job_id: int
+    fence: int
+    holder: str
+    key: RunKey
+    event_id: str
+    job_group: str
+    attempt: int
+    token: str
+    has_slot: bool
+    provider_job_id: str | None
+    expected: Charge | None
+    wanted_at: datetime
+    started_at: datetime | None
+    image: ImageRecord
+    video: VideoRecord | None
+
+
+_DUE = "look_at <= now() AND (lease_until IS NULL OR lease_until <= now())"
+
+# What another worker has claimed since this statement began is compared again under the row's lock.
+_CLAIM: LiteralString = f"""
+    WITH candidates AS MATERIALIZED (
+        SELECT due.job_id, due.is_wanted, due.look_at,
+            row_number() OVER (
+                PARTITION BY due.job_group, due.is_wanted ORDER BY due.look_at, due.job_id
+            ) AS place,
+            limits.slots - (
+                SELECT count(*) FROM jobs AS under_way
+                WHERE under_way.job_group = due.job_group AND under_way.reserved_at IS NOT NULL
+            ) AS free
+        FROM unnest(%(detector)s::text[], %(detector_version)s::text[], %(fingerprint)s::text[])
+            AS asked (detector, detector_version, fingerprint)
+        CROSS JOIN LATERAL (
+            SELECT job_id, job_group, reserved_at IS NULL AS is_wanted, look_at
+            FROM jobs
+            WHERE jobs.detector = asked.detector
+                AND jobs.detector_version = asked.detector_version
+                AND jobs.fingerprint = asked.fingerprint
+                AND {_DUE}
+            ORDER BY (reserved_at IS NULL), look_at
+            LIMIT %(limit)s
+        ) AS due
+        LEFT JOIN unnest(%(group)s::text[], %(slots)s::int[]) AS limits (job_group, slots)
+            ON limits.job_group = due.job_group
+    ), mine AS MATERIALIZED (
+        SELECT jobs.job_id
+        FROM candidates JOIN jobs USING (job_id)
+        WHERE NOT (candidates.is_wanted AND candidates.place > candidates.free IS TRUE)
+            AND jobs.look_at <= now()
+            AND (jobs.lease_until IS NULL OR jobs.lease_until <= now())
+        ORDER BY candidates.is_wanted, candidates.look_at, jobs.job_id
+        LIMIT %(limit)s
+        FOR UPDATE OF jobs SKIP LOCKED
+    )
+    UPDATE jobs SET
+        fence = fence + 1,
+        holder = %(holder)s,
+        claimed_at = clock_timestamp(),
+        lease_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s)
+    FROM mine
+    WHERE jobs.job_id = mine.job_id
+    RETURNING jobs.job_id
+"""  # noqa: S608 - the part is the constant above
+
+_OPEN_JOBS = """
+    SELECT
+        images.deleted_at IS NOT NULL OR EXISTS (
+            SELECT FROM find_erased_images(
+                ARRAY[images.image_id], ARRAY[images.bucket], ARRAY[images.key],
+                ARRAY[images.last_uploaded_at]
+            )
+        ),
+        jobs.job_id, jobs.fence, jobs.holder, jobs.detector, jobs.detector_version,
+        jobs.fingerprint, jobs.event_id, jobs.job_group, jobs.attempt, jobs.token,
+        jobs.reserved_at IS NOT NULL, jobs.provider_job_id, jobs.billing_group,
+        jobs.expected_units, jobs.expected_usd, jobs.wanted_at, jobs.started_at,
+        images.image_id, images.bucket, images.key, images.version, images.versioned,
+        images.last_uploaded_at, images.sequencer, images.etag, images.size_bytes,
+        images.width_px, images.height_px,
+        videos.image_id IS NOT NULL, videos.duration_ms, videos.frame_rate, videos.codec,
+        videos.container, videos.rotation_degrees
+    FROM jobs
+    JOIN images USING (image_id)
+    LEFT JOIN videos USING (image_id)
+    WHERE jobs.job_id = ANY (%(job_ids)s)
+    ORDER BY (jobs.reserved_at IS NULL), jobs.look_at, jobs.job_id
+"""
+
+_DROP = "SELECT drop_jobs(%(job_ids)s)"
+
+_RESERVE = """
+    SELECT reserve_job_slot(
+        %(job_id)s, %(holder)s, %(fence)s, %(slots)s, %(budget_usd)s, %(billing_group)s,
+        %(units)s, %(usd)s
+    )
+"""
+
+_MINE = "job_id = %(job_id)s AND holder = %(holder)s AND fence = %(fence)s"
+
+# A message that came during the claim may be about what the worker didn't see yet.
+_LATER = """
+    holder = NULL,
+    lease_until = NULL,
+    look_at = clock_timestamp() + CASE
+        WHEN hinted_at >= claimed_at THEN interval '0' ELSE make_interval(secs => %(after_seconds)s)
+    END
+"""
+
+_STARTED = f"""
+    UPDATE jobs SET
+        provider_job_id = %(provider_job_id)s,
+        started_at = clock_timestamp(),
+        problem = NULL,
+        {_LATER}
+    WHERE {_MINE} AND reserved_at IS NOT NULL
+"""  # noqa: S608 - the parts are the constants above
+
+_RELEASE = f"""
+    UPDATE jobs SET reserved_at = NULL, problem = %(problem)s, {_LATER}
+    WHERE {_MINE} AND provider_job_id IS NULL
+"""  # noqa: S608 - the parts are the constants above
+
+_LOOK_AGAIN = f"UPDATE jobs SET problem = %(problem)s, {_LATER} WHERE {_MINE}"  # noqa: S608 - the parts are the constants above
+
+_RESTART = f"""
+    UPDATE jobs SET
+        attempt = attempt + 1,
+        token = job_token(
+            image_id, detector, detector_version, fingerprint, earlier_failures, attempt + 1
+        ),
+        provider_job_id = NULL,
+        reserved_at = NULL,
+        started_at = NULL,
+        hinted_at = NULL,
+        problem = %(problem)s,
+        holder = NULL,
+        lease_until = NULL,
+        look_at = clock_timestamp() + make_interval(secs => %(after_seconds)s)
+    WHERE {_MINE}
+"""  # noqa: S608 - the parts are the constants above
+
+_RENEW = f"""
+    UPDATE jobs
+    SET lease_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s)
+    WHERE {_MINE}
+"""  # noqa: S608 - the parts are the constants above
+
+_FINISH = f"DELETE FROM jobs WHERE {_MINE}"  # noqa: S608 - the part is the constant above
+
+_HINT = """
+    UPDATE jobs SET hinted_at = clock_timestamp(), look_at = least(look_at, clock_timestamp())
+    WHERE token = ANY (%(references)s) OR provider_job_id = ANY (%(references)s)
+"""
+
+_COUNT = "SELECT count(*) FROM jobs WHERE job_group = %(job_group)s AND reserved_at IS NOT NULL"
+
+
+class Jobs:
+    """The open jobs of one database. Threads can share it.
+
+    A worker claims a job for a time, makes one step, and hands it on: ``started``, ``release``,
+    ``look_again`` and ``restart`` end the claim, ``finish`` ends the job. Each of these raises
+    ``StaleJobError`` if another worker has claimed the job since, or if it is gone. Every method
+    raises ``HistoryError`` as ``History`` does.
+
+    Args:
+        pool: Connections. The login should be a member of ``retinue_writer``.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+
+    def claim(
+        self,
+        detectors: Collection[DetectorConfiguration],
+        *,
+        holder: str,
+        lease_seconds: float,
+        limit: int,
+        slots: Mapping[str, int] | None = None,
+    ) -> Sequence[OpenJob]:
+        """Claim jobs that are due, those with a slot first, and the longest due first.
+
+        A job whose image was removed or erased is dropped instead. If it was under way, its
+        expected cost counts as spent.
+
+        Args:
+            detectors: The configurations whose jobs the worker can process.
+            holder: The worker's unique id.
+            lease_seconds: How long the claims last unless renewed, by the database's clock.
+            limit: Maximum number of jobs.
+            slots: How many jobs of a group may be under way, by group. Of other jobs in such a
+                group, no more are claimed than slots are free.
+        """
+        if not detectors:
+            return []
+        given = {
+            **used_columns(detectors),
+            "holder": holder,
+            "lease_seconds": lease_seconds,
+            "limit": limit,
+            "group": list(slots or ()),
+            "slots": list((slots or {}).values()),
+        }
+        claimed: list[OpenJob] = []
+        dropped: list[int] = []
+        with map_errors(), self._pool.transaction() as connection:
+            job_ids = [job_id for (job_id,) in connection.execute(_CLAIM, given)]
+            if not job_ids:
+                return []
+            for is_gone, *row in connection.execute(_OPEN_JOBS, {"job_ids": job_ids}):
+                job = _open_job(row)
+                if is_gone:
+                    dropped.append(job.job_id)
+                else:
+                    claimed.append(job)
+            if dropped:
+                connection.execute(_DROP, {"job_ids": dropped})
+        return claimed
+
+    def reserve_slot(
+        self, job: OpenJob, *, slots: int, budget_usd: Decimal | None, expected: Charge
+    ) -> Slot:
+        """Take a slot of the job's group for it, and its cost of the budget.
+
+        A job that has a slot keeps it. The cost is recorded in any case.
+
+        Args:
+            job: The job.
+            slots: How many jobs of its group may be under way, those of other workers included.
+            budget_usd: What the detector may cost this month, in US dollars, with everything that
+                is under way; ``None`` for no limit.
+            expected: What the job is expected to cost.
+
+        Raises:
+            StaleJobError: The job is no longer the worker's.
+        """
+        given = {
+            **_claim_of(job),
+            "slots": slots,
+            "budget_usd": budget_usd,
+            "billing_group": expected.billing_group,
+            "units": expected.billed_units,
+            "usd": expected.price_usd,
+        }
+        with map_errors(), self._pool.connection() as connection:
+            ((answer,),) = connection.execute(_RESERVE, given)
+        if answer is None:
+            raise _stale(job)
+        return Slot(answer)
+
+    def started(self, job: OpenJob, provider_job_id: str, *, look_after_seconds: float) -> None:
+        """Record the service's id of a job that has a slot, and end the claim.
+
+        Raises:
+            StaleJobError: The job is no longer the worker's, or has no slot.
+        """
+        given = {"provider_job_id": provider_job_id, "after_seconds": look_after_seconds}
+        self._change(job, _STARTED, given)
+
+    def release(self, job: OpenJob, *, look_after_seconds: float, problem: str) -> None:
+        """Give back the slot of a job that the service surely doesn't have, and end the claim.
+
+        If the service may have it, call ``look_again``: the job keeps its slot, and the next worker
+        starts it again with the same token.
+
+        Raises:
+            StaleJobError: The job is no longer the worker's, or is started.
+        """
+        self._change(job, _RELEASE, {"problem": problem, "after_seconds": look_after_seconds})
+
+    def look_again(self, job: OpenJob, *, after_seconds: float, problem: str | None = None) -> None:
+        """End the claim; a worker looks again later, or right away if a message came meanwhile.
+
+        Raises:
+            StaleJobError: The job is no longer the worker's.
+        """
+        self._change(job, _LOOK_AGAIN, {"problem": problem, "after_seconds": after_seconds})
+
+    def restart(self, job: OpenJob, *, after_seconds: float, problem: str) -> None:
+        """Begin the next attempt, with a new token and without a slot, and end the claim.
+
+        Raises:
+            StaleJobError: The job is no longer the worker's.
+        """
+        self._change(job, _RESTART, {"problem": problem, "after_seconds": after_seconds})
+
+    def renew(self, job: OpenJob, lease_seconds: float) -> None:
+        """Extend the claim.
+
+        Raises:
+            StaleJobError: The job is no longer the worker's.
+        """
+        self._change(job, _RENEW, {"lease_seconds": lease_seconds})
+
+    def finish(
+        self, job: OpenJob, run: RunRecord, *, image: ImageRecord, video: VideoRecord | None = None
+    ) -> int | None:
+        """Replace the job by its run, with detections and charges, in one transaction.
+
+        Args:
+            job: The job.
+            run: The run, with the job's key and event.
+            image: What is known of the image, as for ``History.record``.
+            video: What is known of the video.
+
+        Returns:
+            The run's id; ``None`` if it wasn't inserted, as by ``History.record``.
+
+        Raises:
+            StaleJobError: The job is no longer the worker's. Nothing was recorded.
+            HistoryUnavailableError: The database can't take rows now.
+            HistoryDataError: It can never take these rows.
+        """
+        images = image_columns([image], [])
+        runs = run_columns([run])
+        videos = video_columns([] if video is None else [video], [])
+
+        def commit() -> int | None:
+            with self._pool.transaction() as connection:
+                connection.execute(statements.RECORD_IMAGES, images)
+                if not connection.execute(_FINISH, _claim_of(job)).rowcount:
+                    raise _stale(job)
+                if video is not None:
+                    connection.execute(statements.RECORD_VIDEOS, videos)
+                (((run_id,),),) = connection.execute(statements.RECORD_RUNS, runs)
+                return None if run_id is None else int(run_id)
+
+        return retry_conflicts(commit)
+
+    def hint(self, *references: str) -> bool:
+        """Let a worker look at a job now, because the service sent a message about it.
+
+        Args:
+            references: The service's id of the job, its token, or both.
+
+        Returns:
+            Whether a job with one of them is open.
+        """
+        with map_errors(), self._pool.connection() as connection:
+            return bool(connection.execute(_HINT, {"references": list(references)}).rowcount)
+
+    def count(self, job_group: str) -> int:
+        """Return how many slots of a group are taken."""
+        with map_errors(), self._pool.connection() as connection:
+            ((taken,),) = connection.execute(_COUNT, {"job_group": job_group})
+        return int(taken)
+
+    def _change(self, job: OpenJob, statement: LiteralString, given: Mapping[str, Any]) -> None:
+        with map_errors(), self._pool.connection() as connection:
+            if not connection.execute(statement, {**_claim_of(job), **given}).rowcount:
+                raise _stale(job)
+
+
+def _claim_of(job: OpenJob) -> dict[str, Any]:
+    return {"job_id": job.job_id, "holder": job.holder, "fence": job.fence}
+
+
+def _stale(job: OpenJob) -> StaleJobError:
+    return StaleJobError(f"job {job.job_id} is gone, or another worker has claimed it")
+
+
+def _open_job(row: Sequence[Any]) -> OpenJob:
+    job_id, fence, holder, *configuration = row[:6]
+    event_id, job_group, attempt, token, has_slot, provider_job_id = row[6:12]
+    billing_group, units, usd, wanted_at, started_at = row[12:17]
+    image_id, bucket, key, version, versioned, uploaded_at, sequencer = row[17:24]
+    etag, size_bytes, width_px, height_px, is_known, *facts = row[24:]
+    return OpenJob(
+        job_id=job_id,
+        fence=fence,
+        holder=holder,
+        key=RunKey(image_id, *configuration),
+        event_id=event_id,
+        job_group=job_group,
+        attempt=attempt,
+        token=token,
+        has_slot=has_slot,
+        provider_job_id=provider_job_id,
+        expected=None if billing_group is None else Charge(billing_group, units, usd),
+        wanted_at=wanted_at,
+        started_at=started_at,
+        image=ImageRecord(
+            image_id,
+            bucket,
+            key,
+            version,
+            versioned,
+            uploaded_at,
+            sequencer,
+            etag,
+            size_bytes,
+            width_px,
+            height_px,
+        ),
+        video=VideoRecord(image_id, *facts) if is_known else None,
+    )
