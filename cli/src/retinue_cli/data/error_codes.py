@@ -70,21 +70,42 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Read the message.",
     ),
     "not_a_video": ErrorCode(
-        "The key ends like a video's, such as `.mp4`, and the content is something else: an "
-        "image, a playlist, a web page.",
+        "The key ends like a video's, such as `.mp4`, and the content is something "
+        "else: an image, a playlist, a web page.",
         "no",
         "Upload the video itself, or give the object a suffix that matches its content.",
     ),
+    "unsupported_codec": ErrorCode(
+        "There is no decoder for its pictures.",
+        "no",
+        "Convert it; the message has a command.",
+    ),
+    "no_video_track": ErrorCode(
+        "The file has no pictures, perhaps only sound or a cover.",
+        "no",
+        "Upload a file with pictures.",
+    ),
     "corrupt_video": ErrorCode(
-        "The header of an MP4 or QuickTime file is damaged or missing, often because the "
-        "recording or the upload was cut off.",
+        "The header is damaged or missing, or none of the pictures can be decoded. In "
+        "most MP4 files the header is at the end, so it is missing if the recording or "
+        "the upload was cut off.",
         "no",
         "Upload the complete file.",
     ),
-    "no_video_track": ErrorCode(
-        "An MP4 or QuickTime file has no pictures, perhaps only sound.",
+    "video_too_long": ErrorCode(
+        "It takes more than 24 hours.",
         "no",
-        "Upload a file with pictures.",
+        "Cut it into parts.",
+    ),
+    "decoder_timeout": ErrorCode(
+        "Decoding up to the next sampled frame exceeded `RETINUE_DETECTOR_TIMEOUT_SECONDS`.",
+        "yes",
+        "Raise the limit, sample more often, or convert the video.",
+    ),
+    "decoder_crashed": ErrorCode(
+        "The decoder's process ended: a crash in native code, or more than 3 GiB of memory.",
+        "yes",
+        "Convert the video; the message has a command.",
     ),
     "object_not_found": ErrorCode(
         "The object or version doesn't exist, or the version is a delete marker. The "

@@ -10,7 +10,7 @@ from multiprocessing.context import SpawnProcess
 
 from retinue_sdk import ConfigurationError
 from retinue_sdk.testing import CHECKS, Check, CheckResult, Report
-from retinue_workers.detectors.isolation.process import how_it_ended
+from retinue_workers.detectors.isolation.child_process import how_it_ended
 
 from retinue_cli.plugin_dev.check import child
 from retinue_cli.plugin_dev.check.request import (

@@ -11,7 +11,8 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -133,14 +134,25 @@ class Channel:
 
 def main(spec: DetectorSpec, connection: Connection, parent_id: int) -> None:
     """Serve the worker until it sends ``close`` or ends."""
+    with serving(parent_id, spec.max_memory_bytes):
+        _serve(spec, Channel(connection))
+
+
+@contextmanager
+def serving(parent_id: int, max_memory_bytes: int | None) -> Iterator[None]:
+    """Serve the worker inside the block. End this process with the worker, or without memory.
+
+    Args:
+        parent_id: The worker's process id.
+        max_memory_bytes: Maximum data of this process in bytes; ``None`` for no limit.
+    """
     die_with(parent_id)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the worker decides
     faulthandler.enable()  # report where native code crashes
-    if spec.max_memory_bytes is not None and sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_DATA, (spec.max_memory_bytes, spec.max_memory_bytes))
-    channel = Channel(connection)
+    if max_memory_bytes is not None and sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_DATA, (max_memory_bytes, max_memory_bytes))
     try:
-        _serve(spec, channel)
+        yield
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)  # the worker has ended
     except MemoryError:

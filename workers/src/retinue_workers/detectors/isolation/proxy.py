@@ -4,6 +4,7 @@ import pickle
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from threading import Lock
 
 import structlog
@@ -91,7 +92,7 @@ class IsolatedDetector:
         )
         self._timeout_seconds = timeout_seconds
         self._max_answer_bytes = max_answer_bytes
-        self._supervisor: ProcessSupervisor | None = None
+        self._supervisor: ProcessSupervisor[DetectorProcess] | None = None
         self._lock = Lock()
         self._idle: list[DetectorProcess] = []
         self._crashes = 0
@@ -119,7 +120,9 @@ class IsolatedDetector:
             ConfigurationError: It can't.
             DetectorNotReadyError: It can't start yet.
         """
-        supervisor = self._supervisor = self._supervisor or ProcessSupervisor(self.name, self._spec)
+        supervisor = self._supervisor = self._supervisor or ProcessSupervisor(
+            self.name, partial(DetectorProcess, self.name, self._spec)
+        )
         process = supervisor.spawn()
         try:
             process.ready(None)
@@ -178,7 +181,7 @@ class IsolatedDetector:
         if supervisor is not None:
             supervisor.close()
 
-    def _take(self, supervisor: "ProcessSupervisor") -> DetectorProcess:
+    def _take(self, supervisor: ProcessSupervisor[DetectorProcess]) -> DetectorProcess:
         """Return a process that is ready."""
         with self._lock:
             process = self._idle.pop() if self._idle else None

@@ -1,38 +1,47 @@
-"""Start, watch and end a detector's processes."""
+"""Start, watch and end child processes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition, Thread
+from typing import Generic, TypeVar
 
 from retinue_sdk import RetriableError
 
-from retinue_workers.detectors.isolation.child import DetectorSpec
-from retinue_workers.detectors.isolation.process import DetectorProcess
+from retinue_workers.detectors.isolation.child_process import ChildProcess
+
+ProcessT = TypeVar("ProcessT", bound=ChildProcess)
 
 TIMED_OUT = "a call took too long"
 """The cause of the end of a process that exceeded its call's deadline."""
 
+STOPPED = "the worker stops"
+"""The cause of the end of a process that ran when the worker stopped."""
 
-class ProcessSupervisor:
-    """Starts a detector's processes, and kills those that exceed their deadline, on its own thread.
+
+class ProcessSupervisor(Generic[ProcessT]):
+    """Starts child processes, and kills those that exceed their deadline, on its own thread.
 
     The thread lives as long as the processes, because Linux kills them when it ends.
+
+    Args:
+        name: What the processes are for, for messages.
+        make: Starts a process.
     """
 
-    def __init__(self, name: str, spec: DetectorSpec) -> None:
+    def __init__(self, name: str, make: Callable[[], ProcessT]) -> None:
         self._name = name
-        self._spec = spec
+        self._make = make
         self._changed = Condition()
         self._wanted = 0
-        self._started: list[DetectorProcess | BaseException] = []
-        self._deadlines: dict[DetectorProcess, float] = {}
-        self._all: set[DetectorProcess] = set()
+        self._started: list[ProcessT | BaseException] = []
+        self._deadlines: dict[ProcessT, float] = {}
+        self._all: set[ProcessT] = set()
         self._closed = False
         self._thread = Thread(target=self._run, name=f"{name}-supervisor", daemon=True)
         self._thread.start()
 
-    def spawn(self) -> DetectorProcess:
+    def spawn(self) -> ProcessT:
         """Start a new process.
 
         Raises:
@@ -43,14 +52,14 @@ class ProcessSupervisor:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._started or self._closed)
             if not self._started:
-                raise RetriableError("the worker stops")
+                raise RetriableError(STOPPED)
             new = self._started.pop()
-        if isinstance(new, DetectorProcess):
-            return new
-        raise RetriableError(f"no process for {self._name}: {new}") from new
+        if isinstance(new, BaseException):
+            raise RetriableError(f"no process for {self._name}: {new}") from new
+        return new
 
     @contextmanager
-    def guarding(self, process: DetectorProcess, deadline: float) -> Iterator[None]:
+    def guarding(self, process: ProcessT, deadline: float) -> Iterator[None]:
         """Kill the process unless the block ends before the deadline (monotonic clock, seconds)."""
         with self._changed:
             self._deadlines[process] = deadline
@@ -61,7 +70,7 @@ class ProcessSupervisor:
             with self._changed:
                 self._deadlines.pop(process, None)
 
-    def end(self, process: DetectorProcess) -> None:
+    def end(self, process: ProcessT) -> None:
         """End a process that isn't needed any more."""
         process.kill("it was given up")
         with self._changed:
@@ -78,7 +87,7 @@ class ProcessSupervisor:
         while self._serve():
             pass
         for process in list(self._all):
-            process.kill("the worker stops")
+            process.kill(STOPPED)
 
     def _serve(self) -> bool:
         """Do the next step, or wait for one. Return ``False`` at the end."""
@@ -98,13 +107,13 @@ class ProcessSupervisor:
             process.kill(TIMED_OUT)
         if wanted:
             try:
-                new: DetectorProcess | BaseException = DetectorProcess(self._name, self._spec)
+                new: ProcessT | BaseException = self._make()
             except BaseException as error:  # noqa: BLE001 - raised by spawn
                 new = error
             with self._changed:
                 self._wanted -= 1
                 self._started.append(new)
-                if isinstance(new, DetectorProcess):
+                if not isinstance(new, BaseException):
                     self._all.add(new)
                 self._changed.notify_all()
         return True

@@ -1,0 +1,286 @@
+"""Frames of videos: sampled, upright, on time, and never a hung worker."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from fakes.videos import BIKES, CARPHONE, corner_names, corners, encoded
+from hypothesis import given
+from hypothesis import strategies as st
+from retinue_sdk import ImageLimits, InvalidImageError, RetriableError
+from retinue_workers.settings.video import VideoSampling
+from retinue_workers.video.decoder import VideoFile
+from retinue_workers.video.reader import VideoDecoder, VideoReader
+from retinue_workers.video.sampler import Sampler
+
+ALL = VideoSampling(every_ms=1)
+PHOTOGRAPH = Path(__file__).parents[2] / "docs" / "astronaut.jpg"
+UNIT = 65_536
+"""One, in the fixed point of display matrices."""
+
+
+def opened(data: bytes, sampling: VideoSampling = ALL, **limits: int) -> VideoFile:
+    return VideoFile(BytesIO(data), sampling, ImageLimits(**limits))
+
+
+def times(data: bytes, sampling: VideoSampling = ALL) -> list[int]:
+    return [time_ms for time_ms, _ in opened(data, sampling).frames()]
+
+
+@pytest.fixture(scope="module")
+def noise() -> Sequence[Any]:
+    """Return two seconds of frames that can't be compressed."""
+    return np.random.default_rng(1).integers(0, 255, (50, 64, 64, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c", "d", "quarters", "degrees"),
+    [
+        (1, 0, 0, 1, "rgbw", 0),
+        (-1, 0, 0, 1, "grwb", 0),
+        (-1, 0, 0, -1, "wbgr", 180),
+        (1, 0, 0, -1, "bwrg", 180),
+        (0, 1, 1, 0, "rbgw", 270),
+        (0, 1, -1, 0, "brwg", 90),
+        (0, -1, -1, 0, "wgbr", 90),
+        (0, -1, 1, 0, "gwrb", 270),
+    ],
+)
+def test_a_video_is_turned_and_mirrored_as_players_show_it(
+    a: int, b: int, c: int, d: int, quarters: str, degrees: int
+) -> None:
+    matrix = (a * UNIT, b * UNIT, 0, c * UNIT, d * UNIT, 0, 0, 0, 1 << 30)
+    video = opened(encoded([corners(64, 48)] * 2, matrix=matrix))
+    size = (48, 64) if a == 0 else (64, 48)
+    assert (video.facts.width_px, video.facts.height_px) == size
+    assert video.facts.rotation_degrees == degrees
+    frames = [pixels for _, pixels in video.frames()]
+    assert [corner_names(pixels) for pixels in frames] == [quarters] * 2
+    assert {pixels.shape for pixels in frames} == {(size[1], size[0], 3)}
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "container", "name"),
+    [
+        ("libx264", "yuv420p", "mov", "h264"),
+        ("libx265", "yuv420p", "mp4", "hevc"),
+        ("libx265", "yuv420p10le", "matroska", "hevc"),
+        ("libvpx-vp9", "yuv420p", "webm", "vp9"),
+        ("mpeg4", "yuv420p", "avi", "mpeg4"),
+        ("mpeg4", "yuv420p", "3gp", "mpeg4"),
+        ("libx264", "yuv420p", "mpegts", "h264"),
+        ("mpeg2video", "yuv420p", "mpeg", "mpeg2video"),
+    ],
+)
+def test_codecs_and_containers(codec: str, pix_fmt: str, container: str, name: str) -> None:
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else {"g": "10"}
+    data = encoded(
+        [corners()] * 5, codec=codec, pix_fmt=pix_fmt, container=container, options=options
+    )
+    video = opened(data)
+    frames = list(video.frames())
+    assert video.facts.codec == name
+    assert [time_ms for time_ms, _ in frames] == [0, 40, 80, 120, 160]
+    assert {corner_names(pixels) for _, pixels in frames} == {"rgbw"}
+    assert not video.is_truncated
+
+
+def test_pixels_that_are_not_square_become_square() -> None:
+    video = opened(encoded([corners(64, 48)], aspect=Fraction(3, 2)))
+    assert (video.facts.width_px, video.facts.height_px) == (96, 48)
+    assert [pixels.shape for _, pixels in video.frames()] == [(48, 96, 3)]
+    assert opened(CARPHONE.read_bytes()).facts.width_px == 193  # 128:117
+
+
+def test_large_frames_are_scaled_down() -> None:
+    data = encoded([np.zeros((4_320, 7_680, 3), np.uint8)])
+    video = opened(data, VideoSampling())
+    assert (video.facts.width_px, video.facts.height_px) == (7_680, 4_320)
+    assert [pixels.shape for _, pixels in video.frames()] == [(720, 1_280, 3)]
+    with pytest.raises(InvalidImageError, match=r"7,680 × 4,320 pixels") as error:
+        opened(data, max_px=7_680 * 4_319)
+    assert error.value.code == "too_many_pixels"
+
+
+def test_times_are_those_of_the_frames_and_not_their_numbers() -> None:
+    moments = [0, 10, 500, 510, 3_000]
+    assert times(encoded([corners()] * 5, times_ms=moments)) == moments
+    late = encoded([corners()] * 5, times_ms=[7_000 + one for one in moments], container="mpegts")
+    assert times(late) == moments
+
+
+def test_key_frames_alone() -> None:
+    sampling = VideoSampling(sample="keyframes", every_ms=1)
+    assert times(BIKES.read_bytes(), sampling) == [0, 1_320, 3_040, 5_400, 7_440, 9_800]
+
+
+def test_thousands_of_frames_in_a_second() -> None:
+    frame = av.VideoFrame.from_ndarray(corners(16, 16), "rgb24").reformat(format="yuvj420p")
+    file = BytesIO()
+    with av.open(file, "w", format="matroska") as to:
+        stream: Any = to.add_stream("mjpeg", rate=25)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "yuvj420p"
+        picture = bytes(stream.encode(frame)[0])
+        for index in range(20_000):
+            packet = av.Packet(picture)
+            packet.stream, packet.time_base = stream, Fraction(1, 20_000)
+            packet.pts = packet.dts = index
+            packet.is_keyframe = True
+            to.mux(packet)
+    assert times(file.getvalue(), VideoSampling(every_ms=300)) == [0, 300, 600, 900]
+
+
+def truncated(data: bytes) -> bytes:
+    return data[: len(data) * 3 // 5]
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
+def test_what_is_left_of_a_truncated_file(noise: Any, container: str) -> None:
+    frames = np.concatenate([noise] * 3)  # 6 seconds
+    front = {"moov_size": "30000"} if container == "mp4" else {}
+    video = opened(truncated(encoded(frames, container=container, muxing=front)))
+    found = [time_ms for time_ms, _ in video.frames()]
+    assert found == [index * 40 for index in range(len(found))]
+    assert 70 < len(found) < 110
+    assert video.is_truncated
+
+
+def test_damage_in_the_middle(noise: Any) -> None:
+    data = bytearray(encoded(noise))
+    data[len(data) // 2 : len(data) // 2 + 5_000] = b"\xff" * 5_000
+    video = opened(bytes(data))
+    assert 30 < len(list(video.frames())) <= 50
+    assert video.is_truncated
+
+
+def sound() -> bytes:
+    file = BytesIO()
+    with av.open(file, "w", format="mp4") as to:
+        stream: Any = to.add_stream("aac", rate=44_100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1_024), np.float32), "fltp", "mono")
+        frame.rate = 44_100
+        to.mux([*stream.encode(frame), *stream.encode()])
+    return file.getvalue()
+
+
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/a.ts\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "empty_file"),
+        (b"\0" * 10_000, "not_a_video"),
+        (PLAYLIST, "not_a_video"),
+        (b"ffconcat version 1.0\nfile 'https://example.com/a.mp4'\n", "not_a_video"),
+        (b"https://example.com/a.mp4", "not_a_video"),
+        (PHOTOGRAPH.read_bytes(), "not_a_video"),
+        (truncated(BIKES.read_bytes()), "corrupt_video"),  # its header is at its end
+        (BIKES.read_bytes()[:100], "corrupt_video"),
+        (b"\x1a\x45\xdf\xa3" + b"\xff" * 5_000, "corrupt_video"),
+        (sound(), "no_video_track"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_video(data: bytes, code: str) -> None:
+    with pytest.raises(InvalidImageError) as error:
+        list(opened(data).frames())
+    assert error.value.code == code
+
+
+def test_a_file_that_grows_counts_as_it_was(noise: Any) -> None:
+    file = BytesIO(encoded(noise, container="mpegts"))
+    video = VideoFile(file, ALL, ImageLimits())
+    frames = video.frames()
+    next(frames)
+    with file.getbuffer() as buffer:
+        more = bytes(buffer)
+    place = file.tell()
+    file.seek(0, 2)
+    file.write(more)
+    file.seek(place)
+    assert len(list(frames)) == 49
+
+
+@given(
+    st.lists(st.integers(0, 20_000), max_size=50).map(sorted),
+    st.integers(1, 5_000),
+    st.integers(1, 20),
+)
+def test_each_interval_gives_its_first_frame(moments: list[int], every: int, most: int) -> None:
+    sampling = VideoSampling(every_ms=every, max_frames=most)
+    sampler = Sampler.of(sampling, moments[-1] if moments else None)
+    taken = [moment for moment in moments if sampler.takes(moment)]
+    firsts = {moment // sampler.interval_ms: moment for moment in reversed(moments)}
+    assert taken == sorted(firsts.values())
+    assert len(taken) <= most + 1
+    assert sampler.interval_ms >= every
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[VideoDecoder]:
+    decoder = VideoDecoder(max_px=10**8, timeout_seconds=60)
+    yield decoder
+    decoder.close()
+
+
+def test_a_process_decodes(decoder: VideoDecoder) -> None:
+    with decoder.opened(BIKES, VideoSampling(every_ms=4_000)) as video:
+        assert video.facts["width_px"] == 640
+        frames = [video.read() for _ in range(4)]
+        assert [frame and frame.time_ms for frame in frames] == [0, 4_000, 8_000, None]
+        expected = [pixels for _, pixels in opened(BIKES.read_bytes()).frames()][100]
+        assert frames[1] is not None
+        assert np.array_equal(frames[1].pixels, expected)
+        assert not video.is_truncated
+
+
+def read_all(decoder: VideoDecoder, file: Path) -> None:
+    with decoder.opened(file, ALL) as video:
+        read_rest(video)
+
+
+def read_rest(video: VideoReader) -> None:
+    while video.read():
+        pass
+
+
+def test_a_process_says_what_is_wrong(decoder: VideoDecoder, tmp_path: Path) -> None:
+    file = tmp_path / "list.mp4"
+    file.write_bytes(PLAYLIST)
+    with pytest.raises(InvalidImageError, match="ffmpeg -i FILE") as error:
+        read_all(decoder, file)
+    assert error.value.code == "not_a_video"
+
+
+@pytest.mark.parametrize(
+    ("limits", "code", "text"),
+    [
+        ({"timeout_seconds": 0.0}, "decoder_timeout", "RETINUE_DETECTOR_TIMEOUT_SECONDS"),
+        ({"max_memory_bytes": 2**20}, "decoder_crashed", "memory"),
+    ],
+)
+def test_a_process_over_its_limits_is_ended(limits: Any, code: str, text: str) -> None:
+    decoder = VideoDecoder(**{"max_px": 10**8, "timeout_seconds": 60.0, **limits})
+    try:
+        with pytest.raises(InvalidImageError, match=text) as error:
+            read_all(decoder, BIKES)
+        assert error.value.code == code
+    finally:
+        decoder.close()
+
+
+def test_a_closed_decoder_ends_its_processes() -> None:
+    decoder = VideoDecoder(max_px=10**8, timeout_seconds=60)
+    with decoder.opened(BIKES, ALL) as video:
+        decoder.close()
+        with pytest.raises(RetriableError, match="the worker stops"):
+            read_rest(video)
+    with pytest.raises(RetriableError, match="the worker stops"):
+        read_all(decoder, BIKES)

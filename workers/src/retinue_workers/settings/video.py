@@ -1,0 +1,29 @@
+"""Settings for videos that detectors of images process frame by frame."""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class VideoSampling(BaseModel):
+    """Which frames of a video a detector receives, and how its findings are joined.
+
+    It belongs to the fingerprint of the detector's runs on videos.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    sample: Literal["frames", "keyframes"] = "frames"
+    """Which frames may be taken. Key frames can be decoded without the frames between them."""
+
+    every_ms: int = Field(default=1_000, ge=1, le=3_600_000)
+    """Length of the intervals of which each gives its first frame, in milliseconds."""
+
+    max_frames: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Maximum number of frames. Longer videos get longer intervals."""
+
+    max_side_px: int = Field(default=1_280, ge=64, le=8_192)
+    """Maximum width and height of a frame in pixels. Larger frames are scaled down."""
+
+    track: bool = False
+    """Whether to follow each object, and to number it."""

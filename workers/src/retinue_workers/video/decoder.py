@@ -1,0 +1,361 @@
+"""Decode the frames of a video with PyAV. Runs in the decoder's process."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import av
+import av.error
+import numpy as np
+from av.stream import Discard, Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
+from av.video.stream import VideoStream
+from retinue_sdk import ImageLimits, InvalidImageError
+from retinue_sdk.cores import usable_cores
+
+from retinue_workers.settings.video import VideoSampling
+from retinue_workers.video.container import HEAD_BYTES, REMEDY, container_of, is_mp4
+from retinue_workers.video.sampler import Sampler
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from retinue_sdk import Pixels
+
+MAX_DURATION_MS = 24 * 3_600_000
+"""Maximum duration of a video in milliseconds."""
+
+MAX_STREAMS = 100
+"""Maximum number of streams (pictures, sound, subtitles) of a file."""
+
+MAX_THREADS = 4
+"""Maximum number of threads per video. Each keeps frames in memory."""
+
+MAX_STRETCH = 8
+"""Maximum ratio of a pixel's sides. Above it, the ratio is a mistake, and pixels are square."""
+
+MISSING_MS = 2_000
+"""By how much earlier than announced the pictures may end before the video counts as truncated.
+Some containers announce the duration of the sound.
+"""
+
+READ_BYTES = 2**18
+"""How many bytes are read at a time."""
+
+_HD_HEIGHT_PX = 720
+"""Height from which colours are of BT.709 if the file doesn't say."""
+
+_STILL = Disposition.attached_pic | Disposition.timed_thumbnails
+"""Streams that are pictures of a cover or of chapters."""
+
+_UNKNOWN_COLORSPACE = 2
+"""FFmpeg's AVCOL_SPC_UNSPECIFIED."""
+
+# Only errors of decoding are explained to people; FFmpeg's own messages would be in the log.
+av.logging.set_level(None)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """Facts about a video, in the terms of ``retinue_sdk.Video``."""
+
+    duration_ms: int | None
+    frame_rate: float | None
+    codec: str
+    container: str
+    width_px: int
+    height_px: int
+    rotation_degrees: int
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """The way to turn a decoded frame for display: exchange the axes, then mirror.
+
+    Attributes:
+        swaps: Whether rows become columns.
+        mirrors_x: Whether to exchange left and right afterwards.
+        mirrors_y: Whether to exchange top and bottom afterwards.
+    """
+
+    swaps: bool = False
+    mirrors_x: bool = False
+    mirrors_y: bool = False
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> "Orientation":
+        """Return the orientation from a frame's display matrix, to the nearest quarter turn."""
+        side_data: Any = frame.side_data.get("DISPLAYMATRIX")
+        if side_data is None:
+            return cls()
+        # x' = a x + c y and y' = b x + d y, with y downwards, in 16.16 fixed point.
+        a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side_data), "<i4", 5))
+        if abs(b) + abs(c) > abs(a) + abs(d):
+            return cls(swaps=True, mirrors_x=c < 0, mirrors_y=b < 0)
+        return cls(mirrors_x=a < 0, mirrors_y=d < 0)
+
+    @property
+    def degrees(self) -> int:
+        """Return the clockwise rotation, without mirroring."""
+        if self.swaps:
+            return 90 if self.mirrors_x else 270
+        return 180 if self.mirrors_y else 0
+
+    def apply(self, pixels: "Pixels") -> "Pixels":
+        """Return the pixels as displayed."""
+        if self.swaps:
+            pixels = pixels.transpose(1, 0, 2)
+        if self.mirrors_x:
+            pixels = pixels[:, ::-1]
+        if self.mirrors_y:
+            pixels = pixels[::-1]
+        return np.ascontiguousarray(pixels)
+
+
+class FixedFile:
+    """A file of which only the bytes count that it has when it is opened, even if it grows.
+
+    Args:
+        file: A seekable file.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
+
+    def read(self, size: int) -> bytes:
+        """Read up to ``size`` bytes."""
+        return self._file.read(max(0, min(size, self.size_bytes - self._file.tell())))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Change the position."""
+        if whence == os.SEEK_END:
+            offset, whence = offset + self.size_bytes, os.SEEK_SET
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._file.tell()
+
+
+class VideoFile:
+    """A video that is open for decoding.
+
+    Args:
+        file: The file.
+        sampling: Which frames to return.
+        limits: The limit on the pixels of a frame.
+
+    Attributes:
+        facts: Its facts.
+        is_truncated: Whether it ended early or parts of it are damaged; complete after ``frames``.
+
+    Raises:
+        InvalidImageError: It can't be decoded.
+    """
+
+    def __init__(self, file: BinaryIO, sampling: VideoSampling, limits: ImageLimits) -> None:
+        fixed = FixedFile(file)
+        if not fixed.size_bytes:
+            raise InvalidImageError("the file is empty (0 bytes)", code="empty_file")
+        head = fixed.read(HEAD_BYTES)
+        fixed.seek(0)
+        container = container_of(head)
+        self._keyframes = sampling.sample == "keyframes"
+        self._max_side_px = sampling.max_side_px
+        self._limits = limits
+        self._container = self._open(fixed, container)
+        self._stream = self._pictures(self._container)
+        self._is_damaged = False
+        self._end_ms = 0
+        decoded = self._decoded()
+        try:
+            self._first = next(decoded, None)
+        except MemoryError:
+            raise
+        except av.error.FFmpegError as error:
+            raise _corrupt(_reason(error)) from error
+        if self._first is None:
+            raise _corrupt("none of its pictures can be decoded")
+        self._rest = decoded
+        first, orientation = self._first, Orientation.of(self._first)
+        width_px, height_px = self._displayed_size(first)
+        if orientation.swaps:
+            width_px, height_px = height_px, width_px
+        duration_ms = self._duration_ms()
+        if duration_ms is not None and duration_ms > MAX_DURATION_MS:
+            raise _too_long(duration_ms)
+        rate = self._stream.average_rate
+        self._sampler = Sampler.of(sampling, duration_ms)
+        self.facts = VideoFacts(
+            duration_ms,
+            float(rate) if rate else None,
+            self._stream.codec_context.name,
+            "mp4" if is_mp4(head) else container,
+            width_px,
+            height_px,
+            orientation.degrees,
+        )
+
+    @property
+    def is_truncated(self) -> bool:
+        """Return whether pictures were missing, as far as it was decoded."""
+        duration_ms = self.facts.duration_ms
+        if self._is_damaged or self._keyframes or duration_ms is None:  # only key frames were read
+            return self._is_damaged
+        return self._end_ms + MISSING_MS < duration_ms
+
+    def frames(self) -> Iterator[tuple[int, "Pixels"]]:
+        """Yield the time in milliseconds and the pixels of each frame to look at. Call it once.
+
+        Raises:
+            InvalidImageError: The rest can't be decoded.
+        """
+        frame, self._first = self._first, None
+        while frame is not None:
+            time_ms = self._time_ms(frame)
+            if time_ms > MAX_DURATION_MS:
+                raise _too_long(time_ms)
+            self._end_ms = max(self._end_ms, time_ms)
+            if self._sampler.takes(time_ms):
+                yield time_ms, self._pixels(frame)
+            frame = next(self._rest, None)
+
+    def _open(self, file: FixedFile, container: str) -> "InputContainer":
+        try:
+            return av.open(
+                file,
+                "r",
+                format=container,
+                metadata_errors="replace",
+                buffer_size=READ_BYTES,
+                container_options={"protocol_whitelist": "none", "max_streams": str(MAX_STREAMS)},
+            )
+        except MemoryError:
+            raise
+        except (av.error.FFmpegError, ValueError) as error:
+            raise _corrupt(_reason(error)) from error
+
+    def _pictures(self, container: "InputContainer") -> VideoStream:
+        """Return the stream of moving pictures, with its decoder set up. Ignore the others."""
+        chosen: VideoStream | None = None
+        for stream in container.streams:
+            is_still = stream.disposition & (
+                Disposition.attached_pic | Disposition.timed_thumbnails
+            )
+            if chosen is None and isinstance(stream, VideoStream) and not is_still:
+                chosen = stream
+            else:
+                stream.discard = Discard.all
+        if not container.streams:
+            raise _corrupt("its header isn't complete")
+        if chosen is None:
+            raise InvalidImageError(
+                "the file has no moving pictures, only sound or other data: upload a video",
+                code="no_video_track",
+            )
+        context = chosen.codec_context
+        if context is None:
+            raise InvalidImageError(
+                f"its codec isn't supported: {REMEDY}", code="unsupported_codec"
+            )
+        self._limits.check_pixels(context.width, context.height)
+        context.options = {"max_pixels": str(self._limits.max_px)}
+        context.thread_type = "AUTO"
+        context.thread_count = min(usable_cores(), MAX_THREADS)
+        if self._keyframes:
+            context.skip_frame = "NONKEY"
+            chosen.discard = Discard.nonkey
+        return chosen
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        """Yield decoded frames. Skip damaged parts, and end where the file can't be followed."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:
+                if isinstance(error, MemoryError):
+                    raise
+                self._is_damaged = True
+                return
+            if packet is None:
+                return
+            self._is_damaged |= packet.is_corrupt
+            if self._keyframes and packet.size and not packet.is_keyframe:
+                continue
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                if isinstance(error, MemoryError):
+                    raise
+                self._is_damaged = True
+                continue
+            for frame in frames:
+                self._is_damaged |= frame.is_corrupt
+                if frame.key_frame or not self._keyframes:
+                    yield frame
+
+    def _time_ms(self, frame: VideoFrame) -> int:
+        """Return a frame's time after the first frame, in milliseconds."""
+        pts = frame.pts if frame.pts is not None else frame.dts
+        base = frame.time_base or self._stream.time_base
+        if pts is None or base is None:  # a container without times, such as some AVI
+            return self._end_ms
+        start = self._stream.start_time or 0
+        return max(0, round((pts - start) * base * 1_000))
+
+    def _duration_ms(self) -> int | None:
+        stream = self._stream
+        if stream.duration and stream.time_base:
+            return max(0, round(stream.duration * stream.time_base * 1_000))
+        duration = self._container.duration
+        return None if duration is None or duration < 0 else round(duration / 1_000)
+
+    def _displayed_size(self, frame: VideoFrame) -> tuple[int, int]:
+        """Return width and height with square pixels, before rotation. The height is kept."""
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        if not Fraction(1, MAX_STRETCH) <= aspect <= MAX_STRETCH:
+            aspect = Fraction(1)
+        width, height = max(1, round(frame.width * aspect)), frame.height
+        self._limits.check_pixels(width, height)
+        return width, height
+
+    def _pixels(self, frame: VideoFrame) -> "Pixels":
+        """Return a frame as displayed, scaled down to the maximum size."""
+        width, height = self._displayed_size(frame)
+        scale = min(1.0, self._max_side_px / max(width, height))
+        is_unknown = frame.colorspace == _UNKNOWN_COLORSPACE
+        is_hd = frame.height >= _HD_HEIGHT_PX
+        rgb = frame.reformat(
+            max(1, round(width * scale)),
+            max(1, round(height * scale)),
+            "rgb24",
+            src_colorspace=Colorspace.ITU709 if is_unknown and is_hd else None,
+            threads=1,
+        )
+        pixels: Any = rgb.to_ndarray()
+        return Orientation.of(frame).apply(pixels)
+
+
+def _reason(error: Exception) -> str:
+    """Return FFmpeg's text without its number."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _corrupt(reason: str) -> InvalidImageError:
+    return InvalidImageError(
+        f"the video can't be decoded: {reason}. Upload the complete file, or {REMEDY}",
+        code="corrupt_video",
+    )
+
+
+def _too_long(duration_ms: int) -> InvalidImageError:
+    return InvalidImageError(
+        f"the video takes {duration_ms / 3_600_000:,.1f} hours; the limit is "
+        f"{MAX_DURATION_MS / 3_600_000:g}: cut it into parts",
+        code="video_too_long",
+    )
