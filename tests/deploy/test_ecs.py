@@ -1,6 +1,7 @@
 """Tasks, services and the smoke test, on an ECS in memory."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,18 @@ def test_a_service_that_is_not_there() -> None:
         wait(FakeEcs(states=[{}]))
 
 
-def smoke(tmp_path: Path, s3: FakeS3, logs: FakeLogs, said: list[str]) -> ImageSmoke:
+def smoke(
+    tmp_path: Path,
+    s3: FakeS3,
+    logs: FakeLogs,
+    said: list[str],
+    key: Callable[[str], str | None] = lambda name: f"smoke/{name}.jpg",
+) -> ImageSmoke:
     image = tmp_path / "image.jpg"
     image.write_bytes(b"jpeg")
     return ImageSmoke(
         s3, logs, FakeSqs(), tasks(FakeEcs(), logs), image=image,
-        key=lambda name: f"smoke/{name}.jpg", say=said.append, sleep=lambda _: None,
+        key=key, say=said.append, sleep=lambda _: None,
     )  # fmt: skip
 
 
@@ -164,10 +171,20 @@ def test_a_worker_that_says_so_without_rows(tmp_path: Path) -> None:
         ([[["a/"], []], [[], []]], "retinue-smoke/n.jpg"),
         ([[["a/", "b/"], []]], "a/n.jpg"),
         ([[[], [".png"]]], "retinue-smoke/n.png"),
+        ([], None),
     ],
 )
-def test_the_key_is_one_that_a_pool_looks_at(patterns: list[list[list[str]]], key: str) -> None:
+def test_the_key_is_one_that_a_pool_looks_at(
+    patterns: list[list[list[str]]], key: str | None
+) -> None:
     assert choose_key(patterns, "n") == key
+
+
+def test_no_image_is_uploaded_for_pools_of_videos(tmp_path: Path) -> None:
+    s3 = FakeS3()
+    asked = smoke(tmp_path, s3, FakeLogs(), [], key=lambda _: None)
+    assert asked.check(OUTPUTS, MIGRATE) == "no image uploaded: the pools process only videos"
+    assert s3.put == []
 
 
 class Cloud:

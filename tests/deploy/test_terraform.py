@@ -20,7 +20,7 @@ POOLS = """
 variable "pools" {
   type = map(object({ gpu = optional(bool, false), max = optional(number, 4),
     cpu = optional(number, 1024), key_prefixes = optional(list(string), []),
-    key_suffixes = optional(list(string), []) }))
+    key_suffixes = optional(list(string), []), detectors = optional(map(map(string)), {}) }))
   validation {
     condition     = length(var.pools) > 0
     error_message = "pools is empty: give at least one."
@@ -66,13 +66,17 @@ def terraform(tmp_path: Path) -> Callable[..., Terraform]:
 def test_an_environment_is_planned_applied_and_asked(
     terraform: Callable[..., Terraform],
 ) -> None:
-    pools = 'pools = { labels = { key_prefixes = ["in/"], cpu = 2048 }, objects = { gpu = true } }'
+    pools = """pools = {
+      films   = { detectors = { rekognition-video-labels = {} }, max = 1 }
+      labels  = { detectors = { rekognition-labels = {} }, key_prefixes = ["in/"], cpu = 2048 }
+      objects = { detectors = { onnx-objects = {} }, key_prefixes = ["objects/"], gpu = true }
+    }"""
     real = terraform(POOLS, pools)
     environment = Environment(real, "dev", "eu-west-1")
     environment.check()
     assert environment.needs_cuda()
-    assert environment.wanted_vcpus() == 8
-    assert environment.smoke_key("n") == "retinue-smoke/n.jpg"
+    assert environment.wanted_vcpus() == 9
+    assert environment.smoke_key("n") == "in/n.jpg"
     for ask in (environment.outputs, environment.migrate_parameters):
         with pytest.raises(DeployError, match="dev is not deployed yet: run `make deploy ENV=dev`"):
             ask()

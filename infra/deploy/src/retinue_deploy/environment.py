@@ -96,10 +96,12 @@ class Environment:
         )
         return float(answer)
 
-    def smoke_key(self, name: str) -> str:
-        """Return a key for an image that at least one pool processes."""
+    def smoke_key(self, name: str) -> str | None:
+        """Return a key for an image that at least one pool processes; ``None`` if none does."""
         text = self._terraform.evaluate(
-            "jsonencode([for pool in values(var.pools) : [pool.key_prefixes, pool.key_suffixes]])",
+            "jsonencode([for pool in values(var.pools) : [pool.key_prefixes, pool.key_suffixes] "
+            'if !alltrue([for name in keys(pool.detectors) : startswith(name, "rekognition-video-")'
+            "])])",
             _ANY_TAG,
         )
         return choose_key(json.loads(json.loads(text)), name)
@@ -168,13 +170,15 @@ class Environment:
         self.apply()
 
 
-def choose_key(patterns: list[list[list[str]]], name: str) -> str:
-    """Return a key that the first pool's patterns accept.
+def choose_key(patterns: list[list[list[str]]], name: str) -> str | None:
+    """Return a key that the first pool's patterns accept; ``None`` without pools.
 
     Args:
-        patterns: Key prefixes and key suffixes of each pool.
+        patterns: Key prefixes and key suffixes of each pool that processes images.
         name: The image's name, without extension.
     """
+    if not patterns:
+        return None
     for prefixes, suffixes in patterns:
         if not prefixes and not suffixes:
             return f"retinue-smoke/{name}.jpg"

@@ -40,7 +40,7 @@ class ImageSmoke:
         sqs: A client.
         tasks: Runs the query.
         image: A JPEG.
-        key: Returns the object's key for a unique name.
+        key: Returns the object's key for a unique name; ``None`` if no pool processes images.
         say: Receives progress.
         sleep: Waits.
     """
@@ -53,7 +53,7 @@ class ImageSmoke:
         tasks: Tasks,
         *,
         image: Path,
-        key: Callable[[str], str],
+        key: Callable[[str], str | None],
         say: Callable[[str], None],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -81,6 +81,8 @@ class ImageSmoke:
         """
         bucket = str(outputs["bucket_name"])
         key = self._key(f"{datetime.now(UTC):%Y%m%d}-{uuid.uuid4().hex}")
+        if key is None:
+            return "no image uploaded: the pools process only videos"
         began = time.time()
         answer = self._s3.put_object(
             Bucket=bucket, Key=key, Body=self._image.read_bytes(), ContentType="image/jpeg"
