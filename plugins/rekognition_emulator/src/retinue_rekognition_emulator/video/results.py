@@ -26,7 +26,7 @@ MODERATION = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A thing in a frame, or during an appearance.
 
