@@ -24,7 +24,7 @@ from retinue_history.db.engine import create_history_engine
 from starlette.testclient import TestClient
 
 RECIPE = re.compile(r"```sql\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
-FEWEST = 25
+FEWEST = 28
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from retinue_history import (
     RemovedObject,
     RunKey,
     RunRecord,
+    VideoRecord,
 )
 from retinue_history.db.connections import Connection
 from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject
@@ -24,8 +25,31 @@ from sqlalchemy import Engine
 _MARCH = datetime(2026, 3, 2, 9, tzinfo=UTC)  # a Monday
 
 
+def _appears(
+    label: str, start_ms: int, end_ms: int, track: int, kind: str = "label"
+) -> DetectionRecord:
+    return DetectionRecord(kind, label, 0.9, None, "{}", start_ms, end_ms, track)
+
+
+_APPEARANCES = (
+    (
+        _appears("Person", 2_000, 14_000, 1),
+        _appears("Person", 10_000, 50_000, 2),
+        _appears("Dog", 8_000, 20_000, 3),
+        _appears("Zoe", 3_000, 5_000, 1, "face_match"),
+    ),
+    (
+        _appears("Person", 0, 6_000, 1),
+        _appears("Dog", 40_000, 60_000, 2),
+        _appears("Zoe", 1_000, 2_000, 1, "face_match"),
+        _appears("Max", 4_000, 6_000, 1, "face_match"),
+    ),
+)
+"""What two videos of a minute show."""
+
+
 def seed(history: History) -> None:
-    """Record ten images, three detectors, a new model, failures, a removal."""
+    """Record ten images, two videos, four detectors, a new model, failures, a removal."""
     history.record_configurations(
         [
             ConfigurationRecord("objects", "1", "f1", encode_json({"min_confidence": 0.5})),
@@ -46,8 +70,12 @@ def seed(history: History) -> None:
         _failure(images[9], "objects", "corrupt_image", "cannot be decoded", retryable=False)
     )
     runs.append(_failure(images[8], "scenes", "throttled", "too many requests"))
+    videos = [_image(number, f"gate/{number}.mp4") for number in (3, 4)]
+    for video, appearances in zip(videos, _APPEARANCES, strict=True):
+        runs.append(_run(video, "video", "1", 1, appearances, price="0.1"))
     gone = RemovedObject("photos", images[8].key, None, "20", _MARCH + timedelta(days=20))
-    history.record(images, runs, [gone])
+    facts = [VideoRecord(video.image_id, 60_000, 25.0, "h264", "mp4") for video in videos]
+    history.record([*images, *videos], runs, [gone], facts)
 
 
 def erase(history: History, engine: Engine) -> None:
