@@ -49,6 +49,8 @@ def counted(engine: Engine) -> int:
         return int(connection.scalar(text("SELECT sum(detections) FROM label_counts_daily")) or 0)
 
 
+NO_TIME = dict.fromkeys(("start_ms", "end_ms", "track"), st.none())
+
 detections = st.lists(
     st.builds(
         DetectionRecord,
@@ -57,6 +59,7 @@ detections = st.lists(
         confidence=st.floats(0, 1),
         box=st.none(),
         attributes=st.just("{}"),
+        **NO_TIME,
     ),
     max_size=6,
 )
@@ -218,6 +221,7 @@ def test_a_worker_can_neither_change_a_count_nor_insert_without_counting(
                     st.lists(st.sampled_from(["Animal", "Pet", "Thing"]), max_size=2),
                     max_size=2,
                 ).map(encode_json),
+                **NO_TIME,
             ),
             max_size=4,
         ),

@@ -31,6 +31,7 @@ _SAID = {
     "removals": "removal",
     "truths": "truth",
     "answers": "answer",
+    "jobs": "job",
 }
 
 
@@ -156,6 +157,11 @@ def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_lap
         f"{count(found.detections, 'detection')}, {count(found.removals, 'removal')}, "
         f"{count(found.truths, 'truth')} and {count(found.answers, 'answer')}"
     )
+    if found.jobs:
+        lines.append(
+            f"  {count(found.jobs, 'open job')}: results will not be recorded, and the service "
+            "bills what it has started"
+        )
     if found.images and subject.bucket is None:
         lines.append(f"  in {', '.join(found.buckets)}")
     if is_laptop:

@@ -73,8 +73,7 @@ _DOOMED = """
 _NAMING_RUNS = """
     SELECT run_id FROM runs
     WHERE raw_response ?| ARRAY[
-            'SearchFacesByImage', 'SearchFaces', 'IndexFaces', 'SearchUsersByImage', 'SearchUsers',
-            'GetFaceSearch'
+            'SearchFacesByImage', 'SearchFaces', 'IndexFaces', 'SearchUsersByImage', 'SearchUsers'
         ]
         AND faces_named(raw_response) && CAST(:ids AS text[])
 """

@@ -39,6 +39,11 @@ _ANSWERS = text("DELETE FROM answers WHERE image_id = ANY(CAST(:ids AS uuid[]))"
 
 _AUDIT = text("UPDATE audit_log SET image_id = NULL WHERE image_id = ANY(CAST(:ids AS uuid[]))")
 
+# Late, because it locks what all workers add their costs to.
+_JOBS = text("""
+    SELECT drop_jobs(ARRAY(SELECT job_id FROM jobs WHERE image_id = ANY(CAST(:ids AS uuid[]))))
+""")
+
 _IMAGES = text("DELETE FROM images WHERE image_id = ANY(CAST(:ids AS uuid[]))")
 
 
@@ -53,8 +58,8 @@ def delete_images(connection: Connection, image_ids: Sequence[UUID]) -> Mapping[
         image_ids: At most a few hundred.
 
     Returns:
-        How many ``truths``, ``answers``, ``detections``, ``runs``, ``removals`` and ``images`` were
-        deleted.
+        How many ``truths``, ``answers``, ``detections``, ``runs``, ``removals``, ``jobs`` and
+        ``images`` were deleted. The facts of videos go with their images.
     """
     given = {"ids": list(image_ids)}
     # The statistics of a partition may be outdated. Without this, all of it might be scanned.
@@ -68,5 +73,6 @@ def delete_images(connection: Connection, image_ids: Sequence[UUID]) -> Mapping[
         "detections": connection.execute(_DETECTIONS, given).rowcount,
         "runs": connection.execute(_RUNS, given).rowcount,
         "removals": connection.execute(_REMOVALS, given).rowcount,
+        "jobs": int(connection.scalar(_JOBS, given) or 0),
         "images": connection.execute(_IMAGES, given).rowcount,
     }

@@ -114,6 +114,7 @@ class ImageTraces:
         removals: Recorded removals of the objects.
         truths: Ground truths of the images.
         answers: People's answers about them.
+        jobs: Open jobs that process them.
         buckets: The buckets of the images.
     """
 
@@ -123,7 +124,8 @@ class ImageTraces:
     removals: int
     truths: int
     answers: int
-    buckets: tuple[str, ...]
+    jobs: int
+    buckets: Sequence[str]
 
     @property
     def is_empty(self) -> bool:
@@ -206,14 +208,13 @@ class ImageErasures:
                 WHERE {subject.condition("removals")} AND {_STALE_REMOVAL}),
                 (SELECT count(*) FROM truths JOIN doomed USING (image_id)),
                 (SELECT count(*) FROM answers JOIN doomed USING (image_id)),
+                (SELECT count(*) FROM jobs JOIN doomed USING (image_id)),
                 (SELECT coalesce(array_agg(DISTINCT bucket), '{{}}')
                 FROM images JOIN doomed USING (image_id))
         """)  # noqa: S608 - ours
         with map_engine_errors(), self._engine.connect() as connection:
-            images, runs, detections, removals, truths, answers, buckets = connection.execute(
-                question, _given(subject, until)
-            ).one()
-        return ImageTraces(images, runs, detections, removals, truths, answers, tuple(buckets))
+            row = connection.execute(question, _given(subject, until)).one()
+        return ImageTraces(*row)
 
     def keys(self, subject: ImageSubject) -> dict[UUID, str]:
         """Return the keys of a subject's images by id."""

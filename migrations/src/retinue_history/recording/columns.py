@@ -34,7 +34,7 @@ Columns: TypeAlias = Mapping[str, str]
 
 _STRIPES = 1024  # limits the locks of one transaction, however many images it records
 _NO_BOX = (None, None, None, None)
-_NO_TIMES = "{}"
+_NO_TIME = (None, None, None)
 _NO_CHARGES = ("{}",) * 4  # the size of most commits
 
 
@@ -157,9 +157,10 @@ def _detection_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
 
 def _times(found: Sequence[DetectionRecord]) -> str:
     """Return three numbers for each detection, or none at all, as in most commits."""
-    if all(detection.start_ms is None for detection in found):
-        return _NO_TIMES
-    return integers([number for one in found for number in (one.start_ms, one.end_ms, one.track)])
+    times = [(one.start_ms, one.end_ms, one.track) for one in found]
+    if times.count(_NO_TIME) == len(times):
+        return "{}"
+    return integers([number for time in times for number in time])
 
 
 def video_columns(videos: Sequence[VideoRecord], jobs: Sequence[JobRecord]) -> tuple[str, str]:

@@ -83,19 +83,9 @@ class OpenJob:
     video: VideoRecord | None
 
 
-_DUE = "look_at <= now() AND (lease_until IS NULL OR lease_until <= now())"
-
-# What another worker has claimed since this statement began is compared again under the row's lock.
-_CLAIM: LiteralString = f"""
-    WITH candidates AS MATERIALIZED (
-        SELECT due.job_id, due.is_wanted, due.look_at,
-            row_number() OVER (
-                PARTITION BY due.job_group, due.is_wanted ORDER BY due.look_at, due.job_id
-            ) AS place,
-            limits.slots - (
-                SELECT count(*) FROM jobs AS under_way
-                WHERE under_way.job_group = due.job_group AND under_way.reserved_at IS NOT NULL
-            ) AS free
+_CLAIM = """
+    WITH due AS MATERIALIZED (
+        SELECT found.*
         FROM unnest(%(detector)s::text[], %(detector_version)s::text[], %(fingerprint)s::text[])
             AS asked (detector, detector_version, fingerprint)
         CROSS JOIN LATERAL (
@@ -104,21 +94,27 @@ _CLAIM: LiteralString = f"""
             WHERE jobs.detector = asked.detector
                 AND jobs.detector_version = asked.detector_version
                 AND jobs.fingerprint = asked.fingerprint
-                AND {_DUE}
+                AND look_at <= now()
+                AND (lease_until IS NULL OR lease_until <= now())
             ORDER BY (reserved_at IS NULL), look_at
             LIMIT %(limit)s
-        ) AS due
+            FOR UPDATE SKIP LOCKED
+        ) AS found
+    ), placed AS (
+        SELECT due.*, limits.slots, row_number() OVER (
+            PARTITION BY job_group, is_wanted ORDER BY look_at, job_id
+        ) AS place
+        FROM due
         LEFT JOIN unnest(%(group)s::text[], %(slots)s::int[]) AS limits (job_group, slots)
-            ON limits.job_group = due.job_group
-    ), mine AS MATERIALIZED (
-        SELECT jobs.job_id
-        FROM candidates JOIN jobs USING (job_id)
-        WHERE NOT (candidates.is_wanted AND candidates.place > candidates.free IS TRUE)
-            AND jobs.look_at <= now()
-            AND (jobs.lease_until IS NULL OR jobs.lease_until <= now())
-        ORDER BY candidates.is_wanted, candidates.look_at, jobs.job_id
+            USING (job_group)
+    ), mine AS (
+        SELECT job_id FROM placed
+        WHERE NOT is_wanted OR slots IS NULL OR place <= slots - (
+            SELECT count(*) FROM jobs
+            WHERE jobs.job_group = placed.job_group AND jobs.reserved_at IS NOT NULL
+        )
+        ORDER BY is_wanted, look_at, job_id
         LIMIT %(limit)s
-        FOR UPDATE OF jobs SKIP LOCKED
     )
     UPDATE jobs SET
         fence = fence + 1,
@@ -128,7 +124,7 @@ _CLAIM: LiteralString = f"""
     FROM mine
     WHERE jobs.job_id = mine.job_id
     RETURNING jobs.job_id
-"""  # noqa: S608 - the part is the constant above
+"""
 
 _OPEN_JOBS = """
     SELECT

@@ -76,6 +76,7 @@ PURGE_IMAGES = (
         WHERE detections.run_id = runs.run_id AND detections.detected_at = runs.started_at
     """),
     text("DELETE FROM runs USING purged WHERE runs.image_id = purged.image_id"),
+    text("SELECT drop_jobs(ARRAY(SELECT job_id FROM jobs JOIN purged USING (image_id)))"),
     text("DELETE FROM images USING purged WHERE images.image_id = purged.image_id"),
 )
 """Purges those of these images that are still deleted; the last row count says how many."""

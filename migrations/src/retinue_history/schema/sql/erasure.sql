@@ -223,8 +223,7 @@ REVOKE ALL ON FUNCTION erasure_digest(text), erased_until(text, text, uuid) FROM
 CREATE TRIGGER withhold_erased BEFORE INSERT ON runs
     FOR EACH ROW
     WHEN (NEW.raw_response ?| ARRAY[
-        'SearchFacesByImage', 'SearchFaces', 'IndexFaces', 'SearchUsersByImage', 'SearchUsers',
-        'GetFaceSearch'
+        'SearchFacesByImage', 'SearchFaces', 'IndexFaces', 'SearchUsersByImage', 'SearchUsers'
     ])
     EXECUTE FUNCTION withhold_erased_response();
 

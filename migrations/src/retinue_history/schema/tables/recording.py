@@ -307,7 +307,7 @@ runs = Table(
         postgresql_using="gin",
         postgresql_where=text(
             "raw_response ?| ARRAY['SearchFacesByImage', 'SearchFaces', 'IndexFaces', "
-            "'SearchUsersByImage', 'SearchUsers', 'GetFaceSearch']"
+            "'SearchUsersByImage', 'SearchUsers']"
         ),
     ),
     comment="One row per attempt of one detector at one image, and per skip. A run key (image, "
