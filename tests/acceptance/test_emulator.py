@@ -1,11 +1,16 @@
 """Rekognition's detectors on a laptop without an account: answered, and never as Amazon's."""
 
+from collections.abc import Callable
+
 from acceptance.command_line import CommandLine
+from click.testing import Result
 
 
-def test_rekognition_on_a_laptop_says_whose_answers_these_are(retinue: CommandLine) -> None:
+def test_rekognition_on_a_laptop_says_whose_answers_these_are(
+    retinue: CommandLine, history: None, invoke: Callable[..., Result]
+) -> None:
     said = " ".join(
-        retinue("run", "--detectors", "rekognition-labels,rekognition-faces").stdout.split()
+        invoke("run", "--detectors", "rekognition-labels,rekognition-faces").stdout.split()
     )
     warning = (
         "rekognition-labels, rekognition-faces: these answers are not Amazon Rekognition's. "
@@ -31,10 +36,12 @@ def test_rekognition_on_a_laptop_says_whose_answers_these_are(retinue: CommandLi
     assert retinue.processes() == []
 
 
-def test_an_endpoint_of_ones_own_replaces_the_emulator(retinue: CommandLine) -> None:
+def test_an_endpoint_of_ones_own_replaces_the_emulator(
+    retinue: CommandLine, history: None, invoke: Callable[..., Result]
+) -> None:
     photo = retinue.folder / "a.jpg"
     photo.write_bytes(b"no image")
     options = '{"rekognition-labels": {"endpoint_url": "http://127.0.0.1:9", "send": "bytes"}}'
-    done = retinue("run", str(photo), RETINUE_DETECTORS=options)
+    done = invoke("run", str(photo), RETINUE_DETECTORS=options)
     assert "emulator" not in done.stdout
     assert "unsupported_format" in done.stdout

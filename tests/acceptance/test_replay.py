@@ -26,7 +26,7 @@ class Moody(Detector):
 
 
 def test_failed_images_are_looked_at_again_on_a_laptop(
-    retinue: CommandLine, invoke: Callable[..., Result]
+    retinue: CommandLine, history: None, invoke: Callable[..., Result]
 ) -> None:
     folder = retinue.folder
     (folder / "plugins").mkdir()
@@ -35,7 +35,7 @@ def test_failed_images_are_looked_at_again_on_a_laptop(
     for name in ("gone", "kept"):
         Image.new("RGB", (40, 30), "red").save(folder / "photos" / f"{name}.png")
     (folder / "broken").touch()
-    retinue("run", "photos", "--detectors", "moody", "--plugins-dir", "plugins")
+    invoke("run", "photos", "--detectors", "moody", "--plugins-dir", "plugins")
     (folder / "photos" / "gone.png").unlink()
     (folder / "broken").unlink()
 
@@ -49,7 +49,7 @@ def test_failed_images_are_looked_at_again_on_a_laptop(
     planned = invoke("replay", **settings).stdout
     assert "whose file was moved, changed or deleted, such as photos/gone.png" in planned
     assert "would look at 1 image again" in planned
-    done = json.loads(retinue("replay", "--yes", "--json", **settings).stdout)
+    done = json.loads(invoke("replay", "--yes", "--json", **settings).stdout)
     assert (done["asked_again"], done["succeeded"], done["failed"]) == (1, 1, 0)
     keys = [row["key"] for row in retinue.query("select key from failed_runs")]
     assert keys == ["photos/gone.png"]
@@ -57,11 +57,11 @@ def test_failed_images_are_looked_at_again_on_a_laptop(
 
 
 def test_the_other_commands_read_the_laptops_history_or_say_what_they_are_for(
-    retinue: CommandLine, invoke: Callable[..., Result]
+    retinue: CommandLine, history: None, invoke: Callable[..., Result]
 ) -> None:
     (retinue.folder / "photos").mkdir()
     Image.new("RGB", (40, 30), "red").save(retinue.folder / "photos" / "a.png")
-    retinue("run", "photos", "--detectors", "echo")
+    invoke("run", "photos", "--detectors", "echo")
     assert "echo" in invoke("top", "--once").stdout
     assert "no model is known" in invoke("models", "status").stdout
     for arguments, purpose in (

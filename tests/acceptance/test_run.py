@@ -64,7 +64,7 @@ def test_what_was_found_can_be_asked_for(
     retinue: CommandLine, photographs: Path, invoke: Invoke
 ) -> None:
     """By the commands that a run suggests, in each format, and without writing."""
-    shown = retinue("run", str(photographs), "--detectors", "echo").stdout
+    shown = invoke("run", str(photographs), "--detectors", "echo").stdout
     commands = [line.strip() for line in shown.splitlines() if " query " in line]
     assert len(commands) == 3
     for command in commands:
@@ -110,7 +110,9 @@ def test_what_was_found_can_be_asked_for(
     assert retinue.query("select count(*) as n from runs") == [{"n": 5}]
 
 
-def test_the_view_says_what_the_screen_says(retinue: CommandLine, photographs: Path) -> None:
+def test_the_view_says_what_the_screen_says(
+    retinue: CommandLine, photographs: Path, invoke: Invoke
+) -> None:
     """Two folders with a file of one name, and a file that changes and changes back."""
     other = retinue.folder / "other" / photographs.name
     shutil.copytree(photographs, other)
@@ -119,7 +121,7 @@ def test_the_view_says_what_the_screen_says(retinue: CommandLine, photographs: P
     first, second = changing.read_bytes(), (other / changing.name).read_bytes()
 
     def run(folder: Path) -> dict[str, str]:
-        retinue("run", str(folder), "--detectors", "echo")
+        invoke("run", str(folder), "--detectors", "echo")
         rows = retinue.query("select key, version from latest_runs where key like '%/a b.jpg'")
         return {row["key"]: row["version"] for row in rows}
 
@@ -156,7 +158,7 @@ class Lamps(Detector[Options]):
 
 
 def test_the_view_follows_the_options_in_use_and_a_new_look(
-    retinue: CommandLine, photographs: Path
+    retinue: CommandLine, photographs: Path, invoke: Invoke
 ) -> None:
     """An option that is tried and dropped, and a plugin whose code changes."""
     plugin = retinue.folder / "plugins" / "lamps.py"
@@ -165,7 +167,7 @@ def test_the_view_follows_the_options_in_use_and_a_new_look(
     photograph = str(photographs / "a b.jpg")
 
     def run(detectors: str, *arguments: str) -> str:
-        said = retinue("run", photograph, "--detectors", detectors, *arguments, **variables).stdout
+        said = invoke("run", photograph, "--detectors", detectors, *arguments, **variables).stdout
         [row] = retinue.query("select label from latest_detections")
         assert f" {row['label']} " in said, "the screen and the view agree"
         return f"{row['label']}: {said}"
@@ -187,7 +189,7 @@ def test_the_view_follows_the_options_in_use_and_a_new_look(
     assert "its code has changed" not in anew
 
     plugin.write_text(LAMPS.replace("self.options.label", "self.no_such_option"))
-    broken = retinue("run", photograph, "--detectors", "lamps", "--again", **variables).stdout
+    broken = invoke("run", photograph, "--detectors", "lamps", "--again", **variables).stdout
     shown = broken[broken.index("\nlamps raised:\n") :].splitlines()
     assert shown[2].startswith(f'  File "{plugin}", line ')
     assert "AttributeError: 'Lamps' object has no attribute 'no_such_option'" in shown
@@ -195,29 +197,31 @@ def test_the_view_follows_the_options_in_use_and_a_new_look(
     assert len(raised) == 2  # in AWS it would be tried more often
 
 
-def test_a_photograph_of_ones_own_is_shown(retinue: CommandLine, photographs: Path) -> None:
+def test_a_photograph_of_ones_own_is_shown(
+    retinue: CommandLine, photographs: Path, invoke: Invoke
+) -> None:
     """It is found again by its path, and recognised by its bytes."""
-    retinue("run", str(photographs), "--detectors", "echo")
+    invoke("run", str(photographs), "--detectors", "echo")
     original = photographs / "a b.jpg"
-    assert "picture: a b.boxes.png" in retinue("show", "a b").stdout
+    assert "picture: a b.boxes.png" in invoke("show", "a b").stdout
     other = photographs / "a+b.jpg"
-    refused = retinue("show", "my photos/a b.jpg", "--from", str(other), check=False)
-    assert refused.returncode == 1
+    refused = invoke("show", "my photos/a b.jpg", "--from", str(other), check=False)
+    assert refused.exit_code == 1
     assert "is not the picture that the detectors saw" in refused.stderr
     for change, reason in (
         (lambda: shutil.copy(other, original), "is not the picture that the detectors saw"),
         (original.unlink, "is gone"),
     ):
         change()
-        done = retinue("show", "a b", check=False)
-        assert done.returncode == 1
+        done = invoke("show", "a b", check=False)
+        assert done.exit_code == 1
         assert "1.00" in done.stdout, "the list remains"
         assert reason in done.stderr
 
     picture = retinue.folder / ".retinue" / "annotated" / "my photos" / "a b.jpg"
     assert picture.exists()
     assert "a b.jpg" in retinue.log()
-    forgotten = retinue("forget", "--image", "my photos/a b.jpg", "--yes").stdout
+    forgotten = invoke("forget", "--image", "my photos/a b.jpg", "--yes").stdout
     assert "1 picture," in forgotten
     assert "not reached: the photographs themselves" in forgotten
     assert not picture.exists()
@@ -225,7 +229,9 @@ def test_a_photograph_of_ones_own_is_shown(retinue: CommandLine, photographs: Pa
     assert "a+b.jpg" in retinue.log()
 
 
-def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandLine) -> None:
+def test_bad_files_become_failed_runs_and_the_rest_is_detected(
+    retinue: CommandLine, history: None, invoke: Invoke
+) -> None:
     folder = retinue.folder / "bad"
     folder.mkdir()
     Image.new("RGB", (64, 64), "white").save(folder / "good.jpg")
@@ -244,7 +250,7 @@ def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandL
         folder / "animated.gif", save_all=True, append_images=[Image.new("RGB", (64, 64), "red")]
     )
 
-    shown = retinue("run", str(folder)).stdout
+    shown = invoke("run", str(folder)).stdout
     assert "11 images, 33 runs" in shown
     assert "15 failed runs" in shown
     failed = retinue.query("select distinct key, error_code, retryable from failed_runs order by 1")
@@ -255,11 +261,11 @@ def test_bad_files_become_failed_runs_and_the_rest_is_detected(retinue: CommandL
         {"key": "bad/text.png", "error_code": "unsupported_format", "retryable": False},
         {"key": "bad/truncated.jpg", "error_code": "corrupt_image", "retryable": False},
     ]
-    assert "Nothing new" in retinue("run", str(folder)).stdout
+    assert "Nothing new" in invoke("run", str(folder)).stdout
 
 
 def test_the_console_stays_on_a_terminal_until_ctrl_c(
-    retinue: CommandLine, photographs: Path
+    retinue: CommandLine, photographs: Path, invoke: Invoke
 ) -> None:
     ours, theirs = os.openpty()
     run = retinue.start("run", str(photographs), "--detectors", "echo", stdout=theirs)
@@ -277,7 +283,7 @@ def test_the_console_stays_on_a_terminal_until_ctrl_c(
         with urlopen(f"{address}/pictures/{image['image_id']}/thumbnail") as answer:
             assert answer.headers["content-type"] == "image/webp"
     # Another run in the same folder leaves this console alone.
-    assert "Console:" not in retinue("run", str(photographs), "--detectors", "echo").stdout
+    assert "Console:" not in invoke("run", str(photographs), "--detectors", "echo").stdout
     with urlopen(f"{address}/health") as answer:
         assert answer.status == 200
     run.send_signal(signal.SIGINT)
@@ -318,7 +324,7 @@ def test_ctrl_c_ends_everything_within_two_seconds(
 
 
 def test_after_kill_9_the_next_run_works(
-    retinue: CommandLine, photographs: Path, wait_until: WaitUntil
+    retinue: CommandLine, photographs: Path, invoke: Invoke, wait_until: WaitUntil
 ) -> None:
     run = retinue.start("run", str(photographs), "--detectors", "hostile-slow")
     wait_until(lambda: '"receiving"' in retinue.log())
@@ -326,13 +332,13 @@ def test_after_kill_9_the_next_run_works(
     run.communicate()
     assert retinue.processes(), "the kill left nothing behind, so this test shows nothing"
 
-    shown = retinue("run", str(photographs), "--detectors", "echo").stdout
+    shown = invoke("run", str(photographs), "--detectors", "echo").stdout
     assert "5 images, 5 runs, 5 detections" in shown
     assert retinue.processes() == []
 
 
 def test_after_make_is_killed_the_next_run_works(
-    retinue: CommandLine, photographs: Path, wait_until: WaitUntil
+    retinue: CommandLine, photographs: Path, invoke: Invoke, wait_until: WaitUntil
 ) -> None:
     command = f"{RETINUE} run '{photographs}' --detectors hostile-hangs"
     (retinue.folder / "Makefile").write_text(f"run:\n\t@{command}\n")
@@ -340,18 +346,18 @@ def test_after_make_is_killed_the_next_run_works(
     wait_until(lambda: '"receiving"' in retinue.log())
     make.kill()
 
-    shown = retinue("run", str(photographs), "--detectors", "echo").stdout
+    shown = invoke("run", str(photographs), "--detectors", "echo").stdout
     assert "5 images, 5 runs, 5 detections" in shown
     assert retinue.processes() == []
 
 
 def test_two_runs_in_one_folder_are_refused(
-    retinue: CommandLine, photographs: Path, wait_until: WaitUntil
+    retinue: CommandLine, photographs: Path, invoke: Invoke, wait_until: WaitUntil
 ) -> None:
     first = retinue.start("run", str(photographs), "--detectors", "hostile-hangs")
     wait_until(lambda: '"receiving"' in retinue.log())
-    second = retinue("run", str(photographs), check=False)
-    assert second.returncode == 2
+    second = invoke("run", str(photographs), check=False)
+    assert second.exit_code == 2
     assert f"pid {first.pid}" in second.stderr
     assert retinue.query("select count(*) as n from detection_history") == [{"n": 0}]
     first.send_signal(signal.SIGINT)
@@ -360,17 +366,17 @@ def test_two_runs_in_one_folder_are_refused(
 
 
 def test_a_localstack_that_the_user_names_is_used(
-    retinue: CommandLine, photographs: Path, tmp_path: Path
+    retinue: CommandLine, photographs: Path, invoke: Invoke, tmp_path: Path
 ) -> None:
     """Another run names it by LOCALSTACK_HOST, as README does."""
     with Emulator(State(tmp_path / "elsewhere" / ".retinue")) as emulator:
         url = emulator.endpoint.url
         arguments = ("run", str(photographs), "--detectors", "echo")
-        shown = retinue(*arguments, AWS_ENDPOINT_URL=url).stdout
+        shown = invoke(*arguments, AWS_ENDPOINT_URL=url).stdout
         assert f"S3, SNS, SQS at {url}" in shown
         assert "5 images, 5 runs, 5 detections" in shown
         name = url.removeprefix("http://")
-        assert "Nothing new" in retinue(*arguments, LOCALSTACK_HOST=name).stdout
+        assert "Nothing new" in invoke(*arguments, LOCALSTACK_HOST=name).stdout
         kept = emulator.endpoint.client("s3").list_objects_v2(Bucket="retinue-images")
         assert kept["KeyCount"] == 5
     assert retinue.processes() == []

@@ -2,19 +2,19 @@
 
 import hashlib
 import json
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from retinue_cli.app import retinue
 from retinue_cli.local import package_photographs
 from retinue_history import ConnectionPool, DetectionRecord, History, ImageRecord, RunKey, RunRecord
 from retinue_sdk import ImageReference
 
 PAGE = "docs/history.md"
-Run = Callable[[Sequence[str], Path, Mapping[str, str]], str]
 
 
 @pytest.fixture
@@ -50,19 +50,27 @@ def seeded_url(history_url: str) -> str:
     return history_url
 
 
-@pytest.mark.timeout(300)
+def run(line: str) -> str:
+    """Run a command in this process, a second faster than in another; ``> FILE`` is obeyed."""
+    command, _, file = line.partition(" > ")
+    program, *arguments = shlex.split(command)
+    assert program == ".venv/bin/retinue"
+    done = CliRunner().invoke(retinue, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, f"{line}\n{done.output}"
+    if file:
+        Path(file).write_text(done.stdout, encoding="utf-8")
+    return done.output
+
+
 def test_every_command_works(
-    blocks: list[Any], run: Run, seeded_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blocks: list[Any], seeded_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    programs = tmp_path / ".venv/bin"
-    programs.mkdir(parents=True)
-    (programs / "retinue").symlink_to(Path(sys.executable).with_name("retinue"))
-    environment = {
-        "PATH": "/usr/bin:/bin",
+    for name, value in {
         "RETINUE_DATABASE_URL": seeded_url,
         "AWS_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
-    }
+    }.items():
+        monkeypatch.setenv(name, value)
     said: dict[str, str] = {}
     monkeypatch.chdir(tmp_path)
     for block in blocks:
@@ -70,7 +78,8 @@ def test_every_command_works(
             continue
         if block.language == "sh":
             for line in block.code.splitlines():
-                said[line] = said.get(line, "") + run(["sh", "-c", line], tmp_path, environment)
+                if line:
+                    said[line] = said.get(line, "") + run(line)
         else:
             assert block.language == "python"
             exec(block.code, {})
