@@ -15,6 +15,7 @@ MODELS = PLUGIN / "src" / "retinue_onnx" / "models"
 NAMES = sorted(path.stem for path in MODELS.glob("*.onnx"))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_models_can_be_rebuilt_from_the_packages() -> None:
     """Downloads some 200 MB into a temporary directory; skipped on a laptop without a network."""

@@ -11,7 +11,13 @@ from retinue_console.database import Database
 
 AXE = Path(__file__).with_name("axe.min.js").read_text("utf-8")
 
-LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (1280, 360)]
+LOOKS = [
+    ("light", 1280),
+    ("dark", 360),
+    pytest.param("light", 360, marks=pytest.mark.long),
+    pytest.param("dark", 1280, marks=pytest.mark.long),
+]
+"""Colours and widths. Two of the four show each once; the others take 20 s."""
 
 SUMMARY = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map(
     one => `${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map(node => node.html).join(" ")}`)"""
