@@ -27,7 +27,7 @@ run: .venv/for-use ## detect what is in photographs: IMAGES=folder, DETECTORS=na
 	@$(BIN)/retinue run $(if $(value DETECTORS),--detectors "$$RUN_DETECTORS") -- $(if $(value IMAGES),"$$RUN_IMAGES")
 
 test: .venv/for-development ## run the tests
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadscope -m 'not alone and not long and not wheels and not image'
+	$(BIN)/pytest --numprocesses auto --dist loadscope -m 'not alone and not long and not wheels and not image'
 	$(BIN)/pytest -m alone $(shell grep -rl pytest.mark.alone tests --include='*.py') # not all: importing them takes 10 s
 
 test-faults: .venv/for-development ## break what a worker depends on: SCHEDULES=100, or those of a SEED alone

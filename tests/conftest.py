@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from retinue_cli.local import AwsEndpoint, Emulator, LaptopError, State
 from retinue_history import ConnectionPool
 from retinue_history.schema.migrate import upgrade
+from retinue_sdk.cores import usable_cores
 from sqlalchemy import make_url
 from xdist.scheduler import LoadScopeScheduling
 
@@ -83,6 +84,12 @@ class FileScheduling(LoadScopeScheduling):
         path = Path(nodeid.partition("::")[0])
         folder = "/".join(path.parts[:2])
         return folder if folder in TOGETHER else str(path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return half as many processes again as cores, at most six: tests wait a third of the time."""
+    return min(usable_cores() * 3 // 2, 6)
 
 
 @pytest.hookimpl(optionalhook=True)

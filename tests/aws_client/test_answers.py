@@ -22,6 +22,7 @@ from botocore.exceptions import (
     InvalidRegionError,
     ReadTimeoutError,
 )
+from fakes.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_aws import (
@@ -194,7 +195,7 @@ def test_any_error_body_is_an_error_with_its_status(path: Path) -> None:
     with serving() as server:
         client = client_of(server.url, path.service)
 
-        @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(0.6), suppress_health_check=list(HealthCheck))
         @given(
             st.binary(max_size=300)
             | st.recursive(

@@ -13,6 +13,7 @@ from aws_client.test_requests import KEYS, OF_ONE_CALL, is_signed
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ClientError, FlexibleChecksumError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
+from fakes.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_aws import AwsClient, BodyTooLargeError, S3Object, TruncatedBodyError
@@ -99,7 +100,7 @@ def s3(url: str, make: Make) -> Any:
     return make(url, "s3")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(0.6), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1))
 def test_any_key_is_sent_as_botocore_sends_it(server: Server, make: Make, keys: list[str]) -> None:
     server.default = PHOTO

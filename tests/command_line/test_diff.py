@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from fakes.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history.analysis.comparison import Side, compare
@@ -101,7 +102,7 @@ def greedy(before: list[Any], after: list[Any]) -> set[tuple[int, int]]:
     return set(pairs.items())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=examples(0.25), deadline=None, suppress_health_check=SUPPRESSED)
 @given(before=FOUND, after=FOUND)
 def test_matching_is_greedy(
     seed: Any, history_url: str, before: list[Any], after: list[Any]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from fakes.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_cli.data.export import write_coco
@@ -220,7 +221,7 @@ VERSIONS = itertools.count()
 SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=examples(0.2), deadline=None, suppress_health_check=SUPPRESSED)
 @given(found=FOUND)
 def test_what_comes_in_goes_out(
     seed: Any, engine: Engine, history_url: str, tmp_path: Path, found: list[Any]

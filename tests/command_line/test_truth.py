@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from fakes.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_history.db.connections import connect
@@ -193,7 +194,7 @@ def said(truth: Truth) -> Any:
 
 
 @pytest.mark.parametrize("file", ["out.json", "out.tasks"])
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(0.1), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_truth=TRUTHS)
 def test_what_is_exported_comes_back_as_the_same_truth(
     cli: Cli, seed: Any, engine: Engine, history_url: str, file: str, given_truth: dict[str, Any]
@@ -218,7 +219,7 @@ def test_what_is_exported_comes_back_as_the_same_truth(
     assert said(back) == said(made)
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(0.1), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(things=st.lists(st.tuples(LABELS, BOXES), min_size=1, max_size=5))
 def test_a_manifest_comes_back_with_the_same_boxes(
     cli: Cli, seed: Any, things: list[tuple[str, tuple[float, ...]]], history_url: str

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from benchmarks.process import service
+from fakes.examples import examples
 from fakes.queue import MemoryQueue
 from fakes.waiting import eventually
 from hypothesis import HealthCheck, given, settings
@@ -309,7 +310,9 @@ texts = st.text(
 
 @given(text=texts)
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(0.25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_text_goes_through(case: Case, text: str) -> None:
     case.send(text)

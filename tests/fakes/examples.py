@@ -1,6 +1,12 @@
-"""The number of hypothesis examples for tests that write to a database."""
+"""The number of hypothesis examples, for tests whose examples are dearer or cheaper than others."""
 
 from hypothesis import settings
 
-DATABASE_EXAMPLES = settings.default.max_examples // 3
-"""33, and 200 in ``make test-faults``, whose profile tries more of everything."""
+
+def examples(share: float) -> int:
+    """Return this share of the profile's examples: of 100, or of 600 in ``make test-faults``."""
+    return max(1, round(settings.default.max_examples * share))
+
+
+DATABASE_EXAMPLES = examples(1 / 3)
+"""For tests that write to a database."""

@@ -52,6 +52,7 @@ def hold_back(site: Site, seconds: float) -> None:
     assert not site.said("message_requeued")
 
 
+@pytest.mark.long
 def test_postgres_away_for_longer_than_a_visibility_timeout(site: Site) -> None:
     """The minute of the test below, in short: messages are hidden for four seconds at a time."""
     hold_back(site, 6)
@@ -246,6 +247,7 @@ def test_a_disk_that_is_full_holds_the_messages(site: Site) -> None:
         disk.rmdir()
 
 
+@pytest.mark.long
 def test_a_log_that_cannot_be_written_stops_nothing(site: Site) -> None:
     """/dev/full is a disk that is always full; metrics are written there too, at the end."""
     site.start(output=Path("/dev/full"), RETINUE_METRICS_NAMESPACE="Retinue/faults")

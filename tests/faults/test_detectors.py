@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from faults.site import Site
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def test_a_detection_longer_than_the_visibility_timeout_is_made_once(site: Site) -> None:

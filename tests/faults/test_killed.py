@@ -70,6 +70,7 @@ def test_sigterm_finishes_or_hands_back_at_once(site: Site) -> None:
     site.check({"hostile-slow": {}})
 
 
+@pytest.mark.long
 def test_sigterm_hands_back_what_outlasts_the_grace(site: Site) -> None:
     """Each detection takes a minute, the grace three seconds: nobody waits for the minute."""
     site.upload(12)

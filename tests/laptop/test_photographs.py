@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fakes.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_cli.local import (
@@ -127,7 +128,7 @@ def test_nothing_to_find_is_an_error_that_says_what_counts(tmp_path: Path) -> No
         folder_photographs(tmp_path / ("x" * 300))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(0.4), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=5))
 def test_keys_are_the_names_as_they_are(
     names: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory

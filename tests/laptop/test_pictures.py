@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from fakes.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -60,7 +61,7 @@ def test_the_picture_is_upright_and_of_bounded_size(tmp_path: Path) -> None:
         assert not out.getexif()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(0.4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
     boxes=st.lists(BOXES, max_size=8),

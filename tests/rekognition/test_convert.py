@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.model import Shape
+from fakes.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from retinue_rekognition import convert
@@ -48,9 +49,9 @@ CONVERSIONS: dict[str, Callable[[dict[str, Any]], Findings]] = {
 
 def _examples() -> Iterator[Any]:
     path = resources.files("botocore") / "data/rekognition/2016-06-27/examples-1.json"
-    for operation, examples in json.loads(path.read_text("utf-8"))["examples"].items():
+    for operation, known in json.loads(path.read_text("utf-8"))["examples"].items():
         if operation in CONVERSIONS:
-            for example in examples:
+            for example in known:
                 yield pytest.param(operation, example["output"], id=operation)
 
 
@@ -294,7 +295,7 @@ def test_whatever_the_model_allows_converts(operation: str) -> None:
     model = operation_model(operation)
     assert model is not None
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(0.6), deadline=None, suppress_health_check=list(HealthCheck))
     @given(_values(model.output_shape))
     def converts(response: dict[str, Any]) -> None:
         storable(CONVERSIONS[operation](response))

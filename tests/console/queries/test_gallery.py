@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from fakes.examples import examples
 from fakes.small_history import HOSTILE, NOON, found, image, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,7 +59,7 @@ UPLOADS = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_
 @given(
     UPLOADS, st.lists(st.integers(-3, 8), max_size=4), st.integers(1, 4), st.sampled_from([0, 2])
 )
-@settings(max_examples=25)
+@settings(max_examples=examples(0.25))
 def test_every_image_is_on_one_page_in_order(
     shared: tuple[Record, Connection],
     uploads: list[tuple[int, bool]],
@@ -104,7 +105,7 @@ def test_every_image_is_on_one_page_in_order(
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9), st.integers(1, 4))
-@settings(max_examples=15)
+@settings(max_examples=examples(0.15))
 def test_previous_pages_are_those_that_were_shown(
     shared: tuple[Record, Connection], uploads: list[int], wanted: int
 ) -> None:
@@ -149,7 +150,7 @@ AGAIN = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 99), st.booleans())
 
 
 @given(AGAIN, AGAIN, st.integers(1, 3))
-@settings(max_examples=25)
+@settings(max_examples=examples(0.25))
 def test_images_that_are_looked_at_again_stay_on_their_page(
     shared: tuple[Record, Connection],
     before: list[tuple[int, int, bool]],
@@ -190,7 +191,7 @@ def test_images_that_are_looked_at_again_stay_on_their_page(
 
 
 @given(UPLOADS, st.integers(1, 4), st.sampled_from([0, 2]))
-@settings(max_examples=15)
+@settings(max_examples=examples(0.15))
 def test_every_detection_is_on_one_page(
     shared: tuple[Record, Connection], uploads: list[tuple[int, bool]], wanted: int, seconds: int
 ) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from fakes.examples import examples
 from fakes.small_history import HOSTILE, NOON, found, image, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,7 +84,7 @@ def test_hostile_texts_find_themselves(ask: Callable[[str], Found], text: str) -
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=50))
-@settings(max_examples=60)
+@settings(max_examples=examples(0.6))
 def test_any_text_has_an_answer(ask: Callable[[str], Found], text: str) -> None:
     result = ask(text)
     assert result.text == text.strip()

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from retinue_sdk.decode import FORMATS, decode
@@ -209,7 +209,6 @@ def test_broken_exif_does_not_cost_the_picture(broken: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
 def test_no_exif_costs_the_picture(data: st.DataObject) -> None:
     entry = st.tuples(
         st.sampled_from([0x8769, 0x8825, 0x010F, 0x011A, 0xA005, 0x927C, 0x0100, 0x014A])

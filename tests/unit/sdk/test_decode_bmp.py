@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from retinue_sdk import ImageLimits
 from retinue_sdk.decode import decode, is_truncated, measure
@@ -74,7 +74,6 @@ def drawn(data: st.DataObject, below: int, *last: int) -> Array:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
 def test_palettes(data: st.DataObject) -> None:
     size, bits = data.draw(st.sampled_from(HEADERS)), data.draw(st.sampled_from([1, 2, 4, 8]))
     is_top_down = size > OS2_1 and data.draw(st.booleans())
@@ -99,7 +98,6 @@ def test_palettes(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
 def test_colours_of_24_bits(data: st.DataObject) -> None:
     size = data.draw(st.sampled_from(HEADERS))
     is_top_down = size > OS2_1 and data.draw(st.booleans())
@@ -122,7 +120,6 @@ def masks_of(widths: Sequence[int]) -> list[int]:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
 def test_colours_under_masks(data: st.DataObject) -> None:
     bits = data.draw(st.sampled_from([16, 32]))
     compression = data.draw(st.sampled_from([0, 3, 6]))
@@ -224,7 +221,6 @@ def encoded(commands: list[tuple[str, list[int]]], compression: int) -> bytes:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
 def test_run_lengths(data: st.DataObject) -> None:
     compression, bits = data.draw(st.sampled_from([(1, 8), (2, 4), (4, 24)]))
     width, height = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 8))

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from retinue_sdk import ImageLimits, InvalidImageError
@@ -59,7 +59,6 @@ def whole(data: bytes) -> "pixels.Pixels":
 @example(AVIF, 32.5 / len(AVIF))  # behind the first box
 @example(AVIF, (AVIF.index(b"mdat") - 3.5) / len(AVIF))
 @example(HEIC, (HEIC.index(b"mdat") - 3.5) / len(HEIC))
-@settings(max_examples=200, deadline=None)
 def test_a_truncated_file_is_refused_or_shows_the_same(data: bytes, share: float) -> None:
     assert not is_truncated(data)
     cut = data[: max(20, int(len(data) * share))]
