@@ -61,6 +61,10 @@ class MeasuredProcess:
         """Memory that it and its children hold now."""
         return sum(one.memory_info().rss for one in self._family())
 
+    def proportional_bytes(self) -> int:
+        """Memory that it and its children hold now. Pages that they share count once."""
+        return sum(one.memory_full_info().pss for one in self._family())
+
     def stop(self) -> None:
         """End it."""
         self._process.terminate()

@@ -161,6 +161,20 @@ def test_a_decoder_that_ends_is_replaced() -> None:
     decoder.close()
 
 
+def test_a_decoder_without_work_ends() -> None:
+    decoder = Decoder()
+    good = decoder.encode(picture(), ImageLimits(), longest_px=10)
+    decoder.end_idle()
+    child = decoder._idle.get()
+    assert child is not None
+    decoder._idle.put(child)
+    assert child._process.poll() is None
+    decoder.end_idle()
+    assert child._process.poll() is not None
+    assert decoder.encode(picture(), ImageLimits(), longest_px=10) == good
+    decoder.close()
+
+
 def test_the_decoder_is_limited(tmp_path: Path) -> None:
     code = """
 from retinue_console.pictures.child import limit_resources

@@ -12,6 +12,7 @@ from retinue_history import HistoryUnavailableError
 from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
+from retinue_console.memory import return_large_blocks
 from retinue_console.settings import ConsoleSettings
 
 FIRST_PORT = 8600
@@ -37,6 +38,7 @@ def console(*, port: int | None, opened: bool, with_parent: bool) -> None:
     """
     if with_parent:
         Thread(target=_end_with_input, name="parent", daemon=True).start()
+    return_large_blocks()
     settings = ConsoleSettings.load(port=port)
     worker_settings = Settings.load()
     with closing(listen(settings)) as listener:

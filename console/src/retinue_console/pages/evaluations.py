@@ -1,15 +1,10 @@
 """Evaluations: how a detector scores against a truth, and in which images it is wrong."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pydantic import Field
-from retinue_cli.data.evaluation.collect import Collected, collect
-from retinue_cli.data.evaluation.label_map import LabelMap
-from retinue_cli.data.evaluation.sample import CocoAnnotation, Truth
-from retinue_cli.data.evaluation.truth import truth_of_history
-from retinue_cli.output.evaluation_table import as_json
 from retinue_history.analysis.comparison import Side
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.connections import Connection
@@ -19,6 +14,10 @@ from retinue_sdk import BoundingBox, ConfigurationError
 
 from retinue_console.page import Call, Page, ParameterError, Parameters
 from retinue_console.queries.gallery import detectors
+
+if TYPE_CHECKING:
+    from retinue_cli.data.evaluation.collect import Collected
+    from retinue_cli.data.evaluation.sample import CocoAnnotation, Truth
 
 MAX_IMAGES = 5_000
 """Maximum number of images of a truth that a page scores; `retinue evaluate` has no limit."""
@@ -185,8 +184,12 @@ def _evaluated(
         side, of_truth = Side.parse(detector), Side.parse(name)
     except ValueError as error:
         raise ParameterError(f"The parameter detector is wrong: {error}.") from error
-    # Not at the top: pycocotools and NumPy take 30 MB, and few people come here.
+    # Not at the top: NumPy, pycocotools and SQLAlchemy take 40 MB, and few people come here.
+    from retinue_cli.data.evaluation.collect import collect
+    from retinue_cli.data.evaluation.label_map import LabelMap
     from retinue_cli.data.evaluation.score import evaluate
+    from retinue_cli.data.evaluation.truth import truth_of_history
+    from retinue_cli.output.evaluation_table import as_json
 
     selection = Selection(latest=False)
     history = Snapshot(reader)
@@ -216,7 +219,7 @@ def _evaluated(
 
 
 def _cell(
-    names: list[str], asked: EvaluationParameters, truth: Truth, collected: Collected
+    names: list[str], asked: EvaluationParameters, truth: "Truth", collected: "Collected"
 ) -> Cell:
     """Return the images of these names, with what is there and what was found."""
     first = (asked.page - 1) * SHOWN
@@ -240,7 +243,7 @@ def _cell(
 
 
 def _thing(
-    one: CocoAnnotation,
+    one: "CocoAnnotation",
     confidence: float | None,
     size_px: tuple[int, int] | None,
     asked: str | None,

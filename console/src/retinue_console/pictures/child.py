@@ -13,6 +13,8 @@ from PIL import Image
 from retinue_sdk import ImageLimits, InvalidImageError
 from retinue_sdk.decode import decode
 
+from retinue_console.memory import return_large_blocks
+
 MAX_MEMORY_BYTES = 3 * 2**30
 """Maximum address space. The largest image that is decoded has 256 MiB of pixels, and some decoders
 hold it four times."""
@@ -82,6 +84,7 @@ def _pixels(
 def main() -> None:
     """Answer requests until the parent closes the connection."""
     limit_resources()
+    return_large_blocks()
     with Connection(int(sys.argv[1])) as connection:
         while True:
             try:

@@ -5,8 +5,8 @@ import multiprocessing
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from queue import LifoQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, LifoQueue
 
 from retinue_sdk import ImageLimits, InvalidImageError, RetriableError
 
@@ -64,6 +64,21 @@ class Decoder:
             raise InvalidImageError(problem)
         return picture
 
+    def end_idle(self) -> None:
+        """End the processes that have decoded nothing since the last call."""
+        waiting: list[_Child | None] = []
+        with suppress(Empty):
+            while True:
+                waiting.append(self._idle.get_nowait())
+        for child in reversed(waiting):
+            if child is not None and not child.was_used:
+                child.kill()
+                self._idle.put(None)
+                continue
+            if child is not None:
+                child.was_used = False
+            self._idle.put(child)
+
     def close(self) -> None:
         """End the processes."""
         for _ in range(PROCESSES):
@@ -106,6 +121,7 @@ class _Child:
         finally:
             theirs.close()
         self.is_usable = True
+        self.was_used = True
 
     def ask(self, request: bytes, data: bytes, seconds: float) -> tuple[bytes, bytes]:
         """Have a file decoded.
@@ -113,6 +129,7 @@ class _Child:
         Raises:
             InvalidImageError: The process ended, or took too long; it is killed then.
         """
+        self.was_used = True
         try:
             self._connection.send_bytes(request)
             self._connection.send_bytes(data)

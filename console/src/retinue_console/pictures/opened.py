@@ -18,8 +18,9 @@ from retinue_console.pictures.decoder import Decoder
 from retinue_console.pictures.pictures import Pictures
 from retinue_console.settings import ConsoleSettings
 
-PURGE_SECONDS = 300.0
-"""How often pictures of images that the history doesn't have any more are removed."""
+TIDY_SECONDS = 300.0
+"""How often pictures of images that the history doesn't have any more are removed, and decoding
+processes without work ended."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def open_pictures(
         pictures = Pictures(database, originals, cache, decoder)
         ended = Event()
         stack.callback(ended.set)
-        Thread(target=_purge, args=(pictures, ended), name="purge", daemon=True).start()
+        Thread(target=_tidy, args=(pictures, decoder, ended), name="tidy", daemon=True).start()
         yield pictures
 
 
@@ -50,10 +51,11 @@ def _folder(stack: ExitStack, worker_settings: Settings) -> Path:
     return State.find().pictures
 
 
-def _purge(pictures: Pictures, ended: Event) -> None:
+def _tidy(pictures: Pictures, decoder: Decoder, ended: Event) -> None:
     while not ended.is_set():
         try:
             pictures.purge()
         except (HistoryError, OSError) as error:
             _log.warning("pictures_not_purged: %s", error)
-        ended.wait(PURGE_SECONDS)
+        decoder.end_idle()
+        ended.wait(TIDY_SECONDS)
