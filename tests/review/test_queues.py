@@ -8,6 +8,7 @@ import pytest
 from retinue_history import HistoryDataError
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.connections import Connection
+from retinue_history.review import queues
 from retinue_history.review.agreement import agreement
 from retinue_history.review.answer import Answer, AnswerItem
 from retinue_history.review.answers import CORRECTIONS, answers_of, findings_of, save_answer
@@ -91,6 +92,23 @@ def test_an_audit_is_drawn_from_all_with_a_known_chance(
     save_answer(reviewer, "q", drawn, "ann", Answer((), exhaustive=True), key=uuid4())
     assert [truth.propensity for truth in truth_of(reader, drawn)] == [2 / 20]
     assert set(images) >= {image_id for image_id, _, _ in rows}
+
+
+def test_images_are_chosen_from_a_sample_of_a_large_selection(
+    add: Add, reader: Connection, reviewer: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [add(f"{number}.jpg", ("cat", number / 40, LEFT)) for number in range(40)]
+    monkeypatch.setattr(queues, "SAMPLE", 20)
+    estimates = []
+    for seed in range(8):
+        definition = QueueDefinition(f"q{seed}", size=8, audit_share=0.5)
+        create_queue(reader, reviewer, definition, "ann", seed=seed)
+        rows = queued(reader, f"q{seed}")
+        assert len({image_id for image_id, _, _ in rows} & set(images)) == 8
+        [chance] = {propensity for _, role, propensity in rows if role == "audit"}
+        estimates.append(4 / chance)
+    assert all(estimate >= 20 for estimate in estimates)
+    assert 30 < sum(estimates) / len(estimates) < 55  # of 40
 
 
 def test_gold_images_test_people_and_settle_nothing(

@@ -29,6 +29,11 @@ MAX_SIZE = 100_000
 """Maximum number of images of a queue."""
 
 
+SAMPLE = 10_000
+"""Maximum number of images from which those of a queue are chosen, unless it is larger. They are
+drawn at random from a larger selection."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueueDefinition:
     """A queue to make.
@@ -177,16 +182,24 @@ Chosen: TypeAlias = tuple[UUID, Literal["chosen", "audit", "gold"], float | None
 def _choose(
     reader: Connection, definition: QueueDefinition, dice: random.Random
 ) -> tuple[list[Chosen], int]:
-    """Return the images in order, and how many there are to choose from."""
+    """Return the images in order, and how many there are to choose from.
+
+    They are chosen from ``SAMPLE`` images if there are more, and the number of all is estimated.
+    """
     selection = definition.selection
     golden = 0 if definition.gold is None else round(definition.size * definition.gold_share)
+    start = UUID(int=dice.getrandbits(128))
+    most = max(SAMPLE, definition.size)
+    matching = sql.SQL(_MATCHING).format(
+        runs=selection.run_condition(),
+        found=sql.SQL(
+            _HAS_FOUND if selection.labels or selection.min_confidence else "true"
+        ).format(selection.detection_condition()),
+    )
     query = sql.SQL(_CHOSEN).format(
-        selected=sql.SQL(_SELECTED).format(
-            runs=selection.run_condition(),
-            found=sql.SQL(
-                _HAS_FOUND if selection.labels or selection.min_confidence else "true"
-            ).format(selection.detection_condition()),
-        ),
+        matching=matching,
+        start=sql.Literal(start),
+        most=sql.Literal(most),
         strategy=sql.SQL(_STRATEGIES[definition.strategy]).format(
             found=sql.SQL(_FOUND).format(
                 detectors=sql.Literal(list(selection.detectors) or None),
@@ -197,11 +210,16 @@ def _choose(
         audit=sql.SQL(_STRATEGIES["random"]).format(
             number=sql.Literal(round(definition.size * definition.audit_share))
         ),
-        gold=sql.SQL(_GOLD).format(name=sql.Literal(definition.gold), number=sql.Literal(golden)),
+        gold=sql.SQL(_GOLD).format(
+            matching=matching, name=sql.Literal(definition.gold), number=sql.Literal(golden)
+        ),
     )
     row = reader.execute(query).fetchone()
     assert row is not None  # noqa: S101 - one row always
-    population, wanted, audit, gold = row
+    looked, last, wanted, audit, gold = row
+    # Ids are digests, and so are spread evenly.
+    share = 1.0 if looked < most else ((last.int - start.int) % 2**128 or 1) / 2**128
+    population = max(looked, round(looked / share))
     seen = {*audit, *gold}
     rest = [one for one in wanted if one not in seen][: definition.size - len(seen)]
     chosen: list[Chosen] = [(one, "chosen", None) for one in rest]
@@ -251,18 +269,38 @@ _QUEUES = """
     ORDER BY queue.created_at DESC, queue.queue_id DESC
 """
 
-# One statement, so that the selection, which may be of a million images, is made once.
+# One statement, so that the images are selected once. They are read in the order of their ids from
+# a random one on, and then from the first one on.
 _CHOSEN: LiteralString = """
-    WITH selected AS MATERIALIZED ({selected})
+    WITH selected AS MATERIALIZED (
+        (
+            SELECT images.image_id FROM images
+            WHERE images.image_id >= {start} AND {matching}
+            ORDER BY images.image_id LIMIT {most}
+        )
+        UNION ALL
+        (
+            SELECT images.image_id FROM images
+            WHERE images.image_id < {start} AND {matching}
+            ORDER BY images.image_id LIMIT {most}
+        )
+        LIMIT {most}
+    )
     SELECT
-        (SELECT count(*) FROM selected), ARRAY({strategy}), ARRAY({audit}), ARRAY({gold})
+        (SELECT count(*) FROM selected),
+        (
+            SELECT image_id FROM selected
+            ORDER BY image_id < {start} DESC, image_id DESC
+            LIMIT 1
+        ),
+        ARRAY({strategy}), ARRAY({audit}), ARRAY({gold})
 """
 
-_SELECTED: LiteralString = """
-    SELECT images.image_id
-    FROM images
-    WHERE images.deleted_at IS NULL AND EXISTS (
-        SELECT FROM runs WHERE runs.image_id = images.image_id AND {runs} AND {found}
+# OFFSET 0, here and below, has each image looked up by indexes. To join all of the history and use
+# a hundredth of it takes much longer.
+_MATCHING: LiteralString = """
+    images.deleted_at IS NULL AND EXISTS (
+        SELECT FROM runs WHERE runs.image_id = images.image_id AND {runs} AND {found} OFFSET 0
     )
 """
 
@@ -273,15 +311,18 @@ _HAS_FOUND: LiteralString = """EXISTS (
 
 _FOUND: LiteralString = """
     SELECT found.*
-    FROM latest_detections AS found JOIN selected USING (image_id)
+    FROM selected
+    CROSS JOIN LATERAL (
+        SELECT * FROM latest_detections WHERE image_id = selected.image_id OFFSET 0
+    ) AS found
     WHERE ({detectors}::text[] IS NULL OR found.detector = ANY ({detectors}))
         AND ({labels}::text[] IS NULL OR found.label = ANY ({labels}))
 """
 
 _GOLD: LiteralString = """
-    SELECT image_id FROM truths
-    JOIN selected USING (image_id)
-    WHERE truths.name = {name}
+    SELECT images.image_id
+    FROM truths JOIN images ON images.image_id = truths.image_id
+    WHERE truths.name = {name} AND {matching}
     ORDER BY random() LIMIT {number}
 """
 
@@ -306,30 +347,36 @@ _STRATEGIES: dict[str, LiteralString] = {
         WITH looks AS (
             SELECT DISTINCT ON (runs.image_id, runs.detector, runs.detector_version)
                 runs.image_id, runs.run_id, runs.started_at, runs.detector, runs.detector_version
-            FROM runs JOIN selected USING (image_id)
-            WHERE runs.outcome = 'succeeded' AND runs.model_version IS DISTINCT FROM 'emulator'
+            FROM selected
+            CROSS JOIN LATERAL (
+                SELECT * FROM runs
+                WHERE runs.image_id = selected.image_id AND runs.outcome = 'succeeded'
+                    AND runs.model_version IS DISTINCT FROM 'emulator'
+                OFFSET 0
+            ) AS runs
             ORDER BY runs.image_id, runs.detector, runs.detector_version, runs.started_at DESC
         ), said AS (
             SELECT DISTINCT looks.image_id, looks.run_id, kind, lower(label) AS label
             FROM looks
-            JOIN detections ON detections.run_id = looks.run_id
-                AND detections.detected_at BETWEEN looks.started_at AND looks.started_at
+            CROSS JOIN LATERAL (
+                SELECT * FROM detections
+                WHERE detections.run_id = looks.run_id
+                    AND detections.detected_at BETWEEN looks.started_at AND looks.started_at
+                OFFSET 0
+            ) AS detections
         ), known AS (
             SELECT DISTINCT detector, detector_version, kind, lower(label) AS label
             FROM label_counts_daily
         ), votes AS (
             SELECT
-                labels.image_id, count(*) AS able,
-                count(*) FILTER (WHERE EXISTS (
-                    SELECT FROM said
-                    WHERE said.run_id = looks.run_id AND said.kind = labels.kind
-                        AND said.label = labels.label
-                )) AS found
+                labels.image_id, count(*) AS able, count(said.run_id) AS found
             FROM (SELECT DISTINCT image_id, kind, label FROM said) AS labels
             JOIN looks USING (image_id)
             JOIN known ON known.detector = looks.detector
                 AND known.detector_version = looks.detector_version
                 AND known.kind = labels.kind AND known.label = labels.label
+            LEFT JOIN said ON said.run_id = looks.run_id AND said.kind = labels.kind
+                AND said.label = labels.label
             GROUP BY labels.image_id, labels.kind, labels.label
         )
         SELECT image_id FROM votes
