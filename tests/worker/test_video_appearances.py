@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from retinue_sdk import BoundingBox, Detection
-from retinue_workers.video.appearances import MAX_MISSED, PATH_POINTS, Appearances
+from retinue_sdk.appearance import PATH_POINTS
+from retinue_workers.video.appearances import MAX_MISSED, Appearances
 from retinue_workers.video.tracker import ObjectTracker
 
 Frames = Sequence[tuple[int, Sequence[Detection]]]

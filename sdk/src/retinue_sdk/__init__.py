@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from retinue_sdk.appearance import Appearance
 from retinue_sdk.box import BoundingBox
 from retinue_sdk.detection import Detection, Findings
 from retinue_sdk.detector import (
@@ -56,6 +57,7 @@ __all__ = [
     "COSTLY",
     "VIDEO_SUFFIXES",
     "AnyDetector",
+    "Appearance",
     "AsyncDetector",
     "BoundingBox",
     "Capabilities",
