@@ -16,8 +16,10 @@ variable "config" {
   }
 
   validation {
-    condition     = !contains(keys(var.config.detectors), "rekognition-face-search") || try(can(regex("^[a-zA-Z0-9_.-]+$", var.config.detectors["rekognition-face-search"].collection_id)), false)
-    error_message = "The pool ${var.pool_name}: rekognition-face-search needs the option collection_id, the id of a collection."
+    condition = alltrue([for name in ["rekognition-face-search", "rekognition-video-face-search"] :
+      !contains(keys(var.config.detectors), name) || try(can(regex("^[a-zA-Z0-9_.-]+$", var.config.detectors[name].collection_id)), false)
+    ])
+    error_message = "The pool ${var.pool_name}: rekognition-face-search and rekognition-video-face-search need the option collection_id, the id of a collection."
   }
 
   validation {

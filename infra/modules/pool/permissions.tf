@@ -4,7 +4,7 @@
 locals {
   # Operations of each detector of plugins/rekognition, as its class declares them. Those on a
   # collection, a model or a project are apart: they can be allowed on that alone.
-  image_operations = {
+  media_operations = {
     rekognition-celebrities   = ["RecognizeCelebrities"]
     rekognition-custom-labels = ["DescribeProjects"]
     rekognition-face-compare  = ["CompareFaces", "DetectFaces"]
@@ -14,11 +14,20 @@ locals {
     rekognition-moderation    = ["DetectModerationLabels"]
     rekognition-ppe           = ["DetectProtectiveEquipment"]
     rekognition-text          = ["DetectText"]
+
+    rekognition-video-celebrities = ["GetCelebrityRecognition", "StartCelebrityRecognition"]
+    rekognition-video-face-search = ["GetFaceSearch"]
+    rekognition-video-faces       = ["GetFaceDetection", "StartFaceDetection"]
+    rekognition-video-labels      = ["GetLabelDetection", "StartLabelDetection"]
+    rekognition-video-moderation  = ["GetContentModeration", "StartContentModeration"]
+    rekognition-video-segments    = ["GetSegmentDetection", "StartSegmentDetection"]
+    rekognition-video-text        = ["GetTextDetection", "StartTextDetection"]
   }
   collection_operations = {
     rekognition-face-search = [
       "DeleteFaces", "DescribeCollection", "IndexFaces", "ListFaces", "SearchFaces", "SearchFacesByImage",
     ]
+    rekognition-video-face-search = ["DescribeCollection", "StartFaceSearch"]
   }
 
   version_operations = {
@@ -28,13 +37,13 @@ locals {
     rekognition-custom-labels = ["DescribeProjectVersions"]
   }
 
-  image_actions = sort(distinct(flatten([
+  media_actions = sort(distinct(flatten([
     for detector in keys(local.detectors) :
-    [for operation in lookup(local.image_operations, detector, []) : "rekognition:${operation}"]
+    [for operation in lookup(local.media_operations, detector, []) : "rekognition:${operation}"]
   ])))
   collection_statements = [
     for detector, operations in local.collection_operations : {
-      Sid    = "Collection"
+      Sid    = "CollectionOf${join("", [for word in split("-", detector) : title(word)])}"
       Effect = "Allow"
       Action = [for operation in operations : "rekognition:${operation}"]
       Resource = [join(":", [
@@ -60,6 +69,11 @@ locals {
       Resource = ["${split("/version/", local.detectors[detector].project_version_arn)[0]}/*"]
     } if contains(keys(local.detectors), detector)
   ]
+
+  # Roles with which Rekognition announces the ends of jobs on videos.
+  announcing_roles = distinct([
+    for options in local.detectors : options.notification_role_arn if try(options.notification_role_arn, null) != null
+  ])
 }
 
 resource "aws_iam_role_policy" "task" {
@@ -116,12 +130,19 @@ resource "aws_iam_role_policy" "task" {
       [for statement in [{
         Sid      = "AskRekognition"
         Effect   = "Allow"
-        Action   = local.image_actions
-        Resource = ["*"] # AWS knows no resource for operations on an image, nor for DescribeProjects
-      }] : statement if length(local.image_actions) > 0],
+        Action   = local.media_actions
+        Resource = ["*"] # AWS knows no resource for operations on an image or video, nor for DescribeProjects
+      }] : statement if length(local.media_actions) > 0],
       local.collection_statements,
       local.version_statements,
       local.project_statements,
+      [for statement in [{
+        Sid       = "LetRekognitionAnnounceJobs"
+        Effect    = "Allow"
+        Action    = ["iam:PassRole"]
+        Resource  = local.announcing_roles
+        Condition = { StringEquals = { "iam:PassedToService" = "rekognition.amazonaws.com" } }
+      }] : statement if length(local.announcing_roles) > 0],
       [for statement in [{
         Sid      = "ReadTags"
         Effect   = "Allow"

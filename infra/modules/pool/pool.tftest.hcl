@@ -255,6 +255,41 @@ run "collection" {
   }
 }
 
+run "videos" {
+  command = apply
+
+  variables {
+    config = merge(var.config, { detectors = {
+      rekognition-face-search       = { collection_id = "staff" }
+      rekognition-video-face-search = { collection_id = "guests" }
+      rekognition-video-labels = {
+        notification_topic_arn = "arn:aws:sns:eu-west-1:123456789012:jobs"
+        notification_role_arn  = "arn:aws:iam::123456789012:role/announces-jobs"
+      }
+    } })
+  }
+
+  assert {
+    condition = anytrue([for statement in jsondecode(aws_iam_role_policy.task.policy).Statement :
+      contains(statement.Action, "rekognition:StartFaceSearch") && statement.Resource[0] == "arn:aws:rekognition:eu-west-1:123456789012:collection/guests"
+    ])
+    error_message = "faces of videos may be searched in this collection alone"
+  }
+
+  assert {
+    condition     = length(distinct(jsondecode(aws_iam_role_policy.task.policy).Statement[*].Sid)) == length(jsondecode(aws_iam_role_policy.task.policy).Statement)
+    error_message = "each statement needs its own Sid"
+  }
+
+  assert {
+    condition = anytrue([for statement in jsondecode(aws_iam_role_policy.task.policy).Statement :
+      try(statement.Condition.StringEquals["iam:PassedToService"], "") == "rekognition.amazonaws.com"
+      && jsonencode([statement.Action, statement.Resource]) == jsonencode([["iam:PassRole"], ["arn:aws:iam::123456789012:role/announces-jobs"]])
+    ])
+    error_message = "Rekognition may be given the role that announces the ends of jobs, and no other"
+  }
+}
+
 run "gpu" {
   command = apply
 
