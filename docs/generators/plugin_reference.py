@@ -55,7 +55,7 @@ def _row(name: str, schema: dict[str, Any]) -> str:
         facts.append("operational")
     default = f"`{json.dumps(schema['default'])}`" if "default" in schema else "required"
     cells = (f"`{name}`", ", ".join(facts), default, _markdown(schema.get("description", "")))
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(' '.join(cell.replace('|', chr(92) + '|').split()) for cell in cells)} |"
 
 
 def _patterns(schema: dict[str, Any]) -> Iterator[str]:

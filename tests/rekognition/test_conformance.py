@@ -1,4 +1,4 @@
-"""Every detector of Rekognition passes the checks, by reference and with bytes."""
+"""Every detector of images of Rekognition passes the checks, by reference and with bytes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rekognition.conftest import ANN, BOB, BUCKET, EVE, Store, painting
 from retinue_rekognition.labels import LabelDetector
-from retinue_rekognition.plugin import DETECTORS
+from retinue_rekognition.plugin import IMAGE_DETECTORS
 from retinue_rekognition_emulator import Endpoint, Failure, StoredObject
 from retinue_sdk import (
     DetectorError,
@@ -33,7 +33,7 @@ PHOTOGRAPHS = (
 
 
 @pytest.fixture(
-    params=[(detector, "reference") for detector in DETECTORS] + [(LabelDetector, "bytes")],
+    params=[(detector, "reference") for detector in IMAGE_DETECTORS] + [(LabelDetector, "bytes")],
     ids=lambda param: f"{param[0].name}-{param[1]}",
 )
 def subject(

@@ -7,10 +7,9 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from botocore.model import Shape
 from fakes.examples import examples
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from rekognition.answers import any_value, storable
 from retinue_rekognition import convert
 from retinue_rekognition_emulator.model import operation_model
 from retinue_sdk import Findings
@@ -53,14 +52,6 @@ def _examples() -> Iterator[Any]:
         if operation in CONVERSIONS:
             for example in known:
                 yield pytest.param(operation, example["output"], id=operation)
-
-
-def storable(findings: Findings) -> None:
-    """Check that all values are JSON that Postgres accepts."""
-    kept = [findings.raw_response, [detection.attributes for detection in findings.detections]]
-    text = json.dumps(kept, allow_nan=False, ensure_ascii=False)
-    assert "\\u0000" not in text
-    text.encode()
 
 
 @pytest.mark.parametrize(("operation", "response"), list(_examples()))
@@ -264,39 +255,13 @@ def test_a_confidence_out_of_range_is_kept_as_it_was(
     assert ("Confidence" in found.attributes) == kept
 
 
-def _values(shape: Shape) -> st.SearchStrategy[Any]:
-    """Anything the service might send for a shape: also nulls, gaps, unknown fields, extremes."""
-    match shape.type_name:
-        case "structure":
-            known = {key: st.none() | _values(member) for key, member in shape.members.items()}
-            new = st.dictionaries(
-                st.sampled_from(["New", "Id"]), st.integers() | st.text(), max_size=1
-            )
-            value = st.tuples(new, st.fixed_dictionaries({}, optional=known)).map(
-                lambda pair: pair[0] | pair[1]
-            )
-        case "list":
-            value = st.lists(st.none() | _values(shape.member), max_size=2)
-        case "string":
-            enum = shape.metadata.get("enum")
-            value = st.sampled_from(enum) if enum else st.text(max_size=8)
-            value |= st.sampled_from(["", "\0", "\ud800", "x" * 3_000])
-        case "integer" | "long":
-            value = st.integers(-1, 2**70)
-        case "boolean":
-            value = st.booleans()
-        case _:
-            value = st.floats() | st.floats(0, 100) | st.integers(0, 100)
-    return value
-
-
 @pytest.mark.parametrize("operation", CONVERSIONS)
 def test_whatever_the_model_allows_converts(operation: str) -> None:
     model = operation_model(operation)
     assert model is not None
 
     @settings(max_examples=examples(0.6), deadline=None, suppress_health_check=list(HealthCheck))
-    @given(_values(model.output_shape))
+    @given(any_value(model.output_shape))
     def converts(response: dict[str, Any]) -> None:
         storable(CONVERSIONS[operation](response))
 

@@ -76,7 +76,8 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Upload the video itself, or give the object a suffix that matches its content.",
     ),
     "unsupported_codec": ErrorCode(
-        "There is no decoder for its pictures.",
+        "There is no decoder for its pictures. Or a `rekognition-video-…` detector: it "
+        "isn't H.264 in MP4 or QuickTime.",
         "no",
         "Convert it; the message has a command.",
     ),
@@ -91,6 +92,11 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "the upload was cut off.",
         "no",
         "Upload the complete file.",
+    ),
+    "video_too_large_for_service": ErrorCode(
+        "A `rekognition-video-…` detector: the file exceeds Amazon Rekognition's 10 GB or 6 hours.",
+        "no",
+        "Cut it into parts.",
     ),
     "video_too_long": ErrorCode(
         "It takes more than 24 hours.",

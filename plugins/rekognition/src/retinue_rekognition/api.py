@@ -14,8 +14,8 @@ from botocore.session import Session
 from retinue_aws import AwsClient, JsonAnswer, RefusedObjects, find_credentials, new_session
 from retinue_sdk import ConfigurationError, DetectorError, ImageReference, RetriableError
 
-from retinue_rekognition.errors import CredentialsError, explained
-from retinue_rekognition.options import RekognitionOptions
+from retinue_rekognition.errors import RULES, CredentialsError, Rules, explained
+from retinue_rekognition.options import ServiceOptions
 from retinue_rekognition.s3 import why_unreadable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Api:
 
     def __init__(
         self,
-        options: RekognitionOptions,
+        options: ServiceOptions,
         region: str,
         rate_limited: Callable[[str], AbstractAsyncContextManager[None]],
     ) -> None:
@@ -105,12 +105,15 @@ class Api:
         if clients is not None:
             await clients.aclose()
 
-    async def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    async def call(
+        self, operation: str, parameters: Mapping[str, Any], rules: Rules = RULES
+    ) -> dict[str, Any]:
         """Call an operation once, when its quota allows.
 
         Args:
             operation: Its name in the API, such as ``DetectLabels``.
             parameters: Its parameters as the API names them.
+            rules: The meaning of its error codes.
 
         Returns:
             The unchanged answer, including fields that botocore's service model doesn't have, and
@@ -124,7 +127,7 @@ class Api:
         clients.calls_in_flight += 1
         try:
             async with self._rate_limited(operation):
-                with explained(operation):
+                with explained(operation, rules):
                     answer = await clients.aws.call(operation, parameters)
         except CredentialsError:
             if self._clients is clients:
@@ -178,7 +181,7 @@ class Api:
         return client
 
 
-def rekognition(options: RekognitionOptions, region: str) -> tuple[Session, "RekognitionClient"]:
+def rekognition(options: ServiceOptions, region: str) -> tuple[Session, "RekognitionClient"]:
     """Return a new session and its Rekognition client, which doesn't retry.
 
     A new session reads the files with credentials again.
@@ -221,7 +224,7 @@ def find_region(option: str | None) -> str:
     return region
 
 
-def _config(options: RekognitionOptions, region: str) -> Config:
+def _config(options: ServiceOptions, region: str) -> Config:
     return Config(
         region_name=region,
         connect_timeout=options.connect_timeout_seconds,

@@ -13,6 +13,7 @@ The rules are the same for every operation:
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -46,7 +47,7 @@ def labels(response: Item) -> Findings:
     has an incomplete box, the label's attributes keep all instances, because a detection without a
     box would count as another label.
     """
-    answer = _cleaned(response)
+    answer = cleaned(response)
     found: list[Detection] = []
     for label in _items(answer, "Labels"):
         instances = label.get("Instances")
@@ -54,12 +55,12 @@ def labels(response: Item) -> Findings:
         placed = []
         for instance in items(instances):
             item = {"Name": label.get("Name"), **shared, **instance}
-            detection = _detection("label", item, name="Name")
+            detection = as_detection("label", item, name="Name")
             if detection.box is not None:
                 placed.append(detection)
         whole = isinstance(instances, list) and len(placed) == len(instances)
-        left_over = _rest(label, "Instances") if whole else label
-        found.append(_detection("label", left_over, name="Name"))
+        left_over = without(label, "Instances") if whole else label
+        found.append(as_detection("label", left_over, name="Name"))
         found += placed
     properties = answer.get("ImageProperties")
     if isinstance(properties, dict):
@@ -69,8 +70,8 @@ def labels(response: Item) -> Findings:
 
 def faces(response: Item) -> Findings:
     """Return the findings of DetectFaces: a detection for each face."""
-    answer = _cleaned(response)
-    return _findings(answer, [_face(face) for face in _items(answer, "FaceDetails")])
+    answer = cleaned(response)
+    return _findings(answer, [as_face(face) for face in _items(answer, "FaceDetails")])
 
 
 def moderation(response: Item) -> Findings:
@@ -79,9 +80,9 @@ def moderation(response: Item) -> Findings:
     A detection for each label of the taxonomy (ParentName and TaxonomyLevel are attributes), and
     one of kind ``content_type`` for each content type.
     """
-    answer = _cleaned(response)
-    found = [_detection("moderation", i, name="Name") for i in _items(answer, "ModerationLabels")]
-    found += [_detection("content_type", i, name="Name") for i in _items(answer, "ContentTypes")]
+    answer = cleaned(response)
+    found = [as_detection("moderation", i, name="Name") for i in _items(answer, "ModerationLabels")]
+    found += [as_detection("content_type", i, name="Name") for i in _items(answer, "ContentTypes")]
     return _findings(answer, found)
 
 
@@ -90,9 +91,9 @@ def text(response: Item) -> Findings:
 
     A word's ParentId is the Id of its line.
     """
-    answer = _cleaned(response)
+    answer = cleaned(response)
     found = [
-        _detection("text", item, name="DetectedText", box_in="Geometry")
+        as_detection("text", item, name="DetectedText", box_in="Geometry")
         for item in _items(answer, "TextDetections")
     ]
     return _findings(answer, found)
@@ -100,9 +101,9 @@ def text(response: Item) -> Findings:
 
 def celebrities(response: Item) -> Findings:
     """Return the findings of RecognizeCelebrities: a detection for each celebrity and face."""
-    answer = _cleaned(response)
+    answer = cleaned(response)
     found = [
-        _detection(
+        as_detection(
             "celebrity",
             item,
             name="Name",
@@ -111,7 +112,7 @@ def celebrities(response: Item) -> Findings:
         )
         for item in _items(answer, "CelebrityFaces")
     ]
-    found += [_face(face) for face in _items(answer, "UnrecognizedFaces")]
+    found += [as_face(face) for face in _items(answer, "UnrecognizedFaces")]
     return _findings(answer, found)
 
 
@@ -120,9 +121,9 @@ def custom_labels(response: Item) -> Findings:
 
     A label without a box applies to the whole image. AWS bills the model's hours, not images.
     """
-    answer = _cleaned(response)
+    answer = cleaned(response)
     found = [
-        _detection("custom_label", item, name="Name", box_in="Geometry")
+        as_detection("custom_label", item, name="Name", box_in="Geometry")
         for item in _items(answer, "CustomLabels")
     ]
     return _findings(answer, found, billed_units=0)
@@ -135,21 +136,23 @@ def protective_equipment(response: Item) -> Findings:
     equipment. PersonId and BodyPart refer to the person and body part. A person's Summary has the
     names of the summary's lists with the person.
     """
-    answer = _cleaned(response)
+    answer = cleaned(response)
     summary = answer.get("Summary")
     found: list[Detection] = []
     for person in _items(answer, "Persons"):
         of_person = {"PersonId": person.get("Id")}
         where = _lists_with(summary, person.get("Id"))
-        attributes = _rest(person, "BodyParts") | ({"Summary": where} if where else {})
-        found.append(_detection("person", attributes, label="Person"))
+        attributes = without(person, "BodyParts") | ({"Summary": where} if where else {})
+        found.append(as_detection("person", attributes, label="Person"))
         for part in _items(person, "BodyParts"):
             of_part = of_person | {"BodyPart": part.get("Name")}
             found.append(
-                _detection("body_part", of_person | _rest(part, "EquipmentDetections"), name="Name")
+                as_detection(
+                    "body_part", of_person | without(part, "EquipmentDetections"), name="Name"
+                )
             )
             found += (
-                _detection("protective_equipment", of_part | item, name="Type")
+                as_detection("protective_equipment", of_part | item, name="Type")
                 for item in _items(part, "EquipmentDetections")
             )
     return _findings(answer, found)
@@ -166,9 +169,9 @@ def compared_faces(response: Item, *, person: str, billed_units: int = 1) -> Fin
         person: The label of a match.
         billed_units: Number of billed images.
     """
-    answer = _cleaned(response)
+    answer = cleaned(response)
     found = [
-        _detection(
+        as_detection(
             "face_match",
             item,
             label=person,
@@ -177,7 +180,7 @@ def compared_faces(response: Item, *, person: str, billed_units: int = 1) -> Fin
         )
         for item in _items(answer, "FaceMatches")
     ]
-    found += [_face(face) for face in _items(answer, "UnmatchedFaces")]
+    found += [as_face(face) for face in _items(answer, "UnmatchedFaces")]
     return _findings(answer, found, billed_units)
 
 
@@ -197,22 +200,10 @@ def searched_faces(
     """
     found: list[Detection] = []
     for face, matches in searched:
-        here = _face(_object(clean(dict(face))))
+        here = as_face(cleaned(face))
         found.append(here)
-        for match in (_object(clean(dict(match))) for match in matches):
-            known = _object(match.get("Face"))
-            names = (known.get(key) for key in ("UserId", "ExternalImageId", "FaceId"))
-            name = next((name for name in names if isinstance(name, str) and name), "Unknown")
-            same = _detection(
-                "face_match",
-                match,
-                label=name,
-                confidence="Similarity",
-            )
-            found.append(
-                Detection(same.kind, same.label, same.confidence, here.box, same.attributes)
-            )
-    return _findings(_object(clean(dict(raw_response))), found, billed_units)
+        found += [replace(as_face_match(cleaned(match)), box=here.box) for match in matches]
+    return _findings(cleaned(raw_response), found, billed_units)
 
 
 def model_version(answer: Any) -> str | None:
@@ -257,11 +248,20 @@ def _findings(answer: Item, found: Sequence[Detection], billed_units: int = 1) -
     )
 
 
-def _face(face: Item) -> Detection:
-    return _detection("face", face, label="Face")
+def as_face(face: Item) -> Detection:
+    """Return AWS's FaceDetail as a detection."""
+    return as_detection("face", face, label="Face")
 
 
-def _detection(
+def as_face_match(match: Item) -> Detection:
+    """Return AWS's FaceMatch as a detection without a box."""
+    known = json_object(match.get("Face"))
+    names = (known.get(key) for key in ("UserId", "ExternalImageId", "FaceId"))
+    name = next((name for name in names if isinstance(name, str) and name), "Unknown")
+    return as_detection("face_match", match, label=name, confidence="Similarity")
+
+
+def as_detection(
     kind: str,
     item: Item,
     *,
@@ -299,7 +299,7 @@ def _detection(
         if box_in is None:
             del attributes["BoundingBox"]
         else:
-            attributes[box_in] = _rest(place, "BoundingBox")
+            attributes[box_in] = without(place, "BoundingBox")
     return Detection(kind, label, abs(percent) / 100, box, attributes)  # -0.0 is nothing, too
 
 
@@ -324,7 +324,7 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _rest(item: Item, key: str) -> dict[str, Any]:
+def without(item: Item, key: str) -> dict[str, Any]:
     """Return the item without one key."""
     rest = dict(item)
     rest.pop(key, None)
@@ -342,10 +342,11 @@ def _lists_with(summary: Any, person_id: Any) -> list[str]:
     return [key for key, ids in summary.items() if isinstance(ids, list) and person_id in ids]
 
 
-def _cleaned(response: Item) -> dict[str, Json]:
-    return _object(clean(dict(response)))
+def cleaned(response: Item) -> dict[str, Json]:
+    """Return an answer without parts that JSON or Postgres can't store."""
+    return json_object(clean(dict(response)))
 
 
-def _object(value: Any) -> dict[str, Any]:
+def json_object(value: Any) -> dict[str, Any]:
     """Return a JSON object; an empty one for another value."""
     return value if isinstance(value, dict) else {}

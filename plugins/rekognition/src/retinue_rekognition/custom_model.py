@@ -9,7 +9,7 @@ from retinue_sdk import ConfigurationError, ModelState, ModelStatus, RetriableEr
 
 from retinue_rekognition.api import rekognition
 from retinue_rekognition.errors import CredentialsError, explained
-from retinue_rekognition.options import RekognitionOptions
+from retinue_rekognition.options import ServiceOptions
 from retinue_rekognition.prices import USD_PER_UNIT_MINUTE
 from retinue_rekognition.version_arn import VersionArn
 
@@ -46,7 +46,7 @@ class ModelApi:
         region: The region.
     """
 
-    def __init__(self, options: RekognitionOptions, region: str) -> None:
+    def __init__(self, options: ServiceOptions, region: str) -> None:
         self._options = options
         self._region = region
         self._client: RekognitionClient | None = None

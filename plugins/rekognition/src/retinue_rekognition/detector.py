@@ -1,4 +1,4 @@
-"""The common base of all detectors of this plugin."""
+"""The common base of the detectors of images."""
 
 import asyncio
 import time
@@ -7,7 +7,6 @@ from functools import cached_property
 from io import BytesIO
 from typing import Any, ClassVar, TypeVar
 
-from retinue_aws import RefusedObjects
 from retinue_sdk import (
     AsyncDetector,
     Capabilities,
@@ -16,64 +15,34 @@ from retinue_sdk import (
     DetectorNotReadyError,
     Findings,
     Image,
-    ImageReference,
     Input,
-    LocalService,
     RetriableError,
 )
 
-from retinue_rekognition.api import Api, find_region
 from retinue_rekognition.errors import RejectedError, UnreadableObjectError
 from retinue_rekognition.image_parameter import MAX_SENT_BYTES, image_parameter
 from retinue_rekognition.options import RekognitionOptions
-from retinue_rekognition.prices import price
-from retinue_rekognition.quotas import default_requests_per_second, quota
+from retinue_rekognition.service import RekognitionService
 
 OptionsT = TypeVar("OptionsT", bound=RekognitionOptions)
-
-EMULATOR = LocalService(
-    service="Amazon Rekognition",
-    module="retinue_rekognition_emulator",
-    variable="AWS_ENDPOINT_URL_REKOGNITION",
-    option="endpoint_url",
-    disclaimer="It recognises nothing: labels, faces, names and confidences are invented, always "
-    "the same for the same photograph. Only colours, brightness, sharpness and the places of boxes "
-    "come from the pixels. Prices are what Amazon would bill.",
-)
-"""The emulator retinue-rekognition-emulator, which needs no account."""
 
 CONTROL_SECONDS = 600.0
 """How long the options count as valid after a control image was accepted."""
 
 
-class RekognitionDetector(AsyncDetector[OptionsT]):
+class RekognitionDetector(RekognitionService[OptionsT], AsyncDetector[OptionsT]):
     """A detector that calls Rekognition for each image.
 
     Attributes:
-        operation: The operation whose quota and price apply to an image.
-        operations: Every operation that may be called, for the IAM policy and the quotas.
         max_sent_bytes: Maximum size of an image in a request.
-        region: The AWS region.
     """
 
-    version: ClassVar[str] = "1"
-    operation: ClassVar[str]
-    operations: ClassVar[tuple[str, ...]]
     max_sent_bytes: ClassVar[int] = MAX_SENT_BYTES
-    local_service: ClassVar[LocalService | None] = EMULATOR
 
     def __init__(self, options: OptionsT) -> None:
-        """Find the region, which decides the quota.
-
-        Raises:
-            ConfigurationError: No region is configured.
-        """
         super().__init__(options)
-        self.region = find_region(options.region)
-        self._api: Api | None = None
         self._checking_options = asyncio.Lock()
         self._options_valid_until = 0.0
-        self._objects: RefusedObjects[ImageReference] = RefusedObjects()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -82,77 +51,14 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
         return Capabilities(
             input=Input.REFERENCE if by_reference else Input.BYTES,
             max_concurrency=self.options.max_concurrency,
-            prices=tuple(
-                price(billed, self.region, self.options.account) for billed in self.billed_for
-            ),
-            quotas={
-                self._quota(operation): (
-                    self.options.requests_per_second
-                    if operation in self.operations_of_rate_option
-                    else None
-                )
-                or default_requests_per_second(operation, self.region)
-                for operation in self.operations
-            },
+            prices=self.prices,
+            quotas=self.quotas,
         )
 
     @property
     def operations_of_rate_option(self) -> frozenset[str]:
-        """Return the operations whose quota the option ``requests_per_second`` sets."""
+        """Return the operation for each image."""
         return frozenset({self.operation})
-
-    @property
-    def billed_for(self) -> tuple[str, ...]:
-        """Return the names in the price table under which each image is billed."""
-        return (self.operation,)
-
-    def _quota(self, operation: str) -> str:
-        return quota(operation, self.region, self.options.account)
-
-    @property
-    def api(self) -> Api:
-        """Return the client of Rekognition, after the start.
-
-        Raises:
-            DetectorNotReadyError: The detector isn't started, or closed.
-        """
-        if self._api is None:
-            raise DetectorNotReadyError(f"{self.name} was not started, or is closed")
-        return self._api
-
-    async def start(self) -> None:
-        """Create the clients, and check resources that the options name.
-
-        Raises:
-            ConfigurationError: An option can't work.
-            DetectorNotReadyError: No credentials are available, or a resource of an option doesn't
-                exist.
-        """
-        await self.close()
-        self._api = Api(
-            self.options, self.region, lambda operation: self.rate_limited(self._quota(operation))
-        )
-        try:
-            await self._api.connect()
-            await self.prepare()
-        except BaseException:
-            await self.close()
-            raise
-
-    async def prepare(self) -> None:
-        """Check resources that the options name. ``start`` calls this when Rekognition answers.
-
-        Raises:
-            ConfigurationError: An option can't work.
-            DetectorNotReadyError: A resource of an option doesn't exist yet.
-        """
-        return
-
-    async def close(self) -> None:
-        """Close connections."""
-        api, self._api = self._api, None
-        if api is not None:
-            await api.aclose()
 
     async def detect(self, image: Image) -> Findings:
         """Call Rekognition for an image.
@@ -196,10 +102,6 @@ class RekognitionDetector(AsyncDetector[OptionsT]):
         except RejectedError as error:
             await self.check_options(operation, parameters, error)
             raise
-
-    async def why_unreadable(self, reference: ImageReference, complaint: str) -> DetectorError:
-        """Return why Rekognition couldn't read the image from S3."""
-        return await self.api.why_unreadable(reference, complaint, self._objects)
 
     async def check_options(
         self, operation: str, parameters: dict[str, Any], complaint: DetectorError

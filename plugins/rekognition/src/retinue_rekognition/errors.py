@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from botocore import exceptions as aws
 from retinue_aws import is_misconfigured
@@ -13,6 +13,7 @@ from retinue_sdk import (
     ConfigurationError,
     DetectorNotReadyError,
     InvalidImageError,
+    JobLostError,
     RetinueError,
     RetriableError,
 )
@@ -35,6 +36,10 @@ class Next(StrEnum):
     """Wait until an operator has fixed it, because it affects every image."""
     CREDENTIALS = "credentials"
     """As for ``NOT_READY``. The next call looks for new credentials."""
+    JOB_LOST = "job_lost"
+    """Start another job for the video."""
+    FIRST_PAGE = "first_page"
+    """Read the job's result again from the first page."""
     CONFIGURATION = "configuration"
     """Report a wrong setting, which affects every image permanently."""
 
@@ -64,6 +69,10 @@ class UnreadableObjectError(DetectorNotReadyError):
     """Rekognition cannot read the object from S3, and does not say why."""
 
 
+class StalePageError(RetriableError):
+    """The token of a page of a job's result isn't valid any more."""
+
+
 class RejectedError(InvalidImageError):
     """Rekognition rejects a parameter: the image or an option is outside its limits."""
 
@@ -71,6 +80,8 @@ class RejectedError(InvalidImageError):
 TOO_LARGE = "image_too_large_for_service"
 UNSUPPORTED = "unsupported_format"
 REJECTED = "rejected_by_service"
+VIDEO_TOO_LARGE = "video_too_large_for_service"
+UNSUPPORTED_CODEC = "unsupported_codec"
 
 _RETRY = Rule(Next.RETRY)
 _SLOW_DOWN = Rule(Next.SLOW_DOWN)
@@ -84,9 +95,12 @@ _PERMISSION = Rule(
 _OF_OBJECT = re.compile(r"\b(?:s3|kms):[A-Z]")
 """Names of missing permissions for the image's object, not for Rekognition."""
 
-_BLAMING = frozenset({Next.IMAGE, Next.REJECTED, Next.ASK_S3})
+_BLAMING = frozenset({Next.IMAGE, Next.REJECTED, Next.ASK_S3, Next.JOB_LOST})
 
-RULES: Mapping[str, Rule] = {
+Rules: TypeAlias = Mapping[str, Rule]
+"""The rules of error codes. For other codes, the HTTP status decides."""
+
+RULES: Rules = {
     # Declared by the service model.
     "AccessDeniedException": _PERMISSION,
     "ConflictException": _RETRY,
@@ -101,7 +115,7 @@ RULES: Mapping[str, Rule] = {
     "InvalidImageFormatException": Rule(
         Next.IMAGE, "Rekognition reads JPEG and PNG", code=UNSUPPORTED
     ),
-    "InvalidPaginationTokenException": _RETRY,
+    "InvalidPaginationTokenException": Rule(Next.FIRST_PAGE),
     "InvalidParameterException": Rule(Next.REJECTED, code=REJECTED),
     "InvalidS3ObjectException": Rule(Next.ASK_S3),
     "LimitExceededException": Rule(
@@ -161,6 +175,31 @@ RULES: Mapping[str, Rule] = {
 }
 """The rule of each error code."""
 
+START_RULES: Rules = {
+    **RULES,
+    "IdempotentParameterMismatchException": Rule(
+        Next.JOB_LOST, "the job was started with other options, so its id is unknown"
+    ),
+    "LimitExceededException": Rule(
+        Next.SLOW_DOWN,
+        "the account has as many jobs under way as it may have: the video waits for the end of one",
+        retry_after_seconds=60,
+    ),
+    "VideoTooLargeException": Rule(
+        Next.IMAGE, "Rekognition takes 10 GB and 6 hours: split the video", code=VIDEO_TOO_LARGE
+    ),
+}
+"""The rules of the operations that start a job on a video."""
+
+RESULT_RULES: Rules = {
+    **RULES,
+    "InvalidParameterException": Rule(Next.NOT_READY, "please report it"),
+    "ResourceNotFoundException": Rule(
+        Next.JOB_LOST, "Rekognition forgets a job and its result after 7 days"
+    ),
+}
+"""The rules of the operations that return a job's result."""
+
 _WITHOUT_CREDENTIALS = (
     aws.NoCredentialsError,
     aws.CredentialRetrievalError,
@@ -172,19 +211,19 @@ _WITHOUT_CREDENTIALS = (
 
 
 @contextmanager
-def explained(operation: str) -> Iterator[None]:
+def explained(operation: str, rules: Rules = RULES) -> Iterator[None]:
     """Turn any exception of botocore into an error by the next step."""
     try:
         yield
     except RetinueError:
         raise
     except Exception as error:  # including exceptions of a source of credentials
-        raise _meaning(error, operation) from error
+        raise _meaning(error, operation, rules) from error
 
 
-def _meaning(error: Exception, operation: str) -> RetinueError:
+def _meaning(error: Exception, operation: str, rules: Rules) -> RetinueError:
     if isinstance(error, aws.ClientError):
-        return explain(error, operation)
+        return explain(error, operation, rules)
     if isinstance(error, _WITHOUT_CREDENTIALS):
         return CredentialsError(f"{operation}: no AWS credentials: {error}")
     if is_misconfigured(error):
@@ -193,16 +232,16 @@ def _meaning(error: Exception, operation: str) -> RetinueError:
     return RetriableError(f"{operation}: no answer from AWS: {error}")
 
 
-def explain(error: aws.ClientError, operation: str) -> RetinueError:
+def explain(error: aws.ClientError, operation: str, rules: Rules = RULES) -> RetinueError:
     """Return the error for AWS's answer."""
     response: Any = error.response
     told = response.get("Error", {})
     code = str(told.get("Code", "")).rpartition("#")[2]
     metadata = response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode") or 0
-    rule = RULES.get(code) or _by_status(status)
+    rule = rules.get(code) or _by_status(status)
     if rule is _PERMISSION and _OF_OBJECT.search(str(told.get("Message"))):
-        rule = RULES["InvalidS3ObjectException"]
+        rule = rules["InvalidS3ObjectException"]
     if rule.next in _BLAMING and (status >= 500 or status in {408, 429}):  # it wasn't processed
         rule = _by_status(status)
     name = code if code == str(status) else f"{code} (HTTP status {status})"
@@ -228,6 +267,10 @@ def _error(rule: Rule, what: str, retry_after_seconds: float | None) -> RetinueE
             return DetectorNotReadyError(what, retry_after_seconds=retry_after_seconds)
         case Next.CREDENTIALS:
             return CredentialsError(what)
+        case Next.JOB_LOST:
+            return JobLostError(what)
+        case Next.FIRST_PAGE:
+            return StalePageError(what)
         case Next.CONFIGURATION:
             return ConfigurationError(what)
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from retinue_sdk import Image, InvalidImageError
+from retinue_sdk import Image, ImageReference, InvalidImageError
 
 from retinue_rekognition.errors import TOO_LARGE, UNSUPPORTED
 
@@ -57,6 +57,11 @@ def image_parameter(
     suffix = _suffix(reference.key)
     if suffix in UNSUPPORTED_SUFFIXES:
         raise _unsupported(f"by its name it is {UNSUPPORTED_SUFFIXES[suffix]}")
+    return s3_object(reference)
+
+
+def s3_object(reference: ImageReference) -> dict[str, Any]:
+    """Return the parameter ``Image`` or ``Video`` of a request that names an object."""
     where = {"Bucket": reference.bucket, "Name": reference.key}
     if reference.version_id:
         where["Version"] = reference.version_id

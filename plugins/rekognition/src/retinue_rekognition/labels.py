@@ -7,13 +7,12 @@ from retinue_sdk import Findings
 
 from retinue_rekognition import convert
 from retinue_rekognition.detector import OneCallDetector
+from retinue_rekognition.label_filters import LabelFilters
 from retinue_rekognition.options import Ratio, RekognitionOptions, percent
 from retinue_rekognition.prices import IMAGE_PROPERTIES
 
-Names = Annotated[tuple[str, ...], Field(max_length=100)]
 
-
-class LabelOptions(RekognitionOptions):
+class LabelOptions(LabelFilters, RekognitionOptions):
     """The labels that DetectLabels looks for."""
 
     features: Annotated[
@@ -29,18 +28,6 @@ class LabelOptions(RekognitionOptions):
 
     max_labels: Annotated[int, Field(ge=1, le=1_000)] = 1_000
     """Maximum number of labels, the most confident ones."""
-
-    label_inclusion_filters: Names = ()
-    """The only labels to report; see AWS's list of labels."""
-
-    label_exclusion_filters: Names = ()
-    """Labels not to report."""
-
-    label_category_inclusion_filters: Names = ()
-    """The only categories of labels to report."""
-
-    label_category_exclusion_filters: Names = ()
-    """Categories of labels not to report."""
 
     max_dominant_colors: Annotated[int, Field(ge=1, le=20)] = 10
     """Maximum number of dominant colours of IMAGE_PROPERTIES."""
@@ -70,13 +57,7 @@ class LabelDetector(OneCallDetector[LabelOptions]):
                 "MaxLabels": options.max_labels,
                 "MinConfidence": percent(options.min_confidence),
             }
-            filters = {
-                "LabelInclusionFilters": options.label_inclusion_filters,
-                "LabelExclusionFilters": options.label_exclusion_filters,
-                "LabelCategoryInclusionFilters": options.label_category_inclusion_filters,
-                "LabelCategoryExclusionFilters": options.label_category_exclusion_filters,
-            }
-            general = {name: list(names) for name, names in filters.items() if names}
+            general = options.general_labels()
             if general:
                 settings["GeneralLabels"] = general
         if "IMAGE_PROPERTIES" in options.features:

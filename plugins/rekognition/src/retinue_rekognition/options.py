@@ -12,7 +12,7 @@ QualityFilter = Literal["NONE", "AUTO", "LOW", "MEDIUM", "HIGH"]
 """Minimum quality of a face to compare, with the API's names."""
 
 
-class RekognitionOptions(DetectorOptions):
+class ServiceOptions(DetectorOptions):
     """Options of all Rekognition detectors. They don't change findings."""
 
     # Validators are created on first use, because every worker imports all of this plugin's
@@ -21,9 +21,6 @@ class RekognitionOptions(DetectorOptions):
 
     region: Annotated[str | None, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-\d+$"), Operational()] = None
     """AWS region, which must be the bucket's. Default: boto3's configuration."""
-
-    send: Annotated[Literal["reference", "bytes"], Operational()] = "reference"
-    """By reference, Rekognition reads the image from S3 itself. As bytes, the worker sends it."""
 
     requests_per_second: Annotated[float | None, Field(gt=0, le=100_000), Operational()] = None
     """Your account's quota of the operation. Default: the region's default quota. All workers with
@@ -48,7 +45,14 @@ class RekognitionOptions(DetectorOptions):
     """Another endpoint of Rekognition: a VPC endpoint, or an emulator."""
 
     s3_endpoint_url: Annotated[str | None, Field(pattern=r"^https?://"), Operational()] = None
-    """Another endpoint of S3, which is queried if Rekognition could not read an image."""
+    """Another endpoint of S3, which is queried if Rekognition could not read an object."""
+
+
+class RekognitionOptions(ServiceOptions):
+    """Options of all Rekognition detectors of images. They don't change findings."""
+
+    send: Annotated[Literal["reference", "bytes"], Operational()] = "reference"
+    """By reference, Rekognition reads the image from S3 itself. As bytes, the worker sends it."""
 
 
 def percent(ratio: float) -> float:

@@ -11,9 +11,24 @@ from collections.abc import Mapping
 LARGE_REGIONS = frozenset({"us-east-1", "us-west-2", "eu-west-1"})
 """Regions with larger defaults: N. Virginia, Oregon, Ireland."""
 
+JOBS = (
+    "CelebrityRecognition",
+    "ContentModeration",
+    "FaceDetection",
+    "FaceSearch",
+    "LabelDetection",
+    "SegmentDetection",
+    "TextDetection",
+)
+"""What jobs on videos do, by the names of the API: each has an operation Start and one Get."""
+
+MAX_JOBS = 20
+"""Maximum number of jobs on videos under way, of all operations together (the same page)."""
+
 _SEARCHING = (5.0, 50.0)
 _FACES = (25.0, 100.0)
 _EVERYWHERE = (5.0, 5.0)
+_RESULTS = (5.0, 20.0)
 _CUSTOM = (25.0, 25.0)
 """AWS names no rate for DetectCustomLabels, because a model's rate depends on its inference units
 and on the images. This is five a second for each of the five units that an account may use. A
@@ -39,6 +54,8 @@ DEFAULTS: Mapping[str, tuple[float, float]] = {
     "DescribeProjects": _EVERYWHERE,
     "StartProjectVersion": _EVERYWHERE,
     "StopProjectVersion": _EVERYWHERE,
+    **dict.fromkeys((f"Start{job}" for job in JOBS), _EVERYWHERE),
+    **dict.fromkeys((f"Get{job}" for job in JOBS), _RESULTS),
 }
 """Requests per second by operation: in most regions, and in the large ones."""
 

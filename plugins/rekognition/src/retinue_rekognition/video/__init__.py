@@ -1,0 +1,1 @@
+"""Detectors of videos: Rekognition processes each in a job, and its answer becomes appearances."""
