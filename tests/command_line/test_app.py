@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -19,6 +19,40 @@ def _commands() -> dict[str, click.Command]:
     context = click.Context(retinue)
     found = {name: retinue.get_command(context, name) for name in retinue.list_commands(context)}
     return {name: command for name, command in found.items() if command is not None}
+
+
+def _all_commands() -> Iterator[tuple[list[str], click.Command]]:
+    """Yield every command and group with its words."""
+    waiting: list[tuple[list[str], click.Command]] = [([], retinue)]
+    for words, command in waiting:
+        yield words, command
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                assert below is not None
+                waiting.append(([*words, name], below))
+
+
+def test_every_help_fits_80_columns() -> None:
+    for words, _ in _all_commands():
+        said = CliRunner().invoke(retinue, [*words, "--help"], terminal_width=80).stdout
+        assert said.startswith("Usage: "), words
+        assert [line for line in said.splitlines() if len(line) > 80 or "\b" in line] == [], words
+
+
+SERVICES = ({"worker"}, {"console"}, {"psql"})
+"""Commands that run until they are stopped."""
+
+
+def test_every_command_that_has_a_result_gives_it_as_json() -> None:
+    without = [
+        set(words)
+        for words, command in _all_commands()
+        if not (isinstance(command, click.Group) and not command.invoke_without_command)
+        and not any("--json" in option.opts and option.is_flag for option in command.params)
+    ]
+    assert sorted(without, key=str) == sorted(SERVICES, key=str)
 
 
 def test_help_lists_each_command_by_purpose_in_one_line() -> None:
@@ -138,6 +172,8 @@ def test_json_is_one_value_on_standard_output(
         ["forget", "--image", "pets/cat.jpg", "--dry-run"],
         ["forget", "--image", "pets/cat.jpg", "--yes"],
         ["forget", "--image", "pets/cat.jpg", "--allow-again"],
+        ["models", "get"],
+        ["new-plugin", "acme-first"],
     ):
         exit_code = 2 if "--missing" in arguments else 0  # no detectors are set
         said = cli(*arguments, "--json", exit_code=exit_code).stdout

@@ -1,5 +1,6 @@
 """A pool goes from one version to the next, or stays where it was."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -84,11 +85,18 @@ def test_blue_green(
 
 
 def test_no_reaper_and_no_controller_acts_meanwhile(
-    cli: Cli, endpoint: Endpoint, pool: tuple[str, str], sessions: ModelSessions
+    cli: Cli, endpoint: Endpoint, pool: tuple[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    _, new = pool
+    old, new = pool
     reap = f"{sys.executable} -m retinue_cli models reap --models '*/version/v2/*' > reaped"
-    promote(cli, new, apply=reap)
+    said = cli(
+        "models", "promote", new, "--config", "pool.env", "--apply", f"echo deployed; {reap}",
+        "--yes", "--json",
+    ).stdout  # fmt: skip
+    changed = {"config": "pool.env", "before": old, "after": new, "units": 1}
+    assert json.loads(said) == changed
+    written = capfd.readouterr()
+    assert (written.out, written.err.strip()) == ("", "deployed")
     assert f"in_use: {new}: controlled by promotion:" in Path("reaped").read_text("utf-8")
     assert statuses(endpoint, new) == ["RUNNING"]
 

@@ -59,6 +59,9 @@ def test_from_coco_to_a_trained_model(cli: Cli, bucket: Bucket, endpoint: Endpoi
     endpoint.operations.projects.training.f1_scores.append(0.875)
     begin = ["models", "train", "parts", "--from", coco(name), "--output", f"s3://{name}/out/"]
 
+    estimate = json.loads(cli(*begin, "--dry-run", "--version", "v1", "--json").stdout)
+    assert (estimate["images"], estimate["boxes"], estimate["labels"]) == (6, 6, 2)
+    assert estimate["estimate_usd"] == [0.5, 24.0]
     said = cli(*begin, "--dry-run", "--version", "v1").stdout
     assert "parts v1: 6 images, 2 labels, 6 boxes" in said
     assert "so $0.50 to $24.00" in said
@@ -89,6 +92,9 @@ def test_from_coco_to_a_trained_model(cli: Cli, bucket: Bucket, endpoint: Endpoi
     # The same name again tells how it ended, and begins nothing.
     calls = endpoint.calls["CreateProjectVersion"]
     assert "F1 0.875" in cli("models", "train", "parts", "--version", "v1").stdout
+    trained = json.loads(cli("models", "train", "parts", "--version", "v1", "--json").stdout)
+    assert (trained["status"], trained["f1"]) == ("TRAINING_COMPLETED", 0.875)
+    assert (trained["billed_seconds"], trained["price_usd"]) == (7_200, 2.0)
     assert endpoint.calls["CreateProjectVersion"] == calls == 1
 
 

@@ -102,8 +102,8 @@ def evaluate(
 
     \b
     retinue evaluate onnx-objects
-    retinue evaluate rekognition-labels --ground-truth truth.json --map car=Vehicle
-    retinue evaluate rekognition-custom-labels --ground-truth test.manifest --curves pr.png
+    retinue evaluate onnx-objects --ground-truth truth.json --curves pr.png
+    retinue evaluate rekognition-labels --map car=Vehicle
     """  # noqa: D301 - click reads a backspace, not a backslash
     try:
         from retinue_cli.data.evaluation.score import evaluate as measure

@@ -1,11 +1,14 @@
 """``retinue models get``."""
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from retinue_cli.options.json_flag import json_flag, say_beside
 from retinue_cli.output.progress import progress
+from retinue_cli.output.table import print_json
 
 
 @click.command(short_help="Download an ONNX model and check its hash.")
@@ -19,7 +22,10 @@ from retinue_cli.output.progress import progress
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to save it.  [default: .retinue/models/NAME.onnx]",
 )
-def get(*, name: str | None, url: str | None, sha256: str | None, output: Path | None) -> None:
+@json_flag
+def get(
+    *, name: str | None, url: str | None, sha256: str | None, output: Path | None, as_json: bool
+) -> None:
     """Download the ONNX model NAME. Without NAME, list the known models.
 
     An interrupted download continues. Proxies come from HTTPS_PROXY and NO_PROXY. For example:
@@ -29,6 +35,9 @@ def get(*, name: str | None, url: str | None, sha256: str | None, output: Path |
     from retinue_cli.data.model_files import PUBLISHED, DownloadError, download
 
     if name is None:
+        if as_json:
+            print_json([asdict(model) for model in PUBLISHED])
+            return
         for model in PUBLISHED:
             click.echo(f"{model.name:<14} {model.about}. Licence: {model.licence}")
         return
@@ -49,7 +58,10 @@ def get(*, name: str | None, url: str | None, sha256: str | None, output: Path |
             download(source, path, sha256=digest.lower(), advance=advance)
     except (DownloadError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{path} has SHA-256 {digest.lower()}")
+    say = say_beside(as_json=as_json)
+    say(f"{path} has SHA-256 {digest.lower()}")
     if known is not None and url is None:
-        click.echo(f"licence: {known.licence}\nexpected layout: {known.layout}")
-    click.echo(f"check it: retinue models verify {path} photo.jpg")
+        say(f"licence: {known.licence}\nexpected layout: {known.layout}")
+    say(f"check it: retinue models verify {path} photo.jpg")
+    if as_json:
+        print_json({"file": str(path), "sha256": digest.lower(), "url": source})

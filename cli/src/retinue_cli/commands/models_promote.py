@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from retinue_cli.options.json_flag import json_flag, say_beside
+from retinue_cli.output.table import print_json
+
 if TYPE_CHECKING:
     from retinue_sdk import ManagedModel
 
     from retinue_cli.training.lease import Leases
+
+_STDERR = 2
 
 DETECTOR = "rekognition-custom-labels"
 """The detector that calls Custom Labels."""
@@ -44,6 +49,7 @@ DETECTOR = "rekognition-custom-labels"
 @click.option("--lower-f1", is_flag=True, help="Even if the new version's F1 is lower.")
 @click.option("--region", metavar="REGION", help="AWS region.  [default: as AWS's tools find it]")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@json_flag
 def promote(
     *,
     new: str,
@@ -53,6 +59,7 @@ def promote(
     lower_f1: bool,
     region: str | None,
     yes: bool,
+    as_json: bool,
 ) -> None:
     """Start VERSION_ARN, switch a pool to it, and stop the pool's current version.
 
@@ -70,9 +77,13 @@ def promote(
     from retinue_cli.training.promote import promote as switch
     from retinue_cli.training.service import CustomLabels, make_client
 
+    say = say_beside(as_json=as_json)
+
     def apply() -> None:
         try:
-            subprocess.run(command, shell=True, check=True)  # noqa: S602 - the operator's own
+            subprocess.run(  # noqa: S602 - the operator's own
+                command, shell=True, check=True, stdout=_STDERR if as_json else None
+            )
         except subprocess.CalledProcessError as error:
             raise TrainingError(f"`{command}` ended with {error.returncode}") from error
 
@@ -88,14 +99,16 @@ def promote(
         green, blue = service.describe(new), service.describe(current)
         if not lower_f1:
             compare(blue, green)
-        click.echo(f"{blue.name} ({blue.status}) → {green.name} ({green.status})")
+        say(f"{blue.name} ({blue.status}) → {green.name} ({green.status})")
         if not yes:
-            click.confirm("Both run for a while, and are billed. Switch?", abort=True)
+            click.confirm("Both run for a while, and are billed. Switch?", abort=True, err=as_json)
         with _leases() as held:
-            switch(service, blue, green, pool, held, click.echo, units=units)
+            switch(service, blue, green, pool, held, say, units=units)
     except TrainingError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"the pool uses {green.name}; {blue.name} is stopped")
+    say(f"the pool uses {green.name}; {blue.name} is stopped")
+    if as_json:
+        print_json({"config": str(config), "before": blue.arn, "after": green.arn, "units": units})
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ import click
 from retinue_sdk import ConfigurationError
 from retinue_workers.settings.settings import Settings
 
+from retinue_cli.options.json_flag import Say, json_flag, say_beside
 from retinue_cli.output.progress import progress
+from retinue_cli.output.table import print_json
 from retinue_cli.output.words import count
 
 if TYPE_CHECKING:
@@ -74,6 +77,7 @@ HISTORY = "history:"
     show_default=True,
     help="Seconds between two looks at the training.",
 )
+@json_flag
 def train(
     *,
     project: str,
@@ -89,6 +93,7 @@ def train(
     dry_run: bool,
     yes: bool,
     every_seconds: float,
+    as_json: bool,
 ) -> None:
     """Train a version of the Custom Labels model PROJECT, and wait for the result.
 
@@ -96,27 +101,32 @@ def train(
     confirmed. Ctrl-C ends the command, not the training. Run it again to continue waiting. For
     example:
 
-    \b retinue models train parts --from parts.json --output s3://my-bucket/training/ retinue models
-    train birds --from history:ground-truth --output s3://my-bucket/training/ retinue models train
-    birds --from history:onnx-objects --corrections ground-truth \\
-        --output s3://my-bucket/training/
+    \b
+    retinue models train parts --from parts.json --output s3://bucket/parts/
+    retinue models train birds --from history:ground-truth --output s3://bucket/
+    retinue models train birds --from history:onnx-objects \\
+        --corrections ground-truth --output s3://bucket/birds/
     """  # noqa: D301 - click reads a backspace, not a backslash
     from retinue_cli.training.errors import TrainingError
     from retinue_cli.training.service import CustomLabels, make_client
 
     service = CustomLabels(make_client(region))
+    say = say_beside(as_json=as_json)
     try:
         running = None if dry_run else _running(service, project, version)
         if running is not None:
-            click.echo(f"{running.arn} was begun before; following it")
-            _follow(service, running, every_seconds)
+            say(f"{running.arn} was begun before; following it")
+            trained = _follow(service, running, every_seconds, say)
+            if as_json:
+                print_json(_trained(trained))
             return
         if source is None or output is None:
             raise click.UsageError(
                 f"no training of {project} is under way; to begin one, give --from and --output"
             )
-        _begin(
+        done = _begin(
             service,
+            say,
             project,
             (source, test_source),
             corrections,
@@ -131,6 +141,8 @@ def train(
         )
     except TrainingError as error:
         raise click.ClickException(str(error)) from error
+    if as_json:
+        print_json(done)
 
 
 def _running(service: "CustomLabels", project: str, version: str | None) -> "ModelVersion | None":
@@ -144,6 +156,7 @@ def _running(service: "CustomLabels", project: str, version: str | None) -> "Mod
 
 def _begin(
     service: "CustomLabels",
+    say: Say,
     project: str,
     sources: tuple[str, str | None],
     corrections: str | None,
@@ -156,8 +169,8 @@ def _begin(
     dry_run: bool,
     yes: bool,
     every_seconds: float,
-) -> None:
-    """Check, ask, prepare, train, and follow."""
+) -> dict[str, Any]:
+    """Check, ask, prepare, train, and follow. Return the result, or the estimate of a dry run."""
     from retinue_cli.options.s3_uri import S3Uri
     from retinue_cli.training.prepare import prepare
 
@@ -172,39 +185,37 @@ def _begin(
     learned = _images(s3, source, home, uploads)
     if corrections is not None:
         learned = _correct(source, learned, corrections)
-    learned = _teachable(learned, bulk=bulk)
+    learned = _teachable(learned, say, bulk=bulk)
     tested = None if test_source is None else _images(s3, test_source, home, uploads)
-    _check(s3, learned, tested)
-    _estimate(project, version, learned, tested)
+    _check(s3, learned, tested, say)
+    estimate = _estimate(project, version, learned, tested, say)
     if dry_run:
-        click.echo("nothing was made: this was --dry-run")
-        return
+        say("nothing was made: this was --dry-run")
+        return estimate
     if not yes:
         if not sys.stdin.isatty():
             raise ConfigurationError("standard input isn't a terminal: pass --yes to begin")
-        click.confirm("Begin?", abort=True)
+        click.confirm("Begin?", abort=True, err=True)
     if tested is None and source.startswith(HISTORY):
         from retinue_cli.training.data import split
 
         learned, tested = split(learned)
-        click.echo(f"{count(len(tested), 'image')} to test with, the same ones each time")
-    arn = prepare(
-        service, s3, project, learned, tested, (bucket, prefix), click.echo, replace=replace
-    )
+        say(f"{count(len(tested), 'image')} to test with, the same ones each time")
+    arn = prepare(service, s3, project, learned, tested, (bucket, prefix), say, replace=replace)
     service.train(arn, version, bucket, f"{prefix}{version}/")
     [begun] = service.versions(arn, version)
-    click.echo(f"training {begun.arn}")
-    _follow(service, begun, every_seconds)
+    say(f"training {begun.arn}")
+    return _trained(_follow(service, begun, every_seconds, say))
 
 
-def _teachable(images: "list[TrainingImage]", *, bulk: bool) -> "list[TrainingImage]":
+def _teachable(images: "list[TrainingImage]", say: Say, *, bulk: bool) -> "list[TrainingImage]":
     """Return the images that teach nothing wrong, and print why others are left out."""
     from retinue_cli.training.data import teachable
 
     kept, left_out = teachable(images, bulk=bulk)
     for what, number in left_out.items():
         noun, _, rest = what.partition(" ")
-        click.echo(f"left out: {count(number, noun)} {rest}")
+        say(f"left out: {count(number, noun)} {rest}")
     return kept
 
 
@@ -283,7 +294,10 @@ def _from_history(runs: str) -> "list[TrainingImage]":
 
 
 def _check(
-    s3: "S3Client", learned: "list[TrainingImage]", tested: "list[TrainingImage] | None"
+    s3: "S3Client",
+    learned: "list[TrainingImage]",
+    tested: "list[TrainingImage] | None",
+    say: Say,
 ) -> None:
     from retinue_cli.data.ground_truth import Problems
     from retinue_cli.training.check import advice, check, reader
@@ -299,7 +313,7 @@ def _check(
     if problems:
         raise ConfigurationError(f"nothing was made, and nothing costs money\n{problems}")
     for line in advice(learned):
-        click.echo(f"note: {line}")
+        say(f"note: {line}")
 
 
 def _estimate(
@@ -307,7 +321,9 @@ def _estimate(
     version: str,
     learned: "list[TrainingImage]",
     tested: "list[TrainingImage] | None",
-) -> None:
+    say: Say,
+) -> dict[str, Any]:
+    """Print what would be trained and at what cost, and return it for programs."""
     from retinue_cli.training import limits
     from retinue_cli.training.data import has_boxes
 
@@ -315,26 +331,38 @@ def _estimate(
     boxes = sum(one.box is not None for image in learned for one in image.items)
     machine = sum(not image.human for image in learned)
     if machine:
-        click.echo(
+        say(
             f"note: {machine:,} of {len(learned):,} images have a detector's unconfirmed findings; "
             "the manifest marks them"
         )
     what = f"{boxes:,} boxes" if has_boxes(learned) else "labels of whole images"
-    click.echo(
+    say(
         f"{project} {version}: {len(learned):,} images"
         + (f" and {len(tested):,} to test with" if tested is not None else "")
         + f", {len(labels):,} labels, {what}"
     )
     least, most = (limits.USD_PER_HOUR * int(hours * 2) / 2 for hours in limits.HOURS)
-    click.echo(
+    say(
         f"estimate: ${limits.USD_PER_HOUR} an hour of training (us-east-1, "
         f"{limits.PRICE_AS_OF}); from 30 minutes to 24 hours, so ${least:.2f} to ${most:.2f}, more "
         "with several machines. The model costs nothing more until it is started."
     )
+    return {
+        "project": project,
+        "version": version,
+        "images": len(learned),
+        "test_images": None if tested is None else len(tested),
+        "unconfirmed_images": machine,
+        "labels": len(labels),
+        "boxes": boxes,
+        "estimate_usd": [least, most],
+    }
 
 
-def _follow(service: "CustomLabels", begun: "ModelVersion", every_seconds: float) -> None:
-    from retinue_cli.training import limits
+def _follow(
+    service: "CustomLabels", begun: "ModelVersion", every_seconds: float, say: Say
+) -> "ModelVersion":
+    """Wait for the end of a training, and print its result."""
     from retinue_cli.training.follow import follow
 
     project_arn = service.project(begun.project)
@@ -348,13 +376,34 @@ def _follow(service: "CustomLabels", begun: "ModelVersion", every_seconds: float
             lambda one, seconds: show(f"{one.status} for {_duration(seconds)}"),
             every_seconds=every_seconds,
         )
-    click.echo(f"{version.arn}: {version.status}")
+    say(f"{version.arn}: {version.status}")
     if version.f1 is not None:
-        click.echo(f"F1 {version.f1:.3f}; the whole evaluation: {version.summary}")
+        say(f"F1 {version.f1:.3f}; the whole evaluation: {version.summary}")
     if version.billed_seconds is not None:
-        usd = limits.USD_PER_HOUR * version.billed_seconds / 3_600
-        click.echo(f"billed: {_duration(version.billed_seconds)}, about ${usd:.2f}")
-    click.echo(f"use it: retinue models promote {version.arn} --config FILE --apply COMMAND")
+        usd = _price_usd(version.billed_seconds)
+        say(f"billed: {_duration(version.billed_seconds)}, about ${usd:.2f}")
+    say(f"use it: retinue models promote {version.arn} --config FILE --apply COMMAND")
+    return version
+
+
+def _price_usd(billed_seconds: int) -> Decimal:
+    from retinue_cli.training import limits
+
+    return limits.USD_PER_HOUR * billed_seconds / 3_600
+
+
+def _trained(version: "ModelVersion") -> dict[str, Any]:
+    billed = version.billed_seconds
+    return {
+        "project": version.project,
+        "version": version.name,
+        "arn": version.arn,
+        "status": version.status,
+        "f1": version.f1,
+        "billed_seconds": billed,
+        "price_usd": None if billed is None else _price_usd(billed),
+        "evaluation": version.summary,
+    }
 
 
 @contextmanager

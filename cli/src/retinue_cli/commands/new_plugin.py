@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from retinue_cli.options.json_flag import json_flag, say_beside
+from retinue_cli.output.table import print_json
 from retinue_cli.plugin_dev.scaffold import PluginNames, next_steps, refuse_taken, write_plugin
 
 
@@ -16,7 +18,8 @@ from retinue_cli.plugin_dev.scaffold import PluginNames, next_steps, refuse_take
     show_default=True,
     help="Where to make its folder.",
 )
-def new_plugin(name: str, directory: Path) -> None:
+@json_flag
+def new_plugin(*, name: str, directory: Path, as_json: bool) -> None:
     """Create a plugin with a working detector NAME: code, options, tests, README.
 
     NAME is lower-case words joined by hyphens, such as acme-logos. No installed detector or Python
@@ -26,8 +29,19 @@ def new_plugin(name: str, directory: Path) -> None:
     refuse_taken(names)
     folder = directory / name
     files = write_plugin(names, folder)
+    steps = next_steps(name, folder)
+    say = say_beside(as_json=as_json)
     for path in files:
-        click.echo(f"  {path}")
-    click.echo(f"\n{folder} has a plugin with the detector {name}. Next:")
-    for step in next_steps(name, folder):
-        click.echo(f"  {step}")
+        say(f"  {path}")
+    say(f"\n{folder} has a plugin with the detector {name}. Next:")
+    for step in steps:
+        say(f"  {step}")
+    if as_json:
+        print_json(
+            {
+                "detector": name,
+                "folder": str(folder),
+                "files": [str(path) for path in files],
+                "next": list(steps),
+            }
+        )
