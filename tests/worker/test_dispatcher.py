@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import BytesIO
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import pytest
@@ -16,6 +17,7 @@ from fakes.detectors import AnyScripted, AsyncScripted, Scripted
 from fakes.history import MemoryHistory
 from fakes.object_store import MemoryS3, client_error, store_on
 from fakes.queue import MemoryQueue
+from fakes.videos import BIKES, InProcessDecoder
 from fakes.waiting import settle, until
 from PIL import Image as PillowImage
 from retinue_history import HistoryDataError
@@ -32,9 +34,11 @@ from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import DetectorRunner
+from retinue_workers.dispatch.attempts import Attempts
 from retinue_workers.dispatch.dispatcher import MAX_IGNORED, Dispatcher
 from retinue_workers.dispatch.routing.object_metadata import MetadataReader
 from retinue_workers.dispatch.routing.router import Router
+from retinue_workers.dispatch.video_frames import VideoFrames
 from retinue_workers.intake.inbox import Inbox
 from retinue_workers.intake.prefetch import Prefetch
 from retinue_workers.limits.budget import Budget
@@ -46,6 +50,7 @@ from retinue_workers.recording.lookup import Lookup
 from retinue_workers.recording.observers import Observers
 from retinue_workers.settings.routes import Route
 from retinue_workers.settings.settings import TierPrice
+from retinue_workers.settings.video import VideoSampling
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +70,7 @@ class Rig:
     """A dispatcher and what is around it; effects are in the journal, in order.
 
     Attributes:
+        decoder: What decodes videos.
         handling: What handles the messages that were received.
     """
 
@@ -77,6 +83,7 @@ class Rig:
     gate: ReceiveGate
     runners: Sequence[DetectorRunner]
     journal: list[str]
+    decoder: InProcessDecoder
     handling: "list[asyncio.Task[None]]" = field(default_factory=list)
 
     async def handle(self, *bodies: str) -> None:
@@ -113,6 +120,7 @@ async def dispatching(
     max_receive_count: int | None = 3,
     usd: Decimal | None = None,
     routes: dict[str, Any] | None = None,
+    video: VideoSampling | None = None,
 ) -> AsyncIterator[Rig]:
     journal: list[str] = []
     history = MemoryHistory(journal)
@@ -144,9 +152,21 @@ async def dispatching(
             budget=budget,
             prefetch=prefetch,
             filters=Filters(),
+            video=video if detector.capabilities.input is Input.PIXELS else None,
         )
         for detector in detectors
     ]
+    attempts = Attempts(budget, metrics, retry_window_seconds)
+    decoder = InProcessDecoder()
+    frames = VideoFrames(
+        decoder=decoder,
+        store=store,
+        attempts=attempts,
+        max_videos=1,
+        max_bytes=10_000_000,
+        max_appearances=100,
+        on_progress=lambda: journal.append("progress"),
+    )
     dispatcher = Dispatcher(
         inbox=inbox,
         lookup=Lookup(history, threads, gate),
@@ -159,13 +179,13 @@ async def dispatching(
         store=store,
         prefetch=prefetch,
         budget=budget,
-        metrics=metrics,
-        retry_window_seconds=retry_window_seconds,
+        attempts=attempts,
         max_receive_count=queue.max_receive_count,
+        frames=frames,
     )
     for runner in runners:
         await runner.start()
-    rig = Rig(dispatcher, inbox, queue, history, s3, budget, gate, runners, journal)
+    rig = Rig(dispatcher, inbox, queue, history, s3, budget, gate, runners, journal, decoder)
     try:
         yield rig
     finally:
@@ -178,7 +198,7 @@ async def dispatching(
             task.cancel()
         await asyncio.gather(*rig.handling, return_exceptions=True)
         await observers.drain(1)
-        for part in (prefetch, metadata, threads):
+        for part in (prefetch, metadata, threads, frames):
             part.close()
 
 
@@ -350,10 +370,10 @@ async def test_a_rejected_commit_requeues_its_message_alone(
     async with dispatching(Scripted(max_concurrency=4)) as rig:
         real = rig.history.record
 
-        def record(images: Any, runs: Any = (), removed: Any = ()) -> Any:
+        def record(images: Any, *others: Any) -> Any:
             if any(image.key == "bad.jpg" for image in images):
                 raise error
-            return real(images, runs, removed)
+            return real(images, *others)
 
         rig.history.record = record
         await rig.handle(*(rig.upload(key) for key in ("a.jpg", "bad.jpg", "c.jpg")))
@@ -696,3 +716,122 @@ async def test_a_bug_in_a_step_requeues_the_message_with_a_delay(
         assert rig.journal == ["hide message-1 1"]
         assert isinstance(rig.handling[0].exception(), RuntimeError)
         assert await rig.budget.reserve("scripted", 1) == 0
+
+
+PHOTOGRAPH = (Path(__file__).parents[2] / "docs" / "astronaut.jpg").read_bytes()
+
+EACH_SECOND = VideoSampling()
+"""Ten frames of ``BIKES``."""
+
+
+def cyclist(image: Image) -> Findings:
+    """Find a cyclist in every frame, and a unit to pay."""
+    height, width, _ = image.pixels().shape
+    found = Detection("object", "bicycle", 0.5, attributes={"size": [width, height]})
+    return Findings((found,), billed_units=Decimal(1))
+
+
+def pixels_detector(script: Any = cyclist, **capabilities: Any) -> Scripted:
+    return Scripted(script, input=Input.PIXELS, **capabilities)
+
+
+async def test_a_video_becomes_one_run_with_appearances() -> None:
+    async with dispatching(pixels_detector(), Other(), video=EACH_SECOND, usd=Decimal(99)) as rig:
+        await rig.handle(rig.upload("bikes.MP4", BIKES.read_bytes()))
+        [run] = rig.history.runs  # the other detector takes no videos
+        assert run.outcome == "succeeded"
+        assert run.billed_units == run.price_usd == 10
+        [found] = run.detections
+        assert (found.label, found.start_ms, found.end_ms, found.track) == (
+            "bicycle",
+            0,
+            9_000,
+            None,
+        )
+        assert json.loads(found.attributes) == {"size": [640, 272], "best_ms": 0, "frames": 10}
+        assert json.loads(run.raw_response or "") == {"frames": 10}
+        assert run.key.fingerprint == rig.runners[0].video_fingerprint != rig.runners[0].fingerprint
+        [image] = rig.history.images
+        assert (image.width_px, image.height_px) == (640, 272)
+        [video] = rig.history.videos
+        assert (video.image_id, video.duration_ms, video.codec) == (image.image_id, 10_000, "h264")
+        assert rig.journal.count("progress") == 10
+        assert rig.queue.empty()
+        assert await rig.budget.reserve("scripted", 89) == 89
+
+
+async def test_frames_fill_batches_with_other_images() -> None:
+    detector = pixels_detector(max_batch_size=4)
+    detector.notes.holding = lambda image: len(detector.notes.batches) == 1
+    async with dispatching(detector, video=EACH_SECOND) as rig:
+        await rig.begin(rig.upload("bikes.mp4", BIKES.read_bytes()))
+        await until(lambda: rig.decoder.read == 8)  # two batches
+        await rig.begin(rig.upload("a.jpg", PHOTOGRAPH))
+        await until(lambda: len(rig.runners[0]._queue) == 8)
+        detector.notes.release()
+        await asyncio.gather(*rig.handling)
+        assert [len(batch) for batch in detector.notes.batches][:3] == [1, 4, 4]
+        assert detector.notes.calls_by_key == {"bikes.mp4": 10, "a.jpg": 1}
+        assert any(len(set(batch)) == 2 for batch in detector.notes.batches)
+
+
+async def test_a_frame_that_fails_fails_the_video() -> None:
+    seen: list[Image] = []
+
+    def script(image: Image) -> Any:
+        seen.append(image)
+        if len(seen) == 3:
+            raise InvalidImageError("too dark", code="dark", billed_units=1)
+        return cyclist(image)
+
+    async with dispatching(pixels_detector(script), video=EACH_SECOND, usd=Decimal(99)) as rig:
+        await rig.handle(rig.upload("bikes.mp4", BIKES.read_bytes()))
+        [run] = rig.history.runs
+        assert run.error_code == "dark"
+        assert run.billed_units == len(seen)
+        assert run.error_message == "in the frame at 2,000 ms: too dark"
+        assert rig.decoder.closed == 1
+        assert await rig.budget.reserve("scripted", 99 - len(seen))
+
+
+@pytest.mark.parametrize(
+    ("data", "code"), [(b"https://example.com/a.mp4", "not_a_video"), (b"", "empty_file")]
+)
+async def test_what_is_no_video_fails(data: bytes, code: str) -> None:
+    async with dispatching(pixels_detector(), video=EACH_SECOND) as rig:
+        await rig.handle(rig.upload("a.mp4", data))
+        assert rig.codes() == [code]
+        assert rig.history.videos == []
+
+
+async def test_a_detector_that_needs_files_gets_no_frames() -> None:
+    def read(image: Image) -> Any:
+        return Findings((Detection("size", str(len(image.read())), 1.0),))
+
+    async with dispatching(pixels_detector(read), video=EACH_SECOND) as rig:
+        await rig.handle(rig.upload("bikes.mp4", BIKES.read_bytes()))
+        assert rig.codes() == ["frame_without_file"]
+
+
+async def test_too_many_appearances_fail() -> None:
+    def crowd(image: Image) -> Any:
+        return Findings(tuple(Detection("object", f"{id(image)} {i}", 0.5) for i in range(60)))
+
+    async with dispatching(pixels_detector(crowd), video=EACH_SECOND) as rig:
+        await rig.handle(rig.upload("bikes.mp4", BIKES.read_bytes()))
+        assert rig.codes() == ["invalid_result"]
+
+
+async def test_a_stop_gives_a_video_back() -> None:
+    detector = pixels_detector(max_batch_size=4)
+    detector.notes.holding = lambda image: True
+    async with dispatching(detector, video=EACH_SECOND, usd=Decimal(99)) as rig:
+        await rig.begin(rig.upload("bikes.mp4", BIKES.read_bytes()))
+        await until(lambda: rig.decoder.read == 8)
+        rig.dispatcher.cancel_waiting()
+        detector.notes.release()
+        await asyncio.gather(*rig.handling)
+        assert rig.codes() == []
+        assert rig.journal[-1] == "hide message-1 0"
+        assert rig.decoder.closed == 1
+        assert await rig.budget.reserve("scripted", 99) == 99

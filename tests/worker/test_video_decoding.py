@@ -1,6 +1,7 @@
 """Frames of videos: sampled, upright, on time, and never a hung worker."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -231,7 +232,7 @@ def decoder() -> Iterator[VideoDecoder]:
 
 
 def test_a_process_decodes(decoder: VideoDecoder) -> None:
-    with decoder.opened(BIKES, VideoSampling(every_ms=4_000)) as video:
+    with closing(decoder.open(BIKES, VideoSampling(every_ms=4_000))) as video:
         assert video.facts["width_px"] == 640
         frames = [video.read() for _ in range(4)]
         assert [frame and frame.time_ms for frame in frames] == [0, 4_000, 8_000, None]
@@ -242,7 +243,7 @@ def test_a_process_decodes(decoder: VideoDecoder) -> None:
 
 
 def read_all(decoder: VideoDecoder, file: Path) -> None:
-    with decoder.opened(file, ALL) as video:
+    with closing(decoder.open(file, ALL)) as video:
         read_rest(video)
 
 
@@ -278,7 +279,7 @@ def test_a_process_over_its_limits_is_ended(limits: Any, code: str, text: str) -
 
 def test_a_closed_decoder_ends_its_processes() -> None:
     decoder = VideoDecoder(max_px=10**8, timeout_seconds=60)
-    with decoder.opened(BIKES, ALL) as video:
+    with closing(decoder.open(BIKES, ALL)) as video:
         decoder.close()
         with pytest.raises(RetriableError, match="the worker stops"):
             read_rest(video)

@@ -6,7 +6,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias
 
-from retinue_history import NULL_VERSION, REPLAY, ImageRecord, RemovedObject, RunKey, RunRecord
+from retinue_history import (
+    NULL_VERSION,
+    REPLAY,
+    ImageRecord,
+    RemovedObject,
+    RunKey,
+    RunRecord,
+    VideoRecord,
+)
 from retinue_sdk import Image, ImageReference
 
 GONE = frozenset({"bucket_not_found", "object_not_found", "object_replaced"})
@@ -206,6 +214,7 @@ class Delivery:
         images: The same images, as records of the history.
         removed: The removed objects.
         runs: The runs of its tasks.
+        videos: Facts of images that are videos.
         requeue_after_seconds: ``None`` to delete the message after the commit. Otherwise the
             message is requeued, visible after this many seconds, because a result isn't recorded.
     """
@@ -216,3 +225,4 @@ class Delivery:
     removed: Sequence[RemovedObject]
     runs: Sequence[RunRecord]
     requeue_after_seconds: int | None
+    videos: Sequence[VideoRecord] = ()

@@ -29,6 +29,7 @@ from retinue_workers.detectors.call_rate_limiter import CallRateLimiter
 from retinue_workers.detectors.filters import Filters
 from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import BlockingDetector, DetectorRunner, startup_errors
+from retinue_workers.dispatch.attempts import Attempts
 from retinue_workers.dispatch.dispatcher import Dispatcher
 from retinue_workers.dispatch.routing.object_metadata import MetadataReader
 from retinue_workers.dispatch.routing.router import Router
@@ -50,10 +51,12 @@ from retinue_workers.recording.committer import Committer
 from retinue_workers.recording.lookup import Lookup
 from retinue_workers.recording.observers import Observers
 from retinue_workers.settings.settings import Settings
+from retinue_workers.settings.video import check_decoder
 from retinue_workers.work import Message, QueueDepth
 
 if TYPE_CHECKING:
     from retinue_workers.detectors.isolation.proxy import IsolatedDetector
+    from retinue_workers.dispatch.video_frames import VideoFrames
 
 log = structlog.get_logger(__name__)
 
@@ -170,6 +173,7 @@ class Worker:
                 budget=self._budget,
                 prefetch=self._prefetch,
                 filters=filters,
+                video=settings.video.get(detector.name),
             )
             for detector in detectors
         ]
@@ -184,6 +188,8 @@ class Worker:
             queue_depth=queue_depth,
             gate=gate,
         )
+        attempts = Attempts(self._budget, self.metrics, settings.retry_window_seconds)
+        self._frames = self._video_frames(attempts) if settings.video else None
         self._dispatcher = dispatcher_type(
             inbox=self._inbox,
             lookup=Lookup(history, self._threads, gate),
@@ -201,9 +207,12 @@ class Worker:
             store=store,
             prefetch=self._prefetch,
             budget=self._budget,
-            metrics=self.metrics,
-            retry_window_seconds=settings.retry_window_seconds,
+            attempts=attempts,
             max_receive_count=queue.max_receive_count,
+            frames=self._frames,
+            video_records=RunRecorder(
+                self._budget, settings.max_video_detections, settings.max_response_bytes * 8
+            ),
         )
         self._background: set[asyncio.Task[None]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
@@ -264,6 +273,8 @@ class Worker:
         self._dispatcher.cancel_waiting()
         for isolated in self._isolated:  # a running detector wasn't closed
             await self._life_threads.run(isolated.kill)
+        if self._frames is not None:
+            await self._life_threads.run(self._frames.close)
         await _end(receiving, max(0.0, deadline - time.monotonic()))
         await _end(self._handlers, COMMIT_SECONDS)
         await _end(self._handlers, REQUEUE_SECONDS)
@@ -301,8 +312,7 @@ class Worker:
             await self._dispatcher.handle(message)
         except Exception:  # a bug must be logged; the message has been requeued
             log.exception("message_failed", message_id=message.message_id)
-        self.liveness.record_progress()
-        self._standstill.record_progress()
+        self._note_progress()
 
     def _run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -336,9 +346,37 @@ class Worker:
         self._isolated.append(isolated)
         return isolated
 
+    def _video_frames(self, attempts: Attempts) -> "VideoFrames":
+        settings = self._settings
+        check_decoder(settings.video)
+        # Not at the top: multiprocessing takes 2 MB, and most workers process no videos.
+        from retinue_workers.dispatch.video_frames import VideoFrames
+        from retinue_workers.video.reader import VideoDecoder
+
+        return VideoFrames(
+            decoder=VideoDecoder(
+                max_px=settings.max_image_px, timeout_seconds=settings.detector_timeout_seconds
+            ),
+            store=self._store,
+            attempts=attempts,
+            max_videos=settings.prefetch_threads,
+            max_bytes=settings.max_video_bytes,
+            max_appearances=settings.max_video_detections,
+            on_progress=self._note_progress,
+        )
+
+    def _note_progress(self) -> None:
+        self.liveness.record_progress()
+        self._standstill.record_progress()
+
     async def _use_configurations(self) -> None:
         """Record the configurations that this pool uses, because readers prefer their runs."""
         used = [(runner.name, runner.version, runner.fingerprint) for runner in self._runners]
+        used += [
+            (runner.name, runner.version, runner.video_fingerprint)
+            for runner in self._runners
+            if runner.video_fingerprint is not None
+        ]
         await retry_until_available(
             partial(self._threads.run, partial(self._history.use_configurations, self._pool, used)),
             unavailable=HistoryUnavailableError,
@@ -360,6 +398,19 @@ class Worker:
                     encode_json(runner.detector.options.model_dump(mode="json")),
                 )
                 for runner in self._runners
+            ]
+            records += [
+                ConfigurationRecord(
+                    runner.name,
+                    runner.version,
+                    runner.video_fingerprint,
+                    encode_json(
+                        runner.detector.options.model_dump(mode="json")
+                        | {"video": runner.video.model_dump()}
+                    ),
+                )
+                for runner in self._runners
+                if runner.video is not None and runner.video_fingerprint is not None
             ]
             self._history.record_configurations(records)
 

@@ -26,7 +26,8 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Upload the complete file.",
     ),
     "too_many_bytes": ErrorCode(
-        "The file is larger than `RETINUE_MAX_IMAGE_BYTES`.",
+        "The file is larger than `RETINUE_MAX_IMAGE_BYTES`, or for frames of a video "
+        "`RETINUE_MAX_VIDEO_BYTES`.",
         "no",
         "Reduce it, or raise the limit and upload it under another key.",
     ),
@@ -102,6 +103,11 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "It takes more than 24 hours.",
         "no",
         "Cut it into parts.",
+    ),
+    "frame_without_file": ErrorCode(
+        "The detector needs the image's file, and a frame of a video has only pixels.",
+        "no",
+        "Remove the detector from `RETINUE_VIDEO`.",
     ),
     "decoder_timeout": ErrorCode(
         "Decoding up to the next sampled frame exceeded `RETINUE_DETECTOR_TIMEOUT_SECONDS`.",

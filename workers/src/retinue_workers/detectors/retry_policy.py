@@ -51,6 +51,7 @@ class Answer:
         is_unresponsive: Whether the detector didn't answer several calls in a row.
         reserved_usd: The part of the detector's budget that is reserved for the image, in US
             dollars.
+        images: Number of images: 1, or the frames of a video.
     """
 
     value: Findings | BaseException
@@ -59,6 +60,7 @@ class Answer:
     batch_size: int = 1
     is_unresponsive: bool = False
     reserved_usd: Decimal = Decimal(0)
+    images: int = 1
 
 
 @dataclass(frozen=True, slots=True)

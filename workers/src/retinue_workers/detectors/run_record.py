@@ -65,7 +65,9 @@ class RunRecorder:
 
     def failure(self, task: Task, answer: Answer, fail: Fail) -> RunRecord:
         """Return the run of a failed call, with its cost."""
-        charges = self.budget.charges(task.key.detector, task.billed_units, answer.started_at)
+        charges = self.budget.charges(
+            task.key.detector, task.billed_units, answer.started_at, answer.images
+        )
         return RunRecord(
             key=task.key,
             event_id=task.event.event_id,
@@ -121,7 +123,7 @@ class RunRecorder:
                 f"the limit is {self.max_response_bytes:,}"
             )
         units += task.billed_units
-        charges = self.budget.charges(task.key.detector, units, answer.started_at)
+        charges = self.budget.charges(task.key.detector, units, answer.started_at, answer.images)
         return RunRecord(
             key=task.key,
             event_id=task.event.event_id,
@@ -172,7 +174,16 @@ def _detection(found: object) -> DetectionRecord:
     if type(found) is Detection:
         found.__post_init__()  # checks the rules without a copy
     elif isinstance(found, Detection):
-        found = Detection(found.kind, found.label, found.confidence, found.box, found.attributes)
+        found = Detection(
+            found.kind,
+            found.label,
+            found.confidence,
+            found.box,
+            found.attributes,
+            found.start_ms,
+            found.end_ms,
+            found.track,
+        )
     else:
         raise TypeError(f"a {type(found).__name__} is not a Detection")
     return DetectionRecord(
@@ -181,6 +192,9 @@ def _detection(found: object) -> DetectionRecord:
         found.confidence,
         _edges(found.box),
         _encoded("a detection's attributes", found.attributes),
+        found.start_ms,
+        found.end_ms,
+        found.track,
     )
 
 

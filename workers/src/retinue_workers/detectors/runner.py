@@ -23,6 +23,7 @@ from retinue_sdk import (
     Image,
     Input,
     InvalidImageError,
+    Media,
 )
 from retinue_sdk.errors import format_error
 
@@ -38,6 +39,7 @@ from retinue_workers.intake.prefetch import Prefetch, is_loaded
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
+from retinue_workers.settings.video import VideoSampling
 from retinue_workers.work import Task
 
 log = structlog.get_logger(__name__)
@@ -96,11 +98,15 @@ class DetectorRunner:
         budget: Decides whether the detector's monthly budget allows a call.
         prefetch: Loads images again.
         filters: Filter the detector's findings.
+        video: Which frames of videos the detector receives; ``None`` if it takes no videos.
 
     Attributes:
         detector: The detector.
         fingerprint: The detector's fingerprint, filters included.
+        video_fingerprint: The fingerprint of runs on videos; ``None`` without videos.
         input: The form of an image that the detector needs.
+        media: The media that the detector takes.
+        video: Which frames of videos the detector receives.
         suspects: Images that may be the cause of an error.
 
     Raises:
@@ -116,8 +122,11 @@ class DetectorRunner:
         budget: Budget,
         prefetch: Prefetch,
         filters: Filters,
+        video: VideoSampling | None = None,
     ) -> None:
         self.detector = detector
+        self.video = video
+        self.media = {Media.IMAGE} if video is None else {Media.IMAGE, Media.VIDEO}
         self._timeout_seconds = timeout_seconds
         self._gate = gate
         self._budget = budget
@@ -128,7 +137,13 @@ class DetectorRunner:
             self.fingerprint = filters.fingerprint(detector.fingerprint())
             capabilities = detector.capabilities
             budget.add(detector.name, capabilities)
+        self.video_fingerprint = None if video is None else video.fingerprint(self.fingerprint)
         self.input: Input = capabilities.input
+        if video is not None and self.input is not Input.PIXELS:
+            raise ConfigurationError(
+                f"RETINUE_VIDEO[{detector.name}]: this detector takes files, and frames of videos "
+                "have only pixels: remove it there"
+            )
         batch_size = 1 if isinstance(detector, AsyncDetector) else capabilities.max_batch_size
         self._load = LoadLimit(detector.name, capabilities.max_concurrency, batch_size)
         self.suspects = Suspects(gate, f"images of {self._cause}", self._load, self._rest)

@@ -5,24 +5,18 @@ from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import count
-from time import monotonic
+from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 from retinue_history import HistoryError, ImageRecord, RunKey, RunRecord
-from retinue_sdk import Image, RetriableError
+from retinue_sdk import Image, Media, media_of
 
 from retinue_workers.detectors.bill import billed_units
-from retinue_workers.detectors.retry_policy import (
-    Answer,
-    Fail,
-    Pause,
-    Retry,
-    Succeed,
-    decide,
-)
+from retinue_workers.detectors.retry_policy import Answer, Fail, Succeed
 from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import DetectorRunner
+from retinue_workers.dispatch.attempts import STOPPING, Attempts, Concluded
 from retinue_workers.dispatch.routing.decide import Skip
 from retinue_workers.dispatch.routing.router import Earlier, Peers, Router
 from retinue_workers.intake.inbox import Inbox, Lease
@@ -31,10 +25,13 @@ from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.s3_event import MalformedEventError, ParsedBody, parse
 from retinue_workers.limits.backoff import requeue_seconds
 from retinue_workers.limits.budget import Budget
-from retinue_workers.ops.metrics import Metrics
 from retinue_workers.recording.committer import Committer
 from retinue_workers.recording.lookup import Lookup, Wanted
+from retinue_workers.video.objects import VideoObject
 from retinue_workers.work import GONE, Delivery, ImageEvent, Message, Requeue, Task, TaskResult
+
+if TYPE_CHECKING:
+    from retinue_workers.dispatch.video_frames import VideoFrames
 
 log = structlog.get_logger(__name__)
 
@@ -43,9 +40,6 @@ RECEIVES_WITHOUT_REDRIVE = 5
 
 MAX_IGNORED = 20
 """Maximum number of kinds of ignored events that are logged, each once."""
-
-STOPPING = Requeue(0, "the worker is stopping")
-"""The outcome of a task that the worker has no time for."""
 
 
 @dataclass(slots=True)
@@ -83,8 +77,9 @@ class Dispatcher:
         store: Reads images.
         prefetch: Loads images.
         budget: Releases the amounts that calls reserved.
-        metrics: Counts retries.
-        retry_window_seconds: For how long retriable errors are retried inside the worker.
+        attempts: Calls detectors again after an error.
+        frames: Processes videos with detectors of images; ``None`` if none takes videos.
+        video_records: Creates the runs of videos; by default with the limits of images.
         max_receive_count: Of the queue's redrive policy; ``None`` if it has none.
     """
 
@@ -100,9 +95,10 @@ class Dispatcher:
         store: ObjectStore,
         prefetch: Prefetch,
         budget: Budget,
-        metrics: Metrics,
-        retry_window_seconds: float,
+        attempts: Attempts,
         max_receive_count: int | None,
+        frames: "VideoFrames | None" = None,
+        video_records: RunRecorder | None = None,
     ) -> None:
         self._inbox = inbox
         self._lookup = lookup
@@ -113,8 +109,9 @@ class Dispatcher:
         self._store = store
         self._prefetch = prefetch
         self._budget = budget
-        self._metrics = metrics
-        self._retry_window_seconds = retry_window_seconds
+        self._attempts = attempts
+        self._frames = frames
+        self._video_records = video_records or records
         self._max_receive_count = max_receive_count or RECEIVES_WITHOUT_REDRIVE
         self._cancellable: set[asyncio.Task[object]] = set()
         self._is_stopping = False
@@ -156,6 +153,11 @@ class Dispatcher:
             images=[_learned(work, its) for work, its in zip(images, recorded, strict=True)],
             removed=[removal.record() for removal in events.removals],
             runs=[run for its in recorded for run in its],
+            videos=[
+                work.image.record
+                for work in images
+                if isinstance(work.image, VideoObject) and work.image.record is not None
+            ],
             requeue_after_seconds=max(delays, default=None),
         )
 
@@ -204,18 +206,26 @@ class Dispatcher:
             [
                 Wanted(self._key(record, runner), event.event_id, record)
                 for event, record in zip(events, records, strict=True)
-                for runner in self._runners.values()
-                if event.detectors is None or runner.name in event.detectors
+                for runner in self._takers(event)
             ]
         )
         images = []
         for event, record in zip(events, records, strict=True):
-            image = self._store.image(event.reference, event.size_bytes)
+            image = self._image(event)
             keys = [one.key for one in pending if one.image is record]
             tasks = [Task(message, event, image, key, self._is_last(message)) for key in keys]
             earlier = await self._earlier(record, {key.detector for key in keys})
             images.append(_ImageWork(event, record, image, tasks, earlier))
         return images
+
+    def _takers(self, event: ImageEvent) -> Iterator[DetectorRunner]:
+        """Yield the detectors that take an object: by its medium, and by the event's request."""
+        medium = media_of(event.reference.key)
+        for runner in self._runners.values():
+            if medium in runner.media and (
+                event.detectors is None or runner.name in event.detectors
+            ):
+                yield runner
 
     async def _earlier(self, record: ImageRecord, detectors: Set[str]) -> Earlier:
         """Return the earlier results of detectors that routes need and that have no task now."""
@@ -225,7 +235,16 @@ class Dispatcher:
         return {name: found.get(key) for name, key in keys.items()}
 
     def _key(self, record: ImageRecord, runner: DetectorRunner) -> RunKey:
-        return RunKey(record.image_id, runner.name, runner.version, runner.fingerprint)
+        fingerprint = runner.fingerprint
+        if runner.video_fingerprint is not None and media_of(record.key) is Media.VIDEO:
+            fingerprint = runner.video_fingerprint
+        return RunKey(record.image_id, runner.name, runner.version, fingerprint)
+
+    def _image(self, event: ImageEvent) -> Image:
+        """Return the image of an event, not fetched."""
+        if media_of(event.reference.key) is Media.VIDEO:
+            return VideoObject(event.reference, event.size_bytes)
+        return self._store.image(event.reference, event.size_bytes)
 
     def _start(self, work: _ImageWork) -> Sequence["asyncio.Task[TaskResult]"]:
         """Start the tasks of an image concurrently. ``cancel_waiting`` can cancel them."""
@@ -242,49 +261,26 @@ class Dispatcher:
     async def _run(self, task: Task, peers: Peers, earlier: Earlier) -> TaskResult:
         """Call a task's detector until there is a result."""
         runner = self._runners[task.key.detector]
-        retrying_since: float | None = None
         with self._prefetch.hold(task.image, runner.input) as hold:
-            for attempt in count(1):
-                answer = await self._ask(task, runner, hold, peers, earlier)
-                if not isinstance(answer, Answer):
-                    runner.suspects.acquit(task)
-                    return answer
-                answer = runner.suspects.note(task, answer)
-                if not isinstance(answer.value, RetriableError):
-                    retrying_since = None
-                elif retrying_since is None:
-                    retrying_since = monotonic()
-                decision = decide(
-                    answer,
-                    task,
-                    attempt,
-                    retrying_seconds=monotonic() - retrying_since if retrying_since else 0.0,
-                    retry_window_seconds=self._retry_window_seconds,
-                )
-                try:
-                    match decision:
-                        case Succeed(findings):
-                            return self._records.success(
-                                task, answer, findings, runner.detector, runner.input
-                            )
-                        case Fail() as fail:
-                            return self._records.failure(task, answer, fail)
-                finally:
-                    self._budget.release(runner.name, answer.reserved_usd)
-                if _is_cancelled():
-                    decision = STOPPING
-                match decision:
-                    case Requeue():
-                        _log_requeue(task, decision)
-                        return decision
-                    case Retry():
-                        task.alone = task.alone or decision.alone
-                        self._metrics.retried(runner.name, decision.throttled)
-                        _log_retry(task, attempt, decision)
-                    case Pause():
-                        runner.pause(decision.after_seconds, decision.reason)
-                await asyncio.sleep(decision.after_seconds)
-        raise AssertionError("count() does not end")
+            concluded = await self._attempts.conclude(
+                task, runner, partial(self._ask, task, runner, hold, peers, earlier)
+            )
+            if not isinstance(concluded, Concluded):
+                return concluded
+            answer = concluded.answer
+            try:
+                match concluded.decision:
+                    case Succeed(findings):
+                        records = self._records
+                        if isinstance(task.image, VideoObject):
+                            records = self._video_records
+                        return records.success(
+                            task, answer, findings, runner.detector, runner.input
+                        )
+                    case Fail() as fail:
+                        return self._records.failure(task, answer, fail)
+            finally:
+                self._budget.release(runner.name, answer.reserved_usd)
 
     async def _ask(
         self, task: Task, runner: DetectorRunner, hold: Hold, peers: Peers, earlier: Earlier
@@ -299,8 +295,13 @@ class Dispatcher:
                 return self._records.skip(task, code, reason)
             case Requeue():
                 return admission
-        async with hold:
-            answer = await runner.detect(task)
+        if isinstance(task.image, VideoObject) and self._frames is not None:
+            answer = await self._frames.detect(task, task.image, runner)
+            if not isinstance(answer, Answer):
+                return answer
+        else:
+            async with hold:
+                answer = await runner.detect(task)
         if isinstance(answer.value, BaseException):
             task.billed_units += billed_units(answer.value)
         return answer
@@ -344,32 +345,3 @@ def _learned(work: _ImageWork, runs: Sequence[RunRecord]) -> ImageRecord:
         since = max(min(missing), record.uploaded_at, record.served_at or record.uploaded_at)
         record = replace(record, missing_since=since)
     return record
-
-
-def _is_cancelled() -> bool:
-    """Return whether the worker is stopping. A detector's call absorbed the cancellation."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _log_requeue(task: Task, requeue: Requeue) -> None:
-    log.warning(
-        "message_requeued",
-        image_id=str(task.key.image_id),
-        detector=task.key.detector,
-        receive_count=task.message.receive_count,
-        after_seconds=requeue.after_seconds,
-        reason=requeue.reason,
-    )
-
-
-def _log_retry(task: Task, attempt: int, retry: Retry) -> None:
-    log.warning(
-        "detector_retried",
-        detector=task.key.detector,
-        image_id=str(task.key.image_id),
-        receive_count=task.message.receive_count,
-        attempt=attempt,
-        after_seconds=round(retry.after_seconds, 3),
-        reason=retry.reason,
-    )

@@ -142,19 +142,22 @@ class Budget:
                 log.exception("budget_check_failed")
             await asyncio.sleep(READ_SECONDS)
 
-    def charges(self, detector: str, units: Decimal, at: datetime) -> tuple[Charge, ...]:
+    def charges(
+        self, detector: str, units: Decimal, at: datetime, images: int = 1
+    ) -> tuple[Charge, ...]:
         """Return the charges of billed units by billing group, and add them to the month's bill.
 
         Args:
             detector: The detector that was billed.
             units: Number of units.
             at: When they were billed.
+            images: For how many images or frames, to estimate the next one.
         """
         prices = self._prices.get(detector, ())
         if not units or not prices:
             return ()
         month = month_of(at)
-        self._units_a_call[detector] = units
+        self._units_a_call[detector] = units / images
         charges = tuple(
             Charge(
                 price.billing_group,

@@ -118,6 +118,7 @@ class Committer:
             [image for delivery in deliveries for image in delivery.images],
             [run for delivery in deliveries for run in delivery.runs],
             [removed for delivery in deliveries for removed in delivery.removed],
+            [video for delivery in deliveries for video in delivery.videos],
         )
         self._metrics.commit_took(time.monotonic() - began)
         return recorded

@@ -27,6 +27,7 @@ from retinue_workers.settings.detectors import Detectors, check_named, parse_det
 from retinue_workers.settings.hosted_models import ModelPolicy
 from retinue_workers.settings.isolation import Isolation
 from retinue_workers.settings.routes import Route, check_routes
+from retinue_workers.settings.video import VideoSampling
 
 PREFIX = "RETINUE_"
 """Prefix of the environment variables. The rest is the field's name in capitals."""
@@ -105,6 +106,11 @@ class Settings(DescribedModel):
     isolation: dict[str, Isolation] = Field(default_factory=dict)
     """Detectors to run in separate processes, as JSON: ``{"name": {}}``; see isolation.md."""
 
+    video: dict[str, VideoSampling] = Field(default_factory=dict)
+    """Detectors of images that process videos, as JSON with the frames for each:
+    ``{"name": {"every_ms": 500}}``; see video.md.
+    """
+
     hosted_models: dict[str, ModelPolicy] = Field(default_factory=dict)
     """Detectors whose model the worker starts and stops, as JSON with the policy of each:
     ``{"name": {}}``; see custom-labels.md.
@@ -154,11 +160,19 @@ class Settings(DescribedModel):
     max_image_px: int = Field(default=MAX_PX, ge=1, le=2 * MAX_PX)
     """Maximum number of pixels (width × height) that are decoded."""
 
+    max_video_bytes: int = Field(default=5 * 2**30, ge=1)
+    """Maximum size of a video that is fetched to be decoded, in bytes. Each of prefetch_threads
+    videos at a time takes this much disk space.
+    """
+
     max_detections: int = Field(default=5_000, ge=1)
     """Maximum number of detections in a run. With more, the run fails."""
 
     max_response_bytes: int = Field(default=8 * 2**20, ge=2)
     """Maximum size of a run's raw response and attributes, in bytes of JSON."""
+
+    max_video_detections: int = Field(default=50_000, ge=1)
+    """Maximum number of detections in a run for a video. With more, the run fails."""
 
     health_port: int | None = Field(default=None, ge=0, le=65_535)
     """TCP port of ``/health`` and, for Prometheus, ``/metrics``. 0 chooses a free port."""
@@ -212,6 +226,7 @@ class Settings(DescribedModel):
         "monthly_budgets_usd",
         "routes",
         "isolation",
+        "video",
         "hosted_models",
         "plugin_options",
         mode="before",
@@ -242,6 +257,15 @@ class Settings(DescribedModel):
         """Raise for names of unknown detectors."""
         check_named(isolation, info.data.get("detectors", isolation))
         return isolation
+
+    @field_validator("video", mode="after")
+    @classmethod
+    def _check_video(
+        cls, video: dict[str, VideoSampling], info: ValidationInfo
+    ) -> dict[str, VideoSampling]:
+        """Raise for names of unknown detectors."""
+        check_named(video, info.data.get("detectors", video))
+        return video
 
     @field_validator("hosted_models", mode="after")
     @classmethod

@@ -1,8 +1,12 @@
 """Settings for videos that detectors of images process frame by frame."""
 
+import hashlib
+import importlib.util
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from retinue_sdk import ConfigurationError
 
 
 class VideoSampling(BaseModel):
@@ -27,3 +31,28 @@ class VideoSampling(BaseModel):
 
     track: bool = False
     """Whether to follow each object, and to number it."""
+
+    def fingerprint(self, detector: str) -> str:
+        """Return the fingerprint of a detector's runs on videos.
+
+        Args:
+            detector: The fingerprint of its runs on images.
+        """
+        text = f"{detector} {self.model_dump_json()}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def check_decoder(videos: Mapping[str, VideoSampling]) -> None:
+    """Raise if videos can't be decoded, or tracks can't be found, without another package.
+
+    Raises:
+        ConfigurationError: The message names the extra.
+    """
+    wanted = {"av"} if videos else set()
+    if any(sampling.track for sampling in videos.values()):
+        wanted.add("norfair")
+    if missing := sorted(name for name in wanted if importlib.util.find_spec(name) is None):
+        raise ConfigurationError(
+            f"RETINUE_VIDEO needs {' and '.join(missing)}: install retinue-workers[video], "
+            "which the container image doesn't have"
+        )

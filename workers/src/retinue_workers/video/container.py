@@ -11,7 +11,7 @@ _TRANSPORT_PACKETS = (188, 192, 204)
 """Lengths of MPEG-TS packets: plain, with a time code in front (M2TS), with error correction."""
 
 _BOXES = frozenset(
-    {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"uuid"}
+    {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"sidx"}
 )
 """Boxes that a file in the family of MP4 and QuickTime may begin with."""
 

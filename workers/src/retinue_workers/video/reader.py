@@ -62,29 +62,23 @@ class VideoDecoder:
         self._supervisor: ProcessSupervisor[ChildProcess] | None = None
         self._is_closed = False
 
-    @contextmanager
-    def opened(self, path: Path, sampling: VideoSampling) -> Iterator["VideoReader"]:
-        """Decode a file inside the block.
+    def open(self, path: Path, sampling: VideoSampling) -> "VideoReader":
+        """Start to decode a file. The caller closes the reader.
 
         Raises:
             RetriableError: No process can be started, or the worker stops.
             InvalidImageError: The video can't be decoded.
         """
         supervisor = self._started()
-        process = supervisor.spawn()
+        reader = VideoReader(supervisor.spawn(), supervisor, self._timeout_seconds)
         try:
-            yield VideoReader(
-                process,
-                supervisor,
-                {
-                    "path": str(path),
-                    "sampling": sampling.model_dump(),
-                    "max_px": self._max_px,
-                },
-                self._timeout_seconds,
+            reader.start(
+                {"path": str(path), "sampling": sampling.model_dump(), "max_px": self._max_px}
             )
-        finally:
-            supervisor.end(process)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
 
     def close(self) -> None:
         """Kill all processes. Their readers raise ``RetriableError``."""
@@ -116,16 +110,19 @@ class VideoReader:
         self,
         process: ChildProcess,
         supervisor: ProcessSupervisor[ChildProcess],
-        wanted: JsonMessage,
         timeout_seconds: float,
     ) -> None:
         self._process = process
         self._supervisor = supervisor
         self._timeout_seconds = timeout_seconds
+        self.facts: dict[str, Any] = {}
         self.is_truncated = False
+
+    def start(self, wanted: JsonMessage) -> None:
+        """Send the process the file and the sampling, and wait for the video's facts."""
         with self._explaining():
-            process.send(wanted)
-            self.facts: dict[str, Any] = self._receive()["facts"]
+            self._process.send(wanted)
+            self.facts = self._receive()["facts"]
 
     def read(self) -> VideoFrame | None:
         """Return the next frame, or ``None`` at the end.
@@ -145,6 +142,10 @@ class VideoReader:
             data = self._process.receive_frame(height * width * 3)
             pixels = np.frombuffer(data, dtype=np.uint8).reshape(shape)
             return VideoFrame(message["time_ms"], pixels)
+
+    def close(self) -> None:
+        """End the process."""
+        self._supervisor.end(self._process)
 
     def _receive(self) -> JsonMessage:
         message = self._process.receive()

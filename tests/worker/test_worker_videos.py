@@ -1,0 +1,43 @@
+"""A worker with videos: from the upload to rows with a time."""
+
+import pytest
+from fakes.rig import MakeRig
+from fakes.videos import BIKES
+from retinue_sdk import ConfigurationError
+
+VIDEO = {"pixels": {"every_ms": 2_000, "max_side_px": 320}}
+
+
+def test_a_video_becomes_rows(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.upload("rides/bikes.mp4", BIKES.read_bytes())
+    rig.upload("rides/broken.mp4", BIKES.read_bytes()[:200_000])
+    rig.work_off({"pixels": {}, "bytes": {}}, video=VIDEO)
+    assert rig.runs() == [
+        ("rides/bikes.mp4", "pixels", "succeeded", None),
+        ("rides/broken.mp4", "pixels", "failed", "corrupt_video"),
+    ]
+    [row] = rig.rows("SELECT label, start_ms, end_ms, track FROM detections")
+    assert row == {"label": "320x136", "start_ms": 0, "end_ms": 8_000, "track": None}
+    [row] = rig.rows(
+        "SELECT width_px, height_px, duration_ms, frame_rate, codec, container, rotation_degrees "
+        "FROM videos JOIN images USING (image_id)"
+    )
+    assert row == {
+        "width_px": 640,
+        "height_px": 272,
+        "duration_ms": 10_000,
+        "frame_rate": 25.0,
+        "codec": "h264",
+        "container": "mp4",
+        "rotation_degrees": 0,
+    }
+    rows = rig.rows("SELECT options FROM detector_configurations WHERE options ? 'video'")
+    assert [row["options"]["video"]["every_ms"] for row in rows] == [2_000]
+    assert rig.rows("SELECT count(*) FROM latest_runs") == [{"count": 1}]
+
+
+def test_only_detectors_of_pixels_take_videos(make_rig: MakeRig) -> None:
+    worker = make_rig().worker({"bytes": {}}, video={"bytes": {}})
+    with pytest.raises(ConfigurationError, match=r"RETINUE_VIDEO\[bytes\]"):
+        worker.start()
