@@ -1,60 +1,92 @@
-"""MP4 files that consist of a header and some bytes: enough for code that reads only headers."""
+"""Video files in many containers, and MP4 files as nobody should write them."""
 
 import struct
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from functools import cache
+from io import BytesIO
+
+import av
+import numpy as np
+
+from fakes.videos import UNTURNED, encoded
 
 
-def mp4(
+@cache
+def video(
     *,
-    frames: int = 250,
-    ticks_per_second: int = 25,
-    ticks_per_frame: int = 1,
-    codec: bytes = b"avc1",
-    size: tuple[int, int] = (640, 360),
-    has_audio: bool = False,
-    header_first: bool = True,
-    content: bytes = b"frames",
+    container: str = "mp4",
+    codec: str = "libx264",
+    size: tuple[int, int] = (64, 48),
+    frames: int = 25,
+    rate: int = 25,
+    pix_fmt: str = "yuv420p",
+    pixel: tuple[int, int] = (1, 1),
+    times_ms: Sequence[int] | None = None,
+    matrix: Sequence[int] = UNTURNED,
+    flags: str = "",
 ) -> bytes:
-    """Return a file with a video track, by default of ten seconds.
+    """Return a grey video.
 
     Args:
-        frames: Its number of frames.
-        ticks_per_second: The track's unit of time.
-        ticks_per_frame: Duration of a frame.
-        codec: The type of its sample entry.
-        size: Width and height.
-        has_audio: Whether it has stereo AAC at 44.1 kHz, too.
-        header_first: Whether the header comes before the content.
-        content: What stands in for the frames.
+        container: FFmpeg's name of the format.
+        codec: FFmpeg's name of the encoder.
+        size: Width and height of the frames.
+        frames: Number of frames.
+        rate: Frames a second.
+        pix_fmt: FFmpeg's name of the pixel format.
+        pixel: Width and height of a pixel.
+        times_ms: Each frame's time; by default without gaps.
+        matrix: The display matrix.
+        flags: Of the muxer, such as ``frag_keyframe``.
     """
-    duration = frames * ticks_per_frame
-    entry = bytes(24) + struct.pack(">HH", *size) + bytes(50)
-    colour = _box(b"colr", b"nclx" + bytes(6) + b"\x80")
-    timing = [(frames, ticks_per_frame)]
-    tracks = _track(b"vide", ticks_per_second, duration, _box(codec, entry + colour), timing)
-    if has_audio:
-        sound = bytes(16) + struct.pack(">HHIHH", 2, 16, 0, 44_100, 0)
-        samples = 44_100 * duration // ticks_per_second
-        tracks += _track(b"soun", 44_100, samples, _box(b"mp4a", sound), [(samples // 1024, 1024)])
-    whole = struct.pack(">IIIII", 0, 0, 0, ticks_per_second, duration) + bytes(80)
-    movie = _box(b"moov", _box(b"mvhd", whole) + tracks)
-    kind = _box(b"ftyp", b"isom" + bytes(4) + b"isomavc1")
-    data = _box(b"mdat", content)
-    return kind + (movie + data if header_first else data + movie)
-
-
-def _box(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), kind) + content
-
-
-def _track(
-    handler: bytes, scale: int, duration: int, entry: bytes, timing: list[tuple[int, int]]
-) -> bytes:
-    described = _box(b"stsd", struct.pack(">II", 0, 1) + entry)
-    times = b"".join(struct.pack(">II", *run) for run in timing)
-    table = _box(b"stbl", described + _box(b"stts", struct.pack(">II", 0, len(timing)) + times))
-    media = (
-        _box(b"mdhd", struct.pack(">IIIIII", 0, 0, 0, scale, duration, 0))
-        + _box(b"hdlr", bytes(8) + handler + bytes(13))
-        + _box(b"minf", table)
+    grey = np.full((size[1], size[0], 3), 128, np.uint8)
+    return encoded(
+        [grey] * (frames if times_ms is None else len(times_ms)),
+        times_ms=times_ms,
+        rate=rate,
+        codec=codec,
+        pix_fmt=pix_fmt,
+        container=container,
+        matrix=matrix,
+        aspect=Fraction(*pixel),
+        options={"x265-params": "log-level=none"} if codec == "libx265" else {"g": "12"},
+        muxing={"movflags": flags} if flags else {},
     )
-    return _box(b"trak", _box(b"mdia", media))
+
+
+@cache
+def silence() -> bytes:
+    """Return an MP4 file with sound alone."""
+    file = BytesIO()
+    with av.open(file, "w", format="mp4") as output:
+        stream = output.add_stream("aac", rate=44_100, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 44_100), np.float32), "fltp", "mono")
+        frame.rate = 44_100
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def box(kind: bytes, *content: bytes, size: int | None = None) -> bytes:
+    """Return a box of an MP4 file, perhaps with a wrong size."""
+    inside = b"".join(content)
+    return struct.pack(">I4s", 8 + len(inside) if size is None else size, kind) + inside
+
+
+def with_before(data: bytes, added: Mapping[bytes, bytes]) -> bytes:
+    """Return an MP4 file with something before its top-level boxes, by their kind.
+
+    Offsets of samples become wrong, so only its header can be read.
+    """
+    parts, at = [], 0
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at : at + 8])
+        parts += [added.get(kind, b""), data[at : at + size]]
+        at += size
+    return b"".join(parts)
+
+
+def moved(data: bytes, gap: Mapping[bytes, int]) -> bytes:
+    """Return an MP4 file with free space before top-level boxes, by their kind."""
+    return with_before(data, {kind: box(b"free", bytes(size)) for kind, size in gap.items()})
