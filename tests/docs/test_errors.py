@@ -8,7 +8,7 @@ from pathlib import Path
 from retinue_cli.data.error_codes import ERROR_CODES, ErrorCode
 
 SOURCES = ("sdk/src", "workers/src", "cli/src", "plugins/onnx/src", "plugins/rekognition/src")
-FIRST_ARGUMENT = {"Fail", "_give_up"}
+FIRST_ARGUMENT = {"Fail", "_give_up", "_restart_or_fail"}
 """Callables whose first argument is an error code; elsewhere codes are given by name."""
 
 ROW = re.compile(r"^\| `([a-z_]+)` \| [^|]+ \| (yes|no|as the detector says) \|", re.MULTILINE)

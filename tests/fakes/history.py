@@ -33,6 +33,7 @@ class MemoryHistory(History):
         images: Sightings, in order.
         removed: Removals, in order.
         videos: Facts of videos, in order.
+        jobs: Jobs that were wanted, in order.
         configurations: What fingerprints stand for, in order.
         used: Which configurations each pool uses.
         erased_images: Images that were erased on request.
@@ -46,6 +47,7 @@ class MemoryHistory(History):
         self.images: list[ImageRecord] = []
         self.removed: list[RemovedObject] = []
         self.videos: list[VideoRecord] = []
+        self.jobs: list[JobRecord] = []
         self.configurations: list[ConfigurationRecord] = []
         self.used: dict[str, list[DetectorConfiguration]] = {}
         self.erased_images: set[UUID] = set()
@@ -100,6 +102,7 @@ class MemoryHistory(History):
             self.images.extend(images)
             self.removed.extend(removed)
             self.videos.extend(videos)
+            self.jobs.extend(jobs)
             new: dict[TaskKey, int] = {}
             for run in sorted(runs, key=lambda run: (run.outcome != "succeeded", run.event_id)):
                 of_key = [other for other in self.runs if other.key == run.key]

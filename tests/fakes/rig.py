@@ -7,9 +7,10 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
-from retinue_history import History
+from retinue_history import History, Jobs
 from retinue_sdk import AnyDetector
 from retinue_sdk.plugins.manager import Plugins
+from retinue_workers.jobs.scheduler import Intervals
 from retinue_workers.settings.settings import Settings
 from retinue_workers.worker import Worker, image_limits
 
@@ -22,6 +23,7 @@ from fakes.waiting import eventually
 POINTS = (
     EntryPoint("hostile", "retinue_hostile.plugin", "retinue"),
     EntryPoint("fakes", "fakes.plugin", "retinue"),
+    EntryPoint("videos", "fakes.video_service", "retinue"),
 )
 
 QUICK = {
@@ -35,6 +37,10 @@ QUICK = {
 """Settings that a test waits for nothing with, unless it wants to."""
 
 
+HURRIED = Intervals(poll=0.01, look=0.01, retry=0.01)
+"""Times of jobs that a test waits for nothing with, unless it wants to."""
+
+
 class Rig:
     """Queue, S3 and history, and workers on them.
 
@@ -42,10 +48,18 @@ class Rig:
         history: Where runs go.
         queue: A fresh one by default.
         url: The database's URL, for ``rows``.
+        jobs: Open jobs for videos.
     """
 
-    def __init__(self, history: History, queue: MemoryQueue | None = None, url: str = "") -> None:
+    def __init__(
+        self,
+        history: History,
+        queue: MemoryQueue | None = None,
+        url: str = "",
+        jobs: Jobs | None = None,
+    ) -> None:
         self.history = history
+        self.jobs = jobs
         self.queue = queue or MemoryQueue()
         self.s3 = MemoryS3()
         self.s3.create_bucket(Bucket=BUCKET)
@@ -59,7 +73,12 @@ class Rig:
         etag = put["ETag"].strip('"')
         self.queue.send(created(key, etag=etag, size=len(data)))
 
-    def worker(self, detectors: Mapping[str, Mapping[str, Any]], **settings: Any) -> RunningWorker:
+    def worker(
+        self,
+        detectors: Mapping[str, Mapping[str, Any]],
+        intervals: Intervals = HURRIED,
+        **settings: Any,
+    ) -> RunningWorker:
         """Return a worker, not started."""
         chosen = Settings(detectors=dict(detectors), **{**QUICK, **settings})
         self.detectors = self.plugins.make(chosen.detectors)
@@ -71,6 +90,8 @@ class Rig:
                 queue=self.queue,
                 store=store_on(self.s3, image_limits(chosen)),
                 history=self.history,
+                jobs=self.jobs,
+                intervals=intervals,
             )
         )
 

@@ -11,7 +11,7 @@ from fakes.queue import MemoryQueue
 from fakes.rig import Rig
 from fakes.waiting import eventually, worker_threads
 from psycopg import sql
-from retinue_history import ConnectionPool, History
+from retinue_history import ConnectionPool, History, Jobs
 from retinue_history.schema.tables import metadata
 from retinue_sdk import Run
 from sqlalchemy import make_url
@@ -71,7 +71,7 @@ def history(database: History, database_url: str) -> History:
 @pytest.fixture
 def rig(history: History, database_url: str) -> Rig:
     """Return a worker's surroundings with a real database."""
-    return Rig(history, url=database_url)
+    return Rig(history, url=database_url, jobs=Jobs(history._pool))
 
 
 @pytest.fixture

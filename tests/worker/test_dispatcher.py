@@ -41,6 +41,7 @@ from retinue_workers.dispatch.routing.router import Router
 from retinue_workers.dispatch.video_frames import VideoFrames
 from retinue_workers.intake.inbox import Inbox
 from retinue_workers.intake.prefetch import Prefetch
+from retinue_workers.jobs.scheduler import JobScheduler
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
@@ -167,12 +168,27 @@ async def dispatching(
         max_appearances=100,
         on_progress=lambda: journal.append("progress"),
     )
+    records = RunRecorder(budget, 100, 10_000)
+    jobs = JobScheduler(
+        [],
+        jobs=None,
+        threads=threads,
+        store=store,
+        records=records,
+        filters=Filters(),
+        budget=budget,
+        metrics=metrics,
+        observers=observers,
+        gate=gate,
+        timeout_seconds=timeout_seconds,
+    )
     dispatcher = Dispatcher(
         inbox=inbox,
         lookup=Lookup(history, threads, gate),
         router=Router(chosen, metadata),
         runners=runners,
-        records=RunRecorder(budget, 100, 10_000),
+        jobs=jobs,
+        records=records,
         committer=Committer(
             history, threads, gate, budget=budget, metrics=metrics, observers=observers
         ),

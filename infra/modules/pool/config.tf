@@ -117,11 +117,11 @@ variable "config" {
 
   validation {
     condition = alltrue([for name in keys(var.config.settings) : contains([
-      "log_level", "max_detections", "max_image_bytes", "max_image_px", "max_response_bytes", "max_video_bytes",
-      "max_video_detections", "plugins_dir", "video",
+      "log_level", "max_detections", "max_image_bytes", "max_image_px", "max_jobs", "max_response_bytes",
+      "max_video_bytes", "max_video_detections", "plugins_dir", "video",
       "prefetch_images", "prefetch_threads", "retry_window_seconds", "traces_endpoint", "wait_time_seconds",
     ], name)])
-    error_message = "The pool ${var.pool_name}: settings can set log_level, max_detections, max_image_bytes, max_image_px, max_response_bytes, max_video_bytes, max_video_detections, plugins_dir, prefetch_images, prefetch_threads, retry_window_seconds, traces_endpoint, video and wait_time_seconds. The other settings of a worker have attributes of their own."
+    error_message = "The pool ${var.pool_name}: settings can set log_level, max_detections, max_image_bytes, max_image_px, max_jobs, max_response_bytes, max_video_bytes, max_video_detections, plugins_dir, prefetch_images, prefetch_threads, retry_window_seconds, traces_endpoint, video and wait_time_seconds. The other settings of a worker have attributes of their own."
   }
 
   validation {

@@ -325,8 +325,8 @@ class JobDetector(CommonDetector[OptionsT]):
 
         Raises:
             ConfigurationError: An option can't work. The worker stops and names it.
-            DetectorNotReadyError: The detector can't work yet. The worker receives no messages and
-                calls again.
+            DetectorNotReadyError: The detector can't work yet. Its jobs wait, and the worker calls
+                again.
         """
         return
 
@@ -354,8 +354,9 @@ class JobDetector(CommonDetector[OptionsT]):
             tag: A tag for the service's messages: ``retinue/`` and the token.
 
         Raises:
-            RetriableError: The service can't start it now, for example because too many jobs are
-                under way. The job stays wanted.
+            RetriableError: The service can't start it now. The job stays wanted. With
+                ``throttled``, the service surely didn't start it, for example because too many
+                jobs are under way; otherwise it may have, and the job keeps its slot.
             InvalidImageError: The service can never process the video.
             DetectorNotReadyError: The service can't start any job at the moment.
         """

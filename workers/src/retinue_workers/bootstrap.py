@@ -9,6 +9,7 @@ from retinue_history import (
     History,
     HistorySetupError,
     HistoryUnavailableError,
+    Jobs,
     ModelSessions,
     check_schema,
 )
@@ -89,6 +90,7 @@ async def build_worker(settings: Settings) -> Worker:
         queue=queue,
         store=ObjectStore(lambda: _reader(clients), image_limits(settings)),
         history=History(pool),
+        jobs=Jobs(pool),
         sessions=ModelSessions(pool),
         queue_depth=partial(read_queue_depth, clients.sqs, queue_url),
     )

@@ -10,6 +10,7 @@ from retinue_history import (
     NULL_VERSION,
     REPLAY,
     ImageRecord,
+    JobRecord,
     RemovedObject,
     RunKey,
     RunRecord,
@@ -19,6 +20,9 @@ from retinue_sdk import Image, ImageReference
 
 GONE = frozenset({"bucket_not_found", "object_not_found", "object_replaced"})
 """Error codes that mean that this version of the object isn't in S3 any more."""
+
+JOB_TAG = "retinue/"
+"""The beginning of a job's tag at its service. The job's token follows."""
 
 
 @dataclass(slots=True, eq=False)
@@ -134,6 +138,21 @@ S3-compatible services send the same sequencer with every event.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class JobHint:
+    """A message about the end of a video's job, which may be another pool's.
+
+    It is only a reason to look at the job: messages can be lost, doubled, late or forged.
+
+    Attributes:
+        job_id: The service's id of the job.
+        token: The token in the job's tag; ``None`` if the tag isn't Retinue's.
+    """
+
+    job_id: str
+    token: str | None = None
+
+
 def _event_id(sequencer: str | None, event_time: datetime) -> str:
     time = event_time.isoformat()
     return time if sequencer is None else f"{sequencer}@{time}"
@@ -186,6 +205,21 @@ class Task:
     shortages: int = 0
     billed_units: Decimal = Decimal(0)
 
+    @property
+    def event_id(self) -> str:
+        """Return the id of the event."""
+        return self.event.event_id
+
+    @property
+    def reference(self) -> ImageReference:
+        """Return the object version."""
+        return self.event.reference
+
+    @property
+    def is_truncated(self) -> bool:
+        """Return whether a part of the image is missing."""
+        return self.image.is_truncated
+
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
@@ -200,8 +234,8 @@ class Requeue:
     reason: str
 
 
-TaskResult: TypeAlias = RunRecord | Requeue
-"""The outcome of a task."""
+TaskResult: TypeAlias = RunRecord | JobRecord | Requeue
+"""The outcome of a task. A job is recorded first; its run replaces it later."""
 
 
 @dataclass(slots=True)
@@ -215,6 +249,7 @@ class Delivery:
         removed: The removed objects.
         runs: The runs of its tasks.
         videos: Facts of images that are videos.
+        jobs: The jobs that its tasks want.
         requeue_after_seconds: ``None`` to delete the message after the commit. Otherwise the
             message is requeued, visible after this many seconds, because a result isn't recorded.
     """
@@ -226,3 +261,4 @@ class Delivery:
     runs: Sequence[RunRecord]
     requeue_after_seconds: int | None
     videos: Sequence[VideoRecord] = ()
+    jobs: Sequence[JobRecord] = ()

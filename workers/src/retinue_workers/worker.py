@@ -11,12 +11,14 @@ from retinue_history import (
     ConfigurationRecord,
     History,
     HistoryUnavailableError,
+    Jobs,
     ModelSessions,
 )
 from retinue_sdk import (
     AnyDetector,
     AsyncDetector,
     ConfigurationError,
+    ImageDetector,
     ImageLimits,
     Input,
     JobDetector,
@@ -38,6 +40,8 @@ from retinue_workers.intake.inbox import Inbox
 from retinue_workers.intake.prefetch import Prefetch
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.sqs import Queue
+from retinue_workers.jobs.runner import JobRunner
+from retinue_workers.jobs.scheduler import Intervals, JobScheduler
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.rate_limits.shared_limiter import SharedRateLimiter
 from retinue_workers.limits.receive_gate import ReceiveGate
@@ -83,6 +87,9 @@ unhealthy.
 HISTORY_THREADS = 4
 """Number of concurrent statements of the history: a commit, a lookup, and others."""
 
+VIDEO_RESPONSES = 8
+"""How many times larger than of an image the response for a video may be."""
+
 DETECTION_BYTES = 16_384
 """Maximum size of one detection from an isolated detector without attributes, in bytes. A label has
 at most 2,048 bytes, and JSON may need six times as many.
@@ -99,6 +106,8 @@ class Worker:
         queue: Provides the messages.
         store: Reads the images.
         history: Stores the runs.
+        jobs: Open jobs for videos; needed if a detector has jobs.
+        intervals: Times of jobs.
         sessions: Leases of hosted models; needed if the settings name models.
         queue_depth: Reads the queue's depth. Needed if the settings name models, and to detect
             messages that wait while none is received.
@@ -120,6 +129,8 @@ class Worker:
         queue: Queue,
         store: ObjectStore,
         history: History,
+        jobs: Jobs | None = None,
+        intervals: Intervals | None = None,
         sessions: ModelSessions | None = None,
         queue_depth: Callable[[], QueueDepth] | None = None,
     ) -> None:
@@ -143,11 +154,13 @@ class Worker:
             in_flight=lambda: len(self._inbox),
             pause_reasons=lambda: len(gate.reasons()),
             standstill_seconds=self._standstill.seconds,
+            paused_jobs=lambda: len(self._jobs.reasons()),
         )
         self.liveness = Liveness(
             STUCK_SECONDS + settings.detector_timeout_seconds + settings.retry_window_seconds,
             gate,
             standstill=self._standstill.text,
+            paused_jobs=lambda: self._jobs.reasons(),
         )
         self._protection = TaskProtection.of_this_task(self._inbox)
         self._observers = Observers(plugins)
@@ -176,10 +189,19 @@ class Worker:
                 video=settings.video.get(detector.name),
             )
             for detector in detectors
+            if not isinstance(detector, JobDetector)
         ]
+        self._job_runners = [
+            JobRunner(detector, filters=filters, budget=self._budget, max_jobs=settings.max_jobs)
+            for detector in detectors
+            if isinstance(detector, JobDetector)
+        ]
+        self._check_jobs()
         self._limiter = SharedRateLimiter(_quotas(detectors), history, self._threads)
-        for detector, runner in zip(detectors, self._runners, strict=True):
+        runners = {runner.name: runner for runner in self._runners}
+        for detector in detectors:
             if detector.capabilities.quotas:
+                runner = runners.get(detector.name)
                 detector.rate_limiter = CallRateLimiter(self._limiter, runner)
         self._controllers = ModelControllers(
             settings.hosted_models,
@@ -190,11 +212,31 @@ class Worker:
         )
         attempts = Attempts(self._budget, self.metrics, settings.retry_window_seconds)
         self._frames = self._video_frames(attempts) if settings.video else None
+        video_records = RunRecorder(
+            self._budget,
+            settings.max_video_detections,
+            settings.max_response_bytes * VIDEO_RESPONSES,
+        )
+        self._jobs = JobScheduler(
+            self._job_runners,
+            jobs=jobs,
+            threads=self._threads,
+            store=store,
+            records=video_records,
+            filters=filters,
+            budget=self._budget,
+            metrics=self.metrics,
+            observers=self._observers,
+            gate=gate,
+            timeout_seconds=settings.detector_timeout_seconds,
+            intervals=intervals,
+        )
         self._dispatcher = dispatcher_type(
             inbox=self._inbox,
             lookup=Lookup(history, self._threads, gate),
             router=Router(settings.routes, self._metadata),
             runners=self._runners,
+            jobs=self._jobs,
             records=RunRecorder(self._budget, settings.max_detections, settings.max_response_bytes),
             committer=committer_type(
                 history,
@@ -210,9 +252,7 @@ class Worker:
             attempts=attempts,
             max_receive_count=queue.max_receive_count,
             frames=self._frames,
-            video_records=RunRecorder(
-                self._budget, settings.max_video_detections, settings.max_response_bytes * 8
-            ),
+            video_records=video_records,
         )
         self._background: set[asyncio.Task[None]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
@@ -240,10 +280,12 @@ class Worker:
         ):
             self._run_in_background(coroutine)
         try:
-            if any(runner.input is not Input.REFERENCE for runner in self._runners):
+            reads = any(runner.input is not Input.REFERENCE for runner in self._runners)
+            if reads or self._job_runners:
                 await self._life_threads.run(self._store.connect)
             for runner in self._runners:
                 await runner.start()
+            await self._jobs.start()
         except BaseException:
             await self.stop()
             raise
@@ -252,7 +294,7 @@ class Worker:
         if self._protection is not None:
             self._run_in_background(self._protection.run())
         self._receiving = asyncio.create_task(self._receive())
-        log.info("receiving", detectors=[runner.name for runner in self._runners])
+        log.info("receiving", detectors=[runner.name for runner in self._all_runners])
 
     async def stop(self) -> None:
         """Stop gracefully; see "Stopping" in docs/architecture.md.
@@ -268,8 +310,11 @@ class Worker:
             task.cancel()
         for runner in self._runners:
             runner.stop_calling()
+        self._jobs.stop()
         self._dispatcher.cancel_waiting()
-        await asyncio.gather(*(runner.close(deadline) for runner in self._runners))
+        await asyncio.gather(
+            *(runner.close(deadline) for runner in self._runners), self._jobs.close(deadline)
+        )
         self._dispatcher.cancel_waiting()
         for isolated in self._isolated:  # a running detector wasn't closed
             await self._life_threads.run(isolated.kill)
@@ -324,10 +369,35 @@ class Worker:
         if not task.cancelled() and task.exception() is not None:
             log.error("background_task_failed", exc_info=task.exception())
 
-    def _isolate(self, detector: AnyDetector) -> AsyncDetector[Any] | BlockingDetector:
+    @property
+    def _all_runners(self) -> list[DetectorRunner | JobRunner]:
+        return [*self._runners, *self._job_runners]
+
+    def _check_jobs(self) -> None:
+        """Raise for settings that can't apply to detectors of jobs.
+
+        Raises:
+            ConfigurationError: The message names the setting and the remedy.
+        """
+        names = {runner.name for runner in self._job_runners}
+        for setting, given in (
+            ("ISOLATION", self._settings.isolation.keys()),
+            ("VIDEO", self._settings.video.keys()),
+        ):
+            if named := sorted(names & given):
+                raise ConfigurationError(
+                    f"RETINUE_{setting} names {', '.join(named)}, whose service processes whole "
+                    "videos elsewhere: remove it there"
+                )
+        for name, route in self._settings.routes.items():
+            if needed := sorted(names & {required.detector for required in route.found}):
+                raise ConfigurationError(
+                    f"RETINUE_ROUTES[{name}]: found can't name {', '.join(needed)}, whose findings "
+                    "of a video come minutes or hours later: remove the condition"
+                )
+
+    def _isolate(self, detector: ImageDetector) -> AsyncDetector[Any] | BlockingDetector:
         """Return the detector, or the proxy of one that the settings isolate."""
-        if isinstance(detector, JobDetector):
-            raise ConfigurationError(f"detector {detector.name} processes videos, not images")
         settings = self._settings
         isolation = settings.isolation.get(detector.name)
         if isolation is None:
@@ -371,7 +441,7 @@ class Worker:
 
     async def _use_configurations(self) -> None:
         """Record the configurations that this pool uses, because readers prefer their runs."""
-        used = [(runner.name, runner.version, runner.fingerprint) for runner in self._runners]
+        used = [(one.name, one.version, one.fingerprint) for one in self._all_runners]
         used += [
             (runner.name, runner.version, runner.video_fingerprint)
             for runner in self._runners
@@ -397,7 +467,7 @@ class Worker:
                     runner.fingerprint,
                     encode_json(runner.detector.options.model_dump(mode="json")),
                 )
-                for runner in self._runners
+                for runner in self._all_runners
             ]
             records += [
                 ConfigurationRecord(

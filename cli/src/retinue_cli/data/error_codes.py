@@ -119,6 +119,17 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "yes",
         "Convert the video; the message has a command.",
     ),
+    "job_failed": ErrorCode(
+        "The service failed to process the video, in three jobs.",
+        "yes",
+        "Read the message. Then `retinue replay --error-code job_failed`.",
+    ),
+    "job_lost": ErrorCode(
+        "The service forgot three jobs before their results were read, for example because no "
+        "worker ran for a week.",
+        "yes",
+        "Run a worker. Then `retinue replay --error-code job_lost`.",
+    ),
     "object_not_found": ErrorCode(
         "The object or version doesn't exist, or the version is a delete marker. The "
         "image counts as deleted.",
@@ -169,7 +180,9 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "invalid_result": ErrorCode(
         "The number of results differs from the number of images, a result has the "
         "wrong type, or it can't be stored: more than `RETINUE_MAX_DETECTIONS`, more "
-        "than `RETINUE_MAX_RESPONSE_BYTES`, NaN, NUL or broken Unicode.",
+        "than `RETINUE_MAX_RESPONSE_BYTES`, NaN, NUL or broken Unicode. For a video, the "
+        "limits are `RETINUE_MAX_VIDEO_DETECTIONS` and eight times "
+        "`RETINUE_MAX_RESPONSE_BYTES`.",
         "yes",
         "Fix the detector, or raise the limit.",
     ),

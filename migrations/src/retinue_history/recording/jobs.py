@@ -62,6 +62,7 @@ class OpenJob:
         expected: What it is expected to cost; ``None`` if nothing was estimated yet.
         wanted_at: When it was asked for.
         started_at: When the service was seen to have it; ``None`` before.
+        hinted_at: When the service last sent a message about this attempt; ``None`` if it didn't.
         image: The video's object. With more facts, it can be given to ``finish``.
         video: What is known of the video.
     """
@@ -79,6 +80,7 @@ class OpenJob:
     expected: Charge | None
     wanted_at: datetime
     started_at: datetime | None
+    hinted_at: datetime | None
     image: ImageRecord
     video: VideoRecord | None
 
@@ -137,7 +139,7 @@ _OPEN_JOBS = """
         jobs.job_id, jobs.fence, jobs.holder, jobs.detector, jobs.detector_version,
         jobs.fingerprint, jobs.event_id, jobs.job_group, jobs.attempt, jobs.token,
         jobs.reserved_at IS NOT NULL, jobs.provider_job_id, jobs.billing_group,
-        jobs.expected_units, jobs.expected_usd, jobs.wanted_at, jobs.started_at,
+        jobs.expected_units, jobs.expected_usd, jobs.wanted_at, jobs.started_at, jobs.hinted_at,
         images.image_id, images.bucket, images.key, images.version, images.versioned,
         images.last_uploaded_at, images.sequencer, images.etag, images.size_bytes,
         images.width_px, images.height_px,
@@ -427,9 +429,9 @@ def _stale(job: OpenJob) -> StaleJobError:
 def _open_job(row: Sequence[Any]) -> OpenJob:
     job_id, fence, holder, *configuration = row[:6]
     event_id, job_group, attempt, token, has_slot, provider_job_id = row[6:12]
-    billing_group, units, usd, wanted_at, started_at = row[12:17]
-    image_id, bucket, key, version, versioned, uploaded_at, sequencer = row[17:24]
-    etag, size_bytes, width_px, height_px, is_known, *facts = row[24:]
+    billing_group, units, usd, wanted_at, started_at, hinted_at = row[12:18]
+    image_id, bucket, key, version, versioned, uploaded_at, sequencer = row[18:25]
+    etag, size_bytes, width_px, height_px, is_known, *facts = row[25:]
     return OpenJob(
         job_id=job_id,
         fence=fence,
@@ -444,6 +446,7 @@ def _open_job(row: Sequence[Any]) -> OpenJob:
         expected=None if billing_group is None else Charge(billing_group, units, usd),
         wanted_at=wanted_at,
         started_at=started_at,
+        hinted_at=hinted_at,
         image=ImageRecord(
             image_id,
             bucket,

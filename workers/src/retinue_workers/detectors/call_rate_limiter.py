@@ -18,10 +18,10 @@ class CallRateLimiter:
 
     Args:
         shared: The worker's rate limiter.
-        runner: The detector's runner.
+        runner: The detector's runner; ``None`` for a detector whose calls aren't timed.
     """
 
-    def __init__(self, shared: SharedRateLimiter, runner: DetectorRunner) -> None:
+    def __init__(self, shared: SharedRateLimiter, runner: DetectorRunner | None) -> None:
         self._shared = shared
         self._runner = runner
         self._loop = asyncio.get_running_loop()
@@ -29,7 +29,7 @@ class CallRateLimiter:
     async def acquire(self, quota: str) -> Permit:
         """Wait until a call against ``quota`` is allowed."""
         call = current_call.get()
-        if call is None:
+        if call is None or self._runner is None:
             return await self._shared.acquire(quota)
         if self._runner.is_stopping and not call.permits:
             raise StoppedError

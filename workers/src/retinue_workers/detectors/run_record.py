@@ -3,11 +3,19 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import structlog
-from retinue_history import DetectionRecord, RunRecord, skip_event_id
-from retinue_sdk import AsyncDetector, BoundingBox, Detection, Findings, Input
+from retinue_history import DetectionRecord, RunKey, RunRecord, skip_event_id
+from retinue_sdk import (
+    AsyncDetector,
+    BoundingBox,
+    Detection,
+    Findings,
+    ImageReference,
+    Input,
+    JobDetector,
+)
 from retinue_sdk.errors import format_error
 from retinue_sdk.json_value import encode_json
 
@@ -15,12 +23,37 @@ from retinue_workers.detectors.bill import billed_units, is_plausible
 from retinue_workers.detectors.retry_policy import Answer, Fail
 from retinue_workers.detectors.runner import BlockingDetector
 from retinue_workers.limits.budget import Budget
-from retinue_workers.work import Task
 
 log = structlog.get_logger(__name__)
 
 MAX_MESSAGE_CHARACTERS = 2_000
 """Maximum length of an error message in a run. The log has the whole message."""
+
+
+class Recordable(Protocol):
+    """The part of a task, or of a job, that a run repeats."""
+
+    billed_units: Decimal
+
+    @property
+    def key(self) -> RunKey:
+        """Return the run key."""
+
+    @property
+    def event_id(self) -> str:
+        """Return the id of the event that asked for the run."""
+
+    @property
+    def reference(self) -> ImageReference:
+        """Return the object version."""
+
+    @property
+    def is_truncated(self) -> bool:
+        """Return whether a part of the image is missing."""
+
+
+Described: TypeAlias = AsyncDetector[Any] | BlockingDetector | JobDetector[Any]
+"""A detector that says the version of its model."""
 
 
 class InvalidResultError(Exception):
@@ -43,10 +76,10 @@ class RunRecorder:
 
     def success(
         self,
-        task: Task,
+        task: Recordable,
         answer: Answer,
         findings: Findings,
-        detector: AsyncDetector[Any] | BlockingDetector,
+        detector: Described,
         detector_input: Input,
     ) -> RunRecord:
         """Return the run of a successful call.
@@ -63,14 +96,14 @@ class RunRecorder:
         task.billed_units += billed_units(findings)  # it was billed, although it can't be recorded
         return self.failure(task, answer, fail)
 
-    def failure(self, task: Task, answer: Answer, fail: Fail) -> RunRecord:
+    def failure(self, task: Recordable, answer: Answer, fail: Fail) -> RunRecord:
         """Return the run of a failed call, with its cost."""
         charges = self.budget.charges(
             task.key.detector, task.billed_units, answer.started_at, answer.images
         )
         return RunRecord(
             key=task.key,
-            event_id=task.event.event_id,
+            event_id=task.event_id,
             outcome="failed",
             retryable=fail.retryable,
             started_at=answer.started_at,
@@ -82,11 +115,11 @@ class RunRecorder:
             charges=charges,
         )
 
-    def skip(self, task: Task, code: str, reason: str) -> RunRecord:
+    def skip(self, task: Recordable, code: str, reason: str) -> RunRecord:
         """Return a skipped run, with the reason and the saved amount."""
         return RunRecord(
             key=task.key,
-            event_id=skip_event_id(task.event.event_id),
+            event_id=skip_event_id(task.event_id),
             outcome="skipped",
             retryable=True,
             started_at=datetime.now(UTC),
@@ -98,10 +131,10 @@ class RunRecorder:
 
     def _success(
         self,
-        task: Task,
+        task: Recordable,
         answer: Answer,
         findings: Findings,
-        detector: AsyncDetector[Any] | BlockingDetector,
+        detector: Described,
         detector_input: Input,
     ) -> RunRecord:
         """Return the run of a successful call.
@@ -126,7 +159,7 @@ class RunRecorder:
         charges = self.budget.charges(task.key.detector, units, answer.started_at, answer.images)
         return RunRecord(
             key=task.key,
-            event_id=task.event.event_id,
+            event_id=task.event_id,
             outcome="succeeded",
             retryable=False,
             started_at=answer.started_at,
@@ -135,12 +168,10 @@ class RunRecorder:
             billed_units=units,
             price_usd=sum((one.price_usd for one in charges), Decimal(0)),
             raw_response=raw_response,
-            truncated=task.image.is_truncated,
+            truncated=task.is_truncated,
             detections=detections,
             charges=charges,
-            read_by_key=(
-                detector_input is Input.REFERENCE and task.event.reference.version_id is None
-            ),
+            read_by_key=(detector_input is Input.REFERENCE and task.reference.version_id is None),
         )
 
 

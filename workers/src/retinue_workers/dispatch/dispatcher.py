@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import structlog
-from retinue_history import HistoryError, ImageRecord, RunKey, RunRecord
+from retinue_history import HistoryError, ImageRecord, JobRecord, RunKey, RunRecord
 from retinue_sdk import Image, Media, media_of
 
 from retinue_workers.detectors.bill import billed_units
-from retinue_workers.detectors.retry_policy import Answer, Fail, Succeed
+from retinue_workers.detectors.retry_policy import Answer, Fail, Succeed, decide
 from retinue_workers.detectors.run_record import RunRecorder
 from retinue_workers.detectors.runner import DetectorRunner
 from retinue_workers.dispatch.attempts import STOPPING, Attempts, Concluded
@@ -23,6 +25,8 @@ from retinue_workers.intake.inbox import Inbox, Lease
 from retinue_workers.intake.prefetch import Hold, Prefetch
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.s3_event import MalformedEventError, ParsedBody, parse
+from retinue_workers.jobs.runner import JobRunner
+from retinue_workers.jobs.scheduler import JobScheduler
 from retinue_workers.limits.backoff import requeue_seconds
 from retinue_workers.limits.budget import Budget
 from retinue_workers.recording.committer import Committer
@@ -71,7 +75,8 @@ class Dispatcher:
         inbox: Leases messages.
         lookup: Looks up finished run keys.
         router: Decides which images a detector with a route receives.
-        runners: The detectors.
+        runners: The detectors of images.
+        jobs: Has the detectors of videos, processes their jobs, and receives hints.
         records: Creates the runs.
         committer: Commits them.
         store: Reads images.
@@ -90,6 +95,7 @@ class Dispatcher:
         lookup: Lookup,
         router: Router,
         runners: Sequence[DetectorRunner],
+        jobs: JobScheduler,
         records: RunRecorder,
         committer: Committer,
         store: ObjectStore,
@@ -103,7 +109,9 @@ class Dispatcher:
         self._inbox = inbox
         self._lookup = lookup
         self._router = router
-        self._runners = {runner.name: runner for runner in runners}
+        takers: list[DetectorRunner | JobRunner] = [*runners, *jobs.runners]
+        self._runners = {runner.name: runner for runner in takers}
+        self._jobs = jobs
         self._records = records
         self._committer = committer
         self._store = store
@@ -121,8 +129,12 @@ class Dispatcher:
         """Process one message: events, tasks, results, commit, delete."""
         async with self._inbox.lease(message) as lease:
             try:
-                delivery = await self._detect(message, self._parse(message))
-            except HistoryError as error:  # of the lookup
+                events = self._parse(message)
+                if events.hint is not None:
+                    with self._cancellable_here():
+                        await self._jobs.hint(events.hint)
+                delivery = await self._detect(message, events)
+            except HistoryError as error:  # of the lookup, or the hint
                 await self._reject(message, lease, error)
                 return
             try:
@@ -130,6 +142,8 @@ class Dispatcher:
             except Exception as error:  # noqa: BLE001 - logged, with its traceback if it is a bug
                 await self._reject(message, lease, error)
                 return
+            if delivery.jobs:
+                self._jobs.wake()
             if delivery.requeue_after_seconds is None:
                 await lease.delete()
             else:
@@ -158,6 +172,7 @@ class Dispatcher:
                 for work in images
                 if isinstance(work.image, VideoObject) and work.image.record is not None
             ],
+            jobs=[one for its in results for one in its if isinstance(one, JobRecord)],
             requeue_after_seconds=max(delays, default=None),
         )
 
@@ -200,7 +215,7 @@ class Dispatcher:
         await lease.requeue(requeue_seconds(message.receive_count))
 
     async def _plan(self, message: Message, events: Sequence[ImageEvent]) -> Sequence[_ImageWork]:
-        """Return the tasks for each image: one for each detector that isn't done with it."""
+        """Return the tasks for each object: one for each detector that isn't done with it."""
         records = [event.record() for event in events]
         pending = await self._lookup.pending(
             [
@@ -218,7 +233,7 @@ class Dispatcher:
             images.append(_ImageWork(event, record, image, tasks, earlier))
         return images
 
-    def _takers(self, event: ImageEvent) -> Iterator[DetectorRunner]:
+    def _takers(self, event: ImageEvent) -> Iterator[DetectorRunner | JobRunner]:
         """Yield the detectors that take an object: by its medium, and by the event's request."""
         medium = media_of(event.reference.key)
         for runner in self._runners.values():
@@ -234,7 +249,7 @@ class Dispatcher:
         found = await self._lookup.summaries(keys.values())
         return {name: found.get(key) for name, key in keys.items()}
 
-    def _key(self, record: ImageRecord, runner: DetectorRunner) -> RunKey:
+    def _key(self, record: ImageRecord, runner: DetectorRunner | JobRunner) -> RunKey:
         fingerprint = runner.fingerprint
         if runner.video_fingerprint is not None and media_of(record.key) is Media.VIDEO:
             fingerprint = runner.video_fingerprint
@@ -259,8 +274,10 @@ class Dispatcher:
         return list(runs.values())
 
     async def _run(self, task: Task, peers: Peers, earlier: Earlier) -> TaskResult:
-        """Call a task's detector until there is a result."""
+        """Call a task's detector until there is a result, or want a job."""
         runner = self._runners[task.key.detector]
+        if isinstance(runner, JobRunner):
+            return await self._want(task, runner, peers, earlier)
         with self._prefetch.hold(task.image, runner.input) as hold:
             concluded = await self._attempts.conclude(
                 task, runner, partial(self._ask, task, runner, hold, peers, earlier)
@@ -281,6 +298,46 @@ class Dispatcher:
                         return self._records.failure(task, answer, fail)
             finally:
                 self._budget.release(runner.name, answer.reserved_usd)
+
+    async def _want(
+        self, task: Task, runner: JobRunner, peers: Peers, earlier: Earlier
+    ) -> TaskResult:
+        """Return a job for a video, unless a route excludes it."""
+        began = monotonic()
+        for attempt in count(1):
+            try:
+                admission = await self._router.admit(task, peers, earlier)
+            except Exception as error:  # noqa: BLE001 - of S3; the same table decides
+                answer = Answer(error, datetime.now(UTC))
+                decision = decide(
+                    answer,
+                    task,
+                    attempt,
+                    retrying_seconds=monotonic() - began,
+                    retry_window_seconds=self._attempts.retry_window_seconds,
+                )
+            else:
+                match admission:
+                    case Skip(code, reason):
+                        return self._records.skip(task, code, reason)
+                    case Requeue():
+                        return admission
+                return JobRecord(task.key, task.event_id, runner.job_group)
+            match decision:
+                case Fail():
+                    return self._records.failure(task, answer, decision)
+                case Succeed():
+                    raise AssertionError("an error isn't a success")
+            log.warning(
+                "route_not_decided",
+                detector=task.key.detector,
+                image_id=str(task.key.image_id),
+                reason=decision.reason,
+            )
+            if isinstance(decision, Requeue):
+                return decision
+            await asyncio.sleep(decision.after_seconds)
+        raise AssertionError("count() does not end")
 
     async def _ask(
         self, task: Task, runner: DetectorRunner, hold: Hold, peers: Peers, earlier: Earlier

@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind
-from retinue_history import RunRecord
+from retinue_history import JobRecord, RunRecord
 
 from retinue_workers.detectors.retry_policy import Answer
 from retinue_workers.detectors.runner import DetectorRunner
@@ -74,7 +74,9 @@ class TracedDispatcher(Dispatcher):
         }
         with _tracer.start_as_current_span("task", attributes=attributes) as span:
             result = await super()._run(task, peers, earlier)
-            if isinstance(result, RunRecord):
+            if isinstance(result, JobRecord):
+                span.set_attribute("retinue.outcome", "job")
+            elif isinstance(result, RunRecord):
                 span.set_attribute("retinue.outcome", result.outcome)
                 span.set_attribute("retinue.error_code", result.error_code or "")
             else:

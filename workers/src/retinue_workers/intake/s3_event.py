@@ -1,12 +1,13 @@
-"""Parse a message: which S3 objects were created or removed.
+"""Parse a message: which S3 objects were created or removed, or which job of a video ended.
 
-This module depends on neither queue nor database. A message body has one of three forms, possibly
+This module depends on neither queue nor database. A message body has one of four forms, possibly
 inside an SNS notification (if the subscription has no raw delivery):
 
 - S3's own notification: ``{"Records": [...]}``, with form-encoded keys. Ceph's RADOS Gateway sends
   the same with unencoded keys, and sizes as text.
 - S3's test event, sent once when a notification is configured. It names no object.
 - EventBridge's ``Object Created`` and ``Object Deleted``, with unencoded keys.
+- Amazon Rekognition's message about the end of a video's job.
 
 A record of the first form may have the field ``retinue``. It requests an image again;
 ``replay/message.py`` of ``retinue_cli`` writes it.
@@ -26,7 +27,7 @@ from retinue_aws import read_json
 from retinue_history import NULL_VERSION
 from retinue_sdk import ImageReference, RetinueError
 
-from retinue_workers.work import ImageEvent, ObjectEvent, RemovalEvent
+from retinue_workers.work import JOB_TAG, ImageEvent, JobHint, ObjectEvent, RemovalEvent
 
 MAX_PROBLEMS = 20
 """Maximum number of problems that are reported per message. The rest are counted."""
@@ -63,11 +64,13 @@ class ParsedBody:
             ``MAX_PROBLEMS`` sentences, one that counts the rest.
         ignored: One sentence for each unexpected kind of event. The sender's configuration may be
             wrong.
+        hint: The job that the message is about; ``None`` in all other messages.
     """
 
     events: tuple[ObjectEvent, ...] = ()
     problems: tuple[str, ...] = ()
     ignored: frozenset[str] = field(default=frozenset(), compare=False)
+    hint: JobHint | None = None
 
     @property
     def images(self) -> list[ImageEvent]:
@@ -104,6 +107,8 @@ def parse(body: str) -> ParsedBody:
     elif message.get("source") == "aws.s3":
         places = [(message, "")]
         read = _bridged
+    elif "JobId" in message and "Status" in message:
+        return ParsedBody(hint=_hint(_Object.of(message, "")))
     else:
         raise MalformedEventError(
             "the message isn't an S3 event: it has neither Records nor the source aws.s3; "
@@ -127,6 +132,16 @@ def parse(body: str) -> ParsedBody:
         problems = [*problems[:MAX_PROBLEMS], f"{rest} more records could not be understood"]
     once = dict.fromkeys(events) if len(events) > 1 else events
     return ParsedBody(tuple(once), tuple(problems), frozenset(ignored))
+
+
+def _hint(message: "_Object") -> JobHint:
+    """Return the job of a message; see "Getting the completion status" in Rekognition's guide.
+
+    The tag may have any content. Only Retinue's own begins with ``JOB_TAG``.
+    """
+    tag = message.optional_text("JobTag") or ""
+    token = tag.removeprefix(JOB_TAG) if tag.startswith(JOB_TAG) else None
+    return JobHint(message.text("JobId", max_bytes=MAX_NAME_BYTES), token or None)
 
 
 def _unwrapped(body: str) -> Mapping[str, object]:

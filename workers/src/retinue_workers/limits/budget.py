@@ -105,8 +105,14 @@ class Budget:
         self._units_a_call: dict[str, Decimal] = {}
         self._spent: set[str] = set()
 
-    def add(self, detector: str, capabilities: Capabilities) -> None:
+    def add(self, detector: str, capabilities: Capabilities, *, closes_gate: bool = True) -> None:
         """Add a detector's prices and budget.
+
+        Args:
+            detector: The detector's name.
+            capabilities: Have its own prices.
+            closes_gate: Whether its spent budget closes the gate. The history checks the budget of
+                jobs, and they don't wait in the queue.
 
         Raises:
             ConfigurationError: It has a budget but no price, so the budget would have no effect.
@@ -124,7 +130,8 @@ class Budget:
                 f"RETINUE_MONTHLY_BUDGETS_USD[{detector}]: detector {detector} has no price, so "
                 "its budget would never be spent; set RETINUE_PRICES, or drop the budget"
             )
-        self._budgets[detector] = budget
+        if closes_gate:
+            self._budgets[detector] = budget
         self._reads = True
 
     async def keep_reading(self) -> None:
@@ -169,6 +176,16 @@ class Budget:
         if self._reads:
             self._charged.add(month, detector, charges)
         return charges
+
+    def expected(self, detector: str, units: Decimal) -> Charge:
+        """Return the probable cost of a job, in the billing group of its first price."""
+        prices = self._prices.get(detector, ())
+        group = prices[0].billing_group if prices else detector
+        return Charge(group, units, self._usd(detector, units))
+
+    def limit_usd(self, detector: str) -> Decimal | None:
+        """Return a detector's monthly budget in US dollars; ``None`` if it has none."""
+        return self._set_budgets.get(detector)
 
     def unit_usd(self, detector: str) -> Decimal:
         """Return the price of the next unit in US dollars; 0 if it is free."""

@@ -7,7 +7,7 @@ it every half minute, so it imports few modules.
 import http.client
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -32,6 +32,7 @@ class Liveness:
         gate: Has the reasons why receiving is paused.
         clock: The time in seconds.
         standstill: Returns a line if messages have waited for long, otherwise an empty text.
+        paused_jobs: Returns why jobs for videos wait, by cause. Receiving continues meanwhile.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class Liveness:
         gate: "ReceiveGate",
         clock: Callable[[], float] = time.monotonic,
         standstill: Callable[[], str] = lambda: "",
+        paused_jobs: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        self._paused_jobs = paused_jobs
         self._standstill = standstill
         self._limit_seconds = limit_seconds
         self._gate = gate
@@ -54,14 +57,15 @@ class Liveness:
     def state(self) -> tuple[bool, str]:
         """Return whether the worker is healthy, and the line to show. Thread-safe."""
         reasons = self._gate.reasons()
+        waits = {**reasons, **self._paused_jobs()}
+        lines = [f"waiting for {cause}: {why}" for cause, why in waits.items()]
         if reasons:
             self.record_progress()  # after the cause is gone, the time starts again
-            lines = [f"waiting for {cause}: {why}" for cause, why in reasons.items()]
             return True, "; ".join([*filter(None, [self._standstill()]), *lines])
         still = self._clock() - self._last
         if still > self._limit_seconds:
             return False, f"unhealthy: nothing received or committed for {still:.0f} s"
-        return True, "healthy"
+        return True, "; ".join(lines) or "healthy"
 
 
 class HealthServer:

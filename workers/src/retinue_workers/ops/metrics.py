@@ -30,6 +30,7 @@ class Metrics:
         in_flight: Returns how many messages are in flight.
         pause_reasons: Returns how many causes keep the receive gate closed.
         standstill_seconds: Returns how long messages have waited without progress.
+        paused_jobs: Returns of how many detectors jobs wait.
 
     Attributes:
         registry: The registry that exporters read.
@@ -41,6 +42,7 @@ class Metrics:
         in_flight: Callable[[], int],
         pause_reasons: Callable[[], int],
         standstill_seconds: Callable[[], float] = lambda: 0.0,
+        paused_jobs: Callable[[], int] = lambda: 0,
     ) -> None:
         self.registry = registry = CollectorRegistry()
         self._received = Counter(
@@ -82,6 +84,26 @@ class Metrics:
             buckets=COMMIT_BUCKETS,
             registry=registry,
         )
+        self._jobs_started = Counter(
+            "retinue_jobs_started", "Jobs started for videos", ["detector"], registry=registry
+        )
+        self._jobs_ended = Counter(
+            "retinue_jobs_ended",
+            "Jobs whose run was recorded; hinted says whether their service sent a message",
+            ["detector", "hinted"],
+            registry=registry,
+        )
+        self._job_looks = Counter(
+            "retinue_job_looks",
+            "Looks at jobs that hadn't ended; overdue after a day",
+            ["detector", "overdue"],
+            registry=registry,
+        )
+        Gauge(
+            "retinue_jobs_paused",
+            "Of how many detectors jobs wait, for the service or the budget",
+            registry=registry,
+        ).set_function(paused_jobs)
         Gauge(
             "retinue_messages_in_flight", "Received and not yet deleted", registry=registry
         ).set_function(in_flight)
@@ -130,3 +152,15 @@ class Metrics:
     def retried(self, detector: str, throttled: bool) -> None:
         """Count a call that will be repeated."""
         self._retries.labels(detector, "yes" if throttled else "no").inc()
+
+    def job_started(self, detector: str) -> None:
+        """Count a job that was started."""
+        self._jobs_started.labels(detector).inc()
+
+    def job_ended(self, detector: str, *, was_hinted: bool) -> None:
+        """Count a job whose run was recorded."""
+        self._jobs_ended.labels(detector, "yes" if was_hinted else "no").inc()
+
+    def job_looked_at(self, detector: str, *, is_overdue: bool) -> None:
+        """Count a look at a job that hadn't ended."""
+        self._job_looks.labels(detector, "yes" if is_overdue else "no").inc()

@@ -67,7 +67,7 @@ class Committer:
         """
         new: Mapping[int, RunRecord] = {}
         try:
-            if delivery.images or delivery.removed or delivery.runs:
+            if delivery.images or delivery.removed or delivery.runs or delivery.jobs:
                 new = await self._commits.submit(delivery)
         finally:
             self._budget.record(delivery.runs)
@@ -119,6 +119,7 @@ class Committer:
             [run for delivery in deliveries for run in delivery.runs],
             [removed for delivery in deliveries for removed in delivery.removed],
             [video for delivery in deliveries for video in delivery.videos],
+            [job for delivery in deliveries for job in delivery.jobs],
         )
         self._metrics.commit_took(time.monotonic() - began)
         return recorded
@@ -128,17 +129,25 @@ class Committer:
         by_id = {reference.image_id: reference for reference in delivery.references}
         for run_id, run in new.items():
             reference = by_id[run.key.image_id]
-            _log_run(run_id, run, reference, delivery.message.receive_count)
+            log_run(run_id, run, reference, receive_count=delivery.message.receive_count)
             if run.outcome != "skipped" and self._observers.has_observers:
                 await self._observers.put(as_run(run, reference))
 
 
-def _log_run(run_id: int, run: RunRecord, reference: ImageReference, receive_count: int) -> None:
+def log_run(run_id: int, run: RunRecord, reference: ImageReference, **details: object) -> None:
+    """Log a new run.
+
+    Args:
+        run_id: The run's id.
+        run: The run.
+        reference: Its image.
+        details: More fields of the line.
+    """
     fields = {
         "image_id": str(run.key.image_id),
         "run_id": run_id,
         "uri": reference.uri,
-        "receive_count": receive_count,
+        **details,
         "detector": run.key.detector,
     }
     if run.outcome == "skipped":

@@ -88,6 +88,9 @@ def as_run(record: RunRecord, reference: ImageReference) -> Run:
                 found.confidence,
                 None if found.box is None else BoundingBox(*found.box),
                 orjson.loads(found.attributes),
+                found.start_ms,
+                found.end_ms,
+                found.track,
             )
             for found in record.detections
         ),

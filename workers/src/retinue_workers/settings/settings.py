@@ -169,10 +169,17 @@ class Settings(DescribedModel):
     """Maximum number of detections in a run. With more, the run fails."""
 
     max_response_bytes: int = Field(default=8 * 2**20, ge=2)
-    """Maximum size of a run's raw response and attributes, in bytes of JSON."""
+    """Maximum size of a run's raw response and attributes, in bytes of JSON. Eight times as much
+    for a video.
+    """
 
     max_video_detections: int = Field(default=50_000, ge=1)
     """Maximum number of detections in a run for a video. With more, the run fails."""
+
+    max_jobs: int | None = Field(default=None, ge=1)
+    """Maximum number of jobs for videos under way at a service, of all workers with the same
+    history. Not set: the detector's own, such as 18 of Rekognition's 20 per account.
+    """
 
     health_port: int | None = Field(default=None, ge=0, le=65_535)
     """TCP port of ``/health`` and, for Prometheus, ``/metrics``. 0 chooses a free port."""

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from retinue_sdk import Image, Input
+from retinue_sdk import Image, Input, Media, media_of
 
 from retinue_workers.dispatch.routing.decide import ObjectMetadata
 from retinue_workers.intake.prefetch import Prefetch
 from retinue_workers.intake.s3 import ObjectStore
+from retinue_workers.intake.video_header import read_video
 from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.settings.routes import Route
 
@@ -63,8 +64,13 @@ class MetadataReader:
         size_px = await self._measure(image) if self._size_px else None
         return ObjectMetadata(content_type, metadata, tags, size_px)
 
-    async def _measure(self, image: Image) -> tuple[int, int]:
-        """Return width and height as displayed, from the file's header."""
+    async def _measure(self, image: Image) -> tuple[int, int] | None:
+        """Return width and height as displayed, from the file's header, if it has them."""
+        if media_of(image.reference.key) is Media.VIDEO:
+            video = await self._threads.run(read_video, self._store, image.reference)
+            if video.width_px is None or video.height_px is None:
+                return None
+            return video.width_px, video.height_px
         from retinue_sdk.decode import measure  # NumPy and Pillow, which few workers need
 
         async with self._prefetch.hold(image, Input.BYTES):

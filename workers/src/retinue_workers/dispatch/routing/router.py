@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from retinue_history import DetectionSummary, RunRecord
+from retinue_history import DetectionSummary, JobRecord, RunRecord
 
 from retinue_workers.dispatch.routing.decide import (
     Admit,
@@ -82,8 +82,10 @@ class Router:
                     return decision
 
 
-def _found_by(run: RunRecord) -> KnownDetections:
+def _found_by(run: RunRecord | JobRecord) -> KnownDetections:
     """Return a run's findings for the routes that need them."""
+    if isinstance(run, JobRecord):  # refused at startup
+        return Unknown(f"{run.key.detector} has no result yet")
     if run.outcome == "succeeded":
         return [DetectionSummary(one.kind, one.label, one.confidence) for one in run.detections]
     detector, code = run.key.detector, run.error_code

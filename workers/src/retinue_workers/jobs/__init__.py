@@ -1,0 +1,1 @@
+"""Run the jobs of services that process videos: start them, look for their ends, record results."""
