@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from fakes.mp4 import mp4
+from fakes.bare_mp4 import mp4
 from retinue_cli.local import AwsEndpoint
 from retinue_rekognition_emulator import Endpoint
 from retinue_rekognition_emulator.video.notifications import sns_publisher

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from fakes.mp4 import mp4
+from fakes.bare_mp4 import mp4
 from hypothesis import given
 from hypothesis import strategies as st
 from rekognition.conftest import BUCKET, TWO_FACES, Store

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aws_client.server import Reply, Server, serving
-from fakes.mp4 import mp4
+from fakes.bare_mp4 import mp4
 from pydantic import ValidationError
 from rekognition.conftest import BUCKET, TWO_FACES, Store
 from retinue_rekognition.plugin import VIDEO_DETECTORS
