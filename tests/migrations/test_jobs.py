@@ -9,9 +9,11 @@ from threading import Barrier
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 from retinue_history import (
     Charge,
     ConnectionPool,
@@ -29,6 +31,10 @@ from retinue_history import (
     StaleJobError,
     VideoRecord,
 )
+from retinue_history.privacy.erasure import Erasures, PersonNames
+from retinue_history.privacy.image_erasure import ImageErasures, ImageSubject
+from retinue_history.upkeep.maintenance import Retention, maintain
+from retinue_sdk.json_value import encode_json
 from sqlalchemy import Engine, text
 
 Make = Callable[..., Any]
@@ -84,7 +90,7 @@ def reserve(jobs: Jobs, job: OpenJob, slots: int = 1, budget: Decimal | None = N
 def ended(job: OpenJob, run: Make, charge: Charge = COST, **fields: Any) -> RunRecord:
     if "error_code" not in fields:
         success = {"detections": (DOG,), "charges": (charge,), "price_usd": charge.price_usd}
-        fields |= {**success, "started_at": job.wanted_at}
+        fields = {**success, "started_at": job.wanted_at, **fields}
     made: RunRecord = run(job.image, job.event_id, detector=job.key.detector, **fields)
     return made
 
@@ -475,8 +481,7 @@ def test_whatever_happens_in_whatever_order(
             jobs.hint(*service.jobs.values(), *service.jobs)
         elif what == "remove":
             removed.add(which)
-            gone = RemovedObject("photos", folder + which, "v1", "20", clips[which].uploaded_at)
-            history.record([], removed=[gone])
+            remove(history, [clips[which]], "")
         else:
             expire(engine)
     work_off(engine, jobs, service, run)
@@ -497,3 +502,99 @@ def test_whatever_happens_in_whatever_order(
             assert charged == []
         else:
             assert charged in ([], [(COST.price_usd,)])
+
+
+def remove(history: History, images: Sequence[ImageRecord], prefix: str) -> None:
+    gone = [
+        RemovedObject(image.bucket, image.key, image.version, "20", image.uploaded_at)
+        for image in images
+        if image.key.startswith(prefix)
+    ]
+    history.record([], removed=gone)
+
+
+def test_jobs_of_images_that_go_are_dropped_and_what_is_under_way_is_charged(
+    history: History, jobs: Jobs, engine: Engine, image: Make, run: Make
+) -> None:
+    ways = ("removed", "forbidden", "forgotten", "purged")
+    clips = [image(f"{way}/{state}.mp4") for way in ways for state in ("wanted", "started")]
+    facts = [VideoRecord(clip.image_id, 5000) for clip in clips]
+    history.record(clips, videos=facts, jobs=[wanted(clip) for clip in clips])
+    claimed = claim(jobs)
+    for job in claimed:
+        if "started" in job.image.key:
+            assert reserve(jobs, job, slots=9) == Slot.GRANTED
+            jobs.started(job, job.image.key, look_after_seconds=0)
+        else:
+            jobs.release(job, look_after_seconds=0, problem="no slot")
+    held = claim(jobs)
+
+    erasures = ImageErasures(engine)
+    for way in ("forbidden", "forgotten"):
+        subject = ImageSubject.prefix(f"s3://photos/{way}/")
+        erasure_id, until = erasures.open(subject)
+        if way == "forgotten":
+            assert erasures.count(subject).jobs == 2
+            batches = list(erasures.erase(erasure_id, subject, until))
+            assert sum(batch.get("jobs", 0) for batch in batches) == 2
+            history.record(clips, jobs=[wanted(clip) for clip in clips])
+    remove(history, clips, "purged")
+    maintain(engine, Retention(deleted_images_days=0), tell=lambda line: None)
+    remove(history, clips, "removed")
+    assert rows(engine, "SELECT count(*) FROM jobs") == [(4,)]
+    expire(engine)
+    assert claim(jobs) == []
+    assert rows(engine, "SELECT * FROM jobs") == []
+    assert rows(engine, "SELECT price_usd FROM monthly_spending") == [(4 * COST.price_usd,)]
+    known = rows(engine, "SELECT key FROM images ORDER BY 1")
+    assert {key for (key,) in known} == {
+        clip.key for clip in clips if clip.key.startswith(("removed", "forbidden"))
+    }
+    assert len(rows(engine, "SELECT FROM videos")) == 4
+    for job in held:
+        with pytest.raises(StaleJobError):
+            jobs.finish(job, ended(job, run), image=job.image, video=facts[0])
+    assert rows(engine, "SELECT key FROM images ORDER BY 1") == known
+    assert rows(engine, "SELECT count(*) FROM runs") == [(0,)]
+
+
+def test_a_forgotten_person_leaves_no_appearance(
+    history: History, jobs: Jobs, engine: Engine, image: Make, run: Make
+) -> None:
+    seen = {"Face": {"FaceId": "f1", "ExternalImageId": "Ann"}, "path": [[0, 0.1, 0.1, 0.2, 0.2]]}
+    ann = DetectionRecord("face_match", "Ann", 0.9, None, encode_json(seen), 0, 10, 1)
+    face = DetectionRecord("face", "Face", 0.9, None, "{}", 0, 10, 1)
+    early, late = image("early.mp4"), image("late.mp4")
+    history.record([early], [run(early, detections=(ann, face))])
+    history.record([late], jobs=[wanted(late)])
+    erasures = Erasures(engine)
+    names = PersonNames(frozenset({"Ann", "f1"}))
+    erasure_id = erasures.open("person", "Ann", names)
+    for _ in erasures.erase(erasure_id, names):
+        pass
+    (job,) = claim(jobs)
+    jobs.finish(job, ended(job, run, detections=(ann, face)), image=late)
+    assert rows(engine, "SELECT label, count(*) FROM video_timeline GROUP BY 1") == [("Face", 2)]
+    assert rows(engine, "SELECT DISTINCT detection_count FROM runs") == [(1,)]
+    assert rows(engine, "SELECT count(*) FROM labels WHERE label = 'Ann'") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("retinue_writer", "DELETE FROM videos"),
+        ("retinue_writer", "UPDATE jobs SET detector = detector"),
+        ("retinue_writer", "UPDATE jobs SET event_id = event_id"),
+        ("retinue_reader", "UPDATE jobs SET problem = problem"),
+        ("retinue_reader", "DELETE FROM videos"),
+        ("retinue_reader", "SELECT drop_jobs('{}')"),
+        ("retinue_reader", "SELECT record_videos('[]', '[]')"),
+    ],
+)
+def test_what_logins_may_not_do(history_url: str, role: str, statement: str) -> None:
+    with psycopg.connect(history_url) as connection:
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        for view in ("video_timeline", "open_jobs", "videos", "jobs"):
+            connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(view)))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement.encode())
