@@ -120,8 +120,10 @@ def test_the_view_says_what_the_screen_says(
     Image.new("RGB", (10, 10), "blue").save(other / changing.name)
     first, second = changing.read_bytes(), (other / changing.name).read_bytes()
 
-    def run(folder: Path) -> dict[str, str]:
-        invoke("run", str(folder), "--detectors", "echo")
+    def run(*folders: Path) -> dict[str, str]:
+        shown = invoke("run", *map(str, folders), "--detectors", "echo").stdout
+        assert f"{5 * len(set(folders))} images, " in shown
+        assert ("another folder is called my photos" in shown) == (other in folders)
         rows = retinue.query("select key, version from latest_runs where key like '%/a b.jpg'")
         return {row["key"]: row["version"] for row in rows}
 
@@ -133,7 +135,7 @@ def test_the_view_says_what_the_screen_says(
     assert run(other) == {"my photos/a b.jpg": etag(first)} | others
     for data in (second, first):
         changing.write_bytes(data)
-        assert run(photographs) == {"my photos/a b.jpg": etag(data)} | others
+        assert run(photographs, other, photographs) == {"my photos/a b.jpg": etag(data)} | others
     pictures = retinue.folder / ".retinue" / "annotated"
     assert {"a b.jpg", "a+b.jpg", 'it\'s "so"-png.jpg'} < {
         path.name for path in (pictures / "other/my photos").iterdir()

@@ -21,6 +21,7 @@ def test_folders_of_one_name_go_by_more_of_their_paths(tmp_path: Path) -> None:
         ("/srv", "files/srv/IMG_7.jpg"),
     ):
         assert folders.add(Path(root))(Path(root, "IMG_7.jpg")) == key
+        assert folders.is_renamed(Path(root)) == (root in ("/home/ben/holiday", "/ann"))
     again = folders.add(Path("/home/ann"))
     assert again(Path("/home/ann/holiday/IMG_7.jpg")) == "holiday/IMG_7.jpg", "a file has one key"
 

@@ -15,7 +15,7 @@ from retinue_cli.options.plugins_dir import given, plugins_dir_option
 
 
 @click.command(short_help="Detect what is in photographs, on this machine.")
-@click.argument("images", required=False, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, type=click.Path(path_type=Path))
 @detectors_option
 @click.option(
     "--again",
@@ -34,7 +34,7 @@ from retinue_cli.options.plugins_dir import given, plugins_dir_option
 @plugins_dir_option
 def run(
     *,
-    images: Path | None,
+    images: tuple[Path, ...],
     detectors: Detectors | None,
     again: bool,
     everything: bool,
@@ -45,10 +45,10 @@ def run(
 ) -> None:
     """Run detectors on your photographs, on this machine, without a cloud account.
 
-    IMAGES is one file, or a folder, searched recursively. The default is five photographs that come
-    with Retinue. They pass through the same queue, worker and database as in AWS, all started here
-    and stopped at the end. An image that a detector has already processed isn't processed again,
-    unless you pass --again.
+    IMAGES are files, and folders, which are searched recursively. The default is five photographs
+    that come with Retinue. They pass through the same queue, worker and database as in AWS, all
+    started here and stopped at the end. An image that a detector has already processed isn't
+    processed again, unless you pass --again.
 
     For more than twenty images, detections are counted by label; --all lists them. With --json or
     --csv, all other output goes to standard error. The exit code is 1 if a file has no outcome.

@@ -47,6 +47,12 @@ class Folders:
         """Return the key prefix of a known folder."""
         return str(self._named(root.resolve()))
 
+    def is_renamed(self, root: Path) -> bool:
+        """Return whether a folder's prefix isn't its name, because another folder has that name."""
+        resolved = root.resolve()
+        name = self._names.get(resolved)
+        return name is not None and resolved.name not in ("", str(name))
+
     def path(self, key: str) -> Path | None:
         """Return the file of a key, even if it doesn't exist; ``None`` if unknown."""
         of_key = PurePosixPath(key)

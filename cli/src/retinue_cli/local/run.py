@@ -30,6 +30,7 @@ from retinue_cli.local.local_service import needed, warning
 from retinue_cli.local.photographs import (
     FolderPhotographs,
     Photograph,
+    SkippedFile,
     folder_of,
     folder_photographs,
     package_photographs,
@@ -65,7 +66,7 @@ EXIT_INCOMPLETE = 1
 
 
 def run(
-    images: Path | None,
+    images: Sequence[Path],
     detectors: Mapping[str, Mapping[str, JsonValue]],
     console: Console,
     *,
@@ -78,7 +79,7 @@ def run(
     """Run detectors on photographs as in the cloud, and return the exit code.
 
     Args:
-        images: A folder (searched recursively) or a file. ``None`` for the sample photographs.
+        images: Folders (searched recursively) and files. None stand for the sample photographs.
         detectors: Detector names with their options.
         console: The console for the output.
         again: Replace earlier runs of these detectors and options on these photographs.
@@ -176,18 +177,32 @@ def run(
     return 0 if complete and not unread else EXIT_INCOMPLETE
 
 
-def _found(images: Path | None, folders: Folders, console: Console) -> FolderPhotographs:
-    """Return the photographs, and print which files are skipped."""
-    if images is None:
+def _found(images: Sequence[Path], folders: Folders, console: Console) -> FolderPhotographs:
+    """Return the photographs, each once, and print which files are skipped."""
+    if not images:
         return FolderPhotographs(tuple(package_photographs()))
-    root = folder_of(images)
-    found = folder_photographs(images, folders.add(root))
-    name = folders.name(root)
-    if "/" in name:
-        console.print(
-            f"[dim]another folder is called {escape(root.resolve().name)}: "
-            f"keys of {escape(shown(root))} begin with {escape(name)}[/]"
-        )
+    roots = dict.fromkeys(map(folder_of, images))
+    keys = {root: folders.add(root) for root in roots}
+    for root in roots:
+        if folders.is_renamed(root):
+            console.print(
+                f"[dim]another folder is called {escape(root.resolve().name)}: "
+                f"keys of {escape(shown(root))} begin with {escape(folders.name(root))}[/]"
+            )
+    photographs: dict[Path, Photograph] = {}
+    skipped: list[SkippedFile] = []
+    for path in dict.fromkeys(images):
+        root = folder_of(path)
+        found = folder_photographs(path, keys[root])
+        _print_left_out(console, found, root)
+        skipped += found.skipped
+        for each in found.photographs:
+            photographs.setdefault(each.path.resolve(), each)
+    return FolderPhotographs(tuple(photographs.values()), tuple(skipped))
+
+
+def _print_left_out(console: Console, found: FolderPhotographs, root: Path) -> None:
+    """Print which files of a folder aren't used, and why."""
     if found.others:
         console.print(f"[dim]{escape(passed_over(found.others))}[/]")
     for file in found.repeated[:MAX_LINES]:
@@ -195,7 +210,6 @@ def _found(images: Path | None, folders: Folders, console: Console) -> FolderPho
         console.print(f"[dim]link not followed: {where} {escape(file.reason)}[/]")
     if len(found.repeated) > MAX_LINES:
         console.print(f"[dim]… and {len(found.repeated) - MAX_LINES:,} more such links[/]")
-    return found
 
 
 def _announce(console: Console, endpoint: AwsEndpoint, detectors: Sequence[AnyDetector]) -> None:
