@@ -21,6 +21,11 @@ variables {
       event_bus_arn = "arn:aws:events:eu-west-1:123456789012:event-bus/retinue"
     }
     objects = { detectors = { onnx-objects = {} }, gpu = true, cpu = 3584, memory = 14000, spot_share = 1 }
+    video = {
+      detectors    = { rekognition-video-labels = {}, rekognition-video-face-search = { collection_id = "staff" } }
+      key_suffixes = [".mp4", ".mov"]
+      min          = 1
+    }
   }
 }
 
@@ -38,7 +43,7 @@ run "everything" {
   }
 
   assert {
-    condition     = toset(keys(output.pools)) == toset(["cascade", "labels", "faces", "objects"])
+    condition     = toset(keys(output.pools)) == toset(["cascade", "labels", "faces", "objects", "video"])
     error_message = "there must be a pool for each entry of the map"
   }
 

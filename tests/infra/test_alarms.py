@@ -36,3 +36,30 @@ def test_throttled_calls_are_told_as_the_filter_expects() -> None:
     told = [json.loads(line) for line in writer.lines(0.0)]
     assert [line[counted] for line in told if line.get(label) == yes] == [2]
     assert [line[counted] for line in told if counted in line and line.get(label) != yes] == [1]
+
+
+def test_jobs_are_told_as_the_filters_expect() -> None:
+    filters = re.findall(
+        r'(\w+) += \{ pattern = "\{ \$\.(\w+) = \\"([\w*]+)\\" && \$\.(\w+) > 0 \}", '
+        r'value = "\$\.(\w+)" \}',
+        source("modules/pool/alarms.tf"),
+    )
+    assert all(counted == value for *_, counted, value in filters)
+
+    metrics = Metrics(in_flight=lambda: 0, pause_reasons=lambda: 0)
+    for was_hinted in (True, True, False):
+        metrics.job_ended("echo", was_hinted=was_hinted)
+    for is_overdue in (False, False, True, True):
+        metrics.job_looked_at("echo", is_overdue=is_overdue)
+    writer = EmbeddedMetrics(metrics.registry, "Retinue/test/worker", io.StringIO())
+    lines = [json.loads(line) for line in writer.lines(0.0)]
+    found = {
+        name: sum(
+            line[value]
+            for line in lines
+            if label in line and value in line and wanted in ("*", line[label])
+        )
+        for name, label, wanted, _, value in filters
+        if name != "throttled_calls"
+    }
+    assert found == {"overdue_looks": 2, "jobs": 3, "silent_jobs": 1}

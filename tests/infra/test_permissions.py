@@ -36,7 +36,10 @@ IMPLIED = {
 }
 """Actions that no call shows, and why they are needed."""
 
-POOLS = ("cascade", "labels", "faces", "objects")
+IMPLIED_BY_VIDEOS = {"iam:PassRole": "Rekognition checks it when a job starts that names a role"}
+"""The same, of pools with detectors of videos."""
+
+POOLS = ("cascade", "labels", "faces", "objects", "video")
 
 MAINTENANCE = ["s3:ListBucketVersions"]
 """What `retinue maintain` may do in AWS."""
@@ -169,6 +172,7 @@ def operations(pool_detectors: set[str]) -> set[str]:
         ("labels", {"rekognition-labels", "rekognition-text"}),
         ("faces", {"rekognition-face-search"}),
         ("objects", {"onnx-objects"}),
+        ("video", {"rekognition-video-labels", "rekognition-video-face-search"}),
     ],
 )
 def test_a_worker_may_do_what_it_calls_and_nothing_else(
@@ -177,7 +181,8 @@ def test_a_worker_may_do_what_it_calls_and_nothing_else(
     pool: str,
     detectors: set[str],
 ) -> None:
-    assert set(allowed(pool)) == called | set(IMPLIED) | operations(detectors)
+    implied = {*IMPLIED, *(IMPLIED_BY_VIDEOS if pool == "video" else ())}
+    assert set(allowed(pool)) == called | implied | operations(detectors)
 
 
 def test_tags_and_events_are_allowed_where_they_are_asked_for(
@@ -223,11 +228,12 @@ def test_what_a_task_may_do_the_network_lets_through(
         for values in endpoints
         if values["vpc_endpoint_type"] == "Interface"
     }
-    services = {action.split(":")[0] for action in actions if action not in IMPLIED}
+    implied = IMPLIED | IMPLIED_BY_VIDEOS
+    services = {action.split(":")[0] for action in actions if action not in implied}
     assert services - {"s3"} <= reached
 
 
-def test_only_operations_on_an_image_are_allowed_everywhere(
+def test_only_operations_on_an_image_or_video_are_allowed_everywhere(
     allowed: Callable[[str], dict[str, list[str]]],
 ) -> None:
     everywhere = {
@@ -237,6 +243,9 @@ def test_only_operations_on_an_image_are_allowed_everywhere(
         "rekognition:DetectLabels",
         "rekognition:DetectText",
         "rekognition:DetectFaces",
+        "rekognition:GetFaceSearch",
+        "rekognition:GetLabelDetection",
+        "rekognition:StartLabelDetection",
     }
 
 

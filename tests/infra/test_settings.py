@@ -31,7 +31,7 @@ NOT_FOR_WORKERS = {"query_database_url", *RETENTION}
 OWNERS = {"retinue-test-maintenance", "retinue-test-migrations"}
 """Tasks that own the tables."""
 
-POOLS = ["cascade", "labels", "faces", "objects"]
+POOLS = ["cascade", "labels", "faces", "objects", "video"]
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +147,7 @@ def test_models_have_the_fields_and_defaults_of_the_settings() -> None:
             assert getattr(policy, name) == float(default), name
 
 
-@pytest.mark.parametrize("pool", ["labels", "faces"])
+@pytest.mark.parametrize("pool", ["labels", "faces", "video"])
 def test_detectors_take_the_options_as_they_arrive(
     containers: dict[str, Any], pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ locals {
   namespace = "Retinue/${local.name}"
 
   # Log lines to count. A metric filter's metric is 0 in minutes with other lines and missing in
-  # minutes without any. Throttled calls are logged once per minute and detector, by the
+  # minutes without any. Throttled calls and jobs on videos are logged once per minute and detector, by the
   # worker's own metrics: summed up here, since an alarm cannot add up detectors that it has no list of.
   counted = {
     runs             = { pattern = "{ $.event = \"run_recorded\" }", value = "1" }
@@ -12,10 +12,15 @@ locals {
     receiving_paused = { pattern = "{ $.event = \"receiving_paused\" }", value = "1" }
     throttled_calls  = { pattern = "{ $.throttled = \"yes\" && $.retries_total > 0 }", value = "$.retries_total" }
   }
+  counted_with_videos = {
+    overdue_looks = { pattern = "{ $.overdue = \"yes\" && $.job_looks_total > 0 }", value = "$.job_looks_total" }
+    jobs          = { pattern = "{ $.hinted = \"*\" && $.jobs_ended_total > 0 }", value = "$.jobs_ended_total" }
+    silent_jobs   = { pattern = "{ $.hinted = \"no\" && $.jobs_ended_total > 0 }", value = "$.jobs_ended_total" }
+  }
 }
 
 resource "aws_cloudwatch_log_metric_filter" "this" {
-  for_each = local.counted
+  for_each = merge(local.counted, { for name, line in local.counted_with_videos : name => line if local.has_videos })
 
   name           = each.key
   log_group_name = module.task.log_group_name
@@ -141,4 +146,57 @@ resource "aws_cloudwatch_metric_alarm" "receiving_paused" {
   threshold           = 0
   treat_missing_data  = "notBreaching"
   alarm_actions       = [var.alarm_topic_arn]
+}
+
+# Jobs take minutes, or hours for the longest videos.
+resource "aws_cloudwatch_metric_alarm" "job_overdue" {
+  count = local.has_videos ? 1 : 0
+
+  alarm_name          = "${local.name}-job-overdue"
+  alarm_description   = "A job on a video was started more than 24 hours ago and hasn't ended. It holds one of the account's slots. The view open_jobs and the log line job_overdue name it."
+  namespace           = local.namespace
+  metric_name         = aws_cloudwatch_log_metric_filter.this["overdue_looks"].name
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "job_messages" {
+  count = local.has_videos ? 1 : 0
+
+  alarm_name          = "${local.name}-job-messages"
+  alarm_description   = "More than half of the jobs on videos ended without a message from Rekognition. Their results were recorded, up to a minute late. Check the topic ${local.name}-jobs, its subscription and the role that Rekognition assumes."
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 50
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+
+  metric_query {
+    id          = "silent_percent"
+    expression  = "IF(jobs >= 5, 100 * FILL(silent_jobs, 0) / jobs, 0)"
+    label       = "Jobs without a message, in percent (of at least 5)"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = toset(["jobs", "silent_jobs"])
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = local.namespace
+        metric_name = aws_cloudwatch_log_metric_filter.this[metric_query.key].name
+        stat        = "Sum"
+        period      = 3600
+      }
+    }
+  }
 }

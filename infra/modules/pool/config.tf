@@ -23,6 +23,16 @@ variable "config" {
   }
 
   validation {
+    condition     = alltrue([for options in values(var.config.detectors) : !anytrue([for name in keys(options) : startswith(name, "notification_")])])
+    error_message = "The pool ${var.pool_name}: leave out notification_topic_arn and notification_role_arn. The module creates the topic and the role, and sets both options."
+  }
+
+  validation {
+    condition     = var.config.min >= 1 || !anytrue([for name in keys(var.config.detectors) : startswith(name, "rekognition-video-")])
+    error_message = "The pool ${var.pool_name} has detectors of videos, so min must be 1 or more: jobs under way aren't messages, and a pool without tasks finds no end of a job."
+  }
+
+  validation {
     condition     = alltrue([for name in keys(var.config.prices) : contains(keys(var.config.detectors), name)]) && alltrue([for price in values(var.config.prices) : price >= 0])
     error_message = "The pool ${var.pool_name}: prices must be US dollars, 0 or more, for detectors of the pool."
   }

@@ -1,6 +1,6 @@
 # Workers of one kind: a queue with its dead-letter queue (queue.tf), an ECS service (service.tf)
-# that grows and shrinks with the backlog (scaling.tf), what they may do (permissions.tf), and what
-# wakes a person up (alarms.tf).
+# that grows and shrinks with the backlog (scaling.tf), what they may do (permissions.tf), how they
+# hear of the end of jobs on videos (video.tf), and what wakes a person up (alarms.tf).
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -14,9 +14,10 @@ locals {
 
   # Options arrive as text, because Terraform's maps hold one type: 0.5 is "0.5". What reads as JSON
   # (numbers, true, lists) is meant as JSON, and the rest as text.
-  detectors = { for detector, options in var.config.detectors : detector => {
-    for option, value in options : option => try(jsondecode(value), value)
-  } }
+  detectors = { for detector, options in var.config.detectors : detector => merge(
+    { for option, value in options : option => try(jsondecode(value), value) },
+    try(local.video_options[detector], {}),
+  ) }
 
   plugin_options = { for name, options in {
     eventbridge = { bus = var.config.event_bus_arn }

@@ -69,11 +69,6 @@ locals {
       Resource = ["${split("/version/", local.detectors[detector].project_version_arn)[0]}/*"]
     } if contains(keys(local.detectors), detector)
   ]
-
-  # Roles with which Rekognition announces the ends of jobs on videos.
-  announcing_roles = distinct([
-    for options in local.detectors : options.notification_role_arn if try(options.notification_role_arn, null) != null
-  ])
 }
 
 resource "aws_iam_role_policy" "task" {
@@ -136,13 +131,14 @@ resource "aws_iam_role_policy" "task" {
       local.collection_statements,
       local.version_statements,
       local.project_statements,
-      [for statement in [{
+      [for role in aws_iam_role.jobs : {
+        # Rekognition checks it when a job starts that names the role.
         Sid       = "LetRekognitionAnnounceJobs"
         Effect    = "Allow"
         Action    = ["iam:PassRole"]
-        Resource  = local.announcing_roles
+        Resource  = [role.arn]
         Condition = { StringEquals = { "iam:PassedToService" = "rekognition.amazonaws.com" } }
-      }] : statement if length(local.announcing_roles) > 0],
+      }],
       [for statement in [{
         Sid      = "ReadTags"
         Effect   = "Allow"

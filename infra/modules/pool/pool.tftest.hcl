@@ -102,7 +102,7 @@ run "queue" {
 
   assert {
     condition = alltrue([for statement in jsondecode(aws_sqs_queue_policy.this.policy).Statement :
-      statement.Effect == "Deny" || try(statement.Condition.ArnEquals["aws:SourceArn"] == var.topic_arn, false)
+      statement.Effect == "Deny" || try(statement.Condition.ArnEquals["aws:SourceArn"] == [var.topic_arn], false)
     ])
     error_message = "only the topic may send"
   }
@@ -259,14 +259,78 @@ run "videos" {
   command = apply
 
   variables {
-    config = merge(var.config, { detectors = {
-      rekognition-face-search       = { collection_id = "staff" }
-      rekognition-video-face-search = { collection_id = "guests" }
-      rekognition-video-labels = {
-        notification_topic_arn = "arn:aws:sns:eu-west-1:123456789012:jobs"
-        notification_role_arn  = "arn:aws:iam::123456789012:role/announces-jobs"
+    config = merge(var.config, {
+      detectors = {
+        rekognition-face-search       = { collection_id = "staff" }
+        rekognition-video-face-search = { collection_id = "guests" }
+        rekognition-video-labels      = { min_confidence = 0.5 }
       }
-    } })
+      key_suffixes = [".mp4", ".mov"]
+      min          = 1
+    })
+  }
+
+  override_resource {
+    target = aws_sns_topic.jobs
+    values = { arn = "arn:aws:sns:eu-west-1:123456789012:retinue-test-labels-jobs" }
+  }
+
+  override_resource {
+    target = aws_iam_role.jobs
+    values = { arn = "arn:aws:iam::123456789012:role/retinue-test-labels-jobs" }
+  }
+
+  assert {
+    condition = jsondecode(local.environment.RETINUE_DETECTORS) == {
+      rekognition-face-search = { collection_id = "staff" }
+      rekognition-video-face-search = {
+        collection_id          = "guests"
+        notification_role_arn  = aws_iam_role.jobs[0].arn
+        notification_topic_arn = aws_sns_topic.jobs[0].arn
+      }
+      rekognition-video-labels = {
+        min_confidence         = 0.5
+        notification_role_arn  = aws_iam_role.jobs[0].arn
+        notification_topic_arn = aws_sns_topic.jobs[0].arn
+      }
+    }
+    error_message = "each detector of videos must name the topic and the role"
+  }
+
+  assert {
+    condition     = aws_sns_topic_subscription.jobs[0].raw_message_delivery && aws_sns_topic_subscription.jobs[0].endpoint == aws_sqs_queue.this.arn && aws_sns_topic.jobs[0].kms_master_key_id == var.task.key_arn
+    error_message = "the queue must get messages about jobs raw, and the topic be encrypted with our key"
+  }
+
+  assert {
+    condition     = jsondecode(aws_sqs_queue_policy.this.policy).Statement[0].Condition.ArnEquals["aws:SourceArn"] == [var.topic_arn, aws_sns_topic.jobs[0].arn]
+    error_message = "both topics, and no others, may send"
+  }
+
+  assert {
+    condition = [for statement in jsondecode(aws_iam_role_policy.task.policy).Statement : statement if contains(statement.Action, "iam:PassRole")] == [{
+      Sid       = "LetRekognitionAnnounceJobs"
+      Effect    = "Allow"
+      Action    = ["iam:PassRole"]
+      Resource  = [aws_iam_role.jobs[0].arn]
+      Condition = { StringEquals = { "iam:PassedToService" = "rekognition.amazonaws.com" } }
+    }]
+    error_message = "a worker may pass one role, to Rekognition alone"
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role.jobs[0].assume_role_policy).Statement == [{
+      Action    = "sts:AssumeRole"
+      Condition = { StringEquals = { "aws:SourceAccount" = "123456789012" } }
+      Effect    = "Allow"
+      Principal = { Service = "rekognition.amazonaws.com" }
+    }]
+    error_message = "only Rekognition, for this account, may assume the role"
+  }
+
+  assert {
+    condition     = { for statement in jsondecode(aws_iam_role_policy.jobs[0].policy).Statement : statement.Sid => statement.Resource } == { Publish = [aws_sns_topic.jobs[0].arn], EncryptMessages = [var.task.key_arn] }
+    error_message = "the role may publish to the topic of jobs, and nothing else"
   }
 
   assert {
@@ -280,13 +344,42 @@ run "videos" {
     condition     = length(distinct(jsondecode(aws_iam_role_policy.task.policy).Statement[*].Sid)) == length(jsondecode(aws_iam_role_policy.task.policy).Statement)
     error_message = "each statement needs its own Sid"
   }
+}
+
+run "alarms_of_videos" {
+  command = apply
+
+  variables {
+    config = merge(var.config, { detectors = { rekognition-video-labels = {} }, min = 1 })
+  }
 
   assert {
-    condition = anytrue([for statement in jsondecode(aws_iam_role_policy.task.policy).Statement :
-      try(statement.Condition.StringEquals["iam:PassedToService"], "") == "rekognition.amazonaws.com"
-      && jsonencode([statement.Action, statement.Resource]) == jsonencode([["iam:PassRole"], ["arn:aws:iam::123456789012:role/announces-jobs"]])
-    ])
-    error_message = "Rekognition may be given the role that announces the ends of jobs, and no other"
+    condition     = aws_cloudwatch_metric_alarm.job_overdue[0].metric_name == "overdue_looks" && aws_cloudwatch_metric_alarm.job_overdue[0].threshold == 0
+    error_message = "one look at a job that is a day old must raise an alarm"
+  }
+
+  assert {
+    condition = alltrue([for id in ["jobs", "silent_jobs"] : anytrue([
+      for query in aws_cloudwatch_metric_alarm.job_messages[0].metric_query : query.id == id && one(query.metric[*].namespace) == "Retinue/retinue-test-labels" && one(query.metric[*].metric_name) == id
+    ])])
+    error_message = "the alarm must compare jobs without a message with all jobs of this pool"
+  }
+
+  assert {
+    condition     = alltrue([for alarm in [aws_cloudwatch_metric_alarm.job_overdue[0], aws_cloudwatch_metric_alarm.job_messages[0]] : one(alarm.alarm_actions) == var.alarm_topic_arn])
+    error_message = "people must be told"
+  }
+}
+
+run "nothing_of_jobs_without_videos" {
+  command = plan
+
+  assert {
+    condition = length(concat(
+      aws_sns_topic.jobs, aws_iam_role.jobs, aws_sns_topic_subscription.jobs, aws_cloudwatch_metric_alarm.job_overdue,
+      aws_cloudwatch_metric_alarm.job_messages,
+    )) == 0 && !contains(keys(aws_cloudwatch_log_metric_filter.this), "jobs")
+    error_message = "a pool without videos needs no topic, role, filter or alarm for jobs"
   }
 }
 
@@ -337,6 +430,39 @@ run "refuses_a_face_search_without_collection" {
 
   variables {
     config = merge(var.config, { detectors = { rekognition-face-search = {} } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_face_search_of_videos_without_collection" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { detectors = { rekognition-video-face-search = {} }, min = 1 })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_another_topic_of_jobs" {
+  command = plan
+
+  variables {
+    config = merge(var.config, {
+      detectors = { rekognition-video-labels = { notification_topic_arn = "arn:aws:sns:eu-west-1:123456789012:jobs" } }
+      min       = 1
+    })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_videos_without_a_task" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { detectors = { rekognition-video-labels = {} } })
   }
 
   expect_failures = [var.config]

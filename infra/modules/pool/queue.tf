@@ -36,12 +36,12 @@ resource "aws_sqs_queue_policy" "this" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid       = "TheTopicDelivers"
+        Sid       = "TheTopicsDeliver"
         Effect    = "Allow"
         Principal = { Service = "sns.amazonaws.com" }
         Action    = "sqs:SendMessage"
         Resource  = aws_sqs_queue.this.arn
-        Condition = { ArnEquals = { "aws:SourceArn" = var.topic_arn } }
+        Condition = { ArnEquals = { "aws:SourceArn" = concat([var.topic_arn], aws_sns_topic.jobs[*].arn) } }
       },
       {
         Sid       = "OnlyByTls"
