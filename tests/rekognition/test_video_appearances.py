@@ -22,6 +22,7 @@ from retinue_rekognition.video.moderation import VideoModerationDetector
 from retinue_rekognition.video.segments import VideoSegmentDetector
 from retinue_rekognition.video.text import VideoTextDetector
 from retinue_rekognition_emulator.model import operation_model
+from retinue_rekognition_emulator.server import marked
 from retinue_sdk import Detection, Findings, InvalidImageError
 
 Kind = type[VideoDetector[Any]]
@@ -149,6 +150,8 @@ def test_the_version_of_segments_is_that_of_each_model() -> None:
         "SHOT 1.5, TECHNICAL_CUE 2.0"
     )
     assert one.result_model_version({}) is None
+    invented = marked({"SelectedSegmentTypes": types})
+    assert one.result_model_version(invented) == "emulator"
 
 
 def test_samples_of_a_face_are_one_appearance() -> None:

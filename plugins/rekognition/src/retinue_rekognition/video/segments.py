@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from retinue_sdk import Detection
 
-from retinue_rekognition.convert import Item, as_detection, items, without
+from retinue_rekognition.convert import Item, as_detection, items, model_version, without
 from retinue_rekognition.options import Ratio, percent
 from retinue_rekognition.prices import CUE_MINUTES, SHOT_MINUTES
 from retinue_rekognition.video.appearances import Collector, Spans, flat, with_span
@@ -74,7 +74,12 @@ class VideoSegmentDetector(VideoDetector[VideoSegmentOptions]):
         return Spans(_segment)
 
     def result_model_version(self, head: Mapping[str, Any]) -> str | None:
-        """Return the version of each type's model, such as ``SHOT 2.0, TECHNICAL_CUE 2.0``."""
+        """Return the version of each type's model, such as ``SHOT 2.0, TECHNICAL_CUE 2.0``.
+
+        An answer of the emulator has one version for all.
+        """
+        if common := model_version(head):
+            return common
         models = [
             f"{one.get('Type')} {one['ModelVersion']}"
             for one in items(head.get("SelectedSegmentTypes"))
