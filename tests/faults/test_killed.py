@@ -4,8 +4,11 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from fakes.mp4 import video
 from faults.proxy import Breakage, Weather
 from faults.site import STOPS_WITHIN_SECONDS, Site
 from faults.steps import afflicted
@@ -30,6 +33,36 @@ def test_killed_again_and_again_two_workers_do_all_of_it_once(
     site.until_empty()
     site.stop()
     site.check()
+
+
+def test_killed_again_and_again_two_workers_pay_for_each_video_once(
+    make_site: Callable[..., Site], tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    detectors = {"disk-videos": {"folder": str(jobs)}}
+    site = make_site(max_receive_count=1_000)
+    clip = video(frames=1, rate=1)
+    for number in range(12):
+        site.put(f"{number}.mp4", clip)
+    for _ in range(2):
+        site.start(detectors)
+    for _ in range(4):
+        before = len(list(jobs.iterdir()))
+        site.until(lambda before=before: len(list(jobs.iterdir())) > before or site.done() == 12)
+        time.sleep(chance.uniform(0, 0.4))
+        site.kill(chance.choice(site.living()))
+        site.start(detectors)
+    site.until(lambda: site.done() == 12)
+    site.until_empty()
+    site.stop()
+    site.check(detectors)
+    assert len(list(jobs.iterdir())) == 12
+    assert site.rows("SELECT FROM jobs") == []
+    assert site.rows("SELECT sum(price_usd) AS usd FROM monthly_spending") == [
+        {"usd": Decimal("1.20")}
+    ]
 
 
 @pytest.mark.long
