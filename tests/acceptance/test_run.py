@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from acceptance.command_line import RETINUE, CommandLine
 from click.testing import Result
+from fakes.videos import BIKES
 from PIL import Image
 from retinue_cli.local import Emulator, State
 from retinue_sdk import ImageReference
@@ -445,3 +446,24 @@ def _table(shown: str) -> list[str]:
     first = next(number for number, line in enumerate(lines) if "confidence" in line)
     last = next(number for number, line in enumerate(lines) if " detections" in line)
     return [line.strip() for line in lines[first:last]]
+
+
+def test_videos_become_rows_with_times_and_pictures(retinue: CommandLine, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    shutil.copy(BIKES, folder / "bikes.mp4")
+    (folder / "list.mp4").write_text("#EXTM3U\nhttp://127.0.0.1:9/a.ts\n")
+    shown = retinue("run", str(folder), "--detectors", "onnx-objects").stdout
+    assert "2 videos, 2 runs" in shown
+    assert re.search(r"car +0\.\d\d +0:06\.0 – 0:07\.0", shown)
+    assert "failed: not_a_video" in " ".join(shown.split())
+    rows = retinue.query(
+        "select label, start_ms, end_ms, attributes ->> 'best_ms' as best_ms "
+        "from latest_detections order by start_ms"
+    )
+    assert all(0 <= row["start_ms"] <= row["end_ms"] <= 9_000 for row in rows)
+    pictures = retinue.folder / ".retinue" / "annotated" / "clips" / "bikes-mp4"
+    assert {float(picture.stem) * 1_000 for picture in pictures.iterdir()} == {
+        float(row["best_ms"]) for row in rows
+    }
+    assert "Nothing new" in retinue("run", str(folder), "--detectors", "onnx-objects").stdout

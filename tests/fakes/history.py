@@ -121,10 +121,13 @@ class MemoryHistory(History):
         self.configurations.extend(configurations)
 
     def use_configurations(
-        self, pool: str, configurations: Collection[DetectorConfiguration]
+        self,
+        pool: str,
+        configurations: Collection[DetectorConfiguration],
+        videos: Collection[DetectorConfiguration] = (),
     ) -> None:
         self._check()
-        self.used[pool] = list(configurations)
+        self.used[pool] = [*configurations, *videos]
 
     def _check(self) -> None:
         self.calls += 1
@@ -176,10 +179,13 @@ class FlakyHistory(History):
         self._real.record_configurations(configurations)
 
     def use_configurations(
-        self, pool: str, configurations: Collection[DetectorConfiguration]
+        self,
+        pool: str,
+        configurations: Collection[DetectorConfiguration],
+        videos: Collection[DetectorConfiguration] = (),
     ) -> None:
         self._check()
-        self._real.use_configurations(pool, configurations)
+        self._real.use_configurations(pool, configurations, videos)
 
     def _check(self) -> None:
         if self.away:

@@ -164,6 +164,9 @@ def test_programs_read_everything() -> None:
         "box_top": 0.2,
         "box_width": 0.3,
         "box_height": 0.4,
+        "start_ms": None,
+        "end_ms": None,
+        "track": None,
     }
     assert second["runs"][0]["error_code"] == "empty_file"
     assert third == {"key": None, "path": "locked.jpg", "error": "no permission", "runs": []}

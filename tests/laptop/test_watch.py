@@ -14,7 +14,7 @@ def test_a_complaint_is_a_line_of_its_own_and_said_once(monkeypatch: pytest.Monk
     console = Console(file=file, width=60, force_terminal=False)
     answers = iter([Done(0, 0)] * 4 + [Done(1, 0)])
     complaint = "message_requeued: ValueError: a detection's\nconfidence must be 0 to 1" * 3
-    with module.watch(console, total_images=1, detectors=1) as view:
+    with module.watch(console, files=1, runs=1) as view:
         done, complete = view.follow(
             lambda: next(answers),
             1,

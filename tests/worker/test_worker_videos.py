@@ -34,6 +34,15 @@ def test_a_video_becomes_rows(make_rig: MakeRig) -> None:
     }
     rows = rig.rows("SELECT options FROM detector_configurations WHERE options ? 'video'")
     assert [row["options"]["video"]["every_ms"] for row in rows] == [2_000]
+    used = rig.rows(
+        "SELECT detector, media FROM configurations_in_use WHERE pool = %s ORDER BY 1, 2",
+        rig.queue.arn,
+    )
+    assert [tuple(row.values()) for row in used] == [
+        ("bytes", "image"),
+        ("pixels", "image"),
+        ("pixels", "video"),
+    ]
     assert rig.rows("SELECT count(*) FROM latest_runs") == [{"count": 1}]
 
 

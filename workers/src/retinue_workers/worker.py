@@ -442,13 +442,14 @@ class Worker:
     async def _use_configurations(self) -> None:
         """Record the configurations that this pool uses, because readers prefer their runs."""
         used = [(one.name, one.version, one.fingerprint) for one in self._all_runners]
-        used += [
+        videos = [
             (runner.name, runner.version, runner.video_fingerprint)
             for runner in self._runners
             if runner.video_fingerprint is not None
         ]
+        record = partial(self._history.use_configurations, self._pool, used, videos)
         await retry_until_available(
-            partial(self._threads.run, partial(self._history.use_configurations, self._pool, used)),
+            partial(self._threads.run, record),
             unavailable=HistoryUnavailableError,
             event="waiting_for_dependencies",
         )

@@ -43,12 +43,15 @@ def run(
     with_console: bool | None,
     plugins_dir: Path | None,
 ) -> None:
-    """Run detectors on your photographs, on this machine, without a cloud account.
+    """Run detectors on your photographs and videos, on this machine, without a cloud account.
 
     IMAGES are files, and folders, which are searched recursively. The default is five photographs
     that come with Retinue. They pass through the same queue, worker and database as in AWS, all
     started here and stopped at the end. An image that a detector has already processed isn't
     processed again, unless you pass --again.
+
+    By default, detectors that take pixels look at one frame a second of each video; RETINUE_VIDEO
+    changes that.
 
     For more than twenty images, detections are counted by label; --all lists them. With --json or
     --csv, all other output goes to standard error. The exit code is 1 if a file has no outcome.
@@ -89,6 +92,7 @@ def run(
                 console,
                 again=again,
                 plugins_dir=settings.plugins_dir,
+                videos=settings.video or None,
                 everything=everything,
                 web=web if with_console else None,
                 write=write,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from retinue_history.analysis.selection import ImageName
-from retinue_sdk import BoundingBox, ConfigurationError, DetectorError
+from retinue_sdk import BoundingBox, ConfigurationError, DetectorError, Media, media_of
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.originals import ImageFacts, Originals
 from retinue_cli.options.selection import ImageArgument
-from retinue_cli.output.attributes import brief
+from retinue_cli.output.attributes import brief, span
 from retinue_cli.output.table import output_console, print_json
 from retinue_cli.output.words import escaped
 
@@ -31,7 +31,8 @@ EXIT_NO_PICTURE = 1
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The PNG to write.  [default: NAME.boxes.png here]",
+    help="The PNG to write, or for a video also HTML.  [default: NAME.boxes.png here, or "
+    "NAME.timeline.png and .html]",
 )
 @click.option(
     "--from",
@@ -44,7 +45,7 @@ EXIT_NO_PICTURE = 1
 def show(
     *, image: ImageName, output: Path | None, source: Path | None, opened: bool, as_json: bool
 ) -> None:
-    """Draw an image's latest detections as boxes, and list them.
+    """Draw an image's latest detections as boxes, or a video's as a timeline, and list them.
 
     IMAGE is an id, s3://bucket/key, a key, or a unique part of a key. A photograph of `retinue run`
     is read from its folder, other images from S3. The exit code is 1 if no picture can be drawn: no
@@ -60,7 +61,10 @@ def show(
     if not as_json:
         _print(found)
     try:
-        picture = _draw(settings, found, source, output)
+        if media_of(found.reference.key) is Media.VIDEO:
+            picture = _draw_timeline(found, output)
+        else:
+            picture = _draw(settings, found, source, output)
     except (ConfigurationError, DetectorError) as error:
         if as_json:
             print_json(_as_json(found) | {"picture": None, "error": str(error)})
@@ -97,6 +101,27 @@ def _draw(settings: Settings, found: "ImageView", source: Path | None, output: P
     return target
 
 
+def _draw_timeline(found: "ImageView", output: Path | None) -> Path:
+    """Draw when something appears in a video, and return the path of the page or picture.
+
+    Raises:
+        ConfigurationError: There is nothing to draw.
+    """
+    from retinue_cli.output.timeline import timeline
+
+    if not found.is_looked_at:
+        raise ConfigurationError("no detector has looked at it successfully")
+    drawn = timeline(found)
+    name = Path(f"{Path(found.reference.key).stem[:100]}.timeline.html")
+    targets = [output] if output is not None else [name.with_suffix(".png"), name]
+    for target in targets:
+        try:
+            drawn.save(target)
+        except OSError as error:
+            raise click.ClickException(f"cannot write {target}: {error}") from error
+    return targets[-1]
+
+
 def _print(found: "ImageView") -> None:
     from rich import box
     from rich.table import Table
@@ -116,7 +141,10 @@ def _print(found: "ImageView") -> None:
     table.add_column("detector", overflow="fold")
     table.add_column("label", overflow="fold")
     table.add_column("confidence", justify="right", no_wrap=True)
+    has_times = any(one.start_ms is not None for one in found.detections)
     table.add_column("left, top, width, height", no_wrap=True)
+    if has_times:
+        table.add_column("time", no_wrap=True)
     if has_attributes:
         table.add_column("attributes", overflow="fold")
     for run in found.runs:
@@ -129,9 +157,10 @@ def _print(found: "ImageView") -> None:
         for one in run.detections:
             table.add_row(
                 name,
-                Text(escaped(one.label)),
+                Text(escaped(one.label) + ("" if one.track is None else f" #{one.track}")),
                 f"{one.confidence:.2f}",
                 "" if one.box is None else ", ".join(f"{edge:.3f}" for edge in _edges(one.box)),
+                *([span(one.start_ms, one.end_ms)] if has_times else []),
                 *([Text(brief(one.attributes))] if has_attributes else []),
             )
     console.print(table)
@@ -180,5 +209,8 @@ def _detection(one: "DetectionView") -> dict[str, Any]:
         "label": one.label,
         "confidence": one.confidence,
         **dict(zip(names, edges, strict=True)),
+        "start_ms": one.start_ms,
+        "end_ms": one.end_ms,
+        "track": one.track,
         "attributes": one.attributes,
     }

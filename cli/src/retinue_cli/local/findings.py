@@ -23,6 +23,9 @@ class Finding:
         confidence: The confidence, 0 to 1.
         attributes: Other values of the detector.
         box: The box; ``None`` for the whole image.
+        start_ms: In a video, when it appears, in milliseconds; ``None`` in an image.
+        end_ms: When it disappears.
+        track: The number of the object, if it was followed.
     """
 
     kind: str
@@ -30,6 +33,9 @@ class Finding:
     confidence: float
     attributes: Mapping[str, JsonValue]
     box: LabelledBox | None
+    start_ms: int | None = None
+    end_ms: int | None = None
+    track: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class Outcome:
         outcome: ``succeeded``, ``failed`` or ``skipped``.
         error_code: The reason's code if it failed or was skipped.
         error_message: The reason as text.
-        findings: Its findings, most confident first.
+        findings: Its findings: in a video by start, and otherwise most confident first.
         price_usd: Its cost in US dollars.
     """
 
@@ -81,7 +87,16 @@ def outcomes(
                     attributes=row.attributes or {},
                 )
             found[row.run_id].append(
-                Finding(row.kind, row.label, row.confidence, row.attributes or {}, box)
+                Finding(
+                    row.kind,
+                    row.label,
+                    row.confidence,
+                    row.attributes or {},
+                    box,
+                    row.start_ms,
+                    row.end_ms,
+                    row.track,
+                )
             )
     return {
         (run.image_id, run.detector): Outcome(
@@ -144,9 +159,10 @@ _RUNS = text(
 
 _DETECTIONS = text(
     """
-    SELECT run_id, kind, label, confidence, attributes, box_left, box_top, box_width, box_height
+    SELECT run_id, kind, label, confidence, attributes, box_left, box_top, box_width, box_height,
+        start_ms, end_ms, track
     FROM detection_history
     WHERE run_id = ANY(CAST(:run_id AS bigint[]))
-    ORDER BY run_id, confidence DESC, ordinal
+    ORDER BY run_id, start_ms, confidence DESC, ordinal
     """
 )

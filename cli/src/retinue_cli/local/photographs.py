@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
+from retinue_sdk import Media, media_of
+
 from retinue_cli.local.errors import LaptopError
-from retinue_cli.output.picture_names import CONTENT_TYPES
+from retinue_cli.output.picture_names import CONTENT_TYPES, VIDEO_TYPES
 from retinue_cli.output.words import escaped
 
 MAX_KEY_BYTES = 1_024
 """Maximum length of an S3 key, in UTF-8."""
 
 _KINDS = {
-    "video": "mp4 m4v mov avi mkv webm 3gp mts m2ts wmv mpg mpeg",
+    "video of another kind": "m2ts wmv flv ts",
     "raw photograph": "dng raw cr2 cr3 nef arw orf raf rw2 pef srw",
     "other picture": "svg psd ai eps xcf ico jp2 j2k jxl ppm pgm tga pcx exr hdr",
     "document": "pdf doc docx odt pages txt md rtf html htm xls xlsx ods csv ppt pptx odp key",
@@ -31,7 +33,7 @@ _SAMPLES = Path(__file__).with_name("samples")
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """An image file to upload.
+    """An image or video file to upload.
 
     Attributes:
         path: The file.
@@ -40,6 +42,11 @@ class Photograph:
 
     path: Path
     key: str
+
+    @property
+    def is_video(self) -> bool:
+        """Return whether it is a video."""
+        return media_of(self.key) is Media.VIDEO
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,11 @@ class FolderPhotographs:
     repeated: tuple[SkippedFile, ...] = ()
     others: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
+    @property
+    def has_videos(self) -> bool:
+        """Return whether a file is a video."""
+        return any(photograph.is_video for photograph in self.photographs)
+
 
 def package_photographs() -> list[Photograph]:
     """Return the photographs of this package."""
@@ -86,7 +98,7 @@ def folder_of(path: Path) -> Path:
 def folder_photographs(
     path: Path, key_of: Callable[[Path], str] | None = None
 ) -> FolderPhotographs:
-    """Return all images in a folder and its subfolders, by the suffixes of their names.
+    """Return all images and videos in a folder and its subfolders, by the suffixes of their names.
 
     Links are followed, unless they lead to a folder above. A file or folder that is reached twice
     counts once. Hidden files and folders are skipped.
@@ -120,7 +132,9 @@ def folder_photographs(
         ]
         lines += [f"    {passed_over(result.others)}"] if result.others else []
         lines += [f"    {shown(one.path)}: {one.reason}" for one in result.skipped[:10]]
-        raise LaptopError("\n".join([*lines, f"Images are recognised by their suffix: {_READ}."]))
+        raise LaptopError(
+            "\n".join([*lines, f"Images and videos are recognised by their suffix: {_READ}."])
+        )
     return result
 
 
@@ -183,7 +197,7 @@ class _Files:
         taken: dict[tuple[int, int], Path] = {}
         for file in sorted(self.files, key=os.path.islink):
             suffix = file.suffix.lower()
-            if suffix not in CONTENT_TYPES:
+            if suffix not in CONTENT_TYPES and suffix not in VIDEO_TYPES:
                 others.setdefault(_KIND_OF.get(suffix, "other file"), []).append(file)
                 continue
             key = key_of(file)
@@ -251,4 +265,4 @@ def shown(path: Path) -> str:
     return escaped(os.fsencode(path).decode("utf-8", errors="backslashreplace"))
 
 
-_READ = " ".join(suffix.lstrip(".") for suffix in CONTENT_TYPES)
+_READ = " ".join(suffix.lstrip(".") for suffix in [*CONTENT_TYPES, *VIDEO_TYPES])

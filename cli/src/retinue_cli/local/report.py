@@ -19,7 +19,7 @@ from rich.text import Text
 from retinue_cli.local.findings import Finding, Outcome
 from retinue_cli.local.photographs import Photograph
 from retinue_cli.local.progress import Done
-from retinue_cli.output.attributes import brief, printable
+from retinue_cli.output.attributes import brief, printable, span
 from retinue_cli.output.words import count
 
 MAX_IMAGES = 20
@@ -111,7 +111,8 @@ def _print_images(
         for line in _lines(outcome)
     ]
     rows += [
-        (file.name, "", Text(f"not read: {file.reason}", style="red"), "", "") for file in unread
+        (file.name, "", Text(f"not read: {file.reason}", style="red"), "", "", "")
+        for file in unread
     ]
     shown = rows if everything else rows[:MAX_ROWS]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -119,14 +120,18 @@ def _print_images(
     table.add_column("detector", no_wrap=True)
     table.add_column("label", overflow="fold")
     table.add_column("confidence", justify="right")
-    has_attributes = any(row[4] for row in shown)
+    has_times = any(row[4] for row in shown)
+    if has_times:
+        table.add_column("time", no_wrap=True)
+    has_attributes = any(row[5] for row in shown)
     if has_attributes:
         table.add_column("attributes", overflow="fold")
     previous = None
-    for image, detector, label, confidence, attributes in shown:
+    for image, detector, label, confidence, time, attributes in shown:
         name = Text(printable(image) if image != previous else "")
-        extra = [Text(attributes)] if has_attributes else []
-        table.add_row(name, detector, label, confidence, *extra)
+        extra = [time] if has_times else []
+        extra += [attributes] if has_attributes else []
+        table.add_row(name, detector, label, confidence, *map(Text, extra))
         previous = image
     console.print(table)
     if len(rows) > len(shown):
@@ -191,7 +196,7 @@ def print_totals(
     skipped = sum(outcome.outcome == "skipped" for outcome in outcomes)
     price_usd = sum(outcome.price_usd for outcome in outcomes)
     console.print(
-        f"[bold]{count(len(results), 'image')}[/], {count(len(outcomes) - skipped, 'run')}, "
+        f"[bold]{_files_looked_at(results)}[/], {count(len(outcomes) - skipped, 'run')}, "
         f"[bold]{count(detections, 'detection')}[/]"
         + (f", [red]{count(failed, 'failed run')}[/]" if failed else "")
         + (f", {count(skipped, 'run')} skipped by routes" if skipped else "")
@@ -214,6 +219,12 @@ def print_totals(
     )
     if made_by:
         console.print(Text("; ".join(made_by), style="dim"))
+
+
+def _files_looked_at(results: Sequence[PhotographResult]) -> str:
+    videos = sum(result.photograph.is_video for result in results)
+    parts = [count(len(results) - videos, "image")] if videos < len(results) or not videos else []
+    return ", ".join([*parts, *([count(videos, "video")] if videos else [])])
 
 
 def print_failures(
@@ -336,13 +347,16 @@ def _detection(finding: Finding) -> dict[str, Any]:
             f"box_{edge}": None if finding.box is None else getattr(finding.box, edge)
             for edge in ("left", "top", "width", "height")
         },
+        "start_ms": finding.start_ms,
+        "end_ms": finding.end_ms,
+        "track": finding.track,
     }
 
 
 _COLUMNS = [
     *("key", "path", "detector", "detector_version", "model_version", "outcome", "error_code"),
     *("error_message", "kind", "label", "confidence", "box_left", "box_top", "box_width"),
-    *("box_height", "attributes"),
+    *("box_height", "start_ms", "end_ms", "track", "attributes"),
 ]
 
 
@@ -380,17 +394,24 @@ def _size_bytes(folder: Path) -> int:
     return sum(os.lstat(path).st_blocks * 512 for path in paths)
 
 
-def _lines(outcome: Outcome) -> Iterator[tuple[Text, str, str]]:
-    """Yield label, confidence and attributes of each finding, or one line if there is none."""
+def _lines(outcome: Outcome) -> Iterator[tuple[Text, str, str, str]]:
+    """Yield label, confidence, time and attributes of each finding, or one line without any."""
     if outcome.outcome == "failed":
-        yield Text(f"failed: {outcome.error_code}", style="red"), "", ""
+        yield Text(f"failed: {outcome.error_code}", style="red"), "", "", ""
     elif outcome.outcome == "skipped":
-        yield Text(f"skipped: {printable(outcome.error_message or '')}", style="dim"), "", ""
+        yield Text(f"skipped: {printable(outcome.error_message or '')}", style="dim"), "", "", ""
     elif not outcome.findings:
-        yield Text("nothing found", style="dim"), "", ""
+        yield Text("nothing found", style="dim"), "", "", ""
     for finding in outcome.findings:
-        confidence = f"{finding.confidence:.2f}"
-        yield Text(printable(finding.label)), confidence, brief(finding.attributes)
+        label = printable(finding.label)
+        if finding.track is not None:
+            label += f" #{finding.track}"
+        yield (
+            Text(label),
+            f"{finding.confidence:.2f}",
+            span(finding.start_ms, finding.end_ms),
+            brief(finding.attributes),
+        )
 
 
 def _shown(path: Path) -> str:

@@ -12,9 +12,10 @@ from uuid import UUID
 
 from pydantic import JsonValue
 from retinue_history.db.engine import create_history_engine
-from retinue_sdk import AnyDetector, ImageReference, InvalidImageError
+from retinue_sdk import AnyDetector, DetectorError, ImageReference, InvalidImageError
 from retinue_sdk.cores import usable_cores
 from retinue_sdk.plugins.manager import Plugins
+from retinue_workers.settings.video import VideoSampling
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
@@ -54,6 +55,7 @@ from retinue_cli.local.signals import Interruption
 from retinue_cli.local.stack import BUCKET, local_stack, local_worker
 from retinue_cli.local.state import State
 from retinue_cli.local.upload import Upload, upload
+from retinue_cli.local.videos import default_sampling, draw_video, video_keys
 from retinue_cli.local.watch import watch
 from retinue_cli.local.worker_process import WorkerProcess
 from retinue_cli.output.draw import LabelledBox, draw
@@ -72,6 +74,7 @@ def run(
     *,
     again: bool = False,
     plugins_dir: Path | None = None,
+    videos: Mapping[str, VideoSampling] | None = None,
     everything: bool = False,
     web: ConsoleProcess | None = None,
     write: Callable[[TextIO, Sequence[PhotographResult], Sequence[UnreadFile]], None] | None = None,
@@ -84,6 +87,8 @@ def run(
         console: The console for the output.
         again: Replace earlier runs of these detectors and options on these photographs.
         plugins_dir: A folder of single-file plugins.
+        videos: The frames of videos that detectors receive; by default one a second for all that
+            take pixels.
         everything: Whether to list all images and files.
         web: The web console to start, as soon as there is a history.
         write: Writes the results to standard output for a program, instead of the list.
@@ -101,6 +106,7 @@ def run(
     # Report a wrong option before anything is started.
     made = Plugins(folder=plugins_dir).make(detectors)
     keys = [DetectorKey(each.name, each.version, each.fingerprint()) for each in made]
+    sampled = default_sampling(made) if videos is None else videos
     state = State.find()
     is_new = not state.directory.exists()
     folders = Folders(state.folders)
@@ -109,6 +115,10 @@ def run(
         code.renew(made)
     changed = code.changed(made)
     found = _found(images, folders, console)
+    of_videos = video_keys(keys, sampled) if found.has_videos else []
+    if found.has_videos and not of_videos:
+        console.print("[yellow]none of the detectors processes videos; they stay unread[/]")
+    all_keys = [*keys, *of_videos]
     with Interruption() as interruption, ExitStack() as stack:
         try:
             local = stack.enter_context(local_stack(state, console))
@@ -122,21 +132,36 @@ def run(
             stack.callback(engine.dispose)
             is_first = has_no_runs(engine)
             if again:
-                forget_runs(engine, BUCKET, [one.key for one in found.photographs], keys)
+                forget_runs(engine, BUCKET, [one.key for one in found.photographs], all_keys)
             worker = stack.enter_context(
-                local_worker(local, made, detectors, console, plugins_dir=plugins_dir)
+                local_worker(
+                    local,
+                    made,
+                    detectors,
+                    console,
+                    plugins_dir=plugins_dir,
+                    videos=sampled if of_videos else {},
+                )
             )
             _announce(console, endpoint, made)
             if web is not None:
                 _announce_console(console, web)
             _warn(console, [warning(each, names) for each, names in services.items()])
             uploads, done, complete = _process(
-                console, engine, endpoint, wiring, worker, keys, found.photographs, interruption
+                console,
+                engine,
+                endpoint,
+                wiring,
+                worker,
+                keys,
+                of_videos,
+                found.photographs,
+                interruption,
             )
             seconds = time.monotonic() - began
             uploaded = {_image_id(one): one.photograph for one in uploads if one.error is None}
-            results = _results(engine, uploaded, keys)
-            pictures = _draw(console, state, results, interruption)
+            results = _results(engine, uploaded, all_keys)
+            pictures = _draw(console, state, results, sampled, interruption)
         except KeyboardInterrupt:
             if web is not None:
                 web.terminate()  # everything ends at the same time
@@ -245,6 +270,7 @@ def _process(
     wiring: Wiring,
     worker: WorkerProcess,
     keys: Sequence[DetectorKey],
+    of_videos: Sequence[DetectorKey],
     photographs: Sequence[Photograph],
     interruption: Interruption,
 ) -> tuple[list[Upload], Done, bool]:
@@ -255,8 +281,12 @@ def _process(
     """
     with engine.connect() as connection:
         since = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    progress = Progress(engine, keys, wiring.queue_arn, since)
-    with watch(console, total_images=len(photographs), detectors=len(keys)) as view:
+    progress = Progress(engine, [*keys, *of_videos], wiring.queue_arn, since)
+
+    def runs(uploaded: Sequence[Photograph]) -> int:
+        return sum(len(of_videos if each.is_video else keys) for each in uploaded)
+
+    with watch(console, files=len(photographs), runs=runs(photographs)) as view:
 
         def uploaded(one: Upload) -> None:
             del one
@@ -268,13 +298,14 @@ def _process(
             worker.check()
 
         uploads = upload(endpoint, wiring.bucket, photographs, uploaded)
-        image_ids = {_image_id(one) for one in uploads if one.error is None}
-        total = len(image_ids) * len(keys)
+        image_ids = {_image_id(one): one.photograph for one in uploads if one.error is None}
+        total = runs(list(image_ids.values()))
         done, complete = view.follow(
             lambda: progress.done(image_ids),
             total,
             check=check,
             complaint=worker.complaint,
+            videos=worker.videos,
             is_idle=lambda: is_empty(endpoint, wiring),
         )
     return uploads, done, complete
@@ -289,19 +320,22 @@ def _results(
 ) -> list[PhotographResult]:
     """Return the results of each photograph, ordered by key."""
     found = outcomes(engine, uploaded, keys)
+    names = dict.fromkeys(key.detector for key in keys)
     return [
         PhotographResult(
             photograph,
-            tuple(
-                found[image_id, key.detector] for key in keys if (image_id, key.detector) in found
-            ),
+            tuple(found[image_id, name] for name in names if (image_id, name) in found),
         )
         for image_id, photograph in uploaded.items()
     ]
 
 
 def _draw(
-    console: Console, state: State, results: Sequence[PhotographResult], interruption: Interruption
+    console: Console,
+    state: State,
+    results: Sequence[PhotographResult],
+    videos: Mapping[str, VideoSampling],
+    interruption: Interruption,
 ) -> Path | None:
     """Draw the boxes. Return the folder, or ``None`` if there was nothing to draw."""
     looked_at = [
@@ -312,6 +346,8 @@ def _draw(
 
     def draw_one(result: PhotographResult) -> str | None:
         interruption.check()
+        if result.photograph.is_video:
+            return draw_frames(result)
         boxes = [
             finding.box or LabelledBox.of_image(finding.label, finding.confidence, finding.kind)
             for outcome in result.outcomes
@@ -321,6 +357,14 @@ def _draw(
             draw(result.photograph.path, boxes, state.picture(result.photograph.key))
         except (OSError, InvalidImageError) as error:  # removed, invalid, or the name is too long
             return f"[yellow]no picture of[/] {escape(result.photograph.key)}: {error}"
+        return None
+
+    def draw_frames(result: PhotographResult) -> str | None:
+        key = result.photograph.key
+        try:
+            draw_video(result, videos, state.frames(key), interruption.check)
+        except (OSError, DetectorError) as error:
+            return f"[yellow]no pictures of[/] {escape(key)}: {error}"
         return None
 
     with console.status("drawing the boxes"), ThreadPoolExecutor(usable_cores()) as pool:

@@ -1,5 +1,6 @@
 """PostgreSQL, S3, SNS and SQS on one machine, for commands without a cloud account."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from pydantic import JsonValue
 from retinue_history.schema.version import current_revision, head_revision
 from retinue_sdk import AnyDetector
+from retinue_workers.settings.video import VideoSampling
 from rich.console import Console
 
 from retinue_cli.local.emulator import Emulator
@@ -83,6 +85,7 @@ def local_worker(
     console: Console,
     *,
     plugins_dir: Path | None = None,
+    videos: Mapping[str, VideoSampling] | None = None,
 ) -> Iterator[WorkerProcess]:
     """Run a worker inside the block, and the local services that its detectors need.
 
@@ -92,12 +95,16 @@ def local_worker(
         detectors: The detectors' names with their options.
         console: The console for the output.
         plugins_dir: A folder of single-file plugins.
+        videos: The frames of videos that detectors receive; by default those of RETINUE_VIDEO.
 
     Raises:
         LaptopError: A program doesn't start.
     """
     with ExitStack() as services:
         variables = {}
+        if videos is not None:
+            sampling = {name: each.model_dump() for name, each in videos.items()}
+            variables["RETINUE_VIDEO"] = json.dumps(sampling)
         for each in needed(made, detectors):
             with console.status(f"starting an emulator of {each.service}"):
                 process = LocalServiceProcess(each, stack.state, stack.processes, stack.endpoint)

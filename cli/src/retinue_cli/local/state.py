@@ -71,6 +71,11 @@ class State:
         """Return the path of a key's photograph with boxes."""
         return picture_path(self.annotated, key)
 
+    def frames(self, key: str) -> Path:
+        """Return the folder of pictures of a key's video."""
+        name = Path(key).name
+        return (self.annotated / key).with_name(name.replace(".", "-"))
+
     @property
     def pictures(self) -> Path:
         """Return the console's cache of pictures, in files named after image ids."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from retinue_cli.local.endpoint import AwsEndpoint
 from retinue_cli.local.errors import LaptopError
 from retinue_cli.local.photographs import Photograph
-from retinue_cli.output.picture_names import CONTENT_TYPES
+from retinue_cli.output.picture_names import CONTENT_TYPES, VIDEO_TYPES
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -85,7 +85,7 @@ def _upload_one(
                 Bucket=bucket,
                 Key=photograph.key,
                 Body=file.read() if small else file,
-                ContentType=CONTENT_TYPES.get(
+                ContentType=(CONTENT_TYPES | VIDEO_TYPES).get(
                     photograph.path.suffix.lower(), "application/octet-stream"
                 ),
             )

@@ -1,10 +1,11 @@
 """Show a run's progress live, and a message if it stops."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -44,6 +45,7 @@ class Watch:
         self._uploads = uploads
         self._runs = runs
         self._note = ""
+        self._videos: dict[str, TaskID] = {}
 
     def uploaded(self) -> None:
         """Count an uploaded photograph."""
@@ -57,6 +59,7 @@ class Watch:
         check: Callable[[], None],
         complaint: Callable[[], str | None],
         is_idle: Callable[[], bool],
+        videos: Callable[[], Mapping[str, tuple[int, int | None]]] = dict,
     ) -> tuple[Done, bool]:
         """Wait until all runs have an outcome, or no more outcomes can be expected.
 
@@ -66,6 +69,7 @@ class Watch:
             check: Called regularly. It raises if waiting is useless.
             complaint: Returns the worker's latest warning, which is shown without progress.
             is_idle: Returns whether no message is waiting or in flight.
+            videos: Returns how far each video is, in milliseconds, with its duration if known.
 
         Returns:
             The number of runs with an outcome, and whether that is all.
@@ -78,8 +82,11 @@ class Watch:
             took = time.monotonic() - asked
             self._bar.update(self._runs, completed=done.total)
             if done.total >= total:
+                self._show_videos({})
                 return done, True
             check()
+            if self._show_videos(videos()):
+                moved = time.monotonic()
             if done.total != before:
                 moved, before, idle = time.monotonic(), done.total, 0
             elif time.monotonic() - moved > STALLED_SECONDS:
@@ -90,6 +97,17 @@ class Watch:
                     return done, False
             time.sleep(max(POLL_SECONDS, took * 4))  # queries must not slow the worker down
 
+    def _show_videos(self, videos: Mapping[str, tuple[int, int | None]]) -> bool:
+        """Show a line for each video, and return whether there is any."""
+        for name in self._videos.keys() - videos.keys():
+            self._bar.remove_task(self._videos.pop(name))
+        for name, (time_ms, duration_ms) in videos.items():
+            seconds = None if duration_ms is None else duration_ms // 1_000
+            if name not in self._videos:
+                self._videos[name] = self._bar.add_task(f"{escape(name)}: seconds", total=seconds)
+            self._bar.update(self._videos[name], completed=time_ms // 1_000)
+        return bool(videos)
+
     def _say(self, note: str) -> None:
         """Print a line above the bars, unless it repeats the last one."""
         if note != self._note:
@@ -99,13 +117,13 @@ class Watch:
 
 
 @contextmanager
-def watch(console: Console, *, total_images: int, detectors: int) -> Iterator[Watch]:
+def watch(console: Console, *, files: int, runs: int) -> Iterator[Watch]:
     """Show a progress bar inside the block.
 
     Args:
         console: The console.
-        total_images: Number of photographs.
-        detectors: Number of detectors.
+        files: Number of photographs and videos.
+        runs: Number of runs on them.
     """
     with Bar(
         SpinnerColumn(),
@@ -118,6 +136,6 @@ def watch(console: Console, *, total_images: int, detectors: int) -> Iterator[Wa
     ) as bar:
         yield Watch(
             bar,
-            bar.add_task("uploading images", total=total_images),
-            bar.add_task("running detectors", total=total_images * detectors),
+            bar.add_task("uploading images", total=files),
+            bar.add_task("running detectors", total=runs),
         )

@@ -118,6 +118,26 @@ class WorkerProcess:
             found.setdefault(entry["detector"], _of_plugin(traceback))
         return found
 
+    def videos(self) -> dict[str, tuple[int, int | None]]:
+        """Return how far each video is that is processed, in milliseconds, with its duration.
+
+        The key is the name, and the detector's name.
+        """
+        found: dict[str, tuple[int, int | None]] = {}
+        for line in self._log.tail(lines=100).splitlines():
+            if '"video_progress"' not in line and '"run_recorded"' not in line:
+                continue
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            name = f"{entry['uri'].rpartition('/')[2]}, {entry['detector']}"
+            if entry["event"] == "video_progress":
+                found[name] = entry["time_ms"], entry["duration_ms"]
+            else:
+                found.pop(name, None)
+        return found
+
     def complaint(self) -> str | None:
         """Return the worker's latest warning or error; ``None`` if there is none."""
         for line in reversed(self._log.tail(lines=50).splitlines()):

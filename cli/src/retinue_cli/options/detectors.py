@@ -72,7 +72,7 @@ def detector_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def wanted_detectors(chosen: Detectors | None) -> Detectors:
     """Return the chosen detectors with options, those of the settings, or the default."""
-    about_detectors = ("routes", "isolation", "hosted_models", "monthly_budgets_usd")
+    about_detectors = ("routes", "isolation", "video", "hosted_models", "monthly_budgets_usd")
     configured = Settings.load(**{name: {} for name in about_detectors}).detectors
     if chosen is None:
         return configured or {name: {} for name in DEFAULT_DETECTORS}

@@ -10,8 +10,28 @@ def brief(attributes: Mapping[str, JsonValue]) -> str:
     return ", ".join(
         f"{printable(name)} {printable(str(value))}"
         for name, value in attributes.items()
-        if isinstance(value, str | int | float)
+        if isinstance(value, str | int | float) and name not in _OF_VIDEOS
     )
+
+
+def clock(time_ms: int) -> str:
+    """Return a time in a video: ``1:02:03.4``, or without hours."""
+    tenths = round(time_ms / 100)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{start}:{rest // 10:02}.{rest % 10}"
+
+
+def span(start_ms: int | None, end_ms: int | None) -> str:
+    """Return when something appears in a video; empty without a time."""
+    if start_ms is None or end_ms is None:
+        return ""
+    return clock(start_ms) if start_ms == end_ms else f"{clock(start_ms)} – {clock(end_ms)}"
+
+
+_OF_VIDEOS = frozenset({"best_ms", "frames"})
+"""Attributes of appearances that say how they were found."""
 
 
 def printable(text: str) -> str:

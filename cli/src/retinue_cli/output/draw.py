@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from PIL import Image, ImageDraw, ImageFont
 from retinue_sdk import BoundingBox, ImageLimits
-from retinue_sdk.decode import decode
+from retinue_sdk.decode import Pixels, decode
 
 from retinue_cli.output.shapes import draw_shapes
 
@@ -100,7 +100,12 @@ def paint(data: bytes, boxes: Sequence[LabelledBox], limits: ImageLimits) -> Ima
     Raises:
         InvalidImageError: The photograph can't be decoded, or is too large.
     """
-    picture = Image.fromarray(decode(data, limits))
+    return paint_pixels(decode(data, limits), boxes)
+
+
+def paint_pixels(pixels: Pixels, boxes: Sequence[LabelledBox]) -> Image.Image:
+    """Draw boxes as ``paint`` does on a decoded picture."""
+    picture = Image.fromarray(pixels)
     picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0)
     placed = [
         (box, area)
@@ -162,9 +167,18 @@ def _size(area: Area) -> int:
     return (area[2] - area[0]) * (area[3] - area[1])
 
 
+def colour_of(kind: str, label: str) -> str:
+    """Return a label's colour for a page."""
+    return "#{:02x}{:02x}{:02x}".format(*_colour_of(kind, label))
+
+
 def _colour(box: LabelledBox) -> Colour:
+    return _colour_of(box.kind, box.label)
+
+
+def _colour_of(kind: str, label: str) -> Colour:
     """Return a vivid colour that depends only on kind and label."""
-    number = zlib.crc32(f"{box.kind}\0{box.label.casefold()}".encode(errors="replace"))
+    number = zlib.crc32(f"{kind}\0{label.casefold()}".encode(errors="replace"))
     hue = (number % 24) / 24  # in steps, so that two colours are either equal or clearly different
     lightness = (0.58, 0.66, 0.54)[number // 24 % 3]
     red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.95)

@@ -30,6 +30,9 @@ class DetectionView:
     confidence: float
     box: BoundingBox | None
     attributes: Mapping[str, JsonValue]
+    start_ms: int | None = None
+    end_ms: int | None = None
+    track: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class RunView:
         outcome: ``succeeded``, ``failed`` or ``skipped``.
         error_code: The code of the failure or the skip.
         error_message: The same as text.
-        detections: Its findings, most certain first.
+        detections: Its findings: in a video by start, and otherwise most certain first.
     """
 
     detector: str
@@ -69,6 +72,7 @@ class ImageView:
         deleted_at: When it was removed; ``None`` while it exists.
         others: Number of other images with the given name.
         runs: One run of each detector.
+        duration_ms: The duration of a video, if known.
     """
 
     image_id: UUID
@@ -80,6 +84,7 @@ class ImageView:
     deleted_at: datetime | None
     others: int
     runs: tuple[RunView, ...]
+    duration_ms: int | None = None
 
     @property
     def is_looked_at(self) -> bool:
@@ -133,7 +138,7 @@ def find(history: Snapshot, name: ImageName) -> ImageView:
         name = _by_part(history, name)
         rows = list(history.rows(sql.SQL(_IMAGES).format(name.condition())))
     image_id, bucket, key, version, versioned, etag, size_bytes, *rest = rows[0]
-    width_px, height_px, uploaded_at, deleted_at, same_name = rest
+    width_px, height_px, uploaded_at, deleted_at, same_name, duration_ms = rest
     runs = sql.SQL(_RUNS).format(image=sql.Literal(image_id), latest_first=LATEST_FIRST)
     return ImageView(
         image_id=image_id,
@@ -150,6 +155,7 @@ def find(history: Snapshot, name: ImageName) -> ImageView:
         deleted_at=deleted_at,
         others=same_name - 1,
         runs=_runs(history.rows(runs)),
+        duration_ms=duration_ms,
     )
 
 
@@ -184,11 +190,23 @@ def _runs(rows: Iterable[tuple[Any, ...]]) -> tuple[RunView, ...]:
     for columns, of_run in groupby(rows, key=lambda row: row[:6]):
         detector, version, model_version, outcome, error_code, error_message = columns
         found = []
-        for kind, label, confidence, *edges, attributes in (row[6:] for row in of_run):
+        for kind, label, confidence, *edges, attributes, start_ms, end_ms, track in (
+            row[6:] for row in of_run
+        ):
             if label is not None:
                 box = None if edges[0] is None else BoundingBox(*edges)
                 found.append(
-                    DetectionView(detector, kind, label, confidence, box, attributes or {})
+                    DetectionView(
+                        detector,
+                        kind,
+                        label,
+                        confidence,
+                        box,
+                        attributes or {},
+                        start_ms,
+                        end_ms,
+                        track,
+                    )
                 )
         runs.append(
             RunView(
@@ -205,7 +223,9 @@ def _runs(rows: Iterable[tuple[Any, ...]]) -> tuple[RunView, ...]:
 
 
 _IMAGES = """SELECT image_id, bucket, key, version, versioned, etag, size_bytes, width_px,
-    height_px, uploaded_at, deleted_at, count(*) OVER ()
+    height_px, uploaded_at, deleted_at, count(*) OVER (), (
+        SELECT duration_ms FROM videos WHERE videos.image_id = images.image_id
+    )
 FROM images
 WHERE {}
 ORDER BY deleted_at IS NULL DESC, last_uploaded_at DESC, image_id
@@ -222,7 +242,8 @@ LIMIT {limit}"""
 # answers of an emulator.
 _RUNS = """SELECT latest.detector, latest.detector_version, latest.model_version, latest.outcome,
     latest.error_code, latest.error_message, detections.kind, detections.label,
-    detections.confidence, box_left, box_top, box_width, box_height, detections.attributes
+    detections.confidence, box_left, box_top, box_width, box_height, detections.attributes,
+    detections.start_ms, detections.end_ms, detections.track
 FROM (
     SELECT DISTINCT ON (detector) run_id, detector, detector_version, outcome, model_version,
         error_code, error_message
@@ -231,4 +252,4 @@ FROM (
     ORDER BY detector, {latest_first}
 ) AS latest
 LEFT JOIN detections ON detections.run_id = latest.run_id
-ORDER BY latest.detector, detections.confidence DESC, detections.ordinal"""
+ORDER BY latest.detector, detections.start_ms, detections.confidence DESC, detections.ordinal"""

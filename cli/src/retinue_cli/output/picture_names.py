@@ -17,6 +17,20 @@ CONTENT_TYPES = {
 }
 """Suffixes of image files in lower case, with their media types."""
 
+VIDEO_TYPES = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/x-m4v",
+    ".mov": "video/quicktime",
+    ".mkv": "video/x-matroska",
+    ".webm": "video/webm",
+    ".avi": "video/x-msvideo",
+    ".3gp": "video/3gpp",
+    ".mpg": "video/mpeg",
+    ".mpeg": "video/mpeg",
+    ".mts": "video/mp2t",
+}
+"""Suffixes of video files in lower case, with their media types."""
+
 
 def picture_path(folder: Path, name: str) -> Path:
     """Return the path of a photograph with boxes. Each photograph has its own JPEG.

@@ -198,14 +198,18 @@ def _charge_columns(runs: Sequence[RunRecord]) -> tuple[str, ...]:
     )
 
 
-def used_columns(configurations: Collection[DetectorConfiguration]) -> Columns:
+def used_columns(
+    configurations: Collection[DetectorConfiguration],
+    videos: Collection[DetectorConfiguration] = (),
+) -> Columns:
     """Return configurations that are in use."""
+    used = [*configurations, *videos]
+    media = ["image"] * len(configurations) + ["video"] * len(videos)
     return {
-        "detector": texts("detector", [detector for detector, _, _ in configurations]),
-        "detector_version": texts(
-            "detector_version", [version for _, version, _ in configurations]
-        ),
-        "fingerprint": texts("fingerprint", [fingerprint for _, _, fingerprint in configurations]),
+        "detector": texts("detector", [detector for detector, _, _ in used]),
+        "media": texts("media", media),
+        "detector_version": texts("detector_version", [version for _, version, _ in used]),
+        "fingerprint": texts("fingerprint", [fingerprint for _, _, fingerprint in used]),
     }
 
 

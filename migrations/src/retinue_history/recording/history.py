@@ -154,18 +154,22 @@ class History:
             connection.execute(statements.SAVE_CONFIGURATIONS, columns)
 
     def use_configurations(
-        self, pool: str, configurations: Collection[DetectorConfiguration]
+        self,
+        pool: str,
+        configurations: Collection[DetectorConfiguration],
+        videos: Collection[DetectorConfiguration] = (),
     ) -> None:
         """Record with which version and options a pool uses its detectors from now on.
 
         Args:
             pool: The ARN of the pool's queue.
             configurations: One for each detector.
+            videos: Another for each detector of images that also processes videos.
 
         Raises:
             HistoryUnavailableError: The database can't take rows now.
         """
-        columns = {"pool": pool, **used_columns(configurations)}
+        columns = {"pool": pool, **used_columns(configurations, videos)}
         with map_errors(), self._pool.connection() as connection:
             connection.execute(statements.USE_CONFIGURATIONS, columns)
 

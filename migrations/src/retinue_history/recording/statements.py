@@ -45,12 +45,15 @@ SAVE_CONFIGURATIONS = """
 
 # Unchanged rows are not written, so that `since` says when the options changed.
 USE_CONFIGURATIONS = """
-    INSERT INTO configurations_in_use AS known (pool, detector, detector_version, fingerprint)
-    SELECT %(pool)s, detector, detector_version, fingerprint
-    FROM unnest(%(detector)s::text[], %(detector_version)s::text[], %(fingerprint)s::text[])
-        AS given (detector, detector_version, fingerprint)
-    ORDER BY detector
-    ON CONFLICT (pool, detector) DO UPDATE SET
+    INSERT INTO configurations_in_use AS known
+        (pool, detector, media, detector_version, fingerprint)
+    SELECT %(pool)s, detector, media, detector_version, fingerprint
+    FROM unnest(
+        %(detector)s::text[], %(media)s::text[], %(detector_version)s::text[],
+        %(fingerprint)s::text[]
+    ) AS given (detector, media, detector_version, fingerprint)
+    ORDER BY detector, media
+    ON CONFLICT (pool, detector, media) DO UPDATE SET
         detector_version = excluded.detector_version,
         fingerprint = excluded.fingerprint,
         since = now()

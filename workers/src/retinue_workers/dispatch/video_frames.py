@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO
 
+import structlog
 from retinue_sdk import AsyncDetector, Findings, ImageLimits, InvalidImageError
 
 from retinue_workers.detectors.bill import billed_units
@@ -24,11 +26,16 @@ from retinue_workers.video.objects import FrameImage, VideoObject
 from retinue_workers.video.reader import VideoDecoder, VideoFrame, VideoReader
 from retinue_workers.work import Task, TaskResult
 
+log = structlog.get_logger(__name__)
+
 PART_BYTES = 8 * 2**20
 """How many bytes of a video are fetched at a time."""
 
 MAX_SECONDS = 10 * 3_600.0
 """Maximum time for one video. SQS hides a message for 12 hours at most."""
+
+TELL_SECONDS = 2.0
+"""How often the log says how far a video is."""
 
 MAX_FRAMES_WAITING = 32
 """Maximum number of frames of one video that wait for their detector. A frame has 4 MB."""
@@ -183,6 +190,7 @@ class VideoFrames:
         waiting: deque[_Waiting] = deque()
         room = _room(runner)
         is_over = False
+        told_at = 0.0
         try:
             while True:
                 while len(waiting) < room and not is_over:
@@ -198,6 +206,15 @@ class VideoFrames:
                 waiting.popleft()
                 concluded = first.call.result()
                 self._on_progress()
+                if time.monotonic() >= told_at + TELL_SECONDS:
+                    told_at = time.monotonic()
+                    log.info(
+                        "video_progress",
+                        uri=video.reference.uri,
+                        detector=runner.name,
+                        time_ms=first.time_ms,
+                        duration_ms=reader.facts["duration_ms"],
+                    )
                 if not isinstance(concluded, Concluded):
                     return concluded
                 outcome.add(first.task, concluded.answer)

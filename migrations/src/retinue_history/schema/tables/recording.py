@@ -480,6 +480,13 @@ configurations_in_use = Table(
     metadata,
     Column("pool", Text, primary_key=True, comment="The ARN of the pool's queue"),
     Column("detector", Text, primary_key=True, comment="The detector's name"),
+    Column(
+        "media",
+        Text,
+        primary_key=True,
+        server_default="image",
+        comment="video for a detector of images that also processes frames of videos, and image",
+    ),
     Column("detector_version", Text, nullable=False, comment="The detector's version"),
     Column(
         "fingerprint",
