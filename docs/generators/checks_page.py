@@ -3,11 +3,14 @@
 ``python docs/generators/checks_page.py`` prints it.
 """
 
+import inspect
 import sys
+from collections.abc import Iterator
 
 from retinue_sdk.testing.check import Suite
 from retinue_sdk.testing.check_life import MAX_GROWTH_BYTES, MIN_GROWTH_BYTES, STRETCHES
 from retinue_sdk.testing.checks import CHECKS
+from retinue_sdk.testing.jobs import BaseJobs
 
 _HEAD = """\
 # The checks that a detector passes
@@ -22,12 +25,23 @@ that the `Detector` raises applies to the whole batch. It calls an `AsyncDetecto
 """
 
 _APPLIES_TO = {
-    Suite.DETECTOR: "Every detector.",
+    Suite.DETECTOR: "Every detector of images.",
     Suite.PIXELS: "Detectors that declare `Input.PIXELS`.",
     Suite.BATCHES: "Detectors that declare `max_batch_size` above 1.",
     Suite.CONCURRENT: "Detectors that declare `max_concurrency` above 1.",
     Suite.ASYNC: "Subclasses of `AsyncDetector`.",
 }
+
+_JOBS = """\
+## `BaseJobs`
+
+Subclasses of `JobDetector`, which process videos. Only pytest runs these checks. Define a fixture
+`job_subject` that returns a `retinue_sdk.testing.JobSubject`: the class, its options, a video, and
+functions that make the service's jobs end and make it forget them.
+
+| check | the detector |
+|---|---|
+"""
 
 _TAIL = """\
 ## What the checks need from you
@@ -67,6 +81,7 @@ def checks_page() -> str:
         parts[-1] += "".join(f"\n| `{check.id}` | {check.meaning} |" for check in rows)
         parts.append("\nIf a check fails:\n")
         parts.append("\n".join(f"- `{check.id}`: {check.remedy}." for check in rows) + "\n")
+    parts.append(_JOBS + "\n".join(_job_checks()) + "\n")
     parts.append(
         _TAIL.format(
             images=1_000,
@@ -76,6 +91,14 @@ def checks_page() -> str:
         )
     )
     return "\n".join(parts)
+
+
+def _job_checks() -> Iterator[str]:
+    """Yield the rows of the checks of jobs."""
+    for name, check in vars(BaseJobs).items():
+        if name.startswith("test_"):
+            meaning = (inspect.getdoc(check) or "").removesuffix(".")
+            yield f"| `{name.removeprefix('test_').replace('_', '-')}` | {meaning} |"
 
 
 if __name__ == "__main__":

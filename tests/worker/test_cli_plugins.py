@@ -184,6 +184,18 @@ def test_try_tells_what_could_not_be_looked_at(invoke: Invoke, tmp_path: Path) -
     assert "Left" in said.output
 
 
+@pytest.mark.parametrize(("command", "exit_code"), [("detect", 1), ("plugins check", 2)])
+def test_a_detector_of_videos_is_refused_in_a_line(
+    invoke: Invoke, tmp_path: Path, command: str, exit_code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    files = [photograph(tmp_path / "good.png")] if command == "detect" else []
+    said = invoke(*command.split(), "rekognition-video-labels", *files)
+    assert said.exit_code == exit_code
+    [line] = said.output.strip().splitlines()
+    assert "processes videos, in jobs of a service" in line
+
+
 def test_try_takes_a_folder_and_prints_attributes_and_versions(
     invoke: Invoke, tmp_path: Path
 ) -> None:

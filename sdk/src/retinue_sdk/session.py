@@ -1,10 +1,10 @@
-"""Use a detector of either kind from synchronous code."""
+"""Use a detector of images from synchronous code."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Any, Self
 
-from retinue_sdk.detector import AsyncDetector, CommonDetector, Detector, Result
+from retinue_sdk.detector import AsyncDetector, CommonDetector, Detector, JobDetector, Result
 from retinue_sdk.errors import ConfigurationError, DetectorError
 from retinue_sdk.image import Image
 
@@ -19,7 +19,8 @@ class DetectorSession:
         detector: The detector, not started.
 
     Raises:
-        RetinueError: On entry, if the detector's ``start`` raised it.
+        RetinueError: On entry, if the detector's ``start`` raised it, or if the detector processes
+            videos.
     """
 
     def __init__(self, detector: CommonDetector[Any]) -> None:
@@ -49,6 +50,11 @@ class DetectorSession:
                 self._runner.run(detector.start())
             case Detector() as detector:
                 detector.start()
+            case JobDetector():
+                raise ConfigurationError(
+                    "it processes videos, in jobs of a service. Name it in RETINUE_DETECTORS, and "
+                    "upload a video"
+                )
 
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
         """Call the detector.
@@ -68,9 +74,7 @@ class DetectorSession:
                 return self._runner.run(_detect_all(detector, images))
             case Detector() as detector:
                 return detector.detect(images)
-        raise ConfigurationError(
-            f"{self.detector!r} processes videos in jobs, not images: upload a video instead"
-        )
+        raise TypeError(f"{self.detector!r} isn't a detector of images")
 
     def close(self) -> None:
         """Close the detector."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from threading import Lock, Thread
 
-from retinue_sdk import AnyDetector, ConfigurationError, Input
+from retinue_sdk import AnyDetector, ConfigurationError, Input, JobDetector
 from retinue_sdk.plugins.manager import Plugins
 from retinue_sdk.testing import CHECKS, Subject, run_checks
 from retinue_workers.detectors.isolation.child import die_with
@@ -71,8 +71,13 @@ def _subject(request: CheckRequest, made: AnyDetector) -> Subject:
     """Return the detector and its pictures.
 
     Raises:
-        ConfigurationError: The bucket can't be used.
+        ConfigurationError: The bucket can't be used, or the detector processes videos.
     """
+    if isinstance(made, JobDetector):
+        raise ConfigurationError(
+            f"{made.name} processes videos, in jobs of a service, and these checks are for "
+            "detectors of images: subclass retinue_sdk.testing.BaseJobs in a test instead"
+        )
     images = request.memory_images
     if images is None:
         images = 0 if made.capabilities.usd_per_unit else 1_000
