@@ -16,6 +16,9 @@ WORDS = {
     "pool",
     "delivery",
     "task",
+    "video",
+    "appearance",
+    "job",
 }
 DEFINITION = re.compile(r"^\| \*\*([^*]+)\*\* \| (.+) \|$", re.MULTILINE)
 
