@@ -156,7 +156,7 @@ def test_other_content_under_a_videos_name_is_refused_with_the_remedy(
 ) -> None:
     code, message = refusal(data)
     assert code == "not_a_video"
-    assert f"is {kind}" in message
+    assert f"it is {kind}" in message
     assert "suffix that matches its content" in message
 
 

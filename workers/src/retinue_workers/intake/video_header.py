@@ -15,6 +15,7 @@ from retinue_sdk import ImageReference, InvalidImageError, Video
 from retinue_sdk.detection import MAX_INTEGER
 
 from retinue_workers.intake.s3 import ObjectStore
+from retinue_workers.intake.video_container import container_of, demuxer_of
 
 WINDOW_BYTES = 65_536
 """Bytes of a request. The header of most videos fits, except for the tables of their samples."""
@@ -59,27 +60,6 @@ _CODECS = {
 }
 """FFmpeg's names of codecs, by the kind of sample entry."""
 
-_FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"sidx"}
-"""The boxes with which an MP4 or QuickTime file begins."""
-
-_OTHER_CONTENT = (
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"\x89PNG", "a PNG image"),
-    (b"GIF8", "a GIF image"),
-    (b"#EXTM3U", "a playlist"),
-    (b"[playlist]", "a playlist"),
-    (b"http://", "a URL"),
-    (b"https://", "a URL"),
-    (b"[InternetShortcut]", "a URL"),
-    (b"version https://git-lfs", "a pointer of Git LFS"),
-    (b"<", "a web page or XML"),
-    (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b", "a compressed archive"),
-    (b"ID3", "an MP3 file"),
-)
-"""Content that isn't a video, by its first bytes."""
-
 
 def read_video(store: ObjectStore, reference: ImageReference) -> Video:
     """Return a video with the facts of its header. Blocks, for one to ``MAX_REQUESTS`` requests.
@@ -94,43 +74,11 @@ def read_video(store: ObjectStore, reference: ImageReference) -> Video:
         DetectorError: As for ``ObjectStore.fetch``.
     """
     begin, size_bytes = store.read_part(reference, 0, WINDOW_BYTES)
-    container = _other_container(begin)
-    if container is None:
-        _check_is_video(begin, reference)
-        file = _File(begin, size_bytes, lambda at, size: store.read_part(reference, at, size)[0])
-        return _parse(file, reference)
-    return Video(reference, size_bytes, container=container)
-
-
-def _other_container(begin: bytes) -> str | None:
-    """Return the name of a container that isn't parsed; ``None`` for all other content."""
-    if begin.startswith(b"\x1a\x45\xdf\xa3"):
-        return "webm" if b"webm" in begin[:64] else "matroska"
-    if begin.startswith(b"RIFF") and begin[8:12] == b"AVI ":
-        return "avi"
-    if begin.startswith((b"\0\0\1\xba", b"\0\0\1\xb3")):
-        return "mpeg"
-    for first in (0, 4):  # packets begin with a G; Blu-ray's with a time before it
-        if begin[first :: 188 + first][:3] == b"GGG":
-            return "mpegts"
-    return None
-
-
-def _check_is_video(begin: bytes, reference: ImageReference) -> None:
-    """Raise for content that isn't a video.
-
-    Raises:
-        InvalidImageError: It isn't (``not_a_video``).
-    """
-    if begin[4:8] in _FIRST_BOXES:
-        return
-    text = begin.removeprefix(b"\xef\xbb\xbf").lstrip()
-    kind = next((kind for magic, kind in _OTHER_CONTENT if text.startswith(magic)), None)
-    raise InvalidImageError(
-        f"{reference.uri} is named like a video and is {kind or 'something else'}: upload the "
-        "video itself, or give the object a suffix that matches its content",
-        code="not_a_video",
-    )
+    container = container_of(begin)
+    if demuxer_of(begin) != "mov":
+        return Video(reference, size_bytes, container=container)
+    file = _File(begin, size_bytes, lambda at, size: store.read_part(reference, at, size)[0])
+    return _parse(file, reference, container)
 
 
 class _Box(NamedTuple):
@@ -257,8 +205,7 @@ class _Movie:
     tracks: list[_Track]
 
 
-def _parse(file: _File, reference: ImageReference) -> Video:
-    container = "mov"
+def _parse(file: _File, reference: ImageReference, container: str) -> Video:
     fragment: _Box | None = None
     index_seconds = 0.0
     movie: _Movie | None = None
@@ -266,8 +213,6 @@ def _parse(file: _File, reference: ImageReference) -> Video:
     has_media = False
     for box in file.boxes(0, file.size):
         match box.kind:
-            case b"ftyp":
-                container = _container(file.fields(box, 0, "4s")[0], reference)
             case b"moov" if movie is None:
                 if box.end > file.size:
                     raise _corrupt("it ends within its header")
@@ -313,18 +258,6 @@ def _parse(file: _File, reference: ImageReference) -> Video:
         height_px=height_px or None,
         rotation_degrees=rotation_degrees,
     )
-
-
-def _container(brand: bytes, reference: ImageReference) -> str:
-    if brand in (b"heic", b"heix", b"mif1", b"avif", b"crx "):
-        raise InvalidImageError(
-            f"{reference.uri} is named like a video and is an image: give the object a suffix "
-            "that matches its content",
-            code="not_a_video",
-        )
-    if brand == b"qt  ":
-        return "mov"
-    return "3gp" if brand.startswith((b"3gp", b"3g2")) else "mp4"
 
 
 def _movie(file: _File, moov: _Box) -> _Movie:

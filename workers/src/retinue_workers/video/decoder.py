@@ -16,8 +16,8 @@ from av.video.stream import VideoStream
 from retinue_sdk import ImageLimits, InvalidImageError
 from retinue_sdk.cores import usable_cores
 
+from retinue_workers.intake.video_container import HEAD_BYTES, REMEDY, container_of, demuxer_of
 from retinue_workers.settings.video import VideoSampling
-from retinue_workers.video.container import HEAD_BYTES, REMEDY, container_of, is_mp4
 from retinue_workers.video.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -163,11 +163,11 @@ class VideoFile:
             raise InvalidImageError("the file is empty (0 bytes)", code="empty_file")
         head = fixed.read(HEAD_BYTES)
         fixed.seek(0)
-        container = container_of(head)
+        demuxer = demuxer_of(head)
         self._keyframes = sampling.sample == "keyframes"
         self._max_side_px = sampling.max_side_px
         self._limits = limits
-        self._container = self._open(fixed, container)
+        self._container = self._open(fixed, demuxer)
         self._stream = self._pictures(self._container)
         self._is_damaged = False
         self._end_ms = 0
@@ -194,7 +194,7 @@ class VideoFile:
             duration_ms,
             float(rate) if rate else None,
             self._stream.codec_context.name,
-            "mp4" if is_mp4(head) else container,
+            container_of(head),
             width_px,
             height_px,
             orientation.degrees,

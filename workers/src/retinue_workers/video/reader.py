@@ -15,9 +15,9 @@ from retinue_workers.detectors.errors import DetectorCrashedError
 from retinue_workers.detectors.isolation.child_process import ChildProcess
 from retinue_workers.detectors.isolation.protocol import JsonMessage, error_of
 from retinue_workers.detectors.isolation.supervisor import STOPPED, TIMED_OUT, ProcessSupervisor
+from retinue_workers.intake.video_container import REMEDY
 from retinue_workers.settings.video import VideoSampling
 from retinue_workers.video import child
-from retinue_workers.video.container import REMEDY
 
 if TYPE_CHECKING:
     from retinue_sdk import Pixels
