@@ -15,6 +15,12 @@ PREFIX = "retinue-test-"
 BILLED_IMAGES = 60
 """Most images that the tests have Rekognition look at; a test counts, against the endpoint."""
 
+BILLED_JOBS = 8
+"""Most jobs that the tests start, each on a video of ten seconds; a test counts them, too."""
+
+USD_PER_MINUTE = 0.10
+"""Price of a minute of video; AWS may bill each job as a full minute."""
+
 USD_PER_IMAGE = 0.001
 """First tier in us-east-1; retinue_rekognition.prices has the source. Up to half as much again in
 other regions."""
@@ -66,8 +72,10 @@ def main() -> None:
     """Say what it will cost; end with 3 if AWS cannot be asked."""
     usd = BILLED_IMAGES * USD_PER_IMAGE
     sys.stdout.write(
-        f"make test-aws asks Amazon Rekognition about at most {BILLED_IMAGES} images: about "
-        f"${usd:.2f}. It makes a bucket and collections named {PREFIX}… and removes them.\n"
+        f"make test-aws asks Amazon Rekognition about at most {BILLED_IMAGES} images (about "
+        f"${usd:.2f}), and starts {BILLED_JOBS} jobs on a video of ten seconds (from "
+        f"${BILLED_JOBS * USD_PER_MINUTE / 6:.2f} to ${BILLED_JOBS * USD_PER_MINUTE:.2f}). It "
+        f"makes a bucket and collections named {PREFIX}… and removes them.\n"
     )
     if reason := missing():
         sys.stdout.write(f"skipped: {reason}\n")

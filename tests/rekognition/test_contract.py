@@ -1,5 +1,6 @@
 """The same tests against our endpoint and, by ``make test-aws``, against AWS itself."""
 
+import asyncio
 import os
 import time
 import uuid
@@ -13,6 +14,7 @@ from typing import Any
 import boto3
 import numpy as np
 import pytest
+from fakes.videos import BIKES, corners, encoded
 from PIL import Image as Pillow
 from rekognition import aws_account
 from rekognition.conftest import ANN, BUCKET, Store, painting
@@ -34,6 +36,13 @@ from retinue_rekognition.moderation import ModerationDetector
 from retinue_rekognition.prices import TIERS
 from retinue_rekognition.protective_equipment import ProtectiveEquipmentDetector
 from retinue_rekognition.text import TextDetector
+from retinue_rekognition.video.celebrities import VideoCelebrityDetector
+from retinue_rekognition.video.face_search import VideoFaceSearchDetector
+from retinue_rekognition.video.faces import VideoFaceDetector
+from retinue_rekognition.video.labels import VideoLabelDetector
+from retinue_rekognition.video.moderation import VideoModerationDetector
+from retinue_rekognition.video.segments import VideoSegmentDetector
+from retinue_rekognition.video.text import VideoTextDetector
 from retinue_rekognition_emulator import Endpoint, StoredObject
 from retinue_sdk import (
     AnyDetector,
@@ -43,6 +52,8 @@ from retinue_sdk import (
     Image,
     ImageReference,
     InvalidImageError,
+    JobDetector,
+    Video,
 )
 from skimage import data
 
@@ -93,6 +104,8 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
         endpoint: Endpoint = request.getfixturevalue("endpoint")
         store: Store = request.getfixturevalue("store")
         options = {"endpoint_url": endpoint.url, "s3_endpoint_url": endpoint.url}
+        endpoint.operations.video.jobs.least_seconds = 0.2
+        endpoint.operations.video.jobs.seconds_per_minute = 0
         one = Service(
             boto3.client("rekognition", region_name="us-east-1", endpoint_url=endpoint.url),
             lambda key, content: store.__setitem__(key, StoredObject(content)),
@@ -103,7 +116,9 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
         with one.sessions:
             yield one
         one.rekognition.close()
-        BILLED.append(sum(endpoint.calls[operation] for operation in TIERS))
+        images = [operation for operation in TIERS if not operation.startswith("Start")]
+        BILLED.append(sum(endpoint.calls[operation] for operation in images))
+        BILLED_JOBS.append(sum(endpoint.operations.video.jobs.started.values()))
         return
     if reason := aws_account.missing():
         pytest.skip(reason)
@@ -252,15 +267,78 @@ def test_a_person_is_enrolled_found_and_forgotten(
     engine.dispose()
 
 
+async def _process(service: Service, kind: type[JobDetector[Any]], key: str) -> Findings:
+    """Return the result of a job on a stored video."""
+    more = {"collection_id": service.collection_id} if kind is VideoFaceSearchDetector else {}
+    options = {k: v for k, v in service.options.items() if k != "requests_per_second"}
+    detector = kind(kind.options_model.model_validate(options | more))
+    await detector.start()
+    try:
+        video = Video(ImageReference(service.bucket, key, etag="*"))
+        token = uuid.uuid4().hex
+        job = {"token": token, "tag": f"retinue/{token}"}
+        job_id = await detector.start_job(video, **job)
+        assert await detector.start_job(video, **job) == job_id
+        async with asyncio.timeout(900):
+            while (findings := await detector.job_result(job_id, video)) is None:
+                await asyncio.sleep(0.1 if service.options else 10)
+        return findings
+    finally:
+        await detector.close()
+
+
+@pytest.mark.parametrize(
+    ("detector", "kinds"),
+    [
+        (VideoLabelDetector, {"label"}),
+        (VideoFaceDetector, {"face"}),
+        (VideoFaceSearchDetector, {"face", "face_match", "person"}),
+        (VideoModerationDetector, {"moderation"}),
+        (VideoTextDetector, {"text"}),
+        (VideoCelebrityDetector, {"celebrity"}),
+        (VideoSegmentDetector, {"shot", "technical_cue"}),
+    ],
+)
+async def test_each_detector_processes_a_video(
+    service: Service, collection: str, detector: type[JobDetector[Any]], kinds: set[str]
+) -> None:
+    del collection
+    service.put("bikes.mp4", BIKES.read_bytes())
+    findings = await _process(service, detector, "bikes.mp4")
+    assert {one.kind for one in findings.detections} <= kinds
+    assert all(0 <= one.start_ms <= one.end_ms <= 10_100 for one in findings.detections)
+    assert float(findings.billed_units) == pytest.approx(10 / 60, rel=0.02)
+    assert findings.raw_response["VideoMetadata"]
+    if detector in {VideoLabelDetector, VideoSegmentDetector}:
+        assert findings.detections
+
+
+async def test_a_codec_that_is_not_supported(service: Service) -> None:
+    service.put("old.mp4", encoded([corners(128, 96)] * 50, codec="mpeg4"))
+    with pytest.raises(InvalidImageError) as failed:
+        await _process(service, VideoLabelDetector, "old.mp4")
+    assert failed.value.code == "unsupported_codec"
+
+
+async def test_a_video_that_is_missing(service: Service) -> None:
+    with pytest.raises(InvalidImageError) as failed:
+        await _process(service, VideoLabelDetector, "not there.mp4")
+    assert failed.value.code == "object_not_found"
+
+
 def test_the_bill_is_as_small_as_is_said(service: Service) -> None:
     """Runs last: counts what the tests above had the endpoint look at, if it was that."""
     if service.rekognition.meta.endpoint_url.endswith(".amazonaws.com"):
         pytest.skip("AWS does not tell")
     assert sum(BILLED) <= aws_account.BILLED_IMAGES
+    assert sum(BILLED_JOBS) <= aws_account.BILLED_JOBS
 
 
 BILLED: list[int] = []
 """Images that each test had the endpoint look at."""
+
+BILLED_JOBS: list[int] = []
+"""Jobs that each test had the endpoint start."""
 
 
 def _until(true: Callable[[], bool], seconds: float = 15) -> None:
