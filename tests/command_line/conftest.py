@@ -8,7 +8,15 @@ from typing import Any
 import click.testing
 import pytest
 from retinue_cli.app import retinue
-from retinue_history import ConnectionPool, DetectionRecord, History, ImageRecord, RunKey, RunRecord
+from retinue_history import (
+    ConnectionPool,
+    DetectionRecord,
+    History,
+    ImageRecord,
+    RunKey,
+    RunRecord,
+    VideoRecord,
+)
 from retinue_history.db.engine import create_history_engine
 from retinue_sdk import ImageReference
 from sqlalchemy import Engine
@@ -71,6 +79,25 @@ class Seed:
                 DetectionRecord("label", label, confidence, *box, attributes=attributes)
                 for label, confidence, *box in found
             ),
+        )
+        assert self._history.record([], [run])
+
+    def video(self, image: ImageReference, *, duration_ms: int, frame_rate: float) -> None:
+        """Record the facts of a video."""
+        facts = VideoRecord(image.image_id, duration_ms, frame_rate, "h264", "mp4")
+        self._history.record([], videos=[facts])
+
+    def appearances(self, video: ImageReference, *found: tuple[Any, ...]) -> None:
+        """Record a run on a video; found are the fields of detections, without the kind."""
+        self._hours += 1
+        run = RunRecord(
+            RunKey(video.image_id, "objects", "1", "v"),
+            event_id=f"event {self._hours}",
+            outcome="succeeded",
+            retryable=False,
+            started_at=NOON + timedelta(hours=self._hours),
+            duration_ms=1.0,
+            detections=tuple(DetectionRecord("label", *fields) for fields in found),
         )
         assert self._history.record([], [run])
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from xml.etree import ElementTree as ET
 
 import duckdb
 import numpy as np
@@ -271,3 +272,82 @@ def test_one_moment_of_the_history(history_url: str, seed: Any, photos: Photos) 
         seed.run(seed.image("new.jpg"), ("cat", 0.5, (0, 0, 1, 1)))
         written = write_csv(history, Selection(), io.BytesIO(), lambda _: None)
     assert written.detections == 6
+
+
+@pytest.fixture
+def clip(seed: Any) -> ImageReference:
+    """Return a video with a dog that runs, a moment without a box, and a cat outside."""
+    video = seed.image("clips/dog & cat.mp4")
+    seed.video(video, duration_ms=10_000, frame_rate=25.0)
+    path = [[1_000, 0.0, 0.5, 0.25, 0.25], [2_000, 0.5, 0.5, 0.25, 0.25]]
+    seed.appearances(
+        video,
+        ("dog", 0.9, (0.0, 0.5, 0.25, 0.25), json.dumps({"path": path}), 1_000, 2_000, 7),
+        ("Beach\n<b>", 0.5, None, "{}", 9_999, 9_999, None),
+        ("cat", 0.4, (1.5, 0.5, 0.1, 0.1), "{}", 0, 500, None),
+    )
+    return video
+
+
+def test_captions(cli: Cli, clip: ImageReference, photos: Photos) -> None:
+    result = cli("export", "clip.vtt")
+    assert "left out: 4 images without times" in result.stderr
+    assert Path("clip.vtt").read_text("utf-8") == (
+        "WEBVTT\n\nNOTE s3://photos/clips/dog & cat.mp4\n"
+        "\n00:00:00.000 --> 00:00:00.500\ncat 40%\n"
+        "\n00:00:01.000 --> 00:00:02.000\ndog #7 90%\n"
+        "\n00:00:09.999 --> 00:00:10.499\nBeach &lt;b&gt; 50%\n"
+    )
+
+
+def test_tracks_in_cvat(cli: Cli, clip: ImageReference) -> None:
+    result = cli("export", "clip.xml")
+    assert "left out: 2 detections without a box in the picture" in result.stderr
+    root = ET.parse("clip.xml").getroot()
+    assert root.findtext("meta/task/size") == "250"
+    assert root.findtext("meta/task/original_size/width") == "640"
+    [track] = root.findall("track")
+    assert track.attrib["label"] == "dog"
+    frames = [(box.get("frame"), box.get("outside"), box.get("xtl")) for box in track]
+    assert frames == [("25", "0", "0.00"), ("50", "0", "320.00"), ("51", "1", "320.00")]
+
+
+def test_videos_in_the_manner_of_coco(cli: Cli, clip: ImageReference, photos: Photos) -> None:
+    cli("export", "--format", "coco-video", "clips.json")
+    exported = json.loads(Path("clips.json").read_text("utf-8"))
+    [video] = exported["videos"]
+    assert (video["file_name"], video["duration_ms"], video["width"]) == (clip.key, 10_000, 640)
+    names = {one["id"]: one["name"] for one in exported["categories"]}
+    found = [
+        (names[one["category_id"]], one["start_ms"], one["end_ms"], one["track_id"], one["bbox"])
+        for one in exported["annotations"]
+    ]
+    assert found == [
+        ("cat", 0, 500, None, None),
+        ("dog", 1_000, 2_000, 7, [0.0, 240.0, 160.0, 120.0]),
+        ("Beach\n<b>", 9_999, 9_999, None, None),
+    ]
+    assert exported["annotations"][1]["path"] == [
+        [1_000, 0.0, 240.0, 160.0, 120.0],
+        [2_000, 320.0, 240.0, 160.0, 120.0],
+    ]
+
+
+def test_formats_of_images_leave_videos_out_and_rows_have_times(
+    cli: Cli, clip: ImageReference
+) -> None:
+    result = cli("export", "--format", "coco", "images.json")
+    assert json.loads(Path("images.json").read_text("utf-8"))["images"] == []
+    assert "left out: 1 video, for which other formats have times" in result.stderr
+    cli("export", "rows.jsonl")
+    rows = [json.loads(line) for line in Path("rows.jsonl").read_text("utf-8").splitlines()]
+    assert sorted(row["start_ms"] for row in rows) == [0, 1_000, 9_999]
+
+
+def test_a_format_of_one_video_names_the_remedy(cli: Cli, seed: Any, photos: Photos) -> None:
+    assert "no video is selected" in cli("export", "none.vtt", exit_code=2).stderr
+    for name in ("a.mp4", "b.mp4"):
+        video = seed.image(name)
+        seed.video(video, duration_ms=1_000, frame_rate=25.0)
+        seed.appearances(video, ("dog", 0.9, None, "{}", 0, 0, None))
+    assert "choose it by --image" in cli("export", "two.xml", exit_code=2).stderr

@@ -36,6 +36,9 @@ FORMATS = {
     "coco": (".json",),
     "label-studio": (".tasks",),
     "custom-labels-manifest": (".manifest",),
+    "webvtt": (".vtt",),
+    "coco-video": (),
+    "cvat": (".xml",),
 }
 """Formats, each with the extensions of its files."""
 
@@ -47,7 +50,7 @@ FORMATS = {
     "format_",
     type=click.Choice([*FORMATS]),
     help="The format.  [default: by the ending of OUT: "
-    + ", ".join(f"{endings[0]} is {name}" for name, endings in FORMATS.items())
+    + ", ".join(f"{endings[0]} is {name}" for name, endings in FORMATS.items() if endings)
     + "]",
 )
 @selection_options
@@ -90,7 +93,8 @@ def export(
 
     Streams in constant memory. The file gets its name when it is complete. CSV, JSON lines and
     Parquet have one row per detection. COCO, Label Studio's tasks and the manifest for Rekognition
-    Custom Labels have images, including those without detections. For example:
+    Custom Labels have images, including those without detections. WebVTT (captions), CVAT (tracks)
+    and coco-video have what appears in videos, the first two of one video. For example:
 
     \b
     retinue export detections.json --detector onnx-objects --min-confidence 0.5
@@ -108,7 +112,7 @@ def export(
         raise click.UsageError("the rows go to standard output: name a file, or leave out --json")
     if format_ == "parquet" and out == "-" and sys.stdout.isatty():
         raise click.UsageError("Parquet is binary and would garble the terminal: name a file")
-    if truth is not None and format_ in ("csv", "jsonl", "parquet"):
+    if truth is not None and format_ in ("csv", "jsonl", "parquet", "webvtt", "coco-video", "cvat"):
         raise click.UsageError(
             "a truth is exported as COCO, Label Studio or a manifest; for rows, query the view "
             "ground_truth"
@@ -197,7 +201,13 @@ def _writer(
             return formats.write_jsonl
         case "parquet":
             return formats.write_parquet
+        case "webvtt":
+            return formats.write_webvtt
+        case "cvat":
+            return formats.write_cvat
     categories = Categories.of(history, earlier)
+    if format_ == "coco-video":
+        return functools.partial(formats.write_coco_video, categories=categories)
     sizes = Sizes()
     if read_sizes:
         from retinue_cli.options.s3_client import s3_client

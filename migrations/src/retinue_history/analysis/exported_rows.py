@@ -11,7 +11,7 @@ DETECTION_COLUMNS = (
     "detection_id", "run_id", "image_id", "bucket", "key", "version", "s3_uri", "width_px",
     "height_px", "detector", "detector_version", "fingerprint", "model_version", "ordinal", "kind",
     "label", "confidence", "box_left", "box_top", "box_width", "box_height", "attributes",
-    "detected_at", "uploaded_at", "deleted_at",
+    "detected_at", "uploaded_at", "deleted_at", "start_ms", "end_ms", "track",
 )  # fmt: skip
 """The columns of ``detection_rows``, in order."""
 
@@ -25,7 +25,8 @@ def detection_rows(selection: Selection) -> sql.Composed:
     images.height_px, runs.detector, runs.detector_version, runs.fingerprint, runs.model_version,
     detections.ordinal, detections.kind, detections.label, detections.confidence,
     detections.box_left, detections.box_top, detections.box_width, detections.box_height,
-    detections.attributes, detections.detected_at, images.uploaded_at, images.deleted_at
+    detections.attributes, detections.detected_at, images.uploaded_at, images.deleted_at,
+    detections.start_ms, detections.end_ms, detections.track
 FROM detections
 JOIN runs ON {detections}
 JOIN images ON images.image_id = runs.image_id
@@ -52,9 +53,12 @@ def image_rows(selection: Selection, side: Side | None = None) -> sql.Composed:
     images.width_px, images.height_px,
     runs.run_id, runs.detector, runs.started_at,
     detections.kind, detections.label, detections.confidence, detections.box_left,
-    detections.box_top, detections.box_width, detections.box_height, detections.attributes
+    detections.box_top, detections.box_width, detections.box_height, detections.attributes,
+    detections.start_ms, detections.end_ms, detections.track,
+    videos.duration_ms, videos.frame_rate
 FROM runs
 JOIN images ON images.image_id = runs.image_id
+LEFT JOIN videos ON videos.image_id = runs.image_id
 LEFT JOIN detections ON {detections}
 WHERE {runs} AND {kept}
 ORDER BY images.image_id, runs.run_id, detections.ordinal"""

@@ -76,6 +76,8 @@ def collect(
     found: dict[Any, Sample] = {}
     recognised = 0
     for image in selected_images(snapshot, selection, side):
+        if image.is_video:  # its rows are appearances, not boxes in a picture
+            continue
         there = truth.images.get(image.image_id)
         advance(1)
         if there is None:

@@ -10,6 +10,7 @@ from retinue_cli.data.export.manifest import AnnotationType, write_manifest
 from retinue_cli.data.export.outcome import Advance, Written
 from retinue_cli.data.export.parquet import write_parquet
 from retinue_cli.data.export.text import write_csv, write_jsonl
+from retinue_cli.data.export.video import write_coco_video, write_cvat, write_webvtt
 
 __all__ = [
     "Advance",
@@ -17,9 +18,12 @@ __all__ = [
     "Written",
     "destination",
     "write_coco",
+    "write_coco_video",
     "write_csv",
+    "write_cvat",
     "write_jsonl",
     "write_label_studio",
     "write_manifest",
     "write_parquet",
+    "write_webvtt",
 ]

@@ -14,7 +14,12 @@ from retinue_sdk import BoundingBox
 from retinue_sdk.masks import decode_mask, encode_mask
 
 from retinue_cli.data.export.categories import TEXT, Categories
-from retinue_cli.data.export.images import SelectedDetection, SelectedImage, selected_images
+from retinue_cli.data.export.images import (
+    SelectedDetection,
+    SelectedImage,
+    selected_images,
+    without_videos,
+)
 from retinue_cli.data.export.outcome import Advance, Written
 from retinue_cli.data.export.sizes import Sizes
 
@@ -57,7 +62,7 @@ def write_coco(
     with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
         # Annotations go directly into the file and images beside it: one query returns both.
         file.write(b'{"info":{"description":"exported from a Retinue history"},"annotations":[')
-        for image in selected_images(snapshot, selection, side):
+        for image in without_videos(selected_images(snapshot, selection, side), written):
             advance(max(len(image.detections), 1))
             size_px = sizes.of(image)
             if size_px is None:

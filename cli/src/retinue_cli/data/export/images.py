@@ -19,7 +19,9 @@ from retinue_history.review.truth import (
     item_of_row,
     truth_rows,
 )
-from retinue_sdk import BoundingBox, ImageReference
+from retinue_sdk import BoundingBox, ImageReference, Media, media_of
+
+from retinue_cli.data.export.outcome import Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,9 @@ class SelectedDetection:
         confidence: 0 to 1.
         box: The box in ratios of the displayed image, if any.
         attributes: Other attributes.
+        start_ms: In a video, when it appears, in milliseconds.
+        end_ms: When it disappears.
+        track: The number of the object, if it was followed.
     """
 
     run_id: int | None
@@ -45,6 +50,9 @@ class SelectedDetection:
     confidence: float
     box: BoundingBox | None
     attributes: dict[str, Any]
+    start_ms: int | None = None
+    end_ms: int | None = None
+    track: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,8 @@ class SelectedImage:
         looked_at: The time of the last selected run, or when the truth was settled.
         truth: The truth that the detections are; ``None`` if detectors made them.
         detections: The selected detections; may be empty.
+        duration_ms: The duration of a video, if known.
+        frame_rate: The mean number of frames a second of a video, if known.
     """
 
     reference: ImageReference
@@ -97,6 +107,13 @@ class SelectedImage:
     looked_at: datetime
     truth: SettledTruth | None = None
     detections: list[SelectedDetection] = field(default_factory=list)
+    duration_ms: int | None = None
+    frame_rate: float | None = None
+
+    @property
+    def is_video(self) -> bool:
+        """Return whether its object is a video."""
+        return media_of(self.reference.key) is Media.VIDEO
 
     @property
     def human(self) -> bool:
@@ -124,6 +141,15 @@ def selected_images(
         rows, read = snapshot.rows(image_rows(selection, side)), _image
     for _, group in groupby(rows, key=lambda row: row[0]):
         yield read(list(group))
+
+
+def without_videos(images: Iterator[SelectedImage], written: Written) -> Iterator[SelectedImage]:
+    """Yield images for a format without times. Count the videos as left out."""
+    for image in images:
+        if image.is_video:
+            written.left_out["video, for which other formats have times"] += 1
+        else:
+            yield image
 
 
 def _true_image(name: str) -> Callable[[list[tuple[Any, ...]]], SelectedImage]:
@@ -165,6 +191,8 @@ def _image(rows: list[tuple[Any, ...]]) -> SelectedImage:
         *_identity(rows[0]),
         looked_at=max(row[9] for row in rows),
         detections=[_detection(row) for row in rows if row[10] is not None],
+        duration_ms=rows[0][21],
+        frame_rate=rows[0][22],
     )
 
 
@@ -181,8 +209,18 @@ def _identity(row: tuple[Any, ...]) -> tuple[ImageReference, UUID, tuple[int, in
 
 def _detection(row: tuple[Any, ...]) -> SelectedDetection:
     run_id, detector, detected_at, kind, label, confidence = row[7:13]
-    left, top, width, height, attributes = row[13:]
+    left, top, width, height, attributes, start_ms, end_ms, track = row[13:21]
     box = None if left is None else BoundingBox(left, top, width, height)
     return SelectedDetection(
-        run_id, detector, detected_at, kind, label, confidence, box, attributes
+        run_id,
+        detector,
+        detected_at,
+        kind,
+        label,
+        confidence,
+        box,
+        attributes,
+        start_ms,
+        end_ms,
+        track,
     )

@@ -11,7 +11,12 @@ from retinue_history.analysis.comparison import Side
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.snapshot import Snapshot
 
-from retinue_cli.data.export.images import SelectedDetection, SelectedImage, selected_images
+from retinue_cli.data.export.images import (
+    SelectedDetection,
+    SelectedImage,
+    selected_images,
+    without_videos,
+)
 from retinue_cli.data.export.outcome import Advance, Written
 from retinue_cli.data.export.sizes import Sizes
 
@@ -34,7 +39,7 @@ def write_label_studio(
     written = Written(images=0)
     number = 0
     file.write(b"[")
-    for image in selected_images(snapshot, selection, side):
+    for image in without_videos(selected_images(snapshot, selection, side), written):
         advance(max(len(image.detections), 1))
         size_px = sizes.of(image)
         results = []

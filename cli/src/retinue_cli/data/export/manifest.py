@@ -13,7 +13,7 @@ from retinue_history.analysis.selection import Selection
 from retinue_history.db.snapshot import Snapshot
 
 from retinue_cli.data.export.categories import Categories
-from retinue_cli.data.export.images import SelectedImage, selected_images
+from retinue_cli.data.export.images import SelectedImage, selected_images, without_videos
 from retinue_cli.data.export.outcome import Advance, Written
 from retinue_cli.data.export.sizes import Sizes
 
@@ -54,7 +54,7 @@ def write_manifest(
     """
     written = Written(images=0)
     images = 0
-    for image in selected_images(snapshot, selection, side):
+    for image in without_videos(selected_images(snapshot, selection, side), written):
         advance(max(len(image.detections), 1))
         if image.truth is not None and not image.truth.exhaustive:
             written.left_out["image in which not everything is marked"] += 1

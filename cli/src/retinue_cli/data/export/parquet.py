@@ -55,7 +55,9 @@ def _schema(pa: Any) -> Any:
     whole = {"detection_id": pa.int64(), "run_id": pa.int64()}
     types = {
         **whole,
-        **dict.fromkeys(("width_px", "height_px", "ordinal"), pa.int32()),
+        **dict.fromkeys(
+            ("width_px", "height_px", "ordinal", "start_ms", "end_ms", "track"), pa.int32()
+        ),
         **dict.fromkeys(
             ("confidence", "box_left", "box_top", "box_width", "box_height"), pa.float64()
         ),
