@@ -53,9 +53,9 @@ def test_images_are_found_by_suffix_in_order_and_the_rest_is_counted(tmp_path: P
     assert [p.key for p in found.photographs if p.is_video] == videos
     assert not found.skipped
     assert passed_over(found.others) == (
-        "passed over: 1 document (notes.txt); 3 hidden files (.git, .hidden.jpg, .jpg); "
-        "3 other files (README, d.jpg.bak, jpg); 1 other picture (logo.svg); "
-        "1 raw photograph (raw.CR2)"
+        "passed over: 1 document (notes.txt); 2 hidden files (.hidden.jpg, .jpg); "
+        "1 hidden folder (.git); 3 other files (README, d.jpg.bak, jpg); "
+        "1 other picture (logo.svg); 1 raw photograph (raw.CR2)"
     )
 
 

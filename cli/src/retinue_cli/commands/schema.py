@@ -1,12 +1,12 @@
 """``retinue schema``."""
 
 from dataclasses import asdict
-from difflib import get_close_matches
 
 import click
 from retinue_history.db.engine import create_history_engine, map_engine_errors
 from retinue_history.schema.introspect import Relation, relations
 from retinue_sdk import ConfigurationError
+from retinue_sdk.plugins.manager import did_you_mean
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import reader_url
@@ -63,9 +63,8 @@ def _find(name: str, found: list[Relation]) -> Relation:
     by_name = {each.name: each for each in found}
     if name in by_name:
         return by_name[name]
-    near = get_close_matches(name, by_name, n=1)
-    advice = f"did you mean {near[0]}?" if near else "`retinue schema` lists them"
-    raise ConfigurationError(f"the history has no view {name!r}; {advice}")
+    meant = did_you_mean(name, by_name) or ": `retinue schema` lists them"
+    raise ConfigurationError(f"the history has no view {name!r}{meant}")
 
 
 def _described(relation: Relation) -> dict[str, object]:

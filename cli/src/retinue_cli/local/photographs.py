@@ -26,8 +26,6 @@ _KINDS = {
     "sidecar file": "xmp aae thm ini db json xml",
 }
 _KIND_OF = {f".{suffix}": kind for kind, suffixes in _KINDS.items() for suffix in suffixes.split()}
-_HIDDEN = "hidden file"
-
 _SAMPLES = Path(__file__).with_name("samples")
 
 
@@ -153,7 +151,7 @@ class _Files:
 
     def __init__(self) -> None:
         self.files: list[Path] = []
-        self._hidden: list[Path] = []
+        self._hidden: dict[str, list[Path]] = {}
         self._skipped: list[SkippedFile] = []
         self._repeated: list[SkippedFile] = []
 
@@ -184,7 +182,8 @@ class _Files:
             for entry in listed:
                 path = folder / entry.name
                 if entry.name.startswith("."):
-                    self._hidden.append(path)
+                    kind = "hidden folder" if _is_folder(entry) else "hidden file"
+                    self._hidden.setdefault(kind, []).append(path)
                 elif not _is_folder(entry):
                     self.files.append(path)
                 else:
@@ -193,7 +192,7 @@ class _Files:
     def sorted_out(self, key_of: Callable[[Path], str]) -> FolderPhotographs:
         """Separate the photographs from the other files."""
         photographs: list[Photograph] = []
-        others: dict[str, list[Path]] = {_HIDDEN: self._hidden} if self._hidden else {}
+        others = dict(self._hidden)
         taken: dict[tuple[int, int], Path] = {}
         for file in sorted(self.files, key=os.path.islink):
             suffix = file.suffix.lower()

@@ -14,8 +14,8 @@ _NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 """What a file's removal says of a name that no file has, or can have."""
 
 NOT_REACHED = (
-    "not reached: the photographs themselves, PNGs of `retinue show`, exports, backups, and what "
-    "PostgreSQL's own files hold until it reuses the space"
+    "not reached: the photographs themselves, pictures of `retinue show`, `detect` and `models "
+    "verify`, exports, backups, and what PostgreSQL's own files hold until it reuses the space"
 )
 """Traces that stay on a laptop."""
 

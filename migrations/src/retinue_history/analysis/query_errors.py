@@ -43,7 +43,7 @@ def explain(
         return "a query is one statement, and these are several: remove what follows the semicolon"
     if isinstance(error, psycopg.errors.QueryCanceled) and "statement timeout" in primary:
         return (
-            f"the query was stopped after {timeout_seconds:g} seconds, the longest it may take: "
+            f"the query was stopped after {timeout_seconds:g} s, the longest it may take: "
             "ask for less, or allow more with --timeout-seconds"
         )
     if not is_syntax and (word := first_word(sql)) not in _READING:

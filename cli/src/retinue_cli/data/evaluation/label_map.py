@@ -1,9 +1,9 @@
 """Map labels of a detector to labels of the ground truth."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 from retinue_sdk import ConfigurationError
+from retinue_sdk.plugins.manager import did_you_mean
 
 SHOWN = 10
 """Maximum number of labels in a message."""
@@ -32,11 +32,9 @@ class LabelMap:
         self._given = dict(given or {})
         for meaning in self._given.values():
             if meaning not in self._labels:
-                near = difflib.get_close_matches(meaning, self._labels, n=1)
                 raise ConfigurationError(
                     f"--map: the ground truth has no label {meaning!r}"
-                    + (f"; did you mean {near[0]!r}?" if near else "")
-                    + f" It has {listed(self._labels)}"
+                    f"{did_you_mean(meaning, self._labels)}; it has {listed(self._labels)}"
                 )
 
     def meaning(self, label: str) -> str | None:
