@@ -1,5 +1,6 @@
 """A plugin that cannot be used stops those who want it, and nobody else."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, PathDistribution, version
@@ -135,6 +136,31 @@ def test_a_file_with_a_detector_is_a_plugin(tmp_path: Path) -> None:
     assert registration.distribution == str(tmp_path / "quiet.py")
     [detector] = plugins.make({"quiet": {}})
     assert detector.detect([Image.from_bytes(b"?")]) == [Findings()]
+
+
+CTRL_C = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        CTRL_C,
+        f"""{ONE_FILE}
+    def __init__(self, options):
+        {CTRL_C}
+""",
+    ],
+    ids=["loading", "made"],
+)
+def test_ctrl_c_in_a_plugins_code_ends_the_program(tmp_path: Path, code: str) -> None:
+    """Unlike a KeyboardInterrupt that a plugin raises, which is one more mistake of its own."""
+    (tmp_path / "quiet.py").write_text(code)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        Plugins((), folder=tmp_path).make({"quiet": {}})
+    assert signal.getsignal(signal.SIGINT) is before
+    (tmp_path / "quiet.py").write_text("raise KeyboardInterrupt")
+    assert len(Plugins((), folder=tmp_path).problems) == 1
 
 
 def test_a_file_may_have_hooks(tmp_path: Path) -> None:

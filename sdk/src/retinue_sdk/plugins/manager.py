@@ -1,12 +1,15 @@
 """Load plugins, and create the detectors that the settings name."""
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from threading import Thread
+from types import FrameType
 
 import pluggy
 import structlog
@@ -89,10 +92,11 @@ class Plugins:
         self.problems: list[str] = []
         self._unusable: dict[str, str] = {}
         self.contested: dict[str, str] = {}
-        for source in installed_plugins(points):
-            self._load(source)
-        for source in () if folder is None else folder_plugins(folder):
-            self._load(source)
+        with _ctrl_c_is_the_users():
+            for source in installed_plugins(points):
+                self._load(source)
+            for source in () if folder is None else folder_plugins(folder):
+                self._load(source)
 
     def make(self, wanted: Mapping[str, Mapping[str, JsonValue]]) -> list[AnyDetector]:
         """Create the detectors that ``wanted`` names, with their options.
@@ -106,7 +110,8 @@ class Plugins:
                 "RETINUE_DETECTORS names no detector; write names, joined by commas, out of: "
                 f"{self._names()}"
             )
-        made = [self._make(name, options) for name, options in wanted.items()]
+        with _ctrl_c_is_the_users():
+            made = [self._make(name, options) for name, options in wanted.items()]
         for problem in [*self.problems, *self.contested.values()]:
             log.warning("plugin_skipped", problem=problem)
         return made
@@ -207,7 +212,7 @@ class Plugins:
         takers = self._manager.hook.retinue_worker_stopping.get_hookimpls()
         if not takers:
             return
-        thread = Thread(
+        thread = threading.Thread(
             target=self._stopping, args=[takers, timeout_seconds], name="plugins", daemon=True
         )
         thread.start()
@@ -306,6 +311,33 @@ def _not_made(registration: Registration, error: BaseException) -> Configuration
         f"{registration.distribution_version} cannot be made: {format_error(error)}"
         f"{format_plugin_frames(error)}"
     )
+
+
+@contextmanager
+def _ctrl_c_is_the_users() -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` at the end if Ctrl-C was pressed inside the block.
+
+    Ctrl-C raises in the plugin's code, where it looks like one more thing that a plugin can raise.
+    A program with a signal handler of its own, such as a worker's, handles Ctrl-C by itself.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    received = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        received = True
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if received:
+            raise KeyboardInterrupt
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
