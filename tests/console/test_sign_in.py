@@ -584,6 +584,19 @@ def test_sessions_end(
     assert ask(browser) == 401
 
 
+def test_a_session_that_was_ended_is_not_resumed(browser: Client) -> None:
+    cookies = []
+    for _ in range(2):  # two sessions of the same person
+        sign_in(browser)
+        session = browser.cookies["__Host-retinue-session"]
+        cookies.append({"Cookie": f"__Host-retinue-session={session}"})
+        browser.cookies.clear()
+    assert ask(browser, **cookies[0])["login"] == "ann@example.com"
+    assert browser.post("/sign-out", headers=cookies[0]).status_code == 303
+    assert ask(browser, **cookies[0]) == 401
+    assert ask(browser, **cookies[1])["login"] == "ann@example.com"
+
+
 def test_rights_are_those_of_the_settings_now(
     services: Services, settings: ConsoleSettings
 ) -> None:
@@ -594,12 +607,14 @@ def test_rights_are_those_of_the_settings_now(
     later.cookies = browser.cookies
     assert ask(later) == 403
     assert "ann@example.com" in later.get("/").text
-    secret = settings.model_validate(
-        settings.model_dump() | {"oidc_client_secret": "another secret!!"}
-    )
-    later = make_browser(services, secret)
-    later.cookies = browser.cookies
-    assert ask(later) == 401
+    for another in (
+        {"oidc_client_secret": "another secret!!"},
+        {"oidc_client_id": "another client"},
+        {"oidc_issuer": "https://another.example"},
+    ):
+        later = make_browser(services, settings.model_validate(settings.model_dump() | another))
+        later.cookies = browser.cookies
+        assert ask(later) == 401
 
 
 def test_cookies_that_were_changed(browser: Client) -> None:

@@ -178,8 +178,8 @@ class OidcSignIn(SignIn):
         )
 
     def _end(self, request: Request) -> Response:
-        """End the session in this browser."""
-        del request
+        """End the session, also for copies of its cookie."""
+        self._session.end(request)
         response = _redirect(f"{self._base_path}/signed-out")
         self._session.delete(response)
         return response
@@ -218,6 +218,10 @@ def _redirect(address: str) -> Response:
     return RedirectResponse(address, 303, headers={"Cache-Control": "no-store"})
 
 
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
+
+
 class _Cookie:
     """An encrypted cookie that expires.
 
@@ -237,7 +241,10 @@ class _Cookie:
         seconds: int,
         clock: Callable[[], float],
     ) -> None:
-        info = f"retinue console {purpose}".encode()
+        # Consoles of other clients or providers don't read it, even with the same secret.
+        info = json.dumps(
+            ["retinue console", purpose, settings.oidc_issuer, settings.oidc_client_id]
+        ).encode()
         key = HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret.encode())
         self._fernet = Fernet(urlsafe_b64encode(key))
         self._seconds = seconds
@@ -247,11 +254,12 @@ class _Cookie:
         # __Host- keeps other hosts of the same domain from setting it, and wants the path /.
         prefix = "" if not self._is_secure else "__Host-" if self._path == "/" else "__Secure-"
         self._name = f"{prefix}retinue-{purpose}"
+        self._ended: dict[bytes, float] = {}  # digests, and when they expire anyway
 
     def read(self, request: HTTPConnection) -> dict[str, Any] | None:
         """Return what was written; ``None`` if that wasn't here, or is too old."""
         token = request.cookies.get(self._name)
-        if token is None:
+        if token is None or _digest(token) in self._ended:
             return None
         try:
             text = self._fernet.decrypt_at_time(token, self._seconds, int(self._clock()))
@@ -265,6 +273,15 @@ class _Cookie:
         text = json.dumps(values, ensure_ascii=False).encode()
         token = self._fernet.encrypt_at_time(text, int(self._clock())).decode()
         self._set(response, token, self._seconds)
+
+    def end(self, request: HTTPConnection) -> None:
+        """Don't read the cookie of a request any more, wherever it was copied to."""
+        if self.read(request) is None:
+            return
+        now = self._clock()
+        ended = {digest: until for digest, until in self._ended.items() if until > now}
+        ended[_digest(request.cookies[self._name])] = now + self._seconds
+        self._ended = ended
 
     def delete(self, response: Response) -> None:
         """Remove it from the browser."""
