@@ -123,6 +123,25 @@ def test_masks_become_segmentations_of_the_size_of_the_image(cli: Cli, seed: Any
     assert "segmentation" not in unreadable
 
 
+def test_body_points_become_keypoints_of_the_category(cli: Cli, seed: Any) -> None:
+    places = {"nose": (0.5, 0.25), "left_eye": (0.6, 0.2), "left_ear": (0.0, 0.0)}
+    points = [
+        {"type": name, "x": x, "y": y, "confidence": 0.9 if x else 0.0}
+        for name, (x, y) in places.items()
+    ]
+    for key, stored in (("a.jpg", points), ("b.jpg", points[:2]), ("c.jpg", 3)):
+        attributes = json.dumps({"keypoints": stored})
+        seed.run(seed.image(key), ("person", 1.0, (0.1, 0.1, 0.5, 0.5)), attributes=attributes)
+    cli("export", "--format", "coco", "out.json")
+    coco = COCO("out.json")
+    found = {coco.imgs[one["image_id"]]["file_name"]: one for one in coco.anns.values()}
+    assert found["a.jpg"]["keypoints"] == [320, 120, 2, 384, 96, 2, 0, 0, 0]
+    assert found["a.jpg"]["num_keypoints"] == 2
+    assert "keypoints" not in found["b.jpg"] | found["c.jpg"]
+    [person] = coco.loadCats([found["a.jpg"]["category_id"]])
+    assert (person["keypoints"], person["skeleton"]) == (list(places), [[1, 2], [2, 3]])
+
+
 def test_coco_categories_do_not_depend_on_what_is_selected(cli: Cli, photos: Photos) -> None:
     cli("export", "--format", "coco", "all.json")
     cli("export", "--format", "coco", "few.json", "--label", "cat")

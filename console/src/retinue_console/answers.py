@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, Response
 
 from retinue_console.access.identity import Identity
 from retinue_console.page import Page, Route, with_suffix
+from retinue_console.shapes import shapes_of
 from retinue_console.static_files import StaticFiles
 
 CURSOR = "after"
@@ -68,6 +69,7 @@ class Answers:
             "prose": prose,
             "plus_days": plus_days,
             "bars": bars,
+            "shapes": shapes_of,
         }
 
     def html(

@@ -38,7 +38,11 @@ def draw_shapes(
         line_px: Width of lines.
     """
     _tint(picture, attributes.get("mask"), colour)
-    points = dict(_points(attributes.get("keypoints"), picture.size))
+    width, height = picture.size
+    points = {
+        name: (x * width, y * height)
+        for name, (x, y) in visible_points(attributes.get("keypoints")).items()
+    }
     pen = ImageDraw.Draw(picture)
     for first, second in LIMBS:
         if first in points and second in points:
@@ -61,10 +65,9 @@ def _tint(picture: Image.Image, stored: Any, colour: Colour) -> None:
     picture.paste(colour, (0, 0), shade.point([TINT * level // 255 for level in range(256)]))
 
 
-def _points(stored: Any, size: tuple[int, int]) -> list[tuple[str, tuple[float, float]]]:
-    """Return the visible points by name, in pixels."""
-    width, height = size
-    found = []
+def visible_points(stored: Any) -> dict[str, tuple[float, float]]:
+    """Return the visible body points by name, as ratios of the image; other values are ignored."""
+    found = {}
     for point in stored if isinstance(stored, list) else ():
         match point:
             case {
@@ -73,5 +76,5 @@ def _points(stored: Any, size: tuple[int, int]) -> list[tuple[str, tuple[float, 
                 "y": int() | float() as y,
                 "confidence": int() | float() as confidence,
             } if confidence >= MIN_CONFIDENCE and abs(x) <= 2 and abs(y) <= 2:
-                found.append((name, (x * width, y * height)))
+                found[name] = (float(x), float(y))
     return found

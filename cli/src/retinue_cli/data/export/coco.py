@@ -45,7 +45,8 @@ def write_coco(
     Images without findings are included. Detections without a box, or in an image of unknown size,
     are left out and counted.
 
-    A detector's masks become ``segmentation``, at the size of the image.
+    A detector's masks become ``segmentation``, at the size of the image, and its body points
+    ``keypoints``.
 
     Recognized texts are in the category ``text``; ``retinue_text`` has the text.
 
@@ -59,6 +60,7 @@ def write_coco(
     """
     written = Written(images=0)
     number = 0
+    points: dict[int, tuple[str, ...]] = {}
     with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
         # Annotations go directly into the file and images beside it: one query returns both.
         file.write(b'{"info":{"description":"exported from a Retinue history"},"annotations":[')
@@ -84,6 +86,7 @@ def write_coco(
                 category = categories.number(detection.kind, detection.label)
                 entry = _annotation(written.detections, number, category, detection, bbox)
                 entry |= _segmentation(detection, size_px)
+                entry |= _keypoints(detection, size_px, points, category)
                 file.write(_line(entry, first=written.detections == 1))
             written.empty += written.detections == before
         file.write(b'\n],"images":[')
@@ -91,7 +94,9 @@ def write_coco(
         shutil.copyfileobj(spool, file)
     file.write(b'\n],"categories":[')
     for place, one in enumerate(categories):
-        entry = {"id": one.number, "name": one.name, "supercategory": one.group}
+        entry: dict[str, Any] = {"id": one.number, "name": one.name, "supercategory": one.group}
+        if one.number in points:
+            entry |= _skeleton(points[one.number])
         file.write(_line(entry, first=place == 0))
     file.write(b"\n]}\n")
     written.images = number
@@ -158,6 +163,49 @@ def _segmentation(detection: SelectedDetection, size_px: tuple[int, int]) -> dic
         "segmentation": encode_mask(np.asarray(resized)),
         "area": resized.convert("L").histogram()[255],
     }
+
+
+def _keypoints(
+    detection: SelectedDetection,
+    size_px: tuple[int, int],
+    points: dict[int, tuple[str, ...]],
+    category: int,
+) -> dict[str, Any]:
+    """Return the body points of a detector's finding, in pixels.
+
+    Args:
+        detection: The finding.
+        size_px: Width and height of its image.
+        points: The names of each category's points, in order: those of its first finding.
+        category: The finding's category.
+    """
+    stored = detection.attributes.get("keypoints")
+    if detection.run_id is None or not isinstance(stored, list):
+        return {}
+    names = tuple(str(one.get("type")) for one in stored if isinstance(one, dict))
+    if not names or len(set(names)) < len(stored) or points.setdefault(category, names) != names:
+        return {}
+    # Imported here, because few exports have body points.
+    from retinue_cli.output.shapes import visible_points
+
+    visible = visible_points(stored)
+    flat: list[float] = []
+    for name in names:
+        x, y = visible.get(name, (0.0, 0.0))
+        shown = 2 if name in visible else 0
+        flat += [round(x * size_px[0], 3), round(y * size_px[1], 3), shown]
+    return {"keypoints": flat, "num_keypoints": len(visible)}
+
+
+def _skeleton(names: tuple[str, ...]) -> dict[str, Any]:
+    from retinue_cli.output.shapes import LIMBS
+
+    limbs = [
+        [names.index(first) + 1, names.index(second) + 1]
+        for first, second in LIMBS
+        if first in names and second in names
+    ]
+    return {"keypoints": names, "skeleton": limbs}
 
 
 def _annotation(
