@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from pydantic_core import to_json
+from retinue_sdk import Media, media_of
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -70,6 +71,8 @@ class Answers:
             "plus_days": plus_days,
             "bars": bars,
             "shapes": shapes_of,
+            "clock": clock,
+            "is_video": lambda key: media_of(key) is Media.VIDEO,
         }
 
     def html(
@@ -233,6 +236,16 @@ def pretty(value: Any) -> str:
 def plus_days(day: date, days: int) -> date:
     """Return a later day."""
     return day + timedelta(days=days)
+
+
+def clock(milliseconds: float) -> str:
+    """Write a time in a video: minutes and seconds, and hours if there are any."""
+    tenths = round(milliseconds / 100)
+    seconds, tenth = divmod(tenths, 10)
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    written = f"{minute}:{second:02}" if not hours else f"{hours}:{minute:02}:{second:02}"
+    return f"{written}.{tenth}" if tenth else written
 
 
 def bars(values: Sequence[float], height: int) -> str:

@@ -28,6 +28,7 @@ from retinue_console.pages.pictures import (
 from retinue_console.pages.runs import RunParameters, RunsPage, runs
 from retinue_console.pages.search import SearchParameters, find
 from retinue_console.pages.sql import SqlPage, SqlParameters, run_sql
+from retinue_console.pages.video import VideoParameters, video_file
 from retinue_console.queries.image import Image
 from retinue_console.queries.search import Found
 from retinue_console.review.routes import REVIEW_ROUTES
@@ -63,6 +64,23 @@ ROUTES: tuple[Route, ...] = (
         parameters=ImageParameters,
         answer=Image,
         has_csv=True,
+    ),
+    Route(
+        "/videos/{image_id:uuid}",
+        image,
+        "A video with a timeline of appearances, runs and versions",
+        Right.VIEWER,
+        parameters=ImageParameters,
+        answer=Image,
+        has_csv=True,
+    ),
+    Route(
+        "/videos/{image_id:uuid}/file",
+        video_file,
+        "The file of a video, or the part that the header Range names",
+        Right.VIEWER,
+        parameters=VideoParameters,
+        is_picture=True,
     ),
     Route(
         "/images/{image_id:uuid}/responses/{run_id:int}",

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from retinue_cli.data.body_points import LIMBS, visible_points
+
 MAX_CELLS = 160
 """Maximum number of columns and rows of a drawn mask. Finer masks are drawn coarser."""
 
@@ -78,8 +80,6 @@ def _runs(inside: list[bool]) -> Iterator[tuple[int, int]]:
 def _body(stored: Any) -> tuple[str, str]:
     if not isinstance(stored, list):
         return "", ""
-    from retinue_cli.output.shapes import LIMBS, visible_points
-
     places = {name: f"{x:.4g} {y:.4g}" for name, (x, y) in visible_points(stored).items()}
     limbs = "".join(
         f"M{places[first]}L{places[second]}"

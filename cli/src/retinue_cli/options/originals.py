@@ -1,6 +1,7 @@
 """The files of images: in a laptop's folder, or in S3."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,9 +58,20 @@ class Originals:
             return sample
         if self._is_laptop and not _is_endpoint_named():
             return self.read_from(_original(image), image)
-        if self._store is None:
-            self._store = _object_store(self._settings, self.limits)
-        return self._store.fetch(image.reference)
+        return self._store_of_s3().fetch(image.reference)
+
+    def read_part(self, image: ImageFacts, at: int, size: int) -> tuple[bytes, int]:
+        """Return up to ``size`` bytes of a file from an offset, and the file's size.
+
+        The size isn't limited, and a file in a folder isn't compared with the image's digest.
+
+        Raises:
+            ConfigurationError: The file is gone, or has another size now.
+            DetectorError: S3 doesn't give it.
+        """
+        if self._is_laptop and not _is_endpoint_named():
+            return _part(_original(image), image, at, size)
+        return self._store_of_s3().read_part(image.reference, at, size)
 
     def close(self) -> None:
         """Close the connections to S3."""
@@ -77,6 +89,11 @@ class Originals:
         _check_same(image, data, file, etag_is_md5=self._is_laptop)
         return data
 
+    def _store_of_s3(self) -> "ObjectStore":
+        if self._store is None:
+            self._store = _object_store(self._settings, self.limits)
+        return self._store
+
     def _read(self, file: Path) -> bytes:
         try:
             self.limits.check_bytes(file.stat().st_size)
@@ -85,6 +102,24 @@ class Originals:
             raise ConfigurationError(f"{file} is gone") from error
         except OSError as error:
             raise ConfigurationError(f"cannot read {file}: {error.strerror or error}") from error
+
+
+def _part(file: Path, image: ImageFacts, at: int, size: int) -> tuple[bytes, int]:
+    try:
+        with file.open("rb") as opened:
+            total = opened.seek(0, os.SEEK_END)
+            opened.seek(at)
+            data = opened.read(size)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{file} is gone") from error
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {file}: {error.strerror or error}") from error
+    if image.size_bytes not in (None, total):
+        raise ConfigurationError(
+            f"{file} is not the file that the detectors saw: it has {total:,} bytes, and the video "
+            f"{image.size_bytes:,}"
+        )
+    return data, total
 
 
 def _object_store(settings: Settings, limits: ImageLimits) -> "ObjectStore":

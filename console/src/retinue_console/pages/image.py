@@ -32,13 +32,14 @@ class ResponseParameters(Parameters):
 
 
 def image(call: Call[ImageParameters]) -> Page[Image]:
-    """Show an image with its detections."""
+    """Show an image with its detections, or a video with its appearances."""
     image_id = call.parameters.image_id
     with call.database.read() as connection:
         found = find_image(connection, image_id, chosen=call.parameters.run)
     if found is None:
         raise NotFoundError(f"There is no image {image_id}.")
-    return Page("image.html", found.key, found, rows=found.detections)
+    template = "video.html" if found.is_video else "image.html"
+    return Page(template, found.key, found, rows=found.detections)
 
 
 def response(call: Call[ResponseParameters]) -> Response:

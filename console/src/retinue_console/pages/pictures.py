@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from retinue_console.page import Call, NotFoundError, Parameters
-from retinue_console.pictures.pictures import NoPictureError, PictureKind
+from retinue_console.pictures.pictures import IsVideoError, NoPictureError, PictureKind
 
 _FOR_A_MONTH = "private, max-age=2592000, immutable"
 """Browsers keep pictures this long, and don't ask again meanwhile."""
@@ -88,6 +88,12 @@ def _picture(
     image_id = call.parameters.image_id
     try:
         data = call.services.pictures.picture(image_id, kind, part)
+    except IsVideoError:
+        return Response(
+            _FILM,
+            media_type="image/svg+xml",
+            headers={"Cache-Control": _FOR_A_MONTH, "Retinue-Picture": "none"},
+        )
     except NoPictureError as error:
         return Response(
             _placeholder(str(error)),
@@ -114,3 +120,17 @@ def _placeholder(reason: str) -> str:
         f"{drawn}</g>"
         "</svg>"
     )
+
+
+_FILM = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 320 240" width="320" height="240">'
+    '<rect width="320" height="240" fill="#2b333c"/>'
+    '<g fill="#dfe4ea"><path d="M135 80v80l65-40z"/>'
+    + "".join(
+        f'<rect x="{x}" y="{y}" width="16" height="16" rx="3"/>'
+        for x in (16, 288)
+        for y in range(16, 240, 32)
+    )
+    + "</g></svg>"
+)
+"""The picture of a video: a film, and the sign for playing it."""

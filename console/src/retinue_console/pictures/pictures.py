@@ -9,7 +9,14 @@ from uuid import UUID
 
 from retinue_cli.options.originals import ImageFacts, Originals
 from retinue_history.db.connections import Connection
-from retinue_sdk import ConfigurationError, DetectorError, ImageReference, InvalidImageError
+from retinue_sdk import (
+    ConfigurationError,
+    DetectorError,
+    ImageReference,
+    InvalidImageError,
+    Media,
+    media_of,
+)
 
 from retinue_console.database import Database
 from retinue_console.pictures.cache import PictureCache
@@ -50,6 +57,10 @@ class NoPictureError(Exception):
     def __init__(self, reason: str, *, is_lasting: bool) -> None:
         super().__init__(reason)
         self.is_lasting = is_lasting
+
+
+class IsVideoError(Exception):
+    """There is no picture, because the object is a video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +106,14 @@ class Pictures:
 
         Raises:
             NoPictureError: There is none.
+            IsVideoError: The object is a video.
             HistoryError: The database doesn't answer.
         """
         image = self._find(image_id)
         if image is None:
             return None
+        if media_of(image.facts.reference.key) is Media.VIDEO:
+            raise IsVideoError
         name = kind.word
         if part is not None:
             name += sha256(repr(part).encode()).hexdigest()[:16]
@@ -121,6 +135,24 @@ class Pictures:
         if image is None:
             return None
         return image.facts.reference.key, self._read(image)
+
+    def original_part(self, image_id: UUID, at: int, size: int) -> tuple[bytes, int] | None:
+        """Return up to ``size`` bytes of the file from an offset, and the file's size.
+
+        Returns:
+            ``None`` if the history has no such image.
+
+        Raises:
+            NoPictureError: The file isn't available.
+            HistoryError: The database doesn't answer.
+        """
+        image = self._find(image_id)
+        if image is None:
+            return None
+        try:
+            return self._originals.read_part(image.facts, at, size)
+        except (ConfigurationError, DetectorError) as error:
+            raise NoPictureError(str(error), is_lasting=False) from error
 
     def purge(self) -> int:
         """Remove from the cache what the history doesn't have; return of how many images.

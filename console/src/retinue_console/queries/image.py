@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
 from retinue_history.analysis.selection import IN_USE, LATEST_FIRST
 from retinue_history.db.connections import Connection
-from retinue_sdk import BoundingBox
+from retinue_sdk import BoundingBox, Media, media_of
 
 from retinue_console.queries.filters import compare
 from retinue_console.queries.reading import fetch
@@ -89,6 +89,9 @@ class Detection:
         confidence: The detector's confidence, 0 to 1.
         box: Where it is, in ratios of the displayed image; none if the detector doesn't say.
         attributes: Everything else that the detector returned.
+        start_ms: When it appears in a video, in milliseconds; none in an image.
+        end_ms: When it was seen last.
+        track: The number of the thing that was followed through the video, if the detector says.
     """
 
     detection_id: int
@@ -99,6 +102,51 @@ class Detection:
     confidence: float
     box: BoundingBox | None
     attributes: dict[str, Any]
+    start_ms: int | None
+    end_ms: int | None
+    track: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """The facts of a video.
+
+    Attributes:
+        duration_ms: Its duration in milliseconds, if known.
+        frame_rate: Frames a second, if known.
+        codec: Its codec, if known.
+        container: Its container, if known.
+        rotation_degrees: How far it is turned for display.
+    """
+
+    duration_ms: int | None
+    frame_rate: float | None
+    codec: str | None
+    container: str | None
+    rotation_degrees: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job of a service that hasn't ended.
+
+    Attributes:
+        detector: The detector's name.
+        state: wanted, starting or started.
+        attempt: Its number.
+        wanted_at: Since when it is wanted.
+        started_at: When the service started it.
+        expected_usd: The expected cost, in US dollars.
+        problem: Why it hasn't started or ended, if that is known.
+    """
+
+    detector: str
+    state: str
+    attempt: int
+    wanted_at: datetime
+    started_at: datetime | None
+    expected_usd: Decimal | None
+    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +187,9 @@ class Image:
         detections: What the shown runs found, the most confident first.
         has_more_detections: Whether they found more than is listed.
         versions: Other versions of the same object, the newest first.
+        is_video: Whether the object is a video.
+        video: The facts of the video, if they are known.
+        jobs: Jobs of services that haven't ended, for a video.
         sql: A query for what is shown, which anyone can run.
     """
 
@@ -158,6 +209,9 @@ class Image:
     detections: tuple[Detection, ...]
     has_more_detections: bool
     versions: tuple[Version, ...]
+    is_video: bool
+    video: Video | None
+    jobs: tuple[Job, ...]
     sql: str
 
 
@@ -181,13 +235,21 @@ def find_image(
     shown = {run.run_id: run for run in runs if run.is_shown and run.outcome == "succeeded"}
     detections = _detections(connection, shown) if shown else []
     versions = fetch(connection, compare(_VERSIONS, image_id), class_row(Version))
+    is_video = media_of(row["key"]) is Media.VIDEO
+    videos, jobs = [], []
+    if is_video:
+        videos = fetch(connection, compare(_VIDEO, image_id), class_row(Video))
+        jobs = fetch(connection, compare(_JOBS, image_id), class_row(Job))
     return Image(
         **row,
         runs=tuple(runs),
         detections=tuple(detections[:MAX_DETECTIONS]),
         has_more_detections=len(detections) > MAX_DETECTIONS,
         versions=tuple(versions),
-        sql=_SQL.format(image_id),
+        is_video=is_video,
+        video=next(iter(videos), None),
+        jobs=tuple(jobs),
+        sql=(_SQL_OF_VIDEO if is_video else _SQL).format(image_id),
     )
 
 
@@ -232,10 +294,22 @@ def _detections(connection: Connection, runs: dict[int, Run]) -> list[Detection]
             confidence,
             None if box[0] is None else BoundingBox(*box),
             attributes,
+            start_ms,
+            end_ms,
+            track,
         )
-        for detection_id, run_id, kind, label, confidence, *box, attributes in fetch(
-            connection, query, tuple_row
-        )
+        for (
+            detection_id,
+            run_id,
+            kind,
+            label,
+            confidence,
+            *box,
+            attributes,
+            start_ms,
+            end_ms,
+            track,
+        ) in fetch(connection, query, tuple_row)
     ]
 
 
@@ -262,7 +336,8 @@ LIMIT {limit}"""
 _DETECTIONS = """SELECT
     detections.detection_id, detections.run_id, detections.kind, detections.label,
     detections.confidence, detections.box_left, detections.box_top, detections.box_width,
-    detections.box_height, detections.attributes
+    detections.box_height, detections.attributes, detections.start_ms, detections.end_ms,
+    detections.track
 FROM unnest({}::bigint[], {}::timestamptz[]) AS shown (run_id, started_at)
 JOIN detections ON detections.run_id = shown.run_id
     AND detections.detected_at BETWEEN shown.started_at AND shown.started_at
@@ -274,6 +349,16 @@ FROM images AS this
 JOIN images AS other ON other.bucket = this.bucket AND other.key = this.key
 WHERE this.image_id = {} AND other.image_id <> this.image_id
 ORDER BY other.uploaded_at DESC, other.image_id
+LIMIT 20"""
+
+_VIDEO = """SELECT duration_ms, frame_rate, codec, container, rotation_degrees
+FROM videos
+WHERE image_id = {}"""
+
+_JOBS = """SELECT detector, state, attempt, wanted_at, started_at, expected_usd, problem
+FROM open_jobs
+WHERE image_id = {}
+ORDER BY wanted_at
 LIMIT 20"""
 
 _SIZES = """SELECT image_id, width_px, height_px
@@ -288,3 +373,8 @@ _SQL = """SELECT detector, kind, label, confidence, box_left, box_top, box_width
 FROM latest_detections
 WHERE image_id = '{}'
 ORDER BY confidence DESC, detection_id"""
+
+_SQL_OF_VIDEO = """SELECT detector, kind, label, confidence, start_ms, end_ms, track
+FROM video_timeline
+WHERE image_id = '{}'
+ORDER BY start_ms, detection_id"""

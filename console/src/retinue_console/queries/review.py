@@ -90,7 +90,9 @@ def bulk_candidates(reader: Connection, act: BulkAct, limit: int) -> list[UUID]:
             min_confidence=act.min_confidence,
             max_confidence=act.max_confidence,
         )
-        return gallery.image_ids(reader, filters, wanted=limit)
+        found = gallery.image_ids(reader, filters, wanted=limit)
+        videos = {row[0] for row in reader.execute(_VIDEOS, [found])}  # they have no single picture
+        return [image_id for image_id in found if image_id not in videos]
     rows = reader.execute(
         _OPEN_WITH,
         {
@@ -152,3 +154,5 @@ _OPEN_WITH = """
         )
     ORDER BY place.place LIMIT %(limit)s
 """
+
+_VIDEOS = "SELECT image_id FROM videos WHERE image_id = ANY (%s)"

@@ -299,7 +299,9 @@ _CHOSEN: LiteralString = """
 # OFFSET 0, here and below, has each image looked up by indexes. To join all of the history and use
 # a hundredth of it takes much longer.
 _MATCHING: LiteralString = """
-    images.deleted_at IS NULL AND EXISTS (
+    images.deleted_at IS NULL
+    AND NOT EXISTS (SELECT FROM videos WHERE videos.image_id = images.image_id OFFSET 0)
+    AND EXISTS (
         SELECT FROM runs WHERE runs.image_id = images.image_id AND {runs} AND {found} OFFSET 0
     )
 """

@@ -13,6 +13,7 @@ from retinue_history.review.truth import TruthItem
 from retinue_sdk import BoundingBox
 from retinue_sdk.masks import decode_mask, encode_mask
 
+from retinue_cli.data.body_points import LIMBS, visible_points
 from retinue_cli.data.export.categories import TEXT, Categories
 from retinue_cli.data.export.images import (
     SelectedDetection,
@@ -94,10 +95,9 @@ def write_coco(
         shutil.copyfileobj(spool, file)
     file.write(b'\n],"categories":[')
     for place, one in enumerate(categories):
-        entry: dict[str, Any] = {"id": one.number, "name": one.name, "supercategory": one.group}
-        if one.number in points:
-            entry |= _skeleton(points[one.number])
-        file.write(_line(entry, first=place == 0))
+        named = {"id": one.number, "name": one.name, "supercategory": one.group}
+        skeleton = _skeleton(points[one.number]) if one.number in points else {}
+        file.write(_line(named | skeleton, first=place == 0))
     file.write(b"\n]}\n")
     written.images = number
     return written
@@ -185,9 +185,6 @@ def _keypoints(
     names = tuple(str(one.get("type")) for one in stored if isinstance(one, dict))
     if not names or len(set(names)) < len(stored) or points.setdefault(category, names) != names:
         return {}
-    # Imported here, because few exports have body points.
-    from retinue_cli.output.shapes import visible_points
-
     visible = visible_points(stored)
     flat: list[float] = []
     for name in names:
@@ -198,8 +195,6 @@ def _keypoints(
 
 
 def _skeleton(names: tuple[str, ...]) -> dict[str, Any]:
-    from retinue_cli.output.shapes import LIMBS
-
     limbs = [
         [names.index(first) + 1, names.index(second) + 1]
         for first, second in LIMBS

@@ -1,0 +1,59 @@
+// A video and its timeline: choosing an appearance shows it, and playing marks what is seen now.
+
+const video = document.getElementById("video");
+const timeline = document.getElementById("timeline");
+const appearances = [...document.querySelectorAll("[data-from]")];
+
+const isNow = ({ dataset }, ms) => Number(dataset.from) <= ms && ms <= Number(dataset.to);
+
+function mark() {
+  const ms = video.currentTime * 1000;
+  for (const line of document.querySelectorAll(".timeline .now")) {
+    line.setAttribute("x1", ms);
+    line.setAttribute("x2", ms);
+  }
+  for (const one of appearances) {
+    if (one.localName === "rect") one.setAttribute("visibility", isNow(one, ms) ? "visible" : "hidden");
+    else one.classList.toggle("now", isNow(one, ms));
+  }
+}
+
+function seek(seconds) {
+  if (Number.isFinite(seconds)) video.currentTime = seconds;
+  mark();
+}
+
+/** Go to the time in the address, such as #t=12.5. */
+function follow() {
+  const time = location.hash.match(/^#t=([0-9.]+)$/);
+  if (time !== null) seek(Number(time[1]));
+}
+
+// One stop of the Tab key for each row, and arrow keys within it.
+for (const row of timeline?.querySelectorAll("svg") ?? []) {
+  row.querySelectorAll("a").forEach((one, index) => one.setAttribute("tabindex", index === 0 ? "0" : "-1"));
+}
+timeline?.addEventListener("keydown", (event) => {
+  const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+  const all = [...timeline.querySelectorAll("svg a")];
+  const place = all.indexOf(event.target.closest?.("svg a"));
+  if (place < 0 || !(event.key in steps)) return;
+  event.preventDefault();
+  const isRow = event.key === "ArrowDown" || event.key === "ArrowUp";
+  const rows = [...timeline.querySelectorAll("svg")];
+  const row = rows.indexOf(all[place].closest("svg")) + steps[event.key];
+  const next = isRow ? rows[row]?.querySelector("a") : all[place + steps[event.key]];
+  next?.focus();
+});
+
+document.addEventListener("click", (event) => {
+  const chosen = event.target.closest?.("a[data-from]");
+  if (chosen) seek(Number(chosen.dataset.from) / 1000);
+});
+for (const name of ["timeupdate", "seeked", "loadedmetadata"]) video.addEventListener(name, mark);
+video.addEventListener("loadedmetadata", follow, { once: true });
+window.addEventListener("hashchange", follow);
+video.addEventListener("error", () => (document.getElementById("video-problem").hidden = false));
+if (video.error) document.getElementById("video-problem").hidden = false;
+if (video.readyState > 0) follow();
+mark();
