@@ -141,11 +141,13 @@ def test_a_worker_that_stops_lifts_it(
     protection = TaskProtection.of_this_task(in_flight)
     assert protection is not None
     in_flight.append(MESSAGE)
+    agent.answering.clear()  # the worker stops while it asks
 
     async def work() -> None:
         protecting = asyncio.create_task(protection.run())
         await asyncio.to_thread(eventually, lambda: agent.protected, what="protection")
         protecting.cancel()
+        asyncio.get_running_loop().call_later(0.05, agent.answering.set)
         await asyncio.wait({protecting})
         assert not agent.protected
 

@@ -6,7 +6,7 @@ By the ECS developer guide, "Task scale-in protection endpoint" and "Task IAM ro
 import json
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,11 +22,14 @@ class EcsAgent:
     Attributes:
         requests: What was asked of the protection endpoint, in order.
         failures: Answers (status and body) to give instead, one for each request to come.
+        answering: While it is cleared, requests for protection wait for their answers.
     """
 
     def __init__(self, keys: tuple[str, str] = ("AKIATASK", "secret")) -> None:
         self.requests: list[dict[str, Any]] = []
         self.failures: list[tuple[int, dict[str, Any]]] = []
+        self.answering = Event()
+        self.answering.set()
         self._keys = keys
         self._lock = Lock()
         agent = self
@@ -112,4 +115,5 @@ class EcsAgent:
             self.requests.append(given)
             if self.failures:
                 return self.failures.pop(0)
+        self.answering.wait(10)
         return 200, {"protection": {"ProtectionEnabled": given["ProtectionEnabled"]}}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sized
 from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
+from threading import Lock
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -71,6 +72,8 @@ class TaskProtection:
         self._busy_at = self._not_before = self._renew_at = float("-inf")
         self._arrived = asyncio.Event()
         self._threads = DaemonThreads("task-protection", 1)
+        self._lock = Lock()
+        self._ended = False
 
     @classmethod
     def of_this_task(cls, in_flight: Sized) -> Self | None:
@@ -88,8 +91,7 @@ class TaskProtection:
                     async with asyncio.timeout(_TICK_SECONDS):
                         await self._arrived.wait()
         finally:
-            if self._since is not None:
-                await self._threads.run(self._lift)
+            await self._threads.run(self._end)
 
     def note_messages(self) -> None:
         """Record that messages arrived, because they may be finished before the next check."""
@@ -99,7 +101,18 @@ class TaskProtection:
 
     def reconcile(self) -> None:
         """Protect, renew or lift, according to the messages in flight."""
-        now = self._clock()
+        with self._lock:
+            if not self._ended:
+                self._reconcile(self._clock())
+
+    def _end(self) -> None:
+        """Lift, after the request that a cancelled ``run`` may have left behind on its thread."""
+        with self._lock:
+            self._ended = True
+            if self._since is not None:
+                self._lift()
+
+    def _reconcile(self, now: float) -> None:
         if len(self._in_flight) > 0:
             self._busy_at = now
         busy = now - self._busy_at < _TICK_SECONDS
