@@ -42,6 +42,7 @@ from retinue_sdk import (
     Input,
     InvalidImageError,
     JobLostError,
+    ObjectRefusedError,
     RetriableError,
     Run,
 )
@@ -317,6 +318,18 @@ async def test_a_service_whose_jobs_are_all_taken_fails_no_video(rig: Rig) -> No
     assert rig.runs() == [("clip.mp4", "succeeded")]
     assert rig.service.started("clip.mp4") == 1
     assert worker.metric("retinue_retries_total", detector="video-labels", throttled="yes") >= 3
+
+
+async def test_a_video_whose_object_is_refused_takes_no_slot(rig: Rig) -> None:
+    async def refuse(call: str, key: str) -> None:
+        if call == "start":
+            raise ObjectRefusedError(f"S3 refuses {key}")
+
+    rig.service.before = refuse
+    rig.want()
+    async with rig.worker():
+        await until(lambda: rig.open()[0]["problem"] is not None)
+        assert rig.jobs.count("videos") == 0
 
 
 POINTS = [

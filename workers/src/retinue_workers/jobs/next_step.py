@@ -39,7 +39,7 @@ MAX_ATTEMPTS = 3
 class Wait:
     """Look at the job, or start it, again after at least ``after_seconds``.
 
-    ``was_refused``: the service surely didn't start it, because too many are under way.
+    ``was_refused``: the service surely didn't start it, for example because too many are under way.
     """
 
     after_seconds: float
@@ -81,7 +81,7 @@ def _next_step(value: Findings | BaseException, attempt: int) -> Step:
         case JobLostError():
             return _restart_or_fail("job_lost", str(value), attempt)
         case ObjectRefusedError():  # the store compares it with others at the next tries
-            return Wait(probe_seconds(value), str(value))
+            return Wait(probe_seconds(value), str(value), was_refused=True)
         case DetectorNotReadyError():
             return Pause(probe_seconds(value), str(value))
         case ConfigurationError():
