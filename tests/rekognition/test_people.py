@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from fakes.bare_mp4 import mp4
 from fakes.rig import Rig
 from fakes.waiting import eventually
 from psycopg.rows import dict_row
@@ -17,10 +18,11 @@ from rekognition.conftest import ANN, BOB, EVE, painting
 from retinue_cli.app import retinue as retinue_command
 from retinue_cli.faces import forget as forgetting
 from retinue_cli.faces.service import IAM_ACTIONS
-from retinue_history import ConnectionPool, History
+from retinue_history import ConnectionPool, History, Jobs
 from retinue_history.db.engine import create_history_engine
 from retinue_history.privacy.erasure import Erasures, PersonNames
-from retinue_rekognition_emulator import Endpoint, Failure
+from retinue_rekognition_emulator import Endpoint, Failure, StoredObject
+from retinue_rekognition_emulator.video.objects import videos_of
 from retinue_sdk.plugins.manager import Plugins
 from sqlalchemy import Engine
 
@@ -87,7 +89,6 @@ def engine(history_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def worked(cloud: Cloud, pool: ConnectionPool, store: dict[str, Any]) -> Callable[..., Rig]:
     """Enrols Ann and Bob, and lets a real worker look for them in a picture of both."""
-    from retinue_rekognition_emulator import StoredObject
 
     def work(keys: tuple[str, ...] = ("both.png",), bucket: str = "images") -> Rig:
         cloud("index", "staff", "Ann Lee", cloud.photo("ann.png", ANN_ALONE), "--consent", "form 7")
@@ -296,6 +297,41 @@ def test_a_worker_at_work_does_not_bring_a_person_back(
     assert ann["FaceId"] not in cloud.dump()
     runs = cloud.rows("SELECT detection_count, erased_at FROM runs")
     assert [(run["detection_count"], bool(run["erased_at"])) for run in runs] == [(3, True)] * 2
+
+
+def test_a_job_on_a_video_does_not_bring_a_person_back(
+    cloud: Cloud, pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its result has a match with the person, who was forgotten while it was under way."""
+    video, clip = cloud.endpoint.operations.video, mp4(frames=3_000)
+    monkeypatch.setattr(video, "_source", videos_of(lambda *_: StoredObject(clip)))
+    video.jobs.clock = lambda: 1_800_000_000.0
+    cloud("index", "staff", "Ann Lee", cloud.photo("ann.png", ANN_ALONE), "--consent", "form 7")
+    [ann] = cloud.client.list_faces(CollectionId="staff")["Faces"]
+    rig = Rig(History(pool), url=cloud.url, jobs=Jobs(pool))
+    rig.plugins = Plugins((POINT,))
+    [options] = searching(cloud.endpoint).values()
+    with rig.running({"rekognition-video-face-search": options}):
+        for number, key in enumerate(("before.mp4", "during.mp4"), start=1):
+            rig.upload(key, clip)
+            eventually(
+                lambda number=number: video.jobs.started.get("FaceSearch") == number,
+                what="a job to start",
+            )
+            if key == "during.mp4":
+                assert set(labels(cloud)) == {"person:Ann_Lee"}
+                cloud("forget", "Ann Lee", "--yes")
+                assert labels(cloud) == []
+            video.jobs.advance(10)
+            eventually(lambda number=number: len(rig.runs()) == number, what="its run")
+    assert labels(cloud) == []
+    assert "Ann" not in cloud.dump()
+    assert ann["FaceId"] not in cloud.dump()
+    runs = cloud.rows(
+        "SELECT erased_at, detection_count, "
+        "(SELECT count(*) FROM detections WHERE detections.run_id = runs.run_id) AS rows FROM runs"
+    )
+    assert all(run["erased_at"] and run["detection_count"] == run["rows"] > 0 for run in runs)
 
 
 def test_a_transaction_that_had_begun_is_waited_for(

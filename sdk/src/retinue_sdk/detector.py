@@ -359,6 +359,8 @@ class JobDetector(CommonDetector[OptionsT]):
                 jobs are under way; otherwise it may have, and the job keeps its slot.
             InvalidImageError: The service can never process the video.
             DetectorNotReadyError: The service can't start any job at the moment.
+            JobLostError: The token started a job whose id the service doesn't tell any more. The
+                worker starts another one.
         """
 
     @abstractmethod

@@ -128,8 +128,8 @@ class ObjectRefusedError(DetectorNotReadyError):
 class JobLostError(DetectorError):
     """The service doesn't know the job, or no longer has its result.
 
-    Only ``JobDetector.job_result`` raises it. The worker starts another job for the video, up to
-    three in all.
+    Only a ``JobDetector`` raises it. The worker starts another job for the video, up to three in
+    all.
     """
 
 
