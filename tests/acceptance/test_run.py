@@ -466,4 +466,8 @@ def test_videos_become_rows_with_times_and_pictures(retinue: CommandLine, tmp_pa
     assert {float(picture.stem) * 1_000 for picture in pictures.iterdir()} == {
         float(row["best_ms"]) for row in rows
     }
-    assert "Nothing new" in retinue("run", str(folder), "--detectors", "onnx-objects").stdout
+    both = "onnx-objects,rekognition-video-labels"  # and the second one in jobs
+    shown = retinue("run", str(folder), "--detectors", both).stdout
+    assert "2 new runs; 2 were already in the history." in shown
+    assert re.search(r"rekognition-video-labels +Person +0\.\d\d +0:0", shown)
+    assert retinue.query("select from open_jobs") == []

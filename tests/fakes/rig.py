@@ -37,7 +37,7 @@ QUICK = {
 """Settings that a test waits for nothing with, unless it wants to."""
 
 
-HURRIED = Intervals(poll=0.01, look=0.01, retry=0.01)
+HURRIED = Intervals(poll=0.01, first_look=0.01, look=0.01, retry=0.01)
 """Times of jobs that a test waits for nothing with, unless it wants to."""
 
 

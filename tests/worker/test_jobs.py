@@ -58,8 +58,8 @@ from retinue_workers.ops.metrics import Metrics
 from retinue_workers.recording.observers import Observers
 from retinue_workers.work import JobHint
 
-QUICK = Intervals(poll=0.01, look=0.01, retry=0.01, lease=30.0, result=20.0)
-PATIENT = Intervals(poll=0.01, look=3_600.0, retry=0.01)
+QUICK = Intervals(poll=0.01, first_look=0.01, look=0.01, retry=0.01, lease=30.0, result=20.0)
+PATIENT = Intervals(poll=0.01, first_look=3_600.0, look=3_600.0, retry=0.01)
 CLIP = video(frames=1, rate=1)
 
 

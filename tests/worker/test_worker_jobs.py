@@ -13,7 +13,7 @@ from retinue_sdk import ConfigurationError, DetectorNotReadyError, Run
 from retinue_workers.jobs.scheduler import Intervals
 
 CLIP = video(frames=1, rate=1)
-PATIENT = Intervals(poll=0.01, look=3_600.0)
+PATIENT = Intervals(poll=0.01, first_look=3_600.0, look=3_600.0)
 
 
 @pytest.fixture(autouse=True)

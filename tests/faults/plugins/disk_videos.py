@@ -59,7 +59,7 @@ class DiskVideos(JobDetector[DiskOptions]):
 
 
 _Intervals = scheduler.Intervals
-scheduler.Intervals = lambda: _Intervals(poll=0.1, look=0.2, retry=0.2, lease=2.0)  # type: ignore[assignment,misc]
+scheduler.Intervals = lambda: _Intervals(poll=0.1, first_look=0.2, look=0.2, retry=0.2, lease=2.0)  # type: ignore[assignment,misc]
 
 
 @hookimpl

@@ -81,6 +81,13 @@ class Progress:
             ).one()
         return Done(new=row.new, known=row.known)
 
+    def open_jobs(self, image_ids: Collection[UUID]) -> int:
+        """Count the jobs for these videos that services haven't ended."""
+        with self._engine.connect() as connection:
+            return int(connection.execute(_OPEN_JOBS, {"image_id": list(image_ids)}).scalar_one())
+
+
+_OPEN_JOBS = text("SELECT count(*) FROM open_jobs WHERE image_id = ANY(CAST(:image_id AS uuid[]))")
 
 _DONE = text(
     """

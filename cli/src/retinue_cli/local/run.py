@@ -12,7 +12,13 @@ from uuid import UUID
 
 from pydantic import JsonValue
 from retinue_history.db.engine import create_history_engine
-from retinue_sdk import AnyDetector, DetectorError, ImageReference, InvalidImageError
+from retinue_sdk import (
+    AnyDetector,
+    DetectorError,
+    ImageReference,
+    InvalidImageError,
+    JobDetector,
+)
 from retinue_sdk.cores import usable_cores
 from retinue_sdk.plugins.manager import Plugins
 from retinue_workers.settings.video import VideoSampling
@@ -115,10 +121,12 @@ def run(
         code.renew(made)
     changed = code.changed(made)
     found = _found(images, folders, console)
-    of_videos = video_keys(keys, sampled) if found.has_videos else []
+    of_jobs = [key for each, key in zip(made, keys, strict=True) if isinstance(each, JobDetector)]
+    of_images = [key for key in keys if key not in of_jobs]
+    of_videos = [*video_keys(keys, sampled), *of_jobs] if found.has_videos else []
     if found.has_videos and not of_videos:
         console.print("[yellow]none of the detectors processes videos; they stay unread[/]")
-    all_keys = [*keys, *of_videos]
+    all_keys = [*of_images, *of_videos]
     with Interruption() as interruption, ExitStack() as stack:
         try:
             local = stack.enter_context(local_stack(state, console))
@@ -153,7 +161,7 @@ def run(
                 endpoint,
                 wiring,
                 worker,
-                keys,
+                of_images,
                 of_videos,
                 found.photographs,
                 interruption,
@@ -306,7 +314,7 @@ def _process(
             check=check,
             complaint=worker.complaint,
             videos=worker.videos,
-            is_idle=lambda: is_empty(endpoint, wiring),
+            is_idle=lambda: is_empty(endpoint, wiring) and not progress.open_jobs(image_ids),
         )
     return uploads, done, complete
 

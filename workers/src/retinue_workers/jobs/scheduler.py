@@ -77,7 +77,9 @@ class Intervals:
 
     Attributes:
         poll: Between two claims while nothing happens.
-        look: Between two looks at a job.
+        first_look: Between the start of a job and the first look at it. Later looks are farther
+            apart, by half of the job's age.
+        look: The most between two looks at a job.
         retry: Before a job without a slot, or whose service didn't answer, is tried again.
         lease: How long a claim lasts unless it is renewed.
         result: Time limit for reading a result.
@@ -85,6 +87,7 @@ class Intervals:
     """
 
     poll: float = 5.0
+    first_look: float = 5.0
     look: float = 60.0
     retry: float = 15.0
     lease: float = 120.0
@@ -432,7 +435,7 @@ class JobScheduler:
             if not isinstance(job_id, str) or not _is_id(job_id):
                 return InvalidAnswerError(f"start_job returned {job_id!r:.100}, not a job's id")
             started = partial(
-                self._ready_jobs.started, job, job_id, look_after_seconds=self._times.look
+                self._ready_jobs.started, job, job_id, look_after_seconds=self._times.first_look
             )
             await self._ask(started)
         runner.resume()
@@ -456,7 +459,8 @@ class JobScheduler:
         if value is None:
             runner.resume()
             self._note_overdue(work)
-            await self._look_again(job, self._times.look, None)
+            seconds = min(self._times.look, max(self._times.first_look, _age_seconds(job) / 2))
+            await self._look_again(job, seconds, None)
         elif isinstance(value, Findings) and self._filters:
             value = await self._threads.run(self._filters.apply, runner.name, work.reference, value)
         elif not isinstance(value, Findings | BaseException):
@@ -555,8 +559,7 @@ class JobScheduler:
             self._budget.record([run])
 
     def _note_overdue(self, work: _Work) -> None:
-        started_at = work.job.started_at
-        age = (datetime.now(UTC) - started_at).total_seconds() if started_at else 0.0
+        age = _age_seconds(work.job)
         is_overdue = age > self._times.overdue
         self._metrics.job_looked_at(work.runner.name, is_overdue=is_overdue)
         if is_overdue and work.key not in self._overdue:
@@ -633,6 +636,10 @@ async def _end(tasks: "set[asyncio.Task[None]]", timeout_seconds: float) -> None
         _, pending = await asyncio.wait(set(tasks), timeout=timeout_seconds)
         for task in pending:
             task.cancel()
+
+
+def _age_seconds(job: OpenJob) -> float:
+    return (datetime.now(UTC) - job.started_at).total_seconds() if job.started_at else 0.0
 
 
 def _is_id(job_id: str) -> bool:
