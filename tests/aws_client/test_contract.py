@@ -195,6 +195,10 @@ def hold(
         return using(client(), ask)
 
     theirs, ours = outcome(world, ask_boto3), outcome(world, ask_ours)
+    if ours != theirs:
+        # A thread that another test abandoned asks AWS through this process's proxy, too. A
+        # difference between the two clients is there each time.
+        theirs, ours = outcome(world, ask_boto3), outcome(world, ask_ours)
     assert ours == theirs
     assert expected in {None, theirs[0]}, theirs
     if seen is not None:
