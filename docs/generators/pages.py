@@ -31,6 +31,7 @@ BROUGHT = {
 """Addresses in the site of pages outside of docs/, by their path in the repository."""
 
 _PATH = {address: path for path, address in BROUGHT.items()}
+_NAMES = re.compile(r"^::: ([\w.]+)\.\{([\w, ]+)\}$", re.MULTILINE)
 _CODE_OR_LINK = re.compile(
     r"(?P<code>^```.*?^```$|`[^`\n]*`)|(?P<before>\]\()(?P<link>[^)\s]+)\)",
     re.MULTILINE | re.DOTALL,
@@ -45,7 +46,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Replace every relative link of a page with its address in the site."""
+    """Replace relative links with addresses in the site, and `::: a.{b, c}` with a line each."""
     here = page.file.src_uri
     folder = posixpath.dirname(_PATH.get(here, f"docs/{here}"))
 
@@ -57,7 +58,10 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         target = _address(posixpath.normpath(posixpath.join(folder, path)), config, files)
         return f"]({posixpath.relpath(target, posixpath.dirname(here) or '.')}{hash_sign}{anchor})"
 
-    return _CODE_OR_LINK.sub(led, markdown)
+    def each(found: re.Match[str]) -> str:
+        return "\n\n".join(f"::: {found[1]}.{name}" for name in found[2].split(", "))
+
+    return _NAMES.sub(each, _CODE_OR_LINK.sub(led, markdown))
 
 
 def _address(path: str, config: MkDocsConfig, files: Files) -> str:

@@ -138,7 +138,7 @@ def _given(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _type(field: Mapping[str, Any]) -> str:
-    """Return what to write into the variable."""
+    """Return the kind of the variable's value, such as ``word``."""
     if "enum" in field:
         return "word"
     if field.get("format") == "password":

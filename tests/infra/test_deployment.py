@@ -9,7 +9,7 @@ from infra.terraform import resources, source
 from retinue_deploy import cost
 from retinue_deploy.environment import MIGRATION_TARGETS
 
-PAGE = Path(__file__).parents[2] / "docs/deploy.md"
+PAGE = Path(__file__).parents[2] / "docs/cost.md"
 States = dict[str, dict[str, dict[str, Any]]]
 
 pytestmark = pytest.mark.timeout(300)
@@ -47,7 +47,7 @@ def test_the_page_says_what_an_environment_costs_at_rest(environments: States, n
     lines = cost.at_rest(environments[name]["everything"], cost.prices())
     assert all(line.usd is not None for line in lines)
     table = "\n".join(cost.table(lines))
-    assert f"```text\n{table}\n```" in PAGE.read_text("utf-8"), f"docs/deploy.md wants:\n{table}"
+    assert f"```text\n{table}\n```" in PAGE.read_text("utf-8"), f"docs/cost.md wants:\n{table}"
 
 
 def test_sizes_without_a_price_are_said_to_have_none() -> None:

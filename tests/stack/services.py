@@ -1,7 +1,4 @@
-"""The emulator of each AWS service.
-
-`docs/testing-the-stack.md` prints this table, and a test holds the two together.
-"""
+"""The emulator of each AWS service."""
 
 import os
 from collections.abc import Mapping
@@ -118,7 +115,7 @@ def layer_of(service: str, stack: Stack) -> Layer:
 
 
 def emulators(stack: Stack) -> set[Emulator]:
-    """Everyone who answers for something."""
+    """Return the emulators that a stack needs."""
     return {emulator_of(service, stack) for service in TABLE}
 
 
@@ -152,11 +149,3 @@ def variables(stack: Stack) -> dict[str, str]:
         name = str(identity).replace(" ", "_").replace("-", "_").upper()
         named[f"AWS_ENDPOINT_URL_{name}"] = endpoint(service, stack)
     return named
-
-
-def markdown() -> str:
-    """Return the table as a page shows it."""
-    lines = ["| service | `make test-stack` | `STACK=light` | what we add |", "|---|---|---|---|"]
-    for service, (community, light, layer) in TABLE.items():
-        lines.append(f"| {service} | {community} | {light} | {layer} |")
-    return "\n".join(lines)

@@ -1,7 +1,6 @@
 """The table of services: what it must hold, and what follows from it."""
 
 import re
-from pathlib import Path
 
 import pytest
 from infra.terraform import INFRA
@@ -15,7 +14,6 @@ from stack.services import (
     chosen,
     emulator_of,
     endpoint,
-    markdown,
     variables,
 )
 
@@ -104,9 +102,3 @@ def _is_of(kind: str, service: str) -> bool:
 def test_every_layer_makes_up_for_one_emulator() -> None:
     assert set(LACKING) == set(Layer) - {Layer.NONE}
     assert {layer for _, _, layer in TABLE.values()} == set(Layer)
-
-
-def test_the_page_shows_the_table() -> None:
-    page = (Path(__file__).parents[2] / "docs/testing-the-stack.md").read_text(encoding="utf-8")
-    renew = f"put this into docs/testing-the-stack.md:\n{markdown()}"
-    assert markdown() in page, renew
