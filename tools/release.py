@@ -122,7 +122,7 @@ def _is_at_least(version: str, current: str) -> bool:
 
 
 def difference(root: Path, new: Mapping[Path, str]) -> str:
-    """Return what would change, as a unified diff."""
+    """Return the changes as a unified diff."""
     lines: list[str] = []
     for file, text in new.items():
         name = file.relative_to(root).as_posix()
