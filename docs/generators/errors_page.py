@@ -36,7 +36,13 @@ white, and the run has `truncated` set. To list such images:
 
 ## The video
 
+A detector of images processes a video [frame by frame](video.md#frames-on-your-own-machines). The
+codes `empty_file`, `too_many_bytes` and `too_many_pixels` above apply, too, and these:
+
 {not_a_video}
+A video that ends early or is damaged in places isn't a failure if any picture can be decoded. The
+run has `truncated` set.
+
 ## The object in S3
 
 {object_not_found}

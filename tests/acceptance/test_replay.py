@@ -48,7 +48,7 @@ def test_failed_images_are_looked_at_again_on_a_laptop(
     settings = {"RETINUE_DETECTORS": "moody", "RETINUE_PLUGINS_DIR": "plugins"}
     planned = invoke("replay", **settings).stdout
     assert "whose file was moved, changed or deleted, such as photos/gone.png" in planned
-    assert "would look at 1 image again" in planned
+    assert "would process 1 image again" in planned
     done = json.loads(invoke("replay", "--yes", "--json", **settings).stdout)
     assert (done["asked_again"], done["succeeded"], done["failed"]) == (1, 1, 0)
     keys = [row["key"] for row in retinue.query("select key from failed_runs")]

@@ -274,7 +274,7 @@ def test_the_console_stays_on_a_terminal_until_ctrl_c(
     run = retinue.start("run", str(photographs), "--detectors", "echo", stdout=theirs)
     os.close(theirs)
     shown = ""
-    while "Ctrl-C ends it" not in shown:
+    while "Ctrl-C stops it" not in shown:
         shown += os.read(ours, 65_536).decode(errors="replace")
     address, announced = re.findall(r"Console: (http://127\.0\.0\.1:\d+)", shown)
     assert address == announced
@@ -302,7 +302,7 @@ def test_a_console_ends_with_its_run(
     assert "Console: http://127.0.0.1:" in shown
     assert retinue.processes() == []
     run = retinue.start("run", str(photographs), "--detectors", "hostile-hangs", "--console")
-    wait_until(lambda: '"receiving"' in retinue.log())
+    wait_until(lambda: '"receiving_started"' in retinue.log())
     assert any("console" in words for words in retinue.processes())
     run.kill()
     run.communicate()
@@ -314,7 +314,7 @@ def test_ctrl_c_ends_everything_within_two_seconds(
     retinue: CommandLine, photographs: Path, wait_until: WaitUntil
 ) -> None:
     run = retinue.start("run", str(photographs), "--detectors", "hostile-hangs")
-    wait_until(lambda: '"receiving"' in retinue.log())
+    wait_until(lambda: '"receiving_started"' in retinue.log())
     time.sleep(0.5)  # let a detector begin to hang
     began = time.monotonic()
     run.send_signal(signal.SIGINT)
@@ -330,7 +330,7 @@ def test_after_kill_9_the_next_run_works(
     retinue: CommandLine, photographs: Path, invoke: Invoke, wait_until: WaitUntil
 ) -> None:
     run = retinue.start("run", str(photographs), "--detectors", "hostile-slow")
-    wait_until(lambda: '"receiving"' in retinue.log())
+    wait_until(lambda: '"receiving_started"' in retinue.log())
     run.kill()
     run.communicate()
     assert retinue.processes(), "the kill left nothing behind, so this test shows nothing"
@@ -346,7 +346,7 @@ def test_after_make_is_killed_the_next_run_works(
     command = f"{RETINUE} run '{photographs}' --detectors hostile-hangs"
     (retinue.folder / "Makefile").write_text(f"run:\n\t@{command}\n")
     make = retinue.start("run", program="make")
-    wait_until(lambda: '"receiving"' in retinue.log())
+    wait_until(lambda: '"receiving_started"' in retinue.log())
     make.kill()
 
     shown = invoke("run", str(photographs), "--detectors", "echo").stdout
@@ -358,7 +358,7 @@ def test_two_runs_in_one_folder_are_refused(
     retinue: CommandLine, photographs: Path, invoke: Invoke, wait_until: WaitUntil
 ) -> None:
     first = retinue.start("run", str(photographs), "--detectors", "hostile-hangs")
-    wait_until(lambda: '"receiving"' in retinue.log())
+    wait_until(lambda: '"receiving_started"' in retinue.log())
     second = invoke("run", str(photographs), check=False)
     assert second.exit_code == 2
     assert f"pid {first.pid}" in second.stderr

@@ -134,7 +134,7 @@ def test_everything_wrong_is_told_at_once(
             "1 × image whose name fits several: cat.jpg (s3://photos/other/cat.jpg and "
             "s3://photos/pets/cat.jpg)"
         ),
-        "2 × image that the history does not know: nowhere-1.jpg, nowhere-2.jpg",
+        "2 × image that is not in the history: nowhere-1.jpg, nowhere-2.jpg",
         (
             "1 × image whose size is another in the history: odd=ä.jpg (480 × 640 px in the file, "
             "640 × 480 px in the history)"
@@ -151,7 +151,7 @@ def test_unknown_images_can_be_passed_over(cli: Cli, photos: Photos) -> None:
     cli("import", "truth.json", exit_code=2)
     said = cli("import", "truth.json", "--skip-unknown", "--bucket", "photos").stdout
     assert "2 images with 2 annotations: 2 new truths" in said
-    assert "left out: 1 image that the history does not know" in said
+    assert "left out: 1 image not in the history" in said
     cli("import", "truth.json", "--bucket", "elsewhere", exit_code=2)
 
 

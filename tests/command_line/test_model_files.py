@@ -140,7 +140,7 @@ def test_what_is_there_already_is_checked(
 def test_another_file_is_refused(server: Server, get: Get, tmp_path: Path) -> None:
     wrong = get(server.url, "0" * 64)
     assert (wrong.exit_code, kept(tmp_path)) == (1, {})
-    assert f"has SHA-256 {SHA256}, and {'0' * 64} is expected" in wrong.output
+    assert f"has SHA-256 {SHA256} instead of {'0' * 64}:" in wrong.output
     (tmp_path / "models" / "mine.onnx").write_bytes(b"mine")
     assert "is another file" in get(server.url).output
     assert (tmp_path / "models" / "mine.onnx").read_bytes() == b"mine"
@@ -151,7 +151,7 @@ def test_another_file_is_refused(server: Server, get: Get, tmp_path: Path) -> No
     [
         ("{url}x", "answers 404"),
         ("http://127.0.0.1:1/model.onnx", "refused"),
-        ("file:///etc/passwd", "neither https nor http"),
+        ("file:///etc/passwd", "must begin with https:// or http://"),
     ],
 )
 def test_what_cannot_be_had_is_told(server: Server, get: Get, url: str, said: str) -> None:

@@ -95,7 +95,7 @@ def test_attributes_and_models_are_shown(cli: Cli, seed: Any) -> None:
 def test_json_says_why_there_is_no_picture(cli: Cli, photos: Photos) -> None:
     shown = json.loads(cli("show", "broken.jpg", "--json", exit_code=1).stdout)
     assert shown["picture"] is None
-    assert "no detector has looked at it" in shown["error"]
+    assert "no detector has processed it" in shown["error"]
     assert shown["runs"][0]["error_code"] == "corrupt_image"
 
 
@@ -144,7 +144,7 @@ def test_runs_that_failed(cli: Cli, photos: Photos) -> None:
     said = cli("show", "broken.jpg", exit_code=1)
     assert "failed: corrupt_image" in said.stdout
     assert "objects failed: it is broken" in said.stdout
-    assert "no detector has looked at it successfully" in said.stderr
+    assert "no detector has processed it successfully" in said.stderr
     assert "--from" not in said.stderr
 
 

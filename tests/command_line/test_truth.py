@@ -70,8 +70,11 @@ def test_truth_survives_the_months_of_detections(cli: Cli, seed: Any, engine: En
 
     # Of a run whose detections were dropped nothing is known; it is no run that found nothing.
     gone = cli("evaluate", "older", exit_code=2).stderr
-    assert "has a successful run of this detector" in gone
-    assert "no image was seen by both sides" in cli("diff", "older", "objects", exit_code=1).stderr
+    assert "this detector has no successful run" in gone
+    assert (
+        "no image has been processed by both sides"
+        in cli("diff", "older", "objects", exit_code=1).stderr
+    )
     said = cli("export", "--detector", "older", "nothing.json").stderr
     assert "wrote 0 detections in 0 images" in said
 

@@ -148,7 +148,7 @@ def test_a_decision_about_many_is_previewed_made_and_undone_as_one(
     before = client.get(f"{address}.json", params=asked).json()
     assert before["findings"] >= 1
     stale = client.post(address, params=asked, data={"seen": "0"})
-    assert (stale.status_code, "look at them again" in stale.text) == (400, True)
+    assert (stale.status_code, "Preview them again" in stale.text) == (400, True)
     made = client.post(address, params=asked, data={"seen": before["seen"]}, follow_redirects=False)
     bulk_id = made.headers["location"].partition("applied=")[2]
     assert client.get(f"{address}.json", params=asked).json()["findings"] == 0

@@ -310,7 +310,7 @@ def test_a_refusal_of_all_that_ends_while_it_is_looked_into_blames_no_object() -
             raise client_error("AccessDenied", 403)
 
     s3.fault = fault
-    with pytest.raises(RetriableError, match="and now does not"):
+    with pytest.raises(RetriableError, match="but not now"):
         one.fetch(ImageReference("b", "a.jpg", etag=ETAG))
     assert one.fetch(ImageReference("b", "a.jpg", etag=ETAG)) == DATA
 

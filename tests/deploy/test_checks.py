@@ -68,7 +68,7 @@ def test_everything_that_is_missing_is_said_at_once(dev: Path) -> None:
         builder=lambda: None,
         open_account=lambda region: SignedIn(region, None),
     )
-    with pytest.raises(DeployError, match="nothing was touched") as failure:
+    with pytest.raises(DeployError, match="nothing was changed") as failure:
         findings.raise_if_any()
     said = str(failure.value)
     for part in ("Terraform is missing", "no container builder", "no region", "no valid AWS cred"):
@@ -133,5 +133,5 @@ def test_a_region_that_does_not_answer_is_not_taken_for_bad_credentials(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
     monkeypatch.setattr("retinue_deploy.account.ATTEMPTS", 1)
-    with pytest.raises(DeployError, match=r"AWS does not answer in xx-west-9.*such a region"):
+    with pytest.raises(DeployError, match=r"AWS does not answer in xx-west-9.*the region's name"):
         Account("xx-west-9").identity()

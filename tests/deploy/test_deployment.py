@@ -66,7 +66,9 @@ def test_whatever_breaks_the_next_attempt_gets_there(
 def test_a_failed_migration_leaves_the_services_as_they_were() -> None:
     cloud = Cloud(broken=frozenset({"new"}))
     run(cloud, "old")
-    with pytest.raises(TaskFailedError, match=r"no such column\n.*services keep the version"):
+    with pytest.raises(
+        TaskFailedError, match=r"no such column\n.*services keep the previous version"
+    ):
         run(cloud)
     assert (cloud.revision, cloud.service) == (1, "old")
 
@@ -94,7 +96,7 @@ def test_a_tag_that_does_not_exist_ends_it_early() -> None:
     cloud = Cloud()
     run(cloud, "old")
     cloud.calls.clear()
-    with pytest.raises(DeployError, match=r"no image 1\.0 .*it has old\. Give IMAGE_TAG"):
+    with pytest.raises(DeployError, match=r"no image 1\.0 .*it has old\. Set IMAGE_TAG"):
         run(cloud, wanted="1.0")
     assert "plan" not in cloud.calls
 

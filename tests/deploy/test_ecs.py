@@ -97,10 +97,10 @@ def test_a_version_that_ecs_took_back_is_told_with_ecs_reason() -> None:
         ],
         "events": events,
     }
-    with pytest.raises(DeployError, match=r"went back to the version before(.|\n)*failed to start"):
+    with pytest.raises(DeployError, match=r"the previous version(.|\n)*failed to start"):
         wait(FakeEcs(states=[taken_back]))
     taken_back["deployments"] = taken_back["deployments"][:1]
-    with pytest.raises(DeployError, match="went back"):
+    with pytest.raises(DeployError, match="returned to the previous"):
         wait(FakeEcs(states=[taken_back]))
 
 
@@ -149,7 +149,7 @@ def test_an_image_is_followed_to_its_rows_and_removed(tmp_path: Path) -> None:
 def test_an_image_that_nobody_looks_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoke_module, "TIMEOUT_SECONDS", -1.0)
     s3 = FakeS3()
-    with pytest.raises(DeployError, match=r"no worker has looked.*labels 3 waiting"):
+    with pytest.raises(DeployError, match=r"no worker has processed.*labels 3 waiting"):
         smoke(tmp_path, s3, FakeLogs(runs_after=None), []).check(OUTPUTS, MIGRATE)
     assert s3.objects == {}
 

@@ -212,13 +212,13 @@ def test_what_cannot_be_scored_is_told(cli: Cli, small: None, seed: Any) -> None
         return " ".join(cli("evaluate", *arguments, exit_code=2).stderr.split())
 
     assert "the history has no runs of 'objecs' (did you mean 'objects'?)" in refused("objecs")
-    assert "the history has no truth and no successful runs of that name" in refused(
+    assert "the history has no truth or successful run of that name" in refused(
         "objects", "--ground-truth", "nothing"
     )
     assert "did you mean 'cat'?" in refused("objects", "--map", "cta=Weather")
     assert "no label cow" in refused("objects", "--label", "cow")
     seed.run(seed.image("3.jpg"), ("Vogel", 0.9, (0.1, 0.1, 0.3, 0.3)), detector="german")
-    assert "it found Vogel; the ground truth has bird, cat, dog" in refused("german")
+    assert "the detector found Vogel; the ground truth has bird, cat, dog" in refused("german")
     mapped = json.loads(cli("evaluate", "german", "--map", "bird=Vogel", "--json").stdout)
     assert mapped["overall"]["ap50"] == pytest.approx(1)
 

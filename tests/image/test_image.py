@@ -157,7 +157,7 @@ def test_its_worker_drains_a_queue_and_stops_when_told(
     lines = log_lines(log.read_text("utf-8"))
     events = [line["event"] for line in lines]
     assert events.index("signal_received") < events.index("stopped")
-    receiving = next(line for line in lines if line["event"] == "receiving")
+    receiving = next(line for line in lines if line["event"] == "receiving_started")
     seconds = datetime.fromisoformat(receiving["timestamp"]).timestamp() - began
     figures = (
         f"image: built in {image.build_seconds:.0f} s, {image.size_bytes / 1e6:.0f} MB; "

@@ -255,10 +255,12 @@ def test_a_pooler_that_breaks_transactions_up_is_refused(history_url: str) -> No
     skip_without(PGBOUNCER)
     with pgbouncer(history_url, "statement") as url:
         for use in (check_schema, upgrade):
-            with pytest.raises(HistorySetupError, match="let it pool transactions or sessions"):
+            with pytest.raises(
+                HistorySetupError, match="set its pool mode to transaction or session"
+            ):
                 use(url)
 
 
 def test_a_parameter_that_the_pooler_refuses_is_named(pooled_url: str) -> None:
-    with pytest.raises(HistorySetupError, match=r"parameter: options.*take it out of the URL"):
+    with pytest.raises(HistorySetupError, match=r"parameter: options.*remove it from the URL"):
         check_schema(f"{pooled_url}?options=-c%20geqo%3Don")

@@ -129,7 +129,7 @@ def test_the_reaper_stops_what_it_finds_beside_a_plugin_that_fails(
     assert f"stopped: {birds}" in reaped.output
     assert versions.get(birds).status == "STOPPED"
     assert reaped.exit_code == 1
-    assert "cannot look for hosted models: a-panics: PanicException: boom" in reaped.output
+    assert "cannot list hosted models: a-panics: PanicException: boom" in reaped.output
 
 
 def test_the_reaper_may_do_what_it_calls_and_nothing_else(run: Run, cloud: Endpoint) -> None:

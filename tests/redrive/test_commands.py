@@ -94,7 +94,7 @@ def test_a_bucket_is_backfilled_and_what_failed_is_replayed(
     assert listed["dead_letters"] == []
     assert "hostile-invalid-image" in tell("failures")
 
-    assert "would ask for 12 images again; --yes does it" in tell("replay")
+    assert "would send 12 images again; add --yes to do it" in tell("replay")
     assert "nothing to replay" in tell("replay", "--detector", "echo")
     assert "nothing to replay" in tell("replay", "--prefix", f"s3://{bucket}/out/")
     assert "nothing to replay" in tell("replay", "--missing")

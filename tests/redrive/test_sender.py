@@ -82,7 +82,7 @@ def test_what_sqs_does_not_confirm_is_sent_again(
 
 def test_a_queue_that_takes_nothing_is_told(pool: Pool) -> None:
     gone = Unreliable(pool.sqs, 1.0)
-    with pytest.raises(QueueUnavailableError, match="does not take messages: Could not connect"):
+    with pytest.raises(QueueUnavailableError, match=r"cannot send to .*: Could not connect"):
         send(gone, "http://127.0.0.1:9/queue", ["a"])
 
 

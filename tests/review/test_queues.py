@@ -187,7 +187,7 @@ def test_a_bulk_decision_is_saved_whole_or_not_at_all(
     with pytest.raises(HistoryDataError):
         apply_bulk(reviewer, CORRECTIONS, broken, "ann")
     assert reader.execute("SELECT count(*) FROM answers").fetchone() == (0,)
-    with pytest.raises(ValueError, match="to_label goes with change"):
+    with pytest.raises(ValueError, match="to_label needs the decision change"):
         BulkAct(CORRECTIONS, (), "accept", "label", "cat", to_label="dog")
 
 

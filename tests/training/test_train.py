@@ -65,7 +65,7 @@ def test_from_coco_to_a_trained_model(cli: Cli, bucket: Bucket, endpoint: Endpoi
     said = cli(*begin, "--dry-run", "--version", "v1").stdout
     assert "parts v1: 6 images, 2 labels, 6 boxes" in said
     assert "so $0.50 to $24.00" in said
-    assert "nothing was made" in said
+    assert "nothing was created" in said
     assert set(endpoint.calls) == set()
 
     asked = cli(*begin, exit_code=2).stderr
@@ -113,7 +113,7 @@ def test_the_command_again_follows_the_running_training(
     endpoint.faults.fail_next("CreateProjectVersion", lost)
     cli(*begin, "--poll", "0.01", exit_code=1)
     again = cli("models", "train", "pets", "--poll", "0.01").stdout
-    assert "was begun before; following it" in again
+    assert "which was started earlier" in again
     assert "TRAINING_COMPLETED" in again
     assert endpoint.calls["CreateProjectVersion"] == 1
     assert s3.get_object(Bucket=name, Key="pets/images/cat/0.jpg")["Body"].read() == picture(100)
@@ -122,7 +122,7 @@ def test_the_command_again_follows_the_running_training(
     assert version.labels == ("cat", "dog")
 
     # Another version of the same data takes the same datasets; other data wants to be asked for.
-    assert "hold these images already" in cli(*begin, "--version", "v2", "--poll", "0.01").stdout
+    assert "already have these images" in cli(*begin, "--version", "v2", "--poll", "0.01").stdout
     (folder / "cat" / "new.jpg").write_bytes(picture())
     refused = cli(*begin, "--version", "v3", exit_code=2).stderr
     assert "--replace-datasets" in refused
@@ -161,7 +161,7 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_made(
         "box smaller than a pixel",
     ):
         assert problem in said
-    assert "nothing was made, and nothing costs money" in said
+    assert "nothing was created or billed" in said
     assert not [call for call in endpoint.calls if call.startswith("Create")]
 
     content["annotations"][0]["bbox"] = [90, 10, 30, 20]

@@ -586,7 +586,7 @@ async def test_a_close_that_hangs_does_not_hold_the_worker_up(
         await rig.runner.close(began)
         assert time.monotonic() - began < 2
         gate.set()
-    assert "detector_close_hangs" in [entry["event"] for entry in logged]
+    assert "detector_close_timed_out" in [entry["event"] for entry in logged]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit("no")])

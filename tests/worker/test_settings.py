@@ -350,7 +350,7 @@ def test_prices_have_tiers(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"MONTHLY_BUDGETS_USD": '{"echo": -1}'}, "MONTHLY_BUDGETS_USD[echo]: "),
         (
             {"DETECTORS": '{"echo": {}}', "MONTHLY_BUDGETS_USD": '{"ehco": 5}'},
-            "MONTHLY_BUDGETS_USD names ehco, which RETINUE_DETECTORS does not",
+            "MONTHLY_BUDGETS_USD names ehco, which RETINUE_DETECTORS doesn't",
         ),
     ],
 )

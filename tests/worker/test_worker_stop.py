@@ -202,7 +202,7 @@ def test_a_detector_that_hangs_in_close_keeps_nobody_from_their_commit(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("retinue_workers.detectors.runner.CLOSE_SECONDS", 0.1)
         worker.stop()
-    assert any(entry["event"] == "detector_close_hangs" for entry in logged)
+    assert any(entry["event"] == "detector_close_timed_out" for entry in logged)
     assert logged[-1]["event"] == "stopped"
     release.set()
 

@@ -116,7 +116,9 @@ class AwsClient:
             TypeError: A parameter can't be sent as JSON.
         """
         if self._protocol != "json":
-            raise ValueError(f"{self._client.meta.service_model.service_name} doesn't speak JSON")
+            raise ValueError(
+                f"{self._client.meta.service_model.service_name} doesn't use a JSON protocol"
+            )
         body = encode_json(parameters)
         answer = await self._answer(
             (operation, ""),

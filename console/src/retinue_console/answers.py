@@ -83,7 +83,7 @@ class Answers:
         Args:
             request: The request.
             page: The page.
-            identity: Who asks; ``None`` if that isn't known, as on some error pages.
+            identity: The visitor; ``None`` if unknown, as on some error pages.
             route: The page's route; ``None`` for an error.
         """
         root: str = request.scope.get("root_path", "")

@@ -225,7 +225,7 @@ _TITLES = {
 
 
 def _problem(error: Exception) -> tuple[Problem, dict[str, str]]:
-    """Return what to say about an error, and headers to say it with."""
+    """Return the message of an error, and the response's headers."""
     match error:
         case HTTPException():
             message = error.detail

@@ -33,8 +33,8 @@ PORTS = 100
 def console(*, port: int | None, opened: bool, with_parent: bool) -> None:
     """Serve the web console: images with their detections, failures, costs, and reviews.
 
-    It reads the history with a login that can only read. Without RETINUE_QUERY_DATABASE_URL, that
-    is the history under .retinue. Ctrl-C ends it.
+    Reads the history of RETINUE_QUERY_DATABASE_URL, or else the one under .retinue, with a
+    read-only login. Ctrl-C stops it.
     """
     if with_parent:
         Thread(target=_end_with_input, name="parent", daemon=True).start()

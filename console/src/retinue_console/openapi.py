@@ -77,7 +77,7 @@ def document(routes: Sequence[Route], version: str, base_path: str) -> dict[str,
 
 
 def _contents(route: Route, schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what a route answers with, by the suffix of its path."""
+    """Yield the types of a route's answers, by the suffix of its path."""
     if route.answer is None:
         yield "", {"*/*": {}}
     elif route.method == "POST":

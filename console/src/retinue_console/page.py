@@ -65,7 +65,7 @@ class Call(Generic[P]):
 
     Attributes:
         parameters: What was asked for, checked.
-        identity: Who asks.
+        identity: The visitor's login, groups and rights.
         services: The database and all else.
         body: The body of a POST, as an object of the route's ``body``.
     """

@@ -154,7 +154,7 @@ class ConsoleSettings(DescribedModel):
         if not parts.hostname or parts.scheme not in (
             ("https", "http") if is_local else ("https",)
         ):
-            raise ValueError(f"must begin with https://, and is {value}")
+            raise ValueError(f"must begin with https://, not {value}")
         return value
 
     @model_validator(mode="after")
@@ -170,7 +170,7 @@ class ConsoleSettings(DescribedModel):
         missing = [name for name in NEEDED[self.sign_in] if not getattr(self, name)]
         if missing:
             names = ", ".join(PREFIX + name.upper() for name in missing)
-            raise ValueError(f"{PREFIX}SIGN_IN is {self.sign_in}, which takes {names} too")
+            raise ValueError(f"{PREFIX}SIGN_IN is {self.sign_in}, which also needs {names}")
         if not self.login_rights and not self.group_rights:
             raise ValueError(
                 f"no login has a right: set {PREFIX}LOGIN_RIGHTS or {PREFIX}GROUP_RIGHTS"

@@ -332,7 +332,7 @@ class JobDetector(CommonDetector[OptionsT]):
 
     @abstractmethod
     def units(self, video: Video) -> Decimal:
-        """Return how many units the service bills for the video, to check the budget before.
+        """Return the number of units that the service will bill, to check the budget.
 
         Args:
             video: The video. If its duration is unknown, assume the longest that is allowed.

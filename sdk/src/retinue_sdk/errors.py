@@ -48,7 +48,6 @@ class DetectorError(RetinueError):
     def __init__(
         self, message: str | None = None, *, billed_units: Decimal | int = Decimal(0)
     ) -> None:
-        """Check that the bill is a non-negative, finite number."""
         super().__init__(message)
         units = Decimal(billed_units)
         if not units.is_finite() or units < 0:
@@ -66,7 +65,6 @@ class TransientError(DetectorError):
         retry_after_seconds: float | None = None,
         billed_units: Decimal | int = Decimal(0),
     ) -> None:
-        """Check that the wait is a non-negative, finite number."""
         super().__init__(message, billed_units=billed_units)
         if retry_after_seconds is not None and not 0 <= retry_after_seconds < math.inf:
             raise ValueError(f"retry_after_seconds must be 0 or more, not {retry_after_seconds!r}")
@@ -96,7 +94,6 @@ class RetriableError(TransientError):
         throttled: bool = False,
         billed_units: Decimal | int = Decimal(0),
     ) -> None:
-        """Store the message, the wait, the billed units, and whether the call was throttled."""
         super().__init__(
             message, retry_after_seconds=retry_after_seconds, billed_units=billed_units
         )
@@ -155,7 +152,6 @@ class InvalidImageError(DetectorError):
         retryable: bool = False,
         billed_units: Decimal | int = Decimal(0),
     ) -> None:
-        """Store the message, the code, the billed units, and whether the image is retryable."""
         super().__init__(message, billed_units=billed_units)
         self.code = code
         self.retryable = retryable

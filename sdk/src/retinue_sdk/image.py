@@ -38,7 +38,6 @@ class Image:
         limits: ImageLimits | None = None,
         size_bytes: int | None = None,
     ) -> None:
-        """Store the source of the bytes."""
         self.reference = reference
         self.size_bytes = size_bytes
         self._load = load

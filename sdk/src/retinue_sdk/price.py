@@ -48,7 +48,9 @@ class Price:
         """Check that the tiers cover every number of units, each once."""
         limits = [tier.up_to_units for tier in self.tiers]
         if not limits or limits[-1] is not None:
-            raise ValueError("the last tier must have no up_to_units: it says what holds beyond")
+            raise ValueError(
+                "the last tier must have no up_to_units: it is the price of all further units"
+            )
         inner = [limit for limit in limits[:-1] if limit is not None]
         if len(inner) < len(limits) - 1 or any(b <= a for a, b in pairwise(inner)):
             raise ValueError(f"up_to_units must rise from tier to tier, not {limits}")

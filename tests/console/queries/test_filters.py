@@ -35,7 +35,7 @@ def test_a_cursor_is_read_as_it_was_written(cursor: Cursor) -> None:
 
 @given(st.one_of(st.text(), st.binary().map(lambda data: base64.urlsafe_b64encode(data).decode())))
 def test_any_other_text_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a place in a list"):
+    with pytest.raises(ValueError, match="isn't a position in a list"):
         Cursor.parse(text)
 
 
@@ -59,7 +59,7 @@ def test_a_forged_cursor_is_refused_or_reads_as_it_is_written(values: Any) -> No
 def test_a_cursor_has_one_spelling() -> None:
     text = str(Cursor("recorded", number=7))
     for other in (text + "=", text + "\n", " " + text, text.swapcase(), text[:-1]):
-        with pytest.raises(ValueError, match="is not a place in a list"):
+        with pytest.raises(ValueError, match="isn't a position in a list"):
             Cursor.parse(other)
 
 
@@ -98,7 +98,7 @@ def test_filters_come_back_from_their_address(given: dict[str, Any]) -> None:
         ("since", "yesterday", "is not a time"),
         ("since", "0001-01-01T00:00+14:00", "outside of the years"),
         ("until", "99999999w", "is not a time"),
-        ("after", "W10", "is not a place in a list"),
+        ("after", "W10", "isn't a position in a list"),
         ("colour", "red", "not permitted"),
     ],
 )

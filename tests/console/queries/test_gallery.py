@@ -308,5 +308,5 @@ def test_a_place_in_another_list_is_refused(record: Record, reader: Connection) 
         (gallery.images, Filters(label="Cat", after=by_upload.after)),
         (gallery.patches, by_upload),
     ):
-        with pytest.raises(ValueError, match="belongs to another list"):
+        with pytest.raises(ValueError, match="is a position in another list"):
             show(reader, filters)

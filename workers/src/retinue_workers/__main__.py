@@ -60,7 +60,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
     help="Folder of plugins that are one Python file each.  [default: RETINUE_PLUGINS_DIR]",
 )
 def worker(plugins_dir: Path | None) -> None:
-    """Consume the queue until told to stop (the program that ECS runs).
+    """Process the messages of the queue until stopped. ECS runs this command.
 
     Needs RETINUE_QUEUE_URL, RETINUE_DATABASE_URL and RETINUE_DETECTORS. SIGTERM or Ctrl-C stops it
     gracefully: running detectors finish within the grace period, and other messages are requeued.
@@ -135,7 +135,7 @@ def exporting(worker: Worker, settings: Settings) -> Iterator[None]:
                 ) from error
             server.start()
             exporters.callback(server.stop)
-            log.info("health_answers", port=server.port)
+            log.info("health_server_started", port=server.port)
         if settings.metrics_namespace is not None:
             embedded = EmbeddedMetrics(worker.metrics.registry, settings.metrics_namespace)
             embedded.start()

@@ -175,7 +175,7 @@ class QueueDepth:
 
     @property
     def total(self) -> int:
-        """Return how many messages wait or are in flight."""
+        """Return the number of messages that wait or are in flight."""
         return self.visible + self.in_flight
 
 

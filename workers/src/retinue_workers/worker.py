@@ -294,7 +294,7 @@ class Worker:
         if self._protection is not None:
             self._run_in_background(self._protection.run())
         self._receiving = asyncio.create_task(self._receive())
-        log.info("receiving", detectors=[runner.name for runner in self._all_runners])
+        log.info("receiving_started", detectors=[runner.name for runner in self._all_runners])
 
     async def stop(self) -> None:
         """Stop gracefully; see "Stopping" in docs/architecture.md.

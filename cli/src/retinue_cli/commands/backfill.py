@@ -24,20 +24,20 @@ STATE = Path(".retinue")
 """The folder of a backfill's position: the current folder."""
 
 
-@click.command(short_help="Detect what is in images that a bucket already holds.")
+@click.command(short_help="Process images that are already in a bucket.")
 @click.argument("uri", type=S3UriType(), metavar="S3_URI")
 @click.option(
     "--inventory",
     type=S3UriType(),
-    help="List them from this manifest.json of S3 Inventory instead of the bucket.",
+    help="List images from this manifest.json of S3 Inventory instead of the bucket.",
 )
 @click.option("--all-files", is_flag=True, help="Include keys without an image extension.")
-@click.option("--again", is_flag=True, help="Also images that the history has runs of.")
+@click.option("--again", is_flag=True, help="Include images that have runs.")
 @click.option(
     "--per-second", type=click.FloatRange(0, min_open=True), help="Maximum messages a second."
 )
 @click.option("--restart", is_flag=True, help="Start over, even if it was interrupted before.")
-@click.option("--yes", is_flag=True, help="Do not ask before sending.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Only count and estimate.")
 @json_flag
 def backfill(
@@ -67,7 +67,7 @@ def backfill(
     from retinue_cli.replay.sender import CONCURRENCY, Sender
 
     if as_json and not (yes or dry_run):
-        raise click.UsageError("with --json nothing is asked: give --yes or --dry-run too")
+        raise click.UsageError("--json can't ask for confirmation: add --yes or --dry-run")
     settings = Settings.load()
     queue_url = settings.require_queue_url()
     clients = make_clients(connections=CONCURRENCY)
@@ -170,7 +170,7 @@ def _print_count(uri: S3Uri, count: Count, estimate: Estimate) -> None:
         if number:
             click.echo(f"  left out: {number:,} {reason}")
     if estimate.seconds is None:
-        click.echo("  takes as long as your workers need: no detector has a pace of its own")
+        click.echo("  the time can't be estimated: no detector declares a rate")
     else:
         hours = estimate.seconds / 3_600
         short = timedelta(seconds=round(estimate.seconds))

@@ -19,12 +19,13 @@ from retinue_cli.output.table import print_json
 _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
 
 
-@click.command(short_help="Check that a detector keeps the rules.")
+@click.command(short_help="Check that a detector behaves correctly.")
 @detector_argument
 @click.option(
     "--images",
     type=click.Path(path_type=Path, exists=True),
-    help="A photograph, or a folder of them, in which it finds something.  [default: drawn ones]",
+    help="Photographs (a file or a folder) in which the detector finds something.  [default: "
+    "drawn ones]",
 )
 @click.option(
     "--bucket",
@@ -41,7 +42,7 @@ _COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
 @click.option(
     "--memory-images",
     type=click.IntRange(min=0),
-    help="Images of the memory check.  [default: 1000; 0 for a detector with a price]",
+    help="Number of images for the memory check.  [default: 1000; 0 for a detector with a price]",
 )
 @json_flag
 @plugins_dir_option
@@ -126,7 +127,7 @@ def check(
         click.echo(f"\n{detector} fails {failed} of {len(report.results)} checks")
     else:
         others = len(report.results) - passed
-        click.echo(f"\n{detector} passes: {passed} checks, {others} not for it")
+        click.echo(f"\n{detector} passes {passed} checks; {others} don't apply")
     if failed:
         sys.exit(1)
 
@@ -136,5 +137,7 @@ def _photographs(images: Path) -> tuple[bytes, ...]:
     files = [images] if images.is_file() else sorted(images.iterdir())
     wanted = [file for file in files if file.suffix.lower() in (".jpg", ".jpeg", ".png")]
     if not wanted:
-        raise ConfigurationError(f"{images} has no .jpg and no .png file: give another --images")
+        raise ConfigurationError(
+            f"{images} has no .jpg or .png file: name another folder with --images"
+        )
     return tuple(file.read_bytes() for file in wanted[:4])

@@ -99,7 +99,8 @@ def _photographs(path: Path) -> list[tuple[str, Path]]:
         from retinue_cli.local.photographs import folder_photographs, passed_over, shown
     except ImportError as error:  # a slim installation
         raise ConfigurationError(
-            f"a folder needs the extra `local`: install retinue-cli[local], or name files ({error})"
+            "folders need the extra `local`: install retinue-cli[local], or name single files "
+            f"({error})"
         ) from error
     found = folder_photographs(path)
     if found.others:

@@ -50,7 +50,7 @@ class RunsSelector(click.ParamType["Side"]):
     type=click.FloatRange(0, 1, min_open=True),
     default=0.5,
     show_default=True,
-    help="How much two boxes must overlap to show the same thing.",
+    help="Minimum overlap of two boxes that show the same object.",
 )
 @click.option(
     "--images",
@@ -58,15 +58,15 @@ class RunsSelector(click.ParamType["Side"]):
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
-    help="How many of the images that changed most to show.",
+    help="Number of images to list, those with most changes first.",
 )
 @click.option(
     "--newest",
     type=click.IntRange(min=1),
-    help="Only in this many images of the history, the newest. Without it, in all.",
+    help="Compare only this many of the newest images.  [default: all]",
 )
 @json_flag
-@click.option("--sql", "as_sql", is_flag=True, help="Print the query instead of asking it.")
+@click.option("--sql", "as_sql", is_flag=True, help="Print the query instead of running it.")
 def diff(
     *,
     before: "Side",
@@ -80,8 +80,8 @@ def diff(
     """Compare what two sides found in the images that both have processed.
 
     A side is a run id, or DETECTOR or DETECTOR@VERSION, optionally followed by ,model=VERSION or
-    ,fingerprint=BEGINNING. Its latest run on each image counts. A settled truth is a side by its
-    name. For example:
+    ,fingerprint=BEGINNING. Its latest run on each image counts. The name of a settled truth is a
+    side, too. For example:
 
     \b
     retinue diff 17 42
@@ -102,8 +102,8 @@ def diff(
             if complaints := misspelt(history, detectors=names):
                 raise ConfigurationError("; ".join(complaints))
             raise click.ClickException(
-                "no image was seen by both sides: "
-                f"{seen.only_before:,} by the first alone, {seen.only_after:,} by the second alone"
+                f"no image has been processed by both sides: {seen.only_before:,} only by the "
+                f"first, {seen.only_after:,} only by the second"
             )
         labels: Labels = {}
         with progress("images", seen.both) as advance:

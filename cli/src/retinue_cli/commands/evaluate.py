@@ -34,19 +34,18 @@ if TYPE_CHECKING:
     default="ground-truth",
     show_default=True,
     metavar="FILE|RUNS",
-    help="A COCO file or a manifest; or a truth of the history, or runs, as DETECTOR is given.",
+    help="A COCO file, a manifest, the name of a truth, or runs in the form of DETECTOR.",
 )
 @click.option(
     "--audit",
     is_flag=True,
-    help="Only images that were drawn at random: the metrics of all images are unbiased then.",
+    help="Only images that were drawn at random, for unbiased metrics.",
 )
-@click.option("--bucket", help="Look for a file's images in this bucket alone.")
+@click.option("--bucket", help="Look for a file's images only in this bucket.")
 @click.option(
     "--task",
     type=click.Choice(["detection", "classification"]),
-    help="Compare where things are, or what is in the image as a whole.  "
-    "[default: detection if both sides have boxes]",
+    help="Score boxes, or labels of whole images.  [default: detection if both sides have boxes]",
 )
 @click.option("--kind", help="Only detections of this kind: label, face, text, …")
 @click.option("--label", "labels", multiple=True, help="Only this true label; repeatable.")
@@ -55,22 +54,22 @@ if TYPE_CHECKING:
     "mapped",
     multiple=True,
     metavar="TRUTH=DETECTOR",
-    help="The detector's label that means one of the ground truth; repeatable. Labels that differ "
-    "in capitals alone are the same already.",
+    help="Equate a label of the ground truth with one of the detector; repeatable. Case is "
+    "ignored.",
 )
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
     default=0.5,
     show_default=True,
-    help="How sure a finding must be to count for precision, recall and F1.",
+    help="Minimum confidence for precision, recall and F1.",
 )
 @click.option(
     "--iou",
     type=click.Choice([f"{percent / 100:g}" for percent in range(50, 100, 5)]),
     default="0.5",
     show_default=True,
-    help="How much boxes must overlap, for precision, recall and F1.",
+    help="Minimum overlap of boxes for precision, recall and F1.",
 )
 @click.option(
     "--curves",
@@ -190,9 +189,8 @@ def _truth(
         truth = truth_of_history(history, side, replace(what, since=None, until=None))
         if not truth.images:
             raise ConfigurationError(
-                f"--ground-truth {ground_truth}: there is no such file, and the history has no "
-                "truth and no successful runs of that name; `retinue import` brings annotations "
-                "into it"
+                f"--ground-truth {ground_truth}: no such file, and the history has no truth or "
+                "successful run of that name. Import annotations with `retinue import`"
             )
         return truth
     problems = Problems()
@@ -226,7 +224,7 @@ def _meanings(mapped: tuple[str, ...]) -> dict[str, str]:
         if not truth or not found:
             raise click.BadParameter(f"{one!r} is not TRUTH=DETECTOR", param_hint="--map")
         if meanings.setdefault(found, truth) != truth:
-            raise click.BadParameter(f"{found!r} is given two meanings", param_hint="--map")
+            raise click.BadParameter(f"{found!r} is mapped to two labels", param_hint="--map")
     return meanings
 
 
@@ -243,6 +241,6 @@ def _name(side: "Side") -> str:
 def _refuse_nothing(collected: "Collected", ground_truth: str) -> None:
     if not any(sample.ground_truth for sample in collected.samples):
         raise ConfigurationError(
-            f"{ground_truth} says of none of the {len(collected.samples):,} images that both have "
-            "what is in it: there is nothing to score against"
+            f"{ground_truth} marks nothing in the {len(collected.samples):,} images that both "
+            "sides have, so there is nothing to score"
         )

@@ -57,15 +57,15 @@ FORMATS = {
 @click.option(
     "--truth",
     metavar="NAME",
-    help="Instead of detections, this settled truth: ground-truth, or a queue's name. Only "
-    "--prefix and --image select from it.",
+    help="Export this settled truth instead of detections: ground-truth, or a queue's name. "
+    "Only --prefix and --image apply.",
 )
 @click.option(
     "--annotation-type",
     type=click.Choice(["boxes", "labels"]),
     default="boxes",
     show_default=True,
-    help="For a manifest: where things are, or what is in the image as a whole.",
+    help="For a manifest: boxes, or labels of whole images.",
 )
 @click.option(
     "--categories",
@@ -75,7 +75,7 @@ FORMATS = {
 @click.option(
     "--read-sizes",
     is_flag=True,
-    help="For COCO and boxes: read sizes that the history does not know from S3.",
+    help="For COCO and boxes: read missing image sizes from S3.",
 )
 @json_flag
 def export(
@@ -109,7 +109,7 @@ def export(
 
     format_ = format_ or _format_of(out)
     if as_json and out == "-":
-        raise click.UsageError("the rows go to standard output: name a file, or leave out --json")
+        raise click.UsageError("--json needs a file for the rows: name one, or omit --json")
     if format_ == "parquet" and out == "-" and sys.stdout.isatty():
         raise click.UsageError("Parquet is binary and would garble the terminal: name a file")
     if truth is not None and format_ in ("csv", "jsonl", "parquet", "webvtt", "coco-video", "cvat"):

@@ -23,9 +23,9 @@ from retinue_cli.output.table import print_json
 from retinue_cli.output.words import count
 
 region_option = click.option(
-    "--region", metavar="REGION", help="AWS region.  [default: as AWS's own tools find it]"
+    "--region", metavar="REGION", help="AWS region.  [default: from the AWS configuration]"
 )
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 
 
 @click.group(short_help="Manage face collections and the people in them.")
@@ -51,7 +51,7 @@ def create(*, collection: str, region: str | None, as_json: bool) -> None:
             {"collection": collection, "region": service.region, "face_model_version": version}
         )
         return
-    click.echo(f"made the collection {collection} in {service.region}, face model {version}")
+    click.echo(f"created the collection {collection} in {service.region}, face model {version}")
 
 
 @faces.command("list")
@@ -69,7 +69,10 @@ def list_(*, collection: str | None, region: str | None, as_json: bool) -> None:
         for name, number in counts.items():
             click.echo(f"{name}  {count(number, 'face')}")
         if not counts:
-            click.echo(f"there is no collection in {service.region}; `retinue faces create` one")
+            click.echo(
+                f"there is no collection in {service.region}; create one with `retinue "
+                "faces create`"
+            )
         return
     stored: dict[str | None, int] = {}
     for face in service.faces(collection):
@@ -110,13 +113,13 @@ def list_(*, collection: str | None, region: str | None, as_json: bool) -> None:
     "--consent",
     required=True,
     metavar="REFERENCE",
-    help="What allows you to keep this person's face: a form's number, a contract, a ticket.",
+    help="Legal basis for keeping this person's face: a form's number, a contract, a ticket.",
 )
 @click.option(
     "--face",
     "number",
     type=click.IntRange(min=1),
-    help="Which face, counted from the left, where a photo has several.",
+    help="Number of the face, counted from the left, if a photo has several.",
 )
 @region_option
 @json_flag
@@ -208,9 +211,9 @@ def search(
     multiple=True,
     metavar="COLLECTION",
     help="Search this collection, too, even if the person wasn't enrolled there with this "
-    "history. May be repeated.",
+    "history; repeatable.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @yes_option
 @region_option
 @json_flag
@@ -251,7 +254,7 @@ def forget(
 
 @faces.command()
 @click.argument("collection")
-@click.option("--with-people", is_flag=True, help="Even if people are in it.")
+@click.option("--with-people", is_flag=True, help="Delete it even if it has people.")
 @yes_option
 @region_option
 @json_flag
@@ -267,8 +270,8 @@ def delete(
         faces = count(stored, "face")
         if (enrolled or stored) and not with_people:
             raise FacesError(
-                f"{len(enrolled)} people and {faces} are in {collection}. Forget the "
-                "people one by one, which also removes their detections, or say --with-people"
+                f"{len(enrolled)} people and {faces} are in {collection}. Forget each with "
+                "`retinue faces forget`, which also removes detections, or pass --with-people"
             )
         if not yes:
             click.confirm(f"Delete {collection} with {faces} for good?", abort=True, err=as_json)
@@ -290,5 +293,5 @@ def _subject(
     ]
     given = [make(name) for name, make in ways if name is not None]
     if len(given) != 1:
-        raise click.UsageError("say whom: PERSON, or --external-image-id, or --face-id")
+        raise click.UsageError("name the person: PERSON, --external-image-id or --face-id")
     return given[0]

@@ -23,7 +23,7 @@ from retinue_cli.replay.dead_letters import DeadLetterCause, DeadLetters
     type=click.IntRange(min=0),
     default=200,
     show_default=True,
-    help="How many dead letters to look at.",
+    help="Maximum number of dead letters to read.",
 )
 @json_flag
 def failures(*, look_at: int, as_json: bool, **selected: Any) -> None:
@@ -60,7 +60,7 @@ def failures(*, look_at: int, as_json: bool, **selected: Any) -> None:
     if is_unconfigured(settings):
         click.echo("no dead letters: the queue of `retinue run` ends with the run")
     elif waiting is None:
-        click.echo("dead letters: set RETINUE_QUEUE_URL to look at them")
+        click.echo("dead letters: set RETINUE_QUEUE_URL to list them")
     else:
         _print_letters(letters, waiting)
 
@@ -91,7 +91,9 @@ def _print_letters(letters: list[DeadLetterCause], waiting: int) -> None:
         click.echo(f"dead letters: {waiting or 'none'}")
         return
     looked_at = sum(letter.messages for letter in letters)
-    click.echo(f"dead letters: about {max(waiting, looked_at):,}; of {looked_at:,} looked at")
+    click.echo(
+        f"dead letters: about {max(waiting, looked_at):,}; the first {looked_at:,} by reason"
+    )
     for letter in letters:
         click.echo(f"  {letter.messages:>6,}  {letter.reason}")
         click.echo(f"          such as {letter.example}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from retinue_cli.local.state import State
 
 
-@click.command(short_help="Remove every trace of an image, a prefix, a person or a reviewer.")
+@click.command(short_help="Erase an image, a prefix, a person or a reviewer's login.")
 @click.option(
     "--image",
     metavar="ID|URI|KEY",
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "any bucket.",
 )
 @click.option("--prefix", metavar="S3_URI", help="All objects under s3://bucket/prefix.")
-@click.option("--person", metavar="NAME", help="A person: as `retinue faces forget` does.")
+@click.option("--person", metavar="NAME", help="A person, the same as `retinue faces forget`.")
 @click.option(
     "--reviewer",
     metavar="LOGIN",
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     "collections",
     multiple=True,
     metavar="COLLECTION",
-    help="With --person: look into this face collection too. May be repeated.",
+    help="With --person: search this face collection, too; repeatable.",
 )
 @click.option("--region", metavar="REGION", help="With --collection: its AWS region.")
 @click.option(
     "--allow-again",
     is_flag=True,
-    help="Allow forgotten images to be recorded again. Restores none.",
+    help="Allow forgotten images to be recorded again. Restores nothing.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @json_flag
 def forget(
     *,
@@ -67,18 +67,21 @@ def forget(
     stay: see docs/keeping.md.
     """
     if sum(each is not None for each in (image, prefix, person, reviewer)) != 1:
-        raise click.UsageError("say what: --image, --prefix, --person or --reviewer, one of them")
+        raise click.UsageError("pass exactly one of --image, --prefix, --person and --reviewer")
     if person is None and (collections or region):
-        raise click.UsageError("--collection and --region go with --person")
+        raise click.UsageError("--collection and --region need --person")
     settings = Settings.load()
     if reviewer is not None:
         if allow_again:
-            raise click.UsageError("--allow-again goes with --image or --prefix")
+            raise click.UsageError("--allow-again needs --image or --prefix")
         _forget_reviewer(settings, reviewer, dry_run=dry_run, yes=yes, as_json=as_json)
         return
     if person is not None:
         if allow_again:
-            raise click.UsageError("a person who consents again is enrolled: `retinue faces index`")
+            raise click.UsageError(
+                "--allow-again doesn't apply to people. After new consent, "
+                "use `retinue faces index`"
+            )
         _forget_person(
             settings, person, collections, region, dry_run=dry_run, yes=yes, as_json=as_json
         )

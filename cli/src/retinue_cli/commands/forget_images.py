@@ -87,7 +87,7 @@ def forget_images(
     say(f"forgot {subject.name}: {_described(done.removed) or 'nothing was there'}")
     say(f"erasure {done.erasure_id}: {json.dumps(dict(done.removed))}")
     if state is None:
-        say("the objects in S3 were not touched; delete them there if they are to go too")
+        say("the objects stay in S3; delete them there")
     else:
         from retinue_cli.local.traces import NOT_REACHED
 
@@ -105,14 +105,14 @@ def allow_again(engine: Engine, subject: ImageSubject, say: Say) -> bool:
     last = erasures.last(subject)
     if last is not None and last.completed_at is None:
         raise HistoryError(
-            f"{subject.name} is being forgotten, and that is not finished: run the same command "
-            "without --allow-again first"
+            f"{subject.name} isn't completely forgotten: run the same command without "
+            "--allow-again first"
         )
     was_forbidden = erasures.allow_again(subject)
     if was_forbidden:
-        say(f"{subject.name} may be recorded again; `retinue backfill` asks for it")
+        say(f"{subject.name} may be recorded again; `retinue backfill` sends it")
     else:
-        say(f"{subject.name} was not forbidden; was it forgotten by another spelling?")
+        say(f"{subject.name} isn't forbidden; check the spelling")
     return was_forbidden
 
 

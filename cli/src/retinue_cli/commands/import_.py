@@ -19,17 +19,13 @@ MAX_NAME = 200
 
 @click.command("import", short_help="Import annotations, such as COCO ground truth.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--name", default="ground-truth", show_default=True, help="The name that the truth gets."
-)
-@click.option("--bucket", help="Look for the images in this bucket alone.")
-@click.option(
-    "--skip-unknown", is_flag=True, help="Pass over images that the history does not know."
-)
+@click.option("--name", default="ground-truth", show_default=True, help="Name of the truth.")
+@click.option("--bucket", help="Look for the images only in this bucket.")
+@click.option("--skip-unknown", is_flag=True, help="Ignore images that aren't in the history.")
 @click.option(
     "--incomplete",
     is_flag=True,
-    help="Not everything is annotated: what isn't is unknown, not absent.",
+    help="The file doesn't annotate everything: count other findings as unknown, not wrong.",
 )
 @json_flag
 def import_(
@@ -111,4 +107,4 @@ def import_(
         + (f", {len(matched) - new:,} known already" if new < len(matched) else "")
     )
     if skipped:
-        click.echo(f"left out: {count(skipped, 'image')} that the history does not know")
+        click.echo(f"left out: {count(skipped, 'image')} not in the history")

@@ -11,8 +11,8 @@ from retinue_cli.options.json_flag import json_flag
 from retinue_cli.output.table import print_json
 
 
-@click.command("maintain", short_help="Prepare the coming months; drop what has expired.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@click.command("maintain", short_help="Create partitions, and delete expired data.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 @json_flag
 def maintain_command(*, dry_run: bool, as_json: bool) -> None:
     """Create the history's next months, and delete data past its retention.
@@ -52,8 +52,8 @@ def maintain_command(*, dry_run: bool, as_json: bool) -> None:
         click.echo("nothing to do")
     for bucket, reason in served.refusals.items():
         raise ConfigurationError(
-            f"cannot ask S3 about {bucket}: {reason}; its deleted images were kept. Asking needs "
-            "s3:ListBucketVersions on the bucket"
+            f"S3 doesn't list {bucket}: {reason}. Its deleted images were kept. `maintain` "
+            "needs s3:ListBucketVersions on the bucket"
         )
     if not dry_run and not as_json:
         # An alarm expects this line (infra/modules/maintenance).

@@ -33,4 +33,4 @@ def migrate(*, as_json: bool) -> None:
     else:
         click.echo(f"migrated from {before or 'an empty database'} to revision {after}")
     if logins:
-        click.echo(f"these may sign in by IAM: {', '.join(logins)}")
+        click.echo(f"logins for IAM: {', '.join(logins)}")

@@ -29,7 +29,7 @@ from retinue_cli.output.table import print_json, print_table
 from retinue_cli.output.words import count
 
 
-@click.group("models", short_help="Get and check models; manage those billed while they run.")
+@click.group("models", short_help="Get and check ONNX models; manage hosted models.")
 def models() -> None:
     """Get and check ONNX models, and manage hosted models (RETINUE_HOSTED_MODELS)."""
 
@@ -67,13 +67,19 @@ def status(*, as_json: bool) -> None:
 
 
 @models.command()
-@click.option("--minutes", type=click.IntRange(1, 10_080), default=60, show_default=True)
+@click.option(
+    "--minutes",
+    type=click.IntRange(1, 10_080),
+    default=60,
+    show_default=True,
+    help="How long to run the model.",
+)
 @json_flag
 def start(*, minutes: int, as_json: bool) -> None:
     """Run the configured models, with or without work.
 
-    Forgets earlier failed starts. The worker that controls the model starts it within seconds, and
-    stops it as usual.
+    Resets the count of failed starts. The worker that controls the model starts it within seconds,
+    and stops it as usual.
     """
     settings = Settings.load()
     until = time.time() + minutes * 60
@@ -82,12 +88,12 @@ def start(*, minutes: int, as_json: bool) -> None:
         for name, model in _required(settings):
             if not sessions.keep_running(model.name, until):
                 raise ConfigurationError(
-                    f"no worker has controlled {model.name} yet: start one with "
-                    f"RETINUE_HOSTED_MODELS naming {name}, which starts the model when work waits"
+                    f"no worker has controlled {model.name} yet: start one with {name} in "
+                    "RETINUE_HOSTED_MODELS. It starts the model when messages wait"
                 )
             started.append({"model": model.name, "keep_until": _utc(until)})
             if not as_json:
-                click.echo(f"{model.name} is to run for {minutes} minutes")
+                click.echo(f"{model.name} will run for {minutes} minutes")
     if as_json:
         print_json(started)
 
@@ -133,8 +139,8 @@ def stop(*, as_json: bool) -> None:
     "patterns",
     multiple=True,
     metavar="PATTERN",
-    help="Also look at hosted models of the account whose ARN, or whose project's, matches: "
-    "'arn:aws:rekognition:*:*:project/birds/*'. May be repeated.",
+    help="Include hosted models of the account whose ARN, or whose project's ARN, matches; "
+    "repeatable: 'arn:aws:rekognition:*:*:project/birds/*'.",
 )
 @json_flag
 def reap_command(*, patterns: Sequence[str], as_json: bool) -> None:
@@ -167,15 +173,21 @@ def reap_command(*, patterns: Sequence[str], as_json: bool) -> None:
             [{"model": one.model, "action": one.action, "reason": one.reason} for one in done]
         )
     if unasked:
-        raise HistoryUnavailableError(f"cannot look for hosted models: {'; '.join(unasked)}")
+        raise HistoryUnavailableError(f"cannot list hosted models: {'; '.join(unasked)}")
     # Alarms count these lines, and expect the last one (infra/modules/model_reaper).
     say(f"models looked at: {len(done)}")
     if any(one.action == "failed" for one in done):
-        raise HistoryUnavailableError("a model could not be looked at; it may be running")
+        raise HistoryUnavailableError("the state of a model is unknown; it may be running")
 
 
 @models.command()
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=50,
+    show_default=True,
+    help="Maximum number of sessions.",
+)
 @json_flag
 def cost(*, limit: int, as_json: bool) -> None:
     """List sessions of models with their prices."""
@@ -204,9 +216,7 @@ def _configured(settings: Settings) -> Iterator[tuple[str, ManagedModel]]:
 def _required(settings: Settings) -> list[tuple[str, ManagedModel]]:
     found = list(_configured(settings))
     if not found:
-        raise ConfigurationError(
-            "RETINUE_DETECTORS names no detector with a model that is started and stopped"
-        )
+        raise ConfigurationError("RETINUE_DETECTORS names no detector with a hosted model")
     return found
 
 

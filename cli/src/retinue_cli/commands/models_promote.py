@@ -30,14 +30,15 @@ DETECTOR = "rekognition-custom-labels"
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
-    help="The file that tells the pool its version's ARN: Terraform variables, an env file, …",
+    help="File from which the pool reads its version's ARN, such as Terraform variables.",
 )
 @click.option(
     "--apply",
     "command",
     metavar="COMMAND",
     required=True,
-    help="Makes a change of that file take effect and returns when it has, such as `make deploy`.",
+    help="Command that applies the changed file and returns when it is in effect, such as "
+    "`make deploy`.",
 )
 @click.option(
     "--units",
@@ -46,9 +47,11 @@ DETECTOR = "rekognition-custom-labels"
     show_default=True,
     help="Inference units to start it with.",
 )
-@click.option("--lower-f1", is_flag=True, help="Even if the new version's F1 is lower.")
-@click.option("--region", metavar="REGION", help="AWS region.  [default: as AWS's tools find it]")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--lower-f1", is_flag=True, help="Promote even if the new version's F1 is lower.")
+@click.option(
+    "--region", metavar="REGION", help="AWS region.  [default: from the AWS configuration]"
+)
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @json_flag
 def promote(
     *,
@@ -68,8 +71,10 @@ def promote(
     version. Both versions run for a while, so the account's quota must allow two. Their leases and
     minutes are in the history, so RETINUE_DATABASE_URL must be set. For example:
 
-    retinue models promote arn:aws:rekognition:… --config prod.tfvars --apply "make deploy"
-    """
+    \b
+    retinue models promote arn:aws:rekognition:… --config prod.tfvars \\
+        --apply "make deploy"
+    """  # noqa: D301 - click reads a backspace, not a backslash
     from retinue_sdk import ConfigurationError
 
     from retinue_cli.training.errors import TrainingError

@@ -38,20 +38,20 @@ HISTORY = "history:"
 @click.option(
     "--corrections",
     metavar="RUNS",
-    help="Runs that count instead of --from history:… wherever both looked at an image, such as "
-    "ground-truth for what people corrected.",
+    help="Truth or runs that replace those of --from history:… where both exist for an image, "
+    "such as ground-truth.",
 )
 @click.option(
     "--bulk/--no-bulk",
     default=True,
     show_default=True,
-    help="Learn from truths that decisions about many images made, too.",
+    help="Include truths from decisions about many images.",
 )
 @click.option(
     "--test",
     "test_source",
     metavar="SOURCE",
-    help="What to test with.  [default: a fifth of --from]",
+    help="Images to test with.  [default: a fifth of --from]",
 )
 @click.option(
     "--output",
@@ -62,20 +62,22 @@ HISTORY = "history:"
     "--images",
     "home",
     metavar="s3://BUCKET/PREFIX",
-    help="Where the images of a COCO file lie that gives no s3:// URIs.",
+    help="Location of the images of a COCO file without s3:// URIs.",
 )
 @click.option("--version", help="The version's name.  [default: the time, such as 20260131-1200]")
 @click.option("--replace-datasets", is_flag=True, help="Delete datasets of other images.")
-@click.option("--region", metavar="REGION", help="AWS region.  [default: as AWS's tools find it]")
-@click.option("--dry-run", is_flag=True, help="Check the data and show the estimate, no more.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--region", metavar="REGION", help="AWS region.  [default: from the AWS configuration]"
+)
+@click.option("--dry-run", is_flag=True, help="Only check the data and show the estimate.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @click.option(
     "--poll",
     "every_seconds",
     type=click.FloatRange(0.01, 600),
     default=60.0,
     show_default=True,
-    help="Seconds between two looks at the training.",
+    help="Seconds between checks of the training.",
 )
 @json_flag
 def train(
@@ -115,14 +117,14 @@ def train(
     try:
         running = None if dry_run else _running(service, project, version)
         if running is not None:
-            say(f"{running.arn} was begun before; following it")
+            say(f"following {running.arn}, which was started earlier")
             trained = _follow(service, running, every_seconds, say)
             if as_json:
                 print_json(_trained(trained))
             return
         if source is None or output is None:
             raise click.UsageError(
-                f"no training of {project} is under way; to begin one, give --from and --output"
+                f"{project} has no training in progress. To start one, pass --from and --output"
             )
         done = _begin(
             service,
@@ -190,11 +192,11 @@ def _begin(
     _check(s3, learned, tested, say)
     estimate = _estimate(project, version, learned, tested, say)
     if dry_run:
-        say("nothing was made: this was --dry-run")
+        say("nothing was created: this was a dry run")
         return estimate
     if not yes:
         if not sys.stdin.isatty():
-            raise ConfigurationError("standard input isn't a terminal: pass --yes to begin")
+            raise ConfigurationError("standard input isn't a terminal: pass --yes to start")
         click.confirm("Begin?", abort=True, err=True)
     if tested is None and source.startswith(HISTORY):
         from retinue_cli.training.data import split
@@ -233,9 +235,7 @@ def _correct(source: str, found: "list[TrainingImage]", runs: str) -> "list[Trai
         ConfigurationError: The images don't come from the history, or the runs don't exist.
     """
     if not source.startswith(HISTORY):
-        raise ConfigurationError(
-            f"--corrections corrects what is in the history: give --from {HISTORY}RUNS with it"
-        )
+        raise ConfigurationError(f"--corrections needs --from {HISTORY}RUNS")
     corrected = {image.uri: image for image in _from_history(runs)}
     return [corrected.pop(image.uri, image) for image in found] + list(corrected.values())
 
@@ -267,9 +267,7 @@ def _images(s3: "S3Client", source: str, home: str | None, uploads: str) -> "lis
     except (OSError, ValueError, ClientError, BotoCoreError) as error:
         raise ConfigurationError(f"{source} cannot be used: {error}") from error
     if not found:
-        raise ConfigurationError(
-            f"{source} holds no images; a folder needs a folder for each label in it"
-        )
+        raise ConfigurationError(f"{source} has no images. It needs a subfolder for each label")
     return found
 
 
@@ -311,7 +309,7 @@ def _check(
     for uri in sorted(both):
         problems.add("image that is both learned from and tested with", uri)
     if problems:
-        raise ConfigurationError(f"nothing was made, and nothing costs money\n{problems}")
+        raise ConfigurationError(f"nothing was created or billed\n{problems}")
     for line in advice(learned):
         say(f"note: {line}")
 
@@ -367,7 +365,7 @@ def _follow(
 
     project_arn = service.project(begun.project)
     if project_arn is None:
-        raise ConfigurationError(f"the project {begun.project} is gone")
+        raise ConfigurationError(f"the project {begun.project} was deleted")
     with _status_line() as show:
         version = follow(
             service,

@@ -9,21 +9,21 @@ from retinue_cli.output.table import print_json
 from retinue_cli.plugin_dev.scaffold import PluginNames, next_steps, refuse_taken, write_plugin
 
 
-@click.command("new-plugin", short_help="Write a plugin that works, to begin with.")
+@click.command("new-plugin", short_help="Create a plugin with a working detector.")
 @click.argument("name")
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("my-plugins"),
     show_default=True,
-    help="Where to make its folder.",
+    help="Parent folder of the plugin.",
 )
 @json_flag
 def new_plugin(*, name: str, directory: Path, as_json: bool) -> None:
     """Create a plugin with a working detector NAME: code, options, tests, README.
 
-    NAME is lower-case words joined by hyphens, such as acme-logos. No installed detector or Python
-    package may have it. Nothing is overwritten.
+    NAME is lower-case words joined by hyphens, such as acme-logos. It must differ
+    from the names of installed detectors and Python packages. Nothing is overwritten.
     """
     names = PluginNames.of(name)
     refuse_taken(names)

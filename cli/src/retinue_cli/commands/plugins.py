@@ -107,7 +107,7 @@ def show(
         click.echo(line)
     click.echo("  none\n" if not sheet["options"] else "")
     if any(option["operational"] for option in sheet["options"].values()):
-        click.echo("An operational option does not change what is found: images are not new to it.")
+        click.echo("Operational options don't change findings, so images aren't processed again.")
         click.echo()
     click.echo(click.style("Capabilities", bold=True))
     declared = sheet["capabilities"]

@@ -24,8 +24,8 @@ from retinue_cli.options.database import is_of_laptop, reader_url
     "--url",
     "only_url",
     is_flag=True,
-    help="Print the URL for another program. The history of this machine can be reached by it "
-    "until Ctrl-C.",
+    help="Print the URL for another program, and keep the history under .retinue running until "
+    "Ctrl-C.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PSQL_OPTION]…")
 def psql(*, only_url: bool, arguments: tuple[str, ...]) -> None:

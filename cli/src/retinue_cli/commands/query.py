@@ -11,7 +11,7 @@ from retinue_cli.options.json_flag import json_flag
 from retinue_cli.output.table import Format, print_rows
 
 
-@click.command(short_help="Ask the detection history in SQL.")
+@click.command(short_help="Query the detection history in SQL.")
 @click.argument("sql")
 @click.option(
     "--format",
@@ -42,11 +42,13 @@ def query(
     Runs one statement on a read-only connection. `retinue schema` lists the views, and
     docs/recipes.md has examples, such as:
 
-    retinue query "select label, count(*) from latest_detections group by 1 order by 2 desc"
+    \b
+    retinue query \\
+        "select label, count(*) from latest_detections group by 1 order by 2 desc"
 
     If the terminal is too narrow for a table, each row is printed as a block. A chart has one bar
     per row: its length is the first numeric column, its label the columns before it.
-    """
+    """  # noqa: D301 - click reads a backspace, not a backslash
     if as_json and format_ not in (None, "json"):
         raise click.UsageError(f"--json and --format {format_} exclude each other")
     with reader_url(Settings.load()) as url:

@@ -30,21 +30,25 @@ if TYPE_CHECKING:
 Say: TypeAlias = Callable[[str], None]
 
 
-@click.command(short_help="Detect again where runs failed or are missing.")
+@click.command(short_help="Run detectors again where runs failed or are missing.")
 @failure_options
 @click.option(
     "--missing",
     is_flag=True,
-    help="Instead of failed runs: images that the detectors of RETINUE_DETECTORS, as they are set "
-    "now, are not done with.",
+    help="Select images without a finished run of a detector in RETINUE_DETECTORS, instead of "
+    "failed runs.",
 )
 @click.option(
-    "--dead-letters", is_flag=True, help="Instead of failed runs: what is in the dead-letter queue."
+    "--dead-letters",
+    is_flag=True,
+    help="Send the messages of the dead-letter queue, instead of failed runs.",
 )
 @click.option(
     "--per-second", type=click.FloatRange(0, min_open=True), help="Maximum messages a second."
 )
-@click.option("--yes", is_flag=True, help="Send them. Without this flag, only say what is sent.")
+@click.option(
+    "--yes", is_flag=True, help="Send the messages. Without this flag, only print the plan."
+)
 @json_flag
 def replay(
     *,
@@ -109,7 +113,7 @@ def _replay_images(
         elif is_unconfigured(settings):
             report |= _replay_here(settings, find, yes=yes, say=say)
         elif not yes:
-            say(f"would ask for {count(report['images'], 'image')} again; --yes does it")
+            say(f"would send {count(report['images'], 'image')} again; add --yes to do it")
         else:
             report["asked_again"] = _send(settings, find(), report["images"], per_second, say)
     return report
@@ -137,7 +141,7 @@ def _send(
         for number in sender.send(replay_body(image) for image in images):
             sent += number
             advance(number)
-    say(f"asked for {count(sent, 'image')} again; the workers of {queue_url} will look at them")
+    say(f"sent {count(sent, 'image')} to {queue_url}")
     return sent
 
 
@@ -168,7 +172,7 @@ def _replay_here(
         return report
     about = count(len(originals.found), "image")
     if not yes:
-        say(f"would look at {about} again; --yes does it")
+        say(f"would process {about} again; add --yes to do it")
         return report
     asked = {image.image_id for image, _ in originals.found}
     used = {name for image, _ in originals.found for name in image.detectors}
@@ -180,7 +184,7 @@ def _replay_here(
         plugins_dir=settings.plugins_dir,
     )
     failed = len(asked & {image.image_id for image in find()})
-    say(f"looked at {about} again: {len(asked) - failed:,} succeeded, {failed:,} failed")
+    say(f"processed {about} again: {len(asked) - failed:,} succeeded, {failed:,} failed")
     return report | {"asked_again": len(asked), "succeeded": len(asked) - failed, "failed": failed}
 
 
@@ -194,7 +198,7 @@ def _replay_dead_letters(settings: Settings, *, yes: bool, say: Say) -> dict[str
     waiting = dead.count()
     if not yes:
         about = count(waiting, "message")
-        say(f"would move about {about} back from {dead.url}; --yes does it")
+        say(f"would move about {about} back from {dead.url}; add --yes to do it")
         return {"dead_letters": waiting}
     moved = Moved()
     with progress("dead letters", waiting) as advance:
@@ -202,7 +206,7 @@ def _replay_dead_letters(settings: Settings, *, yes: bool, say: Say) -> dict[str
             advance(number)
     say(f"moved {count(moved.messages, 'message')} back")
     for reason, number in moved.left.most_common():
-        say(f"{number:,} stay, since no worker could understand them: {reason}")
+        say(f"{number:,} stay, because no worker can parse them: {reason}")
     return {"dead_letters": waiting, "moved": moved.messages, "left": dict(moved.left)}
 
 

@@ -14,13 +14,13 @@ from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.plugins_dir import given, plugins_dir_option
 
 
-@click.command(short_help="Detect what is in photographs, on this machine.")
+@click.command(short_help="Run detectors on photographs on this machine.")
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path))
 @detectors_option
 @click.option(
     "--again",
     is_flag=True,
-    help="Look again at what was looked at before, and replace what was found.",
+    help="Process images again that were processed before.",
 )
 @click.option("--all", "everything", is_flag=True, help="List every image and file, however many.")
 @json_flag
@@ -103,7 +103,7 @@ def run(
             )
             sys.exit(130)  # the exit status that shells use for a program that Ctrl-C ended
         if is_watched and (address := web.address) is not None:
-            click.echo(f"\n{address} (Ctrl-C ends it)")
+            click.echo(f"\n{address} (Ctrl-C stops it)")
             with suppress(KeyboardInterrupt), Interruption() as interruption:
                 web.wait(interruption)
     sys.exit(code)

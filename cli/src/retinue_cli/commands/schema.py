@@ -14,7 +14,7 @@ from retinue_cli.options.json_flag import json_flag
 from retinue_cli.output.table import print_json, print_table
 
 
-@click.command(short_help="Describe the views that queries ask.")
+@click.command(short_help="Describe the views and their columns.")
 @click.argument("view", required=False)
 @json_flag
 def schema(*, view: str | None, as_json: bool) -> None:

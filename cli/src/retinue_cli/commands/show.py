@@ -88,7 +88,7 @@ def _draw(settings: Settings, found: "ImageView", source: Path | None, output: P
         DetectorError: The image can't be read.
     """
     if not found.is_looked_at:
-        raise ConfigurationError("no detector has looked at it successfully")
+        raise ConfigurationError("no detector has processed it successfully")
     facts = ImageFacts(found.reference, found.etag, found.size_bytes, found.size_px)
     with closing(Originals(settings)) as originals:
         data = originals.read(facts) if source is None else originals.read_from(source, facts)
@@ -110,7 +110,7 @@ def _draw_timeline(found: "ImageView", output: Path | None) -> Path:
     from retinue_cli.output.timeline import timeline
 
     if not found.is_looked_at:
-        raise ConfigurationError("no detector has looked at it successfully")
+        raise ConfigurationError("no detector has processed it successfully")
     drawn = timeline(found)
     name = Path(f"{Path(found.reference.key).stem[:100]}.timeline.html")
     targets = [output] if output is not None else [name.with_suffix(".png"), name]

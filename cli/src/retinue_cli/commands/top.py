@@ -11,19 +11,19 @@ from retinue_cli.options.json_flag import json_flag
 from retinue_cli.output.table import print_json
 
 
-@click.command(short_help="Watch a pool at work.")
+@click.command(short_help="Show a pool's queue, rate, failures and costs.")
 @click.option(
     "--every",
     "every_seconds",
     type=click.FloatRange(min=0.2),
     default=2.0,
     show_default=True,
-    help="Seconds between two looks.",
+    help="Seconds between updates.",
 )
-@click.option("--once", is_flag=True, help="Look once, print, and end. --json implies it.")
+@click.option("--once", is_flag=True, help="Print once and exit. --json implies it.")
 @json_flag
 def top(*, every_seconds: float, once: bool, as_json: bool) -> None:
-    """Watch a pool: its queue, rate, failures and costs. Ctrl-C ends it.
+    """Show a pool's queue, rate, failures and costs until Ctrl-C.
 
     The queue is that of RETINUE_QUEUE_URL. The rest comes from the history, so it includes all
     workers. Imported annotations don't count.

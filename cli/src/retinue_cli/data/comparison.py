@@ -31,7 +31,7 @@ class Tally:
 
     @property
     def moved(self) -> int:
-        """Return how many detections were gained or lost."""
+        """Return the number of detections that were gained or lost."""
         return self.changes["gained"] + self.changes["lost"]
 
     def as_json(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class PublishedModel:
         sha256: Its published hash; ``None`` if none was found.
         licence: Licence of the weights, as published.
         layout: The expected value of the option ``layout`` of ``onnx-objects``.
-        about: What it is, and who exported it.
+        about: The model's name and the author of the export.
     """
 
     name: str
@@ -99,7 +99,7 @@ def download(url: str, destination: Path, *, sha256: str, advance: Callable[[int
         OSError: The file can't be written.
     """
     if urlsplit(url).scheme not in ("http", "https"):
-        raise DownloadError(f"{url} is neither https nor http")
+        raise DownloadError(f"{url} must begin with https:// or http://")
     if destination.exists():
         if _sha256(destination) == sha256:
             return
@@ -124,8 +124,8 @@ def download(url: str, destination: Path, *, sha256: str, advance: Callable[[int
     if (found := _sha256(part)) != sha256:
         part.unlink()
         raise DownloadError(
-            f"{url} has SHA-256 {found}, and {sha256} is expected: the file was changed or "
-            "damaged. Nothing was kept"
+            f"{url} has SHA-256 {found} instead of {sha256}: the file was changed or damaged, "
+            "and was deleted again"
         )
     part.replace(destination)
 
@@ -157,7 +157,7 @@ def _continue(url: str, part: Path, advance: Callable[[int], None]) -> None:
         while data := answer.read(CHUNK_BYTES):
             received += len(data)
             if have + received > MAX_BYTES:
-                raise DownloadError(f"{url} has more than 2 GB, which no ONNX file has")
+                raise DownloadError(f"{url} has more than 2 GB, the limit of ONNX files")
             file.write(data)
             advance(len(data))
         if length is not None and received < int(length):

@@ -54,8 +54,8 @@ def choose(service: FaceService, photo: Photo, number: int | None) -> Chosen:
     if number is None and len(boxes) > 1:
         listed = "\n".join(f"  --face {n}: {_where(box)}" for n, box in enumerate(boxes, start=1))
         raise FacesError(
-            f"there are {len(boxes)} faces in {photo.name}. Say which is the person's, counted "
-            f"from the left:\n{listed}"
+            f"{photo.name} has {len(boxes)} faces. Choose one with --face, counted from the "
+            f"left:\n{listed}"
         )
     if number is not None and number > len(boxes):
         raise FacesError(f"there is no face {number} in {photo.name}: it has {len(boxes)}")
@@ -129,8 +129,8 @@ def enrol(
         if face.box is not None and face.box.iou(one.box) < SAME_FACE_IOU:
             service.delete_faces(collection_id, [face.face_id])
             raise FacesError(
-                f"{one.photo}: the service took another face than the one meant, and it was "
-                "deleted again. Cut the photo to the person"
+                f"{one.photo}: the service stored a different face, which was deleted again. "
+                "Crop the photo to the person"
             )
         record = IndexedFace(face.face_id, one.photo, person.consent, indexed.model_version)
         try:
@@ -154,8 +154,8 @@ def checked_consent(consent: str) -> str:
     text = consent.strip()
     if not text or len(text) > MAX_CONSENT_LENGTH:
         raise FacesError(
-            "--consent must say what allows you to keep this person's face vectors, in at most "
-            f"{MAX_CONSENT_LENGTH} characters: a form's number, a contract, a ticket"
+            "--consent must name the legal basis for keeping this person's face vectors, in at "
+            f"most {MAX_CONSENT_LENGTH} characters: a form's number, a contract, a ticket"
         )
     return text
 

@@ -87,7 +87,6 @@ class FaceService:
     """
 
     def __init__(self, region: str, client: "RekognitionClient | None" = None) -> None:
-        """Connect on first use."""
         self.region = region
         self._client: Any = client if client is not None else _client(region)
 
@@ -223,7 +222,7 @@ def _told(region: str, collection_id: str | None) -> Iterator[None]:
         raise FacesError(f"Amazon Rekognition in {region} refuses: {error}") from error
     except BotoCoreError as error:
         raise FacesError(
-            f"Amazon Rekognition in {region} cannot be asked: {error}. Check AWS_PROFILE or your "
+            f"cannot call Amazon Rekognition in {region}: {error}. Check AWS_PROFILE or your "
             "credentials, and AWS_REGION"
         ) from error
 

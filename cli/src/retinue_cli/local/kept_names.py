@@ -25,7 +25,7 @@ def read_names(file: Path, remedy: str) -> dict[str, str]:
         raise LaptopError(f"{file} cannot be read: {error}. {remedy}") from error
     if isinstance(kept, dict) and all(isinstance(text, str) for text in kept.values()):
         return kept
-    raise LaptopError(f"{file} cannot be read: it isn't an object of texts. {remedy}")
+    raise LaptopError(f"{file} cannot be read: it isn't a JSON object of strings. {remedy}")
 
 
 def write_names(file: Path, names: Mapping[str, str]) -> None:

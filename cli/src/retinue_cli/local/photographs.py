@@ -240,7 +240,7 @@ def _problem(key: str) -> str | None:
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
-    """Return what is the same for all names of a file."""
+    """Return a value that is the same for all names of a file."""
     return status.st_dev, status.st_ino
 
 

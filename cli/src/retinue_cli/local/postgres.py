@@ -175,7 +175,7 @@ class EmbeddedPostgres:
         except OSError as error:
             raise LaptopError(
                 f"cannot read {self._data}: {error.strerror}. It was probably made by another "
-                "user, such as root: work as that user, or remove it to start afresh."
+                "user, such as root: work as that user, or remove it to start over."
             ) from error
         wanted = install.major_version()
         if found != str(wanted):

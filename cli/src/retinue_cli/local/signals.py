@@ -19,7 +19,6 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        """Start without an interruption."""
         self._wanted = False
         self._ending = False
         self._make = os.getppid() if _is_make(os.getppid()) else None

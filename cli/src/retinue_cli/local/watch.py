@@ -40,7 +40,6 @@ class Watch:
     """
 
     def __init__(self, bar: Bar, uploads: TaskID, runs: TaskID) -> None:
-        """Start at zero."""
         self._bar = bar
         self._uploads = uploads
         self._runs = runs

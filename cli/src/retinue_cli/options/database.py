@@ -144,8 +144,8 @@ def laptop_url(user: str) -> Iterator[str]:
     state = State.find()
     if not (state.postgres / "data").exists():
         raise ConfigurationError(
-            f"there is no history under {state.directory}: make one with `retinue run`, or set "
-            "RETINUE_DATABASE_URL"
+            f"there is no history under {state.directory}: create one with `retinue run`, or "
+            "set RETINUE_DATABASE_URL"
         )
     with EmbeddedPostgres(state) as postgres:
         yield postgres.url(user=user)

@@ -17,9 +17,15 @@ def failure_options(command: F) -> F:
     for option in reversed(
         (
             click.option("--detector", help="Only runs of this detector."),
-            click.option("--error-code", help="Only runs that failed so; docs/errors.md."),
-            click.option("--since", type=Timestamp(), help=f"Only runs since then: {MEANING}."),
-            click.option("--until", type=Timestamp(), help="Only runs before then; as --since."),
+            click.option(
+                "--error-code", help="Only runs with this error code; see docs/errors.md."
+            ),
+            click.option(
+                "--since", type=Timestamp(), help=f"Only runs since this time: {MEANING}."
+            ),
+            click.option(
+                "--until", type=Timestamp(), help="Only runs before this time; format as --since."
+            ),
             click.option(
                 "--prefix",
                 type=S3UriType(),
@@ -31,7 +37,7 @@ def failure_options(command: F) -> F:
                 "--where",
                 "condition",
                 metavar="SQL",
-                help="Only runs for which this holds, over the columns of failed_runs.",
+                help="Only runs that meet this condition on the columns of failed_runs.",
             ),
         )
     ):

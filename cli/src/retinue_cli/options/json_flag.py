@@ -21,5 +21,5 @@ def json_flag(command: Command) -> Command:
 
 
 def say_beside(*, as_json: bool) -> Say:
-    """Return what prints lines for people: on standard error if standard output is JSON."""
+    """Return a function that prints lines for people, on standard error if the output is JSON."""
     return partial(click.echo, err=as_json)

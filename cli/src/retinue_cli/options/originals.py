@@ -79,7 +79,7 @@ class Originals:
             self._store.close()
 
     def read_from(self, file: Path, image: ImageFacts) -> bytes:
-        """Return what a file holds, which must be the same picture.
+        """Return the content of a file, which must be the same picture.
 
         Raises:
             ConfigurationError: It is gone, or is another picture.
@@ -99,7 +99,7 @@ class Originals:
             self.limits.check_bytes(file.stat().st_size)
             return file.read_bytes()
         except FileNotFoundError as error:
-            raise ConfigurationError(f"{file} is gone") from error
+            raise ConfigurationError(f"{file} no longer exists") from error
         except OSError as error:
             raise ConfigurationError(f"cannot read {file}: {error.strerror or error}") from error
 
@@ -111,7 +111,7 @@ def _part(file: Path, image: ImageFacts, at: int, size: int) -> tuple[bytes, int
             opened.seek(at)
             data = opened.read(size)
     except FileNotFoundError as error:
-        raise ConfigurationError(f"{file} is gone") from error
+        raise ConfigurationError(f"{file} no longer exists") from error
     except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error.strerror or error}") from error
     if image.size_bytes not in (None, total):
@@ -163,7 +163,7 @@ def _original(image: ImageFacts) -> Path:
     key = image.reference.key
     file = Folders(State.find().folders).path(key)
     if file is None:
-        raise ConfigurationError(f"{key} comes from no folder that `retinue run` knows")
+        raise ConfigurationError(f"`retinue run` doesn't know the folder of {key}")
     return file
 
 

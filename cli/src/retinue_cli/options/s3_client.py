@@ -27,7 +27,7 @@ def s3_client(settings: Settings) -> "S3Client":
     endpoint = named_endpoint()
     if endpoint is None:
         raise ConfigurationError(
-            "the emulator of `retinue run` forgets its objects when the run ends; name one that "
-            "stays with AWS_ENDPOINT_URL"
+            "the emulator of `retinue run` forgets its objects when the run ends. Set "
+            "AWS_ENDPOINT_URL to an emulator that keeps running"
         )
     return endpoint.client("s3")

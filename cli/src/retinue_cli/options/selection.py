@@ -53,10 +53,12 @@ _OPTIONS = (
         "latest",
         default=True,
         show_default=True,
-        help="What each detector found last in images that still exist, or everything ever found.",
+        help="Latest detections of images that still exist, or all detections.",
     ),
-    click.option("--since", type=Timestamp(), help=f"Only runs since then: {MEANING}."),
-    click.option("--until", type=Timestamp(), help="Only runs before then; as --since."),
+    click.option("--since", type=Timestamp(), help=f"Only runs since this time: {MEANING}."),
+    click.option(
+        "--until", type=Timestamp(), help="Only runs before this time; format as --since."
+    ),
     click.option(
         "--detector",
         "detectors",
@@ -67,9 +69,11 @@ _OPTIONS = (
     ),
     click.option("--label", "labels", multiple=True, help="Only this label; repeatable."),
     click.option(
-        "--min-confidence", type=click.FloatRange(0, 1), help="Only detections at least this sure."
+        "--min-confidence", type=click.FloatRange(0, 1), help="Minimum confidence of detections."
     ),
-    click.option("--prefix", type=Prefix(), help="Only keys that begin so; or s3://bucket/prefix."),
+    click.option(
+        "--prefix", type=Prefix(), help="Only keys with this prefix, or s3://bucket/prefix."
+    ),
     click.option(
         "--image",
         "images",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-MEANING = "2026-01-31, 2026-01-31T12:00+01:00, or how long ago: 30m, 24h, 7d, 2w"
+MEANING = "2026-01-31, 2026-01-31T12:00+01:00, or an age: 30m, 24h, 7d, 2w"
 """The accepted forms, for help texts."""
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

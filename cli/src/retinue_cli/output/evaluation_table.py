@@ -99,7 +99,7 @@ def print_table(title: str, result: "Evaluation", collected: "Collected", truth:
         return
     mistakes = result.confusion.mistakes()
     for there, found, number in mistakes[:SHOWN_MISTAKES]:
-        click.echo(f"{number:,} × {there} taken for {found}")
+        click.echo(f"{number:,} × {there} mistaken for {found}")
     if len(mistakes) > SHOWN_MISTAKES:
         click.echo(f"and {len(mistakes) - SHOWN_MISTAKES:,} more pairs (--json has all)")
 

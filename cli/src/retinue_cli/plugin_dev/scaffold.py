@@ -106,7 +106,7 @@ def next_steps(name: str, folder: Path) -> list[str]:
 
 
 def _program(name: str) -> str:
-    """Return how to call a program of this environment from the current folder."""
+    """Return the command that calls a program of this environment from the current folder."""
     path = Path(sys.executable).with_name(name)
     found = shutil.which(name)
     if found is not None and Path(found).absolute() == path:

@@ -72,7 +72,6 @@ class DeadLetters:
     """
 
     def __init__(self, client: "SQSClient", queue_url: str) -> None:
-        """Find the dead-letter queue."""
         self._client = client
         self._queue_url = queue_url
         with _unavailable(f"cannot read {queue_url}"):
@@ -191,7 +190,9 @@ class DeadLetters:
                 ],
             )
         for entry in answer.get("Failed", []):
-            raise QueueUnavailableError(f"{self.url} does not delete: {entry.get('Message')}")
+            raise QueueUnavailableError(
+                f"{self.url} doesn't delete a message: {entry.get('Message')}"
+            )
 
     def _show(self, messages: "Sequence[MessageTypeDef]") -> None:
         """Make messages visible again. On failure they become visible by themselves."""

@@ -89,7 +89,7 @@ class Sender:
             left, reason = await self._try(left)
             if not left:
                 return
-        raise QueueUnavailableError(f"{self._url} does not take messages: {reason}")
+        raise QueueUnavailableError(f"cannot send to {self._url}: {reason}")
 
     def _fifo(self, message: "_Message") -> dict[str, str]:
         """Return the attributes of a message for a FIFO queue, recognised by its name.

@@ -51,7 +51,7 @@ class TrainingImage:
         size_px: Width and height, if known.
         path: Its file, if it must be uploaded first.
         image_id: Its id, if it comes from the history.
-        made_by: Who decided.
+        made_by: The kind of author, such as people.
         scope: What was looked for.
         exhaustive: Whether everything within the scope is among the items.
     """
@@ -99,8 +99,8 @@ def _annotated(image: AnnotatedImage, home: str | None) -> TrainingImage:
         bucket, key = place.bucket, place.folder + image.name
     else:
         raise ValueError(
-            f"{image.name} has no s3:// URI in coco_url: say where the images lie with --images "
-            "s3://bucket/prefix/"
+            f"{image.name} has no s3:// URI in coco_url: name the location of the images with "
+            "--images s3://bucket/prefix/"
         )
     items = [Thing(one.label, one.bbox_px, one.confidence) for one in image.annotations]
     return TrainingImage(bucket, key, items, image.made_by, image.size_px)

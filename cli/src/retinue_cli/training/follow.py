@@ -60,7 +60,7 @@ def follow(
             sleep(every_seconds)
             continue
         if not found:
-            raise TrainingError(f"the version {name} is gone")
+            raise TrainingError(f"the version {name} was deleted")
         [version] = found
         tell(version, (now() - version.created_at).total_seconds())
         if version.status in TRAINED:

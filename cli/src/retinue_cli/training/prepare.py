@@ -54,11 +54,11 @@ def prepare(
     """
     arn = service.project(project)
     if arn is None:
-        tell(f"making the project {project}")
+        tell(f"creating the project {project}")
         arn = service.make_project(project)
     there = service.datasets(project)
     if there and _same(service, there, train, test):
-        tell("the project's datasets hold these images already")
+        tell("the project's datasets already have these images")
     elif there:
         if not replace:
             raise ConfigurationError(
@@ -75,7 +75,7 @@ def prepare(
     if "TEST" not in there and test is not None:
         _dataset(service, s3, arn, "TEST", test, output, tell)
     elif "TEST" not in there:
-        tell("putting a fifth of the images aside to test with")
+        tell("reserving a fifth of the images for testing")
         service.make_dataset(arn, "TEST", None)
     there = service.datasets(project)
     if test is None and not service.images_of(there["TEST"]):
@@ -137,7 +137,7 @@ def _dataset(
             _put(s3, path, bucket, key)
         except (ClientError, BotoCoreError, OSError) as error:
             raise TrainingError(
-                f"the manifest cannot be put to s3://{bucket}/{key}: {error}"
+                f"the manifest cannot be uploaded to s3://{bucket}/{key}: {error}"
             ) from error
-    tell(f"making the {kind} dataset of {len(images):,} images")
+    tell(f"creating the {kind} dataset with {len(images):,} images")
     service.make_dataset(project_arn, kind, (bucket, key))

@@ -136,9 +136,9 @@ def promote(
             _stop(service, old.arn, blue, f"{new.name} took over", sleep)
     except LeaseError as error:
         raise TrainingError(
-            f"The pool uses {new.name}, but {error}, which therefore runs on, and is billed. A "
-            "worker still asks it: see to that; then it is stopped when its queue is quiet, or by "
-            "`retinue models reap`"
+            f"The pool uses {new.name}, but {error}, so it keeps running and is billed. Its "
+            "worker stops it when the queue is empty; without a worker, `retinue models reap` "
+            "does"
         ) from error
 
 
@@ -170,14 +170,14 @@ def _switch(
     try:
         pool.switch(old.arn, new.arn)
     except (Exception, KeyboardInterrupt) as error:
-        tell("that failed; going back")
+        tell("that failed; restoring the old file")
         try:
             pool.restore()
         except TrainingError as again:
             raise TrainingError(
-                f"{_said(error)}\nGoing back failed too: {again}\n"
-                f"Both versions were left running, and are billed: {old.arn} and {new.arn}. "
-                f"See to {pool.file}, apply it, and stop the other one"
+                f"{_said(error)}\nGoing back failed too: {again}\nBoth versions were left "
+                f"running, and are billed: {old.arn} and {new.arn}. Correct {pool.file}, apply "
+                "it, and stop the other version"
             ) from error
         _stop_again(service, new, green, started, tell, sleep)
         raise TrainingError(f"{_said(error)}\nThe pool uses {old.name} again") from error

@@ -79,7 +79,7 @@ class Changed:
         confidence_after: Its confidence after; none if lost.
         iou: Overlap of the boxes; none unless both sides have one.
         box_before: Where it was; none if gained, or without a box.
-        box_after: Where it is; none if lost, or without a box.
+        box_after: The box in the second run; none if lost, or without a box.
         matches: Whether it is what was asked for.
     """
 

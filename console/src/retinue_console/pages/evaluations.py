@@ -62,7 +62,7 @@ class Thing:
     Attributes:
         label: The label.
         confidence: The finding's confidence; none for a true item.
-        box: Where it is; none for the whole image.
+        box: Its box; none for the whole image.
         matches: Whether its label is the cell's.
     """
 
@@ -200,8 +200,7 @@ def _evaluated(
     collected = collect(history, truth, side, selection, names=LabelMap(truth.labels, {}))
     if not any(sample.ground_truth for sample in collected.samples):
         raise ConfigurationError(
-            f"{name} says of none of the {len(collected.samples):,} images that both have what is "
-            "in it."
+            f"{name} marks nothing in the {len(collected.samples):,} images that both sides have."
         )
     result = evaluate(
         collected.samples, collected.labels, task=collected.task, threshold=asked.threshold

@@ -40,11 +40,11 @@ class PictureCache:
         return data
 
     def put(self, image_id: UUID, kind: str, data: bytes) -> None:
-        """Keep an entry, if the disk lets us; remove the least recently used if there are too many.
+        """Store an entry, and remove the least recently used ones beyond the limit.
 
         Args:
-            image_id: Whose.
-            kind: What it is, such as ``thumbnail``.
+            image_id: The image's id.
+            kind: The kind of picture, such as ``thumbnail``.
             data: Its bytes.
         """
         file = self._file(image_id, kind)
@@ -62,7 +62,7 @@ class PictureCache:
                 self._evict()
 
     def image_ids(self) -> set[UUID]:
-        """Return whose pictures there are."""
+        """Return the ids of the images whose pictures are cached."""
         found = set()
         for _, _, file in self._entries():
             with suppress(ValueError):

@@ -60,7 +60,7 @@ class Cursor:
                 cursor = cls._read(json.loads(base64.urlsafe_b64decode(padded)))
         # Equal in writing, so that each place has one address.
         if cursor is None or str(cursor) != text:
-            raise ValueError(f"{text[:40]!r} is not a place in a list. Start at its first page")
+            raise ValueError(f"{text[:40]!r} isn't a position in a list. Start at the first page")
         return cursor
 
     @classmethod
@@ -107,12 +107,12 @@ def continued(after: Cursor | None, order: Order) -> Cursor | None:
         ValueError: It belongs to a list that is sorted otherwise.
     """
     if after is not None and after.order != order:
-        raise ValueError("after belongs to another list. Start at its first page")
+        raise ValueError("after is a position in another list. Start at the first page")
     return after
 
 
 def directions(after: Cursor | None) -> dict[str, sql.SQL]:
-    """Return how a list sorts its columns on the way, ``down``, and the other way, ``up``."""
+    """Return the sort orders of a list's columns: forwards (``down``) and backwards (``up``)."""
     down, up = (sql.SQL("DESC"), sql.SQL("ASC"))
     return {"down": up, "up": down} if after and after.backward else {"down": down, "up": up}
 

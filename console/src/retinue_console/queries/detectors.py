@@ -143,7 +143,7 @@ def list_versions(connection: Connection) -> list[DetectorVersion]:
 
 
 def list_sides(connection: Connection) -> list[str]:
-    """Return what can be compared: each detector, its versions, and its sets of options."""
+    """Return the sides of a comparison: each detector, its versions, and its sets of options."""
     return fetch(connection, sql.SQL(_SIDES), scalar_row)
 
 

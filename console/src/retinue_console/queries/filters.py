@@ -26,7 +26,7 @@ MAX_TEXT_BYTES = 2048
 def _storable(text: str) -> str:
     """Refuse what no text of the history can contain."""
     if "\0" in text:
-        raise ValueError("it contains NUL, which no text of the history does")
+        raise ValueError("it contains NUL, which isn't allowed")
     try:
         length = len(text.encode())
     except UnicodeEncodeError:

@@ -40,7 +40,7 @@ class Finding:
         kind: The kind of detection.
         label: The label.
         confidence: The detector's confidence, 0 to 1.
-        box: Where it is, in ratios of the displayed image; none if the detector doesn't say.
+        box: Its box, in ratios of the displayed image; none if the detector reported none.
         matches: Whether it is what the filters ask for.
     """
 

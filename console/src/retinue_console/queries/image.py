@@ -87,7 +87,7 @@ class Detection:
         kind: The kind of detection.
         label: The label.
         confidence: The detector's confidence, 0 to 1.
-        box: Where it is, in ratios of the displayed image; none if the detector doesn't say.
+        box: Its box, in ratios of the displayed image; none if the detector reported none.
         attributes: Everything else that the detector returned.
         start_ms: When it appears in a video, in milliseconds; none in an image.
         end_ms: When it was seen last.
@@ -221,7 +221,7 @@ def find_image(
     """Return an image, also if its object is gone.
 
     Args:
-        connection: Where to look.
+        connection: A connection to the history.
         image_id: The image's id.
         chosen: Runs to show instead of the latest ones of their detectors.
 

@@ -33,7 +33,7 @@ def fetch_within(
 
 
 def within(connection: Connection, milliseconds: int, read: Callable[[], T]) -> T | None:
-    """Return what a function reads; ``None`` if one of its statements takes too long."""
+    """Return a function's result; ``None`` if one of its statements takes too long."""
     try:
         # The rollback restores the caller's limit.
         with connection.transaction(force_rollback=True):

@@ -69,7 +69,8 @@ class BulkParameters(QueueParameters):
             )
         except ValueError as error:
             raise ParameterError(
-                "The parameter to_label goes with the decision change, and with no other."
+                "The parameter to_label needs the decision change, and the decision change "
+                "needs it."
             ) from error
 
 
@@ -125,8 +126,8 @@ def apply(call: Call[BulkParameters]) -> Response:
         changes, _ = _previewed(reader, asked, call.identity.login)
         if not changes or _seen(changes) != body.seen:
             raise HistoryDataError(
-                "the findings have changed since the preview: look at them again, and nothing was "
-                "decided"
+                "the findings have changed since the preview, so nothing was decided. Preview "
+                "them again"
             )
         bulk_id = apply_bulk(reviewer, asked.queue, changes, call.identity.login)
     return call.redirect(f"/review/{asked.queue}/bulk?applied={bulk_id}")
@@ -149,7 +150,7 @@ def undo(call: Call[UndoBulkParameters]) -> Response:
 def _previewed(
     reader: Connection, asked: BulkParameters, person: str
 ) -> tuple[list[BulkChange], bool]:
-    """Return what a decision would do, and whether there are more such images."""
+    """Return the effect of a decision, and whether there are more such images."""
     act = asked.act(())
     images = bulk_candidates(reader, act, MAX_IMAGES + 1)
     act = asked.act(tuple(images[:MAX_IMAGES]))

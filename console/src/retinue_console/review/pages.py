@@ -159,7 +159,7 @@ class ReviewTask:
         image: The image.
         lease: The lease, to send back with the answer; ``None`` if the image was asked for.
         expires_at: When others may get the image; a later answer is kept anyway.
-        scope: What to look for.
+        scope: The labels to look for.
         shown: The findings to decide about, those that cover most of the image last.
         others: For an adjudicator, what others answered.
         mine: The person's own answer of before, if it counts.

@@ -37,7 +37,7 @@ class LoadBalancerSignIn(SignIn):
 
     Args:
         settings: They name the load balancer, the provider and the client.
-        grants: Who may do what.
+        grants: The rights of logins and groups.
         keys_address: Where the region's public keys are; by default AWS's.
         clock: Returns the time in seconds since 1970.
     """

@@ -57,7 +57,7 @@ class OidcSignIn(SignIn):
 
     Args:
         settings: They name the provider and the client.
-        grants: Who may do what.
+        grants: The rights of logins and groups.
         clock: Returns the time in seconds since 1970.
     """
 
@@ -87,7 +87,7 @@ class OidcSignIn(SignIn):
         self._pending = _Cookie("sign-in", secret, settings, SIGN_IN_SECONDS, clock)
 
     def identify(self, request: HTTPConnection) -> Identity | None:
-        """Return whose session the cookie is of. Rights are those of the settings now."""
+        """Return the person of the cookie's session, with the rights in the settings."""
         session = self._session.read(request)
         if session is None:
             return None
@@ -201,7 +201,7 @@ class OidcSignIn(SignIn):
 
 
 def local_address(address: str, base_path: str) -> str:
-    """Return an address of the console to go to; the first page instead of any other.
+    """Return an address if it is on the console, and the first page's otherwise.
 
     Browsers take two slashes, or a slash and a backslash, for the beginning of another site, and
     drop tabs and line ends.
@@ -226,7 +226,7 @@ class _Cookie:
     """An encrypted cookie that expires.
 
     Args:
-        purpose: What it is for. A cookie of one purpose isn't read for another.
+        purpose: Its purpose. A cookie of one purpose isn't read for another.
         secret: What the key is derived from.
         settings: They say under which address the console is.
         seconds: How long it is good for.
@@ -257,7 +257,7 @@ class _Cookie:
         self._ended: dict[bytes, float] = {}  # digests, and when they expire anyway
 
     def read(self, request: HTTPConnection) -> dict[str, Any] | None:
-        """Return what was written; ``None`` if that wasn't here, or is too old."""
+        """Return the cookie's content; ``None`` if it wasn't written here, or is too old."""
         token = request.cookies.get(self._name)
         if token is None or _digest(token) in self._ended:
             return None

@@ -170,8 +170,8 @@ class Provider:
     def _metadata_of(self, said: Mapping[str, Any], address: str) -> Metadata:
         if said.get("issuer") != self._issuer:
             raise ClaimsError(
-                f"{address} is about {said.get('issuer')!a}, and RETINUE_CONSOLE_OIDC_ISSUER is "
-                f"{self._issuer}."
+                f"{address} names the issuer {said.get('issuer')!a}, but "
+                f"RETINUE_CONSOLE_OIDC_ISSUER is {self._issuer}."
             )
         methods = said.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         end_session = said.get("end_session_endpoint")

@@ -35,7 +35,7 @@ class Account:
             chosen = region or os.environ.get("AWS_REGION") or None
             self._session = boto3.session.Session(region_name=chosen)
         except BotoCoreError as error:  # AWS_PROFILE names a missing profile
-            raise DeployError(f"AWS's configuration is wrong: {error}") from error
+            raise DeployError(f"the AWS configuration is invalid: {error}") from error
 
     @property
     def region(self) -> str | None:
@@ -59,8 +59,8 @@ class Account:
             return str(self.client("sts").get_caller_identity()["Account"])
         except EndpointConnectionError as error:
             raise DeployError(
-                f"AWS does not answer in {self.region}: {error}. Is there such a region, and is "
-                "there a network?"
+                f"AWS does not answer in {self.region}: {error}. Check the region's name and "
+                "the network."
             ) from error
         except (BotoCoreError, ClientError) as error:
             raise DeployError(

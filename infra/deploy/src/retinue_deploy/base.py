@@ -41,7 +41,7 @@ def newest_base(name: str, tag: str) -> str:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
             return str(answer.headers["Docker-Content-Digest"])
     except (OSError, ValueError, KeyError) as error:
-        raise DeployError(f"Docker Hub gives no digest of {name}:{tag}: {error}") from error
+        raise DeployError(f"Docker Hub returned no digest for {name}:{tag}: {error}") from error
 
 
 def pin_base(dockerfile: Path, ask: Callable[[str, str], str]) -> tuple[str, str]:

@@ -83,10 +83,10 @@ class Bootstrap:
             body = self._s3.get_object(Bucket=self.bucket, Key=STATE_KEY)["Body"].read()
         except ClientError as error:
             raise DeployError(
-                f"the bucket {self.bucket} is there and the registry is not, and neither here nor "
-                f"in the bucket ({STATE_KEY}) is the state of infra/bootstrap. Made by hand? "
-                f"Import it: terraform -chdir={self._terraform.folder} import "
-                f"aws_s3_bucket.state {self.bucket}"
+                f"the bucket {self.bucket} exists, but not the registry, and the state of "
+                f"infra/bootstrap is neither here nor in the bucket ({STATE_KEY}). If you "
+                "created the bucket by hand, import it: terraform "
+                f"-chdir={self._terraform.folder} import aws_s3_bucket.state {self.bucket}"
             ) from error
         state.parent.mkdir(parents=True, exist_ok=True)
         state.write_bytes(body)
@@ -99,8 +99,8 @@ class Bootstrap:
             if code in ("404", "NoSuchBucket"):
                 return False
             raise DeployError(
-                f"cannot look at the bucket {self.bucket} ({code}): either these credentials may "
-                "not (s3:ListBucket), or another account has taken the name"
+                f"cannot access the bucket {self.bucket} ({code}): these credentials lack "
+                "s3:ListBucket, or another account owns the name"
             ) from error
         return True
 

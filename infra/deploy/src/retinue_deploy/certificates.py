@@ -46,7 +46,7 @@ def renew(bundle: Path, ask: Callable[[], str]) -> tuple[int, int]:
     theirs = ask()
     new, old = fingerprints(theirs), fingerprints(bundle.read_text(encoding="ascii"))
     if not new:
-        raise DeployError(f"what {SOURCE} answers holds no certificates; nothing was changed")
+        raise DeployError(f"{SOURCE} returned no certificates; nothing was changed")
     if new != old:
         bundle.write_text(theirs, encoding="ascii")
     return len(new - old), len(old - new)

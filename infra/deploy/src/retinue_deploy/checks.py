@@ -45,7 +45,7 @@ class Prerequisites:
         """
         if self.problems:
             listed = "\n".join(f"  - {problem}" for problem in self.problems)
-            raise DeployError(f"not begun; nothing was touched. First:\n{listed}")
+            raise DeployError(f"nothing was changed. First:\n{listed}")
 
 
 def check(

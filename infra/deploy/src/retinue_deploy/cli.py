@@ -133,7 +133,7 @@ def open_session(command: str, name: str, region: str | None, *, builds: bool) -
 def _common(command: _Command) -> _Command:
     """Add the common options of all commands."""
     region = click.option(
-        "--region", help="AWS region. Default: the tfvars file, then AWS's own settings."
+        "--region", help="AWS region. [default: the tfvars file's, or the AWS configuration's]"
     )
     name = click.option("--env", "name", default="dev", show_default=True, help="Environment.")
     return name(region(command))
@@ -184,7 +184,10 @@ def plan_command(name: str, region: str | None, image_tag: str | None) -> None:
 @retinue_deploy.command("image")
 @_common
 def image_command(name: str, region: str | None) -> None:
-    """Build this checkout's image and push it, unless the registry has it."""
+    """Build and push this checkout's image.
+
+    Skips an image that the registry has.
+    """
     session = open_session("image", name, region, builds=True)
 
     def image() -> None:
@@ -214,7 +217,7 @@ def smoke_command(name: str, region: str | None) -> None:
 @retinue_deploy.command("status")
 @_common
 def status_command(name: str, region: str | None) -> None:
-    """Show tasks, queues, dead letters and latest ECS events of the pools and the console."""
+    """Show tasks, queues, dead letters and ECS events."""
     session = open_session("status", name, region, builds=False)
 
     def status() -> None:
@@ -227,7 +230,13 @@ def status_command(name: str, region: str | None) -> None:
 @retinue_deploy.command("logs")
 @_common
 @click.option("--pool", help="One pool, or console; all of them if omitted.")
-@click.option("--minutes", type=click.IntRange(1, 7 * 24 * 60), default=15, show_default=True)
+@click.option(
+    "--minutes",
+    type=click.IntRange(1, 7 * 24 * 60),
+    default=15,
+    show_default=True,
+    help="Maximum age of the lines.",
+)
 def logs_command(name: str, region: str | None, pool: str | None, minutes: int) -> None:
     """Print recent log lines of the workers and the console."""
     session = open_session("logs", name, region, builds=False)
@@ -247,8 +256,8 @@ def destroy_command(name: str, region: str | None, confirm: str | None) -> None:
     """Destroy an environment, with its images and its history."""
     if confirm != f"retinue-{name}":
         raise DeployError(
-            f"this destroys the environment {name} with all images, all versions of them, and the "
-            f"whole history. If you mean it: make destroy ENV={name} CONFIRM=retinue-{name}"
+            f"this destroys the environment {name} with all images, all versions of them, and "
+            f"the whole history. To confirm: make destroy ENV={name} CONFIRM=retinue-{name}"
         )
     session = open_session("destroy", name, region, builds=False)
 
@@ -283,13 +292,16 @@ def base_command() -> None:
 
 @retinue_deploy.command("certificates")
 def certificates_command() -> None:
-    """Compare RDS's certificate authorities with AWS's copy, and install AWS's."""
+    """Install AWS's copy of RDS's certificate authorities.
+
+    Compares it with the image's first.
+    """
     new, gone = certificates.renew(Path.cwd() / certificates.BUNDLE, certificates.aws_bundle)
     if not new and not gone:
-        click.echo(f"{certificates.BUNDLE} has the very certificates that AWS gives out")
+        click.echo(f"{certificates.BUNDLE} equals the certificates that AWS publishes")
     else:
         click.echo(
-            f"{certificates.BUNDLE} is AWS's now: {new} certificates are new, {gone} are gone"
+            f"{certificates.BUNDLE} is AWS's copy now: {new} certificates added, {gone} removed"
         )
 
 

@@ -92,9 +92,9 @@ def deploy(
             said = world.tasks.run(migrate)
         except TaskFailedError as error:
             raise TaskFailedError(
-                f"{error}\nThe services keep the version before; nothing else was changed. Fix "
-                "the migration (or, if the database is newer than this image, deploy a newer one) "
-                "and run `make deploy` again."
+                f"{error}\nThe services keep the previous version; nothing else was changed. "
+                "Fix the migration (or, if the database is newer than this image, deploy a "
+                "newer one) and run `make deploy` again."
             ) from error
     told.say(f"  {said.strip().splitlines()[-1] if said.strip() else 'done'}")
 
@@ -126,8 +126,8 @@ def provide_image(world: World, told: Told, make_tag: Callable[[], str], wanted:
         if missing:
             newest = ", ".join(world.images.newest()) or "none at all"
             raise DeployError(
-                f"the registry has no image {wanted} ({' and '.join(missing)}); it has {newest}. "
-                "Give IMAGE_TAG one of those, or leave it out to build what is here."
+                f"the registry has no image {wanted} ({' and '.join(missing)}); it has "
+                f"{newest}. Set IMAGE_TAG to one of those, or omit it to build this checkout."
             )
         told.say(f"✓ image {wanted}, from the registry")
         return wanted
@@ -164,10 +164,10 @@ def _refuse_small_quota(wanted: float, quota: float | None) -> None:
 def _refuse_loss(plan: Plan) -> None:
     if plan.lost:
         raise DeployError(
-            "the plan would destroy what holds data:\n"
+            "the plan would destroy data:\n"
             + "\n".join(f"    {address}" for address in plan.lost)
-            + "\n`make deploy` does not do that. Look at `make plan`; if you mean it, apply by "
-            "hand (infra/README.md)."
+            + "\n`make deploy` refuses that. Review `make plan`. To destroy them anyway, apply "
+            "it by hand (infra/README.md)."
         )
 
 

@@ -60,10 +60,10 @@ class EcsServices:
                 state = _state(services[name], definition)
                 if state == "failed":
                     raise DeployError(
-                        f"ECS went back to the version before, as the new one of {name} does not "
-                        f"start:\n{_events(services[name])}\n`make logs POOL=…` has what the "
-                        "worker said. If this version migrated the database, the version before "
-                        "refuses to start on it: fix the new one and deploy again."
+                        f"ECS returned to the previous version, because the new one of {name} "
+                        f"doesn't start:\n{_events(services[name])}\n`make logs POOL=…` prints "
+                        "the worker's log. If this version migrated the database, the previous "
+                        "version refuses to start on it: fix the new one and deploy again."
                     )
                 if state != "stable":
                     waiting.append(name)
@@ -75,8 +75,8 @@ class EcsServices:
             if time.monotonic() > deadline:
                 about = "\n".join(f"  {name}:\n{_events(services[name])}" for name in waiting)
                 raise DeployError(
-                    f"not stable after {TIMEOUT_SECONDS / 60:.0f} min:\n{about}\n"
-                    "They may still become so: `make status`."
+                    f"not stable after {TIMEOUT_SECONDS / 60:.0f} min:\n{about}\nThey may "
+                    "become stable later: `make status`."
                 )
             self._sleep(_POLL_SECONDS)
 

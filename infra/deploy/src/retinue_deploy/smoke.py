@@ -99,7 +99,9 @@ class ImageSmoke:
                 f"    {run['detector']}: {run['error_code']}: {run['error_message']}"
                 for run in failed
             )
-            raise DeployError(f"the test image {reference.uri} was looked at, and failed:\n{about}")
+            raise DeployError(
+                f"a worker processed the test image {reference.uri}, and its run failed:\n{about}"
+            )
         names = ", ".join(sorted(str(run["detector"]) for run in runs))
         return f"{len(runs)} runs by {names} after {time.time() - began:.0f} s"
 
@@ -117,9 +119,9 @@ class ImageSmoke:
                     return
             if time.monotonic() > deadline:
                 raise DeployError(
-                    f"no worker has looked at the test image after {TIMEOUT_SECONDS / 60:.0f} min "
-                    f"({self._backlog(outputs)}). `make status` shows the pools, `make logs` "
-                    "what the workers say, and `make smoke` tries again."
+                    f"no worker has processed the test image after {TIMEOUT_SECONDS / 60:.0f} "
+                    f"min ({self._backlog(outputs)}). `make status` shows the pools, `make "
+                    "logs` the workers' logs, and `make smoke` tries again."
                 )
             if time.monotonic() >= next_word:
                 next_word = time.monotonic() + _TELL_SECONDS
@@ -142,8 +144,8 @@ class ImageSmoke:
         runs: list[dict[str, Any]] = json.loads(said[said.index("[") :]) if "[" in said else []
         if not runs:
             raise DeployError(
-                f"a worker says that it looked at the test image, and the history has no run of it "
-                f"(image id {image_id}). The question's answer: {said.strip()[-300:]}"
+                "a worker logged the test image, but the history has no run of it (image id "
+                f"{image_id}). The query printed: {said.strip()[-300:]}"
             )
         return runs
 

@@ -53,7 +53,7 @@ def _git(root: Path, *arguments: str) -> str:
     )
     if done.returncode != 0:
         raise DeployError(
-            f"git cannot name what is here ({done.stderr.strip()}): deploy from a clone of the "
-            "repository, or give IMAGE_TAG="
+            f"git cannot identify this checkout ({done.stderr.strip()}): deploy from a clone of "
+            "the repository, or set IMAGE_TAG="
         )
     return done.stdout

@@ -84,9 +84,9 @@ class EcsTasks:
             why = "; ".join(dict.fromkeys(str(reason) for reason in told if reason))
             tail = "\n".join(f"    {line}" for line in said.splitlines()[-_TAIL_LINES:])
             raise TaskFailedError(
-                f"the task {arn.rpartition('/')[2]} failed "
-                f"(exit code {codes[0] if codes else 'none'}; {why or 'no reason given'}). "
-                f"The end of its log:\n{tail or '    (empty: it did not get as far as starting)'}"
+                f"the task {arn.rpartition('/')[2]} failed (exit code "
+                f"{codes[0] if codes else 'none'}; {why or 'no reason given'}). The end of its "
+                f"log:\n{tail or '    (empty: the task has not started)'}"
             )
         return said
 

@@ -155,7 +155,7 @@ class Difference:
         confidence_after: Its confidence after; none if lost.
         iou: Overlap of the boxes; ``None`` unless both sides have one.
         box_before: Where it was; none if gained, or without a box.
-        box_after: Where it is; none if lost, or without a box.
+        box_after: The box in the second run; none if lost, or without a box.
     """
 
     image_id: UUID

@@ -107,9 +107,8 @@ def _refuse_powers(connection: psycopg.Connection[Any]) -> None:
     if found is not None:
         login, power = found
         raise QueryError(
-            f"the login {login} could do more than read ({power}), so it may ask nothing here. "
-            "Set RETINUE_QUERY_DATABASE_URL to a login that is retinue_reader, or a member of it "
-            "and of nothing else"
+            f"the login {login} isn't read-only ({power}). Set RETINUE_QUERY_DATABASE_URL to "
+            "retinue_reader, or to a login that is a member of only that role"
         )
 
 

@@ -78,13 +78,13 @@ def explain(error: BaseException | None) -> HistoryError:
         return HistoryDataError(message)
     if _NO_TRANSACTIONS in message:
         return HistorySetupError(
-            f"the pooler before the database refuses transactions ({message}): let it pool "
-            "transactions or sessions"
+            f"the connection pooler refuses transactions ({message}): set its pool mode to "
+            "transaction or session"
         )
     if any(refusal in message for refusal in _NO_PARAMETER):
         return HistorySetupError(
-            f"the pooler before the database refuses a parameter ({message.strip()}): take it out "
-            "of the URL, and out of variables such as PGOPTIONS"
+            f"the connection pooler refuses a parameter ({message.strip()}): remove it from the "
+            "URL and from variables such as PGOPTIONS"
         )
     if state or isinstance(error, _AWAY):
         return HistoryUnavailableError(message)

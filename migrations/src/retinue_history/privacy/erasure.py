@@ -287,7 +287,7 @@ class Erasures:
             exclude_writers(connection)
 
     def count(self, names: PersonNames) -> tuple[int, int]:
-        """Return how many detections and raw responses contain the names."""
+        """Count the detections and raw responses that contain the names."""
         with map_engine_errors(), self._engine.connect() as connection:
             detections, runs = connection.execute(_COUNT, names.parameters()).one()
         return detections, runs
@@ -299,7 +299,7 @@ class Erasures:
         return {row.image_id: row.key for row in rows}
 
     def counted(self, names: PersonNames) -> int:
-        """Return how many rows of counts, labels, truths and reviews contain the names."""
+        """Count the rows of counts, labels, truths and reviews that contain the names."""
         with map_engine_errors(), self._engine.connect() as connection:
             return int(connection.execute(_COUNTED, names.parameters()).scalar_one())
 

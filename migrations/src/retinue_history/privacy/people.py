@@ -136,8 +136,8 @@ class People:
         with map_engine_errors(), self._engine.begin() as connection:
             if connection.scalar(_BEING_FORGOTTEN, values):
                 raise PersonBeingForgottenError(
-                    f"{person.name} is being forgotten, and that is not finished: run "
-                    "`retinue faces forget` for them again first"
+                    f"{person.name} isn't completely forgotten: run `retinue faces forget` "
+                    "again first"
                 )
             connection.execute(_ALLOW_AGAIN, {"names": names})
             return int(connection.scalar(_ENROL, values))

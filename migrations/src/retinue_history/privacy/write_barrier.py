@@ -31,6 +31,6 @@ def exclude_writers(connection: Connection) -> None:
         if not timed_out(error):
             raise
         raise HistoryUnavailableError(
-            "another transaction has been writing to this database for minutes (an import?). "
-            "Nothing can be erased before it ends: run the same command again then"
+            "another transaction, such as an import, has been writing to this database for "
+            "minutes. When it has ended, run the same command again"
         ) from error

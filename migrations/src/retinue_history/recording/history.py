@@ -80,7 +80,7 @@ class History:
         return keys, set(erased)
 
     def summaries(self, keys: Collection[RunKey]) -> dict[RunKey, list[DetectionSummary]]:
-        """Return what the successful runs of these keys found, in one round trip.
+        """Return the detections of the successful runs of these keys, in one round trip.
 
         Keys without a successful run are left out.
 
@@ -197,7 +197,7 @@ class History:
     def month_totals(
         self, month: date, detectors: Collection[str], groups: Collection[str]
     ) -> MonthTotals:
-        """Return what a month has cost until now, by what is committed. One round trip.
+        """Return the cost of a month's committed runs so far, in one round trip.
 
         Args:
             month: Its first day.

@@ -407,7 +407,7 @@ class Jobs:
             return bool(connection.execute(_HINT, {"references": list(references)}).rowcount)
 
     def count(self, job_group: str) -> int:
-        """Return how many slots of a group are taken."""
+        """Return the number of taken slots of a group."""
         with map_errors(), self._pool.connection() as connection:
             ((taken,),) = connection.execute(_COUNT, {"job_group": job_group})
         return int(taken)

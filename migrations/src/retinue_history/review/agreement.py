@@ -131,7 +131,7 @@ class _Pairs:
 
 
 def agreement_of(images: Iterable[Sequence[Statement]]) -> Agreement:
-    """Return how much people agree about images that several of them answered."""
+    """Return the agreement of people about images that several of them answered."""
     units: list[Unit] = []
     everything = _Pairs()
     by_label: dict[str, _Pairs] = {}
@@ -181,7 +181,7 @@ def _score(units: Sequence[Unit], pairs: _Pairs) -> Score:
 
 
 def marked(items: Iterable[AnswerItem]) -> list[TruthItem]:
-    """Return what an answer says is in the image."""
+    """Return the things that are in the image according to an answer."""
     return [
         TruthItem(item.kind, item.label, item.box)
         for item in items
@@ -195,7 +195,7 @@ def _comparable(one: Statement, other: Statement) -> list[TruthItem]:
 
 
 def agreement(reader: Connection, queue: str) -> Agreement:
-    """Return how much the people who answered a queue agree, and how well they know gold images.
+    """Return the agreement of the people who answered a queue, and their scores on gold images.
 
     Args:
         reader: A reader's connection.

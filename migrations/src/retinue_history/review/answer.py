@@ -43,7 +43,7 @@ class Shown:
 
     @classmethod
     def of_json(cls, given: dict[str, Any]) -> "Shown":
-        """Return what ``answer_items.shown`` holds."""
+        """Return the value of ``answer_items.shown``."""
         return cls(**{**given, "box": None if given["box"] is None else tuple(given["box"])})
 
 
@@ -54,8 +54,8 @@ class AnswerItem:
     Attributes:
         decision: accept, reject, change (another label or box), add, or unsure.
         kind: The kind of thing.
-        label: What it is, as the person says; for reject and unsure, as it was shown.
-        box: Where it is, as the person says.
+        label: The person's label; for reject and unsure, the one that was shown.
+        box: The person's box.
         shown: What was shown; ``None`` exactly for add.
         attributes: Everything else that is known of it.
     """
@@ -70,15 +70,15 @@ class AnswerItem:
     def __post_init__(self) -> None:
         """Refuse an item that contradicts itself."""
         if (self.decision == "add") != (self.shown is None):
-            raise ValueError("an added item was not shown, and every other was")
+            raise ValueError("an item must be either added or shown")
 
     @classmethod
     def of(cls, decision: Literal["accept", "reject", "unsure"], shown: Shown) -> "AnswerItem":
-        """Return what was shown, with a decision about it."""
+        """Return an item for a detection that was shown, with a decision about it."""
         return cls(decision, shown.kind, shown.label, shown.box, shown)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the database's functions take."""
+        """Return the item as the JSON that the database's functions take."""
         return {
             "decision": self.decision,
             "kind": self.kind,

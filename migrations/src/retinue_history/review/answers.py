@@ -34,7 +34,7 @@ class StandingAnswer:
         answer_id: Its number, for ``undo``.
         queue: The queue's name.
         image_id: The image.
-        person: Who answered.
+        person: The login of the person who answered.
         skipped: Whether the person passed the image over; then the answer says nothing.
         answer: What the person says.
         bulk_id: The decision about many images that it is part of.
@@ -62,7 +62,7 @@ class Task:
         image_id: The image.
         lease_id: The lease; give it back with the answer.
         expires_at: When others may get the image. A later answer is kept anyway.
-        scope: What to look for.
+        scope: The labels to look for.
         shown: The findings to decide about, those that cover most of the image last; none in a
             blind queue.
         others: For an adjudicator, what others answered; else none.
@@ -168,7 +168,7 @@ def findings_of(
     scope: Scope = EVERYTHING,
     detectors: Sequence[str] | None = None,
 ) -> tuple[Shown, ...]:
-    """Return what the latest runs found in an image, as it is to be shown.
+    """Return the detections of an image's latest runs, in the form to show them.
 
     Args:
         reader: A reader's connection.
@@ -341,7 +341,7 @@ def settle(
         reviewer: A reviewer's connection.
         queue: The queue's name.
         image_id: The image.
-        person: Whose act it follows from, for the audit log.
+        person: The login of the person who caused it, for the audit log.
 
     Returns:
         The image's state: open, settled or disputed.

@@ -19,11 +19,11 @@ class AuditEntry:
 
     Attributes:
         entry_id: Its number; later entries have greater ones.
-        acted_at: When.
-        person: Who.
-        act: What, such as ``answer_saved``.
-        queue: In which queue; ``None`` if it concerns none.
-        image_id: About which image; ``None`` if it concerns none, or the image was erased.
+        acted_at: The time.
+        person: The person's login.
+        act: The kind of act, such as ``answer_saved``.
+        queue: The queue; ``None`` if it concerns none.
+        image_id: The image; ``None`` if it concerns none, or the image was erased.
         detail: Ids and numbers that say more.
     """
 
@@ -83,7 +83,7 @@ def log_act(
 
     Args:
         reviewer: A reviewer's connection.
-        person: Who did it.
+        person: The login of the person.
         act: What, as ``noun_verb``.
         queue: In which queue.
         image_id: About which image.

@@ -49,7 +49,7 @@ class BulkAct:
     def __post_init__(self) -> None:
         """Refuse an act that makes no sense."""
         if (self.decision == "change") != (self.to_label is not None):
-            raise ValueError("to_label goes with change, and with nothing else")
+            raise ValueError("to_label needs the decision change, and the decision change needs it")
         if len(self.images) > MAX_IMAGES:
             raise ValueError(f"at most {MAX_IMAGES:,} images in one decision")
 
@@ -70,12 +70,12 @@ class BulkChange:
 
 
 def preview_bulk(reader: Connection, act: BulkAct, person: str) -> list[BulkChange]:
-    """Return what a decision would do, image by image, and change nothing.
+    """Return the effect of a decision, image by image, and change nothing.
 
     Args:
         reader: A reader's connection.
         act: The decision.
-        person: Whose.
+        person: The login of the person who decides.
 
     Returns:
         The images that have such findings, in the order of the act.
@@ -109,7 +109,7 @@ def apply_bulk(
         reviewer: A reviewer's connection.
         queue: The act's queue.
         changes: From ``preview_bulk``.
-        person: Who decides.
+        person: The login of the person who decides.
         bulk_id: Its id, and idempotency key; made if none is given.
 
     Returns:
@@ -137,7 +137,7 @@ def undo_bulk(reader: Connection, reviewer: Connection, bulk_id: UUID, person: s
         reader: A reader's connection.
         reviewer: A reviewer's connection.
         bulk_id: The decision.
-        person: Who made it.
+        person: The login of the person who made it.
 
     Returns:
         In how many images it was undone; 0 if it was before.

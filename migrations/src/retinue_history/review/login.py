@@ -27,8 +27,8 @@ def check_reviewer(url: str, password: str | None = None) -> None:
     if found is not None:
         login, wrong = found
         raise QueryError(
-            f"the login {login} {wrong}. Reviews are saved by a login that is retinue_reviewer, or "
-            "a member of it and of nothing else"
+            f"the login {login} {wrong}. Save reviews as retinue_reviewer, or as a login that "
+            "is a member of only that role"
         )
 
 

@@ -75,7 +75,7 @@ class Queue:
         scope: What people look for.
         overlap: How many people answer each image.
         blind: Whether people see no findings first.
-        created_by: Who made it.
+        created_by: The login of the person who created it.
         created_at: When.
         closed_at: When it was closed; ``None`` while it gives out images.
         open: How many images want answers.
@@ -110,7 +110,7 @@ def create_queue(
         reader: A reader's connection.
         reviewer: A reviewer's connection.
         definition: The queue.
-        person: Who makes it.
+        person: The login of the person who creates it.
         seed: For the places of audit and gold images; ``None`` for other ones each time.
 
     Returns:

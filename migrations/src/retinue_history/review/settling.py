@@ -77,7 +77,7 @@ class Settled:
     state: Literal["settled"] = "settled"
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the database's functions take."""
+        """Return it as the JSON that the database's functions take."""
         return {
             **self.scope.as_json(),
             "exhaustive": self.exhaustive,
@@ -128,7 +128,7 @@ def settle_answers(statements: Sequence[Statement], overlap: int) -> Settled | U
 
 
 def agree(statements: Sequence[Statement], wanted: int) -> Settled | None:
-    """Return what more than half of the people say of each thing; ``None`` if they disagree."""
+    """Return the majority's decision about each thing; ``None`` if there is no majority."""
     scope = reduce(Scope.intersection, (one.scope for one in statements))
     exhaustive = all(one.exhaustive for one in statements)
     items: list[TruthItem] = []

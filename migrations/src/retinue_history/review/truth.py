@@ -40,7 +40,7 @@ class Scope:
         )
 
     def intersection(self, other: "Scope") -> "Scope":
-        """Return what both looked for."""
+        """Return the scope that both have."""
         return Scope(_common(self.kinds, other.kinds), _common(self.labels, other.labels))
 
     def as_json(self) -> dict[str, Any]:
@@ -73,8 +73,8 @@ class TruthItem:
 
     Attributes:
         kind: The kind of thing: label, face, text, …
-        label: What it is called.
-        box: Where it is; ``None`` if the whole image is meant.
+        label: Its label.
+        box: Its box; ``None`` for the whole image.
         present: False if it was shown to people, and they said that it isn't there.
         confidence: How sure it is, 0 to 1; below 1 only if an imported file says so.
         attributes: Everything else that is known of it.
@@ -88,7 +88,7 @@ class TruthItem:
     attributes: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the database's functions take."""
+        """Return it as the JSON that the database's functions take."""
         return {
             "kind": self.kind,
             "label": self.label,
@@ -110,7 +110,7 @@ class Truth:
         scope: What was looked for.
         exhaustive: Whether everything within the scope is among the items. If not, a finding
             without a counterpart is unknown, not wrong.
-        made_by: Who decided.
+        made_by: The kind of author, such as people.
         propensity: The chance that the image had of being drawn at random; ``None`` if it was
             chosen for what it shows.
         settled_at: When it was imported, or when the answers agreed.
@@ -277,7 +277,7 @@ def save_imported_truths(
         name: The truth's name.
         digest: The digest of the file's content. Images that have it already are left as they are.
         batches: The truths, some hundred at a time.
-        person: Who imports, for the audit log.
+        person: The login of the person who imports, for the audit log.
         advance: Told after each batch how many images it had.
 
     Returns:

@@ -60,9 +60,9 @@ def _refuse_other_encodings(connection: Connection) -> None:
     [(encoding,)] = connection.execute("SELECT current_setting('server_encoding')").fetchall()
     if encoding != "UTF8":
         raise HistorySetupError(
-            f"the database is in the encoding {encoding}, but the history needs UTF8, as S3's keys "
-            "do. Create another with CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8' LOCALE "
-            "'C', and set RETINUE_DATABASE_URL to it"
+            f"the database has the encoding {encoding}, but the history needs UTF8. Create "
+            "another with CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C', and "
+            "set RETINUE_DATABASE_URL to it"
         )
 
 
@@ -84,7 +84,7 @@ def check_schema(database: Connection | str) -> None:
     if current == head:
         return
     if current is None:
-        raise HistorySchemaError("the database holds no Retinue history: run `retinue migrate`")
+        raise HistorySchemaError("the database has no Retinue history: run `retinue migrate`")
     if current in known_revisions():
         raise HistorySchemaError(
             f"the database is at revision {current}, this code needs {head}: run `retinue migrate`"

@@ -43,7 +43,6 @@ class Publisher:
     """
 
     def __init__(self, client: "EventBridgeClient", options: PublisherOptions) -> None:
-        """Start sending."""
         self._client = client
         self._options = options
         self._changed = Condition()

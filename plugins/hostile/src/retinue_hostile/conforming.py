@@ -43,7 +43,6 @@ class ConformingBase(Detector[ConformingOptionsT], Generic[ConformingOptionsT]):
     version: ClassVar[str] = "1"
 
     def __init__(self, options: ConformingOptionsT) -> None:
-        """Start in the stopped state."""
         super().__init__(options)
         self.ready = False
 

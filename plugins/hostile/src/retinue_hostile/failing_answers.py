@@ -83,7 +83,6 @@ class Moody(ConformingBase[ConformingOptions]):
     moods = itertools.cycle((0.0, 0.25))
 
     def __init__(self, options: ConformingOptions) -> None:
-        """Choose a random offset."""
         super().__init__(options)
         self.mood = next(self.moods)
 

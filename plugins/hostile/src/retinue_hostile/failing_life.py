@@ -101,7 +101,6 @@ class OneLife(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-restart"
 
     def __init__(self, options: ConformingOptions) -> None:
-        """Start unused."""
         super().__init__(options)
         self.spent = False
 
@@ -123,7 +122,6 @@ class Shared(ConformingBase[ConformingOptions]):
     name: ClassVar[str] = "failing-concurrent-equals-singles"
 
     def __init__(self, options: ConformingOptions) -> None:
-        """Start with no image."""
         super().__init__(options)
         self.seen: Pixels | None = None
 
@@ -152,7 +150,6 @@ class Hoards(ConformingBase[LeakOptions]):
     name: ClassVar[str] = "failing-memory-bounded"
 
     def __init__(self, options: LeakOptions) -> None:
-        """Start without leaks."""
         super().__init__(options)
         self.kept: list[bytes] = []
 

@@ -78,7 +78,6 @@ class Raises(Hostile[RaisesOptions]):
     name: ClassVar[str] = "hostile-raises"
 
     def __init__(self, options: RaisesOptions) -> None:
-        """Raise if configured."""
         super().__init__(options)
         self._raise_in("constructor")
 
@@ -140,7 +139,6 @@ class NotReady(Hostile[NotReadyOptions]):
     name: ClassVar[str] = "hostile-not-ready"
 
     def __init__(self, options: NotReadyOptions) -> None:
-        """Start without calls."""
         super().__init__(options)
         self._lock = Lock()
         self._calls: Counter[str] = Counter()
@@ -171,7 +169,6 @@ class Retriable(Hostile[RetriableOptions]):
     name: ClassVar[str] = "hostile-retriable"
 
     def __init__(self, options: RetriableOptions) -> None:
-        """Start without calls."""
         super().__init__(options)
         self._lock = Lock()
         self._calls: Counter[UUID] = Counter()

@@ -42,7 +42,6 @@ class Shortage(Hostile[ShortageOptions]):
     name: ClassVar[str] = "hostile-shortage"
 
     def __init__(self, options: ShortageOptions) -> None:
-        """Start with nothing in use."""
         super().__init__(options)
         self._lock = Lock()
         self._images = 0

@@ -39,7 +39,7 @@ class Network(Protocol[FoundT]):
         """Return the network's input, shape (N, 3, height, width), float32."""
 
     def read(self, outputs: Sequence[Array], count: int, threshold: float) -> list[FoundT]:
-        """Return what the network finds in each image.
+        """Return the network's findings in each image.
 
         Args:
             outputs: The outputs in the network's order.

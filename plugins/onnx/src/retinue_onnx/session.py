@@ -112,8 +112,9 @@ class OnnxSession:
         self.provider: str = self._session.get_providers()[0]
         if self.provider not in usable:
             raise ConfigurationError(
-                f"option providers: asked for {', '.join(usable)}, ONNX Runtime could only give "
-                f"{self.provider}; its log says why. Add {self.provider} to accept that"
+                f"option providers: ONNX Runtime used {self.provider} instead of "
+                f"{', '.join(usable)}; its log has the reason. Add {self.provider} to accept "
+                "that"
             )
         self.output_names = [output.name for output in self._session.get_outputs()]
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
@@ -254,7 +255,7 @@ def _orders(shape: Sequence[object], axes: Axes | None) -> list[Axes]:
 
 
 def _remedy(message: str) -> str:
-    """Return what to do about ONNX Runtime's refusal of a file."""
+    """Return a remedy for ONNX Runtime's refusal of a file."""
     text = message.casefold()
     if "opset" in text or "ir version" in text:
         return "export it with an older operator set, such as 17, or update onnxruntime"

@@ -62,7 +62,6 @@ class OnnxTextDetector(Detector[OnnxTextOptions]):
     version: ClassVar[str] = "1"
 
     def __init__(self, options: OnnxTextOptions) -> None:
-        """Compute the hashes of the models."""
         super().__init__(options)
         self._files = [ModelFile.find(None, bundled=name) for name in MODELS]
         self._networks: _Networks | None = None

@@ -79,9 +79,10 @@ class CustomLabelsDetector(OneCallDetector[CustomLabelsOptions]):
         self.arn = VersionArn.parse(options.project_version_arn)
         if self.arn.region != self.region:
             raise ConfigurationError(
-                f"option project_version_arn: the model is in {self.arn.region}, and {self.region} "
-                "is called. Model, bucket and worker must be in one region: set AWS_REGION or "
-                f"option region to {self.arn.region}, or name a model in {self.region}"
+                f"option project_version_arn: the model is in {self.arn.region}, but the "
+                f"detector calls {self.region}. Model, bucket and worker must be in one region: "
+                f"set AWS_REGION or option region to {self.arn.region}, or name a model in "
+                f"{self.region}"
             )
         if options.project_arn is not None:
             _check_project(options.project_arn, self.arn)
@@ -160,6 +161,6 @@ def _check_project(project_arn: str, version: VersionArn) -> None:
     name = parts[5].split("/")[1:2] if len(parts) == 6 else []
     if [*parts[3:5], *name] != [version.region, version.account, version.project]:
         raise ConfigurationError(
-            f"option project_arn: {project_arn} is not the project of {version.arn}; "
-            "leave it out, and AWS is asked"
+            f"option project_arn: {project_arn} is not the project of {version.arn}; omit it to "
+            "look the project up"
         )

@@ -84,8 +84,8 @@ class FaceSearchOptions(RekognitionOptions):
     def _needs_consent(self) -> "FaceSearchOptions":
         if self.index_unknown and not (self.consent or "").strip():
             raise ValueError(
-                "index_unknown keeps people's face vectors: say in the option consent what "
-                "allows it (a contract number, the notice at the door)"
+                "index_unknown keeps people's face vectors: name the legal basis in the option "
+                "consent (a contract number, the notice at the door)"
             )
         return self
 

@@ -86,7 +86,7 @@ def why_unreadable(
         return error
     return RetriableError(
         f"{complaint}. S3 lets this worker see {reference.uri}. If this continues, the object's "
-        "KMS key or a bucket policy keeps Rekognition out"
+        "KMS key or a bucket policy excludes Rekognition"
     )
 
 
@@ -172,7 +172,7 @@ def _refused(
         case Verdict.ALONE:
             return alone
         case Verdict.PASSED:
-            return RetriableError(f"S3 refused {reference.uri}, and now does not")
+            return RetriableError(f"S3 refused {reference.uri} before, but not now")
     return ObjectRefusedError(says)
 
 

@@ -96,7 +96,7 @@ def is_heif(data: bytes) -> bool:
 
 
 def jpeg_extent(data: bytes) -> tuple[int | None, bool]:
-    """Return where a JPEG is cut, and whether it still shows the whole picture.
+    """Return the position at which a JPEG is cut, and whether it still shows the whole picture.
 
     Returns:
         The position of the cut: the end of the file, or the start of the last segment if that is

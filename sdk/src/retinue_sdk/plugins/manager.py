@@ -82,7 +82,6 @@ class Plugins:
     def __init__(
         self, points: tuple[EntryPoint, ...] | None = None, *, folder: Path | None = None
     ) -> None:
-        """Load every plugin. Create no detector."""
         self._manager = pluggy.PluginManager("retinue")
         self._manager.add_hookspecs(hookspecs)
         self.registrations: dict[str, Registration] = {}
@@ -107,7 +106,7 @@ class Plugins:
         """
         if not wanted:
             raise ConfigurationError(
-                "RETINUE_DETECTORS names no detector; write names, joined by commas, out of: "
+                "RETINUE_DETECTORS names no detector. Choose from these, separated by commas: "
                 f"{self._names()}"
             )
         with _ctrl_c_is_the_users():
@@ -285,7 +284,7 @@ class Plugins:
     def _check_name(self, source: PluginSource) -> None:
         if self._manager.has_plugin(source.name):
             raise ConfigurationError(
-                f"two plugins are named {source.name}, and one is of {source.distribution}: "
+                f"two plugins are named {source.name}; one is from {source.distribution}: "
                 f"{source.remedy}, or the other one"
             )
 

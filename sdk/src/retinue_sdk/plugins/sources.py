@@ -53,12 +53,12 @@ class PluginSource:
 
     @property
     def remedy(self) -> str:
-        """Return how to remove this plugin if it is unusable."""
+        """Return an instruction for removing this plugin if it is unusable."""
         return remedy(self.distribution, self.version)
 
 
 def remedy(distribution: str, version: str) -> str:
-    """Return how to remove a plugin: delete its file, or uninstall its distribution."""
+    """Return an instruction: remove the plugin's file, or uninstall its distribution."""
     return f"{'remove' if version == ONE_FILE else 'uninstall'} {distribution}"
 
 
@@ -83,7 +83,7 @@ def folder_plugins(folder: Path) -> Iterator[PluginSource]:
     """
     if not folder.is_dir():
         raise ConfigurationError(
-            f"the folder of plugins {folder} does not exist: make it, or leave out --plugins-dir "
+            f"the folder of plugins {folder} does not exist: create it, or omit --plugins-dir "
             "and RETINUE_PLUGINS_DIR"
         )
     for path in sorted(folder.glob("*.py")):

@@ -50,7 +50,6 @@ class WatchedImage(Image):
         limits: ImageLimits | None = None,
         size_bytes: int | None = None,
     ) -> None:
-        """Start with no recorded calls."""
         super().__init__(reference, load, limits=limits, size_bytes=size_bytes)
         self.touched: set[str] = set()
 

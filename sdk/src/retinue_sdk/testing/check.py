@@ -96,7 +96,6 @@ class Checks:
     """The checks of a module, in order. A decorator registers and describes each function."""
 
     def __init__(self) -> None:
-        """Start with no checks."""
         self.all: list[Check] = []
 
     def add(

@@ -115,7 +115,9 @@ def secrets(bench: Bench) -> None:
     """Search everything that a working detector prints, logs and returns for secrets."""
     plain = secret_names(bench)
     if plain:
-        raise CheckFailedError(f"plain text, though it is a secret by its name: {', '.join(plain)}")
+        raise CheckFailedError(
+            f"options that are secrets by their names but plain text: {', '.join(plain)}"
+        )
     options = bench.options()
     values = (getattr(options, name) for name in type(options).model_fields)
     hidden = [value for value in values if isinstance(value, SecretStr | SecretBytes)]
@@ -149,10 +151,10 @@ def memory(bench: Bench) -> None:
         raise NotApplicableError("the memory check is switched off")
     if number < MIN_MEMORY_IMAGES:
         raise NotApplicableError(
-            f"{number} images are too few to tell a leak: give {MIN_MEMORY_IMAGES} or more"
+            f"{number} images are too few to detect a leak: use {MIN_MEMORY_IMAGES} or more"
         )
     if resident_bytes() is None:
-        raise NotApplicableError("this system does not tell its memory; install psutil")
+        raise NotApplicableError("this system doesn't report its memory; install psutil")
     size = number // (STRETCHES + 1)
     growths = []
     for stretch in range(STRETCHES + 1):

@@ -25,7 +25,7 @@ def expect_same(one: Result, other: Result, what: str) -> None:
 
 
 def difference(one: Result, other: Result) -> str | None:
-    """Return how two answers differ; ``None`` if they don't."""
+    """Describe the difference between two answers; ``None`` if they are equal."""
     if not (isinstance(one, Findings) and isinstance(other, Findings)):
         if type(one) is not type(other):
             return f"{_short(one)}, then {_short(other)}"

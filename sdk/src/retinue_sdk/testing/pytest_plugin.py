@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def subject() -> Subject:
     """Return the detector under test. A plugin's author overrides this fixture."""
     raise pytest.UsageError(
-        "the test classes of retinue_sdk.testing want a fixture named `subject` that returns "
+        "the test classes of retinue_sdk.testing need a fixture named `subject` that returns "
         "retinue_sdk.testing.Subject(YourDetector)"
     )
 

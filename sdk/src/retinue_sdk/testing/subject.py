@@ -56,7 +56,7 @@ class Subject:
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for a subject that can't be checked."""
         if not self.photographs:
-            raise ValueError("a subject needs a photograph; leave them out to get drawn ones")
+            raise ValueError("photographs must not be empty; omit the argument to use drawn ones")
         if not self.timeout_seconds > 0:
             raise ValueError(f"timeout_seconds must be above 0, not {self.timeout_seconds}")
         if self.memory_images < 0:

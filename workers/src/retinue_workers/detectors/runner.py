@@ -242,7 +242,7 @@ class DetectorRunner:
             left = max(0.0, deadline - time.monotonic()) + CLOSE_SECONDS
             done, _ = await asyncio.wait({closing}, timeout=left)
             if not done:
-                log.error("detector_close_hangs", detector=self.name)
+                log.error("detector_close_timed_out", detector=self.name)
                 closing.cancel()
         self._threads.close()
 
@@ -583,7 +583,7 @@ def startup_errors(name: str) -> Iterator[None]:
     except BaseException as error:
         if _is_cancellation(error):
             raise
-        log.exception("detector_cannot_start", detector=name)
+        log.exception("detector_start_failed", detector=name)
         raise ConfigurationError(f"detector {name} cannot start: {format_error(error)}") from error
 
 

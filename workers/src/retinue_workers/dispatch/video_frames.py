@@ -284,7 +284,7 @@ async def _give_up(waiting: Sequence[_Waiting], outcome: _Outcome) -> None:
 
 
 def _room(runner: DetectorRunner) -> int:
-    """Return how many frames of a video wait for a detector: two full batches for each call."""
+    """Return the number of frames that may wait for a detector: two full batches for each call."""
     capabilities = runner.detector.capabilities
     is_async = isinstance(runner.detector, AsyncDetector)
     batch_size = 1 if is_async else capabilities.max_batch_size

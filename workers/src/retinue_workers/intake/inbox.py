@@ -78,7 +78,7 @@ class Inbox:
         self._requeues = Batcher(self._requeue, limit=BATCH, concurrency=CALLS)
 
     def __len__(self) -> int:
-        """Return how many messages are in flight."""
+        """Return the number of messages in flight."""
         return len(self._hidden_since)
 
     async def receive(self) -> AsyncIterator[Sequence[Message]]:

@@ -265,20 +265,20 @@ class ObjectStore:
         )
         match verdict:
             case Verdict.PASSED:
-                return RetriableError(f"S3 refused {reference.uri}, and now does not")
+                return RetriableError(f"S3 refused {reference.uri} before, but not now")
             case Verdict.UNDECIDED:
                 return ObjectRefusedError(
                     f"S3 refuses {reference.uri} ({code}): the worker needs {needed} on the bucket"
                 )
         if code.startswith(_KMS):
             return InvalidImageError(
-                f"S3 cannot use the KMS key of {reference.uri} ({code}), and serves other objects",
+                f"S3 cannot use the KMS key of {reference.uri} ({code}) but serves other objects",
                 code="kms_key_unavailable",
                 retryable=True,
             )
         return InvalidImageError(
-            f"S3 refuses {reference.uri} ({code}), and lets the worker read other objects: the "
-            f"object's policy, owner or key keeps it out ({needed} are needed)",
+            f"S3 refuses {reference.uri} ({code}) but serves other objects: check the object's "
+            f"owner, policy and key ({needed} are needed)",
             code="access_denied",
             retryable=True,
         )
@@ -348,7 +348,7 @@ def _explain(error: ClientError, reference: ImageReference) -> DetectorError | N
             f"the bucket {reference.bucket} does not exist", code="bucket_not_found", retryable=True
         )
     if code == "404" and error.operation_name != "HeadObject":
-        return RetriableError(f"{reference.uri}: an answer with status 404 that is not S3's")
+        return RetriableError(f"{reference.uri}: a response with status 404 that isn't from S3")
     if code in _NOT_FOUND:
         return InvalidImageError(
             f"{reference.uri} (version {reference.version}) does not exist",

@@ -158,9 +158,8 @@ def _unwrapped(body: str) -> Mapping[str, object]:
             ) from error
         if _is_pointer(message):
             raise MalformedEventError(
-                f"{what} is a pointer of the SQS Extended Client Library: its text is in an object "
-                f"of its own, which workers don't fetch; send S3's events as they are; "
-                f"it begins with {_quoted(text)}"
+                f"{what} is a pointer of the SQS Extended Client Library: workers don't fetch "
+                f"its text from S3. Send S3's events unchanged. It begins with {_quoted(text)}"
             )
         if not isinstance(message, dict):
             raise MalformedEventError(f"{what} must be a JSON object, not {_type(message)}")

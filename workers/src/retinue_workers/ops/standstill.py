@@ -53,7 +53,7 @@ class Standstill:
         return self._in_flight() + self._visible
 
     def seconds(self) -> float:
-        """Return how long messages have waited without progress; 0 if none waits.
+        """Return the seconds that messages have waited without progress; 0 if none waits.
 
         Thread-safe.
         """

@@ -144,7 +144,7 @@ class ModelPolicy(BaseModel):
 
     @property
     def max_idle_seconds(self) -> float:
-        """Return how much longer than it works a model may idle before it is stopped."""
+        """Return the seconds by which a model's idle time may exceed its working time."""
         return IDLE_TIMEOUTS * self.idle_timeout_seconds
 
     def is_trickle(self, depth: QueueDepth) -> bool:

@@ -74,10 +74,9 @@ class Settings(DescribedModel):
     """PostgreSQL URL of the history (``postgresql://user:password@host/database``)."""
 
     database_auth: Literal["password", "iam"] = "password"
-    """How to authenticate to the database: with a password, in the URL or in ``PGPASSWORD``, or
-    with IAM on RDS.
+    """How to sign in to the database: with a password, or with IAM on RDS.
 
-    The password is in the URL or in ``PGPASSWORD``. With ``iam`` the URL contains a login, no
+    A password is in the URL or in ``PGPASSWORD``. With ``iam``, the URL contains a login, no
     password, and ``sslmode=verify-full``. Each new connection gets a new token.
     """
 
@@ -132,7 +131,7 @@ class Settings(DescribedModel):
     """How long a message stays hidden after a receive or a heartbeat."""
 
     heartbeat_seconds: float = Field(default=30.0, ge=0.1, le=MAX_VISIBILITY_TIMEOUT_SECONDS // 2)
-    """How often the visibility of messages in flight is extended."""
+    """Time between two extensions of the visibility of messages in flight."""
 
     detector_timeout_seconds: float = Field(
         default=60.0, ge=0.01, le=MAX_VISIBILITY_TIMEOUT_SECONDS
@@ -309,13 +308,14 @@ class Settings(DescribedModel):
             raise ValueError(
                 f"{PREFIX}SHUTDOWN_GRACE_SECONDS ({self.shutdown_grace_seconds:g}) must be at "
                 f"least {STOP_SECONDS:g} less than {PREFIX}STOP_TIMEOUT_SECONDS "
-                f"({self.stop_timeout_seconds:g}): what was found must be committed before the kill"
+                f"({self.stop_timeout_seconds:g}): the worker needs this time to commit results "
+                "before ECS kills it"
             )
         unknown = sorted(set(self.monthly_budgets_usd) - set(self.detectors))
         if self.detectors and unknown:
             raise ValueError(
                 f"{PREFIX}MONTHLY_BUDGETS_USD names {', '.join(unknown)}, which "
-                f"{PREFIX}DETECTORS does not: nothing would be limited"
+                f"{PREFIX}DETECTORS doesn't: remove them, or add the detectors"
             )
         return self
 

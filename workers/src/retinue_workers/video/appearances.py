@@ -117,7 +117,7 @@ def _matches(
 
 
 def _overlap(appearance: _OpenAppearance, found: Detection, track: int | None) -> float:
-    """Return how well a detection continues an appearance: 0 to 1, or 2 for the same track."""
+    """Return the overlap of a detection and an appearance: 0 to 1, or 2 for the same track."""
     if track is not None or appearance.track is not None:
         return 2.0 if track == appearance.track else 0.0
     if appearance.box is None or found.box is None:

@@ -103,14 +103,14 @@ def collect(
     collected.not_seen = len(truth.images) - len(found)
     if not found:
         raise ConfigurationError(
-            f"no image of the ground truth ({len(truth.images):,} that the history knows, "
-            f"{truth.unknown:,} that it does not) has a successful run of this detector"
+            "this detector has no successful run on an image of the ground truth "
+            f"({len(truth.images):,} images in the history, {truth.unknown:,} others)"
         )
     if collected.foreign and not recognised:
         raise ConfigurationError(
-            "no label of the detector is one of the ground truth's: it found "
-            f"{listed(collected.foreign)}; the ground truth has {listed(truth.labels)}. "
-            "Say which means which with --map TRUTH=DETECTOR"
+            "detector and ground truth have no label in common: the detector found "
+            f"{listed(collected.foreign)}; the ground truth has {listed(truth.labels)}. Map "
+            "labels with --map TRUTH=DETECTOR"
         )
     _shape(collected, task)
     return collected
@@ -142,8 +142,8 @@ def _shape(collected: Collected, task: EvaluationTask | None) -> None:
         without = places[what].count(False)
         if without and without == len(places[what]):
             raise ConfigurationError(
-                f"the {name} has no boxes (or only in images of unknown size): compare what is in "
-                "the images as a whole with --task classification"
+                f"the {name} has no boxes (or only in images of unknown size): score the labels "
+                "of whole images with --task classification"
             )
     for sample in collected.samples:
         sample.absent = [item for item in sample.absent if item.bbox_px is not None]

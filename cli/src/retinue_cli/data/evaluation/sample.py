@@ -68,7 +68,7 @@ class TrueImage:
         name: The name, for messages.
         size_px: Width and height, if known.
         items: The true items.
-        made_by: Who decided: people, a person about many images (bulk), or a machine.
+        made_by: The kind of author: people, a person about many images (bulk), or a machine.
         scope: What was looked for.
         exhaustive: Whether everything within the scope is among the items.
         absent: What people said is not there.

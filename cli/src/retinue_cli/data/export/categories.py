@@ -41,7 +41,6 @@ class Categories:
     """
 
     def __init__(self, names: Iterable[tuple[str, str]], given: Iterable[Category] = ()) -> None:
-        """Number the remaining names, from 1."""
         self._all = list(given)
         exact = {(one.group, one.name): one.number for one in self._all}
         by_name = {("label", one.name): one.number for one in self._all}

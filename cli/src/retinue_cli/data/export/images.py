@@ -63,7 +63,7 @@ class SettledTruth:
         source: import or review.
         scope: What was looked for.
         exhaustive: Whether everything within the scope is marked.
-        made_by: Who decided.
+        made_by: The kind of author, such as people.
         propensity: The chance that the image had of being drawn at random; ``None`` if it was
             chosen for what it shows.
         absent: The things that people said are not there.
@@ -77,7 +77,7 @@ class SettledTruth:
     absent: tuple[TruthItem, ...]
 
     def sidecar(self, items: Sequence[TruthItem]) -> dict[str, Any]:
-        """Return what a format has no place for, with the things that it can't express."""
+        """Return the parts of a truth that a format can't express."""
         return {
             **self.scope.as_json(),
             "exhaustive": self.exhaustive,

@@ -58,9 +58,9 @@ def read_from_s3(client: "S3Client", image: SelectedImage) -> SizePx | None:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if status in (404, 405, 412, 416):  # gone, a delete marker, replaced, or empty
             return None
-        raise OSError(f"S3 does not give {reference.uri}: {error}") from error
+        raise OSError(f"S3 doesn't return {reference.uri}: {error}") from error
     except BotoCoreError as error:
-        raise OSError(f"S3 does not give {reference.uri}: {error}") from error
+        raise OSError(f"S3 doesn't return {reference.uri}: {error}") from error
     return size_of(header)
 
 

@@ -42,7 +42,7 @@ class AnnotatedImage:
         uri: Its ``s3://`` URI, if the file has one.
         size_px: Width and height, if the file has them.
         annotations: The annotations; empty if people found nothing.
-        made_by: Who annotated it. A manifest can contain a machine's findings.
+        made_by: The kind of author. A manifest can contain a machine's findings.
         scope: What was looked for; ``None`` for the labels of the file.
         exhaustive: Whether everything within the scope is annotated.
         others: Things that the format can't express, such as those that people rejected.

@@ -62,7 +62,7 @@ def match(
         if not candidates and skip_unknown:
             skipped += 1
         elif not candidates:
-            problems.add("image that the history does not know", image.name)
+            problems.add("image that is not in the history", image.name)
         elif len(candidates) > 1:
             keys = " and ".join(f"s3://{one.bucket}/{one.key}" for one in candidates[:2])
             problems.add("image whose name fits several", f"{image.name} ({keys})")

@@ -8,7 +8,6 @@ class Problems:
     """Collects problems, so that one attempt reports all of them."""
 
     def __init__(self) -> None:
-        """Start without problems."""
         self._found: dict[str, tuple[int, list[str]]] = {}
 
     def add(self, problem: str, example: object) -> None:

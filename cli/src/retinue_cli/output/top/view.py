@@ -28,7 +28,6 @@ class View:
     """
 
     def __init__(self, queue: str | None, *, width: int = 50) -> None:
-        """Start without data."""
         self._queue = queue
         self._rates: deque[float] = deque(maxlen=width)
 

@@ -38,7 +38,7 @@ class CheckBucket:
             answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
         except (BotoCoreError, ClientError) as error:
             raise ConfigurationError(
-                f"--bucket {self._bucket}: the pictures cannot be put there: {error}; the checks "
+                f"--bucket {self._bucket}: the pictures cannot be uploaded: {error}; the checks "
                 "need s3:PutObject, s3:ListBucketVersions and s3:DeleteObjectVersion"
             ) from error
         etag = answer["ETag"].strip('"')
@@ -67,6 +67,6 @@ class CheckBucket:
                     )
         except (BotoCoreError, ClientError) as error:
             raise ConfigurationError(
-                f"pictures are left under s3://{self._bucket}/{self._prefix}, delete them "
-                f"yourself: {error}"
+                f"cannot delete the pictures under s3://{self._bucket}/{self._prefix}. Delete "
+                f"them yourself: {error}"
             ) from error

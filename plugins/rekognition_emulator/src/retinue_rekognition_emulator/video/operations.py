@@ -192,7 +192,7 @@ class VideoOperations:
         ).decode()
 
     def _position(self, job: Job, kind: Kind, request: Answer) -> int:
-        """Return where the page of a request begins.
+        """Return the index at which a request's page begins.
 
         Raises:
             AwsError: Its token is of another request, too old, or refused.
@@ -230,7 +230,7 @@ def _check_filters(request: Answer) -> None:
 
 
 def _metadata(name: str, header: Header) -> Answer:
-    """Return what every page says about the video."""
+    """Return the fields about the video that every page has."""
     video = {
         "Codec": header.codec,
         "DurationMillis": header.duration_ms,

@@ -113,7 +113,7 @@ class ChildProcess:
 
 
 def how_it_ended(status: int | None) -> str:
-    """Return how a process ended, as text, from its exit status. Negative values are signals."""
+    """Describe the end of a process by its exit status. Negative values are signals."""
     if status == child.OUT_OF_MEMORY:
         return "it ran out of memory"
     if status is not None and status < 0:

@@ -69,7 +69,7 @@ class SharedQuota:
 
     @property
     def epoch(self) -> int:
-        """Return how often the estimate was lowered, as far as this worker knows."""
+        """Return the number of times that the estimate was lowered, as far as this worker knows."""
         return self._estimate.epoch
 
     @property
