@@ -174,7 +174,7 @@ def test_start_and_stop_by_hand(
         holder="w",
         lease_seconds=0,
     )
-    assert "is to run for 60 minutes" in run("start").output
+    assert "will run for 60 minutes" in run("start").output
     versions.start(arn, 1)
     assert "`retinue models start` asked for it" in run("reap").output
     assert "is stopping" in run("stop").output

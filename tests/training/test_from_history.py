@@ -91,7 +91,7 @@ def test_what_nobody_confirmed_says_so_and_corrections_go_before_it(
 
     refused = cli("models", "train", "c", "--from", "corrections.manifest",
                   "--corrections", "ground-truth", *begin, exit_code=2).stderr  # fmt: skip
-    assert "give --from history:RUNS" in refused
+    assert "needs --from history:RUNS" in refused
 
 
 def test_training_learns_from_truths_that_teach_nothing_wrong(

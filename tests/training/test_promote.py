@@ -119,7 +119,7 @@ def test_a_worker_that_keeps_a_version_is_left_alone(
     sessions.acquire_lease(old, detector=DETECTOR, options={}, holder="worker 8", lease_seconds=600)
     said = promote(cli, new, exit_code=1)
     assert "The pool uses v2, but" in said
-    assert "is controlled by worker 8, which therefore runs on" in said
+    assert "is controlled by worker 8, so it keeps running" in said
     assert statuses(endpoint, old, new) == ["RUNNING", "RUNNING"]
 
 
