@@ -213,7 +213,7 @@ def test_a_photograph_of_ones_own_is_shown(
     assert "is not the picture that the detectors saw" in refused.stderr
     for change, reason in (
         (lambda: shutil.copy(other, original), "is not the picture that the detectors saw"),
-        (original.unlink, "is gone"),
+        (original.unlink, "no longer exists"),
     ):
         change()
         done = invoke("show", "a b", check=False)
