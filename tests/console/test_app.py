@@ -262,7 +262,7 @@ def test_a_login_that_can_write_is_refused(console_url: str, services: Services)
     owner = replace(services, database=Database(console_url))
     said = TestClient(make_app(owner), base_url=ADDRESS).get("/")
     assert said.status_code == 503
-    assert "isn't read-only" in said.text
+    assert "isn&#39;t read-only" in said.text
 
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
