@@ -188,7 +188,5 @@ def test_dead_letters_are_told_and_moved_back(tell: Callable[..., str], pool: Po
     assert "no failed runs" in said
     assert "is not JSON" in said
     assert "would move about 1 message back" in tell("replay", "--dead-letters")
-    assert "1 stay, because no worker can parse them" in tell(
-        "replay", "--dead-letters", "--yes"
-    )
+    assert "1 stay, because no worker can parse them" in tell("replay", "--dead-letters", "--yes")
     assert pool.bodies(pool.dead_url) == ["no event"]

@@ -34,7 +34,7 @@ class Shapes:
 
 
 def shapes_of(attributes: Mapping[str, Any]) -> Shapes | None:
-    """Return what a detection's attributes draw; ``None`` without a mask and body points."""
+    """Return the mask and the body points of a detection; ``None`` without both."""
     mask, columns, rows = _mask(attributes.get("mask"))
     limbs, points = _body(attributes.get("keypoints"))
     return Shapes(mask, columns, rows, limbs, points) if mask or points else None

@@ -119,7 +119,7 @@ class WorkerProcess:
         return found
 
     def videos(self) -> dict[str, tuple[int, int | None]]:
-        """Return how far each video is that is processed, in milliseconds, with its duration.
+        """Return the progress of each video in milliseconds, and its duration.
 
         The key is the name, and the detector's name.
         """

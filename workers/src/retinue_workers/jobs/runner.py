@@ -131,7 +131,7 @@ class JobRunner:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.detector.close()
         except TimeoutError:
-            log.error("detector_close_hangs", detector=self.name)
+            log.error("detector_close_timed_out", detector=self.name)
         except asyncio.CancelledError:
             raise
         except BaseException:  # a plugin can raise anything; the others must be closed, too
