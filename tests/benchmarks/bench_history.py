@@ -5,8 +5,9 @@ Makes histories of one, ten and thirty million detections on an embedded server
 arguments, and prints the 50th and 95th percentile beside the target for ten million and beside a
 baseline: the plain SQL that one would write without the view, table or index in question. Then
 records images (``history_writes.py``). Writes ``benchmarks/history.json`` and the tables of
-docs/performance.md; ``--only`` keeps the other part. A report, not a test: tests hold the query
-plans (``tests/migrations/test_plans.py``), which do not depend on the machine.
+docs/performance.md; ``--only`` keeps the other part. ``--videos`` asks two histories of the same
+images instead, one of them with so many appearances in videos beside them. A report, not a test:
+tests hold the query plans (``tests/migrations/test_plans.py``), which do not depend on the machine.
 """
 
 import argparse
@@ -250,11 +251,32 @@ def writes_table(writes: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def videos_table(videos: Mapping[str, Any]) -> str:
+    """Return what appearances in videos cost questions about images, for docs/performance.md."""
+    alone, beside = videos["alone"], videos["beside"]
+    rows = _millions(beside["detections"] - alone["detections"])
+    lines = [
+        (
+            f"| p50 · p95, ms | {_millions(alone['detections'])} of images | and {rows} of videos "
+            "| server ms | and of videos |"
+        ),
+        "|---" * 5 + "|",
+    ]
+    lines += [
+        f"| {one['name']} | {one['p50_ms']:.2f} · {one['p95_ms']:.2f} | "
+        f"{other['p50_ms']:.2f} · {other['p95_ms']:.2f} | {one['server_cpu_ms']:.2f} | "
+        f"{other['server_cpu_ms']:.2f} |"
+        for one, other in zip(alone["questions"], beside["questions"], strict=True)
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
     """Return what docs/performance.md shows of a report, by the names of its places."""
     return {
         "questions": questions_table(report.get("sizes", ())),
         "writes": writes_table(report.get("writes", ())),
+        **({"videos": videos_table(report["videos"])} if "videos" in report else {}),
     }
 
 
@@ -265,8 +287,13 @@ def main() -> None:
     parser.add_argument("--detections", type=int, nargs="+", default=SIZES, help="how many to make")
     parser.add_argument("--times", type=int, default=200, help="how often to ask")
     parser.add_argument("--only", choices=("questions", "writes"))
+    parser.add_argument("--videos", type=int, help="appearances in videos to compare with")
     given = parser.parse_args()
     report = json.loads(OUTPUT.read_text("utf-8")) if OUTPUT.exists() else {}
+    if given.videos:
+        report["videos"] = _compared(given.detections[0], given.videos, given.times)
+        _write(report)
+        return
     sizes = {size["detections"]: size for size in report.get("sizes", ())}
     histories = [*map(nullcontext, given.url)] if given.url else [*map(made, given.detections)]
     for number, history in enumerate(histories, start=1):
@@ -277,16 +304,32 @@ def main() -> None:
             if given.only != "questions" and number == len(histories):
                 report |= _recorded(connection, url)
     report["sizes"] = [sizes[rows] for rows in sorted(sizes)]
+    _write(report)
+
+
+def _write(report: Mapping[str, Any]) -> None:
+    """Write the report, and its tables into the page."""
     OUTPUT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     sys.stdout.write("\n".join(tables(report).values()))
     PAGE.write_text(with_tables(PAGE.read_text("utf-8"), tables(report)), encoding="utf-8")
+
+
+def _compared(detections: int, appearances: int, times: int) -> dict[str, Any]:
+    """Ask a history of images, and then the same with videos beside them."""
+    asked = {}
+    for name, beside in (("alone", 0), ("beside", appearances)):
+        with made(detections, beside) as url, psycopg.connect(url, autocommit=True) as connection:
+            asked[name] = _asked(connection, times)
+    return asked
 
 
 def _asked(connection: psycopg.Connection, times: int) -> dict[str, Any]:
     """Ask everything of one history."""
     load = os.getloadavg()[0]
     rows, until = _one(connection, "SELECT count(*), max(detected_at) FROM detections")
-    images = _one(connection, "SELECT count(*) FROM images")[0]
+    (images,) = _one(
+        connection, "SELECT (SELECT count(*) FROM images) - (SELECT count(*) FROM videos)"
+    )
     answers = []
     for question in questions(until, images):
         answers.append(ask(connection, question, times))
@@ -332,7 +375,7 @@ def _one(connection: psycopg.Connection, sql: str) -> tuple[Any, ...]:
 
 
 @contextmanager
-def made(detections: int) -> Iterator[str]:
+def made(detections: int, appearances: int = 0) -> Iterator[str]:
     """Make a history on a server of its own; yields its URL."""
     with (
         tempfile.TemporaryDirectory(prefix="rqb") as folder,
@@ -340,7 +383,13 @@ def made(detections: int) -> Iterator[str]:
     ):
         url = server.url().replace("+psycopg", "")
         upgrade(url)
-        generate(url, detections=detections, until=datetime.now(UTC), tell=True)
+        generate(
+            url,
+            detections=detections,
+            until=datetime.now(UTC),
+            appearances=appearances,
+            tell=True,
+        )
         yield url
 
 

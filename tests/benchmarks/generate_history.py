@@ -4,6 +4,9 @@ The same seed makes the same rows. Labels are skewed as in photographs (Zipf: th
 frequent as the first), six months run up to a given day, three detectors look at each image, the
 models change in between, a fifth of an OCR detector's runs read words, some runs fail, and some
 find nothing. Rows go in by COPY, and count_detections() counts them.
+
+``--videos`` adds videos to the same months, with 200 appearances each. Their labels are their own,
+so that questions about images have the same answers with and without them.
 """
 
 import argparse
@@ -20,6 +23,7 @@ import psycopg
 
 DAYS = 180
 _CHUNK = 20_000  # images a transaction
+_APPEARANCES = 200  # a video
 
 _WORDS = [
     "invoice",
@@ -65,8 +69,9 @@ _RUNS = (
 )
 _DETECTIONS = (
     "detections (detection_id, run_id, image_id, ordinal, kind, label, confidence, box_left, "
-    "box_top, box_width, box_height, detected_at)"
+    "box_top, box_width, box_height, detected_at, start_ms, end_ms, track)"
 )
+_VIDEOS = "videos (image_id, duration_ms, frame_rate, codec, container, rotation_degrees)"
 
 
 _COUNT = """
@@ -112,7 +117,13 @@ MODELS = (
 
 
 def generate(
-    url: str, *, detections: int, until: datetime, seed: int = 1, tell: bool = False
+    url: str,
+    *,
+    detections: int,
+    until: datetime,
+    appearances: int = 0,
+    seed: int = 1,
+    tell: bool = False,
 ) -> int:
     """Fill a migrated, empty history; returns how many images it has.
 
@@ -120,10 +131,12 @@ def generate(
         url: The database, as its owner.
         detections: About how many to make, at least 10.
         until: The last moment; the first is 180 days before.
+        appearances: About how many detections in videos to make beside them.
         seed: Other seeds make other histories.
         tell: Whether to print progress.
     """
     images = round(detections / sum(model.per_image * model.share for model in MODELS))
+    videos = appearances // _APPEARANCES
     random_numbers = random.Random(seed)
     weights = {model.detector: [1 / (n + 1) for n in range(len(model.labels))] for model in MODELS}
     began = time.monotonic()
@@ -135,8 +148,11 @@ def generate(
         run_id = detection_id = 0
         for first in range(0, images, _CHUNK):
             rows = _Rows(random_numbers, weights, run_id, detection_id)
-            for number in range(first, min(first + _CHUNK, images)):
+            last = min(first + _CHUNK, images)
+            for number in range(first, last):
                 rows.add(number, until - timedelta(days=DAYS * (1 - (number + 1) / images)), images)
+            for number in range(first * videos // images, last * videos // images):
+                rows.add_video(number, until - timedelta(days=DAYS * (1 - (number + 1) / videos)))
             with connection.transaction():
                 _copy(connection, rows)
                 connection.execute(_COUNT, (detection_id,))
@@ -155,7 +171,11 @@ def generate(
 
 def image_id(number: int) -> UUID:
     """Return the id of the image with this number; ``photos``, ``0000000.jpg``, version ``v``."""
-    digest = bytearray(sha256(f"photos\nv\n{_key(number)}".encode()).digest()[:16])
+    return _image_id(_key(number))
+
+
+def _image_id(key: str) -> UUID:
+    digest = bytearray(sha256(f"photos\nv\n{key}".encode()).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
     return UUID(bytes=bytes(digest))
@@ -178,6 +198,7 @@ class _Rows:
         self.images: list[str] = []
         self.runs: list[str] = []
         self.detections: list[str] = []
+        self.videos: list[str] = []
         self.run_id = run_id
         self.detection_id = detection_id
         self._random = random_numbers
@@ -210,8 +231,28 @@ class _Rows:
                 self.detections.append(
                     f"{self.detection_id}\t{self.run_id}\t{name}\t{ordinal}\t{model.kind}\t{label}"
                     f"\t{self._random.betavariate(5, 2):.4f}\t{left:.4f}\t{top:.4f}\t0.2\t0.15\t"
-                    f"{started_at}\n"
+                    f"{started_at}\t\\N\t\\N\t\\N\n"
                 )
+
+    def add_video(self, number: int, when: datetime) -> None:
+        """Add a video of ten minutes with its run and appearances."""
+        key = f"videos/{number:08}.mp4"
+        name, at = _image_id(key), when.isoformat()
+        self.images.append(f"{name}\tphotos\t{key}\tv\tt\t{at}\t{at}\t1920\t1080\n")
+        self.videos.append(f"{name}\t600000\t25\th264\tmp4\t0\n")
+        self.run_id += 1
+        self.runs.append(
+            f"{self.run_id}\t{name}\tvideo\t1\tf1\tv{number}\tsucceeded\tf\t\\N\t\\N\tm1\t{at}\t"
+            f"60000\t{_APPEARANCES}\t10\t1\n"
+        )
+        for ordinal in range(_APPEARANCES):
+            self.detection_id += 1
+            start_ms = ordinal * 600_000 // _APPEARANCES
+            self.detections.append(
+                f"{self.detection_id}\t{self.run_id}\t{name}\t{ordinal}\tlabel\t"
+                f"in video {(number + ordinal) % 80:02}\t{(number + ordinal) % 97 / 97:.4f}\t"
+                f"0.1\t0.1\t0.2\t0.15\t{at}\t{start_ms}\t{start_ms + 5000}\t{ordinal // 2}\n"
+            )
 
     def _labels(self, model: Model, count: int) -> Iterator[str]:
         if model.labels:
@@ -237,6 +278,7 @@ def _add_months(connection: psycopg.Connection, until: datetime) -> None:
 def _copy(connection: psycopg.Connection, rows: _Rows) -> None:
     for columns, lines in (
         (_IMAGES, rows.images),
+        (_VIDEOS, rows.videos),
         (_RUNS, rows.runs),
         (_DETECTIONS, rows.detections),
     ):
@@ -250,12 +292,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--detections", type=int, default=10_000_000)
+    parser.add_argument("--videos", type=int, default=0, help="appearances in videos beside them")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     images = generate(
         given.url,
         detections=given.detections,
         until=datetime.now(UTC),
+        appearances=given.videos,
         seed=given.seed,
         tell=True,
     )
