@@ -115,9 +115,19 @@ def test_times_are_those_of_the_frames_and_not_their_numbers() -> None:
     assert times(late) == moments
 
 
-def test_key_frames_alone() -> None:
+@pytest.mark.parametrize("options", [{"g": "20"}, {"g": "20", "bf": "3", "b_strategy": "0"}])
+def test_key_frames_alone_have_their_own_times(options: dict[str, str]) -> None:
+    pictures = [corners(64, 48) for _ in range(60)]
+    for index, picture in enumerate(pictures):
+        picture[:, index : index + 4] = 0
+    data = encoded(pictures, options=options)
+    with av.open(BytesIO(data)) as container:
+        keys = [frame for frame in container.decode(video=0) if frame.key_frame]
     sampling = VideoSampling(sample="keyframes", every_ms=1)
-    assert times(BIKES.read_bytes(), sampling) == [0, 1_320, 3_040, 5_400, 7_440, 9_800]
+    assert times(data, sampling) == [round(frame.time * 1_000) for frame in keys]
+    assert 2 < len(keys) < 10
+    assert not opened(data, sampling).is_truncated
+    assert times(data) == [40 * index for index in range(60)]
 
 
 def test_thousands_of_frames_in_a_second() -> None:

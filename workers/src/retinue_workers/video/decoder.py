@@ -171,6 +171,7 @@ class VideoFile:
         self._stream = self._pictures(self._container)
         self._is_damaged = False
         self._end_ms = 0
+        self._last_pts: int | None = None
         decoded = self._decoded()
         try:
             self._first = next(decoded, None)
@@ -204,9 +205,9 @@ class VideoFile:
     def is_truncated(self) -> bool:
         """Return whether pictures were missing, as far as it was decoded."""
         duration_ms = self.facts.duration_ms
-        if self._is_damaged or self._keyframes or duration_ms is None:  # only key frames were read
+        if self._is_damaged or duration_ms is None or self._last_pts is None:
             return self._is_damaged
-        return self._end_ms + MISSING_MS < duration_ms
+        return self._after_start_ms(self._last_pts) + MISSING_MS < duration_ms
 
     def frames(self) -> Iterator[tuple[int, "Pixels"]]:
         """Yield the time in milliseconds and the pixels of each frame to look at. Call it once.
@@ -267,8 +268,8 @@ class VideoFile:
         context.thread_type = "AUTO"
         context.thread_count = min(usable_cores(), MAX_THREADS)
         if self._keyframes:
+            # Not Discard.nonkey, with which FFmpeg gives frames of MP4 files wrong times.
             context.skip_frame = "NONKEY"
-            chosen.discard = Discard.nonkey
         return chosen
 
     def _decoded(self) -> Iterator[VideoFrame]:
@@ -285,6 +286,8 @@ class VideoFile:
             if packet is None:
                 return
             self._is_damaged |= packet.is_corrupt
+            if packet.pts is not None:
+                self._last_pts = max(packet.pts, self._last_pts or 0)
             if self._keyframes and packet.size and not packet.is_keyframe:
                 continue
             try:
@@ -302,11 +305,11 @@ class VideoFile:
     def _time_ms(self, frame: VideoFrame) -> int:
         """Return a frame's time after the first frame, in milliseconds."""
         pts = frame.pts if frame.pts is not None else frame.dts
-        base = frame.time_base or self._stream.time_base
-        if pts is None or base is None:  # a container without times, such as some AVI
-            return self._end_ms
-        start = self._stream.start_time or 0
-        return max(0, round((pts - start) * base * 1_000))
+        return self._end_ms if pts is None else self._after_start_ms(pts)  # some AVI have no times
+
+    def _after_start_ms(self, pts: int) -> int:
+        base = self._stream.time_base or Fraction(0)
+        return max(0, round((pts - (self._stream.start_time or 0)) * base * 1_000))
 
     def _duration_ms(self) -> int | None:
         stream = self._stream
