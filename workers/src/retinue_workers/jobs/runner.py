@@ -16,6 +16,9 @@ from retinue_workers.limits.budget import Budget
 
 log = structlog.get_logger(__name__)
 
+STALE_SECONDS = 300.0
+"""Time after a pause during which its reason is shown. It is set again while jobs wait."""
+
 
 class JobRunner:
     """Starts and closes a detector of videos, and knows whether its jobs must wait.
@@ -77,8 +80,13 @@ class JobRunner:
 
     @property
     def reasons(self) -> list[str]:
-        """Return why jobs wait."""
-        return list(self._reasons.values())
+        """Return why jobs wait. Thread-safe."""
+        now = time.monotonic()
+        return [
+            reason
+            for cause, reason in list(self._reasons.items())
+            if now < self._until.get(cause, now) + STALE_SECONDS
+        ]
 
     async def start(self) -> None:
         """Start the detector. If it isn't ready, its jobs wait, and ``is_ready`` tries again.

@@ -418,11 +418,12 @@ class JobScheduler:
                 return None
             case Slot.NO_BUDGET:
                 reason = (
-                    f"the budget of ${runner.budget_usd} a month doesn't allow a job of "
-                    f"${expected.price_usd:.4f}, with what is spent and under way"
+                    f"the budget of ${runner.budget_usd} a month doesn't allow another job, with "
+                    "the jobs that are under way"
                 )
                 runner.pause_starts(self._times.look, reason)
-                await self._look_again(job, self._times.look, reason)
+                problem = f"{reason}: it would cost ${expected.price_usd:.4f}"
+                await self._look_again(job, self._times.look, problem)
                 return None
         runner.resume_starts()
         work.has_taken_slot = not job.has_slot
