@@ -138,9 +138,9 @@ SHOW = if [ -t 2 ]; then $(1) && touch $@; \
 	else { $(1) 2>&1 && touch $@; } | grep -vE '^ [-+~] | @ file:'; fi; test -e $@
 
 .venv/for-use: $(PROJECTS)
-	@test -x $(BIN)/python || { echo "creating .venv"; $(PYTHON) -m venv .venv; }
+	@test -x $(BIN)/python || { echo "creating .venv; about a minute left until the first result"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
-	@echo "installing packages into .venv: 110 MB to download at most, 420 MB on disk; about a minute the first time"
+	@echo "installing packages into .venv: 110 MB to download at most, 420 MB on disk; about 50 s left the first time"
 	@rm -f $@; $(call SHOW,$(SYNC) --extra local --no-dev)
 
 .venv/for-development: .venv/for-use
