@@ -66,8 +66,20 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         gc.freeze()
 
 
-DEAR = ("tests/acceptance", "tests/docs", "tests/faults", "tests/infra", "tests/laptop")
-"""Folders of few tests that take long. They begin early: the last would run alone for a minute."""
+DEAR = (
+    "plugins/onnx/tests/test_conformance.py",
+    "tests/acceptance",
+    "tests/conformance",
+    "tests/console/browser",
+    "tests/docs",
+    "tests/faults",
+    "tests/infra",
+    "tests/laptop",
+    "tests/redrive",
+    "tests/scaffold",
+    "tests/worker/test_cli_plugins.py",
+)
+"""Folders and files of few tests that take long. They begin early: the last would run alone."""
 
 
 class FileScheduling(LoadScopeScheduling):
