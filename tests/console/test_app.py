@@ -239,7 +239,7 @@ def test_csv_cells_are_no_formulas(samples: Client) -> None:
 
 @pytest.mark.parametrize(
     ("label", "status", "word"),
-    [("\x00", 400, "NUL"), ("slow", 504, "took longer"), ("write", 503, "read-only")],
+    [("\x00", 400, "NUL"), ("slow", 504, "took longer"), ("write", 503, "doesn&#39;t answer")],
 )
 def test_what_the_database_refuses(samples: Client, label: str, status: int, word: str) -> None:
     said = samples.get("/sql", params={"label": label})
@@ -252,6 +252,7 @@ def test_a_database_that_is_away_and_comes_back(services: Services) -> None:
     said = client.get("/")
     assert said.status_code == 503
     assert "reload.js" in said.text
+    assert "/nowhere" not in said.text
     assert said.headers["retry-after"]
     assert client.get("/index.json").json()["status"] == 503
     assert client.get("/health").status_code == 200

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from console.conftest import Client
+from retinue_console.access.identity import Identity, Right, with_implied
 from retinue_console.database import Database, Reviews
+from retinue_console.sign_in.sign_in import NoSignIn
 from retinue_history.analysis.selection import Selection
 from retinue_history.review.answers import StandingAnswer, answers_of
 from retinue_history.review.queues import QueueDefinition, create_queue
@@ -157,6 +159,29 @@ def test_a_decision_about_many_is_previewed_made_and_undone_as_one(
     client.post(f"{address}/{bulk_id}/undo", data={})
     after = client.get(f"{address}.json", params=asked).json()
     assert after["seen"] == before["seen"]
+
+
+def test_a_closed_queue_takes_no_decisions_about_many(client: Client, queue: str) -> None:
+    label = task_of(client, queue)["shown"][0]["label"]
+    asked = {"label": label, "kind": "object", "decision": "reject"}
+    seen = client.get(f"/review/{queue}/bulk.json", params=asked).json()["seen"]
+    client.post(f"/review/{queue}/close", data={})
+    assert client.get(f"/review/{queue}/bulk.json", params=asked).json()["findings"] == 0
+    made = client.post(f"/review/{queue}/bulk", params=asked, data={"seen": seen})
+    assert made.status_code == 400
+
+
+def test_only_admins_decide_what_others_dispute(
+    client: Client, queue: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of(client, queue)
+    reviewer = Identity("ben", "Ben", with_implied([Right.REVIEWER]))
+    monkeypatch.setattr(NoSignIn, "identify", lambda self, request: reviewer)
+    assert client.get(f"/review/{queue}?adjudicate=true").status_code == 403
+    body = body_of(task, adjudicates=True)
+    assert client.post(f"/review/{queue}/save", json=body).status_code == 403
+    assert answers(database, task) == []
+    assert client.post(f"/review/{queue}/save", json=body_of(task)).status_code == 200
 
 
 def test_everything_that_was_done_is_in_the_audit_log(client: Client, queue: str) -> None:

@@ -163,8 +163,11 @@ def test_a_bulk_decision_is_previewed_marked_and_undone_as_one(
     assert ([item.label for item in second.items], second.exhaustive) == (["wolf"], False)
     assert {one.bulk_id for image in images for one in answers_of(reader, image)} == {bulk}
 
-    assert undo_bulk(reader, reviewer, bulk, "ann") == 3
-    assert undo_bulk(reader, reviewer, bulk, "ann") == 0
+    for queue, person in (("q", "ann"), (CORRECTIONS, "ben")):
+        with pytest.raises(HistoryDataError, match="has made no decision"):
+            undo_bulk(reader, reviewer, queue, bulk, person)
+    assert undo_bulk(reader, reviewer, CORRECTIONS, bulk, "ann") == 3
+    assert undo_bulk(reader, reviewer, CORRECTIONS, bulk, "ann") == 0
     after = [truth_of(reader, image) for image in images]
     assert [[truth.items for truth in each] for each in after] == [
         [truth.items for truth in each] for each in before

@@ -1,5 +1,6 @@
 """The console as an ASGI application."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -8,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from anyio import CapacityLimiter, to_thread
 from pydantic import ValidationError
-from retinue_history import HistoryDataError, HistoryError
+from retinue_history import HistoryDataError, HistoryError, HistoryUnavailableError
 from starlette.applications import Starlette
 from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
@@ -45,6 +46,8 @@ MAX_BODY_BYTES = 2**20
 
 PICTURE_THREADS = 12
 """Maximum number of pictures that are read and made at the same time."""
+
+_log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -240,9 +243,12 @@ def _problem(error: Exception) -> tuple[Problem, dict[str, str]]:
             return Problem(503, str(error)), {}
         case SlowQueryError():
             return Problem(504, f"{_sentence(error)} Narrow the filters, or try again."), {}
-        case HistoryError():
-            message = f"{_sentence(error)} This page reloads when the database answers again."
+        case HistoryUnavailableError():  # whose message names servers
+            _log.warning("database_unavailable: %s", error)
+            message = "The database doesn't answer."
             return Problem(503, message, is_temporary=True), {"Retry-After": "3"}
+        case HistoryError():
+            return Problem(503, _sentence(error), is_temporary=True), {"Retry-After": "3"}
     return Problem(500, "The console failed. Its log has the reason."), {}
 
 

@@ -85,6 +85,8 @@ def test_boxes_are_drawn_by_dragging_by_clicks_and_by_keys(
 ) -> None:
     image = image_of(task)
     press(task, "x", "n")
+    # Its size isn't known before, and the canvas follows it.
+    task.wait_for_function("document.getElementById('picture').complete")
     area = task.locator("#canvas").bounding_box()
     assert area is not None
 

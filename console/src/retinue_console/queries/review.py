@@ -142,7 +142,9 @@ _LABELS = """
 _OPEN_WITH = """
     SELECT place.image_id
     FROM review_images AS place
-    WHERE place.queue_id = (SELECT queue_id FROM review_queues WHERE name = %(queue)s)
+    WHERE place.queue_id = (
+            SELECT queue_id FROM review_queues WHERE name = %(queue)s AND closed_at IS NULL
+        )
         AND place.state = 'open'
         AND EXISTS (
             SELECT FROM latest_detections AS found

@@ -142,9 +142,10 @@ class UndoBulkParameters(QueueParameters):
 
 def undo(call: Call[UndoBulkParameters]) -> Response:
     """Take a decision about many images back, as a whole."""
+    asked = call.parameters
     with call.services.reviews.connections() as (reader, reviewer):
-        undo_bulk(reader, reviewer, call.parameters.bulk_id, call.identity.login)
-    return call.redirect(f"/review/{call.parameters.queue}/bulk")
+        undo_bulk(reader, reviewer, asked.queue, asked.bulk_id, call.identity.login)
+    return call.redirect(f"/review/{asked.queue}/bulk")
 
 
 def _previewed(

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -32,6 +33,7 @@ from retinue_history.review.queues import (
     queues,
 )
 from retinue_history.review.truth import Scope
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from retinue_console.access.identity import Right
@@ -198,6 +200,7 @@ def review(call: Call[TaskParameters]) -> Page[Review]:
     """Show the next image of a queue, or the image that is named, with what was found in it."""
     asked = call.parameters
     person = call.identity.login
+    _check_adjudicates(call, adjudicates=asked.adjudicate)
     with call.services.reviews.connections() as (reader, reviewer):
         queue = _queue(reader, asked.queue)
         if asked.image is not None:
@@ -213,6 +216,11 @@ def review(call: Call[TaskParameters]) -> Page[Review]:
     here = None if task is None else task.image.image_id
     data = Review(queue, task, [one for one in ahead if one != here][:3], labels)
     return Page("review/task.html", f"Review: {queue.name}", data)
+
+
+def _check_adjudicates(call: Call[Any], *, adjudicates: bool) -> None:
+    if adjudicates and not call.identity.may(Right.ADMIN):
+        raise HTTPException(403, "Only admins decide about images on which people disagree.")
 
 
 def _queue(reader: Connection, name: str) -> Queue:
@@ -268,6 +276,7 @@ def _asked_for(reader: Connection, queue: Queue, image_id: UUID, person: str) ->
 def save(call: Call[QueueParameters]) -> Response:
     """Save an answer. The same key saves nothing twice."""
     body: SaveBody = call.body
+    _check_adjudicates(call, adjudicates=body.adjudicates)
     with call.services.reviews.connections() as (_, reviewer):
         saved = save_answer(
             reviewer,

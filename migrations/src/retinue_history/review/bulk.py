@@ -7,6 +7,7 @@ from uuid import UUID, uuid4, uuid5
 
 from retinue_history.db.connections import Connection
 from retinue_history.db.error_mapping import map_errors
+from retinue_history.db.errors import HistoryDataError
 from retinue_history.review.answer import Answer, AnswerItem, Shown
 from retinue_history.review.answers import (
     answers_to_images,
@@ -130,23 +131,31 @@ def apply_bulk(
     return bulk_id
 
 
-def undo_bulk(reader: Connection, reviewer: Connection, bulk_id: UUID, person: str) -> int:
+def undo_bulk(
+    reader: Connection, reviewer: Connection, queue: str, bulk_id: UUID, person: str
+) -> int:
     """Take a decision back as a whole; what each person said before counts again.
 
     Args:
         reader: A reader's connection.
         reviewer: A reviewer's connection.
+        queue: The queue's name.
         bulk_id: The decision.
         person: The login of the person who made it.
 
     Returns:
         In how many images it was undone; 0 if it was before.
+
+    Raises:
+        HistoryDataError: The person made no such decision in the queue.
     """
     undone = 0
     with map_errors():
-        rows = reader.execute(_OF_BULK, [bulk_id, person]).fetchall()
+        rows = reader.execute(_OF_BULK, [bulk_id, person, queue]).fetchall()
+        if not rows:
+            raise HistoryDataError(f"{person} has made no decision {bulk_id} in {queue}")
         with reviewer.transaction():
-            for answer_id, queue, image_id in rows:
+            for answer_id, image_id in rows:
                 key = uuid5(bulk_id, f"undo {answer_id}")
                 undone += undo(reviewer, queue, image_id, person, answer_id, key=key)
     return undone
@@ -171,9 +180,10 @@ def _decide(act: BulkAct, shown: Shown) -> AnswerItem:
 
 
 _OF_BULK = """
-    SELECT answers.answer_id, review_queues.name, answers.image_id
+    SELECT answers.answer_id, answers.image_id
     FROM answers
     JOIN review_queues USING (queue_id)
     WHERE answers.bulk_id = %s AND answers.person = %s AND answers.verdict = 'answered'
+        AND review_queues.name = %s
     ORDER BY answers.image_id
 """
