@@ -140,7 +140,7 @@ SHOW = if [ -t 2 ]; then $(1) && touch $@; \
 .venv/for-use: $(PROJECTS)
 	@test -x $(BIN)/python || { echo "creating .venv; about a minute left until the first result"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
-	@echo "installing packages into .venv: 110 MB to download at most, 420 MB on disk; about 50 s left the first time"
+	@echo "installing packages into .venv: 180 MB to download at most, 670 MB on disk; about 50 s left the first time"
 	@rm -f $@; $(call SHOW,$(SYNC) --extra local --no-dev)
 
 .venv/for-development: .venv/for-use
