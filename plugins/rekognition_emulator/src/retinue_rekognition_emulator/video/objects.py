@@ -61,9 +61,11 @@ class _InS3:
             return b""
         try:
             answer = self.client.get_object(**self.where, Range=f"bytes={start}-{end}")
-            return bytes(answer["Body"].read())
+            body = bytes(answer["Body"].read())
         except (BotoCoreError, ClientError):
             return b""
+        # ministack ignores ranges of versions.
+        return body if "ContentRange" in answer else body[start : end + 1]
 
 
 def s3_videos(address: str | None = None) -> VideoSource:
