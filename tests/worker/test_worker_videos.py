@@ -1,5 +1,7 @@
 """A worker with videos: from the upload to rows with a time."""
 
+import sys
+
 import pytest
 from fakes.rig import MakeRig
 from fakes.videos import BIKES
@@ -49,4 +51,14 @@ def test_a_video_becomes_rows(make_rig: MakeRig) -> None:
 def test_only_detectors_of_pixels_take_videos(make_rig: MakeRig) -> None:
     worker = make_rig().worker({"bytes": {}}, video={"bytes": {}})
     with pytest.raises(ConfigurationError, match=r"RETINUE_VIDEO\[bytes\]"):
+        worker.start()
+
+
+@pytest.mark.parametrize(("module", "extra"), [("av", "video"), ("norfair", "tracking")])
+def test_a_worker_without_the_extra_says_what_to_install(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch, module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    worker = make_rig().worker({"pixels": {}}, video={"pixels": {"track": True}})
+    with pytest.raises(ConfigurationError, match=rf"package {module}: .*workers\[{extra}\]"):
         worker.start()

@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -13,11 +12,10 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from retinue_cli.local.errors import LaptopError
+from retinue_cli.local.uv_program import INSTALL_SECONDS, UvError, run_uv
 
 VERSION = "1.5.33"
 REQUIREMENTS = Path(__file__).with_name("emulator_requirements.txt")
-
-_INSTALL_SECONDS = 300
 
 
 class EmulatorEnvironment:
@@ -58,14 +56,14 @@ class EmulatorEnvironment:
             return self.python
         try:
             self._cache.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._cache / "emulator.lock", timeout=_INSTALL_SECONDS):
+            with FileLock(self._cache / "emulator.lock", timeout=INSTALL_SECONDS):
                 if not self.python.exists():  # another process may have created it meanwhile
                     on_install()
                     self._make()
         except Timeout as error:
             raise LaptopError(
                 f"another process has been installing the emulator in {self._cache} for over "
-                f"{_INSTALL_SECONDS} s. End it, and run again."
+                f"{INSTALL_SECONDS} s. End it, and run again."
             ) from error
         except OSError as error:
             raise LaptopError(
@@ -96,33 +94,12 @@ class EmulatorEnvironment:
             shutil.rmtree(draft, ignore_errors=True)
 
     def _uv(self, *arguments: str | Path) -> None:
-        import uv
-
-        try:
-            program = uv.find_uv_bin()
-        except FileNotFoundError as error:
-            raise LaptopError(
-                "the package uv has lost its program; install it again: "
-                "`pip install --force-reinstall uv`"
-            ) from error
         try:
             # In the cache folder, so that only the user's uv settings apply, not a project's.
-            subprocess.run(  # noqa: S603 - no shell, and a program of a package's
-                [program, *arguments, "--quiet"],
-                check=True,
-                cwd=self._cache,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=_INSTALL_SECONDS,
-            )
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            output = error.output.decode() if isinstance(error.output, bytes) else error.output
-            said = "\n".join(f"    {line}" for line in (output or str(error)).strip().splitlines())
+            run_uv(*arguments, cwd=self._cache)
+        except UvError as error:
             raise LaptopError(
-                f"the AWS emulator (ministack {VERSION}) cannot be installed:\n{said}\n"
+                f"the AWS emulator (ministack {VERSION}) cannot be installed:\n{error}\n"
                 "It is installed once, and needs PyPI for that: connect to the network, or set "
                 "UV_DEFAULT_INDEX to your mirror, and run again. Or use a LocalStack that runs "
                 "already: set LOCALSTACK_HOST=host:port."

@@ -61,6 +61,7 @@ from retinue_cli.local.signals import Interruption
 from retinue_cli.local.stack import BUCKET, local_stack, local_worker
 from retinue_cli.local.state import State
 from retinue_cli.local.upload import Upload, upload
+from retinue_cli.local.video_decoder import ensure_decoder
 from retinue_cli.local.videos import default_sampling, draw_video, video_keys
 from retinue_cli.local.watch import watch
 from retinue_cli.local.worker_process import WorkerProcess
@@ -121,6 +122,8 @@ def run(
         code.renew(made)
     changed = code.changed(made)
     found = _found(images, folders, console)
+    if found.has_videos and sampled and not _has_decoder(console):
+        sampled = {}
     of_jobs = [key for each, key in zip(made, keys, strict=True) if isinstance(each, JobDetector)]
     of_images = [key for key in keys if key not in of_jobs]
     of_videos = [*video_keys(keys, sampled), *of_jobs] if found.has_videos else []
@@ -232,6 +235,20 @@ def _found(images: Sequence[Path], folders: Folders, console: Console) -> Folder
         for each in found.photographs:
             photographs.setdefault(each.path.resolve(), each)
     return FolderPhotographs(tuple(photographs.values()), tuple(skipped))
+
+
+def _has_decoder(console: Console) -> bool:
+    """Return whether videos can be decoded, after installing the decoder if necessary."""
+    try:
+        ensure_decoder(
+            lambda: console.print(
+                "[dim]installing the decoder of videos (PyAV, 36 MB to download, 104 MB on disk)[/]"
+            )
+        )
+    except LaptopError as error:
+        _warn(console, [str(error)])
+        return False
+    return True
 
 
 def _print_left_out(console: Console, found: FolderPhotographs, root: Path) -> None:

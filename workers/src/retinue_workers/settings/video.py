@@ -30,7 +30,7 @@ class VideoSampling(BaseModel):
     """Maximum width and height of a frame in pixels. Larger frames are scaled down."""
 
     track: bool = False
-    """Whether to follow each object, and to number it."""
+    """Whether to follow each object, and to number it. Needs ``retinue-workers[tracking]``."""
 
     def fingerprint(self, detector: str) -> str:
         """Return the fingerprint of a detector's runs on videos.
@@ -43,16 +43,15 @@ class VideoSampling(BaseModel):
 
 
 def check_decoder(videos: Mapping[str, VideoSampling]) -> None:
-    """Raise if videos can't be decoded, or tracks can't be found, without another package.
+    """Raise if videos can't be decoded, or objects can't be followed, without another package.
 
     Raises:
         ConfigurationError: The message names the extra.
     """
-    wanted = {"av"} if videos else set()
-    if any(sampling.track for sampling in videos.values()):
-        wanted.add("norfair")
-    if missing := sorted(name for name in wanted if importlib.util.find_spec(name) is None):
-        raise ConfigurationError(
-            f"RETINUE_VIDEO needs {' and '.join(missing)}: install retinue-workers[video], "
-            "which the container image doesn't have"
-        )
+    tracks = any(sampling.track for sampling in videos.values())
+    for is_needed, module, extra in ((videos, "av", "video"), (tracks, "norfair", "tracking")):
+        if is_needed and importlib.util.find_spec(module) is None:
+            raise ConfigurationError(
+                f"RETINUE_VIDEO needs the package {module}: install retinue-workers[{extra}], "
+                "which the container image doesn't have"
+            )
