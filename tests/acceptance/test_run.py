@@ -462,7 +462,7 @@ def test_videos_become_rows_with_times_and_pictures(retinue: CommandLine, tmp_pa
         "from latest_detections order by start_ms"
     )
     assert all(0 <= row["start_ms"] <= row["end_ms"] <= 9_000 for row in rows)
-    pictures = retinue.folder / ".retinue" / "annotated" / "clips" / "bikes-mp4"
+    pictures = retinue.folder / ".retinue" / "annotated" / "clips" / "bikes.mp4"
     assert {float(picture.stem) * 1_000 for picture in pictures.iterdir()} == {
         float(row["best_ms"]) for row in rows
     }

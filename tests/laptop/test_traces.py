@@ -35,6 +35,19 @@ def test_pictures_and_lines_of_logs_go_and_others_stay(tmp_path: Path) -> None:
     assert list(state.annotated.iterdir()) == [], "no folder is left with nobody's name"
 
 
+def test_pictures_of_a_video_go_and_those_of_photographs_beside_it_stay(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.prepare()
+    pictures = [state.frames(key) / "00001.000.jpg" for key in ("a/b.c.mp4", "a/b-c.mp4")]
+    pictures += [state.frames("a/b.c.mp4") / "00002.500.jpg", state.picture("a/b-c-mp4/d.jpg")]
+    for picture in pictures:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.touch()
+    assert remove_traces(state, {uuid4(): "a/b.c.mp4"}) == (2, 0)
+    assert [picture.exists() for picture in pictures] == [False, True, False, True]
+    assert not state.frames("a/b.c.mp4").exists()
+
+
 @given(key=KEY)
 def test_a_key_is_found_however_a_log_writes_it(key: str) -> None:
     with TemporaryDirectory() as folder:

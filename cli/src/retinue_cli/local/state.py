@@ -72,9 +72,11 @@ class State:
         return picture_path(self.annotated, key)
 
     def frames(self, key: str) -> Path:
-        """Return the folder of pictures of a key's video."""
-        name = Path(key).name
-        return (self.annotated / key).with_name(name.replace(".", "-"))
+        """Return the folder of pictures of a key's video.
+
+        It is named like the video, so that no photograph's folder has the same name.
+        """
+        return self.annotated / key
 
     @property
     def pictures(self) -> Path:

@@ -52,14 +52,24 @@ def remove_pictures(state: State, images: Mapping[UUID, str]) -> int:
         LaptopError: A file can't be removed.
     """
     try:
-        drawn = sum(_remove_picture(state, key) for key in set(images.values()))
+        drawn = sum(_remove_drawn(state, key) for key in set(images.values()))
         return drawn + sum(_remove_cached(state, image_id) for image_id in images)
     except OSError as error:
         raise LaptopError(f"cannot remove {error.filename}: {error.strerror or error}") from error
 
 
-def _remove_picture(state: State, key: str) -> bool:
-    picture = state.picture(key)
+def _remove_drawn(state: State, key: str) -> int:
+    """Remove a photograph's picture, or those of a video's frames."""
+    pictures = [state.picture(key)]
+    try:
+        pictures += [file for file in state.frames(key).iterdir() if file.suffix == ".jpg"]
+    except OSError as error:
+        if error.errno not in _NO_SUCH_FILE:
+            raise
+    return sum(_remove_picture(state, picture) for picture in pictures)
+
+
+def _remove_picture(state: State, picture: Path) -> bool:
     try:
         picture.unlink()
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from retinue_sdk import AnyDetector, Input, JobDetector
@@ -67,9 +67,10 @@ def draw_video(
     for outcome in result.outcomes:
         if outcome.detector in videos:
             found[videos[outcome.detector]] += outcome.findings
-    folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.jpg"):
         old.unlink()
+    with suppress(OSError):  # absent, or with other files
+        folder.rmdir()
     number = 0
     with closing(VideoDecoder(max_px=MAX_PX, timeout_seconds=TIMEOUT_SECONDS)) as decoder:
         for sampling, findings in found.items():
@@ -105,6 +106,7 @@ def _draw_frames(
                     one.box or LabelledBox.of_image(one.label, one.confidence, one.kind)
                     for one in findings
                 ]
+                folder.mkdir(parents=True, exist_ok=True)
                 path = folder / f"{frame.time_ms / 1_000:09.3f}.jpg"
                 paint_pixels(frame.pixels, boxes).save(path, "JPEG", quality=90)
                 number += 1
