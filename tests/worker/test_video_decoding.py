@@ -205,6 +205,11 @@ def test_what_is_no_video(data: bytes, code: str) -> None:
     assert error.value.code == code
 
 
+def test_a_file_that_ends_in_its_header_is_no_fault_of_a_disk(noise: Any) -> None:
+    with pytest.raises(InvalidImageError, match="ends within its header"):
+        opened(encoded(noise, container="matroska")[:400])
+
+
 def test_a_file_that_grows_counts_as_it_was(noise: Any) -> None:
     file = BytesIO(encoded(noise, container="mpegts"))
     video = VideoFile(file, ALL, ImageLimits())

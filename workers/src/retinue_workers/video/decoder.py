@@ -1,5 +1,6 @@
 """Decode the frames of a video with PyAV. Runs in the decoder's process."""
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -346,6 +347,8 @@ class VideoFile:
 
 def _reason(error: Exception) -> str:
     """Return FFmpeg's text without its number."""
+    if getattr(error, "errno", None) == errno.EIO:  # so it calls the end of a file
+        return "the file ends within its header"
     return getattr(error, "strerror", None) or str(error)
 
 
