@@ -14,6 +14,7 @@ from fakes.videos import BIKES, CARPHONE, corner_names, corners, encoded
 from hypothesis import given
 from hypothesis import strategies as st
 from retinue_sdk import ImageLimits, InvalidImageError, RetriableError
+from retinue_workers.intake.video_container import announced_bytes
 from retinue_workers.settings.video import VideoSampling
 from retinue_workers.video.decoder import VideoFile
 from retinue_workers.video.reader import VideoDecoder, VideoReader
@@ -160,6 +161,22 @@ def test_what_is_left_of_a_truncated_file(noise: Any, container: str) -> None:
     assert found == [index * 40 for index in range(len(found))]
     assert 70 < len(found) < 110
     assert video.is_truncated
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"), [("matroska", "libx264"), ("webm", "libvpx"), ("avi", "mpeg4")]
+)
+def test_a_short_file_without_its_end_is_truncated(noise: Any, container: str, codec: str) -> None:
+    data = encoded(noise[:25], container=container, codec=codec)  # less than MISSING_MS
+    for number, is_truncated in ((len(data), False), (len(data) * 4 // 5, True)):
+        video = opened(data[:number])
+        assert list(video.frames())
+        assert video.is_truncated == is_truncated
+
+
+@given(rest=st.binary(max_size=30))
+def test_any_first_bytes_announce_a_length(rest: bytes) -> None:
+    assert announced_bytes(b"\x1a\x45\xdf\xa3" + rest) >= 0
 
 
 def test_damage_in_the_middle(noise: Any) -> None:

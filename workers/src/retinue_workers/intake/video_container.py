@@ -20,6 +20,12 @@ _BOXES = frozenset(
 _STILL_BRANDS = frozenset({b"avif", b"crx ", b"heic", b"heix", b"mif1"})
 """Brands of pictures in the same family."""
 
+_MATROSKA = b"\x1a\x45\xdf\xa3"
+"""The id of the element that a Matroska file begins with."""
+
+_MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
+"""The id of the element that has all others."""
+
 _OTHER_CONTENT = (
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"\x89PNG", "a PNG image"),
@@ -51,7 +57,7 @@ def demuxer_of(head: bytes) -> str:
     """
     if head[4:8] in _BOXES and not _is_still(head):
         return "mov"
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
+    if head.startswith(_MATROSKA):
         return "matroska"
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         return "avi"
@@ -82,6 +88,33 @@ def container_of(head: bytes) -> str:
     if demuxer == "mov" and head[4:8] == b"ftyp" and head[8:12] != b"qt  ":
         return "3gp" if head[8:11] in (b"3gp", b"3g2") else "mp4"
     return demuxer
+
+
+def announced_bytes(head: bytes) -> int:
+    """Return the length of a Matroska or WebM file by its first bytes; 0 if they don't tell.
+
+    FFmpeg itself notices the early end of files in other containers.
+    """
+    if not head.startswith(_MATROSKA):
+        return 0
+    header_bytes, start = _matroska_size(head, len(_MATROSKA))
+    segment = start + header_bytes
+    if head[segment : segment + 4] != _MATROSKA_SEGMENT:
+        return 0
+    size_bytes, start = _matroska_size(head, segment + len(_MATROSKA_SEGMENT))
+    return start + size_bytes if size_bytes else 0
+
+
+def _matroska_size(head: bytes, start: int) -> tuple[int, int]:
+    """Return the size of an element, 0 if it is unknown, and where its content starts."""
+    first = head[start] if start < len(head) else 0
+    length = 9 - first.bit_length()  # the number of leading zeros, and one
+    end = start + length
+    if not first or end > len(head):
+        return 0, end
+    most = (1 << 7 * length) - 1
+    size_bytes = int.from_bytes(head[start:end], "big") & most
+    return (0 if size_bytes == most else size_bytes), end
 
 
 def _is_still(head: bytes) -> bool:

@@ -17,7 +17,13 @@ from av.video.stream import VideoStream
 from retinue_sdk import ImageLimits, InvalidImageError
 from retinue_sdk.cores import usable_cores
 
-from retinue_workers.intake.video_container import HEAD_BYTES, REMEDY, container_of, demuxer_of
+from retinue_workers.intake.video_container import (
+    HEAD_BYTES,
+    REMEDY,
+    announced_bytes,
+    container_of,
+    demuxer_of,
+)
 from retinue_workers.settings.video import VideoSampling
 from retinue_workers.video.sampler import Sampler
 
@@ -170,7 +176,7 @@ class VideoFile:
         self._limits = limits
         self._container = self._open(fixed, demuxer)
         self._stream = self._pictures(self._container)
-        self._is_damaged = False
+        self._is_damaged = fixed.size_bytes < announced_bytes(head)
         self._end_ms = 0
         self._last_pts: int | None = None
         decoded = self._decoded()
