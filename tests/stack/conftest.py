@@ -18,6 +18,8 @@ from fakes.ecs_agent import EcsAgent
 from infra.terraform import Terraform
 from retinue_rekognition_emulator import Endpoint
 from retinue_rekognition_emulator.images import s3_source
+from retinue_rekognition_emulator.video.notifications import sns_publisher
+from retinue_rekognition_emulator.video.objects import s3_videos
 from sqlalchemy import make_url
 from stack.deployment import REGION, Deployment
 from stack.ecs import LocalServices, LocalTasks, smoke_test
@@ -94,8 +96,13 @@ def cloud(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
             running.enter_context(layer)
         os.environ |= {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
         os.environ["AWS_DEFAULT_REGION"] = REGION  # for the endpoint's own client of S3
-        images = s3_source(endpoint("s3", stack))
-        running.enter_context(Endpoint(PORTS[Emulator.OURS], images))
+        rekognition = Endpoint(
+            PORTS[Emulator.OURS],
+            s3_source(endpoint("s3", stack)),
+            videos=s3_videos(endpoint("s3", stack)),
+            publish=sns_publisher(endpoint("sns", stack)),
+        )
+        running.enter_context(rekognition)
         agent = running.enter_context(EcsAgent(TASK_KEYS))
         authority = trustme.CA()
         install_certificates(
@@ -118,7 +125,9 @@ def cloud(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 "TF_CLI_ARGS_init": "-backend-config=use_path_style=true",
             },
         )
-        deployment = Deployment(terraform, ACCOUNT, client, folder)
+        # ministack finds no keys in the list of an event's records, and would send nothing.
+        filters_keys = emulator_of("sns", stack) is not Emulator.MINISTACK
+        deployment = Deployment(terraform, ACCOUNT, client, folder, filters_keys=filters_keys)
         added = addresses | agent.variables
         yield Cloud(stack, client, deployment, agent, gate, added, folder)
 

@@ -1,6 +1,7 @@
-"""The environment `dev`, unchanged, deployed to whatever stands in for AWS."""
+"""The environment `dev`, and a pool for videos, deployed to whatever stands in for AWS."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from retinue_deploy.ports import Services, Smoke, Tasks
 from retinue_deploy.programs import Programs
 from retinue_deploy.registry import Registry
 
+DEPLOYING = Path(__file__).parents[2] / "docs/deploy.md"
 ENVIRONMENT = "environments/dev.tfvars"
 BOOTSTRAP = "bootstrap"
 REGION = "us-east-1"
@@ -42,14 +44,22 @@ class Deployment:
         account: Account id of the emulators.
         client: Makes a boto3 client of a service.
         folder: For logs.
+        filters_keys: Whether SNS can filter S3's events by their keys.
     """
 
     def __init__(
-        self, terraform: Terraform, account: str, client: Callable[[str], Any], folder: Path
+        self,
+        terraform: Terraform,
+        account: str,
+        client: Callable[[str], Any],
+        folder: Path,
+        *,
+        filters_keys: bool,
     ) -> None:
         self._terraform = terraform
         self._client = client
         self._journal = Journal(folder / "deploy", "deploy-dev", sys.stdout)
+        _add_pool_for_videos(terraform.infra / ENVIRONMENT, filters_keys=filters_keys)
         programs = Programs(self._journal, terraform.environment)
         self.state_bucket = state_bucket_name(account, REGION)
         self.environment = Environment.open(programs, terraform.infra / ENVIRONMENT, REGION)
@@ -124,3 +134,15 @@ def changes_of(address: str, change: dict[str, Any]) -> list[Change]:
     if change["actions"] != ["update"]:
         differing = sorted(path[0] for path in change.get("replace_paths", ())) or [""]
     return [Change(address, actions, name) for name in differing]
+
+
+def _add_pool_for_videos(file: Path, *, filters_keys: bool) -> None:
+    """Add the pool that the page on deploying shows, with ``key_suffixes`` if SNS knows them."""
+    _, _, section = DEPLOYING.read_text("utf-8").partition("## Videos")
+    shown = re.search(r"```hcl\n(.*?)```", section, re.DOTALL)
+    assert shown is not None
+    lines = shown[1].splitlines(keepends=True)
+    kept = [line for line in lines if filters_keys or "key_suffixes" not in line]
+    before, pools, after = file.read_text("utf-8").partition("pools = {\n")
+    assert pools
+    file.write_text(before + pools + "".join(kept) + after, "utf-8")

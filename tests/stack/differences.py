@@ -57,6 +57,8 @@ INVENTED: tuple[Difference, ...] = (
     _alarm("database", "dimensions", "ok_actions", "period", "statistic"),
     _alarm("dead_letters", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("failure_rate", "ok_actions", "treat_missing_data"),
+    _alarm("job_messages", "ok_actions", "treat_missing_data"),
+    _alarm("job_overdue", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("overdue", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("queue_age", "dimensions", "ok_actions", "period", "statistic", "treat_missing_data"),
     _alarm("receiving_paused", "period", "statistic", "treat_missing_data"),

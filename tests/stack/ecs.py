@@ -77,11 +77,14 @@ class LocalServices:
     def wait(self, cluster: str, expected: Mapping[str, str]) -> None:
         """Start a worker for each service; it is stable as soon as the worker is well."""
         del cluster
-        for service, arn in expected.items():
+        for port, (service, arn) in enumerate(expected.items(), start=8080):
             task = self._definition(arn)
-            worker = task.start(self._added, self.log(service))
-            self.workers[service] = worker
+            task.use_port(port)
+            log = self.log(service)
+            worker = self.workers[service] = task.start(self._added, log)
+
             eventually(task.is_well, within_seconds=300, what="the worker to be well")
+            assert worker.poll() is None, log.read_text()
 
     def log(self, service: str) -> Path:
         """Return the path of a service's log."""

@@ -38,6 +38,12 @@ class TaskDefinition:
         self.secret_names = sorted(hidden)
         self.environment: dict[str, str] = plain | hidden
 
+    def use_port(self, port: int) -> None:
+        """Answer health checks on this port, because tasks share one address here."""
+        registered = self.environment["RETINUE_HEALTH_PORT"]
+        self.environment["RETINUE_HEALTH_PORT"] = str(port)
+        self._health = [str(port) if one == registered else one for one in self._health]
+
     def is_well(self) -> bool:
         """Run ECS's health check once, and return the result."""
         _, python, *arguments = self._health

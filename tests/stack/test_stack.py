@@ -1,4 +1,4 @@
-"""The environment `dev`, unchanged, from Terraform to rows and back to nothing.
+"""The environment `dev`, and a pool for videos, from Terraform to rows and back to nothing.
 
 The tests follow one another, in this order.
 """
@@ -6,6 +6,7 @@ The tests follow one another, in this order.
 import signal
 from typing import Any
 
+from fakes.mp4 import video
 from fakes.waiting import eventually
 from retinue_cli.local.photographs import package_photographs
 from stack.conftest import Cloud
@@ -14,6 +15,9 @@ from stack.ecs import SMOKE_PREFIX
 
 DETECTORS = ("rekognition-faces", "rekognition-labels")
 """Those of the pool in `dev`."""
+
+LABELS, VIDEO = "retinue-dev-labels", "retinue-dev-video"
+"""The services."""
 
 ODD_KEYS = ("a+b.jpg", "a photograph.jpg", "été/ñandú & co.jpg")
 """Keys that S3's events carry encoded."""
@@ -32,8 +36,7 @@ def test_photographs_become_rows(deployed: Cloud, history: Any) -> None:
     keys = {photograph.key: photograph.path for photograph in photographs}
     keys |= dict.fromkeys(ODD_KEYS, next(p.path for p in photographs if p.path.suffix == ".jpg"))
     assert deployed.services is not None
-    [(service, worker)] = deployed.services.workers.items()
-    log = deployed.services.log(service)
+    worker, log = deployed.services.workers[LABELS], deployed.services.log(LABELS)
     storage = deployed.client("s3")
     for key, path in keys.items():
         storage.upload_file(str(path), deployed.outputs["bucket_name"], key)
@@ -55,6 +58,30 @@ def test_photographs_become_rows(deployed: Cloud, history: Any) -> None:
         (key, detector, "succeeded") for key in sorted(keys) for detector in DETECTORS
     ]
     assert history("SELECT 1 FROM detections LIMIT 1")
+
+
+def test_a_video_becomes_rows(deployed: Cloud, history: Any) -> None:
+    assert deployed.services is not None
+    worker, log = deployed.services.workers[VIDEO], deployed.services.log(VIDEO)
+    # A small one, because ministack ignores ranges of versions and answers with the whole object.
+    deployed.client("s3").put_object(
+        Bucket=deployed.outputs["bucket_name"], Key="grey.mp4", Body=video(frames=250)
+    )
+    ended = "SELECT detector, outcome FROM runs JOIN images USING (image_id) WHERE key ~ 'mp4$'"
+
+    def done() -> bool:
+        assert worker.poll() is None, log.read_text()
+        return bool(history(ended))
+
+    # A worker looks at a job every 60 seconds. Rekognition's message makes it look immediately.
+    eventually(lambda: '"job_hinted"' in log.read_text(), within_seconds=300, what="the message")
+    eventually(done, within_seconds=300, what="the run on the video")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(120) == 0, log.read_text()
+    assert history(ended) == [("rekognition-video-labels", "succeeded")]
+    assert history("SELECT duration_ms, codec FROM videos") == [(10_000, "h264")]
+    assert history("SELECT 1 FROM detections WHERE start_ms < end_ms LIMIT 1")
+    assert history("SELECT * FROM jobs") == []
 
 
 def test_a_second_plan_shows_no_change(deployed: Cloud) -> None:
