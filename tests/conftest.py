@@ -120,6 +120,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _tests_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give each pytest that a test starts a folder of its own.
+
+    At its start, pytest closes the folder above its own to other users. PostgreSQL couldn't reach
+    its files any more, because as root it runs as another user.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_DEBUG_TEMPROOT", str(tmp_path_factory.getbasetemp()))
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Yield the URL of the ``postgres`` database of a server of our own, as its superuser."""
