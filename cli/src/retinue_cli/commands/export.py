@@ -49,7 +49,8 @@ FORMATS = {
     "--format",
     "format_",
     type=click.Choice([*FORMATS]),
-    help="The format.  [default: by the ending of OUT: "
+    metavar="FORMAT",  # the choices take more than a line
+    help=f"One of {', '.join(FORMATS)}.  [default: by the ending of OUT: "
     + ", ".join(f"{endings[0]} is {name}" for name, endings in FORMATS.items() if endings)
     + "]",
 )
