@@ -48,7 +48,7 @@ def test_a_filter_is_removed_by_a_link_and_kept_by_others(client: Client) -> Non
         ("min_confidence=0.9&max_confidence=0.1", "is above max_confidence"),
         ("label=%00", "parameter label is wrong"),
         ("colour=red", "parameter colour is unknown"),
-        ("after=WyJyZWNvcmRlZCIsbnVsbCxudWxsLDdd", "parameter after belongs to another list"),
+        ("after=WyJyZWNvcmRlZCIsbnVsbCxudWxsLDdd", "after is a position in another list"),
     ],
 )
 def test_a_wrong_parameter_is_named(client: Client, query: str, message: str) -> None:

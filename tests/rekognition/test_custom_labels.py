@@ -107,7 +107,9 @@ def test_what_is_no_version_arn_is_refused(arn: str) -> None:
 
 def test_a_model_of_another_region_is_refused_before_anything_is_called(made: Make) -> None:
     arn = ARN.format(region="eu-west-1", account="123456789012")
-    with pytest.raises(ConfigurationError, match="model is in eu-west-1, and us-east-1 is called"):
+    with pytest.raises(
+        ConfigurationError, match="model is in eu-west-1, but the detector calls us-east-1"
+    ):
         made(CustomLabelsDetector, project_version_arn=arn)
 
 

@@ -414,4 +414,4 @@ def test_check_lends_pictures_to_a_bucket_and_takes_them_back(
     assert "failed  answers-complete" in invoke(*check).output
     said = invoke(*check, "--bucket", "nobodys-bucket")
     assert said.exit_code == 2
-    assert "--bucket nobodys-bucket: the pictures cannot be put there" in said.output
+    assert "--bucket nobodys-bucket: the pictures cannot be uploaded" in said.output

@@ -91,7 +91,9 @@ def test_a_provider_that_the_session_did_not_get_is_refused(
         lambda model, settings, providers: real(model, settings, ["CPUExecutionProvider"]),
     )  # fmt: skip
     detector = ObjectDetector(ObjectOptions(providers=("CUDAExecutionProvider",)))
-    with pytest.raises(ConfigurationError, match=r"could only give CPUExecutionProvider"):
+    with pytest.raises(
+        ConfigurationError, match=r"ONNX Runtime used CPUExecutionProvider instead of CUDA"
+    ):
         detector.start()
     ObjectDetector(ObjectOptions()).start()  # the default accepts the CPU
 
