@@ -108,6 +108,8 @@ INVENTED: tuple[Difference, ...] = (
         "aws_cloudwatch_metric_alarm.database",
         "aws_cloudwatch_metric_alarm.dead_letters",
         "aws_cloudwatch_metric_alarm.failure_rate",
+        "aws_cloudwatch_metric_alarm.job_messages",
+        "aws_cloudwatch_metric_alarm.job_overdue",
         "aws_cloudwatch_metric_alarm.overdue",
         "aws_cloudwatch_metric_alarm.queue_age",
         "aws_cloudwatch_metric_alarm.receiving_paused",
