@@ -512,7 +512,10 @@ async def test_a_service_that_is_not_ready_pauses_its_jobs(
     assert rig.runs() == [("a.mp4", "succeeded"), ("b.mp4", "succeeded")]
     assert len(rig.service.jobs) == 2
     events = [entry["event"] for entry in logged if entry["event"].startswith("jobs_")]
-    assert events == ["jobs_paused", "jobs_resumed"]
+    pauses = events.count("jobs_paused")
+    assert events == ["jobs_paused", "jobs_resumed"] * pauses
+    # The other video's call, under way at the first refusal, may succeed and end the pause.
+    assert (len(refused), pauses) in [(5, 1), (5, 2)]
 
 
 async def test_a_detector_that_is_not_ready_at_the_start_gets_its_jobs_later(
