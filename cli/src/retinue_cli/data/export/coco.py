@@ -10,10 +10,10 @@ from retinue_history.analysis.comparison import Side
 from retinue_history.analysis.selection import Selection
 from retinue_history.db.snapshot import Snapshot
 from retinue_history.review.truth import TruthItem
-from retinue_sdk import BoundingBox
 from retinue_sdk.masks import decode_mask, encode_mask
 
 from retinue_cli.data.body_points import LIMBS, visible_points
+from retinue_cli.data.export.boxes import visible_px
 from retinue_cli.data.export.categories import TEXT, Categories
 from retinue_cli.data.export.images import (
     SelectedDetection,
@@ -79,7 +79,7 @@ def write_coco(
                 if detection.box is None:
                     written.left_out["detection without a box"] += image.truth is None
                     continue
-                bbox = _bbox(detection.box, size_px)
+                bbox = visible_px(detection.box, size_px)
                 if bbox is None:
                     written.left_out["detection whose box is outside the image"] += 1
                     continue
@@ -127,21 +127,6 @@ def _others(image: SelectedImage) -> list[TruthItem]:
         if one.box is None
     ]
     return [*whole, *(image.truth.absent if image.truth is not None else ())]
-
-
-def _bbox(box: BoundingBox, size_px: tuple[int, int]) -> list[float] | None:
-    """Return the visible part of a box in pixels, if any."""
-    visible = box.clipped()
-    if visible.area <= 0:
-        return None
-    width, height = size_px
-    # A thousandth of a pixel is finer than any detector, and avoids 64.00000000000001.
-    return [
-        round(visible.left * width, 3),
-        round(visible.top * height, 3),
-        round(visible.width * width, 3),
-        round(visible.height * height, 3),
-    ]
 
 
 def _segmentation(detection: SelectedDetection, size_px: tuple[int, int]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from retinue_history.analysis.selection import Selection
 from retinue_history.db.snapshot import Snapshot
 from retinue_sdk import BoundingBox, ConfigurationError
 
+from retinue_cli.data.export.boxes import visible_px
 from retinue_cli.data.export.categories import Categories
 from retinue_cli.data.export.images import SelectedDetection, SelectedImage, selected_images
 from retinue_cli.data.export.outcome import Advance, Written
@@ -192,7 +193,7 @@ def _video_entry(number: int, video: SelectedImage) -> dict[str, Any]:
 def _appearance(
     number: int, video: int, category: int, one: SelectedDetection, size_px: tuple[int, int]
 ) -> dict[str, Any]:
-    box = None if one.box is None else _pixels(one.box, size_px)
+    box = None if one.box is None else visible_px(one.box, size_px)
     return {
         "id": number,
         "video_id": video,
@@ -221,21 +222,7 @@ def _positions(one: SelectedDetection, size_px: tuple[int, int]) -> list[tuple[i
     return [
         (time_ms, pixels)
         for time_ms, box in places
-        if (pixels := _pixels(box, size_px)) is not None
-    ]
-
-
-def _pixels(box: BoundingBox, size_px: tuple[int, int]) -> list[float] | None:
-    """Return left, top, width and height of the visible part in pixels, if any."""
-    visible = box.clipped()
-    if visible.area <= 0:
-        return None
-    width, height = size_px
-    return [
-        round(visible.left * width, 3),
-        round(visible.top * height, 3),
-        round(visible.width * width, 3),
-        round(visible.height * height, 3),
+        if (pixels := visible_px(box, size_px)) is not None
     ]
 
 
