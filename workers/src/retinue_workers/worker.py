@@ -43,6 +43,7 @@ from retinue_workers.intake.sqs import Queue
 from retinue_workers.jobs.runner import JobRunner
 from retinue_workers.jobs.scheduler import Intervals, JobScheduler
 from retinue_workers.limits.budget import Budget
+from retinue_workers.limits.ending import end_tasks
 from retinue_workers.limits.rate_limits.shared_limiter import SharedRateLimiter
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.retry import retry_until_available
@@ -320,13 +321,13 @@ class Worker:
             await self._life_threads.run(isolated.kill)
         if self._frames is not None:
             await self._life_threads.run(self._frames.close)
-        await _end(receiving, max(0.0, deadline - time.monotonic()))
-        await _end(self._handlers, COMMIT_SECONDS)
-        await _end(self._handlers, REQUEUE_SECONDS)
+        await end_tasks(receiving, max(0.0, deadline - time.monotonic()))
+        await end_tasks(self._handlers, COMMIT_SECONDS)
+        await end_tasks(self._handlers, REQUEUE_SECONDS)
         await self._observers.drain(OBSERVE_SECONDS)  # before the coroutine that calls them ends
         for task in self._background:
             task.cancel()
-        await _end(self._background, BACKGROUND_SECONDS)
+        await end_tasks(self._background, BACKGROUND_SECONDS)
         await self._life_threads.run(self._plugins.stopping, PLUGIN_SECONDS)
         for part in (
             self._prefetch,
@@ -489,14 +490,6 @@ class Worker:
             await self._threads.run(record)
         except Exception as error:  # noqa: BLE001 - options may have serializers of the plugin's own
             log.warning("configurations_not_recorded", reason=format_error(error))
-
-
-async def _end(tasks: "set[asyncio.Task[None]]", timeout_seconds: float) -> None:
-    """Wait for tasks to end, then cancel the others."""
-    if tasks:
-        _, pending = await asyncio.wait(set(tasks), timeout=timeout_seconds)
-        for task in pending:
-            task.cancel()
 
 
 def _quotas(detectors: Sequence[AnyDetector]) -> dict[str, float]:

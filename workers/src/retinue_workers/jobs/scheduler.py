@@ -46,6 +46,7 @@ from retinue_workers.intake.video_header import read_video
 from retinue_workers.jobs.next_step import Restart, Wait, next_step
 from retinue_workers.jobs.runner import JobRunner
 from retinue_workers.limits.budget import Budget
+from retinue_workers.limits.ending import end_tasks
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.retry import retry_until_available
 from retinue_workers.limits.threads import DaemonThreads
@@ -257,9 +258,9 @@ class JobScheduler:
             deadline: Until when steps may take, on the monotonic clock in seconds.
         """
         if self._running is not None:
-            await _end({self._running}, HAND_BACK_SECONDS)
-        await _end(self._steps, max(0.0, deadline - time.monotonic()))
-        await _end(self._steps, HAND_BACK_SECONDS)
+            await end_tasks({self._running}, HAND_BACK_SECONDS)
+        await end_tasks(self._steps, max(0.0, deadline - time.monotonic()))
+        await end_tasks(self._steps, HAND_BACK_SECONDS)
         await asyncio.gather(*(runner.close() for runner in self._runners.values()))
         self._threads.close()
 
@@ -629,14 +630,6 @@ def _current_task() -> "asyncio.Task[None]":
 
 async def _units(runner: JobRunner, video: Video) -> object:
     return runner.detector.units(video)
-
-
-async def _end(tasks: "set[asyncio.Task[None]]", timeout_seconds: float) -> None:
-    """Wait for tasks to end, then cancel the others."""
-    if tasks:
-        _, pending = await asyncio.wait(set(tasks), timeout=timeout_seconds)
-        for task in pending:
-            task.cancel()
 
 
 def _age_seconds(job: OpenJob) -> float:
