@@ -60,23 +60,32 @@ class ImageContent:
     measured: Measured | None = None
 
 
+def s3_client(address: str | None) -> Any:
+    """Return a client of S3, or of the endpoint at an address."""
+    import boto3
+
+    region = os.environ.get("AWS_REGION") or "us-east-1"
+    return boto3.client("s3", region_name=region, endpoint_url=address)
+
+
+def object_parameters(bucket: str, key: str, version: str | None) -> dict[str, Any]:
+    """Return the parameters that name an object, or one of its versions, to S3."""
+    return {"Bucket": bucket, "Key": key} | ({"VersionId": version} if version else {})
+
+
 def s3_source(address: str | None = None) -> Source:
     """Return a source that reads objects from S3, or from the endpoint in boto3's settings.
 
     Args:
         address: URL of the S3 endpoint. The default is boto3's settings.
     """
-    import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    region = os.environ.get("AWS_REGION") or "us-east-1"
-    client = boto3.client("s3", region_name=region, endpoint_url=address)
+    client = s3_client(address)
 
     def read(bucket: str, key: str, version: str | None) -> StoredObject | None:
-        where: dict[str, Any] = {"Bucket": bucket, "Key": key}
-        if version:
-            where["VersionId"] = version
         try:
+            where = object_parameters(bucket, key, version)
             return StoredObject(client.get_object(**where)["Body"].read())
         except (BotoCoreError, ClientError):
             return None

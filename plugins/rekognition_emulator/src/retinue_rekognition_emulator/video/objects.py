@@ -1,11 +1,15 @@
 """Read videos from S3 by ranges, because they may have gigabytes."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from retinue_rekognition_emulator.images import Source, StoredObject
+from retinue_rekognition_emulator.images import (
+    Source,
+    StoredObject,
+    object_parameters,
+    s3_client,
+)
 
 
 class VideoObject(Protocol):
@@ -74,16 +78,12 @@ def s3_videos(address: str | None = None) -> VideoSource:
     Args:
         address: URL of the S3 endpoint. The default is boto3's settings.
     """
-    import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    region = os.environ.get("AWS_REGION") or "us-east-1"
-    client = boto3.client("s3", region_name=region, endpoint_url=address)
+    client = s3_client(address)
 
     def find(bucket: str, key: str, version: str | None) -> VideoObject | None:
-        where: dict[str, Any] = {"Bucket": bucket, "Key": key}
-        if version:
-            where["VersionId"] = version
+        where = object_parameters(bucket, key, version)
         try:
             head = client.head_object(**where)
         except (BotoCoreError, ClientError):
