@@ -19,6 +19,7 @@ from retinue_sdk.managed_model import ManagedModel
 from retinue_sdk.options import DetectorOptions
 from retinue_sdk.price import Price
 from retinue_sdk.rate_limits import LocalRateLimiter, RateLimited, RateLimiter
+from retinue_sdk.training import Trainer
 from retinue_sdk.video import Video
 
 OptionsT = TypeVar("OptionsT", bound=DetectorOptions)
@@ -184,6 +185,11 @@ class CommonDetector(ABC, Generic[OptionsT]):
         """
         del patterns
         return ()
+
+    @classmethod
+    def trainer(cls) -> Trainer | None:
+        """Return the trainer of models for this detector, for `retinue models train`, if any."""
+        return None
 
     @property
     def rate_limiter(self) -> RateLimiter:

@@ -1,0 +1,1 @@
+"""Train classifiers and detectors on the features of the bundled networks."""
