@@ -4,7 +4,7 @@ import ctypes
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from typing import Any
 
@@ -28,19 +28,11 @@ _OF_PILLOW = FORMATS[:-1]
 Pixels = npt.NDArray[np.uint8]
 """Shape (height, width, 3), dtype uint8, C-contiguous: RGB, row 0 on top, as displayed."""
 
-_TO_UPRIGHT = {
-    2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
-    3: PillowImage.Transpose.ROTATE_180,
-    4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
-    5: PillowImage.Transpose.TRANSPOSE,
-    6: PillowImage.Transpose.ROTATE_270,
-    7: PillowImage.Transpose.TRANSVERSE,
-    8: PillowImage.Transpose.ROTATE_90,
-}
-"""The transformation that turns an image upright, by its EXIF orientation; 1 is upright already."""
-
 _ON_ITS_SIDE = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height (Exif 2.3, tag 274)."""
+
+_STRIP_PX = 2**20
+"""Pixels of a strip that is converted at a time."""
 
 _FILLERS = (0, 0x55, 0xAA, 0x33, 0x0F, 0x08, 0x99, 0xE4)
 """Bytes to continue a truncated file with. Pixels that depend on them are missing. The first two
@@ -90,8 +82,8 @@ def decode(data: bytes, limits: ImageLimits, *, longest_px: int | None = None) -
             is_partial = structure.is_truncated(data) and not (
                 structure.is_tiff(data) or structure.is_iso_media(data)
             )
-            image = _load_partly(data, limits) if is_partial else _load(data, limits, longest_px)
-            pixels = np.asarray(image)  # of a copy that Pillow makes anyway
+            load = _load_partly if is_partial else partial(_load, longest_px=longest_px)
+            pixels = load(data, limits)
     pixels.setflags(write=False)
     return pixels
 
@@ -197,8 +189,8 @@ def _opened(
         yield file
 
 
-def _load(data: bytes, limits: ImageLimits, longest_px: int | None) -> PillowImage.Image:
-    """Return the first frame of a complete file in RGB, upright."""
+def _load(data: bytes, limits: ImageLimits, longest_px: int | None) -> Pixels:
+    """Return the first frame of a complete file, upright."""
     with _opened(data, limits) as file:
         if longest_px is not None:
             scale = min(1.0, longest_px / max(file.size))
@@ -206,16 +198,51 @@ def _load(data: bytes, limits: ImageLimits, longest_px: int | None) -> PillowIma
             file.draft(None, (width, height))  # does nothing to other formats
         frame = _frame(file, data)
         file.load()
-        image = _on_white(file)
-        if frame != (0, 0, *file.size):
-            whole = PillowImage.new("RGB", file.size, "white")
-            whole.paste(image.crop(frame), frame)
-            image = whole
-        return _upright(image, _orientation(file))
+        return _upright_pixels(file, frame)
 
 
-def _load_partly(data: bytes, limits: ImageLimits) -> PillowImage.Image:
-    """Return the existing part of a truncated file in RGB, upright, and the rest in white.
+def _upright_pixels(file: PillowImage.Image, frame: structure.Box) -> Pixels:
+    """Return the frame of a loaded image as displayed, on white.
+
+    Large images are converted in strips. Pillow's conversions of a whole image would take up to 21
+    bytes per pixel; these take 7, with the loaded image and the result.
+    """
+    width, height = file.size
+    orientation = _orientation(file)
+    if orientation == 1 and frame == (0, 0, width, height) and width * height <= _STRIP_PX:
+        return np.asarray(_on_white(file))  # of a copy that Pillow makes anyway
+    pixels, stored = _upright_array(width, height, orientation)
+    left, top, right, bottom = frame
+    if frame != (0, 0, width, height):
+        pixels[...] = 255
+    step = max(1, _STRIP_PX // width)
+    for upper in range(top, bottom, step):
+        lower = min(upper + step, bottom)
+        strip = file.crop((left, upper, right, lower))
+        stored[upper:lower, left:right] = np.asarray(_on_white(strip))
+    return pixels
+
+
+def _upright_array(width: int, height: int, orientation: int) -> tuple[Pixels, Pixels]:
+    """Return an array for an image as displayed, and a view on it whose rows are the file's.
+
+    Args:
+        width: Of the file's rows, in pixels.
+        height: The number of rows.
+        orientation: From EXIF (Exif 2.3, tag 274).
+    """
+    is_on_its_side = orientation in _ON_ITS_SIDE
+    pixels = np.empty((width, height, 3) if is_on_its_side else (height, width, 3), np.uint8)
+    stored = pixels.swapaxes(0, 1) if is_on_its_side else pixels
+    if orientation in {2, 3, 7, 8}:
+        stored = stored[:, ::-1]
+    if orientation in {3, 4, 6, 7}:
+        stored = stored[::-1]
+    return pixels, stored
+
+
+def _load_partly(data: bytes, limits: ImageLimits) -> Pixels:
+    """Return the existing part of a truncated file, upright, and the rest in white.
 
     The file is decoded twice, with different fillers. Pixels that differ are missing.
 
@@ -254,7 +281,9 @@ def _load_partly(data: bytes, limits: ImageLimits) -> PillowImage.Image:
     pixels[1:][above] = pixels[:-1][above]
     missing[1:] &= ~above
     pixels[missing] = 255
-    return _upright(PillowImage.fromarray(pixels), _orientation(file))
+    upright, stored = _upright_array(*file.size, _orientation(file))
+    stored[...] = pixels
+    return upright
 
 
 def _load_what_is_there(file: ImageFile.ImageFile, filler: int) -> None:
@@ -309,11 +338,6 @@ def _orientation(file: PillowImage.Image) -> int:
     except Exception:  # noqa: BLE001 - damaged metadata must not cost a readable picture
         return 1
     return orientation if isinstance(orientation, int) else 1
-
-
-def _upright(image: PillowImage.Image, orientation: int) -> PillowImage.Image:
-    method = _TO_UPRIGHT.get(orientation)
-    return image if method is None else image.transpose(method)
 
 
 def _scaled_from_16_bit(image: PillowImage.Image) -> PillowImage.Image:
