@@ -19,6 +19,7 @@ from retinue_cli.local.report import (
     print_failures,
     print_findings,
     print_totals,
+    print_truncated,
     write_csv,
     write_json,
 )
@@ -36,6 +37,7 @@ def outcome(detector: str, *labels: str, **fields: Any) -> Outcome:
         "model_version": None,
         "error_code": None,
         "error_message": None,
+        "truncated": False,
     } | fields
     attributes = given.pop("attributes", {})
     findings = tuple(Finding("label", label, 0.75, attributes, None) for label in labels)
@@ -63,13 +65,15 @@ def said(
     *,
     everything: bool = False,
     raised: bool = False,
+    width: int = 100,
 ) -> str:
     file = io.StringIO()
-    console = Console(file=file, width=100, highlight=False)
+    console = Console(file=file, width=width, highlight=False)
     print_findings(console, results, unread or [], everything=everything)
     print_totals(console, results, Done(new=len(results), known=0), 1.0)
     tracebacks = {"x": '  File "x.py", line 1\nTypeError: [no]'} if raised else {}
     print_failures(console, results, unread or [], LOG, tracebacks, everything=everything)
+    print_truncated(console, results, everything=everything)
     return file.getvalue()
 
 
@@ -93,6 +97,24 @@ def test_few_images_are_listed_with_attributes_and_models() -> None:
     ]
     assert "locked.jpg" in text
     assert "not read: no permission to read it" in text
+
+
+def test_files_of_which_a_part_was_seen_are_named() -> None:
+    part, whole = outcome("a", "dog", truncated=True), outcome("a", "dog")
+    text = said([result("half.mp4", part, whole), result("whole.mp4", whole)])
+    assert text.split("truncated, 1 file")[1].split("\n")[2:] == ["    half.mp4", ""]
+    assert "truncated" not in said([result("whole.mp4", whole)])
+
+
+def test_names_are_folded_between_words() -> None:
+    long = outcome("objects", "person", attributes={"text": "a sentence that needs a line"})
+    text = said([result("holidays/VID_20240714-beach.mp4", long)], width=80)
+    assert _first_cells(text)[:2] == ["holidays/VID_", "20240714-beach.mp4"]
+    assert "x" * 30 in "".join(_first_cells(said([result("x" * 30, long)], width=60)))
+
+
+def _first_cells(text: str) -> list[str]:
+    return [line[1:].split(" ")[0] for line in text.splitlines()[3:]]
 
 
 def test_many_images_are_counted_by_label_and_listed_if_wanted() -> None:

@@ -15,7 +15,7 @@ from retinue_cli.options.database import reader_url
 from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.misspelt import misspelt
 from retinue_cli.output.progress import progress
-from retinue_cli.output.table import output_console
+from retinue_cli.output.table import least_cells, output_console
 from retinue_cli.output.words import escaped
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _print(seen: "Overlap", labels: Labels, changed: int, most: list[list["Diffe
             "everything"
         )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("label", overflow="fold")
+    table.add_column("label", overflow="fold", min_width=least_cells(one for _, one in labels))
     for name in ("kept", "gained", "lost", "confidence shift", "IoU"):
         table.add_column(name, justify="right", no_wrap=True)
     ordered = sorted(labels.items(), key=lambda item: (-item[1].moved, item[0][1], item[0][0]))

@@ -15,7 +15,7 @@ from retinue_cli.options.json_flag import json_flag
 from retinue_cli.options.originals import ImageFacts, Originals
 from retinue_cli.options.selection import ImageArgument
 from retinue_cli.output.attributes import brief, span
-from retinue_cli.output.table import output_console, print_json
+from retinue_cli.output.table import Name, least_cells, output_console, print_json
 from retinue_cli.output.words import escaped
 
 if TYPE_CHECKING:
@@ -138,8 +138,9 @@ def _print(found: "ImageView") -> None:
         console.print(f"[dim]{found.others:,} more images go by this name; the newest is shown[/]")
     has_attributes = any(brief(one.attributes) for one in found.detections)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("detector", overflow="fold")
-    table.add_column("label", overflow="fold")
+    table.add_column("detector", min_width=least_cells(run.detector for run in found.runs))
+    labels = least_cells(escaped(one.label) for one in found.detections)
+    table.add_column("label", overflow="fold", min_width=labels)
     table.add_column("confidence", justify="right", no_wrap=True)
     has_times = any(one.start_ms is not None for one in found.detections)
     table.add_column("left, top, width, height", no_wrap=True)
@@ -148,7 +149,7 @@ def _print(found: "ImageView") -> None:
     if has_attributes:
         table.add_column("attributes", overflow="fold")
     for run in found.runs:
-        name = Text(run.detector)
+        name = Name(run.detector)
         if run.outcome != "succeeded":
             style = "red" if run.outcome == "failed" else "dim"
             table.add_row(name, Text(f"{run.outcome}: {run.error_code}", style))
@@ -168,6 +169,9 @@ def _print(found: "ImageView") -> None:
         if run.outcome == "succeeded":
             model = f", model {escaped(run.model_version)}" if run.model_version else ""
             line = Text(f"{run.detector} version {run.detector_version}{model}", style="dim")
+            if run.truncated:
+                part = "; it saw only a part, because the file ends early or is damaged"
+                line.append(part, "yellow")
         else:
             line = Text(f"{run.detector} {run.outcome}: {escaped(run.error_message or '')}")
         console.print(line, soft_wrap=True)
@@ -197,7 +201,7 @@ def _as_json(found: "ImageView") -> dict[str, Any]:
 
 _RUN_COLUMNS = (
     *("detector", "detector_version", "model_version"),
-    *("outcome", "error_code", "error_message"),
+    *("outcome", "error_code", "error_message", "truncated"),
 )
 
 

@@ -50,6 +50,7 @@ class Outcome:
         outcome: ``succeeded``, ``failed`` or ``skipped``.
         error_code: The reason's code if it failed or was skipped.
         error_message: The reason as text.
+        truncated: Whether the file ended early or was damaged, so that the detector saw a part.
         findings: Its findings: in a video by start, and otherwise most confident first.
         price_usd: Its cost in US dollars.
     """
@@ -61,6 +62,7 @@ class Outcome:
     outcome: Literal["succeeded", "failed", "skipped"]
     error_code: str | None
     error_message: str | None
+    truncated: bool
     findings: tuple[Finding, ...]
     price_usd: Decimal
 
@@ -107,6 +109,7 @@ def outcomes(
             outcome=run.outcome,
             error_code=run.error_code,
             error_message=run.error_message,
+            truncated=run.truncated,
             findings=tuple(found[run.run_id]),
             price_usd=run.price_usd,
         )
@@ -146,7 +149,7 @@ _RUNS = text(
     """
     SELECT DISTINCT ON (runs.image_id, runs.detector)
            runs.run_id, runs.image_id, runs.detector, runs.detector_version, runs.model_version,
-           runs.outcome, runs.error_code, runs.error_message, runs.price_usd
+           runs.outcome, runs.error_code, runs.error_message, runs.truncated, runs.price_usd
     FROM runs
     JOIN unnest(CAST(:detector AS text[]), CAST(:version AS text[]),
                 CAST(:fingerprint AS text[])) AS wanted (detector, version, fingerprint)

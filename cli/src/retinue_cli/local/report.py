@@ -20,6 +20,7 @@ from retinue_cli.local.findings import Finding, Outcome
 from retinue_cli.local.photographs import Photograph
 from retinue_cli.local.progress import Done
 from retinue_cli.output.attributes import brief, printable, span
+from retinue_cli.output.table import Name, least_cells
 from retinue_cli.output.words import count
 
 MAX_IMAGES = 20
@@ -116,19 +117,20 @@ def _print_images(
     ]
     shown = rows if everything else rows[:MAX_ROWS]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("image", overflow="fold")
+    table.add_column("image", min_width=least_cells(printable(row[0]) for row in shown))
     table.add_column("detector", no_wrap=True)
-    table.add_column("label", overflow="fold")
-    table.add_column("confidence", justify="right")
+    labels = least_cells(row[2].plain for row in shown)
+    table.add_column("label", overflow="fold", min_width=labels)
+    table.add_column("confidence", justify="right", no_wrap=True)
     has_times = any(row[4] for row in shown)
     if has_times:
         table.add_column("time", no_wrap=True)
     has_attributes = any(row[5] for row in shown)
     if has_attributes:
-        table.add_column("attributes", overflow="fold")
+        table.add_column("attributes", overflow="fold", min_width=len("attributes"))
     previous = None
     for image, detector, label, confidence, time, attributes in shown:
-        name = Text(printable(image) if image != previous else "")
+        name = Name(printable(image) if image != previous else "")
         extra = [time] if has_times else []
         extra += [attributes] if has_attributes else []
         table.add_row(name, detector, label, confidence, *map(Text, extra))
@@ -152,7 +154,8 @@ def _print_counts(console: Console, results: Sequence[PhotographResult]) -> None
                 rest[outcome.detector, what].append(result.photograph.key)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("detector", no_wrap=True)
-    table.add_column("label", overflow="fold")
+    labels = least_cells(printable(label) for _, label in found)
+    table.add_column("label", overflow="fold", min_width=labels)
     table.add_column("images", justify="right", no_wrap=True)
     table.add_column("detections", justify="right", no_wrap=True)
     table.add_column("such as", overflow="ellipsis")
@@ -278,6 +281,25 @@ def print_failures(
         console.print(f"[dim]The worker's log: {_shown(log)}[/]", soft_wrap=True)
 
 
+def print_truncated(
+    console: Console, results: Sequence[PhotographResult], *, everything: bool
+) -> None:
+    """Print the files of which detectors saw only a part."""
+    files = [
+        result.photograph.key
+        for result in results
+        if any(outcome.truncated for outcome in result.outcomes)
+    ]
+    if not files:
+        return
+    console.print(Text.assemble("\n", ("truncated", "yellow"), f", {count(len(files), 'file')}"))
+    console.print("  The file ends early or is damaged. Detectors saw only a part of it.")
+    for name in files if everything else files[:MAX_FILES]:
+        console.print(Text(f"    {printable(name)}"), soft_wrap=True)
+    if len(files) > MAX_FILES and not everything:
+        console.print(f"    … and {len(files) - MAX_FILES:,} more: --all names them")
+
+
 def _files(messages: Mapping[str, Mapping[str, object]]) -> int:
     return len({name for files in messages.values() for name in files})
 
@@ -335,6 +357,7 @@ def _run(outcome: Outcome) -> dict[str, Any]:
         "outcome": outcome.outcome,
         "error_code": outcome.error_code,
         "error_message": outcome.error_message,
+        "truncated": outcome.truncated,
     }
 
 
@@ -355,8 +378,8 @@ def _detection(finding: Finding) -> dict[str, Any]:
 
 _COLUMNS = [
     *("key", "path", "detector", "detector_version", "model_version", "outcome", "error_code"),
-    *("error_message", "kind", "label", "confidence", "box_left", "box_top", "box_width"),
-    *("box_height", "start_ms", "end_ms", "track", "attributes"),
+    *("error_message", "truncated", "kind", "label", "confidence", "box_left", "box_top"),
+    *("box_width", "box_height", "start_ms", "end_ms", "track", "attributes"),
 ]
 
 

@@ -55,6 +55,7 @@ from retinue_cli.local.report import (
     print_pictures,
     print_questions,
     print_totals,
+    print_truncated,
 )
 from retinue_cli.local.resources import Wiring, is_empty
 from retinue_cli.local.signals import Interruption
@@ -195,6 +196,7 @@ def run(
     print_failures(
         console, results, unread, state.logs / "worker.log", tracebacks, everything=everything
     )
+    print_truncated(console, results, everything=everything)
     if pictures is not None:
         print_pictures(console, pictures)
     if is_first:

@@ -46,6 +46,7 @@ class RunView:
         outcome: ``succeeded``, ``failed`` or ``skipped``.
         error_code: The code of the failure or the skip.
         error_message: The same as text.
+        truncated: Whether the file ended early or was damaged, so that the detector saw a part.
         detections: Its findings: in a video by start, and otherwise most certain first.
     """
 
@@ -55,6 +56,7 @@ class RunView:
     outcome: str
     error_code: str | None
     error_message: str | None
+    truncated: bool
     detections: tuple[DetectionView, ...]
 
 
@@ -187,11 +189,11 @@ def _by_part(history: Snapshot, name: ImageName) -> ImageName:
 def _runs(rows: Iterable[tuple[Any, ...]]) -> tuple[RunView, ...]:
     """Return the runs of rows that join each run with its detections."""
     runs = []
-    for columns, of_run in groupby(rows, key=lambda row: row[:6]):
-        detector, version, model_version, outcome, error_code, error_message = columns
+    for columns, of_run in groupby(rows, key=lambda row: row[:7]):
+        detector, version, model_version, outcome, error_code, error_message, truncated = columns
         found = []
         for kind, label, confidence, *edges, attributes, start_ms, end_ms, track in (
-            row[6:] for row in of_run
+            row[7:] for row in of_run
         ):
             if label is not None:
                 box = None if edges[0] is None else BoundingBox(*edges)
@@ -216,6 +218,7 @@ def _runs(rows: Iterable[tuple[Any, ...]]) -> tuple[RunView, ...]:
                 outcome,
                 error_code,
                 error_message,
+                truncated,
                 tuple(found),
             )
         )
@@ -241,12 +244,12 @@ LIMIT {limit}"""
 # Not from the view latest_detections, which excludes deleted images, empty runs and invented
 # answers of an emulator.
 _RUNS = """SELECT latest.detector, latest.detector_version, latest.model_version, latest.outcome,
-    latest.error_code, latest.error_message, detections.kind, detections.label,
+    latest.error_code, latest.error_message, latest.truncated, detections.kind, detections.label,
     detections.confidence, box_left, box_top, box_width, box_height, detections.attributes,
     detections.start_ms, detections.end_ms, detections.track
 FROM (
     SELECT DISTINCT ON (detector) run_id, detector, detector_version, outcome, model_version,
-        error_code, error_message
+        error_code, error_message, truncated
     FROM runs
     WHERE image_id = {image}
     ORDER BY detector, {latest_first}

@@ -3,8 +3,9 @@
 import csv
 import json
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,13 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions
+    from rich.measure import Measurement
     from rich.text import Text
 
 Format = Literal["table", "csv", "json", "chart"]
 
 READABLE_CELLS = 16
 """Minimum width of a folded column, in characters: a label or half an image id is readable."""
+
+_PARTS = re.compile(r"[^\s/_-]*[\s/_-]*")
+"""Where a name may be folded: after spaces and punctuation, but not at its suffix."""
 
 PADDING_CELLS = 3
 """Width of a column without its text: a space on each side, and one between columns."""
@@ -85,6 +90,50 @@ def output_console(pipe_width: int = 10_000) -> "Console":
     if console.is_terminal or os.environ.get("COLUMNS", "").isdecimal():
         return console
     return Console(highlight=False, width=pipe_width)
+
+
+class Name:
+    """A name in a table. It is folded at spaces and punctuation, and in a word only if it must be.
+
+    Args:
+        name: The name, without control characters.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __rich_measure__(self, console: "Console", options: "ConsoleOptions") -> "Measurement":
+        """Return the widths of the longest part and of the name."""
+        from rich.cells import cell_len
+        from rich.measure import Measurement
+
+        whole = cell_len(self._name)
+        return Measurement(_longest_part(self._name), whole).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Text]":
+        """Yield the lines."""
+        from rich.cells import cell_len, chop_cells
+        from rich.text import Text
+
+        line = ""
+        for part in _PARTS.findall(self._name):
+            if line and cell_len(line + part.rstrip()) > options.max_width:
+                yield Text(line.rstrip())
+                line = ""
+            *full, line = chop_cells(line + part, options.max_width) or [""]
+            yield from map(Text, full)
+        yield Text(line)
+
+
+def least_cells(texts: Iterable[str]) -> int:
+    """Return the minimum width of a column of names, so that few words are folded."""
+    return min(READABLE_CELLS, max(map(_longest_part, texts), default=0))
+
+
+def _longest_part(text: str) -> int:
+    from rich.cells import cell_len
+
+    return max(cell_len(part.rstrip()) for part in _PARTS.findall(text))
 
 
 def print_json(value: Any) -> None:
