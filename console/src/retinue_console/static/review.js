@@ -27,6 +27,7 @@ let zoom = 1;
 let key = uuid();
 let sent = ""; // what was last sent with the key
 let isSaving = false;
+let labelled = null; // what is done with the label that is asked for
 let isWarned = false; // that undecided findings are left out
 let seconds = 0;
 let since = document.hidden ? null : performance.now();
@@ -209,37 +210,31 @@ function remember(label) {
 
 /** Ask for a label, and call `chosen` with it. */
 function askLabel(current, chosen) {
-  const dialog = find("label-dialog");
   const input = find("label-input");
   find("label-list").replaceChildren(...suggestions().map((label) => Object.assign(document.createElement("option"), { value: label })));
   find("recent").replaceChildren(
     ...recent().map((label) => {
       const line = document.createElement("li");
       const choice = button(label, "");
-      choice.addEventListener("click", () => {
-        input.value = label;
-        dialog.close("ok");
-      });
+      choice.addEventListener("click", () => answerLabel(label));
       line.append(choice);
       return line;
     }),
   );
   input.value = current;
-  dialog.returnValue = "";
-  dialog.addEventListener(
-    "close",
-    () => {
-      const label = input.value.trim();
-      if (dialog.returnValue === "ok" && label !== "") {
-        remember(label);
-        chosen(label);
-      }
-      find("stage").focus({ preventScroll: true });
-    },
-    { once: true },
-  );
-  dialog.showModal();
+  labelled = chosen;
+  find("label-dialog").showModal();
   input.select();
+}
+
+/** Close the dialog with a label. Its "close" event isn't used: it can come after the next dialog opened. */
+function answerLabel(label) {
+  find("label-dialog").close();
+  if (label !== "") {
+    remember(label);
+    labelled(label);
+  }
+  find("stage").focus({ preventScroll: true });
 }
 
 function suggestions() {
@@ -365,7 +360,7 @@ const acts = {
     showKeys();
     find("help-dialog").showModal();
   },
-  closeDialog: () => document.querySelector("dialog[open]")?.close(""),
+  closeDialog: () => document.querySelector("dialog[open]")?.close(),
   resetKeys: () => {
     keys.reset();
     showKeys();
@@ -451,6 +446,10 @@ find("exhaustive").addEventListener("change", changed);
 find("keys-on").addEventListener("change", (event) => {
   keys.areOn = event.target.checked;
   showKeys();
+});
+find("label-dialog").addEventListener("submit", (event) => {
+  event.preventDefault();
+  answerLabel(find("label-input").value.trim());
 });
 document.addEventListener("keydown", onKey);
 document.addEventListener("visibilitychange", () => {
