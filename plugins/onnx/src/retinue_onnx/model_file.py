@@ -58,8 +58,16 @@ class ModelFile:
 
     @property
     def version(self) -> str:
-        """Return the file's name and the first 12 digits of its hash: ``nanodet-fe5ab669dad2``."""
-        return f"{self.path.stem}-{self.sha256[:12]}"
+        """Return the file's name and the first 12 digits of its hash: ``nanodet-fe5ab669dad2``.
+
+        All trained models are named ``NAME/VERSION/model.onnx``, with a card beside the file. Their
+        folders take the place of the name: ``parts-3-fe5ab669dad2``.
+        """
+        name = self.path.stem
+        if (self.path.parent / "card.json").is_file():
+            folder = self.path.absolute().parent
+            name = f"{folder.parent.name}-{folder.name}"
+        return f"{name}-{self.sha256[:12]}"
 
     def read(self) -> bytes:
         """Return the file's bytes, which must have the hash ``sha256``.

@@ -1,0 +1,178 @@
+"""Features of images and of boxes in them, from several views, kept in files."""
+
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from retinue_sdk import BoundingBox, Pixels
+from retinue_sdk.cores import usable_cores
+from retinue_sdk.training import Example, TrainingStoppedError
+
+from retinue_onnx.candidates import Floats
+from retinue_onnx.efficientnet import EfficientNet
+from retinue_onnx.session import OnnxSession
+
+VIEWS = 5
+"""Views of each training image: as it is, mirrored, and cut and lit at random."""
+
+LEAST_SIDE = 0.7
+"""Smallest share of an image's width and height that a random cut keeps."""
+
+LIGHT = 0.2
+"""Largest relative change of brightness and of contrast."""
+
+SIZE = 1_280
+"""Number of features (efficientnet.py)."""
+
+Random: TypeAlias = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An image, or a box in it, of which the network computes features.
+
+    Attributes:
+        example: The image.
+        labels: The labels of the image or of the box.
+        box: The box; ``None`` for the whole image.
+    """
+
+    example: Example
+    labels: frozenset[str]
+    box: BoundingBox | None = None
+
+
+def samples(examples: Sequence[Example], *, crops: bool) -> list[Sample]:
+    """Return a sample for each image, or with ``crops`` for each box in it."""
+    if not crops:
+        return [Sample(one, frozenset(thing.label for thing in one.things)) for one in examples]
+    return [
+        Sample(one, frozenset({thing.label}), thing.box)
+        for one in examples
+        for thing in one.things
+        if thing.box is not None
+    ]
+
+
+class Features:
+    """Computes features, and keeps them in files, so that a killed training need not repeat them.
+
+    Args:
+        model: The network's file.
+        sha256: Its hash.
+        folder: The folder of the files.
+        seed: Seed of the random views.
+    """
+
+    def __init__(self, model: bytes, sha256: str, folder: Path, seed: int) -> None:
+        self._session = OnnxSession(model, providers=["CPUExecutionProvider"], threads=1)
+        self._network = EfficientNet()
+        self._sha256 = sha256
+        self._folder = folder
+        self._seed = seed
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def of(
+        self,
+        wanted: Sequence[Sample],
+        *,
+        views: int,
+        advance: Callable[[], None],
+        stop: threading.Event,
+    ) -> Floats:
+        """Return the features, shape (samples, views, 1280), in a temporary file.
+
+        Raises:
+            TrainingStoppedError: ``stop`` was set.
+            InvalidImageError: An image can't be read.
+        """
+        with tempfile.TemporaryFile(dir=self._folder) as file:
+            shape = (len(wanted), views, SIZE)
+            features = np.memmap(file, np.float32, mode="w+", shape=shape)
+        cores = usable_cores()
+        with ThreadPoolExecutor(cores, thread_name_prefix="features") as threads:
+            for batch in _batches(range(len(wanted)), 8 * cores):
+                if stop.is_set():
+                    raise TrainingStoppedError
+                found = threads.map(lambda i: self._of(wanted[i], views), batch)
+                for index, one in zip(batch, found, strict=True):
+                    features[index] = one
+                    advance()
+        return features
+
+    def _of(self, sample: Sample, views: int) -> Floats:
+        path = self._folder / f"{self._key(sample, views)}.npy"
+        try:
+            kept: Floats = np.load(path)
+        except (OSError, ValueError, EOFError):
+            kept = self._compute(sample, views)
+            partial = path.with_suffix(f".{threading.get_ident()}.{os.getpid()}")
+            with partial.open("wb") as file:
+                np.save(file, kept)
+            partial.replace(path)
+        return kept
+
+    def _key(self, sample: Sample, views: int) -> str:
+        facts = (self._sha256, self._seed, views, sample.example.sha256, sample.box)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+    def _compute(self, sample: Sample, views: int) -> Floats:
+        pixels = sample.example.load().pixels()
+        if sample.box is not None:
+            pixels = _inside(pixels, sample.box)
+        # Of the file alone, so that neither order nor other images change the views.
+        number = int(sample.example.sha256[:16], 16)
+        random = np.random.default_rng([self._seed, number])
+        canvases = [self._view(pixels, view, random) for view in range(views)]
+        outputs = self._session.run(self._network.normalise(np.stack(canvases)))
+        return np.stack([one.features for one in self._network.read(outputs, views, 0.0)])
+
+    def _view(self, pixels: Pixels, number: int, random: Random) -> Pixels:
+        if number > 1:
+            pixels = _cut(pixels, random)
+        if number == 1 or (number > 1 and random.random() < 0.5):
+            pixels = pixels[:, ::-1]
+        canvas, place = self._network.place(np.ascontiguousarray(pixels))
+        if number > 1:
+            rows = slice(place.top, place.top + place.height)
+            columns = slice(place.left, place.left + place.width)
+            canvas[rows, columns] = _lit(canvas[rows, columns], random)
+        return canvas
+
+
+def _inside(pixels: Pixels, box: BoundingBox) -> Pixels:
+    """Return the pixels in a box, at least one."""
+    height, width = pixels.shape[:2]
+    left, top = min(int(box.left * width), width - 1), min(int(box.top * height), height - 1)
+    right, bottom = round(box.right * width), round(box.bottom * height)
+    return pixels[max(top, 0) : max(bottom, top + 1), max(left, 0) : max(right, left + 1)]
+
+
+def _cut(pixels: Pixels, random: Random) -> Pixels:
+    """Return a random rectangle of an image."""
+    height, width = pixels.shape[:2]
+    shares = random.uniform(LEAST_SIDE, 1, 2)
+    rows, columns = max(int(height * shares[0]), 1), max(int(width * shares[1]), 1)
+    top = int(random.integers(height - rows + 1))
+    left = int(random.integers(width - columns + 1))
+    return pixels[top : top + rows, left : left + columns]
+
+
+def _lit(pixels: Pixels, random: Random) -> Pixels:
+    """Return an image with another brightness and contrast."""
+    brightness, contrast = random.uniform(1 - LIGHT, 1 + LIGHT, 2)
+    values = pixels.astype(np.float32) * np.float32(brightness)
+    mean = values.mean()
+    return np.asarray(((values - mean) * np.float32(contrast) + mean).clip(0, 255), np.uint8)
+
+
+def _batches(indices: range, size: int) -> Iterator[range]:
+    for first in range(0, len(indices), size):
+        yield indices[first : first + size]
