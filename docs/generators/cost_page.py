@@ -1,4 +1,4 @@
-"""Print the tables of docs/cost.md: ``python docs/generators/cost_page.py``."""
+"""Print the table of docs/cost.md: ``python docs/generators/cost_page.py``."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -58,26 +58,21 @@ def lines(images: int, price: Mapping[str, Any], *, by_reference: bool) -> dict[
 
 
 def tables() -> Iterator[str]:
-    """Yield the lines of both tables: one for Rekognition, one for a local model."""
+    """Yield the lines of the table: with Rekognition, and the totals with a local model."""
     price = prices()
-    for title, by_reference in (
-        ("`rekognition-labels`", True),
-        ("`onnx-objects`, on the worker's CPU", False),
-    ):
-        columns = [lines(images, price, by_reference=by_reference) for images in VOLUMES]
-        yield f"### {title}"
-        yield ""
-        yield "| US dollars a month | " + " | ".join(f"{n:,} images" for n in VOLUMES) + " |"
-        yield "|---|" + "---:|" * len(VOLUMES)
-        for line in columns[0]:
-            if any(column[line] for column in columns):
-                cells = (f"{column[line]:,.2f}" for column in columns)
-                yield f"| {line} | " + " | ".join(cells) + " |"
-        sums = [sum(column.values()) for column in columns]
-        yield "| total | " + " | ".join(f"**{total:,.2f}**" for total in sums) + " |"
+    columns = [lines(images, price, by_reference=True) for images in VOLUMES]
+    yield "| US dollars a month | " + " | ".join(f"{n:,} images" for n in VOLUMES) + " |"
+    yield "|---|" + "---:|" * len(VOLUMES)
+    for line in columns[0]:
+        cells = (f"{column[line]:,.2f}" for column in columns)
+        yield f"| {line} | " + " | ".join(cells) + " |"
+    local = [lines(images, price, by_reference=False) for images in VOLUMES]
+    for title, costs in (("`rekognition-labels`", columns), ("`onnx-objects`", local)):
+        sums = [sum(each.values()) for each in costs]
+        yield f"| total with {title} | " + " | ".join(f"**{total:,.2f}**" for total in sums) + " |"
         thousands = (total / n * 1e3 for total, n in zip(sums, VOLUMES, strict=True))
         yield "| per 1,000 images | " + " | ".join(f"{each:,.3f}" for each in thousands) + " |"
-        yield ""
+    yield ""
 
 
 if __name__ == "__main__":
