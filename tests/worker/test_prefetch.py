@@ -115,6 +115,18 @@ async def test_a_task_that_waits_to_be_retried_holds_neither_room_nor_bytes() ->
                 assert has_bytes(first)
 
 
+async def test_redelivered_images_are_loaded_one_at_a_time_beside_others() -> None:
+    async with prefetching(max_images=4) as prefetch:
+        again = [User(prefetch.hold(image(), Input.BYTES, is_redelivered=True)) for _ in range(3)]
+        first = User(prefetch.hold(image(), Input.BYTES))
+        for number in range(3):
+            await until(lambda n=number: first.is_inside and again[n].is_inside)
+            await settle()
+            assert sum(user.is_inside for user in again) == number + 1
+            await again[number].let_go()
+        await first.let_go()
+
+
 async def test_a_reservation_alone_takes_no_room_and_loads_nothing() -> None:
     async with prefetching(max_images=1) as prefetch:
         one = image(work.unread)

@@ -1,9 +1,12 @@
 """Memory: images go when they are done with."""
 
 import gc
+import re
+import sys
 import threading
 import weakref
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +67,29 @@ def test_no_more_images_are_held_than_may_be_even_beside_a_detector_by_reference
     )
     assert live_images.most <= 3
     eventually(lambda: live_images.now == 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
+def test_small_files_that_decode_to_much_do_not_exceed_the_memory_for_decoding(
+    memory_rig: Rig,
+) -> None:
+    """Twelve PNGs of 29 kB, of the largest size, took 4.2 GB and killed a worker of 2 GiB."""
+    file = BytesIO()
+    PillowImage.new("RGBA", (1_800, 1_800)).save(file, "PNG")
+    limit_bytes = 40 * 2**20  # three images in pixels, or one being decoded
+    memory_rig.upload("innocent.png", _png())
+    for index in range(12):
+        memory_rig.upload(f"{index}.png", file.getvalue())
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again, proc(5)
+    before_bytes = _status_bytes("VmRSS")
+    memory_rig.work_off({"pixels": {"max_batch_size": 8}}, max_decoding_bytes=limit_bytes)
+    assert [run.outcome for run in memory_rig.history.runs] == ["succeeded"] * 13
+    assert _status_bytes("VmHWM") - before_bytes < limit_bytes + 24 * 2**20
+
+
+def _status_bytes(name: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(name + r":\s+(\d+)", status)[1]) * 1_024
 
 
 def test_a_message_with_many_images_does_not_hold_them_all(

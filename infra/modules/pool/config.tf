@@ -127,11 +127,30 @@ variable "config" {
 
   validation {
     condition = alltrue([for name in keys(var.config.settings) : contains([
-      "log_level", "max_detections", "max_image_bytes", "max_image_px", "max_jobs", "max_response_bytes",
+      "log_level", "max_decoding_bytes", "max_detections", "max_image_bytes", "max_image_px", "max_jobs", "max_response_bytes",
       "max_video_bytes", "max_video_detections", "plugins_dir", "video",
       "prefetch_images", "prefetch_threads", "retry_window_seconds", "traces_endpoint", "wait_time_seconds",
     ], name)])
-    error_message = "The pool ${var.pool_name}: settings can set log_level, max_detections, max_image_bytes, max_image_px, max_jobs, max_response_bytes, max_video_bytes, max_video_detections, plugins_dir, prefetch_images, prefetch_threads, retry_window_seconds, traces_endpoint, video and wait_time_seconds. The other settings of a worker have attributes of their own."
+    error_message = "The pool ${var.pool_name}: settings can set log_level, max_decoding_bytes, max_detections, max_image_bytes, max_image_px, max_jobs, max_response_bytes, max_video_bytes, max_video_detections, plugins_dir, prefetch_images, prefetch_threads, retry_window_seconds, traces_endpoint, video and wait_time_seconds. The other settings of a worker have attributes of their own."
+  }
+
+  # By default a worker sizes both limits by its memory. Half of it is for decoding, a quarter for
+  # files; the rest is for the interpreter and the models. Decoding a JPEG or PNG takes up to 13 bytes
+  # per pixel (sdk/src/retinue_sdk/decoding_memory.py).
+  validation {
+    condition = (
+      max(tonumber(lookup(var.config.settings, "max_decoding_bytes", 0)), 13 * tonumber(lookup(var.config.settings, "max_image_px", 0)))
+      * (1 + length(var.config.isolation)) <= var.config.memory * 1048576 / 2
+    )
+    error_message = "The pool ${var.pool_name}: ${var.config.memory} MiB are too little for settings.max_decoding_bytes or max_image_px. Decoding may take half of a task's memory, with isolation divided among ${1 + length(var.config.isolation)} processes, and takes 13 bytes per pixel. Raise memory, or lower the setting."
+  }
+
+  validation {
+    condition = (
+      tonumber(lookup(var.config.settings, "max_image_bytes", 0)) * tonumber(lookup(var.config.settings, "prefetch_images", 8))
+      <= var.config.memory * 1048576 / 4
+    )
+    error_message = "The pool ${var.pool_name}: ${var.config.memory} MiB are too little for ${lookup(var.config.settings, "prefetch_images", 8)} files (settings.prefetch_images) of settings.max_image_bytes. Files may take a quarter of a task's memory. Raise memory, or lower a setting."
   }
 
   validation {

@@ -425,6 +425,36 @@ run "refuses_a_bad_detector_name" {
   expect_failures = [var.config]
 }
 
+run "refuses_more_pixels_than_its_memory_decodes" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { settings = { max_image_px = "89478485" } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_more_memory_for_decoding_than_half" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { settings = { max_decoding_bytes = "600000000" }, isolation = { rekognition-labels = {} } })
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_more_bytes_of_files_than_a_quarter" {
+  command = plan
+
+  variables {
+    config = merge(var.config, { settings = { max_image_bytes = "67108865" } })
+  }
+
+  expect_failures = [var.config]
+}
+
 run "refuses_a_face_search_without_collection" {
   command = plan
 

@@ -16,6 +16,7 @@ locals {
       image                  = var.task.image
       command                = var.command
       essential              = true
+      memory                 = var.memory # the container's limit, which its processes can read
       user                   = var.user
       readonlyRootFilesystem = true
       privileged             = false

@@ -30,6 +30,11 @@ run "task" {
   }
 
   assert {
+    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].memory == tonumber(aws_ecs_task_definition.this.memory)
+    error_message = "the container's processes must be able to read how much memory they have"
+  }
+
+  assert {
     condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].secrets[0].valueFrom == var.secrets.PGPASSWORD
     error_message = "secrets must be references"
   }

@@ -25,20 +25,33 @@ def usable_cores() -> int:
 
 def _quotas() -> Iterator[float]:
     """Yield the quotas, in CPUs, of this process's control groups and their parents."""
+    for version, folder in control_groups("cpu"):
+        if version == 2:
+            yield from _quota(*words(folder / "cpu.max"))
+        else:
+            quota = words(folder / "cpu.cfs_quota_us")
+            yield from _quota(*quota, *words(folder / "cpu.cfs_period_us"))
+
+
+def control_groups(controller: str) -> Iterator[tuple[int, Path]]:
+    """Yield the version and the folder of this process's control groups and their parents.
+
+    Args:
+        controller: The controller that they must have, such as ``cpu``.
+    """
     try:
         lines = MEMBERSHIP.read_text("utf-8").splitlines()
     except (OSError, ValueError):
         return
     for line in lines:
         _, controllers, path = line.split(":", 2) if line.count(":") >= 2 else ("", "-", "")
-        if not controllers:  # version 2
+        if not controllers:
             for folder in _folders(CGROUPS, path):
-                yield from _quota(*_words(folder / "cpu.max"))
-        elif "cpu" in controllers.split(","):
-            for mounted in (controllers, "cpu"):
+                yield 2, folder
+        elif controller in controllers.split(","):
+            for mounted in dict.fromkeys((controllers, controller)):
                 for folder in _folders(CGROUPS / mounted, path):
-                    quota = _words(folder / "cpu.cfs_quota_us")
-                    yield from _quota(*quota, *_words(folder / "cpu.cfs_period_us"))
+                    yield 1, folder
 
 
 def _folders(root: Path, path: str) -> Iterator[Path]:
@@ -52,7 +65,8 @@ def _folders(root: Path, path: str) -> Iterator[Path]:
             yield root / part
 
 
-def _words(file: Path) -> list[str]:
+def words(file: Path) -> list[str]:
+    """Return the words of a file of a control group; none if it can't be read."""
     try:
         return file.read_text("utf-8").split()
     except (OSError, ValueError):

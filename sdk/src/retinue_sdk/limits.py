@@ -1,8 +1,12 @@
 """Limits on the size of images."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from retinue_sdk.errors import InvalidImageError
+
+if TYPE_CHECKING:
+    from retinue_sdk.decoding_memory import DecodingMemory
 
 MAX_BYTES = 64 * 2**20
 """Default maximum file size, in bytes. A JPEG of a 60-megapixel camera has about half of it."""
@@ -19,10 +23,12 @@ class ImageLimits:
         max_bytes: Maximum file size in bytes; at least 1.
         max_px: Maximum number of pixels (width × height, read from the header); 1 to 2 ×
             ``MAX_PX``, where Pillow itself refuses.
+        memory: Memory for decoding, shared with other images; ``None`` if it isn't limited.
     """
 
     max_bytes: int = MAX_BYTES
     max_px: int = MAX_PX
+    memory: "DecodingMemory | None" = None
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for limits that reject every image, or that Pillow would exceed."""

@@ -1,4 +1,4 @@
-"""A CPU quota bounds the cores, whichever version of control groups says so."""
+"""Control groups limit cores and memory, whichever version they have."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from retinue_sdk import cores
 from retinue_sdk.cores import usable_cores
+from retinue_sdk.memory_limit import usable_memory_bytes
 
 HOST_CORES = 16
 
@@ -80,6 +81,33 @@ V1 = "cpu,cpuacct"
 def test_the_quota_of_a_control_group(host: Path, files: dict[str, str], expected: int) -> None:
     write(host, files)
     assert usable_cores() == expected
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 64 * GIB),
+        ({"membership": "0::/", "memory.max": "max\n"}, 64 * GIB),
+        ({"membership": "0::/", "memory.max": f"{2 * GIB}\n"}, 2 * GIB),
+        ({"membership": "0::/a", "a/memory.max": f"{2 * GIB}", "memory.max": f"{GIB}"}, GIB),
+        ({"membership": "4:memory:/", "memory/memory.limit_in_bytes": f"{GIB}"}, GIB),
+        (
+            {"membership": "4:memory:/", "memory/memory.limit_in_bytes": "9223372036854771712"},
+            64 * GIB,
+        ),
+        ({"membership": "0::/", "memory.max": "?"}, 64 * GIB),
+    ],
+)
+def test_the_memory_of_a_control_group(
+    host: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
+) -> None:
+    sizes = {"SC_PAGE_SIZE": 4_096, "SC_PHYS_PAGES": 64 * GIB // 4_096}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__, raising=False)
+    write(host, files)
+    assert usable_memory_bytes() == expected
 
 
 @given(membership=st.text(), quota=st.text())

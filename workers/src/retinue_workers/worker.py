@@ -23,8 +23,11 @@ from retinue_sdk import (
     Input,
     JobDetector,
 )
+from retinue_sdk.decoding_memory import DecodingMemory
 from retinue_sdk.errors import format_error
 from retinue_sdk.json_value import encode_json
+from retinue_sdk.limits import MAX_BYTES
+from retinue_sdk.memory_limit import usable_memory_bytes
 from retinue_sdk.plugins.manager import Plugins
 
 from retinue_workers.detectors.call_rate_limiter import CallRateLimiter
@@ -84,6 +87,9 @@ STUCK_SECONDS = 120.0
 """Time without progress, in addition to a detector's time with retries, after which a worker is
 unhealthy.
 """
+
+MAX_DECODING_BYTES = 4 * 2**30
+"""Default maximum memory for decoding, in bytes, on machines with more than twice as much."""
 
 HISTORY_THREADS = 4
 """Number of concurrent statements of the history: a commit, a lookup, and others."""
@@ -422,11 +428,15 @@ class Worker:
         check_decoder(settings.video)
         # Not at the top: multiprocessing takes 2 MB, and most workers process no videos.
         from retinue_workers.dispatch.video_frames import VideoFrames
-        from retinue_workers.video.reader import VideoDecoder
+        from retinue_workers.video.reader import MAX_MEMORY_BYTES, VideoDecoder
 
         return VideoFrames(
             decoder=VideoDecoder(
-                max_px=settings.max_image_px, timeout_seconds=settings.detector_timeout_seconds
+                max_px=settings.max_image_px,
+                timeout_seconds=settings.detector_timeout_seconds,
+                max_memory_bytes=max(
+                    2**29, min(MAX_MEMORY_BYTES, (usable_memory_bytes() or 2**34) // 4)
+                ),
             ),
             store=self._store,
             attempts=attempts,
@@ -524,5 +534,17 @@ def _main_path(
 
 
 def image_limits(settings: Settings) -> ImageLimits:
-    """Return the limits on the size of images."""
-    return ImageLimits(max_bytes=settings.max_image_bytes, max_px=settings.max_image_px)
+    """Return the limits on images. Those on memory are shares of what this worker may use.
+
+    Half is for decoding and a quarter for files; the rest is for the interpreter and the models.
+    """
+    usable_bytes = usable_memory_bytes() or 8 * 2**30
+    decoding_bytes = settings.max_decoding_bytes or min(
+        MAX_DECODING_BYTES, usable_bytes // 2 // (1 + len(settings.isolation))
+    )
+    file_bytes = usable_bytes // 4 // settings.prefetch_images
+    return ImageLimits(
+        max_bytes=settings.max_image_bytes or max(1, min(MAX_BYTES, file_bytes)),
+        max_px=settings.max_image_px,
+        memory=DecodingMemory(decoding_bytes),
+    )

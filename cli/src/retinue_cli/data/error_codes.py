@@ -32,7 +32,8 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "Reduce it, or raise the limit and upload it under another key.",
     ),
     "too_many_pixels": ErrorCode(
-        "The header declares more than `RETINUE_MAX_IMAGE_PX` pixels. Nothing was decoded.",
+        "The header declares more than `RETINUE_MAX_IMAGE_PX` pixels, or decoding them takes more "
+        "memory than `RETINUE_MAX_DECODING_BYTES`. Nothing was decoded.",
         "no",
         "Reduce it, or raise the limit and upload it under another key.",
     ),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retinue_sdk import ConfigurationError, ImageLimits, ImageReference
+from retinue_sdk.limits import MAX_BYTES
 from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.database import is_of_laptop
@@ -40,7 +41,7 @@ class Originals:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.limits = ImageLimits(settings.max_image_bytes, settings.max_image_px)
+        self.limits = ImageLimits(settings.max_image_bytes or MAX_BYTES, settings.max_image_px)
         self._is_laptop = is_of_laptop(settings)
         self._settings = settings
         self._store: ObjectStore | None = None

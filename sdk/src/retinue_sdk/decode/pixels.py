@@ -3,7 +3,7 @@
 import ctypes
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache, partial
 from io import BytesIO
 from typing import Any
@@ -15,7 +15,8 @@ from PIL import Image as PillowImage
 from PIL.GifImagePlugin import GifImageFile
 
 from retinue_sdk.decode import bmp, structure
-from retinue_sdk.errors import InvalidImageError
+from retinue_sdk.decoding_memory import decoding_bytes
+from retinue_sdk.errors import DetectorError, InvalidImageError
 from retinue_sdk.limits import ImageLimits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
@@ -31,7 +32,7 @@ Pixels = npt.NDArray[np.uint8]
 _ON_ITS_SIDE = {5, 6, 7, 8}
 """EXIF orientations that exchange width and height (Exif 2.3, tag 274)."""
 
-_STRIP_PX = 2**20
+_STRIP_PX = 2**16
 """Pixels of a strip that is converted at a time."""
 
 _FILLERS = (0, 0x55, 0xAA, 0x33, 0x0F, 0x08, 0x99, 0xE4)
@@ -71,12 +72,17 @@ def decode(data: bytes, limits: ImageLimits, *, longest_px: int | None = None) -
     Raises:
         InvalidImageError: With the code ``empty_file``, ``too_many_bytes``, ``too_many_pixels``,
             ``unsupported_format`` or ``corrupt_image``.
+        DecodingMemoryError: Other images take the memory of the limits.
     """
     limits.check_bytes(len(data))
     with _explaining(data, limits):
         data = bmp.embedded(data)
         if data.startswith(b"BM"):
-            pixels = bmp.decode(_checked_bmp(data, limits))
+            checked = _checked_bmp(data, limits)
+            px = checked.width * checked.height
+            with _reserved(limits, decoding_bytes("BMP", px, px, bands=4, is_partial=False)):
+                pixels = bmp.decode(checked)
+                _count(pixels, limits)
         else:
             # A truncated TIFF, AVIF or HEIF is refused, as by all who read it.
             is_partial = structure.is_truncated(data) and not (
@@ -124,7 +130,7 @@ def _explaining(data: bytes, limits: ImageLimits) -> Iterator[None]:
         raise InvalidImageError(
             f"the image has more than {limits.max_px:,} pixels", code="too_many_pixels"
         ) from error
-    except (InvalidImageError, MemoryError):
+    except (DetectorError, MemoryError):
         raise
     except Exception as error:  # decoders meet hostile files and can raise anything
         raise InvalidImageError(
@@ -192,13 +198,39 @@ def _opened(
 def _load(data: bytes, limits: ImageLimits, longest_px: int | None) -> Pixels:
     """Return the first frame of a complete file, upright."""
     with _opened(data, limits) as file:
+        full_size = file.size
         if longest_px is not None:
             scale = min(1.0, longest_px / max(file.size))
             width, height = (max(1, math.ceil(side * scale)) for side in file.size)
             file.draft(None, (width, height))  # does nothing to other formats
         frame = _frame(file, data)
-        file.load()
-        return _upright_pixels(file, frame)
+        with _reserved(limits, _peak_bytes(file, full_size)):
+            file.load()
+            pixels = _upright_pixels(file, frame)
+            _count(pixels, limits)
+            return pixels
+
+
+def _peak_bytes(
+    file: ImageFile.ImageFile, full_size: tuple[int, int], *, is_partial: bool = False
+) -> int:
+    """Return the memory that decoding an opened file takes. ``full_size`` is before ``draft``."""
+    return decoding_bytes(
+        str(file.format),
+        math.prod(full_size),
+        math.prod(file.size),
+        bands=len(file.getbands()),
+        is_partial=is_partial,
+    )
+
+
+def _reserved(limits: ImageLimits, size_bytes: int) -> AbstractContextManager[None]:
+    return nullcontext() if limits.memory is None else limits.memory.reserved(size_bytes)
+
+
+def _count(pixels: Pixels, limits: ImageLimits) -> None:
+    if limits.memory is not None:
+        limits.memory.keep(pixels)
 
 
 def _upright_pixels(file: PillowImage.Image, frame: structure.Box) -> Pixels:
@@ -242,9 +274,17 @@ def _upright_array(width: int, height: int, orientation: int) -> tuple[Pixels, P
 
 
 def _load_partly(data: bytes, limits: ImageLimits) -> Pixels:
-    """Return the existing part of a truncated file, upright, and the rest in white.
+    """Return the existing part of a truncated file, upright, and the rest in white."""
+    with _opened(data, limits) as file:
+        peak_bytes = _peak_bytes(file, file.size, is_partial=True)
+    with _reserved(limits, peak_bytes):
+        pixels = _partial_pixels(data, limits)
+        _count(pixels, limits)
+        return pixels
 
-    The file is decoded twice, with different fillers. Pixels that differ are missing.
+
+def _partial_pixels(data: bytes, limits: ImageLimits) -> Pixels:
+    """Decode a truncated file twice, with different fillers. Pixels that differ are missing.
 
     Raises:
         ValueError: Half of the picture or more is missing.

@@ -6,6 +6,7 @@ from typing import Self
 
 import structlog
 from retinue_sdk import DetectorError, Image, Input
+from retinue_sdk.decoding_memory import DecodingMemoryError
 
 from retinue_workers.limits.threads import DaemonThreads, NoThreadError
 
@@ -19,16 +20,21 @@ class _Held:
     Attributes:
         users: Number of holds.
         has_room: Whether it counts as one of the images that may be loaded.
+        is_alone: Whether it is the redelivered image that may be loaded.
         lock: Held while it is being loaded.
     """
 
     users: int = 0
     has_room: bool = False
+    is_alone: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Prefetch:
     """Loads images and holds a limited number of them.
+
+    Redelivered images are loaded one at a time. One of them may have killed a worker, in a batch or
+    beside other images.
 
     Args:
         threads: Number of images that are fetched or decoded concurrently.
@@ -38,17 +44,18 @@ class Prefetch:
     def __init__(self, *, threads: int, max_images: int) -> None:
         self._threads = DaemonThreads("prefetch", threads)
         self._room = asyncio.Semaphore(max_images)
+        self._alone = asyncio.Lock()
         self._held: dict[Image, _Held] = {}
 
-    def hold(self, image: Image, wanted: Input) -> "Hold":
+    def hold(self, image: Image, wanted: Input, *, is_redelivered: bool = False) -> "Hold":
         """Return a task's hold on an image; see ``Hold``."""
-        return Hold(self, image, wanted)
+        return Hold(self, image, wanted, is_redelivered=is_redelivered)
 
     def reserve(self, image: Image) -> None:
         """Add a hold to an image, without loading it."""
         self._held.setdefault(image, _Held()).users += 1
 
-    async def make_ready(self, image: Image, wanted: Input) -> None:
+    async def make_ready(self, image: Image, wanted: Input, *, is_redelivered: bool) -> None:
         """Load a reserved image when there is room.
 
         An image that can't be loaded raises no error here. The detector's runner loads it again and
@@ -56,10 +63,15 @@ class Prefetch:
         """
         held = self._held[image]
         async with held.lock:
+            if is_redelivered and not held.is_alone:
+                await self._alone.acquire()
+                held.is_alone = True
             if not held.has_room:
                 await self._room.acquire()
                 held.has_room = True
-            await self.load(image, wanted)
+            # Images that are loaded are used and freed, so this ends.
+            while isinstance(await self.load(image, wanted), DecodingMemoryError):
+                pass
 
     def release(self, image: Image) -> None:
         """Remove a hold. The last one frees the image's bytes."""
@@ -70,6 +82,8 @@ class Prefetch:
             image.forget()
             if held.has_room:
                 self._room.release()
+            if held.is_alone:
+                self._alone.release()
 
     async def load(self, image: Image, wanted: Input) -> Exception | None:
         """Fetch and decode an image, as far as ``wanted`` requires.
@@ -97,10 +111,13 @@ class Hold:
     holds no bytes.
     """
 
-    def __init__(self, prefetch: Prefetch, image: Image, wanted: Input) -> None:
+    def __init__(
+        self, prefetch: Prefetch, image: Image, wanted: Input, *, is_redelivered: bool
+    ) -> None:
         self._prefetch = prefetch
         self._image = image
         self._wanted = wanted
+        self._is_redelivered = is_redelivered
         self._is_reserved = False
 
     def __enter__(self) -> Self:
@@ -121,7 +138,9 @@ class Hold:
         self.__enter__()
         if self._is_reserved:
             try:
-                await self._prefetch.make_ready(self._image, self._wanted)
+                await self._prefetch.make_ready(
+                    self._image, self._wanted, is_redelivered=self._is_redelivered
+                )
             except BaseException:
                 self.__exit__()
                 raise

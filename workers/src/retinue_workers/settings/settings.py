@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 from retinue_sdk import ConfigurationError, Price, Tier
-from retinue_sdk.limits import MAX_BYTES, MAX_PX
+from retinue_sdk.limits import MAX_PX
 from retinue_sdk.options import DescribedModel
 
 from retinue_workers.settings.detectors import Detectors, check_named, parse_detectors
@@ -151,10 +151,20 @@ class Settings(DescribedModel):
     """Threads that fetch and decode images before the detectors need them."""
 
     prefetch_images: int = Field(default=8, ge=1, le=1_000)
-    """Maximum number of images in memory. Limits memory to this number times 3 × max_image_px."""
+    """Maximum number of images in memory."""
 
-    max_image_bytes: int = Field(default=MAX_BYTES, ge=1)
-    """Maximum size of an image file that is fetched, in bytes."""
+    max_decoding_bytes: int | None = Field(default=None, ge=2**20)
+    """Maximum memory for decoding and for decoded images, in bytes.
+
+    An image that takes more fails. Not set: half of the memory that the worker may use, divided
+    among it and its isolated detectors, and at most 4 GiB.
+    """
+
+    max_image_bytes: int | None = Field(default=None, ge=1)
+    """Maximum size of an image file that is fetched, in bytes.
+
+    Not set: 64 MiB, or less if prefetch_images such files took more than a quarter of the memory.
+    """
 
     max_image_px: int = Field(default=MAX_PX, ge=1, le=2 * MAX_PX)
     """Maximum number of pixels (width × height) that are decoded."""
