@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from retinue_sdk import ConfigurationError
-from retinue_workers.settings.settings import Settings
 
 from retinue_cli.options.json_flag import Say, json_flag, say_beside
 from retinue_cli.output.progress import progress
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
     from retinue_cli.training.data import TrainingImage
     from retinue_cli.training.service import CustomLabels, ModelVersion
-
-HISTORY = "history:"
 
 
 @click.command(short_help="Train a Custom Labels model.")
@@ -175,6 +171,7 @@ def _begin(
     """Check, ask, prepare, train, and follow. Return the result, or the estimate of a dry run."""
     from retinue_cli.options.s3_uri import S3Uri
     from retinue_cli.training.prepare import prepare
+    from retinue_cli.training.sources import HISTORY
 
     try:
         place = S3Uri.parse(output)
@@ -234,9 +231,11 @@ def _correct(source: str, found: "list[TrainingImage]", runs: str) -> "list[Trai
     Raises:
         ConfigurationError: The images don't come from the history, or the runs don't exist.
     """
+    from retinue_cli.training.sources import HISTORY, from_history
+
     if not source.startswith(HISTORY):
         raise ConfigurationError(f"--corrections needs --from {HISTORY}RUNS")
-    corrected = {image.uri: image for image in _from_history(runs)}
+    corrected = {image.uri: image for image in from_history(runs)}
     return [corrected.pop(image.uri, image) for image in found] + list(corrected.values())
 
 
@@ -246,48 +245,13 @@ def _images(s3: "S3Client", source: str, home: str | None, uploads: str) -> "lis
     Raises:
         ConfigurationError: It isn't a source, or it is invalid.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from retinue_cli.data.ground_truth import Problems
+    from retinue_cli.training.sources import read_source
 
-    from retinue_cli.data.ground_truth import Annotations, Problems
-    from retinue_cli.training import data
-
-    if source.startswith(HISTORY):
-        return _from_history(source.removeprefix(HISTORY))
     problems = Problems()
-    try:
-        if source.startswith("s3://"):
-            found = data.from_bucket(s3, source)
-        elif Path(source).is_dir():
-            found = data.from_folder(Path(source), uploads)
-        else:
-            annotations = Annotations.read(Path(source), problems)
-            if problems:
-                raise ConfigurationError(f"{source} cannot be used\n{problems}")
-            found = data.from_annotations(annotations, home)
-    except (OSError, ValueError, ClientError, BotoCoreError) as error:
-        raise ConfigurationError(f"{source} cannot be used: {error}") from error
-    if not found:
-        raise ConfigurationError(f"{source} has no images. It needs a subfolder for each label")
-    return found
-
-
-def _from_history(runs: str) -> "list[TrainingImage]":
-    from retinue_history.analysis.comparison import Side
-    from retinue_history.analysis.selection import Selection
-    from retinue_history.db.snapshot import snapshot
-
-    from retinue_cli.data.evaluation.truth import truth_of_history
-    from retinue_cli.options.database import reader_url
-    from retinue_cli.training.data import from_truth
-
-    try:
-        side = Side.parse(runs)
-    except ValueError as error:
-        raise ConfigurationError(f"--from {HISTORY}{runs}: {error}") from error
-    with reader_url(Settings.load()) as url, snapshot(url) as history:
-        found = from_truth(truth_of_history(history, side, Selection(latest=False)))
-    if not found:
-        raise ConfigurationError(f"the history has no truth and no successful runs of {runs}")
+    found = read_source(source, s3=lambda: s3, home=home, uploads=uploads, problems=problems)
+    if problems:
+        raise ConfigurationError(f"{source} cannot be used\n{problems}")
     return found
 
 

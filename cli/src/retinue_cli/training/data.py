@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from retinue_history.review.truth import EVERYTHING, MadeBy, Scope
+from retinue_sdk import ImageReference
 
 from retinue_cli.data.ground_truth import AnnotatedImage, Annotations
 from retinue_cli.options.s3_uri import S3Uri
@@ -44,16 +45,19 @@ class TrainingImage:
     """One training image.
 
     Attributes:
-        bucket: Its bucket, or the bucket of its future upload.
+        bucket: Its bucket, or the bucket of its future upload; empty if it stays on this machine.
         key: Its key.
         items: Its labelled things.
         human: Whether people annotated it.
         size_px: Width and height, if known.
-        path: Its file, if it must be uploaded first.
+        path: Its file, if it is on this machine.
         image_id: Its id, if it comes from the history.
         made_by: The kind of author, such as people.
         scope: What was looked for.
         exhaustive: Whether everything within the scope is among the items.
+        absent: What people said is not there.
+        reference: The version of the object that was annotated, if it comes from the history.
+        sha256: The hash of its bytes, if they were read.
     """
 
     bucket: str
@@ -65,6 +69,9 @@ class TrainingImage:
     image_id: UUID | None = None
     scope: Scope = EVERYTHING
     exhaustive: bool = True
+    absent: list[Thing] = field(default_factory=list)
+    reference: ImageReference | None = None
+    sha256: str | None = None
 
     @property
     def human(self) -> bool:
@@ -73,16 +80,16 @@ class TrainingImage:
 
     @property
     def uri(self) -> str:
-        """Return its URI for a manifest."""
-        return f"s3://{self.bucket}/{self.key}"
+        """Return its URI for a manifest, or its name in a folder of this machine."""
+        return f"s3://{self.bucket}/{self.key}" if self.bucket else self.key
 
 
-def from_annotations(annotations: Annotations, home: str | None) -> list[TrainingImage]:
+def from_annotations(annotations: Annotations, home: str | Path | None) -> list[TrainingImage]:
     """Return the images of a COCO file or a manifest.
 
     Args:
         annotations: The file.
-        home: ``s3://bucket/prefix/`` of images without a URI.
+        home: ``s3://bucket/prefix/`` or the folder of images without a URI.
 
     Raises:
         ValueError: An image has no URI, and no home is given.
@@ -90,10 +97,13 @@ def from_annotations(annotations: Annotations, home: str | None) -> list[Trainin
     return [_annotated(image, home) for image in annotations.images if image.name]
 
 
-def _annotated(image: AnnotatedImage, home: str | None) -> TrainingImage:
+def _annotated(image: AnnotatedImage, home: str | Path | None) -> TrainingImage:
+    path = None
     if image.uri is not None:
         place = S3Uri.parse(image.uri)
         bucket, key = place.bucket, place.key
+    elif isinstance(home, Path):
+        bucket, key, path = "", image.name, home / image.name
     elif home is not None:
         place = S3Uri.parse(home)
         bucket, key = place.bucket, place.folder + image.name
@@ -103,7 +113,15 @@ def _annotated(image: AnnotatedImage, home: str | None) -> TrainingImage:
             "--images s3://bucket/prefix/"
         )
     items = [Thing(one.label, one.bbox_px, one.confidence) for one in image.annotations]
-    return TrainingImage(bucket, key, items, image.made_by, image.size_px)
+    return TrainingImage(
+        bucket,
+        key,
+        items,
+        image.made_by,
+        image.size_px,
+        path,
+        exhaustive=image.exhaustive and image.is_complete,
+    )
 
 
 def from_truth(truth: "Truth") -> list[TrainingImage]:
@@ -122,13 +140,15 @@ def from_truth(truth: "Truth") -> list[TrainingImage]:
                 image_id=image_id,
                 scope=one.scope,
                 exhaustive=one.exhaustive,
+                absent=[Thing(item.label, item.bbox_px) for item in one.absent],
+                reference=one.reference,
             )
         )
     return images
 
 
 def teachable(
-    images: Sequence[TrainingImage], *, bulk: bool = True
+    images: Sequence[TrainingImage], *, bulk: bool = True, whole_images: bool = False
 ) -> tuple[list[TrainingImage], Counter[str]]:
     """Return the images that teach nothing wrong, and why others are left out.
 
@@ -138,11 +158,15 @@ def teachable(
     Args:
         images: The images.
         bulk: Whether to keep images about which a decision about many images was made.
+        whole_images: Whether only labels of whole images are learned. Then it is enough that each
+            label was confirmed or rejected: not every thing needs a box.
     """
     left_out: Counter[str] = Counter()
+    labels = {one.label for image in images if image.exhaustive for one in image.items}
     kept: list[TrainingImage] = []
     for image in images:
-        if not image.exhaustive:
+        known = {one.label for one in (*image.items, *image.absent)}
+        if not image.exhaustive and not (whole_images and labels and labels <= known):
             left_out["image in which not everything is marked"] += 1
         elif not bulk and image.made_by == "bulk":
             left_out["image of a decision about many images"] += 1
@@ -162,25 +186,30 @@ def split(images: Sequence[TrainingImage]) -> tuple[list[TrainingImage], list[Tr
     The digest of an image's id decides, so that an image is never learned from by one model and
     tested with by the next. Both parts have an image if there are two.
     """
-    ordered = sorted(images, key=_place)
-    number = sum(_place(image) < TEST_SHARE for image in ordered)
+    ordered = sorted(images, key=place)
+    number = sum(place(image) < TEST_SHARE for image in ordered)
     number = min(max(number, 1), max(len(ordered) - 1, 0))
     return ordered[number:], ordered[:number]
 
 
-def _place(image: TrainingImage) -> float:
+def place(image: TrainingImage) -> float:
     """Return a number from 0 to 1 that never changes."""
-    name = image.uri.encode() if image.image_id is None else image.image_id.bytes
+    name = (image.sha256 or image.uri).encode()
+    if image.image_id is not None:
+        name = image.image_id.bytes
     return int.from_bytes(hashlib.sha256(name).digest()[:6]) / 2**48
 
 
-def from_folder(folder: Path, home: str) -> list[TrainingImage]:
-    """Return the files of one subfolder per label, to be uploaded below ``home``."""
-    place = S3Uri.parse(home)
+def from_folder(folder: Path, home: str | None) -> list[TrainingImage]:
+    """Return the files of one subfolder per label, to be uploaded below ``home`` if it is given."""
+    bucket, prefix = "", ""
+    if home is not None:
+        parsed = S3Uri.parse(home)
+        bucket, prefix = parsed.bucket, parsed.folder
     return [
         TrainingImage(
-            place.bucket,
-            f"{place.folder}{path.parent.name}/{path.name}",
+            bucket,
+            f"{prefix}{path.parent.name}/{path.name}",
             [Thing(path.parent.name, None)],
             path=path,
         )

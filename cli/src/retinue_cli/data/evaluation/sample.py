@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from retinue_history.review.truth import EVERYTHING, MadeBy, Scope
+from retinue_sdk import ImageReference
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels."""
@@ -74,6 +75,7 @@ class TrueImage:
         absent: What people said is not there.
         propensity: The chance that the image had of being drawn at random; ``None`` if it was
             chosen, or if that isn't known.
+        reference: The version of the object, if the history knows it.
     """
 
     name: str
@@ -84,6 +86,7 @@ class TrueImage:
     exhaustive: bool = True
     absent: list[CocoAnnotation] = field(default_factory=list)
     propensity: float | None = None
+    reference: ImageReference | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ def truth_of_history(snapshot: Snapshot, side: Side, selection: Selection) -> Tr
             image.size_px,
             [annotation_of(one, one.label, image.size_px) for one in image.detections],
             "machine",
+            reference=image.reference,
         )
         if image.truth is None
         else _settled(image, image.truth)
@@ -86,6 +87,7 @@ def _settled(image: SelectedImage, truth: SettledTruth) -> TrueImage:
             for one in truth.absent
         ],
         truth.propensity,
+        image.reference,
     )
 
 

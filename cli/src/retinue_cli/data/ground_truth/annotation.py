@@ -46,6 +46,7 @@ class AnnotatedImage:
         scope: What was looked for; ``None`` for the labels of the file.
         exhaustive: Whether everything within the scope is annotated.
         others: Things that the format can't express, such as those that people rejected.
+        is_complete: Whether all its annotations could be used. The problems name the others.
     """
 
     name: str
@@ -57,6 +58,7 @@ class AnnotatedImage:
     scope: Scope | None = None
     exhaustive: bool = True
     others: list[TruthItem] = field(default_factory=list)
+    is_complete: bool = True
 
     @property
     def human(self) -> bool:

@@ -70,7 +70,12 @@ class Annotations:
         labels = _labels(content["categories"], problems)
         images = _images(content["images"], problems)
         for annotation in content["annotations"]:
+            before = problems.total
             _annotate(annotation, images, labels, problems)
+            if problems.total > before and isinstance(annotation, dict):
+                image = _lookup(images, annotation.get("image_id"))
+                if image is not None:
+                    image.is_complete = False
         return cls(
             [images[number] for number in sorted(images, key=_in_order)],
             _digest([_sorted(content[part]) for part in parts]),

@@ -36,7 +36,9 @@ def read_label_studio(
             if isinstance(one, dict) and not one.get("was_cancelled")
         ]
         if done:
+            before = problems.total
             images.append(_image(task, number, done[-1], problems))
+            images[-1].is_complete = problems.total == before
     labels = {one.label for image in images for one in image.annotations}
     for image in images:
         labels.update(image.scope.labels or () if image.scope is not None else ())

@@ -55,9 +55,11 @@ def read_manifest(data: bytes, problems: Problems) -> tuple[list[AnnotatedImage]
         if not isinstance(entry, dict):
             problems.add("line that isn't a JSON object", number)
             continue
+        before = problems.total
         image = _image(entry, number, problems)
         images.append(image)
         _annotate(image, entry, number, labels, problems)
+        image.is_complete = problems.total == before
     return images, frozenset(labels)
 
 

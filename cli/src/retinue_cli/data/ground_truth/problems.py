@@ -17,6 +17,16 @@ class Problems:
             examples.append(f"{example}"[:200])
         self._found[problem] = number + 1, examples
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the number of cases of each problem."""
+        return {problem: number for problem, (number, _) in self._found.items()}
+
+    @property
+    def total(self) -> int:
+        """Return the number of cases of all problems."""
+        return sum(self.counts.values())
+
     def __bool__(self) -> bool:
         """Return whether there is a problem."""
         return bool(self._found)
