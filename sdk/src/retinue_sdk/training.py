@@ -37,12 +37,14 @@ class Example:
         sha256: The hash of the file's bytes, 64 hex digits. Equal files have equal hashes.
         load: Returns the image. It is read again on each call, so that memory stays bounded.
         things: What it shows. An image without any teaches what isn't one of the labels.
+        absent: What a detector found and people rejected.
     """
 
     name: str
     sha256: str
     load: Callable[[], Image]
     things: tuple[Annotated, ...]
+    absent: tuple[Annotated, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +155,13 @@ class Answer:
     Attributes:
         example: The image.
         found: Its findings at their thresholds, with their confidence.
-        is_right: Whether they are all right, and all there is.
+        true: The right answer: the image's things, or that in a crop.
+        is_right: Whether the findings are all right, and all there is.
     """
 
     example: Example
     found: tuple[tuple[Annotated, float], ...]
+    true: tuple[Annotated, ...]
     is_right: bool
 
 

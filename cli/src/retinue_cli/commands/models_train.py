@@ -1,10 +1,11 @@
 """``retinue models train``."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,23 +20,39 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
     from retinue_cli.training.data import TrainingImage
+    from retinue_cli.training.local.train import Kind
     from retinue_cli.training.service import CustomLabels, ModelVersion
 
 
-@click.command(short_help="Train a Custom Labels model.")
-@click.argument("project")
+ONLY_LOCAL = ("kind", "crops", "strict", "seed", "models")
+ONLY_CUSTOM_LABELS = (
+    "output", "version", "replace_datasets", "region", "yes", "every_seconds"
+)  # fmt: skip
+
+
+@click.command(short_help="Train a model, on this machine or with Custom Labels.")
+@click.argument("name")
+@click.option(
+    "--on",
+    "place",
+    type=click.Choice(["custom-labels", "local"]),
+    default="custom-labels",
+    show_default=True,
+    help="Where to train.",
+)
 @click.option(
     "--from",
     "source",
     metavar="SOURCE",
     help="A COCO file or manifest; a folder (or s3://bucket/prefix/) with a folder for each "
-    "label; or history:RUNS, with RUNS as in `retinue diff`.",
+    "label; or history:RUNS, with RUNS as in `retinue diff`.  [default for local: as for the last "
+    "version]",
 )
 @click.option(
     "--corrections",
     metavar="RUNS",
-    help="Truth or runs that replace those of --from history:… where both exist for an image, "
-    "such as ground-truth.",
+    help="Truth or runs of the history that replace the annotations of --from where both exist "
+    "for an image, such as ground-truth.",
 )
 @click.option(
     "--bulk/--no-bulk",
@@ -58,7 +75,27 @@ if TYPE_CHECKING:
     "--images",
     "home",
     metavar="s3://BUCKET/PREFIX",
-    help="Location of the images of a COCO file without s3:// URIs.",
+    help="Location of the images of a COCO file without s3:// URIs; for local, a folder too.  "
+    "[default for local: the file's folder]",
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["labels", "objects"]),
+    default="labels",
+    show_default=True,
+    help="Local: labels of whole images (onnx-labels), or objects with boxes (onnx-objects).",
+)
+@click.option("--crops", is_flag=True, help="Local: learn the labels of what is inside the boxes.")
+@click.option(
+    "--strict", is_flag=True, help="Local: refuse data with problems; don't leave it out."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Local: seed of the training.")
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("models"),
+    show_default=True,
+    help="Local: folder of all models. A version is in NAME/NUMBER.",
 )
 @click.option("--version", help="The version's name.  [default: the time, such as 20260131-1200]")
 @click.option("--replace-datasets", is_flag=True, help="Delete datasets of other images.")
@@ -76,9 +113,17 @@ if TYPE_CHECKING:
     help="Seconds between checks of the training.",
 )
 @json_flag
+@click.pass_context
 def train(
+    context: click.Context,
     *,
-    project: str,
+    name: str,
+    place: str,
+    kind: "Kind",
+    crops: bool,
+    strict: bool,
+    seed: int,
+    models: Path,
     source: str | None,
     corrections: str | None,
     bulk: bool,
@@ -93,21 +138,52 @@ def train(
     every_seconds: float,
     as_json: bool,
 ) -> None:
-    """Train a version of the Custom Labels model PROJECT, and wait for the result.
+    """Train a version of the model NAME, and show its accuracy.
 
-    Checks the data first. Nothing is created or billed before all of it is valid and you have
-    confirmed. Ctrl-C ends the command, not the training. Run it again to continue waiting. For
-    example:
+    With --on local, the model is trained on this machine from a bundled network, and written to
+    --models with a card. Ctrl-C ends the training and keeps the best model so far. After a crash,
+    run the command again to continue.
+
+    With --on custom-labels, NAME is a project of Amazon Rekognition Custom Labels. Nothing is
+    created or billed before all data is valid and you have confirmed. Ctrl-C ends the command, not
+    the training. Run it again to continue waiting. For example:
 
     \b
+    retinue models train birds --on local --from photos/
+    retinue models train birds --on local --corrections ground-truth
     retinue models train parts --from parts.json --output s3://bucket/parts/
-    retinue models train birds --from history:ground-truth --output s3://bucket/
     retinue models train birds --from history:onnx-objects \\
         --corrections ground-truth --output s3://bucket/birds/
     """  # noqa: D301 - click reads a backspace, not a backslash
     from retinue_cli.training.errors import TrainingError
     from retinue_cli.training.service import CustomLabels, make_client
 
+    _refuse_others(context, ONLY_CUSTOM_LABELS if place == "local" else ONLY_LOCAL, place)
+    project = name
+    if place == "local":
+        from retinue_cli.commands.models_train_local import Request, train_locally
+
+        request = Request(
+            name=name,
+            kind=kind,
+            source=source,
+            corrections=corrections,
+            test_source=test_source,
+            home=home,
+            models=models,
+            bulk=bulk,
+            crops=crops,
+            strict=strict,
+            seed=seed,
+            dry_run=dry_run,
+        )
+        try:
+            card = train_locally(request, say_beside(as_json=as_json), as_json=as_json)
+        except TrainingError as error:
+            raise click.ClickException(str(error)) from error
+        if as_json:
+            print_json(card)
+        return
     service = CustomLabels(make_client(region))
     say = say_beside(as_json=as_json)
     try:
@@ -141,6 +217,14 @@ def train(
         raise click.ClickException(str(error)) from error
     if as_json:
         print_json(done)
+
+
+def _refuse_others(context: click.Context, names: Sequence[str], place: str) -> None:
+    """Refuse options that have no meaning where the model is trained."""
+    for parameter in context.command.params:
+        given = context.get_parameter_source(str(parameter.name))
+        if parameter.name in names and given is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} has no meaning with --on {place}")
 
 
 def _running(service: "CustomLabels", project: str, version: str | None) -> "ModelVersion | None":

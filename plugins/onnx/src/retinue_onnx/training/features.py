@@ -50,13 +50,18 @@ class Sample:
 
 
 def samples(examples: Sequence[Example], *, crops: bool) -> list[Sample]:
-    """Return a sample for each image, or with ``crops`` for each box in it."""
+    """Return a sample for each image, or with ``crops`` for each box in it.
+
+    Boxes that people rejected have no label.
+    """
     if not crops:
         return [Sample(one, frozenset(thing.label for thing in one.things)) for one in examples]
     return [
-        Sample(one, frozenset({thing.label}), thing.box)
+        Sample(one, frozenset(labels), thing.box)
         for one in examples
-        for thing in one.things
+        for things, is_there in ((one.things, True), (one.absent, False))
+        for thing in things
+        for labels in ([thing.label] if is_there else [],)
         if thing.box is not None
     ]
 

@@ -188,7 +188,8 @@ def _answer(
     ]
     found.sort(key=lambda one: -one[1])
     is_right = {one.label for one, _ in found} == sample.labels
-    return Answer(sample.example, tuple(found), is_right)
+    true = tuple(Annotated(label, sample.box) for label in sorted(sample.labels))
+    return Answer(sample.example, tuple(found), true, is_right)
 
 
 def _export(model: Regression, labels: int, props: dict[str, str]) -> bytes:

@@ -1,0 +1,1 @@
+"""Train models on this machine: check and split the images, and keep versions with their cards."""

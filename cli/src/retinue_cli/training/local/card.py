@@ -1,0 +1,116 @@
+"""The card of a version: its data, settings and accuracy, so that figures can be recomputed."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from retinue_sdk.training import Annotated, Answer, ClassScore, Split, Trained
+
+SAMPLES = 6
+"""Maximum number of pictures of hits, and of misses."""
+
+Card = dict[str, Any]
+
+
+def data_facts(split: Split) -> Card:
+    """Return each image with its part and its annotations, and the digest of them all."""
+    parts = {"train": split.train, "validation": split.validation, "test": split.test}
+    images = [
+        {
+            "name": one.name,
+            "sha256": one.sha256,
+            "part": part,
+            "things": [_thing(thing) for thing in one.things],
+            **({"absent": [_thing(thing) for thing in one.absent]} if one.absent else {}),
+        }
+        for part, examples in parts.items()
+        for one in examples
+    ]
+    known = [{key: value for key, value in one.items() if key != "name"} for one in images]
+    known.sort(key=lambda one: str(one["sha256"]))
+    return {"sha256": digest(known), "images": images}
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a value in JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def result_facts(trained: Trained) -> Card:
+    """Return the accuracy, and the answers from which it is computed."""
+    return {
+        "f1": round(trained.f1, 6),
+        "epochs": trained.epochs,
+        "stopped": trained.stopped,
+        "training": dict(trained.facts),
+        "labels": [_score(score) for score in trained.scores],
+        "answers": [
+            {
+                "name": answer.example.name,
+                "sha256": answer.example.sha256,
+                "true": [_thing(thing) for thing in answer.true],
+                "found": [
+                    {**_thing(thing), "confidence": round(confidence, 6)}
+                    for thing, confidence in answer.found
+                ],
+                "is_right": answer.is_right,
+            }
+            for answer in trained.answers
+        ],
+    }
+
+
+def _score(score: ClassScore) -> Card:
+    derived = {name: getattr(score, name) for name in ("precision", "recall", "f1")}
+    return {**asdict(score), **derived}
+
+
+def _thing(thing: Annotated) -> Card:
+    box = thing.box
+    if box is None:
+        return {"label": thing.label}
+    sides = (box.left, box.top, box.width, box.height)
+    return {"label": thing.label, "box": [round(side, 6) for side in sides]}
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, int]:
+    """Return the numbers of images that are new since a version, or have other annotations.
+
+    Args:
+        old: The data of the earlier version's card.
+        new: The data now.
+    """
+    before = {one["sha256"]: one["things"] for one in old["images"]}
+    added = [one for one in new["images"] if one["sha256"] not in before]
+    changed = [
+        one
+        for one in new["images"]
+        if one["sha256"] in before and one["things"] != before[one["sha256"]]
+    ]
+    return {
+        "new": len(added),
+        "changed": len(changed),
+        "negative": sum(not one["things"] for one in (*added, *changed)),
+    }
+
+
+def draw_samples(answers: Sequence[Answer], folder: Path) -> None:
+    """Draw some right and some wrong answers: each picture with its findings."""
+    from retinue_cli.output.draw import LabelledBox, paint_pixels
+
+    for kind, is_right in (("hit", True), ("miss", False)):
+        chosen = [answer for answer in answers if answer.is_right == is_right][:SAMPLES]
+        for number, answer in enumerate(chosen, 1):
+            boxes = [
+                LabelledBox.of_image(thing.label, confidence, "label")
+                if (box := thing.box) is None
+                else LabelledBox(thing.label, confidence, box.left, box.top, box.width, box.height)
+                for thing, confidence in answer.found
+            ]
+            folder.mkdir(exist_ok=True)
+            picture = paint_pixels(answer.example.load().pixels(), boxes)
+            picture.save(folder / f"{kind}-{number}.jpg", "JPEG", quality=88)

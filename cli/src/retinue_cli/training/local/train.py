@@ -1,0 +1,171 @@
+"""Train a version of a model on this machine, from its images to its card."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Literal, TypeAlias
+
+from retinue_sdk import ConfigurationError
+from retinue_sdk.training import (
+    ShowProgress,
+    Split,
+    Trainer,
+    TrainingOptions,
+    TrainingStoppedError,
+)
+
+from retinue_cli.data.ground_truth import Problems
+from retinue_cli.training.data import TrainingImage
+from retinue_cli.training.errors import TrainingError
+from retinue_cli.training.local import card, check
+from retinue_cli.training.local.check import Read
+from retinue_cli.training.local.versions import Version, Versions
+
+Kind: TypeAlias = Literal["labels", "objects"]
+
+DETECTORS: Mapping[Kind, str] = {"labels": "onnx-labels", "objects": "onnx-objects"}
+"""The detector that runs a model of each kind, and trains it."""
+
+Say: TypeAlias = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Checked images.
+
+    Attributes:
+        split: Their parts.
+        left_out: The number of cases of each problem.
+    """
+
+    split: Split
+    left_out: Mapping[str, int]
+
+
+def prepare(
+    learned: Sequence[TrainingImage],
+    tested: Sequence[TrainingImage] | None,
+    read: Read,
+    problems: Problems,
+    say: Say,
+    *,
+    boxes: bool,
+    strict: bool,
+    advance: Callable[[int], None],
+) -> Data:
+    """Check and split images. Report what is left out.
+
+    Args:
+        learned: The images to learn from.
+        tested: The images to test with; ``None`` to take a fifth of ``learned``.
+        read: Reads their files.
+        problems: The problems that were found so far.
+        say: Prints a line.
+        boxes: Whether each thing needs a box.
+        strict: Whether to refuse any problem.
+        advance: Called for each image.
+
+    Raises:
+        ConfigurationError: Too little is left, or there is a problem and ``strict`` is set.
+    """
+    known = [
+        check.clean(check.look(part, read, problems, advance=advance), problems, boxes=boxes)
+        for part in (learned, tested or ())
+    ]
+    parts = check.split(known[0], None if tested is None else known[1], problems)
+    if problems:
+        if strict:
+            raise ConfigurationError(f"nothing was trained (--strict)\n{problems}")
+        say(f"left out:\n{problems}")
+    split = check.examples(parts, read)
+    if not split.labels:
+        raise ConfigurationError(
+            f"no label has {check.MIN_IMAGES} usable images, so there is nothing to train"
+        )
+    return Data(split, problems.counts)
+
+
+def train(
+    versions: Versions,
+    trainer: Trainer,
+    kind: Kind,
+    data: Data,
+    options: TrainingOptions,
+    origin: Mapping[str, Any],
+    progress: ShowProgress,
+    say: Say,
+) -> Version:
+    """Train a version, unless there is one of the same data and settings.
+
+    Raises:
+        ConfigurationError: The data or an option can't work.
+        TrainingError: It was stopped before there was a model.
+    """
+    facts = card.data_facts(data.split)
+    settings = {
+        "seed": options.seed,
+        "epochs": options.epochs,
+        "patience": options.patience,
+        "crops": options.crops,
+    }
+    base = dict(trainer.base)
+    identity = card.digest([facts["sha256"], kind, settings, base])
+    finished = versions.all()
+    if finished:
+        last = finished[-1]
+        since = card.changes(last.card["data"], facts)
+        say(
+            f"since {last.name}: {since['new']:,} new images, {since['changed']:,} with other "
+            f"annotations; {since['negative']:,} of them show none of the labels"
+        )
+    for version in finished:
+        if version.card["identity"] == identity and version.card["stopped"] != "interrupted":
+            say(f"{version.name} was trained from the same data and settings")
+            return version
+    with _stop_on_ctrl_c(say) as stop:
+        try:
+            trained = trainer.train(
+                data.split, options, cache=versions.cache, progress=progress, stop=stop
+            )
+        except TrainingStoppedError as error:
+            raise TrainingError(
+                "stopped before there was a model; run the same command to continue"
+            ) from error
+    about = {
+        "kind": kind,
+        "identity": identity,
+        "origin": dict(origin),
+        "settings": settings,
+        "base": base,
+        **card.result_facts(trained),
+        "left_out": dict(data.left_out),
+        "data": facts,
+    }
+    return versions.add(
+        trained.model, about, lambda folder: card.draw_samples(trained.answers, folder)
+    )
+
+
+@contextmanager
+def _stop_on_ctrl_c(say: Say) -> Iterator[threading.Event]:
+    """Yield an event that the first Ctrl-C sets. The second one ends the command."""
+    stop = threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        say("stopping; the best model so far is kept")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
