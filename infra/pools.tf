@@ -1,4 +1,4 @@
-# What a pool can be given. This is the only declaration of its type and defaults: modules/pool gets
+# The settings of a pool. This is the only declaration of its type and defaults: modules/pool gets
 # one value of the map as it is, and checks it (modules/pool/config.tf).
 
 variable "pools" {

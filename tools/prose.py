@@ -1,6 +1,6 @@
 """Check the prose of pages, docstrings, comments and messages: ``python -m tools.prose``.
 
-``prose.toml`` lists the phrases, and what to write instead.
+``prose.toml`` lists the phrases, and suggests others.
 """
 
 import ast
@@ -24,7 +24,7 @@ class Text:
     """A text that people read.
 
     Attributes:
-        line: Where it starts, from 1.
+        line: Number of its first line, from 1.
         text: The text; code in it is blank.
         documents: ``function``, or ``other`` for a module or class; empty if it isn't a docstring.
     """
@@ -40,7 +40,7 @@ class Rule:
 
     Attributes:
         pattern: A regular expression; a space stands for any white space.
-        instead: What to write instead.
+        instead: Replacement to suggest.
         most: How often it may still occur; lower it whenever you remove one.
         opener: ``all`` to count only docstrings that begin with it, or ``functions`` for those of
             functions; empty to count every occurrence.

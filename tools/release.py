@@ -25,7 +25,7 @@ _UNRELEASED = "## [Unreleased]\n"
 
 
 class ReleaseError(Exception):
-    """A release can't be made; the message says why and what to do."""
+    """A release can't be made; the message has the reason and the remedy."""
 
 
 def projects(root: Path) -> list[Path]:
@@ -83,7 +83,7 @@ def with_date(changelog: str, version: str, today: dt.date) -> str:
         return existing.sub(heading, changelog)
     before, _, after = changelog.partition(_UNRELEASED)
     if not after.partition("\n## [")[0].strip():
-        raise ReleaseError("CHANGELOG.md lists no change under [Unreleased]. Write what changed.")
+        raise ReleaseError("CHANGELOG.md lists no change under [Unreleased]. Add the changes.")
     return f"{before}{_UNRELEASED}\n{heading}{after}"
 
 

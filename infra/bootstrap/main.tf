@@ -1,4 +1,4 @@
-# What has to be there before an environment: a bucket for Terraform's state, and the registry that
+# Prerequisites of an environment: a bucket for Terraform's state, and the registry that
 # images are pushed to. Once for an account and region. Its own state is a file, unless you move it
 # into the bucket afterwards (README.md).
 

@@ -315,7 +315,7 @@ def test_an_error_shows_where_and_what_might_help(reader_url: str) -> None:
         ("-- all\n/* of */ UPDATE latest_detections SET label = ''", "only read.*not with UPDATE"),
         ("INSERT INTO latest_detections VALUES (1)", "a query can only read.*not with INSERT"),
         ("WITH gone AS (DELETE FROM images RETURNING 1) TABLE gone", "and this one would write"),
-        ("SELECT 1; SELECT 2", "a query is one statement"),
+        ("SELECT 1; SELECT 2", "a query must be a single statement"),
         (r"\d", "psql.*`retinue schema` lists the views"),
         ("TABLE latest_detection", "Did you mean latest_detections"),
         ("TABLE anything", "Hint: `retinue schema` lists the views"),

@@ -102,8 +102,8 @@ class HttpSession:
     """
 
     def __init__(self, client: BaseClient, ca_bundle: str | None = None) -> None:
-        # botocore has no public name for what a client resolved. Resolving it again would need the
-        # session, which a client doesn't keep; the contract tests hold each setting to boto3's.
+        # botocore has no public name for the settings that a client resolved. Resolving them again
+        # would need the session, which a client doesn't keep. Contract tests compare with boto3.
         resolved: Any = client._endpoint.http_session  # type: ignore[attr-defined] # noqa: SLF001
         self._verify: bool | str = resolved._verify if ca_bundle is None else ca_bundle  # noqa: SLF001
         self._certificate: tuple[str | None, str | None] = (

@@ -58,7 +58,7 @@ class Problem:
 
     Attributes:
         status: The HTTP status.
-        message: What is wrong, and what to do.
+        message: The problem, and how to fix it.
         is_temporary: Whether the same request can succeed later, so that the page tries again.
     """
 
@@ -73,7 +73,7 @@ def make_app(
     """Put the console together.
 
     Args:
-        services: What handlers work with.
+        services: Objects that handlers use.
         sign_in: How people sign in; by default, as the settings say.
         routes: The route table.
     """
@@ -166,7 +166,7 @@ class _Console:
         if isinstance(page, Response):
             return page
         is_csv = suffix == ".csv"
-        if not _sees_people(call.identity, route):  # in what is sent: rows, or data
+        if not _sees_people(call.identity, route):  # in the response: rows, or data
             page = (
                 replace(page, rows=without_people(page.rows))
                 if is_csv

@@ -98,7 +98,7 @@ class Database:
 
         Raises:
             HistoryUnavailableError: The database is down.
-            QueryError: The login could do more than read; the message says what.
+            QueryError: The login has more rights than reading; the message names them.
         """
         self._login.check()
 
@@ -165,7 +165,7 @@ class Reviews:
 
         Raises:
             HistoryUnavailableError: The database is down.
-            QueryError: The login can't save reviews, or can do more; the message says what.
+            QueryError: The login can't save reviews, or has more rights; the message names them.
         """
         if self._login is not None:
             self._login.check()
@@ -178,7 +178,7 @@ class Reviews:
             NoReviewsError: No login is set that can write reviews.
             HistoryUnavailableError: The database is down.
             QueryError: The login can't save reviews, or can do more.
-            HistoryDataError: The store refuses what is to be saved; the message says why.
+            HistoryDataError: The store refuses the answer; the message has the reason.
             SlowQueryError: A statement took too long.
         """
         if self._login is None:

@@ -64,7 +64,7 @@ class Call(Generic[P]):
     """One request, as a handler is given it.
 
     Attributes:
-        parameters: What was asked for, checked.
+        parameters: The parameters of the request, checked.
         identity: The visitor's login, groups and rights.
         services: The database and all else.
         body: The body of a POST, as an object of the route's ``body``.
@@ -93,7 +93,7 @@ class Page(Generic[D]):
         template: The template's name.
         title: The title, which is the heading too.
         data: A frozen dataclass. Templates know it as ``data``.
-        rows: What ``.csv`` lists: frozen dataclasses of one class, or tuples after ``columns``.
+        rows: Rows of the ``.csv``: frozen dataclasses of one class, or tuples after ``columns``.
         columns: The names of the columns where rows are tuples.
         status: The HTTP status.
     """
@@ -114,12 +114,12 @@ class Route:
         path: The path, such as ``/images/{image_id:uuid}``.
         handler: Takes a ``Call`` and returns a page, or a response of another kind. It runs on a
             thread.
-        summary: What it answers, in a few words.
-        right: The right that it takes; ``None`` for what everyone may see.
+        summary: Summary of its response, in a few words.
+        right: The right that it takes; ``None`` if everyone may see it.
         parameters: The model of its parameters.
         answer: The class of the page's data; ``None`` if it doesn't answer with a page.
         has_csv: Whether it answers ``.csv`` too.
-        method: GET, or POST for what changes something.
+        method: GET, or POST if it changes something.
         body: The model of a POST's body, which is a form or JSON.
         menu: Its name in the navigation; ``None`` to leave it out.
         is_picture: Whether it runs on threads of its own, so that pictures never delay pages.
@@ -156,7 +156,7 @@ def parse(model: type[M], query: ImmutableMultiDict[str, str], path: Mapping[str
     A field of a form that was left empty counts as not given.
 
     Args:
-        model: What they must be.
+        model: Their type.
         query: Names and values.
         path: The parameters in the path.
 

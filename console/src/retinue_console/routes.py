@@ -130,7 +130,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "/detectors",
         detectors,
-        "Versions of detectors, and how what they find changes",
+        "Versions of detectors, and the drift of their findings",
         Right.VIEWER,
         parameters=DetectorParameters,
         answer=DetectorsPage,

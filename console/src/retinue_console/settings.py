@@ -179,7 +179,7 @@ class ConsoleSettings(DescribedModel):
 
     @classmethod
     def load(cls, **given: object) -> Self:
-        """Read the environment; ``given`` overrides it, except for what is ``None``.
+        """Read the environment; values of ``given`` override it, unless they are ``None``.
 
         Raises:
             ConfigurationError: A variable is unknown or has a bad value.

@@ -1,4 +1,4 @@
-# Who talks to whom: people → load balancer → tasks → database, AWS and the identity provider.
+# Connections: people → load balancer → tasks → database, AWS and the identity provider.
 
 resource "aws_security_group" "load_balancer" {
   name_prefix = "${local.name}-lb-"

@@ -9,7 +9,7 @@ output "task_definition_arn" {
 }
 
 output "log_group_name" {
-  description = "Where the console says what went wrong."
+  description = "Log group of the console."
   value       = module.task.log_group_name
 }
 

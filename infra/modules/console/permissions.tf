@@ -1,4 +1,4 @@
-# What the console may do in AWS: read images, and sign in to the database as two logins, of which
+# The console's permissions in AWS: read images, and sign in to the database as two logins, of which
 # one only reads and the other only calls the functions of reviews.
 
 resource "aws_iam_role_policy" "task" {

@@ -1,5 +1,5 @@
 variable "task" {
-  description = "What the environment's tasks have in common. modules/task describes and checks each attribute."
+  description = "Attributes that the environment's tasks share. modules/task describes and checks each."
   type = object({
     name_prefix        = string
     image              = string

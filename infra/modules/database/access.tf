@@ -1,4 +1,4 @@
-# Who may reach the database: by network, and by IAM.
+# Access to the database: by network, and by IAM.
 
 resource "aws_security_group" "this" {
   name_prefix = "${var.name}-database-"
@@ -33,7 +33,7 @@ resource "aws_vpc_security_group_egress_rule" "clients" {
   referenced_security_group_id = aws_security_group.this.id
 }
 
-# Attach it to the people who ask questions. They sign in with a token of 15 minutes, as
+# Attach it to the analysts. They sign in with a token of 15 minutes, as
 # `retinue_analyst`, which may read and nothing else.
 resource "aws_iam_policy" "analyst" {
   name_prefix = "${var.name}-analyst-"

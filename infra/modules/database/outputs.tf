@@ -41,6 +41,6 @@ output "identifier" {
 }
 
 output "analyst_policy_arn" {
-  description = "ARN of the policy to attach to people who ask questions."
+  description = "ARN of the policy to attach to analysts."
   value       = aws_iam_policy.analyst.arn
 }

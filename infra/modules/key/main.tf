@@ -12,7 +12,7 @@ locals {
 }
 
 resource "aws_kms_key" "this" {
-  description             = "Encrypts what ${var.name} stores"
+  description             = "Encrypts the data of ${var.name}"
   enable_key_rotation     = true
   deletion_window_in_days = var.deletion_window_days
 

@@ -44,7 +44,7 @@ module "schedule" {
 
   task            = var.task
   purpose         = "maintenance"
-  description     = "Makes the coming months, and drops what is past its time"
+  description     = "Makes the coming months, and drops expired rows"
   expression      = "cron(${var.at.minute} ${var.at.hour} * * ? *)"
   overdue_hours   = 49 # one day may fail: months are made well ahead
   last_line       = "maintenance is done"

@@ -1,4 +1,4 @@
 output "log_group_name" {
-  description = "Where the task says what it made and dropped."
+  description = "Log group of the task, with the made and dropped partitions."
   value       = module.task.log_group_name
 }

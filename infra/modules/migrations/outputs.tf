@@ -13,6 +13,6 @@ output "run" {
 }
 
 output "log_group_name" {
-  description = "Where the task says what it did."
+  description = "Log group of the task."
   value       = module.task.log_group_name
 }

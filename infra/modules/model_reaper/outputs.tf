@@ -1,4 +1,4 @@
 output "log_group_name" {
-  description = "Where the task says what it stopped."
+  description = "Log group of the task, with the stopped models."
   value       = module.task.log_group_name
 }

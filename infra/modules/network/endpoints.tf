@@ -16,7 +16,7 @@ locals {
       Effect    = "Allow"
       Principal = "*"
       Action    = "*"
-      Resource  = "*" # what a principal of this account may do is for its own policies to say
+      Resource  = "*" # the policies of this account's principals decide
       Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
     }]
   })

@@ -1,4 +1,4 @@
-# Private subnets without a way to the internet. What workers need of AWS they reach through VPC
+# Private subnets without a way to the internet. Workers reach AWS through VPC
 # endpoints (endpoints.tf). With `existing`, the VPC and its access to AWS exist already.
 
 data "aws_availability_zones" "available" {

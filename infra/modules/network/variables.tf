@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the environment; names of what is made begin with it."
+  description = "Name of the environment, and prefix of all names."
   type        = string
 
   validation {

@@ -1,4 +1,4 @@
-# One topic for everything that needs a person, what the database and the bill have to say, and a
+# One topic for everything that needs a person, alarms of the database and the bill, and a
 # dashboard. Each pool brings its own alarms.
 
 data "aws_caller_identity" "current" {}
@@ -53,7 +53,7 @@ locals {
       threshold   = var.alarm_free_storage_gb * 1024 * 1024 * 1024
     }
     cpu = {
-      description = "The processor has been over 80 % busy for 15 minutes. Performance Insights says with what."
+      description = "The processor has been over 80 % busy for 15 minutes. Performance Insights shows the statements."
       metric      = "CPUUtilization"
       comparison  = "GreaterThanThreshold"
       threshold   = 80

@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "pools" {
-  description = "What to draw of each pool."
+  description = "Values to draw for each pool."
   type = map(object({
     queue_name             = string
     dead_letter_queue_name = string

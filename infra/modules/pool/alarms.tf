@@ -1,4 +1,4 @@
-# What needs a person. Each description says what it means and what to do first.
+# Alarms that need a person. Each description has the meaning and the first step.
 
 locals {
   namespace = "Retinue/${local.name}"

@@ -1,6 +1,6 @@
 # Workers of one kind: a queue with its dead-letter queue (queue.tf), an ECS service (service.tf)
-# that grows and shrinks with the backlog (scaling.tf), what they may do (permissions.tf), how they
-# hear of the end of jobs on videos (video.tf), and what wakes a person up (alarms.tf).
+# that grows and shrinks with the backlog (scaling.tf), their permissions (permissions.tf), how they
+# learn of the end of jobs on videos (video.tf), and alarms (alarms.tf).
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}

@@ -24,6 +24,6 @@ output "log_group_name" {
 }
 
 output "metric_namespace" {
-  description = "CloudWatch namespace of what is counted in the log."
+  description = "CloudWatch namespace of the metrics that are counted in the log."
   value       = local.namespace
 }

@@ -1,4 +1,4 @@
-# What the worker may do in AWS: what its code calls, and nothing to spare. tests/infra records the
+# The worker's permissions in AWS: exactly the calls of its code. tests/infra records the
 # calls and holds them against this file.
 
 locals {

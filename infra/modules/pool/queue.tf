@@ -1,4 +1,4 @@
-# The queue, what may write to it, and where messages go that could not even be recorded.
+# The queue, its policy, and the dead-letter queue for messages that could not be recorded.
 
 resource "aws_sqs_queue" "dead" {
   name                      = "${local.name}-dead"

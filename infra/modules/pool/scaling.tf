@@ -1,7 +1,7 @@
 # As many tasks as the backlog needs to be worked off within the latency target.
 #
 #   backlog  = messages visible + in flight
-#   tasks    = backlog ÷ what one task works off within the latency target
+#   tasks    = backlog ÷ number of messages that one task processes within the latency target
 #
 # Target tracking holds backlog per task at that number. It multiplies, so it can neither leave zero
 # nor be trusted to return there: two alarms do that. All of them count messages in flight, so that a

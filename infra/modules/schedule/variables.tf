@@ -1,5 +1,5 @@
 variable "task" {
-  description = "What the environment's tasks have in common. modules/task describes and checks each attribute."
+  description = "Attributes that the environment's tasks share. modules/task describes and checks each."
   type = object({
     name_prefix        = string
     image              = string
@@ -12,7 +12,7 @@ variable "task" {
 }
 
 variable "purpose" {
-  description = "What the task is for, in a word. It follows the environment in the names of the schedule and the alarm."
+  description = "Purpose of the task, in a word. It follows the environment in the names of the schedule and the alarm."
   type        = string
 
   validation {
@@ -22,12 +22,12 @@ variable "purpose" {
 }
 
 variable "description" {
-  description = "What the task does. Shown with the schedule."
+  description = "Description of the task. Shown with the schedule."
   type        = string
 
   validation {
     condition     = length(var.description) >= 10
-    error_message = "description must say what the task does."
+    error_message = "description must describe the task."
   }
 }
 

@@ -23,13 +23,13 @@ locals {
 
 resource "aws_iam_role" "task" {
   name_prefix        = "${local.role_prefix}-task-"
-  description        = "What ${local.name} may do"
+  description        = "Permissions of ${local.name}"
   assume_role_policy = local.assume_by_ecs
 }
 
 resource "aws_iam_role" "execution" {
   name_prefix        = "${local.role_prefix}-exec-"
-  description        = "What ECS may do to start ${local.name}"
+  description        = "Permissions of ECS to start ${local.name}"
   assume_role_policy = local.assume_by_ecs
 }
 

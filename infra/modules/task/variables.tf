@@ -1,6 +1,6 @@
 variable "task" {
   description = <<-EOT
-    What the tasks of an environment have in common. Every module with a task takes this object.
+    Attributes that all tasks of an environment share. Every module with a task takes this object.
 
     - `name_prefix`: name of the environment; the names of its resources begin with it, such as retinue-dev
     - `image`: container image with a digest or a tag, REGISTRY/NAME@sha256:… or REGISTRY/NAME:TAG
@@ -57,7 +57,7 @@ variable "task" {
 }
 
 variable "purpose" {
-  description = "What the task is for, such as migrations. It ends the names of the task definition, the log group and the roles."
+  description = "Purpose of the task, such as migrations. It ends the names of the task definition, the log group and the roles."
   type        = string
 
   validation {

@@ -464,7 +464,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check:
         names = differing(models)
         for name in names:
-            sys.stderr.write(f"{MODELS / name} is not what the packages give; rebuild it\n")
+            sys.stderr.write(f"{MODELS / name} differs from the packages; rebuild it\n")
         return 1 if names else 0
     for name, model in models.items():
         data = as_bytes(model)

@@ -1,4 +1,4 @@
-"""Join what is found at several times in a video to one appearance."""
+"""Join detections at several times in a video to one appearance."""
 
 from collections.abc import Mapping
 from dataclasses import replace

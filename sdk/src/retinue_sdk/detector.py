@@ -103,7 +103,7 @@ class CommonDetector(ABC, Generic[OptionsT]):
     """The common base of all kinds of detector: name, options, capabilities, model.
 
     Attributes:
-        name: What users call the detector: lower-case words joined by hyphens, unique among all
+        name: Name of the detector: lower-case words joined by hyphens, unique among all
             plugins.
         version: The version of this code. A new version makes Retinue process every image again,
             so change it when findings change.

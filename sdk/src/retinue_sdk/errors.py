@@ -41,7 +41,7 @@ class DetectorError(RetinueError):
     """A detector could not process an image.
 
     Args:
-        message: What happened.
+        message: The error message.
         billed_units: Units that were billed anyway, in the units of the detector's price.
     """
 
@@ -78,7 +78,7 @@ class RetriableError(TransientError):
     resets. The worker keeps the message, waits and tries again.
 
     Args:
-        message: What happened, for the log.
+        message: The error message, for the log.
         retry_after_seconds: Minimum wait in seconds. ``None`` means the worker's exponential
             backoff.
         throttled: Whether the service reported too many calls. If this error leaves a
@@ -107,7 +107,7 @@ class DetectorNotReadyError(TransientError):
     image fails. The worker stops receiving messages, keeps those it has, and tries again.
 
     Args:
-        message: What is missing and what brings it back.
+        message: The missing condition, and how to restore it.
         retry_after_seconds: Wait before the next attempt, in seconds. ``None`` leaves it to the
             worker.
     """

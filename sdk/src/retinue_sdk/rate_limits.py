@@ -76,7 +76,7 @@ class RateEstimate:
             now: The time on the clock of ``lowered_at``.
             configured: The configured quota.
             calls: Calls made since the last time.
-            throttled: How many of them were throttled; 1 or more.
+            throttled: Number of throttled calls among them; 1 or more.
         """
         sure = max(throttled - 2 * throttled**0.5, 0.0) / max(calls, 1)
         limit = self.rate(now, configured) * max(0.5, 1 - sure)
@@ -94,7 +94,7 @@ class ThrottleStats:
 
     Attributes:
         calls: Calls made.
-        throttled: How many of the answered ones were throttled.
+        throttled: Number of throttled calls among the answered ones.
     """
 
     def __init__(self, *, begun: bool = False) -> None:
@@ -137,7 +137,7 @@ class LeakyBucket:
         clock: The time in seconds.
 
     Attributes:
-        taken: How many calls have been made.
+        taken: Number of calls that have been made.
     """
 
     def __init__(self, rate: float, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -36,8 +36,8 @@ class Example:
         name: Its name, for messages and the card.
         sha256: The hash of the file's bytes, 64 hex digits. Equal files have equal hashes.
         load: Returns the image. It is read again on each call, so that memory stays bounded.
-        things: What it shows. An image without any teaches what isn't one of the labels.
-        absent: What a detector found and people rejected.
+        things: The labelled things in it. An image without any is a negative example.
+        absent: Findings that people rejected.
     """
 
     name: str
@@ -52,9 +52,9 @@ class Split:
     """The parts of a data set. No photograph is in two of them.
 
     Attributes:
-        train: What the model learns from.
-        validation: What ends the training and sets the thresholds.
-        test: What the reported metrics are computed from, and nothing else.
+        train: Images that the model learns from.
+        validation: Images that end the training and set the thresholds.
+        test: Images for the reported metrics, and for nothing else.
     """
 
     train: Sequence[Example]
@@ -92,7 +92,7 @@ class TrainingProgress:
     """The state of a training.
 
     Attributes:
-        stage: What is under way, such as ``features`` or ``epochs``.
+        stage: The current stage, such as ``features`` or ``epochs``.
         done: Number of finished steps of this stage.
         total: Its number of steps, at most.
         loss: The loss on the validation part.

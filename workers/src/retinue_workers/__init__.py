@@ -1,4 +1,4 @@
-"""The service that ECS runs: consume a queue, run detectors, record what they find."""
+"""The service that ECS runs: consume a queue, run detectors, record their findings."""
 
 import sys
 

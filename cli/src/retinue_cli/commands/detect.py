@@ -52,7 +52,7 @@ def detect(
     plugins_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Run a DETECTOR on PHOTOGRAPHS, print what it finds, and save pictures with boxes.
+    """Run a DETECTOR on PHOTOGRAPHS, print its detections, and save pictures with boxes.
 
     A folder stands for all photographs in it and its subfolders. Nothing is recorded. The exit
     code is 1 if a photograph could not be processed.
@@ -128,7 +128,7 @@ class Look:
 
 
 def look_at(session: DetectorSession, name: str, path: Path, pictures: Path) -> Look:
-    """Call the detector, and draw what it finds."""
+    """Call the detector, and draw its detections."""
     try:
         results = session.detect([Image.from_file(path)])
     except DetectorError as error:
@@ -144,7 +144,7 @@ def look_at(session: DetectorSession, name: str, path: Path, pictures: Path) -> 
 
 
 def print_look(look: Look) -> None:
-    """Print what was found in a photograph."""
+    """Print the detections in a photograph."""
     click.secho(printable(look.name), bold=True)
     if not isinstance(look.result, Findings):
         code = f" ({look.result.code})" if isinstance(look.result, InvalidImageError) else ""

@@ -77,7 +77,7 @@ def diff(
     as_json: bool,
     as_sql: bool,
 ) -> None:
-    """Compare what two sides found in the images that both have processed.
+    """Compare the detections of two sides in the images that both have processed.
 
     A side is a run id, or DETECTOR or DETECTOR@VERSION, optionally followed by ,model=VERSION or
     ,fingerprint=BEGINNING. Its latest run on each image counts. The name of a settled truth is a

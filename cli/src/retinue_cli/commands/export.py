@@ -95,7 +95,7 @@ def export(
     Streams in constant memory. The file gets its name when it is complete. CSV, JSON lines and
     Parquet have one row per detection. COCO, Label Studio's tasks and the manifest for Rekognition
     Custom Labels have images, including those without detections. WebVTT (captions), CVAT (tracks)
-    and coco-video have what appears in videos, the first two of one video. For example:
+    and coco-video have appearances in videos, the first two of one video. For example:
 
     \b
     retinue export detections.json --detector onnx-objects --min-confidence 0.5

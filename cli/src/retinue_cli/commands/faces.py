@@ -213,7 +213,7 @@ def search(
     help="Search this collection, too, even if the person wasn't enrolled there with this "
     "history; repeatable.",
 )
-@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Print the plan without removing anything.")
 @yes_option
 @region_option
 @json_flag

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Allow forgotten images to be recorded again. Restores nothing.",
 )
-@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Print the plan without removing anything.")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @json_flag
 def forget(
@@ -112,7 +112,7 @@ def forget(
 def _forget_reviewer(
     settings: Settings, login: str, *, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
-    """Print what has a login, ask, and replace the login by a random name."""
+    """Print the rows with a login, ask, and replace the login by a random name."""
     from retinue_history.privacy.reviewers import Reviewers
 
     from retinue_cli.output.words import count

@@ -160,7 +160,7 @@ def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_lap
     if found.jobs:
         lines.append(
             f"  {count(found.jobs, 'open job')}: results will not be recorded, and the service "
-            "bills what it has started"
+            "bills a job that has started"
         )
     if found.images and subject.bucket is None:
         lines.append(f"  in {', '.join(found.buckets)}")
@@ -168,9 +168,7 @@ def _plan(subject: ImageSubject, found: ImageTraces, *, unfinished: bool, is_lap
         lines.append("  this machine: pictures of them, and lines of logs that name them")
         lines.append("  the photographs stay; the next `retinue run` looks at them again")
     else:
-        lines.append(
-            "  the objects in S3 stay, and what was uploaded until now is not recorded again"
-        )
+        lines.append("  the objects in S3 stay, and uploads until now are not recorded again")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from retinue_cli.output.table import print_json
 
 
 @click.command("maintain", short_help="Create partitions, and delete expired data.")
-@click.option("--dry-run", is_flag=True, help="Only print what would be done.")
+@click.option("--dry-run", is_flag=True, help="Print the steps without performing them.")
 @json_flag
 def maintain_command(*, dry_run: bool, as_json: bool) -> None:
     """Create the history's next months, and delete data past its retention.

@@ -369,7 +369,7 @@ def _estimate(
     tested: "list[TrainingImage] | None",
     say: Say,
 ) -> dict[str, Any]:
-    """Print what would be trained and at what cost, and return it for programs."""
+    """Print the plan and the cost of a training, and return them for programs."""
     from retinue_cli.training import limits
     from retinue_cli.training.data import has_boxes
 

@@ -98,9 +98,7 @@ def run(
                 write=write,
             )
         except KeyboardInterrupt:
-            click.echo(
-                "\nstopped; nothing is left running, and what is in the history stays", err=True
-            )
+            click.echo("\nstopped; no process is left, and the history is kept", err=True)
             sys.exit(130)  # the exit status that shells use for a program that Ctrl-C ended
         if is_watched and (address := web.address) is not None:
             click.echo(f"\n{address} (Ctrl-C stops it)")

@@ -26,7 +26,7 @@ EXIT_NO_PICTURE = 1
 """The exit code when no picture can be drawn."""
 
 
-@click.command(short_help="Draw what was found in one image.")
+@click.command(short_help="Draw the detections in one image.")
 @click.argument("image", type=ImageArgument())
 @click.option(
     "--output",

@@ -35,7 +35,7 @@ class Tally:
         return self.changes["gained"] + self.changes["lost"]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the counts, and the means over what was kept."""
+        """Return the counts, and the means over kept detections."""
         kept = self.changes["kept"]
         return {
             "kept": kept,

@@ -37,7 +37,7 @@ class ConsoleProcess:
     with its standard input, and so with this process, however that ends.
 
     Args:
-        state: Where its log goes.
+        state: Folder of its log.
     """
 
     def __init__(self, state: State) -> None:

@@ -242,8 +242,8 @@ def print_failures(
     """Print the failed files by cause, and the path of the log.
 
     Args:
-        console: Where.
-        results: What the detectors said.
+        console: Where to print.
+        results: Results of the detectors.
         unread: Files that no detector was given.
         log: The worker's log.
         tracebacks: Of detectors that raised.

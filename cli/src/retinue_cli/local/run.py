@@ -280,8 +280,8 @@ def _announce_console(console: Console, web: ConsoleProcess) -> None:
 def _stale(detector: AnyDetector) -> str:
     return (
         f"{detector.name}: its code has changed since version {detector.version} was first used "
-        "here, and its version has not. What it found before is kept. --again looks again and "
-        "replaces it; with a higher version, both are kept."
+        "here, and its version has not. Earlier detections are kept. --again processes the "
+        "photographs again and replaces them. With a higher version, both are kept."
     )
 
 

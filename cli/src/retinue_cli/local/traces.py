@@ -11,11 +11,11 @@ from retinue_cli.local.errors import LaptopError
 from retinue_cli.local.state import State
 
 _NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
-"""What a file's removal says of a name that no file has, or can have."""
+"""Errors of a file's removal if no file has the name, or can have it."""
 
 NOT_REACHED = (
     "not reached: the photographs themselves, pictures of `retinue show`, `detect` and `models "
-    "verify`, exports, backups, and what PostgreSQL's own files hold until it reuses the space"
+    "verify`, exports, backups, and PostgreSQL's own files until it reuses the space"
 )
 """Traces that stay on a laptop."""
 

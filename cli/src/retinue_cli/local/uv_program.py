@@ -1,4 +1,4 @@
-"""Run the package uv, which installs what a laptop needs beside Retinue."""
+"""Run the package uv, which installs further packages on a laptop."""
 
 import subprocess
 from pathlib import Path

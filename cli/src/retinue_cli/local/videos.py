@@ -1,4 +1,4 @@
-"""Videos of ``retinue run``: who looks at them, and pictures of what appears in them."""
+"""Videos of ``retinue run``: their detectors, and pictures of appearances."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence

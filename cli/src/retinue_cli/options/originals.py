@@ -21,7 +21,7 @@ class ImageFacts:
     """An image's file, as the history describes it.
 
     Attributes:
-        reference: Where it lies.
+        reference: Its place in S3.
         etag: The object's ETag, if known.
         size_bytes: The object's size, if known.
         size_px: Width and height as displayed, if known.

@@ -133,7 +133,7 @@ def _apart(collected: "Collected", truth: "Truth") -> list[str]:
             "all images were drawn at random: the measures are unbiased"
             if drawn == len(truth.images)
             else f"biased: {len(truth.images) - drawn:,} of {len(truth.images):,} images "
-            "were chosen for what they show; --audit leaves them out"
+            "were not chosen at random; --audit leaves them out"
         )
     for what, number in collected.left_out.items():
         noun, _, rest = what.partition(" ")
@@ -145,7 +145,7 @@ def _apart(collected: "Collected", truth: "Truth") -> list[str]:
         more = ", …" if len(collected.foreign) > 5 else ""
         lines.append(
             f"not compared: {count(collected.foreign.total(), 'detection')} with labels that the "
-            f"ground truth does not know: {names}{more}; --map says what they mean"
+            f"ground truth does not have: {names}{more}; use --map to translate them"
         )
     return lines
 

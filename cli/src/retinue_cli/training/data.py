@@ -53,7 +53,7 @@ class TrainingImage:
         path: Its file, if it is on this machine.
         image_id: Its id, if it comes from the history.
         made_by: The kind of author, such as people.
-        scope: What was looked for.
+        scope: Labels that people or detectors looked for.
         exhaustive: Whether everything within the scope is among the items.
         absent: What people said is not there.
         reference: The version of the object that was annotated, if it comes from the history.

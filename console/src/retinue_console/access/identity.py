@@ -39,7 +39,7 @@ class Identity:
     rights: frozenset[Right]
 
     def may(self, right: Right | None) -> bool:
-        """Return whether the person has a right; ``None`` stands for what everyone may do."""
+        """Return whether the person has a right; ``None`` is the right that everyone has."""
         return right is None or right in self.rights
 
 

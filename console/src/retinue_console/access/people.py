@@ -22,7 +22,7 @@ def names_someone(text: str) -> bool:
 
 
 def any_names_someone(value: Any) -> bool:
-    """Return whether a value, such as what a body holds, has a person's id in it."""
+    """Return whether a value, such as a request's body, has a person's id in it."""
     if isinstance(value, str):
         return names_someone(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The audit log: who did what."""
+"""The audit log of people's acts."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -18,13 +18,13 @@ class AuditParameters(Parameters):
     """Filters of the entries."""
 
     person: str | None = None
-    """Only what this person did."""
+    """Show only acts of this person."""
 
     act: str | None = None
     """Only acts of this name."""
 
     image: UUID | None = None
-    """Only what concerns this image."""
+    """Show only acts about this image."""
 
     after: AfterCursor | None = None
     """The place where the list continues: ``next`` or ``previous`` of another page."""
@@ -35,7 +35,7 @@ class Audit:
     """The data of the page.
 
     Attributes:
-        entries: What was done, the newest first.
+        entries: Entries of the log, the newest first.
         next: ``after`` of the next page; none at the end.
         previous: ``after`` of the previous page; none at the beginning.
     """
@@ -46,7 +46,7 @@ class Audit:
 
 
 def audit(call: Call[AuditParameters]) -> Page[Audit]:
-    """List what was done in the console, the newest first."""
+    """List people's acts in the console, the newest first."""
     asked = call.parameters
     try:
         after = continued(asked.after, "recorded")

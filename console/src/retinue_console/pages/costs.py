@@ -46,7 +46,7 @@ class ModelsPage:
 
 
 def costs(call: Call[Parameters]) -> Page[CostsPage]:
-    """Show what detectors cost."""
+    """Show the costs of detectors."""
     with call.database.read() as connection:
         months = month_costs(connection)
         days = day_costs(connection)

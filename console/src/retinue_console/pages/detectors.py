@@ -67,7 +67,7 @@ class AgreementPage:
 
 
 def detectors(call: Call[DetectorParameters]) -> Page[DetectorsPage]:
-    """Show the versions of detectors, and how what they find changes."""
+    """Show the versions of detectors, and the drift of their findings."""
     with call.database.read() as connection:
         versions = list_versions(connection)
         drift = list_drift(connection, call.parameters.detector)

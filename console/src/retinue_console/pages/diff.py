@@ -78,9 +78,9 @@ class Changed:
         confidence_before: Its confidence before; none if gained.
         confidence_after: Its confidence after; none if lost.
         iou: Overlap of the boxes; none unless both sides have one.
-        box_before: Where it was; none if gained, or without a box.
+        box_before: Its former place; none if gained, or without a box.
         box_after: The box in the second run; none if lost, or without a box.
-        matches: Whether it is what was asked for.
+        matches: Whether it matches the filter.
     """
 
     change: Change
@@ -103,7 +103,7 @@ class ChangedImage:
         s3_uri: Its address.
         width_px: Its width as displayed, if known.
         height_px: Its height as displayed, if known.
-        changes: What changed, and what was kept.
+        changes: Changed and kept detections.
     """
 
     image_id: UUID
@@ -122,10 +122,10 @@ class Compared:
         labels: The labels of the summary, those that changed most first.
         newest: In how many images the sides were compared, the newest; none for all.
         command: The command that prints the same figures.
-        images: The images of the page: those with what was asked for, by default what was gained
+        images: The images of the page: those that match the filter, by default with gained
             or lost; those with most of it first.
-        all_images: How many there are on all pages.
-        pages: How many pages there are.
+        all_images: Number of images on all pages.
+        pages: Number of pages.
     """
 
     summary: dict[str, Any]

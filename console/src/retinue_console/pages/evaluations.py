@@ -99,8 +99,8 @@ class Cell:
 
     Attributes:
         images: Those of the page.
-        all_images: How many there are on all pages: the first 100.
-        pages: How many pages there are.
+        all_images: Number of images on all pages: the first 100.
+        pages: Number of pages.
     """
 
     images: tuple[EvaluatedImage, ...]
@@ -113,10 +113,10 @@ class Evaluated:
     """A score.
 
     Attributes:
-        scores: What ``retinue evaluate --json`` prints.
+        scores: Output of ``retinue evaluate --json``.
         rows: The table of confusions: a true label and its counts by found label, nothing last.
         columns: The found labels, ``None`` for nothing.
-        is_biased: Whether images were chosen for what they show.
+        is_biased: Whether images were not chosen at random.
         cell: The images of the cell that was asked for.
     """
 
@@ -220,7 +220,7 @@ def _evaluated(
 def _cell(
     names: list[str], asked: EvaluationParameters, truth: "Truth", collected: "Collected"
 ) -> Cell:
-    """Return the images of these names, with what is there and what was found."""
+    """Return the images of these names, with their truths and findings."""
     first = (asked.page - 1) * SHOWN
     samples = {sample.name: sample for sample in collected.samples}
     known = {image.name: (image_id, image) for image_id, image in truth.images.items()}

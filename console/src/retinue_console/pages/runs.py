@@ -50,7 +50,7 @@ class RunsPage:
 
 
 def runs(call: Call[RunParameters]) -> Page[RunsPage]:
-    """Show what detectors did lately."""
+    """Show the latest runs."""
     given = call.parameters
     try:
         filters = Filters.model_validate(

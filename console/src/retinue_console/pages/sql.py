@@ -42,7 +42,7 @@ class SqlPage:
 
 
 def run_sql(call: Call[SqlParameters]) -> Page[SqlPage]:
-    """Run a statement, and show what it returns."""
+    """Run a statement, and show its rows."""
     text = call.parameters.sql
     if text is None:
         return Page(

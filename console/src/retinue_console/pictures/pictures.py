@@ -68,7 +68,7 @@ class StoredImage:
     """An image, as the history describes it.
 
     Attributes:
-        facts: Where its file is.
+        facts: Facts about it, with the place of its file.
         deleted_at: When it was removed from the bucket.
     """
 
@@ -97,7 +97,7 @@ class Pictures:
     def picture(self, image_id: UUID, kind: PictureKind, part: Part | None = None) -> bytes | None:
         """Return a picture as WebP; ``None`` if the history has no such image.
 
-        The history is asked each time, so that what was forgotten isn't shown from the cache.
+        It queries the history each time, so that forgotten images aren't shown from the cache.
 
         Args:
             image_id: The image.
@@ -155,7 +155,7 @@ class Pictures:
             raise NoPictureError(str(error), is_lasting=False) from error
 
     def purge(self) -> int:
-        """Remove from the cache what the history doesn't have; return of how many images.
+        """Remove images that the history doesn't have from the cache; return their number.
 
         Raises:
             HistoryError: The database doesn't answer.

@@ -39,11 +39,11 @@ class DayCost:
     Attributes:
         detector: The detector's name.
         day: The day, in UTC.
-        runs: How many runs, failed ones included.
-        failed_runs: How many of them failed.
+        runs: Number of runs, failed ones included.
+        failed_runs: Number of failed runs.
         billed_units: Units billed.
         price_usd: Their cost, in US dollars.
-        skipped_runs: How many images a route kept from the detector.
+        skipped_runs: Number of images that a route kept from the detector.
         saved_usd: The cost that this saved, an estimate.
     """
 

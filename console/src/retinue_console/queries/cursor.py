@@ -48,7 +48,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what ``str()`` wrote.
+        """Parse the text of ``str()``.
 
         Raises:
             ValueError: It was changed, or never was a cursor.

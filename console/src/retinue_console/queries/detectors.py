@@ -1,4 +1,4 @@
-"""Detectors: their versions, how what they find changes, and how far two of them agree."""
+"""Detectors: their versions, the drift of their findings, and the agreement of two of them."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -32,9 +32,9 @@ class DetectorVersion:
         fingerprint: Digest of its options.
         model_version: The model's version, as the detector reported it.
         options: Its options, with secrets masked; none if no worker recorded them.
-        runs: How many runs, without skips.
-        failed_runs: How many of them failed.
-        detections: How many detections they made.
+        runs: Number of runs, without skips.
+        failed_runs: Number of failed runs.
+        detections: Number of their detections.
         first_day: The day in UTC on which the first of them started.
         last_day: The day in UTC on which the last of them started.
         pools: The queues of the pools that use these options.
@@ -61,7 +61,7 @@ class Drift:
         detector: The detector's name.
         kind: The kind of the detections.
         label: The label; empty for all recognized texts.
-        detections: How many in the last days.
+        detections: Number of detections in the last days.
         share: Their share of all detections of the detector in these days, 0 to 1.
         share_before: The share in the days before.
         mean_confidence: Their mean confidence; none if there are none.
@@ -106,7 +106,7 @@ class Agreement:
         both: Images in which both found it.
         only_a: Images in which only the first did.
         only_b: Images in which only the second did.
-        matched_boxes: How many boxes match, with an IoU of 0.5 or more.
+        matched_boxes: Number of boxes that match, with an IoU of 0.5 or more.
         mean_iou: The mean IoU of the matched boxes.
     """
 
@@ -128,7 +128,7 @@ class AgreementImage:
         image_id: Its id.
         bucket: The bucket's name.
         key: The object's key.
-        matched_boxes: How many boxes of the two detectors match.
+        matched_boxes: Number of boxes of the two detectors that match.
     """
 
     image_id: UUID

@@ -1,4 +1,4 @@
-"""Failed runs that nothing has made up for, by cause, with what to do about each."""
+"""Failed runs without a later success, by cause, with the remedy of each."""
 
 import shlex
 from dataclasses import dataclass, replace
@@ -32,8 +32,8 @@ class FailureCause:
     Attributes:
         detector: The detector's name.
         error_code: The reason, for programs.
-        images: How many images.
-        attempts: How many runs.
+        images: Number of images.
+        attempts: Number of runs.
         last_at: When the last one started.
         example: The last one's image, as an ``s3://`` URI.
         message: The last one's message.
@@ -115,7 +115,7 @@ def list_causes(
 
     Args:
         connection: A reader's connection.
-        failures: Which ones.
+        failures: The failures.
         milliseconds: Time limit of each period.
     """
     causes = within(connection, milliseconds, lambda: _causes(connection, failures))

@@ -1,4 +1,4 @@
-"""The filters that all pages share: what an address may say, and the same in SQL."""
+"""The filters that all pages share: the parameters of an address, and the same in SQL."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ MAX_TEXT_BYTES = 2048
 
 
 def _storable(text: str) -> str:
-    """Refuse what no text of the history can contain."""
+    """Refuse a text that no column of the history can contain."""
     if "\0" in text:
         raise ValueError("it contains NUL, which isn't allowed")
     try:
@@ -133,7 +133,7 @@ class Filters(DescribedModel):
 
     @property
     def names_labels(self) -> bool:
-        """Return whether labels are named, so that the index by label leads to what matches."""
+        """Return whether labels are named, so that the index by label leads to the matches."""
         return self.label is not None or self.parent is not None
 
     @property

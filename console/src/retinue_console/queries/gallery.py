@@ -1,6 +1,6 @@
 """The gallery: images, or detections cut out of them, the newest first.
 
-Without a label, images are sorted by their upload, and each is checked for what the filters ask.
+Without a label, images are sorted by their upload, and each is checked against the filters.
 With one, the index by label leads to the images, sorted by their newest detection of it.
 """
 
@@ -41,7 +41,7 @@ class Finding:
         label: The label.
         confidence: The detector's confidence, 0 to 1.
         box: Its box, in ratios of the displayed image; none if the detector reported none.
-        matches: Whether it is what the filters ask for.
+        matches: Whether it matches the filters.
     """
 
     detection_id: int
@@ -65,7 +65,7 @@ class GalleryImage:
         uploaded_at: When S3 created it.
         width_px: Its width as displayed, if known.
         height_px: Its height as displayed, if known.
-        findings: What was found, first what the filters ask for, then by confidence.
+        findings: Findings: first those that match the filters, then by confidence.
         has_more: Whether more was found than that.
     """
 
@@ -108,7 +108,7 @@ class Month:
 
     Attributes:
         month: Its first day.
-        detections: How many detections of the filters' labels were made in it; none without labels.
+        detections: Number of its detections with the filters' labels; none without labels.
     """
 
     month: date
@@ -183,7 +183,7 @@ def detectors(connection: Connection) -> list[str]:
 
 
 def same_in_sql(filters: Filters) -> str:
-    """Return a query for what the first page shows, which anyone can run."""
+    """Return a query for the first page, which anyone can run."""
     if not _is_about_runs(filters):
         conditions = [sql.SQL("found.deleted_at IS NULL"), *filters.of_image("found")]
         conditions += filters.between("found.uploaded_at")

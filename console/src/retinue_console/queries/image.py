@@ -1,4 +1,4 @@
-"""One image: what each detector found, all runs, the other versions of its object."""
+"""One image: the detections of each detector, all runs, the other versions of its object."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -42,10 +42,10 @@ class Run:
         error_message: Why it failed or was skipped, for people.
         started_at: When the detector was called.
         duration_ms: How long it took, in milliseconds.
-        detection_count: How many detections it made.
+        detection_count: Number of its detections.
         billed_units: Units that the provider bills.
         price_usd: The cost, in US dollars.
-        saved_usd: What a skip saved, in US dollars.
+        saved_usd: Saving of a skip in US dollars.
         truncated: Whether the file ended before its picture did.
         erased_at: When parts of it were erased.
         has_response: Whether the detector's unprocessed answer is kept.
@@ -184,13 +184,13 @@ class Image:
         last_uploaded_at: When S3 last created it.
         deleted_at: When the object was removed; none while it exists.
         runs: All runs, by detector, the latest first.
-        detections: What the shown runs found, the most confident first.
+        detections: Detections of the shown runs, the most confident first.
         has_more_detections: Whether they found more than is listed.
         versions: Other versions of the same object, the newest first.
         is_video: Whether the object is a video.
         video: The facts of the video, if they are known.
         jobs: Jobs of services that haven't ended, for a video.
-        sql: A query for what is shown, which anyone can run.
+        sql: A query for the shown detections, which anyone can run.
     """
 
     image_id: UUID

@@ -26,8 +26,8 @@ class LabelCount:
     Attributes:
         kind: The kind of its detections.
         label: The label; empty for all recognized texts, which are counted together.
-        detections: How many detections in the period.
-        before: How many in the period of the same length before.
+        detections: Number of detections in the period.
+        before: Number of detections in the period before, of the same length.
         mean_confidence: Their mean confidence in the period; none if there are no detections.
         days: Detections on each day of the period.
     """
@@ -65,7 +65,7 @@ class Series:
         detector: The detector's name.
         detector_version: The detector's version.
         model_version: The model's version, as the detector reported it.
-        detections: How many on each day of the period.
+        detections: Number of detections on each day of the period.
         mean_confidences: Their mean confidence on each day; none on days without any.
     """
 
@@ -105,7 +105,7 @@ def list_labels(
     """Count labels in the days up to the last one.
 
     Args:
-        connection: Where to count.
+        connection: Connection to the history.
         filters: ``kind``, ``detector`` and ``version`` restrict the counts, and ``until`` gives the
             last day.
         part: Only labels with this text in them, in upper or lower case.

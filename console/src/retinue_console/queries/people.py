@@ -17,7 +17,7 @@ class Person:
         region: The collection's AWS region.
         consent: The latest reference to the person's consent.
         enrolled_at: When the person was first enrolled in the collection.
-        faces: How many face vectors are kept.
+        faces: Number of face vectors that are kept.
     """
 
     name: str

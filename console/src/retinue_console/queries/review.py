@@ -49,8 +49,8 @@ class OpenQueue:
 
     Attributes:
         name: Its name.
-        left: How many of its images want answers.
-        mine: How many the person has answered.
+        left: Number of its images that want answers.
+        mine: Number of images that the person has answered.
     """
 
     name: str

@@ -35,7 +35,7 @@ class ListedRun:
         error_code: Why it failed or was skipped.
         started_at: When the detector was called.
         duration_ms: How long it took, in milliseconds.
-        detection_count: How many detections it made.
+        detection_count: Number of its detections.
         price_usd: The cost, in US dollars.
     """
 

@@ -182,7 +182,7 @@ def _words_since(
 
 
 def like(text: str, *, at_start: bool = False) -> str:
-    """Return a pattern of LIKE for what has a text in it, or at its start."""
+    """Return a pattern of LIKE for names with a text in them, or at their start."""
     literal = re.sub(r"([\\%_])", r"\\\1", text)
     return f"{literal}%" if at_start else f"%{literal}%"
 

@@ -88,9 +88,9 @@ def walk(
         look: Looks at candidates: those after a place, or before it if the place is ``backward``,
             how many, and how many rows to return.
         after: The place at which to begin; none for the beginning of the list.
-        wanted: How many rows to find.
+        wanted: Number of rows to find.
         seconds: How long to look.
-        first: How many candidates to look at first, if many of them won't match; by default, about
+        first: Number of candidates in the first step, if many won't match; by default, about
             as many as are wanted.
     """
     rows: list[tuple[Cursor, RowT]] = []
@@ -127,9 +127,9 @@ def _page(after: Cursor | None, rows: list[tuple[Cursor, RowT]], last: Cursor | 
     """Return a page with the places at both of its ends.
 
     Args:
-        after: Where it began.
+        after: Its starting position.
         rows: Its rows, in the order in which they were looked at.
-        last: Where the search continues; none at the end of the list.
+        last: Position at which the search continues; none at the end of the list.
     """
     shown = [row for _, row in rows]
     first = rows[0][0] if rows else after
@@ -149,11 +149,11 @@ def _next_size(size: int, candidates: int, found: int, wanted: int, time_left: f
     """Estimate how many candidates have the missing rows, as far as the time allows.
 
     Args:
-        size: How many the last look was about.
-        candidates: How many all looks were about.
-        found: How many of them match.
-        wanted: How many are wanted.
-        time_left: What is left of the time, as a multiple of what was spent.
+        size: Number of candidates in the last step.
+        candidates: Number of candidates in all steps.
+        found: Number of matches among them.
+        wanted: Number of wanted matches.
+        time_left: Remaining time, as a multiple of the time spent.
     """
     enough = candidates * (wanted + 1 - found) * 3 // (2 * found) if found else size * _MAX_GROWTH
     return max(_FIRST_LOOK, min(enough, size * _MAX_GROWTH, int(candidates * time_left)))

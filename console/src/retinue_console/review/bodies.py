@@ -59,7 +59,7 @@ class ItemBody(Body):
         return self
 
     def item(self) -> AnswerItem:
-        """Return the item as the store takes it. What was accepted is as it was shown."""
+        """Return the item for the store. An accepted finding is saved as it was shown."""
         shown = None if self.shown is None else Shown(**self.shown.model_dump())
         if shown is None:
             return AnswerItem(self.decision, self.kind, self.label, self.box)

@@ -80,8 +80,8 @@ class Bulk:
 
     Attributes:
         queue: The queue's name.
-        changes: What the decision would do to each image; empty before a label is given.
-        findings: How many findings it is about.
+        changes: Effect of the decision on each image; empty before a label is given.
+        findings: Number of its findings.
         seen: The findings, to send back with the decision.
         applied: The decision that was just made.
         is_more: Whether other images have such findings too.
@@ -96,7 +96,7 @@ class Bulk:
 
 
 def preview(call: Call[BulkParameters]) -> Page[Bulk]:
-    """Show what a decision about many images would do, and change nothing."""
+    """Show a preview of a decision about many images, and change nothing."""
     asked = call.parameters
     changes: list[BulkChange] = []
     is_more = False

@@ -163,7 +163,7 @@ class ReviewTask:
         expires_at: When others may get the image; a later answer is kept anyway.
         scope: The labels to look for.
         shown: The findings to decide about, those that cover most of the image last.
-        others: For an adjudicator, what others answered.
+        others: For an adjudicator, the answers of others.
         mine: The person's own answer of before, if it counts.
         adjudicates: Whether the answer settles the image alone.
     """
@@ -197,7 +197,7 @@ class Review:
 
 
 def review(call: Call[TaskParameters]) -> Page[Review]:
-    """Show the next image of a queue, or the image that is named, with what was found in it."""
+    """Show the next image of a queue, or the named image, with its findings."""
     asked = call.parameters
     person = call.identity.login
     _check_adjudicates(call, adjudicates=asked.adjudicate)
@@ -210,7 +210,7 @@ def review(call: Call[TaskParameters]) -> Page[Review]:
         ahead = [] if asked.image is not None else upcoming(reader, queue.name, person, 4)
         labels = list(queue.scope.labels or ()) or suggested_labels(reader)
     if task is not None and not call.identity.may(Right.ADMIN):
-        # What a reviewer decides is saved as it was shown, so people's ids can't be replaced here.
+        # An answer is saved as it was shown, so people's ids can't be replaced here.
         shown = tuple(one for one in task.shown if one.kind != FACE_MATCH)
         task = replace(task, shown=shown)
     here = None if task is None else task.image.image_id

@@ -55,7 +55,7 @@ REVIEW_ROUTES: tuple[Route, ...] = (
     Route(
         "/review/{queue}",
         review,
-        "The next image of a queue, which is leased to the person who asks",
+        "The next image of a queue, leased to the person",
         Right.REVIEWER,
         parameters=TaskParameters,
         answer=Review,
@@ -133,7 +133,7 @@ REVIEW_ROUTES: tuple[Route, ...] = (
     Route(
         "/audit",
         audit,
-        "Who did what in the console",
+        "Acts of people in the console",
         Right.ADMIN,
         parameters=AuditParameters,
         answer=Audit,
@@ -143,7 +143,7 @@ REVIEW_ROUTES: tuple[Route, ...] = (
     Route(
         "/review/{queue}/bulk",
         preview,
-        "What a decision about many images would do",
+        "Preview of a decision about many images",
         Right.REVIEWER,
         parameters=BulkParameters,
         answer=Bulk,

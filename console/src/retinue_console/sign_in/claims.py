@@ -8,14 +8,14 @@ from retinue_console.settings import ConsoleSettings
 
 
 class ClaimsError(ValueError):
-    """A token isn't what it must be; the message says why."""
+    """A token is invalid; the message has the reason."""
 
 
 def identity_of(claims: Mapping[str, Any], settings: ConsoleSettings, grants: Grants) -> Identity:
     """Return the person whom verified claims are about.
 
     Raises:
-        ClaimsError: The claim with the login is missing, or anybody could have put it in.
+        ClaimsError: The claim with the login is missing, or isn't verified.
     """
     return grants.identity(
         login_of(claims, settings.login_claim), name_of(claims), groups_of(claims, settings)

@@ -30,7 +30,7 @@ _KID = re.compile(r"[0-9a-fA-F-]{36}")
 
 
 class LoadBalancerSignIn(SignIn):
-    """A load balancer signs people in, and sends what the identity provider says about them.
+    """A load balancer signs people in, and sends the identity provider's claims about them.
 
     Any load balancer of the region signs with keys that the same address has. The token therefore
     counts only if its signer is the console's own.
@@ -38,7 +38,7 @@ class LoadBalancerSignIn(SignIn):
     Args:
         settings: They name the load balancer, the provider and the client.
         grants: The rights of logins and groups.
-        keys_address: Where the region's public keys are; by default AWS's.
+        keys_address: Address of the region's public keys; by default AWS's.
         clock: Returns the time in seconds since 1970.
     """
 
@@ -86,7 +86,7 @@ class LoadBalancerSignIn(SignIn):
     def _verified(self, token: str) -> Mapping[str, Any]:
         """Return the claims of a token.
 
-        What the signature covers is checked before the key is fetched, so that a stranger's token
+        The signed claims are checked before the key is fetched, so that a stranger's token
         causes no request.
         """
         header = jwt.get_unverified_header(token)
@@ -99,7 +99,7 @@ class LoadBalancerSignIn(SignIn):
         kid = header.get("kid")
         if not isinstance(kid, str) or not _KID.fullmatch(kid):
             raise ClaimsError(f"kid is {kid!a}")
-        # PyJWT takes the padding that AWS adds to the parts, and verifies what was sent.
+        # PyJWT accepts the padding that AWS adds to the parts, and verifies the parts as sent.
         claims: dict[str, Any] = jwt.decode(
             token,
             self._key(kid),

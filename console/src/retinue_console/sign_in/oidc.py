@@ -43,7 +43,7 @@ class SignedOut:
     """The data of the page after signing out.
 
     Attributes:
-        provider_address: Where to sign out of the identity provider too, if it has that.
+        provider_address: Address to sign out of the identity provider too, if it has one.
     """
 
     provider_address: str | None
@@ -227,7 +227,7 @@ class _Cookie:
 
     Args:
         purpose: Its purpose. A cookie of one purpose isn't read for another.
-        secret: What the key is derived from.
+        secret: Secret from which the key is derived.
         settings: They say under which address the console is.
         seconds: How long it is good for.
         clock: Returns the time in seconds since 1970.

@@ -16,7 +16,7 @@ from retinue_console.access.guard import LOOPBACK_HOSTS
 from retinue_console.sign_in.claims import ClaimsError
 
 ALGORITHMS = ("RS256", "ES256")
-"""The signatures that are taken. All are of public keys: none can be made with what is public."""
+"""The accepted signatures. All need a private key: none can be made from public data."""
 
 LEEWAY_SECONDS = 60
 """Maximum difference of clocks."""
@@ -30,10 +30,10 @@ class Metadata:
     """The provider's addresses.
 
     Attributes:
-        authorization_endpoint: Where people sign in.
-        token_endpoint: Where a code becomes a token.
-        jwks_uri: Where the keys are.
-        end_session_endpoint: Where people sign out, if the provider has that.
+        authorization_endpoint: Address at which people sign in.
+        token_endpoint: Address that exchanges a code for a token.
+        jwks_uri: Address of the keys.
+        end_session_endpoint: Address at which people sign out, if the provider has one.
         has_basic: Whether the client's secret is sent by HTTP Basic, rather than in the form.
         valid_until: When to read them again, in seconds since 1970.
     """

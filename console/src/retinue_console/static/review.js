@@ -22,12 +22,12 @@ const draft = new Draft(task.queue, imageId);
 
 let items = task.shown.map((shown) => ({ shown, decision: null, kind: shown.kind, label: shown.label, box: shown.box }));
 let selected = items.length > 0 ? 0 : -1;
-let arrows = "choose"; // what arrow keys do: choose, move or resize
+let arrows = "choose"; // action of arrow keys: choose, move or resize
 let zoom = 1;
 let key = uuid();
-let sent = ""; // what was last sent with the key
+let sent = ""; // the last body sent with the key
 let isSaving = false;
-let labelled = null; // what is done with the label that is asked for
+let labelled = null; // receives the label that is asked for
 let isWarned = false; // that undecided findings are left out
 let seconds = 0;
 let since = document.hidden ? null : performance.now();
@@ -61,7 +61,7 @@ function fromAnswer(answer) {
   find("exhaustive").checked = answer.exhaustive;
 }
 
-// What is seen
+// Display
 
 function say(text) {
   find("status").textContent = text;
@@ -154,7 +154,7 @@ function changed() {
   show();
 }
 
-// What a person does
+// Input
 
 function select(index) {
   if (items.length === 0) return;

@@ -27,7 +27,7 @@ function dragged([left, top, width, height], corner, point) {
 }
 
 /**
- * What a person does with a pointer.
+ * Drawing, moving and resizing with a pointer.
  *
  * `on` has: items() with `box`, `isGone` and `state`; selected(); select(index); changed(index, box);
  * drawn(box).

@@ -1,4 +1,4 @@
-// Keys of the review page: which key does what. People can change them, or turn them off.
+// Keys of the review page and their actions. People can change them, or turn them off.
 
 const STORE = "retinue-review-keys";
 
@@ -48,7 +48,7 @@ export class Keys {
     return this.#kept.keys?.[action] ?? ACTIONS[action][0];
   }
 
-  /** Return what a pressed key does; undefined if nothing. */
+  /** Return the action of a pressed key; undefined if it has none. */
   action(key) {
     return Object.keys(ACTIONS).find((action) => this.key(action) === key);
   }

@@ -1,4 +1,4 @@
-// The page after the last image of a queue: says what became of the last save, and undoes it.
+// The page after the last image of a queue: shows the result of the last save, and undoes it.
 import { last, sentence, undoLast } from "./review_save.js";
 
 const place = document.getElementById("last");

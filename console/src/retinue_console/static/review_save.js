@@ -18,7 +18,7 @@ export function uuid() {
  *
  * @param {string} address
  * @param {object} body
- * @param {(message: string) => void} tell Called with what went wrong and when it is tried again.
+ * @param {(message: string) => void} tell Called with the error and the time of the next attempt.
  * @returns {Promise<object>} The answer.
  * @throws {Error} The server refuses it for good; the message says why.
  */
@@ -85,7 +85,7 @@ export const last = {
   remove: () => sessionStorage.removeItem("retinue-last"),
 };
 
-/** Say what became of the last save. */
+/** Show the result of the last save. */
 export function sentence(saved) {
   const states = {
     settled: "It is settled.",
@@ -97,7 +97,7 @@ export function sentence(saved) {
   return parts.join(" ");
 }
 
-/** Take the last save back, and open its image with what was entered. */
+/** Undo the last save, and open its image with its answer. */
 export async function undoLast(address, saved, tell) {
   await post(`${address}/undo`, { image_id: saved.image_id, answer_id: saved.answer_id, key: uuid() }, tell);
   if (saved.draft) new Draft(saved.queue, saved.image_id).write(saved.draft);

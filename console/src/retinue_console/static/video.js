@@ -1,4 +1,4 @@
-// A video and its timeline: choosing an appearance shows it, and playing marks what is seen now.
+// A video and its timeline: choosing an appearance plays it, and playing marks current appearances.
 
 const video = document.getElementById("video");
 const timeline = document.getElementById("timeline");

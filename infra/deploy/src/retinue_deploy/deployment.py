@@ -1,4 +1,4 @@
-"""The order of a deployment's steps. Every step can be repeated, and first checks what exists."""
+"""The order of a deployment's steps. Every step can be repeated, and skips finished work."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager

@@ -10,7 +10,7 @@ from retinue_deploy.services import EcsServices
 from retinue_deploy.smoke import backlog
 
 CONSOLE = "console"
-"""What the console is called among the pools."""
+"""Name of the console among the pools."""
 
 
 def show_status(account: Account, outputs: Mapping[str, Any], say: Callable[[str], None]) -> None:
@@ -60,7 +60,7 @@ def show_logs(
         account: The account.
         outputs: Terraform's outputs.
         pool: One pool, or ``console``; ``None`` for all.
-        minutes: How many minutes.
+        minutes: Number of minutes.
         say: Prints a line.
 
     Raises:

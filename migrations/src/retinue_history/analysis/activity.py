@@ -46,9 +46,9 @@ class Activity:
     Attributes:
         detector: Its name.
         seconds: Active seconds of the period, so that rates are correct from the start.
-        runs: How many runs were recorded.
-        failed: How many of them failed.
-        detections: How many detections they made.
+        runs: Number of recorded runs.
+        failed: Number of failed runs.
+        detections: Number of their detections.
         p50_ms: The median duration, in milliseconds.
         p95_ms: The 95th percentile of the duration, in milliseconds.
         price_usd: The cost, in US dollars.

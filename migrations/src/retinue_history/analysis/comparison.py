@@ -101,7 +101,7 @@ class Side:
         return None
 
     def looks(self, newest: int | None = None) -> sql.Composed:
-        """SQL for the runs and truths of this side, with what absence means in each.
+        """Return SQL for the runs and truths of this side, and the meaning of absence in each.
 
         Args:
             newest: Only those of this many images of the history, the newest.
@@ -154,7 +154,7 @@ class Difference:
         confidence_before: Its confidence before; none if gained.
         confidence_after: Its confidence after; none if lost.
         iou: Overlap of the boxes; ``None`` unless both sides have one.
-        box_before: Where it was; none if gained, or without a box.
+        box_before: Its former place; none if gained, or without a box.
         box_after: The box in the second run; none if lost, or without a box.
     """
 

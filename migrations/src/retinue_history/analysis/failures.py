@@ -203,7 +203,7 @@ def failed_runs_query(
     """Return a query of the failed runs that nothing has made up for, the newest first.
 
     Args:
-        failures: Which ones.
+        failures: The failures.
         before: Only those recorded before the run with this number.
         after: Only those recorded after it, those next to it first.
         limit: Maximum number of runs to return.

@@ -40,7 +40,7 @@ def explain(
             "their columns, and `retinue psql` opens psql"
         )
     if is_syntax and "multiple commands" in primary:
-        return "a query is one statement, and these are several: remove what follows the semicolon"
+        return "a query must be a single statement: remove the text after the semicolon"
     if isinstance(error, psycopg.errors.QueryCanceled) and "statement timeout" in primary:
         return (
             f"the query was stopped after {timeout_seconds:g} s, the longest it may take: "

@@ -135,7 +135,7 @@ LATEST_FIRST = sql.SQL(
 ).format(in_use=IN_USE)
 """SQL that sorts a detector's runs of an image, also of one that is gone: over ``runs``.
 
-The first one is the latest, or else what an emulator invented, or else the newest attempt.
+The first one is the latest, or else an emulator's, or else the newest attempt.
 """
 
 KEPT = sql.SQL(

@@ -4,7 +4,7 @@ This order is correct while workers write, and can be resumed after a crash at a
 
 1. ``open`` records the request and forbids the names; triggers keep new rows out.
 2. ``wait_for_writers`` waits until every transaction that began before has ended.
-3. ``erase`` deletes in small transactions, each of which counts what it removed.
+3. ``erase`` deletes in small transactions, each of which counts the removed rows.
 4. ``close`` deletes the person's own rows and marks the erasure complete, in one transaction.
 
 Opening an unfinished erasure again continues it. The rows that lead to everything else go last.
@@ -120,7 +120,7 @@ _CUT_RUNS = text(f"""
     WHERE run_id IN ({_NAMING_RUNS} LIMIT :rows)
 """)  # noqa: S608 - the parts are the constants above
 
-# Truths and answers outlive detections. An answer keeps a copy of what was shown.
+# Truths and answers outlive detections. An answer keeps a copy of the shown findings.
 _SAID = {
     "truth_items": """
         (kind = 'face_match' AND label = ANY(CAST(:labels AS text[])))
@@ -304,13 +304,13 @@ class Erasures:
             return int(connection.execute(_COUNTED, names.parameters()).scalar_one())
 
     def erase(self, erasure_id: int, names: PersonNames) -> Iterable[int]:
-        """Delete detections and what people said, and cut the names out of everything else.
+        """Delete detections and people's answers, and remove the names from everything else.
 
         Yields:
             The number of rows after each commit.
 
         Raises:
-            HistoryUnavailableError: The database can't answer; what was committed stays erased.
+            HistoryUnavailableError: The database can't answer; committed erasures stay.
         """
         for what, statement in (("detections", _DELETE_DETECTIONS), ("runs", _CUT_RUNS)):
             while number := self._one_batch(erasure_id, what, statement, names):

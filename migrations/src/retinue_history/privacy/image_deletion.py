@@ -39,7 +39,7 @@ _ANSWERS = text("DELETE FROM answers WHERE image_id = ANY(CAST(:ids AS uuid[]))"
 
 _AUDIT = text("UPDATE audit_log SET image_id = NULL WHERE image_id = ANY(CAST(:ids AS uuid[]))")
 
-# Late, because it locks what all workers add their costs to.
+# Late, because it locks the row to which all workers add their costs.
 _JOBS = text("""
     SELECT drop_jobs(ARRAY(SELECT job_id FROM jobs WHERE image_id = ANY(CAST(:ids AS uuid[]))))
 """)
@@ -50,7 +50,7 @@ _IMAGES = text("DELETE FROM images WHERE image_id = ANY(CAST(:ids AS uuid[]))")
 def delete_images(connection: Connection, image_ids: Sequence[UUID]) -> Mapping[str, int]:
     """Delete images with all that is known of them, in an open transaction.
 
-    The audit log keeps what was done, without the image. A removal of an object stays as long as
+    The audit log keeps the act, without the image. A removal of an object stays as long as
     another version of the object does.
 
     Args:
@@ -58,7 +58,7 @@ def delete_images(connection: Connection, image_ids: Sequence[UUID]) -> Mapping[
         image_ids: At most a few hundred.
 
     Returns:
-        How many ``truths``, ``answers``, ``detections``, ``runs``, ``removals``, ``jobs`` and
+        Number of ``truths``, ``answers``, ``detections``, ``runs``, ``removals``, ``jobs`` and
         ``images`` were deleted. The facts of videos go with their images.
     """
     given = {"ids": list(image_ids)}

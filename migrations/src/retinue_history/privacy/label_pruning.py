@@ -87,10 +87,10 @@ def prune_labels(engine: Engine) -> Iterator[int]:
         engine: The database, as the tables' owner.
 
     Yields:
-        How many rows each transaction removed.
+        Number of rows that each transaction removed.
 
     Raises:
-        HistoryUnavailableError: The database can't answer; what was committed stays removed.
+        HistoryUnavailableError: The database can't answer; committed removals stay.
     """
     for question, deletion in _STEPS:
         with map_engine_errors(), engine.connect() as connection:

@@ -229,7 +229,7 @@ def _locks(keys: Iterable[tuple[str, str]], disputed: Iterable[tuple[str, str]])
     """Return the locks to take, in the order in which all workers take them.
 
     A creation of a new version shares its key's lock with other creations. A removal takes it
-    exclusively. So does a creation in an unversioned bucket, which replaces what was there.
+    exclusively. So does a creation in an unversioned bucket, which replaces the former object.
     """
     exclusive = {
         **dict.fromkeys(map(_stripe, keys), False),

@@ -113,10 +113,10 @@ class History:
         times without a sequencer.
 
         Args:
-            images: What events said of images; one image can occur several times.
+            images: Images of events; one image can occur several times.
             runs: Runs with their detections. Each needs its image, here or recorded before. Of
                 several with the same run key and event, the first counts.
-            removed: What S3 says was removed, whether or not its creation was recorded yet.
+            removed: Objects that S3 reports as removed, whether or not they are recorded.
             videos: Facts of images that are videos. Of several for one image, those that tell most
                 count.
             jobs: Jobs that are wanted. One that is open already, whose run key needs no work, or
@@ -185,7 +185,7 @@ class History:
         Args:
             worker: The worker's unique id.
             lease_seconds: How long the leases last from now on, by the database's clock.
-            renewals: What to do about each quota.
+            renewals: The renewal of each quota.
             released: Quotas whose leases the worker gives back.
 
         Raises:

@@ -20,7 +20,7 @@ class HostedModel:
         options: That detector's options.
         holder: The controller that acts for it; ``None`` if no lease is in force.
         token: The lease's number; goes up with each holder.
-        status: What the model was last seen to be.
+        status: The last known status of the model.
         reason: Why it does not serve.
         serving: Whether messages may be received for it.
         waiting_since: Since when messages wait; ``None`` if none do.
@@ -60,7 +60,7 @@ class ModelSession:
         start_reason: Why it was started.
         stop_reason: Why it was stopped.
         unit_minutes: Inference-unit minutes until now.
-        price_usd: What they cost, in US dollars.
+        price_usd: Their price in US dollars.
     """
 
     model: str

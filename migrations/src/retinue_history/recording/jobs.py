@@ -40,7 +40,7 @@ class Slot(StrEnum):
     NO_SLOT = "no_slot"
     """As many jobs of its group are under way as may be."""
     NO_BUDGET = "no_budget"
-    """With what is under way, it would cost more than the month's budget."""
+    """With the jobs under way, it would exceed the month's budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,20 @@ class OpenJob:
         job_id: Its number.
         fence: The number of the claim. Later claims have greater ones.
         holder: The worker that has claimed it.
-        key: Which detector on which video.
-        event_id: What asked for it; its run has the same.
+        key: The detector and the video.
+        event_id: Event that wants it; its run has the same.
         job_group: Jobs of one group are counted together.
-        attempt: Which attempt it is, from 1.
+        attempt: Number of the attempt, from 1.
         token: Identifies the attempt; 43 characters of ``[a-zA-Z0-9-_]``.
         has_slot: Whether this attempt has a slot. If it has no ``provider_job_id``, the service may
             have it or not: start it again with the same token.
         provider_job_id: The service's id of it; ``None`` until it is started.
-        expected: What it is expected to cost; ``None`` if nothing was estimated yet.
+        expected: Its expected cost; ``None`` before it is estimated.
         wanted_at: When it was asked for.
         started_at: When the service was seen to have it; ``None`` before.
         hinted_at: When the service last sent a message about this attempt; ``None`` if it didn't.
         image: The video's object. With more facts, it can be given to ``finish``.
-        video: What is known of the video.
+        video: Facts about the video.
     """
 
     job_id: int
@@ -163,7 +163,7 @@ _RESERVE = """
 
 _MINE = "job_id = %(job_id)s AND holder = %(holder)s AND fence = %(fence)s"
 
-# A message that came during the claim may be about what the worker didn't see yet.
+# A message that came during the claim can be about a change that the worker didn't see.
 _LATER = """
     holder = NULL,
     lease_until = NULL,
@@ -255,7 +255,7 @@ class Jobs:
             holder: The worker's unique id.
             lease_seconds: How long the claims last unless renewed, by the database's clock.
             limit: Maximum number of jobs.
-            slots: How many jobs of a group may be under way, by group. Of other jobs in such a
+            slots: Maximum number of jobs under way, by group. Of other jobs in such a
                 group, no more are claimed than slots are free.
         """
         if not detectors:
@@ -293,10 +293,10 @@ class Jobs:
 
         Args:
             job: The job.
-            slots: How many jobs of its group may be under way, those of other workers included.
-            budget_usd: What the detector may cost this month, in US dollars, with everything that
+            slots: Maximum number of jobs of its group under way, in all workers.
+            budget_usd: Maximum cost of the detector this month, in US dollars, with everything that
                 is under way; ``None`` for no limit.
-            expected: What the job is expected to cost.
+            expected: The job's expected cost.
 
         Raises:
             StaleJobError: The job is no longer the worker's.
@@ -367,8 +367,8 @@ class Jobs:
         Args:
             job: The job.
             run: The run, with the job's key and event.
-            image: What is known of the image, as for ``History.record``.
-            video: What is known of the video.
+            image: Facts about the image, as for ``History.record``.
+            video: Facts about the video.
 
         Returns:
             The run's id; ``None`` if it wasn't inserted, as by ``History.record``.

@@ -16,7 +16,7 @@ class QuotaState:
         lowered_seconds_ago: How long ago that was, in seconds; 0 if never.
         epoch: How often the limit was lowered.
         calls: Calls answered since then, of all workers.
-        throttled: How many of them were throttled.
+        throttled: Number of throttled calls among them.
     """
 
     limit_rps: float | None
@@ -130,7 +130,7 @@ def renew_leases(
         connection: In a transaction, which should end right after.
         worker: The worker's unique id.
         lease_seconds: How long the leases last, by the database's clock.
-        renewals: What to do about each quota.
+        renewals: The renewal of each quota.
         released: Quotas whose leases the worker gives back.
     """
     quotas = sorted(renewals)

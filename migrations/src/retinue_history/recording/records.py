@@ -20,7 +20,7 @@ JsonText: TypeAlias = str
 """JSON without NUL and unpaired surrogates, as the SDK's ``encode_json`` writes it."""
 
 NULL_VERSION = "null"
-"""What S3 calls the version without an id. No other version id or ETag reads so."""
+"""S3's name of the version without an id. No other version id or ETag equals it."""
 
 REPLAY = "replay:"
 """The prefix of a replay's event id; no event id of S3 begins so."""
@@ -68,7 +68,7 @@ class ImageRecord:
         missing_since: When S3 told the worker that the object is gone. The image then counts as
             deleted until an event with a greater sequencer says that it was created again.
         served_at: When a listing showed this version as the current one of its key. Removals until
-            then, and what they removed, no longer count for it.
+            then no longer count for it.
     """
 
     image_id: UUID
@@ -90,10 +90,10 @@ class DetectionRecord(NamedTuple):
     """One finding of a run. A tuple, because it takes a third of a dataclass's time to create.
 
     Attributes:
-        kind: What sort of finding it is: label, face, text, …
-        label: What was found; 1 to 2,048 bytes of UTF-8.
+        kind: Kind of the finding: label, face, text, …
+        label: Name of the finding; 1 to 2,048 bytes of UTF-8.
         confidence: 0 to 1.
-        box: Where, if the detector says where; width and height are at least 0, all are finite.
+        box: Its place, if reported; width and height are at least 0, all are finite.
         attributes: Other values of the detector, as a JSON object.
         start_ms: In a video, when it appears, in milliseconds from the first frame; at least 0.
         end_ms: When it disappears, at least ``start_ms``; set exactly when ``start_ms`` is.
@@ -115,9 +115,9 @@ class Charge:
     """A run's part of a month's bill in one billing group.
 
     Attributes:
-        billing_group: What the provider counts together to find the tier of its price.
+        billing_group: Group of calls that the provider counts together for its price tiers.
         billed_units: Units billed; at least 0.
-        price_usd: What they cost, in US dollars; at least 0.
+        price_usd: Their price in US dollars; at least 0.
     """
 
     billing_group: str
@@ -130,8 +130,8 @@ class RunRecord:
     """One attempt of one detector at one image.
 
     Attributes:
-        key: Which detector on which image.
-        event_id: What caused this attempt: the S3 event's sequencer and time, or the id of a
+        key: The detector and the image.
+        event_id: Cause of this attempt: the S3 event's sequencer and time, or the id of a
             replay.
         outcome: ``"succeeded"``, ``"failed"`` or ``"skipped"``. Give a skip an event id of its own
             (``skip_event_id``), so that it never blocks an attempt.
@@ -141,14 +141,14 @@ class RunRecord:
         duration_ms: How long it took, in milliseconds; at least 0.
         error_code: Why it failed or was skipped, for programs; set unless it succeeded.
         error_message: Why it failed or was skipped, for people; set unless it succeeded.
-        model_version: What the detector reports as its model's version, if it does.
-        billed_units: How many units the provider bills for this run; at least 0.
-        price_usd: What they cost, in US dollars; at least 0.
+        model_version: Version of its model, if the detector reports it.
+        billed_units: Number of units that the provider bills for this run; at least 0.
+        price_usd: Their price in US dollars; at least 0.
         raw_response: The detector's unprocessed answer, or ``null``.
-        detections: What was found, in the detector's own order; may be empty.
+        detections: Detections in the detector's own order; may be empty.
         truncated: Whether the file ends before its picture does, so that the detector saw a part.
-        saved_usd: What a skip saved, in US dollars; at least 0, and set only for a skip.
-        charges: What to add to ``monthly_spending`` if the run is new; together ``price_usd``.
+        saved_usd: Saving of a skip in US dollars; at least 0, and set only for a skip.
+        charges: Sums to add to ``monthly_spending`` if the run is new; together ``price_usd``.
         read_by_key: Whether the detector read the object itself, by its key without a version.
             Such a success is recorded as a failure (``object_replaced``) if another upload may have
             been there during the call, whenever that becomes known.
@@ -199,8 +199,8 @@ class JobRecord:
     """A job that is wanted: a detector's service should process a video.
 
     Attributes:
-        key: Which detector on which video.
-        event_id: What asks for it, as in the run that will replace it.
+        key: The detector and the video.
+        event_id: Event that wants it, as in the run that will replace it.
         job_group: Jobs of one group are counted together against the service's limit.
     """
 
@@ -237,7 +237,7 @@ class RemovedObject:
         bucket: The bucket's name.
         key: The object's key, decoded.
         version: The version that was permanently removed: an object's or a delete marker's;
-            ``NULL_VERSION`` for what lay there without a version id, as everything does in an
+            ``NULL_VERSION`` for the object without a version id, as all objects are in an
             unversioned bucket. ``None`` for a delete marker that was put: every image of the key
             created before it then counts as deleted, until the marker is removed.
         sequencer: The S3 event's sequencer; ``None`` if it has none, and ``removed_at`` decides.

@@ -33,7 +33,7 @@ class Score:
     """The agreement about one label, of one person, or of all.
 
     Attributes:
-        things: How many things at least two people said something about.
+        things: Number of things that at least two people judged.
         f1: Twice the pairs of matching things over all things, of all pairs of people who answered
             the same image; ``None`` if there are none.
         alpha: Krippendorff's alpha: 1 is perfect, 0 is chance; ``None`` if there are no two people
@@ -50,7 +50,7 @@ class Agreement:
     """The agreement of a queue.
 
     Attributes:
-        images: How many images at least two people answered.
+        images: Number of images that at least two people answered.
         total: Of all labels and people.
         by_label: Of each label: whether people agree that something is it, or is not.
         by_person: Of each person with the others.

@@ -22,7 +22,7 @@ class Shown:
         kind: The kind of finding.
         label: The label.
         confidence: 0 to 1.
-        box: Where; ``None`` if the detector did not say.
+        box: Its place; ``None`` if the detector reported none.
         attributes: Everything else that the detector returned.
     """
 
@@ -56,7 +56,7 @@ class AnswerItem:
         kind: The kind of thing.
         label: The person's label; for reject and unsure, the one that was shown.
         box: The person's box.
-        shown: What was shown; ``None`` exactly for add.
+        shown: The finding that was shown; ``None`` only for ``add``.
         attributes: Everything else that is known of it.
     """
 
@@ -96,7 +96,7 @@ class Answer:
     Attributes:
         items: A decision about each thing that was shown, and what was added.
         exhaustive: Whether everything within the scope is marked.
-        scope: What the person looked for.
+        scope: Labels that the person looked for.
         seconds: How long the person looked at the image; ``None`` if unknown.
         adjudicates: Whether it settles the image alone, after others disagreed.
     """

@@ -1,4 +1,4 @@
-"""Collect what people say of images: give out images, save answers, take them back.
+"""Collect people's answers about images: lease images, save answers, undo them.
 
 The reviewer's connection calls the functions of ``schema/sql/review.sql`` and can read nothing. The
 reader's connection reads. Both can be the same where the login is the owner.
@@ -23,7 +23,7 @@ LEASE_SECONDS = 600.0
 """Default duration of a lease on an image."""
 
 CORRECTIONS = "corrections"
-"""The queue of what people correct where they meet it; every history has it."""
+"""The queue of single corrections; every history has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class StandingAnswer:
         image_id: The image.
         person: The login of the person who answered.
         skipped: Whether the person passed the image over; then the answer says nothing.
-        answer: What the person says.
+        answer: The person's answer.
         bulk_id: The decision about many images that it is part of.
         late: Whether the person's lease had ended.
         answered_at: When it came.
@@ -65,7 +65,7 @@ class Task:
         scope: The labels to look for.
         shown: The findings to decide about, those that cover most of the image last; none in a
             blind queue.
-        others: For an adjudicator, what others answered; else none.
+        others: For an adjudicator, the answers of others; else none.
     """
 
     queue: str
@@ -105,7 +105,7 @@ def next_task(
     lease_seconds: float = LEASE_SECONDS,
     adjudicate: bool = False,
 ) -> Task | None:
-    """Lease the next image of a queue, and return it with what is to be shown.
+    """Lease the next image of a queue, and return it with its findings.
 
     A person who holds an image gets the same one again, and its lease is extended.
 
@@ -155,7 +155,7 @@ def upcoming(reader: Connection, queue: str, person: str, number: int = 3) -> li
         reader: A reader's connection.
         queue: The queue's name.
         person: The person's login.
-        number: How many.
+        number: Number of images.
     """
     with map_errors():
         rows = reader.execute(_UPCOMING, {"queue": queue, "person": person, "number": number})
@@ -173,7 +173,7 @@ def findings_of(
     Args:
         reader: A reader's connection.
         image_id: The image.
-        scope: Only what is within it.
+        scope: Return only findings within it.
         detectors: Only of these; ``None`` for all.
     """
     return findings_by_image(reader, [image_id], scope, detectors)[image_id]
@@ -228,7 +228,7 @@ def save_answer(
         queue: The queue's name. An image that the queue doesn't have is added to it.
         image_id: The image.
         person: The person's login.
-        answer: What the person says.
+        answer: The person's answer.
         key: Idempotency key: made by the page, one for each save.
         lease: The task's lease; ``None`` if the image was not leased.
         bulk_id: The decision about many images that it is part of.

@@ -1,4 +1,4 @@
-"""The audit log: who did what. Entries are only added."""
+"""The audit log of people's acts. Entries are only added."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,10 +52,10 @@ def audit_entries(
         reader: A reader's connection.
         before: Only entries with a smaller number.
         after: Only entries with a greater number, those next to it first.
-        person: Only what this person did.
+        person: Return only acts of this person.
         act: Only acts of this name.
-        image_id: Only what concerns this image.
-        limit: How many at most.
+        image_id: Return only acts about this image.
+        limit: Maximum number of entries.
     """
     given = {
         "before": before,
@@ -84,7 +84,7 @@ def log_act(
     Args:
         reviewer: A reviewer's connection.
         person: The login of the person.
-        act: What, as ``noun_verb``.
+        act: The act, as ``noun_verb``.
         queue: In which queue.
         image_id: About which image.
         detail: Ids and numbers that say more; no names of things or people.

@@ -31,7 +31,7 @@ class BulkAct:
         decision: accept, reject or change.
         kind: The kind of findings.
         label: Their label.
-        to_label: For change, what they are instead.
+        to_label: For ``change``, the new label.
         detector: Only this detector's findings.
         min_confidence: Only findings at least this sure.
         max_confidence: Only findings at most this sure.
@@ -62,7 +62,7 @@ class BulkChange:
     Attributes:
         image_id: The image.
         findings: Those that it decides about.
-        answer: What the person says of the image then, with what they said before.
+        answer: The person's answer after the decision, including earlier items.
     """
 
     image_id: UUID
@@ -104,7 +104,7 @@ def apply_bulk(
     *,
     bulk_id: UUID | None = None,
 ) -> UUID:
-    """Save what was previewed: exactly that, even if detectors have found more since.
+    """Save exactly the previewed changes, even if detectors have found more since.
 
     Args:
         reviewer: A reviewer's connection.
@@ -118,7 +118,7 @@ def apply_bulk(
     """
     bulk_id = bulk_id or uuid4()
     with map_errors(), reviewer.transaction():
-        for change in sorted(changes, key=lambda one: one.image_id):  # as everybody locks images
+        for change in sorted(changes, key=lambda one: one.image_id):  # the order of all locks
             save_answer(
                 reviewer,
                 queue,
@@ -134,7 +134,7 @@ def apply_bulk(
 def undo_bulk(
     reader: Connection, reviewer: Connection, queue: str, bulk_id: UUID, person: str
 ) -> int:
-    """Take a decision back as a whole; what each person said before counts again.
+    """Undo a whole decision, so that earlier answers count again.
 
     Args:
         reader: A reader's connection.

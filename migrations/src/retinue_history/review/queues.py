@@ -43,9 +43,9 @@ class QueueDefinition:
         selection: From which images they are chosen; its detectors are those whose findings are
             shown and chosen by.
         strategy: How they are chosen.
-        size: How many, at most ``MAX_SIZE``.
-        scope: What people look for.
-        overlap: How many people answer each image.
+        size: Number of images, at most ``MAX_SIZE``.
+        scope: Labels that people look for.
+        overlap: Number of people who answer each image.
         blind: Whether people see no findings first.
         gold: The name of a truth to test people with; ``None`` for no test.
         gold_share: The share of the queue that comes from it.
@@ -72,15 +72,15 @@ class Queue:
     Attributes:
         name: Its name.
         strategy: How its images were chosen; or corrections.
-        scope: What people look for.
-        overlap: How many people answer each image.
+        scope: Labels that people look for.
+        overlap: Number of people who answer each image.
         blind: Whether people see no findings first.
         created_by: The login of the person who created it.
         created_at: When.
         closed_at: When it was closed; ``None`` while it gives out images.
-        open: How many images want answers.
-        disputed: How many want an adjudicator.
-        settled: How many are settled.
+        open: Number of images that want answers.
+        disputed: Number of images that want an adjudicator.
+        settled: Number of settled images.
     """
 
     name: str
@@ -114,7 +114,7 @@ def create_queue(
         seed: For the places of audit and gold images; ``None`` for other ones each time.
 
     Returns:
-        How many images it has.
+        Number of its images.
 
     Raises:
         HistoryDataError: A queue, a detector or an import has that name, or no image is selected.

@@ -31,7 +31,7 @@ class Statement:
         person: The person's login.
         items: Decisions about things.
         exhaustive: Whether everything within the scope is marked.
-        scope: What the person looked for.
+        scope: Labels that the person looked for.
         adjudicates: Whether it settles the image alone.
         bulk: Whether it is part of a decision about many images.
     """
@@ -50,7 +50,7 @@ class Unsettled:
 
     Attributes:
         state: open if more answers are wanted; disputed if an adjudicator is to settle it.
-        wanted: How many answers are wanted in all.
+        wanted: Number of answers that are wanted in all.
     """
 
     state: Literal["open", "disputed"]
@@ -62,9 +62,9 @@ class Settled:
     """People agree.
 
     Attributes:
-        wanted: How many answers were wanted.
-        items: What is in the image, and what is not.
-        scope: What everybody looked for.
+        wanted: Number of answers that were wanted.
+        items: Things that are in the image, and things that aren't.
+        scope: Labels that all people looked for.
         exhaustive: Whether everything within the scope is among the items.
         made_by: people, or bulk if a decision about many images is part of it.
     """
@@ -111,9 +111,9 @@ def settle_answers(statements: Sequence[Statement], overlap: int) -> Settled | U
     """Settle an image, or say what is missing.
 
     Args:
-        statements: What people say, one statement each, in any order but for those that
+        statements: One statement of each person, in any order but for those that
             adjudicate: the last of these counts.
-        overlap: How many people are to answer. If they disagree, one more is asked.
+        overlap: Number of people who answer. If they disagree, one more is asked.
     """
     deciding = [one for one in statements if one.adjudicates]
     if deciding:
@@ -134,7 +134,7 @@ def agree(statements: Sequence[Statement], wanted: int) -> Settled | None:
     items: list[TruthItem] = []
     for group in group_marks(statements):
         votes = votes_on(group, statements)
-        if not votes:  # everybody is unsure
+        if not votes:  # all are unsure
             exhaustive = False
             continue
         label, number = max(votes.items(), key=lambda vote: (vote[1], vote[0] is None, vote[0]))
@@ -209,7 +209,7 @@ def _alike(marks: Sequence[Mark]) -> Iterator[tuple[float, int, int]]:
 def votes_on(group: Sequence[Mark], statements: Iterable[Statement]) -> Counter[str | None]:
     """Count the votes about one thing: by label, and ``None`` for nothing.
 
-    Who is unsure, or did not look for it, or did not mark everything, has no vote.
+    People who are unsure, did not look for it, or did not mark everything have no vote.
     """
     votes: Counter[str | None] = Counter()
     marked = {mark.person for mark in group}
@@ -226,7 +226,7 @@ def votes_on(group: Sequence[Mark], statements: Iterable[Statement]) -> Counter[
 
 
 def _item(group: Sequence[Mark], label: str | None) -> TruthItem:
-    """Return the thing that won: in the middle of the boxes of those who say so."""
+    """Return the thing that won: with the mean box of the people who voted for it."""
     of_winners = [
         mark.item
         for mark in group

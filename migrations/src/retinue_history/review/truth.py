@@ -106,15 +106,15 @@ class Truth:
     Attributes:
         image_id: The image.
         name: The name of the import, or of the queue.
-        source: Where it comes from.
-        scope: What was looked for.
+        source: Its origin.
+        scope: Labels that people or detectors looked for.
         exhaustive: Whether everything within the scope is among the items. If not, a finding
             without a counterpart is unknown, not wrong.
         made_by: The kind of author, such as people.
         propensity: The chance that the image had of being drawn at random; ``None`` if it was
             chosen for what it shows.
         settled_at: When it was imported, or when the answers agreed.
-        items: What is in the image, and what is not.
+        items: Things that are in the image, and things that aren't.
     """
 
     image_id: UUID
@@ -134,8 +134,8 @@ class ImportedTruth:
 
     Attributes:
         image_id: The image.
-        items: What is in it.
-        scope: What was looked for.
+        items: Things that are in it.
+        scope: Labels that people or detectors looked for.
         exhaustive: Whether everything within the scope is among the items.
         made_by: people, or machine if the file says so.
         size_px: Width and height, noted where the history doesn't know them.
@@ -155,7 +155,7 @@ class TruthName(NamedTuple):
     Attributes:
         name: Its name.
         source: import or review.
-        images: How many images it has.
+        images: Number of its images.
     """
 
     name: str
@@ -245,7 +245,7 @@ def truth_rows(name: str, selection: Selection) -> sql.Composed:
 
     Args:
         name: The truth's name.
-        selection: Which images; what it says of runs and detections means nothing here.
+        selection: Images to select; filters of runs and detections are ignored.
     """
     return sql.SQL(
         """SELECT
@@ -270,7 +270,7 @@ def save_imported_truths(
     person: str,
     advance: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Save a file's truths under a name, in one transaction. They replace what it said before.
+    """Save a file's truths under a name, in one transaction. They replace earlier ones.
 
     Args:
         connection: Of the tables' owner.
@@ -281,7 +281,7 @@ def save_imported_truths(
         advance: Told after each batch how many images it had.
 
     Returns:
-        How many images have a new truth.
+        Number of images with a new truth.
 
     Raises:
         HistoryUnavailableError: The database cannot take rows now. Nothing was saved.
@@ -304,7 +304,7 @@ def save_imported_truths(
 
 
 def _save(connection: Connection, name: str, digest: str, batch: Sequence[ImportedTruth]) -> int:
-    ordered = sorted(batch, key=lambda one: one.image_id)  # as everybody locks images
+    ordered = sorted(batch, key=lambda one: one.image_id)  # the order of all locks
     sized = [(one.image_id, one.size_px) for one in ordered if one.size_px is not None]
     connection.execute(
         _SAVE_SIZES,

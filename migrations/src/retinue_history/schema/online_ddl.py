@@ -54,7 +54,7 @@ def create_index_on_partitions(name: str, table: str, definition: str) -> None:
     Args:
         name: The index's name.
         table: The partitioned table.
-        definition: What follows the table's name: method, columns, condition.
+        definition: The text after the table's name: method, columns, condition.
     """
     with_lock_retry(f"CREATE INDEX IF NOT EXISTS {name} ON ONLY {table} {definition}")
     without = text("""

@@ -60,7 +60,7 @@ REVIVE_IMAGES = (
 """Records that S3 still serves these images, with the consequences."""
 
 # A worker that records the image again waits for its lock, and then inserts it again. Detections
-# are deleted before their runs, which tell what they were counted as.
+# are deleted before their runs, which have the keys of their counts.
 PURGE_IMAGES = (
     text("CREATE TEMPORARY TABLE purged (image_id uuid) ON COMMIT DROP"),
     text("""

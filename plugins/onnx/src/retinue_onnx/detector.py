@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 OptionsT = TypeVar("OptionsT", bound=OnnxOptions)
 FoundT = TypeVar("FoundT")
-"""What the network finds in one image."""
+"""The findings of the network in one image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
 
     @property
     def _least(self) -> float:
-        """Return the minimum confidence of what the network's reader returns."""
+        """Return the minimum confidence of the reader's findings."""
         return self.options.threshold
 
     @property

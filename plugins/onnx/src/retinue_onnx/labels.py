@@ -1,4 +1,4 @@
-"""The detector ``onnx-labels``: what an image shows, and a vector to find similar images."""
+"""The detector ``onnx-labels``: labels of an image, and a vector to find similar images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Classes:
 
 
 class OnnxLabelDetector(OnnxDetector[OnnxLabelOptions, "Classification"]):
-    """Names what an image shows: EfficientNet-lite0 with ImageNet's 1,000 classes, or with yours.
+    """Labels whole images: EfficientNet-lite0 with ImageNet's 1,000 classes, or with yours.
 
     `retinue models train --on local --kind labels` trains such a model.
     """

@@ -15,7 +15,7 @@ Canvases = npt.NDArray[np.uint8]
 """Images of one size: shape (N, height, width, 3), dtype uint8, RGB."""
 
 FoundT = TypeVar("FoundT")
-"""What a network finds in one image."""
+"""The findings of a network in one image."""
 
 
 class Network(Protocol[FoundT]):

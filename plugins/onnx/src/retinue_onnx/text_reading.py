@@ -36,8 +36,8 @@ class Reading:
     Attributes:
         text: The characters.
         confidence: Their mean probability, 0 to 1.
-        start: Where it starts, as a ratio of the line's length.
-        end: Where it ends.
+        start: Its start, as a ratio of the line's length.
+        end: Its end, likewise.
     """
 
     text: str

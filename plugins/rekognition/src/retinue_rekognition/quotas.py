@@ -20,7 +20,7 @@ JOBS = (
     "SegmentDetection",
     "TextDetection",
 )
-"""What jobs on videos do, by the names of the API: each has an operation Start and one Get."""
+"""Jobs on videos, by their names in the API: each has an operation Start and one Get."""
 
 MAX_JOBS = 20
 """Maximum number of jobs on videos under way, of all operations together (the same page)."""

@@ -177,7 +177,7 @@ def _refused(
 
 
 def _explain(error: ClientError, reference: ImageReference, complaint: str) -> DetectorError | None:
-    """Return S3's error by what to do next; ``None`` if others must be compared with the object."""
+    """Return S3's error as a detector's; ``None`` if others must be compared with the object."""
     code, status = _code(error), _status(error)
     if code == "NoSuchBucket":
         return InvalidImageError(

@@ -27,7 +27,7 @@ EMULATOR = LocalService(
     option="endpoint_url",
     disclaimer="It recognises nothing: labels, faces, names and confidences are invented, always "
     "the same for the same photograph. Only colours, brightness, sharpness and the places of boxes "
-    "come from the pixels. Prices are what Amazon would bill.",
+    "come from the pixels. Prices are Amazon's.",
 )
 """The emulator retinue-rekognition-emulator, which needs no account."""
 

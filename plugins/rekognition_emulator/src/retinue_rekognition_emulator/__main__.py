@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument(
         "--without-s3",
         action="store_true",
-        help="every S3 object exists, and what is found follows from its name. Otherwise objects "
+        help="every S3 object exists, and its name determines the findings. Otherwise objects "
         "are read, and completion messages of videos published, as any program with boto3 does: "
         "AWS_ENDPOINT_URL says where",
     )

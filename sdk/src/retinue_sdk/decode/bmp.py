@@ -34,8 +34,8 @@ class Bmp:
         compression: As in the header.
         masks: Of red, green, blue and alpha, for 16 and 32 bits.
         palette: Shape (256, 3), RGB, for up to 8 bits.
-        offset: Where the pixels begin.
-        data_bytes: How many bytes they have, which counts if they are run-length encoded.
+        offset: Position of the pixels, in bytes.
+        data_bytes: Size of the pixels in bytes, which counts if they are run-length encoded.
     """
 
     data: bytes

@@ -329,7 +329,7 @@ def _partial_pixels(data: bytes, limits: ImageLimits) -> Pixels:
 def _load_what_is_there(file: ImageFile.ImageFile, filler: int) -> None:
     """Load a file as far as possible. Missing pixels get the filler."""
     if isinstance(file, GifImageFile) and file._frame_transparency is not None:  # noqa: SLF001
-        file._frame_transparency = filler  # noqa: SLF001 - what Pillow fills such an image with
+        file._frame_transparency = filler  # noqa: SLF001 - the value with which Pillow fills such an image
     else:
         file.im = PillowImage.new(file.mode, file.size, filler).im
     try:
@@ -337,7 +337,7 @@ def _load_what_is_there(file: ImageFile.ImageFile, filler: int) -> None:
     except OSError as error:
         if "truncated" not in str(error):
             raise
-        file.tile = []  # Pillow keeps what it has decoded
+        file.tile = []  # Pillow keeps the decoded part
 
 
 def _frame(file: ImageFile.ImageFile, data: bytes) -> structure.Box:

@@ -47,7 +47,7 @@ class Answer:
         value: The findings or the error.
         started_at: When the call began, in UTC.
         duration_ms: Milliseconds of the call per image, without waiting.
-        batch_size: How many images shared the call.
+        batch_size: Number of images in the call.
         is_unresponsive: Whether the detector didn't answer several calls in a row.
         reserved_usd: The part of the detector's budget that is reserved for the image, in US
             dollars.
@@ -127,7 +127,7 @@ def decide(
     Args:
         answer: The answer.
         task: Its task.
-        attempt: How many times the detector has been called for the task; 1 or more.
+        attempt: Number of calls of the detector for the task; 1 or more.
         retrying_seconds: For how long the task has had only retriable errors.
         retry_window_seconds: For how long retriable errors are retried inside the worker.
     """

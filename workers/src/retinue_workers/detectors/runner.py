@@ -98,7 +98,7 @@ class DetectorRunner:
         budget: Decides whether the detector's monthly budget allows a call.
         prefetch: Loads images again.
         filters: Filter the detector's findings.
-        video: Which frames of videos the detector receives; ``None`` if it takes no videos.
+        video: Frames of videos that the detector receives; ``None`` if it takes no videos.
 
     Attributes:
         detector: The detector.
@@ -106,7 +106,7 @@ class DetectorRunner:
         video_fingerprint: The fingerprint of runs on videos; ``None`` without videos.
         input: The form of an image that the detector needs.
         media: The media that the detector takes.
-        video: Which frames of videos the detector receives.
+        video: Frames of videos that the detector receives.
         suspects: Images that may be the cause of an error.
 
     Raises:

@@ -370,7 +370,7 @@ class Dispatcher:
         return message.receive_count >= self._max_receive_count
 
     def _next(self, message: Message) -> str:
-        """Return a text for the log: what SQS will do with a message that isn't deleted."""
+        """Return a text for the log: the next step of SQS with a message that isn't deleted."""
         return "dead-letter queue" if self._is_last(message) else "delivered again"
 
     @contextmanager

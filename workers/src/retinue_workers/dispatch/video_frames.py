@@ -48,9 +48,9 @@ class _Outcome:
     Attributes:
         started_at: When the first call began.
         duration_ms: Milliseconds of all calls.
-        reserved_usd: What the calls reserved from the budget.
-        billed_units: What they are billed.
-        model_version: What the detector said last.
+        reserved_usd: Sum that the calls reserved from the budget.
+        billed_units: Units billed for the calls.
+        model_version: The last version that the detector reported.
         frames: Number of frames.
     """
 

@@ -471,7 +471,7 @@ class JobScheduler:
         return value
 
     async def _apply(self, work: _Work, began: datetime, value: Any) -> None:
-        """Do what the table says about findings or an error."""
+        """Act on findings or an error, by the table of ``next_step``."""
         job, runner = work.job, work.runner
         step = next_step(value, job.attempt)
         answer = Answer(value, began, (datetime.now(UTC) - began).total_seconds() * 1_000)

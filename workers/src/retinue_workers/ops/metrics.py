@@ -63,7 +63,7 @@ class Metrics:
             "retinue_billed_units", "Units that providers bill", ["detector"], registry=registry
         )
         self._price = Counter(
-            "retinue_price_usd", "What runs cost, in US dollars", ["detector"], registry=registry
+            "retinue_price_usd", "Price of runs in US dollars", ["detector"], registry=registry
         )
         self._retries = Counter(
             "retinue_retries",

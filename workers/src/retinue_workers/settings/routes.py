@@ -49,7 +49,7 @@ class RequiresDetection(BaseModel):
     """Minimum number of these detections."""
 
     if_unknown: Literal["skip", "run"] = "skip"
-    """What to do if the other detector failed on the image or was skipped."""
+    """Whether to skip or run if the other detector failed on the image or was skipped."""
 
     @model_validator(mode="before")
     @classmethod

@@ -455,8 +455,8 @@ def explain(error: ValidationError, prefix: str = PREFIX) -> str:
     """Return one line per problem, each beginning with the environment variable.
 
     Args:
-        error: What pydantic found.
-        prefix: What the names of the variables begin with.
+        error: Pydantic's error.
+        prefix: Prefix of the variables' names.
     """
     lines = []
     for problem in error.errors(include_url=False, include_input=False):

@@ -1,1 +1,1 @@
-"""Videos for detectors of images: decode frames in a separate process, and join what is found."""
+"""Videos for detectors of images: decode frames in a separate process, and join detections."""

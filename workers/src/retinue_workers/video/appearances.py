@@ -1,4 +1,4 @@
-"""Join what was found in single frames into appearances, each with a start and an end."""
+"""Join detections in single frames into appearances, each with a start and an end."""
 
 from collections.abc import Sequence
 

@@ -153,7 +153,7 @@ class VideoFile:
 
     Args:
         file: The file.
-        sampling: Which frames to return.
+        sampling: Frames to return.
         limits: The limit on the pixels of a frame.
 
     Attributes:

@@ -11,7 +11,7 @@ class Sampler:
 
     Attributes:
         interval_ms: The length of the intervals, 1 or more.
-        next_ms: Where the next interval begins.
+        next_ms: Start of the next interval.
     """
 
     interval_ms: int

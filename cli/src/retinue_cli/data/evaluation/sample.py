@@ -51,7 +51,7 @@ class Sample:
         predictions: The findings.
         exhaustive: Whether the ground truth marks everything. If not, a prediction without a
             counterpart is unknown, unless ``absent`` has one.
-        absent: What people said is not there.
+        absent: Things that people rejected.
     """
 
     name: str
@@ -70,9 +70,9 @@ class TrueImage:
         size_px: Width and height, if known.
         items: The true items.
         made_by: The kind of author: people, a person about many images (bulk), or a machine.
-        scope: What was looked for.
+        scope: Labels that people or detectors looked for.
         exhaustive: Whether everything within the scope is among the items.
-        absent: What people said is not there.
+        absent: Things that people rejected.
         propensity: The chance that the image had of being drawn at random; ``None`` if it was
             chosen, or if that isn't known.
         reference: The version of the object, if the history knows it.

@@ -61,7 +61,7 @@ class SettledTruth:
 
     Attributes:
         source: import or review.
-        scope: What was looked for.
+        scope: Labels that people or detectors looked for.
         exhaustive: Whether everything within the scope is marked.
         made_by: The kind of author, such as people.
         propensity: The chance that the image had of being drawn at random; ``None`` if it was
@@ -117,7 +117,7 @@ class SelectedImage:
 
     @property
     def human(self) -> bool:
-        """Return whether people said what is in it."""
+        """Return whether people have reviewed it."""
         return self.truth is not None and self.truth.made_by != "machine"
 
 

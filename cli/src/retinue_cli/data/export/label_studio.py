@@ -1,7 +1,7 @@
 """Export detections, or a truth, as tasks of Label Studio.
 
 The format is that of https://labelstud.io/guide/tasks#Basic-Label-Studio-JSON-format. A truth
-becomes annotations; what detectors found becomes predictions.
+becomes annotations; detections become predictions.
 """
 
 import json

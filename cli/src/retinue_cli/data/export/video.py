@@ -1,4 +1,4 @@
-"""Export what appears in videos, with times: WebVTT, JSON like COCO's for videos, and CVAT."""
+"""Export appearances in videos, with times: WebVTT, JSON like COCO's for videos, and CVAT."""
 
 import json
 from collections.abc import Iterator

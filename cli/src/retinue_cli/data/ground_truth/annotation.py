@@ -43,7 +43,7 @@ class AnnotatedImage:
         size_px: Width and height, if the file has them.
         annotations: The annotations; empty if people found nothing.
         made_by: The kind of author. A manifest can contain a machine's findings.
-        scope: What was looked for; ``None`` for the labels of the file.
+        scope: Labels that people looked for; ``None`` for the labels of the file.
         exhaustive: Whether everything within the scope is annotated.
         others: Things that the format can't express, such as those that people rejected.
         is_complete: Whether all its annotations could be used. The problems name the others.

@@ -1,4 +1,4 @@
-"""Keep in a file what its format has no place for, so that a truth comes back as it was."""
+"""Keep in a file the parts of a truth for which its format has no place."""
 
 from typing import Any
 

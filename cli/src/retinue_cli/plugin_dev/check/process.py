@@ -32,7 +32,7 @@ MAX_LOST = 3
 """Consecutive checks that hang or crash, after which the others are skipped."""
 
 _LOADING = (
-    "the process that loads the plugins and makes {name} is gone: {why}; what is printed above "
+    "the process that loads the plugins and makes {name} is gone: {why}; the output above "
     "tells which plugin it was in"
 )
 
@@ -126,7 +126,7 @@ def _failed(check: Check, why: str, seconds: float) -> CheckResult:
     message = (
         f"{check.id}: {_GONE}: {why}\n"
         f"  expected: {check.meaning}\n"
-        "  remedy: find the crash with what is printed above; or run the detector isolated, so "
+        "  remedy: find the crash in the output above, or run the detector isolated, so "
         "that it takes no worker with it (docs/isolation.md)"
     )
     return CheckResult(check.id, check.meaning, "failed", message, seconds)

@@ -1,4 +1,4 @@
--- Who may do what.
+-- The rights of the logins.
 
 -- Roles belong to the cluster. Another database may have created them already, or be creating them now.
 -- Then their settings stay as they are.
@@ -56,7 +56,7 @@ GRANT EXECUTE ON FUNCTION
     find_erased_images(uuid[], text[], text[], timestamptz[]), void_misread_runs(text[], text[])
     TO retinue_writer;
 
--- The console's second login: it can do what these functions do, and read nothing.
+-- The console's second login: it can call these functions, and read nothing.
 GRANT EXECUTE ON FUNCTION
     create_review_queue, close_review_queue, lease_next_image, release_lease, save_review_answer,
     undo_review_answer, read_review, settle_review, log_act, list_people

@@ -1,4 +1,4 @@
--- Erasure on request: what was erased is known by salted digests, and triggers keep it out.
+-- Erasure on request: salted digests identify erased subjects, and triggers keep them out.
 
 -- Two random UUIDs are 244 bits of strong randomness, without an extension.
 INSERT INTO erasure_salt (salt) VALUES (uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
@@ -11,7 +11,7 @@ COMMENT ON FUNCTION erasure_digest(text) IS
     'The salted digest of a name in erasures and erased_names. Only the database''s owner can '
     'look up a name, and no one can read it';
 
--- The triggers run with the owner's rights, because workers may not see who was erased. Each shares a
+-- The triggers run with the owner's rights, because workers may not read the names of erased people. Each shares a
 -- lock with all writers until its transaction ends. An erasure writes its names, commits, and then
 -- takes that lock exclusively for a moment. What transactions wrote without seeing the names is
 -- committed by then, and the deletion that follows finds it.

@@ -1,4 +1,4 @@
--- What identifies an image and orders its events. Tables refer to these functions.
+-- The identity of images, and the order of their events. Tables refer to these functions.
 
 -- For searching words by parts of them. A trusted extension: the database's owner may create it. RDS,
 -- Debian and the embedded server all ship it.
@@ -62,5 +62,5 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION job_token(uuid, text, text, text, integer, integer) IS
-    'What identifies an attempt at a job to its service, from its run key, how many runs of that key '
+    'Identifies an attempt at a job to its service, from its run key, how many runs of that key '
     'failed before it was asked for, and the attempt. A database that was restored computes the same';

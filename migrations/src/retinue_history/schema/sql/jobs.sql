@@ -103,7 +103,7 @@ BEGIN
     UPDATE jobs SET
         billing_group = reserve_job_slot.billing_group, expected_units = units, expected_usd = usd
     WHERE jobs.job_id = job;
-    -- The statements that follow see what was reserved under the lock before.
+    -- The statements that follow see earlier reservations under the lock.
     locked := pg_advisory_xact_lock(1380275274, hashtext(wanted.job_group));  -- "RETJ"
     IF slots <= (
         SELECT count(*) FROM jobs

@@ -1,5 +1,5 @@
--- Labels: their hierarchy, and their daily counts. record_runs() counts what it inserts. Triggers count
--- what is changed and deleted.
+-- Labels: their hierarchy, and their daily counts. record_runs() counts its inserts. Triggers count
+-- changes and deletions.
 
 CREATE FUNCTION label_is(ancestor text) RETURNS text[]
     -- A high cost makes the planner call it once for an index scan, not once for each row.
@@ -236,7 +236,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION delete_detections_of_run() IS
-    'Deletes a run''s detections before the run, which tells what they were counted as';
+    'Deletes a run''s detections before the run, which has the keys of their counts';
 
 CREATE FUNCTION refuse_changed_run() RETURNS trigger
     LANGUAGE plpgsql

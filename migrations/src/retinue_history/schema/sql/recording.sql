@@ -1,4 +1,4 @@
--- What workers record, in one call. Postgres plans the statements of a function once a connection;
+-- The recording of workers, in one call. Postgres plans the statements of a function once a connection;
 -- planning them took longer than running them.
 
 -- Whether an image still exists follows from the rows that exist, not from the order in which they
@@ -42,7 +42,7 @@ CREATE FUNCTION is_marker_gone(marker removals) RETURNS boolean
                 )
                 -- A null version takes the place of a null marker.
                 THEN marker.delete_marker = 'null' AND NOT other.versioned
-                -- S3 served what the marker had hidden.
+                -- S3 served the object that the marker had hidden.
                 ELSE other.served_at >= marker.removed_at
             END
     );
@@ -132,7 +132,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION update_deleted_at(uuid[], text[], text[]) IS
-    'Computes deleted_at of these images, and of all images of these keys, from what is recorded';
+    'Computes deleted_at of these images, and of all images of these keys, from recorded events';
 
 CREATE FUNCTION uploads_of(image images) RETURNS timestamptz[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -141,7 +141,7 @@ CREATE FUNCTION uploads_of(image images) RETURNS timestamptz[]
 COMMENT ON FUNCTION uploads_of(images) IS
     'When S3 created an image, as far as is known; in no order, some times twice';
 
--- A detector that reads an unversioned object by its key reads what is there at that moment. That was
+-- A detector that reads an unversioned object by its key reads the current object. That was
 -- the image if nothing else was uploaded between its last upload before the call and the call's end.
 CREATE FUNCTION may_have_read(
     other images, image images, started_at timestamptz, duration_ms double precision
@@ -198,7 +198,7 @@ END $$;
 COMMENT ON FUNCTION find_misread_runs(uuid[], timestamptz[], double precision[]) IS
     'The positions of those of these calls by key that may have read another image';
 
--- What a call by key was about can become known after its run was recorded.
+-- The object of a call by key can become known after its run was recorded.
 CREATE FUNCTION void_misread_runs(buckets text[], keys text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
@@ -662,7 +662,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION find_summaries(uuid[], text[], text[], text[]) IS
-    'What the successful runs of these run keys found; one row with nulls if a run found nothing';
+    'Detections of the successful runs of these run keys; one row with nulls for a run without any';
 
 -- A caller's search_path must not redirect the function to other tables of the same names.
 DO $$

@@ -1,8 +1,8 @@
--- Reviews: what people said of images, and the ground truth that follows from it. Every write goes
+-- Reviews: people's answers about images, and the ground truth that follows from them. Every write goes
 -- through the functions here, which run with the owner's rights. Settling is computed in Python
 -- (retinue_history.review.settling), in the transaction that holds the lock of the image's row.
 
--- What people correct where they meet it, outside any other queue.
+-- The queue of single corrections.
 INSERT INTO review_queues (name, strategy, overlap, blind, created_by)
 VALUES ('corrections', 'corrections', 1, false, 'retinue');
 
@@ -46,7 +46,7 @@ JOIN images ON images.image_id = truths.image_id
 LEFT JOIN truth_items ON truth_items.truth_id = truths.truth_id AND truth_items.present;
 
 COMMENT ON VIEW ground_truth IS
-    'What is in each image according to each settled truth. One row per thing, and one without a '
+'Things in each image by each settled truth. One row per thing, and one without a '
     'kind for an image in which nothing is';
 
 CREATE VIEW standing_answers AS
@@ -76,7 +76,7 @@ COMMENT ON COLUMN standing_answers.queue IS 'The queue''s name';
 COMMENT ON COLUMN ground_truth.ordinal IS
     'Position in the truth, from 0; null if nothing is in the image';
 COMMENT ON COLUMN ground_truth.kind IS 'The kind of thing: label, face, text, …';
-COMMENT ON COLUMN ground_truth.label IS 'What it is called';
+COMMENT ON COLUMN ground_truth.label IS 'Its name';
 COMMENT ON COLUMN ground_truth.attributes IS 'Everything else that is known of it';
 
 DO $$
@@ -101,7 +101,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- Erased people stay out of what people say later.
+-- Erased people stay out of later answers.
 CREATE FUNCTION withhold_erased_item() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
 AS $$
@@ -227,7 +227,7 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION log_act(text, text, text, uuid, jsonb) IS
-    'Adds an entry to the audit log: who, what, in which queue, about which image, and ids that say '
+    'Adds an entry to the audit log: person, act, queue, image, and ids that say '
     'more';
 
 CREATE FUNCTION create_review_queue(
@@ -297,7 +297,7 @@ BEGIN
     IF queue.closed_at IS NOT NULL THEN
         RETURN;
     END IF;
-    -- What the person holds already: a page that is loaded again shows the same image.
+    -- The image that the person holds: a page that is loaded again shows the same one.
     RETURN QUERY
     UPDATE review_leases AS held SET expires_at = until
     FROM review_images AS waiting
@@ -318,7 +318,7 @@ BEGIN
         SELECT waiting.* INTO chosen
         FROM review_images AS waiting
         WHERE waiting.queue_id = queue.queue_id AND waiting.state = wanted_state
-            -- What may_lease() says of most rows, in a form that the planner can inline.
+            -- The condition of may_lease() for most rows, in a form that the planner can inline.
             AND (adjudicate OR NOT EXISTS (
                 SELECT FROM answers AS mine
                 WHERE mine.queue_id = waiting.queue_id AND mine.image_id = waiting.image_id

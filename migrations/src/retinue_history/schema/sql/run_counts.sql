@@ -1,5 +1,5 @@
 -- Runs counted by day. Triggers count every insert, change and deletion of runs in its transaction. Each
--- handles all rows of a statement, and sorts what it writes, so that two transactions lock rows in the
+-- handles all rows of a statement, and sorts its rows, so that two transactions lock rows in the
 -- same order. They run with the rights of the tables' owner, because others can't change a count.
 
 CREATE FUNCTION count_runs() RETURNS trigger

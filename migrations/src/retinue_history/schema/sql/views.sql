@@ -123,7 +123,7 @@ WHERE runs.outcome = 'succeeded'
 COMMENT ON VIEW latest_runs IS
     'The latest run of each detector on each image that still exists: the newest successful run '
     'with options that are in use, or else the newest; a detection_count of 0 means that it found '
-    'nothing. What an emulator invented is left out';
+    'nothing. Detections of emulators are left out';
 
 -- The time of a run tells in which partition its detections are. BETWEEN, because the planner takes an
 -- equals sign for a second independent condition and expects next to no rows.
@@ -169,8 +169,8 @@ JOIN latest_runs AS runs ON runs.run_id = detections.run_id
     AND detections.detected_at BETWEEN runs.started_at AND runs.started_at;
 
 COMMENT ON VIEW latest_detections IS
-    'What each detector found in its latest run on each image that still exists: the newest '
-    'successful run with options that are in use, or else the newest. What an emulator invented is '
+    'Detections of each detector''s latest run on each image that still exists: the newest '
+    'successful run with options that are in use, or else the newest. Detections of emulators are '
     'left out';
 
 CREATE VIEW failed_runs AS
@@ -222,7 +222,7 @@ GROUP BY detector, day
 HAVING sum(runs) > 0 OR sum(skipped_runs) > 0;
 
 COMMENT ON VIEW run_costs IS
-    'What each detector cost on each day, and what its route saved. An emulator costs nothing';
+    'Costs of each detector on each day, and savings of its route. An emulator costs nothing';
 
 CREATE VIEW newest_runs AS
 SELECT
@@ -437,7 +437,7 @@ LEFT JOIN LATERAL (
 ) AS matched ON said.boxes_a > 0 AND said.boxes_b > 0;
 
 COMMENT ON VIEW detector_agreement IS
-    'What two detectors found in the same image, label by label, and how many boxes match. Compares '
+    'Detections of two detectors in the same image, by label, and the number of boxes that match. Compares '
     'their latest runs; query it with conditions on the image or the detectors';
 
 CREATE VIEW skipped_runs AS
@@ -501,8 +501,8 @@ LEFT JOIN videos ON videos.image_id = found.image_id
 WHERE found.start_ms IS NOT NULL;
 
 COMMENT ON VIEW video_timeline IS
-    'One row per appearance in a video that still exists: what each detector found in its latest run, '
-    'from when to when. What an emulator invented is left out';
+    'One row per appearance in a video that still exists: of each detector''s latest run, '
+    'with its times. Detections of emulators are left out';
 
 CREATE VIEW open_jobs AS
 SELECT
@@ -557,7 +557,7 @@ COMMENT ON VIEW model_costs IS
 -- The comments of columns that differ from the common ones below.
 COMMENT ON COLUMN run_costs.runs IS 'How many runs, including failed ones';
 COMMENT ON COLUMN run_costs.saved_usd IS
-    'What skips saved, in US dollars: for each the price of one billed unit at that time. An '
+    'Savings of skips in US dollars: for each the price of one billed unit at that time. An '
     'estimate, because a call can bill several units or none';
 COMMENT ON COLUMN open_jobs.started_at IS 'When the service was seen to have it; null before';
 COMMENT ON COLUMN skipped_runs.event_id IS 'The event that the route decided about, plus /skipped';
@@ -582,15 +582,15 @@ BEGIN
             ('fingerprint', 'Digest of the detector''s options and of the model they name'),
             ('model_version', 'The model''s version as the detector reports it; emulator: the findings '
                 'are invented'),
-            ('event_id', 'What caused the attempt: the S3 event''s sequencer and time, or the id of '
+            ('event_id', 'Cause of the attempt: the S3 event''s sequencer and time, or the id of '
                 'a replay'),
             ('error_code', 'Why it failed, for programs'),
             ('error_message', 'Why it failed, for people'),
             ('retryable', 'Whether another attempt at the same image can end differently'),
             ('started_at', 'When the detector was called'),
             ('ordinal', 'Position in the detector''s answer, from 0'),
-            ('kind', 'What sort of finding it is: label, face, text, …'),
-            ('label', 'What was found'),
+            ('kind', 'Kind of the finding: label, face, text, …'),
+            ('label', 'Name of the finding'),
             ('confidence', 'How sure the detector is, 0 to 1'),
             ('box_left', 'Left edge of the bounding box as a ratio of the displayed image''s '
                 'width; may lie outside 0 to 1; null if the detector does not say where'),
@@ -613,7 +613,7 @@ BEGIN
             ('box_width_px', 'The box''s width in pixels; null where box or size is not known'),
             ('box_height_px', 'The box''s height in pixels; null where box or size is not known'),
             ('detectors', 'Names of the detectors that ran successfully'),
-            ('labels', 'What was found, by name; empty if nothing was'),
+            ('labels', 'Names of the findings; empty if there are none'),
             ('confidences', 'Each label with its highest confidence: confidences ->> ''Cat'''),
             ('day', 'The day in UTC on which the runs started'),
             ('week', 'The Monday of the week in UTC in which the runs started'),
@@ -673,9 +673,9 @@ BEGIN
             ('provider_job_id', 'The service''s id of the job; null until it is started'),
             ('expected_units', 'Units that the provider will bill, by an estimate; null if not '
                 'known'),
-            ('expected_usd', 'What they will cost, in US dollars; null if not known'),
+            ('expected_usd', 'Their expected price in US dollars; null if not known'),
             ('problem', 'Why the last attempt or look led to nothing; null if it did'),
-            ('saved_usd', 'What a billed unit would have cost, in US dollars')
+            ('saved_usd', 'Price of the billed unit that was saved, in US dollars')
         ) AS common (column_name, comment)
         JOIN pg_attribute AS a ON a.attname = common.column_name
         JOIN pg_class AS v ON v.oid = a.attrelid

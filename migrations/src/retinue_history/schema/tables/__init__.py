@@ -2,7 +2,7 @@
 
 from retinue_history.schema.tables.base import metadata
 
-# Imported for what they declare, in the order in which the tables are created.
+# Imported for their tables, in the order in which these are created.
 # isort: off
 import retinue_history.schema.tables.recording
 import retinue_history.schema.tables.videos

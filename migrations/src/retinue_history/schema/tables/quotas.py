@@ -98,9 +98,9 @@ monthly_spending = Table(
         "billing_group",
         Text,
         primary_key=True,
-        comment="What the provider counts together to find the tier of its price",
+        comment="Group of calls that the provider counts together for its price tiers",
     ),
     Column("billed_units", Numeric, nullable=False, comment="Units billed"),
-    Column("price_usd", Numeric, nullable=False, comment="What they cost, in US dollars"),
-    comment="What each detector has cost in each month, counted as runs are committed",
+    Column("price_usd", Numeric, nullable=False, comment="Their price in US dollars"),
+    comment="The cost of each detector in each month, counted as runs are committed",
 )

@@ -125,7 +125,7 @@ removals = Table(
         "version",
         Text,
         comment="The version that is gone, as in images.version, or the id of a delete marker that "
-        "is gone; the text null: what lay there without a version id. Null: a marker was put",
+        "is gone; the text null: the object without a version id. Null: a marker was put",
     ),
     Column(
         "delete_marker",
@@ -187,7 +187,7 @@ runs = Table(
         "event_id",
         Text,
         nullable=False,
-        comment="What caused this attempt: the S3 event's sequencer and time, or a replay's id. "
+        comment="The cause of this attempt: the S3 event's sequencer and time, or a replay's id. "
         "A skip's ends with /skipped, so that it never blocks an attempt",
     ),
     Column(
@@ -224,7 +224,7 @@ runs = Table(
     Column("duration_ms", Double, nullable=False, comment="How long it took, in milliseconds"),
     Column("detection_count", Integer, nullable=False, comment="How many detections it made"),
     Column("billed_units", Numeric, nullable=False, comment="Units that the provider bills for it"),
-    Column("price_usd", Numeric, nullable=False, comment="What they cost, in US dollars"),
+    Column("price_usd", Numeric, nullable=False, comment="Their price in US dollars"),
     Column("raw_response", JSONB, comment="The detector's unprocessed answer, where it is kept"),
     Column(
         "truncated",
@@ -341,7 +341,7 @@ run_counts = Table(
     Column("skipped_runs", Integer, nullable=False, comment="How many skips"),
     Column("detections", BigInteger, nullable=False, comment="How many detections the runs made"),
     Column("billed_units", Numeric, nullable=False, comment="Units that the provider bills"),
-    Column("price_usd", Numeric, nullable=False, comment="What they cost, in US dollars"),
+    Column("price_usd", Numeric, nullable=False, comment="Their price in US dollars"),
     Column("saved_usd", Numeric, nullable=False, comment="What the skips saved, in US dollars"),
     comment="Runs counted by day, version and options, in the transactions that write them; read "
     "it through run_costs and detector_versions",

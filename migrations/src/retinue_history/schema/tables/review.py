@@ -38,7 +38,7 @@ def _image(*, index: bool = True) -> Column[Any]:
 
 
 def _scope() -> tuple[Column[Any], Column[Any], Column[Any]]:
-    """Return the columns that say what absence means."""
+    """Return the columns that define the meaning of absence."""
     return (
         Column("scope_kinds", ARRAY(Text), comment="The kinds that were looked for; null: all"),
         Column("scope_labels", ARRAY(Text), comment="The labels that were looked for; null: all"),
@@ -56,7 +56,7 @@ def _thing() -> tuple[Column[Any], ...]:
     """Return a thing in an image."""
     return (
         Column("kind", Text, nullable=False, comment="The kind of thing: label, face, text, …"),
-        Column("label", Text, nullable=False, comment="What it is called"),
+        Column("label", Text, nullable=False, comment="Its name"),
         Column(
             "box_left",
             Double,
@@ -169,7 +169,7 @@ truth_items = Table(
     CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence"),
     *_thing_checks(),
     Index(None, "label", "kind"),
-    comment="What is in an image, and what is not, according to a settled truth",
+    comment="Things that are in an image, and things that are not, by a settled truth",
 )
 
 review_queues = Table(
@@ -285,7 +285,7 @@ review_leases = Table(
         ondelete="CASCADE",
     ),
     Index(None, "queue_id", "person"),
-    comment="Who is working on which image. A row is deleted when it is answered or given back",
+    comment="The images that people work on. A row is deleted when it is answered or returned",
 )
 
 answers = Table(
@@ -323,7 +323,7 @@ answers = Table(
         comment="Whether the person's lease had ended when the answer came",
     ),
     Column("key", Uuid, nullable=False, unique=True, comment="Idempotency key: one save, one row"),
-    Column("digest", LargeBinary, nullable=False, comment="Digest of what was sent with the key"),
+    Column("digest", LargeBinary, nullable=False, comment="Digest of the request that had the key"),
     Column(
         "answered_at", timestamp, nullable=False, server_default=func.now(), comment="When it came"
     ),
@@ -333,8 +333,8 @@ answers = Table(
     CheckConstraint("seconds >= 0 AND seconds < 'Infinity'", name="seconds"),
     Index(None, "queue_id", "image_id", "person"),
     Index(None, "bulk_id", postgresql_where=text("bulk_id IS NOT NULL")),
-    comment="What one person said of one image, at one time. Rows are only added: a person's "
-    "newest row that isn't undone is what counts",
+    comment="Answers of people about images. Rows are only added: a person's "
+    "newest row that isn't undone counts",
 )
 
 answer_items = Table(
@@ -380,7 +380,7 @@ audit_log = Table(
         "acted_at", timestamp, nullable=False, server_default=func.now(), comment="When it was done"
     ),
     Column("person", Text, nullable=False, comment="The login of the person who did it"),
-    Column("act", Text, nullable=False, comment="What was done, such as answer_saved"),
+    Column("act", Text, nullable=False, comment="The act, such as answer_saved"),
     Column("queue", Text, comment="The queue's name; null if it concerns none"),
     Column("image_id", Uuid, index=True, comment="The image; null if none, or if it was erased"),
     Column(
@@ -391,5 +391,5 @@ audit_log = Table(
         comment="Ids and numbers that say more; no names of things or people",
     ),
     CheckConstraint("act <> '' AND person <> ''", name="named"),
-    comment="What people did, in order. Rows are only added",
+    comment="The acts of people, in order. Rows are only added",
 )

@@ -80,7 +80,7 @@ jobs = Table(
         "event_id",
         Text,
         nullable=False,
-        comment="What asked for the job: the run's event, as there",
+        comment="The event that wants the job, as in its run",
     ),
     Column(
         "job_group",
@@ -110,9 +110,9 @@ jobs = Table(
     Column(
         "provider_job_id", Text, comment="The service's id of the job; null until it is started"
     ),
-    Column("billing_group", Text, comment="What the provider counts together to find its price"),
+    Column("billing_group", Text, comment="Group of calls that the provider counts together"),
     Column("expected_units", Numeric, comment="Units that the provider will bill, by an estimate"),
-    Column("expected_usd", Numeric, comment="What they will cost, in US dollars"),
+    Column("expected_usd", Numeric, comment="Their expected price in US dollars"),
     Column(
         "wanted_at",
         timestamp,

@@ -1,4 +1,4 @@
-"""The interface of a reader, and what it is chosen by."""
+"""The interface of a reader, and the properties by which it is chosen."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence

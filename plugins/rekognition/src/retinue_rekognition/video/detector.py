@@ -152,7 +152,7 @@ class VideoDetector(RekognitionService[OptionsT], JobDetector[OptionsT]):
 
     @abstractmethod
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters that decide what a job finds."""
+        """Return the parameters that change a job's findings."""
 
     @abstractmethod
     def collector(self) -> Collector:

@@ -27,7 +27,7 @@ class Content:
     """A video as a job sees it.
 
     Attributes:
-        digest: Decides what is found. It is made of the object's size, header and ends.
+        digest: Determines the findings. It is made of the object's size, header and ends.
         header: Its facts; ``None`` if Rekognition can't decode it.
     """
 
@@ -48,7 +48,7 @@ class Job:
         ends_at: When it ends.
         failure: Its StatusMessage if it fails.
         vanishes: Whether it is unknown from its end on.
-        found: What the operation stored when the job started.
+        found: The value that the operation stored when the job started.
     """
 
     job_id: str
@@ -112,7 +112,7 @@ class Jobs:
         return self.clock() + self._offset
 
     def advance(self, seconds: float) -> None:
-        """Move the clock, and publish what becomes due before returning."""
+        """Move the clock, and publish due messages before returning."""
         with self._changed:
             self._offset += seconds
         self._publish_due()

@@ -59,7 +59,7 @@ class Found:
 def _sampled(
     header: Header, every_ms: int, found: list[Appearance], names: Callable[[Appearance], list[str]]
 ) -> list[Sample]:
-    """Return a sample for each name of what appears, by time."""
+    """Return a sample for each name that appears, by time."""
     times = list(sample_times(header, every_ms))
     samples = []
     for appearance in found:

@@ -25,7 +25,7 @@ class ProcessSupervisor(Generic[ProcessT]):
     The thread lives as long as the processes, because Linux kills them when it ends.
 
     Args:
-        name: What the processes are for, for messages.
+        name: Purpose of the processes, for messages.
         make: Starts a process.
     """
 

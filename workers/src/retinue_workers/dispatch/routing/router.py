@@ -57,7 +57,7 @@ class Router:
             the queue, and the decision is made again at its next receive.
 
         Raises:
-            DetectorError: The object's metadata cannot be read. The class says what to do next.
+            DetectorError: The object's metadata cannot be read. The class determines the next step.
         """
         route = self._routes.get(task.key.detector)
         if route is None:
