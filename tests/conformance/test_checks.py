@@ -86,8 +86,8 @@ def test_memory_that_is_taken_once_is_no_leak() -> None:
     assert found.passed, told(found)
 
 
-ASYNC_CHECKS = {"event-loop-runs", "cancellation-ends-call"}
-BATCH_CHECKS = {"batch-equals-singles", "batch-survives-bad-image"}
+ASYNC_CHECKS = {"event-loop-runs", "cancellation-ends-call", "prepared-equals-unprepared"}
+BATCH_CHECKS = {"batch-equals-singles", "batch-survives-bad-image", "prepared-equals-unprepared"}
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,18 @@ class Pixels(Detector[PixelOptions]):
         return Findings((Detection("size", label, 1.0, attributes={"colour": colour}),))
 
 
+class Prepared(Pixels):
+    """The same, of a prepared image, whose bytes it must not need any more."""
+
+    name: ClassVar[str] = "prepared"
+
+    def prepare(self, image: Image) -> Findings:
+        return super()._measure(image)
+
+    def _measure(self, image: Image) -> Findings:
+        return image.prepared(self.prepare)
+
+
 class Bytes(Detector[DetectorOptions]):
     """Counts an image's bytes."""
 
@@ -354,6 +366,7 @@ class Gate(Detector[GateOptions]):
 
 DETECTORS: tuple[type[AnyDetector], ...] = (
     Pixels,
+    Prepared,
     Bytes,
     WrongAnswers,
     LeavesAtStart,

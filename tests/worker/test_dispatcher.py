@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -581,6 +582,35 @@ async def test_the_size_of_what_was_decoded_is_recorded() -> None:
             ("bad.png", None, None),
         ]
         assert rig.codes() == ["succeeded", "unsupported_format"]
+
+
+class Preparing(Scripted):
+    """Answers on which threads an image was prepared."""
+
+    def __init__(self, **capabilities: Any) -> None:
+        super().__init__(self.answer, input=Input.PIXELS, **capabilities)
+
+    def prepare(self, image: Image) -> str:
+        width = image.scaled_pixels(8, 8).shape[1]
+        return f"{threading.current_thread().name} {width}"
+
+    def answer(self, image: Image) -> Findings:
+        prepared = image.prepared(self.prepare)
+        assert not image.has_file or not image.is_loaded(pixels=False), "its bytes are freed"
+        return Findings((Detection("label", prepared, 1.0),))
+
+
+async def test_images_are_prepared_on_threads_that_load_and_frames_in_the_call() -> None:
+    file = BytesIO()
+    PillowImage.new("RGB", (80, 60)).save(file, "JPEG")
+    async with dispatching(Preparing(max_batch_size=2), video=EACH_SECOND) as rig:
+        await rig.handle(rig.upload("a.jpg", file.getvalue()), rig.upload("b.jpg", b"no image"))
+        await rig.handle(rig.upload("bikes.mp4", BIKES.read_bytes()))
+        assert rig.codes() == ["succeeded", "succeeded", "unsupported_format"]
+        labels = {found.label for run in rig.history.runs for found in run.detections}
+        assert labels == {"retinue-prefetch 20", "retinue-scripted 640"}
+        sizes = {image.key: image.width_px for image in rig.history.images}
+        assert sizes == {"a.jpg": 80, "b.jpg": None, "bikes.mp4": 640}
 
 
 async def test_while_s3_refuses_every_object_no_image_is_blamed() -> None:

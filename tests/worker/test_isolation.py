@@ -94,7 +94,8 @@ def test_a_plugin_that_is_one_file_works_in_a_process_of_its_own(tmp_path: Path)
 def test_pixels_bytes_and_references_arrive_and_findings_are_the_same(rig: Rig) -> None:
     rig.upload("a.png", photograph())
     rig.upload("b.jpg", b"no picture")
-    detectors: dict[str, dict[str, Any]] = {"pixels": {}, "bytes": {}, "echo": {}}
+    names = ("pixels", "bytes", "echo", "prepared")
+    detectors: dict[str, dict[str, Any]] = {name: {} for name in names}
     rig.work_off(detectors, isolation={name: {} for name in detectors})
     query = "SELECT key, detector, fingerprint, label, confidence, attributes FROM {} ORDER BY 1, 2"
     isolated = rig.rows(query.format("detection_history"))
@@ -102,12 +103,14 @@ def test_pixels_bytes_and_references_arrive_and_findings_are_the_same(rig: Rig) 
         ("bytes", f"{len(photograph())} bytes"),
         ("echo", "a"),
         ("pixels", "8x6"),
+        ("prepared", "8x6"),
     ]
     assert isolated[2]["attributes"] == {"colour": [255, 0, 0]}
-    assert rig.outcomes("pixels") == ["succeeded", "unsupported_format"]
+    for name in ("pixels", "prepared"):
+        assert rig.outcomes(name) == ["succeeded", "unsupported_format"]
     rig.upload("a.png", photograph())
     rig.work_off(detectors)  # the run keys are the same: nothing is left to do
-    assert len(rig.runs()) == 6
+    assert len(rig.runs()) == 8
 
 
 @pytest.mark.parametrize(

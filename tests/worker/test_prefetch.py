@@ -11,7 +11,9 @@ from fakes.waiting import settle, until
 from hypothesis import given
 from hypothesis import strategies as st
 from retinue_sdk import Image, Input, InvalidImageError, RetriableError
-from retinue_workers.intake.prefetch import Hold, Prefetch
+from retinue_workers.intake.prefetch import Form, Hold, Prefetch
+
+BYTES = Form(Input.BYTES)
 
 
 def image(load: Callable[[], bytes] = lambda: b"data") -> Image:
@@ -54,7 +56,7 @@ class User:
 async def test_no_more_are_held_than_may_be() -> None:
     async with prefetching(max_images=3, threads=4) as prefetch:
         images = [image() for _ in range(20)]
-        users = [User(prefetch.hold(one, Input.BYTES)) for one in images]
+        users = [User(prefetch.hold(one, BYTES)) for one in images]
         for number in range(3, 21):
             await until(lambda n=number: sum(user.is_inside for user in users) == n)
             assert sum(map(has_bytes, images)) == 3
@@ -73,8 +75,8 @@ async def test_those_who_hold_the_same_image_share_its_bytes_and_its_room() -> N
 
     async with prefetching(max_images=1) as prefetch:
         shared, other = image(load), image()
-        users = [User(prefetch.hold(shared, Input.BYTES)) for _ in range(3)]
-        last = User(prefetch.hold(other, Input.BYTES))
+        users = [User(prefetch.hold(shared, BYTES)) for _ in range(3)]
+        last = User(prefetch.hold(other, BYTES))
         await until(lambda: all(user.is_inside for user in users))
         assert fetched == [1]
         for user in users[:2]:
@@ -92,8 +94,8 @@ async def test_a_reservation_keeps_what_another_has_loaded() -> None:
     """A task that waits for the result of another detector on the image will need it soon."""
     async with prefetching(max_images=1) as prefetch:
         shared = image()
-        with prefetch.hold(shared, Input.BYTES) as waiting:
-            user = User(prefetch.hold(shared, Input.BYTES))
+        with prefetch.hold(shared, BYTES) as waiting:
+            user = User(prefetch.hold(shared, BYTES))
             await until(lambda: user.is_inside)
             await user.let_go()
             assert has_bytes(shared)
@@ -105,11 +107,11 @@ async def test_a_reservation_keeps_what_another_has_loaded() -> None:
 async def test_a_task_that_waits_to_be_retried_holds_neither_room_nor_bytes() -> None:
     async with prefetching(max_images=1) as prefetch:
         first, second = image(), image()
-        with prefetch.hold(first, Input.BYTES) as hold:
+        with prefetch.hold(first, BYTES) as hold:
             async with hold:
                 assert has_bytes(first)
             assert not has_bytes(first)
-            async with prefetch.hold(second, Input.BYTES):
+            async with prefetch.hold(second, BYTES):
                 assert has_bytes(second)
             async with hold:
                 assert has_bytes(first)
@@ -117,8 +119,8 @@ async def test_a_task_that_waits_to_be_retried_holds_neither_room_nor_bytes() ->
 
 async def test_redelivered_images_are_loaded_one_at_a_time_beside_others() -> None:
     async with prefetching(max_images=4) as prefetch:
-        again = [User(prefetch.hold(image(), Input.BYTES, is_redelivered=True)) for _ in range(3)]
-        first = User(prefetch.hold(image(), Input.BYTES))
+        again = [User(prefetch.hold(image(), BYTES, is_redelivered=True)) for _ in range(3)]
+        first = User(prefetch.hold(image(), BYTES))
         for number in range(3):
             await until(lambda n=number: first.is_inside and again[n].is_inside)
             await settle()
@@ -130,14 +132,14 @@ async def test_redelivered_images_are_loaded_one_at_a_time_beside_others() -> No
 async def test_a_reservation_alone_takes_no_room_and_loads_nothing() -> None:
     async with prefetching(max_images=1) as prefetch:
         one = image(work.unread)
-        with prefetch.hold(one, Input.BYTES):
-            async with prefetch.hold(image(), Input.BYTES):
+        with prefetch.hold(one, BYTES):
+            async with prefetch.hold(image(), BYTES):
                 pass
 
 
 async def test_a_detector_by_reference_takes_no_room_and_loads_nothing() -> None:
     async with prefetching(max_images=1) as prefetch:
-        users = [User(prefetch.hold(image(work.unread), Input.REFERENCE)) for _ in range(5)]
+        users = [User(prefetch.hold(image(work.unread), Form(Input.REFERENCE))) for _ in range(5)]
         await until(lambda: all(user.is_inside for user in users))
         for user in users:
             await user.let_go()
@@ -146,9 +148,11 @@ async def test_a_detector_by_reference_takes_no_room_and_loads_nothing() -> None
 @pytest.mark.parametrize(
     "error", [InvalidImageError("no"), RetriableError("no"), RuntimeError("no"), MemoryError("no")]
 )
-@pytest.mark.parametrize("wanted", [Input.BYTES, Input.PIXELS])
+@pytest.mark.parametrize(
+    "wanted", [BYTES, Form(Input.PIXELS), Form(Input.PIXELS, lambda image: image.pixels())]
+)
 async def test_an_image_that_cannot_be_loaded_goes_on_and_keeps_its_room(
-    error: Exception, wanted: Input
+    error: Exception, wanted: Form
 ) -> None:
     def fail() -> bytes:
         raise error
@@ -166,6 +170,51 @@ async def test_an_image_that_cannot_be_loaded_goes_on_and_keeps_its_room(
         assert failed.__traceback__ is None, "its frames would keep the image"
 
 
+async def test_bytes_are_freed_when_every_detector_has_prepared_its_own() -> None:
+    fetched: list[int] = []
+
+    def load() -> bytes:
+        fetched.append(1)
+        return b"data"
+
+    def first(image: Image) -> bytes:
+        return b"first of " + image.read()
+
+    def second(image: Image) -> bytes:
+        return b"second of " + image.read()
+
+    async with prefetching() as prefetch:
+        shared = image(load)
+        with prefetch.hold(shared, Form(Input.PIXELS, second)) as waiting:
+            async with prefetch.hold(shared, Form(Input.PIXELS, first)):
+                assert has_bytes(shared), "the other has yet to prepare it"
+                async with waiting:
+                    assert not has_bytes(shared)
+                    assert shared.prepared(first) == b"first of data"
+                    assert shared.prepared(second) == b"second of data"
+                    assert fetched == [1]
+        assert not shared.is_prepared(first)
+        async with prefetch.hold(shared, BYTES), prefetch.hold(shared, Form(Input.PIXELS, first)):
+            assert has_bytes(shared), "one needs them"
+
+
+async def test_a_hanging_preparation_is_left_to_the_call() -> None:
+    go = threading.Event()
+
+    def hang(image: Image) -> str:
+        assert go.wait(10)
+        return "prepared"
+
+    prefetch = Prefetch(threads=1, max_images=2, prepare_seconds=0.01)
+    one, form = image(), Form(Input.PIXELS, hang)
+    async with prefetch.hold(one, form):
+        assert form.is_loaded(one), "the call waits for it, within its deadline"
+        async with prefetch.hold(image(), BYTES):
+            go.set()
+            assert one.prepared(hang) == "prepared"
+    prefetch.close()
+
+
 @pytest.mark.parametrize("stage", ["waits for room", "loads"])
 async def test_a_cancelled_task_gives_its_place_up(stage: str) -> None:
     go = threading.Event()
@@ -175,16 +224,16 @@ async def test_a_cancelled_task_gives_its_place_up(stage: str) -> None:
         return b"data"
 
     async with prefetching(max_images=1) as prefetch:
-        first = User(prefetch.hold(image(), Input.BYTES))
+        first = User(prefetch.hold(image(), BYTES))
         await until(lambda: first.is_inside)
         if stage == "loads":
             await first.let_go()
-        cancelled = User(prefetch.hold(image(slow), Input.BYTES))
+        cancelled = User(prefetch.hold(image(slow), BYTES))
         await settle()
         await cancelled.cancel()
         if stage != "loads":
             await first.let_go()
-        async with prefetch.hold(image(), Input.BYTES):
+        async with prefetch.hold(image(), BYTES):
             pass
         go.set()
 
@@ -201,7 +250,7 @@ def test_whoever_comes_and_goes_the_bound_holds_and_everyone_gets_a_turn(
 
             async def use(one: Image) -> None:
                 nonlocal most
-                async with prefetch.hold(one, Input.BYTES):
+                async with prefetch.hold(one, BYTES):
                     assert has_bytes(one)
                     inside.append(one)
                     most = max(most, len(set(inside)))

@@ -157,7 +157,7 @@ def test_every_format_is_read(
 @pytest.mark.parametrize("name", PREPARED)
 def test_every_format_has_its_familys_preprocessing(picture: Image, name: str) -> None:
     usual = next(reader for reader in READERS if reader.name == name).preprocessing
-    canvas, placement = usual.place(picture.pixels(), height=64, width=64)
+    canvas, placement = usual.place(picture, height=64, width=64)
     (prepared,) = usual.normalise(canvas[None])
     row = placement.top + placement.height // 2
     seen = (prepared[0, row, 32], prepared[2, row, 32], prepared[0, 63, 0], prepared[0, 63, 63])
@@ -173,7 +173,7 @@ def test_the_preprocessing_can_be_set(user_model: UserModel, picture: Image) -> 
         detector = ObjectDetector(ObjectOptions(model=path, labels=LABELS, **options))
         detector.start()
         layout = detector._recognised
-        canvas, _ = layout.place(picture.pixels())
+        canvas, _ = layout.place(picture)
         (prepared,) = layout.normalise(canvas[None])
         assert (prepared[0, 32, 32], prepared[2, 32, 32]) == pytest.approx(expected, abs=1e-6)
 

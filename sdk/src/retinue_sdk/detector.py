@@ -4,7 +4,7 @@ import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -252,6 +252,23 @@ class Detector(CommonDetector[OptionsT]):
         """
         return
 
+    def prepare(self, image: Image) -> object:
+        """Prepare an image for ``detect``: decode it, resize it, and return the result.
+
+        Optional. Write it if ``capabilities.input`` is ``Input.PIXELS`` and resizing takes time.
+        The worker calls it on the threads that load images, while ``detect`` computes other
+        images, and then frees the image's pixels. Use ``image.scaled_pixels`` to decode faster.
+
+        Get the result by ``image.prepared(self.prepare)`` in ``detect``, which calls this method if
+        the worker hasn't, or couldn't: it may be called before ``start`` has ended, and after
+        ``close``, and then raises ``DetectorNotReadyError``. It must be thread-safe, and return the
+        same for the same image.
+
+        Raises:
+            DetectorError: As for ``image.pixels``.
+        """
+        raise NotImplementedError(image)
+
     @abstractmethod
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
         """Process the images.
@@ -400,6 +417,12 @@ AnyDetector: TypeAlias = Detector[Any] | AsyncDetector[Any] | JobDetector[Any]
 
 DETECTOR_KINDS = (Detector, AsyncDetector, JobDetector)
 """The base classes of detectors."""
+
+
+def preparation_of(detector: object) -> Callable[[Image], object] | None:
+    """Return a detector's ``prepare``; ``None`` if its class defines none."""
+    prepare: Callable[[Image], object] | None = getattr(detector, "prepare", None)
+    return None if getattr(prepare, "__func__", None) is Detector.prepare else prepare
 
 
 def detector_class(candidate: object) -> type[AnyDetector]:

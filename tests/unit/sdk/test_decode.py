@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ExifTags
 from PIL import Image as PillowImage
-from retinue_sdk.decode import FORMATS, decode
+from retinue_sdk import Image
+from retinue_sdk.decode import FORMATS, decode, shrink_of
 from unit.sdk.pictures import LIMITS, chunk, is_close, photo, png, saved
 
 # Pillow warns of oddities in files. Outside tests a warning is no error, so neither is it here.
@@ -27,13 +29,37 @@ def test_every_format_is_decoded(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", WRITTEN)
-@pytest.mark.parametrize("longest_px", [1, 24, 25, 48, 100])
-def test_a_thumbnail_is_decoded_no_smaller_than_asked(form: str, longest_px: int) -> None:
-    pixels = decode(saved(photo(), form), LIMITS, longest_px=longest_px)
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("wanted", [(1, 1), (24, 16), (25, 16), (48, 4), (100, 100)])
+def test_a_smaller_decode_is_no_smaller_than_asked(
+    form: str, orientation: int, wanted: tuple[int, int]
+) -> None:
+    exif = PillowImage.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    turned = photo() if orientation == 1 else photo().transpose(PillowImage.Transpose.ROTATE_90)
+    image = Image.from_bytes(saved(turned, form, exif=exif.tobytes()))
+    if form in ("GIF", "BMP") and orientation == 6:
+        return  # they have no EXIF
+    pixels = image.scaled_pixels(*wanted)
     height, width, _ = pixels.shape
-    assert width >= min(longest_px, 48)
+    assert (image.size_px, image.measure()) == ((48, 32), (48, 32))
+    assert width >= min(wanted[0], 48)
+    assert height >= min(wanted[1], 32)
     assert is_close(pixels, photo().resize((width, height)))
-    assert (width == 48) or (form == "JPEG" and longest_px <= 24)
+    is_smaller = form == "JPEG" and wanted in ((1, 1), (24, 16))
+    assert (width < 48) == is_smaller
+    assert image.scaled_pixels(*wanted) is pixels
+
+
+def test_every_shrink_leaves_what_is_asked() -> None:
+    for side in range(1, 70):
+        for wanted in range(1, 70):
+            shrink = shrink_of((side, side), (wanted, wanted))
+            assert side // shrink >= min(wanted, side)
+            picture = saved(PillowImage.new("RGB", (side, 70)), "JPEG")
+            if wanted == 1:
+                decoded = decode(picture, LIMITS, shrink=shrink)
+                assert decoded.shape[1] == -(-side // shrink)
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "GIF"])

@@ -179,7 +179,9 @@ class Worker:
             budgets=settings.monthly_budgets_usd,
         )
         self._prefetch = Prefetch(
-            threads=settings.prefetch_threads, max_images=settings.prefetch_images
+            threads=settings.prefetch_threads,
+            max_images=settings.prefetch_images,
+            prepare_seconds=settings.detector_timeout_seconds,
         )
         self._metadata = MetadataReader(store, self._prefetch, settings.routes)
         self._isolated: list[IsolatedDetector] = []

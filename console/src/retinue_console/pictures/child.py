@@ -5,13 +5,14 @@ It holds no credentials, can't write files, and ends when its parent does.
 
 import io
 import json
+import math
 import resource
 import sys
 from multiprocessing.connection import Connection
 
 from PIL import Image
 from retinue_sdk import ImageLimits, InvalidImageError
-from retinue_sdk.decode import decode
+from retinue_sdk.decode import decode, measure, shrink_of
 
 from retinue_console.memory import return_large_blocks
 
@@ -56,7 +57,11 @@ def encode(
         InvalidImageError: It can't be decoded, or is too large.
     """
     share = 1.0 if part is None else max(min(part[2] - part[0], part[3] - part[1]), 0.01)
-    picture = Image.fromarray(decode(data, limits, longest_px=round(longest_px / share)))
+    size_px = measure(data, limits)
+    scale = min(1.0, longest_px / share / max(size_px))
+    width, height = (math.ceil(side * scale) for side in size_px)
+    shrink = shrink_of(size_px, (width, height))
+    picture = Image.fromarray(decode(data, limits, shrink=shrink))
     if part is not None:
         picture = picture.crop(_pixels(part, picture.size))
     picture.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS, reducing_gap=3.0)

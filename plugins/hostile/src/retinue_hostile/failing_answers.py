@@ -132,6 +132,20 @@ class SecretReader(ConformingBase[ConformingOptions]):
         return Capabilities(Input.REFERENCE, max_batch_size=self.options.max_batch_size)
 
 
+class PreparesInVain(ConformingBase[ConformingOptions]):
+    """Decodes the image again, although the worker has prepared it."""
+
+    name: ClassVar[str] = "failing-prepared-equals-unprepared"
+
+    def prepare(self, image: Image) -> "Pixels":
+        """Return the pixels."""
+        return super().see(image)
+
+    def see(self, image: Image) -> "Pixels":
+        """Return the pixels, but not the prepared ones."""
+        return self.prepare(image)
+
+
 class BatchNormalised(ConformingBase[ConformingOptions]):
     """Returns results that depend on the other images of the batch."""
 

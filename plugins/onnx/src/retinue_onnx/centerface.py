@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from retinue_sdk import Pixels
+from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Candidates, Floats
 from retinue_onnx.layout import Canvases
-from retinue_onnx.letterbox import Placement, letterbox
+from retinue_onnx.letterbox import Placement, letterboxed
 from retinue_onnx.session import Array, Batch
 from retinue_onnx.suppression import suppressed
 
@@ -51,16 +51,17 @@ class CenterFace:
         """Return the name for the raw response."""
         return "centerface"
 
-    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
+    def place(self, image: Image) -> tuple[Pixels, Placement]:
         """Letterbox on black, onto the smallest canvas that contains the image.
 
         An image is shrunk to the maximum side. A smaller one is padded to multiples of 32.
         """
-        longest = max(pixels.shape[:2])
+        size_px = image.measure()
+        longest = max(size_px)
         scale = min(1.0, self.max_side_px / longest)
-        height, width = (-(-max(round(s * scale), 1) // MULTIPLE_PX) for s in pixels.shape[:2])
-        return letterbox(
-            pixels,
+        width, height = (-(-max(round(s * scale), 1) // MULTIPLE_PX) for s in size_px)
+        return letterboxed(
+            image,
             height=self.height or height * MULTIPLE_PX,
             width=self.width or width * MULTIPLE_PX,
         )

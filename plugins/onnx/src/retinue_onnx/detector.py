@@ -44,15 +44,13 @@ FoundT = TypeVar("FoundT")
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An image of a batch on its canvas.
+    """An image on its canvas.
 
     Attributes:
-        index: Its index in the batch.
         canvas: Shape (height, width, 3), uint8, RGB.
         placement: Its position on the canvas.
     """
 
-    index: int
     canvas: "Pixels"
     placement: "Placement"
 
@@ -155,38 +153,46 @@ class OnnxDetector(Detector[OptionsT], Generic[OptionsT, FoundT]):
         """Release the network and its memory."""
         self._loaded = None
 
+    def prepare(self, image: Image) -> Placed:
+        """Decode the image and place it on the network's canvas."""
+        return Placed(*self._running().layout.place(image))
+
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
         """Return the findings. Images with equal canvas sizes pass through the network together."""
-        loaded = self._loaded
-        if loaded is None:
-            raise DetectorNotReadyError(f"{self.name} was not started, or is closed")
+        loaded = self._running()
         results: dict[int, Result] = {}
-        batches: dict[tuple[int, ...], list[Placed]] = defaultdict(list)
+        batches: dict[tuple[int, ...], dict[int, Placed]] = defaultdict(dict)
         for index, image in enumerate(images):
             try:
-                placed = Placed(index, *loaded.layout.place(image.pixels()))
+                placed = image.prepared(self.prepare)
             except DetectorError as error:
                 results[index] = error
             else:
-                batches[placed.canvas.shape].append(placed)
+                batches[placed.canvas.shape][index] = placed
         most = loaded.session.batch or self._parallelism.images
         for batch in batches.values():
-            for first in range(0, len(batch), most):
-                results |= self._look(loaded, batch[first : first + most])
+            placed_images = list(batch.items())
+            for first in range(0, len(placed_images), most):
+                results |= self._look(loaded, dict(placed_images[first : first + most]))
         return [results[index] for index in range(len(images))]
 
-    def _look(self, loaded: Loaded[FoundT], batch: Sequence[Placed]) -> dict[int, Result]:
+    def _running(self) -> Loaded[FoundT]:
+        if self._loaded is None:
+            raise DetectorNotReadyError(f"{self.name} was not started, or is closed")
+        return self._loaded
+
+    def _look(self, loaded: Loaded[FoundT], batch: Mapping[int, Placed]) -> dict[int, Result]:
         """Return findings by index in the batch, for images with equal canvases."""
         try:
-            found = self._run(loaded, batch)
+            found = self._run(loaded, list(batch.values()))
         except NotANumberError as error:
             if len(batch) > 1:  # find the image that causes the error
-                singles = (self._look(loaded, [placed]) for placed in batch)
+                singles = (self._look(loaded, {index: one}) for index, one in batch.items())
                 return {index: result for single in singles for index, result in single.items()}
-            return {batch[0].index: InvalidImageError(str(error), code="not_a_number")}
+            return dict.fromkeys(batch, InvalidImageError(str(error), code="not_a_number"))
         return {
-            placed.index: self._findings(loaded, placed, of_one)
-            for placed, of_one in zip(batch, found, strict=True)
+            index: self._findings(loaded, placed, of_one)
+            for (index, placed), of_one in zip(batch.items(), found, strict=True)
         }
 
     def _run(self, loaded: Loaded[FoundT], batch: Sequence[Placed]) -> list[FoundT]:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from retinue_sdk import Pixels
+from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Floats
 from retinue_onnx.layout import Canvases
-from retinue_onnx.letterbox import Placement, letterbox
+from retinue_onnx.letterbox import Placement, letterboxed
 from retinue_onnx.session import Array, Batch
 
 SIDE_PX = 224
@@ -43,9 +43,9 @@ class EfficientNet:
         """Return the name for the raw response."""
         return "efficientnet-lite"
 
-    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
+    def place(self, image: Image) -> tuple[Pixels, Placement]:
         """Letterbox on grey, which is 0 after normalisation."""
-        return letterbox(pixels, height=SIDE_PX, width=SIDE_PX, fill=MEAN)
+        return letterboxed(image, height=SIDE_PX, width=SIDE_PX, fill=MEAN)
 
     def normalise(self, canvases: Canvases) -> Batch:
         """Return red first, about -1 to 1."""

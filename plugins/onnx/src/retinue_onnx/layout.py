@@ -5,7 +5,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from retinue_sdk import Pixels
+from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.letterbox import Placement
@@ -25,14 +25,14 @@ class Network(Protocol[FoundT]):
     def name(self) -> str:
         """Return the name for the raw response."""
 
-    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
-        """Resize an image for the network.
-
-        Args:
-            pixels: Shape (h, w, 3), uint8, RGB.
+    def place(self, image: Image) -> tuple[Pixels, Placement]:
+        """Decode and resize an image for the network.
 
         Returns:
             The canvas, shape (height, width, 3), uint8, RGB, and the image's position on it.
+
+        Raises:
+            DetectorError: It can't be decoded.
         """
 
     def normalise(self, canvases: Canvases) -> Batch:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
-from retinue_sdk import Pixels
+from retinue_sdk import Image, Pixels
 
 Points = npt.NDArray[np.float32]
 
@@ -47,8 +47,25 @@ class Placement:
         return (ratios * (self.width, self.height) + (self.left, self.top)).astype(np.float32)
 
 
+def letterboxed(
+    image: Image, *, height: int, width: int, fill: int = 0, centred: bool = True
+) -> tuple[Pixels, Placement]:
+    """Decode an image as small as possible, and scale it to fit the canvas; see ``letterbox``."""
+    size_px = image.measure()
+    pixels = image.scaled_pixels(*_inside(size_px, height=height, width=width))
+    return letterbox(
+        pixels, height=height, width=width, fill=fill, centred=centred, size_px=size_px
+    )
+
+
 def letterbox(
-    pixels: Pixels, *, height: int, width: int, fill: int = 0, centred: bool = True
+    pixels: Pixels,
+    *,
+    height: int,
+    width: int,
+    fill: int = 0,
+    centred: bool = True,
+    size_px: tuple[int, int] | None = None,
 ) -> tuple[Pixels, Placement]:
     """Scale an image to fit the canvas.
 
@@ -58,14 +75,14 @@ def letterbox(
         width: Width of the canvas, in pixels.
         fill: Grey level around the image, 0 to 255.
         centred: Whether to place the image in the middle, not at the top left.
+        size_px: Width and height of the image if the pixels are fewer; they decide its proportions.
 
     Returns:
         The canvas, shape (height, width, 3), uint8, and the image's position on it. An image of
         extreme proportions keeps at least one pixel in each direction.
     """
-    scale = min(width / pixels.shape[1], height / pixels.shape[0])
-    inner_width = min(max(round(pixels.shape[1] * scale), 1), width)
-    inner_height = min(max(round(pixels.shape[0] * scale), 1), height)
+    size_px = size_px or (pixels.shape[1], pixels.shape[0])
+    inner_width, inner_height = _inside(size_px, height=height, width=width)
     left, top = (width - inner_width) // 2, (height - inner_height) // 2
     if not centred:
         left = top = 0
@@ -74,6 +91,11 @@ def letterbox(
         pixels, height=inner_height, width=inner_width
     )
     return canvas, Placement(left, top, inner_width, inner_height)
+
+
+def stretched(image: Image, *, height: int, width: int) -> tuple[Pixels, Placement]:
+    """Decode an image as small as possible, and scale it to fill the canvas; see ``stretch``."""
+    return stretch(image.scaled_pixels(width, height), height=height, width=width)
 
 
 def stretch(pixels: Pixels, *, height: int, width: int) -> tuple[Pixels, Placement]:
@@ -88,6 +110,15 @@ def stretch(pixels: Pixels, *, height: int, width: int) -> tuple[Pixels, Placeme
         The canvas, shape (height, width, 3), uint8, and the image's position: all of it.
     """
     return _resized(pixels, height=height, width=width), Placement(0, 0, width, height)
+
+
+def _inside(size_px: tuple[int, int], *, height: int, width: int) -> tuple[int, int]:
+    """Return width and height of an image that is scaled to fit the canvas."""
+    scale = min(width / size_px[0], height / size_px[1])
+    return (
+        min(max(round(size_px[0] * scale), 1), width),
+        min(max(round(size_px[1] * scale), 1), height),
+    )
 
 
 def _resized(pixels: Pixels, *, height: int, width: int) -> Pixels:

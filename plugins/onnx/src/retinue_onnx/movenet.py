@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from retinue_sdk import Pixels
+from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Candidates, Floats
 from retinue_onnx.layout import Canvases
-from retinue_onnx.letterbox import Placement, letterbox
+from retinue_onnx.letterbox import Placement, letterboxed
 from retinue_onnx.session import Array, Batch
 
 STRIDE_PX = 4
@@ -64,11 +64,12 @@ class MoveNet:
         """Return the name for the raw response."""
         return "movenet-multipose"
 
-    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
+    def place(self, image: Image) -> tuple[Pixels, Placement]:
         """Letterbox on black, onto the smallest canvas that contains the resized image."""
-        scale = self.max_side_px / max(pixels.shape[:2])
-        height, width = (-(-max(round(s * scale), 1) // MULTIPLE_PX) for s in pixels.shape[:2])
-        return letterbox(pixels, height=height * MULTIPLE_PX, width=width * MULTIPLE_PX)
+        size_px = image.measure()
+        scale = self.max_side_px / max(size_px)
+        width, height = (-(-max(round(s * scale), 1) // MULTIPLE_PX) for s in size_px)
+        return letterboxed(image, height=height * MULTIPLE_PX, width=width * MULTIPLE_PX)
 
     def normalise(self, canvases: Canvases) -> Batch:
         """Return red first, 0 to 255: the network has the normalisation."""

@@ -11,10 +11,10 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image as PillowImage
-from retinue_sdk import Pixels
+from retinue_sdk import Image, Pixels
 
 from retinue_onnx.layout import Canvases
-from retinue_onnx.letterbox import Placement, stretch
+from retinue_onnx.letterbox import Placement, stretched
 from retinue_onnx.session import Array, Batch
 
 RESIZED_PX = 256
@@ -33,9 +33,9 @@ class OpenNsfw:
         """Return the name for the raw response."""
         return "open-nsfw"
 
-    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
+    def place(self, image: Image) -> tuple[Pixels, Placement]:
         """Stretch, compress and cut off the edges."""
-        resized, placement = stretch(pixels, height=RESIZED_PX, width=RESIZED_PX)
+        resized, placement = stretched(image, height=RESIZED_PX, width=RESIZED_PX)
         file = BytesIO()
         PillowImage.fromarray(resized).save(file, "JPEG")
         compressed = np.asarray(PillowImage.open(file))

@@ -6,10 +6,10 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from retinue_sdk import Pixels
+from retinue_sdk import Image, Pixels
 
 from retinue_onnx.layout import Canvases
-from retinue_onnx.letterbox import Placement, letterbox, stretch
+from retinue_onnx.letterbox import Placement, letterboxed, stretched
 from retinue_onnx.options import Channels, PixelValues, Resize
 
 Colour: TypeAlias = tuple[float, float, float]
@@ -71,12 +71,12 @@ class Preprocessing:
         own = self.mean, self.deviation
         return next((name for name, scale in SCALES.items() if scale == own), None)
 
-    def place(self, pixels: Pixels, *, height: int, width: int) -> tuple[Pixels, Placement]:
+    def place(self, image: Image, *, height: int, width: int) -> tuple[Pixels, Placement]:
         """Return the image on its canvas of height × width pixels, and its position there."""
         if self.resize == "stretch":
-            return stretch(pixels, height=height, width=width)
-        return letterbox(
-            pixels,
+            return stretched(image, height=height, width=width)
+        return letterboxed(
+            image,
             height=height,
             width=width,
             fill=self.fill,

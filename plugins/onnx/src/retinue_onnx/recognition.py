@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from retinue_sdk import ConfigurationError, Pixels
+from retinue_sdk import ConfigurationError, Image, Pixels
 
 from retinue_onnx.candidates import Candidates
 from retinue_onnx.class_names import Names, coco_id_names, coco_names
@@ -99,9 +99,9 @@ class ObjectLayout:
         """Return the reader's name."""
         return self.reader.name
 
-    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
+    def place(self, image: Image) -> tuple[Pixels, Placement]:
         """Letterbox or stretch the image."""
-        return self.preprocessing.place(pixels, height=self.height, width=self.width)
+        return self.preprocessing.place(image, height=self.height, width=self.width)
 
     def normalise(self, canvases: Canvases) -> Batch:
         """Return the network's input."""

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from retinue_sdk import Pixels
+from retinue_sdk import Image, Pixels
 
 from retinue_onnx.candidates import Floats
 from retinue_onnx.layout import Canvases
-from retinue_onnx.letterbox import Placement, stretch
+from retinue_onnx.letterbox import Placement, stretched
 from retinue_onnx.regions import Mask, regions
 from retinue_onnx.session import Array, Batch
 
@@ -46,9 +46,9 @@ class Selfie:
         """Return the name for the raw response."""
         return "selfie-segmentation"
 
-    def place(self, pixels: Pixels) -> tuple[Pixels, Placement]:
+    def place(self, image: Image) -> tuple[Pixels, Placement]:
         """Stretch."""
-        return stretch(pixels, height=SIDE_PX, width=SIDE_PX)
+        return stretched(image, height=SIDE_PX, width=SIDE_PX)
 
     def normalise(self, canvases: Canvases) -> Batch:
         """Return red first, 0 to 1."""

@@ -4,7 +4,7 @@ Only this package imports Pillow and NumPy. A worker whose detectors read images
 doesn't load it.
 """
 
-from retinue_sdk.decode.pixels import FORMATS, Pixels, decode, measure
+from retinue_sdk.decode.pixels import FORMATS, Pixels, decode, measure, shrink_of
 from retinue_sdk.decode.structure import is_truncated
 
-__all__ = ["FORMATS", "Pixels", "decode", "is_truncated", "measure"]
+__all__ = ["FORMATS", "Pixels", "decode", "is_truncated", "measure", "shrink_of"]

@@ -35,6 +35,9 @@ _ON_ITS_SIDE = {5, 6, 7, 8}
 _STRIP_PX = 2**16
 """Pixels of a strip that is converted at a time."""
 
+_SHRINKS = (8, 4, 2, 1)
+"""The fractions at which libjpeg decodes (``ImageFile.draft`` in Pillow's handbook)."""
+
 _FILLERS = (0, 0x55, 0xAA, 0x33, 0x0F, 0x08, 0x99, 0xE4)
 """Bytes to continue a truncated file with. Pixels that depend on them are missing. The first two
 work, except for some WebPs, whose decoder rejects them.
@@ -52,7 +55,7 @@ def _silence_libtiff() -> None:
 _silence_libtiff()
 
 
-def decode(data: bytes, limits: ImageLimits, *, longest_px: int | None = None) -> Pixels:
+def decode(data: bytes, limits: ImageLimits, *, shrink: int = 1) -> Pixels:
     """Decode an image file as a browser displays it.
 
     EXIF orientation is applied, transparency becomes white, 16-bit samples are scaled to 8 bits,
@@ -63,8 +66,8 @@ def decode(data: bytes, limits: ImageLimits, *, longest_px: int | None = None) -
     Args:
         data: The whole file.
         limits: Checked against the file's size and the size in its header.
-        longest_px: For a thumbnail: a JPEG may be decoded at a half, a quarter or an eighth of its
-            size, which is faster, if its longest side still has that many pixels.
+        shrink: 1, 2, 4 or 8, as ``shrink_of`` returns it. A JPEG is decoded at this fraction of its
+            size, rounded up, which is faster. Other formats and truncated files are not.
 
     Returns:
         A read-only array of RGB pixels, see ``Pixels``.
@@ -88,10 +91,21 @@ def decode(data: bytes, limits: ImageLimits, *, longest_px: int | None = None) -
             is_partial = structure.is_truncated(data) and not (
                 structure.is_tiff(data) or structure.is_iso_media(data)
             )
-            load = _load_partly if is_partial else partial(_load, longest_px=longest_px)
+            load = _load_partly if is_partial else partial(_load, shrink=shrink)
             pixels = load(data, limits)
     pixels.setflags(write=False)
     return pixels
+
+
+def shrink_of(size_px: tuple[int, int], wanted_px: tuple[int, int]) -> int:
+    """Return the largest ``shrink`` that leaves both sides with the wanted number of pixels.
+
+    Args:
+        size_px: Width and height of the image.
+        wanted_px: Width and height that are needed.
+    """
+    ratio = min(size // max(wanted, 1) for size, wanted in zip(size_px, wanted_px, strict=True))
+    return next(shrink for shrink in _SHRINKS if shrink <= max(ratio, 1))
 
 
 def measure(data: bytes, limits: ImageLimits) -> tuple[int, int]:
@@ -195,14 +209,13 @@ def _opened(
         yield file
 
 
-def _load(data: bytes, limits: ImageLimits, longest_px: int | None) -> Pixels:
+def _load(data: bytes, limits: ImageLimits, shrink: int) -> Pixels:
     """Return the first frame of a complete file, upright."""
     with _opened(data, limits) as file:
         full_size = file.size
-        if longest_px is not None:
-            scale = min(1.0, longest_px / max(file.size))
-            width, height = (max(1, math.ceil(side * scale)) for side in file.size)
-            file.draft(None, (width, height))  # does nothing to other formats
+        if shrink > 1:
+            width, height = (side // shrink for side in file.size)
+            file.draft(None, (max(width, 1), max(height, 1)))  # does nothing to other formats
         frame = _frame(file, data)
         with _reserved(limits, _peak_bytes(file, full_size)):
             file.load()

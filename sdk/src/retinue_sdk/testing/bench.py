@@ -63,6 +63,11 @@ class WatchedImage(Image):
         self.touched.add("pixels")
         return super().pixels()
 
+    def scaled_pixels(self, width: int, height: int) -> Pixels:
+        """Return the pixels, and record the call as one of ``pixels``."""
+        self.touched.add("pixels")
+        return super().scaled_pixels(width, height)
+
 
 class Bench:
     """One detector for one check, as a context manager that closes it.

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from retinue_sdk.box import BoundingBox
 from retinue_sdk.detection import Findings
-from retinue_sdk.detector import Input
+from retinue_sdk.detector import Input, preparation_of
 from retinue_sdk.errors import DetectorError
 from retinue_sdk.testing import pictures
 from retinue_sdk.testing.bench import Bench, CheckFailedError
@@ -142,6 +143,31 @@ def honest(bench: Bench) -> None:
         if image.touched - allowed:
             what = " and ".join(f"image.{name}()" for name in sorted(image.touched - allowed))
             raise CheckFailedError(f"it declares {bench.capabilities.input!s} and calls {what}")
+
+
+@CHECKS.add(
+    "prepared-equals-unprepared",
+    "Returns the same answer for an image that the worker has prepared, and needs nothing else",
+    remedy="call image.prepared(self.prepare) in detect, and put all that detect needs into the "
+    "result of prepare",
+    suite=Suite.PIXELS,
+)
+def prepared(bench: Bench) -> None:
+    """Prepare images on another thread, and then free their bytes and pixels."""
+    prepare = preparation_of(bench.detector)
+    if prepare is None:
+        raise NotApplicableError("the detector has no prepare")
+    for number, image in enumerate(bench.photographs()):
+        unprepared = bench.single(image)
+        image.forget()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(image.prepared, prepare).result()
+        image.forget(keep_prepared=True)
+        image.touched.clear()
+        expect_same(unprepared, bench.single(image), f"photograph {number}, prepared and not")
+        if image.touched:
+            what = " and ".join(f"image.{name}()" for name in sorted(image.touched))
+            raise CheckFailedError(f"detect calls {what} for an image that is prepared")
 
 
 @CHECKS.add(

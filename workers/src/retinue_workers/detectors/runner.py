@@ -25,6 +25,7 @@ from retinue_sdk import (
     InvalidImageError,
     Media,
 )
+from retinue_sdk.detector import preparation_of
 from retinue_sdk.errors import format_error
 
 from retinue_workers.detectors.call import Call, QueuedTask, current_call
@@ -35,7 +36,7 @@ from retinue_workers.detectors.load_limit import LoadLimit
 from retinue_workers.detectors.retry_policy import PROBE_SECONDS, Answer, probe_seconds
 from retinue_workers.detectors.shortage import is_shortage
 from retinue_workers.detectors.suspects import Suspects
-from retinue_workers.intake.prefetch import Prefetch, is_loaded
+from retinue_workers.intake.prefetch import Form, Prefetch
 from retinue_workers.limits.budget import Budget
 from retinue_workers.limits.receive_gate import ReceiveGate
 from retinue_workers.limits.threads import DaemonThreads
@@ -104,7 +105,8 @@ class DetectorRunner:
         detector: The detector.
         fingerprint: The detector's fingerprint, filters included.
         video_fingerprint: The fingerprint of runs on videos; ``None`` without videos.
-        input: The form of an image that the detector needs.
+        input: The form of an image that the detector declares.
+        form: The form in which images are loaded for it.
         media: The media that the detector takes.
         video: Frames of videos that the detector receives.
         suspects: Images that may be the cause of an error.
@@ -139,6 +141,7 @@ class DetectorRunner:
             budget.add(detector.name, capabilities)
         self.video_fingerprint = None if video is None else video.fingerprint(self.fingerprint)
         self.input: Input = capabilities.input
+        self.form = Form(capabilities.input, preparation_of(detector))
         if video is not None and self.input is not Input.PIXELS:
             raise ConfigurationError(
                 f"RETINUE_VIDEO[{detector.name}]: this detector takes files, and frames of videos "
@@ -394,8 +397,8 @@ class DetectorRunner:
         for entry in batch:
             image = entry.task.image
             error = None
-            if not is_loaded(image, self.input):
-                error = await self._prefetch.load(image, self.input)
+            if not self.form.is_loaded(image):
+                error = await self._prefetch.load(image, self.form)
             if error is None:
                 ready.append(entry)
             else:

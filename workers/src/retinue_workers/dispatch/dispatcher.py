@@ -279,7 +279,7 @@ class Dispatcher:
         if isinstance(runner, JobRunner):
             return await self._want(task, runner, peers, earlier)
         with self._prefetch.hold(
-            task.image, runner.input, is_redelivered=task.message.receive_count > 1
+            task.image, runner.form, is_redelivered=task.message.receive_count > 1
         ) as hold:
             concluded = await self._attempts.conclude(
                 task, runner, partial(self._ask, task, runner, hold, peers, earlier)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import structlog
-from retinue_sdk import AsyncDetector, Findings, ImageLimits, InvalidImageError
+from retinue_sdk import AsyncDetector, Findings, Image, ImageLimits, InvalidImageError
 
 from retinue_workers.detectors.bill import billed_units
 from retinue_workers.detectors.retry_policy import Answer, Fail, Succeed
@@ -22,7 +22,7 @@ from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.settings.video import VideoSampling
 from retinue_workers.video.appearances import Appearances
-from retinue_workers.video.objects import FrameImage, VideoObject
+from retinue_workers.video.objects import VideoObject
 from retinue_workers.video.reader import VideoDecoder, VideoFrame, VideoReader
 from retinue_workers.work import Task, TaskResult
 
@@ -251,7 +251,7 @@ class VideoFrames:
         self, task: Task, video: VideoObject, runner: DetectorRunner, frame: VideoFrame
     ) -> "_Waiting":
         """Start the detector's call for a frame."""
-        image = FrameImage(video, frame.pixels)
+        image = Image.from_pixels(frame.pixels, video.reference)
         of_frame = Task(task.message, task.event, image, task.key, task.is_last_receive)
 
         async def ask() -> Answer:

@@ -1,6 +1,7 @@
 """Fetch and decode images before the detectors need them, within limits."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -13,18 +14,42 @@ from retinue_workers.limits.threads import DaemonThreads, NoThreadError
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The form of an image that a detector needs.
+
+    Attributes:
+        input: As the detector declares it.
+        prepare: The detector's ``prepare``, which is called instead of decoding; ``None`` without.
+    """
+
+    input: Input
+    prepare: Callable[[Image], object] | None = None
+
+    def is_loaded(self, image: Image) -> bool:
+        """Return whether a detector can use the image without waiting."""
+        if self.input is Input.REFERENCE:
+            return True
+        if self.prepare is not None:
+            # A hanging ``prepare`` has been abandoned; the call waits for it, with a deadline.
+            return image.is_prepared(self.prepare) or image.is_being_prepared or not image.has_file
+        return image.is_loaded(pixels=self.input is Input.PIXELS)
+
+
 @dataclass(slots=True)
 class _Held:
     """An image that tasks hold.
 
     Attributes:
-        users: Number of holds.
+        holds: The tasks' holds.
+        needing_file: Those for which its bytes or pixels are needed.
         has_room: Whether it counts as one of the images that may be loaded.
         is_alone: Whether it is the redelivered image that may be loaded.
         lock: Held while it is being loaded.
     """
 
-    users: int = 0
+    holds: "set[Hold]" = field(default_factory=set)
+    needing_file: "set[Hold]" = field(default_factory=set)
     has_room: bool = False
     is_alone: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -39,64 +64,82 @@ class Prefetch:
     Args:
         threads: Number of images that are fetched or decoded concurrently.
         max_images: Maximum number of images that are loaded or loading.
+        prepare_seconds: Time limit of a detector's ``prepare``.
     """
 
-    def __init__(self, *, threads: int, max_images: int) -> None:
+    def __init__(
+        self, *, threads: int, max_images: int, prepare_seconds: float | None = None
+    ) -> None:
+        self._prepare_seconds = prepare_seconds
         self._threads = DaemonThreads("prefetch", threads)
         self._room = asyncio.Semaphore(max_images)
         self._alone = asyncio.Lock()
         self._held: dict[Image, _Held] = {}
 
-    def hold(self, image: Image, wanted: Input, *, is_redelivered: bool = False) -> "Hold":
+    def hold(self, image: Image, form: Form, *, is_redelivered: bool = False) -> "Hold":
         """Return a task's hold on an image; see ``Hold``."""
-        return Hold(self, image, wanted, is_redelivered=is_redelivered)
+        return Hold(self, image, form, is_redelivered=is_redelivered)
 
-    def reserve(self, image: Image) -> None:
-        """Add a hold to an image, without loading it."""
-        self._held.setdefault(image, _Held()).users += 1
+    def reserve(self, hold: "Hold") -> None:
+        """Add a hold to its image, without loading it."""
+        held = self._held.setdefault(hold.image, _Held())
+        held.holds.add(hold)
+        held.needing_file.add(hold)
 
-    async def make_ready(self, image: Image, wanted: Input, *, is_redelivered: bool) -> None:
+    async def make_ready(self, hold: "Hold") -> None:
         """Load a reserved image when there is room.
 
-        An image that can't be loaded raises no error here. The detector's runner loads it again and
-        handles the error.
+        Its bytes and pixels are freed if every hold has what its detector prepared. An image that
+        can't be loaded raises no error here. The detector's runner loads it again and handles the
+        error.
         """
+        image, form = hold.image, hold.form
         held = self._held[image]
         async with held.lock:
-            if is_redelivered and not held.is_alone:
+            if hold.is_redelivered and not held.is_alone:
                 await self._alone.acquire()
                 held.is_alone = True
             if not held.has_room:
                 await self._room.acquire()
                 held.has_room = True
             # Images that are loaded are used and freed, so this ends.
-            while isinstance(await self.load(image, wanted), DecodingMemoryError):
+            while isinstance(await self.load(image, form), DecodingMemoryError):
                 pass
+            if form.prepare is not None and image.is_prepared(form.prepare):
+                held.needing_file.discard(hold)
+                if not held.needing_file:
+                    image.forget(keep_prepared=True)
 
-    def release(self, image: Image) -> None:
-        """Remove a hold. The last one frees the image's bytes."""
-        held = self._held[image]
-        held.users -= 1
-        if not held.users:
-            del self._held[image]
-            image.forget()
+    def release(self, hold: "Hold") -> None:
+        """Remove a hold. The last one frees everything of the image."""
+        held = self._held[hold.image]
+        held.holds.discard(hold)
+        held.needing_file.discard(hold)
+        if not held.holds:
+            del self._held[hold.image]
+            hold.image.forget()
             if held.has_room:
                 self._room.release()
             if held.is_alone:
                 self._alone.release()
 
-    async def load(self, image: Image, wanted: Input) -> Exception | None:
-        """Fetch and decode an image, as far as ``wanted`` requires.
+    async def load(self, image: Image, form: Form) -> Exception | None:
+        """Fetch and decode or prepare an image, as far as its form requires.
 
         Returns:
-            The error of loading it; ``None`` if it is loaded.
+            The error of loading it; ``None`` if it is loaded. ``None`` also if ``prepare`` exceeds
+            its time limit: the detector's call waits for it, and has a deadline.
         """
-        if is_loaded(image, wanted):
+        if form.is_loaded(image):
             return None
         try:
-            return await self._threads.run(_load, image, wanted)
+            async with asyncio.timeout(self._prepare_seconds if form.prepare else None):
+                return await self._threads.run(_load, image, form)
         except NoThreadError as error:
             return error
+        except TimeoutError:
+            log.warning("prepare_timed_out", image_id=str(image.image_id))
+            return None
 
     def close(self) -> None:
         """End the threads."""
@@ -112,35 +155,33 @@ class Hold:
     """
 
     def __init__(
-        self, prefetch: Prefetch, image: Image, wanted: Input, *, is_redelivered: bool
+        self, prefetch: Prefetch, image: Image, form: Form, *, is_redelivered: bool
     ) -> None:
+        self.image = image
+        self.form = form
+        self.is_redelivered = is_redelivered
         self._prefetch = prefetch
-        self._image = image
-        self._wanted = wanted
-        self._is_redelivered = is_redelivered
         self._is_reserved = False
 
     def __enter__(self) -> Self:
         """Reserve the image."""
-        if self._wanted is not Input.REFERENCE and not self._is_reserved:
+        if self.form.input is not Input.REFERENCE and not self._is_reserved:
             self._is_reserved = True
-            self._prefetch.reserve(self._image)
+            self._prefetch.reserve(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Release the reservation."""
         if self._is_reserved:
             self._is_reserved = False
-            self._prefetch.release(self._image)
+            self._prefetch.release(self)
 
     async def __aenter__(self) -> Self:
         """Reserve the image and load it."""
         self.__enter__()
         if self._is_reserved:
             try:
-                await self._prefetch.make_ready(
-                    self._image, self._wanted, is_redelivered=self._is_redelivered
-                )
+                await self._prefetch.make_ready(self)
             except BaseException:
                 self.__exit__()
                 raise
@@ -151,14 +192,11 @@ class Hold:
         self.__exit__()
 
 
-def is_loaded(image: Image, wanted: Input) -> bool:
-    """Return whether a detector can use the image without waiting."""
-    return wanted is Input.REFERENCE or image.is_loaded(pixels=wanted is Input.PIXELS)
-
-
-def _load(image: Image, wanted: Input) -> Exception | None:
+def _load(image: Image, form: Form) -> Exception | None:
     try:
-        if wanted is Input.PIXELS:
+        if form.prepare is not None:
+            image.prepared(form.prepare)
+        elif form.input is Input.PIXELS:
             image.pixels()
         else:
             image.read()

@@ -1,13 +1,10 @@
-"""The image whose object is a video, and its frames."""
+"""The image whose object is a video."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from retinue_history import VideoRecord
 from retinue_sdk import Image, ImageReference, InvalidImageError
-
-if TYPE_CHECKING:
-    from retinue_sdk import Pixels
 
 
 class VideoObject(Image):
@@ -32,18 +29,8 @@ class VideoObject(Image):
         self._is_truncated = True
 
 
-class FrameImage(Image):
-    """One frame of a video, as an image for detectors that take pixels."""
-
-    def __init__(self, video: VideoObject, pixels: "Pixels") -> None:
-        super().__init__(video.reference, _no_bytes)
-        height, width, _ = pixels.shape
-        self._pixels = pixels
-        self._size_px = (width, height)
-
-
 def _no_bytes() -> bytes:
     raise InvalidImageError(
-        "a frame of a video has pixels and no file: this detector can't process videos",
+        "a video is never in memory as a whole: this detector can't process videos",
         code="frame_without_file",
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from retinue_sdk import BoundingBox, Pixels
+from retinue_sdk import BoundingBox, Image, Pixels
 from retinue_sdk.cores import usable_cores
 from retinue_sdk.training import Example, TrainingStoppedError
 
@@ -144,7 +144,7 @@ class Features:
             pixels = _cut(pixels, random)
         if number == 1 or (number > 1 and random.random() < 0.5):
             pixels = pixels[:, ::-1]
-        canvas, place = self._network.place(np.ascontiguousarray(pixels))
+        canvas, place = self._network.place(Image.from_pixels(np.ascontiguousarray(pixels)))
         if number > 1:
             rows = slice(place.top, place.top + place.height)
             columns = slice(place.left, place.left + place.width)

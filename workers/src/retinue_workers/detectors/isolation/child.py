@@ -93,11 +93,14 @@ class SentImage(Image):
         limits: ImageLimits,
         size_bytes: int | None,
         pixels: "Pixels | None",
+        *,
+        has_file: bool,
     ) -> None:
         super().__init__(
             reference, partial(channel.load, index), limits=limits, size_bytes=size_bytes
         )
         self._pixels = pixels
+        self.has_file = has_file
 
 
 class Channel:
@@ -237,13 +240,22 @@ def packed(result: object) -> bytes:
 def _image(
     spec: DetectorSpec, channel: Channel, index: int, data: JsonMessage, frames: list[bytes]
 ) -> SentImage:
+    """Return an image of a call. Takes its frame, if it has one, from ``frames``."""
     pixels: Pixels | None = None
     if data["shape"] is not None:
         import numpy as np
 
-        pixels = np.frombuffer(frames[index], dtype=np.uint8).reshape(data["shape"])
+        pixels = np.frombuffer(frames.pop(0), dtype=np.uint8).reshape(data["shape"])
     reference = ImageReference(**data["reference"])
-    return SentImage(reference, channel, index, spec.limits, data["size_bytes"], pixels)
+    return SentImage(
+        reference,
+        channel,
+        index,
+        spec.limits,
+        data["size_bytes"],
+        pixels,
+        has_file=data["has_file"],
+    )
 
 
 def _model_version(session: DetectorSession) -> str | None:

@@ -66,13 +66,17 @@ class DetectorProcess(ChildProcess):
 
         Args:
             images: The images.
-            with_pixels: Whether to send their pixels, too.
+            with_pixels: Whether to send their pixels, too. Those of videos' frames are always sent.
             max_bytes: Maximum size of the answers in bytes.
 
         Raises:
             DetectorCrashedError: The process ended.
         """
-        pixels = [image.pixels() for image in images] if with_pixels else []
+        pixels = {
+            index: image.pixels()
+            for index, image in enumerate(images)
+            if with_pixels or not image.has_file
+        }
         with self.explaining():
             self.send(
                 {
@@ -80,7 +84,8 @@ class DetectorProcess(ChildProcess):
                         {
                             "reference": reference_data(image.reference),
                             "size_bytes": image.size_bytes,
-                            "shape": pixels[index].shape if with_pixels else None,
+                            "shape": pixels[index].shape if index in pixels else None,
+                            "has_file": image.has_file,
                         }
                         for index, image in enumerate(images)
                     ],
@@ -88,7 +93,7 @@ class DetectorProcess(ChildProcess):
                     "frames": len(pixels),
                 }
             )
-            for array in pixels:
+            for array in pixels.values():
                 self.send_frame(array.data.cast("B"))
             while "load" in (message := self.receive()):
                 self._load(images, message["load"])

@@ -3,7 +3,7 @@
 import pickle
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Lock
 
@@ -20,6 +20,7 @@ from retinue_sdk import (
     Result,
     RetriableError,
 )
+from retinue_sdk.detector import preparation_of
 
 from retinue_workers.detectors.errors import DetectorCrashedError, DetectorTimeoutError
 from retinue_workers.detectors.isolation.child import DetectorSpec
@@ -80,6 +81,7 @@ class IsolatedDetector:
         self.version = detector.version
         self.options: DetectorOptions = detector.options
         self._own = detector
+        self._prepares = preparation_of(detector) is not None
         kind = type(detector)
         file = getattr(sys.modules.get(kind.__module__), "__file__", None)
         self._spec = DetectorSpec(
@@ -134,6 +136,15 @@ class IsolatedDetector:
             raise ConfigurationError(f"cannot start in a process of its own: {error}") from error
         self._put_back(process)
 
+    @property
+    def prepare(self) -> Callable[[Image], object] | None:
+        """Return a substitute for the detector's ``prepare``, if it has one.
+
+        The process prepares images, because only its detector has started. The worker only
+        measures them, for the history.
+        """
+        return Image.measure if self._prepares else None
+
     def detect(self, images: Sequence[Image]) -> Sequence[Result]:
         """Call the detector in a process.
 
@@ -151,7 +162,7 @@ class IsolatedDetector:
             with supervisor.guarding(process, deadline):
                 answers = process.detect(
                     images,
-                    with_pixels=self.capabilities.input is Input.PIXELS,
+                    with_pixels=self.capabilities.input is Input.PIXELS and not self._prepares,
                     max_bytes=self._max_answer_bytes * len(images),
                 )
         except DetectorCrashedError as error:

@@ -8,11 +8,13 @@ from weakref import WeakKeyDictionary
 from retinue_sdk import Image, Input, Media, media_of
 
 from retinue_workers.dispatch.routing.decide import ObjectMetadata
-from retinue_workers.intake.prefetch import Prefetch
+from retinue_workers.intake.prefetch import Form, Prefetch
 from retinue_workers.intake.s3 import ObjectStore
 from retinue_workers.intake.video_header import read_video
 from retinue_workers.limits.threads import DaemonThreads
 from retinue_workers.settings.routes import Route
+
+BYTES = Form(Input.BYTES)
 
 CONCURRENCY = 8
 """Maximum number of concurrent requests to S3. An answer takes tens of milliseconds."""
@@ -73,8 +75,8 @@ class MetadataReader:
             return video.width_px, video.height_px
         from retinue_sdk.decode import measure  # NumPy and Pillow, which few workers need
 
-        async with self._prefetch.hold(image, Input.BYTES):
-            error = await self._prefetch.load(image, Input.BYTES)
+        async with self._prefetch.hold(image, BYTES):
+            error = await self._prefetch.load(image, BYTES)
             if error is not None:
                 raise error
             return await self._threads.run(measure, image.read(), self._store.limits)
