@@ -4,6 +4,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from retinue_sdk import ConfigurationError, ImageLimits, ImageReference
@@ -34,7 +35,7 @@ class ImageFacts:
 
 
 class Originals:
-    """The files of the images of a history.
+    """The files of the images of a history. Thread-safe.
 
     Args:
         settings: They name the history, and limit how large a file may be.
@@ -44,6 +45,7 @@ class Originals:
         self.limits = ImageLimits(settings.max_image_bytes or MAX_BYTES, settings.max_image_px)
         self._is_laptop = is_of_laptop(settings)
         self._settings = settings
+        self._making = Lock()
         self._store: ObjectStore | None = None
 
     def read(self, image: ImageFacts) -> bytes:
@@ -91,9 +93,10 @@ class Originals:
         return data
 
     def _store_of_s3(self) -> "ObjectStore":
-        if self._store is None:
-            self._store = _object_store(self._settings, self.limits)
-        return self._store
+        with self._making:
+            if self._store is None:
+                self._store = _object_store(self._settings, self.limits)
+            return self._store
 
     def _read(self, file: Path) -> bytes:
         try:
