@@ -3,8 +3,10 @@
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import av
@@ -47,6 +49,9 @@ MISSING_MS = 2_000
 """By how much earlier than announced the pictures may end before the video counts as truncated.
 Some containers announce the duration of the sound.
 """
+
+MAX_STILL_FRAMES = 250
+"""How many frames are decoded from a key frame on, to find one for a still."""
 
 READ_BYTES = 2**18
 """How many bytes are read at a time."""
@@ -231,6 +236,28 @@ class VideoFile:
             if self._sampler.takes(time_ms):
                 yield time_ms, self._pixels(frame)
             frame = next(self._rest, None)
+
+    def still(self, at_ms: int) -> "Pixels":
+        """Return the pixels of the frame at a time, or of one before: instead of ``frames``.
+
+        Args:
+            at_ms: The time in milliseconds.
+
+        Raises:
+            InvalidImageError: The video can't be decoded.
+        """
+        frame, base = self._first, self._stream.time_base
+        if frame is None:
+            raise RuntimeError("the frames were read already")
+        if at_ms > self._time_ms(frame) and base:
+            start = self._stream.start_time or 0
+            # Back to a key frame. Formats without an index may not find one.
+            with suppress(av.error.FFmpegError):
+                self._container.seek(start + round(at_ms / 1_000 / base), stream=self._stream)
+                for frame in islice(self._decoded(), MAX_STILL_FRAMES):
+                    if self._time_ms(frame) >= at_ms:
+                        break
+        return self._pixels(frame)
 
     def _open(self, file: FixedFile, container: str) -> "InputContainer":
         try:
